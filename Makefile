@@ -1,0 +1,41 @@
+# The two commands of the README, and what CI runs. Everything happens in .venv, made from pinned
+# versions; nothing outside this folder is touched.
+PYTHON ?= python3
+# Where torch comes from. pip's own index holds CUDA builds for Linux; without an NVIDIA GPU there,
+# TORCH_INDEX=https://download.pytorch.org/whl/cpu downloads a tenth as much.
+TORCH_INDEX ?=
+TORCH = torch==2.13.0
+BIN = .venv/bin
+THREADS ?=
+
+.PHONY: venv demo test check pins clean
+
+venv: .venv/.complete
+
+.venv/.complete: requirements/pins.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("impasto needs Python 3.11 or newer; choose one with make PYTHON=python3.12 venv")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/pins.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: venv
+	$(BIN)/impasto train first_look --data masters --out runs
+	$(BIN)/impasto report --latest runs
+
+test: venv
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+pins: venv
+	sed -n '/^#/p' requirements/pins.txt > requirements/.pins.new
+	$(BIN)/pip freeze --exclude-editable --exclude torch --exclude impasto >> requirements/.pins.new
+	mv requirements/.pins.new requirements/pins.txt
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

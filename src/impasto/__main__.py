@@ -1,0 +1,6 @@
+"""`python -m impasto` is the same as `impasto`."""
+
+from impasto.cli import main
+
+if __name__ == "__main__":
+    main()

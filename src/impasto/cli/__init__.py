@@ -1,0 +1,65 @@
+"""The command line: one small file a command, each with a `command` function that parses, calls
+and prints. A new file here is a new command of that name; nothing else needs to be touched.
+
+Files import what they need inside `command`, so that `impasto --help` stays quick.
+"""
+
+import importlib
+import os
+import sys
+
+import typer
+
+from impasto import __version__
+from impasto.errors import ImpastoError
+from impasto.registry import module_names
+
+app = typer.Typer(
+    name="impasto",
+    help="Turn a collection of pictures into a generator of new ones.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
+    if version:
+        typer.echo(f"impasto {__version__}")
+        raise typer.Exit()
+
+
+for _name in module_names("cli"):
+    app.command(_name.rstrip("_"))(importlib.import_module(f"impasto.cli.{_name}").command)
+
+
+def main() -> None:
+    """Run the command line; expected errors are one line and exit code 2.
+
+    With IMPASTO_DEBUG set in the environment, every error shows its traceback.
+    """
+    try:
+        app()
+    except ImpastoError as error:
+        if os.environ.get("IMPASTO_DEBUG"):
+            raise
+        print(f"impasto: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("impasto: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output has gone (`impasto recipes | head`); that is no error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if os.environ.get("IMPASTO_DEBUG"):
+            raise
+        print(
+            f"impasto: an unexpected {type(error).__name__}: {error}; "
+            "run it again with IMPASTO_DEBUG=1 for the details, and please report them",
+            file=sys.stderr,
+        )
+        sys.exit(1)

@@ -1,0 +1,239 @@
+"""The typed description of a training run, and how `--set dotted.name=value` changes it.
+
+A recipe is a function that returns a `RunConfig`; `run.json` holds the resolved one. Counts and
+intervals are in images (real pictures shown to the discriminator), never in steps.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from impasto.errors import ImpastoError, choices
+
+Count = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Config(BaseModel):
+    """Base of all settings: frozen, and a misspelt name is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class NetworkConfig(Config):
+    """A network by its file's name in `networks/`; further settings are its constructor's own."""
+
+    model_config = ConfigDict(extra="allow")
+    network: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class TermConfig(Config):
+    """A term of the objective by its file's name in `objectives/`, with its weight and options."""
+
+    model_config = ConfigDict(extra="allow")
+    term: str
+    weight: float = 1.0
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class AdamConfig(Config):
+    """Adam (Kingma and Ba 2015), algorithm 1."""
+
+    optimiser: Literal["adam"] = "adam"
+    learning_rate: float = Field(gt=0)
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    eps: float = Field(default=1e-8, gt=0)
+
+
+class RMSPropConfig(Config):
+    """RMSProp (Tieleman and Hinton 2012); `decay` is the weight of the old squared gradient."""
+
+    optimiser: Literal["rmsprop"] = "rmsprop"
+    learning_rate: float = Field(gt=0)
+    decay: Fraction = 0.9
+    eps: float = Field(default=1e-8, gt=0)
+
+
+OptimiserConfig = Annotated[AdamConfig | RMSPropConfig, Field(discriminator="optimiser")]
+
+
+class LatentConfig(Config):
+    """The generator's input: `dim` independent values, standard normal or uniform in [-1, 1]."""
+
+    dim: Count
+    distribution: Literal["normal", "uniform"] = "normal"
+
+
+class TrainingConfig(Config):
+    """How long, in what portions, and what is written down on the way."""
+
+    images: Count | None = None
+    """Length of the run; given either so or as `epochs`, passes over the training split."""
+    epochs: float | None = Field(default=None, gt=0)
+    batch: Count
+    """Pictures whose gradients make one optimiser step."""
+    accumulate: Count = 1
+    """Equal portions that a batch is split into, to fit a small memory."""
+    discriminator_steps: Count = 1
+    """Discriminator steps before each generator step (5 for a Wasserstein critic)."""
+    pretrain_images: int = Field(default=0, ge=0)
+    """Images for which the discriminator trains alone, before the first generator step."""
+    ema_half_life: float = Field(default=0, ge=0)
+    """Images after which a weight's share in the averaged generator has halved; 0: no averaging."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """`auto`: bfloat16 on CUDA devices that have it, float32 elsewhere."""
+    channels_last: bool = True
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    grid: Count = 64
+    """Pictures in a sample grid."""
+    stats_every: Count | None = None
+    """Images between rows of `stats.jsonl`; by default a two-hundredth of the run."""
+    samples_every: Count | None = None
+    """Images between sample grids; by default a fortieth of the run."""
+    checkpoint_every: Count | None = None
+    """Images between checkpoints; by default a hundredth of the run, but at least 10,000."""
+    keep_newest: Count = 2
+    """Checkpoints kept, counted from the newest."""
+    keep_every: Count | None = 10
+    """Besides, every n-th checkpoint is kept for good; null: none."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "TrainingConfig":
+        if self.batch % self.accumulate:
+            raise ValueError(f"batch {self.batch} does not divide by accumulate {self.accumulate}")
+        return self
+
+
+class RunConfig(Config):
+    """Everything that makes a training run, but for the collection and the device."""
+
+    recipe: str
+    resolution: Count
+    labels: tuple[str, ...] = ()
+    """Label fields of the collection that the networks are conditioned on."""
+    latent: LatentConfig
+    generator: NetworkConfig
+    discriminator: NetworkConfig
+    objective: tuple[TermConfig, ...] = Field(min_length=1)
+    generator_optimiser: OptimiserConfig
+    discriminator_optimiser: OptimiserConfig
+    training: TrainingConfig
+
+
+# Choosing another of these in a section puts the section's other options back to their defaults,
+# but for these few that mean the same everywhere.
+_SELECTORS = ("network", "term", "optimiser")
+_SHARED = ("learning_rate", "weight")
+
+
+def _describe(error: ValidationError) -> str:
+    """The first thing wrong, as `training.batch: ...`."""
+    first = error.errors()[0]
+    tags = ("adam", "rmsprop")
+    place = ".".join(str(part) for part in first["loc"] if part not in tags)
+    return f"{place}: {first['msg']}" if place else str(first["msg"])
+
+
+def parse_config(value: Mapping[str, Any], where: str) -> RunConfig:
+    """Validate a mapping, such as the `config` of a `run.json` found at `where`.
+
+    Raises:
+        ImpastoError: with the first setting that is wrong.
+    """
+    try:
+        return RunConfig.model_validate(value)
+    except ValidationError as error:
+        raise ImpastoError(f"{where}: {_describe(error)}") from error
+
+
+def parse_settings(assignments: list[str]) -> dict[str, Any]:
+    """Parse `name=value` texts; values are YAML (`2`, `1e-4`, `[0.5, 0.9]`, `null`, `text`).
+
+    Raises:
+        ImpastoError: a text without `=`, or a value that is not YAML.
+    """
+    settings: dict[str, Any] = {}
+    for text in assignments:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise ImpastoError(f"--set takes name=value, such as training.batch=64, not '{text}'")
+        try:
+            settings[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ImpastoError(f"--set {name}: '{value}' is not a YAML value") from error
+    return settings
+
+
+def _step_into(node: Any, key: str, path: str) -> Any:
+    """The index or key that `key` means in `node`; terms of the objective go by name or position."""
+    if isinstance(node, list):
+        names = [item.get("term", "") for item in node if isinstance(item, dict)]
+        if key in names:
+            return names.index(key)
+        if key.isdecimal() and int(key) < len(node):
+            return int(key)
+        raise ImpastoError(f"unknown setting '{path}'; there is {choices(names)}")
+    if isinstance(node, dict):
+        return key
+    raise ImpastoError(f"unknown setting '{path}': what stands before '.{key}' is a plain value")
+
+
+def _is_open(node: Mapping[str, Any]) -> bool:
+    """Whether a section takes further options, checked later against the network or term itself."""
+    return "network" in node or "term" in node
+
+
+def change(config: RunConfig, settings: Mapping[str, Any], recipe: str | None = None) -> RunConfig:
+    """A copy of `config` with dotted settings changed; so a recipe reads as its difference.
+
+    Args:
+        config: what to start from.
+        settings: such as `{"training.epochs": 100, "objective.bce.weight": 2.0}`.
+        recipe: the copy's own name, if it is a recipe.
+
+    Raises:
+        ImpastoError: an unknown name (the message lists the valid ones) or an invalid value.
+    """
+    tree: dict[str, Any] = config.model_dump(mode="json")
+    if recipe is not None:
+        tree["recipe"] = recipe
+    for path, value in settings.items():
+        *parents, last = path.split(".")
+        node: Any = tree
+        for position, key in enumerate(parents):
+            place = ".".join(path.split(".")[: position + 1])
+            step = _step_into(node, key, place)
+            if isinstance(node, dict) and step not in node:
+                raise ImpastoError(f"unknown setting '{place}'; there is {choices(list(node))}")
+            node = node[step]
+        step = _step_into(node, last, path)
+        if isinstance(node, dict):
+            if step not in node and not _is_open(node):
+                raise ImpastoError(f"unknown setting '{path}'; there is {choices(list(node))}")
+            if step in _SELECTORS and node.get(step) != value:
+                for other in [name for name in node if name not in _SHARED]:
+                    del node[other]
+        node[step] = value
+        # Length is given in one of two ways; asking for one takes the other back.
+        if path == "training.images" and value is not None:
+            tree["training"]["epochs"] = None
+        if path == "training.epochs" and value is not None:
+            tree["training"]["images"] = None
+    return parse_config(tree, "settings")
+
+
+def to_yaml(config: RunConfig) -> str:
+    """The configuration as readable YAML, in the order of the classes above."""
+    text: str = yaml.safe_dump(
+        config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
+    )
+    return text

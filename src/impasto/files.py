@@ -1,0 +1,134 @@
+"""Writing so that nothing is ever half written: a temporary name beside the goal, then a rename."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from impasto.errors import ImpastoError
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full; free some room and run the same command again",
+    errno.EDQUOT: "your disk quota is used up; free some room and run the same command again",
+    errno.EACCES: "no permission to write there; choose another folder or change its permissions",
+    errno.EPERM: "no permission to write there; choose another folder or change its permissions",
+    errno.EROFS: "that file system is read-only; choose another folder",
+    errno.EFBIG: "the file is larger than this file system or your limits allow",
+    errno.ENAMETOOLONG: "that name is too long for this file system",
+    errno.ENOTDIR: "a part of that path is a file, not a folder",
+}
+
+
+def write_error(error: OSError, path: Path) -> ImpastoError:
+    """Turn an operating system error from writing `path` into a line that says what to do."""
+    reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
+    return ImpastoError(f"cannot write {path}: {reason}")
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _flush_folder(folder: Path) -> None:
+    # A rename is only safe from a power cut once the folder itself is on disk. Not every file
+    # system (nor Windows) can do this; the rename is atomic all the same.
+    with contextlib.suppress(OSError):
+        _flush_to_disk(folder)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on leaving, it takes `path`'s name in one step.
+
+    If the block fails, `path` is as it was before and the temporary file is gone.
+
+    Raises:
+        ImpastoError: the file cannot be written (disk full, no permission, ...).
+    """
+    temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _flush_to_disk(temporary)
+        temporary.replace(path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise write_error(error, path) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `path`; on leaving, it takes `path`'s name in one step.
+
+    `path` must not exist yet. If the block fails, the temporary folder is removed.
+
+    Raises:
+        ImpastoError: the folder exists already or cannot be written.
+    """
+    if path.exists():
+        raise ImpastoError(f"{path} exists already; choose another name or remove it first")
+    temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _flush_to_disk(file)
+        temporary.rename(path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise write_error(error, path) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` (UTF-8) to `path` in one step; see `atomic_file`."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path` in one step; see `atomic_file`."""
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` to `path` as indented JSON in one step; NaN and infinity are refused."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, what: str) -> Any:
+    """Read JSON from `path`; `what` names it in errors ("collection", "run", ...).
+
+    Raises:
+        ImpastoError: the file is missing, unreadable or not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ImpastoError(f"{path} is missing: {path.parent} is not a {what}") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ImpastoError(f"{path} is damaged ({error}); restore it from a copy") from error
+    except OSError as error:
+        raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def sha256_of_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
