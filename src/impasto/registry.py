@@ -58,7 +58,9 @@ def recipe_modules(folder: Path = _ROOT / "recipes") -> dict[str, str]:
             if not is_recipe:
                 continue
             if node.name in found:
-                raise RuntimeError(f"recipe {node.name} is in {found[node.name]}.py and {file.name}")
+                raise RuntimeError(
+                    f"recipe {node.name} is in {found[node.name]}.py and {file.name}"
+                )
             found[node.name] = file.stem
     return found
 

@@ -1,0 +1,99 @@
+"""Generators and discriminators: one file a family, found by its name.
+
+Shapes: B pictures, 3 channels, H = W = resolution; Z latent values; F label fields; K classes.
+
+Contract, kept by every file here:
+- `Generator(*, latent_dim, resolution, label_sizes, ...)`, called with latents [B, Z] and labels
+  [B, F] (int64, -1 = unknown), gives images [B, 3, H, W] in [-1, 1];
+- `Discriminator(*, resolution, label_sizes, ...)`, called with images and labels, gives a
+  `Judgement`.
+Further keyword-only arguments are the family's settings, reached as `--set generator.NAME=VALUE`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from impasto.errors import ImpastoError
+from impasto.registry import load_module, resolve_options
+
+_GIVEN = ("latent_dim", "resolution", "label_sizes")
+
+
+class Judgement(NamedTuple):
+    """What a discriminator says of a batch."""
+
+    realness: Tensor
+    """[B, N] logits (or critic scores), N of them a picture: one, or heads times patches."""
+    class_logits: tuple[Tensor, ...] | None = None
+    """A [B, K] tensor a label field, where the network classifies."""
+    features: Tensor | None = None
+    """[B, C, h, w] activations, where a term asks for them."""
+
+
+def _family(name: str, player: str) -> Any:
+    module = load_module("networks", name, "network")
+    if not hasattr(module, player):
+        raise ImpastoError(f"network '{name}' has no {player.lower()}; choose another")
+    return getattr(module, player)
+
+
+def resolve_network(name: str, player: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of a network, given and by default; `player` is `generator` or `discriminator`.
+
+    Raises:
+        ImpastoError: an unknown network or option (listing the valid ones), or a wrong value.
+    """
+    return resolve_options(_family(name, player.capitalize()), options, player, _GIVEN)
+
+
+def build_generator(
+    name: str,
+    options: Mapping[str, Any],
+    *,
+    latent_dim: int,
+    resolution: int,
+    label_sizes: tuple[int, ...] = (),
+) -> nn.Module:
+    """The generator of family `name` with fresh weights, drawn from torch's global random state."""
+    options = resolve_network(name, "generator", options)
+    module: nn.Module = _family(name, "Generator")(
+        latent_dim=latent_dim, resolution=resolution, label_sizes=label_sizes, **options
+    )
+    return module
+
+
+def build_discriminator(
+    name: str,
+    options: Mapping[str, Any],
+    *,
+    resolution: int,
+    label_sizes: tuple[int, ...] = (),
+) -> nn.Module:
+    """The discriminator of family `name` with fresh weights, as `build_generator`."""
+    options = resolve_network(name, "discriminator", options)
+    module: nn.Module = _family(name, "Discriminator")(
+        resolution=resolution, label_sizes=label_sizes, **options
+    )
+    return module
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of trainable values."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def levels_above(resolution: int, base: int, network: str) -> int:
+    """How often `base` doubles to `resolution`.
+
+    Raises:
+        ImpastoError: it is not `base` times a power of two.
+    """
+    levels = (resolution // base).bit_length() - 1
+    if levels < 1 or base << levels != resolution:
+        raise ImpastoError(
+            f"network '{network}' makes pictures of {base * 2}, {base * 4}, {base * 8}, ... pixels, "
+            f"not {resolution}; choose one of these with --set resolution"
+        )
+    return levels

@@ -1,0 +1,8 @@
+"""From seeds to pictures, for training's grids, the command line and everything downstream."""
+
+from impasto.sampling.grid import grid_picture
+from impasto.sampling.model import Model, find_model
+from impasto.sampling.sampler import Sampler
+from impasto.sampling.seeds import latents_of_seeds, parse_seeds
+
+__all__ = ["Model", "Sampler", "find_model", "grid_picture", "latents_of_seeds", "parse_seeds"]

@@ -1,0 +1,18 @@
+"""`impasto export`: a run's generator in a folder of its own, to keep or to share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="A run, one of its checkpoints, or a model.")],
+    destination: Annotated[Path, typer.Argument(help="The model folder to make.")],
+) -> None:
+    """Export the generator as a model folder: safetensors and JSON, nothing that is executed."""
+    from impasto.sampling.model import export
+
+    source = export(run, destination)
+    typer.echo(f"exported {source} to {destination}")
+    typer.echo(f"try it: impasto sample {destination} --seeds 0-63 --grid grid.png")

@@ -1,0 +1,104 @@
+"""`impasto train`: a recipe and a collection become a run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from impasto.config import RunConfig
+from impasto.errors import ImpastoError
+
+
+def parse_count(text: str) -> int:
+    """`200000`, `200k` or `1.5M` as a number.
+
+    Raises:
+        ImpastoError: not such a number, or below one.
+    """
+    scale = {"k": 1_000, "m": 1_000_000}.get(text[-1:].lower(), 1)
+    digits = text if scale == 1 else text[:-1]
+    try:
+        value = float(digits) * scale
+    except ValueError:
+        value = -1
+    if not 1 <= value < 1e15 or value != int(value):
+        raise ImpastoError(f"--images is a number of pictures such as 200k or 1.5M, not '{text}'")
+    return int(value)
+
+
+def configure(recipe: str, settings: list[str], images: str | None, seed: int | None) -> RunConfig:
+    """The recipe's config with what the command line changes."""
+    from impasto.config import change, parse_settings
+    from impasto.registry import load_recipe
+
+    changes = parse_settings(settings)
+    if images is not None:
+        changes["training.images"] = parse_count(images)
+    if seed is not None:
+        changes["training.seed"] = seed
+    config: RunConfig = change(load_recipe(recipe)(), changes)
+    return config
+
+
+def command(
+    recipe: Annotated[str, typer.Argument(help="What to train; see: impasto recipes.")],
+    data: Annotated[
+        str, typer.Option(help="A collection made by impasto pack, or 'masters' (21 paintings).")
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting; may be repeated."),
+    ] = None,
+    images: Annotated[
+        str | None, typer.Option(help="Length in pictures shown, such as 200k.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs"),
+    tensorboard: Annotated[bool, typer.Option(help="Write TensorBoard events too.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what it would be and cost.")
+    ] = False,
+) -> None:
+    """Train a generator on a collection, following a recipe."""
+    config = configure(recipe, settings or [], images, seed)
+
+    from impasto.collection import open_or_pack
+
+    collection = open_or_pack(data, config.resolution)
+    if dry_run:
+        _print_estimate(config, collection, device)
+        return
+
+    from impasto.registry import load_recipe
+    from impasto.training import train
+
+    run = train(
+        config,
+        collection,
+        out=out,
+        device=device,
+        recipe_text=load_recipe(recipe).__doc__ or "",
+        tensorboard=tensorboard,
+    )
+    typer.echo(f"finished: {run}")
+    typer.echo(f"look at it: impasto report {run}")
+
+
+def _print_estimate(config: RunConfig, collection: object, device: str) -> None:
+    from impasto.collection import Collection
+    from impasto.config import to_yaml
+    from impasto.training.estimate import estimate
+    from impasto.training.records import readable_time
+
+    assert isinstance(collection, Collection)
+    found = estimate(config, collection, device)
+    typer.echo(to_yaml(found.config))
+    typer.echo(f"generator:     {found.generator_parameters:,} parameters")
+    typer.echo(f"discriminator: {found.discriminator_parameters:,} parameters")
+    if found.memory_bytes is not None:
+        typer.echo(f"memory:        {found.memory_bytes / 2**20:,.0f} MiB at most, as measured")
+    typer.echo(
+        f"time:          {readable_time(found.seconds)} for {found.config.training.images:,} images, "
+        f"at the {found.images_per_second:.1f} images a second of a few measured steps"
+    )

@@ -1,0 +1,111 @@
+"""The deep convolutional pair of Radford, Metz and Chintala (2015, arXiv:1511.06434).
+
+Sizes as in PyTorch's DCGAN tutorial, which the Japanese-art and WikiArt works start from: at 64
+pixels and width 64 five layers a player, 3,576,704 weights in the generator (latent 100) and
+2,765,568 in the discriminator. Another resolution adds or drops levels at the widest end.
+"""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from impasto.networks import Judgement, levels_above
+
+_SLOPE = 0.2  # of LeakyReLU, section 3 of the paper
+
+
+def _initialise(module: nn.Module) -> None:
+    """Section 4 of the paper: weights from N(0, 0.02); scales of batch norm around one."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+        nn.init.zeros_(module.bias)
+
+
+class Generator(nn.Module):
+    """Transposed convolutions from a latent to a picture; batch norm after all but the last.
+
+    Args:
+        latent_dim: Z.
+        resolution: H, a power of two from 8 up.
+        label_sizes: accepted for the contract; a DCGAN knows no classes.
+        width: channels before the last layer; each level below has twice as many.
+        activation: `relu`, as the paper; `leaky_relu` is version 2 of the Japanese-art work.
+    """
+
+    def __init__(
+        self,
+        *,
+        latent_dim: int,
+        resolution: int,
+        label_sizes: tuple[int, ...] = (),
+        width: int = 64,
+        activation: Literal["relu", "leaky_relu"] = "relu",
+    ) -> None:
+        super().__init__()
+        del label_sizes
+        levels = levels_above(resolution, 4, "dcgan")
+
+        def layer(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+            padding = 0 if stride == 1 else 1
+            return nn.Sequential(
+                nn.ConvTranspose2d(inputs, outputs, 4, stride, padding, bias=False),
+                nn.BatchNorm2d(outputs),
+                nn.ReLU(inplace=True)
+                if activation == "relu"
+                else nn.LeakyReLU(_SLOPE, inplace=True),
+            )
+
+        channels = [width << level for level in reversed(range(levels))]
+        self.layers = nn.Sequential(
+            layer(latent_dim, channels[0], 1),
+            *(layer(c, c // 2, 2) for c in channels[:-1]),
+            nn.Sequential(nn.ConvTranspose2d(width, 3, 4, 2, 1, bias=False), nn.Tanh()),
+        )
+        self.apply(_initialise)
+
+    def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
+        del labels
+        images: Tensor = self.layers(latents[:, :, None, None])
+        return images
+
+
+class Discriminator(nn.Module):
+    """Strided convolutions from a picture to one logit; the generator's mirror image.
+
+    Batch norm follows all convolutions but the first and the last. The sigmoid that turns the logit
+    into a probability is part of the loss (exact, and safe from overflow) and of the logged scores.
+
+    Args:
+        resolution: H, a power of two from 8 up.
+        label_sizes: accepted for the contract; a DCGAN knows no classes.
+        width: channels after the first layer; each level below has twice as many.
+    """
+
+    def __init__(
+        self, *, resolution: int, label_sizes: tuple[int, ...] = (), width: int = 64
+    ) -> None:
+        super().__init__()
+        del label_sizes
+        levels = levels_above(resolution, 4, "dcgan")
+
+        def layer(inputs: int) -> nn.Sequential:
+            return nn.Sequential(
+                nn.Conv2d(inputs, inputs * 2, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(inputs * 2),
+                nn.LeakyReLU(_SLOPE, inplace=True),
+            )
+
+        self.layers = nn.Sequential(
+            nn.Sequential(
+                nn.Conv2d(3, width, 4, 2, 1, bias=False), nn.LeakyReLU(_SLOPE, inplace=True)
+            ),
+            *(layer(width << level) for level in range(levels - 1)),
+            nn.Conv2d(width << (levels - 1), 1, 4, 1, 0, bias=False),
+        )
+        self.apply(_initialise)
+
+    def forward(self, images: Tensor, labels: Tensor) -> Judgement:
+        del labels
+        return Judgement(self.layers(images).flatten(1))

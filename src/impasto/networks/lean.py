@@ -1,0 +1,116 @@
+"""A narrow pair for two CPU cores: few operations a picture, so that many steps fit in minutes.
+
+The generator doubles by nearest neighbours and a 3x3 convolution with batch norm and a gated linear
+unit, as FastGAN's (Liu et al. 2021, arXiv:2101.04775, section 3.1 and appendix), its last doubling
+is a pixel shuffle (Shi et al. 2016, arXiv:1609.05158), so nothing wide is ever computed at full
+resolution. The discriminator is the DCGAN's shape made narrow, with spectral norm (Miyato et al.
+2018, arXiv:1802.05957) in place of batch norm and a minibatch deviation channel (Karras et al. 2018,
+arXiv:1710.10196, section 3) before its last layer.
+"""
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from impasto.networks import Judgement, levels_above
+
+
+def _channels(widest: int, narrowest: int, levels: int) -> list[int]:
+    """`levels` widths that halve from `widest`, but never below `narrowest`."""
+    return [max(widest >> level, narrowest) for level in range(levels)]
+
+
+class Generator(nn.Module):
+    """Latent to picture.
+
+    Args:
+        latent_dim: Z.
+        resolution: H, a power of two from 16 up.
+        label_sizes: accepted for the contract; this generator knows no classes.
+        widest: channels at 4x4; they halve at each doubling.
+        narrowest: channels never fall below this.
+    """
+
+    def __init__(
+        self,
+        *,
+        latent_dim: int,
+        resolution: int,
+        label_sizes: tuple[int, ...] = (),
+        widest: int = 256,
+        narrowest: int = 32,
+    ) -> None:
+        super().__init__()
+        del label_sizes
+        levels = levels_above(resolution, 8, "lean") + 1  # 4x4 up to half the resolution
+        channels = _channels(widest, narrowest, levels)
+
+        def doubling(inputs: int, outputs: int) -> nn.Sequential:
+            return nn.Sequential(
+                nn.Upsample(scale_factor=2),
+                nn.Conv2d(inputs, outputs * 2, 3, padding=1, bias=False),
+                nn.BatchNorm2d(outputs * 2),
+                nn.GLU(dim=1),
+            )
+
+        self.first = nn.Sequential(
+            nn.ConvTranspose2d(latent_dim, channels[0] * 2, 4, bias=False),
+            nn.BatchNorm2d(channels[0] * 2),
+            nn.GLU(dim=1),
+        )
+        self.doublings = nn.Sequential(*(doubling(a, b) for a, b in itertools.pairwise(channels)))
+        self.last = nn.Sequential(
+            nn.Conv2d(channels[-1], 12, 3, padding=1), nn.PixelShuffle(2), nn.Tanh()
+        )
+
+    def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
+        del labels
+        images: Tensor = self.last(self.doublings(self.first(latents[:, :, None, None])))
+        return images
+
+
+class Discriminator(nn.Module):
+    """Picture to logits, one a position of the last 4x4 map seen as overlapping patches.
+
+    Args:
+        resolution: H, a power of two from 16 up.
+        label_sizes: accepted for the contract; this discriminator knows no classes.
+        narrowest: channels after the first layer; they double at each halving.
+        widest: channels never rise above this.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolution: int,
+        label_sizes: tuple[int, ...] = (),
+        narrowest: int = 32,
+        widest: int = 256,
+    ) -> None:
+        super().__init__()
+        del label_sizes
+        levels = levels_above(resolution, 4, "lean")
+        channels = [min(narrowest << level, widest) for level in range(levels)]
+        layers: list[nn.Module] = []
+        for inputs, outputs in zip([3, *channels], channels, strict=False):
+            layers += [
+                spectral_norm(nn.Conv2d(inputs, outputs, 4, 2, 1)),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+        self.halvings = nn.Sequential(*layers)
+        self.last = nn.Sequential(
+            spectral_norm(nn.Conv2d(channels[-1] + 1, channels[-1], 3, padding=1)),
+            nn.LeakyReLU(0.2, inplace=True),
+            spectral_norm(nn.Conv2d(channels[-1], 1, 4)),
+        )
+
+    def forward(self, images: Tensor, labels: Tensor) -> Judgement:
+        del labels
+        seen = self.halvings(images)
+        # How much the batch varies, as one more channel: a generator that paints the same picture
+        # again and again is found out at once.
+        deviation = torch.sqrt(seen.var(dim=0, unbiased=False) + 1e-8).mean()
+        seen = torch.cat([seen, deviation.expand(len(seen), 1, *seen.shape[2:])], dim=1)
+        return Judgement(self.last(seen).flatten(1))

@@ -1,0 +1,26 @@
+"""The Wasserstein critic (Arjovsky, Chintala and Bottou 2017, arXiv:1701.07875, equation 3).
+
+It needs a Lipschitz critic: use it with the term `gradient_penalty` and several critic steps, and
+no batch norm in the critic (Gulrajani et al. 2017, section 4).
+"""
+
+from torch import Tensor
+
+from impasto.objectives import Round
+
+SCORE = "critic"
+
+
+def score(realness: Tensor) -> Tensor:
+    """The critic's value itself."""
+    return realness
+
+
+def discriminator_loss(round: Round) -> Tensor:
+    """E[D(G(z))] - E[D(x)], means over the batch."""
+    return round.fake_judgement.realness.mean() - round.real_judgement.realness.mean()
+
+
+def generator_loss(round: Round) -> Tensor:
+    """-E[D(G(z))]."""
+    return -round.fake_judgement.realness.mean()

@@ -1,0 +1,30 @@
+"""Batch norm folded into the convolution before it: the same function with fewer operations."""
+
+import copy
+import itertools
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+def fold_batch_norm(network: nn.Module) -> nn.Module:
+    """A copy of `network` for inference, its batch norms folded into the layers before them.
+
+    In evaluation mode a batch norm is a fixed scale and shift a channel, which the convolution
+    before it can take over (equal up to rounding, about 1e-6). Folded wherever the two stand next to
+    each other in a `Sequential`; every other layer is left as it is.
+    """
+    folded = copy.deepcopy(network).eval().requires_grad_(False)
+    for module in list(folded.modules()):
+        if not isinstance(module, nn.Sequential):
+            continue
+        layers = list(module.named_children())
+        for (name, layer), (next_name, following) in itertools.pairwise(layers):
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and isinstance(
+                following, nn.BatchNorm2d
+            ):
+                transposed = isinstance(layer, nn.ConvTranspose2d)
+                module._modules[name] = fuse_conv_bn_eval(layer, following, transposed)
+                module._modules[next_name] = nn.Identity()
+    return folded.to(memory_format=torch.channels_last)

@@ -1,0 +1,66 @@
+"""Batches of pictures from seeds."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from impasto.config import LatentConfig
+from impasto.sampling.fold import fold_batch_norm
+from impasto.sampling.model import to_uint8
+from impasto.sampling.seeds import latents_of_seeds
+
+
+class Sampler:
+    """Draws pictures from a generator, as fast as its device allows.
+
+    Args:
+        generator: any network that keeps the contract of `networks/`; it is copied, not changed.
+        latent: what it takes.
+        device: where to run.
+        fold: batch norm folded into the convolutions (equal up to rounding); off where the weights
+            change too often for it to pay.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        latent: LatentConfig,
+        device: torch.device | str = "cpu",
+        *,
+        fold: bool = True,
+    ) -> None:
+        self.latent = latent
+        self.device = torch.device(device)
+        self.generator = (fold_batch_norm(generator) if fold else generator).to(self.device).eval()
+
+    @torch.inference_mode()
+    def images(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Pictures [B, 3, H, W] in [-1, 1] of latents [B, Z] and labels [B, F] (none by default)."""
+        if labels is None:
+            labels = torch.zeros(len(latents), 0, dtype=torch.int64)
+        images: Tensor = self.generator(latents.to(self.device), labels.to(self.device))
+        return images
+
+    def batches(
+        self,
+        seeds: Sequence[int],
+        labels: Tensor | None = None,
+        *,
+        truncation: float | None = None,
+        batch: int = 64,
+    ) -> Iterator[np.ndarray]:
+        """The seeds' pictures in order, in batches [up to `batch`, H, W, 3] of uint8.
+
+        Args:
+            seeds: one a picture, see `latents_of_seeds`.
+            labels: [len(seeds), F] int64, one row a seed; none by default.
+            truncation: see `latents_of_seeds`.
+            batch: pictures at once; changes memory and speed, not the pictures.
+        """
+        for start in range(0, len(seeds), batch):
+            some = seeds[start : start + batch]
+            latents = latents_of_seeds(some, self.latent, truncation)
+            chosen = None if labels is None else labels[start : start + batch]
+            yield to_uint8(self.images(latents, chosen)).cpu().numpy()

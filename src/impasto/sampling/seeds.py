@@ -1,0 +1,74 @@
+"""A seed names a picture: the same seed and model give the same one, whatever else is drawn."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from impasto.config import LatentConfig
+from impasto.errors import ImpastoError
+
+MAX_SEED = 2**32 - 1
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Seeds from a text such as `7`, `0-63` or `1,5,10-20`, in the order given.
+
+    Raises:
+        ImpastoError: not such a text, or a seed beyond 4294967295.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        last = last if dash else first
+        if not (first.isdecimal() and last.isdecimal()):
+            raise ImpastoError(f"seeds are numbers and ranges such as 0-63 or 1,5,9, not '{text}'")
+        if int(last) > MAX_SEED:
+            raise ImpastoError(f"seed {last} is too large; the largest is {MAX_SEED}")
+        if int(last) < int(first):
+            raise ImpastoError(f"the range of seeds '{part.strip()}' runs backwards")
+        if len(seeds) + int(last) - int(first) >= 10_000_000:
+            raise ImpastoError(f"'{text}' asks for more than 10 million pictures at once")
+        seeds.extend(range(int(first), int(last) + 1))
+    return seeds
+
+
+def latents_of_seeds(
+    seeds: Sequence[int], latent: LatentConfig, truncation: float | None = None
+) -> Tensor:
+    """One latent a seed, each from a random generator of its own: [B, Z] float32 on the CPU.
+
+    Args:
+        seeds: 0 to 2**32 - 1.
+        latent: how many values, from which distribution.
+        truncation: draw from the part of the distribution within +-truncation (Brock et al. 2019,
+            arXiv:1809.11096, section 3.1, the truncation trick); smaller is safer and less varied.
+            The values are moved there by the distribution's own quantiles rather than drawn again,
+            so a seed's picture changes smoothly with it. None: the whole distribution. For uniform
+            latents the interval shrinks from [-1, 1].
+
+    Raises:
+        ImpastoError: truncation is not positive.
+    """
+    if truncation is not None and not (truncation > 0 and math.isfinite(truncation)):
+        raise ImpastoError(f"truncation must be a positive number, such as 0.7, not {truncation}")
+    values = torch.empty(len(seeds), latent.dim, dtype=torch.float64)
+    for row, seed in zip(values, seeds, strict=True):
+        random = torch.Generator().manual_seed(seed)
+        if latent.distribution == "normal":
+            row.copy_(torch.randn(latent.dim, generator=random, dtype=torch.float64))
+        else:
+            row.copy_(torch.rand(latent.dim, generator=random, dtype=torch.float64) * 2 - 1)
+    if truncation is not None:
+        values = _truncated(values, latent, truncation)
+    return values.float()
+
+
+def _truncated(values: Tensor, latent: LatentConfig, truncation: float) -> Tensor:
+    if latent.distribution == "uniform":
+        return values * min(truncation, 1.0)
+    within = math.erf(truncation / math.sqrt(2))  # the share of N(0, 1) inside +-truncation
+    squeezed = torch.erf(values / math.sqrt(2)) * within
+    # Where the argument rounds to +-1 (a value or a truncation beyond some 8), erfinv is infinite.
+    return (torch.erfinv(squeezed) * math.sqrt(2)).clamp(-truncation, truncation)

@@ -1,0 +1,182 @@
+"""Checkpoints: a folder each, named by images seen, visible only once it is whole.
+
+    checkpoints/000000012288/
+        generator.safetensors, model.json    the averaged generator, a model folder of its own
+        state.safetensors, state.json        both players, both optimisers, the clock
+
+Random states are not kept because there are none to keep: every step seeds torch from the run's
+seed and the step's number (`seed_step`), and the order of pictures is a function of the clock.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from impasto.errors import ImpastoError
+from impasto.files import atomic_folder, read_json, write_json
+from impasto.sampling.model import Model, read_tensors, write_tensors
+from impasto.training.players import Players
+
+FORMAT = 1
+STATE_FILE = "state.safetensors"
+STATE_RECORD = "state.json"
+
+
+def seed_step(seed: int, step: int) -> None:
+    """Seed torch on every device for one step, so that a step's randomness is its own."""
+    words = np.random.SeedSequence([seed, step]).generate_state(2, np.uint32)
+    torch.manual_seed(int(words[0]) << 31 ^ int(words[1]))
+
+
+def checkpoint_folders(run: Path) -> list[Path]:
+    """The whole checkpoints of a run, oldest first."""
+    return sorted(folder for folder in (run / "checkpoints").glob("[0-9]*") if folder.is_dir())
+
+
+def _optimiser_tensors(name: str, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return {
+        f"{name}.{index}.{key}": value
+        for index, state in optimiser.state_dict()["state"].items()
+        for key, value in state.items()
+    }
+
+
+def _restore_optimiser(
+    name: str, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]
+) -> None:
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for path, value in tensors.items():
+        owner, _, rest = path.partition(".")
+        if owner != name:
+            continue
+        index, _, key = rest.partition(".")
+        parameter = parameters[int(index)]
+        if value.shape == parameter.shape:
+            # Saved in plain order; fused optimisers walk a weight and its moments side by side in
+            # memory, so these must lie as the weight does (channels-last, say).
+            value = torch.empty_like(parameter).copy_(value)
+        state.setdefault(int(index), {})[key] = value
+    optimiser.load_state_dict(
+        {"state": state, "param_groups": optimiser.state_dict()["param_groups"]}
+    )
+
+
+def save(run: Path, players: Players, model_record: dict[str, Any]) -> Path:
+    """Write a checkpoint of this moment; gives its folder. Nothing is written twice.
+
+    Raises:
+        ImpastoError: it cannot be written; the checkpoints before it are untouched. Or the weights
+            are no longer finite, which no checkpoint should hold.
+    """
+    folder = run / "checkpoints" / f"{players.images_seen:012d}"
+    if folder.exists():
+        return folder
+    tensors: dict[str, Tensor] = {}
+    for name in ("generator", "discriminator"):
+        tensors |= {f"{name}.{k}": v for k, v in getattr(players, name).state_dict().items()}
+    for name in ("generator_optimiser", "discriminator_optimiser"):
+        tensors |= _optimiser_tensors(name, getattr(players, name))
+    if not all(bool(v.isfinite().all()) for v in tensors.values() if v.is_floating_point()):
+        raise ImpastoError(diverged(run, players.images_seen))
+    with atomic_folder(folder) as temporary:
+        Model.write(temporary, players.average.state_dict(), model_record)
+        digest = write_tensors(temporary / STATE_FILE, tensors)
+        write_json(
+            temporary / STATE_RECORD,
+            {
+                "format": FORMAT,
+                "images_seen": players.images_seen,
+                "steps": players.steps,
+                "seconds": round(players.seconds, 3),
+                "state_sha256": digest,
+            },
+        )
+    return folder
+
+
+def diverged(run: Path, images_seen: int) -> str:
+    """What to say when the numbers have become infinite or NaN."""
+    return (
+        f"training of {run} has diverged: its numbers stopped being finite by {images_seen} images. "
+        "The checkpoints before that are whole; start again with lower learning rates: "
+        "--set generator_optimiser.learning_rate=... --set discriminator_optimiser.learning_rate=..."
+    )
+
+
+def load(folder: Path, players: Players) -> None:
+    """Put a checkpoint's state into freshly built players of the same configuration.
+
+    Raises:
+        ImpastoError: the checkpoint is damaged, cut short, or does not fit these networks.
+    """
+    record = read_json(folder / STATE_RECORD, "checkpoint")
+    if record.get("format") != FORMAT:
+        raise ImpastoError(f"{folder} has a format this version of impasto does not know")
+    advice = f"remove {folder} and resume again to go on from the checkpoint before it"
+    try:
+        state = read_tensors(folder / STATE_FILE, record["state_sha256"])
+        model = read_tensors(
+            folder / "generator.safetensors",
+            read_json(folder / "model.json", "checkpoint")["weights_sha256"],
+        )
+    except ImpastoError as error:
+        raise ImpastoError(f"{error}, or {advice}") from error
+    try:
+        for name in ("generator", "discriminator"):
+            mine = {
+                key.removeprefix(f"{name}."): value
+                for key, value in state.items()
+                if key.startswith(f"{name}.")
+            }
+            getattr(players, name).load_state_dict(mine)
+        players.average.load_state_dict(model)
+        for name in ("generator_optimiser", "discriminator_optimiser"):
+            _restore_optimiser(name, getattr(players, name), state)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise ImpastoError(
+            f"{folder} does not fit the networks of this run "
+            f"({str(error).splitlines()[0]}); {advice}"
+        ) from error
+    players.images_seen = record["images_seen"]
+    players.steps = record["steps"]
+    players.seconds = record["seconds"]
+
+
+def prune(run: Path, keep_newest: int, keep_every: int | None, interval: int) -> None:
+    """Remove checkpoints but for the newest few and every n-th scheduled one.
+
+    A checkpoint is the n-th by its place in images, not by counting folders, so that interrupting
+    a run changes nothing in what is kept.
+    """
+    for folder in checkpoint_folders(run)[:-keep_newest]:
+        images = int(folder.name)
+        scheduled = images // interval
+        if (
+            keep_every
+            and scheduled
+            and scheduled % keep_every == 0
+            and _is_first(run, folder, interval)
+        ):
+            continue
+        # Out of sight first: a removal that is interrupted must not leave half a checkpoint.
+        doomed = folder.with_name(f".{folder.name}.removed")
+        folder.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _is_first(run: Path, folder: Path, interval: int) -> bool:
+    """Whether this is the first checkpoint in its interval: the scheduled one."""
+    mine = int(folder.name) // interval
+    rivals = [f for f in checkpoint_folders(run) if int(f.name) // interval == mine]
+    return rivals[0] == folder
+
+
+def tidy(run: Path) -> None:
+    """Remove what a killed process left behind: temporary and half-removed folders."""
+    for folder in (run / "checkpoints").glob(".*"):
+        shutil.rmtree(folder, ignore_errors=True)

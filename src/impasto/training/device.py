@@ -1,0 +1,71 @@
+"""Where training runs, and in which number format."""
+
+import contextlib
+import os
+import platform
+from typing import Any
+
+import torch
+
+from impasto.errors import ImpastoError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device for `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+
+    Raises:
+        ImpastoError: no such device on this machine; the message lists those there are.
+    """
+    there = ["cpu"]
+    if torch.cuda.is_available():
+        there.insert(0, "cuda")
+    if torch.backends.mps.is_available():
+        there.insert(0, "mps")
+    if name == "auto":
+        return torch.device(there[0])
+    if name.partition(":")[0] not in there:
+        raise ImpastoError(f"no device '{name}' on this machine; there is {', '.join(there)}")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except RuntimeError as error:
+        raise ImpastoError(f"no device '{name}' on this machine: {error}") from error
+    return device
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
+    """The mixed precision that `training.precision` means on this device."""
+    if precision == "auto":
+        has_it = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        precision = "bfloat16" if has_it else "float32"
+    if precision == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def memory_format(device: torch.device, channels_last: bool) -> torch.memory_format:
+    """Channels-last pays on CPUs (1.1 times, see docs/notebook.md) and tensor cores; on MPS it is
+    left alone."""
+    if channels_last and device.type in ("cpu", "cuda"):
+        return torch.channels_last
+    return torch.contiguous_format
+
+
+def set_threads(threads: int) -> None:
+    """Use `threads` CPU threads. Sums are split by thread, so results repeat bit for bit only with
+    as many threads as before; a resumed run takes the number it began with."""
+    torch.set_num_threads(threads)
+
+
+def machine_record(device: torch.device) -> dict[str, Any]:
+    """What `run.json` says of the machine: enough to judge a time, nothing private."""
+    accelerator = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "system": platform.system(),
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": str(device),
+        "accelerator": accelerator,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+    }

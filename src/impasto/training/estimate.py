@@ -1,0 +1,75 @@
+"""What a run would cost, from a few measured steps of it."""
+
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+
+import torch
+
+from impasto.collection import Collection
+from impasto.config import RunConfig
+from impasto.networks import count_parameters
+from impasto.training.checkpoint import seed_step
+from impasto.training.device import choose_device
+from impasto.training.loop import Session
+from impasto.training.resolve import resolve
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Result of `estimate`."""
+
+    config: RunConfig
+    generator_parameters: int
+    discriminator_parameters: int
+    images_per_second: float
+    seconds: float
+    memory_bytes: int | None
+    """Largest memory in use: of the device on CUDA, of the whole process elsewhere; None where the
+    system does not tell."""
+
+
+def estimate(
+    config: RunConfig, collection: Collection, device: str = "auto", steps: int = 5
+) -> Estimate:
+    """Play a few steps and reckon from their median; nothing is written.
+
+    Raises:
+        ImpastoError: as `train`.
+    """
+    chosen = choose_device(device)
+    config = resolve(config, collection)
+    session = Session(config, collection, chosen)
+    # Steps of the full game, not of a pretraining phase, are what most of the time goes to.
+    before = session.players.images_seen = config.training.pretrain_images
+    times = []
+    for step in range(steps + 1):
+        seed_step(config.training.seed, step)
+        began = time.monotonic()
+        session.game.step()
+        if chosen.type == "cuda":
+            torch.cuda.synchronize(chosen)
+        times.append(time.monotonic() - began)
+    images_a_step = (session.players.images_seen - before) / (steps + 1)
+    rate = images_a_step / statistics.median(times[1:])  # the first one warms up
+    assert config.training.images
+    return Estimate(
+        config,
+        count_parameters(session.players.generator),
+        count_parameters(session.players.discriminator),
+        rate,
+        config.training.images / rate,
+        _peak_memory(chosen),
+    )
+
+
+def _peak_memory(device: torch.device) -> int | None:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,270 @@
+"""The training loop. Start reading here: `train` and `resume` set the table, `_run` plays.
+
+What one step does is in `players.py`; what is noted on the way in `records.py`; the run's folder
+and its checkpoints in `run_folder.py` and `checkpoint.py`.
+"""
+
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from impasto.collection import Collection
+from impasto.config import RunConfig
+from impasto.errors import ImpastoError
+from impasto.networks import count_parameters
+from impasto.objectives import Objective
+from impasto.sampling import Sampler, latents_of_seeds
+from impasto.sampling.model import to_uint8
+from impasto.training import checkpoint, run_folder
+from impasto.training.data import TrainingPictures
+from impasto.training.device import choose_device, machine_record, memory_format, set_threads
+from impasto.training.players import Game, Players
+from impasto.training.records import Averages, ProgressLine, TensorBoard, diversity, save_grid
+from impasto.training.resolve import resolve
+
+
+class Session:
+    """A run in memory: what it plays with, and its folder."""
+
+    def __init__(self, config: RunConfig, collection: Collection, device: torch.device) -> None:
+        form = memory_format(device, config.training.channels_last)
+        fields = [collection.fields[collection.field(name)] for name in config.labels]
+        self.config = config
+        self.device = device
+        self.collection = collection
+        self.objective = Objective(config.objective)
+        self.pictures = TrainingPictures(
+            collection, config.labels, config.training.seed, device, form
+        )
+        self.players = Players.build(config, tuple(len(f.classes) for f in fields), device)
+        self.game = Game(config, self.objective, self.pictures, self.players)
+        self.fixed_latents = latents_of_seeds(range(config.training.grid), config.latent)
+        self.model_record = {
+            "recipe": config.recipe,
+            "resolution": config.resolution,
+            "latent": config.latent.model_dump(),
+            "generator": config.generator.model_dump(),
+            "labels": [{"name": f.name, "classes": list(f.classes)} for f in fields],
+            "collection": {
+                key: value
+                for key, value in run_folder.collection_record(collection).items()
+                if key in ("name", "hash", "count", "fit")
+            }
+            | {"licences": _licences(collection)},
+            "parameters": count_parameters(self.players.generator),
+        }
+
+
+def _licences(collection: Collection) -> dict[str, int]:
+    """How many source pictures there are under each licence."""
+    counts: dict[str, int] = {}
+    for row in collection.source_table():
+        licence = row.get("licence") or "unknown"
+        counts[licence] = counts.get(licence, 0) + 1
+    return counts
+
+
+def train(
+    config: RunConfig,
+    collection: Collection,
+    *,
+    out: Path = Path("runs"),
+    device: str = "auto",
+    recipe_text: str = "",
+    tensorboard: bool = False,
+) -> Path:
+    """Train from the beginning; gives the run's folder, a new one in `out`.
+
+    Raises:
+        ImpastoError: the config does not fit the collection or this machine, or the folder cannot
+            be written. Then no run has been made.
+        KeyboardInterrupt: stopped by Ctrl-C, after a checkpoint; `resume` goes on from there.
+    """
+    chosen = choose_device(device)
+    config = resolve(config, collection)
+    session = Session(config, collection, chosen)
+    run = run_folder.create(
+        out,
+        f"{config.recipe}-{collection.name}",
+        {
+            "recipe": config.recipe,
+            "recipe_text": recipe_text,
+            "config": config.model_dump(mode="json"),
+            "collection": run_folder.collection_record(collection),
+            "score": session.objective.score_meaning,
+            "tensorboard": tensorboard,
+            "versions": run_folder.versions(),
+            "machine": machine_record(chosen),
+            "parameters": {
+                "generator": count_parameters(session.players.generator),
+                "discriminator": count_parameters(session.players.discriminator),
+            },
+        },
+    )
+    print(f"run: {run}", flush=True)
+    with run_folder.exclusive(run):
+        _run(run, session, tensorboard=tensorboard)
+    return run
+
+
+def resume(run: Path, *, data: Path | None = None, device: str | None = None) -> Path:
+    """Go on with an interrupted run from its newest checkpoint, or from its beginning.
+
+    On the CPU, with as many threads as before, the finished weights are bit for bit those of a run
+    that was never stopped.
+
+    Args:
+        run: its folder.
+        data: where the collection is now, if it has moved.
+        device: another device than before.
+
+    Raises:
+        ImpastoError: not a run, its collection is gone or has changed, or its checkpoint is damaged.
+        KeyboardInterrupt: stopped by Ctrl-C, after a checkpoint.
+    """
+    config, record = run_folder.read_run(run)
+    collection = _same_collection(run, record, data)
+    set_threads(record["machine"]["threads"])
+    chosen = choose_device(device or record["machine"]["device"])
+    with run_folder.exclusive(run):
+        checkpoint.tidy(run)
+        session = Session(config, collection, chosen)
+        folders = checkpoint.checkpoint_folders(run)
+        if folders:
+            checkpoint.load(folders[-1], session.players)
+        run_folder.Stats(run).rewind(session.players.images_seen)
+        _run(run, session, tensorboard=record["tensorboard"])
+    return run
+
+
+def _same_collection(run: Path, record: dict[str, Any], data: Path | None) -> Collection:
+    path = data or Path(record["collection"]["path"])
+    if not path.exists():
+        raise ImpastoError(
+            f"the collection of {run} is no longer at {path}; say where it is with --data"
+        )
+    collection = Collection.open(path)
+    collection.verify()
+    if collection.content_hash != record["collection"]["hash"]:
+        raise ImpastoError(
+            f"{path} has changed since {run} began (its content hash differs); restore it, give the "
+            "unchanged one with --data, or start a new run"
+        )
+    return collection
+
+
+def _run(run: Path, session: Session, *, tensorboard: bool) -> None:
+    """Play until the run's length is reached, noting what happens at each interval's end."""
+    players, training = session.players, session.config.training
+    assert training.images
+    assert training.stats_every
+    assert training.samples_every
+    assert training.checkpoint_every  # `resolve` has filled in all four
+    stats, averages = run_folder.Stats(run), Averages()
+    last_row = (players.images_seen, players.seconds)
+
+    with ExitStack() as stack:
+        board = TensorBoard(run) if tensorboard else None
+        if board is not None:
+            stack.callback(board.close)
+        line = stack.enter_context(ProgressLine(training.images, players.images_seen).shown())
+        stop = stack.enter_context(_stop_requested())
+        if players.images_seen == 0:
+            reals, _ = session.pictures.fixed(training.grid)
+            save_grid(run / "samples" / "reals.png", to_uint8(reals).cpu().numpy())
+            _draw_samples(run, session, board)
+
+        clock = time.monotonic()
+        while players.images_seen < training.images:
+            before = players.images_seen
+            checkpoint.seed_step(training.seed, players.steps)
+            averages.add(session.game.step())
+            now = time.monotonic()
+            players.seconds, clock = players.seconds + now - clock, now
+
+            finished = players.images_seen >= training.images
+
+            def due(interval: int, before: int = before, finished: bool = finished) -> bool:
+                return finished or players.images_seen // interval > before // interval
+
+            saving = due(training.checkpoint_every) or bool(stop)
+            row: dict[str, Any] = {}
+            if due(training.samples_every):
+                row |= _draw_samples(run, session, board)
+            if due(training.stats_every) or saving or row:
+                row |= averages.read()
+                images, seconds = last_row
+                row["images_per_second"] = (players.images_seen - images) / max(
+                    players.seconds - seconds, 1e-9
+                )
+                last_row = (players.images_seen, players.seconds)
+                row = {
+                    "images_seen": players.images_seen,
+                    "step": players.steps,
+                    "seconds": round(players.seconds, 3),
+                    **row,
+                }
+                stats.append(row)
+                if board is not None:
+                    board.row(row)
+                if not math.isfinite(row["loss/discriminator"] + row.get("loss/generator", 0.0)):
+                    raise ImpastoError(checkpoint.diverged(run, players.images_seen))
+            if saving:
+                checkpoint.save(
+                    run, players, session.model_record | {"images_seen": players.images_seen}
+                )
+                checkpoint.prune(
+                    run, training.keep_newest, training.keep_every, training.checkpoint_every
+                )
+            line.update(players.images_seen)
+            if stop and not finished:
+                raise KeyboardInterrupt
+
+
+def _draw_samples(run: Path, session: Session, board: TensorBoard | None) -> dict[str, float]:
+    """Write the grid of the fixed latents as the averaged generator paints them now."""
+    reals, labels = session.pictures.fixed(session.config.training.grid)
+    sampler = Sampler(session.players.average, session.config.latent, session.device, fold=False)
+    fakes = torch.cat(
+        [
+            sampler.images(session.fixed_latents[i : i + 64], labels[i : i + 64])
+            for i in range(0, len(labels), 64)
+        ]
+    )
+    pixels = to_uint8(fakes).cpu().numpy()
+    images_seen = session.players.images_seen
+    save_grid(run / "samples" / f"fakes-{images_seen:012d}.png", pixels)
+    if board is not None:
+        board.grid(pixels, images_seen)
+    return {"diversity/fake": diversity(fakes), "diversity/real": diversity(reals)}
+
+
+@contextmanager
+def _stop_requested() -> Iterator[list[int]]:
+    """Collect a request to stop (Ctrl-C, or SIGTERM as batch systems send it) instead of dying of it.
+
+    The loop ends after the step it is in. A second Ctrl-C stops at once.
+    """
+    requests: list[int] = []
+
+    def request(number: int, _frame: Any) -> None:
+        if requests:
+            raise KeyboardInterrupt
+        requests.append(number)
+
+    try:
+        before = {n: signal.signal(n, request) for n in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread (the studio, a notebook): whoever runs us handles it
+        yield requests
+        return
+    try:
+        yield requests
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,207 @@
+"""The two players with their optimisers, and one step of their game."""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from impasto.config import AdamConfig, OptimiserConfig, RunConfig
+from impasto.networks import build_discriminator, build_generator
+from impasto.objectives import Objective, Round
+from impasto.training.data import TrainingPictures
+from impasto.training.device import autocast, memory_format
+
+
+def build_optimiser(config: OptimiserConfig, network: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser of one network, in torch's fastest form for it."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    if isinstance(config, AdamConfig):
+        return torch.optim.Adam(
+            parameters, config.learning_rate, betas=config.betas, eps=config.eps, fused=True
+        )
+    return torch.optim.RMSprop(parameters, config.learning_rate, alpha=config.decay, eps=config.eps)
+
+
+@dataclass
+class Players:
+    """Everything that training changes."""
+
+    generator: nn.Module
+    discriminator: nn.Module
+    average: nn.Module
+    """The generator with exponentially averaged weights: what is sampled and exported."""
+    generator_optimiser: torch.optim.Optimizer
+    discriminator_optimiser: torch.optim.Optimizer
+    images_seen: int = 0
+    """Real pictures shown to the discriminator: the clock of training."""
+    steps: int = 0
+    seconds: float = 0.0
+    """Training time so far, over all sessions of the run."""
+
+    @classmethod
+    def build(
+        cls, config: RunConfig, label_sizes: tuple[int, ...], device: torch.device
+    ) -> "Players":
+        """Fresh players; their first weights are a function of `training.seed` alone."""
+        torch.manual_seed(config.training.seed)
+        form = memory_format(device, config.training.channels_last)
+        generator = build_generator(
+            config.generator.network,
+            config.generator.options,
+            latent_dim=config.latent.dim,
+            resolution=config.resolution,
+            label_sizes=label_sizes,
+        ).to(device, memory_format=form)  # type: ignore[call-overload]
+        discriminator = build_discriminator(
+            config.discriminator.network,
+            config.discriminator.options,
+            resolution=config.resolution,
+            label_sizes=label_sizes,
+        ).to(device, memory_format=form)  # type: ignore[call-overload]
+        return cls(
+            generator,
+            discriminator,
+            copy.deepcopy(generator).eval().requires_grad_(False),
+            build_optimiser(config.generator_optimiser, generator),
+            build_optimiser(config.discriminator_optimiser, discriminator),
+        )
+
+    @torch.no_grad()
+    def update_average(self, images: int, half_life: float) -> None:
+        """Move the averaged generator towards the current one, `images` after the last time.
+
+        Running statistics of batch norm are averaged like weights: they belong to them.
+        """
+        share = 1.0 if half_life == 0 else 1 - 0.5 ** (images / half_life)
+        new, old = self.generator.state_dict(), self.average.state_dict()
+        floats = [name for name, value in new.items() if value.is_floating_point()]
+        torch._foreach_lerp_([old[n] for n in floats], [new[n] for n in floats], share)
+        for name in new.keys() - set(floats):
+            old[name].copy_(new[name])
+
+
+class Game:
+    """One step of training: the discriminator's turns, then the generator's.
+
+    Every method in this project is played here; methods differ in their objective's terms, in the
+    number of turns, and in their networks.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        objective: Objective,
+        pictures: TrainingPictures,
+        players: Players,
+    ) -> None:
+        self.config = config
+        self.objective = objective
+        self.pictures = pictures
+        self.players = players
+        self.portion = config.training.batch // config.training.accumulate
+        # A network may hold frozen parts of its own; only these are switched on and off.
+        self.judging = [p for p in players.discriminator.parameters() if p.requires_grad]
+
+    def _latents(self) -> Tensor:
+        dim, device = self.config.latent.dim, self.pictures.device
+        if self.config.latent.distribution == "uniform":
+            return torch.rand(self.portion, dim, device=device) * 2 - 1
+        return torch.randn(self.portion, dim, device=device)
+
+    def _round(self, images: Tensor, labels: Tensor, *, with_gradient: bool) -> Round:
+        latents, fake_labels = self._latents(), self.pictures.random_labels(self.portion)
+        with torch.set_grad_enabled(with_gradient):
+            fake = self.players.generator(latents, fake_labels)
+        return Round(
+            real=images,
+            real_labels=labels,
+            fake=fake,
+            fake_labels=fake_labels,
+            latents=latents,
+            discriminate=self.players.discriminator,
+            generate=self.players.generator,
+        )
+
+    def _discriminator_turn(self, statistics: "StepStatistics", *, last: bool) -> Round | None:
+        """One discriminator step. Gives the last round made, its fakes still with their graph."""
+        training, players = self.config.training, self.players
+        made: Round | None = None
+        players.discriminator_optimiser.zero_grad(set_to_none=True)
+        for part in range(training.accumulate):
+            images, labels = self.pictures.shown(
+                players.images_seen + part * self.portion, self.portion
+            )
+            with autocast(self.pictures.device, training.precision):
+                made = self._round(images, labels, with_gradient=last and training.accumulate == 1)
+                round = made.with_fake(made.fake.detach())
+                loss, shares = self.objective.loss("discriminator", round)
+            (loss / training.accumulate).backward()
+            if last:
+                score = self.objective.score
+                statistics.add("loss/discriminator", loss)
+                statistics.add("score/real", score(round.real_judgement.realness.float()).mean())
+                statistics.add("score/fake", score(round.fake_judgement.realness.float()).mean())
+                for name, share in shares.items():
+                    statistics.add(f"term/{name}/discriminator", share)
+        players.discriminator_optimiser.step()
+        players.images_seen += training.batch
+        return made
+
+    def _generator_turn(self, statistics: "StepStatistics", made: Round) -> None:
+        """One generator step, on the fakes of `made` where those still have their graph."""
+        training, players = self.config.training, self.players
+        # The discriminator's own weights need no gradient here, a third of the work.
+        for parameter in self.judging:
+            parameter.requires_grad_(False)
+        players.generator_optimiser.zero_grad(set_to_none=True)
+        for _ in range(training.accumulate):
+            with autocast(self.pictures.device, training.precision):
+                round = (
+                    made.with_fake(made.fake)
+                    if made.fake.requires_grad
+                    else self._round(made.real, made.real_labels, with_gradient=True)
+                )
+                loss, shares = self.objective.loss("generator", round)
+            (loss / training.accumulate).backward()
+            statistics.add("loss/generator", loss)
+            for name, share in shares.items():
+                statistics.add(f"term/{name}/generator", share)
+        players.generator_optimiser.step()
+        for parameter in self.judging:
+            parameter.requires_grad_(True)
+        players.update_average(
+            training.batch * training.discriminator_steps, training.ema_half_life
+        )
+
+    def step(self) -> dict[str, Tensor]:
+        """Play one step; its statistics are scalars that stay on the device.
+
+        With the batch in one piece, the generator's turn judges the very fakes of the last
+        discriminator's turn, so they are made once. In portions (`accumulate`), holding all their
+        graphs would cost the memory that portions save, so they are made anew.
+        """
+        training = self.config.training
+        statistics = StepStatistics()
+        pretraining = self.players.images_seen < training.pretrain_images
+        made: Round | None = None
+        for turn in range(training.discriminator_steps):
+            last = turn == training.discriminator_steps - 1
+            made = self._discriminator_turn(statistics, last=last)
+        if not pretraining and made is not None:
+            self._generator_turn(statistics, made)
+        self.players.steps += 1
+        return statistics.means()
+
+
+class StepStatistics:
+    """Scalars of one step, averaged over its portions; never read on the host here."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[Tensor]] = {}
+
+    def add(self, name: str, value: Tensor) -> None:
+        self._values.setdefault(name, []).append(value.detach().float())
+
+    def means(self) -> dict[str, Tensor]:
+        return {n: torch.stack(v).mean() if len(v) > 1 else v[0] for n, v in self._values.items()}

@@ -1,0 +1,148 @@
+"""What is noted on the way: averaged statistics, sample grids, TensorBoard, the progress line."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
+from torch import Tensor
+
+from impasto.errors import ImpastoError
+from impasto.files import atomic_file
+from impasto.sampling.grid import grid_picture
+
+
+class Averages:
+    """Means and largest values over an interval, gathered on the device and read once at its end."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._largest: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, statistics: dict[str, Tensor]) -> None:
+        for name, value in statistics.items():
+            if name not in self._sums:
+                self._sums[name] = torch.zeros_like(value)
+                self._largest[name] = torch.full_like(value, -torch.inf)
+                self._counts[name] = 0
+            self._sums[name] += value
+            self._largest[name] = torch.maximum(self._largest[name], value)
+            self._counts[name] += 1
+
+    def read(self) -> dict[str, float]:
+        """Means, and largest values of the losses as `.../max`; starts a new interval."""
+        if not self._sums:
+            return {}
+        names = list(self._sums)
+        table = torch.stack(
+            [torch.stack([self._sums[n] / self._counts[n], self._largest[n]]) for n in names]
+        ).tolist()
+        self.__init__()  # type: ignore[misc]
+        row = {name: mean for name, (mean, _) in zip(names, table, strict=True)}
+        for name, (_, largest) in zip(names, table, strict=True):
+            if name.startswith("loss/"):
+                row[f"{name}/max"] = largest
+        return row
+
+
+def diversity(images: Tensor) -> float:
+    """Mean distance of two of the pictures [B, 3, H, W] in [-1, 1]: the root mean square of their
+    differences, averaged to 16 pixels a side, in units of the whole range; 0: all the same."""
+    if len(images) < 2:
+        return 0.0
+    small = F.adaptive_avg_pool2d(images.float() / 2, min(16, images.shape[-1])).flatten(1)
+    return float(torch.pdist(small.cpu()).mean() / small.shape[1] ** 0.5)
+
+
+def save_grid(path: Path, images: np.ndarray) -> None:
+    """Write pictures [B, H, W, 3] (uint8) as one PNG, in one step."""
+    with atomic_file(path) as temporary:
+        grid_picture(images).save(temporary, "PNG")
+
+
+class TensorBoard:
+    """The same rows and grids for TensorBoard, where a run asks for it (extra `tensorboard`)."""
+
+    def __init__(self, run: Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise ImpastoError(
+                "TensorBoard is not installed: pip install 'impasto[tensorboard]', or train "
+                "without --tensorboard"
+            ) from None
+        self._writer = SummaryWriter(str(run))
+
+    def row(self, row: dict[str, Any]) -> None:
+        for name, value in row.items():
+            if name != "images_seen" and isinstance(value, float):
+                self._writer.add_scalar(name, value, row["images_seen"])
+
+    def grid(self, images: np.ndarray, images_seen: int) -> None:
+        picture = np.asarray(grid_picture(images))
+        self._writer.add_image("samples", picture, images_seen, dataformats="HWC")
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _RunText(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["text"])
+
+
+def readable_time(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h 05 min`, `2 d 4 h`."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
+
+
+class ProgressLine:
+    """Images seen, images a second and time left: a bar on a terminal, now and then a plain line
+    (at most one every ten seconds) elsewhere."""
+
+    def __init__(self, total: int, start: int) -> None:
+        self.total = total
+        self._start, self._began = start, time.monotonic()
+        self._last_line = 0.0
+        self._progress: Progress | None = None
+        self._task: Any = None
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator["ProgressLine"]:
+        console = Console(stderr=True)
+        if not console.is_terminal:
+            yield self
+            return
+        columns = [BarColumn(bar_width=30), TextColumn("{task.percentage:>4.1f}%"), _RunText()]
+        with Progress(*columns, console=console) as self._progress:
+            self._task = self._progress.add_task("", total=self.total, text="starting")
+            yield self
+        self._progress = None
+
+    def update(self, images_seen: int, losses: str = "") -> None:
+        """Show where training is; cheap enough for every step."""
+        now = time.monotonic()
+        rate = (images_seen - self._start) / max(now - self._began, 1e-9)
+        left = readable_time((self.total - images_seen) / rate) if rate else "?"
+        text = f"{images_seen:,} of {self.total:,} images, {rate:.1f}/s, {left} left{losses}"
+        if self._progress is not None:
+            self._progress.update(self._task, completed=images_seen, text=text)
+        elif now - self._last_line >= 10 or images_seen >= self.total:
+            self._last_line = now
+            print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,157 @@
+"""The folder of a run: made once, never overwritten, readable while training goes on.
+
+run.json       resolved config, command, versions, machine, collection
+stats.jsonl    a row an interval
+samples/       grids: the same seeds over time
+checkpoints/   see checkpoint.py
+"""
+
+import contextlib
+import datetime
+import json
+import math
+import shlex
+import sys
+import uuid
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from impasto import __version__
+from impasto.collection import Collection
+from impasto.config import RunConfig, parse_config
+from impasto.errors import ImpastoError
+from impasto.files import read_json, write_error, write_json, write_text
+
+FORMAT = 1
+
+
+def collection_record(collection: Collection) -> dict[str, Any]:
+    """What a run remembers of its collection."""
+    return {
+        "name": collection.name,
+        "path": str(collection.path.resolve()),
+        "hash": collection.content_hash,
+        "count": len(collection.train_indices),
+        "fit": collection.fit,
+        "resolution": collection.resolution,
+        "fields": [
+            {"name": f.name, "classes": list(f.classes), "counts": list(f.counts)}
+            for f in collection.fields
+        ],
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers of a run."""
+    names = ("torch", "numpy", "pillow", "safetensors")
+    return {
+        "impasto": __version__,
+        "python": sys.version.split()[0],
+        **{name: metadata.version(name) for name in names},
+    }
+
+
+def create(out: Path, name: str, record: dict[str, Any]) -> Path:
+    """Make the next free `00000-name` folder in `out`, with its `run.json` already in it.
+
+    Raises:
+        ImpastoError: `out` cannot be written.
+    """
+    record = {
+        "format": FORMAT,
+        "command": shlex.join(["impasto", *sys.argv[1:]]),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **record,
+    }
+    temporary = out / f".{uuid.uuid4().hex[:12]}.tmp"
+    try:
+        (temporary / "checkpoints").mkdir(parents=True)
+        (temporary / "samples").mkdir()
+        write_json(temporary / "run.json", record)
+        while True:
+            taken = [int(f.name[:5]) for f in out.glob("[0-9][0-9][0-9][0-9][0-9]-*")]
+            run = out / f"{max(taken, default=-1) + 1:05d}-{name}"
+            try:
+                # Another process may take the number first; renaming onto its folder fails.
+                temporary.rename(run)
+                return run
+            except OSError:
+                if not run.exists():
+                    raise
+    except OSError as error:
+        raise write_error(error, out) from error
+
+
+def read_run(run: Path) -> tuple[RunConfig, dict[str, Any]]:
+    """The resolved config of a run and the whole of its `run.json`.
+
+    Raises:
+        ImpastoError: not a run, or one of an unknown format.
+    """
+    if not run.is_dir():
+        raise ImpastoError(f"{run} is not a run; runs are folders such as runs/00000-...")
+    record = read_json(run / "run.json", "run")
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise ImpastoError(f"{run / 'run.json'} has a format this version of impasto does not know")
+    return parse_config(record["config"], str(run / "run.json")), record
+
+
+@contextlib.contextmanager
+def exclusive(run: Path) -> Iterator[None]:
+    """Hold a run for this process, so that no two train it at once; a dead process holds nothing.
+
+    Raises:
+        ImpastoError: another process is training it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such lock; there nothing is held
+        yield
+        return
+    try:
+        file = (run / ".lock").open("w")
+    except OSError as error:
+        raise write_error(error, run) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ImpastoError(f"another process is training {run}; stop that one first") from None
+        yield
+
+
+class Stats:
+    """`stats.jsonl`: a row an interval, appended; rows after a checkpoint go when it is resumed."""
+
+    def __init__(self, run: Path) -> None:
+        self.path = run / "stats.jsonl"
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Write one row; values that are not finite become null, for JSON has no NaN."""
+        clean = {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in row.items()
+        }
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(clean, allow_nan=False) + "\n")
+        except OSError as error:
+            raise write_error(error, self.path) from error
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All whole rows; a last line cut short by a kill is left out."""
+        if not self.path.exists():
+            return []
+        rows: list[dict[str, Any]] = []
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                rows.append(json.loads(line))
+        return rows
+
+    def rewind(self, images_seen: int) -> None:
+        """Forget the rows after `images_seen`, which training is about to write again."""
+        if self.path.exists():
+            kept = [row for row in self.rows() if row["images_seen"] <= images_seen]
+            write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
