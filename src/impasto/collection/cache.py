@@ -1,0 +1,66 @@
+"""What `--data` means: a collection's folder, or the word `masters`, packed once and kept."""
+
+import os
+import shutil
+from pathlib import Path
+
+from impasto.collection.packing import MASTERS, PackOptions, options_key, pack
+from impasto.collection.store import Collection, check_is_collection
+from impasto.errors import ImpastoError
+from impasto.files import sha256_of_file
+
+
+def cache_folder() -> Path:
+    """`$IMPASTO_CACHE`, else `$XDG_CACHE_HOME/impasto`, else `~/.cache/impasto`."""
+    if own := os.environ.get("IMPASTO_CACHE"):
+        return Path(own).expanduser().absolute()
+    if shared := os.environ.get("XDG_CACHE_HOME"):
+        return Path(shared).expanduser().absolute() / "impasto"
+    return Path.home() / ".cache" / "impasto"
+
+
+def open_or_pack(data: str, resolution: int) -> Collection:
+    """Open what a command's `--data` names.
+
+    Args:
+        data: a collection's folder; or `masters`, the paintings inside the package, which are
+            packed as tiles with all their labels at the first call and reused from then on.
+        resolution: side of the pictures that is wanted, in pixels.
+
+    Raises:
+        ImpastoError: no collection is there (the message names the command that makes one), or it
+            is of another resolution.
+    """
+    if data == "masters":
+        return _masters(resolution)
+    path = Path(data).expanduser()
+    check_is_collection(path, resolution)
+    collection = Collection.open(path)
+    if collection.resolution != resolution:
+        raise ImpastoError(
+            f"{path} is packed at a resolution of {collection.resolution} px, and {resolution} px "
+            f"is wanted; pack the pictures again with --resolution {resolution}"
+        )
+    return collection
+
+
+def _masters(resolution: int) -> Collection:
+    options = PackOptions(
+        resolution=resolution, labels=("style", "genre", "artist"), fit="tiles", name="masters"
+    )
+    files = sorted(path for path in MASTERS.iterdir() if path.suffix in (".jpg", ".csv"))
+    key = options_key(options, [f"{path.name} {sha256_of_file(path)}" for path in files])
+    path = cache_folder() / f"masters-{resolution}-{key[:16]}"
+    if path.exists():
+        try:
+            return Collection.open(path)
+        except ImpastoError:
+            # Somebody cleared a part of the cache; it is only a cache.
+            shutil.rmtree(path, ignore_errors=True)
+    try:
+        return pack("masters", path, options).collection
+    except ImpastoError as error:
+        # Another process may have packed it at the same time; theirs is as good as ours.
+        if (path / "collection.json").is_file():
+            return Collection.open(path)
+        raise ImpastoError(f"{error} (IMPASTO_CACHE chooses another cache folder)") from error

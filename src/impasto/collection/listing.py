@@ -1,0 +1,94 @@
+"""What a reader finds in a source: the pictures, what is known of each, and what it passed over."""
+
+import os
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_PICTURES = """
+.jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .avif .jp2 .j2k .ppm .pgm .pbm
+.pnm .tga .ico
+"""
+# These lie beside pictures and nobody expects them in a collection, so they are not reported.
+_BESIDE = """
+.txt .md .rst .csv .tsv .json .jsonl .yaml .yml .xml .html .htm .py .pyc .db .ini .log .url .lnk
+.xmp .npy .npz
+"""
+PICTURE_SUFFIXES = frozenset(_PICTURES.split())
+_SIDE_SUFFIXES = frozenset(_BESIDE.split())
+ABOUT = ("title", "artist", "year", "licence")
+"""What `sources.csv` says of a picture where the source tells it."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A source picture: where it lies, and what its source says of it."""
+
+    path: Path
+    relative: str
+    """Its path inside the source, with `/` on every system; its identity in the collection."""
+    labels: tuple[str, ...] = ()
+    """A class name for each field of the listing; empty where it is not known."""
+    about: dict[str, str] = field(default_factory=dict)
+    """Some of `ABOUT`."""
+
+
+@dataclass
+class Listing:
+    """All that a reader found."""
+
+    kind: str
+    """In words, for the report and for `collection.json`."""
+    fields: tuple[str, ...] = ()
+    entries: list[Entry] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    """Relative path and reason, of what is no picture or cannot be used."""
+    notes: list[str] = field(default_factory=list)
+    """What the user may want to know, a sentence each."""
+
+
+def tidy(text: str) -> str:
+    """Text as it is compared and stored: composed Unicode (NFC), no blanks at the ends."""
+    return unicodedata.normalize("NFC", text).strip()
+
+
+def _is_litter(folder: str) -> bool:
+    return folder.startswith(".") or folder in ("__pycache__", "__MACOSX")
+
+
+def walk(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Every file below a folder with its relative path, sorted, links followed once.
+
+    Hidden files and folders are passed over, and so are packed collections.
+    """
+    seen: set[tuple[int, int]] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        status = Path(place).stat()
+        identity = (status.st_dev, status.st_ino)
+        # A link that leads back up would otherwise be walked for ever.
+        if identity in seen or "collection.json" in files:
+            folders.clear()
+            continue
+        if status.st_ino:
+            seen.add(identity)
+        folders[:] = sorted(name for name in folders if not _is_litter(name))
+        for name in sorted(files):
+            if not name.startswith("."):
+                path = Path(place, name)
+                yield path, path.relative_to(folder).as_posix()
+
+
+def pictures(folder: Path, listing: Listing) -> Iterator[tuple[Path, str]]:
+    """The picture files below a folder; others that a user may miss go to `listing.left_out`."""
+    for path, relative in walk(folder):
+        suffix = path.suffix.lower()
+        if suffix in PICTURE_SUFFIXES:
+            yield path, relative
+        elif suffix not in _SIDE_SUFFIXES:
+            listing.left_out.append((relative, f"not a picture file by its name: {path.name}"))
+
+
+def holds_pictures(folder: Path) -> bool:
+    """Whether there is at least one picture file below a folder."""
+    return any(path.suffix.lower() in PICTURE_SUFFIXES for path, _ in walk(folder))

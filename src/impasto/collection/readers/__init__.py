@@ -1,0 +1,45 @@
+"""Readers: one file a kind of source, so that a new kind touches no other file.
+
+A reader is a module with:
+- `ORDER: int`, lower ones are asked first;
+- `claims(source: Path, labels: tuple[str, ...] | None) -> bool`, whether it reads this source;
+- `read(source: Path, labels: tuple[str, ...] | None) -> Listing`, what is in it; `labels` are the
+  fields the user asked for, None for the source's own.
+"""
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+from impasto.collection.listing import Listing
+from impasto.errors import ImpastoError
+from impasto.registry import module_names
+
+
+def _readers() -> list[ModuleType]:
+    names = module_names("collection/readers")
+    modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
+    return sorted(modules, key=lambda module: module.ORDER)
+
+
+def read_source(source: Path, labels: tuple[str, ...] | None) -> Listing:
+    """List a source with the first reader that claims it.
+
+    Raises:
+        ImpastoError: there is no such source, no reader for it, or the labels are not in it.
+    """
+    if not source.exists():
+        raise ImpastoError(
+            f"there is no {source}; SOURCE is a folder of pictures, a table (CSV) beside them, "
+            "or the word masters"
+        )
+    if (source / "collection.json").is_file():
+        raise ImpastoError(f"{source} is a collection already; pack from the pictures themselves")
+    for reader in _readers():
+        if reader.claims(source, labels):
+            listing: Listing = reader.read(source, labels)
+            return listing
+    raise ImpastoError(
+        f"{source} is neither a folder nor a table; give a folder of pictures, or a CSV file that "
+        "lists them in a column 'file'"
+    )
