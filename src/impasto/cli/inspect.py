@@ -1,0 +1,98 @@
+"""`impasto inspect`: what is in a collection, in numbers and in pictures."""
+
+import io
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from impasto.collection import Collection
+
+_BARS = 40
+"""A chart shows at most this many classes of a field, the most frequent."""
+
+
+def command(
+    collection: Annotated[
+        str, typer.Argument(help="A collection's folder, or the word masters (at 64 px).")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the two pictures.")] = Path(),
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every file and check it; takes a while.")
+    ] = False,
+) -> None:
+    """Print what is in a collection; write a contact sheet and a chart of its classes (PNG)."""
+    from impasto.collection import Collection, open_or_pack
+    from impasto.collection.overview import contact_sheet, summary
+    from impasto.files import write_bytes
+
+    if collection == "masters":
+        opened = open_or_pack("masters", 64)
+    else:
+        opened = Collection.open(Path(collection).expanduser())
+    typer.echo(summary(opened))
+    if verify:
+        opened.verify()
+        typer.echo("\nverified: every file is as it was packed")
+    typer.echo("")
+
+    stem = re.sub(r"[^\w.-]+", "-", opened.name).strip("-.") or "collection"
+    sheet = out / f"{stem}-contact-sheet.png"
+    write_bytes(sheet, _png(contact_sheet(opened)))
+    typer.echo(f"contact sheet: {sheet}")
+    if not opened.fields:
+        typer.echo("chart of classes: none, as the collection has no labels")
+        return
+    drawn = _chart(opened)
+    if drawn is None:
+        typer.echo(
+            "chart of classes: not drawn; it takes matplotlib: pip install 'impasto[report]'"
+        )
+        return
+    chart = out / f"{stem}-classes.png"
+    write_bytes(chart, drawn)
+    typer.echo(f"chart of classes: {chart}")
+
+
+def _png(image: "Image.Image") -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _chart(collection: "Collection") -> bytes | None:
+    """A PNG with a bar a class, the fields beside each other; None without matplotlib."""
+    try:
+        # A figure of its own, not pyplot's: that would look for a screen.
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+
+    fields = collection.fields
+    most = max(min(len(field.classes), _BARS) for field in fields)
+    figure = Figure(figsize=(5.5 * len(fields), 1.2 + 0.26 * most), layout="constrained", dpi=110)
+    for column, field in enumerate(fields, start=1):
+        axes = figure.add_subplot(1, len(fields), column)
+        # Stable, so that equal counts stay in the order of their names.
+        by_count = sorted(zip(field.counts, field.classes, strict=True), key=lambda pair: -pair[0])
+        shown = by_count[:_BARS][::-1]
+        bars = axes.barh(range(len(shown)), [count for count, _ in shown], color="#3b6ea5")
+        axes.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize=8)
+        names = [name if len(name) <= 32 else name[:31] + "…" for _, name in shown]
+        # A dollar sign in a name is not mathematics.
+        axes.set_yticks(range(len(shown)), [name.replace("$", r"\$") for name in names], fontsize=9)
+        axes.margins(x=0.15)
+        axes.set_ylim(len(shown) - most - 0.6, len(shown) - 0.4)
+        axes.set_xlabel("pictures for training")
+        more = len(field.classes) - len(shown)
+        title = field.name if not more else f"{field.name} (and {more} classes more)"
+        axes.set_title(title.replace("$", r"\$"), fontsize=11)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()

@@ -1,0 +1,93 @@
+"""A collection at a glance: its numbers as text, and a sample of it as one picture."""
+
+import math
+
+import numpy as np
+from PIL import Image
+
+from impasto.collection.store import Collection
+
+_CLASSES = 30
+"""A field's table shows at most this many classes, the most frequent."""
+_SHEET_PICTURES = 120
+_SHEET_COLUMNS = 12
+_SHEET_CELL = 96
+"""Pixels that a picture takes on the sheet, at most."""
+_SHEET_GAP = 2
+
+
+def summary(collection: Collection) -> str:
+    """Name, sizes, splits and the classes of every field, as lines for a terminal."""
+    train, heldout = collection.train_indices, collection.heldout_indices
+    lines = [
+        f"{collection.name}",
+        f"  folder      {collection.path}",
+        f"  pictures    {len(collection):,} of {collection.resolution} x {collection.resolution} "
+        f"pixels, {collection.fit}",
+        f"  from        {_sources(collection, np.arange(len(collection)))}",
+        f"  training    {len(train):,} from {_sources(collection, train)}",
+        f"  held out    {len(heldout):,} from {_sources(collection, heldout)}",
+        f"  hash        {collection.content_hash}",
+    ]
+    if not collection.fields:
+        lines.append("  labels      none")
+    # One width for all tables, so that their columns stand below each other.
+    names = [name for field in collection.fields for name in (f"{field.name} (00)", *field.classes)]
+    width = max(map(len, names), default=0)
+    for column in range(len(collection.fields)):
+        lines += ["", *_field_lines(collection, column, width)]
+    return "\n".join(lines)
+
+
+def _sources(collection: Collection, indices: np.ndarray) -> str:
+    count = len(np.unique(collection.sources[indices]))
+    return f"{count:,} source picture" if count == 1 else f"{count:,} source pictures"
+
+
+def _field_lines(collection: Collection, column: int, width: int) -> list[str]:
+    field = collection.fields[column]
+    labels = collection.labels[:, column]
+    heldout = labels[collection.heldout_indices]
+    unknown = int((labels == -1).sum())
+    shown = sorted(range(len(field.classes)), key=lambda index: -field.counts[index])[:_CLASSES]
+    rows = [
+        (
+            field.classes[index],
+            f"{field.counts[index]:,}",
+            f"{int((heldout == index).sum()):,}",
+            f"{len(np.unique(collection.sources[labels == index])):,}",
+        )
+        for index in shown
+    ]
+    title = (f"{field.name} ({len(field.classes)})", "training", "held out", "sources")
+    lines = [
+        f"{name:{width}}  {train:>9}  {held:>9}  {sources:>9}"
+        for name, train, held, sources in [title, *rows]
+    ]
+    if len(field.classes) > len(shown):
+        lines.append(f"... and {len(field.classes) - len(shown):,} classes more")
+    if unknown:
+        lines.append(f"unknown for {unknown:,} pictures")
+    return lines
+
+
+def contact_sheet(collection: Collection) -> Image.Image:
+    """A sample of the pictures for training, evenly from all of them, in rows; RGB."""
+    # Evenly among the sources, and at random among the tiles of each; the same at every call.
+    generator = np.random.default_rng(0)
+    indices = collection.train_indices
+    count = min(len(indices), _SHEET_PICTURES)
+    edges = np.linspace(0, len(indices), count + 1).astype(int)
+    chosen = indices[generator.integers(edges[:-1], edges[1:])]
+    cell = min(_SHEET_CELL, max(collection.resolution, _SHEET_CELL // 2))
+    columns = min(_SHEET_COLUMNS, max(1, count))
+    step = cell + _SHEET_GAP
+    rows = max(1, math.ceil(count / columns))
+    sheet = Image.new("RGB", (columns * step + _SHEET_GAP, rows * step + _SHEET_GAP), "white")
+    for place, pixels in enumerate(collection.images(chosen)):
+        picture = Image.fromarray(pixels)
+        if picture.width != cell:
+            picture = picture.resize((cell, cell), Image.Resampling.LANCZOS)
+        left, top = place % columns * step, place // columns * step
+        sheet.paste(picture, (left + _SHEET_GAP, top + _SHEET_GAP))
+    return sheet
