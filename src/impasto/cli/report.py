@@ -1,0 +1,42 @@
+"""`impasto report`: what a run has come to, as one HTML page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from impasto.errors import ImpastoError
+
+
+def command(
+    run: Annotated[Path | None, typer.Argument(help="Folder of a run.", show_default=False)] = None,
+    latest: Annotated[
+        Path | None,
+        typer.Option(help="Take the newest run in this folder instead.", show_default=False),
+    ] = None,
+) -> None:
+    """Make one HTML page of a run: curves, grids, a time-lapse, and what went wrong.
+
+    It works while the run goes on, too. The page is report.html in the run's folder; its path is
+    the last line printed.
+    """
+    if (run is None) == (latest is None):
+        raise ImpastoError("give the folder of a run, or --latest with a folder of runs")
+
+    from impasto.report.page import moment, write_report
+    from impasto.report.record import newest_run
+
+    folder = newest_run(latest) if latest is not None else run
+    assert folder is not None  # one of the two is given
+    report = write_report(folder)
+    typer.echo(report.status)
+    for sentence in report.missing:
+        typer.echo(sentence)
+    for finding in report.findings:
+        typer.echo(
+            f"{finding.kind}, from {moment(report.record, finding.began_at_images)}: "
+            f"{finding.sentence}"
+        )
+    if not report.findings:
+        typer.echo("no findings")
+    typer.echo(report.page)

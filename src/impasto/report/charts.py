@@ -1,0 +1,224 @@
+"""Curves over images seen, as SVG that goes into the page and takes on its light or dark colours."""
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from impasto.errors import ImpastoError
+from impasto.report.findings import Counts, Floats
+
+# matplotlib draws with these stand-ins, which then become the page's CSS variables; so one drawing
+# serves both colour schemes. They are used nowhere else.
+_COLOURS = {
+    "#0a0b01": "var(--ink)",
+    "#0a0b02": "var(--faint)",
+    "#0a0b03": "var(--rule)",
+    "#0a0b04": "var(--line-1)",
+    "#0a0b05": "var(--line-2)",
+    "#0a0b06": "var(--alarm)",
+    "#0a0b07": "var(--line-3)",
+    "#0a0b08": "var(--line-4)",
+    "#0a0b09": "var(--line-5)",
+    "#0a0b0a": "var(--line-6)",
+}
+_INK, _FAINT, _RULE = "#0a0b01", "#0a0b02", "#0a0b03"
+_LINES = ("#0a0b04", "#0a0b05", "#0a0b07", "#0a0b08", "#0a0b09", "#0a0b0a")
+_ALARM = "#0a0b06"
+
+# Points drawn of a line. A chart is some 700 pixels wide; more cannot be seen, only downloaded.
+_RAW_BINS = 300
+_SMOOTH_POINTS = 300
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve: its name and its values [N]; what is not finite is left out."""
+
+    name: str
+    values: Floats
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A moment to point at: images seen, and the short text above it."""
+
+    images: int
+    text: str
+
+
+def require_matplotlib() -> None:
+    """Raises: ImpastoError: matplotlib is missing; the message says how to get it."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ImpastoError(
+            "a report needs matplotlib; install it with pip install 'impasto[report]'"
+        ) from error
+
+
+def envelope(images_seen: Counts, values: Floats, bins: int = _RAW_BINS) -> tuple[Counts, Floats]:
+    """Lowest and highest value of each of `bins` equal stretches, in the order they came.
+
+    So a thinned line still shows every spike. Up to two points a bin; as it is, if that is fewer.
+    """
+    if len(values) <= 2 * bins:
+        return images_seen, values
+    edges = np.linspace(0, len(values), bins + 1).astype(np.int64)
+    places: list[int] = []
+    for start, stop in pairwise(edges.tolist()):
+        part = values[start:stop]
+        places += sorted({int(start + part.argmin()), int(start + part.argmax())})
+    return images_seen[places], values[places]
+
+
+def smoothed(values: Floats) -> Floats:
+    """Mean over a thirtieth of the rows around each (three or more), the ends mirrored."""
+    half = max(1, len(values) // 60)
+    if len(values) < 5:
+        return values
+    padded = np.pad(values, half, mode="symmetric")
+    totals = np.concatenate([[0.0], np.cumsum(padded)])
+    return (totals[2 * half + 1 :] - totals[: -2 * half - 1]) / (2 * half + 1)
+
+
+def _short(number: float) -> str:
+    """12000 as 12k, 2500000 as 2.5M."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= size:
+            return f"{number / size:g}{unit}"
+    return f"{number:g}"
+
+
+def chart(
+    images_seen: Counts,
+    lines: Sequence[Line],
+    marks: Sequence[Mark] = (),
+    *,
+    identity: str,
+    label: str,
+    bounds: tuple[float, float] | None = None,
+) -> str:
+    """Curves as an SVG element: each line faint as it is, and strong smoothed.
+
+    Args:
+        images_seen: [N].
+        lines: up to six.
+        marks: upright lines at moments, such as findings.
+        identity: a word that is unique in the page, for the element's inner names.
+        label: what it shows, for people who have it read out.
+        bounds: of the upright axis; by default as the values ask. Values that span more than a
+            factor of 50 get a logarithmic axis.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    style: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": identity,
+        "font.family": "sans-serif",
+        "font.size": 9,
+        "text.color": _INK,
+        "axes.edgecolor": _RULE,
+        "axes.labelcolor": _FAINT,
+        "xtick.color": _RULE,
+        "ytick.color": _RULE,
+        "xtick.labelcolor": _FAINT,
+        "ytick.labelcolor": _FAINT,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "grid.color": _RULE,
+        "grid.linewidth": 0.5,
+    }
+    with mpl.rc_context(style):
+        # Small on purpose: on a phone the drawing keeps its size and its letters can be read.
+        figure = Figure(figsize=(5.2, 2.9), layout="constrained")
+        axes = figure.add_subplot()
+        axes.grid(True, axis="y")
+        axes.set_axisbelow(True)
+        everything = []
+        for line, colour in zip(lines, _LINES, strict=False):
+            keep = np.isfinite(line.values)
+            images, values = images_seen[keep], line.values[keep]
+            if not len(values):
+                continue
+            everything.append(values)
+            alone = len(values) == 1
+            axes.plot(
+                *envelope(images, values),
+                color=colour,
+                linewidth=0.8,
+                alpha=0.35,
+                marker="o" if len(values) <= 12 else None,
+                markersize=3,
+            )
+            step = max(1, len(values) // _SMOOTH_POINTS)
+            axes.plot(
+                np.append(images[::step], images[-1]),
+                np.append(smoothed(values)[::step], smoothed(values)[-1]),
+                color=colour,
+                linewidth=1.7,
+                marker="o" if alone else None,
+                label=line.name,
+            )
+        if bounds is not None:
+            axes.set_ylim(*bounds)
+        elif everything:
+            _scale(axes, np.concatenate(everything))
+        axes.set_xlabel("images seen")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        for mark in marks:
+            axes.axvline(mark.images, color=_ALARM, linewidth=1, linestyle=(0, (4, 3)))
+            axes.annotate(
+                mark.text,
+                (mark.images, 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, 2),
+                textcoords="offset points",
+                ha="center",
+                va="bottom",
+                color=_ALARM,
+                fontweight="bold",
+            )
+        if everything:
+            figure.legend(
+                loc="outside upper left", ncols=3, frameon=False, handlelength=1.2, fontsize=9
+            )
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    return _inline(buffer.getvalue(), identity, label)
+
+
+def _scale(axes: Any, values: Floats) -> None:
+    """A logarithmic upright axis where a few values would otherwise flatten all the others."""
+    usual = float(np.median(np.abs(values))) or 1.0
+    if float(np.abs(values).max()) <= 50 * usual:
+        return
+    if float(values.min()) > 0:
+        axes.set_yscale("log")
+    else:
+        axes.set_yscale("symlog", linthresh=usual)
+
+
+def _inline(svg: str, identity: str, label: str) -> str:
+    """A stand-alone SVG file as an element for the page, in the page's colours."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    # Its style sheet would be the whole page's; the page has these few rules itself.
+    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"(\d\.\d\d)\d+", r"\1", svg)
+    # Several drawings share one page, and names must be unique in it.
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{identity}-", svg)
+    # Width and height in points would keep it from filling its column.
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
+    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    for stand_in, variable in _COLOURS.items():
+        svg = svg.replace(stand_in, variable)
+    return re.sub(r"font-family: [^;\"]*", "font-family: var(--sans)", svg).strip()

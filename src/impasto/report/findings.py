@@ -1,0 +1,434 @@
+"""What went wrong in a training run, and when: a few rules over the curves, in plain words.
+
+Every detector is a pure function of arrays with a row an interval: `images_seen` (int, rising) and
+series of floats of the same length. In a series NaN means 'not recorded in this row', and infinity
+means 'recorded, but not a finite number'. A detector gives a `Finding`, or None where it has
+nothing to say; a short or noisy run says nothing, because a false alarm costs more trust than a
+late one.
+
+The rules are made for curves that are noisy by nature. They compare medians, never single rows
+(except for spikes), and ask of a change that it lasts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+# Trends are looked for in at most so many points: enough for every picture of a run, and it keeps
+# the rolling medians of a run with a hundred thousand rows quick.
+_TREND_POINTS = 1000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that went wrong: what, from when on (`began_at_images`), and what to try."""
+
+    kind: str
+    began_at_images: int
+    sentence: str
+    advice: str
+
+
+def _rolling_median(values: Floats, window: int) -> Floats:
+    """Centred median over `window` rows (made odd); the ends are mirrored."""
+    half = min(window // 2, len(values) - 1)
+    if half < 1:
+        return values
+    padded = np.pad(values, half, mode="symmetric")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)
+    return np.asarray(np.median(windows, axis=1), dtype=np.float64)
+
+
+def _spread(residuals: Floats) -> float:
+    """Standard deviation by way of the median, so that outliers have no say."""
+    return 1.4826 * float(np.median(np.abs(residuals))) if len(residuals) else 0.0
+
+
+def _finite(images_seen: Counts, *series: Floats) -> tuple[Counts, list[Floats]]:
+    """The rows in which every series is a number, up to the first row in which one broke."""
+    broken = np.any([np.isinf(values) for values in series], axis=0)
+    end = int(np.argmax(broken)) if broken.any() else len(images_seen)
+    keep = np.all([np.isfinite(values) for values in series], axis=0)
+    keep[end:] = False
+    return images_seen[keep], [values[keep] for values in series]
+
+
+def _condense(images_seen: Counts, *series: Floats) -> tuple[Counts, list[Floats]]:
+    """At most `_TREND_POINTS` points: the means of equal stretches, each at its first row."""
+    if len(images_seen) <= _TREND_POINTS:
+        return images_seen, list(series)
+    starts = np.linspace(0, len(images_seen), _TREND_POINTS, endpoint=False).astype(np.int64)
+    sizes = np.diff(np.append(starts, len(images_seen)))
+    return images_seen[starts], [np.add.reduceat(values, starts) / sizes for values in series]
+
+
+def _lasting_rise(values: Floats, least: float, share: float) -> tuple[int, float, float] | None:
+    """Where `values` began to rise and never came back: (row, level before, level at the end).
+
+    The first tenth is left out, for there every run moves. The rest is smoothed by a median over a
+    twentieth of the run. The rise, from the lower tenth of the smoothed values to their end, must
+    reach `least`, `share` times the size of the lower level, and six times the noise. It began
+    where a line through its first clear point (3% of the rise, or more in noise) and its 40% point
+    meets the level before.
+    """
+    rows = len(values)
+    if rows < 24:
+        return None
+    start = rows // 10
+    window = max(5, rows // 20)
+    calm = values[start:]
+    smooth = _rolling_median(calm, window)
+    noise = _spread(calm - smooth)
+    low = float(np.quantile(smooth, 0.1))
+    end = float(np.median(calm[-window:]))
+
+    def last_below(level: float, portion: float) -> int:
+        below = np.flatnonzero(smooth <= level + portion * (end - level))
+        return int(below[-1]) if len(below) else 0
+
+    # The lower tenth of a flat but wavy stretch lies beneath its middle; once the rise is roughly
+    # placed, the middle of what came before is the better level.
+    before = smooth[: last_below(low, 0.25) + 1]
+    level = max(low, float(np.median(before[: max(len(before) - window, 3)])))
+    if end - level < max(least, share * abs(low), 6 * noise):
+        return None
+    clear = float(np.clip(noise / (end - level), 0.03, 0.2))
+    first, more = last_below(level, clear), last_below(level, 0.4)
+    began = max(first - round((more - first) * clear / (0.4 - clear)), 0)
+    return start + began, level, end
+
+
+def _lasting_stretch(holds: NDArray[np.bool_], least: int) -> tuple[int, bool] | None:
+    """The last stretch of True that matters: (first row, whether it lasts to the end).
+
+    It matters with at least `least` rows, and if it lasts to the end or fills a fifth of all rows.
+    """
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], holds, [False]]).astype(np.int8)))
+    for first, stop in reversed(edges.reshape(-1, 2).tolist()):
+        to_the_end = stop == len(holds)
+        if stop - first >= least and (to_the_end or stop - first >= 0.2 * len(holds)):
+            return first, to_the_end
+    return None
+
+
+def not_a_number(images_seen: Counts, values: Floats, what: str) -> Finding | None:
+    """A loss or score stopped being a number.
+
+    Rule: the first row in which the series `what` was recorded as NaN or infinity.
+    """
+    broken = np.flatnonzero(np.isinf(values))
+    if not len(broken):
+        return None
+    return Finding(
+        "nan",
+        int(images_seen[broken[0]]),
+        f"{what} stopped being a number (NaN or infinity). "
+        "Nothing that was trained after this is of use.",
+        "Go on from a checkpoint saved before this, or start again, with lower learning rates "
+        "(a half of both is a good first try). If it ran in bfloat16, try "
+        "--set training.precision=float32. If a penalty on gradients has a large weight, lower it.",
+    )
+
+
+def divergence(
+    images_seen: Counts, loss_discriminator: Floats, loss_generator: Floats
+) -> Finding | None:
+    """The two losses drift apart: the generator's up, the discriminator's not.
+
+    For losses in nats (cross-entropy and its kin), whose zero means something; a Wasserstein
+    critic's generator loss wanders freely, so see `runaway` for critics.
+
+    Rule: the gap, generator minus discriminator, rises after the first tenth of the run and stays
+    up to the end, by at least 1 nat, by half of the gap it rose from, and by six times the noise
+    of the rows. At least half of that comes from the generator, and the discriminator's loss rises
+    by no more than a quarter of it. Needs 24 rows.
+    """
+    images, (loss_d, loss_g) = _condense(
+        *_unpack(_finite(images_seen, loss_discriminator, loss_generator))
+    )
+    rise = _lasting_rise(loss_g - loss_d, least=1.0, share=0.5)
+    if rise is None:
+        return None
+    row, level, end = rise
+    last = slice(-max(5, len(images) // 20), None)
+    first = slice(min(len(images) // 10, row), max(row, min(len(images) // 10, row) + 3))
+    d_before, d_now = float(np.median(loss_d[first])), float(np.median(loss_d[last]))
+    g_before, g_now = float(np.median(loss_g[first])), float(np.median(loss_g[last]))
+    if g_now - g_before < 0.5 * (end - level) or d_now - d_before > 0.25 * (end - level):
+        return None
+    return Finding(
+        "divergence",
+        int(images[row]),
+        f"The losses drift apart: the generator's went from {g_before:.2g} to {g_now:.2g}, the "
+        f"discriminator's from {d_before:.2g} to {d_now:.2g}. The discriminator learns faster than "
+        "the generator can follow.",
+        "Pictures from before this are often the better ones: compare the grids. Then hold the "
+        "discriminator back: smooth its labels, lower its learning rate (a half or a quarter of "
+        "the generator's), or penalise its gradients (R1). More pictures help most.",
+    )
+
+
+def runaway(images_seen: Counts, score_real: Floats, score_fake: Floats) -> Finding | None:
+    """A critic's scores of real and generated pictures run apart without bound.
+
+    Rule: the margin, mean score of real minus that of generated pictures, rises after the first
+    tenth of the run and stays up to the end, to at least three times the margin it rose from, by
+    at least 1 and by six times the noise of the rows. Needs 24 rows.
+    """
+    images, (real, fake) = _condense(*_unpack(_finite(images_seen, score_real, score_fake)))
+    rise = _lasting_rise(real - fake, least=1.0, share=2.0)
+    if rise is None:
+        return None
+    row, level, end = rise
+    return Finding(
+        "divergence",
+        int(images[row]),
+        f"The critic's scores of real and generated pictures run apart: their margin went from "
+        f"{level:.2g} to {end:.2g}. The critic learns faster than the generator can follow.",
+        "Pictures from before this are often the better ones: compare the grids. Then hold the "
+        "critic back: fewer of its steps per generator step "
+        "(--set training.discriminator_steps=...), a lower learning rate, or more weight on its "
+        "gradient penalty. More pictures help most.",
+    )
+
+
+def _unpack(rows: tuple[Counts, list[Floats]]) -> tuple[Counts, *tuple[Floats, ...]]:
+    return (rows[0], *rows[1])
+
+
+def _spike_rows(values: Floats, level_of: Floats, some: float, strong: float) -> list[int]:
+    """Rows that stand far above both sides, see `spikes`; [] where they are too few to matter."""
+    side = 10
+    rows = len(values)
+    if rows < 12:
+        return []
+    padded = np.concatenate([np.full(side, np.nan), values, np.full(side, np.nan)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, side)
+    inner = np.arange(3, rows - 3)
+    left = np.nanmedian(windows[inner], axis=1)
+    right = np.nanmedian(windows[inner + side + 1], axis=1)
+    height = values[inner] - np.maximum(left, right)
+    noise = 1.4826 * _rolling_median(np.abs(values[inner] - (left + right) / 2), 51)
+    level = np.maximum(
+        np.abs(_rolling_median(level_of, 2 * side)[inner]), np.median(np.abs(level_of))
+    )
+    noise = np.maximum(noise, 0.01 * level + 1e-12)
+    is_spike = (height > 8 * noise) & (height > some * level)
+    is_strong = (height > 20 * noise) & (height > strong * level)
+    # Neighbouring rows are one spike that lasted.
+    starts = np.flatnonzero(is_spike & ~np.concatenate([[False], is_spike[:-1]]))
+    if len(starts) < max(3, rows / 300) and not is_strong.any():
+        return []
+    return [int(row) for row in inner[starts]]
+
+
+def spikes(images_seen: Counts, means: Floats, maxima: Floats | None, what: str) -> Finding | None:
+    """A loss shoots up for a moment and comes back.
+
+    Rule: a row is a spike if it stands above the medians of the ten rows before and of the ten rows
+    after it, by eight times the local noise (from the median deviation of 51 rows) and by 0.75
+    times the usual level of the loss. Three spikes are a finding (in long runs, one for every 300
+    rows), or one that reaches 20 times the noise and 3 times the level. In the interval maxima,
+    wild by nature, the heights asked are 4 and 10 times the level of the means. So a run that
+    starts high, or steps up for good, has no spike. Needs 12 rows.
+
+    Args:
+        images_seen: [N].
+        means: [N] the loss, mean over each interval.
+        maxima: [N] the largest loss of one step in each interval, if recorded.
+        what: the loss's name for the sentence.
+    """
+    images, (mean,) = _finite(images_seen, means)
+    rows = _spike_rows(mean, mean, 0.75, 3.0)
+    if rows:
+        peak = float(mean[rows].max())
+    elif maxima is not None:
+        images, (mean, largest) = _finite(images_seen, means, maxima)
+        rows = _spike_rows(largest, mean, 4.0, 10.0)
+        peak = float(largest[rows].max()) if rows else 0.0
+    if not rows:
+        return None
+    usual = float(np.median(mean))
+    times = "once" if len(rows) == 1 else f"{len(rows)} times"
+    return Finding(
+        "spikes",
+        int(images[rows[0]]),
+        f"{what} shot up and came back {times}, to {peak:.2g} at the highest; it is usually near "
+        f"{usual:.2g}.",
+        "A few spikes that leave no trace in the grids may be let pass. Otherwise lower the "
+        "learning rates, raise the batch (--set training.batch=...), or lower Adam's first beta to "
+        "0.5 or 0. A moving average of the weights (--set training.ema_half_life=...) keeps spikes "
+        "out of the pictures.",
+    )
+
+
+def saturation(
+    images_seen: Counts,
+    loss_discriminator: Floats,
+    score_real: Floats | None,
+    score_fake: Floats | None,
+    *,
+    probability: bool,
+) -> Finding | None:
+    """The discriminator has won, so the generator has nothing left to learn from.
+
+    Rule, with every series smoothed by a median over five rows: mean D(x) above 0.95 and mean
+    D(G(z)) below 0.05, where scores are probabilities; or the discriminator's loss below 0.05,
+    where it is never negative (as it is for a Wasserstein critic, for which near 0 is good news)
+    and, for a critic, the scores are at least 1 apart. This must hold for ten rows and a tenth of
+    the run, and to the end or for a fifth of the run.
+
+    Args:
+        images_seen: [N].
+        loss_discriminator: [N].
+        score_real: [N] mean D(x), if recorded; with smoothed labels, rescaled so that the label
+            of a real picture is 1.
+        score_fake: [N] mean D(G(z)), if recorded; rescaled so that the label of a fake is 0.
+        probability: whether scores lie in [0, 1]; else they are a critic's.
+    """
+    if score_real is None or score_fake is None:
+        images, (loss,) = _finite(images_seen, loss_discriminator)
+        real = fake = None
+    else:
+        images, (loss, real, fake) = _finite(
+            images_seen, loss_discriminator, score_real, score_fake
+        )
+        real, fake = _rolling_median(real, 5), _rolling_median(fake, 5)
+    if len(images) < 10:
+        return None
+    won = np.zeros(len(images), dtype=np.bool_)
+    if probability and real is not None and fake is not None:
+        won |= (real > 0.95) & (fake < 0.05)
+    if loss.min() >= 0:
+        apart = (
+            real - fake >= 1 if not probability and real is not None and fake is not None else True
+        )
+        won |= (_rolling_median(loss, 5) < 0.05) & apart
+    stretch = _lasting_stretch(won, max(10, len(images) // 10))
+    if stretch is None:
+        return None
+    row, to_the_end = stretch
+    if real is not None and fake is not None:
+        signs = f"D(x) is near {np.median(real[won]):.2g}, D(G(z)) near {np.median(fake[won]):.2g}"
+    else:
+        signs = "its loss is near 0"
+    return Finding(
+        "saturation",
+        int(images[row]),
+        f"The discriminator wins: {signs}. The generator hardly learns anything from a "
+        f"discriminator that is never in doubt.{'' if to_the_end else ' Later it recovered.'}",
+        "Make the discriminator's work harder: smooth its labels, add noise to what it sees, lower "
+        "its learning rate, or give it fewer channels; take one discriminator step per generator "
+        "step. With few pictures it may know them by heart: add more, or flip and crop them.",
+    )
+
+
+def collapse(
+    images_seen: Counts, diversity_fake: Floats, diversity_real: Floats | None
+) -> Finding | None:
+    """Generated pictures become alike, whatever the latent.
+
+    Rule: take the mean distance between generated pictures as a share of that between real ones
+    (or as it is, where that was not recorded), smoothed by a median over three grids. It has
+    collapsed when it is under 0.45 times its own best so far (a best above 1 counts as 1), for
+    three grids, and to the end or for a fifth of the grids. Before that it must have been up for
+    two grids. A share that stays under 0.2 for all of at least ten grids never rose at all, which
+    is a finding from the start.
+
+    Args:
+        images_seen: [N].
+        diversity_fake: [N] mean pairwise distance of the fixed-latent pictures; NaN between grids.
+        diversity_real: [N] the same of as many real pictures, if recorded.
+    """
+    series = [diversity_fake] if diversity_real is None else [diversity_fake, diversity_real]
+    keep = np.all([np.isfinite(values) for values in series], axis=0)
+    images = images_seen[keep]
+    share = diversity_fake[keep]
+    relative = diversity_real is not None and bool(np.all(diversity_real[keep] > 0))
+    if len(images) < 5:
+        return None
+    if relative and diversity_real is not None:
+        share = share / diversity_real[keep]
+    smooth = _rolling_median(share, 3)
+    best = np.maximum.accumulate(smooth)
+    if relative:
+        best = np.minimum(best, 1.0)
+    advice = (
+        "Go back to the pictures from before this, and continue from there with a lower "
+        "discriminator learning rate or smoothed labels; a larger batch and another seed help too. "
+        "If it comes back, use an objective that punishes it (Wasserstein with a gradient penalty)."
+    )
+    if relative and len(images) >= 10 and float(smooth.max()) < 0.2:
+        return Finding(
+            "collapse",
+            int(images[0]),
+            "The generated pictures have been alike from the start: the distance between them "
+            f"never passed {100 * float(smooth.max()):.0f}% of that between real pictures.",
+            advice,
+        )
+    stretch = _lasting_stretch(smooth < 0.45 * best, 3)
+    if stretch is None or stretch[0] < 2:
+        return None
+    row, to_the_end = stretch
+    now = float(np.median(share[row:]))
+    fall = (
+        f"from {100 * best[row]:.0f}% to {100 * now:.0f}% of that between real pictures"
+        if relative
+        else f"from {best[row]:.3g} to {now:.3g}"
+    )
+    return Finding(
+        "collapse",
+        int(images[row]),
+        f"The generated pictures became alike: the distance between them fell {fall}."
+        f"{'' if to_the_end else ' Later it recovered.'}",
+        advice,
+    )
+
+
+def find(
+    images_seen: Counts, series: Mapping[str, Floats], *, probability: bool = True
+) -> list[Finding]:
+    """All findings of a run, the earliest first; `series` is named as in `stats.jsonl`.
+
+    Args:
+        images_seen: [N], rising.
+        series: arrays [N]; NaN: not recorded in that row; infinity: recorded as not finite.
+        probability: whether the scores are probabilities in [0, 1]; else a critic's.
+    """
+    losses = {
+        "loss/discriminator": "The discriminator's loss",
+        "loss/generator": "The generator's loss",
+    }
+    scores = {"score/real": "D(x)", "score/fake": "D(G(z))"}
+    found: list[Finding | None] = []
+
+    broken = [
+        not_a_number(images_seen, series[key], what)
+        for key, what in {**losses, **scores}.items()
+        if key in series
+    ]
+    # Once one number breaks, all others follow within a row or so: the first says it all.
+    found += sorted((item for item in broken if item), key=lambda item: item.began_at_images)[:1]
+
+    discriminator, generator = series.get("loss/discriminator"), series.get("loss/generator")
+    real, fake = series.get("score/real"), series.get("score/fake")
+    if probability and discriminator is not None and generator is not None:
+        found.append(divergence(images_seen, discriminator, generator))
+    if not probability and real is not None and fake is not None:
+        found.append(runaway(images_seen, real, fake))
+    spiked = [
+        spikes(images_seen, series[key], series.get(f"{key}/max"), what)
+        for key, what in losses.items()
+        if key in series
+    ]
+    found += spiked
+    if discriminator is not None:
+        found.append(saturation(images_seen, discriminator, real, fake, probability=probability))
+    if "diversity/fake" in series:
+        found.append(collapse(images_seen, series["diversity/fake"], series.get("diversity/real")))
+    return sorted((item for item in found if item), key=lambda item: item.began_at_images)

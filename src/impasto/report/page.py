@@ -1,0 +1,580 @@
+"""The report of a run: one HTML page that holds everything it shows."""
+
+import json
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+import yaml
+
+from impasto import __version__
+from impasto.errors import ImpastoError
+from impasto.files import write_text
+from impasto.report.charts import Line, Mark, chart, require_matplotlib
+from impasto.report.findings import Finding, Floats, find
+from impasto.report.pictures import (
+    cut,
+    data_uri,
+    evenly,
+    open_picture,
+    photo_uri,
+    picture_uri,
+    tile_size,
+)
+from impasto.report.preprocessing import before_and_after
+from impasto.report.record import Record, read_record
+from impasto.report.timelapse import write_timelapse
+
+_MOST_GRIDS = 24
+# Sides in pixels up to which a grid is shown whole; of larger ones the first pictures are shown.
+_GRID_SIDE, _LAST_GRID_SIDE = 768, 2048
+# Below this, browsers would blur what are pixels to be seen.
+_PIXEL_ART = 128
+_MOST_CLASSES = 30
+_EMBEDDED_VIDEO_BYTES = 8_000_000
+
+_KINDS = {
+    "nan": "Not a number",
+    "divergence": "Divergence",
+    "spikes": "Spikes",
+    "saturation": "Saturation",
+    "collapse": "Collapse",
+}
+
+
+@dataclass
+class Report:
+    """A report that was written.
+
+    Attributes:
+        record: of the run, as it was read.
+        page: the HTML file.
+        status: how far the run is, a line.
+        findings: what went wrong, the earliest first.
+        missing: what could not be shown and why, a sentence each.
+    """
+
+    record: Record
+    page: Path
+    status: str
+    findings: list[Finding]
+    missing: list[str] = field(default_factory=list)
+
+
+def write_report(folder: Path) -> Report:
+    """Write `report.html` (and `timelapse.mp4`) into the folder of a run, finished or not.
+
+    Raises:
+        ImpastoError: no run, no matplotlib, or the folder cannot be written.
+    """
+    require_matplotlib()
+    record = read_record(folder)
+    report = Report(record, folder / "report.html", _status(record), run_findings(record))
+    sections = [
+        _findings_section(record, report.findings),
+        _pictures_section(record, report.missing),
+        _time_section(record, report.missing),
+        _curves_section(record, report),
+        _data_section(record, report.missing),
+        _particulars_section(record),
+    ]
+    missing = (
+        '<div class="missing">'
+        + "".join(f"<p>{escape(sentence)}</p>" for sentence in report.missing)
+        + "</div>"
+        if report.missing
+        else ""
+    )
+    template = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+    heading = _heading(record)
+    page = template.substitute(
+        version=escape(__version__),
+        title=escape(f"{heading} (impasto)"),
+        heading=escape(heading),
+        status=_status_html(record),
+        body="\n".join([missing, *sections]),
+    )
+    write_text(report.page, page)
+    return report
+
+
+def run_findings(record: Record) -> list[Finding]:
+    """Findings of a run, its scores first freed of label smoothing.
+
+    A discriminator that is told 0.85 for real and 0.15 for generated pictures has won at these
+    values, not at 1 and 0.
+    """
+    series = dict(record.series)
+    fake_label, real_label = _label_means(record)
+    if record.probability and real_label > fake_label:
+        for name in ("score/real", "score/fake"):
+            if name in series:
+                series[name] = (series[name] - fake_label) / (real_label - fake_label)
+    return find(record.images_seen, series, probability=record.probability)
+
+
+def _label_means(record: Record) -> tuple[float, float]:
+    """Mean label of generated and of real pictures in the term `bce`; 0 and 1 if not smoothed."""
+    for term in record.get("config", "objective", default=[]):
+        if isinstance(term, dict) and term.get("term") == "bce":
+            try:
+                fake = statistics.fmean(term.get("fake_labels") or (0.0,))
+                real = statistics.fmean(term.get("real_labels") or (1.0,))
+            except TypeError:
+                break
+            return fake, real
+    return 0.0, 1.0
+
+
+# Words and numbers
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h 5 min`, `2 d 4 h`."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 2880:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
+
+
+def _date(text: Any) -> str:
+    """An ISO time as `22 November 2025, 02:35 UTC`; other text as it is."""
+    try:
+        moment = datetime.fromisoformat(str(text)).astimezone(UTC)
+    except ValueError:
+        return str(text)
+    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
+
+
+def moment(record: Record, images: int) -> str:
+    """A moment of the run: `12,288 images (epoch 585)`."""
+    epochs = record.epochs(images)
+    if epochs is None:
+        return f"{images:,} images"
+    return (
+        f"{images:,} images (epoch {epochs:,.0f})"
+        if epochs >= 100
+        else (f"{images:,} images (epoch {epochs:.1f})")
+    )
+
+
+def _heading(record: Record) -> str:
+    recipe = record.get("recipe") or record.get("config", "recipe")
+    collection = record.get("collection", "name")
+    if not recipe:
+        return record.name
+    return f"{recipe} on {collection}" if collection else str(recipe)
+
+
+def _status(record: Record) -> str:
+    done, planned = record.images_done, record.images_planned
+    if planned is None:
+        return f"{moment(record, done)} so far"
+    if done >= planned:
+        return f"finished: {moment(record, done)}"
+    return (
+        f"not finished: {done:,} of {planned:,} images ({100 * done / planned:.0f}%)"
+        if done
+        else f"just begun: 0 of {planned:,} images"
+    )
+
+
+def _status_html(record: Record) -> str:
+    done, planned = record.images_done, record.images_planned
+    status = _status(record)
+    text = f"<p>{escape(status[0].upper() + status[1:])}.</p>"
+    if planned is None or done >= planned:
+        return text
+    width = 100 * done / planned
+    return (
+        text + f'<div class="progress"><div style="width: {width:.1f}%"></div></div>'
+        "<p class='faint'>The training goes on or was stopped; make the report again for a newer "
+        "one.</p>"
+    )
+
+
+def _image(address: str, description: str, kind: str = "") -> str:
+    return f'<img class="{kind}" src="{address}" alt="{escape(description, quote=True)}">'
+
+
+# Sections
+
+
+def _findings_section(record: Record, findings: Sequence[Finding]) -> str:
+    rows = len(record.images_seen)
+    if not rows:
+        text = "<p>There are no statistics to judge yet.</p>"
+    elif findings:
+        items = [
+            f'<li><h3><span class="number">{number}</span>{escape(_KINDS[finding.kind])}, from '
+            f"{escape(moment(record, finding.began_at_images))}</h3>"
+            f"<p>{escape(finding.sentence)}</p>"
+            f"<p><strong>What to try:</strong> {escape(finding.advice)}</p></li>"
+            for number, finding in enumerate(findings, 1)
+        ]
+        text = f'<ol class="findings">{"".join(items)}</ol>'
+    else:
+        text = (
+            '<div class="healthy"><p>Nothing found: no divergence of the losses, no spikes, no '
+            "saturated discriminator, no collapse of diversity, no broken numbers.</p></div>"
+        )
+    if 0 < rows < 24:
+        text += (
+            f'<p class="faint">With {rows} row{"s" if rows > 1 else ""} of statistics so far, slow '
+            "changes cannot be told from noise; from 24 on they can.</p>"
+        )
+    return f"<section><h2>Findings</h2>{text}</section>"
+
+
+def _grid_figure(
+    record: Record, grid: Any, caption: str, description: str, side: int, exact: bool = False
+) -> str:
+    """A grid as a figure; where only its first pictures are shown, the caption says so."""
+    kept, shown, of = cut(grid, record.columns, side)
+    if shown < of:
+        caption += f" The first {shown} of {of}."
+    pixel = "pixel fill" if tile_size(grid, record.columns) < _PIXEL_ART else "fill"
+    exact = exact and kept.width * kept.height <= 1024 * 1024
+    return (
+        f"<figure>{_image(picture_uri(kept, exact), description, pixel)}"
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def _pictures_section(record: Record, missing: list[str]) -> str:
+    figures = []
+    newest = next(
+        (
+            (seen, grid)
+            for seen, path in reversed(record.grids)
+            if (grid := open_picture(path)) is not None
+        ),
+        None,
+    )
+    if newest is None:
+        missing.append("There are no sample grids in this run's folder (samples/fakes-*.png).")
+    else:
+        seen, grid = newest
+        figures.append(
+            _grid_figure(
+                record,
+                grid,
+                f"Generated, after {moment(record, seen)}.",
+                "grid of generated pictures",
+                _LAST_GRID_SIDE,
+                exact=True,
+            )
+        )
+    reals = open_picture(record.reals) if record.reals else None
+    if reals is None:
+        missing.append("There is no grid of real pictures (samples/reals.png).")
+    else:
+        figures.append(
+            _grid_figure(
+                record,
+                reals,
+                "Real pictures, as the network sees them.",
+                "grid of real pictures",
+                _LAST_GRID_SIDE,
+                exact=True,
+            )
+        )
+    if not figures:
+        return ""
+    return f'<section><h2>Pictures</h2><div class="two">{"".join(figures)}</div></section>'
+
+
+def _time_section(record: Record, missing: list[str]) -> str:
+    """Grids over time, with a slider and as a strip, and the time-lapse."""
+    chosen = [record.grids[place] for place in evenly(len(record.grids), _MOST_GRIDS)]
+    figures, pixel = [], "fill"
+    for seen, path in chosen:
+        grid = open_picture(path)
+        if grid is None:
+            continue
+        kept, shown, of = cut(grid, record.columns, _GRID_SIDE)
+        pixel = "pixel fill" if tile_size(grid, record.columns) < _PIXEL_ART else "fill"
+        note = "" if shown == of else f", first {shown} of {of}"
+        figures.append(
+            f"<figure>{_image(picture_uri(kept), f'grid after {seen:,} images', pixel)}"
+            f"<figcaption>{escape(moment(record, seen) + note)}</figcaption></figure>"
+        )
+    if len(figures) < 2:
+        return ""
+    viewer = (
+        f'<figure class="viewer" hidden>{_image("", "the chosen grid", pixel)}'
+        '<input type="range" min="0" value="0" aria-label="moment of the training">'
+        "<figcaption></figcaption></figure>"
+    )
+    video = _video_html(record, missing)
+    left_out = len(record.grids) - len(chosen)
+    says = f" {left_out} more lie in the run's folder, under samples." if left_out else ""
+    return (
+        "<section><h2>Over time</h2>"
+        f"<p>Each place in a grid belongs to one latent, so one place shows one picture grow.{says}"
+        f'</p><div class="two">{viewer}{video}</div><div class="strip">{"".join(figures)}</div>'
+        "</section>"
+    )
+
+
+def _video_html(record: Record, missing: list[str]) -> str:
+    path = record.folder / "timelapse.mp4"
+    try:
+        frames = write_timelapse(
+            record.grids, record.columns, path, lambda seen: moment(record, seen)
+        )
+    except ImpastoError as error:
+        # The page is worth having without it.
+        missing.append(f"There is no time-lapse: {error}.")
+        return ""
+    if not frames:
+        missing.append("There is no time-lapse: fewer than two grids can be read.")
+        return ""
+    content = path.read_bytes()
+    if len(content) > _EMBEDDED_VIDEO_BYTES:
+        return (
+            '<figure><video class="fill" controls muted loop playsinline preload="metadata" '
+            'src="timelapse.mp4"></video><figcaption>Time-lapse, '
+            f'<a href="timelapse.mp4">timelapse.mp4</a> ({len(content) / 1e6:.0f} MB): it lies '
+            "beside this page.</figcaption></figure>"
+        )
+    return (
+        '<figure><video class="fill" controls muted loop playsinline preload="metadata" '
+        f'src="{data_uri(content, "video/mp4")}"></video><figcaption>Time-lapse of all grids '
+        '(also <a href="timelapse.mp4">timelapse.mp4</a> in the run\'s folder).</figcaption></figure>'
+    )
+
+
+def _marks(record: Record, findings: Sequence[Finding]) -> list[Mark]:
+    """The findings' numbers at their moments; those too close to be told apart share one mark."""
+    if not len(record.images_seen):
+        return []
+    apart = 0.03 * float(record.images_seen[-1])
+    marks: list[Mark] = []
+    for number, finding in enumerate(findings, 1):
+        at = finding.began_at_images
+        if marks and at - marks[-1].images < apart:
+            marks[-1] = Mark(marks[-1].images, f"{marks[-1].text}, {number}")
+        else:
+            marks.append(Mark(at, str(number)))
+    return marks
+
+
+def _curves_section(record: Record, report: Report) -> str:
+    if not len(record.images_seen):
+        report.missing.append("There are no statistics yet (stats.jsonl has no whole row).")
+        return ""
+    marks = _marks(record, report.findings)
+    series = record.series
+    cards: list[str] = []
+
+    def add(
+        title: str,
+        names: dict[str, str],
+        explanation: str,
+        bounds: tuple[float, float] | None = None,
+        change: Callable[[Floats], Floats] = lambda values: values,
+    ) -> None:
+        lines = [
+            Line(text, change(series[name]))
+            for name, text in names.items()
+            if name in series and np.isfinite(series[name]).any()
+        ]
+        if not lines:
+            return
+        drawing = chart(
+            record.images_seen,
+            lines,
+            marks,
+            identity=f"chart{len(cards)}",
+            label=escape(f"{title} over images seen", quote=True),
+            bounds=bounds,
+        )
+        cards.append(
+            f'<figure class="card"><h3>{escape(title)}</h3>{drawing}'
+            f"<figcaption>{escape(explanation)}</figcaption></figure>"
+        )
+
+    add(
+        "Losses",
+        {"loss/discriminator": "discriminator", "loss/generator": "generator"},
+        "What each player tries to make small. Two losses that keep their distance mean an even "
+        "game; neither says how good the pictures are.",
+    )
+    if record.probability:
+        add(
+            "Scores",
+            {"score/real": "D(x), real", "score/fake": "D(G(z)), generated"},
+            "How real the discriminator takes pictures to be, from 0 to 1. The closer the two "
+            "lines, the harder it finds them to tell apart.",
+            bounds=(0.0, 1.0),
+        )
+    else:
+        add(
+            "Scores",
+            {"score/real": "real", "score/fake": "generated"},
+            "The critic's opinion of real and of generated pictures. Only their distance means "
+            "something; a small one is good.",
+        )
+    add(
+        "Diversity",
+        {"diversity/fake": "generated", "diversity/real": "real"},
+        "Mean distance between two pictures of a grid. Where generated ones fall far below real "
+        "ones, they look alike.",
+    )
+    for player in ("discriminator", "generator"):
+        terms = {
+            name: name.split("/")[1]
+            for name in series
+            if name.startswith("term/") and name.endswith(f"/{player}")
+        }
+        if len(terms) > 1:
+            add(f"Terms of the {player}'s loss", terms, "Each term's weighted share of the loss.")
+    add(
+        "Speed",
+        {"images_per_second": "images a second"},
+        "Training images a second.",
+        change=lambda values: np.where(values > 0, values, np.nan),
+    )
+    legend = (
+        "<p class='faint'>Faint: as recorded. Strong: smoothed. Dashed lines with a number: where "
+        "a finding began.</p>"
+        if marks
+        else "<p class='faint'>Faint: as recorded. Strong: smoothed.</p>"
+    )
+    return f'<section><h2>Curves</h2>{legend}<div class="two">{"".join(cards)}</div></section>'
+
+
+def _data_section(record: Record, missing: list[str]) -> str:
+    parts = [_preprocessing_html(record)]
+    parts += [_classes_html(record, field) for field in _fields(record)]
+    if not _fields(record):
+        parts.append('<p class="faint">The collection has no labels.</p>')
+    pictures = record.pictures
+    says = f" of {pictures:,} pictures" if pictures else ""
+    name = record.get("collection", "name", default="not named in run.json")
+    return (
+        f"<section><h2>Data</h2><p>Collection <strong>{escape(str(name))}</strong>{says}.</p>"
+        f"{''.join(parts)}</section>"
+    )
+
+
+def _fields(record: Record) -> list[dict[str, Any]]:
+    fields = record.get("collection", "fields", default=[])
+    return [item for item in fields if isinstance(item, dict) and item.get("classes")]
+
+
+def _preprocessing_html(record: Record) -> str:
+    pair, reason = before_and_after(record)
+    if pair is None:
+        return (
+            "<h3>From the painting to what the network sees</h3>"
+            f'<p class="faint">Not shown: {escape(reason)}.</p>'
+        )
+    width, height = pair.size
+    side = pair.after.width
+    before = _image(photo_uri(pair.before, 640), f"the source picture {pair.title}")
+    after = picture_uri(pair.after, exact=True)
+    return (
+        "<h3>From the painting to what the network sees</h3>"
+        '<div class="around">'
+        f'<figure style="max-width: min(100%, 34rem)">{before}<figcaption>{escape(pair.title)}, '
+        f"{width:,} × {height:,} pixels. {escape(pair.says)}</figcaption></figure>"
+        f'<figure style="width: min(100%, 20rem)">'
+        f"{_image(after, 'the same picture as the network sees it', 'pixel fill')}"
+        f"<figcaption>The same at {side} × {side} pixels; each value from 0 to 255 becomes one "
+        "from -1 to 1.</figcaption></figure></div>"
+    )
+
+
+def _classes_html(record: Record, field: dict[str, Any]) -> str:
+    """Bars of how many pictures each class has, the largest first."""
+    counts = field.get("counts") or []
+    pairs = sorted(
+        zip(field["classes"], counts, strict=False), key=lambda pair: (-pair[1], str(pair[0]))
+    )
+    if not pairs:
+        return ""
+    shown, rest = pairs[:_MOST_CLASSES], pairs[_MOST_CLASSES:]
+    bars = [(str(name), count, "bar") for name, count in shown]
+    if rest:
+        bars.append((f"{len(rest)} more", sum(count for _, count in rest), "bar rest"))
+    unknown = (record.pictures or 0) - sum(count for _, count in pairs)
+    if unknown > 0:
+        bars.append(("not known", unknown, "bar rest"))
+    most = max(count for _, count, _ in bars) or 1
+    rows = "".join(
+        f'<span>{escape(name)}</span><div><div class="{kind}" style="width: '
+        f'{100 * count / most:.1f}%"></div></div><span class="n">{count:,}</span>'
+        for name, count, kind in bars
+    )
+    largest, smallest = pairs[0], pairs[-1]
+    says = f"{len(pairs)} class{'es' if len(pairs) > 1 else ''}."
+    if len(pairs) > 1 and smallest[1] > 0 and largest[1] >= 3 * smallest[1]:
+        says += (
+            f" {largest[0]} has {largest[1] / smallest[1]:.0f} times as many pictures as "
+            f"{smallest[0]}; what is rare is learnt badly."
+        )
+    return (
+        f'<div class="card" style="margin-top: 1.2rem; max-width: 46rem"><h3>By '
+        f'{escape(str(field.get("name", "label")))}</h3><p class="faint">{escape(says)}</p>'
+        f'<div class="classes">{rows}</div></div>'
+    )
+
+
+def _particulars_section(record: Record) -> str:
+    rows: list[tuple[str, str]] = []
+
+    def add(name: str, value: Any) -> None:
+        if value not in (None, "", {}, []):
+            rows.append((name, str(value)))
+
+    add("Run", record.folder.resolve())
+    add("Command", record.get("command"))
+    created = record.get("created")
+    add("Begun", _date(created) if created else None)
+    seconds = record.series.get("seconds")
+    if seconds is not None and np.isfinite(seconds).any():
+        add("Training time", duration(float(seconds[np.isfinite(seconds)][-1])))
+    speed = record.series.get("images_per_second")
+    if speed is not None and np.isfinite(speed).any():
+        add("Speed", f"{float(np.median(speed[np.isfinite(speed)])):,.0f} images a second (median)")
+    for player in ("generator", "discriminator"):
+        count = record.count("parameters", player)
+        add(f"{player.capitalize()}", f"{count:,} parameters" if count else None)
+    collection = record.get("collection", default={})
+    if isinstance(collection, dict):
+        add("Collection", collection.get("path"))
+        add("Content hash", collection.get("hash"))
+        add("Resolution", collection.get("resolution"))
+        add("Fitted by", collection.get("fit"))
+    for name in ("machine", "versions"):
+        value = record.get(name, default={})
+        if isinstance(value, dict):
+            add(name.capitalize(), ", ".join(f"{key} {text}" for key, text in value.items()))
+    table = "".join(
+        f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows
+    )
+    recipe = record.get("recipe_text")
+    about = f"<details open><summary>The recipe</summary><pre>{escape(str(recipe))}</pre></details>"
+    config = record.get("config")
+    text = (
+        yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False, allow_unicode=True)
+        if config
+        else ""
+    )
+    settings = f"<details><summary>All settings</summary><pre>{escape(text)}</pre></details>"
+    return (
+        f"<section><h2>Particulars</h2><table>{table}</table>{about if recipe else ''}"
+        f"{settings if text else ''}</section>"
+    )

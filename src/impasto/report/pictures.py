@@ -1,0 +1,86 @@
+"""Grids of a run as pictures: read, cut to a size that suits a page, and written into it."""
+
+import base64
+import io
+import math
+from pathlib import Path
+
+from PIL import Image
+
+# A grid this small as PNG stays exact; above it, WebP takes a fifth of the room.
+_PNG_BYTES = 60_000
+
+
+def open_picture(path: Path) -> Image.Image | None:
+    """The picture at `path` in RGB, or None where it is missing, half written or no picture."""
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
+def tile_size(grid: Image.Image, columns: int) -> int:
+    """Side, in pixels, of the square pictures of a grid that has `columns` of them in a row.
+
+    A width that does not divide tells of other columns than the run's record; then the grid is
+    taken as one whole.
+    """
+    return grid.width // columns if grid.width % columns == 0 else grid.width
+
+
+def cut(grid: Image.Image, columns: int, most: int) -> tuple[Image.Image, int, int]:
+    """The first whole pictures of a grid that fit a square of `most` pixels a side.
+
+    Nothing is shrunk: fewer pictures at their own pixels say more than all of them blurred.
+
+    Returns:
+        (grid, pictures kept, pictures there were)
+    """
+    tile = tile_size(grid, columns)
+    across, down = max(1, grid.width // tile), max(1, grid.height // tile)
+    fit = max(1, most // tile)
+    kept_across, kept_down = min(across, fit), min(down, fit)
+    kept = grid.crop((0, 0, kept_across * tile, min(kept_down * tile, grid.height)))
+    return kept, kept_across * kept_down, across * down
+
+
+def enlarge(picture: Image.Image, least: int) -> Image.Image:
+    """The picture with every pixel repeated, so that its shorter side has `least` or more."""
+    times = math.ceil(least / min(picture.size))
+    if times <= 1:
+        return picture
+    return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """At most `most` of `count` places, evenly spread, the first and the last among them."""
+    if count <= most:
+        return list(range(count))
+    return [round(place * (count - 1) / (most - 1)) for place in range(most)]
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """`content` as an address that holds it whole, such as `data:image/png;base64,...`."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _encoded(picture: Image.Image, form: str, **options: int | bool) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def picture_uri(picture: Image.Image, exact: bool = False) -> str:
+    """A picture as a data address: PNG where it is small or must be `exact`, else WebP."""
+    png = _encoded(picture, "PNG", optimize=True)
+    if exact or len(png) <= _PNG_BYTES:
+        return data_uri(png, "image/png")
+    return data_uri(_encoded(picture, "WEBP", quality=86, method=4), "image/webp")
+
+
+def photo_uri(picture: Image.Image, most: int) -> str:
+    """A photograph as a data address, JPEG, its longer side shrunk to at most `most` pixels."""
+    small = picture.copy()
+    small.thumbnail((most, most), Image.Resampling.LANCZOS)
+    return data_uri(_encoded(small, "JPEG", quality=86, progressive=True), "image/jpeg")
