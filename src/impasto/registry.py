@@ -13,8 +13,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
-
 from impasto.errors import ImpastoError, choices
 
 _ROOT = Path(__file__).parent
@@ -108,6 +106,8 @@ def resolve_options(
         ImpastoError: an unknown option (the message lists the valid ones), a missing one, or a
             value of the wrong type; `where` says which setting, such as `generator`.
     """
+    from pydantic import TypeAdapter, ValidationError  # here, for --help lists files only
+
     types = {name: kind for name, kind in option_types(function).items() if name not in given}
     for name in options:
         if name not in types:

@@ -9,7 +9,7 @@ import typer
 def command(
     run: Annotated[Path, typer.Argument(help="The run's folder.")],
     data: Annotated[
-        Path | None, typer.Option(help="Where its collection is now, if it has moved.")
+        str | None, typer.Option(help="Where its collection is now, if it has moved.")
     ] = None,
     device: Annotated[
         str | None, typer.Option(help="Another device than before: cpu, cuda, cuda:1, mps.")

@@ -1,12 +1,17 @@
 """`impasto train`: a recipe and a collection become a run."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from impasto.config import RunConfig
 from impasto.errors import ImpastoError
+
+if TYPE_CHECKING:  # only for the types: --help must not wait for these
+    from impasto.collection import Collection
+    from impasto.config import RunConfig
 
 
 def parse_count(text: str) -> int:
@@ -85,13 +90,11 @@ def command(
     typer.echo(f"look at it: impasto report {run}")
 
 
-def _print_estimate(config: RunConfig, collection: object, device: str) -> None:
-    from impasto.collection import Collection
+def _print_estimate(config: RunConfig, collection: Collection, device: str) -> None:
     from impasto.config import to_yaml
     from impasto.training.estimate import estimate
     from impasto.training.records import readable_time
 
-    assert isinstance(collection, Collection)
     found = estimate(config, collection, device)
     typer.echo(to_yaml(found.config))
     typer.echo(f"generator:     {found.generator_parameters:,} parameters")

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from impasto.collection import Collection
+from impasto.collection import Collection, open_or_pack
 from impasto.config import RunConfig
 from impasto.errors import ImpastoError
 from impasto.networks import count_parameters
@@ -113,7 +113,7 @@ def train(
     return run
 
 
-def resume(run: Path, *, data: Path | None = None, device: str | None = None) -> Path:
+def resume(run: Path, *, data: str | None = None, device: str | None = None) -> Path:
     """Go on with an interrupted run from its newest checkpoint, or from its beginning.
 
     On the CPU, with as many threads as before, the finished weights are bit for bit those of a run
@@ -143,18 +143,21 @@ def resume(run: Path, *, data: Path | None = None, device: str | None = None) ->
     return run
 
 
-def _same_collection(run: Path, record: dict[str, Any], data: Path | None) -> Collection:
-    path = data or Path(record["collection"]["path"])
-    if not path.exists():
+def _same_collection(run: Path, record: dict[str, Any], data: str | None) -> Collection:
+    known = record["collection"]
+    if data is None and not Path(known["path"]).exists() and known["name"] == "masters":
+        data = "masters"  # they lay in a cache, which may be cleared; they can be packed again
+    path = data or known["path"]
+    if data is None and not Path(path).exists():
         raise ImpastoError(
             f"the collection of {run} is no longer at {path}; say where it is with --data"
         )
-    collection = Collection.open(path)
+    collection = open_or_pack(path, known["resolution"])
     collection.verify()
-    if collection.content_hash != record["collection"]["hash"]:
+    if collection.content_hash != known["hash"]:
         raise ImpastoError(
-            f"{path} has changed since {run} began (its content hash differs); restore it, give the "
-            "unchanged one with --data, or start a new run"
+            f"{path} has changed since {run} began (its content hash differs); restore it, give "
+            "the unchanged one with --data, or start a new run"
         )
     return collection
 

@@ -1,0 +1,50 @@
+"""Shared by all tests: one thread a process, a cache of our own, and a tiny collection."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+# Tests run side by side, one process a core. Set before torch is first imported.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["MPLBACKEND"] = "Agg"
+
+from impasto.collection import Collection, PackOptions, pack
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Nothing is read from or written to the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    before = os.environ.get("IMPASTO_CACHE")
+    os.environ["IMPASTO_CACHE"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["IMPASTO_CACHE"]
+    else:
+        os.environ["IMPASTO_CACHE"] = before
+
+
+def paint(folder: Path, count: int, size: int = 40) -> None:
+    """Write pictures of coloured blocks, half of them in `warm/`, half in `cold/`."""
+    random = np.random.default_rng(7)
+    for index in range(count):
+        kind = "warm" if index % 2 else "cold"
+        blocks = random.integers(0, 120, (4, 4, 3), dtype=np.uint8)
+        blocks[..., 0 if kind == "warm" else 2] += 120
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray(blocks).resize((size, size), Image.Resampling.BICUBIC)
+        picture.save(folder / kind / f"{index:03d}.png")
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    """A collection of 27 training pictures of 32 pixels in two classes."""
+    folder = tmp_path_factory.mktemp("tiny")
+    paint(folder / "pictures", 30)
+    options = PackOptions(resolution=32, fit="crop", name="tiny")
+    pack(folder / "pictures", folder / "collection", options)
+    return Collection.open(folder / "collection")

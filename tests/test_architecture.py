@@ -1,0 +1,74 @@
+"""Imports between rooms run downwards only, as docs/architecture.md draws it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import impasto
+
+ROOT = Path(impasto.__file__).parent
+GROUND = {"errors", "files", "registry", "config", "__init__"}
+MAY_IMPORT = {
+    "cli": {"report", "training", "sampling", "recipes", "objectives", "networks", "collection"},
+    "report": {"sampling", "collection", "training"},
+    "training": {"sampling", "objectives", "networks", "collection"},
+    "sampling": {"networks"},
+    "recipes": set(),
+    "objectives": {"networks"},
+    "networks": set(),
+    "collection": set(),
+    "masters": set(),
+}
+
+
+def _imported(file: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def test_rooms_import_downwards() -> None:
+    rooms = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert rooms == set(MAY_IMPORT), "a room is missing here and in docs/architecture.md"
+    for room, allowed in MAY_IMPORT.items():
+        for file in (ROOT / room).rglob("*.py"):
+            for name in _imported(file):
+                parts = name.split(".")
+                if parts[0] != "impasto" or len(parts) < 2:
+                    continue
+                known = {*allowed, room, *GROUND, "__version__"}
+                assert parts[1] in known, f"{file.relative_to(ROOT)} imports {name}"
+
+
+def test_pictures_are_packed_without_torch() -> None:
+    for file in (ROOT / "collection").rglob("*.py"):
+        assert not {n for n in _imported(file) if n.split(".")[0] == "torch"}, file
+
+
+def test_networks_and_objectives_know_only_torch() -> None:
+    for room in ("networks", "objectives"):
+        for file in (ROOT / room).glob("*.py"):
+            outside = {name.split(".")[0] for name in _imported(file)}
+            foreign = outside - set(sys.stdlib_module_names) - {"torch", "impasto"}
+            assert not foreign, f"{file} imports {foreign}"
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    code = (
+        "import sys\n"
+        "from impasto.cli import main\n"
+        "sys.argv = ['impasto', '--help']\n"
+        "try:\n    main()\n"
+        "finally:\n"
+        "    heavy = {'torch', 'numpy', 'PIL', 'matplotlib', 'pydantic'} & set(sys.modules)\n"
+        "    assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for command in ("pack", "inspect", "train", "resume", "recipes", "sample", "export", "report"):
+        assert command in done.stdout

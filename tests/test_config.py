@@ -1,0 +1,101 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from impasto.cli.train import parse_count
+from impasto.config import RunConfig, change, parse_config, parse_settings, to_yaml
+from impasto.errors import ImpastoError
+from impasto.registry import load_recipe
+
+
+@pytest.fixture
+def config() -> RunConfig:
+    config: RunConfig = load_recipe("ukiyoe_dcgan_v1")()
+    return config
+
+
+def test_change_leaves_the_original_alone(config: RunConfig) -> None:
+    changed = change(config, {"training.batch": 16, "latent.dim": 8})
+    assert (changed.training.batch, changed.latent.dim) == (16, 8)
+    assert (config.training.batch, config.latent.dim) == (128, 100)
+
+
+def test_terms_are_reached_by_name_and_by_position(config: RunConfig) -> None:
+    assert change(config, {"objective.bce.weight": 2}).objective[0].weight == 2
+    assert change(config, {"objective.0.weight": 3}).objective[0].weight == 3
+
+
+def test_another_optimiser_forgets_the_options_of_the_first(config: RunConfig) -> None:
+    changed = change(config, {"generator_optimiser.optimiser": "rmsprop"})
+    assert changed.generator_optimiser.model_dump() == {
+        "optimiser": "rmsprop",
+        "learning_rate": 5e-4,
+        "decay": 0.9,
+        "eps": 1e-8,
+    }
+
+
+def test_images_and_epochs_replace_each_other(config: RunConfig) -> None:
+    by_images = change(config, {"training.images": 1000})
+    assert (by_images.training.images, by_images.training.epochs) == (1000, None)
+    assert change(by_images, {"training.epochs": 2}).training.images is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"training.bach": 1}, "unknown setting 'training.bach'; there is accumulate, batch"),
+        ({"trainin.batch": 1}, "unknown setting 'trainin'; there is discriminator"),
+        ({"resolution.x": 1}, "what stands before '.x' is a plain value"),
+        ({"objective.hinge.weight": 1}, "unknown setting 'objective.hinge'; there is bce"),
+        ({"training.batch": 0}, "training.batch: Input should be greater than 0"),
+        ({"training.batch": "many"}, "training.batch: Input should be a valid integer"),
+        ({"training.accumulate": 3}, "batch 128 does not divide by accumulate 3"),
+        ({"generator_optimiser.optimiser": "sgd"}, "generator_optimiser"),
+        ({"training.ema_half_life": float("nan")}, "training.ema_half_life"),
+    ],
+)
+def test_wrong_settings_say_what_is_right(
+    config: RunConfig, settings: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ImpastoError) as error:
+        change(config, settings)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_settings_are_yaml() -> None:
+    parsed = parse_settings(["a.b=2", "c=[0.5, 0.9]", "d=null", "e=text", "f=2e-4"])
+    assert parsed == {"a.b": 2, "c": [0.5, 0.9], "d": None, "e": "text", "f": "2e-4"}
+
+
+def test_exponents_without_a_point_are_numbers(config: RunConfig) -> None:
+    # YAML 1.1 reads 2e-4 as text.
+    settings = parse_settings(["generator_optimiser.learning_rate=2e-4"])
+    assert change(config, settings).generator_optimiser.learning_rate == 2e-4
+
+
+@pytest.mark.parametrize("text", ["training.batch", "=3", "a=[1"])
+def test_settings_that_are_none(text: str) -> None:
+    with pytest.raises(ImpastoError):
+        parse_settings([text])
+
+
+def test_a_config_survives_yaml_and_json(config: RunConfig) -> None:
+    assert "learning_rate: 0.0005" in to_yaml(config)
+    assert parse_config(config.model_dump(mode="json"), "run.json") == config
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("7", 7), ("200k", 200_000), ("1.5M", 1_500_000), ("1e3", 1000)]
+)
+def test_counts(text: str, count: int) -> None:
+    assert parse_count(text) == count
+
+
+@given(st.text(max_size=6))
+def test_counts_never_crash(text: str) -> None:
+    try:
+        assert parse_count(text) >= 1
+    except ImpastoError as error:
+        assert "--images" in str(error)

@@ -1,0 +1,82 @@
+import pytest
+import torch
+
+from impasto.errors import ImpastoError
+from impasto.networks import build_discriminator, build_generator, count_parameters
+from impasto.registry import module_names
+
+FAMILIES = module_names("networks")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("resolution", [16, 32, 64, 128])
+def test_the_contract(family: str, resolution: int) -> None:
+    sizes = (3, 2)
+    generator = build_generator(family, {}, latent_dim=10, resolution=resolution, label_sizes=sizes)
+    discriminator = build_discriminator(family, {}, resolution=resolution, label_sizes=sizes)
+    labels = torch.tensor([[0, 1], [-1, 0], [2, -1]])
+    images = generator(torch.randn(3, 10), labels)
+    assert images.shape == (3, 3, resolution, resolution)
+    assert -1 <= images.min() <= images.max() <= 1
+    assert not torch.equal(images[0], images[1])
+    realness = discriminator(images, labels).realness
+    assert realness.ndim == 2
+    assert len(realness) == 3
+    # Every weight of both players has a say in the game.
+    realness.sum().backward()
+    for network in (generator, discriminator):
+        for name, parameter in network.named_parameters():
+            assert parameter.grad is not None, f"{family}: {name}"
+
+
+def test_dcgan_has_the_tutorials_parameters() -> None:
+    # 100-512-256-128-64-3 transposed 4x4 convolutions without biases, two values a batch norm
+    # channel; and 3-64-128-256-512-1, without batch norm after the first.
+    by_hand = 16 * (100 * 512 + 512 * 256 + 256 * 128 + 128 * 64 + 64 * 3)
+    by_hand += 2 * (512 + 256 + 128 + 64)
+    generator = build_generator("dcgan", {}, latent_dim=100, resolution=64)
+    assert count_parameters(generator) == by_hand == 3_576_704
+    by_hand = 16 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512 + 512 * 1) + 2 * (128 + 256 + 512)
+    discriminator = build_discriminator("dcgan", {}, resolution=64)
+    assert count_parameters(discriminator) == by_hand == 2_765_568
+
+
+def test_dcgan_weights_start_as_the_paper_says() -> None:
+    torch.manual_seed(0)
+    generator = build_generator("dcgan", {}, latent_dim=100, resolution=64)
+    convolution, norm = generator.layers[0][0], generator.layers[0][1]
+    assert convolution.weight.std().item() == pytest.approx(0.02, rel=0.01)
+    assert convolution.weight.mean().item() == pytest.approx(0, abs=1e-4)
+    assert norm.weight.mean().item() == pytest.approx(1, abs=0.005)
+    assert norm.bias.abs().max().item() == 0
+
+
+def test_the_leaky_generator_leaks() -> None:
+    kinds = {
+        activation: {
+            type(module).__name__
+            for module in build_generator(
+                "dcgan", {"activation": activation}, latent_dim=8, resolution=64
+            ).modules()
+        }
+        for activation in ("relu", "leaky_relu")
+    }
+    assert "LeakyReLU" in kinds["leaky_relu"]
+    assert "ReLU" not in kinds["leaky_relu"]
+    assert "LeakyReLU" not in kinds["relu"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("resolution", [4, 48, 100])
+def test_impossible_resolutions(family: str, resolution: int) -> None:
+    with pytest.raises(ImpastoError, match=f"not {resolution}; choose one of these"):
+        build_discriminator(family, {}, resolution=resolution)
+
+
+def test_unknown_settings_and_networks() -> None:
+    with pytest.raises(ImpastoError, match=r"unknown setting 'generator.depth'; there is act"):
+        build_generator("dcgan", {"depth": 3}, latent_dim=8, resolution=64)
+    with pytest.raises(ImpastoError, match=r"'generator.activation' cannot be 'gelu'"):
+        build_generator("dcgan", {"activation": "gelu"}, latent_dim=8, resolution=64)
+    with pytest.raises(ImpastoError, match="unknown network 'biggan'"):
+        build_generator("biggan", {}, latent_dim=8, resolution=64)

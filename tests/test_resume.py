@@ -1,0 +1,248 @@
+"""Interrupting costs nothing: what is resumed ends as what was never stopped."""
+
+import errno
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.kill_resume import fingerprint, kill_and_resume
+from impasto.collection import Collection
+from impasto.errors import ImpastoError
+from impasto.training import checkpoint, resume, run_folder, train
+from impasto.training.players import Game
+from tests.test_training import WGAN_GP, small
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """Make training die without a word (as by kill -9) after so many steps."""
+    original, taken = Game.step, [0]
+
+    def step(self: Game) -> Any:
+        if taken[0] == steps:
+            raise _DiedError
+        taken[0] += 1
+        return original(self)
+
+    monkeypatch.setattr(Game, "step", step)
+
+
+class _DiedError(BaseException):
+    pass
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "dcgan with averaging": {"training__ema_half_life": 40},
+    "smoothed labels": {"objective__bce__real_labels": [0.7, 1.0]},
+    "wasserstein, rmsprop": {
+        **WGAN_GP,
+        "training__discriminator_steps": 2,
+        "generator_optimiser__optimiser": "rmsprop",
+    },
+    "portions": {"training__accumulate": 2},
+    "pretraining": {"training__pretrain_images": 24},
+    "plain memory order": {"training__channels_last": False},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("steps", [0, 2, 5])
+def test_a_run_that_died_ends_as_one_that_did_not(
+    variant: str, steps: int, tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An interval that is no multiple of the batch, so that checkpoints lie between the ticks.
+    lengths = {"training__images": 96, "training__checkpoint_every": 20}
+    config = small(**lengths, **VARIANTS[variant])
+    whole = train(config, tiny, out=tmp_path / "whole", device="cpu")
+    with monkeypatch.context() as patch:
+        stop_after(patch, steps)
+        with pytest.raises(_DiedError):
+            train(config, tiny, out=tmp_path / "died", device="cpu")
+    (died,) = (tmp_path / "died").iterdir()
+    assert resume(died) == died
+    assert fingerprint(died) == fingerprint(whole)
+
+
+def test_killed_processes(tmp_path: Path) -> None:
+    equal, log = kill_and_resume(tmp_path, kills=3, images=2_400, seed=1)
+    assert equal, log
+
+
+def test_ctrl_c_then_resume(
+    tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(small(), tiny, out=tmp_path / "whole", device="cpu")
+    original, taken = Game.step, [0]
+
+    def step(self: Game) -> Any:
+        taken[0] += 1
+        if taken[0] == 3:
+            import os
+            import signal
+
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Game, "step", step)
+        with pytest.raises(KeyboardInterrupt):
+            train(small(), tiny, out=tmp_path / "stopped", device="cpu")
+    (stopped,) = (tmp_path / "stopped").iterdir()
+    resume(stopped)
+    # The weights are the same; the rows have one more, where it was stopped.
+    one, other = fingerprint(stopped), fingerprint(whole)
+    assert {k: v for k, v in one.items() if k != "rows"} == {
+        k: v for k, v in other.items() if k != "rows"
+    }
+
+
+@pytest.fixture
+def stopped(tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run that died after 48 of 64 images, its checkpoints at 32 and 48."""
+    with monkeypatch.context() as patch:
+        stop_after(patch, 6)
+        with pytest.raises(_DiedError):
+            train(small(), tiny, out=tmp_path / "runs", device="cpu")
+    (run,) = (tmp_path / "runs").iterdir()
+    assert [int(f.name) for f in checkpoint.checkpoint_folders(run)] == [32, 48]
+    return run
+
+
+def test_a_finished_run_has_nothing_to_resume(stopped: Path) -> None:
+    resume(stopped)
+    before = fingerprint(stopped)
+    resume(stopped)
+    assert fingerprint(stopped) == before
+
+
+def test_a_last_row_cut_short_is_written_again(stopped: Path) -> None:
+    path = stopped / "stats.jsonl"
+    path.write_text(path.read_text() + '{"images_seen": 56, "loss/di')
+    resume(stopped)
+    assert [json.loads(line)["images_seen"] for line in path.read_text().splitlines()] == [
+        16,
+        32,
+        48,
+        64,
+    ]
+
+
+def test_what_a_kill_left_half_done_is_swept_away(stopped: Path) -> None:
+    (stopped / "checkpoints" / ".0123456789ab.tmp").mkdir()
+    (stopped / "checkpoints" / ".000000000016.removed").mkdir()
+    resume(stopped)
+    assert not list((stopped / "checkpoints").glob(".*"))
+
+
+def test_a_changed_collection_is_refused(stopped: Path, tiny: Collection, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny.path, copy)
+    assert resume(stopped, data=str(copy)) == stopped  # moved, but the same
+    pixels = np.lib.format.open_memmap(copy / "images-00000.npy", mode="r+")
+    pixels[0, 0, 0, 0] ^= 1
+    pixels.flush()
+    with pytest.raises(ImpastoError, match=str(copy)):
+        resume(stopped, data=str(copy))
+    with pytest.raises(ImpastoError, match="nowhere"):
+        resume(stopped, data=str(tmp_path / "nowhere"))
+
+
+def test_another_collection_is_refused(stopped: Path, tmp_path: Path) -> None:
+    from impasto.collection import PackOptions, pack
+    from tests.conftest import paint
+
+    paint(tmp_path / "pictures", 12)
+    pack(tmp_path / "pictures", tmp_path / "other", PackOptions(resolution=32, fit="crop"))
+    with pytest.raises(ImpastoError, match="has changed since"):
+        resume(stopped, data=str(tmp_path / "other"))
+
+
+def test_damaged_checkpoints_are_refused_with_the_reason(stopped: Path) -> None:
+    newest = stopped / "checkpoints" / "000000000048"
+    state = newest / "state.safetensors"
+    whole = state.read_bytes()
+    for damage, reason in [
+        (whole[:-100], "cut short or damaged"),
+        (whole[:-1] + bytes([whole[-1] ^ 1]), "not the file that was saved"),
+        (b"\x80\x05" + whole, "is a pickle"),
+    ]:
+        state.write_bytes(damage)
+        with pytest.raises(ImpastoError, match=reason) as error:
+            resume(stopped)
+        assert f"remove {newest}" in str(error.value)
+    state.unlink()
+    with pytest.raises(ImpastoError, match="is missing"):
+        resume(stopped)
+    shutil.rmtree(newest)
+    resume(stopped)  # as it was told
+    assert checkpoint.checkpoint_folders(stopped)[-1].name == "000000000064"
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = fingerprint(stopped)
+
+    def full(*_: Any) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write_tensors", full)
+        with pytest.raises(ImpastoError, match="cannot write .*: the disk is full"):
+            resume(stopped)
+    after = fingerprint(stopped)
+    assert {k: v for k, v in after.items() if k != "rows"} == {
+        k: v for k, v in before.items() if k != "rows"
+    }
+    assert not list((stopped / "checkpoints").glob(".*"))
+    resume(stopped)
+
+
+def test_two_processes_do_not_train_one_run(stopped: Path) -> None:
+    with run_folder.exclusive(stopped), pytest.raises(ImpastoError, match="another process"):
+        resume(stopped)
+
+
+def test_what_is_no_run(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(ImpastoError, match="not a run"):
+            resume(path)
+
+
+def test_a_size_limit_ends_in_one_line(tiny: Collection, tmp_path: Path) -> None:
+    """A real failing write: the process may not write files beyond 100 kB."""
+    code = (
+        "import resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "from impasto.cli import main\n"
+        "sys.argv = ['impasto', *sys.argv[1:]]\n"
+        "main()\n"
+    )
+    arguments = ["train", "ukiyoe_dcgan_v1", "--data", str(tiny.path), "--out", str(tmp_path)]
+    arguments += ["--set", "resolution=32", "--set", "training.batch=4", "--images", "8"]
+    arguments += ["--device", "cpu", "--set", "generator.width=16"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("impasto: cannot write ")
+    assert "Traceback" not in done.stderr
+    (run,) = tmp_path.iterdir()
+    assert not list((run / "checkpoints").iterdir())
+
+
+def test_torch_is_seeded_by_step_alone() -> None:
+    torch.rand(7)
+    checkpoint.seed_step(5, 9)
+    first = torch.rand(4)
+    checkpoint.seed_step(5, 10)
+    other = torch.rand(4)
+    checkpoint.seed_step(5, 9)
+    assert torch.equal(first, torch.rand(4))
+    assert not torch.equal(first, other)

@@ -1,0 +1,204 @@
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from impasto.config import LatentConfig
+from impasto.errors import ImpastoError
+from impasto.networks import build_generator
+from impasto.registry import module_names
+from impasto.sampling import Model, Sampler, find_model, latents_of_seeds, parse_seeds
+from impasto.sampling.fold import fold_batch_norm
+from impasto.sampling.grid import grid_picture
+from impasto.sampling.model import export, to_uint8
+from impasto.sampling.output import save_grid_of, save_pictures
+
+NORMAL = LatentConfig(dim=16)
+UNIFORM = LatentConfig(dim=16, distribution="uniform")
+
+
+def worn_generator(family: str = "dcgan", resolution: int = 32) -> torch.nn.Module:
+    """A generator whose batch norms have seen something, as after training."""
+    torch.manual_seed(3)
+    generator = build_generator(family, {}, latent_dim=16, resolution=resolution)
+    for module in generator.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.3)  # type: ignore[union-attr]
+            module.running_var.uniform_(0.1, 2)  # type: ignore[union-attr]
+            module.weight.data.uniform_(0.5, 3)
+            module.bias.data.normal_(0, 0.3)
+    return generator.eval()
+
+
+def test_seeds() -> None:
+    assert parse_seeds("7") == [7]
+    assert parse_seeds("0-3,9, 2") == [0, 1, 2, 3, 9, 2]
+    for wrong in ("", "a", "1-", "-3", "3-1", "1,,2", "4294967296", "0-99999999"):
+        with pytest.raises(ImpastoError):
+            parse_seeds(wrong)
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=8))
+def test_a_seed_names_a_latent(seeds: list[int]) -> None:
+    together = latents_of_seeds(seeds, NORMAL)
+    for row, seed in zip(together, seeds, strict=True):
+        assert torch.equal(row, latents_of_seeds([seed], NORMAL)[0])
+
+
+def test_latents_have_their_distribution() -> None:
+    normal = latents_of_seeds(range(3000), NORMAL)
+    assert normal.mean().item() == pytest.approx(0, abs=0.02)
+    assert normal.std().item() == pytest.approx(1, abs=0.02)
+    uniform = latents_of_seeds(range(3000), UNIFORM)
+    assert uniform.std().item() == pytest.approx(2 / 12**0.5, abs=0.02)
+    assert -1 <= uniform.min() <= -0.99
+    assert 0.99 <= uniform.max() <= 1
+
+
+def test_truncation_gives_the_truncated_normal_distribution() -> None:
+    # Variance of N(0, 1) inside +-1: 1 - 2 phi(1) / (2 Phi(1) - 1) = 0.29112
+    latents = latents_of_seeds(range(3000), NORMAL, truncation=1.0)
+    assert latents.abs().max() <= 1
+    assert latents.var().item() == pytest.approx(0.29112, abs=0.005)
+    # A seed keeps its place: the order of values is that of the whole distribution.
+    whole = latents_of_seeds(range(3000), NORMAL)
+    assert latents.flatten()[whole.flatten().argsort()].diff().min() >= -1e-6
+    assert torch.allclose(latents_of_seeds([1], NORMAL, 20.0), latents_of_seeds([1], NORMAL))
+    assert latents_of_seeds([1], UNIFORM, 0.5).abs().max() <= 0.5
+    for wrong in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ImpastoError, match="truncation must be a positive number"):
+            latents_of_seeds([1], NORMAL, wrong)
+
+
+@pytest.mark.parametrize("family", module_names("networks"))
+def test_folding_changes_nothing(family: str) -> None:
+    generator = worn_generator(family)
+    folded = fold_batch_norm(generator)
+    assert not [m for m in folded.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert [m for m in generator.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    latents, labels = torch.randn(8, 16), torch.zeros(8, 0, dtype=torch.int64)
+    with torch.no_grad():
+        expected, actual = generator(latents, labels), folded(latents, labels)
+    assert expected.std() > 0.05
+    assert (expected - actual).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("family", module_names("networks"))
+def test_the_same_seed_gives_the_same_picture_at_any_batch_size(family: str) -> None:
+    sampler = Sampler(worn_generator(family), NORMAL)
+    whole = np.concatenate(list(sampler.batches(range(12), batch=12)))
+    for batch in (1, 3, 5, 8):
+        parts = np.concatenate(list(sampler.batches(range(12), batch=batch)))
+        # Sums in another order may round to the neighbouring one of 256 levels, no further.
+        apart = np.abs(parts.astype(int) - whole)
+        assert apart.max() <= 1
+        assert (apart > 0).mean() < 1e-3
+    backwards = np.concatenate(list(sampler.batches(range(11, -1, -1), batch=12)))
+    assert np.abs(backwards[::-1].astype(int) - whole).max() <= 1
+
+
+def test_levels_are_rounded() -> None:
+    values = torch.tensor([-1.0, -0.999, 0.0, 1.0, 1.2]).view(1, 1, 1, 5).expand(1, 3, 1, 5)
+    assert to_uint8(values)[0, 0, :, 0].tolist() == [0, 0, 128, 255, 255]
+
+
+def test_grids_are_in_reading_order() -> None:
+    images = np.arange(5, dtype=np.uint8)[:, None, None, None].repeat(3, 3) * np.ones(
+        (1, 2, 2, 1), np.uint8
+    )
+    grid = np.asarray(grid_picture(images))
+    assert grid.shape == (4, 6, 3)
+    assert grid[::2, ::2, 0].tolist() == [[0, 1, 2], [3, 4, 0]]
+
+
+def write_model(folder: Path) -> torch.nn.Module:
+    generator = worn_generator()
+    folder.mkdir(parents=True)
+    record = {
+        "resolution": 32,
+        "latent": {"dim": 16},
+        "generator": {"network": "dcgan"},
+        "labels": [],
+    }
+    Model.write(folder, generator.state_dict(), record)
+    return generator
+
+
+def test_a_model_comes_back_as_it_was(tmp_path: Path) -> None:
+    generator = write_model(tmp_path / "model")
+    model = Model.load(find_model(tmp_path / "model"))
+    for name, value in generator.state_dict().items():
+        assert torch.equal(value, model.generator.state_dict()[name])
+    assert model.resolution == 32
+    export(tmp_path / "model", tmp_path / "copy")
+    assert Model.load(tmp_path / "copy").record == model.record
+    with pytest.raises(ImpastoError, match="exists already"):
+        export(tmp_path / "model", tmp_path / "copy")
+
+
+def test_damaged_models_are_refused_with_the_reason(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    write_model(folder)
+    weights, record = folder / "generator.safetensors", folder / "model.json"
+    whole, text = weights.read_bytes(), record.read_text()
+
+    weights.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ImpastoError, match="cut short or damaged"):
+        Model.load(folder)
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(ImpastoError, match="not the file that was saved"):
+        Model.load(folder)
+    for protocol in (2, 5):
+        weights.write_bytes(pickle.dumps({"a": 1}, protocol=protocol))
+        with pytest.raises(ImpastoError, match="is a pickle"):
+            Model.load(folder)
+    torch.save({"a": torch.zeros(1)}, weights)
+    with pytest.raises(ImpastoError, match="is a pickle"):
+        Model.load(folder)
+    weights.unlink()
+    with pytest.raises(ImpastoError, match="is missing"):
+        Model.load(folder)
+    weights.write_bytes(whole)
+
+    wider = {**json.loads(text), "generator": {"network": "dcgan", "width": 32}}
+    record.write_text(json.dumps(wider))
+    with pytest.raises(ImpastoError, match="does not fit the network"):
+        Model.load(folder)
+    record.write_text("{")
+    with pytest.raises(ImpastoError, match="is damaged"):
+        Model.load(folder)
+    record.write_text('{"format": 99}')
+    with pytest.raises(ImpastoError, match="format this version of impasto does not know"):
+        Model.load(folder)
+
+
+def test_what_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ImpastoError, match="does not exist"):
+        find_model(tmp_path / "nothing")
+    with pytest.raises(ImpastoError, match="neither a run"):
+        find_model(tmp_path)
+    (tmp_path / "x.pt").write_bytes(b"x")
+    with pytest.raises(ImpastoError, match="is a file"):
+        find_model(tmp_path / "x.pt")
+
+
+def test_pictures_are_named_by_their_seed(tmp_path: Path) -> None:
+    sampler = Sampler(worn_generator(), NORMAL)
+    save_pictures(sampler.batches([4, 9], batch=1), [4, 9], tmp_path / "out")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "seed-00000004.png",
+        "seed-00000009.png",
+    ]
+    with Image.open(tmp_path / "out" / "seed-00000009.png") as picture:
+        assert np.array_equal(np.asarray(picture), next(sampler.batches([9]))[0])
+    save_grid_of(sampler.batches([4, 9]), tmp_path / "grid.png")
+    with Image.open(tmp_path / "grid.png") as picture:
+        assert picture.size == (64, 32)
+    with pytest.raises(ImpastoError, match=r"ends in \.png"):
+        save_grid_of(sampler.batches([4]), tmp_path / "grid.jpg")

@@ -1,0 +1,430 @@
+"""The loop, its steps and its folder. What survives a kill is in test_resume.py."""
+
+import itertools
+import json
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from impasto.collection import Collection
+from impasto.config import RunConfig, change
+from impasto.errors import ImpastoError
+from impasto.networks import Judgement
+from impasto.registry import load_recipe, recipe_modules
+from impasto.sampling import Model, Sampler, find_model
+from impasto.training import train
+from impasto.training.checkpoint import checkpoint_folders, prune, seed_step
+from impasto.training.data import shown_places
+from impasto.training.device import choose_device, memory_format
+from impasto.training.loop import Session
+from impasto.training.players import Game, StepStatistics
+from impasto.training.records import diversity, readable_time
+from impasto.training.resolve import resolve
+from impasto.training.run_folder import Stats, create
+
+SMALL = {
+    "resolution": 32,
+    "training.batch": 8,
+    "training.images": 64,
+    "training.grid": 4,
+    "training.stats_every": 16,
+    "training.samples_every": 32,
+    "training.checkpoint_every": 16,
+}
+CPU = torch.device("cpu")
+
+
+def small(recipe: str = "ukiyoe_dcgan_v1", **settings: Any) -> RunConfig:
+    """A recipe made small enough for a test; `__` stands for the dots of a setting's name."""
+    narrow = {"generator.width": 4, "discriminator.width": 4} if "dcgan" in recipe else {}
+    more = {name.replace("__", "."): value for name, value in settings.items()}
+    config: RunConfig = load_recipe(recipe)()
+    return change(config, {**SMALL, **narrow, **more})
+
+
+def session(config: RunConfig, collection: Collection) -> Session:
+    return Session(resolve(config, collection), collection, CPU)
+
+
+def weights(network: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([p.detach().flatten().clone() for p in network.parameters()])
+
+
+@pytest.mark.parametrize("recipe", recipe_modules())
+def test_every_recipe_takes_two_steps(recipe: str, tiny: Collection) -> None:
+    config = change(load_recipe(recipe)(), {"resolution": 32, "training.batch": 4})
+    ready = session(config, tiny)
+    players = ready.players
+    before = [weights(n) for n in (players.generator, players.discriminator, players.average)]
+    for step in range(2):
+        seed_step(0, step)
+        statistics = ready.game.step()
+    for old, network in zip(
+        before, (players.generator, players.discriminator, players.average), strict=True
+    ):
+        assert not torch.equal(old, weights(network))
+    assert {"loss/generator", "loss/discriminator", "score/real", "score/fake"} <= set(statistics)
+    assert all(torch.isfinite(value) for value in statistics.values())
+    assert players.images_seen == 8
+    assert players.steps == 2
+
+
+@pytest.mark.parametrize("recipe", recipe_modules())
+def test_every_recipe_names_its_source_and_command(recipe: str) -> None:
+    text = load_recipe(recipe).__doc__ or ""
+    assert load_recipe(recipe)().recipe == recipe
+    for word in ("Source:", "Command:", "Cost:", f"impasto train {recipe}"):
+        assert word in " ".join(text.split())
+
+
+def test_the_authors_settings() -> None:
+    def facts(name: str) -> tuple[Any, ...]:
+        c = load_recipe(name)()
+        term = c.objective[0]
+        optimiser = c.generator_optimiser
+        assert optimiser == c.discriminator_optimiser
+        assert (c.training.batch, c.resolution, term.term) == (128, 64, "bce")
+        return (
+            c.latent.dim,
+            optimiser.learning_rate,
+            optimiser.betas,
+            c.training.epochs,
+            term.options,
+            c.generator.options,
+        )
+
+    smooth = {"real_labels": [0.7, 1.0], "fake_labels": [0.0, 0.3]}
+    betas = (0.5, 0.999)
+    assert facts("wikiart_dcgan") == (128, 0.001, betas, 20, {}, {})
+    assert facts("ukiyoe_dcgan_v1") == (100, 5e-4, betas, 300, {}, {})
+    leaky = {"activation": "leaky_relu"}
+    assert facts("ukiyoe_dcgan_v2") == (100, 5e-4, betas, 100, smooth, leaky)
+    assert facts("ukiyoe_dcgan_v3") == (100, 5e-4, betas, 400, smooth, {})
+
+
+WGAN_GP = {
+    "objective": [{"term": "wasserstein"}, {"term": "gradient_penalty", "weight": 10.0}],
+    "discriminator": {"network": "lean", "narrowest": 4, "widest": 8},
+}
+
+
+def test_a_wasserstein_critic_takes_several_steps(tiny: Collection) -> None:
+    ready = session(small(training__discriminator_steps=5, **WGAN_GP), tiny)
+    for step in range(2):
+        seed_step(0, step)
+        statistics = ready.game.step()
+    assert ready.players.images_seen == 2 * 5 * 8
+    assert ready.objective.score_meaning == "critic"
+    assert statistics["term/gradient_penalty/discriminator"] > 0
+    assert statistics["loss/discriminator"].item() == pytest.approx(
+        statistics["term/wasserstein/discriminator"].item()
+        + statistics["term/gradient_penalty/discriminator"].item(),
+        rel=1e-5,
+    )
+    assert "term/gradient_penalty/generator" not in statistics
+
+
+def test_pretraining_leaves_the_generator_alone(tiny: Collection) -> None:
+    ready = session(small(training__pretrain_images=16), tiny)
+    old = weights(ready.players.generator)
+    critic = weights(ready.players.discriminator)
+    for _ in range(2):
+        assert "loss/generator" not in ready.game.step()
+    assert torch.equal(old, weights(ready.players.generator))
+    assert not torch.equal(critic, weights(ready.players.discriminator))
+    assert "loss/generator" in ready.game.step()
+    assert not torch.equal(old, weights(ready.players.generator))
+
+
+def test_the_generators_turn_leaves_no_gradient_in_the_discriminator(tiny: Collection) -> None:
+    whole, half = session(small(), tiny), session(small(), tiny)
+    seed_step(0, 0)
+    whole.game.step()
+    seed_step(0, 0)
+    half.game._discriminator_turn(StepStatistics(), last=True)
+    for one, other in zip(
+        whole.players.discriminator.parameters(),
+        half.players.discriminator.parameters(),
+        strict=True,
+    ):
+        assert one.grad is not None
+        assert other.grad is not None
+        assert torch.equal(one.grad, other.grad)
+        assert one.requires_grad
+
+
+def test_frozen_parts_of_a_discriminator_stay_frozen(tiny: Collection) -> None:
+    config = resolve(small(), tiny)
+    ready = Session(config, tiny, CPU)
+    first = next(ready.players.discriminator.parameters())
+    first.requires_grad_(False)
+    Game(config, ready.objective, ready.pictures, ready.players).step()
+    assert not first.requires_grad
+    assert all(p.requires_grad for p in list(ready.players.discriminator.parameters())[1:])
+
+
+class _Brightness(torch.nn.Module):
+    """A discriminator that judges each picture on its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.linspace(-1, 1, 3 * 32 * 32))
+
+    def forward(self, images: torch.Tensor, labels: torch.Tensor) -> Judgement:
+        return Judgement((images.flatten(1) * self.weight).mean(1, keepdim=True))
+
+
+class _Flat(torch.nn.Module):
+    """A generator of one-coloured pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.colour = torch.nn.Parameter(torch.zeros(3, 1, 1))
+
+    def forward(self, latents: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return self.colour.tanh().expand(len(latents), 3, 32, 32)
+
+
+def test_accumulated_portions_add_up_to_the_batch(tiny: Collection) -> None:
+    found = []
+    for accumulate in (1, 4):
+        config = resolve(small(training__accumulate=accumulate), tiny)
+        ready = Session(config, tiny, CPU)
+        players = ready.players
+        players.discriminator, players.generator = _Brightness(), _Flat()
+        players.average = _Flat()
+        players.discriminator_optimiser = torch.optim.SGD(players.discriminator.parameters(), 0.1)
+        players.generator_optimiser = torch.optim.SGD(players.generator.parameters(), 0.1)
+        statistics = Game(config, ready.objective, ready.pictures, players).step()
+        found.append((players.discriminator.weight, players.generator.colour, statistics))
+    (weight, colour, whole), (weight_in_parts, colour_in_parts, parts) = found
+    assert weight.grad is not None
+    assert torch.allclose(weight, weight_in_parts, atol=1e-7)
+    assert torch.allclose(weight.grad, weight_in_parts.grad, atol=1e-7)
+    assert torch.allclose(colour, colour_in_parts, atol=1e-7)
+    assert colour.abs().sum() > 0
+    for name, value in whole.items():
+        assert value.item() == pytest.approx(parts[name].item(), rel=1e-5), name
+
+
+def test_the_average_halves_as_it_says(tiny: Collection) -> None:
+    ready = session(small(), tiny)
+    players = ready.players
+    with torch.no_grad():
+        for p in players.average.parameters():
+            p.fill_(1.0)
+        for p in players.generator.parameters():
+            p.fill_(0.0)
+    players.update_average(500, half_life=1000)
+    players.update_average(500, half_life=1000)
+    assert weights(players.average).mean().item() == pytest.approx(0.5, rel=1e-6)
+    players.update_average(8, half_life=0)
+    assert weights(players.average).abs().max() == 0
+
+
+def test_the_average_has_the_running_statistics_too(tiny: Collection) -> None:
+    ready = session(small(training__ema_half_life=0), tiny)
+    ready.game.step()
+    for name, value in ready.players.generator.state_dict().items():
+        assert torch.equal(value, ready.players.average.state_dict()[name]), name
+
+
+@given(size=st.integers(1, 40), batch=st.integers(1, 60), seed=st.integers(0, 2**40))
+def test_every_picture_is_shown_once_an_epoch(size: int, batch: int, seed: int) -> None:
+    epochs = 3
+    starts = range(0, epochs * size, batch)
+    shown = np.concatenate([shown_places(start, batch, size, seed) for start in starts])
+    for epoch in range(epochs):
+        assert sorted(shown[epoch * size : (epoch + 1) * size]) == list(range(size))
+
+
+def test_the_order_differs_by_epoch_and_seed() -> None:
+    first, second = shown_places(0, 100, 100, 0), shown_places(100, 100, 100, 0)
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(first, shown_places(0, 100, 100, 1))
+
+
+def test_held_out_pictures_are_never_shown(tiny: Collection) -> None:
+    ready = session(small(), tiny)
+    held_out = {tiny.images(np.array([i])).tobytes() for i in tiny.heldout_indices}
+    assert held_out
+    shown, _ = ready.pictures.shown(0, 3 * len(ready.pictures))
+    pixels = ((shown + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
+    seen = Counter(picture.numpy().tobytes() for picture in pixels)
+    assert not held_out & set(seen)
+    assert set(seen.values()) == {3}
+
+
+def test_batches_are_in_range_and_channels_last(tiny: Collection) -> None:
+    images, labels = session(small(), tiny).pictures.shown(0, 8)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    assert -1 <= images.min() < -0.5
+    assert 0.5 < images.max() <= 1
+    assert labels.shape == (8, 0)
+    assert memory_format(torch.device("mps"), True) is torch.contiguous_format
+
+
+def test_a_run_leaves_what_it_promises(tiny: Collection, tmp_path: Path) -> None:
+    config = small(training__keep_newest=2, training__keep_every=3)
+    run = train(config, tiny, out=tmp_path, device="cpu", recipe_text="text")
+    assert run == tmp_path / "00000-ukiyoe_dcgan_v1-tiny"
+    record = json.loads((run / "run.json").read_text())
+    assert record["collection"]["hash"] == tiny.content_hash
+    assert record["config"]["generator"] == {
+        "network": "dcgan",
+        "width": 4,
+        "activation": "relu",
+    }
+    assert record["config"]["training"]["images"] == 64
+    rows = Stats(run).rows()
+    assert [row["images_seen"] for row in rows] == [16, 32, 48, 64]
+    assert [row["step"] for row in rows] == [2, 4, 6, 8]
+    for row in rows:
+        assert 0 < row["score/real"] < 1
+        assert row["loss/discriminator"] <= row["loss/discriminator/max"]
+        assert ("diversity/fake" in row) == (row["images_seen"] % 32 == 0)
+    # 16, 32, 48, 64: the newest two, and every third
+    assert [int(f.name) for f in checkpoint_folders(run)] == [48, 64]
+    names = sorted(p.name for p in (run / "samples").iterdir())
+    assert names == [f"fakes-{n:012d}.png" for n in (0, 32, 64)] + ["reals.png"]
+    with Image.open(run / "samples" / "fakes-000000000064.png") as grid:
+        last_grid = np.asarray(grid)
+    # The grid shows the averaged generator at seeds 0 to 3, as `sample` does.
+    model = Model.load(find_model(run))
+    again = next(Sampler(model.generator, model.latent).batches(range(4)))
+    assert last_grid.shape == (64, 64, 3)
+    assert np.abs(last_grid[:32, :32].astype(int) - again[0]).max() <= 1
+    assert model.record["images_seen"] == 64
+    second = train(config, tiny, out=tmp_path, device="cpu")
+    assert second.name.startswith("00001-")
+
+
+def test_a_length_that_is_no_whole_number_of_batches(tiny: Collection, tmp_path: Path) -> None:
+    run = train(small(training__images=20), tiny, out=tmp_path, device="cpu")
+    assert Stats(run).rows()[-1]["images_seen"] == 24
+    assert int(checkpoint_folders(run)[-1].name) == 24
+
+
+def test_epochs_become_images(tiny: Collection) -> None:
+    config = resolve(small(training__epochs=2.5), tiny)
+    assert config.training.images == 68  # 2.5 times 27, rounded up
+
+
+def test_kept_checkpoints_do_not_depend_on_interruptions(tmp_path: Path) -> None:
+    for images in (100, 150, 200, 300, 310, 400, 500):  # 150 and 310: Ctrl-C
+        (tmp_path / "checkpoints" / f"{images:012d}").mkdir(parents=True)
+    prune(tmp_path, keep_newest=1, keep_every=3, interval=100)
+    assert [int(f.name) for f in checkpoint_folders(tmp_path)] == [300, 500]
+    prune(tmp_path, keep_newest=1, keep_every=None, interval=100)
+    assert [int(f.name) for f in checkpoint_folders(tmp_path)] == [500]
+
+
+def test_runs_take_the_next_free_number(tmp_path: Path) -> None:
+    (tmp_path / "00007-old").mkdir()
+    assert create(tmp_path, "x", {}).name == "00008-x"
+    assert create(tmp_path, "x", {}).name == "00009-x"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_ctrl_c_ends_with_a_checkpoint(
+    tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, calls = Game.step, itertools.count(1)
+
+    def step(self: Game) -> Any:
+        if next(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self)
+
+    monkeypatch.setattr(Game, "step", step)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(small(training__checkpoint_every=1000), tiny, out=tmp_path, device="cpu")
+    assert signal.getsignal(signal.SIGINT) is before
+    (run,) = tmp_path.iterdir()
+    assert [int(f.name) for f in checkpoint_folders(run)] == [24]
+    assert Stats(run).rows()[-1]["images_seen"] == 24
+
+
+def test_wrong_requests_make_no_run(tiny: Collection, tmp_path: Path) -> None:
+    for settings, message in [
+        ({"resolution": 64}, "holds pictures of 32 pixels"),
+        ({"labels": ["style"]}, "style"),
+        ({"training__images": None, "training__epochs": None}, "how long to train is not set"),
+        ({"generator__depth": 1}, "unknown setting 'generator.depth'"),
+        ({"objective": [{"term": "hing"}]}, "unknown term 'hing'"),
+    ]:
+        with pytest.raises(ImpastoError, match=message):
+            train(small(**settings), tiny, out=tmp_path / "runs", device="cpu")
+    with pytest.raises(ImpastoError, match="no device 'tpu' on this machine; there is"):
+        train(small(), tiny, out=tmp_path / "runs", device="tpu")
+    assert not (tmp_path / "runs").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ImpastoError, match="cannot write"):
+        train(small(), tiny, out=tmp_path / "file", device="cpu")
+
+
+def test_numbers_that_stop_being_finite_end_training(tiny: Collection, tmp_path: Path) -> None:
+    config = small(
+        training__images=400,
+        generator_optimiser__learning_rate=1e30,
+        discriminator_optimiser__learning_rate=1e30,
+    )
+    with pytest.raises(ImpastoError, match="stopped being finite by 16 images"):
+        train(config, tiny, out=tmp_path, device="cpu")
+    (run,) = tmp_path.iterdir()
+    assert Stats(run).rows()[-1]["loss/discriminator"] is None
+    assert not checkpoint_folders(run)
+
+
+def test_bfloat16_where_it_is_asked_for(tiny: Collection) -> None:
+    ready = session(small(training__precision="bfloat16"), tiny)
+    seed_step(0, 0)
+    mixed = ready.game.step()["loss/discriminator"].item()
+    exact_session = session(small(training__precision="float32"), tiny)
+    seed_step(0, 0)
+    exact = exact_session.game.step()["loss/discriminator"].item()
+    assert mixed == pytest.approx(exact, rel=0.05)
+    assert mixed != exact
+    assert all(p.dtype == torch.float32 for p in ready.players.generator.parameters())
+
+
+def test_tensorboard(tiny: Collection, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = train(small(), tiny, out=tmp_path, device="cpu", tensorboard=True)
+    events = EventAccumulator(str(run))
+    events.Reload()
+    written = [(e.step, e.value) for e in events.Scalars("loss/discriminator")]
+    rows = [(row["images_seen"], row["loss/discriminator"]) for row in Stats(run).rows()]
+    assert [step for step, _ in written] == [step for step, _ in rows]
+    assert [v for _, v in written] == pytest.approx([v for _, v in rows], rel=1e-6)
+    assert len(events.Images("samples")) == 3
+
+
+def test_diversity() -> None:
+    same = torch.full((5, 3, 32, 32), 0.3)
+    assert diversity(same) == 0
+    halves = torch.cat([torch.full((1, 3, 32, 32), -1.0), torch.full((1, 3, 32, 32), 1.0)])
+    assert diversity(halves) == pytest.approx(1.0)
+    assert diversity(halves[:1]) == 0
+
+
+def test_times_read_well() -> None:
+    texts = [readable_time(s) for s in (5, 99, 600, 3_900, 200_000)]
+    assert texts == ["5 s", "99 s", "10 min", "1 h 05 min", "2 d 7 h"]
+
+
+def test_devices() -> None:
+    assert choose_device("cpu") == CPU
+    with pytest.raises(ImpastoError, match="no device 'cuda:99' on this machine"):
+        choose_device("cuda:99")
