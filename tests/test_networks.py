@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -43,7 +45,7 @@ def test_dcgan_has_the_tutorials_parameters() -> None:
 
 def test_dcgan_weights_start_as_the_paper_says() -> None:
     torch.manual_seed(0)
-    generator = build_generator("dcgan", {}, latent_dim=100, resolution=64)
+    generator: Any = build_generator("dcgan", {}, latent_dim=100, resolution=64)
     convolution, norm = generator.layers[0][0], generator.layers[0][1]
     assert convolution.weight.std().item() == pytest.approx(0.02, rel=0.01)
     assert convolution.weight.mean().item() == pytest.approx(0, abs=1e-4)

@@ -1,6 +1,7 @@
 """Every loss against a value worked by hand on a batch of two, and where its gradient goes."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -32,7 +33,7 @@ def judged_round(real: list[float], fake: list[float]) -> Round:
     )
 
 
-def loss(term: dict[str, object], player: str, round: Round) -> float:
+def loss(term: dict[str, Any], player: str, round: Round) -> float:
     objective = Objective([TermConfig.model_validate(term)])
     return objective.loss(player, round)[0].item()
 
@@ -52,7 +53,7 @@ def test_bce() -> None:
 
 def test_bce_with_labels_smoothed_to_a_value() -> None:
     # Cross-entropy against y: y softplus(-x) + (1 - y) softplus(x)
-    term = {"term": "bce", "real_labels": [0.9, 0.9], "fake_labels": [0.2, 0.2]}
+    term: dict[str, Any] = {"term": "bce", "real_labels": [0.9, 0.9], "fake_labels": [0.2, 0.2]}
     round = judged_round([2.0, -1.0], [0.5, -3.0])
     real = [0.9 * softplus(-x) + 0.1 * softplus(x) for x in (2.0, -1.0)]
     fake = [0.2 * softplus(-x) + 0.8 * softplus(x) for x in (0.5, -3.0)]

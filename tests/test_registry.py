@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,12 +44,13 @@ def _example(*, batch: int, width: int = 64, bounds: tuple[float, float] = (0.0,
 def test_options_are_checked_and_filled() -> None:
     options = resolve_options(_example, {"width": "32"}, "generator", given=("batch",))
     assert options == {"width": 32, "bounds": (0.0, 1.0)}
-    for wrong, message in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"widht": 1}, "unknown setting 'generator.widht'; there is bounds, width"),
         ({"width": "wide"}, "'generator.width' cannot be 'wide'"),
         ({"bounds": [1.0]}, "'generator.bounds' cannot be"),
         ({"batch": 3}, "unknown setting 'generator.batch'"),
-    ]:
+    ]
+    for wrong, message in cases:
         with pytest.raises(ImpastoError, match=message):
             resolve_options(_example, wrong, "generator", given=("batch",))
     with pytest.raises(ImpastoError, match=r"'term.batch' is missing"):

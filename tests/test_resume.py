@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.kill_resume import fingerprint, kill_and_resume
 from impasto.collection import Collection
-from impasto.errors import ImpastoError
+from impasto.errors import ImpastoError, StoppedError
 from impasto.training import checkpoint, resume, run_folder, train
 from impasto.training.players import Game
 from tests.test_training import WGAN_GP, small
@@ -57,7 +57,7 @@ def test_a_run_that_died_ends_as_one_that_did_not(
     variant: str, steps: int, tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # An interval that is no multiple of the batch, so that checkpoints lie between the ticks.
-    lengths = {"training__images": 96, "training__checkpoint_every": 20}
+    lengths: dict[str, Any] = {"training__images": 96, "training__checkpoint_every": 20}
     config = small(**lengths, **VARIANTS[variant])
     whole = train(config, tiny, out=tmp_path / "whole", device="cpu")
     with monkeypatch.context() as patch:
@@ -91,7 +91,7 @@ def test_ctrl_c_then_resume(
 
     with monkeypatch.context() as patch:
         patch.setattr(Game, "step", step)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(StoppedError):
             train(small(), tiny, out=tmp_path / "stopped", device="cpu")
     (stopped,) = (tmp_path / "stopped").iterdir()
     resume(stopped)
@@ -194,7 +194,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "write_tensors", full)
-        with pytest.raises(ImpastoError, match="cannot write .*: the disk is full"):
+        with pytest.raises(ImpastoError, match=r"cannot write .*: the disk is full"):
             resume(stopped)
     after = fingerprint(stopped)
     assert {k: v for k, v in after.items() if k != "rows"} == {

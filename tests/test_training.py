@@ -17,7 +17,7 @@ from PIL import Image
 
 from impasto.collection import Collection
 from impasto.config import RunConfig, change
-from impasto.errors import ImpastoError
+from impasto.errors import ImpastoError, StoppedError
 from impasto.networks import Judgement
 from impasto.registry import load_recipe, recipe_modules
 from impasto.sampling import Model, Sampler, find_model
@@ -111,7 +111,7 @@ def test_the_authors_settings() -> None:
     assert facts("ukiyoe_dcgan_v3") == (100, 5e-4, betas, 400, smooth, {})
 
 
-WGAN_GP = {
+WGAN_GP: dict[str, Any] = {
     "objective": [{"term": "wasserstein"}, {"term": "gradient_penalty", "weight": 10.0}],
     "discriminator": {"network": "lean", "narrowest": 4, "widest": 8},
 }
@@ -208,6 +208,7 @@ def test_accumulated_portions_add_up_to_the_batch(tiny: Collection) -> None:
         found.append((players.discriminator.weight, players.generator.colour, statistics))
     (weight, colour, whole), (weight_in_parts, colour_in_parts, parts) = found
     assert weight.grad is not None
+    assert weight_in_parts.grad is not None
     assert torch.allclose(weight, weight_in_parts, atol=1e-7)
     assert torch.allclose(weight.grad, weight_in_parts.grad, atol=1e-7)
     assert torch.allclose(colour, colour_in_parts, atol=1e-7)
@@ -347,7 +348,7 @@ def test_ctrl_c_ends_with_a_checkpoint(
 
     monkeypatch.setattr(Game, "step", step)
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(StoppedError):
         train(small(training__checkpoint_every=1000), tiny, out=tmp_path, device="cpu")
     assert signal.getsignal(signal.SIGINT) is before
     (run,) = tmp_path.iterdir()
@@ -356,13 +357,14 @@ def test_ctrl_c_ends_with_a_checkpoint(
 
 
 def test_wrong_requests_make_no_run(tiny: Collection, tmp_path: Path) -> None:
-    for settings, message in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"resolution": 64}, "holds pictures of 32 pixels"),
         ({"labels": ["style"]}, "style"),
         ({"training__images": None, "training__epochs": None}, "how long to train is not set"),
         ({"generator__depth": 1}, "unknown setting 'generator.depth'"),
         ({"objective": [{"term": "hing"}]}, "unknown term 'hing'"),
-    ]:
+    ]
+    for settings, message in cases:
         with pytest.raises(ImpastoError, match=message):
             train(small(**settings), tiny, out=tmp_path / "runs", device="cpu")
     with pytest.raises(ImpastoError, match="no device 'tpu' on this machine; there is"):

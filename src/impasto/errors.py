@@ -5,8 +5,16 @@ class ImpastoError(Exception):
     """Something the user can put right.
 
     The message is one line that says what is wrong, where, and what to do. The command line prints
-    it without a traceback and ends with exit code 2.
+    it without a traceback and ends with `exit_code`.
     """
+
+    exit_code = 2
+
+
+class StoppedError(ImpastoError):
+    """Training ended because it was asked to (Ctrl-C, SIGTERM); a checkpoint is saved."""
+
+    exit_code = 130  # what shells expect of a program that Ctrl-C has ended
 
 
 def choices(names: list[str]) -> str:

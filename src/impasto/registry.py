@@ -47,13 +47,9 @@ def recipe_modules(folder: Path = _ROOT / "recipes") -> dict[str, str]:
         if file.stem.startswith("_"):
             continue
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
-            is_recipe = (
-                isinstance(node, ast.FunctionDef)
-                and not node.name.startswith("_")
-                and isinstance(node.returns, ast.Name)
-                and node.returns.id == "RunConfig"
-            )
-            if not is_recipe:
+            if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+                continue
+            if not (isinstance(node.returns, ast.Name) and node.returns.id == "RunConfig"):
                 continue
             if node.name in found:
                 raise RuntimeError(

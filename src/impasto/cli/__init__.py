@@ -36,7 +36,7 @@ for _name in module_names("cli"):
 
 
 def main() -> None:
-    """Run the command line; expected errors are one line and exit code 2.
+    """Run the command line; expected errors are one line and an exit code, mostly 2.
 
     With IMPASTO_DEBUG set in the environment, every error shows its traceback.
     """
@@ -46,7 +46,7 @@ def main() -> None:
         if os.environ.get("IMPASTO_DEBUG"):
             raise
         print(f"impasto: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("impasto: interrupted", file=sys.stderr)
         sys.exit(130)

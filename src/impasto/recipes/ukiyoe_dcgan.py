@@ -33,7 +33,8 @@ def ukiyoe_dcgan_v1() -> RunConfig:
 def ukiyoe_dcgan_v2() -> RunConfig:
     """Japanese-art DCGAN, version 2: version 1 with smoothed labels and a LeakyReLU generator.
 
-    Source: as version 1, section Version 2. Labels from [0, 0.3] and [0.7, 1] instead of 0 and 1,
+    Source: Daniel Gao and Edward Qin, "Japanese Art DCGAN" (project page), section Version 2.
+    As described there: version 1 but for labels from [0, 0.3] and [0.7, 1] instead of 0 and 1,
     LeakyReLU in the generator too, stopped at 100 epochs.
     What they saw: lower losses that part after 500 iterations; all pictures with the same blur and
     checkerboard.
@@ -52,8 +53,9 @@ def ukiyoe_dcgan_v2() -> RunConfig:
 def ukiyoe_dcgan_v3() -> RunConfig:
     """Japanese-art DCGAN, version 3: version 1 with smoothed labels, 400 epochs.
 
-    Source: as version 1, section Version 3. Labels from [0, 0.3] and [0.7, 1]; the generator keeps
-    its ReLU.
+    Source: Daniel Gao and Edward Qin, "Japanese Art DCGAN" (project page), section Version 3.
+    As described there: version 1 but for labels from [0, 0.3] and [0.7, 1]; the generator keeps its
+    ReLU; 400 epochs.
     What they saw: the losses part less and later, some spikes after 6,000 iterations; more
     structure than in either other version.
     Command: impasto train ukiyoe_dcgan_v3 --data ukiyoe-64

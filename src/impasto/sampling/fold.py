@@ -27,4 +27,5 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
                 transposed = isinstance(layer, nn.ConvTranspose2d)
                 module._modules[name] = fuse_conv_bn_eval(layer, following, transposed)
                 module._modules[next_name] = nn.Identity()
-    return folded.to(memory_format=torch.channels_last)
+    in_order: nn.Module = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return in_order

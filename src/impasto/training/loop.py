@@ -16,7 +16,7 @@ import torch
 
 from impasto.collection import Collection, open_or_pack
 from impasto.config import RunConfig
-from impasto.errors import ImpastoError
+from impasto.errors import ImpastoError, StoppedError
 from impasto.networks import count_parameters
 from impasto.objectives import Objective
 from impasto.sampling import Sampler, latents_of_seeds
@@ -84,7 +84,7 @@ def train(
     Raises:
         ImpastoError: the config does not fit the collection or this machine, or the folder cannot
             be written. Then no run has been made.
-        KeyboardInterrupt: stopped by Ctrl-C, after a checkpoint; `resume` goes on from there.
+        StoppedError: stopped by Ctrl-C, after a checkpoint; `resume` goes on from there.
     """
     chosen = choose_device(device)
     config = resolve(config, collection)
@@ -126,7 +126,7 @@ def resume(run: Path, *, data: str | None = None, device: str | None = None) -> 
 
     Raises:
         ImpastoError: not a run, its collection is gone or has changed, or its checkpoint is damaged.
-        KeyboardInterrupt: stopped by Ctrl-C, after a checkpoint.
+        StoppedError: stopped by Ctrl-C, after a checkpoint.
     """
     config, record = run_folder.read_run(run)
     collection = _same_collection(run, record, data)
@@ -227,7 +227,7 @@ def _run(run: Path, session: Session, *, tensorboard: bool) -> None:
                 )
             line.update(players.images_seen)
             if stop and not finished:
-                raise KeyboardInterrupt
+                raise StoppedError(f"stopped, a checkpoint is saved; go on: impasto resume {run}")
 
 
 def _draw_samples(run: Path, session: Session, board: TensorBoard | None) -> dict[str, float]:

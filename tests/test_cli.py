@@ -1,0 +1,174 @@
+"""The command line as its user meets it: in processes of its own, and in this one for errors."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from impasto import cli
+from impasto.collection import Collection
+from impasto.registry import recipe_modules
+
+SMALL = [
+    *("--set", "resolution=32", "--set", "training.batch=8", "--set", "training.grid=4"),
+    *("--set", "generator.width=4", "--set", "discriminator.width=4", "--device", "cpu"),
+]
+
+
+def run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str
+) -> tuple[int, str, str]:
+    """Exit code, output and errors of `impasto ARGUMENTS`."""
+    monkeypatch.setattr(sys, "argv", ["impasto", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    code = end.value.code
+    captured = capsys.readouterr()
+    return int(code or 0), captured.out, captured.err
+
+
+class Say:
+    """`impasto ...` in this process."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.capsys, self.monkeypatch = capsys, monkeypatch
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        return run(self.capsys, self.monkeypatch, *arguments)
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Say:
+    return Say(capsys, monkeypatch)
+
+
+def test_the_module_is_the_console_script() -> None:
+    as_module = subprocess.run(
+        [sys.executable, "-m", "impasto", "--version"], capture_output=True, text=True, check=True
+    )
+    script = Path(sys.executable).with_name("impasto")
+    as_script = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+    assert as_module.stdout == as_script.stdout
+    assert as_module.stdout.startswith("impasto 0.")
+
+
+def test_recipes(say: Say) -> None:
+    code, out, _ = say("recipes")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == list(recipe_modules())
+    code, out, _ = say("recipes", "ukiyoe_dcgan_v2")
+    assert "Daniel Gao and Edward Qin" in out
+    assert "activation: leaky_relu" in out
+    code, _, err = say("recipes", "ukiyoe")
+    assert code == 2
+    assert err.startswith("impasto: unknown recipe 'ukiyoe'; there is first_look")
+
+
+def test_from_pictures_to_samples(tiny: Collection, tmp_path: Path, say: Say) -> None:
+    data = ["--data", str(tiny.path), "--out", str(tmp_path / "runs")]
+    code, out, _ = say("train", "ukiyoe_dcgan_v1", *data, *SMALL, "--images", "32", "--seed", "5")
+    assert code == 0
+    trained = tmp_path / "runs" / "00000-ukiyoe_dcgan_v1-tiny"
+    assert f"finished: {trained}" in out
+    assert json.loads((trained / "run.json").read_text())["config"]["training"]["seed"] == 5
+    assert say("resume", str(trained))[0] == 0
+
+    code, out, _ = say("sample", str(trained), "--seeds", "0-5", "--out", str(tmp_path / "one"))
+    assert code == 0
+    assert len(list((tmp_path / "one").glob("seed-*.png"))) == 6
+    assert say("export", str(trained), str(tmp_path / "model"))[0] == 0
+    assert sorted(p.name for p in (tmp_path / "model").iterdir()) == [
+        "generator.safetensors",
+        "model.json",
+    ]
+    for source, name in ((trained, "a.png"), (tmp_path / "model", "b.png")):
+        grid = ["--seeds", "3,1", "--truncation", "0.8", "--grid", str(tmp_path / name)]
+        assert say("sample", str(source), *grid)[0] == 0
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size == (64, 32)
+
+
+def test_a_dry_run_writes_nothing(tiny: Collection, tmp_path: Path, say: Say) -> None:
+    data = ["--data", str(tiny.path), "--out", str(tmp_path / "runs")]
+    code, out, _ = say("train", "ukiyoe_dcgan_v1", *data, *SMALL, "--images", "1k", "--dry-run")
+    assert code == 0
+    for words in ("images: 1000", "generator:     ", "discriminator: ", "memory:", "time:"):
+        assert words in out
+    assert not (tmp_path / "runs").exists()
+
+
+def test_mistakes_are_one_line_that_names_the_choices(
+    tiny: Collection, tmp_path: Path, say: Say
+) -> None:
+    data = ["--data", str(tiny.path), "--out", str(tmp_path / "runs")]
+    dcgan = ["train", "ukiyoe_dcgan_v1", *data]
+    for arguments, message in [
+        (["train", "stylegan", *data], "unknown recipe 'stylegan'; there is first_look, ukiyoe"),
+        ([*dcgan, "--set", "training.btch=3"], "unknown setting 'training.btch'; there is acc"),
+        ([*dcgan, "--set", "nothing"], "--set takes name=value"),
+        ([*dcgan, "--images", "many"], "--images is a number of pictures such as 200k"),
+        ([*dcgan, "--set", "resolution=32", "--device", "tpu"], "no device 'tpu'"),
+        ([*dcgan, "--set", "resolution=32", "--set", "labels=[style]"], "'style'"),
+        (["train", "ukiyoe_dcgan_v1", "--data", str(tmp_path / "x")], str(tmp_path / "x")),
+        (["resume", str(tmp_path)], "is not a run"),
+        (["sample", str(tmp_path)], "neither a run"),
+        (["export", str(tmp_path), str(tmp_path / "y")], "neither a run"),
+        (["report", str(tmp_path)], str(tmp_path)),
+    ]:
+        code, _, err = say(*arguments)
+        assert code == 2, arguments
+        assert message in err
+        assert err.startswith("impasto: ")
+        assert err.count("\n") == 1, err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_unknown_command_is_an_error_too(say: Say) -> None:
+    code, _, err = say("paint")
+    assert code == 2
+    assert "No such command 'paint'" in err
+
+
+def test_a_surprise_is_no_traceback(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    def surprise() -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(cli, "app", surprise)
+    code, _, err = say("recipes")
+    assert code == 1
+    assert "unexpected ZeroDivisionError" in err
+    assert err.count("\n") == 1
+    monkeypatch.setenv("IMPASTO_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_ctrl_c_in_a_terminal(tiny: Collection, tmp_path: Path) -> None:
+    arguments = ["train", "ukiyoe_dcgan_v1", "--data", str(tiny.path), "--out", str(tmp_path)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "impasto", *arguments, *SMALL, "--images", "10M"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    end = time.monotonic() + 120
+    while not list(tmp_path.glob("*/samples/reals.png")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    time.sleep(0.5)
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    (trained,) = tmp_path.iterdir()
+    assert f"go on: impasto resume {trained}" in err
+    assert list((trained / "checkpoints").glob("[0-9]*"))
