@@ -34,7 +34,10 @@ class ShardWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._finish()
+        if error is None:
+            self._finish()
+        elif self._file is not None:
+            self._file.close()  # What was interrupted is thrown away anyhow.
 
     def append(self, pixels: np.ndarray) -> None:
         """Add pictures, uint8 [K, R, R, 3], in order."""

@@ -1,0 +1,121 @@
+"""`impasto inspect`: the numbers, the contact sheet and the chart."""
+
+import builtins
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from impasto.cli import app
+from impasto.collection import Collection, PackOptions, pack
+from impasto.collection.overview import contact_sheet, summary
+from impasto.errors import ImpastoError
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    folder = tmp_path_factory.mktemp("inspect")
+    for name, count, colour in (("red $1", 9, (255, 0, 0)), ("blue", 4, (0, 0, 255))):
+        (folder / "pictures" / name).mkdir(parents=True)
+        for number in range(count):
+            shade = tuple(max(0, part - number) for part in colour)
+            path = folder / "pictures" / name / f"{number}.png"
+            Image.new("RGB", (64, 64), shade).save(path)
+    options = PackOptions(resolution=64, name="A name / with signs")
+    return pack(folder / "pictures", folder / "packed", options).collection
+
+
+def test_the_summary_counts_every_class(collection: Collection) -> None:
+    lines = summary(collection).splitlines()
+    assert lines[0] == "A name / with signs"
+    by_name = {line.rsplit(maxsplit=3)[0]: line.split()[-3:] for line in lines[-2:]}
+    assert set(by_name) == {"red $1", "blue"}
+    assert [int(by_name["red $1"][i]) + int(by_name["blue"][i]) for i in (0, 1, 2)] == [12, 1, 13]
+    assert int(by_name["blue"][2]) == 4
+    assert collection.content_hash in summary(collection)
+
+
+def test_unknown_labels_are_counted(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(3):
+        Image.new("L", (16, 16), number).save(folder / f"{number}.png")
+    (folder / "metadata.csv").write_text("file,style\n0.png,a\n1.png,\n2.png,\n")
+    options = PackOptions(resolution=16, labels=("style",))
+    opened = pack(folder, tmp_path / "packed", options).collection
+    assert summary(opened).splitlines()[-1] == "unknown for 2 pictures"
+
+
+def test_the_contact_sheet_shows_the_training_pictures(collection: Collection) -> None:
+    sheet = contact_sheet(collection)
+    pixels = np.asarray(sheet)
+    count = len(collection.train_indices)
+    assert sheet.size == (12 * 66 + 2, -(-count // 12) * 66 + 2)
+    assert (pixels[:2] == 255).all()
+    expected = collection.images(collection.train_indices)
+    for place in range(min(count, 12)):
+        left = 2 + place * 66
+        assert (pixels[2:66, left : left + 64] == expected[place]).all()
+
+
+def invoke(*arguments: str) -> Any:
+    return CliRunner().invoke(app, ["inspect", *arguments])
+
+
+def test_the_command_writes_two_pictures(collection: Collection, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    result = invoke(str(collection.path), "--out", str(tmp_path / "new"), "--verify")
+    assert result.exit_code == 0, result.output
+    assert "verified" in result.stdout
+    names = sorted(path.name for path in (tmp_path / "new").iterdir())
+    assert names == ["A-name-with-signs-classes.png", "A-name-with-signs-contact-sheet.png"]
+    for name in names:
+        assert str(tmp_path / "new" / name) in result.stdout
+        with Image.open(tmp_path / "new" / name) as opened:
+            opened.load()
+            assert min(opened.size) > 60
+            assert len(set(opened.convert("RGB").resize((50, 50)).get_flattened_data())) > 3
+
+
+def test_without_matplotlib_one_line_says_so(
+    collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = builtins.__import__
+
+    def refuse(name: str, *arguments: Any, **keywords: Any) -> Any:
+        if name.partition(".")[0] == "matplotlib":
+            raise ImportError(name)
+        return original(name, *arguments, **keywords)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    result = invoke(str(collection.path), "--out", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert "not drawn; it takes matplotlib: pip install 'impasto[report]'" in result.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["A-name-with-signs-contact-sheet.png"]
+
+
+def test_a_collection_without_labels(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (16, 16)).save(tmp_path / "pictures" / "a.png")
+    pack(tmp_path / "pictures", tmp_path / "packed", PackOptions(resolution=16))
+    result = invoke(str(tmp_path / "packed"), "--out", str(tmp_path / "out"))
+    assert result.exit_code == 0, result.output
+    assert "labels      none" in result.stdout
+    assert "no labels" in result.stdout
+
+
+def test_the_masters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
+    result = invoke("masters", "--out", str(tmp_path / "out"))
+    assert result.exit_code == 0, result.output
+    assert "Ukiyo-e" in result.stdout
+    assert (tmp_path / "out" / "masters-contact-sheet.png").exists()
+
+
+def test_what_is_no_collection(tmp_path: Path) -> None:
+    result = invoke(str(tmp_path))
+    assert isinstance(result.exception, ImpastoError)
+    assert "is not a collection" in str(result.exception)
