@@ -6,7 +6,6 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 TORCH = torch==2.13.0
 BIN = .venv/bin
-THREADS ?=
 
 .PHONY: venv demo test check pins clean
 
