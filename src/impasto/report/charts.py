@@ -102,6 +102,7 @@ def chart(
     identity: str,
     label: str,
     bounds: tuple[float, float] | None = None,
+    from_zero: bool = False,
 ) -> str:
     """Curves as an SVG element: each line faint as it is, and strong smoothed.
 
@@ -113,6 +114,7 @@ def chart(
         label: what it shows, for people who have it read out.
         bounds: of the upright axis; by default as the values ask. Values that span more than a
             factor of 50 get a logarithmic axis.
+        from_zero: let the upright axis begin at 0, so that heights can be compared.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -153,7 +155,7 @@ def chart(
                 *envelope(images, values),
                 color=colour,
                 linewidth=0.8,
-                alpha=0.35,
+                alpha=0.45,
                 marker="o" if len(values) <= 12 else None,
                 markersize=3,
             )
@@ -168,6 +170,8 @@ def chart(
             )
         if bounds is not None:
             axes.set_ylim(*bounds)
+        elif from_zero:
+            axes.set_ylim(bottom=0)
         elif everything:
             _scale(axes, np.concatenate(everything))
         axes.set_xlabel("images seen")

@@ -23,6 +23,9 @@ Counts = NDArray[np.int64]
 # the rolling medians of a run with a hundred thousand rows quick.
 _TREND_POINTS = 1000
 
+LEAST_STEPS = 200
+"""Optimiser steps before which a run is not judged, but for broken numbers."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -67,14 +70,26 @@ def _condense(images_seen: Counts, *series: Floats) -> tuple[Counts, list[Floats
     return images_seen[starts], [np.add.reduceat(values, starts) / sizes for values in series]
 
 
+def _knee(heights: Floats) -> int:
+    """The row at which two joined lines, the second the steeper, fit `heights` best (squares)."""
+    rows = np.arange(len(heights), dtype=np.float64)
+    ramps = np.maximum(rows[None, :] - rows[1:-1, None], 0)
+    # What a single line explains is taken out of both: what is left tells the knees apart.
+    line, _ = np.linalg.qr(np.stack([np.ones_like(rows), rows], axis=1))
+    ramps -= (ramps @ line) @ line.T
+    along = ramps @ (heights - line @ (line.T @ heights))
+    gain = np.where(along > 0, along**2 / np.square(ramps).sum(axis=1), 0.0)
+    return int(gain.argmax()) + 1 if len(gain) else 0
+
+
 def _lasting_rise(values: Floats, least: float, share: float) -> tuple[int, float, float] | None:
     """Where `values` began to rise and never came back: (row, level before, level at the end).
 
     The first tenth is left out, for there every run moves. The rest is smoothed by a median over a
-    twentieth of the run. The rise, from the lower tenth of the smoothed values to their end, must
-    reach `least`, `share` times the size of the lower level, and six times the noise. It began
-    where a line through its first clear point (3% of the rise, or more in noise) and its 40% point
-    meets the level before.
+    twentieth of the run. The rise, from the lowest twentieth of the smoothed values to their end,
+    must reach `least`, `share` times the size of the lower level, six times the noise of the rows,
+    and six times what the smoothed values wandered before. It began at the knee of the two
+    joined lines that best fit its first part: 30% of the rise, or more where there is more noise.
     """
     rows = len(values)
     if rows < 24:
@@ -84,22 +99,24 @@ def _lasting_rise(values: Floats, least: float, share: float) -> tuple[int, floa
     calm = values[start:]
     smooth = _rolling_median(calm, window)
     noise = _spread(calm - smooth)
-    low = float(np.quantile(smooth, 0.1))
+    low = float(np.quantile(smooth, 0.05))
     end = float(np.median(calm[-window:]))
 
     def last_below(level: float, portion: float) -> int:
         below = np.flatnonzero(smooth <= level + portion * (end - level))
         return int(below[-1]) if len(below) else 0
 
-    # The lower tenth of a flat but wavy stretch lies beneath its middle; once the rise is roughly
-    # placed, the middle of what came before is the better level.
+    # The lowest twentieth of a flat but wavy stretch lies beneath its middle; once the rise is
+    # roughly placed, the middle of what came before is the better level.
     before = smooth[: last_below(low, 0.25) + 1]
-    level = max(low, float(np.median(before[: max(len(before) - window, 3)])))
-    if end - level < max(least, share * abs(low), 6 * noise):
+    before = before[: max(len(before) - window, 3)]
+    level = max(low, float(np.median(before)))
+    wander = _spread(before - level) if len(before) >= 2 * window else 0.0
+    if end - level < max(least, share * abs(low), 6 * noise, 6 * wander):
         return None
-    clear = float(np.clip(noise / (end - level), 0.03, 0.2))
-    first, more = last_below(level, clear), last_below(level, 0.4)
-    began = max(first - round((more - first) * clear / (0.4 - clear)), 0)
+    # As little of the rise as stands clear of the noise: later on it need not be straight.
+    clear = float(np.clip(12 * noise / (end - level), 0.3, 0.6))
+    began = _knee(smooth[: last_below(level, clear) + 1 + max(3, window // 2)])
     return start + began, level, end
 
 
@@ -144,14 +161,14 @@ def divergence(
     critic's generator loss wanders freely, so see `runaway` for critics.
 
     Rule: the gap, generator minus discriminator, rises after the first tenth of the run and stays
-    up to the end, by at least 1 nat, by half of the gap it rose from, and by six times the noise
+    up to the end, by at least 1.2 nats, by half of the gap it rose from, and by six times the noise
     of the rows. At least half of that comes from the generator, and the discriminator's loss rises
     by no more than a quarter of it. Needs 24 rows.
     """
     images, (loss_d, loss_g) = _condense(
         *_unpack(_finite(images_seen, loss_discriminator, loss_generator))
     )
-    rise = _lasting_rise(loss_g - loss_d, least=1.0, share=0.5)
+    rise = _lasting_rise(loss_g - loss_d, least=1.2, share=0.5)
     if rise is None:
         return None
     row, level, end = rise
@@ -178,10 +195,10 @@ def runaway(images_seen: Counts, score_real: Floats, score_fake: Floats) -> Find
 
     Rule: the margin, mean score of real minus that of generated pictures, rises after the first
     tenth of the run and stays up to the end, to at least three times the margin it rose from, by
-    at least 1 and by six times the noise of the rows. Needs 24 rows.
+    at least 3 and by six times the noise of the rows. Needs 24 rows.
     """
     images, (real, fake) = _condense(*_unpack(_finite(images_seen, score_real, score_fake)))
-    rise = _lasting_rise(real - fake, least=1.0, share=2.0)
+    rise = _lasting_rise(real - fake, least=3.0, share=2.0)
     if rise is None:
         return None
     row, level, end = rise
@@ -218,7 +235,7 @@ def _spike_rows(values: Floats, level_of: Floats, some: float, strong: float) ->
         np.abs(_rolling_median(level_of, 2 * side)[inner]), np.median(np.abs(level_of))
     )
     noise = np.maximum(noise, 0.01 * level + 1e-12)
-    is_spike = (height > 8 * noise) & (height > some * level)
+    is_spike = (height > 10 * noise) & (height > some * level)
     is_strong = (height > 20 * noise) & (height > strong * level)
     # Neighbouring rows are one spike that lasted.
     starts = np.flatnonzero(is_spike & ~np.concatenate([[False], is_spike[:-1]]))
@@ -231,7 +248,7 @@ def spikes(images_seen: Counts, means: Floats, maxima: Floats | None, what: str)
     """A loss shoots up for a moment and comes back.
 
     Rule: a row is a spike if it stands above the medians of the ten rows before and of the ten rows
-    after it, by eight times the local noise (from the median deviation of 51 rows) and by 0.75
+    after it, by ten times the local noise (from the median deviation of 51 rows) and by 0.75
     times the usual level of the loss. Three spikes are a finding (in long runs, one for every 300
     rows), or one that reaches 20 times the noise and 3 times the level. In the interval maxima,
     wild by nature, the heights asked are 4 and 10 times the level of the means. So a run that
@@ -277,11 +294,12 @@ def saturation(
 ) -> Finding | None:
     """The discriminator has won, so the generator has nothing left to learn from.
 
-    Rule, with every series smoothed by a median over five rows: mean D(x) above 0.95 and mean
-    D(G(z)) below 0.05, where scores are probabilities; or the discriminator's loss below 0.05,
-    where it is never negative (as it is for a Wasserstein critic, for which near 0 is good news)
-    and, for a critic, the scores are at least 1 apart. This must hold for ten rows and a tenth of
-    the run, and to the end or for a fifth of the run.
+    Rule, with every series smoothed by a median over a twentieth of the run (five rows or more), so
+    that a passing spike changes nothing: mean D(x) above 0.95 and mean D(G(z)) below 0.05, where
+    scores are probabilities; or the discriminator's loss below 0.05, where it is never negative
+    (as it is for a Wasserstein critic, for which near 0 is good news) and, for a critic, the scores
+    are at least 1 apart. This must hold for ten rows and a tenth of the run, and to the end or for
+    a fifth of the run.
 
     Args:
         images_seen: [N].
@@ -291,32 +309,29 @@ def saturation(
         score_fake: [N] mean D(G(z)), if recorded; rescaled so that the label of a fake is 0.
         probability: whether scores lie in [0, 1]; else they are a critic's.
     """
-    if score_real is None or score_fake is None:
-        images, (loss,) = _finite(images_seen, loss_discriminator)
-        real = fake = None
-    else:
-        images, (loss, real, fake) = _finite(
-            images_seen, loss_discriminator, score_real, score_fake
-        )
-        real, fake = _rolling_median(real, 5), _rolling_median(fake, 5)
+    scored = score_real is not None and score_fake is not None
+    series = [loss_discriminator]
+    if score_real is not None and score_fake is not None:
+        series += [score_real, score_fake]
+    images, values = _condense(*_unpack(_finite(images_seen, *series)))
     if len(images) < 10:
         return None
+    lowest = float(values[0].min())
+    loss, *scores = [_rolling_median(value, max(5, len(images) // 20)) for value in values]
     won = np.zeros(len(images), dtype=np.bool_)
-    if probability and real is not None and fake is not None:
-        won |= (real > 0.95) & (fake < 0.05)
-    if loss.min() >= 0:
-        apart = (
-            real - fake >= 1 if not probability and real is not None and fake is not None else True
-        )
-        won |= (_rolling_median(loss, 5) < 0.05) & apart
+    if scored and probability:
+        won |= (scores[0] > 0.95) & (scores[1] < 0.05)
+    if lowest >= 0:
+        idle = loss < 0.05
+        won |= idle & (scores[0] - scores[1] >= 1) if scored and not probability else idle
     stretch = _lasting_stretch(won, max(10, len(images) // 10))
     if stretch is None:
         return None
     row, to_the_end = stretch
-    if real is not None and fake is not None:
-        signs = f"D(x) is near {np.median(real[won]):.2g}, D(G(z)) near {np.median(fake[won]):.2g}"
-    else:
-        signs = "its loss is near 0"
+    signs = "its loss is near 0"
+    if scored and probability:
+        real, fake = (float(np.median(score[won])) for score in scores)
+        signs = f"D(x) is near {real:.2g}, D(G(z)) near {fake:.2g}"
     return Finding(
         "saturation",
         int(images[row]),
@@ -391,14 +406,22 @@ def collapse(
 
 
 def find(
-    images_seen: Counts, series: Mapping[str, Floats], *, probability: bool = True
+    images_seen: Counts,
+    series: Mapping[str, Floats],
+    *,
+    probability: bool = True,
+    steps: int | None = None,
 ) -> list[Finding]:
     """All findings of a run, the earliest first; `series` is named as in `stats.jsonl`.
+
+    In a run of fewer than `LEAST_STEPS` optimiser steps nothing has settled, so only broken numbers
+    count.
 
     Args:
         images_seen: [N], rising.
         series: arrays [N]; NaN: not recorded in that row; infinity: recorded as not finite.
         probability: whether the scores are probabilities in [0, 1]; else a critic's.
+        steps: optimiser steps of the run, if known.
     """
     losses = {
         "loss/discriminator": "The discriminator's loss",
@@ -414,6 +437,9 @@ def find(
     ]
     # Once one number breaks, all others follow within a row or so: the first says it all.
     found += sorted((item for item in broken if item), key=lambda item: item.began_at_images)[:1]
+
+    if steps is not None and steps < LEAST_STEPS:
+        return [item for item in found if item]
 
     discriminator, generator = series.get("loss/discriminator"), series.get("loss/generator")
     real, fake = series.get("score/real"), series.get("score/fake")

@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from html import escape
@@ -17,7 +17,7 @@ from impasto import __version__
 from impasto.errors import ImpastoError
 from impasto.files import write_text
 from impasto.report.charts import Line, Mark, chart, require_matplotlib
-from impasto.report.findings import Finding, Floats, find
+from impasto.report.findings import LEAST_STEPS, Finding, find
 from impasto.report.pictures import (
     cut,
     data_uri,
@@ -97,7 +97,7 @@ def write_report(folder: Path) -> Report:
         version=escape(__version__),
         title=escape(f"{heading} (impasto)"),
         heading=escape(heading),
-        status=_status_html(record),
+        status=_about_html(record) + _status_html(record),
         body="\n".join([missing, *sections]),
     )
     write_text(report.page, page)
@@ -116,7 +116,7 @@ def run_findings(record: Record) -> list[Finding]:
         for name in ("score/real", "score/fake"):
             if name in series:
                 series[name] = (series[name] - fake_label) / (real_label - fake_label)
-    return find(record.images_seen, series, probability=record.probability)
+    return find(record.images_seen, series, probability=record.probability, steps=record.steps)
 
 
 def _label_means(record: Record) -> tuple[float, float]:
@@ -189,6 +189,33 @@ def _status(record: Record) -> str:
     )
 
 
+def _about_html(record: Record) -> str:
+    """What was trained on what, in a line or two: the recipe's first words, pictures, size."""
+    recipe = str(record.get("recipe_text") or "").strip().split("\n\n")[0].split("\n")[0]
+    facts = []
+    if record.pictures:
+        facts.append(f"{record.pictures:,} training pictures")
+    side = record.count("config", "resolution") or record.count("collection", "resolution")
+    if side:
+        facts.append(f"{side} × {side} pixels")
+    labels = record.get("config", "labels", default=[])
+    if labels:
+        facts.append(f"conditioned on {' and '.join(str(label) for label in labels)}")
+    seconds = _last(record, "seconds")
+    if seconds is not None:
+        facts.append(f"{duration(seconds)} of training")
+    text = f"<p>{escape(recipe)}</p>" if recipe else ""
+    return text + f"<p class='faint'>{escape(', '.join(facts))}</p>"
+
+
+def _last(record: Record, name: str) -> float | None:
+    """The last number recorded in a series."""
+    values = record.series.get(name)
+    if values is None or not np.isfinite(values).any():
+        return None
+    return float(values[np.isfinite(values)][-1])
+
+
 def _status_html(record: Record) -> str:
     done, planned = record.images_done, record.images_planned
     status = _status(record)
@@ -214,6 +241,11 @@ def _findings_section(record: Record, findings: Sequence[Finding]) -> str:
     rows = len(record.images_seen)
     if not rows:
         text = "<p>There are no statistics to judge yet.</p>"
+    elif not findings and record.steps is not None and record.steps < LEAST_STEPS:
+        text = (
+            f"<p>Nothing is broken so far. After {record.steps:,} steps nothing has settled either; "
+            f"from {LEAST_STEPS} on the curves are judged.</p>"
+        )
     elif findings:
         items = [
             f'<li><h3><span class="number">{number}</span>{escape(_KINDS[finding.kind])}, from '
@@ -228,7 +260,7 @@ def _findings_section(record: Record, findings: Sequence[Finding]) -> str:
             '<div class="healthy"><p>Nothing found: no divergence of the losses, no spikes, no '
             "saturated discriminator, no collapse of diversity, no broken numbers.</p></div>"
         )
-    if 0 < rows < 24:
+    if 0 < rows < 24 and (record.steps is None or record.steps >= LEAST_STEPS):
         text += (
             f'<p class="faint">With {rows} row{"s" if rows > 1 else ""} of statistics so far, slow '
             "changes cannot be told from noise; from 24 on they can.</p>"
@@ -383,10 +415,10 @@ def _curves_section(record: Record, report: Report) -> str:
         names: dict[str, str],
         explanation: str,
         bounds: tuple[float, float] | None = None,
-        change: Callable[[Floats], Floats] = lambda values: values,
+        from_zero: bool = False,
     ) -> None:
         lines = [
-            Line(text, change(series[name]))
+            Line(text, series[name])
             for name, text in names.items()
             if name in series and np.isfinite(series[name]).any()
         ]
@@ -399,6 +431,7 @@ def _curves_section(record: Record, report: Report) -> str:
             identity=f"chart{len(cards)}",
             label=escape(f"{title} over images seen", quote=True),
             bounds=bounds,
+            from_zero=from_zero,
         )
         cards.append(
             f'<figure class="card"><h3>{escape(title)}</h3>{drawing}'
@@ -431,6 +464,7 @@ def _curves_section(record: Record, report: Report) -> str:
         {"diversity/fake": "generated", "diversity/real": "real"},
         "Mean distance between two pictures of a grid. Where generated ones fall far below real "
         "ones, they look alike.",
+        from_zero=True,
     )
     for player in ("discriminator", "generator"):
         terms = {
@@ -444,7 +478,7 @@ def _curves_section(record: Record, report: Report) -> str:
         "Speed",
         {"images_per_second": "images a second"},
         "Training images a second.",
-        change=lambda values: np.where(values > 0, values, np.nan),
+        from_zero=True,
     )
     legend = (
         "<p class='faint'>Faint: as recorded. Strong: smoothed. Dashed lines with a number: where "
@@ -543,9 +577,8 @@ def _particulars_section(record: Record) -> str:
     add("Command", record.get("command"))
     created = record.get("created")
     add("Begun", _date(created) if created else None)
-    seconds = record.series.get("seconds")
-    if seconds is not None and np.isfinite(seconds).any():
-        add("Training time", duration(float(seconds[np.isfinite(seconds)][-1])))
+    seconds = _last(record, "seconds")
+    add("Training time", duration(seconds) if seconds is not None else None)
     speed = record.series.get("images_per_second")
     if speed is not None and np.isfinite(speed).any():
         add("Speed", f"{float(np.median(speed[np.isfinite(speed)])):,.0f} images a second (median)")

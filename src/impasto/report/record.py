@@ -73,6 +73,14 @@ class Record:
         return max(rows, self.grids[-1][0] if self.grids else 0)
 
     @property
+    def steps(self) -> int | None:
+        """Optimiser steps of the discriminator up to the last row, if told."""
+        steps = self.series.get("step")
+        if steps is None or not np.isfinite(steps).any():
+            return None
+        return int(steps[np.isfinite(steps)][-1])
+
+    @property
     def images_planned(self) -> int | None:
         """Length of the whole run, if `run.json` tells."""
         images = self.count("config", "training", "images")
