@@ -1,0 +1,45 @@
+"""What `pip install .` installs."""
+
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import impasto
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_wheel_holds_all_that_is_needed(tmp_path: Path) -> None:
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=tmp_path, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name.startswith(f"impasto-{impasto.__version__}-")
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("impasto/")}
+    source = {
+        path.relative_to(ROOT / "src").as_posix()
+        for path in (ROOT / "src" / "impasto").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert packed == source
+    assert len([name for name in packed if name.endswith(".jpg")]) == 21
+
+
+def test_every_extra_is_pinned() -> None:
+    """A range in pyproject without a pin would be left out of `make venv`."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pinned = {
+        line.partition("==")[0].lower()
+        for line in (ROOT / "requirements" / "pins.txt").read_text().splitlines()
+        if "==" in line
+    }
+    wanted = [*project["dependencies"]]
+    for extra in project["optional-dependencies"].values():
+        wanted += extra
+    names = {text.partition(">")[0].partition("[")[0].strip().lower() for text in wanted}
+    assert names - {"torch", "impasto"} <= pinned
