@@ -43,3 +43,22 @@ def test_every_extra_is_pinned() -> None:
         wanted += extra
     names = {text.partition(">")[0].partition("[")[0].strip().lower() for text in wanted}
     assert names - {"torch", "impasto"} <= pinned
+
+
+def test_the_public_surface() -> None:
+    assert sorted(impasto._HOMES) == impasto.__all__
+    for name in impasto.__all__:
+        assert getattr(impasto, name).__module__.startswith("impasto.")
+    assert not hasattr(impasto, "Pickle")
+    code = "import sys, impasto; assert not {'torch', 'numpy', 'PIL'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_example_of_the_docstring(tmp_path: Path) -> None:
+    collection = impasto.open_or_pack("masters", resolution=32)
+    small = {"resolution": 32, "training.images": 32, "training.grid": 4}
+    config = impasto.change(impasto.load_recipe("first_look")(), small)
+    run = impasto.train(config, collection, out=tmp_path)
+    model = impasto.Model.load(impasto.find_model(run))
+    pictures = next(impasto.Sampler(model.generator, model.latent).batches([1, 2, 3]))
+    assert pictures.shape == (3, 32, 32, 3)
