@@ -23,7 +23,7 @@ def command(
     if (run is None) == (latest is None):
         raise ImpastoError("give the folder of a run, or --latest with a folder of runs")
 
-    from impasto.report.page import moment, write_report
+    from impasto.report.page import moment, no_findings, write_report
     from impasto.report.record import newest_run
 
     folder = newest_run(latest) if latest is not None else run
@@ -38,5 +38,5 @@ def command(
             f"{finding.sentence}"
         )
     if not report.findings:
-        typer.echo("no findings")
+        typer.echo(no_findings(report.record))
     typer.echo(report.page)

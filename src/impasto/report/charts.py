@@ -139,7 +139,7 @@ def chart(
     }
     with mpl.rc_context(style):
         # Small on purpose: on a phone the drawing keeps its size and its letters can be read.
-        figure = Figure(figsize=(5.2, 2.9), layout="constrained")
+        figure = Figure(figsize=(4.7, 2.7), layout="constrained")
         axes = figure.add_subplot()
         axes.grid(True, axis="y")
         axes.set_axisbelow(True)
@@ -175,6 +175,8 @@ def chart(
         elif everything:
             _scale(axes, np.concatenate(everything))
         axes.set_xlabel("images seen")
+        # From the beginning to now, the same in every chart.
+        axes.set_xlim(0, 1.02 * float(images_seen[-1]))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         for mark in marks:

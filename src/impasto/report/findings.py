@@ -185,8 +185,10 @@ def divergence(
         f"discriminator's from {d_before:.2g} to {d_now:.2g}. The discriminator learns faster than "
         "the generator can follow.",
         "Pictures from before this are often the better ones: compare the grids. Then hold the "
-        "discriminator back: smooth its labels, lower its learning rate (a half or a quarter of "
-        "the generator's), or penalise its gradients (R1). More pictures help most.",
+        "discriminator back: smooth its labels (--set objective.bce.real_labels=[0.7,1]), or lower "
+        "its learning rate to a half or a quarter of the generator's "
+        "(--set discriminator_optimiser.learning_rate=...). More pictures help most; out of few "
+        "large ones, impasto pack --fit tiles makes many.",
     )
 
 
@@ -209,8 +211,10 @@ def runaway(images_seen: Counts, score_real: Floats, score_fake: Floats) -> Find
         f"{level:.2g} to {end:.2g}. The critic learns faster than the generator can follow.",
         "Pictures from before this are often the better ones: compare the grids. Then hold the "
         "critic back: fewer of its steps per generator step "
-        "(--set training.discriminator_steps=...), a lower learning rate, or more weight on its "
-        "gradient penalty. More pictures help most.",
+        "(--set training.discriminator_steps=...), a lower learning rate "
+        "(--set discriminator_optimiser.learning_rate=...), or, where the objective has it, more "
+        "weight on its gradient penalty (--set objective.gradient_penalty.weight=...). More "
+        "pictures help most; out of few large ones, impasto pack --fit tiles makes many.",
     )
 
 
@@ -291,6 +295,7 @@ def saturation(
     score_fake: Floats | None,
     *,
     probability: bool,
+    labels: tuple[float, float] = (0.0, 1.0),
 ) -> Finding | None:
     """The discriminator has won, so the generator has nothing left to learn from.
 
@@ -304,10 +309,12 @@ def saturation(
     Args:
         images_seen: [N].
         loss_discriminator: [N].
-        score_real: [N] mean D(x), if recorded; with smoothed labels, rescaled so that the label
-            of a real picture is 1.
-        score_fake: [N] mean D(G(z)), if recorded; rescaled so that the label of a fake is 0.
+        score_real: [N] mean D(x), if recorded.
+        score_fake: [N] mean D(G(z)), if recorded.
         probability: whether scores lie in [0, 1]; else they are a critic's.
+        labels: mean label of generated and of real pictures, if smoothed. A discriminator that is
+            told 0.15 and 0.85 has won at these values; 0.95 and 0.05 above are shares of the way
+            from the one to the other.
     """
     scored = score_real is not None and score_fake is not None
     series = [loss_discriminator]
@@ -320,7 +327,8 @@ def saturation(
     loss, *scores = [_rolling_median(value, max(5, len(images) // 20)) for value in values]
     won = np.zeros(len(images), dtype=np.bool_)
     if scored and probability:
-        won |= (scores[0] > 0.95) & (scores[1] < 0.05)
+        low, high = labels
+        won |= (scores[0] > low + 0.95 * (high - low)) & (scores[1] < low + 0.05 * (high - low))
     if lowest >= 0:
         idle = loss < 0.05
         won |= idle & (scores[0] - scores[1] >= 1) if scored and not probability else idle
@@ -337,9 +345,11 @@ def saturation(
         int(images[row]),
         f"The discriminator wins: {signs}. The generator hardly learns anything from a "
         f"discriminator that is never in doubt.{'' if to_the_end else ' Later it recovered.'}",
-        "Make the discriminator's work harder: smooth its labels, add noise to what it sees, lower "
-        "its learning rate, or give it fewer channels; take one discriminator step per generator "
-        "step. With few pictures it may know them by heart: add more, or flip and crop them.",
+        "Make the discriminator's work harder: smooth its labels "
+        "(--set objective.bce.real_labels=[0.7,1]), lower its learning rate "
+        "(--set discriminator_optimiser.learning_rate=...), or make it narrower than the generator. "
+        "With few pictures it may know them all by heart: add more, or cut them into many with "
+        "impasto pack --fit tiles.",
     )
 
 
@@ -376,7 +386,7 @@ def collapse(
     advice = (
         "Go back to the pictures from before this, and continue from there with a lower "
         "discriminator learning rate or smoothed labels; a larger batch and another seed help too. "
-        "If it comes back, use an objective that punishes it (Wasserstein with a gradient penalty)."
+        "If it comes back, take another objective (wasserstein with gradient_penalty, or hinge)."
     )
     if relative and len(images) >= 10 and float(smooth.max()) < 0.2:
         return Finding(
@@ -410,6 +420,7 @@ def find(
     series: Mapping[str, Floats],
     *,
     probability: bool = True,
+    labels: tuple[float, float] = (0.0, 1.0),
     steps: int | None = None,
 ) -> list[Finding]:
     """All findings of a run, the earliest first; `series` is named as in `stats.jsonl`.
@@ -421,6 +432,7 @@ def find(
         images_seen: [N], rising.
         series: arrays [N]; NaN: not recorded in that row; infinity: recorded as not finite.
         probability: whether the scores are probabilities in [0, 1]; else a critic's.
+        labels: mean label of generated and of real pictures, if smoothed.
         steps: optimiser steps of the run, if known.
     """
     losses = {
@@ -454,7 +466,11 @@ def find(
     ]
     found += spiked
     if discriminator is not None:
-        found.append(saturation(images_seen, discriminator, real, fake, probability=probability))
+        found.append(
+            saturation(
+                images_seen, discriminator, real, fake, probability=probability, labels=labels
+            )
+        )
     if "diversity/fake" in series:
         found.append(collapse(images_seen, series["diversity/fake"], series.get("diversity/real")))
     return sorted((item for item in found if item), key=lambda item: item.began_at_images)

@@ -1,6 +1,7 @@
 """The report of a run: one HTML page that holds everything it shows."""
 
 import json
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from PIL.Image import Image
 
 from impasto import __version__
 from impasto.errors import ImpastoError
@@ -105,18 +107,26 @@ def write_report(folder: Path) -> Report:
 
 
 def run_findings(record: Record) -> list[Finding]:
-    """Findings of a run, its scores first freed of label smoothing.
+    """Findings of a run."""
+    return find(
+        record.images_seen,
+        record.series,
+        probability=record.probability,
+        labels=_label_means(record),
+        steps=record.steps,
+    )
 
-    A discriminator that is told 0.85 for real and 0.15 for generated pictures has won at these
-    values, not at 1 and 0.
-    """
-    series = dict(record.series)
-    fake_label, real_label = _label_means(record)
-    if record.probability and real_label > fake_label:
-        for name in ("score/real", "score/fake"):
-            if name in series:
-                series[name] = (series[name] - fake_label) / (real_label - fake_label)
-    return find(record.images_seen, series, probability=record.probability, steps=record.steps)
+
+def no_findings(record: Record) -> str:
+    """What to say where there are none: a good sign, or too early to tell."""
+    if not len(record.images_seen):
+        return "no findings: there are no statistics yet"
+    if record.steps is not None and record.steps < LEAST_STEPS:
+        return (
+            f"nothing is broken after {record.steps:,} steps; from {LEAST_STEPS} on the curves are "
+            "judged as well"
+        )
+    return "no findings"
 
 
 def _label_means(record: Record) -> tuple[float, float]:
@@ -176,6 +186,10 @@ def _heading(record: Record) -> str:
     return f"{recipe} on {collection}" if collection else str(recipe)
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}%" if share < 0.1 else f"{100 * share:.0f}%"
+
+
 def _status(record: Record) -> str:
     done, planned = record.images_done, record.images_planned
     if planned is None:
@@ -183,7 +197,7 @@ def _status(record: Record) -> str:
     if done >= planned:
         return f"finished: {moment(record, done)}"
     return (
-        f"not finished: {done:,} of {planned:,} images ({100 * done / planned:.0f}%)"
+        f"not finished: {done:,} of {planned:,} images ({_percent(done / planned)})"
         if done
         else f"just begun: 0 of {planned:,} images"
     )
@@ -230,6 +244,15 @@ def _status_html(record: Record) -> str:
     )
 
 
+def _with_code(text: str) -> str:
+    """A sentence for the page, its commands and settings as code."""
+    return re.sub(
+        r"--set [\w.]+=(?:\.\.\.|\[[^\]]*\]|\w+)|impasto pack --fit tiles",
+        r"<code>\g<0></code>",
+        escape(text),
+    )
+
+
 def _image(address: str, description: str, kind: str = "") -> str:
     return f'<img class="{kind}" src="{address}" alt="{escape(description, quote=True)}">'
 
@@ -242,16 +265,13 @@ def _findings_section(record: Record, findings: Sequence[Finding]) -> str:
     if not rows:
         text = "<p>There are no statistics to judge yet.</p>"
     elif not findings and record.steps is not None and record.steps < LEAST_STEPS:
-        text = (
-            f"<p>Nothing is broken so far. After {record.steps:,} steps nothing has settled either; "
-            f"from {LEAST_STEPS} on the curves are judged.</p>"
-        )
+        text = f"<p>{escape(no_findings(record).capitalize())}.</p>"
     elif findings:
         items = [
             f'<li><h3><span class="number">{number}</span>{escape(_KINDS[finding.kind])}, from '
             f"{escape(moment(record, finding.began_at_images))}</h3>"
             f"<p>{escape(finding.sentence)}</p>"
-            f"<p><strong>What to try:</strong> {escape(finding.advice)}</p></li>"
+            f"<p><strong>What to try:</strong> {_with_code(finding.advice)}</p></li>"
             for number, finding in enumerate(findings, 1)
         ]
         text = f'<ol class="findings">{"".join(items)}</ol>'
@@ -268,14 +288,19 @@ def _findings_section(record: Record, findings: Sequence[Finding]) -> str:
     return f"<section><h2>Findings</h2>{text}</section>"
 
 
+def _pixel_class(grid: Image, record: Record) -> str:
+    """CSS classes for a grid: small pictures are enlarged by whole pixels."""
+    return "pixel fill" if tile_size(grid, record.columns) < _PIXEL_ART else "fill"
+
+
 def _grid_figure(
-    record: Record, grid: Any, caption: str, description: str, side: int, exact: bool = False
+    record: Record, grid: Image, caption: str, description: str, side: int, exact: bool = False
 ) -> str:
     """A grid as a figure; where only its first pictures are shown, the caption says so."""
     kept, shown, of = cut(grid, record.columns, side)
     if shown < of:
         caption += f" The first {shown} of {of}."
-    pixel = "pixel fill" if tile_size(grid, record.columns) < _PIXEL_ART else "fill"
+    pixel = _pixel_class(grid, record)
     exact = exact and kept.width * kept.height <= 1024 * 1024
     return (
         f"<figure>{_image(picture_uri(kept, exact), description, pixel)}"
@@ -329,16 +354,16 @@ def _pictures_section(record: Record, missing: list[str]) -> str:
 def _time_section(record: Record, missing: list[str]) -> str:
     """Grids over time, with a slider and as a strip, and the time-lapse."""
     chosen = [record.grids[place] for place in evenly(len(record.grids), _MOST_GRIDS)]
-    figures, pixel = [], "fill"
+    figures, address, pixel = [], "", "fill"
     for seen, path in chosen:
         grid = open_picture(path)
         if grid is None:
             continue
         kept, shown, of = cut(grid, record.columns, _GRID_SIDE)
-        pixel = "pixel fill" if tile_size(grid, record.columns) < _PIXEL_ART else "fill"
+        address, pixel = picture_uri(kept), _pixel_class(grid, record)
         note = "" if shown == of else f", first {shown} of {of}"
         figures.append(
-            f"<figure>{_image(picture_uri(kept), f'grid after {seen:,} images', pixel)}"
+            f"<figure>{_image(address, f'grid after {seen:,} images', pixel)}"
             f"<figcaption>{escape(moment(record, seen) + note)}</figcaption></figure>"
         )
     if len(figures) < 2:
@@ -348,7 +373,8 @@ def _time_section(record: Record, missing: list[str]) -> str:
         '<input type="range" min="0" value="0" aria-label="moment of the training">'
         "<figcaption></figcaption></figure>"
     )
-    video = _video_html(record, missing)
+    # The newest grid stands there until the video plays; its first frame would be plain grey.
+    video = _video_html(record, f'class="{pixel}" poster="{address}"', missing)
     left_out = len(record.grids) - len(chosen)
     says = f" {left_out} more lie in the run's folder, under samples." if left_out else ""
     return (
@@ -359,7 +385,8 @@ def _time_section(record: Record, missing: list[str]) -> str:
     )
 
 
-def _video_html(record: Record, missing: list[str]) -> str:
+def _video_html(record: Record, looks: str, missing: list[str]) -> str:
+    """The time-lapse, written and shown; `looks` are attributes of the video element."""
     path = record.folder / "timelapse.mp4"
     try:
         frames = write_timelapse(
@@ -373,17 +400,18 @@ def _video_html(record: Record, missing: list[str]) -> str:
         missing.append("There is no time-lapse: fewer than two grids can be read.")
         return ""
     content = path.read_bytes()
-    if len(content) > _EMBEDDED_VIDEO_BYTES:
-        return (
-            '<figure><video class="fill" controls muted loop playsinline preload="metadata" '
-            'src="timelapse.mp4"></video><figcaption>Time-lapse, '
-            f'<a href="timelapse.mp4">timelapse.mp4</a> ({len(content) / 1e6:.0f} MB): it lies '
-            "beside this page.</figcaption></figure>"
-        )
+    link = '<a href="timelapse.mp4">timelapse.mp4</a>'
+    if len(content) <= _EMBEDDED_VIDEO_BYTES:
+        source = data_uri(content, "video/mp4")
+        says = f"Time-lapse of all grids (also {link} in the run's folder)."
+    else:
+        source = "timelapse.mp4"
+        size = f"{len(content) / 1e6:.0f} MB"
+        says = f"Time-lapse of all grids: {link} ({size}), which lies beside this page."
     return (
-        '<figure><video class="fill" controls muted loop playsinline preload="metadata" '
-        f'src="{data_uri(content, "video/mp4")}"></video><figcaption>Time-lapse of all grids '
-        '(also <a href="timelapse.mp4">timelapse.mp4</a> in the run\'s folder).</figcaption></figure>'
+        f'<figure><video {looks} controls muted loop playsinline preload="metadata" '
+        f'src="{source}"></video>'
+        f"<figcaption>{says}</figcaption></figure>"
     )
 
 
@@ -490,10 +518,13 @@ def _curves_section(record: Record, report: Report) -> str:
 
 
 def _data_section(record: Record, missing: list[str]) -> str:
-    parts = [_preprocessing_html(record)]
-    parts += [_classes_html(record, field) for field in _fields(record)]
-    if not _fields(record):
-        parts.append('<p class="faint">The collection has no labels.</p>')
+    bars = "".join(_classes_html(record, field) for field in _fields(record))
+    parts = [
+        _preprocessing_html(record),
+        f'<div class="two">{bars}</div>'
+        if bars
+        else '<p class="faint">The collection has no labels.</p>',
+    ]
     pictures = record.pictures
     says = f" of {pictures:,} pictures" if pictures else ""
     name = record.get("collection", "name", default="not named in run.json")
@@ -560,7 +591,7 @@ def _classes_html(record: Record, field: dict[str, Any]) -> str:
             f"{smallest[0]}; what is rare is learnt badly."
         )
     return (
-        f'<div class="card" style="margin-top: 1.2rem; max-width: 46rem"><h3>By '
+        f'<div class="card"><h3>By '
         f'{escape(str(field.get("name", "label")))}</h3><p class="faint">{escape(says)}</p>'
         f'<div class="classes">{rows}</div></div>'
     )
@@ -594,7 +625,10 @@ def _particulars_section(record: Record) -> str:
     for name in ("machine", "versions"):
         value = record.get(name, default={})
         if isinstance(value, dict):
-            add(name.capitalize(), ", ".join(f"{key} {text}" for key, text in value.items()))
+            add(
+                name.capitalize(),
+                ", ".join(f"{key} {text}" for key, text in value.items() if text is not None),
+            )
     table = "".join(
         f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows
     )
