@@ -557,7 +557,7 @@ def _preprocessing_html(record: Record) -> str:
         f"{width:,} × {height:,} pixels. {escape(pair.says)}</figcaption></figure>"
         f'<figure style="width: min(100%, 20rem)">'
         f"{_image(after, 'the same picture as the network sees it', 'pixel fill')}"
-        f"<figcaption>The same at {side} × {side} pixels; each value from 0 to 255 becomes one "
+        f"<figcaption>What the network sees: {side} × {side} pixels, each value from 0 to 255 as one "
         "from -1 to 1.</figcaption></figure></div>"
     )
 

@@ -93,7 +93,7 @@ def write_timelapse(
                 stream.pix_fmt = "yuv420p"
                 stream.time_base = Fraction(1, rate)
                 if stream.codec.name == "libx264":
-                    stream.options = {"crf": "20", "preset": "medium"}
+                    stream.options = {"crf": "20", "preset": "veryfast"}
                     stream.thread_count = 2
 
                 def add(picture: Image.Image) -> None:
