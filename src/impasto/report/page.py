@@ -208,7 +208,9 @@ def _about_html(record: Record) -> str:
     recipe = str(record.get("recipe_text") or "").strip().split("\n\n")[0].split("\n")[0]
     facts = []
     if record.pictures:
-        facts.append(f"{record.pictures:,} training pictures")
+        sources = record.count("collection", "sources")
+        cut = f", cut from {sources:,}" if sources and sources < record.pictures else ""
+        facts.append(f"{record.pictures:,} training pictures{cut}")
     side = record.count("config", "resolution") or record.count("collection", "resolution")
     if side:
         facts.append(f"{side} × {side} pixels")

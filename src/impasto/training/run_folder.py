@@ -34,6 +34,7 @@ def collection_record(collection: Collection) -> dict[str, Any]:
         "path": str(collection.path.resolve()),
         "hash": collection.content_hash,
         "count": len(collection.train_indices),
+        "sources": len(set(collection.sources[collection.train_indices].tolist())),
         "fit": collection.fit,
         "resolution": collection.resolution,
         "fields": [
