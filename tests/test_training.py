@@ -232,6 +232,16 @@ def test_the_average_halves_as_it_says(tiny: Collection) -> None:
     assert weights(players.average).abs().max() == 0
 
 
+def test_the_average_ramps_up(tiny: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = session(small(training__ema_half_life=100, training__ema_rampup=0.5), tiny)
+    asked: list[tuple[int, float]] = []
+    monkeypatch.setattr(ready.players, "update_average", lambda *a: asked.append(a))
+    ready.game.step()
+    ready.players.images_seen = 1000
+    ready.game.step()
+    assert asked == [(8, 4.0), (8, 100)]
+
+
 def test_the_average_has_the_running_statistics_too(tiny: Collection) -> None:
     ready = session(small(training__ema_half_life=0), tiny)
     ready.game.step()

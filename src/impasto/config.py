@@ -89,6 +89,9 @@ class TrainingConfig(Config):
     """Images for which the discriminator trains alone, before the first generator step."""
     ema_half_life: float = Field(default=0, ge=0)
     """Images after which a weight's share in the averaged generator has halved; 0: no averaging."""
+    ema_rampup: float | None = Field(default=None, gt=0)
+    """The half-life is at most this share of the images seen so far, so that the first, poor weights
+    are soon forgotten (0.05 in StyleGAN2-ADA, Karras et al. 2020, arXiv:2006.06676, appendix C)."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """`auto`: bfloat16 on CUDA devices that have it, float32 elsewhere."""
     channels_last: bool = True

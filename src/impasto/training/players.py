@@ -170,9 +170,10 @@ class Game:
         players.generator_optimiser.step()
         for parameter in self.judging:
             parameter.requires_grad_(True)
-        players.update_average(
-            training.batch * training.discriminator_steps, training.ema_half_life
-        )
+        half_life = training.ema_half_life
+        if training.ema_rampup is not None:
+            half_life = min(half_life, training.ema_rampup * players.images_seen)
+        players.update_average(training.batch * training.discriminator_steps, half_life)
 
     def step(self) -> dict[str, Tensor]:
         """Play one step; its statistics are scalars that stay on the device.
