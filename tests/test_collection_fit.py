@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import os
 from pathlib import Path
 
 import numpy as np
@@ -265,6 +266,8 @@ def test_bad_files_are_named_for_what_they_are(tmp_path: Path) -> None:
     assert reason(tmp_path / "cut.jpg", how()).startswith("unreadable: ")
     assert reason(tmp_path / "folder.jpg", how()).startswith("unreadable: ")
     assert reason(tmp_path / "missing.jpg", how()).startswith("unreadable: ")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert reason(tmp_path / "pipe.jpg", how()) == "unreadable: not a file"
     Image.new("F", (20, 20)).save(tmp_path / "float.tif")
     assert "floating-point" in reason(tmp_path / "float.tif", how())
 

@@ -221,6 +221,41 @@ def test_nothing_usable_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     assert not any((tmp_path / "packed").iterdir())
 
 
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    source = pictures(tmp_path / "pictures", 5)
+    try:
+        os.rename(bytes(source / "000.png"), bytes(source) + b"/caf\xe9.png")  # noqa: PTH104
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    report = pack(source, tmp_path / "packed", SMALL)
+    assert report.source_count == 5
+    assert report.collection.source_table()[-1]["path"] == "caf\ufffd.png"
+
+
+def test_folders_that_cannot_be_read_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = pictures(tmp_path / "pictures", 5)
+    (source / "locked").mkdir()
+    original = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return original(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    report = pack(source, tmp_path / "packed", SMALL)
+    assert report.left_out == [("locked", "unreadable: a folder: Permission denied")]
+
+
+def test_a_label_may_not_take_the_name_of_another_column(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        pictures(tmp_path / "pictures" / name, 3)
+    with pytest.raises(ImpastoError, match="cannot be called 'split'"):
+        pack(tmp_path / "pictures", tmp_path / "packed", PackOptions(labels=("split",)))
+
+
 def test_a_label_that_is_blank_everywhere(tmp_path: Path) -> None:
     source = pictures(tmp_path / "pictures", 5)
     (source / "metadata.csv").write_text(

@@ -288,6 +288,9 @@ def fit_file(path: Path, how: Fitting) -> Fitted:
     Raises:
         UnusableError: with the reason why there is no picture in it.
     """
+    if path.exists() and not path.is_file():
+        # A pipe, say: reading it would wait for ever.
+        raise UnusableError("unreadable: not a file")
     try:
         with path.open("rb") as file, _pixel_limit(how.max_pixels):
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -309,6 +312,7 @@ def fit_file(path: Path, how: Fitting) -> Fitted:
     except Exception as error:
         # Damaged files make decoders raise almost anything; none of it may stop the others.
         text = " ".join(str(error).split()) or type(error).__name__
+        text = text.encode("utf-8", "replace").decode()  # It may name a file in other bytes.
         raise UnusableError(f"unreadable: {text}") from None
     return Fitted(
         pixels=np.stack([np.asarray(image) for _, image in made]),

@@ -2,7 +2,7 @@
 
 import os
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,13 +57,21 @@ def _is_litter(folder: str) -> bool:
     return folder.startswith(".") or folder in ("__pycache__", "__MACOSX")
 
 
-def walk(folder: Path) -> Iterator[tuple[Path, str]]:
+def _readable(name: str) -> str:
+    """A file's name as text that can be written, where its bytes are not UTF-8."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def walk(
+    folder: Path, on_error: Callable[[OSError], None] | None = None
+) -> Iterator[tuple[Path, str]]:
     """Every file below a folder with its relative path, sorted, links followed once.
 
-    Hidden files and folders are passed over, and so are packed collections.
+    Hidden files and folders are passed over, and so are packed collections. Folders that cannot be
+    read are told to `on_error`.
     """
     seen: set[tuple[int, int]] = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
+    for place, folders, files in os.walk(folder, onerror=on_error, followlinks=True):
         status = Path(place).stat()
         identity = (status.st_dev, status.st_ino)
         # A link that leads back up would otherwise be walked for ever.
@@ -76,17 +84,24 @@ def walk(folder: Path) -> Iterator[tuple[Path, str]]:
         for name in sorted(files):
             if not name.startswith("."):
                 path = Path(place, name)
-                yield path, path.relative_to(folder).as_posix()
+                yield path, _readable(path.relative_to(folder).as_posix())
 
 
 def pictures(folder: Path, listing: Listing) -> Iterator[tuple[Path, str]]:
     """The picture files below a folder; others that a user may miss go to `listing.left_out`."""
-    for path, relative in walk(folder):
+
+    def unreadable(error: OSError) -> None:
+        name = _readable(os.path.relpath(error.filename, folder))
+        listing.left_out.append((name, f"unreadable: a folder: {error.strerror}"))
+
+    for path, relative in walk(folder, unreadable):
         suffix = path.suffix.lower()
         if suffix in PICTURE_SUFFIXES:
             yield path, relative
         elif suffix not in _SIDE_SUFFIXES:
-            listing.left_out.append((relative, f"not a picture file by its name: {path.name}"))
+            listing.left_out.append(
+                (relative, f"not a picture file by its name: {_readable(suffix)}")
+            )
 
 
 def holds_pictures(folder: Path) -> bool:

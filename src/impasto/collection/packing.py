@@ -45,6 +45,8 @@ MASTERS = Path(__file__).parent.parent / "masters"
 Progress = Callable[[int, int], None]
 """Called with the number of source pictures done and of all."""
 
+_COMPUTED = ("index", "path", "sha256", "width", "height", "split")
+"""Columns of `sources.csv` that packing fills in itself."""
 _ALONE = 32
 """Up to this many source pictures are packed in this process: starting others takes longer."""
 _WAITING_BYTES = 2**30
@@ -244,6 +246,9 @@ def pack(
     listing, named = _listing(source, options)
     if not listing.entries:
         raise ImpastoError(_nothing_in(named, listing.left_out, "no pictures"))
+    for name in listing.fields:
+        if name in _COMPUTED:
+            raise ImpastoError(f"a label cannot be called '{name}': sources.csv has such a column")
     with _new_folder(destination) as folder:
         left_out = list(listing.left_out)
         packed = _write_pictures(folder, listing.entries, options, progress, left_out)
@@ -368,7 +373,6 @@ def _write_description(
         file: sha256_of_file(folder / file) for file in ("labels.npy", "split.npy", "source.npy")
     }
     shard_digests = [str(shard["sha256"]) for shard in shards]
-    training = split == 0
     description: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -381,12 +385,13 @@ def _write_description(
             {
                 "name": field_name,
                 "classes": [
-                    {
-                        "name": label,
-                        "train_pictures": int((labels[training, column] == index).sum()),
-                        "sources": int((source_labels[:, column] == index).sum()),
-                    }
-                    for index, label in enumerate(classes)
+                    {"name": label, "train_pictures": train, "sources": sources}
+                    for label, train, sources in zip(
+                        classes,
+                        _count(labels[split == 0, column], len(classes)),
+                        _count(source_labels[:, column], len(classes)),
+                        strict=True,
+                    )
                 ],
             }
             for column, (field_name, classes) in enumerate(fields)
@@ -419,6 +424,12 @@ def _write_description(
         },
     }
     write_json(folder / "collection.json", description)
+
+
+def _count(labels: np.ndarray, classes: int) -> list[int]:
+    """How often each class is among labels [N], where -1 is unknown."""
+    counts: list[int] = np.bincount(labels[labels >= 0], minlength=classes).tolist()
+    return counts
 
 
 def _fit_parameters(options: PackOptions) -> dict[str, Any]:

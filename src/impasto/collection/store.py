@@ -105,7 +105,7 @@ class Collection:
     """int64 [N]: each picture's source picture, a row of `source_table()`."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path = Path(path)
         description = read_json(path / "collection.json", "collection")
         self._check_format(description)
         try:
@@ -123,7 +123,7 @@ class Collection:
             ImpastoError: it is not a collection, is of an unknown format, or has files that are
                 missing, too short or do not fit together.
         """
-        check_is_collection(path, resolution=64)
+        check_is_collection(Path(path), resolution=64)
         return cls(path)
 
     def __reduce__(self) -> tuple[Any, ...]:
