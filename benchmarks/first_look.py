@@ -36,7 +36,8 @@ from impasto.training.resolve import resolve
 
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "first_look": ("first_look", {}),
-    "batch 16": ("first_look", {"training.batch": 16}),
+    "batch 32": ("first_look", {"training.batch": 32}),
+    "batch 8": ("first_look", {"training.batch": 8}),
     "batch 64": ("first_look", {"training.batch": 64}),
     "narrower": ("first_look", {"generator.widest": 192, "generator.narrowest": 24,
                                 "discriminator.narrowest": 24, "discriminator.widest": 192}),
@@ -49,7 +50,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "bce": ("first_look", {"objective": [{"term": "bce"}]}),
     "beta1 0.5": ("first_look", {"generator_optimiser.betas": [0.5, 0.99],
                                  "discriminator_optimiser.betas": [0.5, 0.99]}),
-    "EMA 2000": ("first_look", {"training.ema_half_life": 2000}),
+    "no EMA": ("first_look", {"training.ema_half_life": 0}),
+    "EMA 5000, no ramp-up": ("first_look", {"training.ema_rampup": None}),
     "DCGAN of ukiyoe_dcgan_v1": ("ukiyoe_dcgan_v1", {}),
     "DCGAN, batch 32": ("ukiyoe_dcgan_v1", {"training.batch": 32}),
 }  # fmt: skip

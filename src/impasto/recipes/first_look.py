@@ -20,5 +20,5 @@ def first_look() -> RunConfig:
         objective=(TermConfig(term="hinge"),),
         generator_optimiser=AdamConfig(learning_rate=5e-4, betas=(0.0, 0.99)),
         discriminator_optimiser=AdamConfig(learning_rate=5e-4, betas=(0.0, 0.99)),
-        training=Training(batch=32, images=100_000, ema_half_life=5_000),
+        training=Training(batch=16, images=90_000, ema_half_life=5_000, ema_rampup=0.05),
     )
