@@ -173,12 +173,12 @@ def _fit_all(
 
 
 def _listing(source: Path | str, options: PackOptions) -> tuple[Listing, str]:
-    """What the source holds, and the source as it was named."""
+    """What the source holds, and where it is: a path that holds from any folder, or `masters`."""
     if str(source) == "masters":
         # A folder of that name is still to be had, as ./masters (and as a Path with a parent).
         labels = options.labels if options.labels is not None else ("style", "genre", "artist")
         return read_source(MASTERS, labels), "masters"
-    return read_source(Path(source), options.labels), str(source)
+    return read_source(Path(source), options.labels), str(Path(source).expanduser().absolute())
 
 
 def _free_destination(destination: Path) -> Path:

@@ -5,7 +5,6 @@ in the page, and the report goes on.
 """
 
 import csv
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,13 +65,13 @@ def before_and_after(record: Record) -> tuple[Pair | None, str]:
 
 def _pair(collection: Collection) -> tuple[Pair | None, str]:
     named = str(read_json(collection.path / "collection.json", "collection")["made"]["source"])
-    roots = list(_roots(named, collection.path))
+    root = _root(named)
     table = collection.source_table()
     chosen: tuple[int, int, Path] | None = None
     for index, source in _training_sources(collection):
         row = table[source]
-        file = next((r / row["path"] for r in roots if (r / row["path"]).is_file()), None)
-        if file is None:
+        file = root / row["path"]
+        if not file.is_file():
             continue
         width, height = int(row["width"]), int(row["height"])
         # One that is not square shows what fitting does.
@@ -102,18 +101,10 @@ def _pair(collection: Collection) -> tuple[Pair | None, str]:
     return pair, ""
 
 
-def _roots(named: str, collection: Path) -> Iterator[Path]:
-    """Where the source may lie that was given to `impasto pack` as `named`.
-
-    A relative name was one in the folder where the command ran: perhaps this one, perhaps one above
-    the collection.
-    """
-    if named == "masters":
-        yield _MASTERS
-    for base in (Path(), *list(collection.resolve().parents)[:4]):
-        path = base / named
-        if path.exists():
-            yield path if path.is_dir() else path.parent
+def _root(named: str) -> Path:
+    """The folder that the source table's paths start from: the source, or a table's folder."""
+    path = _MASTERS if named == "masters" else Path(named)
+    return path.parent if path.is_file() else path
 
 
 def _training_sources(collection: Collection) -> list[tuple[int, int]]:
