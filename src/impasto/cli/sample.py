@@ -31,7 +31,12 @@ def command(
         raise ImpastoError("--grid makes one picture and --out one a seed: choose one of the two")
     folder = find_model(model)
     loaded = Model.load(folder)
-    sampler = Sampler(loaded.generator, loaded.latent, choose_device(device))
+    sampler = Sampler(
+        loaded.generator,
+        loaded.latent,
+        choose_device(device),
+        label_fields=len(loaded.label_classes),
+    )
     batches = sampler.batches(numbers, truncation=truncation, batch=batch)
     if grid is not None:
         save_grid_of(batches, grid)

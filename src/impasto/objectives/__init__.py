@@ -17,6 +17,7 @@ from functools import cached_property
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from impasto.config import TermConfig
@@ -88,6 +89,10 @@ class Objective:
 
     def __init__(self, configs: Sequence[TermConfig]) -> None:
         self.terms = [_resolve(config) for config in configs]
+        # A term may stand in the list more than once; its second place is called `name.1`.
+        names = [term.name for term in self.terms]
+        before = [names[:place].count(name) for place, name in enumerate(names)]
+        self.labels = [f"{n}.{k}" if k else n for n, k in zip(names, before, strict=True)]
         adversarial = [term for term in self.terms if hasattr(term.module, "SCORE")]
         if not adversarial:
             raise ImpastoError(
@@ -100,14 +105,14 @@ class Objective:
     def loss(self, player: str, round: Round) -> tuple[Tensor, dict[str, Tensor]]:
         """The player's loss (`discriminator` or `generator`), and each term's share of it."""
         shares: dict[str, Tensor] = {}
-        for term in self.terms:
+        for label, term in zip(self.labels, self.terms, strict=True):
             share = term.loss(player, round)
             if share is not None:
-                shares[term.name] = share
+                shares[label] = share
         if not shares:
             raise ImpastoError(f"no term of the objective gives the {player} a loss")
-        total = sum(list(shares.values())[1:], start=next(iter(shares.values())))
-        return total, {name: share.detach() for name, share in shares.items()}
+        total = torch.stack(list(shares.values())).sum()
+        return total, {label: share.detach() for label, share in shares.items()}
 
     def configs(self) -> tuple[TermConfig, ...]:
         """The terms with all their options, for the record."""

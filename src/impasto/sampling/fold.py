@@ -5,6 +5,7 @@ import itertools
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
@@ -16,6 +17,11 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
     each other in a `Sequential`; every other layer is left as it is.
     """
     folded = copy.deepcopy(network).eval().requires_grad_(False)
+    for module in list(folded.modules()):
+        # A reparametrised weight (spectral norm) no longer changes: compute it once.
+        if parametrize.is_parametrized(module):
+            for name in list(module.parametrizations):  # type: ignore[arg-type]
+                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
     for module in list(folded.modules()):
         if not isinstance(module, nn.Sequential):
             continue

@@ -41,15 +41,16 @@ def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
         raise ImpastoError(f"{path} is missing; the folder is incomplete") from None
     except OSError as error:
         raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error
-    # Pickles of PyTorch are a zip archive, or a bare pickle stream in old files.
-    if content[:2] == b"PK" or content[:1] == b"\x80":
-        raise ImpastoError(
-            f"{path} is a pickle, which could run any code when loaded; impasto reads safetensors "
-            "only: ask whoever made it for a safetensors file"
-        )
     try:
         tensors: dict[str, Tensor] = load_safetensors(content)
     except SafetensorError as error:
+        # Pickles of PyTorch are a zip archive, or a bare pickle stream in old files. A safetensors
+        # file may begin with the same bytes (its header's length), so it is tried first.
+        if content[:2] == b"PK" or content[:1] == b"\x80":
+            raise ImpastoError(
+                f"{path} is a pickle, which could run any code when loaded; impasto reads "
+                "safetensors only: ask whoever made it for a safetensors file"
+            ) from None
         raise ImpastoError(f"{path} is cut short or damaged ({error}); restore a copy") from error
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise ImpastoError(f"{path} is not the file that was saved (its SHA-256 differs)")

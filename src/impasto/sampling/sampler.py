@@ -16,9 +16,10 @@ class Sampler:
     """Draws pictures from a generator, as fast as its device allows.
 
     Args:
-        generator: any network that keeps the contract of `networks/`; it is copied, not changed.
+        generator: any network that keeps the contract of `networks/`; folding works on a copy.
         latent: what it takes.
         device: where to run.
+        label_fields: how many label fields it is conditioned on.
         fold: batch norm folded into the convolutions (equal up to rounding); off where the weights
             change too often for it to pay.
     """
@@ -29,17 +30,19 @@ class Sampler:
         latent: LatentConfig,
         device: torch.device | str = "cpu",
         *,
+        label_fields: int = 0,
         fold: bool = True,
     ) -> None:
         self.latent = latent
+        self.label_fields = label_fields
         self.device = torch.device(device)
         self.generator = (fold_batch_norm(generator) if fold else generator).to(self.device).eval()
 
     @torch.inference_mode()
     def images(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Pictures [B, 3, H, W] in [-1, 1] of latents [B, Z] and labels [B, F] (none by default)."""
+        """Pictures [B, 3, H, W] in [-1, 1] of latents [B, Z] and labels [B, F] (unknown by default)."""
         if labels is None:
-            labels = torch.zeros(len(latents), 0, dtype=torch.int64)
+            labels = torch.full((len(latents), self.label_fields), -1)
         images: Tensor = self.generator(latents.to(self.device), labels.to(self.device))
         return images
 
@@ -55,7 +58,7 @@ class Sampler:
 
         Args:
             seeds: one a picture, see `latents_of_seeds`.
-            labels: [len(seeds), F] int64, one row a seed; none by default.
+            labels: [len(seeds), F] int64, one row a seed; unknown by default.
             truncation: see `latents_of_seeds`.
             batch: pictures at once; changes memory and speed, not the pictures.
         """

@@ -174,9 +174,3 @@ def _is_first(run: Path, folder: Path, interval: int) -> bool:
     mine = int(folder.name) // interval
     rivals = [f for f in checkpoint_folders(run) if int(f.name) // interval == mine]
     return rivals[0] == folder
-
-
-def tidy(run: Path) -> None:
-    """Remove what a killed process left behind: temporary and half-removed folders."""
-    for folder in (run / "checkpoints").glob(".*"):
-        shutil.rmtree(folder, ignore_errors=True)

@@ -5,6 +5,8 @@ There is no sampler state to lose: picture number n of the run is place `n mod N
 batch that reaches an epoch's end is filled up from the next.
 """
 
+import functools
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,10 +20,16 @@ def shown_places(start: int, count: int, size: int, seed: int) -> np.ndarray:
     numbers = np.arange(start, start + count)
     places = np.empty(count, np.int64)
     for epoch in np.unique(numbers // size):
-        order = np.random.default_rng([seed, int(epoch)]).permutation(size)
+        order = _order(size, seed, int(epoch))
         mine = numbers // size == epoch
         places[mine] = order[numbers[mine] % size]
     return places
+
+
+# A batch touches two epochs at most; drawing the order of a million pictures takes 50 ms.
+@functools.lru_cache(maxsize=2)
+def _order(size: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(size)
 
 
 class TrainingPictures:

@@ -25,7 +25,14 @@ from impasto.training import checkpoint, run_folder
 from impasto.training.data import TrainingPictures
 from impasto.training.device import choose_device, machine_record, memory_format, set_threads
 from impasto.training.players import Game, Players
-from impasto.training.records import Averages, ProgressLine, TensorBoard, diversity, save_grid
+from impasto.training.records import (
+    Averages,
+    ProgressLine,
+    TensorBoard,
+    diversity,
+    require_tensorboard,
+    save_grid,
+)
 from impasto.training.resolve import resolve
 
 
@@ -88,6 +95,8 @@ def train(
     """
     chosen = choose_device(device)
     config = resolve(config, collection)
+    if tensorboard:
+        require_tensorboard()
     session = Session(config, collection, chosen)
     run = run_folder.create(
         out,
@@ -133,12 +142,11 @@ def resume(run: Path, *, data: str | None = None, device: str | None = None) -> 
     set_threads(record["machine"]["threads"])
     chosen = choose_device(device or record["machine"]["device"])
     with run_folder.exclusive(run):
-        checkpoint.tidy(run)
         session = Session(config, collection, chosen)
         folders = checkpoint.checkpoint_folders(run)
         if folders:
             checkpoint.load(folders[-1], session.players)
-        run_folder.Stats(run).rewind(session.players.images_seen)
+        run_folder.rewind(run, session.players.images_seen)
         _run(run, session, tensorboard=record["tensorboard"])
     return run
 
@@ -173,7 +181,7 @@ def _run(run: Path, session: Session, *, tensorboard: bool) -> None:
     last_row = (players.images_seen, players.seconds)
 
     with ExitStack() as stack:
-        board = TensorBoard(run) if tensorboard else None
+        board = TensorBoard(run, players.images_seen) if tensorboard else None
         if board is not None:
             stack.callback(board.close)
         line = stack.enter_context(ProgressLine(training.images, players.images_seen).shown())

@@ -1,13 +1,14 @@
 """The two players with their optimisers, and one step of their game."""
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from impasto.config import AdamConfig, OptimiserConfig, RunConfig
-from impasto.networks import build_discriminator, build_generator
+from impasto.networks import Judgement, build_discriminator, build_generator
 from impasto.objectives import Objective, Round
 from impasto.training.data import TrainingPictures
 from impasto.training.device import autocast, memory_format
@@ -71,13 +72,15 @@ class Players:
     def update_average(self, images: int, half_life: float) -> None:
         """Move the averaged generator towards the current one, `images` after the last time.
 
-        Running statistics of batch norm are averaged like weights: they belong to them.
+        Running statistics of batch norm are averaged like the weights they belong to. Other buffers
+        are copied: an average of spectral norm's unit vectors, say, would not be one.
         """
         share = 1.0 if half_life == 0 else 1 - 0.5 ** (images / half_life)
         new, old = self.generator.state_dict(), self.average.state_dict()
-        floats = [name for name, value in new.items() if value.is_floating_point()]
-        torch._foreach_lerp_([old[n] for n in floats], [new[n] for n in floats], share)
-        for name in new.keys() - set(floats):
+        weights = {name for name, _ in self.generator.named_parameters()}
+        averaged = [n for n in new if n in weights or n.endswith(("running_mean", "running_var"))]
+        torch._foreach_lerp_([old[n] for n in averaged], [new[n] for n in averaged], share)
+        for name in new.keys() - set(averaged):
             old[name].copy_(new[name])
 
 
@@ -109,60 +112,87 @@ class Game:
             return torch.rand(self.portion, dim, device=device) * 2 - 1
         return torch.randn(self.portion, dim, device=device)
 
+    # In mixed precision only the networks compute in bfloat16, within these two functions; losses
+    # are float32, for three digits are too few for them.
+
+    def _generate(self, latents: Tensor, labels: Tensor) -> Tensor:
+        with autocast(self.pictures.device, self.config.training.precision):
+            images: Tensor = self.players.generator(latents, labels)
+        return images.float()
+
+    def _judge(self, images: Tensor, labels: Tensor) -> Judgement:
+        with autocast(self.pictures.device, self.config.training.precision):
+            realness, class_logits, features = self.players.discriminator(images, labels)
+        if class_logits is not None:
+            class_logits = tuple(logits.float() for logits in class_logits)
+        return Judgement(realness.float(), class_logits, features)
+
     def _round(self, images: Tensor, labels: Tensor, *, with_gradient: bool) -> Round:
         latents, fake_labels = self._latents(), self.pictures.random_labels(self.portion)
         with torch.set_grad_enabled(with_gradient):
-            fake = self.players.generator(latents, fake_labels)
+            fake = self._generate(latents, fake_labels)
         return Round(
             real=images,
             real_labels=labels,
             fake=fake,
             fake_labels=fake_labels,
             latents=latents,
-            discriminate=self.players.discriminator,
-            generate=self.players.generator,
+            discriminate=self._judge,
+            generate=self._generate,
         )
 
-    def _discriminator_turn(self, statistics: "StepStatistics", *, last: bool) -> Round | None:
-        """One discriminator step. Gives the last round made, its fakes still with their graph."""
+    def _portions(self, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batch of pictures number `start` and on of the run, portion by portion."""
+        for part in range(self.config.training.accumulate):
+            yield self.pictures.shown(start + part * self.portion, self.portion)
+
+    def _discriminator_turn(
+        self, statistics: "StepStatistics", *, last: bool, keep: bool = False
+    ) -> Round | None:
+        """One discriminator step.
+
+        Args:
+            statistics: what the last turn of a step adds to.
+            last: whether this is it.
+            keep: give the round back, its fakes with the graph that made them.
+        """
         training, players = self.config.training, self.players
         made: Round | None = None
         players.discriminator_optimiser.zero_grad(set_to_none=True)
-        for part in range(training.accumulate):
-            images, labels = self.pictures.shown(
-                players.images_seen + part * self.portion, self.portion
-            )
-            with autocast(self.pictures.device, training.precision):
-                made = self._round(images, labels, with_gradient=last and training.accumulate == 1)
-                round = made.with_fake(made.fake.detach())
-                loss, shares = self.objective.loss("discriminator", round)
+        for images, labels in self._portions(players.images_seen):
+            made = self._round(images, labels, with_gradient=keep)
+            round = made.with_fake(made.fake.detach())
+            loss, shares = self.objective.loss("discriminator", round)
             (loss / training.accumulate).backward()
             if last:
                 score = self.objective.score
                 statistics.add("loss/discriminator", loss)
-                statistics.add("score/real", score(round.real_judgement.realness.float()).mean())
-                statistics.add("score/fake", score(round.fake_judgement.realness.float()).mean())
+                statistics.add("score/real", score(round.real_judgement.realness).mean())
+                statistics.add("score/fake", score(round.fake_judgement.realness).mean())
                 for name, share in shares.items():
                     statistics.add(f"term/{name}/discriminator", share)
         players.discriminator_optimiser.step()
         players.images_seen += training.batch
-        return made
+        return made if keep else None
 
-    def _generator_turn(self, statistics: "StepStatistics", made: Round) -> None:
-        """One generator step, on the fakes of `made` where those still have their graph."""
+    def _generator_turn(self, statistics: "StepStatistics", made: Round | None) -> None:
+        """One generator step, on the fakes of `made` where there is one, beside the real pictures of
+        the last discriminator's turn."""
         training, players = self.config.training, self.players
         # The discriminator's own weights need no gradient here, a third of the work.
         for parameter in self.judging:
             parameter.requires_grad_(False)
         players.generator_optimiser.zero_grad(set_to_none=True)
-        for _ in range(training.accumulate):
-            with autocast(self.pictures.device, training.precision):
-                round = (
-                    made.with_fake(made.fake)
-                    if made.fake.requires_grad
-                    else self._round(made.real, made.real_labels, with_gradient=True)
-                )
-                loss, shares = self.objective.loss("generator", round)
+        rounds = (
+            [made.with_fake(made.fake)]
+            if made is not None
+            else (
+                self._round(images, labels, with_gradient=True)
+                for images, labels in self._portions(players.images_seen - training.batch)
+            )
+        )
+        for round in rounds:
+            loss, shares = self.objective.loss("generator", round)
             (loss / training.accumulate).backward()
             statistics.add("loss/generator", loss)
             for name, share in shares.items():
@@ -172,7 +202,8 @@ class Game:
             parameter.requires_grad_(True)
         half_life = training.ema_half_life
         if training.ema_rampup is not None:
-            half_life = min(half_life, training.ema_rampup * players.images_seen)
+            trained = players.images_seen - training.pretrain_images
+            half_life = min(half_life, training.ema_rampup * trained)
         players.update_average(training.batch * training.discriminator_steps, half_life)
 
     def step(self) -> dict[str, Tensor]:
@@ -188,8 +219,9 @@ class Game:
         made: Round | None = None
         for turn in range(training.discriminator_steps):
             last = turn == training.discriminator_steps - 1
-            made = self._discriminator_turn(statistics, last=last)
-        if not pretraining and made is not None:
+            keep = last and training.accumulate == 1 and not pretraining
+            made = self._discriminator_turn(statistics, last=last, keep=keep)
+        if not pretraining:
             self._generator_turn(statistics, made)
         self.players.steps += 1
         return statistics.means()

@@ -69,18 +69,28 @@ def save_grid(path: Path, images: np.ndarray) -> None:
         grid_picture(images).save(temporary, "PNG")
 
 
+def require_tensorboard() -> Any:
+    """The writer's class.
+
+    Raises:
+        ImpastoError: TensorBoard is not installed; the message says how to get it.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ImpastoError(
+            "TensorBoard is not installed: pip install 'impasto[tensorboard]', or train without "
+            "--tensorboard"
+        ) from None
+    return SummaryWriter
+
+
 class TensorBoard:
     """The same rows and grids for TensorBoard, where a run asks for it (extra `tensorboard`)."""
 
-    def __init__(self, run: Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise ImpastoError(
-                "TensorBoard is not installed: pip install 'impasto[tensorboard]', or train "
-                "without --tensorboard"
-            ) from None
-        self._writer = SummaryWriter(str(run))
+    def __init__(self, run: Path, images_seen: int) -> None:
+        # What an interrupted session wrote after `images_seen` is about to be written again.
+        self._writer = require_tensorboard()(str(run), purge_step=images_seen + 1)
 
     def row(self, row: dict[str, Any]) -> None:
         for name, value in row.items():
@@ -135,12 +145,12 @@ class ProgressLine:
             yield self
         self._progress = None
 
-    def update(self, images_seen: int, losses: str = "") -> None:
+    def update(self, images_seen: int) -> None:
         """Show where training is; cheap enough for every step."""
         now = time.monotonic()
         rate = (images_seen - self._start) / max(now - self._began, 1e-9)
         left = readable_time((self.total - images_seen) / rate) if rate else "?"
-        text = f"{images_seen:,} of {self.total:,} images, {rate:.1f}/s, {left} left{losses}"
+        text = f"{images_seen:,} of {self.total:,} images, {rate:.1f}/s, {left} left"
         if self._progress is not None:
             self._progress.update(self._task, completed=images_seen, text=text)
         elif now - self._last_line >= 10 or images_seen >= self.total:

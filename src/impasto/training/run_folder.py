@@ -11,6 +11,7 @@ import datetime
 import json
 import math
 import shlex
+import shutil
 import sys
 import uuid
 from collections.abc import Iterator
@@ -124,7 +125,7 @@ def exclusive(run: Path) -> Iterator[None]:
 
 
 class Stats:
-    """`stats.jsonl`: a row an interval, appended; rows after a checkpoint go when it is resumed."""
+    """`stats.jsonl`: a row an interval, appended."""
 
     def __init__(self, run: Path) -> None:
         self.path = run / "stats.jsonl"
@@ -151,8 +152,20 @@ class Stats:
                 rows.append(json.loads(line))
         return rows
 
-    def rewind(self, images_seen: int) -> None:
-        """Forget the rows after `images_seen`, which training is about to write again."""
-        if self.path.exists():
-            kept = [row for row in self.rows() if row["images_seen"] <= images_seen]
-            write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+
+def rewind(run: Path, images_seen: int) -> None:
+    """Take a run back to `images_seen`, its newest checkpoint: what it noted after that is about to
+    be noted again; what a killed process left half done is swept away."""
+    for place in (run, run / "samples", run / "checkpoints"):
+        for left in [*place.glob(".*.tmp"), *place.glob(".*.removed")]:
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+    for grid in (run / "samples").glob("fakes-*.png"):
+        if int(grid.stem.removeprefix("fakes-")) > images_seen:
+            grid.unlink()
+    stats = Stats(run)
+    if stats.path.exists():
+        kept = [row for row in stats.rows() if row["images_seen"] <= images_seen]
+        write_text(stats.path, "".join(json.dumps(row) + "\n" for row in kept))
