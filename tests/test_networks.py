@@ -25,9 +25,13 @@ def test_the_contract(family: str, resolution: int) -> None:
     assert realness.ndim == 2
     assert len(realness) == 3
     # Every weight of both players has a say in the game.
-    realness.sum().backward()
+    judgement = discriminator(images, labels)
+    said = [judgement.realness, *(judgement.class_logits or ())]
+    torch.stack([part.sum() for part in said]).sum().backward()
     for network in (generator, discriminator):
         for name, parameter in network.named_parameters():
+            if not parameter.requires_grad:
+                continue
             assert parameter.grad is not None, f"{family}: {name}"
 
 

@@ -15,6 +15,7 @@ import torch
 from benchmarks.kill_resume import fingerprint, kill_and_resume
 from impasto.collection import Collection
 from impasto.errors import ImpastoError, StoppedError
+from impasto.sampling.model import checkpoint_folders
 from impasto.training import checkpoint, resume, run_folder, train
 from impasto.training.players import Game
 from tests.test_training import WGAN_GP, small
@@ -47,6 +48,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "portions": {"training__accumulate": 2},
     "pretraining": {"training__pretrain_images": 24},
+    "bfloat16": {"training__precision": "bfloat16"},
     "plain memory order": {"training__channels_last": False},
 }
 
@@ -66,6 +68,20 @@ def test_a_run_that_died_ends_as_one_that_did_not(
             train(config, tiny, out=tmp_path / "died", device="cpu")
     (died,) = (tmp_path / "died").iterdir()
     assert resume(died) == died
+    assert fingerprint(died) == fingerprint(whole)
+
+
+def test_a_lean_run_that_died_ends_as_one_that_did_not(
+    tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small("first_look", training__images=48)
+    whole = train(config, tiny, out=tmp_path / "whole", device="cpu")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5)
+        with pytest.raises(_DiedError):
+            train(config, tiny, out=tmp_path / "died", device="cpu")
+    (died,) = (tmp_path / "died").iterdir()
+    resume(died)
     assert fingerprint(died) == fingerprint(whole)
 
 
@@ -110,7 +126,7 @@ def stopped(tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         with pytest.raises(_DiedError):
             train(small(), tiny, out=tmp_path / "runs", device="cpu")
     (run,) = (tmp_path / "runs").iterdir()
-    assert [int(f.name) for f in checkpoint.checkpoint_folders(run)] == [32, 48]
+    assert [int(f.name) for f in checkpoint_folders(run)] == [32, 48]
     return run
 
 
@@ -181,7 +197,7 @@ def test_damaged_checkpoints_are_refused_with_the_reason(stopped: Path) -> None:
         resume(stopped)
     shutil.rmtree(newest)
     resume(stopped)  # as it was told
-    assert checkpoint.checkpoint_folders(stopped)[-1].name == "000000000064"
+    assert checkpoint_folders(stopped)[-1].name == "000000000064"
 
 
 def test_a_full_disk_leaves_the_last_checkpoint_whole(

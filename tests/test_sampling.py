@@ -1,6 +1,7 @@
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,15 +9,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors.torch import save
 
-from impasto.config import LatentConfig
+from impasto.config import LatentConfig, NetworkConfig
 from impasto.errors import ImpastoError
 from impasto.networks import build_generator
 from impasto.registry import module_names
 from impasto.sampling import Model, Sampler, find_model, latents_of_seeds, parse_seeds
 from impasto.sampling.fold import fold_batch_norm
 from impasto.sampling.grid import grid_picture
-from impasto.sampling.model import export, to_uint8
+from impasto.sampling.model import CollectionRecord, ModelRecord, export, read_tensors, to_uint8
 from impasto.sampling.output import save_grid_of, save_pictures
 
 NORMAL = LatentConfig(dim=16)
@@ -80,13 +82,31 @@ def test_truncation_gives_the_truncated_normal_distribution() -> None:
 def test_folding_changes_nothing(family: str) -> None:
     generator = worn_generator(family)
     folded = fold_batch_norm(generator)
-    assert not [m for m in folded.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-    assert [m for m in generator.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     latents, labels = torch.randn(8, 16), torch.zeros(8, 0, dtype=torch.int64)
     with torch.no_grad():
         expected, actual = generator(latents, labels), folded(latents, labels)
     assert expected.std() > 0.05
     assert (expected - actual).abs().max() < 1e-5
+
+
+def test_nothing_is_left_to_normalise() -> None:
+    for family in ("dcgan", "lean"):
+        generator = worn_generator(family)
+        norms = [m for m in generator.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+        folded = fold_batch_norm(generator)
+        assert norms
+        assert not [m for m in folded.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+        assert [m for m in generator.modules() if isinstance(m, torch.nn.BatchNorm2d)] == norms
+
+
+def test_folding_leaves_spectral_norm_alone() -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.utils.parametrizations.spectral_norm(torch.nn.Conv2d(3, 4, 3))
+    network = torch.nn.Sequential(layer, torch.nn.BatchNorm2d(4))
+    network(torch.randn(8, 3, 9, 9))
+    network.eval()
+    folded, images = fold_batch_norm(network), torch.randn(2, 3, 9, 9)
+    assert torch.allclose(network(images), folded(images), atol=1e-6)
 
 
 @pytest.mark.parametrize("family", module_names("networks"))
@@ -120,12 +140,19 @@ def test_grids_are_in_reading_order() -> None:
 def write_model(folder: Path) -> torch.nn.Module:
     generator = worn_generator()
     folder.mkdir(parents=True)
-    record = {
-        "resolution": 32,
-        "latent": {"dim": 16},
-        "generator": {"network": "dcgan"},
-        "labels": [],
-    }
+    collection = CollectionRecord(
+        name="tiny", hash="0", count=1, sources=1, fit="crop", licences={"unknown": 1}
+    )
+    record = ModelRecord(
+        recipe="x",
+        resolution=32,
+        latent=NORMAL,
+        generator=NetworkConfig(network="dcgan"),
+        labels=(),
+        collection=collection,
+        parameters=1,
+        images_seen=1,
+    )
     Model.write(folder, generator.state_dict(), record)
     return generator
 
@@ -173,9 +200,26 @@ def test_damaged_models_are_refused_with_the_reason(tmp_path: Path) -> None:
     record.write_text("{")
     with pytest.raises(ImpastoError, match="is damaged"):
         Model.load(folder)
-    record.write_text('{"format": 99}')
-    with pytest.raises(ImpastoError, match="format this version of impasto does not know"):
-        Model.load(folder)
+    changes: list[tuple[dict[str, Any], str]] = [
+        ({"format": 99}, "format: Input should be 1"),
+        ({"latent": {"dim": -3}}, "latent.dim: Input should be greater than 0"),
+        ({"weights_sha256": None}, "weights_sha256"),
+    ]
+    for change, reason in changes:
+        record.write_text(json.dumps({**json.loads(text), **change}))
+        with pytest.raises(ImpastoError, match=f"is damaged .*{reason}"):
+            Model.load(folder)
+
+
+def test_a_file_that_begins_like_a_pickle_may_be_none(tmp_path: Path) -> None:
+    # safetensors begin with their header's length; one of 128 bytes looks like a pickle's first.
+    for length in range(1, 200):
+        content = save({"a" * length: torch.ones(2)})
+        if content[:1] == b"\x80":
+            (tmp_path / "x.safetensors").write_bytes(content)
+            assert list(read_tensors(tmp_path / "x.safetensors")) == ["a" * length]
+            return
+    pytest.fail("no header of that length was made")
 
 
 def test_what_is_no_model(tmp_path: Path) -> None:

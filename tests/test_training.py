@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import signal
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from impasto.errors import ImpastoError, StoppedError
 from impasto.networks import Judgement
 from impasto.registry import load_recipe, recipe_modules
 from impasto.sampling import Model, Sampler, find_model
-from impasto.training import train
-from impasto.training.checkpoint import checkpoint_folders, prune, seed_step
+from impasto.sampling.model import checkpoint_folders
+from impasto.training import resume, train
+from impasto.training.checkpoint import prune, seed_step
 from impasto.training.data import shown_places
 from impasto.training.device import choose_device, memory_format
 from impasto.training.loop import Session
@@ -217,6 +219,21 @@ def test_accumulated_portions_add_up_to_the_batch(tiny: Collection) -> None:
         assert value.item() == pytest.approx(parts[name].item(), rel=1e-5), name
 
 
+def test_both_players_see_every_portion(tiny: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = session(small(training__accumulate=4), tiny)
+    seen: dict[str, list[float]] = {"discriminator": [], "generator": []}
+    loss = ready.objective.loss
+
+    def watched(player: str, round: Any) -> Any:
+        seen[player].append(round.real.sum().item())
+        return loss(player, round)
+
+    monkeypatch.setattr(ready.objective, "loss", watched)
+    ready.game.step()
+    assert len(set(seen["discriminator"])) == 4
+    assert seen["generator"] == seen["discriminator"]
+
+
 def test_the_average_halves_as_it_says(tiny: Collection) -> None:
     ready = session(small(), tiny)
     players = ready.players
@@ -314,7 +331,7 @@ def test_a_run_leaves_what_it_promises(tiny: Collection, tmp_path: Path) -> None
     again = next(Sampler(model.generator, model.latent).batches(range(4)))
     assert last_grid.shape == (64, 64, 3)
     assert np.abs(last_grid[:32, :32].astype(int) - again[0]).max() <= 1
-    assert model.record["images_seen"] == 64
+    assert model.record.images_seen == 64
     second = train(config, tiny, out=tmp_path, device="cpu")
     assert second.name.startswith("00001-")
 
@@ -371,6 +388,7 @@ def test_wrong_requests_make_no_run(tiny: Collection, tmp_path: Path) -> None:
         ({"resolution": 64}, "holds pictures of 32 pixels"),
         ({"labels": ["style"]}, "style"),
         ({"training__images": None, "training__epochs": None}, "how long to train is not set"),
+        ({"generator__width": 0}, "'generator.width' cannot be 0"),
         ({"generator__depth": 1}, "unknown setting 'generator.depth'"),
         ({"objective": [{"term": "hing"}]}, "unknown term 'hing'"),
     ]
@@ -398,16 +416,53 @@ def test_numbers_that_stop_being_finite_end_training(tiny: Collection, tmp_path:
     assert not checkpoint_folders(run)
 
 
-def test_bfloat16_where_it_is_asked_for(tiny: Collection) -> None:
-    ready = session(small(training__precision="bfloat16"), tiny)
+@pytest.mark.parametrize("objective", ["bce", "hinge", "wasserstein"])
+def test_bfloat16_where_it_is_asked_for(objective: str, tiny: Collection) -> None:
+    more = WGAN_GP if objective == "wasserstein" else {"objective": [{"term": objective}]}
+    ready = session(small(training__precision="bfloat16", **more), tiny)
     seed_step(0, 0)
     mixed = ready.game.step()["loss/discriminator"].item()
-    exact_session = session(small(training__precision="float32"), tiny)
+    exact_session = session(small(training__precision="float32", **more), tiny)
     seed_step(0, 0)
     exact = exact_session.game.step()["loss/discriminator"].item()
     assert mixed == pytest.approx(exact, rel=0.05)
     assert mixed != exact
+    # Finer than bfloat16 itself: the loss was computed in float32.
+    assert mixed != torch.tensor(mixed).bfloat16().item()
     assert all(p.dtype == torch.float32 for p in ready.players.generator.parameters())
+
+
+def test_tensorboard_after_an_interruption(
+    tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    with monkeypatch.context() as patch:
+        original, taken = Game.step, itertools.count()
+
+        def step(self: Game) -> Any:
+            if next(taken) == 7:
+                raise ZeroDivisionError
+            return original(self)
+
+        patch.setattr(Game, "step", step)
+        config = small(training__checkpoint_every=32)
+        with pytest.raises(ZeroDivisionError):
+            train(config, tiny, out=tmp_path, device="cpu", tensorboard=True)
+    (run,) = tmp_path.iterdir()
+    resume(run)
+    events = EventAccumulator(str(run))
+    events.Reload()
+    assert [e.step for e in events.Scalars("loss/discriminator")] == [16, 32, 48, 64]
+
+
+def test_without_tensorboard_there_is_no_run(
+    tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ImpastoError, match="TensorBoard is not installed"):
+        train(small(), tiny, out=tmp_path / "runs", device="cpu", tensorboard=True)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_tensorboard(tiny: Collection, tmp_path: Path) -> None:

@@ -5,15 +5,27 @@ intervals are in images (real pictures shown to the discriminator), never in ste
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from impasto.errors import ImpastoError, choices
+from impasto.files import read_json
 
 Count = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _rising(interval: tuple[float, float]) -> tuple[float, float]:
+    if not 0 <= interval[0] <= interval[1] <= 1:
+        raise ValueError("an interval is two numbers from 0 to 1, the smaller one first")
+    return interval
+
+
+Interval = Annotated[tuple[float, float], AfterValidator(_rising)]
+"""Lowest and highest probability, such as (0.7, 1.0)."""
 
 
 class Config(BaseModel):
@@ -156,6 +168,21 @@ def parse_config(value: Mapping[str, Any], where: str) -> RunConfig:
         return RunConfig.model_validate(value)
     except ValidationError as error:
         raise ImpastoError(f"{where}: {_describe(error)}") from error
+
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+def read_record(path: Path, what: str, kind: type[Record]) -> Record:
+    """Read a JSON file as a `kind`; `what` names it in errors ("model", "checkpoint", ...).
+
+    Raises:
+        ImpastoError: the file is missing, no JSON, or not such a record.
+    """
+    try:
+        return kind.model_validate(read_json(path, what))
+    except ValidationError as error:
+        raise ImpastoError(f"{path} is damaged ({_describe(error)}); restore a copy") from error
 
 
 def parse_settings(assignments: list[str]) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def load_recipe(name: str) -> Callable[[], Any]:
 def option_types(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     """A function's keyword-only parameters, each with its type and default (or `...`)."""
     target = function.__init__ if inspect.isclass(function) else function
-    hints = get_type_hints(target)
+    hints = get_type_hints(target, include_extras=True)
     return {
         parameter.name: (
             hints.get(parameter.name, Any),

@@ -35,7 +35,7 @@ def command(
         loaded.generator,
         loaded.latent,
         choose_device(device),
-        label_fields=len(loaded.label_classes),
+        label_fields=len(loaded.record.labels),
     )
     batches = sampler.batches(numbers, truncation=truncation, batch=batch)
     if grid is not None:

@@ -7,6 +7,10 @@ Contract, kept by every file here:
   [B, F] (int64, -1 = unknown), gives images [B, 3, H, W] in [-1, 1];
 - `Discriminator(*, resolution, label_sizes, ...)`, called with images and labels, gives a
   `Judgement`.
+A frozen part (pretrained features) must also stay in evaluation mode when `train()` is called, or
+its batch norms move. Noise inside a generator must come from its latents, or be off in evaluation
+mode: a seed names a picture.
+
 Further keyword-only arguments are the family's settings, reached as `--set generator.NAME=VALUE`.
 """
 

@@ -9,13 +9,15 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from impasto.config import Count
 from impasto.networks import Judgement, levels_above
 
 _SLOPE = 0.2  # of LeakyReLU, section 3 of the paper
 
 
 def _initialise(module: nn.Module) -> None:
-    """Section 4 of the paper: weights from N(0, 0.02); scales of batch norm around one."""
+    """Weights from N(0, 0.02), section 4 of the paper; batch norm's scales from N(1, 0.02), as the
+    tutorial has it."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(module.weight, 0.0, 0.02)
     elif isinstance(module, nn.BatchNorm2d):
@@ -40,7 +42,7 @@ class Generator(nn.Module):
         latent_dim: int,
         resolution: int,
         label_sizes: tuple[int, ...] = (),
-        width: int = 64,
+        width: Count = 64,
         activation: Literal["relu", "leaky_relu"] = "relu",
     ) -> None:
         super().__init__()
@@ -84,7 +86,7 @@ class Discriminator(nn.Module):
     """
 
     def __init__(
-        self, *, resolution: int, label_sizes: tuple[int, ...] = (), width: int = 64
+        self, *, resolution: int, label_sizes: tuple[int, ...] = (), width: Count = 64
     ) -> None:
         super().__init__()
         del label_sizes

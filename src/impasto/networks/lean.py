@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from impasto.config import Count
 from impasto.networks import Judgement, levels_above
 
 
-def _channels(widest: int, narrowest: int, levels: int) -> list[int]:
+def _channels(widest: Count, narrowest: Count, levels: int) -> list[int]:
     """`levels` widths that halve from `widest`, but never below `narrowest`."""
     return [max(widest >> level, narrowest) for level in range(levels)]
 
@@ -39,8 +40,8 @@ class Generator(nn.Module):
         latent_dim: int,
         resolution: int,
         label_sizes: tuple[int, ...] = (),
-        widest: int = 256,
-        narrowest: int = 32,
+        widest: Count = 256,
+        narrowest: Count = 32,
     ) -> None:
         super().__init__()
         del label_sizes
@@ -86,8 +87,8 @@ class Discriminator(nn.Module):
         *,
         resolution: int,
         label_sizes: tuple[int, ...] = (),
-        narrowest: int = 32,
-        widest: int = 256,
+        narrowest: Count = 32,
+        widest: Count = 256,
     ) -> None:
         super().__init__()
         del label_sizes

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from impasto.config import Interval
 from impasto.objectives import Round
 
 SCORE = "probability"
@@ -30,8 +31,8 @@ def _targets(logits: Tensor, bounds: tuple[float, float]) -> Tensor:
 def discriminator_loss(
     round: Round,
     *,
-    real_labels: tuple[float, float] = (1.0, 1.0),
-    fake_labels: tuple[float, float] = (0.0, 0.0),
+    real_labels: Interval = (1.0, 1.0),
+    fake_labels: Interval = (0.0, 0.0),
 ) -> Tensor:
     """-log D(x) - log(1 - D(G(z))), each a mean over the batch; labels drawn from these ranges."""
     real = round.real_judgement.realness
@@ -44,8 +45,8 @@ def discriminator_loss(
 def generator_loss(
     round: Round,
     *,
-    real_labels: tuple[float, float] = (1.0, 1.0),
-    fake_labels: tuple[float, float] = (0.0, 0.0),
+    real_labels: Interval = (1.0, 1.0),
+    fake_labels: Interval = (0.0, 0.0),
 ) -> Tensor:
     """-log D(G(z)), mean over the batch."""
     del real_labels, fake_labels

@@ -1,7 +1,8 @@
 """The gradient penalty of Gulrajani et al. (2017, arXiv:1704.00028, equation 3).
 
 At a random point on the line between each real picture and a generated one, the critic's gradient
-with respect to the picture is drawn towards norm one. The paper's weight (lambda) is 10.
+with respect to the picture is drawn towards norm one. The paper's weight (lambda) is 10. A
+conditional critic is asked with the real picture's labels.
 """
 
 import torch

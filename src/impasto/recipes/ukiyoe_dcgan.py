@@ -15,7 +15,8 @@ def ukiyoe_dcgan_v1() -> RunConfig:
     recognisable, no faces.
     Command: impasto pack PICTURES ukiyoe-64 --fit squash; impasto train ukiyoe_dcgan_v1
     --data ukiyoe-64
-    Cost: 300 epochs of their 2,235 pictures are 670,500 pictures, some 3 hours on 2 CPU cores.
+    Cost: 300 epochs of their 2,235 pictures are 670,500 pictures, some 90 minutes on 2 CPU cores
+    (125 pictures a second, docs/notebook.md).
     """
     return RunConfig(
         recipe="ukiyoe_dcgan_v1",

@@ -18,15 +18,12 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
     """
     folded = copy.deepcopy(network).eval().requires_grad_(False)
     for module in list(folded.modules()):
-        # A reparametrised weight (spectral norm) no longer changes: compute it once.
-        if parametrize.is_parametrized(module):
-            for name in list(module.parametrizations):  # type: ignore[arg-type]
-                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
-    for module in list(folded.modules()):
         if not isinstance(module, nn.Sequential):
             continue
         layers = list(module.named_children())
         for (name, layer), (next_name, following) in itertools.pairwise(layers):
+            if parametrize.is_parametrized(layer):
+                continue  # its weight is computed from others (spectral norm), not a weight to scale
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and isinstance(
                 following, nn.BatchNorm2d
             ):

@@ -7,7 +7,7 @@ import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import torch
 from safetensors import SafetensorError
@@ -15,12 +15,11 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
-from impasto.config import LatentConfig, NetworkConfig
+from impasto.config import Config, Count, LatentConfig, NetworkConfig, read_record
 from impasto.errors import ImpastoError
-from impasto.files import atomic_folder, read_json, sha256_of_file, write_json
+from impasto.files import atomic_folder, sha256_of_file, write_json
 from impasto.networks import build_generator
 
-FORMAT = 1
 WEIGHTS_FILE = "generator.safetensors"
 MODEL_FILE = "model.json"
 
@@ -64,23 +63,55 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> str:
     return sha256_of_file(path)
 
 
+class LabelRecord(Config):
+    """A label field the generator is conditioned on."""
+
+    name: str
+    classes: tuple[str, ...]
+
+
+class CollectionRecord(Config):
+    """The collection it learned from, in short."""
+
+    name: str
+    hash: str
+    count: Count
+    sources: Count
+    fit: str
+    licences: dict[str, int]
+    """Source pictures by licence."""
+
+
+class ModelRecord(Config):
+    """What `model.json` holds."""
+
+    format: Literal[1] = 1
+    recipe: str
+    resolution: Count
+    latent: LatentConfig
+    generator: NetworkConfig
+    labels: tuple[LabelRecord, ...]
+    collection: CollectionRecord
+    parameters: Count
+    images_seen: int
+    weights_sha256: str = ""
+    """Of the weights file; filled in when that is written."""
+
+
 @dataclass
 class Model:
     """A generator ready to sample, and what is known of it."""
 
     generator: nn.Module
-    latent: LatentConfig
-    record: dict[str, Any]
-    """What `model.json` holds: recipe, sizes, label classes, collection, images seen."""
+    record: ModelRecord
+
+    @property
+    def latent(self) -> LatentConfig:
+        return self.record.latent
 
     @property
     def resolution(self) -> int:
-        return int(self.record["resolution"])
-
-    @property
-    def label_classes(self) -> dict[str, list[str]]:
-        """The fields the generator is conditioned on, each with its classes in order."""
-        return {field["name"]: list(field["classes"]) for field in self.record["labels"]}
+        return self.record.resolution
 
     @classmethod
     def load(cls, folder: Path) -> "Model":
@@ -89,21 +120,14 @@ class Model:
         Raises:
             ImpastoError: not a model folder, damaged, or of an unknown format or network.
         """
-        record = read_json(folder / MODEL_FILE, "model")
-        if not isinstance(record, dict) or record.get("format") != FORMAT:
-            raise ImpastoError(
-                f"{folder / MODEL_FILE} has a format this version of impasto does not know; "
-                "use the version that wrote it, or a newer one"
-            )
-        tensors = read_tensors(folder / WEIGHTS_FILE, record["weights_sha256"])
-        network = NetworkConfig.model_validate(record["generator"])
-        latent = LatentConfig.model_validate(record["latent"])
+        record = read_record(folder / MODEL_FILE, "model", ModelRecord)
+        tensors = read_tensors(folder / WEIGHTS_FILE, record.weights_sha256)
         generator = build_generator(
-            network.network,
-            network.options,
-            latent_dim=latent.dim,
-            resolution=record["resolution"],
-            label_sizes=tuple(len(field["classes"]) for field in record["labels"]),
+            record.generator.network,
+            record.generator.options,
+            latent_dim=record.latent.dim,
+            resolution=record.resolution,
+            label_sizes=tuple(len(field.classes) for field in record.labels),
         )
         try:
             generator.load_state_dict(tensors)
@@ -112,13 +136,19 @@ class Model:
                 f"{folder / WEIGHTS_FILE} does not fit the network in {MODEL_FILE}: "
                 f"{str(error).splitlines()[-1].strip()}"
             ) from error
-        return cls(generator.eval().requires_grad_(False), latent, record)
+        return cls(generator.eval().requires_grad_(False), record)
 
     @staticmethod
-    def write(folder: Path, weights: dict[str, Tensor], record: dict[str, Any]) -> None:
+    def write(folder: Path, weights: dict[str, Tensor], record: ModelRecord) -> None:
         """Write the two files into `folder`, which is not yet visible under its final name."""
         sha256 = write_tensors(folder / WEIGHTS_FILE, weights)
-        write_json(folder / MODEL_FILE, {"format": FORMAT, **record, "weights_sha256": sha256})
+        filled = record.model_copy(update={"weights_sha256": sha256})
+        write_json(folder / MODEL_FILE, filled.model_dump(mode="json"))
+
+
+def checkpoint_folders(run: Path) -> list[Path]:
+    """The whole checkpoints of a run, oldest first."""
+    return sorted(folder for folder in (run / "checkpoints").glob("[0-9]*") if folder.is_dir())
 
 
 def find_model(path: Path) -> Path:
@@ -130,9 +160,7 @@ def find_model(path: Path) -> Path:
     if (path / MODEL_FILE).is_file():
         return path
     if (path / "run.json").is_file():
-        checkpoints = sorted(
-            folder for folder in (path / "checkpoints").glob("[0-9]*") if folder.is_dir()
-        )
+        checkpoints = checkpoint_folders(path)
         if not checkpoints:
             raise ImpastoError(f"{path} has no checkpoint yet; go on with: impasto resume {path}")
         return checkpoints[-1]

@@ -10,31 +10,42 @@ seed and the step's number (`seed_step`), and the order of pictures is a functio
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from impasto.config import Config, read_record
 from impasto.errors import ImpastoError
-from impasto.files import atomic_folder, read_json, write_json
-from impasto.sampling.model import Model, read_tensors, write_tensors
+from impasto.files import atomic_folder, write_json
+from impasto.sampling.model import (
+    Model,
+    ModelRecord,
+    checkpoint_folders,
+    read_tensors,
+    write_tensors,
+)
 from impasto.training.players import Players
 
-FORMAT = 1
 STATE_FILE = "state.safetensors"
 STATE_RECORD = "state.json"
+
+
+class StateRecord(Config):
+    """What `state.json` holds: the clock, and the digest of what lies beside it."""
+
+    format: Literal[1] = 1
+    images_seen: int
+    steps: int
+    seconds: float
+    state_sha256: str
 
 
 def seed_step(seed: int, step: int) -> None:
     """Seed torch on every device for one step, so that a step's randomness is its own."""
     words = np.random.SeedSequence([seed, step]).generate_state(2, np.uint32)
     torch.manual_seed(int(words[0]) << 31 ^ int(words[1]))
-
-
-def checkpoint_folders(run: Path) -> list[Path]:
-    """The whole checkpoints of a run, oldest first."""
-    return sorted(folder for folder in (run / "checkpoints").glob("[0-9]*") if folder.is_dir())
 
 
 def _optimiser_tensors(name: str, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -66,7 +77,7 @@ def _restore_optimiser(
     )
 
 
-def save(run: Path, players: Players, model_record: dict[str, Any]) -> Path:
+def save(run: Path, players: Players, model: ModelRecord) -> Path:
     """Write a checkpoint of this moment; gives its folder. Nothing is written twice.
 
     Raises:
@@ -84,18 +95,15 @@ def save(run: Path, players: Players, model_record: dict[str, Any]) -> Path:
     if not all(bool(v.isfinite().all()) for v in tensors.values() if v.is_floating_point()):
         raise ImpastoError(diverged(run, players.images_seen))
     with atomic_folder(folder) as temporary:
-        Model.write(temporary, players.average.state_dict(), model_record)
+        Model.write(temporary, players.average.state_dict(), model)
         digest = write_tensors(temporary / STATE_FILE, tensors)
-        write_json(
-            temporary / STATE_RECORD,
-            {
-                "format": FORMAT,
-                "images_seen": players.images_seen,
-                "steps": players.steps,
-                "seconds": round(players.seconds, 3),
-                "state_sha256": digest,
-            },
+        record = StateRecord(
+            images_seen=players.images_seen,
+            steps=players.steps,
+            seconds=round(players.seconds, 3),
+            state_sha256=digest,
         )
+        write_json(temporary / STATE_RECORD, record.model_dump())
     return folder
 
 
@@ -114,16 +122,11 @@ def load(folder: Path, players: Players) -> None:
     Raises:
         ImpastoError: the checkpoint is damaged, cut short, or does not fit these networks.
     """
-    record = read_json(folder / STATE_RECORD, "checkpoint")
-    if record.get("format") != FORMAT:
-        raise ImpastoError(f"{folder} has a format this version of impasto does not know")
     advice = f"remove {folder} and resume again to go on from the checkpoint before it"
     try:
-        state = read_tensors(folder / STATE_FILE, record["state_sha256"])
-        model = read_tensors(
-            folder / "generator.safetensors",
-            read_json(folder / "model.json", "checkpoint")["weights_sha256"],
-        )
+        record = read_record(folder / STATE_RECORD, "checkpoint", StateRecord)
+        state = read_tensors(folder / STATE_FILE, record.state_sha256)
+        average = Model.load(folder).generator.state_dict()
     except ImpastoError as error:
         raise ImpastoError(f"{error}, or {advice}") from error
     try:
@@ -134,7 +137,7 @@ def load(folder: Path, players: Players) -> None:
                 if key.startswith(f"{name}.")
             }
             getattr(players, name).load_state_dict(mine)
-        players.average.load_state_dict(model)
+        players.average.load_state_dict(average)
         for name in ("generator_optimiser", "discriminator_optimiser"):
             _restore_optimiser(name, getattr(players, name), state)
     except (RuntimeError, ValueError, KeyError) as error:
@@ -142,9 +145,9 @@ def load(folder: Path, players: Players) -> None:
             f"{folder} does not fit the networks of this run "
             f"({str(error).splitlines()[0]}); {advice}"
         ) from error
-    players.images_seen = record["images_seen"]
-    players.steps = record["steps"]
-    players.seconds = record["seconds"]
+    players.images_seen = record.images_seen
+    players.steps = record.steps
+    players.seconds = record.seconds
 
 
 def prune(run: Path, keep_newest: int, keep_every: int | None, interval: int) -> None:

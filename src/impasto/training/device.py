@@ -44,8 +44,7 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
 
 
 def memory_format(device: torch.device, channels_last: bool) -> torch.memory_format:
-    """Channels-last pays on CPUs (1.1 times, see docs/notebook.md) and tensor cores; on MPS it is
-    left alone."""
+    """Channels-last pays on CPUs and on tensor cores; on MPS it is left alone."""
     if channels_last and device.type in ("cpu", "cuda"):
         return torch.channels_last
     return torch.contiguous_format

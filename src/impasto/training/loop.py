@@ -6,7 +6,9 @@ and its checkpoints in `run_folder.py` and `checkpoint.py`.
 
 import math
 import signal
+import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,7 +22,13 @@ from impasto.errors import ImpastoError, StoppedError
 from impasto.networks import count_parameters
 from impasto.objectives import Objective
 from impasto.sampling import Sampler, latents_of_seeds
-from impasto.sampling.model import to_uint8
+from impasto.sampling.model import (
+    CollectionRecord,
+    LabelRecord,
+    ModelRecord,
+    checkpoint_folders,
+    to_uint8,
+)
 from impasto.training import checkpoint, run_folder
 from impasto.training.data import TrainingPictures
 from impasto.training.device import choose_device, machine_record, memory_format, set_threads
@@ -52,29 +60,25 @@ class Session:
         self.players = Players.build(config, tuple(len(f.classes) for f in fields), device)
         self.game = Game(config, self.objective, self.pictures, self.players)
         self.fixed_latents = latents_of_seeds(range(config.training.grid), config.latent)
-        self.model_record = {
-            "recipe": config.recipe,
-            "resolution": config.resolution,
-            "latent": config.latent.model_dump(),
-            "generator": config.generator.model_dump(),
-            "labels": [{"name": f.name, "classes": list(f.classes)} for f in fields],
-            "collection": {
-                key: value
-                for key, value in run_folder.collection_record(collection).items()
-                if key in ("name", "hash", "count", "fit")
-            }
-            | {"licences": _licences(collection)},
-            "parameters": count_parameters(self.players.generator),
-        }
+        known = run_folder.collection_record(collection)
+        licences = Counter(row.get("licence") or "unknown" for row in collection.source_table())
+        self._model_record = ModelRecord(
+            recipe=config.recipe,
+            resolution=config.resolution,
+            latent=config.latent,
+            generator=config.generator,
+            labels=tuple(LabelRecord(name=f.name, classes=f.classes) for f in fields),
+            collection=CollectionRecord(
+                **{key: known[key] for key in ("name", "hash", "count", "sources", "fit")},
+                licences=dict(licences),
+            ),
+            parameters=count_parameters(self.players.generator),
+            images_seen=0,
+        )
 
-
-def _licences(collection: Collection) -> dict[str, int]:
-    """How many source pictures there are under each licence."""
-    counts: dict[str, int] = {}
-    for row in collection.source_table():
-        licence = row.get("licence") or "unknown"
-        counts[licence] = counts.get(licence, 0) + 1
-    return counts
+    def model_record(self) -> ModelRecord:
+        """What is known of the generator at this moment."""
+        return self._model_record.model_copy(update={"images_seen": self.players.images_seen})
 
 
 def train(
@@ -141,9 +145,15 @@ def resume(run: Path, *, data: str | None = None, device: str | None = None) -> 
     collection = _same_collection(run, record, data)
     set_threads(record["machine"]["threads"])
     chosen = choose_device(device or record["machine"]["device"])
+    begun_with, now = record["versions"]["torch"], run_folder.versions()["torch"]
+    if begun_with != now:
+        print(
+            f"note: begun with torch {begun_with}, now {now}: it goes on, but not bit for bit",
+            file=sys.stderr,
+        )
     with run_folder.exclusive(run):
         session = Session(config, collection, chosen)
-        folders = checkpoint.checkpoint_folders(run)
+        folders = checkpoint_folders(run)
         if folders:
             checkpoint.load(folders[-1], session.players)
         run_folder.rewind(run, session.players.images_seen)
@@ -227,9 +237,7 @@ def _run(run: Path, session: Session, *, tensorboard: bool) -> None:
                 if not math.isfinite(row["loss/discriminator"] + row.get("loss/generator", 0.0)):
                     raise ImpastoError(checkpoint.diverged(run, players.images_seen))
             if saving:
-                checkpoint.save(
-                    run, players, session.model_record | {"images_seen": players.images_seen}
-                )
+                checkpoint.save(run, players, session.model_record())
                 checkpoint.prune(
                     run, training.keep_newest, training.keep_every, training.checkpoint_every
                 )
