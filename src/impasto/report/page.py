@@ -606,7 +606,8 @@ def _particulars_section(record: Record) -> str:
         if value not in (None, "", {}, []):
             rows.append((name, str(value)))
 
-    add("Run", record.folder.resolve())
+    # Names, not paths: the page is made to be shared.
+    add("Run", record.name)
     add("Command", record.get("command"))
     created = record.get("created")
     add("Begun", _date(created) if created else None)
@@ -620,7 +621,7 @@ def _particulars_section(record: Record) -> str:
         add(f"{player.capitalize()}", f"{count:,} parameters" if count else None)
     collection = record.get("collection", default={})
     if isinstance(collection, dict):
-        add("Collection", collection.get("path"))
+        add("Collection", collection.get("name"))
         add("Content hash", collection.get("hash"))
         add("Resolution", collection.get("resolution"))
         add("Fitted by", collection.get("fit"))

@@ -74,7 +74,7 @@ class Record:
 
     @property
     def steps(self) -> int | None:
-        """Optimiser steps of the discriminator up to the last row, if told."""
+        """Steps of the game up to the last row, if told: one optimiser step of the generator each."""
         steps = self.series.get("step")
         if steps is None or not np.isfinite(steps).any():
             return None
@@ -83,13 +83,7 @@ class Record:
     @property
     def images_planned(self) -> int | None:
         """Length of the whole run, if `run.json` tells."""
-        images = self.count("config", "training", "images")
-        if images is not None:
-            return images
-        epochs = self.get("config", "training", "epochs")
-        if isinstance(epochs, int | float) and epochs > 0 and self.pictures:
-            return math.ceil(epochs * self.pictures)
-        return None
+        return self.count("config", "training", "images")
 
     @property
     def probability(self) -> bool:
@@ -99,11 +93,7 @@ class Record:
     @property
     def columns(self) -> int:
         """Pictures side by side in a grid."""
-        given = self.count("grid", "columns")
-        if given:
-            return given
-        pictures = self.count("config", "training", "grid") or 64
-        return max(1, math.ceil(math.sqrt(pictures)))
+        return self.count("grid", "columns") or 8
 
     def epochs(self, images: int) -> float | None:
         """Passes over the training pictures that `images` make."""

@@ -22,6 +22,7 @@ from impasto.errors import ImpastoError, StoppedError
 from impasto.networks import count_parameters
 from impasto.objectives import Objective
 from impasto.sampling import Sampler, latents_of_seeds
+from impasto.sampling.grid import columns_of
 from impasto.sampling.model import (
     CollectionRecord,
     LabelRecord,
@@ -110,6 +111,7 @@ def train(
             "recipe_text": recipe_text,
             "config": config.model_dump(mode="json"),
             "collection": run_folder.collection_record(collection),
+            "grid": {"columns": columns_of(config.training.grid)},
             "score": session.objective.score_meaning,
             "tensorboard": tensorboard,
             "versions": run_folder.versions(),
