@@ -13,10 +13,17 @@ FAMILIES = module_names("networks")
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("resolution", [16, 32, 64, 128])
 def test_the_contract(family: str, resolution: int) -> None:
-    sizes = (3, 2)
-    generator = build_generator(family, {}, latent_dim=10, resolution=resolution, label_sizes=sizes)
+    sizes: tuple[int, ...] = (3, 2)
+    try:
+        generator = build_generator(
+            family, {}, latent_dim=10, resolution=resolution, label_sizes=sizes
+        )
+    except ImpastoError as error:
+        assert "knows no classes" in str(error)  # noqa: PT017
+        sizes = ()
+        generator = build_generator(family, {}, latent_dim=10, resolution=resolution)
     discriminator = build_discriminator(family, {}, resolution=resolution, label_sizes=sizes)
-    labels = torch.tensor([[0, 1], [-1, 0], [2, -1]])
+    labels = torch.tensor([[0, 1], [-1, 0], [2, -1]])[:, : len(sizes)]
     images = generator(torch.randn(3, 10), labels)
     assert images.shape == (3, 3, resolution, resolution)
     assert -1 <= images.min() <= images.max() <= 1

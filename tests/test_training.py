@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import signal
 import sys
 from collections import Counter
@@ -344,7 +345,7 @@ def test_a_length_that_is_no_whole_number_of_batches(tiny: Collection, tmp_path:
 
 def test_epochs_become_images(tiny: Collection) -> None:
     config = resolve(small(training__epochs=2.5), tiny)
-    assert config.training.images == 68  # 2.5 times 27, rounded up
+    assert config.training.images == 72  # 2.5 times 27, rounded up to batches of 8
 
 
 def test_kept_checkpoints_do_not_depend_on_interruptions(tmp_path: Path) -> None:
@@ -401,6 +402,35 @@ def test_wrong_requests_make_no_run(tiny: Collection, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ImpastoError, match="cannot write"):
         train(small(), tiny, out=tmp_path / "file", device="cpu")
+
+
+def test_a_damaged_collection_is_not_trained_on(tiny: Collection, tmp_path: Path) -> None:
+    shutil.copytree(tiny.path, tmp_path / "copy")
+    pixels = np.lib.format.open_memmap(tmp_path / "copy" / "images-00000.npy", mode="r+")
+    pixels[3, 0, 0, 0] ^= 1
+    pixels.flush()
+    with pytest.raises(ImpastoError, match="copy"):
+        train(small(), Collection.open(tmp_path / "copy"), out=tmp_path / "runs", device="cpu")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_second_ctrl_c_stops_at_once(
+    tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(self: Game) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        pytest.fail("went on after a second Ctrl-C")
+
+    monkeypatch.setattr(Game, "step", step)
+    with pytest.raises(StoppedError, match="go on from the newest checkpoint: impasto resume"):
+        train(small(), tiny, out=tmp_path, device="cpu")
+
+
+def test_very_long_names(tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiny, "name", "名" * 100)
+    run = train(small(training__images=8), tiny, out=tmp_path, device="cpu")
+    assert run.name.startswith("00000-ukiyoe_dcgan_v1-名名")
 
 
 def test_numbers_that_stop_being_finite_end_training(tiny: Collection, tmp_path: Path) -> None:

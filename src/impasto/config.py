@@ -50,7 +50,7 @@ class TermConfig(Config):
 
     model_config = ConfigDict(extra="allow")
     term: str
-    weight: float = 1.0
+    weight: float = Field(default=1.0, ge=0)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -89,8 +89,9 @@ class TrainingConfig(Config):
     """How long, in what portions, and what is written down on the way."""
 
     images: Count | None = None
-    """Length of the run; given either so or as `epochs`, passes over the training split."""
+    """Length of the run, rounded up to whole steps; or given as `epochs`."""
     epochs: float | None = Field(default=None, gt=0)
+    """Length in passes over the training split."""
     batch: Count
     """Pictures whose gradients make one optimiser step."""
     accumulate: Count = 1
@@ -150,12 +151,20 @@ _SELECTORS = ("network", "term", "optimiser")
 _SHARED = ("learning_rate", "weight")
 
 
+# pydantic's wording where a user would not understand it.
+_WORDS = {
+    "tuple_type": "should be a list, such as [style, genre]",
+    "too_short": "should have at least one entry",
+}
+
+
 def _describe(error: ValidationError) -> str:
     """The first thing wrong, as `training.batch: ...`."""
     first = error.errors()[0]
     tags = ("adam", "rmsprop")
     place = ".".join(str(part) for part in first["loc"] if part not in tags)
-    return f"{place}: {first['msg']}" if place else str(first["msg"])
+    message = _WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
+    return f"{place}: {message}" if place else message
 
 
 def parse_config(value: Mapping[str, Any], where: str) -> RunConfig:
@@ -249,6 +258,9 @@ def change(config: RunConfig, settings: Mapping[str, Any], recipe: str | None = 
         if isinstance(node, dict):
             if step not in node and not _is_open(node):
                 raise ImpastoError(f"unknown setting '{path}'; there is {choices(list(node))}")
+            if isinstance(node.get(step), dict) and not isinstance(value, dict):
+                inside = choices(list(node[step]))
+                raise ImpastoError(f"'{path}' is a section; set one of {inside} in it")
             if step in _SELECTORS and node.get(step) != value:
                 for other in [name for name in node if name not in _SHARED]:
                     del node[other]

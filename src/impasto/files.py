@@ -14,21 +14,27 @@ from typing import Any
 from impasto.errors import ImpastoError
 
 _REASONS = {
-    errno.ENOSPC: "the disk is full; free some room and run the same command again",
-    errno.EDQUOT: "your disk quota is used up; free some room and run the same command again",
+    errno.ENOSPC: "the disk is full; free some room and try again",
+    errno.EDQUOT: "your disk quota is used up; free some room and try again",
     errno.EACCES: "no permission to write there; choose another folder or change its permissions",
     errno.EPERM: "no permission to write there; choose another folder or change its permissions",
     errno.EROFS: "that file system is read-only; choose another folder",
     errno.EFBIG: "the file is larger than this file system or your limits allow",
     errno.ENAMETOOLONG: "that name is too long for this file system",
+    errno.EEXIST: "something else of that name is in the way; choose another",
+    errno.ENOENT: "no folder can be made there; choose another",
     errno.ENOTDIR: "a part of that path is a file, not a folder",
 }
 
 
-def write_error(error: OSError, path: Path) -> ImpastoError:
+class WriteError(ImpastoError):
+    """Something could not be written: the disk is full, the folder is not writable, ..."""
+
+
+def write_error(error: OSError, path: Path) -> WriteError:
     """Turn an operating system error from writing `path` into a line that says what to do."""
     reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
-    return ImpastoError(f"cannot write {path}: {reason}")
+    return WriteError(f"cannot write {path}: {reason}")
 
 
 def _flush_to_disk(path: Path) -> None:

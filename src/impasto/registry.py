@@ -118,7 +118,7 @@ def resolve_options(
         try:
             resolved[name] = TypeAdapter(kind).validate_python(options[name])
         except ValidationError as error:
-            reason = error.errors()[0]["msg"]
+            reason = error.errors()[0]["msg"].removeprefix("Value error, ")
             raise ImpastoError(
                 f"setting '{where}.{name}' cannot be {options[name]!r}: {reason}"
             ) from error

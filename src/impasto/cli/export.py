@@ -1,5 +1,6 @@
 """`impasto export`: a run's generator in a folder of its own, to keep or to share."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -15,4 +16,6 @@ def command(
 
     source = export(run, destination)
     typer.echo(f"exported {source} to {destination}")
-    typer.echo(f"try it: impasto sample {destination} --seeds 0-63 --grid grid.png")
+    typer.echo(
+        f"try it: impasto sample {shlex.quote(str(destination))} --seeds 0-63 --grid grid.png"
+    )

@@ -1,5 +1,6 @@
 """`impasto resume`: an interrupted run goes on."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -20,4 +21,4 @@ def command(
 
     resume(run, data=data, device=device)
     typer.echo(f"finished: {run}")
-    typer.echo(f"look at it: impasto report {run}")
+    typer.echo(f"look at it: impasto report {shlex.quote(str(run))}")

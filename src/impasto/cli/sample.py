@@ -40,8 +40,12 @@ def command(
     batches = sampler.batches(numbers, truncation=truncation, batch=batch)
     if grid is not None:
         save_grid_of(batches, grid)
-        typer.echo(f"{len(numbers)} pictures in {grid}")
+        typer.echo(f"{_pictures(len(numbers))} in {grid}")
         return
     target = out or Path("samples") / (model.resolve().name)
     save_pictures(batches, numbers, target)
-    typer.echo(f"{len(numbers)} pictures in {target}")
+    typer.echo(f"{_pictures(len(numbers))} in {target}")
+
+
+def _pictures(count: int) -> str:
+    return f"{count:,} picture{'' if count == 1 else 's'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,7 +88,7 @@ def command(
         tensorboard=tensorboard,
     )
     typer.echo(f"finished: {run}")
-    typer.echo(f"look at it: impasto report {run}")
+    typer.echo(f"look at it: impasto report {shlex.quote(str(run))}")
 
 
 def _print_estimate(config: RunConfig, collection: Collection, device: str) -> None:

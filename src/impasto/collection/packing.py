@@ -483,8 +483,8 @@ def _hint(packed: _Packed, options: PackOptions) -> list[str]:
     if options.fit == "tiles" or len(packed.entries) >= 1000:
         return []
     return [
-        f"{len(packed.entries)} pictures are few to learn from; --fit tiles makes many overlapping "
-        "tiles of each"
+        f"a collection of {len(packed.entries)} is small to learn from; --fit tiles makes many "
+        "overlapping tiles of each"
     ]
 
 

@@ -88,6 +88,18 @@ def count_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
+def refuse_labels(label_sizes: tuple[int, ...], network: str) -> None:
+    """For a network that knows no classes.
+
+    Raises:
+        ImpastoError: it is asked to be conditioned on some.
+    """
+    if label_sizes:
+        raise ImpastoError(
+            f"network '{network}' knows no classes: train it without labels (--set labels=[])"
+        )
+
+
 def levels_above(resolution: int, base: int, network: str) -> int:
     """How often `base` doubles to `resolution`.
 

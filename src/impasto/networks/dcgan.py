@@ -10,7 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from impasto.config import Count
-from impasto.networks import Judgement, levels_above
+from impasto.networks import Judgement, levels_above, refuse_labels
 
 _SLOPE = 0.2  # of LeakyReLU, section 3 of the paper
 
@@ -31,7 +31,7 @@ class Generator(nn.Module):
     Args:
         latent_dim: Z.
         resolution: H, a power of two from 8 up.
-        label_sizes: accepted for the contract; a DCGAN knows no classes.
+        label_sizes: none; it knows no classes.
         width: channels before the last layer; each level below has twice as many.
         activation: `relu`, as the paper; `leaky_relu` is version 2 of the Japanese-art work.
     """
@@ -46,7 +46,7 @@ class Generator(nn.Module):
         activation: Literal["relu", "leaky_relu"] = "relu",
     ) -> None:
         super().__init__()
-        del label_sizes
+        refuse_labels(label_sizes, "dcgan")
         levels = levels_above(resolution, 4, "dcgan")
 
         def layer(inputs: int, outputs: int, stride: int) -> nn.Sequential:
@@ -81,7 +81,7 @@ class Discriminator(nn.Module):
 
     Args:
         resolution: H, a power of two from 8 up.
-        label_sizes: accepted for the contract; a DCGAN knows no classes.
+        label_sizes: none; it knows no classes.
         width: channels after the first layer; each level below has twice as many.
     """
 
@@ -89,7 +89,7 @@ class Discriminator(nn.Module):
         self, *, resolution: int, label_sizes: tuple[int, ...] = (), width: Count = 64
     ) -> None:
         super().__init__()
-        del label_sizes
+        refuse_labels(label_sizes, "dcgan")
         levels = levels_above(resolution, 4, "dcgan")
 
         def layer(inputs: int) -> nn.Sequential:

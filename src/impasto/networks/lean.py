@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from impasto.config import Count
-from impasto.networks import Judgement, levels_above
+from impasto.networks import Judgement, levels_above, refuse_labels
 
 
 def _channels(widest: Count, narrowest: Count, levels: int) -> list[int]:
@@ -29,7 +29,7 @@ class Generator(nn.Module):
     Args:
         latent_dim: Z.
         resolution: H, a power of two from 16 up.
-        label_sizes: accepted for the contract; this generator knows no classes.
+        label_sizes: none; it knows no classes.
         widest: channels at 4x4; they halve at each doubling.
         narrowest: channels never fall below this.
     """
@@ -44,7 +44,7 @@ class Generator(nn.Module):
         narrowest: Count = 32,
     ) -> None:
         super().__init__()
-        del label_sizes
+        refuse_labels(label_sizes, "lean")
         levels = levels_above(resolution, 8, "lean") + 1  # 4x4 up to half the resolution
         channels = _channels(widest, narrowest, levels)
 
@@ -77,7 +77,7 @@ class Discriminator(nn.Module):
 
     Args:
         resolution: H, a power of two from 16 up.
-        label_sizes: accepted for the contract; this discriminator knows no classes.
+        label_sizes: none; it knows no classes.
         narrowest: channels after the first layer; they double at each halving.
         widest: channels never rise above this.
     """
@@ -91,7 +91,7 @@ class Discriminator(nn.Module):
         widest: Count = 256,
     ) -> None:
         super().__init__()
-        del label_sizes
+        refuse_labels(label_sizes, "lean")
         levels = levels_above(resolution, 4, "lean")
         channels = [min(narrowest << level, widest) for level in range(levels)]
         layers: list[nn.Module] = []

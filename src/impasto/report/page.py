@@ -209,7 +209,11 @@ def _about_html(record: Record) -> str:
     facts = []
     if record.pictures:
         sources = record.count("collection", "sources")
-        cut = f", cut from {sources:,}" if sources and sources < record.pictures else ""
+        cut = (
+            f", cut from {sources:,} source pictures"
+            if sources and sources < record.pictures
+            else ""
+        )
         facts.append(f"{record.pictures:,} training pictures{cut}")
     side = record.count("config", "resolution") or record.count("collection", "resolution")
     if side:

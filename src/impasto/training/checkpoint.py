@@ -122,7 +122,9 @@ def load(folder: Path, players: Players) -> None:
     Raises:
         ImpastoError: the checkpoint is damaged, cut short, or does not fit these networks.
     """
-    advice = f"remove {folder} and resume again to go on from the checkpoint before it"
+    earlier = [other for other in checkpoint_folders(folder.parent.parent) if other < folder]
+    place = f"from {int(earlier[-1].name)} images" if earlier else "from the beginning"
+    advice = f"remove {folder} and resume again to go on {place}"
     try:
         record = read_record(folder / STATE_RECORD, "checkpoint", StateRecord)
         state = read_tensors(folder / STATE_FILE, record.state_sha256)

@@ -5,6 +5,7 @@ and its checkpoints in `run_folder.py` and `checkpoint.py`.
 """
 
 import math
+import shlex
 import signal
 import sys
 import time
@@ -19,6 +20,7 @@ import torch
 from impasto.collection import Collection, open_or_pack
 from impasto.config import RunConfig
 from impasto.errors import ImpastoError, StoppedError
+from impasto.files import WriteError
 from impasto.networks import count_parameters
 from impasto.objectives import Objective
 from impasto.sampling import Sampler, latents_of_seeds
@@ -100,6 +102,7 @@ def train(
     """
     chosen = choose_device(device)
     config = resolve(config, collection)
+    collection.verify()
     if tensorboard:
         require_tensorboard()
     session = Session(config, collection, chosen)
@@ -123,7 +126,7 @@ def train(
         },
     )
     print(f"run: {run}", flush=True)
-    with run_folder.exclusive(run):
+    with run_folder.exclusive(run), _resumable(run):
         _run(run, session, tensorboard=tensorboard)
     return run
 
@@ -153,7 +156,7 @@ def resume(run: Path, *, data: str | None = None, device: str | None = None) -> 
             f"note: begun with torch {begun_with}, now {now}: it goes on, but not bit for bit",
             file=sys.stderr,
         )
-    with run_folder.exclusive(run):
+    with run_folder.exclusive(run), _resumable(run):
         session = Session(config, collection, chosen)
         folders = checkpoint_folders(run)
         if folders:
@@ -245,7 +248,7 @@ def _run(run: Path, session: Session, *, tensorboard: bool) -> None:
                 )
             line.update(players.images_seen)
             if stop and not finished:
-                raise StoppedError(f"stopped, a checkpoint is saved; go on: impasto resume {run}")
+                raise StoppedError(f"stopped, a checkpoint is saved; go on: {_resume_command(run)}")
 
 
 def _draw_samples(run: Path, session: Session, board: TensorBoard | None) -> dict[str, float]:
@@ -264,6 +267,23 @@ def _draw_samples(run: Path, session: Session, board: TensorBoard | None) -> dic
     if board is not None:
         board.grid(pixels, images_seen)
     return {"diversity/fake": diversity(fakes), "diversity/real": diversity(reals)}
+
+
+@contextmanager
+def _resumable(run: Path) -> Iterator[None]:
+    """Tell whoever is stopped midway how to go on."""
+    try:
+        yield
+    except WriteError as error:
+        raise ImpastoError(f"{error}; then go on: {_resume_command(run)}") from error
+    except KeyboardInterrupt:
+        raise StoppedError(
+            f"stopped at once; go on from the newest checkpoint: {_resume_command(run)}"
+        ) from None
+
+
+def _resume_command(run: Path) -> str:
+    return f"impasto resume {shlex.quote(str(run))}"
 
 
 @contextmanager

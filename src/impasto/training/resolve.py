@@ -34,6 +34,8 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
         raise ImpastoError(
             "how long to train is not set: --images 200k or --set training.epochs=20"
         )
+    a_step = training.batch * training.discriminator_steps
+    images = math.ceil(images / a_step) * a_step
     settings = {
         "training.images": images,
         "training.stats_every": training.stats_every or max(1, images // 200),

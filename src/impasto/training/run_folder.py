@@ -67,6 +67,8 @@ def create(out: Path, name: str, record: dict[str, Any]) -> Path:
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         **record,
     }
+    # Of a very long name the beginning will do; file systems allow 255 bytes.
+    name = name.encode()[:150].decode(errors="ignore")
     temporary = out / f".{uuid.uuid4().hex[:12]}.tmp"
     try:
         (temporary / "checkpoints").mkdir(parents=True)
