@@ -118,6 +118,7 @@ def test_mistakes_are_one_line_that_names_the_choices(
         ([*dcgan, "--set", "resolution=32", "--set", "labels=[style]"], "'style'"),
         (["train", "ukiyoe_dcgan_v1", "--data", str(tmp_path / "x")], str(tmp_path / "x")),
         (["resume", str(tmp_path)], "is not a run"),
+        (["pack", "masters", "n" * 400], "File name too long"),
         (["sample", str(tmp_path)], "neither a run"),
         (["export", str(tmp_path), str(tmp_path / "y")], "neither a run"),
         (["report", str(tmp_path)], str(tmp_path)),

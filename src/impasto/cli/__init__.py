@@ -47,10 +47,11 @@ def main() -> None:
             raise
         print(f"impasto: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output has gone (`impasto recipes | head`); that is no error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except OSError as error:
+        if os.environ.get("IMPASTO_DEBUG"):
+            raise
+        print(f"impasto: cannot use {error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
     except Exception as error:
         if os.environ.get("IMPASTO_DEBUG"):
             raise
