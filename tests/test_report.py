@@ -15,7 +15,7 @@ from impasto.cli import app
 from impasto.collection import PackOptions, pack
 from impasto.errors import ImpastoError
 from impasto.report.charts import Line, Mark, chart, envelope, smoothed
-from impasto.report.page import duration, run_findings, write_report
+from impasto.report.page import run_findings, write_report
 from impasto.report.pictures import cut, enlarge, evenly, open_picture, tile_size
 from impasto.report.preprocessing import before_and_after
 from impasto.report.record import newest_run, read_record
@@ -410,12 +410,6 @@ def test_large_grids_are_cut_never_shrunk() -> None:
 def test_small_things(tmp_path: Path) -> None:
     assert evenly(3, 24) == [0, 1, 2]
     assert evenly(100, 5) == [0, 25, 50, 74, 99]
-    assert [duration(s) for s in (45, 700, 11_100, 200_000)] == [
-        "45 s",
-        "12 min",
-        "3 h 5 min",
-        "2 d 7 h",
-    ]
     assert open_picture(tmp_path / "nothing.png") is None
 
 

@@ -30,9 +30,10 @@ from impasto.training.data import shown_places
 from impasto.training.device import choose_device, memory_format
 from impasto.training.loop import Session
 from impasto.training.players import Game, StepStatistics
-from impasto.training.records import diversity, readable_time
+from impasto.training.records import diversity
 from impasto.training.resolve import resolve
 from impasto.training.run_folder import Stats, create
+from impasto.words import readable_time
 
 SMALL = {
     "resolution": 32,

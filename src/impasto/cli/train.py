@@ -94,7 +94,7 @@ def command(
 def _print_estimate(config: RunConfig, collection: Collection, device: str) -> None:
     from impasto.config import to_yaml
     from impasto.training.estimate import estimate
-    from impasto.training.records import readable_time
+    from impasto.words import readable_time
 
     found = estimate(config, collection, device)
     typer.echo(to_yaml(found.config))

@@ -32,6 +32,7 @@ from impasto.report.pictures import (
 from impasto.report.preprocessing import before_and_after
 from impasto.report.record import Record, read_record
 from impasto.report.timelapse import write_timelapse
+from impasto.words import readable_time
 
 _MOST_GRIDS = 24
 # Sides in pixels up to which a grid is shown whole; of larger ones the first pictures are shown.
@@ -145,18 +146,6 @@ def _label_means(record: Record) -> tuple[float, float]:
 # Words and numbers
 
 
-def duration(seconds: float) -> str:
-    """`45 s`, `12 min`, `3 h 5 min`, `2 d 4 h`."""
-    minutes = round(seconds / 60)
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if minutes < 60:
-        return f"{minutes} min"
-    if minutes < 2880:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
-
-
 def _date(text: Any) -> str:
     """An ISO time as `22 November 2025, 02:35 UTC`; other text as it is."""
     try:
@@ -223,7 +212,7 @@ def _about_html(record: Record) -> str:
         facts.append(f"conditioned on {' and '.join(str(label) for label in labels)}")
     seconds = _last(record, "seconds")
     if seconds is not None:
-        facts.append(f"{duration(seconds)} of training")
+        facts.append(f"{readable_time(seconds)} of training")
     text = f"<p>{escape(recipe)}</p>" if recipe else ""
     return text + f"<p class='faint'>{escape(', '.join(facts))}</p>"
 
@@ -616,7 +605,7 @@ def _particulars_section(record: Record) -> str:
     created = record.get("created")
     add("Begun", _date(created) if created else None)
     seconds = _last(record, "seconds")
-    add("Training time", duration(seconds) if seconds is not None else None)
+    add("Training time", readable_time(seconds) if seconds is not None else None)
     speed = record.series.get("images_per_second")
     if speed is not None and np.isfinite(speed).any():
         add("Speed", f"{float(np.median(speed[np.isfinite(speed)])):,.0f} images a second (median)")

@@ -18,6 +18,7 @@ from torch import Tensor
 from impasto.errors import ImpastoError
 from impasto.files import atomic_file
 from impasto.sampling.grid import grid_picture
+from impasto.words import readable_time
 
 
 class Averages:
@@ -108,18 +109,6 @@ class TensorBoard:
 class _RunText(ProgressColumn):
     def render(self, task: Task) -> Text:
         return Text(task.fields["text"])
-
-
-def readable_time(seconds: float) -> str:
-    """`45 s`, `12 min`, `3 h 05 min`, `2 d 4 h`."""
-    minutes = round(seconds / 60)
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if minutes < 60:
-        return f"{minutes} min"
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
 
 
 class ProgressLine:
