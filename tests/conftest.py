@@ -1,6 +1,7 @@
 """Shared by all tests: one thread a process, a cache of our own, and a tiny collection."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from PIL import Image
 # Tests run side by side, one process a core. Set before torch is first imported.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
+
+# Started in the background by a shell, a process ignores Ctrl-C, and so would all that the tests
+# start; they are to behave as in a terminal.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from impasto.collection import Collection, PackOptions, pack
 
