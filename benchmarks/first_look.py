@@ -29,9 +29,9 @@ from impasto.config import change
 from impasto.registry import load_recipe
 from impasto.sampling import Sampler, latents_of_seeds
 from impasto.sampling.model import to_uint8
+from impasto.sampling.output import save_grid
 from impasto.training.checkpoint import seed_step
 from impasto.training.loop import Session
-from impasto.training.records import save_grid
 from impasto.training.resolve import resolve
 
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {

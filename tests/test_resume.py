@@ -232,6 +232,14 @@ def test_what_is_no_run(tmp_path: Path) -> None:
             resume(path)
 
 
+def test_a_damaged_run_record_is_refused(stopped: Path) -> None:
+    record = json.loads((stopped / "run.json").read_text())
+    del record["machine"]
+    (stopped / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ImpastoError, match=r"run.json is damaged \(no machine\)"):
+        resume(stopped)
+
+
 def test_a_size_limit_ends_in_one_line(tiny: Collection, tmp_path: Path) -> None:
     """A real failing write: the process may not write files beyond 100 kB."""
     code = (

@@ -162,7 +162,7 @@ def test_a_model_comes_back_as_it_was(tmp_path: Path) -> None:
     model = Model.load(find_model(tmp_path / "model"))
     for name, value in generator.state_dict().items():
         assert torch.equal(value, model.generator.state_dict()[name])
-    assert model.resolution == 32
+    assert model.record.resolution == 32
     export(tmp_path / "model", tmp_path / "copy")
     assert Model.load(tmp_path / "copy").record == model.record
     with pytest.raises(ImpastoError, match="exists already"):

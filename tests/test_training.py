@@ -19,15 +19,15 @@ from PIL import Image
 
 from impasto.collection import Collection
 from impasto.config import RunConfig, change
+from impasto.device import choose_device, memory_format
 from impasto.errors import ImpastoError, StoppedError
 from impasto.networks import Judgement
 from impasto.registry import load_recipe, recipe_modules
 from impasto.sampling import Model, Sampler, find_model
 from impasto.sampling.model import checkpoint_folders
-from impasto.training import resume, train
+from impasto.training import resume, run_folder, train
 from impasto.training.checkpoint import prune, seed_step
 from impasto.training.data import shown_places
-from impasto.training.device import choose_device, memory_format
 from impasto.training.loop import Session
 from impasto.training.players import Game, StepStatistics
 from impasto.training.records import diversity
@@ -363,6 +363,18 @@ def test_runs_take_the_next_free_number(tmp_path: Path) -> None:
     assert create(tmp_path, "x", {}).name == "00008-x"
     assert create(tmp_path, "x", {}).name == "00009-x"
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_run_that_cannot_be_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run_folder, "write_json", full)
+    with pytest.raises(ImpastoError, match="the disk is full"):
+        create(tmp_path, "x", {})
+    assert not list(tmp_path.iterdir())
 
 
 def test_ctrl_c_ends_with_a_checkpoint(

@@ -135,6 +135,29 @@ def read_json(path: Path, what: str) -> Any:
         raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error
 
 
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects in `path`, one a line; none if there is no such file.
+
+    A line that is no JSON object is left out: a process killed while appending leaves half of one.
+
+    Raises:
+        ImpastoError: the file cannot be read.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error
+    rows: list[dict[str, Any]] = []
+    for line in lines:
+        with contextlib.suppress(json.JSONDecodeError):
+            row = json.loads(line)
+            if isinstance(row, dict):
+                rows.append(row)
+    return rows
+
+
 def sha256_of_file(path: Path) -> str:
     """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     with path.open("rb") as file:

@@ -11,3 +11,8 @@ def readable_time(seconds: float) -> str:
     if minutes < 48 * 60:
         return f"{minutes // 60} h {minutes % 60:02d} min"
     return f"{minutes // 1440} d {minutes % 1440 // 60} h"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 picture`, `4,474 pictures`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from impasto.words import counted
+
 if TYPE_CHECKING:
     from impasto.collection import PackReport
 
@@ -136,11 +138,11 @@ def report_lines(report: "PackReport", destination: Path) -> list[str]:
     train, heldout = len(packed.train_indices), len(packed.heldout_indices)
     train_sources = report.source_count - report.heldout_source_count
     lines = [
-        f"{packed.name}: {_number(len(packed), 'picture')} of {packed.resolution} px "
-        f"from {_number(report.source_count, 'source picture')} ({packed.fit}), "
+        f"{packed.name}: {counted(len(packed), 'picture')} of {packed.resolution} px "
+        f"from {counted(report.source_count, 'source picture')} ({packed.fit}), "
         f"in {report.seconds:.1f} s",
-        f"  training  {train:,} from {_number(train_sources, 'source picture')}",
-        f"  held out  {heldout:,} from {_number(report.heldout_source_count, 'source picture')}",
+        f"  training  {train:,} from {counted(train_sources, 'source picture')}",
+        f"  held out  {heldout:,} from {counted(report.heldout_source_count, 'source picture')}",
     ]
     lines += [f"  {field.name}: {len(field.classes)} classes" for field in packed.fields]
     if report.left_out:
@@ -153,7 +155,3 @@ def report_lines(report: "PackReport", destination: Path) -> list[str]:
     lines += [f"note: {note}" for note in report.notes]
     lines.append(f"look at it: impasto inspect {destination}")
     return lines
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

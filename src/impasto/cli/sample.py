@@ -21,10 +21,11 @@ def command(
     batch: Annotated[int, typer.Option(min=1, help="Pictures made at once.")] = 64,
 ) -> None:
     """Make pictures: one PNG a seed, named by it, or one grid of them all."""
+    from impasto.device import choose_device
     from impasto.errors import ImpastoError
     from impasto.sampling import Model, Sampler, find_model, parse_seeds
     from impasto.sampling.output import save_grid_of, save_pictures
-    from impasto.training.device import choose_device
+    from impasto.words import counted
 
     numbers = parse_seeds(seeds)
     if grid is not None and out is not None:
@@ -40,12 +41,8 @@ def command(
     batches = sampler.batches(numbers, truncation=truncation, batch=batch)
     if grid is not None:
         save_grid_of(batches, grid)
-        typer.echo(f"{_pictures(len(numbers))} in {grid}")
+        typer.echo(f"{counted(len(numbers), 'picture')} in {grid}")
         return
     target = out or Path("samples") / (model.resolve().name)
     save_pictures(batches, numbers, target)
-    typer.echo(f"{_pictures(len(numbers))} in {target}")
-
-
-def _pictures(count: int) -> str:
-    return f"{count:,} picture{'' if count == 1 else 's'}"
+    typer.echo(f"{counted(len(numbers), 'picture')} in {target}")

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from impasto.collection.store import Collection
+from impasto.words import counted
 
 _CLASSES = 30
 """A field's table shows at most this many classes, the most frequent."""
@@ -41,7 +42,7 @@ def summary(collection: Collection) -> str:
 
 def _sources(collection: Collection, indices: np.ndarray) -> str:
     count = len(np.unique(collection.sources[indices]))
-    return f"{count:,} source picture" if count == 1 else f"{count:,} source pictures"
+    return counted(count, "source picture")
 
 
 def _field_lines(collection: Collection, column: int, width: int) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from impasto.errors import ImpastoError
-from impasto.files import read_json
+from impasto.files import read_json, read_json_lines
 from impasto.report.findings import Counts, Floats
 
 # A null in one of these rows is a number that broke; elsewhere it is a value that was not taken.
@@ -106,19 +106,9 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     A run that was killed may end in half a line, and one that went on from a checkpoint may tell
     the same stretch twice: then the later telling holds.
     """
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error
     rows: list[dict[str, Any]] = []
-    for line in lines:
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        seen = row.get("images_seen") if isinstance(row, dict) else None
+    for row in read_json_lines(path):
+        seen = row.get("images_seen")
         if not isinstance(seen, int):
             continue
         while rows and rows[-1]["images_seen"] >= seen:

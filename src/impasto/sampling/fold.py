@@ -3,7 +3,6 @@
 import copy
 import itertools
 
-import torch
 from torch import nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -30,5 +29,4 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
                 transposed = isinstance(layer, nn.ConvTranspose2d)
                 module._modules[name] = fuse_conv_bn_eval(layer, following, transposed)
                 module._modules[next_name] = nn.Identity()
-    in_order: nn.Module = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return in_order
+    return folded

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from impasto.config import Config, Count, LatentConfig, NetworkConfig, read_record
 from impasto.errors import ImpastoError
-from impasto.files import atomic_folder, sha256_of_file, write_json
+from impasto.files import atomic_folder, write_json
 from impasto.networks import build_generator
 
 WEIGHTS_FILE = "generator.safetensors"
@@ -59,8 +59,9 @@ def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> str:
     """Write tensors as safetensors; gives the file's SHA-256. `path` should lie in a folder that is
     not yet visible under its final name, see `files.atomic_folder`."""
-    path.write_bytes(save_safetensors({k: v.contiguous().cpu() for k, v in tensors.items()}))
-    return sha256_of_file(path)
+    content = save_safetensors({k: v.contiguous().cpu() for k, v in tensors.items()})
+    path.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
 
 
 class LabelRecord(Config):
@@ -108,10 +109,6 @@ class Model:
     @property
     def latent(self) -> LatentConfig:
         return self.record.latent
-
-    @property
-    def resolution(self) -> int:
-        return self.record.resolution
 
     @classmethod
     def load(cls, folder: Path) -> "Model":

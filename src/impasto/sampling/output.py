@@ -13,6 +13,16 @@ from impasto.sampling.grid import grid_picture
 _MAX_GRID_PIXELS = 30_000**2
 
 
+def save_grid(path: Path, images: np.ndarray) -> None:
+    """Write pictures [B, H, W, 3] (uint8) as one PNG, in one step.
+
+    Raises:
+        ImpastoError: it cannot be written.
+    """
+    with atomic_file(path) as temporary:
+        grid_picture(images).save(temporary, "PNG")
+
+
 def save_grid_of(batches: Iterable[np.ndarray], path: Path) -> None:
     """Write all pictures of the batches as one PNG.
 
@@ -25,8 +35,7 @@ def save_grid_of(batches: Iterable[np.ndarray], path: Path) -> None:
     images = np.concatenate(list(batches))
     if images[..., 0].size > _MAX_GRID_PIXELS:
         raise ImpastoError(f"{len(images)} pictures are too many for one grid; use --out instead")
-    with atomic_file(path) as temporary:
-        grid_picture(images).save(temporary, "PNG")
+    save_grid(path, images)
 
 
 def save_pictures(batches: Iterable[np.ndarray], seeds: Sequence[int], folder: Path) -> None:

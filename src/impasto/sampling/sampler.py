@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from impasto.config import LatentConfig
+from impasto.device import memory_format
 from impasto.sampling.fold import fold_batch_norm
 from impasto.sampling.model import to_uint8
 from impasto.sampling.seeds import latents_of_seeds
@@ -36,7 +37,11 @@ class Sampler:
         self.latent = latent
         self.label_fields = label_fields
         self.device = torch.device(device)
-        self.generator = (fold_batch_norm(generator) if fold else generator).to(self.device).eval()
+        if fold:
+            generator = fold_batch_norm(generator)
+            form = memory_format(self.device, channels_last=True)
+            generator.to(memory_format=form)  # type: ignore[call-overload]
+        self.generator = generator.to(self.device).eval()
 
     @torch.inference_mode()
     def images(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -159,14 +159,9 @@ def prune(run: Path, keep_newest: int, keep_every: int | None, interval: int) ->
     a run changes nothing in what is kept.
     """
     for folder in checkpoint_folders(run)[:-keep_newest]:
-        images = int(folder.name)
-        scheduled = images // interval
-        if (
-            keep_every
-            and scheduled
-            and scheduled % keep_every == 0
-            and _is_first(run, folder, interval)
-        ):
+        place = int(folder.name) // interval
+        scheduled = place > 0 and _is_first(run, folder, interval)
+        if keep_every and scheduled and place % keep_every == 0:
             continue
         # Out of sight first: a removal that is interrupted must not leave half a checkpoint.
         doomed = folder.with_name(f".{folder.name}.removed")

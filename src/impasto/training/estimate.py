@@ -9,9 +9,9 @@ import torch
 
 from impasto.collection import Collection
 from impasto.config import RunConfig
+from impasto.device import choose_device
 from impasto.networks import count_parameters
 from impasto.training.checkpoint import seed_step
-from impasto.training.device import choose_device
 from impasto.training.loop import Session
 from impasto.training.resolve import resolve
 

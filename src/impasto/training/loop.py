@@ -19,6 +19,7 @@ import torch
 
 from impasto.collection import Collection, open_or_pack
 from impasto.config import RunConfig
+from impasto.device import choose_device, machine_record, memory_format, set_threads
 from impasto.errors import ImpastoError, StoppedError
 from impasto.files import WriteError
 from impasto.networks import count_parameters
@@ -32,9 +33,9 @@ from impasto.sampling.model import (
     checkpoint_folders,
     to_uint8,
 )
+from impasto.sampling.output import save_grid
 from impasto.training import checkpoint, run_folder
 from impasto.training.data import TrainingPictures
-from impasto.training.device import choose_device, machine_record, memory_format, set_threads
 from impasto.training.players import Game, Players
 from impasto.training.records import (
     Averages,
@@ -42,13 +43,12 @@ from impasto.training.records import (
     TensorBoard,
     diversity,
     require_tensorboard,
-    save_grid,
 )
 from impasto.training.resolve import resolve
 
 
 class Session:
-    """A run in memory: what it plays with, and its folder."""
+    """A run in memory: all that it plays with."""
 
     def __init__(self, config: RunConfig, collection: Collection, device: torch.device) -> None:
         form = memory_format(device, config.training.channels_last)
@@ -62,7 +62,10 @@ class Session:
         )
         self.players = Players.build(config, tuple(len(f.classes) for f in fields), device)
         self.game = Game(config, self.objective, self.pictures, self.players)
+        # What every grid is painted from, and compared with: the same from first to last.
         self.fixed_latents = latents_of_seeds(range(config.training.grid), config.latent)
+        self.reals, self.fixed_labels = self.pictures.fixed(config.training.grid)
+        self.real_diversity = diversity(self.reals)
         known = run_folder.collection_record(collection)
         licences = Counter(row.get("licence") or "unknown" for row in collection.source_table())
         self._model_record = ModelRecord(
@@ -202,8 +205,7 @@ def _run(run: Path, session: Session, *, tensorboard: bool) -> None:
         line = stack.enter_context(ProgressLine(training.images, players.images_seen).shown())
         stop = stack.enter_context(_stop_requested())
         if players.images_seen == 0:
-            reals, _ = session.pictures.fixed(training.grid)
-            save_grid(run / "samples" / "reals.png", to_uint8(reals).cpu().numpy())
+            save_grid(run / "samples" / "reals.png", to_uint8(session.reals).cpu().numpy())
             _draw_samples(run, session, board)
 
         clock = time.monotonic()
@@ -253,12 +255,13 @@ def _run(run: Path, session: Session, *, tensorboard: bool) -> None:
 
 def _draw_samples(run: Path, session: Session, board: TensorBoard | None) -> dict[str, float]:
     """Write the grid of the fixed latents as the averaged generator paints them now."""
-    reals, labels = session.pictures.fixed(session.config.training.grid)
     sampler = Sampler(session.players.average, session.config.latent, session.device, fold=False)
     fakes = torch.cat(
         [
-            sampler.images(session.fixed_latents[i : i + 64], labels[i : i + 64])
-            for i in range(0, len(labels), 64)
+            sampler.images(latents, labels)
+            for latents, labels in zip(
+                session.fixed_latents.split(64), session.fixed_labels.split(64), strict=True
+            )
         ]
     )
     pixels = to_uint8(fakes).cpu().numpy()
@@ -266,7 +269,7 @@ def _draw_samples(run: Path, session: Session, board: TensorBoard | None) -> dic
     save_grid(run / "samples" / f"fakes-{images_seen:012d}.png", pixels)
     if board is not None:
         board.grid(pixels, images_seen)
-    return {"diversity/fake": diversity(fakes), "diversity/real": diversity(reals)}
+    return {"diversity/fake": diversity(fakes), "diversity/real": session.real_diversity}
 
 
 @contextmanager

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from impasto.config import AdamConfig, OptimiserConfig, RunConfig
+from impasto.device import autocast, memory_format
 from impasto.networks import Judgement, build_discriminator, build_generator
 from impasto.objectives import Objective, Round
 from impasto.training.data import TrainingPictures
-from impasto.training.device import autocast, memory_format
 
 
 def build_optimiser(config: OptimiserConfig, network: nn.Module) -> torch.optim.Optimizer:

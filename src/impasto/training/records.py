@@ -16,7 +16,6 @@ from rich.text import Text
 from torch import Tensor
 
 from impasto.errors import ImpastoError
-from impasto.files import atomic_file
 from impasto.sampling.grid import grid_picture
 from impasto.words import readable_time
 
@@ -25,6 +24,9 @@ class Averages:
     """Means and largest values over an interval, gathered on the device and read once at its end."""
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._largest: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
@@ -47,7 +49,7 @@ class Averages:
         table = torch.stack(
             [torch.stack([self._sums[n] / self._counts[n], self._largest[n]]) for n in names]
         ).tolist()
-        self.__init__()  # type: ignore[misc]
+        self._begin()
         row = {name: mean for name, (mean, _) in zip(names, table, strict=True)}
         for name, (_, largest) in zip(names, table, strict=True):
             if name.startswith("loss/"):
@@ -62,12 +64,6 @@ def diversity(images: Tensor) -> float:
         return 0.0
     small = F.adaptive_avg_pool2d(images.float() / 2, min(16, images.shape[-1])).flatten(1)
     return float(torch.pdist(small.cpu()).mean() / small.shape[1] ** 0.5)
-
-
-def save_grid(path: Path, images: np.ndarray) -> None:
-    """Write pictures [B, H, W, 3] (uint8) as one PNG, in one step."""
-    with atomic_file(path) as temporary:
-        grid_picture(images).save(temporary, "PNG")
 
 
 def require_tensorboard() -> Any:

@@ -23,7 +23,7 @@ from impasto import __version__
 from impasto.collection import Collection
 from impasto.config import RunConfig, parse_config
 from impasto.errors import ImpastoError
-from impasto.files import read_json, write_error, write_json, write_text
+from impasto.files import read_json, read_json_lines, write_error, write_json, write_text
 
 FORMAT = 1
 
@@ -86,6 +86,8 @@ def create(out: Path, name: str, record: dict[str, Any]) -> Path:
                     raise
     except OSError as error:
         raise write_error(error, out) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def read_run(run: Path) -> tuple[RunConfig, dict[str, Any]]:
@@ -99,6 +101,11 @@ def read_run(run: Path) -> tuple[RunConfig, dict[str, Any]]:
     record = read_json(run / "run.json", "run")
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise ImpastoError(f"{run / 'run.json'} has a format this version of impasto does not know")
+    missing = {"config", "collection", "machine", "versions", "tensorboard"} - record.keys()
+    if missing:
+        raise ImpastoError(
+            f"{run / 'run.json'} is damaged (no {min(missing)}); restore it from a copy"
+        )
     return parse_config(record["config"], str(run / "run.json")), record
 
 
@@ -146,13 +153,7 @@ class Stats:
 
     def rows(self) -> list[dict[str, Any]]:
         """All whole rows; a last line cut short by a kill is left out."""
-        if not self.path.exists():
-            return []
-        rows: list[dict[str, Any]] = []
-        for line in self.path.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
-                rows.append(json.loads(line))
-        return rows
+        return read_json_lines(self.path)
 
 
 def rewind(run: Path, images_seen: int) -> None:

@@ -1,4 +1,4 @@
-"""Where training runs, and in which number format."""
+"""Where networks run, in which number format and memory order; for training and sampling alike."""
 
 import contextlib
 import os
