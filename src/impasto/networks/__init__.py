@@ -7,6 +7,9 @@ Contract, kept by every file here:
   [B, F] (int64, -1 = unknown), gives images [B, 3, H, W] in [-1, 1];
 - `Discriminator(*, resolution, label_sizes, ...)`, called with images and labels, gives a
   `Judgement`.
+A generator whose later part can paint from a discriminator's features has `decode(features) ->
+images`; one that paints in stages has `stages(latents, labels) -> (images, ..., images)`, the last of
+them what calling it gives.
 A frozen part (pretrained features) must also stay in evaluation mode when `train()` is called, or
 its batch norms move. Noise inside a generator must come from its latents, or be off in evaluation
 mode: a seed names a picture.
@@ -17,6 +20,7 @@ Further keyword-only arguments are the family's settings, reached as `--set gene
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from impasto.errors import ImpastoError
@@ -34,6 +38,9 @@ class Judgement(NamedTuple):
     """A [B, K] tensor a label field, where the network classifies."""
     features: Tensor | None = None
     """[B, C, h, w] activations, where a term asks for them."""
+    reconstruction: Tensor | None = None
+    """[B, 3, h, w] in [-1, 1]: the pictures as the network's own decoder paints them again, where it
+    has one; h = w may be a fraction of H."""
 
 
 def _family(name: str, player: str) -> Any:
@@ -98,6 +105,32 @@ def refuse_labels(label_sizes: tuple[int, ...], network: str) -> None:
         raise ImpastoError(
             f"network '{network}' knows no classes: train it without labels (--set labels=[])"
         )
+
+
+def one_hot(labels: Tensor, label_sizes: tuple[int, ...]) -> Tensor:
+    """Labels [B, F] as [B, K1 + K2 + ...] float32: a one at each field's class, nothing where it is
+    unknown. Made where the labels are; no value is read on the host."""
+    rows = [
+        labels[:, field, None] == torch.arange(size, device=labels.device)
+        for field, size in enumerate(label_sizes)
+    ]
+    if not rows:
+        return torch.zeros(len(labels), 0, device=labels.device)
+    return torch.cat(rows, dim=1).float()
+
+
+class ClassHead(nn.Module):
+    """Features [B, D] to class logits, a tensor [B, K] a label field; None without fields."""
+
+    def __init__(self, features: int, label_sizes: tuple[int, ...]) -> None:
+        super().__init__()
+        self.label_sizes = label_sizes
+        self.linear = nn.Linear(features, sum(label_sizes)) if label_sizes else None
+
+    def forward(self, features: Tensor) -> tuple[Tensor, ...] | None:
+        if self.linear is None:
+            return None
+        return self.linear(features).split(self.label_sizes, dim=1)  # type: ignore[no-any-return]
 
 
 def levels_above(resolution: int, base: int, network: str) -> int:
