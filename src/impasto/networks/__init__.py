@@ -130,7 +130,7 @@ class ClassHead(nn.Module):
     def forward(self, features: Tensor) -> tuple[Tensor, ...] | None:
         if self.linear is None:
             return None
-        return self.linear(features).split(self.label_sizes, dim=1)  # type: ignore[no-any-return]
+        return self.linear(features).split(self.label_sizes, dim=1)
 
 
 def levels_above(resolution: int, base: int, network: str) -> int:
