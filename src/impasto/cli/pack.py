@@ -23,7 +23,8 @@ def command(
         str,
         typer.Argument(
             help="A folder of pictures, with folders by class or a table metadata.csv if you have "
-            "labels; or a table (CSV); or the word masters, 21 paintings that come with impasto."
+            "labels; or a table (CSV); or cifar-10-binary.tar.gz (or CIFAR-100's), packed or "
+            "unpacked; or the word masters, 21 paintings that come with impasto."
         ),
     ],
     destination: Annotated[
@@ -34,7 +35,7 @@ def command(
         str | None,
         typer.Option(
             help="Columns of the table to keep as labels, such as style,genre; for folders by "
-            "class, a name for that label."
+            "class or CIFAR-10, a name for that label."
         ),
     ] = None,
     fit: Annotated[
@@ -46,7 +47,11 @@ def command(
         ),
     ] = "crop",
     heldout: Annotated[
-        float, typer.Option(help="Share of the source pictures kept from training, for tests.")
+        float,
+        typer.Option(
+            help="Share of the source pictures kept from training, for tests; CIFAR's own test "
+            "part is, whatever this says."
+        ),
     ] = 0.1,
     seed: Annotated[int, typer.Option(help="Another seed holds out other pictures.")] = 0,
     background: Annotated[

@@ -257,16 +257,26 @@ def _upright(image: Image.Image, extent: Box, orientation: int) -> tuple[Image.I
     return image, (left, top, right, bottom)
 
 
+def _usable_side(width: int, height: int, how: Fitting) -> float:
+    """The shortest length that is shown at full resolution; see `Fit.smallest`.
+
+    Raises:
+        UnusableError: it would have to be enlarged by more than is allowed.
+    """
+    side = FITS[how.fit].smallest(width, height, how)
+    least = math.ceil(how.resolution / how.max_upscale)
+    if side < least:
+        raise UnusableError(
+            f"too small: {width} x {height} pixels; {how.resolution} px takes {least}"
+        )
+    return side
+
+
 def _decode(file: BinaryIO, how: Fitting) -> Decoded:
     """Decode a picture, a JPEG only as finely as it takes."""
     with Image.open(file) as opened:
         width, height = opened.size
-        side = FITS[how.fit].smallest(width, height, how)
-        least = math.ceil(how.resolution / how.max_upscale)
-        if side < least:
-            raise UnusableError(
-                f"too small: {width} x {height} pixels; {how.resolution} px takes {least}"
-            )
+        side = _usable_side(width, height, how)
         extent: Box = (0, 0, width, height)
         factor = 1 if how.exact else _reduction(side, how.resolution)
         if factor > 1:
@@ -280,6 +290,30 @@ def _decode(file: BinaryIO, how: Fitting) -> Decoded:
     if orientation in _ORIENTATIONS and _ORIENTATIONS[orientation][0]:
         width, height = height, width
     return Decoded(image, extent, width, height)
+
+
+def _fitted(picture: Decoded, how: Fitting, sha256: str) -> Fitted:
+    made = list(FITS[how.fit].make(picture, how))
+    return Fitted(
+        pixels=np.stack([np.asarray(image) for _, image in made]),
+        frames=[frame for frame, _ in made],
+        width=picture.width,
+        height=picture.height,
+        sha256=sha256,
+    )
+
+
+def fit_pixels(pixels: np.ndarray, how: Fitting) -> Fitted:
+    """Make the square pictures of one that is decoded already, uint8 [H, W, 3].
+
+    Raises:
+        UnusableError: it is too small.
+    """
+    height, width = pixels.shape[:2]
+    _usable_side(width, height, how)
+    pixels = np.ascontiguousarray(pixels)
+    picture = Decoded(Image.fromarray(pixels), (0, 0, width, height), width, height)
+    return _fitted(picture, how, hashlib.sha256(pixels.tobytes()).hexdigest())
 
 
 def fit_file(path: Path, how: Fitting) -> Fitted:
@@ -297,8 +331,7 @@ def fit_file(path: Path, how: Fitting) -> Fitted:
             if file.tell() == 0:
                 raise UnusableError("unreadable: the file is empty")
             file.seek(0)
-            picture = _decode(file, how)
-            made = list(FITS[how.fit].make(picture, how))
+            return _fitted(_decode(file, how), how, digest)
     except UnusableError:
         raise
     except UnidentifiedImageError:
@@ -314,10 +347,3 @@ def fit_file(path: Path, how: Fitting) -> Fitted:
         text = " ".join(str(error).split()) or type(error).__name__
         text = text.encode("utf-8", "replace").decode()  # It may name a file in other bytes.
         raise UnusableError(f"unreadable: {text}") from None
-    return Fitted(
-        pixels=np.stack([np.asarray(image) for _, image in made]),
-        frames=[frame for frame, _ in made],
-        width=picture.width,
-        height=picture.height,
-        sha256=digest,
-    )

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 _PICTURES = """
 .jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .avif .jp2 .j2k .ppm .pgm .pbm
 .pnm .tga .ico
@@ -26,12 +28,15 @@ class Entry:
     """A source picture: where it lies, and what its source says of it."""
 
     path: Path
+    """The picture's file, or the one that it is in with others."""
     relative: str
     """Its path inside the source, with `/` on every system; its identity in the collection."""
     labels: tuple[str, ...] = ()
     """A class name for each field of the listing; empty where it is not known."""
     about: dict[str, str] = field(default_factory=dict)
     """Some of `ABOUT`."""
+    heldout: bool | None = None
+    """Whether the source itself keeps it from training; None: it does not say. All or none say."""
 
 
 @dataclass
@@ -46,6 +51,8 @@ class Listing:
     """Relative path and reason, of what is no picture or cannot be used."""
     notes: list[str] = field(default_factory=list)
     """What the user may want to know, a sentence each."""
+    pixels: Callable[[], Iterator[np.ndarray]] | None = None
+    """Where pictures are no files of their own: reads each entry's, in order, uint8 [H, W, 3]."""
 
 
 def tidy(text: str) -> str:

@@ -26,6 +26,7 @@ from impasto.collection.fitting import (
     Fitting,
     UnusableError,
     fit_file,
+    fit_pixels,
 )
 from impasto.collection.listing import ABOUT, Entry, Listing
 from impasto.collection.readers import read_source
@@ -148,19 +149,27 @@ class _Packed:
     """How many pictures each source picture has given."""
 
 
-def attempt(how: Fitting, path: Path) -> Fitted | str:
-    """A file's square pictures, or the reason why there are none; runs in the worker processes."""
+def attempt(how: Fitting, picture: Path | np.ndarray) -> Fitted | str:
+    """The square pictures of a file, or of pixels, or the reason why there are none.
+
+    Runs in the worker processes.
+    """
     try:
-        return fit_file(path, how)
+        return fit_file(picture, how) if isinstance(picture, Path) else fit_pixels(picture, how)
     except UnusableError as reason:
         return str(reason)
 
 
 def _fit_all(
-    paths: list[Path], options: PackOptions
+    listing: Listing, options: PackOptions
 ) -> Generator[Fitted | str | DiedError, None, None]:
-    """The result of each path, in order, from this process or from several."""
+    """The result of each entry, in order, from this process or from several."""
     work = functools.partial(attempt, options.fitting())
+    if listing.pixels is not None:
+        # Decoded already: to send them to other processes and back takes longer than to fit them.
+        yield from map(work, listing.pixels())
+        return
+    paths = [entry.path for entry in listing.entries]
     workers = options.workers or available_cores()
     if workers == 1 or len(paths) <= _ALONE:
         yield from map(work, paths)
@@ -231,7 +240,8 @@ def pack(
     whatever happens, there is never half a collection.
 
     Args:
-        source: a folder of pictures, a table (CSV) beside them, or the word `masters`.
+        source: a folder of pictures, a table (CSV) beside them, the archive of CIFAR-10 or
+            CIFAR-100 (binary version), or the word `masters`.
         destination: the collection's folder; must not exist, or be empty.
         options: how; None: `PackOptions()`.
         progress: called now and then with source pictures done and in all.
@@ -251,17 +261,11 @@ def pack(
             raise ImpastoError(f"a label cannot be called '{name}': sources.csv has such a column")
     with _new_folder(destination) as folder:
         left_out = list(listing.left_out)
-        packed = _write_pictures(folder, listing.entries, options, progress, left_out)
+        packed = _write_pictures(folder, listing, options, progress, left_out)
         if not packed.entries:
             raise ImpastoError(_nothing_in(named, left_out, "no usable picture"))
-        heldout = held_out(
-            [entry.relative for entry in packed.entries],
-            packed.sha256,
-            [entry.labels for entry in packed.entries],
-            options.heldout,
-            options.seed,
-        )
-        notes = listing.notes + _copies(packed) + _hint(packed, options)
+        heldout = _held_out(packed, options)
+        notes = listing.notes + _copies(packed, heldout) + _hint(packed, options)
         _write_csv(folder / "left-out.csv", ["path", "reason"], left_out)
         name = options.name or ("masters" if named == "masters" else destination.name)
         _write_description(folder, name, named, listing, packed, heldout, options)
@@ -280,20 +284,23 @@ def _nothing_in(source: str, left_out: list[tuple[str, str]], what: str) -> str:
     if left_out:
         path, reason = left_out[0]
         message += f"; {len(left_out)} left out, such as {path} ({reason})"
+        if reason.startswith("too small"):
+            message += "; lower --resolution or raise --max-upscale"
     return message
 
 
 def _write_pictures(
     folder: Path,
-    entries: list[Entry],
+    listing: Listing,
     options: PackOptions,
     progress: Progress,
     left_out: list[tuple[str, str]],
 ) -> _Packed:
     """Write the shards and `pictures.csv`, a source picture at a time."""
     packed = _Packed()
+    entries = listing.entries
     header = ["index", "source", "left", "top", "right", "bottom", "mirrored"]
-    results = _fit_all([entry.path for entry in entries], options)
+    results = _fit_all(listing, options)
     progress(0, len(entries))
     count = 0
     with (
@@ -320,6 +327,20 @@ def _write_pictures(
                 packed.pictures.append(len(result.frames))
             progress(done, len(entries))
     return packed
+
+
+def _held_out(packed: _Packed, options: PackOptions) -> list[bool]:
+    """Whether each source picture is held out: as the source says, or else by rank."""
+    told = [entry.heldout for entry in packed.entries if entry.heldout is not None]
+    if len(told) == len(packed.entries):
+        return told
+    return held_out(
+        [entry.relative for entry in packed.entries],
+        packed.sha256,
+        [entry.labels for entry in packed.entries],
+        options.heldout,
+        options.seed,
+    )
 
 
 def _classes(
@@ -472,11 +493,19 @@ def _write_sources(path: Path, listing: Listing, packed: _Packed, heldout: list[
     _write_csv(path, header, (row(index) for index in range(len(packed.entries))))
 
 
-def _copies(packed: _Packed) -> list[str]:
+def _copies(packed: _Packed, heldout: list[bool]) -> list[str]:
     copies = len(packed.sha256) - len(set(packed.sha256))
     if not copies:
         return []
-    return [f"{copies} of the source pictures are the same file as another (all were packed)"]
+    notes = [f"{copies} of the source pictures are the same file as another (all were packed)"]
+    digests = list(zip(packed.sha256, heldout, strict=True))
+    train = {digest for digest, held in digests if not held}
+    # Only a split that comes with the source has such.
+    if shared := sum(held and digest in train for digest, held in digests):
+        notes.append(
+            f"{shared} of those held out are among those for training too, as in the source"
+        )
+    return notes
 
 
 def _hint(packed: _Packed, options: PackOptions) -> list[str]:

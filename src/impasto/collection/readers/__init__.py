@@ -31,7 +31,7 @@ def read_source(source: Path, labels: tuple[str, ...] | None) -> Listing:
     if not source.exists():
         raise ImpastoError(
             f"there is no {source}; SOURCE is a folder of pictures, a table (CSV) beside them, "
-            "or the word masters"
+            "the archive of CIFAR-10 or CIFAR-100, or the word masters"
         )
     if (source / "collection.json").is_file():
         raise ImpastoError(f"{source} is a collection already; pack from the pictures themselves")
@@ -40,6 +40,6 @@ def read_source(source: Path, labels: tuple[str, ...] | None) -> Listing:
             listing: Listing = reader.read(source, labels)
             return listing
     raise ImpastoError(
-        f"{source} is neither a folder nor a table; give a folder of pictures, or a CSV file that "
-        "lists them in a column 'file'"
+        f"{source} is neither a folder nor a table nor an archive of CIFAR; give a folder of "
+        "pictures, or a CSV file that lists them in a column 'file'"
     )
