@@ -34,6 +34,7 @@ def test_the_contract(family: str, resolution: int) -> None:
     # Every weight of both players has a say in the game.
     judgement = discriminator(images, labels)
     said = [judgement.realness, *(judgement.class_logits or ())]
+    said += [] if judgement.reconstruction is None else [judgement.reconstruction]
     torch.stack([part.sum() for part in said]).sum().backward()
     for network in (generator, discriminator):
         for name, parameter in network.named_parameters():

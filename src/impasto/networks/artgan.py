@@ -1,0 +1,169 @@
+"""The pair of ArtGAN (Tan et al. 2017, arXiv:1702.03410) as Marin Moreno's report describes it
+(ArtGAN: artwork synthesis with conditional categorical GANs, INF473V project, 2020, section 2.1).
+
+Each player is two parts, and two of these fit together: the discriminator's encoder brings a picture
+to features [B, 8 * width, H/8, W/8] and its classifier judges them; the generator's zNet makes such
+features of a latent and a label, and its decoder paints them. So Dec(Enc(x)) is a picture again.
+
+The report gives the layers, the places of batch norm, the activations and the size of the features,
+512 x 8 x 8 at 64 pixels. It is silent on the rest, which is chosen here: 4x4 kernels where a layer
+halves or doubles, as in DCGAN, and 3x3 where it does not; channels that double up to the features
+and once more at 4x4, as in the authors' later code (1024 there, github.com/cs-chan/ArtGAN); no
+biases in convolutions; weights from N(0, 0.02), as DCGAN. At 64 pixels and width 64, with latent
+100 and 10 classes, 12,032,896 weights in the generator and 10,410,763 in the discriminator.
+
+At another resolution encoder and decoder stay as they are, their features H/8 x W/8. The zNet begins
+with 4x4 maps of 16 * width channels and doubles up to the features: once at 64 pixels, twice at 128,
+and so on. At 32 pixels it is its last layer alone, from the latent to 8 * width maps of 4x4, and at
+16 pixels of 2x2. The discriminator's fully connected layer sees H/16 x W/16.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from impasto.config import Count, Fraction
+from impasto.networks import Judgement, levels_above, one_hot
+
+_SLOPE = 0.2  # of LeakyReLU, section 3 of the report
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+class Generator(nn.Module):
+    """Latent and label to a picture: transposed convolutions, batch norm after all but the last.
+
+    The report ends in a sigmoid, for pictures in [0, 1]. Ours are in [-1, 1], so the end is tanh,
+    the same function on that scale: tanh(x) = 2 sigmoid(2x) - 1.
+
+    Args:
+        latent_dim: Z.
+        resolution: H, a power of two from 16 up.
+        label_sizes: classes of each label field, any number of fields or none.
+        width: channels before the last layer; the features have 8 times as many.
+    """
+
+    def __init__(
+        self,
+        *,
+        latent_dim: int,
+        resolution: int,
+        label_sizes: tuple[int, ...] = (),
+        width: Count = 64,
+    ) -> None:
+        super().__init__()
+        self.label_sizes = label_sizes
+        levels = levels_above(resolution, 8, "artgan")  # the features have sides of 1 << levels
+
+        def layer(
+            inputs: int, outputs: int, kernel: int, stride: int, padding: int
+        ) -> nn.Sequential:
+            return nn.Sequential(
+                nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding, bias=False),
+                nn.BatchNorm2d(outputs),
+                nn.ReLU(inplace=True),
+            )
+
+        doublings = max(levels - 2, 0)
+        channels = [16 * width] * doublings + [8 * width]
+        self.z_net = nn.Sequential(
+            layer(latent_dim + sum(label_sizes), channels[0], min(4, 1 << levels), 1, 0),
+            *(layer(16 * width, outputs, 4, 2, 1) for outputs in channels[1:]),
+        )
+        self.decoder = nn.Sequential(
+            layer(8 * width, 4 * width, 3, 1, 1),
+            layer(4 * width, 2 * width, 4, 2, 1),
+            layer(2 * width, width, 4, 2, 1),
+            nn.Sequential(nn.ConvTranspose2d(width, 3, 4, 2, 1, bias=False), nn.Tanh()),
+        )
+        self.apply(_initialise)
+
+    def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
+        asked = torch.cat([latents, one_hot(labels, self.label_sizes)], dim=1)
+        images: Tensor = self.decoder(self.z_net(asked[:, :, None, None]))
+        return images
+
+    def decode(self, features: Tensor) -> Tensor:
+        """Features [B, 8 * width, H/8, W/8], such as the discriminator's, to images.
+
+        Batch norms take the statistics of these features, in evaluation mode too, and leave the
+        running ones alone: those are of zNet's features, which sampling will meet.
+        """
+        maps = features
+        for layer in self.decoder:
+            assert isinstance(layer, nn.Sequential)
+            for part in layer:
+                if isinstance(part, nn.BatchNorm2d):
+                    maps = F.batch_norm(
+                        maps, None, None, part.weight, part.bias, training=True, eps=part.eps
+                    )
+                else:
+                    maps = part(maps)
+        return maps
+
+
+class Discriminator(nn.Module):
+    """Picture to K+1 classes, the last of them 'generated'; it is shown no label.
+
+    Five convolutions, the first four of them the encoder, with batch norm after all but the first;
+    then a fully connected layer to the K classes of all label fields and the one of generated
+    pictures, each with a sigmoid of its own, which belongs to the loss. Class logits are the first
+    K, field by field. Realness is minus the logit of the last: sigmoid(realness) = 1 - P(generated).
+    Without label fields there is only this one. Features are what the encoder gives.
+
+    Args:
+        resolution: H, a power of two from 16 up.
+        label_sizes: classes of each label field, any number of fields or none.
+        width: channels after the first layer; the features have 8 times as many.
+        dropout: share of values left out before the fifth convolution and before the fully connected
+            layer, in training; the encoder's features stay whole for the decoder. The report names
+            dropout as what it would try next, and no place for it.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolution: int,
+        label_sizes: tuple[int, ...] = (),
+        width: Count = 64,
+        dropout: Fraction = 0.0,
+    ) -> None:
+        super().__init__()
+        self.label_sizes = label_sizes
+        levels = levels_above(resolution, 8, "artgan")
+
+        def layer(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
+            return nn.Sequential(
+                nn.Conv2d(inputs, outputs, kernel, stride, 1, bias=False),
+                nn.BatchNorm2d(outputs),
+                nn.LeakyReLU(_SLOPE, inplace=True),
+            )
+
+        self.encoder = nn.Sequential(
+            nn.Sequential(
+                nn.Conv2d(3, width, 4, 2, 1, bias=False), nn.LeakyReLU(_SLOPE, inplace=True)
+            ),
+            layer(width, 2 * width, 4, 2),
+            layer(2 * width, 4 * width, 4, 2),
+            layer(4 * width, 8 * width, 3, 1),
+        )
+        side = 1 << (levels - 1)
+        self.classifier = nn.Sequential(
+            nn.Dropout(dropout),
+            layer(8 * width, 16 * width, 4, 2),
+            nn.Flatten(),
+            nn.Dropout(dropout),
+            nn.Linear(16 * width * side**2, sum(label_sizes) + 1),
+        )
+        self.apply(_initialise)
+
+    def forward(self, images: Tensor, labels: Tensor) -> Judgement:
+        del labels
+        features = self.encoder(images)
+        *classes, generated = self.classifier(features).split((*self.label_sizes, 1), dim=1)
+        return Judgement(-generated, tuple(classes) or None, features)
