@@ -54,3 +54,21 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Collection:
     options = PackOptions(resolution=32, fit="crop", name="tiny")
     pack(folder / "pictures", folder / "collection", options)
     return Collection.open(folder / "collection")
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    """A collection of 27 training pictures of 32 pixels with a style and a genre, of which some are
+    unknown; `landscape` is the commonest genre."""
+    folder = tmp_path_factory.mktemp("labelled")
+    paint(folder / "pictures", 30)
+    lines = ["file,style,genre"]
+    for index in range(30):
+        kind = "warm" if index % 2 else "cold"
+        style = ("Cubism", "Rococo", "Ukiyo-e", "")[index % 4]
+        genre = ("landscape", "portrait", "landscape", "marina", "")[index % 5]
+        lines.append(f"{kind}/{index:03d}.png,{style},{genre}")
+    (folder / "pictures" / "metadata.csv").write_text("\n".join(lines) + "\n")
+    options = PackOptions(resolution=32, fit="crop", name="labelled", labels=("style", "genre"))
+    pack(folder / "pictures", folder / "collection", options)
+    return Collection.open(folder / "collection")

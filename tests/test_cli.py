@@ -67,7 +67,7 @@ def test_recipes(say: Say) -> None:
     assert "activation: leaky_relu" in out
     code, _, err = say("recipes", "ukiyoe")
     assert code == 2
-    assert err.startswith("impasto: unknown recipe 'ukiyoe'; there is first_look")
+    assert err.startswith("impasto: unknown recipe 'ukiyoe'; there is artgan")
 
 
 def test_from_pictures_to_samples(tiny: Collection, tmp_path: Path, say: Say) -> None:
@@ -110,7 +110,7 @@ def test_mistakes_are_one_line_that_names_the_choices(
     data = ["--data", str(tiny.path), "--out", str(tmp_path / "runs")]
     dcgan = ["train", "ukiyoe_dcgan_v1", *data]
     for arguments, message in [
-        (["train", "stylegan", *data], "unknown recipe 'stylegan'; there is first_look, ukiyoe"),
+        (["train", "stylegan", *data], "unknown recipe 'stylegan'; there is artgan"),
         ([*dcgan, "--set", "training.btch=3"], "unknown setting 'training.btch'; there is acc"),
         ([*dcgan, "--set", "nothing"], "--set takes name=value"),
         ([*dcgan, "--images", "many"], "--images is a number of pictures such as 200k"),

@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.cli.train import parse_count
-from impasto.config import RunConfig, change, parse_config, parse_settings, to_yaml
+from impasto.config import (
+    DecayConfig,
+    RunConfig,
+    change,
+    parse_config,
+    parse_settings,
+    to_yaml,
+)
 from impasto.errors import ImpastoError
 from impasto.registry import load_recipe
 
@@ -32,6 +39,7 @@ def test_another_optimiser_forgets_the_options_of_the_first(config: RunConfig) -
     assert changed.generator_optimiser.model_dump() == {
         "optimiser": "rmsprop",
         "learning_rate": 5e-4,
+        "learning_rate_decay": None,
         "decay": 0.9,
         "eps": 1e-8,
     }
@@ -46,7 +54,10 @@ def test_images_and_epochs_replace_each_other(config: RunConfig) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"training.bach": 1}, "unknown setting 'training.bach'; there is accumulate, batch"),
+        (
+            {"training.bach": 1},
+            "unknown setting 'training.bach'; there is accumulate, balance, batch",
+        ),
         ({"trainin.batch": 1}, "unknown setting 'trainin'; there is discriminator"),
         ({"resolution.x": 1}, "what stands before '.x' is a plain value"),
         ({"objective.hinge.weight": 1}, "unknown setting 'objective.hinge'; there is bce"),
@@ -103,3 +114,27 @@ def test_counts(text: str, count: int) -> None:
 def test_counts_never_crash(text: str) -> None:
     with contextlib.suppress(ImpastoError):
         assert parse_count(text) >= 1
+
+
+def test_learning_rates_fall() -> None:
+    smooth = DecayConfig(factor=0.1, images=1000)
+    assert [smooth.share(n) for n in (0, 500, 1000, 2000)] == pytest.approx(
+        [1, 0.1**0.5, 0.1, 0.01]
+    )
+    steps = DecayConfig(factor=0.1, images=1000, smooth=False)
+    assert [steps.share(n) for n in (0, 999, 1000, 1999, 2000)] == pytest.approx(
+        [1, 1, 0.1, 0.1, 0.01]
+    )
+
+
+def test_settings_reach_the_first_stage() -> None:
+    config = load_recipe("gantor_v2")()
+    changed = change(
+        config, {"first_stage.training.batch": 8, "first_stage.objective.bce.weight": 2}
+    )
+    assert changed.first_stage is not None
+    assert changed.first_stage.training.batch == 8
+    assert changed.first_stage.objective[0].weight == 2
+    assert changed.training.batch == config.training.batch
+    with pytest.raises(ImpastoError, match="unknown setting 'first_stage.batch'"):
+        change(config, {"first_stage.batch": 8})

@@ -33,9 +33,52 @@ def judged_round(real: list[float], fake: list[float]) -> Round:
     )
 
 
+def labelled_round(
+    real: list[list[float]],
+    fake: list[list[float]],
+    real_labels: list[list[int]],
+    fake_labels: list[list[int]],
+    sizes: tuple[int, ...] = (2,),
+) -> Round:
+    """A round of one-pixel pictures whose first values, one a class, the discriminator takes for its
+    class logits, and whose last one for its realness; half a picture is what it paints of it, and
+    what it encodes and the generator decodes."""
+
+    def pictures(values: list[list[float]]) -> Tensor:
+        return torch.tensor(values)[:, :, None, None]
+
+    def discriminate(images: Tensor, labels: Tensor) -> Judgement:
+        values = images[:, :, 0, 0]
+        logits = values[:, : sum(sizes)].split(sizes, dim=1)
+        return Judgement(values[:, -1:], tuple(logits), images / 2, images / 2)
+
+    return Round(
+        real=pictures(real),
+        real_labels=torch.tensor(real_labels),
+        fake=pictures(fake),
+        fake_labels=torch.tensor(fake_labels),
+        latents=torch.zeros(len(real), 4),
+        discriminate=discriminate,
+        generate=lambda latents, labels: latents,
+        decode=lambda features: features,
+    )
+
+
 def loss(term: dict[str, Any], player: str, round: Round) -> float:
     objective = Objective([TermConfig.model_validate(term)])
     return objective.loss(player, round)[0].item()
+
+
+def share(term: dict[str, Any], player: str, round: Round, *, backward: bool = False) -> float:
+    """One term's own share, beside the adversarial one that every objective has."""
+    name = term["term"]
+    configs = [TermConfig.model_validate(term)]
+    if not hasattr(load_module("objectives", name, "term"), "SCORE"):
+        configs.append(TermConfig(term="wasserstein"))
+    total, shares = Objective(configs).loss(player, round)
+    if backward:
+        total.backward()
+    return shares[name].item()
 
 
 def softplus(x: float) -> float:
@@ -172,13 +215,135 @@ def test_every_term_trains_somebody(name: str) -> None:
     objective = Objective(configs)
     assert objective.score_meaning in ("probability", "critic")
     for player in ("discriminator", "generator"):
-        round = judged_round([0.3, -0.2], [0.1, -0.4])
+        round = labelled_round(
+            [[0.3, -0.2, 0.1], [0.2, 0.4, -0.1]],
+            [[0.1, -0.4, 0.2], [0.3, 0.3, 0.4]],
+            [[0], [1]],
+            [[1], [-1]],
+        )
         round.fake.requires_grad_()
         total, _ = objective.loss(player, round)
         assert torch.isfinite(total)
         total.backward()
         assert round.fake.grad is not None
         assert round.fake.grad.abs().sum() > 0
+
+
+def test_auxiliary_classifier() -> None:
+    # softmax cross-entropy of two classes: -log p(first) = softplus(second - first)
+    real, fake = [[2.0, 1.0, 0.0], [-1.0, 0.5, 0.0]], [[0.5, -0.5, 0.0], [0.0, 3.0, 0.0]]
+    round = labelled_round(real, fake, [[0], [0]], [[1], [1]])
+    term = {"term": "auxiliary_classifier"}
+    on_reals = (softplus(1 - 2) + softplus(0.5 + 1)) / 2
+    on_fakes = (softplus(0.5 + 0.5) + softplus(0 - 3)) / 2
+    assert share(term, "discriminator", round) == pytest.approx(on_reals, rel=1e-6)
+    both = share({**term, "on_fakes": True}, "discriminator", round)
+    assert both == pytest.approx(on_reals + on_fakes, rel=1e-6)
+    assert share(term, "generator", round) == pytest.approx(on_fakes, rel=1e-6)
+
+
+def test_unknown_classes_are_left_out_of_the_mean() -> None:
+    real = [[2.0, 1.0, 0.3, 0.1, 0.2, 0.0], [-1.0, 0.5, 0.0, 1.0, 0.0, 0.0]]
+    round = labelled_round(real, real, [[0, -1], [-1, 1]], [[-1, -1], [-1, -1]], (2, 3))
+    term = {"term": "auxiliary_classifier"}
+    second_field = math.log(math.exp(0) + math.exp(1) + math.exp(0)) - 1
+    assert share(term, "discriminator", round) == pytest.approx(
+        softplus(1 - 2) + second_field, rel=1e-6
+    )
+    assert share(term, "generator", round) == 0  # nothing known: no loss, and no NaN
+
+
+def test_categorical() -> None:
+    # Three sigmoids: two classes and 'generated', whose logit is minus the realness.
+    real, fake = [[2.0, 1.0, 0.5], [-1.0, 0.5, -2.0]], [[0.5, -0.5, 1.0], [0.0, 3.0, -1.0]]
+    round = labelled_round(real, fake, [[0], [1]], [[1], [0]])
+    on_reals = softplus(-2) + softplus(1) + softplus(-0.5)  # first: class 0, not 'generated'
+    on_reals += softplus(-1) + softplus(-0.5) + softplus(2)  # second: class 1
+    on_fakes = softplus(0.5) + softplus(-0.5) + softplus(1)  # no class, but 'generated'
+    on_fakes += softplus(0) + softplus(3) + softplus(-1)
+    term = {"term": "categorical"}
+    assert share(term, "discriminator", round) == pytest.approx((on_reals + on_fakes) / 6, rel=1e-6)
+    asked = softplus(0.5) + softplus(0.5) + softplus(-1)  # first: asked for class 1
+    asked += softplus(0) + softplus(3) + softplus(1)  # second: class 0
+    assert share(term, "generator", round) == pytest.approx(asked / 6, rel=1e-6)
+
+
+def test_categorical_leaves_unknown_classes_out() -> None:
+    real = [[2.0, 1.0, 0.5], [-1.0, 0.5, -2.0]]
+    round = labelled_round(real, real, [[0], [-1]], [[0], [-1]])
+    known = softplus(-2) + softplus(1) + softplus(-0.5)
+    # Of the second only 'generated' counts: four values in all.
+    assert share({"term": "categorical"}, "generator", round) == pytest.approx(
+        (known + softplus(2)) / 4, rel=1e-6
+    )
+
+
+def test_categorical_flips_the_labels_of_some() -> None:
+    # Always flipped: real ones are 'generated', generated ones of a random class.
+    count = 2000
+    round = labelled_round(
+        [[0.0, 0.0, 0.0]] * count, [[0.0, 0.0, 0.0]] * count, [[0]] * count, [[0]] * count
+    )
+    for flip, expected in ((0.0, 0.0), (0.25, 0.25), (0.999999, 1.0)):
+        torch.manual_seed(0)
+        round.real.requires_grad_().grad = None
+        round.fake.requires_grad_().grad = None
+        fresh = round.changed()
+        share({"term": "categorical", "flip": flip}, "discriminator", fresh, backward=True)
+        assert round.real.grad is not None
+        assert round.fake.grad is not None
+        # d loss / d logit = (1/2 - target) / (3 * count) at logit 0; realness is minus the logit
+        scale = 3 * count
+        flipped_reals = (0.5 + round.real.grad[:, 2, 0, 0] * scale).mean().item()
+        assert flipped_reals == pytest.approx(expected, abs=0.03)
+        target = 0.5 - round.fake.grad[:, :2, 0, 0] * scale
+        assert target.sum(dim=1).mean().item() == pytest.approx(expected, abs=0.03)
+        assert target[:, 0].mean().item() == pytest.approx(expected / 2, abs=0.03)
+
+
+def test_reconstructions() -> None:
+    real, fake = [[2.0, 1.0, 0.0], [-1.0, 0.5, 1.0]], [[0.5, -0.5, 0.0], [0.0, 3.0, 2.0]]
+    round = labelled_round(real, fake, [[0], [1]], [[1], [0]])
+    on_reals = (4 + 1 + 0 + 1 + 0.25 + 1) / 4 / 6  # each value is missed by half of it
+    on_fakes = (0.25 + 0.25 + 0 + 0 + 9 + 4) / 4 / 6
+    for player, expected in (("discriminator", on_reals), ("generator", on_reals)):
+        assert share({"term": "reconstruction"}, player, round) == pytest.approx(expected)
+    for player, expected in (("discriminator", on_reals), ("generator", on_fakes)):
+        assert share({"term": "autoencoder"}, player, round) == pytest.approx(expected)
+
+
+def test_a_discriminator_that_pools_is_asked_for_what_it_saw() -> None:
+    images = torch.arange(16.0).reshape(1, 1, 4, 4)
+    round = judged_round([0.0], [0.0])
+    round.real = images
+    round.discriminate = lambda images, labels: Judgement(
+        torch.zeros(1, 1), reconstruction=torch.zeros(1, 1, 2, 2)
+    )
+    quarters = [(0 + 1 + 4 + 5) / 4, (2 + 3 + 6 + 7) / 4, (8 + 9 + 12 + 13) / 4, 12.5]
+    expected = sum(q * q for q in quarters) / 4
+    assert share({"term": "autoencoder"}, "discriminator", round) == pytest.approx(expected)
+
+
+def test_a_term_for_one_player_only() -> None:
+    round = judged_round([2.0, -1.0], [0.5, -3.0])
+    objective = Objective([TermConfig(term="hinge"), TermConfig(term="bce", only="discriminator")])
+    assert set(objective.loss("discriminator", round)[1]) == {"hinge", "bce"}
+    assert set(objective.loss("generator", round)[1]) == {"hinge"}
+
+
+def test_what_counts_as_taken_for_real() -> None:
+    real, fake = torch.tensor([[3.0], [1.0]]), torch.tensor([[-2.0], [0.0]])
+    assert Objective([TermConfig(term="bce")]).boundary(real, fake) == 0
+    critic = Objective([TermConfig(term="wasserstein")])
+    assert critic.boundary(real, fake) == pytest.approx((2 - 1) / 2)
+
+
+@pytest.mark.parametrize(
+    "term", ["auxiliary_classifier", "categorical", "reconstruction", "autoencoder"]
+)
+def test_terms_say_what_they_need(term: str) -> None:
+    with pytest.raises(ImpastoError, match=f"term '{term}' needs a discriminator that"):
+        share({"term": term}, "generator", judged_round([0.0], [0.0]))
 
 
 def test_scores() -> None:
@@ -189,7 +354,7 @@ def test_scores() -> None:
 
 
 def test_wrong_objectives() -> None:
-    with pytest.raises(ImpastoError, match=r"unknown term 'hing'; there is bce"):
+    with pytest.raises(ImpastoError, match=r"unknown term 'hing'; there is auto"):
         Objective([TermConfig(term="hing")])
     with pytest.raises(ImpastoError, match="no adversarial term"):
         Objective([TermConfig(term="gradient_penalty")])

@@ -51,10 +51,26 @@ class TermConfig(Config):
     model_config = ConfigDict(extra="allow")
     term: str
     weight: float = Field(default=1.0, ge=0)
+    only: Literal["discriminator", "generator"] | None = None
+    """The one player whose loss it is part of; null: both, as far as the term has a half for each."""
 
     @property
     def options(self) -> dict[str, Any]:
         return dict(self.model_extra or {})
+
+
+class DecayConfig(Config):
+    """A learning rate that falls to `factor` of itself every `images` images, smoothly (exponential
+    decay) or all at once at the end of each interval."""
+
+    factor: float = Field(gt=0, le=1)
+    images: Count
+    smooth: bool = True
+
+    def share(self, images_seen: int) -> float:
+        """What is left of the learning rate after `images_seen` images."""
+        times = images_seen / self.images if self.smooth else images_seen // self.images
+        return float(self.factor**times)
 
 
 class AdamConfig(Config):
@@ -62,6 +78,7 @@ class AdamConfig(Config):
 
     optimiser: Literal["adam"] = "adam"
     learning_rate: float = Field(gt=0)
+    learning_rate_decay: DecayConfig | None = None
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     eps: float = Field(default=1e-8, gt=0)
 
@@ -71,6 +88,7 @@ class RMSPropConfig(Config):
 
     optimiser: Literal["rmsprop"] = "rmsprop"
     learning_rate: float = Field(gt=0)
+    learning_rate_decay: DecayConfig | None = None
     decay: Fraction = 0.9
     eps: float = Field(default=1e-8, gt=0)
 
@@ -100,6 +118,13 @@ class TrainingConfig(Config):
     """Discriminator steps before each generator step (5 for a Wasserstein critic)."""
     pretrain_images: int = Field(default=0, ge=0)
     """Images for which the discriminator trains alone, before the first generator step."""
+    balance: str | None = None
+    """A label field whose classes are shown equally often, and asked of the generator equally often;
+    a batch of a multiple of their number holds as many of each. Pictures of unknown class count as a
+    class. By default every picture is shown once an epoch."""
+    real_noise: float = Field(default=0, ge=0)
+    """Standard deviation, on the scale of pictures in [-1, 1], of Gaussian noise added to the real
+    pictures that the discriminator judges: a brake on one that learns them by heart."""
     ema_half_life: float = Field(default=0, ge=0)
     """Images after which a weight's share in the averaged generator has halved; 0: no averaging."""
     ema_rampup: float | None = Field(default=None, gt=0)
@@ -143,6 +168,9 @@ class RunConfig(Config):
     generator_optimiser: OptimiserConfig
     discriminator_optimiser: OptimiserConfig
     training: TrainingConfig
+    first_stage: "RunConfig | None" = None
+    """A run that is trained first, in this run's folder; its generator becomes the frozen beginning
+    of this run's one. It shares this run's labels, latent and seed."""
 
 
 # Choosing another of these in a section puts the section's other options back to their defaults,

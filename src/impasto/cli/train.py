@@ -32,18 +32,30 @@ def parse_count(text: str) -> int:
     return int(value)
 
 
-def configure(recipe: str, settings: list[str], images: str | None, seed: int | None) -> RunConfig:
+def configure(
+    recipe: str,
+    settings: list[str],
+    *,
+    labels: str | None = None,
+    images: str | None = None,
+    seed: int | None = None,
+) -> RunConfig:
     """The recipe's config with what the command line changes."""
     from impasto.config import change, parse_settings
     from impasto.registry import load_recipe
 
     changes = parse_settings(settings)
+    if labels is not None:
+        changes["labels"] = [name.strip() for name in labels.split(",") if name.strip()]
     if images is not None:
         changes["training.images"] = parse_count(images)
     if seed is not None:
         changes["training.seed"] = seed
-    config: RunConfig = change(load_recipe(recipe)(), changes)
-    return config
+    config: RunConfig = load_recipe(recipe)()
+    if config.training.balance is not None and changes.get("labels"):
+        # Other fields than the recipe's: the first of them is what is balanced.
+        changes.setdefault("training.balance", changes["labels"][0])
+    return change(config, changes)
 
 
 def command(
@@ -54,6 +66,9 @@ def command(
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Change a setting; may be repeated."),
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Label fields to learn, such as genre or style,genre.")
     ] = None,
     images: Annotated[
         str | None, typer.Option(help="Length in pictures shown, such as 200k.")
@@ -67,7 +82,7 @@ def command(
     ] = False,
 ) -> None:
     """Train a generator on a collection, following a recipe."""
-    config = configure(recipe, settings or [], images, seed)
+    config = configure(recipe, settings or [], labels=labels, images=images, seed=seed)
 
     from impasto.collection import open_or_pack
 
@@ -98,11 +113,14 @@ def _print_estimate(config: RunConfig, collection: Collection, device: str) -> N
 
     found = estimate(config, collection, device)
     typer.echo(to_yaml(found.config))
-    typer.echo(f"generator:     {found.generator_parameters:,} parameters")
-    typer.echo(f"discriminator: {found.discriminator_parameters:,} parameters")
-    if found.memory_bytes is not None:
-        typer.echo(f"memory:        {found.memory_bytes / 2**20:,.0f} MiB at most, as measured")
-    typer.echo(
-        f"time:          {readable_time(found.seconds)} for {found.config.training.images:,} images, "
-        f"at the {found.images_per_second:.1f} images a second of a few measured steps"
-    )
+    for stage in [found] if found.first_stage is None else [found.first_stage, found]:
+        if found.first_stage is not None:
+            typer.echo(f"\nstage at {stage.config.resolution} pixels")
+        typer.echo(f"generator:     {stage.generator_parameters:,} parameters")
+        typer.echo(f"discriminator: {stage.discriminator_parameters:,} parameters")
+        if stage.memory_bytes is not None:
+            typer.echo(f"memory:        {stage.memory_bytes / 2**20:,.0f} MiB at most, as measured")
+        typer.echo(
+            f"time:          {readable_time(stage.seconds)} for {stage.config.training.images:,} "
+            f"images, at the {stage.images_per_second:.1f} images a second of a few measured steps"
+        )

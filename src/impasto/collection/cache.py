@@ -25,7 +25,8 @@ def open_or_pack(data: str, resolution: int) -> Collection:
     Args:
         data: a collection's folder; or `masters`, the paintings inside the package, which are
             packed as tiles with all their labels at the first call and reused from then on.
-        resolution: side of the pictures that is wanted, in pixels.
+        resolution: side of the pictures that is wanted, in pixels; a collection of twice it, three
+            times it, ... will do, for its pictures can be averaged down.
 
     Raises:
         ImpastoError: no collection is there (the message names the command that makes one), or it
@@ -36,7 +37,7 @@ def open_or_pack(data: str, resolution: int) -> Collection:
     path = Path(data).expanduser()
     check_is_collection(path, resolution)
     collection = Collection.open(path)
-    if collection.resolution != resolution:
+    if collection.resolution % resolution:
         raise ImpastoError(
             f"{path} is packed at a resolution of {collection.resolution} px, and {resolution} px "
             f"is wanted; pack the pictures again with --resolution {resolution}"

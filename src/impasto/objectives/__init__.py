@@ -7,12 +7,15 @@ A term is one or both of two pure functions of a `Round`, giving a scalar to be 
 
 Keyword-only parameters are the term's options, the same for both functions. An adversarial term
 also has `score(realness) -> Tensor`, what its discriminator's output means when logged, and
-`SCORE`, the name of that meaning: `probability` (of being real) or `critic` (unbounded).
-A term never steps an optimiser, logs, or keeps state.
+`SCORE`, the name of that meaning: `probability` (of being real) or `critic` (unbounded). Pictures of
+a realness above 0 count as taken for real, unless it has `boundary(real, fake) -> Tensor`, which
+finds that threshold from the realness of both batches.
+A term never steps an optimiser, logs, or keeps state, and no shape in it depends on a value: a
+rehearsal on torch's meta device, which has none, runs each once before training begins.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import ModuleType
 from typing import Any
@@ -43,18 +46,12 @@ class Round:
     """The discriminator, for terms that look at other pictures than these two batches."""
     generate: Callable[[Tensor, Tensor], Tensor]
     """The generator, for terms that need other pictures of it than these."""
+    decode: Callable[[Tensor], Tensor] | None = None
+    """The generator's later part, from the discriminator's features to pictures, where it has one."""
 
-    def with_fake(self, fake: Tensor) -> "Round":
-        """The same round with these fakes, and nothing judged yet."""
-        return Round(
-            self.real,
-            self.real_labels,
-            fake,
-            self.fake_labels,
-            self.latents,
-            self.discriminate,
-            self.generate,
-        )
+    def changed(self, **changes: Any) -> "Round":
+        """The same round with other pictures, and nothing judged yet."""
+        return replace(self, **changes)
 
     @cached_property
     def real_judgement(self) -> Judgement:
@@ -69,15 +66,20 @@ class Round:
 class Term:
     """A term with its weight and its options, all of them resolved."""
 
-    name: str
-    weight: float
+    config: TermConfig
     options: dict[str, Any]
     module: ModuleType
 
+    @property
+    def name(self) -> str:
+        return self.config.term
+
     def loss(self, player: str, round: Round) -> Tensor | None:
         """This term's weighted share of the player's loss; None where it has no say."""
+        if self.config.only not in (None, player):
+            return None
         function = getattr(self.module, f"{player}_loss", None)
-        return None if function is None else self.weight * function(round, **self.options)
+        return None if function is None else self.config.weight * function(round, **self.options)
 
 
 class Objective:
@@ -97,10 +99,18 @@ class Objective:
         if not adversarial:
             raise ImpastoError(
                 "the objective has no adversarial term: nothing would tell real from generated; "
-                "add one of bce, hinge or wasserstein"
+                "add one of bce, hinge, wasserstein or categorical"
             )
-        self.score: Callable[[Tensor], Tensor] = adversarial[0].module.score
-        self.score_meaning: str = adversarial[0].module.SCORE
+        self._adversarial = adversarial[0].module
+        self.score: Callable[[Tensor], Tensor] = self._adversarial.score
+        self.score_meaning: str = self._adversarial.SCORE
+
+    def boundary(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The realness above which a picture counts as taken for real, from that of both batches."""
+        if hasattr(self._adversarial, "boundary"):
+            threshold: Tensor = self._adversarial.boundary(real, fake)
+            return threshold
+        return real.new_zeros(())
 
     def loss(self, player: str, round: Round) -> tuple[Tensor, dict[str, Tensor]]:
         """The player's loss (`discriminator` or `generator`), and each term's share of it."""
@@ -117,7 +127,9 @@ class Objective:
     def configs(self) -> tuple[TermConfig, ...]:
         """The terms with all their options, for the record."""
         return tuple(
-            TermConfig.model_validate({"term": t.name, "weight": t.weight, **t.options})
+            TermConfig.model_validate(
+                {"term": t.name, "weight": t.config.weight, "only": t.config.only, **t.options}
+            )
             for t in self.terms
         )
 
@@ -134,7 +146,7 @@ def _resolve(config: TermConfig) -> Term:
     if len(functions) == 2 and option_types(functions[0]) != option_types(functions[1]):
         raise RuntimeError(f"the two functions of term {config.term} differ in their options")
     options = resolve_options(functions[0], config.options, f"objective.{config.term}")
-    return Term(config.term, config.weight, options, module)
+    return Term(config, options, module)
 
 
 __all__ = ["Objective", "Round", "Term"]

@@ -16,6 +16,11 @@ def score(realness: Tensor) -> Tensor:
     return realness
 
 
+def boundary(real: Tensor, fake: Tensor) -> Tensor:
+    """Halfway between the two batches' means: a critic's zero has no meaning."""
+    return (real.mean() + fake.mean()) / 2
+
+
 def discriminator_loss(round: Round) -> Tensor:
     """E[D(G(z))] - E[D(x)], means over the batch."""
     return round.fake_judgement.realness.mean() - round.real_judgement.realness.mean()

@@ -4,7 +4,6 @@ Every checkpoint of a run holds one, so a run can stand wherever a model is aske
 """
 
 import hashlib
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,9 +17,10 @@ from torch import Tensor, nn
 from impasto.config import Config, Count, LatentConfig, NetworkConfig, read_record
 from impasto.errors import ImpastoError
 from impasto.files import atomic_folder, write_json
-from impasto.networks import build_generator
+from impasto.networks import build_discriminator, build_generator
 
 WEIGHTS_FILE = "generator.safetensors"
+DISCRIMINATOR_FILE = "discriminator.safetensors"
 MODEL_FILE = "model.json"
 
 
@@ -91,12 +91,25 @@ class ModelRecord(Config):
     resolution: Count
     latent: LatentConfig
     generator: NetworkConfig
+    discriminator: NetworkConfig
+    """Its opponent, whose weights lie beside it in a checkpoint (not needed for painting)."""
     labels: tuple[LabelRecord, ...]
+    label_rows: tuple[tuple[int, ...], ...]
+    """The combinations of classes, one a field (-1: unknown), that occur among training pictures."""
+    label_counts: tuple[int, ...]
+    """Training pictures of each combination."""
     collection: CollectionRecord
     parameters: Count
     images_seen: int
     weights_sha256: str = ""
     """Of the weights file; filled in when that is written."""
+    discriminator_sha256: str | None = None
+    """Of the opponent's weights, where they lie beside."""
+
+    @property
+    def label_sizes(self) -> tuple[int, ...]:
+        """Classes of each label field."""
+        return tuple(len(field.classes) for field in self.labels)
 
 
 @dataclass
@@ -124,23 +137,62 @@ class Model:
             record.generator.options,
             latent_dim=record.latent.dim,
             resolution=record.resolution,
-            label_sizes=tuple(len(field.classes) for field in record.labels),
+            label_sizes=record.label_sizes,
         )
-        try:
-            generator.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise ImpastoError(
-                f"{folder / WEIGHTS_FILE} does not fit the network in {MODEL_FILE}: "
-                f"{str(error).splitlines()[-1].strip()}"
-            ) from error
+        _fill(generator, tensors, folder / WEIGHTS_FILE)
         return cls(generator.eval().requires_grad_(False), record)
 
     @staticmethod
-    def write(folder: Path, weights: dict[str, Tensor], record: ModelRecord) -> None:
-        """Write the two files into `folder`, which is not yet visible under its final name."""
-        sha256 = write_tensors(folder / WEIGHTS_FILE, weights)
-        filled = record.model_copy(update={"weights_sha256": sha256})
-        write_json(folder / MODEL_FILE, filled.model_dump(mode="json"))
+    def write(
+        folder: Path,
+        weights: dict[str, Tensor],
+        record: ModelRecord,
+        discriminator: dict[str, Tensor] | None = None,
+    ) -> None:
+        """Write a model into `folder`, which is not yet visible under its final name; the opponent's
+        weights too, where given."""
+        digests: dict[str, str | None] = {
+            "weights_sha256": write_tensors(folder / WEIGHTS_FILE, weights),
+            "discriminator_sha256": None,
+        }
+        if discriminator is not None:
+            path = folder / DISCRIMINATOR_FILE
+            digests["discriminator_sha256"] = write_tensors(path, discriminator)
+        write_json(folder / MODEL_FILE, record.model_copy(update=digests).model_dump(mode="json"))
+
+
+def _fill(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ImpastoError(
+            f"{path} does not fit the network in {MODEL_FILE}: "
+            f"{str(error).splitlines()[-1].strip()}"
+        ) from error
+
+
+def load_discriminator(folder: Path) -> nn.Module:
+    """The opponent of a model's generator, on the CPU, in evaluation mode.
+
+    Raises:
+        ImpastoError: it is not there (a model that was exported without it), or damaged.
+    """
+    record = read_record(folder / MODEL_FILE, "model", ModelRecord)
+    if record.discriminator_sha256 is None:
+        raise ImpastoError(
+            f"{folder} has no discriminator beside its generator; give the run it comes from, or "
+            "export it again with --discriminator"
+        )
+    path = folder / DISCRIMINATOR_FILE
+    tensors = read_tensors(path, record.discriminator_sha256)
+    network = build_discriminator(
+        record.discriminator.network,
+        record.discriminator.options,
+        resolution=record.resolution,
+        label_sizes=record.label_sizes,
+    )
+    _fill(network, tensors, path)
+    return network.eval().requires_grad_(False)
 
 
 def checkpoint_folders(run: Path) -> list[Path]:
@@ -168,17 +220,22 @@ def find_model(path: Path) -> Path:
     raise ImpastoError(f"{path} is neither a run (no run.json) nor a model (no {MODEL_FILE})")
 
 
-def export(path: Path, destination: Path) -> Path:
+def export(path: Path, destination: Path, *, discriminator: bool = False) -> Path:
     """Copy the model of a run (or a model folder) to a folder of its own, checked on the way.
+
+    Args:
+        path: a run, a checkpoint or a model.
+        destination: a folder that does not exist yet.
+        discriminator: copy the opponent too, for choosing among pictures.
 
     Raises:
         ImpastoError: nothing to export, it is damaged, or `destination` exists.
     """
     source = find_model(path)
-    Model.load(source)
+    model = Model.load(source)
+    opponent = load_discriminator(source).state_dict() if discriminator else None
     with atomic_folder(destination) as temporary:
-        for name in (WEIGHTS_FILE, MODEL_FILE):
-            shutil.copyfile(source / name, temporary / name)
+        Model.write(temporary, model.generator.state_dict(), model.record, opponent)
     return source
 
 

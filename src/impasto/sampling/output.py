@@ -13,14 +13,14 @@ from impasto.sampling.grid import grid_picture
 _MAX_GRID_PIXELS = 30_000**2
 
 
-def save_grid(path: Path, images: np.ndarray) -> None:
+def save_grid(path: Path, images: np.ndarray, columns: int | None = None) -> None:
     """Write pictures [B, H, W, 3] (uint8) as one PNG, in one step.
 
     Raises:
         ImpastoError: it cannot be written.
     """
     with atomic_file(path) as temporary:
-        grid_picture(images).save(temporary, "PNG")
+        grid_picture(images, columns).save(temporary, "PNG")
 
 
 def save_grid_of(batches: Iterable[np.ndarray], path: Path) -> None:

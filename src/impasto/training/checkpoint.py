@@ -2,7 +2,8 @@
 
     checkpoints/000000012288/
         generator.safetensors, model.json    the averaged generator, a model folder of its own
-        state.safetensors, state.json        both players, both optimisers, the clock
+        discriminator.safetensors            its opponent, part of that model
+        state.safetensors, state.json        the generator, both optimisers, the clock
 
 Random states are not kept because there are none to keep: every step seeds torch from the run's
 seed and the step's number (`seed_step`), and the order of pictures is a function of the clock.
@@ -23,6 +24,7 @@ from impasto.sampling.model import (
     Model,
     ModelRecord,
     checkpoint_folders,
+    load_discriminator,
     read_tensors,
     write_tensors,
 )
@@ -87,15 +89,15 @@ def save(run: Path, players: Players, model: ModelRecord) -> Path:
     folder = run / "checkpoints" / f"{players.images_seen:012d}"
     if folder.exists():
         return folder
-    tensors: dict[str, Tensor] = {}
-    for name in ("generator", "discriminator"):
-        tensors |= {f"{name}.{k}": v for k, v in getattr(players, name).state_dict().items()}
+    tensors = {f"generator.{k}": v for k, v in players.generator.state_dict().items()}
+    opponent = players.discriminator.state_dict()
     for name in ("generator_optimiser", "discriminator_optimiser"):
         tensors |= _optimiser_tensors(name, getattr(players, name))
-    if not all(bool(v.isfinite().all()) for v in tensors.values() if v.is_floating_point()):
+    kept = [*tensors.values(), *opponent.values()]
+    if not all(bool(v.isfinite().all()) for v in kept if v.is_floating_point()):
         raise ImpastoError(diverged(run, players.images_seen))
     with atomic_folder(folder) as temporary:
-        Model.write(temporary, players.average.state_dict(), model)
+        Model.write(temporary, players.average.state_dict(), model, opponent)
         digest = write_tensors(temporary / STATE_FILE, tensors)
         record = StateRecord(
             images_seen=players.images_seen,
@@ -129,16 +131,15 @@ def load(folder: Path, players: Players) -> None:
         record = read_record(folder / STATE_RECORD, "checkpoint", StateRecord)
         state = read_tensors(folder / STATE_FILE, record.state_sha256)
         average = Model.load(folder).generator.state_dict()
+        opponent = load_discriminator(folder).state_dict()
     except ImpastoError as error:
         raise ImpastoError(f"{error}, or {advice}") from error
     try:
-        for name in ("generator", "discriminator"):
-            mine = {
-                key.removeprefix(f"{name}."): value
-                for key, value in state.items()
-                if key.startswith(f"{name}.")
-            }
-            getattr(players, name).load_state_dict(mine)
+        mine = "generator."
+        players.generator.load_state_dict(
+            {key.removeprefix(mine): v for key, v in state.items() if key.startswith(mine)}
+        )
+        players.discriminator.load_state_dict(opponent)
         players.average.load_state_dict(average)
         for name in ("generator_optimiser", "discriminator_optimiser"):
             _restore_optimiser(name, getattr(players, name), state)

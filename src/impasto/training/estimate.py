@@ -28,6 +28,8 @@ class Estimate:
     memory_bytes: int | None
     """Largest memory in use: of the device on CUDA, of the whole process elsewhere; None where the
     system does not tell."""
+    first_stage: "Estimate | None" = None
+    """What the first stage would cost before that, where there is one."""
 
 
 def estimate(
@@ -40,6 +42,9 @@ def estimate(
     """
     chosen = choose_device(device)
     config = resolve(config, collection)
+    first = None
+    if config.first_stage is not None:
+        first = estimate(config.first_stage, collection, device, steps)
     session = Session(config, collection, chosen)
     # Steps of the full game, not of a pretraining phase, are what most of the time goes to.
     before = session.players.images_seen = config.training.pretrain_images
@@ -61,6 +66,7 @@ def estimate(
         rate,
         config.training.images / rate,
         _peak_memory(chosen),
+        first,
     )
 
 

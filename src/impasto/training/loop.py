@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from impasto.collection import Collection, open_or_pack
@@ -25,12 +26,15 @@ from impasto.files import WriteError
 from impasto.networks import count_parameters
 from impasto.objectives import Objective
 from impasto.sampling import Sampler, latents_of_seeds
+from impasto.sampling.classes import ClassGrid
 from impasto.sampling.grid import columns_of
 from impasto.sampling.model import (
     CollectionRecord,
     LabelRecord,
+    Model,
     ModelRecord,
     checkpoint_folders,
+    find_model,
     to_uint8,
 )
 from impasto.sampling.output import save_grid
@@ -58,7 +62,13 @@ class Session:
         self.collection = collection
         self.objective = Objective(config.objective)
         self.pictures = TrainingPictures(
-            collection, config.labels, config.training.seed, device, form
+            collection,
+            config.labels,
+            config.training.seed,
+            device,
+            form,
+            resolution=config.resolution,
+            balance=config.training.balance,
         )
         self.players = Players.build(config, tuple(len(f.classes) for f in fields), device)
         self.game = Game(config, self.objective, self.pictures, self.players)
@@ -66,6 +76,13 @@ class Session:
         self.fixed_latents = latents_of_seeds(range(config.training.grid), config.latent)
         self.reals, self.fixed_labels = self.pictures.fixed(config.training.grid)
         self.real_diversity = diversity(self.reals)
+        rows, counts = self.pictures.combinations()
+        labels = tuple(LabelRecord(name=f.name, classes=f.classes) for f in fields)
+        # And for each label field the same few latents in every class, side by side.
+        self.class_grids = {
+            field.name: ClassGrid.of(position, labels, rows, counts)
+            for position, field in enumerate(labels)
+        }
         known = run_folder.collection_record(collection)
         licences = Counter(row.get("licence") or "unknown" for row in collection.source_table())
         self._model_record = ModelRecord(
@@ -73,7 +90,10 @@ class Session:
             resolution=config.resolution,
             latent=config.latent,
             generator=config.generator,
-            labels=tuple(LabelRecord(name=f.name, classes=f.classes) for f in fields),
+            discriminator=config.discriminator,
+            labels=labels,
+            label_rows=tuple(map(tuple, rows.tolist())),
+            label_counts=tuple(counts.tolist()),
             collection=CollectionRecord(
                 **{key: known[key] for key in ("name", "hash", "count", "sources", "fit")},
                 licences=dict(licences),
@@ -112,26 +132,35 @@ def train(
     run = run_folder.create(
         out,
         f"{config.recipe}-{collection.name}",
-        {
-            "recipe": config.recipe,
-            "recipe_text": recipe_text,
-            "config": config.model_dump(mode="json"),
-            "collection": run_folder.collection_record(collection),
-            "grid": {"columns": columns_of(config.training.grid)},
-            "score": session.objective.score_meaning,
-            "tensorboard": tensorboard,
-            "versions": run_folder.versions(),
-            "machine": machine_record(chosen),
-            "parameters": {
-                "generator": count_parameters(session.players.generator),
-                "discriminator": count_parameters(session.players.discriminator),
-            },
-        },
+        _run_record(session, recipe_text=recipe_text, tensorboard=tensorboard),
     )
     print(f"run: {run}", flush=True)
     with run_folder.exclusive(run), _resumable(run):
-        _run(run, session, tensorboard=tensorboard)
+        _play(run, session, tensorboard=tensorboard)
     return run
+
+
+def _run_record(session: Session, *, recipe_text: str, tensorboard: bool) -> dict[str, Any]:
+    """What `run.json` says from the beginning."""
+    config = session.config
+    return {
+        "recipe": config.recipe,
+        "recipe_text": recipe_text,
+        "config": config.model_dump(mode="json"),
+        "collection": run_folder.collection_record(session.collection),
+        "grid": {"columns": columns_of(config.training.grid)},
+        "class_grids": {
+            name: grid.record(config.training.grid) for name, grid in session.class_grids.items()
+        },
+        "score": session.objective.score_meaning,
+        "tensorboard": tensorboard,
+        "versions": run_folder.versions(),
+        "machine": machine_record(session.device),
+        "parameters": {
+            "generator": count_parameters(session.players.generator),
+            "discriminator": count_parameters(session.players.discriminator),
+        },
+    }
 
 
 def resume(run: Path, *, data: str | None = None, device: str | None = None) -> Path:
@@ -161,12 +190,36 @@ def resume(run: Path, *, data: str | None = None, device: str | None = None) -> 
         )
     with run_folder.exclusive(run), _resumable(run):
         session = Session(config, collection, chosen)
-        folders = checkpoint_folders(run)
-        if folders:
-            checkpoint.load(folders[-1], session.players)
-        run_folder.rewind(run, session.players.images_seen)
-        _run(run, session, tensorboard=record["tensorboard"])
+        _play(run, session, tensorboard=record["tensorboard"])
     return run
+
+
+def _play(run: Path, session: Session, *, tensorboard: bool) -> None:
+    """Play a run to its end from wherever it stands, its first stage before it."""
+    folders = checkpoint_folders(run)
+    if folders:
+        checkpoint.load(folders[-1], session.players)
+    run_folder.rewind(run, session.players.images_seen)
+    if session.config.first_stage is not None and not folders:
+        stage = _first_stage(run, session, session.config.first_stage, tensorboard=tensorboard)
+        session.players.begin_with(Model.load(find_model(stage)).generator)
+        print(f"stage 2: {run}", flush=True)
+    _run(run, session, tensorboard=tensorboard)
+
+
+def _first_stage(run: Path, session: Session, config: RunConfig, *, tensorboard: bool) -> Path:
+    """Train what this run is stacked on, a run of its own in this one's folder; gives that folder."""
+    stage = run / "stage-1"
+    first = Session(config, session.collection, session.device)
+    if not stage.exists():
+        record = _run_record(
+            first, recipe_text=f"First stage of {run.name}.", tensorboard=tensorboard
+        )
+        run_folder.create_stage(stage, record)
+    print(f"stage 1: {stage}", flush=True)
+    with run_folder.exclusive(stage):
+        _play(stage, first, tensorboard=tensorboard)
+    return stage
 
 
 def _same_collection(run: Path, record: dict[str, Any], data: str | None) -> Collection:
@@ -250,7 +303,7 @@ def _run(run: Path, session: Session, *, tensorboard: bool) -> None:
                 )
             line.update(players.images_seen)
             if stop and not finished:
-                raise StoppedError(f"stopped, a checkpoint is saved; go on: {_resume_command(run)}")
+                raise StoppedError("stopped, a checkpoint is saved")
 
 
 def _draw_samples(run: Path, session: Session, board: TensorBoard | None) -> dict[str, float]:
@@ -267,6 +320,14 @@ def _draw_samples(run: Path, session: Session, board: TensorBoard | None) -> dic
     pixels = to_uint8(fakes).cpu().numpy()
     images_seen = session.players.images_seen
     save_grid(run / "samples" / f"fakes-{images_seen:012d}.png", pixels)
+    for name, grid in session.class_grids.items():
+        latents, labels = grid.inputs(session.fixed_latents[: grid.rows])
+        painted = [
+            to_uint8(sampler.images(*some)).cpu().numpy()
+            for some in zip(latents.split(64), labels.split(64), strict=True)
+        ]
+        path = run / "samples" / f"classes-{name}-{images_seen:012d}.png"
+        save_grid(path, np.concatenate(painted), columns=len(grid.classes))
     if board is not None:
         board.grid(pixels, images_seen)
     return {"diversity/fake": diversity(fakes), "diversity/real": session.real_diversity}
@@ -279,6 +340,8 @@ def _resumable(run: Path) -> Iterator[None]:
         yield
     except WriteError as error:
         raise ImpastoError(f"{error}; then go on: {_resume_command(run)}") from error
+    except StoppedError as stopped:
+        raise StoppedError(f"{stopped}; go on: {_resume_command(run)}") from None
     except KeyboardInterrupt:
         raise StoppedError(
             f"stopped at once; go on from the newest checkpoint: {_resume_command(run)}"

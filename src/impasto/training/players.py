@@ -1,5 +1,6 @@
 """The two players with their optimisers, and one step of their game."""
 
+import contextlib
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,18 @@ def build_optimiser(config: OptimiserConfig, network: nn.Module) -> torch.optim.
             parameters, config.learning_rate, betas=config.betas, eps=config.eps, fused=True
         )
     return torch.optim.RMSprop(parameters, config.learning_rate, alpha=config.decay, eps=config.eps)
+
+
+@contextlib.contextmanager
+def frozen(parameters: list[nn.Parameter]) -> Iterator[None]:
+    """These weights gather no gradient from what is computed meanwhile: a third of the work."""
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
 
 
 @dataclass
@@ -68,6 +81,23 @@ class Players:
             build_optimiser(config.discriminator_optimiser, discriminator),
         )
 
+    def begin_with(self, first_stage: nn.Module) -> None:
+        """Put a trained first stage's weights into the generator that is stacked on it."""
+        for network in (self.generator, self.average):
+            stage: nn.Module = network.base  # type: ignore[assignment]
+            stage.load_state_dict(first_stage.state_dict())
+
+    def schedule(self, config: RunConfig) -> None:
+        """Set the learning rates of this moment: functions of the clock, so nothing to keep."""
+        for optimiser, settings in (
+            (self.generator_optimiser, config.generator_optimiser),
+            (self.discriminator_optimiser, config.discriminator_optimiser),
+        ):
+            decay = settings.learning_rate_decay
+            if decay is not None:
+                for group in optimiser.param_groups:
+                    group["lr"] = settings.learning_rate * decay.share(self.images_seen)
+
     @torch.no_grad()
     def update_average(self, images: int, half_life: float) -> None:
         """Move the averaged generator towards the current one, `images` after the last time.
@@ -105,6 +135,8 @@ class Game:
         self.portion = config.training.batch // config.training.accumulate
         # A network may hold frozen parts of its own; only these are switched on and off.
         self.judging = [p for p in players.discriminator.parameters() if p.requires_grad]
+        self.painting = [p for p in players.generator.parameters() if p.requires_grad]
+        self.decoder = getattr(players.generator, "decode", None)
 
     def _latents(self) -> Tensor:
         dim, device = self.config.latent.dim, self.pictures.device
@@ -122,10 +154,19 @@ class Game:
 
     def _judge(self, images: Tensor, labels: Tensor) -> Judgement:
         with autocast(self.pictures.device, self.config.training.precision):
-            realness, class_logits, features = self.players.discriminator(images, labels)
-        if class_logits is not None:
-            class_logits = tuple(logits.float() for logits in class_logits)
-        return Judgement(realness.float(), class_logits, features)
+            judgement: Judgement = self.players.discriminator(images, labels)
+        class_logits, painted = judgement.class_logits, judgement.reconstruction
+        return judgement._replace(
+            realness=judgement.realness.float(),
+            class_logits=class_logits and tuple(logits.float() for logits in class_logits),
+            reconstruction=None if painted is None else painted.float(),
+        )
+
+    def _decode(self, features: Tensor) -> Tensor:
+        assert self.decoder is not None
+        with autocast(self.pictures.device, self.config.training.precision):
+            images: Tensor = self.decoder(features)
+        return images.float()
 
     def _round(self, images: Tensor, labels: Tensor, *, with_gradient: bool) -> Round:
         latents, fake_labels = self._latents(), self.pictures.random_labels(self.portion)
@@ -139,7 +180,12 @@ class Game:
             latents=latents,
             discriminate=self._judge,
             generate=self._generate,
+            decode=None if self.decoder is None else self._decode,
         )
+
+    def _noisy(self, images: Tensor) -> Tensor:
+        deviation = self.config.training.real_noise
+        return images + deviation * torch.randn_like(images) if deviation else images
 
     def _portions(self, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The batch of pictures number `start` and on of the run, portion by portion."""
@@ -161,16 +207,15 @@ class Game:
         players.discriminator_optimiser.zero_grad(set_to_none=True)
         for images, labels in self._portions(players.images_seen):
             made = self._round(images, labels, with_gradient=keep)
-            round = made.with_fake(made.fake.detach())
-            loss, shares = self.objective.loss("discriminator", round)
-            (loss / training.accumulate).backward()
+            round = made.changed(real=self._noisy(images), fake=made.fake.detach())
+            with frozen(self.painting):
+                loss, shares = self.objective.loss("discriminator", round)
+                (loss / training.accumulate).backward()
             if last:
-                score = self.objective.score
                 statistics.add("loss/discriminator", loss)
-                statistics.add("score/real", score(round.real_judgement.realness).mean())
-                statistics.add("score/fake", score(round.fake_judgement.realness).mean())
                 for name, share in shares.items():
                     statistics.add(f"term/{name}/discriminator", share)
+                statistics.add_judgements(self.objective, round, self.config.labels)
         players.discriminator_optimiser.step()
         players.images_seen += training.batch
         return made if keep else None
@@ -179,12 +224,9 @@ class Game:
         """One generator step, on the fakes of `made` where there is one, beside the real pictures of
         the last discriminator's turn."""
         training, players = self.config.training, self.players
-        # The discriminator's own weights need no gradient here, a third of the work.
-        for parameter in self.judging:
-            parameter.requires_grad_(False)
         players.generator_optimiser.zero_grad(set_to_none=True)
         rounds = (
-            [made.with_fake(made.fake)]
+            [made.changed()]
             if made is not None
             else (
                 self._round(images, labels, with_gradient=True)
@@ -192,14 +234,13 @@ class Game:
             )
         )
         for round in rounds:
-            loss, shares = self.objective.loss("generator", round)
-            (loss / training.accumulate).backward()
+            with frozen(self.judging):
+                loss, shares = self.objective.loss("generator", round)
+                (loss / training.accumulate).backward()
             statistics.add("loss/generator", loss)
             for name, share in shares.items():
                 statistics.add(f"term/{name}/generator", share)
         players.generator_optimiser.step()
-        for parameter in self.judging:
-            parameter.requires_grad_(True)
         half_life = training.ema_half_life
         if training.ema_rampup is not None:
             trained = players.images_seen - training.pretrain_images
@@ -215,6 +256,7 @@ class Game:
         """
         training = self.config.training
         statistics = StepStatistics()
+        self.players.schedule(self.config)
         pretraining = self.players.images_seen < training.pretrain_images
         made: Round | None = None
         for turn in range(training.discriminator_steps):
@@ -236,5 +278,28 @@ class StepStatistics:
     def add(self, name: str, value: Tensor) -> None:
         self._values.setdefault(name, []).append(value.detach().float())
 
+    @torch.no_grad()
+    def add_judgements(self, objective: Objective, round: Round, fields: tuple[str, ...]) -> None:
+        """How well the discriminator does: its mean scores, and the share of pictures, real and
+        generated, that it takes for what they are, and whose class it names. Where a batch shows no
+        picture of known class, its share is NaN."""
+        real, fake = round.real_judgement, round.fake_judgement
+        boundary = objective.boundary(real.realness, fake.realness)
+        self.add("score/real", objective.score(real.realness).mean())
+        self.add("score/fake", objective.score(fake.realness).mean())
+        self.add("accuracy/real", (real.realness > boundary).float().mean())
+        self.add("accuracy/fake", (fake.realness <= boundary).float().mean())
+        for kind, judgement, labels in (
+            ("real", real, round.real_labels),
+            ("fake", fake, round.fake_labels),
+        ):
+            for field, logits in enumerate(judgement.class_logits or ()):
+                known = labels[:, field] >= 0
+                right = (logits.argmax(dim=1) == labels[:, field]) & known
+                self.add(f"accuracy/{fields[field]}/{kind}", right.sum() / known.sum())
+
     def means(self) -> dict[str, Tensor]:
-        return {n: torch.stack(v).mean() if len(v) > 1 else v[0] for n, v in self._values.items()}
+        return {
+            name: values[0] if len(values) == 1 else torch.stack(values).mean()
+            for name, values in self._values.items()
+        }

@@ -1,6 +1,7 @@
 """What is noted on the way: averaged statistics, sample grids, TensorBoard, the progress line."""
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -29,17 +30,20 @@ class Averages:
     def _begin(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._largest: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
+        self._counts: dict[str, Tensor] = {}
 
     def add(self, statistics: dict[str, Tensor]) -> None:
         for name, value in statistics.items():
             if name not in self._sums:
                 self._sums[name] = torch.zeros_like(value)
                 self._largest[name] = torch.full_like(value, -torch.inf)
-                self._counts[name] = 0
-            self._sums[name] += value
+                self._counts[name] = torch.zeros_like(value)
+            # An accuracy without a picture to judge is NaN and does not count; a loss that is NaN
+            # must show.
+            counts = ~value.isnan() if name.startswith("accuracy/") else torch.ones_like(value)
+            self._sums[name] += torch.where(counts > 0, value, 0.0)
             self._largest[name] = torch.maximum(self._largest[name], value)
-            self._counts[name] += 1
+            self._counts[name] += counts
 
     def read(self) -> dict[str, float]:
         """Means, and largest values of the losses as `.../max`; starts a new interval."""
@@ -50,7 +54,11 @@ class Averages:
             [torch.stack([self._sums[n] / self._counts[n], self._largest[n]]) for n in names]
         ).tolist()
         self._begin()
-        row = {name: mean for name, (mean, _) in zip(names, table, strict=True)}
+        row = {
+            name: mean
+            for name, (mean, _) in zip(names, table, strict=True)
+            if not (name.startswith("accuracy/") and math.isnan(mean))
+        }
         for name, (_, largest) in zip(names, table, strict=True):
             if name.startswith("loss/"):
                 row[f"{name}/max"] = largest

@@ -1,12 +1,16 @@
 """From a recipe and a collection to a config with nothing left open."""
 
 import math
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from impasto.collection import Collection
 from impasto.config import RunConfig, change
-from impasto.errors import ImpastoError
-from impasto.networks import resolve_network
-from impasto.objectives import Objective
+from impasto.errors import ImpastoError, choices
+from impasto.networks import build_discriminator, build_generator, resolve_network
+from impasto.objectives import Objective, Round
 
 
 def resolve(config: RunConfig, collection: Collection) -> RunConfig:
@@ -16,7 +20,7 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
         ImpastoError: an unknown network, term, setting or label field, or a collection of another
             resolution than the recipe's.
     """
-    if collection.resolution != config.resolution:
+    if collection.resolution % config.resolution:
         raise ImpastoError(
             f"{collection.path} holds pictures of {collection.resolution} pixels and recipe "
             f"{config.recipe} makes {config.resolution}: pack again with --resolution "
@@ -25,6 +29,11 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
     for name in config.labels:
         collection.field(name)
     training = config.training
+    if training.balance not in (None, *config.labels):
+        raise ImpastoError(
+            f"training.balance is '{training.balance}', but the run's labels are "
+            f"{choices(list(config.labels))}; choose one of them or null"
+        )
     count = len(collection.train_indices)
     if training.images is not None:
         images = training.images
@@ -43,15 +52,90 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
         "training.checkpoint_every": training.checkpoint_every or max(10_000, images // 100),
     }
     filled = change(config, settings)
+    first = _first_stage(config, collection)
+    stacked: dict[str, Any] = {}
+    if first is not None:
+        base = {"network": first.generator.network, **first.generator.options}
+        stacked = {"base": base, "base_resolution": first.resolution}
     networks = {
         player: {
             "network": network.network,
-            **resolve_network(network.network, player, network.options),
+            **resolve_network(network.network, player, {**network.options, **more}),
         }
-        for player, network in (
-            ("generator", config.generator),
-            ("discriminator", config.discriminator),
+        for player, network, more in (
+            ("generator", config.generator, stacked),
+            ("discriminator", config.discriminator, {}),
         )
     }
     terms = [term.model_dump() for term in Objective(config.objective).configs()]
-    return RunConfig.model_validate({**filled.model_dump(), **networks, "objective": terms})
+    resolved = RunConfig.model_validate(
+        {
+            **filled.model_dump(),
+            **networks,
+            "objective": terms,
+            "first_stage": first and first.model_dump(),
+        }
+    )
+    rehearse(
+        resolved, tuple(len(collection.fields[collection.field(n)].classes) for n in config.labels)
+    )
+    return resolved
+
+
+def _first_stage(config: RunConfig, collection: Collection) -> RunConfig | None:
+    """The first stage with what it shares with the second, resolved; None where there is none."""
+    first = config.first_stage
+    if first is None:
+        return None
+    shared = {"labels": config.labels, "latent": config.latent}
+    training = first.training.model_copy(update={"seed": config.training.seed})
+    if training.balance not in (None, *config.labels):
+        training = training.model_copy(update={"balance": config.training.balance})
+    return resolve(first.model_copy(update={**shared, "training": training}), collection)
+
+
+def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
+    """Play both halves of the objective once on torch's meta device, where tensors have shapes but
+    no values: whatever does not fit together shows before anything is written.
+
+    Raises:
+        ImpastoError: a term asks for what these networks do not give.
+    """
+    objective = Objective(config.objective)
+    side = config.resolution
+    with torch.device("meta"):
+        generator = build_generator(
+            config.generator.network,
+            config.generator.options,
+            latent_dim=config.latent.dim,
+            resolution=side,
+            label_sizes=label_sizes,
+        )
+        discriminator = build_discriminator(
+            config.discriminator.network,
+            config.discriminator.options,
+            resolution=side,
+            label_sizes=label_sizes,
+        )
+        latents = torch.zeros(2, config.latent.dim)
+        labels = torch.zeros(2, len(label_sizes), dtype=torch.int64)
+        decode = getattr(generator, "decode", None)
+        try:
+            fake: Tensor = generator(latents, labels)
+            for player in ("discriminator", "generator"):
+                round = Round(
+                    real=torch.zeros(2, 3, side, side),
+                    real_labels=labels,
+                    fake=fake,
+                    fake_labels=labels,
+                    latents=latents,
+                    discriminate=discriminator,
+                    generate=generator,
+                    decode=decode,
+                )
+                objective.loss(player, round)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise ImpastoError(
+                "the networks and terms of these settings do not fit together: "
+                f"{str(error).splitlines()[0]}"
+            ) from error

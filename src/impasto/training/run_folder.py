@@ -23,7 +23,14 @@ from impasto import __version__
 from impasto.collection import Collection
 from impasto.config import RunConfig, parse_config
 from impasto.errors import ImpastoError
-from impasto.files import read_json, read_json_lines, write_error, write_json, write_text
+from impasto.files import (
+    atomic_folder,
+    read_json,
+    read_json_lines,
+    write_error,
+    write_json,
+    write_text,
+)
 
 FORMAT = 1
 
@@ -55,25 +62,41 @@ def versions() -> dict[str, str]:
     }
 
 
+def _fill(folder: Path, record: dict[str, Any]) -> None:
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "samples").mkdir()
+    write_json(
+        folder / "run.json",
+        {
+            "format": FORMAT,
+            "command": shlex.join(["impasto", *sys.argv[1:]]),
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            **record,
+        },
+    )
+
+
+def create_stage(stage: Path, record: dict[str, Any]) -> None:
+    """Make the run `stage`, inside another run, with its `run.json` already in it.
+
+    Raises:
+        ImpastoError: it cannot be written.
+    """
+    with atomic_folder(stage) as temporary:
+        _fill(temporary, record)
+
+
 def create(out: Path, name: str, record: dict[str, Any]) -> Path:
     """Make the next free `00000-name` folder in `out`, with its `run.json` already in it.
 
     Raises:
         ImpastoError: `out` cannot be written.
     """
-    record = {
-        "format": FORMAT,
-        "command": shlex.join(["impasto", *sys.argv[1:]]),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        **record,
-    }
     # Of a very long name the beginning will do; file systems allow 255 bytes.
     name = name.encode()[:150].decode(errors="ignore")
     temporary = out / f".{uuid.uuid4().hex[:12]}.tmp"
     try:
-        (temporary / "checkpoints").mkdir(parents=True)
-        (temporary / "samples").mkdir()
-        write_json(temporary / "run.json", record)
+        _fill(temporary, record)
         while True:
             taken = [int(f.name[:5]) for f in out.glob("[0-9][0-9][0-9][0-9][0-9]-*")]
             run = out / f"{max(taken, default=-1) + 1:05d}-{name}"
@@ -165,8 +188,8 @@ def rewind(run: Path, images_seen: int) -> None:
                 shutil.rmtree(left, ignore_errors=True)
             else:
                 left.unlink(missing_ok=True)
-    for grid in (run / "samples").glob("fakes-*.png"):
-        if int(grid.stem.removeprefix("fakes-")) > images_seen:
+    for grid in (run / "samples").glob("*-*.png"):
+        if int(grid.stem.rpartition("-")[2]) > images_seen:
             grid.unlink()
     stats = Stats(run)
     if stats.path.exists():

@@ -1,0 +1,93 @@
+"""GANGogh (Kenny Jones and Derrick Bonafilia, 2017): an AC-GAN with a Wasserstein critic on WikiArt,
+and both parts of its future work."""
+
+from impasto.config import AdamConfig, LatentConfig, NetworkConfig, RunConfig, TermConfig, change
+from impasto.config import TrainingConfig as Training
+
+
+def gangogh() -> RunConfig:
+    """GANGogh: AC-GAN on WGAN-GP, global conditioning by gated activations, critic pretraining.
+
+    Source: Kenny Jones and Derrick Bonafilia, "GANGogh: Creating Art with GANs" (2017), and the
+    figures of their published code (github.com/rkjones4/GANGogh), on Odena et al. 2016
+    (arXiv:1610.09585) and Gulrajani et al. 2017 (arXiv:1704.00028).
+    As published: 64 pixels, latent 128 and the one-hot genre, widths 512 to 64, batches of 84 (6 of
+    each of 14 genres), 5 critic steps, gradient penalty 10, class losses of weight 1 (the critic's on
+    real pictures only), Adam 1e-4 (0.5, 0.9) for both, critic pretraining for 2,000 batches, 200,000
+    generator steps.
+    Different here: their class loss of weight 50 for pretraining is built but never used there, and
+    is left out; the length is set in images.
+    Command: impasto pack WIKIART wikiart-64 --labels genre; impasto train gangogh --data wikiart-64
+    Cost: 200,000 generator steps show 84 million pictures, for a GPU. 2 CPU cores make some GANGOGH_RATE
+    a second (docs/notebook.md); the settings that paint in minutes there are in docs/systems.md.
+    """
+    return RunConfig(
+        recipe="gangogh",
+        resolution=64,
+        labels=("genre",),
+        latent=LatentConfig(dim=128),
+        generator=NetworkConfig(network="gangogh"),
+        discriminator=NetworkConfig(network="gangogh"),
+        objective=(
+            TermConfig(term="wasserstein"),
+            TermConfig(term="gradient_penalty", weight=10),
+            TermConfig(term="auxiliary_classifier"),
+        ),
+        generator_optimiser=AdamConfig(learning_rate=1e-4, betas=(0.5, 0.9)),
+        discriminator_optimiser=AdamConfig(learning_rate=1e-4, betas=(0.5, 0.9)),
+        training=Training(
+            batch=84,
+            images=84 * (2_000 + 5 * 200_000),
+            discriminator_steps=5,
+            pretrain_images=84 * 2_000,
+            balance="genre",
+        ),
+    )
+
+
+def gangogh_style_genre() -> RunConfig:
+    """GANGogh with two one-hot fields at once: 'Ukiyo-e' by 'landscape'; either may be unknown.
+
+    Source: the future work of Jones and Bonafilia 2017 (see gangogh): style beside genre as a second
+    one-hot vector, so that combinations can be asked for. Batches are balanced by genre, as there;
+    styles come as they are.
+    Command: impasto train gangogh_style_genre --data masters
+    Cost: that of gangogh.
+    """
+    return change(gangogh(), {"labels": ["style", "genre"]}, recipe="gangogh_style_genre")
+
+
+def gangogh_128() -> RunConfig:
+    """GANGogh in two stages: gangogh at 64 pixels, then a second stage on top of it to 128.
+
+    Source: the future work of Jones and Bonafilia 2017 (see gangogh): a second GAN of the same kind,
+    conditioned on the first one's picture and the label, as in Zhang et al. 2017 (StackGAN,
+    arXiv:1612.03242, section 3.3; see networks/stacked.py). The critic, its terms and optimisers are
+    gangogh's. Half as many pictures as in the first stage, in batches half as large, which their
+    source leaves open.
+    Command: impasto train gangogh_128 --data masters
+    Cost: gangogh, and about as much again.
+    """
+    first = gangogh()
+    return change(
+        first,
+        {
+            "resolution": 128,
+            "generator.network": "stacked",
+            "training.batch": 42,
+            "training.images": 42 * (2_000 + 5 * 200_000),
+            "training.pretrain_images": 42 * 2_000,
+            "first_stage": first.model_dump(mode="json"),
+        },
+        recipe="gangogh_128",
+    )
+
+
+def gangogh_256() -> RunConfig:
+    """GANGogh in two stages, the second one to 256 pixels.
+
+    Source: as gangogh_128; the source names 256 pixels as its goal.
+    Command: impasto train gangogh_256 --data masters
+    Cost: gangogh, and about four times as much again.
+    """
+    return change(gangogh_128(), {"resolution": 256}, recipe="gangogh_256")

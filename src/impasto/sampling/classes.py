@@ -1,0 +1,156 @@
+"""Which labels pictures are painted with: of one class, of every class, or as in the collection.
+
+A *combination* is a row of labels, a class a field, that occurs among the training pictures; a model
+remembers all of them with their counts, because not every style goes with every genre.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from impasto.errors import ImpastoError, choices
+from impasto.sampling.model import LabelRecord, ModelRecord
+
+MAX_COLUMNS = 40
+"""Classes shown side by side; of more, the most frequent ones."""
+
+
+def labels_of_seeds(seeds: Sequence[int], record: ModelRecord) -> Tensor:
+    """A combination a seed, drawn as often as it occurs in the collection: [B, F] int64.
+
+    A seed always draws the same one, so that it names a picture without any labels given.
+    """
+    if not record.labels:
+        return torch.zeros(len(seeds), 0, dtype=torch.int64)
+    counts = np.array(record.label_counts, np.float64)
+    ends = np.cumsum(counts / counts.sum())
+    # A random state of their own, apart from that of the seed's latents.
+    places = [
+        min(int(np.searchsorted(ends, np.random.default_rng([seed, 1]).random())), len(ends) - 1)
+        for seed in seeds
+    ]
+    return torch.tensor(record.label_rows, dtype=torch.int64)[places]
+
+
+def _position(names: Sequence[str], wanted: str, what: str) -> int:
+    if wanted not in names:
+        raise ImpastoError(f"unknown {what} '{wanted}'; there is {choices(list(names))}")
+    return list(names).index(wanted)
+
+
+def field_of(record: ModelRecord, name: str) -> int:
+    """The column of label field `name`.
+
+    Raises:
+        ImpastoError: the model is not conditioned on it; the message lists what it is conditioned on.
+    """
+    if not record.labels:
+        raise ImpastoError("this model knows no classes: it was trained without labels")
+    return _position([field.name for field in record.labels], name, "label field")
+
+
+def parse_classes(record: ModelRecord, texts: Sequence[str]) -> dict[int, int]:
+    """Texts such as `genre=landscape`, or `landscape` where there is one field only, as column to
+    class.
+
+    Raises:
+        ImpastoError: an unknown field or class (the message lists those there are), or a field named
+            twice.
+    """
+    chosen: dict[int, int] = {}
+    for text in texts:
+        name, equals, wanted = text.partition("=")
+        if not equals:
+            if len(record.labels) > 1:
+                names = choices([field.name for field in record.labels])
+                raise ImpastoError(
+                    f"--class takes FIELD=CLASS here, not '{text}'; there is {names}"
+                )
+            name, wanted = (record.labels[0].name if record.labels else ""), text
+        field = field_of(record, name)
+        if field in chosen:
+            raise ImpastoError(f"--class names {name} twice; a picture has one class in a field")
+        classes = record.labels[field].classes
+        chosen[field] = _position(classes, wanted, f"class of {name}")
+    return chosen
+
+
+def with_classes(labels: Tensor, record: ModelRecord, chosen: Mapping[int, int]) -> Tensor:
+    """Labels [B, F] with some fields' classes chosen; a row whose other fields do not occur together
+    with them in the collection gets those of their commonest combination, or keeps what it has where
+    there is none (a combination that no picture has)."""
+    if not chosen:
+        return labels
+    labels = labels.clone()
+    rows = np.array(record.label_rows)
+    fits = np.all([rows[:, field] == number for field, number in chosen.items()], axis=0)
+    for field, number in chosen.items():
+        labels[:, field] = number
+    if not fits.any():
+        return labels
+    known = {tuple(row) for row in rows[fits].tolist()}
+    common = rows[fits][np.argmax(np.array(record.label_counts)[fits])]
+    for index, row in enumerate(labels.tolist()):
+        if tuple(row) not in known:
+            labels[index] = torch.from_numpy(common)
+    return labels
+
+
+@dataclass(frozen=True)
+class ClassGrid:
+    """The same latents in every class of one field: a row a latent, a column a class."""
+
+    classes: tuple[str, ...]
+    """Names, a column each."""
+    labels: Tensor
+    """[K, F] a column's labels: its class, and in other fields those it occurs with most often."""
+    rows: int
+
+    @classmethod
+    def of(
+        cls, position: int, fields: Sequence[LabelRecord], rows: np.ndarray, counts: np.ndarray
+    ) -> "ClassGrid":
+        """The grid of the field in column `position`.
+
+        Args:
+            position: its column.
+            fields: all label fields.
+            rows: the combinations there are, [R, F].
+            counts: how many pictures have each, [R].
+        """
+        sizes = np.bincount(
+            rows[rows[:, position] >= 0, position],
+            weights=counts[rows[:, position] >= 0],
+            minlength=len(fields[position].classes),
+        )
+        frequent = np.sort(np.argsort(-sizes, kind="stable")[:MAX_COLUMNS])
+        shown = [int(number) for number in frequent if sizes[number] > 0]
+        labels = [
+            max(
+                zip(
+                    counts[rows[:, position] == k],
+                    rows[rows[:, position] == k].tolist(),
+                    strict=True,
+                )
+            )[1]
+            for k in shown
+        ]
+        return cls(
+            tuple(fields[position].classes[k] for k in shown),
+            torch.tensor(labels, dtype=torch.int64).reshape(len(shown), len(fields)),
+            8 if len(shown) <= 10 else 4,
+        )
+
+    def inputs(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents [R * K, Z] and labels [R * K, F] of the grid's pictures, row by row, from latents
+        [R, Z]."""
+        count = len(self.classes)
+        return latents.repeat_interleave(count, dim=0), self.labels.repeat(len(latents), 1)
+
+    def record(self, latents: int) -> dict[str, Any]:
+        """What `run.json` says of it."""
+        return {"classes": list(self.classes), "rows": min(self.rows, latents)}
