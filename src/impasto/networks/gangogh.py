@@ -1,0 +1,164 @@
+"""The pair of GANGogh (Jones and Bonafilia 2017, github.com/rkjones4/GANGogh): a picture of a class.
+
+Facts from its published code (`GANgogh.py`), layer by layer: 5x5 convolutions, labels that gate every
+level of the generator as in the conditional PixelCNN (van den Oord et al. 2016, arXiv:1606.05328,
+equation 4), and a critic with layer norm and two heads, one for realness and one for the class. At
+64 pixels and width 64, with latent 128 and 14 classes, 14,623,171 weights in the generator (3,670,016
+of them the labels' gates) and 4,431,247 in the critic.
+
+Where this differs: weights are drawn from a normal distribution of standard deviation 0.02, there
+from a uniform one of the same; a level's halves are its first and last channels, there the even and
+odd ones; and convolutions before batch norm have no bias, for it takes any bias away. None of these
+changes what the networks can express. Another resolution adds or drops levels at the widest end, but
+never more than 8 times the width.
+"""
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+from impasto.config import Count
+from impasto.networks import ClassHead, Judgement, levels_above, one_hot
+
+_SLOPE = 0.2  # of LeakyReLU
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def _channels(width: int, levels: int) -> list[int]:
+    """`levels` widths that halve down to `width`, none above 8 times it."""
+    return [width * min(1 << level, 8) for level in reversed(range(levels))]
+
+
+class Gate(nn.Module):
+    """sigmoid(a + c) * tanh(b + d): a and b are the halves of the maps, c and d what the label says.
+
+    Args:
+        channels: C, of the result; the maps have 2C.
+        side: h = w of the maps.
+        classes: K, all label fields together; without any there is no c and d.
+        per_position: c and d differ from position to position; else they are one value a channel.
+        bias: whether c and d have one.
+    """
+
+    def __init__(
+        self, channels: int, side: int, classes: int, *, per_position: bool, bias: bool
+    ) -> None:
+        super().__init__()
+        spread = side if per_position else 1
+        self.shape = (spread, spread, 2 * channels)
+        self.label = nn.Linear(classes, 2 * channels * spread**2, bias=bias) if classes else None
+
+    def forward(self, maps: Tensor, known: Tensor) -> Tensor:
+        """Maps [B, 2C, h, w] and one-hot labels [B, K] to [B, C, h, w]."""
+        if self.label is not None:
+            # In the order of memory that the maps have (channels last), so that adding is quick.
+            maps = maps + self.label(known).unflatten(1, self.shape).permute(0, 3, 1, 2)
+        a, b = maps.chunk(2, dim=1)
+        return torch.sigmoid(a) * torch.tanh(b)
+
+
+class Generator(nn.Module):
+    """Latent and label to a picture; every level but the last is gated by the label.
+
+    Args:
+        latent_dim: Z.
+        resolution: H, a power of two from 8 up.
+        label_sizes: classes of each label field, any number of fields or none.
+        width: channels before the last layer; each level below has twice as many, 8 times at most.
+        condition_upto: largest side of maps at which the label's projection has weights of its own
+            for every position, as published (all levels at 64 pixels); on larger maps it has one
+            value a channel. At 256 pixels the last two gated levels, 64x64 with 2 * 128 channels and
+            128x128 with 2 * 64, would otherwise need 3,145,728 weights a class, with 14 classes more
+            than all convolutions together; and where things go is settled on the small maps.
+    """
+
+    def __init__(
+        self,
+        *,
+        latent_dim: int,
+        resolution: int,
+        label_sizes: tuple[int, ...] = (),
+        width: Count = 64,
+        condition_upto: Count = 32,
+    ) -> None:
+        super().__init__()
+        self.label_sizes = label_sizes
+        classes = sum(label_sizes)
+        channels = _channels(width, levels_above(resolution, 4, "gangogh"))
+        first = 2 * channels[0]
+        self.layers = nn.ModuleList(
+            [
+                nn.Sequential(
+                    nn.Linear(latent_dim + classes, first * 4 * 4),
+                    nn.Unflatten(1, (first, 4, 4)),
+                    nn.BatchNorm2d(first),
+                )
+            ]
+        )
+        for inputs, outputs in itertools.pairwise(channels):
+            doubling = nn.ConvTranspose2d(inputs, 2 * outputs, 5, 2, 2, 1, bias=False)
+            self.layers.append(nn.Sequential(doubling, nn.BatchNorm2d(2 * outputs)))
+        self.gates = nn.ModuleList(
+            Gate(
+                outputs,
+                4 << level,
+                classes,
+                per_position=4 << level <= condition_upto,
+                bias=level > 0,  # as published
+            )
+            for level, outputs in enumerate(channels)
+        )
+        self.last = nn.Sequential(nn.ConvTranspose2d(width, 3, 5, 2, 2, 1), nn.Tanh())
+        self.apply(_initialise)
+
+    def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
+        known = one_hot(labels, self.label_sizes)
+        maps = torch.cat([latents, known], dim=1)
+        for layer, gate in zip(self.layers, self.gates, strict=True):
+            maps = gate(layer(maps), known)
+        images: Tensor = self.last(maps)
+        return images
+
+
+class Discriminator(nn.Module):
+    """A critic that also names the class; it is shown no label.
+
+    Layer norm follows all convolutions but the first: over all values of one picture, with a scale
+    and a shift a channel, as in the code of the improved Wasserstein GAN (Gulrajani et al. 2017,
+    arXiv:1704.00028) that GANGogh builds on. Batch norm would tie the pictures of a batch together,
+    where the gradient penalty is one of each picture by itself.
+
+    Args:
+        resolution: H, a power of two from 8 up.
+        label_sizes: classes of each label field; without any there is no second head.
+        width: channels after the first layer; each level below has twice as many, 8 times at most.
+    """
+
+    def __init__(
+        self, *, resolution: int, label_sizes: tuple[int, ...] = (), width: Count = 64
+    ) -> None:
+        super().__init__()
+        channels = _channels(width, levels_above(resolution, 4, "gangogh"))[::-1]
+        layers: list[nn.Module] = [nn.Conv2d(3, width, 5, 2, 2), nn.LeakyReLU(_SLOPE, inplace=True)]
+        for inputs, outputs in itertools.pairwise(channels):
+            layers += [
+                nn.Conv2d(inputs, outputs, 5, 2, 2),
+                nn.GroupNorm(1, outputs),
+                nn.LeakyReLU(_SLOPE, inplace=True),
+            ]
+        self.layers = nn.Sequential(*layers, nn.Flatten())
+        self.realness = nn.Linear(channels[-1] * 4 * 4, 1)
+        self.classes = ClassHead(channels[-1] * 4 * 4, label_sizes)
+        self.apply(_initialise)
+
+    def forward(self, images: Tensor, labels: Tensor) -> Judgement:
+        del labels
+        seen = self.layers(images)
+        return Judgement(self.realness(seen), self.classes(seen))
