@@ -136,5 +136,5 @@ def test_settings_reach_the_first_stage() -> None:
     assert changed.first_stage.training.batch == 8
     assert changed.first_stage.objective[0].weight == 2
     assert changed.training.batch == config.training.batch
-    with pytest.raises(ImpastoError, match="unknown setting 'first_stage.batch'"):
+    with pytest.raises(ImpastoError, match=r"unknown setting 'first_stage.batch'"):
         change(config, {"first_stage.batch": 8})
