@@ -32,7 +32,7 @@ def test_a_recipe_of_the_same_name_in_two_files_is_refused(tmp_path: Path) -> No
 
 
 def test_unknown_names_list_the_valid_ones() -> None:
-    with pytest.raises(ImpastoError, match=r"unknown network 'dcgann'; there is dcgan, lean"):
+    with pytest.raises(ImpastoError, match=r"unknown network 'dcgann'; there is .*dcgan, .*lean"):
         load_module("networks", "dcgann", "network")
     with pytest.raises(ImpastoError, match=r"unknown recipe 'x'; there is .*wikiart_dcgan"):
         load_recipe("x")
