@@ -193,7 +193,7 @@ def test_errors() -> None:
 
     base = {"network": "dcgan"}
     for missing in ({}, {"base": None}, {"base": {"width": 4}}):
-        with pytest.raises(ImpastoError, match="needs a first one: set first_stage"):
+        with pytest.raises(ImpastoError, match="needs a first one: choose a recipe"):
             build(**missing)
     for resolution in (8, 16, 48, 100):
         with pytest.raises(

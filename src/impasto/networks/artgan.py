@@ -58,6 +58,7 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         self.label_sizes = label_sizes
+        self.features = 8 * width
         levels = levels_above(resolution, 8, "artgan")  # the features have sides of 1 << levels
 
         def layer(
@@ -93,7 +94,15 @@ class Generator(nn.Module):
 
         Batch norms take the statistics of these features, in evaluation mode too, and leave the
         running ones alone: those are of zNet's features, which sampling will meet.
+
+        Raises:
+            ValueError: features of another width.
         """
+        if features.shape[1] != self.features:
+            raise ValueError(
+                f"the decoder takes features of {self.features} channels, not {features.shape[1]}: "
+                "give both players the same width"
+            )
         maps = features
         for layer in self.decoder:
             assert isinstance(layer, nn.Sequential)

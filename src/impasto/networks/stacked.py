@@ -113,8 +113,8 @@ class Generator(nn.Module):
         super().__init__()
         if not base or "network" not in base:
             raise ImpastoError(
-                "network 'stacked' is a second stage and needs a first one: set first_stage to a "
-                "trained run or model"
+                "network 'stacked' is a second stage and needs a first one: choose a recipe that has a "
+                "first_stage, such as gantor_v2"
             )
         levels = levels_above(resolution, base_resolution, "stacked")
         self.label_sizes = label_sizes

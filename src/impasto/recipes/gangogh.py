@@ -90,4 +90,4 @@ def gangogh_256() -> RunConfig:
     Command: impasto train gangogh_256 --data masters
     Cost: gangogh, and about four times as much again.
     """
-    return change(gangogh_128(), {"resolution": 256}, recipe="gangogh_256")
+    return change(gangogh_128(), {"resolution": 256, "generator.blocks": 4}, recipe="gangogh_256")

@@ -53,6 +53,7 @@ def gantor_v2() -> RunConfig:
         {
             "resolution": 256,
             "generator.network": "stacked",
+            "generator.blocks": 4,
             "first_stage": first.model_dump(mode="json"),
         },
         recipe="gantor_v2",

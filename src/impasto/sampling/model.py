@@ -210,6 +210,11 @@ def find_model(path: Path) -> Path:
         return path
     if (path / "run.json").is_file():
         checkpoints = checkpoint_folders(path)
+        if not checkpoints and checkpoint_folders(path / "stage-1"):
+            raise ImpastoError(
+                f"{path} has no checkpoint of its second stage yet; there is the first one's: "
+                f"{path / 'stage-1'}"
+            )
         if not checkpoints:
             raise ImpastoError(f"{path} has no checkpoint yet; go on with: impasto resume {path}")
         return checkpoints[-1]

@@ -55,6 +55,11 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
     first = _first_stage(config, collection)
     stacked: dict[str, Any] = {}
     if first is not None:
+        if config.generator.network != "stacked":
+            raise ImpastoError(
+                f"generator network '{config.generator.network}' cannot begin with a first stage; "
+                "choose --set generator.network=stacked or --set first_stage=null"
+            )
         base = {"network": first.generator.network, **first.generator.options}
         stacked = {"base": base, "base_resolution": first.resolution}
     networks = {

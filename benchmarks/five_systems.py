@@ -1,0 +1,161 @@
+"""The five works' systems side by side: the same pictures, the same CPU time, one thread each.
+
+    python -m benchmarks.five_systems [--seconds 1200] [--data masters] [--out grids] [SYSTEM ...]
+
+Each trains for so many CPU-seconds (two cores need half as long), a two-stage one half of them in each
+stage. Sizes are scaled down so that there are enough steps in ten minutes for something to show; what
+makes each system itself is as its recipe has it. Printed: images and steps, the discriminator's
+accuracies at the end, how far the class and how far the latent changes a picture (root mean square over
+16x16 averages, whole range = 1), and two Fréchet distances on pixels, see benchmarks/first_look.py. The
+grids in `--out` (64 pictures; a row a latent and a column a class) decide with them.
+"""
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.first_look import _layout, _pictures, _texture, frechet
+from impasto.collection import Collection, open_or_pack
+from impasto.config import RunConfig, change
+from impasto.registry import load_recipe
+from impasto.sampling import Sampler, latents_of_seeds
+from impasto.sampling.model import to_uint8
+from impasto.sampling.output import save_grid
+from impasto.training.checkpoint import seed_step
+from impasto.training.loop import Session
+from impasto.training.records import Averages
+from impasto.training.resolve import resolve
+
+NARROW = {"generator.width": 32, "discriminator.width": 32}
+EMA = {"training.ema_half_life": 1_000, "training.ema_rampup": 0.05}
+CRITIC = {
+    **NARROW,
+    **EMA,
+    "training.batch": 16,
+    "training.pretrain_images": 3_200,
+}
+SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "wikiart_dcgan": ("wikiart_dcgan", {"training.batch": 32, **NARROW, **EMA}),
+    "ukiyoe_dcgan_v3": ("ukiyoe_dcgan_v3", {"training.batch": 32, **NARROW, **EMA}),
+    "gangogh": ("gangogh", CRITIC),
+    "gangogh, 2 steps": ("gangogh", {**CRITIC, "training.discriminator_steps": 2,
+        "generator_optimiser.learning_rate": 4e-4, "discriminator_optimiser.learning_rate": 4e-4}),
+    "gangogh_style_genre": ("gangogh_style_genre", CRITIC),
+    "artgan": ("artgan", {"training.batch": 32, **NARROW, **EMA}),
+    "artgan_tricks": ("artgan_tricks", {"training.batch": 32, **NARROW, **EMA}),
+    "artgan_published": ("artgan_published", {"training.batch": 32, "resolution": 128,
+        "generator.width": 16, "discriminator.width": 32, **EMA}),
+    "gantor_v1": ("gantor_v1", {}),
+    "gantor_v2": ("gantor_v2", {}),
+}  # fmt: skip
+
+
+def small(name: str, settings: list[str]) -> RunConfig:
+    """A system's recipe at the size of this benchmark."""
+    from impasto.config import parse_settings
+
+    recipe, changes = SYSTEMS[name]
+    return change(load_recipe(recipe)(), {**changes, **parse_settings(settings)})
+
+
+def _play(session: Session, seconds: float) -> dict[str, float]:
+    """Train for so many CPU-seconds; the statistics of the last fifth."""
+    training = session.config.training
+    averages, began = Averages(), time.process_time()
+    late = False
+    while (spent := time.process_time() - began) < seconds:
+        if spent > 0.8 * seconds and not late:
+            late = bool(averages.read()) or True
+        seed_step(training.seed, session.players.steps)
+        averages.add(session.game.step())
+    return averages.read()
+
+
+def _paint(session: Session, latents: Tensor, labels: Tensor) -> Tensor:
+    sampler = Sampler(session.players.average, session.config.latent)
+    pairs = zip(latents.split(50), labels.split(50), strict=True)
+    return torch.cat([sampler.images(*some) for some in pairs])
+
+
+def _distance(pictures: Tensor, dim: int) -> float:
+    """Mean distance of two pictures [R, K, ...] that differ in dimension `dim` only."""
+    small = F.adaptive_avg_pool2d(pictures.flatten(0, 1) / 2, 16).flatten(1)
+    table = small.reshape(*pictures.shape[:2], -1).transpose(0, dim)
+    each = [torch.pdist(column).mean() for column in table.transpose(0, 1)]
+    return float(torch.stack(each).mean() / table.shape[-1] ** 0.5)
+
+
+def train_for(
+    name: str, config: RunConfig, collection: Collection, seconds: float, out: Path | None
+) -> str:
+    """One system's row of the table."""
+    config = resolve(config, collection)
+    session = Session(config, collection, torch.device("cpu"))
+    if config.first_stage is not None:
+        seconds /= 2
+        first = Session(config.first_stage, collection, torch.device("cpu"))
+        _play(first, seconds)
+        session.players.begin_with(first.players.average)
+    row = _play(session, seconds)
+    latents = latents_of_seeds(range(1000), config.latent)
+    _, labels = session.pictures.fixed(1000)
+    fakes = _paint(session, latents, labels)
+    side = min(64, config.resolution)
+    rows = np.random.default_rng(0).permutation(collection.train_indices)[:2000]
+    reals = torch.cat(
+        [
+            F.adaptive_avg_pool2d(_pictures(collection.images(some)), side)
+            for some in np.array_split(rows, 20)
+        ]
+    )
+    apart = "               "
+    for field, grid in session.class_grids.items():
+        painted = _paint(session, *grid.inputs(latents[: grid.rows]))
+        by_row = painted.unflatten(0, (grid.rows, len(grid.classes)))
+        apart = f"{_distance(by_row, 1):>7.3f} {_distance(by_row, 0):>7.3f}"
+        if out is not None:
+            path = out / f"{name.replace(' ', '-')}-{field}.png"
+            save_grid(path, to_uint8(painted).numpy(), columns=len(grid.classes))
+    if out is not None:
+        save_grid(out / f"{name.replace(' ', '-')}.png", to_uint8(fakes[:64]).numpy())
+    fakes = F.adaptive_avg_pool2d(fakes, side)
+    accuracies = [row.get(f"accuracy/{key}", float("nan")) for key in ("real", "fake")]
+    for kind in ("real", "fake"):
+        named = [row.get(f"accuracy/{field}/{kind}", float("nan")) for field in config.labels[:1]]
+        accuracies += named or [float("nan")]
+    return (
+        f"{name:<22} {session.players.images_seen:>8} {session.players.steps:>6} "
+        + " ".join(f"{value:>6.2f}" for value in accuracies)
+        + f" {apart} {frechet(_layout(fakes), _layout(reals)):>7.2f} "
+        f"{frechet(_texture(fakes), _texture(reals)):>7.3f}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("systems", nargs="*", help="; ".join(SYSTEMS))
+    parser.add_argument("--seconds", type=float, default=1200)
+    parser.add_argument("--data", default="masters")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print(
+        f"{'':<22} {'images':>8} {'steps':>6}   real   fake  class  asked   class  latent  layout "
+        "texture",
+        flush=True,
+    )
+    for name in options.systems or SYSTEMS:
+        config = small(name, options.set)
+        collection = open_or_pack(options.data, config.resolution)
+        print(train_for(name, config, collection, options.seconds, options.out), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,260 @@
+"""Classes in the loop: what is shown, what is asked for, and where gradients go."""
+
+import itertools
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from impasto.collection import Collection
+from impasto.config import RunConfig, change
+from impasto.errors import ImpastoError
+from impasto.networks import Judgement
+from impasto.registry import load_recipe
+from impasto.training.checkpoint import seed_step
+from impasto.training.data import BalancedOrder
+from impasto.training.loop import Session
+from impasto.training.players import StepStatistics, frozen
+from impasto.training.records import Averages
+from impasto.training.resolve import resolve
+from tests.test_training import CPU, small
+
+
+def session(config: RunConfig, collection: Collection) -> Session:
+    return Session(resolve(config, collection), collection, CPU)
+
+
+@given(
+    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=5),
+    batch=st.integers(1, 30),
+    seed=st.integers(0, 2**40),
+)
+def test_classes_take_turns(sizes: list[int], batch: int, seed: int) -> None:
+    groups = np.split(np.random.default_rng(0).permutation(sum(sizes)), np.cumsum(sizes)[:-1])
+    order = BalancedOrder(groups, seed)
+    count = len(sizes) * max(sizes) * 2
+    shown = np.concatenate([order.places(start, batch) for start in range(0, count, batch)])[:count]
+    for k, group in enumerate(groups):
+        mine = shown[k :: len(sizes)]
+        assert set(mine) <= set(group)
+        for epoch in range(len(mine) // len(group)):
+            part = mine[epoch * len(group) : (epoch + 1) * len(group)]
+            assert sorted(part) == sorted(group)
+
+
+def test_balanced_batches_and_labels(labelled: Collection) -> None:
+    ready = session(small("gangogh"), labelled)  # genres: three classes and the unknown
+    _, labels = ready.pictures.shown(0, 40)
+    assert Counter(labels[:, 0].tolist()) == {-1: 10, 0: 10, 1: 10, 2: 10}
+    torch.manual_seed(0)
+    asked = Counter(ready.pictures.random_labels(4000)[:, 0].tolist())
+    assert all(900 < count < 1100 for count in asked.values())
+    assert len(asked) == 4
+    plain = session(small("gangogh", training__balance=None), labelled)
+    shares = Counter(plain.pictures.random_labels(4000)[:, 0].tolist())
+    assert shares[0] > 1300  # landscapes are two of five
+
+
+def test_labels_asked_for_occur_together(labelled: Collection) -> None:
+    ready = session(small("gangogh_style_genre"), labelled)
+    known = {tuple(row) for row in ready.pictures.combinations()[0].tolist()}
+    asked = {tuple(row) for row in ready.pictures.random_labels(500).tolist()}
+    assert asked <= known
+    assert any(-1 in row for row in known)
+
+
+def test_balance_by_a_field_that_is_no_label(labelled: Collection) -> None:
+    with pytest.raises(ImpastoError, match=r"training.balance is 'style'.* genre"):
+        resolve(small("gangogh", training__balance="style"), labelled)
+
+
+def test_the_label_feeds_back_through_the_discriminator(labelled: Collection) -> None:
+    # With nothing but the class loss, what reaches the generator comes by the label.
+    for recipe in ("gangogh", "artgan", "artgan_published", "gantor_v2"):
+        ready = session(small(recipe), labelled)
+        players, game = ready.players, ready.game
+        images, labels = ready.pictures.shown(0, 8)
+        seed_step(0, 0)
+        round = game._round(images, labels, with_gradient=True)
+        by_class = [
+            t for t in ready.objective.terms if t.name in ("auxiliary_classifier", "categorical")
+        ]
+        loss = by_class[0].loss("generator", round)
+        assert loss is not None
+        loss.backward()
+        trained = [p for p in players.generator.parameters() if p.requires_grad]
+        assert all(p.grad is not None for p in trained), recipe
+        assert sum(float(p.grad.abs().sum()) for p in trained if p.grad is not None) > 0, recipe
+
+
+def test_reconstruction_trains_encoder_and_decoder(labelled: Collection) -> None:
+    config = change(small("artgan"), {"objective.reconstruction.only": None})
+    ready = session(config, labelled)
+    generator: Any = ready.players.generator
+    discriminator: Any = ready.players.discriminator
+    term = next(t for t in ready.objective.terms if t.name == "reconstruction")
+
+    def touched(network: torch.nn.Module) -> bool:
+        grads = [p.grad for p in network.parameters()]
+        assert all(g is None for g in grads) or all(g is not None for g in grads)
+        return grads[0] is not None
+
+    parts = [discriminator.encoder, discriminator.classifier, generator.z_net, generator.decoder]
+    for player, expected in (
+        ("discriminator", [True, False, False, False]),
+        ("generator", [False, False, False, True]),
+    ):
+        for part in parts:
+            part.zero_grad(set_to_none=True)
+        images, labels = ready.pictures.shown(0, 8)
+        made = ready.game._round(images, labels, with_gradient=False)
+        others = ready.game.painting if player == "discriminator" else ready.game.judging
+        with frozen(others):
+            loss = term.loss(player, made.changed())
+            assert loss is not None
+            loss.backward()
+        assert [touched(part) for part in parts] == expected
+    # As the report has it, no step of an optimiser moves the encoder for it.
+    assert load_recipe("artgan")().objective[1].only == "generator"
+
+
+def test_real_noise_is_for_the_discriminators_turn_alone(
+    labelled: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = session(small("artgan_tricks", training__real_noise=0.5), labelled)
+    seen: dict[str, torch.Tensor] = {}
+    loss = ready.objective.loss
+
+    def watched(player: str, round: Any) -> Any:
+        seen[player] = round.real
+        return loss(player, round)
+
+    monkeypatch.setattr(ready.objective, "loss", watched)
+    images, _ = ready.pictures.shown(0, 8)
+    ready.game.step()
+    assert torch.equal(seen["generator"], images)
+    added = seen["discriminator"] - images
+    assert added.std().item() == pytest.approx(0.5, rel=0.02)
+    assert added.mean().item() == pytest.approx(0, abs=0.02)
+
+
+def test_learning_rates_follow_the_clock(labelled: Collection) -> None:
+    settings: dict[str, Any] = {
+        "generator_optimiser.learning_rate_decay": {"factor": 0.1, "images": 100, "smooth": False},
+        "discriminator_optimiser.learning_rate_decay": {"factor": 0.5, "images": 8},
+    }
+    ready = session(change(small("artgan"), settings), labelled)
+    found = []
+    for images_seen in (0, 96, 104):
+        ready.players.images_seen = images_seen
+        ready.game.step()
+        found.append(
+            [
+                optimiser.param_groups[0]["lr"]
+                for optimiser in (
+                    ready.players.generator_optimiser,
+                    ready.players.discriminator_optimiser,
+                )
+            ]
+        )
+    assert found[0] == pytest.approx([1e-3, 1e-3])
+    assert found[1] == pytest.approx([1e-3, 1e-3 * 0.5**12])
+    assert found[2] == pytest.approx([1e-4, 1e-3 * 0.5**13])
+
+
+def test_accuracies(labelled: Collection) -> None:
+    ready = session(small("artgan"), labelled)
+    real = Judgement(torch.tensor([[2.0], [-1.0]]), (torch.tensor([[3.0, 0, 0], [0, 1, 0]]),))
+    fake = Judgement(torch.tensor([[-2.0], [-1.0]]), (torch.tensor([[0, 1.0, 0], [0, 1, 0]]),))
+    images = torch.zeros(2, 3, 32, 32)
+    judgements = {0.0: real, 1.0: fake}
+    labels = torch.tensor([[0], [-1]])
+    seed_step(0, 0)
+    made = ready.game._round(images, labels, with_gradient=False).changed(
+        fake=images + 1,
+        fake_labels=torch.tensor([[2], [1]]),
+        discriminate=lambda pictures, labels: judgements[pictures.mean().item()],
+    )
+    statistics = StepStatistics()
+    statistics.add_judgements(ready.objective, made, ("style",))
+    found = {name: value.item() for name, value in statistics.means().items()}
+    assert found["accuracy/real"] == 0.5
+    assert found["accuracy/fake"] == 1.0
+    assert found["accuracy/style/real"] == 1.0  # of one: the other's class is unknown
+    assert found["accuracy/style/fake"] == 0.5
+
+
+def test_an_accuracy_of_nothing_does_not_count() -> None:
+    averages = Averages()
+    for value in (0.5, float("nan"), 1.0):
+        averages.add({"accuracy/style/real": torch.tensor(value), "loss/x": torch.tensor(1.0)})
+    assert averages.read()["accuracy/style/real"] == pytest.approx(0.75)
+    averages.add({"accuracy/style/real": torch.tensor(float("nan")), "loss/x": torch.tensor(1.0)})
+    assert set(averages.read()) == {"loss/x", "loss/x/max"}
+    averages.add({"loss/x": torch.tensor(float("nan"))})
+    assert np.isnan(averages.read()["loss/x"])  # a loss that is no number must show
+
+
+def test_no_picture_is_judged_twice(labelled: Collection) -> None:
+    for recipe, passes in (("gangogh", (3, 1)), ("artgan", (2, 2)), ("artgan_published", (2, 1))):
+        settings = {"training__discriminator_steps": 1, "training__pretrain_images": 0}
+        ready = session(small(recipe, **settings), labelled)
+        calls: Counter[str] = Counter()
+        for name in ("generator", "discriminator"):
+            getattr(ready.players, name).register_forward_hook(
+                lambda *_, name=name, calls=calls: calls.update([name])
+            )
+        ready.game.step()
+        # gangogh: real, fake, between them; then fake. artgan: real, fake; then fake, real.
+        assert calls == {"discriminator": sum(passes), "generator": 1}, recipe
+
+
+def test_what_does_not_fit_is_said_before_a_run_begins(
+    tiny: Collection, labelled: Collection
+) -> None:
+    with pytest.raises(
+        ImpastoError, match="term 'auxiliary_classifier' needs a discriminator that"
+    ):
+        resolve(small("gangogh", labels=[], training__balance=None), labelled)
+    with pytest.raises(ImpastoError, match="term 'reconstruction' needs"):
+        resolve(small("artgan", discriminator={"network": "gangogh", "width": 4}), labelled)
+    with pytest.raises(
+        ImpastoError, match="do not fit together: the decoder takes features of 32 channels, not 64"
+    ):
+        resolve(small("artgan", discriminator__width=8), labelled)
+    with pytest.raises(ImpastoError, match="no label field 'genre' in tiny; there is class"):
+        resolve(small("gangogh"), tiny)
+
+
+def test_the_published_figures() -> None:
+    def rates(name: str) -> list[float]:
+        config = load_recipe(name)()
+        return [
+            config.generator_optimiser.learning_rate,
+            config.discriminator_optimiser.learning_rate,
+        ]
+
+    gangogh = load_recipe("gangogh")()
+    assert (gangogh.training.batch, gangogh.training.discriminator_steps) == (84, 5)
+    assert gangogh.training.pretrain_images == 2000 * 84
+    assert gangogh.latent.dim == 128
+    assert {t.term: t.weight for t in gangogh.objective} == {
+        "wasserstein": 1, "gradient_penalty": 10, "auxiliary_classifier": 1,
+    }  # fmt: skip
+    assert gangogh.generator_optimiser.betas == (0.5, 0.9)
+    assert rates("gangogh") == [1e-4, 1e-4]
+    assert rates("artgan") == [1e-3, 1e-3]
+    assert rates("artgan_published") == [1e-4, 1e-3]
+    published = load_recipe("artgan_published")()
+    assert (published.latent.dim, published.latent.distribution) == (100, "uniform")
+    assert (published.resolution, published.discriminator.options["pool"]) == (128, 2)
+    for version, field in (("gantor_v1", "style"), ("gantor_v2", "genre")):
+        config = load_recipe(version)()
+        assert config.first_stage is not None
+        assert (config.first_stage.resolution, config.resolution) == (64, 256)
+        assert config.labels == config.first_stage.labels == (field,)
+    assert list(itertools.chain(load_recipe("gangogh_style_genre")().labels)) == ["style", "genre"]
