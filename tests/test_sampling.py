@@ -19,7 +19,7 @@ from impasto.sampling import Model, Sampler, find_model, latents_of_seeds, parse
 from impasto.sampling.fold import fold_batch_norm
 from impasto.sampling.grid import grid_picture
 from impasto.sampling.model import CollectionRecord, ModelRecord, export, read_tensors, to_uint8
-from impasto.sampling.output import save_grid_of, save_pictures
+from impasto.sampling.output import save_grid_of, save_pictures, seed_name
 
 NORMAL = LatentConfig(dim=16)
 UNIFORM = LatentConfig(dim=16, distribution="uniform")
@@ -240,7 +240,8 @@ def test_what_is_no_model(tmp_path: Path) -> None:
 
 def test_pictures_are_named_by_their_seed(tmp_path: Path) -> None:
     sampler = Sampler(worn_generator(), NORMAL)
-    save_pictures(sampler.batches([4, 9], batch=1), [4, 9], tmp_path / "out")
+    names = [seed_name(seed) for seed in (4, 9)]
+    save_pictures(sampler.batches([4, 9], batch=1), names, tmp_path / "out")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "seed-00000004.png",
         "seed-00000009.png",

@@ -10,11 +10,14 @@ import typer
 def command(
     run: Annotated[Path, typer.Argument(help="A run, one of its checkpoints, or a model.")],
     destination: Annotated[Path, typer.Argument(help="The model folder to make.")],
+    discriminator: Annotated[
+        bool, typer.Option("--discriminator", help="With its opponent, for sample --curate.")
+    ] = False,
 ) -> None:
     """Export the generator as a model folder: safetensors and JSON, nothing that is executed."""
     from impasto.sampling.model import export
 
-    source = export(run, destination)
+    source = export(run, destination, discriminator=discriminator)
     typer.echo(f"exported {source} to {destination}")
     typer.echo(
         f"try it: impasto sample {shlex.quote(str(destination))} --seeds 0-63 --grid grid.png"

@@ -1,17 +1,169 @@
 """`impasto sample`: pictures from a run or a model."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from impasto.errors import ImpastoError
+
+if TYPE_CHECKING:  # only for the types: --help must not wait for these
+    from impasto.curation.choosing import Group, Judge
+    from impasto.sampling.painter import Painter
+
+SEEDS, SEEDS_OF_EVERY_CLASS = "0-63", "0-7"
+PER_CLASS, CANDIDATES = 8, 512
+
+
+def check_options(
+    *,
+    grid: Path | None,
+    out: Path | None,
+    seeds: str | None,
+    curate: str | None,
+    per_class: int | None,
+    candidates: int | None,
+) -> None:
+    """Raises: ImpastoError: options that do not go together."""
+    if grid is not None and out is not None:
+        raise ImpastoError("--grid makes one picture and --out one a seed: choose one of the two")
+    if curate not in (None, "best", "worst"):
+        raise ImpastoError(f"--curate takes best or worst, not '{curate}'")
+    if curate is None and (per_class is not None or candidates is not None):
+        raise ImpastoError("--per-class and --from choose among pictures: add --curate best")
+    if seeds is not None and candidates is not None:
+        raise ImpastoError(
+            f"--from {candidates} looks at seeds 0-{candidates - 1}, and --seeds at others: choose "
+            "one of the two"
+        )
+
+
+def paint_seeds(
+    painter: Painter, seeds: list[int], chosen: dict[int, int], *, grid: Path | None, out: Path
+) -> None:
+    """A picture a seed."""
+    from impasto.sampling.output import save_grid_of, save_pictures, seed_name
+    from impasto.words import counted
+
+    pictures = painter.paint(seeds, painter.labels(seeds, chosen))
+    if grid is not None:
+        save_grid_of(pictures, grid)
+    else:
+        save_pictures(pictures, [seed_name(seed) for seed in seeds], out)
+    typer.echo(f"{counted(len(seeds), 'picture')} in {grid or out}")
+
+
+def paint_every_class(
+    painter: Painter,
+    seeds: list[int],
+    chosen: dict[int, int],
+    field: int,
+    *,
+    grid: Path | None,
+    out: Path | None,
+    default: Path,
+) -> None:
+    """Each seed in every class of a field; one grid, `default`, if neither it nor `out` is given."""
+    from impasto.sampling.classes import every_class
+    from impasto.sampling.output import save_grid_of, save_pictures, seed_name, slugs
+    from impasto.words import counted
+
+    columns = every_class(painter.record, field, chosen)
+    count = len(columns.classes)
+    labels = columns.labels.repeat(len(seeds), 1)
+    pictures = painter.paint([seed for seed in seeds for _ in range(count)], labels)
+    known = painter.record.labels[field]
+    if out is None:
+        grid = grid or default.with_name(f"{default.name}-every-{slugs([known.name])[0]}.png")
+        save_grid_of(pictures, grid, count, above=columns.classes)
+    else:
+        safe = dict(zip(known.classes, slugs(known.classes), strict=True))
+        parts = [f"{slugs([known.name])[0]}-{safe[name]}" for name in columns.classes]
+        save_pictures(
+            pictures, [f"{seed_name(seed)}-{part}" for seed in seeds for part in parts], out
+        )
+    typer.echo(
+        f"{counted(len(seeds), 'seed')} in {count} of {len(known.classes)} classes of "
+        f"{known.name}: {out or grid}"
+    )
+
+
+def keep_pictures(
+    judge: Judge,
+    seeds: list[int],
+    groups: list[Group],
+    count: int,
+    *,
+    worst: bool,
+    grid: Path | None,
+    out: Path,
+) -> None:
+    """Judge the seeds' pictures in every group, tell of it, and write those kept."""
+    from impasto.curation.choosing import choose
+    from impasto.training.records import ProgressLine
+
+    if grid is None and out.exists():
+        raise ImpastoError(f"{out} exists already; choose another folder with --out")
+    with ProgressLine(len(groups) * len(seeds), 0).shown() as line:
+        choice = choose(judge, groups, seeds, count, worst=worst, progress=line.update)
+    for told in choice.lines():
+        typer.echo(told)
+    if grid is None:
+        choice.save_folder(out)
+        typer.echo(f"pictures and scores.csv in {out}")
+    else:
+        typer.echo(f"{grid}, its scores in {choice.save_grid(grid)}")
 
 
 def command(
     model: Annotated[Path, typer.Argument(help="A run, one of its checkpoints, or a model.")],
-    seeds: Annotated[str, typer.Option(help="Such as 7, 0-63 or 1,5,10-20.")] = "0-63",
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            help="Such as 7, 0-63 or 1,5,10-20.",
+            show_default=f"{SEEDS}; with --every-class {SEEDS_OF_EVERY_CLASS}",
+        ),
+    ] = None,
     truncation: Annotated[
         float | None,
         typer.Option(help="Stay within this distance of the middle: 0.7 is safer, less varied."),
+    ] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--class",
+            help="FIELD=CLASS such as genre=landscape; CLASS where there is one field; again for "
+            "another field. By default each seed draws its classes, as often as they occur.",
+        ),
+    ] = None,
+    every_class: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELD", help="Each seed in every class of a field: a row a seed, side by side."
+        ),
+    ] = None,
+    stages: Annotated[
+        bool, typer.Option("--stages", help="Both stages of a stacked model, side by side.")
+    ] = False,
+    curate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="best|worst",
+            help="Keep those that the discriminator finds most clearly of their class and most "
+            "real, or the other end; with a table of all scores.",
+        ),
+    ] = None,
+    per_class: Annotated[
+        int | None,
+        typer.Option(min=1, help="Pictures kept of a class.", show_default=str(PER_CLASS)),
+    ] = None,
+    candidates: Annotated[
+        int | None,
+        typer.Option(
+            "--from", min=1, help="Pictures judged of a class.", show_default=str(CANDIDATES)
+        ),
     ] = None,
     grid: Annotated[
         Path | None, typer.Option(help="One PNG with all of them, instead of one each.")
@@ -20,29 +172,49 @@ def command(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     batch: Annotated[int, typer.Option(min=1, help="Pictures made at once.")] = 64,
 ) -> None:
-    """Make pictures: one PNG a seed, named by it, or one grid of them all."""
-    from impasto.device import choose_device
-    from impasto.errors import ImpastoError
-    from impasto.sampling import Model, Sampler, find_model, parse_seeds
-    from impasto.sampling.output import save_grid_of, save_pictures
-    from impasto.words import counted
+    """Make pictures: one PNG a seed, named by it, or one grid of them all.
 
-    numbers = parse_seeds(seeds)
-    if grid is not None and out is not None:
-        raise ImpastoError("--grid makes one picture and --out one a seed: choose one of the two")
-    folder = find_model(model)
-    loaded = Model.load(folder)
-    sampler = Sampler(
-        loaded.generator,
-        loaded.latent,
-        choose_device(device),
-        label_fields=len(loaded.record.labels),
+    With --class a seed's file keeps its name; give another --out for another class.
+    """
+    from impasto.curation.choosing import Judge, groups_of
+    from impasto.device import choose_device
+    from impasto.errors import StoppedError
+    from impasto.sampling import find_model, parse_seeds
+    from impasto.sampling.classes import field_of, parse_classes
+    from impasto.sampling.model import load_discriminator
+    from impasto.sampling.output import check_grid_path
+    from impasto.sampling.painter import Painter
+
+    check_options(
+        grid=grid, out=out, seeds=seeds, curate=curate, per_class=per_class, candidates=candidates
     )
-    batches = sampler.batches(numbers, truncation=truncation, batch=batch)
     if grid is not None:
-        save_grid_of(batches, grid)
-        typer.echo(f"{counted(len(numbers), 'picture')} in {grid}")
-        return
-    target = out or Path("samples") / (model.resolve().name)
-    save_pictures(batches, numbers, target)
-    typer.echo(f"{counted(len(numbers), 'picture')} in {target}")
+        check_grid_path(grid)
+    usual = SEEDS if every_class is None else SEEDS_OF_EVERY_CLASS
+    if curate is not None:
+        usual = f"0-{(candidates or CANDIDATES) - 1}"
+    numbers = parse_seeds(usual if seeds is None else seeds)
+    folder = find_model(model)
+    painter = Painter.load(
+        folder, choose_device(device), truncation=truncation, batch=batch, stages=stages
+    )
+    chosen = parse_classes(painter.record, classes or [])
+    field = None if every_class is None else field_of(painter.record, every_class)
+    target = Path("samples") / model.resolve().name
+    try:
+        if curate is not None:
+            keep_pictures(
+                Judge(painter, load_discriminator(folder)),
+                list(dict.fromkeys(numbers)),
+                groups_of(painter.record, chosen, field),
+                per_class or PER_CLASS,
+                worst=curate == "worst",
+                grid=grid,
+                out=out or target.with_name(f"{target.name}-{curate}"),
+            )
+        elif field is not None:
+            paint_every_class(painter, numbers, chosen, field, grid=grid, out=out, default=target)
+        else:
+            paint_seeds(painter, numbers, chosen, grid=grid, out=out or target)
+    except KeyboardInterrupt:
+        raise StoppedError("stopped; no file is left half written") from None

@@ -100,6 +100,32 @@ def with_classes(labels: Tensor, record: ModelRecord, chosen: Mapping[int, int])
     return labels
 
 
+def known_classes(record: ModelRecord, field: int) -> list[int]:
+    """The classes of label field `field` that the model has seen pictures of."""
+    return sorted({row[field] for row in record.label_rows} - {-1})
+
+
+def every_class(record: ModelRecord, field: int, chosen: Mapping[int, int]) -> "ClassGrid":
+    """The grid of label field `field`, with other fields' classes as `chosen`.
+
+    Raises:
+        ImpastoError: `chosen` says the class of `field` too, or the model has seen none of its
+            classes.
+    """
+    name = record.labels[field].name
+    if field in chosen:
+        raise ImpastoError(
+            f"--class chooses one {name} and --every-class all: leave one of them out"
+        )
+    rows, counts = np.array(record.label_rows), np.array(record.label_counts)
+    if not (rows[:, field] >= 0).any():
+        raise ImpastoError(f"every picture this model has seen is of unknown {name}")
+    grid = ClassGrid.of(field, record.labels, rows, counts)
+    for other, number in chosen.items():
+        grid.labels[:, other] = number
+    return grid
+
+
 @dataclass(frozen=True)
 class ClassGrid:
     """The same latents in every class of one field: a row a latent, a column a class."""

@@ -1,9 +1,16 @@
-"""Pictures side by side."""
+"""Pictures side by side, and the names of their columns and rows."""
 
 import math
+import re
+from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
+
+_INK, _PAPER = (20, 20, 20), (255, 255, 255)
+_SIZE = 12  # of letters, in pixels
+_GAP = 4  # between letters and pictures
+_LONGEST = 180  # pixels of a name that stands upright or at the side; the rest is left out
 
 
 def columns_of(count: int) -> int:
@@ -21,3 +28,84 @@ def grid_picture(images: np.ndarray, columns: int | None = None) -> Image.Image:
         top, left = index // columns * height, index % columns * width
         canvas[top : top + height, left : left + width] = image
     return Image.fromarray(canvas)
+
+
+def text_font(size: int = _SIZE) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own font: Latin letters only, but it is there on every machine."""
+    return ImageFont.load_default(size)
+
+
+def shortened(text: str, width: float, size: int = _SIZE) -> str:
+    """`text`, or as much of its beginning as fits into `width` pixels, with an ellipsis."""
+    font = text_font(size)
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text.rstrip() + "…"
+
+
+def _wrapped(name: str, width: int) -> str | None:
+    """`name` on up to three lines within `width` pixels, broken at spaces and hyphens only."""
+    font = text_font()
+    lines = [""]
+    for word in re.findall(r"[^\s-]+-?|-", name):
+        joint = " " if lines[-1] and not lines[-1].endswith("-") else ""
+        if font.getlength(lines[-1] + joint + word) <= width:
+            lines[-1] += joint + word
+        else:
+            lines.append(word)
+    lines = [line for line in lines if line]
+    if len(lines) > 3 or any(font.getlength(line) > width for line in lines):
+        return None
+    return "\n".join(lines)
+
+
+def written(text: str, size: int = _SIZE, *, upright: bool = False) -> Image.Image:
+    """Text as a picture just large enough for it; `upright` reads from the bottom to the top."""
+    probe = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    _, _, right, bottom = probe.multiline_textbbox((0, 0), text, text_font(size), align="center")
+    # A full line is as high as its tallest letter can be, so that all names stand on one line.
+    height = max(math.ceil(bottom), math.ceil(size * 1.25))
+    picture = Image.new("RGB", (max(math.ceil(right), 1), height), _PAPER)
+    ImageDraw.Draw(picture).multiline_text((0, 0), text, _INK, text_font(size), align="center")
+    return picture.transpose(Image.Transpose.ROTATE_90) if upright else picture
+
+
+def heading(names: Sequence[str], width: int) -> Image.Image:
+    """The names above columns of `width` pixels: wrapped where all of them fit, else all upright."""
+    wrapped = [_wrapped(name, width - 2) for name in names]
+    fits = all(text is not None for text in wrapped)
+    pictures = [
+        written(text or "") if fits else written(shortened(name, _LONGEST), upright=True)
+        for name, text in zip(names, wrapped, strict=True)
+    ]
+    height = max(picture.height for picture in pictures)
+    canvas = Image.new("RGB", (width * len(names), height + 2 * _GAP), _PAPER)
+    for column, picture in enumerate(pictures):
+        left = column * width + max(0, (width - picture.width) // 2)
+        canvas.paste(picture, (left, _GAP + height - picture.height))
+    return canvas
+
+
+def named_grid_picture(
+    images: np.ndarray,
+    columns: int | None = None,
+    above: Sequence[str] = (),
+    beside: Sequence[str] = (),
+) -> Image.Image:
+    """As `grid_picture`, with names above the columns, or beside the rows, or both."""
+    grid = grid_picture(images, columns)
+    _, height, width, _ = images.shape
+    top = heading(above, width) if above else None
+    sides = [written(shortened(name, _LONGEST)) for name in beside]
+    margin = max((side.width for side in sides), default=-2 * _GAP) + 2 * _GAP
+    down = top.height if top else 0
+    canvas = Image.new("RGB", (margin + grid.width, down + grid.height), _PAPER)
+    canvas.paste(grid, (margin, down))
+    if top:
+        canvas.paste(top, (margin, 0))
+    for row, side in enumerate(sides):
+        middle = down + row * height + (height - side.height) // 2
+        canvas.paste(side, (margin - _GAP - side.width, middle))
+    return canvas

@@ -4,10 +4,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from impasto.config import LatentConfig
 from impasto.device import memory_format
+from impasto.errors import ImpastoError
 from impasto.sampling.fold import fold_batch_norm
 from impasto.sampling.model import to_uint8
 from impasto.sampling.seeds import latents_of_seeds
@@ -51,6 +53,28 @@ class Sampler:
         images: Tensor = self.generator(latents.to(self.device), labels.to(self.device))
         return images
 
+    @torch.inference_mode()
+    def side_by_side(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """What each stage of the generator paints [B, 3, H, stages * W], from left to right; earlier
+        ones are enlarged to the last one's size by repeating pixels.
+
+        Raises:
+            ImpastoError: the generator paints in one stage.
+        """
+        self.check_stages()
+        stages: Sequence[Tensor] = self.generator.stages(  # type: ignore[operator]
+            latents.to(self.device), labels.to(self.device)
+        )
+        size = stages[-1].shape[2:]
+        return torch.cat([F.interpolate(stage, size, mode="nearest") for stage in stages], dim=3)
+
+    def check_stages(self, wanted: bool = True) -> None:
+        """Raises: ImpastoError: stages are wanted, but the generator paints in one."""
+        if wanted and not hasattr(self.generator, "stages"):
+            raise ImpastoError(
+                "this model paints in one stage: there is nothing to show beside its pictures"
+            )
+
     def batches(
         self,
         seeds: Sequence[int],
@@ -58,6 +82,7 @@ class Sampler:
         *,
         truncation: float | None = None,
         batch: int = 64,
+        stages: bool = False,
     ) -> Iterator[np.ndarray]:
         """The seeds' pictures in order, in batches [up to `batch`, H, W, 3] of uint8.
 
@@ -66,9 +91,12 @@ class Sampler:
             labels: [len(seeds), F] int64, one row a seed; unknown by default.
             truncation: see `latents_of_seeds`.
             batch: pictures at once; changes memory and speed, not the pictures.
+            stages: every stage's picture side by side instead, see `side_by_side`.
         """
+        if labels is None:
+            labels = torch.full((len(seeds), self.label_fields), -1)
+        paint = self.side_by_side if stages else self.images
         for start in range(0, len(seeds), batch):
             some = seeds[start : start + batch]
             latents = latents_of_seeds(some, self.latent, truncation)
-            chosen = None if labels is None else labels[start : start + batch]
-            yield to_uint8(self.images(latents, chosen)).cpu().numpy()
+            yield to_uint8(paint(latents, labels[start : start + batch])).cpu().numpy()

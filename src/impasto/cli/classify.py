@@ -1,0 +1,119 @@
+"""`impasto classify`: the run's discriminator as a classifier of real pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:  # only for the types: --help must not wait for these
+    from impasto.collection import Collection
+    from impasto.sampling.model import ModelRecord
+
+
+def run_of(path: Path) -> Path | None:
+    """The run that `path` is, or is a checkpoint of; None for a model by itself."""
+    path = path.resolve()
+    return next((p for p in (path, path.parent.parent) if (p / "run.json").is_file()), None)
+
+
+def find_collection(path: Path, record: ModelRecord, data: str | None) -> Collection:
+    """The collection given, or the one that the run learned from.
+
+    Raises:
+        ImpastoError: neither is there.
+    """
+    from impasto.collection import open_or_pack
+    from impasto.errors import ImpastoError
+    from impasto.training.run_folder import read_run
+
+    if data is not None:
+        return open_or_pack(data, record.resolution)
+    run = run_of(path)
+    if run is None:
+        raise ImpastoError(f"{path} is no run; say which pictures to name with --data")
+    known = read_run(run)[1]["collection"]
+    where = known["path"]
+    if not Path(where).exists():
+        if known["name"] != "masters":
+            raise ImpastoError(
+                f"the collection of {run} is no longer at {where}; give it as --data"
+            )
+        where = "masters"  # they lay in a cache, which may be cleared; they can be packed again
+    return open_or_pack(where, known["resolution"])
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="A run, one of its checkpoints, or a model.")],
+    data: Annotated[
+        str | None,
+        typer.Option(help="A collection, or the word masters; the run's own if left out."),
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="heldout, or train: pictures it has learned from.")
+    ] = "heldout",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for numbers and pictures; the run if left out.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    batch: Annotated[int, typer.Option(min=1, help="Pictures named at once.")] = 64,
+) -> None:
+    """Let the discriminator name the classes of held-out pictures: accuracy, overall and by class,
+    with a confusion matrix."""
+    from impasto.config import read_record
+    from impasto.curation.classify import check_labels, classify
+    from impasto.curation.confusion import confusion_picture
+    from impasto.device import choose_device
+    from impasto.errors import StoppedError
+    from impasto.files import atomic_file, write_json
+    from impasto.sampling import find_model
+    from impasto.sampling.model import MODEL_FILE, ModelRecord, load_discriminator
+    from impasto.sampling.output import slugs
+
+    folder = find_model(run)
+    record = read_record(folder / MODEL_FILE, "model", ModelRecord)
+    check_labels(record)
+    discriminator = load_discriminator(folder)
+    collection = find_collection(run, record, data)
+    chosen = choose_device(device)
+    try:
+        results = classify(
+            discriminator, record, collection, split=split, device=chosen, batch=batch
+        )
+    except KeyboardInterrupt:
+        raise StoppedError("stopped; nothing is written") from None
+    kind = "held-out" if split == "heldout" else "training"
+    typer.echo(f"{kind} pictures of {collection.name}, named by the discriminator of {folder}")
+    if split == "train":
+        typer.echo("it has learned from these very pictures: this is memory, not skill")
+    elif collection.content_hash != record.collection.hash:
+        typer.echo(
+            "note: not the collection it was trained on; it may have learned from these pictures"
+        )
+    target = out or run_of(run) or folder
+    parts = slugs([each.field for each in results])
+    suffix = "-train" if split == "train" else ""
+    written = []
+    for each, slug in zip(results, parts, strict=True):
+        for line in each.lines():
+            typer.echo(line)
+        numbers = target / f"classify-{slug}{suffix}.json"
+        write_json(
+            numbers,
+            {
+                "model": str(folder),
+                "images_seen": record.images_seen,
+                "collection": {"name": collection.name, "hash": collection.content_hash},
+                "same_collection": collection.content_hash == record.collection.hash,
+                "split": split,
+                **each.numbers(),
+            },
+        )
+        picture = target / f"confusion-{slug}{suffix}.png"
+        title = f"{each.field}: {kind} pictures of {collection.name}"
+        with atomic_file(picture) as temporary:
+            confusion_picture(each, title).save(temporary, "PNG")
+        written += [numbers, picture]
+    for path in written:
+        typer.echo(path)
