@@ -40,19 +40,33 @@ CRITIC = {
     "training.batch": 16,
     "training.pretrain_images": 3_200,
 }
+TWO_STAGES = {
+    "generator.width": 32,
+    "generator.blocks": 2,
+    "discriminator.width": 32,
+    "training.batch": 8,
+    **EMA,
+    "first_stage.generator.width": 16,
+    "first_stage.discriminator.width": 32,
+    "first_stage.training.batch": 16,
+    **{f"first_stage.{name}": value for name, value in EMA.items()},
+}
 SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
     "wikiart_dcgan": ("wikiart_dcgan", {"training.batch": 32, **NARROW, **EMA}),
     "ukiyoe_dcgan_v3": ("ukiyoe_dcgan_v3", {"training.batch": 32, **NARROW, **EMA}),
     "gangogh": ("gangogh", CRITIC),
     "gangogh, 2 steps": ("gangogh", {**CRITIC, "training.discriminator_steps": 2,
         "generator_optimiser.learning_rate": 4e-4, "discriminator_optimiser.learning_rate": 4e-4}),
+    "gangogh, no pretraining": ("gangogh", {**CRITIC, "training.pretrain_images": 0}),
     "gangogh_style_genre": ("gangogh_style_genre", CRITIC),
     "artgan": ("artgan", {"training.batch": 32, **NARROW, **EMA}),
     "artgan_tricks": ("artgan_tricks", {"training.batch": 32, **NARROW, **EMA}),
-    "artgan_published": ("artgan_published", {"training.batch": 32, "resolution": 128,
+    "artgan_published": ("artgan_published", {"resolution": 128, "training.batch": 16,
         "generator.width": 16, "discriminator.width": 32, **EMA}),
-    "gantor_v1": ("gantor_v1", {}),
-    "gantor_v2": ("gantor_v2", {}),
+    "gantor_v1": ("gantor_v1", TWO_STAGES),
+    "gantor_v2": ("gantor_v2", TWO_STAGES),
+    "gantor_v2 as the poster": ("gantor_v2", {**TWO_STAGES,
+        "objective.bce.only": "discriminator", "first_stage.objective.bce.only": "discriminator"}),
 }  # fmt: skip
 
 
