@@ -15,7 +15,8 @@ if TYPE_CHECKING:  # only for the types: --help must not wait for these
 def run_of(path: Path) -> Path | None:
     """The run that `path` is, or is a checkpoint of; None for a model by itself."""
     path = path.resolve()
-    return next((p for p in (path, path.parent.parent) if (p / "run.json").is_file()), None)
+    runs = [path, *([path.parent.parent] if path.parent.name == "checkpoints" else [])]
+    return next((run for run in runs if (run / "run.json").is_file()), None)
 
 
 def find_collection(path: Path, record: ModelRecord, data: str | None) -> Collection:
@@ -60,7 +61,11 @@ def command(
     batch: Annotated[int, typer.Option(min=1, help="Pictures named at once.")] = 64,
 ) -> None:
     """Let the discriminator name the classes of held-out pictures: accuracy, overall and by class,
-    with a confusion matrix."""
+    with a confusion matrix.
+
+    Writes classify-FIELD.json and confusion-FIELD.png; of other pictures than those held out from
+    the model's own collection, their names begin with the collection's and the split's.
+    """
     from impasto.config import read_record
     from impasto.curation.classify import check_labels, classify
     from impasto.curation.confusion import confusion_picture
@@ -83,34 +88,36 @@ def command(
         )
     except KeyboardInterrupt:
         raise StoppedError("stopped; nothing is written") from None
+    own = collection.content_hash == record.collection.hash
     kind = "held-out" if split == "heldout" else "training"
     typer.echo(f"{kind} pictures of {collection.name}, named by the discriminator of {folder}")
     if split == "train":
         typer.echo("it has learned from these very pictures: this is memory, not skill")
-    elif collection.content_hash != record.collection.hash:
+    elif not own:
         typer.echo(
             "note: not the collection it was trained on; it may have learned from these pictures"
         )
     target = out or run_of(run) or folder
     parts = slugs([each.field for each in results])
-    suffix = "-train" if split == "train" else ""
+    # A report shows what stands under the plain names, so only the honest measurement gets them.
+    prefix = "" if own and split == "heldout" else f"{slugs([collection.name])[0]}-{split}-"
     written = []
-    for each, slug in zip(results, parts, strict=True):
+    for each, part in zip(results, parts, strict=True):
         for line in each.lines():
             typer.echo(line)
-        numbers = target / f"classify-{slug}{suffix}.json"
+        numbers = target / f"{prefix}classify-{part}.json"
         write_json(
             numbers,
             {
                 "model": str(folder),
                 "images_seen": record.images_seen,
                 "collection": {"name": collection.name, "hash": collection.content_hash},
-                "same_collection": collection.content_hash == record.collection.hash,
+                "same_collection": own,
                 "split": split,
                 **each.numbers(),
             },
         )
-        picture = target / f"confusion-{slug}{suffix}.png"
+        picture = target / f"{prefix}confusion-{part}.png"
         title = f"{each.field}: {kind} pictures of {collection.name}"
         with atomic_file(picture) as temporary:
             confusion_picture(each, title).save(temporary, "PNG")
