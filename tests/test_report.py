@@ -391,7 +391,7 @@ def test_many_classes_are_summed_up(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", *healthy(2), grids=0, collection=collection)
     page = Page(write_report(run).page)
     assert "100 classes." in page.text
-    assert "70 more" in page.text
+    assert "70 others" in page.text
     assert "not known" not in page.text
 
 

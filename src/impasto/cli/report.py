@@ -23,20 +23,34 @@ def command(
     if (run is None) == (latest is None):
         raise ImpastoError("give the folder of a run, or --latest with a folder of runs")
 
-    from impasto.report.page import moment, no_findings, write_report
+    from impasto.report.elements import moment
+    from impasto.report.page import Report, no_findings, write_report
     from impasto.report.record import newest_run
 
     folder = newest_run(latest) if latest is not None else run
     assert folder is not None  # one of the two is given
-    report = write_report(folder)
-    typer.echo(report.status)
-    for sentence in report.missing:
-        typer.echo(sentence)
-    for finding in report.findings:
-        typer.echo(
-            f"{finding.kind}, from {moment(report.record, finding.began_at_images)}: "
-            f"{finding.sentence}"
+
+    def lines(report: Report) -> list[str]:
+        """A report in a few lines: how far the run is, what is not shown, what was found."""
+        wrong, well = (
+            [
+                f"{finding.kind}, from {moment(report.record, finding.began_at_images)}: "
+                f"{finding.sentence}"
+                for finding in findings
+            ]
+            for findings in (report.findings, report.good)
         )
-    if not report.findings:
-        typer.echo(no_findings(report.record))
+        return [
+            report.status,
+            *report.missing,
+            *(wrong or [no_findings(report.record)]),
+            *well,
+        ]
+
+    report = write_report(folder)
+    if report.first_stage is not None:
+        for line in lines(report.first_stage):
+            typer.echo(f"stage I: {line}")
+    for line in lines(report):
+        typer.echo(line)
     typer.echo(report.page)

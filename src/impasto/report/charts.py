@@ -51,6 +51,14 @@ class Mark:
     text: str
 
 
+@dataclass(frozen=True)
+class Level:
+    """A height to compare curves with, such as that of chance; named in the legend."""
+
+    name: str
+    height: float
+
+
 def require_matplotlib() -> None:
     """Raises: ImpastoError: matplotlib is missing; the message says how to get it."""
     try:
@@ -103,6 +111,9 @@ def chart(
     label: str,
     bounds: tuple[float, float] | None = None,
     from_zero: bool = False,
+    levels: Sequence[Level] = (),
+    shaded_until: int = 0,
+    end: int | None = None,
 ) -> str:
     """Curves as an SVG element: each line faint as it is, and strong smoothed.
 
@@ -115,6 +126,9 @@ def chart(
         bounds: of the upright axis; by default as the values ask. Values that span more than a
             factor of 50 get a logarithmic axis.
         from_zero: let the upright axis begin at 0, so that heights can be compared.
+        levels: up to two, as dotted lines across.
+        shaded_until: images seen up to which the ground is shaded.
+        end: of the level axis; by default the last of `images_seen`.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -122,6 +136,7 @@ def chart(
 
     style: dict[Any, Any] = {
         "svg.fonttype": "none",
+        "text.parse_math": False,
         "svg.hashsalt": identity,
         "font.family": "sans-serif",
         "font.size": 9,
@@ -176,9 +191,15 @@ def chart(
             _scale(axes, np.concatenate(everything))
         axes.set_xlabel("images seen")
         # From the beginning to now, the same in every chart.
-        axes.set_xlim(0, 1.02 * float(images_seen[-1]))
+        axes.set_xlim(0, 1.02 * float(images_seen[-1] if end is None else end))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        if shaded_until:
+            axes.axvspan(0, shaded_until, color=_RULE, alpha=0.5, linewidth=0, zorder=0)
+        for level, dots in zip(levels, ((1, 2), (4, 2)), strict=False):
+            axes.axhline(
+                level.height, color=_FAINT, linewidth=1.2, linestyle=(0, dots), label=level.name
+            )
         for mark in marks:
             axes.axvline(mark.images, color=_ALARM, linewidth=1, linestyle=(0, (4, 3)))
             axes.annotate(

@@ -71,10 +71,11 @@ def _encoded(picture: Image.Image, form: str, **options: int | bool) -> bytes:
     return buffer.getvalue()
 
 
-def picture_uri(picture: Image.Image, exact: bool = False) -> str:
-    """A picture as a data address: PNG where it is small or must be `exact`, else WebP."""
+def picture_uri(picture: Image.Image, exact: bool = False, *, most_png: int = _PNG_BYTES) -> str:
+    """A picture as a data address: PNG where that takes at most `most_png` bytes or it must be
+    `exact`, else WebP."""
     png = _encoded(picture, "PNG", optimize=True)
-    if exact or len(png) <= _PNG_BYTES:
+    if exact or len(png) <= most_png:
         return data_uri(png, "image/png")
     return data_uri(_encoded(picture, "WEBP", quality=86, method=4), "image/webp")
 

@@ -21,6 +21,44 @@ from impasto.report.findings import Counts, Floats
 # A null in one of these rows is a number that broke; elsewhere it is a value that was not taken.
 _MUST_BE_FINITE = ("loss/", "score/")
 
+STAGE = "stage-1"
+"""The folder, in that of a run of two stages, that holds the first one as a run of its own."""
+
+
+@dataclass(frozen=True)
+class LabelField:
+    """A label field of the collection: its name, and (class, training pictures) of each class."""
+
+    name: str
+    classes: tuple[tuple[str, int], ...]
+
+    @property
+    def known(self) -> int:
+        """Training pictures whose class is known."""
+        return sum(count for _, count in self.classes)
+
+    @property
+    def commonest(self) -> float:
+        """The largest class's share of the pictures of known class."""
+        return max((count for _, count in self.classes), default=0) / max(1, self.known)
+
+
+@dataclass(frozen=True)
+class ClassGrids:
+    """The grids of the same latents (a row each) in every class (a column each) of a label field.
+
+    Attributes:
+        field: its name.
+        classes: of the columns.
+        rows: latents.
+        grids: (images seen, file) of each, the earliest first.
+    """
+
+    field: str
+    classes: tuple[str, ...]
+    rows: int
+    grids: list[tuple[int, Path]]
+
 
 @dataclass(frozen=True)
 class Record:
@@ -33,6 +71,7 @@ class Record:
         series: name in `stats.jsonl` -> [N]; NaN: not recorded there, infinity: not finite.
         grids: (images seen, file) of each grid of generated pictures, the earliest first.
         reals: the grid of real pictures, if there.
+        class_grids: of each label field that the run is conditioned on.
     """
 
     folder: Path
@@ -41,6 +80,7 @@ class Record:
     series: dict[str, Floats]
     grids: list[tuple[int, Path]]
     reals: Path | None
+    class_grids: list[ClassGrids]
 
     def get(self, *names: str, default: Any = None) -> Any:
         """`run.json` at `names`, or `default` where any of them is missing."""
@@ -74,11 +114,21 @@ class Record:
 
     @property
     def steps(self) -> int | None:
-        """Steps of the game up to the last row, if told: one optimiser step of the generator each."""
+        """Steps of the game up to the last row, if told: one optimiser step of the generator each.
+
+        While the discriminator trained alone there was no game yet.
+        """
         steps = self.series.get("step")
         if steps is None or not np.isfinite(steps).any():
             return None
-        return int(steps[np.isfinite(steps)][-1])
+        told = np.isfinite(steps)
+        alone = steps[told & (self.images_seen <= self.pretrain_images)]
+        return int(steps[told][-1] - (alone[-1] if len(alone) else 0))
+
+    @property
+    def pretrain_images(self) -> int:
+        """Images for which the discriminator trains alone, before the generator's first step."""
+        return self.count("config", "training", "pretrain_images") or 0
 
     @property
     def images_planned(self) -> int | None:
@@ -89,6 +139,55 @@ class Record:
     def probability(self) -> bool:
         """Whether scores are probabilities, rather than a critic's."""
         return bool(self.get("score", default="probability") == "probability")
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the objective's terms."""
+        terms = self.get("config", "objective", default=[])
+        if not isinstance(terms, list):
+            return ()
+        return tuple(
+            str(term["term"]) for term in terms if isinstance(term, dict) and "term" in term
+        )
+
+    @property
+    def balance(self) -> str | None:
+        """The label field whose classes are shown equally often, if any."""
+        field = self.get("config", "training", "balance")
+        return field if isinstance(field, str) else None
+
+    @property
+    def fields(self) -> list[LabelField]:
+        """The collection's label fields, whether the run is conditioned on them or not."""
+        fields = self.get("collection", "fields", default=[])
+        return [
+            LabelField(
+                str(item.get("name", "label")),
+                tuple(
+                    (str(name), count)
+                    for name, count in zip(item["classes"], item["counts"], strict=False)
+                    if isinstance(count, int)
+                ),
+            )
+            for item in (fields if isinstance(fields, list) else [])
+            if isinstance(item, dict)
+            and isinstance(item.get("classes"), list)
+            and isinstance(item.get("counts"), list)
+        ]
+
+    @property
+    def first_stage(self) -> Path | None:
+        """The run of the first stage, in this run's folder, if it has begun."""
+        stage = self.folder / STAGE
+        return stage if (stage / "run.json").exists() else None
+
+    @property
+    def whole(self) -> Path | None:
+        """The run that this one is the first stage of, if it is one."""
+        folder = self.folder.resolve()
+        if folder.name != STAGE or not (folder.parent / "run.json").exists():
+            return None
+        return folder.parent
 
     @property
     def columns(self) -> int:
@@ -132,13 +231,26 @@ def _series(rows: list[dict[str, Any]], name: str, pretrain_images: int) -> Floa
     return values
 
 
-def _grids(folder: Path) -> list[tuple[int, Path]]:
+def _grids(folder: Path, name: str = "fakes") -> list[tuple[int, Path]]:
     found = []
-    for path in folder.glob("fakes-*.png"):
-        match = re.fullmatch(r"fakes-(\d+)\.png", path.name)
+    for path in folder.glob("*.png"):
+        match = re.fullmatch(rf"{re.escape(name)}-(\d+)\.png", path.name)
         if match:
             found.append((int(match[1]), path))
     return sorted(found)
+
+
+def _class_grids(run: dict[str, Any], folder: Path) -> list[ClassGrids]:
+    told = run.get("class_grids")
+    found = []
+    for name, grid in told.items() if isinstance(told, dict) else ():
+        classes, rows = (
+            (grid.get("classes"), grid.get("rows")) if isinstance(grid, dict) else (0, 0)
+        )
+        if isinstance(classes, list) and classes and isinstance(rows, int) and rows > 0:
+            grids = _grids(folder, f"classes-{name}")
+            found.append(ClassGrids(str(name), tuple(map(str, classes)), rows, grids))
+    return found
 
 
 def read_record(folder: Path) -> Record:
@@ -176,6 +288,7 @@ def read_record(folder: Path) -> Record:
         },
         grids=_grids(folder / "samples"),
         reals=reals if reals.exists() else None,
+        class_grids=_class_grids(run, folder / "samples"),
     )
 
 

@@ -1,0 +1,346 @@
+"""What a run paints of each class: one noise over all of them, each over time, each at two moments.
+
+All of it is read from the grids of classes that training writes (a latent a row, a class a column).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from impasto.report.charts import Line
+from impasto.report.curves import Charts
+from impasto.report.elements import image, moment
+from impasto.report.findings import LEAST_CHANGE, LITTLE_SAY, MUCH_SAY, Classes
+from impasto.report.pictures import evenly, open_picture, picture_uri
+from impasto.report.record import ClassGrids, Record
+
+Pixels = NDArray[np.uint8]
+
+# Grids that are measured, and moments that are shown side by side.
+_MOST_MEASURED, _MOST_MOMENTS = 24, 8
+# Classes shown at once, the most frequent ones; the others unfold.
+_FIRST_CLASSES = 10
+# Pixels a side: of a picture among many, and of the newest grid as a whole.
+_SMALL_SIDE, _GRID_SIDE = 128, 2048
+# There are many small ones, so of them only really small files stay exact.
+_MOST_PNG = 10_000
+
+
+# Measured
+
+
+def measure(record: Record) -> list[Classes]:
+    """What the grids of classes say of each label field that the run is conditioned on."""
+    found = []
+    for grids in record.class_grids:
+        moments = [grids.grids[place] for place in evenly(len(grids.grids), _MOST_MEASURED)]
+        measured = [
+            (seen, *both) for seen, path in moments if (both := distances(path, grids)) is not None
+        ]
+        table = np.array(measured, dtype=np.float64).reshape(-1, 3)
+        found.append(
+            Classes(
+                grids.field,
+                _chance(record, grids),
+                table[:, 0].astype(np.int64),
+                table[:, 1],
+                table[:, 2],
+                balanced=record.balance == grids.field,
+            )
+        )
+    return found
+
+
+def _chance(record: Record, grids: ClassGrids) -> float:
+    """The largest class's share of the pictures that are shown and asked for."""
+    field = next((field for field in record.fields if field.name == grids.field), None)
+    if field is None or not field.known or record.balance == grids.field:
+        return 1 / len(grids.classes)
+    return field.commonest
+
+
+def distances(path: Path, grids: ClassGrids) -> tuple[float, float] | None:
+    """Mean distance of two classes' pictures of one latent, and of two latents' of one class.
+
+    The distance of two pictures is the root mean square of their differences, averaged to 16 pixels
+    a side, as a share of the way from black to white; so it is in `diversity/fake`. None where the
+    grid cannot be read, or has one class or one latent only.
+    """
+    grid = _open(path, grids)
+    rows, columns = grids.rows, len(grids.classes)
+    if grid is None or rows < 2 or columns < 2:
+        return None
+    side = min(16, grid.width // columns)
+    # Averaging all of it at once mixes no two pictures, for their borders fall on whole pixels.
+    small = grid.resize((columns * side, rows * side), Image.Resampling.BOX)
+    pictures = _tiles(small, rows, columns).reshape(rows, columns, -1) / 255.0
+    return _mean_distance(pictures), _mean_distance(pictures.swapaxes(0, 1))
+
+
+def _mean_distance(groups: NDArray[np.float64]) -> float:
+    """Mean distance of two pictures of one group: [G, N, values] to a number."""
+    first, second = np.triu_indices(groups.shape[1], k=1)
+    squares = np.square(groups[:, first] - groups[:, second]).mean(axis=2)
+    return float(np.sqrt(squares).mean())
+
+
+# Grids and their pictures
+
+
+def _open(path: Path, grids: ClassGrids) -> Image.Image | None:
+    """A grid, if it can be read and has the pictures that the run's record tells of."""
+    grid = open_picture(path)
+    columns = len(grids.classes)
+    if grid is None or grid.width % columns or grid.height * columns != grid.width * grids.rows:
+        return None
+    return grid
+
+
+def _tiles(grid: Image.Image, rows: int, columns: int) -> Pixels:
+    """The pictures of a grid: [rows, columns, side, side, 3]."""
+    pixels = np.asarray(grid)
+    side = grid.width // columns
+    return pixels.reshape(rows, side, columns, side, 3).swapaxes(1, 2)
+
+
+def _joined(tiles: Pixels) -> Image.Image:
+    """Pictures [rows, columns, side, side, 3] side by side, without gaps."""
+    rows, columns, side = tiles.shape[:3]
+    return Image.fromarray(tiles.swapaxes(1, 2).reshape(rows * side, columns * side, 3))
+
+
+def _shrunk(grid: Image.Image, columns: int, most: int) -> Image.Image:
+    """A grid with its pictures at most `most` pixels wide."""
+    if grid.width <= columns * most:
+        return grid
+    size = (columns * most, grid.height * columns * most // grid.width)
+    return grid.resize(size, Image.Resampling.LANCZOS)
+
+
+# Shown
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A label field as it is shown.
+
+    Attributes:
+        order: columns of its grids, the most frequent class first.
+        newest: (images seen, grid) of the last grid that can be read.
+        moments: (images seen, small pictures [R, K, side, side, 3]), the earliest first.
+        measured: what its grids say.
+    """
+
+    record: Record
+    grids: ClassGrids
+    order: list[int]
+    newest: tuple[int, Image.Image]
+    moments: list[tuple[int, Pixels]]
+    measured: Classes
+    charts: Charts
+
+    def name(self, column: int) -> str:
+        return self.grids.classes[column]
+
+
+def _shown(record: Record, grids: ClassGrids, measured: Classes, charts: Charts) -> _Shown | None:
+    newest = next(
+        (
+            (seen, grid)
+            for seen, path in reversed(grids.grids)
+            if (grid := _open(path, grids)) is not None
+        ),
+        None,
+    )
+    if newest is None:
+        return None
+    sizes = {
+        name: count
+        for field in record.fields
+        if field.name == grids.field
+        for name, count in field.classes
+    }
+    columns = range(len(grids.classes))
+    order = sorted(columns, key=lambda column: (-sizes.get(grids.classes[column], 0), column))
+    # While the discriminator trains alone, the generator's pictures stay as they are.
+    waiting = sum(seen <= record.pretrain_images for seen, _ in grids.grids)
+    told = grids.grids[max(0, waiting - 1) :]
+    moments = []
+    for place in evenly(len(told), _MOST_MOMENTS):
+        seen, path = told[place]
+        grid = _open(path, grids)
+        if grid is not None:
+            small = _shrunk(grid, len(columns), _SMALL_SIDE)
+            moments.append((seen, _tiles(small, grids.rows, len(columns))))
+    return _Shown(record, grids, order, newest, moments, measured, charts)
+
+
+def classes_section(record: Record, measured: list[Classes], charts: Charts) -> str:
+    """All that is shown by class, a label field after the other; '' for a run without classes."""
+    fields = []
+    for grids, classes in zip(record.class_grids, measured, strict=True):
+        shown = _shown(record, grids, classes, charts)
+        if shown is not None:
+            parts = "".join(part(shown) for part in _PARTS)
+            fields.append(f"<h3>By {escape(grids.field)}</h3>{parts}")
+    return f"<section><h2>Classes</h2>{''.join(fields)}</section>" if fields else ""
+
+
+def _folded(columns: list[int], draw: Callable[[list[int]], str]) -> str:
+    """The most frequent classes, and the others under a line that unfolds."""
+    first, others = columns[:_FIRST_CLASSES], columns[_FIRST_CLASSES:]
+    if not others:
+        return draw(first)
+    bands = [others[at : at + _FIRST_CLASSES] for at in range(0, len(others), _FIRST_CLASSES)]
+    count = f"{len(others)} class{'es' if len(others) > 1 else ''}"
+    return (
+        f"{draw(first)}<details><summary>The other {count}</summary>"
+        f"{''.join(draw(band) for band in bands)}</details>"
+    )
+
+
+def _one_noise(shown: _Shown) -> str:
+    """The newest grid under its classes' names, and how much the class changes a picture."""
+    seen, grid = shown.newest
+    count, rows = len(shown.order), shown.grids.rows
+    tiles = _tiles(_shrunk(grid, count, _GRID_SIDE // min(count, _FIRST_CLASSES)), rows, count)
+    pixel = _pixel(grid.width // count)
+
+    def band(columns: list[int]) -> str:
+        joined = _joined(tiles[:, columns])
+        heads = "".join(f"<span>{escape(shown.name(column))}</span>" for column in columns)
+        names = ", ".join(shown.name(column) for column in columns)
+        address = picture_uri(joined)
+        return (
+            f'<div class="scroll"><div class="band" style="--n: {len(columns)}">'
+            f'<div class="heads">{heads}</div>'
+            f"{image(address, f'the same latents in the classes {names}', pixel)}</div></div>"
+        )
+
+    says = (
+        f"After {moment(shown.record, seen)}. A row is one latent, a column one class"
+        f"{', the most frequent first' if count > 1 else ''}."
+    )
+    return (
+        f"<h4>One noise over all classes</h4><p class='faint'>{escape(says)}</p>"
+        f'<div class="noise"><div>{_folded(shown.order, band)}</div>{_measured_html(shown)}</div>'
+    )
+
+
+def say(classes: Classes) -> str:
+    """What the newest grid says of how much the class matters, in words; '' without a grid."""
+    if not len(classes.images_seen):
+        return ""
+    by_class, by_latent = float(classes.by_class[-1]), float(classes.by_latent[-1])
+    measured = (
+        f"Under the same latent, another class changes the picture by {by_class:.3f}; within a "
+        f"class, another latent does by {by_latent:.3f} (0: not at all, 1: from black to white)"
+    )
+    if by_latent < LEAST_CHANGE:
+        if by_class < LEAST_CHANGE:
+            return f"{measured}: all pictures look alike so far."
+        return f"{measured}: a class is always the same picture, whatever the latent."
+    times = by_class / by_latent
+    if times < LITTLE_SAY:
+        verdict = "the class hardly changes the picture"
+    elif times < MUCH_SAY:
+        verdict = "the class has a say, and the latent a larger one"
+    else:
+        verdict = "the classes differ to the eye"
+    return f"{measured}: {times:.2g} times as much, so {verdict}."
+
+
+def _measured_html(shown: _Shown) -> str:
+    classes = shown.measured
+    sentence = say(classes)
+    if not sentence:
+        return ""
+    text = f"<p>{escape(sentence)}</p>"
+    if len(classes.images_seen) < 3:
+        return f"<div>{text}</div>"
+    card = shown.charts.draw(
+        f"What changes a picture: {shown.grids.field}",
+        classes.images_seen,
+        [
+            Line("another class, same latent", classes.by_class),
+            Line("another latent, same class", classes.by_latent),
+        ],
+        "Mean distance of two such pictures of the grid. The nearer the first line comes to the "
+        "second, or the further above it, the more the class shows.",
+        from_zero=True,
+    )
+    return f"<div>{text}{card}</div>"
+
+
+def _over_time(shown: _Shown) -> str:
+    """A row a class: the same latent at several moments."""
+    if len(shown.moments) < 2:
+        return ""
+    times = [seen for seen, _ in shown.moments]
+    first = np.stack([tiles[0] for _, tiles in shown.moments], axis=1)  # [K, moments, ...]
+    heads = "".join(f"<span>{seen:,}</span>" for seen in times)
+
+    def table(columns: list[int]) -> str:
+        rows = "".join(
+            f"<span>{escape(name)}</span>{_small(first[[column]], f'{name} over time')}"
+            for column in columns
+            for name in [shown.name(column)]
+        )
+        return (
+            f'<div class="scroll"><div class="moments" style="--n: {len(times)}">'
+            f'<span class="faint">images seen</span><div class="heads">{heads}</div>{rows}</div></div>'
+        )
+
+    return (
+        "<h4>Each class over time</h4><p class='faint'>The same latent throughout.</p>"
+        f"{_folded(shown.order, table)}"
+    )
+
+
+def _two_moments(shown: _Shown) -> str:
+    """Each class halfway and now, several latents each."""
+    if len(shown.moments) < 2:
+        return ""
+    end, now = shown.moments[-1]
+    halfway, before = min(shown.moments[:-1], key=lambda item: abs(2 * item[0] - end))
+    rows = shown.grids.rows
+    across = 4 if rows % 4 == 0 else rows
+
+    def cards(columns: list[int]) -> str:
+        return '<div class="two pairs">' + "".join(map(card, columns)) + "</div>"
+
+    def card(column: int) -> str:
+        name, figures = shown.name(column), ""
+        for seen, tiles in ((halfway, before), (end, now)):
+            pictures = tiles[:, column].reshape(-1, across, *tiles.shape[2:])
+            drawn = _small(pictures, f"{name} after {seen:,} images")
+            says = escape(moment(shown.record, seen))
+            figures += f"<figure>{drawn}<figcaption>{says}</figcaption></figure>"
+        return f'<div class="card"><h5>{escape(name)}</h5><div class="pair">{figures}</div></div>'
+
+    latents = f"{rows} latents, the same in all" if rows > 1 else "one latent, the same in all"
+    return (
+        "<h4>Each class at two moments</h4>"
+        f"<p class='faint'>{latents}.</p>{_folded(shown.order, cards)}"
+    )
+
+
+def _small(tiles: Pixels, description: str) -> str:
+    """A few small pictures [rows, columns, side, side, 3] as one image."""
+    address = picture_uri(_joined(tiles), most_png=_MOST_PNG)
+    return image(address, description, _pixel(tiles.shape[2]))
+
+
+def _pixel(side: int) -> str:
+    """CSS classes of pictures of so many pixels a side: small ones are enlarged by whole pixels."""
+    return "pixel fill" if side < _SMALL_SIDE else "fill"
+
+
+# What is shown of a label field, in this order. Scores by class (IS, Top-1, FID over time) are one
+# more of these.
+_PARTS: tuple[Callable[[_Shown], str], ...] = (_one_noise, _over_time, _two_moments)

@@ -1,0 +1,212 @@
+"""Curves of a run: the losses and scores, and how well the discriminator does."""
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+
+from impasto.report.charts import Level, Line, Mark, chart
+from impasto.report.findings import Counts, Finding
+from impasto.report.record import Record
+
+Named = dict[str, str]
+"""Names of series in `stats.jsonl`, and what their lines are called."""
+
+
+class Charts:
+    """Draws charts of one run, all with the same findings marked and the same ground shaded."""
+
+    def __init__(self, record: Record, findings: Sequence[Finding]) -> None:
+        self.record = record
+        self.marks = _marks(record, findings)
+        self._drawn = 0
+
+    def of(
+        self,
+        title: str,
+        names: Named,
+        explanation: str,
+        *,
+        bounds: tuple[float, float] | None = None,
+        from_zero: bool = False,
+        levels: Sequence[Level] = (),
+    ) -> str:
+        """A card with those of the named series that were recorded; '' if none was."""
+        series = self.record.series
+        lines = [
+            Line(text, series[name])
+            for name, text in names.items()
+            if name in series and np.isfinite(series[name]).any()
+        ]
+        if not lines:
+            return ""
+        return self.draw(
+            title,
+            self.record.images_seen,
+            lines,
+            explanation,
+            bounds=bounds,
+            from_zero=from_zero,
+            levels=levels,
+        )
+
+    def draw(
+        self,
+        title: str,
+        images_seen: Counts,
+        lines: Sequence[Line],
+        explanation: str,
+        *,
+        bounds: tuple[float, float] | None = None,
+        from_zero: bool = False,
+        levels: Sequence[Level] = (),
+    ) -> str:
+        """A card with a chart of any lines over `images_seen`."""
+        end = max(int(images_seen[-1]), self.record.images_done)
+        drawing = chart(
+            images_seen,
+            lines,
+            self.marks,
+            identity=f"chart{self._drawn}",
+            label=escape(f"{title} over images seen", quote=True),
+            bounds=bounds,
+            from_zero=from_zero,
+            levels=levels,
+            shaded_until=min(self.record.pretrain_images, end),
+            end=end,
+        )
+        self._drawn += 1
+        return (
+            f'<figure class="card"><h3>{escape(title)}</h3>{drawing}'
+            f"<figcaption>{escape(explanation)}</figcaption></figure>"
+        )
+
+    @property
+    def legend(self) -> str:
+        """What is the same in all of them, a sentence each."""
+        says = ["Faint: as recorded. Strong: smoothed."]
+        if self.marks:
+            says.append("Dashed lines with a number: where a finding began.")
+        if self.record.pretrain_images:
+            says.append(
+                f"Shaded: the discriminator trains alone, for {self.record.pretrain_images:,} images."
+            )
+        return f"<p class='faint'>{' '.join(says)}</p>"
+
+
+def _marks(record: Record, findings: Sequence[Finding]) -> list[Mark]:
+    """The findings' numbers at their moments; those too close to be told apart share one mark."""
+    if not len(record.images_seen):
+        return []
+    apart = 0.03 * float(record.images_seen[-1])
+    marks: list[Mark] = []
+    for number, finding in enumerate(findings, 1):
+        at = finding.began_at_images
+        if marks and at - marks[-1].images < apart:
+            marks[-1] = Mark(marks[-1].images, f"{marks[-1].text}, {number}")
+        else:
+            marks.append(Mark(at, str(number)))
+    return marks
+
+
+def curves_section(record: Record, charts: Charts, missing: list[str]) -> str:
+    """Losses, scores, diversity, the shares of the objective's terms, speed."""
+    if not len(record.images_seen):
+        missing.append("There are no statistics yet (stats.jsonl has no whole row).")
+        return ""
+    cards = [
+        charts.of(
+            "Losses",
+            {"loss/discriminator": "discriminator", "loss/generator": "generator"},
+            "What each player tries to make small. Two losses that keep their distance mean an even "
+            "game; neither says how good the pictures are.",
+        ),
+        charts.of(
+            "Scores",
+            {"score/real": "D(x), real", "score/fake": "D(G(z)), generated"},
+            "How real the discriminator takes pictures to be, from 0 to 1. The closer the two "
+            "lines, the harder it finds them to tell apart.",
+            bounds=(0.0, 1.0),
+        )
+        if record.probability
+        else charts.of(
+            "Scores",
+            {"score/real": "real", "score/fake": "generated"},
+            "The critic's opinion of real and of generated pictures. Only their distance means "
+            "something; a small one is good.",
+        ),
+        charts.of(
+            "Diversity",
+            {"diversity/fake": "generated", "diversity/real": "real"},
+            "Mean distance between two pictures of a grid. Where generated ones fall far below real "
+            "ones, they look alike.",
+            from_zero=True,
+        ),
+    ]
+    for player in ("discriminator", "generator"):
+        terms = {
+            name: name.split("/")[1]
+            for name in record.series
+            if name.startswith("term/") and name.endswith(f"/{player}")
+        }
+        if len(terms) > 1:
+            title = f"Terms of the {player}'s loss"
+            cards.append(charts.of(title, terms, "Each term's weighted share of the loss."))
+    cards.append(
+        charts.of(
+            "Speed",
+            {"images_per_second": "images a second"},
+            "Training images a second.",
+            from_zero=True,
+        )
+    )
+    return (
+        f'<section><h2>Curves</h2>{charts.legend}<div class="two">{"".join(cards)}</div></section>'
+    )
+
+
+def discriminator_section(record: Record, charts: Charts, classifier: str) -> str:
+    """How often the discriminator is right, and about what; `classifier`, if given, goes below."""
+    midway = (
+        ""
+        if record.probability
+        else " A critic's values have no zero, so its boundary is drawn halfway between the two "
+        "means; that it tells nearly all apart is as it should be."
+    )
+    cards = charts.of(
+        "Real or generated",
+        {"accuracy/real": "real", "accuracy/fake": "generated"},
+        "Share of the real and of the generated pictures that the discriminator takes for what they "
+        f"are. At 0.5 in both it cannot tell.{midway}",
+        bounds=(0.0, 1.0),
+        levels=[Level("cannot tell", 0.5)],
+    )
+    for name in _label_fields(record):
+        field = next((field for field in record.fields if field.name == name), None)
+        cards += charts.of(
+            f"Classes of {name}",
+            {f"accuracy/{name}/real": "real", f"accuracy/{name}/fake": "generated"},
+            "Share of the pictures whose class the discriminator names right; of generated ones, the "
+            "class they were asked for. Dotted: always naming the commonest class, and one at random.",
+            bounds=(0.0, 1.0),
+            levels=[
+                Level("commonest", field.commonest),
+                Level("random", 1 / max(1, sum(count > 0 for _, count in field.classes))),
+            ]
+            if field is not None
+            else (),
+        )
+    if not cards and not classifier:
+        return ""
+    grid = f'{charts.legend}<div class="two">{cards}</div>' if cards else ""
+    return f"<section><h2>The discriminator over time</h2>{grid}{classifier}</section>"
+
+
+def _label_fields(record: Record) -> list[str]:
+    """Fields whose classes the discriminator names, as the statistics have them."""
+    named = [name for name in record.series if name.startswith("accuracy/")]
+    return sorted({name[len("accuracy/") : -len("/real")] for name in named if _of_field(name)})
+
+
+def _of_field(name: str) -> bool:
+    return name.count("/") > 1 and name.endswith("/real")

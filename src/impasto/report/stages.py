@@ -1,0 +1,79 @@
+"""Runs of two stages: how far each is, and the same latents painted by both."""
+
+from html import escape
+
+import numpy as np
+from PIL import Image
+
+from impasto.report.elements import image, moment
+from impasto.report.pictures import open_picture, picture_uri
+from impasto.report.record import Record
+
+# Latents shown, in groups of one row a stage.
+_ACROSS, _GROUPS = 8, 2
+_MOST_SIDE = 256
+
+
+def same_latents(first: Record, second: Record) -> bool:
+    """Whether both stages paint their grids from the same latents and labels."""
+    return all(
+        first.get("config", *names) == second.get("config", *names)
+        for names in (("latent",), ("labels",), ("training", "seed"), ("training", "grid"))
+    ) and first.get("collection", "hash") == second.get("collection", "hash")
+
+
+def stages_section(first: Record, second: Record) -> str:
+    """The newest grids of both stages, row by row one under the other; '' where there is none."""
+    if not same_latents(first, second):
+        return ""
+    newest = [_newest(record) for record in (first, second)]
+    if newest[0] is None or newest[1] is None:
+        return ""
+    (seen_first, small), (seen_second, large) = newest[0], newest[1]
+    count = min(len(small), len(large), _ACROSS * _GROUPS)
+    groups = []
+    for start in range(0, count, _ACROSS):
+        rows = "".join(
+            image(
+                picture_uri(_row(pictures[start : min(start + _ACROSS, count)])),
+                f"latents {start + 1} and on in stage {number}",
+                "pixel fill" if len(pictures[0]) < 128 else "fill",
+            )
+            for number, pictures in (("I", small), ("II", large))
+        )
+        width = min(_ACROSS, count - start) / _ACROSS
+        groups.append(f'<div class="stages" style="width: {100 * width:g}%">{rows}</div>')
+    says = (
+        f"Stage I (above, {small.shape[1]} pixels) after {moment(first, seen_first)}, stage II "
+        f"(beneath, {large.shape[1]} pixels) after {moment(second, seen_second)}."
+    )
+    return (
+        "<section><h2>The same latents in both stages</h2>"
+        f"<p class='faint'>{escape(says)}</p>{''.join(groups)}</section>"
+    )
+
+
+def _newest(record: Record) -> tuple[int, np.ndarray] | None:
+    """Images seen, and the pictures [N, side, side, 3] of the last grid that can be read."""
+    for seen, path in reversed(record.grids):
+        grid = open_picture(path)
+        if grid is None or grid.width % record.columns:
+            continue
+        side = grid.width // record.columns
+        rows = grid.height // side
+        if not rows:
+            continue
+        pixels = np.asarray(grid)[: rows * side].reshape(rows, side, record.columns, side, 3)
+        pictures = pixels.swapaxes(1, 2).reshape(-1, side, side, 3)
+        # What is left of the last row is black.
+        asked = record.count("config", "training", "grid")
+        return seen, pictures[:asked]
+    return None
+
+
+def _row(pictures: np.ndarray) -> Image.Image:
+    """Pictures side by side, at most 256 pixels each."""
+    row = Image.fromarray(np.concatenate(list(pictures), axis=1))
+    if row.height > _MOST_SIDE:
+        row = row.resize((_MOST_SIDE * len(pictures), _MOST_SIDE), Image.Resampling.LANCZOS)
+    return row
