@@ -85,6 +85,28 @@ def with_fault(
     return images, series
 
 
+def with_classes(
+    series: dict[str, Floats],
+    field: str = "genre",
+    *,
+    real: float,
+    fake: float,
+    start: float = 0.3,
+    seed: int = 0,
+    batch: int = 32,
+) -> dict[str, Floats]:
+    """The curves with label accuracies that go from `start` to these levels over half of the run, as
+    noisy as shares of a batch are, and missing now and then."""
+    rng = np.random.default_rng(seed)
+    rows = len(series["loss/generator"])
+    time = np.clip(2 * np.linspace(0, 1, rows), 0, 1)
+    for kind, level in (("real", real), ("fake", fake)):
+        shares = rng.binomial(batch, start + (level - start) * time) / batch
+        shares[rng.random(rows) < 0.1] = np.nan
+        series[f"accuracy/{field}/{kind}"] = shares
+    return series
+
+
 def jsonl(images: NDArray[np.int64], series: dict[str, Floats]) -> str:
     """The curves as the text of a `stats.jsonl`; what was not recorded in a row is left out."""
     lines = []
@@ -111,6 +133,38 @@ def grid(seed: int, share: float, tile: int = 16, columns: int = 4, rows: int = 
     )
     patches = coarse.repeat(tile // 4, axis=0).repeat(tile // 4, axis=1)
     return Image.fromarray((share * patches + (1 - share) * fine).astype(np.uint8))
+
+
+def class_grid(
+    classes: int, rows: int, *, by_class: float, by_latent: float, tile: int = 16, seed: int = 0
+) -> Image.Image:
+    """The same latents (a row each) in every class (a column each), in plain colours: a class and a
+    latent each have one of their own, and add up; their sizes are standard deviations of 255."""
+    rng = np.random.default_rng(seed)
+    columns = rng.choice([-1.0, 1.0], (1, classes, 4, 4, 3)) * by_class
+    latents = rng.choice([-1.0, 1.0], (rows, 1, 4, 4, 3)) * by_latent
+    colours = np.clip(127.5 + columns + latents, 0, 255)
+    pixels = colours.repeat(tile // 4, axis=2).repeat(tile // 4, axis=3)
+    joined = pixels.swapaxes(1, 2).reshape(rows * tile, classes * tile, 3)
+    return Image.fromarray(joined.round().astype(np.uint8))
+
+
+def add_class_grids(
+    run: Path,
+    moments: dict[int, tuple[float, float]],
+    *,
+    field: str = "genre",
+    classes: tuple[str, ...] = ("landscape", "actor <print>", "birds & flowers"),
+    rows: int = 4,
+) -> None:
+    """Grids of classes at moments (images seen: `by_class` and `by_latent`), told in `run.json`."""
+    path = run / "run.json"
+    told = json.loads(path.read_text())
+    told.setdefault("class_grids", {})[field] = {"classes": list(classes), "rows": rows}
+    path.write_text(json.dumps(told))
+    for seen, (by_class, by_latent) in moments.items():
+        picture = class_grid(len(classes), rows, by_class=by_class, by_latent=by_latent, seed=seen)
+        picture.save(run / "samples" / f"classes-{field}-{seen:012d}.png")
 
 
 def record(images: int, **changes: Any) -> dict[str, Any]:

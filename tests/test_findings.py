@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from impasto.report import findings
-from impasto.report.findings import find
-from tests.report_runs import INTERVAL, healthy, with_fault
+from impasto.report.findings import LITTLE_SAY, MUCH_SAY, Classes, find
+from tests.report_runs import INTERVAL, Floats, healthy, with_classes, with_fault
 
 FAULTS = ("divergence", "spikes", "saturation", "collapse", "nan")
 
@@ -202,3 +202,196 @@ def test_collapse_is_found_without_real_pictures_to_compare_with() -> None:
     found = findings.collapse(every(40), fake, None)
     assert found is not None
     assert found.began_at_images == 26 * INTERVAL
+
+
+def with_accuracies(
+    at: float, *, rise: float, level: float = 0.985, rows: int = 200, seed: int = 0
+) -> tuple[NDArray[np.int64], dict[str, Floats]]:
+    """A healthy run whose discriminator is right in `level` of the cases from `at` on, and whose
+    generator's loss rises by `rise` from there to the end."""
+    images, series = healthy(rows, seed=seed, drift=0)
+    rng = np.random.default_rng(seed)
+    time = np.linspace(0, 1, rows)
+    for kind in ("real", "fake"):
+        share = np.where(time < at, 0.85, level)
+        series[f"accuracy/{kind}"] = rng.binomial(64, share) / 64
+    series["loss/generator"] += rise * np.clip((time - at) / (1 - at), 0, 1)
+    return images, series
+
+
+@pytest.mark.parametrize("rows", [80, 200, 2000])
+@pytest.mark.parametrize("at", [0.25, 0.4, 0.6])
+def test_a_discriminator_that_is_never_mistaken_while_the_loss_rises(at: float, rows: int) -> None:
+    errors = []
+    for seed in range(12 if rows < 1000 else 3):
+        images, series = with_accuracies(at, rise=4, rows=rows, seed=seed)
+        found = find(images, series)
+        assert [finding.kind for finding in found] == ["overfitting"], f"seed {seed}"
+        errors.append(found[0].began_at_images / (rows * INTERVAL) - at)
+        assert "it takes 98% of the real" in found[0].sentence or rows < 200
+    # A slow rise can be placed roughly only.
+    assert abs(np.median(errors)) < 0.06
+    assert np.abs(errors).max() < 0.3
+
+
+def test_neither_a_right_discriminator_nor_a_rising_loss_alone_is_overfitting() -> None:
+    for seed in range(20):
+        assert find(*with_accuracies(0.3, rise=0, seed=seed)) == [], f"seed {seed}"
+        kinds = [f.kind for f in find(*with_accuracies(0.3, rise=4, level=0.9, seed=seed))]
+        assert kinds == ["divergence"], f"seed {seed}"
+    images, series = with_accuracies(0.3, rise=4)
+    series["accuracy/real"][-20:] = 0.8
+    assert [f.kind for f in find(images, series)] == ["divergence"]
+    # A critic should tell them apart.
+    images, series = with_accuracies(0.3, rise=4)
+    assert "overfitting" not in [f.kind for f in find(images, series, probability=False)]
+
+
+def test_a_loss_that_rose_early_and_stays_is_no_overfitting() -> None:
+    images, series = with_accuracies(0.2, rise=0)
+    series["loss/generator"] += 4 * np.clip((np.linspace(0, 1, 200) - 0.2) / 0.1, 0, 1)
+    assert "overfitting" not in [finding.kind for finding in find(images, series)]
+
+
+def test_a_saturated_discriminator_is_told_once() -> None:
+    images, series = with_fault("saturation", 0.5)
+    series["accuracy/real"] = np.ones(200)
+    series["accuracy/fake"] = np.ones(200)
+    series["loss/generator"] += 4 * np.clip(np.linspace(-1, 1, 200), 0, 1)
+    kinds = [finding.kind for finding in find(images, series)]
+    assert sorted(kinds) == ["divergence", "saturation"]
+
+
+def test_advice_names_settings_of_this_objective_only() -> None:
+    images, series = with_accuracies(0.4, rise=4)
+    for terms, has, lacks in (
+        (("categorical", "reconstruction"), "objective.categorical.flip=0.05", "objective.bce"),
+        (("bce",), "objective.bce.real_labels", "categorical"),
+        (("hinge",), "training.real_noise", "objective.bce"),
+    ):
+        advice = find(images, series, terms=terms)[0].advice
+        assert has in advice
+        assert lacks not in advice
+        assert advice.count("training.real_noise") == 1
+    images, series = with_fault("divergence", 0.5)
+    assert "categorical.flip" in find(images, series, terms=("categorical",))[0].advice
+    images, series = with_fault("saturation", 0.5)
+    assert "categorical.flip" in find(images, series, terms=("categorical",))[0].advice
+
+
+def known(
+    *says: float, chance: float = 0.3, latent: float = 0.2, balanced: bool = False
+) -> Classes:
+    """What grids of classes say: at even moments, how much the class changes by how much the latent
+    does."""
+    return Classes(
+        "genre",
+        chance,
+        (np.arange(len(says)) + 1) * 200 * INTERVAL // max(1, len(says)),
+        latent * np.array(says, dtype=np.float64),
+        np.full(len(says), latent),
+        balanced=balanced,
+    )
+
+
+@pytest.mark.parametrize("rows", [40, 200, 2000])
+def test_a_generator_that_ignores_classes_is_told_by_the_numbers(rows: int) -> None:
+    for seed in range(10 if rows < 1000 else 3):
+        images, series = healthy(rows, seed=seed)
+        series = with_classes(series, real=0.85, fake=0.32, seed=seed)
+        found = find(images, series, classes=[known()], terms=("bce", "auxiliary_classifier"))
+        assert [finding.kind for finding in found] == ["ignored"], f"seed {seed}"
+        assert not found[0].good
+        assert "(by chance: 30%)" in found[0].sentence
+        assert "objective.auxiliary_classifier.weight=5" in found[0].advice
+        assert "training.pretrain_images" in found[0].advice
+        assert "training.balance=genre" in found[0].advice
+
+
+def test_classes_that_both_know_are_learnt_and_what_lies_between_is_no_news() -> None:
+    for seed in range(10):
+        images, series = healthy(seed=seed)
+        learnt = with_classes(dict(series), real=0.9, fake=0.85, seed=seed)
+        found = find(images, learnt, classes=[known(0.1, 0.5, 0.9)])
+        assert [(finding.kind, finding.good) for finding in found] == [("learnt", True)]
+        # The accuracy passes the half of the way from chance at about 0.3 of the run.
+        assert 0.15 < found[0].began_at_images / (200 * INTERVAL) < 0.45, f"seed {seed}"
+        assert "0.9 times" in found[0].sentence
+        for real, fake in ((0.9, 0.5), (0.5, 0.32), (0.35, 0.3)):
+            between = with_classes(dict(series), real=real, fake=fake, seed=seed)
+            assert find(images, between, classes=[known(0.5)]) == [], f"seed {seed}"
+
+
+def test_where_the_commonest_class_is_most_pictures_its_share_is_no_skill() -> None:
+    images, series = healthy()
+    series = with_classes(series, real=0.82, fake=0.82, start=0.8)
+    assert find(images, series, classes=[known(chance=0.8)]) == []
+
+
+@pytest.mark.parametrize(
+    ("say", "kinds"),
+    [
+        (0.0, ["ignored"]),
+        (LITTLE_SAY - 0.01, ["ignored"]),
+        (LITTLE_SAY + 0.01, []),
+        (MUCH_SAY - 0.01, []),
+        (MUCH_SAY + 0.01, ["learnt"]),
+        (3.0, ["learnt"]),
+    ],
+)
+def test_without_a_classifier_the_eye_alone_decides(say: float, kinds: list[str]) -> None:
+    images, series = healthy()
+    found = find(images, series, classes=[known(0.45, say)])
+    assert [finding.kind for finding in found] == kinds
+    assert all(finding.began_at_images == images[-1] for finding in found)
+
+
+def test_classes_that_only_the_discriminator_sees_are_not_learnt() -> None:
+    images, series = healthy()
+    series = with_classes(series, real=0.9, fake=0.95)
+    found = find(images, series, classes=[known(0.1, 0.1, balanced=True)])
+    assert [(finding.kind, finding.good) for finding in found] == [("ignored", False)]
+    assert "signs that the eye does not see" in found[0].sentence
+    assert found[0].began_at_images == images[-1] // 2
+    assert "training.balance" not in found[0].advice
+
+
+def test_both_witnesses_are_heard_where_they_agree() -> None:
+    images, series = healthy()
+    series = with_classes(series, real=0.9, fake=0.3)
+    found = find(images, series, classes=[known(0.1, 0.1)])
+    assert len(found) == 1
+    assert "0.1 times as much" in found[0].sentence
+    assert "; and the discriminator names" in found[0].sentence
+
+
+def test_pictures_that_are_still_alike_say_nothing_of_classes() -> None:
+    images, series = healthy()
+    assert find(images, series, classes=[known(0.1, 5.0, latent=0.019)]) == []
+    assert find(images, series, classes=[known()]) == []
+    few, short = healthy(11)
+    assert find(few, with_classes(short, real=0.9, fake=0.3), classes=[known()]) == []
+
+
+def test_while_the_discriminator_trains_alone_only_broken_numbers_count() -> None:
+    images, series = healthy(200)
+    # It wins, as it should, and its margin grows; the generator's pictures stay as they are.
+    series["score/real"][:80], series["score/fake"][:80] = 0.999, 0.001
+    series["loss/discriminator"][:80] = 0.001
+    series["diversity/fake"][:80] = np.where(np.isnan(series["diversity/fake"][:80]), np.nan, 0.0)
+    series["loss/generator"][:80] = np.nan
+    assert "saturation" in [finding.kind for finding in find(images, series)]
+    assert find(images, series, pretrain_images=80 * INTERVAL) == []
+    series["loss/discriminator"][40] = np.inf
+    found = find(images, series, pretrain_images=80 * INTERVAL)
+    assert [finding.kind for finding in found] == ["nan"]
+
+
+@given(st.lists(st.one_of(st.floats(0, 1), st.just(float("nan"))), max_size=60))
+@settings(max_examples=60, deadline=None)
+def test_no_accuracy_makes_it_fail(values: list[float]) -> None:
+    array = np.array(values, dtype=np.float64)
+    names = ("accuracy/real", "accuracy/fake", "accuracy/genre/real", "accuracy/genre/fake")
+    series = dict.fromkeys((*names, "loss/generator", "loss/discriminator"), array)
+    grids = Classes("genre", 0.5, every(len(array)), array, array[::-1])
+    find(every(len(array)), series, classes=[grids])

@@ -182,24 +182,33 @@ def discriminator_section(record: Record, charts: Charts, classifier: str) -> st
         levels=[Level("cannot tell", 0.5)],
     )
     for name in _label_fields(record):
-        field = next((field for field in record.fields if field.name == name), None)
+        levels, dotted = _chances(record, name)
         cards += charts.of(
             f"Classes of {name}",
             {f"accuracy/{name}/real": "real", f"accuracy/{name}/fake": "generated"},
             "Share of the pictures whose class the discriminator names right; of generated ones, the "
-            "class they were asked for. Dotted: always naming the commonest class, and one at random.",
+            f"class they were asked for. {dotted}",
             bounds=(0.0, 1.0),
-            levels=[
-                Level("commonest", field.commonest),
-                Level("random", 1 / max(1, sum(count > 0 for _, count in field.classes))),
-            ]
-            if field is not None
-            else (),
+            levels=levels,
         )
     if not cards and not classifier:
         return ""
     grid = f'{charts.legend}<div class="two">{cards}</div>' if cards else ""
     return f"<section><h2>The discriminator over time</h2>{grid}{classifier}</section>"
+
+
+def _chances(record: Record, name: str) -> tuple[list[Level], str]:
+    """How often one would name a field's classes right without looking, and how the lines are read."""
+    field = next((field for field in record.fields if field.name == name), None)
+    if field is None or not field.known:
+        return [], ""
+    random = Level("random", 1 / sum(count > 0 for _, count in field.classes))
+    if record.balance == name:
+        return [random], "Dotted: naming one at random."
+    return (
+        [Level("commonest", field.commonest), random],
+        "Dotted: always naming the commonest class; dashed: naming one at random.",
+    )
 
 
 def _label_fields(record: Record) -> list[str]:

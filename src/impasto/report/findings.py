@@ -420,7 +420,7 @@ def overfitting(
     For discriminators whose scores are probabilities. A Wasserstein critic that tells all pictures
     apart is doing its work.
 
-    Rule: both accuracies, smoothed by a median over a twentieth of the rows, are at least 0.95 in all
+    Rule: both accuracies, smoothed by a median over a tenth of the rows, are at least 0.95 in all
     of the last third of the run; the generator's loss rises after the first tenth and stays up to the
     end, by 0.5, by a fifth of the level it rose from, and by six times its noise; and a seventh or
     more of that rise falls into the last third. Needs 24 rows.
@@ -434,7 +434,7 @@ def overfitting(
     row, level, end = rise
     rows = len(images)
     last, ninth = rows - rows // 3, rows // 9
-    window = max(5, rows // 20)
+    window = max(9, rows // 10)
     sure = np.minimum(_rolling_median(real, window), _rolling_median(fake, window)) >= 0.95
     late = float(np.median(loss[-ninth:]) - np.median(loss[last : last + ninth]))
     if not sure[last:].all() or late < (end - level) / 7:
