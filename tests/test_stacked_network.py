@@ -7,7 +7,7 @@ from torch import Tensor
 
 from impasto.errors import ImpastoError
 from impasto.networks import build_generator, count_parameters
-from impasto.networks.stacked import Doubling
+from impasto.networks._layers import Doubling
 from impasto.sampling.fold import fold_batch_norm
 
 BASE = {"network": "gangogh", "width": 4}

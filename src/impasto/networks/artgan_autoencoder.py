@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from impasto.config import Count, Fraction
 from impasto.errors import ImpastoError
 from impasto.networks import Judgement, levels_above, one_hot
+from impasto.networks._layers import Doubling
 
 _NAME = "artgan_autoencoder"
 _SLOPE = 0.2  # of LeakyReLU
@@ -40,16 +41,17 @@ def _initialise(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 0.0, 0.02)
 
 
+def _followed(convolution: nn.Conv2d) -> list[nn.Module]:
+    norm = nn.BatchNorm2d(convolution.out_channels, _EPS)
+    return [convolution, norm, nn.LeakyReLU(_SLOPE, inplace=True)]
+
+
 def _layer(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
-    return [
-        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
-        nn.BatchNorm2d(outputs, _EPS),
-        nn.LeakyReLU(_SLOPE, inplace=True),
-    ]
+    return _followed(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False))
 
 
 def _doubling(inputs: int, outputs: int) -> list[nn.Module]:
-    return [nn.Upsample(scale_factor=2), *_layer(inputs, outputs)]
+    return _followed(Doubling(inputs, outputs))
 
 
 def _painting(inputs: int) -> list[nn.Module]:

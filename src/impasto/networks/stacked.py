@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from impasto.config import Count
 from impasto.errors import ImpastoError
 from impasto.networks import build_generator, levels_above, one_hot
+from impasto.networks._layers import Doubling
 
 _KEPT = 0.95  # of the sketch's contrast under `skip`; the slope of tanh there is still 0.1
 
@@ -36,24 +37,6 @@ def _convolution(inputs: int, outputs: int, *, halve: bool = False) -> list[nn.M
 
 def _layer(inputs: int, outputs: int, *, halve: bool = False) -> nn.Sequential:
     return nn.Sequential(*_convolution(inputs, outputs, halve=halve), nn.ReLU(inplace=True))
-
-
-class Doubling(nn.Conv2d):
-    """Nearest-neighbour doubling and a 3x3 convolution, computed as one.
-
-    Each value of the small maps stands in a 2x2 square of the large ones, so the two steps are a
-    transposed 4x4 convolution with stride 2, whose kernel is the 3x3 one summed over such squares:
-    the same function with 4/9 of the operations, and the doubled maps are never held in memory.
-    """
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, 3, padding=1, bias=False)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        kernel = F.pad(self.weight.flip(2, 3), (1, 1, 1, 1))
-        kernel = kernel[:, :, 1:] + kernel[:, :, :-1]
-        kernel = kernel[:, :, :, 1:] + kernel[:, :, :, :-1]
-        return F.conv_transpose2d(maps, kernel.transpose(0, 1), self.bias, stride=2, padding=1)
 
 
 class Residual(nn.Module):
