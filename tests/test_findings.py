@@ -308,6 +308,17 @@ def test_a_generator_that_ignores_classes_is_told_by_the_numbers(rows: int) -> N
         assert "training.balance=genre" in found[0].advice
 
 
+def test_that_classes_are_ignored_is_said_in_the_second_half_only() -> None:
+    images, series = healthy()
+    ignored = with_classes(dict(series), real=0.9, fake=0.3)
+    assert find(images, ignored, classes=[known(0.1)], progress=0.49) == []
+    found = find(images, ignored, classes=[known(0.1)], progress=0.5)
+    assert [finding.kind for finding in found] == ["ignored"]
+    learnt = with_classes(dict(series), real=0.9, fake=0.9)
+    found = find(images, learnt, classes=[known(1.0)], progress=0.2)
+    assert [finding.kind for finding in found] == ["learnt"]
+
+
 def test_classes_that_both_know_are_learnt_and_what_lies_between_is_no_news() -> None:
     for seed in range(10):
         images, series = healthy(seed=seed)

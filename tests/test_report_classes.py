@@ -203,6 +203,8 @@ def test_many_classes_are_folded_and_many_moments_thinned(tmp_path: Path) -> Non
     over_time = [i["alt"] for i in page.tags["img"] if (i["alt"] or "").endswith("over time")]
     assert over_time[0] == "artist 22 over time"
     assert len(over_time) == 23
+    two = [i["alt"] for i in page.tags["img"] if (i["alt"] or "").startswith("artist 22 after")]
+    assert two == ["artist 22 after 102,400 images", "artist 22 after 204,800 images"]
     assert "Shaded: the discriminator trains alone, for 60,000 images." in page.text
 
 

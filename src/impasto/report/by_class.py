@@ -133,6 +133,7 @@ class _Shown:
         order: columns of its grids, the most frequent class first.
         newest: (images seen, grid) of the last grid that can be read.
         moments: (images seen, small pictures [R, K, side, side, 3]), the earliest first.
+        halfway: the one nearest to half of what was seen.
         measured: what its grids say.
     """
 
@@ -141,6 +142,7 @@ class _Shown:
     order: list[int]
     newest: tuple[int, Image.Image]
     moments: list[tuple[int, Pixels]]
+    halfway: tuple[int, Pixels] | None
     measured: Classes
     charts: Charts
 
@@ -170,14 +172,18 @@ def _shown(record: Record, grids: ClassGrids, measured: Classes, charts: Charts)
     # While the discriminator trains alone, the generator's pictures stay as they are.
     waiting = sum(seen <= record.pretrain_images for seen, _ in grids.grids)
     told = grids.grids[max(0, waiting - 1) :]
-    moments = []
-    for place in evenly(len(told), _MOST_MOMENTS):
-        seen, path = told[place]
+
+    def small(seen: int, path: Path) -> list[tuple[int, Pixels]]:
         grid = _open(path, grids)
-        if grid is not None:
-            small = _shrunk(grid, len(columns), _SMALL_SIDE)
-            moments.append((seen, _tiles(small, grids.rows, len(columns))))
-    return _Shown(record, grids, order, newest, moments, measured, charts)
+        if grid is None:
+            return []
+        return [(seen, _tiles(_shrunk(grid, len(columns), _SMALL_SIDE), grids.rows, len(columns)))]
+
+    places = evenly(len(told), _MOST_MOMENTS)
+    moments = [taken for place in places for taken in small(*told[place])]
+    half = min(told, key=lambda item: abs(2 * item[0] - newest[0]))
+    halfway = next(iter(small(*half)), None) if half[0] < newest[0] else None
+    return _Shown(record, grids, order, newest, moments, halfway, measured, charts)
 
 
 def classes_section(record: Record, measured: list[Classes], charts: Charts) -> str:
@@ -208,7 +214,8 @@ def _one_noise(shown: _Shown) -> str:
     """The newest grid under its classes' names, and how much the class changes a picture."""
     seen, grid = shown.newest
     count, rows = len(shown.order), shown.grids.rows
-    tiles = _tiles(_shrunk(grid, count, _GRID_SIDE // min(count, _FIRST_CLASSES)), rows, count)
+    across = min(count, _FIRST_CLASSES)
+    tiles = _tiles(_shrunk(grid, count, _GRID_SIDE // across), rows, count)
     pixel = _pixel(grid.width // count)
 
     def band(columns: list[int]) -> str:
@@ -228,7 +235,8 @@ def _one_noise(shown: _Shown) -> str:
     )
     return (
         f"<h4>One noise over all classes</h4><p class='faint'>{escape(says)}</p>"
-        f'<div class="noise"><div>{_folded(shown.order, band)}</div>{_measured_html(shown)}</div>'
+        f'<div class="noise" style="--n: {across}"><div>{_folded(shown.order, band)}</div>'
+        f"{_measured_html(shown)}</div>"
     )
 
 
@@ -304,10 +312,9 @@ def _over_time(shown: _Shown) -> str:
 
 def _two_moments(shown: _Shown) -> str:
     """Each class halfway and now, several latents each."""
-    if len(shown.moments) < 2:
+    if shown.halfway is None or not shown.moments or shown.halfway[0] >= shown.moments[-1][0]:
         return ""
-    end, now = shown.moments[-1]
-    halfway, before = min(shown.moments[:-1], key=lambda item: abs(2 * item[0] - end))
+    (middle, before), (end, now) = shown.halfway, shown.moments[-1]
     rows = shown.grids.rows
     across = 4 if rows % 4 == 0 else rows
 
@@ -316,7 +323,7 @@ def _two_moments(shown: _Shown) -> str:
 
     def card(column: int) -> str:
         name, figures = shown.name(column), ""
-        for seen, tiles in ((halfway, before), (end, now)):
+        for seen, tiles in ((middle, before), (end, now)):
             pictures = tiles[:, column].reshape(-1, across, *tiles.shape[2:])
             drawn = _small(pictures, f"{name} after {seen:,} images")
             says = escape(moment(shown.record, seen))

@@ -671,6 +671,7 @@ def find(
     pretrain_images: int = 0,
     terms: Collection[str] = ("bce",),
     classes: Sequence[Classes] = (),
+    progress: float = 1.0,
 ) -> list[Finding]:
     """All findings of a run, the earliest first; `series` is named as in `stats.jsonl`.
 
@@ -686,6 +687,8 @@ def find(
         pretrain_images: images for which the discriminator trains alone.
         terms: names of the objective's terms, for the advice.
         classes: of each label field that the run is conditioned on.
+        progress: share of the planned run that is done. Classes part late, so that they are ignored
+            is said in the second half only.
     """
     losses = {
         "loss/discriminator": "The discriminator's loss",
@@ -738,14 +741,10 @@ def find(
     found += spiked
     if "diversity/fake" in series:
         found.append(collapse(images_seen, series["diversity/fake"], series.get("diversity/real")))
-    found += [
-        classes_learnt(
-            images_seen,
-            series.get(f"accuracy/{item.field}/real"),
-            series.get(f"accuracy/{item.field}/fake"),
-            item,
-            terms,
-        )
-        for item in classes
-    ]
+    for item in classes:
+        named = f"accuracy/{item.field}"
+        of_real, of_fake = series.get(f"{named}/real"), series.get(f"{named}/fake")
+        learnt = classes_learnt(images_seen, of_real, of_fake, item, terms)
+        if learnt and (learnt.good or progress >= 0.5):
+            found.append(learnt)
     return sorted((item for item in found if item), key=lambda item: item.began_at_images)

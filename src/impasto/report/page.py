@@ -142,6 +142,7 @@ def run_findings(record: Record, classes: Sequence[Classes] = ()) -> list[Findin
         pretrain_images=record.pretrain_images,
         terms=record.terms,
         classes=classes,
+        progress=record.images_done / (record.images_planned or max(1, record.images_done)),
     )
 
 
