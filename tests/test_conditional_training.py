@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,18 @@ from hypothesis import strategies as st
 from impasto.collection import Collection
 from impasto.config import RunConfig, change
 from impasto.errors import ImpastoError
-from impasto.networks import Judgement
+from impasto.networks import Judgement, build_generator
 from impasto.registry import load_recipe
+from impasto.sampling import find_model
+from impasto.sampling.model import load_discriminator
+from impasto.training import train
 from impasto.training.checkpoint import seed_step
 from impasto.training.data import BalancedOrder
 from impasto.training.loop import Session
 from impasto.training.players import StepStatistics, frozen
 from impasto.training.records import Averages
 from impasto.training.resolve import resolve
+from impasto.training.run_folder import Stats
 from tests.test_training import CPU, small
 
 
@@ -258,3 +263,41 @@ def test_the_published_figures() -> None:
         assert (config.first_stage.resolution, config.resolution) == (64, 256)
         assert config.labels == config.first_stage.labels == (field,)
     assert list(itertools.chain(load_recipe("gangogh_style_genre")().labels)) == ["style", "genre"]
+
+
+def test_the_discriminator_is_asked_about_held_out_pictures(
+    labelled: Collection, tmp_path: Path
+) -> None:
+    run = train(small("artgan", training__images=16), labelled, out=tmp_path, device="cpu")
+    row = Stats(run).rows()[-1]
+    folder = find_model(run)
+    network = load_discriminator(folder)
+    for kind, indices in (("heldout", labelled.heldout_indices), ("shown", labelled.train_indices)):
+        if kind == "shown":  # evenly spread, with repeats: 256 of 27
+            indices = indices[np.linspace(0, len(indices) - 1, 256).round().astype(int)]
+        images = torch.from_numpy(labelled.images(indices)).permute(0, 3, 1, 2) / 127.5 - 1
+        labels = torch.from_numpy(labelled.labels[indices, :1])
+        judgement = network(images, labels)
+        assert row[f"score/{kind}"] == pytest.approx(
+            judgement.realness.sigmoid().mean().item(), rel=1e-4
+        )
+        known = labels[:, 0] >= 0
+        right = (judgement.class_logits[0].argmax(1) == labels[:, 0])[known]
+        assert row[f"accuracy/style/{kind}"] == pytest.approx(right.float().mean().item())
+
+
+def test_global_conditioning_can_be_left_out() -> None:
+    labels, latents = torch.tensor([[0], [1]]), torch.randn(1, 8).expand(2, 8)
+
+    def build(conditioned: bool) -> torch.nn.Module:
+        options = {"width": 4, "global_conditioning": conditioned}
+        return build_generator("gangogh", options, latent_dim=8, resolution=16, label_sizes=(3,))
+
+    with_gates, without = build(True), build(False)
+    gated = {n for n, _ in with_gates.named_parameters()} - {
+        n for n, _ in without.named_parameters()
+    }
+    assert gated
+    assert all(name.startswith("gates.") for name in gated)
+    images = without.eval()(latents, labels)
+    assert not torch.equal(images[0], images[1])  # it is still told, at the first layer

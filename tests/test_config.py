@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from impasto.cli.train import parse_count
 from impasto.config import (
+    AdamConfig,
     DecayConfig,
     RunConfig,
     change,
@@ -138,3 +139,22 @@ def test_settings_reach_the_first_stage() -> None:
     assert changed.training.batch == config.training.batch
     with pytest.raises(ImpastoError, match=r"unknown setting 'first_stage.batch'"):
         change(config, {"first_stage.batch": 8})
+
+
+def test_a_section_can_be_left_out() -> None:
+    config = load_recipe("gantor_v2")()
+    assert change(config, {"first_stage": None}).first_stage is None
+    artgan = load_recipe("artgan")()
+    changed = change(artgan, {"generator_optimiser.learning_rate_decay": None})
+    assert changed.generator_optimiser.learning_rate_decay is None
+    with pytest.raises(ImpastoError, match="'training' is a section"):
+        change(config, {"training": None})
+
+
+def test_the_other_optimisers_options_can_be_set_at_once() -> None:
+    settings = {"generator_optimiser.optimiser": "adam", "generator_optimiser.betas": [0.0, 0.9]}
+    changed = change(load_recipe("artgan")(), settings).generator_optimiser
+    assert isinstance(changed, AdamConfig)
+    assert changed.betas == (0.0, 0.9)
+    assert changed.learning_rate == 1e-3
+    assert changed.learning_rate_decay is not None

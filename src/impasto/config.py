@@ -96,6 +96,9 @@ class RMSPropConfig(Config):
 OptimiserConfig = Annotated[AdamConfig | RMSPropConfig, Field(discriminator="optimiser")]
 
 
+_OPTIMISERS: dict[str, type[Config]] = {"adam": AdamConfig, "rmsprop": RMSPropConfig}
+
+
 class LatentConfig(Config):
     """The generator's input: `dim` independent values, standard normal or uniform in [-1, 1]."""
 
@@ -176,7 +179,9 @@ class RunConfig(Config):
 # Choosing another of these in a section puts the section's other options back to their defaults,
 # but for these few that mean the same everywhere.
 _SELECTORS = ("network", "term", "optimiser")
-_SHARED = ("learning_rate", "weight")
+_SHARED = ("learning_rate", "learning_rate_decay", "weight", "only")
+# Sections that may be left out with null.
+_OPTIONAL = ("first_stage", "learning_rate_decay")
 
 
 # pydantic's wording where a user would not understand it.
@@ -286,12 +291,16 @@ def change(config: RunConfig, settings: Mapping[str, Any], recipe: str | None = 
         if isinstance(node, dict):
             if step not in node and not _is_open(node):
                 raise ImpastoError(f"unknown setting '{path}'; there is {choices(list(node))}")
-            if isinstance(node.get(step), dict) and not isinstance(value, dict):
+            left_out = step in _OPTIONAL and value is None
+            if isinstance(node.get(step), dict) and not isinstance(value, dict) and not left_out:
                 inside = choices(list(node[step]))
                 raise ImpastoError(f"'{path}' is a section; set one of {inside} in it")
             if step in _SELECTORS and node.get(step) != value:
                 for other in [name for name in node if name not in _SHARED]:
                     del node[other]
+                if step == "optimiser" and value in _OPTIMISERS:
+                    for name, option in _OPTIMISERS[value].model_fields.items():
+                        node.setdefault(name, option.get_default())
         node[step] = value
         # Length is given in one of two ways; asking for one takes the other back.
         if path == "training.images" and value is not None:

@@ -77,6 +77,8 @@ class Generator(nn.Module):
             value a channel. At 256 pixels the last two gated levels, 64x64 with 2 * 128 channels and
             128x128 with 2 * 64, would otherwise need 3,145,728 weights a class, with 14 classes more
             than all convolutions together; and where things go is settled on the small maps.
+        global_conditioning: whether the label gates every level; else it is told beside the latent
+            alone, as to other generators, and gates see the maps only.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Generator(nn.Module):
         label_sizes: tuple[int, ...] = (),
         width: Count = 64,
         condition_upto: Count = 32,
+        global_conditioning: bool = True,
     ) -> None:
         super().__init__()
         self.label_sizes = label_sizes
@@ -109,7 +112,7 @@ class Generator(nn.Module):
             Gate(
                 outputs,
                 4 << level,
-                classes,
+                classes if global_conditioning else 0,
                 per_position=4 << level <= condition_upto,
                 bias=level > 0,  # as published
             )

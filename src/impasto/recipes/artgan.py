@@ -80,10 +80,13 @@ def artgan_published() -> RunConfig:
     cross-entropy of real pictures for the discriminator and of generated ones for the generator; half
     the mean squared error of the discriminator's autoencoder, of real and of generated pictures;
     RMSProp with decay 0.9 and learning rates 1e-3 and 1e-4, a tenth of that from batch 30,000 on;
-    50,000 batches of 100; labels are asked for equally often.
-    Different here: real pictures come at 128 pixels and are pooled with the generated ones (there they
-    are read at 64); a picture is painted with batch norm's running statistics, since a seed must name
-    a picture (there with the batch's).
+    50,000 batches of 100.
+    Different here: labels are asked for as often as they occur (there equally often; with
+    `--set training.balance=style` they are here too, and shown so); pictures are not cropped at
+    random places nor mirrored while training (`pack --fit tiles` does both beforehand); real ones
+    come at 128 pixels and are pooled with the generated ones (there they are read at 64); a picture
+    is painted with batch norm's running statistics, since a seed must name a picture (there with
+    the batch's); log Z is of each picture (there a [B] and a [B, 1] tensor are added to a [B, B] one).
     Command: impasto pack WIKIART wikiart-128 --resolution 128 --labels style;
     impasto train artgan_published --data wikiart-128
     Cost: 5 million pictures, for a GPU; 2 CPU cores make some PUBLISHED_RATE a second

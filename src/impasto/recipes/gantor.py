@@ -37,7 +37,7 @@ def gantor_v2() -> RunConfig:
     pictures' labels and their reconstruction; results at 50 to 80 epochs.
     Where it is silent: networks and reconstruction (weight 0.5) of ArtGAN's published code, with a
     head of its own for real against generated, and a stage II generator like StackGAN's; Adam 2e-4
-    (0.5, 0.999), batch 64, as both sources have it on WikiArt genres and in StackGAN; 80 epochs.
+    (0.5, 0.999) as in ArtGAN's published code for genres, batch 64; 80 epochs.
     The poster's formula gives the generator no adversarial part; here it has one, for without it
     nothing asks for pictures that look real: --set objective.bce.only=discriminator (and
     --set first_stage.objective.bce.only=discriminator) is the poster to the letter; docs/systems.md
@@ -63,7 +63,7 @@ def gantor_v2() -> RunConfig:
 def gantor_v1() -> RunConfig:
     """GANtor-v1: gantor_v2 with styles in place of genres.
 
-    Source: Datta and Cai (see gantor_v2). The poster's list of figures gives stage I of v1 the genre;
+    Source: Datta and Cai (see gantor_v2). The poster's table of results gives stage I of v1 the genre;
     its text says style, and so does this.
     Command: impasto train gantor_v1 --data masters
     Cost: that of gantor_v2.

@@ -153,5 +153,14 @@ class TrainingPictures:
 
     def fixed(self, count: int) -> tuple[Tensor, Tensor]:
         """`count` pictures spread evenly over the split, the same ones every time."""
-        places = np.linspace(0, len(self.rows) - 1, count).round().astype(np.int64)
-        return self._batch(self.rows[places])
+        return self._batch(_spread(self.rows, count))
+
+    def held_out(self, count: int) -> tuple[Tensor, Tensor]:
+        """Up to `count` pictures spread evenly over those that are kept from training."""
+        rows = self.collection.heldout_indices
+        return self._batch(_spread(rows, min(count, len(rows))))
+
+
+def _spread(rows: np.ndarray, count: int) -> np.ndarray:
+    places = np.linspace(0, max(len(rows) - 1, 0), count).round().astype(np.int64)
+    return rows[places]

@@ -50,6 +50,9 @@ from impasto.training.records import (
 )
 from impasto.training.resolve import resolve
 
+_WITNESSES = 256
+"""Pictures of each split that the discriminator is asked about at every sample grid."""
+
 
 class Session:
     """A run in memory: all that it plays with."""
@@ -76,6 +79,12 @@ class Session:
         self.fixed_latents = latents_of_seeds(range(config.training.grid), config.latent)
         self.reals, self.fixed_labels = self.pictures.fixed(config.training.grid)
         self.real_diversity = diversity(self.reals)
+        # What the discriminator says of pictures it trains on and of others, side by side, tells
+        # whether it learns them by heart.
+        self.witnesses = {
+            "shown": self.pictures.fixed(_WITNESSES),
+            "heldout": self.pictures.held_out(_WITNESSES),
+        }
         rows, counts = self.pictures.combinations()
         labels = tuple(LabelRecord(name=f.name, classes=f.classes) for f in fields)
         # And for each label field the same few latents in every class, side by side.
@@ -278,6 +287,7 @@ def _run(run: Path, session: Session, *, tensorboard: bool) -> None:
             row: dict[str, Any] = {}
             if due(training.samples_every):
                 row |= _draw_samples(run, session, board)
+                row |= _ask_witnesses(session)
             if due(training.stats_every) or saving or row:
                 row |= averages.read()
                 images, seconds = last_row
@@ -331,6 +341,31 @@ def _draw_samples(run: Path, session: Session, board: TensorBoard | None) -> dic
     if board is not None:
         board.grid(pixels, images_seen)
     return {"diversity/fake": diversity(fakes), "diversity/real": session.real_diversity}
+
+
+@torch.no_grad()
+def _ask_witnesses(session: Session) -> dict[str, float]:
+    """The discriminator's mean score of pictures it trains on and of held-out ones, and the share of
+    each whose class it names, in evaluation mode."""
+    discriminator = session.players.discriminator.eval()
+    found: dict[str, float] = {}
+    for kind, (images, labels) in session.witnesses.items():
+        if not len(images):
+            continue
+        judgements = [
+            discriminator(*some) for some in zip(images.split(64), labels.split(64), strict=True)
+        ]
+        realness = torch.cat([judgement.realness.float() for judgement in judgements])
+        found[f"score/{kind}"] = float(session.objective.score(realness).mean())
+        for field, name in enumerate(session.config.labels):
+            known = labels[:, field] >= 0
+            if judgements[0].class_logits is None or not known.any():
+                continue
+            named = torch.cat([j.class_logits[field].argmax(dim=1) for j in judgements])
+            right = (named == labels[:, field]) & known
+            found[f"accuracy/{name}/{kind}"] = float(right.sum() / known.sum())
+    discriminator.train()
+    return found
 
 
 @contextmanager
