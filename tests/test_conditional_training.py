@@ -21,7 +21,7 @@ from impasto.sampling.model import load_discriminator
 from impasto.training import train
 from impasto.training.checkpoint import seed_step
 from impasto.training.data import BalancedOrder
-from impasto.training.loop import Session
+from impasto.training.loop import Session, _ask_witnesses
 from impasto.training.players import StepStatistics, frozen
 from impasto.training.records import Averages
 from impasto.training.resolve import resolve
@@ -284,6 +284,25 @@ def test_the_discriminator_is_asked_about_held_out_pictures(
         known = labels[:, 0] >= 0
         right = (judgement.class_logits[0].argmax(1) == labels[:, 0])[known]
         assert row[f"accuracy/style/{kind}"] == pytest.approx(right.float().mean().item())
+
+
+class _Brightness(torch.nn.Module):
+    """Takes a picture to be as real as it is bright."""
+
+    def forward(self, images: torch.Tensor, labels: torch.Tensor) -> Judgement:
+        return Judgement(images.mean(dim=(1, 2, 3))[:, None])
+
+
+def test_how_much_is_known_by_heart(tiny: Collection) -> None:
+    ready = session(small("ukiyoe_dcgan_v1"), tiny)
+    ready.players.discriminator = _Brightness()
+    shown, heldout = (float(ready.witnesses[k][0].mean()) for k in ("shown", "heldout"))
+    dark = torch.full((4, 3, 32, 32), -1.0)
+    found = _ask_witnesses(ready, dark)
+    assert found["overfitting"] == pytest.approx((shown - heldout) / (shown + 1), rel=1e-4)
+    assert found["score/sampled"] == pytest.approx(1 / (1 + np.e), rel=1e-5)
+    # Where generated pictures are taken for more real than training ones, there is no such way.
+    assert "overfitting" not in _ask_witnesses(ready, -dark)
 
 
 def test_global_conditioning_can_be_left_out() -> None:

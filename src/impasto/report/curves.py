@@ -181,13 +181,27 @@ def discriminator_section(record: Record, charts: Charts, classifier: str) -> st
         bounds=(0.0, 1.0),
         levels=[Level("cannot tell", 0.5)],
     )
+    cards += charts.of(
+        "By heart",
+        {"overfitting": "held-out pictures"},
+        "How far the discriminator takes real pictures that it never saw for generated ones: 0, it "
+        "treats them as those it trains on; 1, it knows these by heart, and any other picture is as "
+        "good as a generated one (r_v of Karras et al. 2020). With few held-out paintings, chance has "
+        "a large part in it.",
+        levels=[Level("knows nothing by heart", 0.0), Level("knows all by heart", 1.0)],
+    )
     for name in _label_fields(record):
         levels, dotted = _chances(record, name)
         cards += charts.of(
             f"Classes of {name}",
-            {f"accuracy/{name}/real": "real", f"accuracy/{name}/fake": "generated"},
+            {
+                f"accuracy/{name}/real": "real",
+                f"accuracy/{name}/fake": "generated",
+                f"accuracy/{name}/heldout": "held out",
+            },
             "Share of the pictures whose class the discriminator names right; of generated ones, the "
-            f"class they were asked for. {dotted}",
+            "class they were asked for; of held-out ones, which it never trains on, only now and then. "
+            f"{dotted}",
             bounds=(0.0, 1.0),
             levels=levels,
         )

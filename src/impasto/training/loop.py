@@ -287,7 +287,6 @@ def _run(run: Path, session: Session, *, tensorboard: bool) -> None:
             row: dict[str, Any] = {}
             if due(training.samples_every):
                 row |= _draw_samples(run, session, board)
-                row |= _ask_witnesses(session)
             if due(training.stats_every) or saving or row:
                 row |= averages.read()
                 images, seconds = last_row
@@ -340,23 +339,33 @@ def _draw_samples(run: Path, session: Session, board: TensorBoard | None) -> dic
         save_grid(path, np.concatenate(painted), columns=len(grid.classes))
     if board is not None:
         board.grid(pixels, images_seen)
-    return {"diversity/fake": diversity(fakes), "diversity/real": session.real_diversity}
+    return {
+        "diversity/fake": diversity(fakes),
+        "diversity/real": session.real_diversity,
+        **_ask_witnesses(session, fakes),
+    }
 
 
 @torch.no_grad()
-def _ask_witnesses(session: Session) -> dict[str, float]:
-    """The discriminator's mean score of pictures it trains on and of held-out ones, and the share of
-    each whose class it names, in evaluation mode."""
+def _ask_witnesses(session: Session, fakes: torch.Tensor) -> dict[str, float]:
+    """What the discriminator says, in evaluation mode, of pictures it trains on, of held-out ones and
+    of the grid: the mean score of each, the shares whose class it names, and how much of the way from
+    training pictures to generated ones the held-out ones are taken to be: r_v of Karras et al. 2020
+    (arXiv:2006.06676, equation 1), 0 for a discriminator that knows nothing by heart, 1 for one to
+    which a real picture it has not seen is as good as a generated one."""
     discriminator = session.players.discriminator.eval()
     found: dict[str, float] = {}
-    for kind, (images, labels) in session.witnesses.items():
+    realness: dict[str, float] = {}
+    asked = {**session.witnesses, "sampled": (fakes, session.fixed_labels)}
+    for kind, (images, labels) in asked.items():
         if not len(images):
             continue
         judgements = [
             discriminator(*some) for some in zip(images.split(64), labels.split(64), strict=True)
         ]
-        realness = torch.cat([judgement.realness.float() for judgement in judgements])
-        found[f"score/{kind}"] = float(session.objective.score(realness).mean())
+        values = torch.cat([judgement.realness.float() for judgement in judgements])
+        realness[kind] = float(values.mean())
+        found[f"score/{kind}"] = float(session.objective.score(values).mean())
         for field, name in enumerate(session.config.labels):
             known = labels[:, field] >= 0
             if judgements[0].class_logits is None or not known.any():
@@ -365,6 +374,9 @@ def _ask_witnesses(session: Session) -> dict[str, float]:
             right = (named == labels[:, field]) & known
             found[f"accuracy/{name}/{kind}"] = float(right.sum() / known.sum())
     discriminator.train()
+    if "heldout" in realness and realness["shown"] > realness["sampled"]:
+        apart = realness["shown"] - realness["heldout"]
+        found["overfitting"] = apart / (realness["shown"] - realness["sampled"])
     return found
 
 
