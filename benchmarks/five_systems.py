@@ -1,6 +1,7 @@
 """The five works' systems side by side: the same pictures, the same CPU time, one thread each.
 
-    python -m benchmarks.five_systems [--seconds 1200] [--data masters] [--out grids] [SYSTEM ...]
+    python -m benchmarks.five_systems [--seconds 1200] [--data masters] [--side 64] [--out grids]
+        [SYSTEM ...]
 
 Each trains for so many CPU-seconds (two cores need half as long), a two-stage one half of them in each
 stage. Sizes are scaled down so that there are enough steps in ten minutes for something to show; what
@@ -8,6 +9,10 @@ makes each system itself is as its recipe has it. Printed: images and steps, the
 accuracies at the end, how far the class and how far the latent changes a picture (root mean square over
 16x16 averages, whole range = 1), and two Fréchet distances on pixels, see benchmarks/first_look.py. The
 grids in `--out` (64 pictures; a row a latent and a column a class) decide with them.
+
+A collection without a recipe's label field is trained on with its first one. Clip art by folder, for
+one: Debian's package openclipart-png, some of its folders packed with `impasto pack FOLDERS clipart-64
+--fit pad`, then `--data clipart-64 --side 32`.
 """
 
 import argparse
@@ -22,7 +27,7 @@ from torch import Tensor
 
 from benchmarks.first_look import _layout, _pictures, _texture, frechet
 from impasto.collection import Collection, open_or_pack
-from impasto.config import RunConfig, change
+from impasto.config import RunConfig, change, parse_settings
 from impasto.registry import load_recipe
 from impasto.sampling import Sampler, latents_of_seeds
 from impasto.sampling.model import to_uint8
@@ -75,12 +80,26 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-def small(name: str, settings: list[str]) -> RunConfig:
-    """A system's recipe at the size of this benchmark."""
-    from impasto.config import parse_settings
-
+def small(
+    name: str, data: str, side: int | None, settings: list[str]
+) -> tuple[RunConfig, Collection]:
+    """A system's recipe at the size of this benchmark, and the collection to train it on."""
     recipe, changes = SYSTEMS[name]
-    return change(load_recipe(recipe)(), {**changes, **parse_settings(settings)})
+    config: RunConfig = change(load_recipe(recipe)(), {**changes, **parse_settings(settings)})
+    if side is not None:
+        twice = config.first_stage is not None or "pool" in config.discriminator.options
+        more = {"resolution": 2 * side if twice else side}
+        if config.first_stage is not None:
+            more["first_stage.resolution"] = side
+        config = change(config, more)
+    collection = open_or_pack(data, config.resolution)
+    there = [field.name for field in collection.fields]
+    if config.labels and not set(config.labels) <= set(there):
+        balance = there[0] if config.training.balance else None
+        config = change(config, {"labels": there[:1], "training.balance": balance})
+        if config.first_stage is not None and config.first_stage.training.balance:
+            config = change(config, {"first_stage.training.balance": there[0]})
+    return config, collection
 
 
 def _play(session: Session, seconds: float) -> dict[str, float]:
@@ -162,6 +181,7 @@ def main() -> None:
     parser.add_argument("systems", nargs="*", help="; ".join(SYSTEMS))
     parser.add_argument("--seconds", type=float, default=1200)
     parser.add_argument("--data", default="masters")
+    parser.add_argument("--side", type=int, help="of the pictures; of stage I, where there are two")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     options = parser.parse_args()
@@ -172,8 +192,7 @@ def main() -> None:
         flush=True,
     )
     for name in options.systems or SYSTEMS:
-        config = small(name, options.set)
-        collection = open_or_pack(options.data, config.resolution)
+        config, collection = small(name, options.data, options.side, options.set)
         print(train_for(name, config, collection, options.seconds, options.out), flush=True)
 
 
