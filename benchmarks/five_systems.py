@@ -16,6 +16,7 @@ one: Debian's package openclipart-png, some of its folders packed with `impasto 
 """
 
 import argparse
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,12 @@ from torch import Tensor
 from benchmarks.first_look import _layout, _pictures, _texture, frechet
 from impasto.collection import Collection, open_or_pack
 from impasto.config import RunConfig, change, parse_settings
+from impasto.files import write_text
 from impasto.registry import load_recipe
 from impasto.sampling import Sampler, latents_of_seeds
 from impasto.sampling.model import to_uint8
 from impasto.sampling.output import save_grid
+from impasto.training import checkpoint
 from impasto.training.checkpoint import seed_step
 from impasto.training.loop import Session
 from impasto.training.records import Averages
@@ -102,17 +105,16 @@ def small(
     return config, collection
 
 
-def _play(session: Session, seconds: float) -> dict[str, float]:
-    """Train for so many CPU-seconds; the statistics of the last fifth."""
+def _play(session: Session, seconds: float) -> list[dict[str, float]]:
+    """Train for so many CPU-seconds; the statistics of each of twenty parts of them."""
     training = session.config.training
-    averages, began = Averages(), time.process_time()
-    late = False
+    averages, began, rows = Averages(), time.process_time(), []
     while (spent := time.process_time() - began) < seconds:
-        if spent > 0.8 * seconds and not late:
-            late = bool(averages.read()) or True
+        if spent > (len(rows) + 1) * seconds / 20:
+            rows.append({"images_seen": session.players.images_seen, **averages.read()})
         seed_step(training.seed, session.players.steps)
         averages.add(session.game.step())
-    return averages.read()
+    return [*rows, {"images_seen": session.players.images_seen, **averages.read()}]
 
 
 def _paint(session: Session, latents: Tensor, labels: Tensor) -> Tensor:
@@ -129,6 +131,14 @@ def _distance(pictures: Tensor, dim: int) -> float:
     return float(torch.stack(each).mean() / table.shape[-1] ** 0.5)
 
 
+def _keep(out: Path | None, slug: str, session: Session, rows: list[dict[str, float]]) -> None:
+    """Keep a system's statistics, and its model to sample from: `impasto sample OUT/SLUG/...`."""
+    if out is None:
+        return
+    write_text(out / f"{slug}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    checkpoint.save(out / slug, session.players, session.model_record())
+
+
 def train_for(
     name: str, config: RunConfig, collection: Collection, seconds: float, out: Path | None
 ) -> str:
@@ -139,18 +149,20 @@ def train_for(
     if config.first_stage is not None:
         seconds /= 2
         first = Session(config.first_stage, collection, torch.device("cpu"))
-        _play(first, seconds)
+        _keep(out, f"{slug}-stage-1", first, _play(first, seconds))
         session.players.begin_with(first.players.average)
-    row = _play(session, seconds)
+    rows = _play(session, seconds)
+    _keep(out, slug, session, rows)
+    row = rows[-1]
     latents = latents_of_seeds(range(1000), config.latent)
     _, labels = session.pictures.fixed(1000)
     fakes = _paint(session, latents, labels)
     side = min(64, config.resolution)
-    rows = np.random.default_rng(0).permutation(collection.train_indices)[:2000]
+    places = np.random.default_rng(0).permutation(collection.train_indices)[:2000]
     reals = torch.cat(
         [
             F.adaptive_avg_pool2d(_pictures(collection.images(some)), side)
-            for some in np.array_split(rows, 20)
+            for some in np.array_split(places, 20)
         ]
     )
     apart = "               "
