@@ -108,7 +108,8 @@ def small(
 def _play(session: Session, seconds: float) -> list[dict[str, float]]:
     """Train for so many CPU-seconds; the statistics of each of twenty parts of them."""
     training = session.config.training
-    averages, began, rows = Averages(), time.process_time(), []
+    averages, began = Averages(), time.process_time()
+    rows: list[dict[str, float]] = []
     while (spent := time.process_time() - began) < seconds:
         if spent > (len(rows) + 1) * seconds / 20:
             rows.append({"images_seen": session.players.images_seen, **averages.read()})
