@@ -114,6 +114,12 @@ def test_a_chosen_class_goes_with_what_occurs_beside_it() -> None:
     assert with_classes(labels, TWO, {0: 1, 1: 2}).tolist() == [[1, 2]] * 3
 
 
+def test_of_equally_common_combinations_a_known_one_is_taken() -> None:
+    tied = record_of({"a": ("x", "y"), "b": ("p", "q")}, [(-1, 1), (0, 0), (0, 1)], [2, 2, 2])
+    assert with_classes(torch.tensor([[0, 0]]), tied, {1: 1}).tolist() == [[0, 1]]
+    assert every_class(tied, 1, {}).labels.tolist() == [[0, 0], [0, 1]]
+
+
 def test_every_class_beside_a_chosen_one() -> None:
     assert known_classes(TWO, 0) == [0, 1]
     grid = every_class(TWO, 1, {})

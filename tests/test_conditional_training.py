@@ -233,6 +233,30 @@ def test_what_does_not_fit_is_said_before_a_run_begins(
         resolve(small("artgan", discriminator__width=8), labelled)
     with pytest.raises(ImpastoError, match="no label field 'genre' in tiny; there is class"):
         resolve(small("gangogh"), tiny)
+    with pytest.raises(ImpastoError, match="labels name 'style' twice: style, genre, style"):
+        resolve(small("gangogh_style_genre", labels=["style", "genre", "style"]), labelled)
+
+
+@pytest.mark.parametrize("settings", [{"batch": 1}, {"batch": 8, "accumulate": 8}])
+def test_too_small_a_batch_is_said_before_a_run_begins(
+    settings: dict[str, int], labelled: Collection, tmp_path: Path
+) -> None:
+    # This generator's first batch norm is one of each value, which takes two pictures.
+    config = small("artgan_published", **{f"training__{k}": v for k, v in settings.items()})
+    with pytest.raises(ImpastoError, match="fit together: Expected more than 1 value per channel"):
+        train(config, labelled, out=tmp_path, device="cpu")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_field_without_a_known_class_is_refused(
+    labelled: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = labelled.labels.copy()
+    labels[labelled.train_indices, labelled.field("genre")] = -1  # only held-out ones are known
+    monkeypatch.setattr(labelled, "labels", labels)
+    with pytest.raises(ImpastoError, match=r"every training picture of .* is of unknown genre"):
+        resolve(small("gangogh"), labelled)
+    resolve(small("artgan"), labelled)
 
 
 def test_the_published_figures() -> None:

@@ -61,6 +61,10 @@ def test_images_and_epochs_replace_each_other(config: RunConfig) -> None:
         ),
         ({"trainin.batch": 1}, "unknown setting 'trainin'; there is discriminator"),
         ({"resolution.x": 1}, "what stands before '.x' is a plain value"),
+        (
+            {"first_stage.batch": 1},
+            "'first_stage' is left out here (null), so there is no 'first_stage.batch'",
+        ),
         ({"objective.hinge.weight": 1}, "unknown setting 'objective.hinge'; there is bce"),
         ({"training.batch": 0}, "training.batch: Input should be greater than 0"),
         ({"training.batch": "many"}, "training.batch: Input should be a valid integer"),

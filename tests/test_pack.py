@@ -254,6 +254,9 @@ def test_a_label_may_not_take_the_name_of_another_column(tmp_path: Path) -> None
         pictures(tmp_path / "pictures" / name, 3)
     with pytest.raises(ImpastoError, match="cannot be called 'split'"):
         pack(tmp_path / "pictures", tmp_path / "packed", PackOptions(labels=("split",)))
+    for name in ("my/genre", "a=b"):
+        with pytest.raises(ImpastoError, match=f"cannot be called '{name}'.*rename it"):
+            pack(tmp_path / "pictures", tmp_path / "packed", PackOptions(labels=(name,)))
 
 
 def test_a_label_that_is_blank_everywhere(tmp_path: Path) -> None:

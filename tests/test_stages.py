@@ -131,6 +131,12 @@ def test_a_first_stage_needs_a_network_stacked_on_it(labelled: Collection) -> No
         resolved(alone, labelled)
 
 
+def test_a_first_stage_is_smaller(labelled: Collection) -> None:
+    wrong = small("gantor_v2", first_stage__resolution=64)  # of 32 pixels in all
+    with pytest.raises(ImpastoError, match=r"--set first_stage.resolution=16$"):
+        resolved(wrong, labelled)
+
+
 def test_a_first_stage_sees_the_same_pictures_smaller(labelled: Collection) -> None:
     found = resolved(config(), labelled)
     assert found.first_stage is not None

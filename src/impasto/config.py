@@ -256,6 +256,12 @@ def _step_into(node: Any, key: str, path: str) -> Any:
         raise ImpastoError(f"unknown setting '{path}'; there is {choices(names)}")
     if isinstance(node, dict):
         return key
+    if node is None:
+        whole = path.rpartition(".")[0]
+        raise ImpastoError(
+            f"'{whole}' is left out here (null), so there is no '{path}'; set the whole section: "
+            f"--set '{whole}={{{key}: ..., ...}}'"
+        )
     raise ImpastoError(f"unknown setting '{path}': what stands before '.{key}' is a plain value")
 
 

@@ -259,6 +259,11 @@ def pack(
     for name in listing.fields:
         if name in _COMPUTED:
             raise ImpastoError(f"a label cannot be called '{name}': sources.csv has such a column")
+        if any(sign in name for sign in "/\\="):
+            raise ImpastoError(
+                f"a label cannot be called '{name}': files are called after it, and classes asked "
+                "for as name=class; rename it, without / \\ and ="
+            )
     with _new_folder(destination) as folder:
         left_out = list(listing.left_out)
         packed = _write_pictures(folder, listing, options, progress, left_out)

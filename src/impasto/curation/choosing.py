@@ -145,10 +145,12 @@ def _group(record: ModelRecord, chosen: dict[int, int]) -> Group:
 
 
 def confidence_in(logits: Sequence[Tensor], asked: dict[int, int]) -> Tensor:
-    """The probability [B] (float64) of the classes asked for: a softmax over each field's logits
-    [B, K], multiplied over the fields asked for; 1 where none is."""
+    """The probability [B] (float64, on the CPU) of the classes asked for: a softmax over each field's
+    logits [B, K], multiplied over the fields asked for, at least one."""
+    # MPS has no float64.
     shares = [
-        logits[field].double().log_softmax(dim=1)[:, number] for field, number in asked.items()
+        logits[field].cpu().double().log_softmax(dim=1)[:, number]
+        for field, number in asked.items()
     ]
     return torch.stack(shares).sum(dim=0).exp()
 
@@ -188,7 +190,7 @@ class Judge:
     ) -> tuple[np.ndarray, np.ndarray]:
         images = self.painter.sampler.images(latents, labels)
         judgement: Judgement = self.discriminator(images, labels.to(images.device))
-        real = judgement.realness.double().flatten(1).mean(dim=1)
+        real = judgement.realness.cpu().double().flatten(1).mean(dim=1)
         named = torch.ones_like(real)
         if group.chosen:
             if judgement.class_logits is None:
@@ -197,7 +199,7 @@ class Judge:
                     "picture is of one"
                 )
             named = confidence_in(judgement.class_logits, group.chosen)
-        return named.cpu().numpy(), real.cpu().numpy()
+        return named.numpy(), real.numpy()
 
 
 def table(scores: Sequence[Scores], record: ModelRecord, count: int, *, worst: bool) -> str:

@@ -191,7 +191,8 @@ class Discriminator(nn.Module):
             realness = self.head(values)
         else:
             assert logits is not None
-            realness = logits.logsumexp(dim=1, keepdim=True)
+            # A sum of exponentials, which bfloat16 is too coarse for.
+            realness = logits.float().logsumexp(dim=1, keepdim=True)
         return Judgement(
             realness,
             None if logits is None else logits.split(self.label_sizes, dim=1),

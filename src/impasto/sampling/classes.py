@@ -33,7 +33,14 @@ def labels_of_seeds(seeds: Sequence[int], record: ModelRecord) -> Tensor:
         min(int(np.searchsorted(ends, np.random.default_rng([seed, 1]).random())), len(ends) - 1)
         for seed in seeds
     ]
-    return torch.tensor(record.label_rows, dtype=torch.int64)[places]
+    drawn = [record.label_rows[place] for place in places]  # of what may be 100,000 rows
+    return torch.tensor(drawn, dtype=torch.int64).reshape(len(seeds), len(record.labels))
+
+
+def _commonest(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The row [F] of most pictures; of equally common ones the last in order, for -1 stands first."""
+    most: np.ndarray = rows[np.lexsort((*rows.T[::-1], counts))[-1]]
+    return most
 
 
 def _position(names: Sequence[str], wanted: str, what: str) -> int:
@@ -93,10 +100,10 @@ def with_classes(labels: Tensor, record: ModelRecord, chosen: Mapping[int, int])
     if not fits.any():
         return labels
     known = {tuple(row) for row in rows[fits].tolist()}
-    common = rows[fits][np.argmax(np.array(record.label_counts)[fits])]
+    common = torch.from_numpy(_commonest(rows[fits], np.array(record.label_counts)[fits]))
     for index, row in enumerate(labels.tolist()):
         if tuple(row) not in known:
-            labels[index] = torch.from_numpy(common)
+            labels[index] = common
     return labels
 
 
@@ -155,19 +162,11 @@ class ClassGrid:
         )
         frequent = np.sort(np.argsort(-sizes, kind="stable")[:MAX_COLUMNS])
         shown = [int(number) for number in frequent if sizes[number] > 0]
-        labels = [
-            max(
-                zip(
-                    counts[rows[:, position] == k],
-                    rows[rows[:, position] == k].tolist(),
-                    strict=True,
-                )
-            )[1]
-            for k in shown
-        ]
+        of_class = [rows[:, position] == k for k in shown]
+        labels = [_commonest(rows[mine], counts[mine]) for mine in of_class]
         return cls(
             tuple(fields[position].classes[k] for k in shown),
-            torch.tensor(labels, dtype=torch.int64).reshape(len(shown), len(fields)),
+            torch.from_numpy(np.array(labels, np.int64).reshape(len(shown), len(fields))),
             8 if len(shown) <= 10 else 4,
         )
 

@@ -71,15 +71,15 @@ def seed_name(seed: int) -> str:
 
 def slugs(names: Sequence[str]) -> list[str]:
     """A name for files of each of these names, no two the same: `Ukiyo-e` as `ukiyo-e`."""
-    made: list[str] = []
+    made: dict[str, None] = {}  # in order, and quick to look into: there may be thousands
     for name in names:
         letters = "".join(c if c.isalnum() else " " for c in name.lower())
         slug = "-".join(letters.split()).encode()[:100].decode(errors="ignore") or "x"
         number, free = 2, slug
         while free in made:
             number, free = number + 1, f"{slug}-{number}"
-        made.append(free)
-    return made
+        made[free] = None
+    return list(made)
 
 
 def save_pictures(batches: Iterable[np.ndarray], names: Sequence[str], folder: Path) -> None:

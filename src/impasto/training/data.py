@@ -57,24 +57,24 @@ class BalancedOrder:
     def __init__(self, groups: list[np.ndarray], seed: int) -> None:
         self.groups = groups
         self._orders = [EpochOrder(len(group), seed + k) for k, group in enumerate(groups)]
+        self._joined = np.concatenate(groups)
+        self._sizes = np.array([len(group) for group in groups])
+        self._starts = np.cumsum(self._sizes) - self._sizes
 
     def places(self, start: int, count: int) -> np.ndarray:
         """Which of the pictures are number `start` to `start + count - 1`: [count]."""
-        numbers = np.arange(start, start + count)
+        classes = len(self.groups)
         places = np.empty(count, np.int64)
-        for k, (group, order) in enumerate(zip(self.groups, self._orders, strict=True)):
-            mine = np.flatnonzero(numbers % len(self.groups) == k)
-            if len(mine):
-                first = int(numbers[mine[0]]) // len(self.groups)
-                places[mine] = group[order.places(first, len(mine))]
+        for offset in range(min(count, classes)):
+            mine = places[offset::classes]
+            turn, k = divmod(start + offset, classes)
+            mine[:] = self.groups[k][self._orders[k].places(turn, len(mine))]
         return places
 
     def random_places(self, classes: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """A picture [count] of each of these classes [count]; `numbers` [count] are random integers
         far larger than a class."""
-        sizes = np.array([len(group) for group in self.groups])
-        starts = np.cumsum(sizes) - sizes
-        return np.concatenate(self.groups)[starts[classes] + numbers % sizes[classes]]
+        return self._joined[self._starts[classes] + numbers % self._sizes[classes]]
 
 
 class TrainingPictures:

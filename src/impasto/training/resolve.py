@@ -26,8 +26,7 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
             f"{config.recipe} makes {config.resolution}: pack again with --resolution "
             f"{config.resolution}, or train with --set resolution={collection.resolution}"
         )
-    for name in config.labels:
-        collection.field(name)
+    _check_labels(config.labels, collection)
     training = config.training
     if training.balance not in (None, *config.labels):
         raise ImpastoError(
@@ -87,11 +86,29 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
     return resolved
 
 
+def _check_labels(names: tuple[str, ...], collection: Collection) -> None:
+    """Raises: ImpastoError: a field that is not there, is named twice, or cannot be learned."""
+    for name in names:
+        column = collection.field(name)
+        if names.count(name) > 1:
+            raise ImpastoError(f"labels name '{name}' twice: {', '.join(names)}")
+        if (collection.labels[collection.train_indices, column] < 0).all():
+            raise ImpastoError(
+                f"every training picture of {collection.path} is of unknown {name}; leave it out of "
+                "labels"
+            )
+
+
 def _first_stage(config: RunConfig, collection: Collection) -> RunConfig | None:
     """The first stage with what it shares with the second, resolved; None where there is none."""
     first = config.first_stage
     if first is None:
         return None
+    if first.resolution >= config.resolution:
+        raise ImpastoError(
+            f"the first stage's pictures, of {first.resolution} pixels, are to be smaller than the "
+            f"second's, of {config.resolution}: --set first_stage.resolution={config.resolution // 2}"
+        )
     shared = {"labels": config.labels, "latent": config.latent}
     training = first.training.model_copy(update={"seed": config.training.seed})
     if training.balance not in (None, *config.labels):
@@ -108,6 +125,8 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
     """
     objective = Objective(config.objective)
     side = config.resolution
+    # As many pictures as each pass will have: batch norm refuses to train on too few.
+    count = config.training.batch // config.training.accumulate
     with torch.device("meta"):
         generator = build_generator(
             config.generator.network,
@@ -122,14 +141,14 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
             resolution=side,
             label_sizes=label_sizes,
         )
-        latents = torch.zeros(2, config.latent.dim)
-        labels = torch.zeros(2, len(label_sizes), dtype=torch.int64)
+        latents = torch.zeros(count, config.latent.dim)
+        labels = torch.zeros(count, len(label_sizes), dtype=torch.int64)
         decode = getattr(generator, "decode", None)
         try:
             fake: Tensor = generator(latents, labels)
             for player in ("discriminator", "generator"):
                 round = Round(
-                    real=torch.zeros(2, 3, side, side),
+                    real=torch.zeros(count, 3, side, side),
                     real_labels=labels,
                     fake=fake,
                     fake_labels=labels,
