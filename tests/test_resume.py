@@ -71,6 +71,38 @@ def test_a_run_that_died_ends_as_one_that_did_not(
     assert fingerprint(died) == fingerprint(whole)
 
 
+FALLING = {"factor": 0.5, "images": 40}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings"),
+    [
+        ("gangogh", {}),  # balanced genres, the critic pretrained
+        ("artgan_tricks", {"generator_optimiser__learning_rate_decay": FALLING}),
+        ("artgan_published", {"discriminator_optimiser__learning_rate_decay": FALLING}),
+        ("gangogh_style_genre", {"training__batch": 10, "training__accumulate": 2}),
+    ],
+)
+def test_a_run_of_classes_that_died_ends_as_one_that_did_not(
+    recipe: str,
+    settings: dict[str, Any],
+    labelled: Collection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Checkpoints that do not fall on the end of an epoch, of all pictures or of a class.
+    config = small(recipe, training__images=120, training__checkpoint_every=12, **settings)
+    whole = train(config, labelled, out=tmp_path / "whole", device="cpu")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3)
+        with pytest.raises(_DiedError):
+            train(config, labelled, out=tmp_path / "died", device="cpu")
+    (died,) = (tmp_path / "died").iterdir()
+    assert checkpoint_folders(died)  # it goes on from there, not from its beginning
+    resume(died)
+    assert fingerprint(died) == fingerprint(whole)
+
+
 def test_a_lean_run_that_died_ends_as_one_that_did_not(
     tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
