@@ -91,7 +91,7 @@ def test_a_run_of_classes_that_died_ends_as_one_that_did_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Checkpoints that do not fall on the end of an epoch, of all pictures or of a class.
-    config = small(recipe, training__images=120, training__checkpoint_every=12, **settings)
+    config = small(recipe, training__images=160, training__checkpoint_every=12, **settings)
     whole = train(config, labelled, out=tmp_path / "whole", device="cpu")
     with monkeypatch.context() as patch:
         stop_after(patch, 3)
