@@ -50,6 +50,10 @@ def test_images_and_epochs_replace_each_other(config: RunConfig) -> None:
     by_images = change(config, {"training.images": 1000})
     assert (by_images.training.images, by_images.training.epochs) == (1000, None)
     assert change(by_images, {"training.epochs": 2}).training.images is None
+    # In a first stage too, or the length asked for would be passed over.
+    first = change(load_recipe("gangogh_128")(), {"first_stage.training.epochs": 2}).first_stage
+    assert first is not None
+    assert (first.training.images, first.training.epochs) == (None, 2)
 
 
 @pytest.mark.parametrize(

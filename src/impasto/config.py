@@ -180,6 +180,8 @@ class RunConfig(Config):
 # but for these few that mean the same everywhere.
 _SELECTORS = ("network", "term", "optimiser")
 _SHARED = ("learning_rate", "learning_rate_decay", "weight", "only")
+# The two ways to give a run's length.
+_LENGTHS = {"images": "epochs", "epochs": "images"}
 # Sections that may be left out with null.
 _OPTIONAL = ("first_stage", "learning_rate_decay")
 
@@ -309,10 +311,8 @@ def change(config: RunConfig, settings: Mapping[str, Any], recipe: str | None = 
                         node.setdefault(name, option.get_default())
         node[step] = value
         # Length is given in one of two ways; asking for one takes the other back.
-        if path == "training.images" and value is not None:
-            tree["training"]["epochs"] = None
-        if path == "training.epochs" and value is not None:
-            tree["training"]["images"] = None
+        if parents[-1:] == ["training"] and last in _LENGTHS and value is not None:
+            node[_LENGTHS[last]] = None
     return parse_config(tree, "settings")
 
 
