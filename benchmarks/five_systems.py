@@ -173,7 +173,8 @@ def train_for(
         apart = f"{_distance(by_row, 1):>7.3f} {_distance(by_row, 0):>7.3f}"
         if out is not None:
             path = out / f"{slug}-{field}.png"
-            save_grid(path, to_uint8(painted).numpy(), columns=len(grid.classes))
+            pixels = to_uint8(painted).numpy()
+            save_grid(path, pixels, columns=len(grid.classes), above=grid.classes)
     if out is not None:
         save_grid(out / f"{slug}.png", to_uint8(fakes[:64]).numpy())
     fakes = F.adaptive_avg_pool2d(fakes, side)
