@@ -74,6 +74,8 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
     "gangogh_style_genre": ("gangogh_style_genre", CRITIC),
     "artgan": ("artgan", {"training.batch": 32, **NARROW, **EMA}),
     "artgan_tricks": ("artgan_tricks", {"training.batch": 32, **NARROW, **EMA}),
+    "artgan, noise on both": ("artgan_tricks", {"training.batch": 32, **NARROW, **EMA,
+        "training.real_noise": 0.5, "training.fake_noise": 0.5}),
     "artgan_published": ("artgan_published", {"resolution": 128, "training.batch": 16,
         "generator.width": 16, "discriminator.width": 32, **EMA}),
     "gantor_v1": ("gantor_v1", TWO_STAGES),

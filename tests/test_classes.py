@@ -16,7 +16,6 @@ from impasto.sampling.classes import (
     known_classes,
     labels_of_seeds,
     parse_classes,
-    with_classes,
 )
 from impasto.sampling.fold import fold_batch_norm
 from impasto.sampling.grid import heading, named_grid_picture, shortened
@@ -106,17 +105,25 @@ def test_classes_are_chosen_by_name() -> None:
 
 
 def test_a_chosen_class_goes_with_what_occurs_beside_it() -> None:
-    labels = torch.tensor([[0, 2], [1, 0], [-1, 0]])
-    # Cubism has no marina: its row gets the commonest combination that has one.
-    assert with_classes(labels, TWO, {1: 1}).tolist() == [[1, 1], [1, 1], [1, 1]]
-    assert with_classes(labels, TWO, {1: 0}).tolist() == [[0, 0], [1, 0], [-1, 0]]
-    # Nobody painted a portrait as Ukiyo-e; asked for, it is painted all the same.
-    assert with_classes(labels, TWO, {0: 1, 1: 2}).tolist() == [[1, 2]] * 3
+    # Half as many marinas are of unknown style as are Ukiyo-e, and none is Cubism.
+    record = record_of(
+        {"style": ("Cubism", "Ukiyo-e"), "genre": ("landscape", "marina", "portrait")},
+        [(-1, 1), (0, 0), (1, 0), (1, 1)],
+        [10, 30, 5, 20],
+    )
+    drawn = labels_of_seeds(range(3000), record, {1: 1})
+    assert set(drawn[:, 1].tolist()) == {1}
+    assert (drawn[:, 0] == -1).float().mean().item() == pytest.approx(1 / 3, abs=0.03)
+    assert 0 not in drawn[:, 0]
+    assert torch.equal(labels_of_seeds([7, 5], record, {1: 1}), drawn[[7, 5]])
+    # Nobody painted a portrait; asked for, it is painted all the same, in the styles there are.
+    portraits = labels_of_seeds(range(300), record, {1: 2})
+    assert set(portraits[:, 1].tolist()) == {2}
+    assert set(portraits[:, 0].tolist()) == {-1, 0, 1}
 
 
 def test_of_equally_common_combinations_a_known_one_is_taken() -> None:
     tied = record_of({"a": ("x", "y"), "b": ("p", "q")}, [(-1, 1), (0, 0), (0, 1)], [2, 2, 2])
-    assert with_classes(torch.tensor([[0, 0]]), tied, {1: 1}).tolist() == [[0, 1]]
     assert every_class(tied, 1, {}).labels.tolist() == [[0, 0], [0, 1]]
 
 

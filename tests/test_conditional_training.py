@@ -1,6 +1,5 @@
 """Classes in the loop: what is shown, what is asked for, and where gradients go."""
 
-import itertools
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,12 @@ from impasto.sampling.model import load_discriminator
 from impasto.training import train
 from impasto.training.checkpoint import seed_step
 from impasto.training.data import BalancedOrder
-from impasto.training.loop import Session, _ask_witnesses
+from impasto.training.loop import Session
 from impasto.training.players import StepStatistics, frozen
 from impasto.training.records import Averages
 from impasto.training.resolve import resolve
 from impasto.training.run_folder import Stats
+from impasto.training.witnesses import ask_witnesses
 from tests.test_training import CPU, small
 
 
@@ -145,6 +145,28 @@ def test_real_noise_is_for_the_discriminators_turn_alone(
     added = seen["discriminator"] - images
     assert added.std().item() == pytest.approx(0.5, rel=0.02)
     assert added.mean().item() == pytest.approx(0, abs=0.02)
+
+
+def test_noise_on_generated_pictures_is_for_both_turns(
+    labelled: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = session(small("artgan", training__fake_noise=0.5), labelled)
+    seen: list[torch.Tensor] = []
+    loss = ready.objective.loss
+
+    def watched(player: str, round: Any) -> Any:
+        seen.append(round.fake)
+        return loss(player, round)
+
+    monkeypatch.setattr(ready.objective, "loss", watched)
+    ready.players.generator.register_forward_hook(lambda *made: seen.append(made[2]))
+    ready.game.step()
+    clean, first, second = seen  # painted once, judged twice
+    for noisy in (first, second):
+        assert (noisy - clean).std().item() == pytest.approx(0.5, rel=0.02)
+    assert not torch.equal(first, second)
+    assert second.requires_grad
+    assert not first.requires_grad
 
 
 def test_learning_rates_follow_the_clock(labelled: Collection) -> None:
@@ -286,47 +308,71 @@ def test_the_published_figures() -> None:
         assert config.first_stage is not None
         assert (config.first_stage.resolution, config.resolution) == (64, 256)
         assert config.labels == config.first_stage.labels == (field,)
-    assert list(itertools.chain(load_recipe("gangogh_style_genre")().labels)) == ["style", "genre"]
+    assert list(load_recipe("gangogh_style_genre")().labels) == ["style", "genre"]
 
 
 def test_the_discriminator_is_asked_about_held_out_pictures(
     labelled: Collection, tmp_path: Path
 ) -> None:
-    run = train(small("artgan", training__images=16), labelled, out=tmp_path, device="cpu")
+    # Layer norm, so that the checkpoint's critic answers the same whatever the batch.
+    run = train(small("gangogh", training__images=80), labelled, out=tmp_path, device="cpu")
     row = Stats(run).rows()[-1]
-    folder = find_model(run)
-    network = load_discriminator(folder)
-    for kind, indices in (("heldout", labelled.heldout_indices), ("shown", labelled.train_indices)):
-        if kind == "shown":  # evenly spread, with repeats: 256 of 27
-            indices = indices[np.linspace(0, len(indices) - 1, 256).round().astype(int)]
+    network = load_discriminator(find_model(run))
+    count = len(labelled.heldout_indices)
+    spread = np.linspace(0, len(labelled.train_indices) - 1, count).round().astype(int)
+    found = {"heldout": labelled.heldout_indices, "shown": labelled.train_indices[spread]}
+    for kind, indices in found.items():
         images = torch.from_numpy(labelled.images(indices)).permute(0, 3, 1, 2) / 127.5 - 1
-        labels = torch.from_numpy(labelled.labels[indices, :1])
+        labels = torch.from_numpy(labelled.labels[indices, 1:])
         judgement = network(images, labels)
-        assert row[f"score/{kind}"] == pytest.approx(
-            judgement.realness.sigmoid().mean().item(), rel=1e-4
-        )
+        assert row[f"score/{kind}"] == pytest.approx(judgement.realness.mean().item(), abs=1e-4)
         known = labels[:, 0] >= 0
         right = (judgement.class_logits[0].argmax(1) == labels[:, 0])[known]
-        assert row[f"accuracy/style/{kind}"] == pytest.approx(right.float().mean().item())
+        assert row[f"accuracy/genre/{kind}"] == pytest.approx(right.float().mean().item())
 
 
 class _Brightness(torch.nn.Module):
-    """Takes a picture to be as real as it is bright."""
+    """Takes a picture to be as real as it is bright, measured from the batch's mean if `norm`."""
+
+    def __init__(self, norm: bool) -> None:
+        super().__init__()
+        self.norm = torch.nn.BatchNorm1d(1, affine=False) if norm else torch.nn.Identity()
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor) -> Judgement:
-        return Judgement(images.mean(dim=(1, 2, 3))[:, None])
+        return Judgement(self.norm(images.mean(dim=(1, 2, 3))[:, None]))
+
+
+def _ask(ready: Session, judge: torch.nn.Module, fakes: torch.Tensor) -> dict[str, float]:
+    labels = torch.zeros(len(fakes), 0, dtype=torch.int64)
+    return ask_witnesses(judge, ready.objective, ready.pictures, (), (fakes, labels))
 
 
 def test_how_much_is_known_by_heart(tiny: Collection) -> None:
     ready = session(small("ukiyoe_dcgan_v1"), tiny)
-    ready.players.discriminator = _Brightness()
-    shown, heldout = (float(ready.witnesses[k][0].mean()) for k in ("shown", "heldout"))
+    count = len(tiny.heldout_indices)
+    shown = float(ready.pictures.fixed(count)[0].mean())
+    heldout = float(ready.pictures.held_out(count)[0].mean())
     dark = torch.full((4, 3, 32, 32), -1.0)
-    found = _ask_witnesses(ready, dark)
+    found = _ask(ready, _Brightness(norm=False), dark)
     assert found["overfitting"] == pytest.approx((shown - heldout) / (shown + 1), rel=1e-4)
     assert found["score/sampled"] == pytest.approx(1 / (1 + np.e), rel=1e-5)
     # Where generated pictures are taken for more real than training ones, there is no such way.
-    assert "overfitting" not in _ask_witnesses(ready, -dark)
+    assert "overfitting" not in _ask(ready, _Brightness(norm=False), -dark)
+
+
+def test_batch_norm_is_asked_by_the_batch_and_remembers_nothing(tiny: Collection) -> None:
+    ready = session(small("ukiyoe_dcgan_v1"), tiny)
+    judge = _Brightness(norm=True).train()
+    judge.norm.running_mean.fill_(7.0)  # type: ignore[union-attr, operator]
+    before = {name: value.clone() for name, value in judge.state_dict().items()}
+    found = _ask(ready, judge, torch.full((4, 3, 32, 32), -1.0))
+    for name, value in judge.state_dict().items():
+        assert torch.equal(before[name], value), name
+    assert judge.norm.training
+    assert judge.norm.track_running_stats
+    # Both kinds in one batch, so their values are spread around nought.
+    logits = [np.log(found[f"score/{k}"] / (1 - found[f"score/{k}"])) for k in ("shown", "heldout")]
+    assert sum(logits) == pytest.approx(0, abs=0.3)
 
 
 def test_global_conditioning_can_be_left_out() -> None:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -95,6 +96,7 @@ def test_every_recipe_takes_two_steps(recipe: str, labelled: Collection) -> None
 def test_every_recipe_names_its_source_and_command(recipe: str) -> None:
     text = load_recipe(recipe).__doc__ or ""
     assert load_recipe(recipe)().recipe == recipe
+    assert not re.search(r"[A-Z0-9]+_(RATE|MEMORY)", text), "a figure is still to be filled in"
     for word in ("Source:", "Command:", "Cost:", f"impasto train {recipe}"):
         assert word in " ".join(text.split())
 

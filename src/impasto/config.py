@@ -14,6 +14,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from impasto.errors import ImpastoError, choices
 from impasto.files import read_json
 
+FIRST_STAGE = "stage-1"
+"""The folder, in that of a run in two stages, of the run that is its first one."""
+
 Count = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -127,7 +130,11 @@ class TrainingConfig(Config):
     class. By default every picture is shown once an epoch."""
     real_noise: float = Field(default=0, ge=0)
     """Standard deviation, on the scale of pictures in [-1, 1], of Gaussian noise added to the real
-    pictures that the discriminator judges: a brake on one that learns them by heart."""
+    pictures that the discriminator judges: a brake on one that learns them by heart. Without noise
+    on generated ones too, the generator learns to paint the noise."""
+    fake_noise: float = Field(default=0, ge=0)
+    """The same for generated pictures, in both players' turns. As much of both is instance noise
+    (Sønderby et al. 2017, arXiv:1610.04490)."""
     ema_half_life: float = Field(default=0, ge=0)
     """Images after which a weight's share in the averaged generator has halved; 0: no averaging."""
     ema_rampup: float | None = Field(default=None, gt=0)

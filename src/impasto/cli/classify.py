@@ -27,22 +27,14 @@ def find_collection(path: Path, record: ModelRecord, data: str | None) -> Collec
     """
     from impasto.collection import open_or_pack
     from impasto.errors import ImpastoError
-    from impasto.training.run_folder import read_run
+    from impasto.training.run_folder import open_collection, read_run
 
-    if data is not None:
-        return open_or_pack(data, record.resolution)
     run = run_of(path)
-    if run is None:
+    if run is not None:
+        return open_collection(run, read_run(run)[1], data)
+    if data is None:
         raise ImpastoError(f"{path} is no run; say which pictures to name with --data")
-    known = read_run(run)[1]["collection"]
-    where = known["path"]
-    if not Path(where).exists():
-        if known["name"] != "masters":
-            raise ImpastoError(
-                f"the collection of {run} is no longer at {where}; give it as --data"
-            )
-        where = "masters"  # they lay in a cache, which may be cleared; they can be packed again
-    return open_or_pack(where, known["resolution"])
+    return open_or_pack(data, record.resolution)
 
 
 def command(

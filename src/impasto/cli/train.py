@@ -47,11 +47,14 @@ def configure(
     changes = parse_settings(settings)
     if labels is not None:
         changes["labels"] = [name.strip() for name in labels.split(",") if name.strip()]
+    config: RunConfig = load_recipe(recipe)()
     if images is not None:
         changes["training.images"] = parse_count(images)
+        if config.first_stage is not None:
+            # Each stage is that long, unless the first one's length is set too.
+            changes.setdefault("first_stage.training.images", changes["training.images"])
     if seed is not None:
         changes["training.seed"] = seed
-    config: RunConfig = load_recipe(recipe)()
     if config.training.balance is not None and changes.get("labels"):
         # Other fields than the recipe's: the first of them is what is balanced.
         changes.setdefault("training.balance", changes["labels"][0])
@@ -71,7 +74,7 @@ def command(
         str | None, typer.Option(help="Label fields to learn, such as genre or style,genre.")
     ] = None,
     images: Annotated[
-        str | None, typer.Option(help="Length in pictures shown, such as 200k.")
+        str | None, typer.Option(help="Length in pictures shown, such as 200k; of each stage.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",

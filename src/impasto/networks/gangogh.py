@@ -8,9 +8,9 @@ of them the labels' gates) and 4,431,247 in the critic.
 
 Where this differs: weights are drawn from a normal distribution of standard deviation 0.02, there
 from a uniform one of the same; a level's halves are its first and last channels, there the even and
-odd ones; and convolutions before batch norm have no bias, for it takes any bias away. None of these
-changes what the networks can express. Another resolution adds or drops levels at the widest end, but
-never more than 8 times the width.
+odd ones; and transposed convolutions before batch norm have no bias, for it takes any bias away. None
+of these changes what the networks can express. Another resolution adds or drops levels at the widest
+end, but never more than 8 times the width.
 """
 
 import itertools

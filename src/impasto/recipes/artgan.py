@@ -30,7 +30,7 @@ def artgan() -> RunConfig:
     impasto train artgan --data cifar-32 --labels class --set resolution=32; or folders by class, such
     as WikiArt's: impasto pack WIKIART wikiart-64 --labels style; impasto train artgan
     --data wikiart-64
-    Cost: 2 CPU cores make some ARTGAN_RATE pictures a second (docs/notebook.md).
+    Cost: 2 CPU cores make some 19 pictures a second (docs/notebook.md).
     """
     decay = DecayConfig(factor=0.1, images=30_000 * 128)
     return RunConfig(
@@ -42,7 +42,8 @@ def artgan() -> RunConfig:
         discriminator=NetworkConfig(network="artgan"),
         objective=(
             TermConfig(term="categorical"),
-            TermConfig(term="reconstruction", only="generator"),
+            # The report's pictures are in [0, 1], where squared errors are a quarter of ours.
+            TermConfig(term="reconstruction", weight=0.25, only="generator"),
         ),
         generator_optimiser=RMSPropConfig(learning_rate=1e-3, decay=0.9, learning_rate_decay=decay),
         discriminator_optimiser=RMSPropConfig(
@@ -59,6 +60,9 @@ def artgan_tricks() -> RunConfig:
     discriminator's loss, and noise from N(0, 1) added to the real pictures. The report's pictures are
     in [0, 1], so that is a standard deviation of 2 in [-1, 1]; each alone:
     --set training.real_noise=0, --set objective.categorical.flip=0.
+    Noise on real pictures only is something to imitate: in our run the generator learned to paint it
+    (docs/systems.md). As much on generated ones, with --set training.fake_noise=..., takes that
+    away.
     Command: impasto train artgan_tricks --data masters
     Cost: that of artgan.
     """
@@ -86,10 +90,12 @@ def artgan_published() -> RunConfig:
     random places nor mirrored while training (`pack --fit tiles` does both beforehand); real ones
     come at 128 pixels and are pooled with the generated ones (there they are read at 64); a picture
     is painted with batch norm's running statistics, since a seed must name a picture (there with
-    the batch's); log Z is of each picture (there a [B] and a [B, 1] tensor are added to a [B, B] one).
+    the batch's); the generator is judged on the discriminator's fakes of the same step (there on new
+    ones); log Z is of each picture (there a [B] and a [B, 1] tensor are added to a [B, B] one).
+    A run longer than the published one lets the learning rates fall once more at 6 million pictures.
     Command: impasto pack WIKIART wikiart-128 --resolution 128 --labels style;
     impasto train artgan_published --data wikiart-128
-    Cost: 5 million pictures, for a GPU; 2 CPU cores make some PUBLISHED_RATE a second
+    Cost: 5 million pictures, for a GPU; 2 CPU cores make some 11 a second
     (docs/notebook.md).
     """
     drop = DecayConfig(factor=0.1, images=30_000 * 100, smooth=False)

@@ -18,7 +18,7 @@ def gangogh() -> RunConfig:
     Different here: their class loss of weight 50 for pretraining is built but never used there, and
     is left out; the length is set in images.
     Command: impasto pack WIKIART wikiart-64 --labels genre; impasto train gangogh --data wikiart-64
-    Cost: 200,000 generator steps show 84 million pictures, for a GPU. 2 CPU cores make some GANGOGH_RATE
+    Cost: 200,000 generator steps show 84 million pictures, for a GPU. 2 CPU cores make some 28
     a second (docs/notebook.md); the settings that paint in minutes there are in docs/systems.md.
     """
     return RunConfig(

@@ -44,8 +44,8 @@ def gantor_v2() -> RunConfig:
     says what each gives.
     Command: impasto pack WIKIART wikiart-256 --resolution 256 --labels genre;
     impasto train gantor_v2 --data wikiart-256
-    Cost: for a GPU; 2 CPU cores make some GANTOR_1_RATE pictures a second in stage I and
-    GANTOR_2_RATE in stage II, with GANTOR_MEMORY of memory at batch 64 (docs/notebook.md).
+    Cost: for a GPU; 2 CPU cores make some 13 pictures a second in stage I and 3 to 4 in
+    stage II, with 6 GB of memory at batch 64 and 2.3 GB at batch 16 (docs/notebook.md).
     """
     first = _stage_one("genre")
     return change(

@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 
 from impasto import __version__
+from impasto.config import FIRST_STAGE
 from impasto.errors import ImpastoError
 from impasto.files import write_text
 from impasto.report.by_class import classes_section, measure
@@ -24,7 +25,7 @@ from impasto.report.data import data_section
 from impasto.report.elements import grid_figure, image, moment, percent, pixel_class, with_code
 from impasto.report.findings import LEAST_STEPS, Classes, Finding, find
 from impasto.report.pictures import cut, data_uri, evenly, open_picture, picture_uri
-from impasto.report.record import STAGE, Record, read_record
+from impasto.report.record import Record, read_record
 from impasto.report.stages import stages_section
 from impasto.report.timelapse import write_timelapse
 from impasto.words import readable_time
@@ -271,8 +272,8 @@ def _links_html(record: Record, report: Report) -> str:
     page = report.first_stage.page.name
     return (
         "<p>This page shows stage II, which goes on from the pictures of stage I. "
-        f'<a href="{STAGE}/{page}">Stage I has a page of its own</a> ({report.first_stage.status}).'
-        "</p>"
+        f'<a href="{FIRST_STAGE}/{page}">Stage I has a page of its own</a> '
+        f"({report.first_stage.status}).</p>"
     )
 
 

@@ -14,15 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from impasto.config import FIRST_STAGE
 from impasto.errors import ImpastoError
 from impasto.files import read_json, read_json_lines
 from impasto.report.findings import Counts, Floats
 
 # A null in one of these rows is a number that broke; elsewhere it is a value that was not taken.
 _MUST_BE_FINITE = ("loss/", "score/")
-
-STAGE = "stage-1"
-"""The folder, in that of a run of two stages, that holds the first one as a run of its own."""
 
 
 @dataclass(frozen=True)
@@ -178,14 +176,14 @@ class Record:
     @property
     def first_stage(self) -> Path | None:
         """The run of the first stage, in this run's folder, if it has begun."""
-        stage = self.folder / STAGE
+        stage = self.folder / FIRST_STAGE
         return stage if (stage / "run.json").exists() else None
 
     @property
     def whole(self) -> Path | None:
         """The run that this one is the first stage of, if it is one."""
         folder = self.folder.resolve()
-        if folder.name != STAGE or not (folder.parent / "run.json").exists():
+        if folder.name != FIRST_STAGE or not (folder.parent / "run.json").exists():
             return None
         return folder.parent
 

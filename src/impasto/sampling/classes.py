@@ -19,22 +19,30 @@ MAX_COLUMNS = 40
 """Classes shown side by side; of more, the most frequent ones."""
 
 
-def labels_of_seeds(seeds: Sequence[int], record: ModelRecord) -> Tensor:
+def labels_of_seeds(
+    seeds: Sequence[int], record: ModelRecord, chosen: Mapping[int, int] | None = None
+) -> Tensor:
     """A combination a seed, drawn as often as it occurs in the collection: [B, F] int64.
 
-    A seed always draws the same one, so that it names a picture without any labels given.
+    A seed always draws the same one, so that it names a picture without any labels given. With
+    classes chosen (column to class), it is drawn among the combinations that have them; where no
+    picture has them together, among all, and these classes put in.
     """
     if not record.labels:
         return torch.zeros(len(seeds), 0, dtype=torch.int64)
-    counts = np.array(record.label_counts, np.float64)
+    rows, counts = np.array(record.label_rows), np.array(record.label_counts, np.float64)
+    chosen = chosen or {}
+    if chosen:
+        fits = np.all([rows[:, field] == number for field, number in chosen.items()], axis=0)
+        if fits.any():
+            rows, counts = rows[fits], counts[fits]
     ends = np.cumsum(counts / counts.sum())
     # A random state of their own, apart from that of the seed's latents.
-    places = [
-        min(int(np.searchsorted(ends, np.random.default_rng([seed, 1]).random())), len(ends) - 1)
-        for seed in seeds
-    ]
-    drawn = [record.label_rows[place] for place in places]  # of what may be 100,000 rows
-    return torch.tensor(drawn, dtype=torch.int64).reshape(len(seeds), len(record.labels))
+    shares = [np.random.default_rng([seed, 1]).random() for seed in seeds]
+    labels = rows[np.searchsorted(ends, shares).clip(max=len(ends) - 1)]
+    for field, number in chosen.items():
+        labels[:, field] = number
+    return torch.from_numpy(labels)
 
 
 def _commonest(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -84,27 +92,6 @@ def parse_classes(record: ModelRecord, texts: Sequence[str]) -> dict[int, int]:
         classes = record.labels[field].classes
         chosen[field] = _position(classes, wanted, f"class of {name}")
     return chosen
-
-
-def with_classes(labels: Tensor, record: ModelRecord, chosen: Mapping[int, int]) -> Tensor:
-    """Labels [B, F] with some fields' classes chosen; a row whose other fields do not occur together
-    with them in the collection gets those of their commonest combination, or keeps what it has where
-    there is none (a combination that no picture has)."""
-    if not chosen:
-        return labels
-    labels = labels.clone()
-    rows = np.array(record.label_rows)
-    fits = np.all([rows[:, field] == number for field, number in chosen.items()], axis=0)
-    for field, number in chosen.items():
-        labels[:, field] = number
-    if not fits.any():
-        return labels
-    known = {tuple(row) for row in rows[fits].tolist()}
-    common = torch.from_numpy(_commonest(rows[fits], np.array(record.label_counts)[fits]))
-    for index, row in enumerate(labels.tolist()):
-        if tuple(row) not in known:
-            labels[index] = common
-    return labels
 
 
 def known_classes(record: ModelRecord, field: int) -> list[int]:

@@ -14,7 +14,7 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
-from impasto.config import Config, Count, LatentConfig, NetworkConfig, read_record
+from impasto.config import FIRST_STAGE, Config, Count, LatentConfig, NetworkConfig, read_record
 from impasto.errors import ImpastoError
 from impasto.files import atomic_folder, write_json
 from impasto.networks import build_discriminator, build_generator
@@ -210,10 +210,10 @@ def find_model(path: Path) -> Path:
         return path
     if (path / "run.json").is_file():
         checkpoints = checkpoint_folders(path)
-        if not checkpoints and checkpoint_folders(path / "stage-1"):
+        if not checkpoints and checkpoint_folders(path / FIRST_STAGE):
             raise ImpastoError(
                 f"{path} has no checkpoint of its second stage yet; there is the first one's: "
-                f"{path / 'stage-1'}"
+                f"{path / FIRST_STAGE}"
             )
         if not checkpoints:
             raise ImpastoError(f"{path} has no checkpoint yet; go on with: impasto resume {path}")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impasto.sampling.classes import labels_of_seeds, with_classes
+from impasto.sampling.classes import labels_of_seeds
 from impasto.sampling.model import Model, ModelRecord
 from impasto.sampling.sampler import Sampler
 from impasto.sampling.seeds import latents_of_seeds
@@ -52,7 +52,7 @@ class Painter:
 
     def labels(self, seeds: Sequence[int], chosen: Mapping[int, int]) -> Tensor:
         """The seeds' labels [B, F]: as each draws them, but with the classes chosen, see `classes`."""
-        return with_classes(labels_of_seeds(seeds, self.record), self.record, chosen)
+        return labels_of_seeds(seeds, self.record, chosen)
 
     def latents(self, seeds: Sequence[int]) -> Tensor:
         """The seeds' latents [B, Z]."""

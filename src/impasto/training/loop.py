@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from impasto.collection import Collection, open_or_pack
-from impasto.config import RunConfig
+from impasto.collection import Collection
+from impasto.config import FIRST_STAGE, RunConfig
 from impasto.device import choose_device, machine_record, memory_format, set_threads
 from impasto.errors import ImpastoError, StoppedError
 from impasto.files import WriteError
@@ -49,9 +49,7 @@ from impasto.training.records import (
     require_tensorboard,
 )
 from impasto.training.resolve import resolve
-
-_WITNESSES = 256
-"""Pictures of each split that the discriminator is asked about at every sample grid."""
+from impasto.training.witnesses import ask_witnesses
 
 
 class Session:
@@ -79,12 +77,6 @@ class Session:
         self.fixed_latents = latents_of_seeds(range(config.training.grid), config.latent)
         self.reals, self.fixed_labels = self.pictures.fixed(config.training.grid)
         self.real_diversity = diversity(self.reals)
-        # What the discriminator says of pictures it trains on and of others, side by side, tells
-        # whether it learns them by heart.
-        self.witnesses = {
-            "shown": self.pictures.fixed(_WITNESSES),
-            "heldout": self.pictures.held_out(_WITNESSES),
-        }
         rows, counts = self.pictures.combinations()
         labels = tuple(LabelRecord(name=f.name, classes=f.classes) for f in fields)
         # And for each label field the same few latents in every class, side by side.
@@ -212,20 +204,24 @@ def _play(run: Path, session: Session, *, tensorboard: bool) -> None:
     if session.config.first_stage is not None and not folders:
         stage = _first_stage(run, session, session.config.first_stage, tensorboard=tensorboard)
         session.players.begin_with(Model.load(find_model(stage)).generator)
-        print(f"stage 2: {run}", flush=True)
+        print(f"stage 2 of 2: {_in_short(session.config)}: {run}", flush=True)
     _run(run, session, tensorboard=tensorboard)
+
+
+def _in_short(config: RunConfig) -> str:
+    return f"{config.resolution} pixels, {config.training.images:,} images"
 
 
 def _first_stage(run: Path, session: Session, config: RunConfig, *, tensorboard: bool) -> Path:
     """Train what this run is stacked on, a run of its own in this one's folder; gives that folder."""
-    stage = run / "stage-1"
+    stage = run / FIRST_STAGE
     first = Session(config, session.collection, session.device)
     if not stage.exists():
         record = _run_record(
             first, recipe_text=f"First stage of {run.name}.", tensorboard=tensorboard
         )
         run_folder.create_stage(stage, record)
-    print(f"stage 1: {stage}", flush=True)
+    print(f"stage 1 of 2: {_in_short(config)}: {stage}", flush=True)
     with run_folder.exclusive(stage):
         _play(stage, first, tensorboard=tensorboard)
     return stage
@@ -233,19 +229,12 @@ def _first_stage(run: Path, session: Session, config: RunConfig, *, tensorboard:
 
 def _same_collection(run: Path, record: dict[str, Any], data: str | None) -> Collection:
     known = record["collection"]
-    if data is None and not Path(known["path"]).exists() and known["name"] == "masters":
-        data = "masters"  # they lay in a cache, which may be cleared; they can be packed again
-    path = data or known["path"]
-    if data is None and not Path(path).exists():
-        raise ImpastoError(
-            f"the collection of {run} is no longer at {path}; say where it is with --data"
-        )
-    collection = open_or_pack(path, known["resolution"])
+    collection = run_folder.open_collection(run, record, data)
     collection.verify()
     if collection.content_hash != known["hash"]:
         raise ImpastoError(
-            f"{path} has changed since {run} began (its content hash differs); restore it, give "
-            "the unchanged one with --data, or start a new run"
+            f"{collection.path} has changed since {run} began (its content hash differs); restore it, "
+            "give the unchanged one with --data, or start a new run"
         )
     return collection
 
@@ -286,7 +275,7 @@ def _run(run: Path, session: Session, *, tensorboard: bool) -> None:
             saving = due(training.checkpoint_every) or bool(stop)
             row: dict[str, Any] = {}
             if due(training.samples_every):
-                row |= _draw_samples(run, session, board)
+                row |= _describe_samples(session, _draw_samples(run, session, board))
             if due(training.stats_every) or saving or row:
                 row |= averages.read()
                 images, seconds = last_row
@@ -315,8 +304,9 @@ def _run(run: Path, session: Session, *, tensorboard: bool) -> None:
                 raise StoppedError("stopped, a checkpoint is saved")
 
 
-def _draw_samples(run: Path, session: Session, board: TensorBoard | None) -> dict[str, float]:
-    """Write the grid of the fixed latents as the averaged generator paints them now."""
+def _draw_samples(run: Path, session: Session, board: TensorBoard | None) -> torch.Tensor:
+    """Write the grids of the fixed latents as the averaged generator paints them now; gives the
+    pictures of the first."""
     sampler = Sampler(session.players.average, session.config.latent, session.device, fold=False)
     fakes = torch.cat(
         [
@@ -339,45 +329,22 @@ def _draw_samples(run: Path, session: Session, board: TensorBoard | None) -> dic
         save_grid(path, np.concatenate(painted), columns=len(grid.classes))
     if board is not None:
         board.grid(pixels, images_seen)
+    return fakes
+
+
+def _describe_samples(session: Session, fakes: torch.Tensor) -> dict[str, float]:
+    """What a row of statistics says of a grid, and of the discriminator at that moment."""
     return {
         "diversity/fake": diversity(fakes),
         "diversity/real": session.real_diversity,
-        **_ask_witnesses(session, fakes),
+        **ask_witnesses(
+            session.players.discriminator,
+            session.objective,
+            session.pictures,
+            session.config.labels,
+            (fakes, session.fixed_labels),
+        ),
     }
-
-
-@torch.no_grad()
-def _ask_witnesses(session: Session, fakes: torch.Tensor) -> dict[str, float]:
-    """What the discriminator says, in evaluation mode, of pictures it trains on, of held-out ones and
-    of the grid: the mean score of each, the shares whose class it names, and how much of the way from
-    training pictures to generated ones the held-out ones are taken to be: r_v of Karras et al. 2020
-    (arXiv:2006.06676, equation 1), 0 for a discriminator that knows nothing by heart, 1 for one to
-    which a real picture it has not seen is as good as a generated one."""
-    discriminator = session.players.discriminator.eval()
-    found: dict[str, float] = {}
-    realness: dict[str, float] = {}
-    asked = {**session.witnesses, "sampled": (fakes, session.fixed_labels)}
-    for kind, (images, labels) in asked.items():
-        if not len(images):
-            continue
-        judgements = [
-            discriminator(*some) for some in zip(images.split(64), labels.split(64), strict=True)
-        ]
-        values = torch.cat([judgement.realness.float() for judgement in judgements])
-        realness[kind] = float(values.mean())
-        found[f"score/{kind}"] = float(session.objective.score(values).mean())
-        for field, name in enumerate(session.config.labels):
-            known = labels[:, field] >= 0
-            if judgements[0].class_logits is None or not known.any():
-                continue
-            named = torch.cat([j.class_logits[field].argmax(dim=1) for j in judgements])
-            right = (named == labels[:, field]) & known
-            found[f"accuracy/{name}/{kind}"] = float(right.sum() / known.sum())
-    discriminator.train()
-    if "heldout" in realness and realness["shown"] > realness["sampled"]:
-        apart = realness["shown"] - realness["heldout"]
-        found["overfitting"] = apart / (realness["shown"] - realness["sampled"])
-    return found
 
 
 @contextmanager

@@ -183,8 +183,7 @@ class Game:
             decode=None if self.decoder is None else self._decode,
         )
 
-    def _noisy(self, images: Tensor) -> Tensor:
-        deviation = self.config.training.real_noise
+    def _noisy(self, images: Tensor, deviation: float) -> Tensor:
         return images + deviation * torch.randn_like(images) if deviation else images
 
     def _portions(self, start: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -207,7 +206,10 @@ class Game:
         players.discriminator_optimiser.zero_grad(set_to_none=True)
         for images, labels in self._portions(players.images_seen):
             made = self._round(images, labels, with_gradient=keep)
-            round = made.changed(real=self._noisy(images), fake=made.fake.detach())
+            round = made.changed(
+                real=self._noisy(images, training.real_noise),
+                fake=self._noisy(made.fake.detach(), training.fake_noise),
+            )
             with frozen(self.painting):
                 loss, shares = self.objective.loss("discriminator", round)
                 (loss / training.accumulate).backward()
@@ -226,14 +228,15 @@ class Game:
         training, players = self.config.training, self.players
         players.generator_optimiser.zero_grad(set_to_none=True)
         rounds = (
-            [made.changed()]
+            [made]
             if made is not None
             else (
                 self._round(images, labels, with_gradient=True)
                 for images, labels in self._portions(players.images_seen - training.batch)
             )
         )
-        for round in rounds:
+        for clean in rounds:
+            round = clean.changed(fake=self._noisy(clean.fake, training.fake_noise))
             with frozen(self.judging):
                 loss, shares = self.objective.loss("generator", round)
                 (loss / training.accumulate).backward()

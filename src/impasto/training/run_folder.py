@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto import __version__
-from impasto.collection import Collection
+from impasto.collection import Collection, open_or_pack
 from impasto.config import RunConfig, parse_config
 from impasto.errors import ImpastoError
 from impasto.files import (
@@ -50,6 +50,28 @@ def collection_record(collection: Collection) -> dict[str, Any]:
             for f in collection.fields
         ],
     }
+
+
+def open_collection(run: Path, record: dict[str, Any], data: str | None) -> Collection:
+    """The collection that a run learns from, or `data` in its place.
+
+    Args:
+        run: its folder.
+        record: the whole of its `run.json`.
+        data: where the collection is now, if it has moved.
+
+    Raises:
+        ImpastoError: it is no longer where it was.
+    """
+    known = record["collection"]
+    path = data or known["path"]
+    if data is None and not Path(path).exists():
+        if known["name"] != "masters":
+            raise ImpastoError(
+                f"the collection of {run} is no longer at {path}; say where it is with --data"
+            )
+        path = "masters"  # they lay in a cache, which may be cleared; they can be packed again
+    return open_or_pack(path, known["resolution"])
 
 
 def versions() -> dict[str, str]:
