@@ -449,3 +449,11 @@ def test_the_record_survives_odd_values(tmp_path: Path) -> None:
         )
     page = Page(write_report(run).page)
     assert "soon" in page.text
+
+
+def test_small_numbers_keep_their_digits_beside_a_chart() -> None:
+    images = np.array([0, 10, 20])
+    line = Line("a", np.array([0.002, 0.004, 0.0035]))
+    drawing = chart(images, [line], [], identity="x", label="x")
+    assert re.search(r">0\.00[1-9]", drawing)
+    assert not re.search(r"<path [^>]*\d\.\d{3}", drawing)

@@ -2,7 +2,9 @@
 
 import errno
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +18,7 @@ from benchmarks.kill_resume import fingerprint, kill_and_resume
 from impasto.collection import Collection
 from impasto.errors import ImpastoError, StoppedError
 from impasto.sampling.model import checkpoint_folders
-from impasto.training import checkpoint, resume, run_folder, train
+from impasto.training import checkpoint, loop, resume, run_folder, train
 from impasto.training.players import Game
 from tests.test_training import WGAN_GP, small
 
@@ -131,9 +133,6 @@ def test_ctrl_c_then_resume(
     def step(self: Game) -> Any:
         taken[0] += 1
         if taken[0] == 3:
-            import os
-            import signal
-
             os.kill(os.getpid(), signal.SIGTERM)
         return original(self)
 
@@ -303,3 +302,22 @@ def test_torch_is_seeded_by_step_alone() -> None:
     checkpoint.seed_step(5, 9)
     assert torch.equal(first, torch.rand(4))
     assert not torch.equal(first, other)
+
+
+def test_stopping_while_samples_are_drawn_saves_first(
+    tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, drawn = loop._draw_samples, [0]
+
+    def draw(*arguments: Any) -> Any:
+        drawn[0] += 1
+        if drawn[0] == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(*arguments)
+
+    monkeypatch.setattr(loop, "_draw_samples", draw)
+    config = small(training__samples_every=8, training__checkpoint_every=1000)
+    with pytest.raises(StoppedError, match="a checkpoint is saved"):
+        train(config, tiny, out=tmp_path, device="cpu")
+    (run,) = tmp_path.iterdir()
+    assert [folder.name for folder in checkpoint_folders(run)] == ["000000000016"]

@@ -15,7 +15,11 @@ def command(
 
     if name is not None:
         recipe = load_recipe(name)
-        typer.echo(f"{name}\n\n{inspect.getdoc(recipe)}\n\n{to_yaml(recipe())}", nl=False)
+        from impasto.training.resolve import with_defaults
+
+        typer.echo(
+            f"{name}\n\n{inspect.getdoc(recipe)}\n\n{to_yaml(with_defaults(recipe()))}", nl=False
+        )
         return
     names = recipe_modules()
     width = max(map(len, names))

@@ -103,7 +103,7 @@ def refuse_labels(label_sizes: tuple[int, ...], network: str) -> None:
     """
     if label_sizes:
         raise ImpastoError(
-            f"network '{network}' knows no classes: train it without labels (--set labels=[])"
+            f"network '{network}' knows no classes: leave out --labels (or --set labels=[])"
         )
 
 

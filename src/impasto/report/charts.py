@@ -239,7 +239,8 @@ def _inline(svg: str, identity: str, label: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     # Its style sheet would be the whole page's; the page has these few rules itself.
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"(\d\.\d\d)\d+", r"\1", svg)
+    # Hundredths of a point are enough for a line, but not for the numbers written beside it.
+    svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d\.\d\d)\d+", r"\1", tag[0]), svg)
     # Several drawings share one page, and names must be unique in it.
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{identity}-", svg)
     # Width and height in points would keep it from filling its column.

@@ -15,6 +15,9 @@ from impasto.training.checkpoint import seed_step
 from impasto.training.loop import Session
 from impasto.training.resolve import resolve
 
+_PATIENCE = 20
+"""Seconds after which no further step is measured."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -48,15 +51,18 @@ def estimate(
     session = Session(config, collection, chosen)
     # Steps of the full game, not of a pretraining phase, are what most of the time goes to.
     before = session.players.images_seen = config.training.pretrain_images
-    times = []
-    for step in range(steps + 1):
+    print(f"measuring some steps at {config.resolution} pixels ...", file=sys.stderr, flush=True)
+    times: list[float] = []
+    # The first step warms up; where steps take long, two more will do.
+    while len(times) < steps + 1 and (len(times) < 3 or sum(times) < _PATIENCE):
+        step = len(times)
         seed_step(config.training.seed, step)
         began = time.monotonic()
         session.game.step()
         if chosen.type == "cuda":
             torch.cuda.synchronize(chosen)
         times.append(time.monotonic() - began)
-    images_a_step = (session.players.images_seen - before) / (steps + 1)
+    images_a_step = (session.players.images_seen - before) / len(times)
     rate = images_a_step / statistics.median(times[1:])  # the first one warms up
     assert config.training.images
     return Estimate(

@@ -272,7 +272,9 @@ def _run(run: Path, session: Session, *, tensorboard: bool) -> None:
             def due(interval: int, before: int = before, finished: bool = finished) -> bool:
                 return finished or players.images_seen // interval > before // interval
 
-            saving = due(training.checkpoint_every) or bool(stop)
+            # Asked once: a request that comes later in this turn is for the next one, which saves.
+            stopping = bool(stop)
+            saving = due(training.checkpoint_every) or stopping
             row: dict[str, Any] = {}
             if due(training.samples_every):
                 row |= _describe_samples(session, _draw_samples(run, session, board))
@@ -300,7 +302,7 @@ def _run(run: Path, session: Session, *, tensorboard: bool) -> None:
                     run, training.keep_newest, training.keep_every, training.checkpoint_every
                 )
             line.update(players.images_seen)
-            if stop and not finished:
+            if stopping and not finished:
                 raise StoppedError("stopped, a checkpoint is saved")
 
 

@@ -61,24 +61,9 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
             )
         base = {"network": first.generator.network, **first.generator.options}
         stacked = {"base": base, "base_resolution": first.resolution}
-    networks = {
-        player: {
-            "network": network.network,
-            **resolve_network(network.network, player, {**network.options, **more}),
-        }
-        for player, network, more in (
-            ("generator", config.generator, stacked),
-            ("discriminator", config.discriminator, {}),
-        )
-    }
-    terms = [term.model_dump() for term in Objective(config.objective).configs()]
-    resolved = RunConfig.model_validate(
-        {
-            **filled.model_dump(),
-            **networks,
-            "objective": terms,
-            "first_stage": first and first.model_dump(),
-        }
+    generator = config.generator.model_copy(update=stacked)
+    resolved = with_defaults(
+        filled.model_copy(update={"generator": generator, "first_stage": first})
     )
     rehearse(
         resolved, tuple(len(collection.fields[collection.field(n)].classes) for n in config.labels)
@@ -86,9 +71,38 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
     return resolved
 
 
+def with_defaults(config: RunConfig) -> RunConfig:
+    """The config with every setting of its networks and terms written out, in both stages.
+
+    Raises:
+        ImpastoError: an unknown network, term or setting.
+    """
+    networks = {
+        player: {
+            "network": network.network,
+            **resolve_network(network.network, player, network.options),
+        }
+        for player, network in (
+            ("generator", config.generator),
+            ("discriminator", config.discriminator),
+        )
+    }
+    terms = [term.model_dump() for term in Objective(config.objective).configs()]
+    first = config.first_stage and with_defaults(config.first_stage).model_dump()
+    return RunConfig.model_validate(
+        {**config.model_dump(), **networks, "objective": terms, "first_stage": first}
+    )
+
+
 def _check_labels(names: tuple[str, ...], collection: Collection) -> None:
     """Raises: ImpastoError: a field that is not there, is named twice, or cannot be learned."""
+    there = [field.name for field in collection.fields]
     for name in names:
+        if name not in there and there:
+            raise ImpastoError(
+                f"no label field '{name}' in {collection.name}; there is {choices(there)}: choose "
+                f"with --labels {there[0]}"
+            )
         column = collection.field(name)
         if names.count(name) > 1:
             raise ImpastoError(f"labels name '{name}' twice: {', '.join(names)}")
