@@ -57,11 +57,11 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-def _layout(images: Tensor) -> Tensor:
+def layout_of(images: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(images, 8).flatten(1)
 
 
-def _texture(images: Tensor) -> Tensor:
+def texture_of(images: Tensor) -> Tensor:
     across, down = images.diff(dim=3).abs(), images.diff(dim=2).abs()
     parts = [images, across, down]
     means = [part.mean(dim=(2, 3)) for part in parts]
@@ -81,7 +81,7 @@ def frechet(a: Tensor, b: Tensor) -> float:
     return float(means + cov_a.trace() + cov_b.trace() - 2 * cross)
 
 
-def _pictures(images: np.ndarray) -> Tensor:
+def pictures_of(images: np.ndarray) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
@@ -97,11 +97,11 @@ def train_for(name: str, collection: Collection, seconds: float, out: Path | Non
     latents = latents_of_seeds(range(2000), config.latent)
     fakes = torch.cat([sampler.images(part) for part in latents.split(100)])
     rows = np.random.default_rng(0).permutation(collection.train_indices)[:2000]
-    reals = _pictures(collection.images(rows))
+    reals = pictures_of(collection.images(rows))
     if out is not None:
         save_grid(out / f"{name.replace(' ', '-')}.png", to_uint8(fakes[:64]).numpy())
-    layout = frechet(_layout(fakes), _layout(reals))
-    texture = frechet(_texture(fakes), _texture(reals))
+    layout = frechet(layout_of(fakes), layout_of(reals))
+    texture = frechet(texture_of(fakes), texture_of(reals))
     return f"{name:<26} {session.players.images_seen:>8} {layout:>8.2f} {texture:>8.3f}"
 
 
@@ -114,10 +114,10 @@ def main() -> None:
     torch.set_num_threads(1)
     collection = open_or_pack("masters", 64)
     random = np.random.default_rng(1).permutation(collection.train_indices)
-    halves = [_pictures(collection.images(half)) for half in (random[:2000], random[2000:4000])]
+    halves = [pictures_of(collection.images(half)) for half in (random[:2000], random[2000:4000])]
     print(f"{'':<26} {'images':>8} {'layout':>8} {'texture':>8}")
-    layout = frechet(_layout(halves[0]), _layout(halves[1]))
-    texture = frechet(_texture(halves[0]), _texture(halves[1]))
+    layout = frechet(layout_of(halves[0]), layout_of(halves[1]))
+    texture = frechet(texture_of(halves[0]), texture_of(halves[1]))
     print(f"{'real against real':<26} {'':>8} {layout:>8.2f} {texture:>8.3f}", flush=True)
     for name in options.variants or VARIANTS:
         print(train_for(name, collection, options.seconds, options.out), flush=True)

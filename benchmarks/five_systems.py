@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.first_look import _layout, _pictures, _texture, frechet
+from benchmarks.first_look import frechet, layout_of, pictures_of, texture_of
 from impasto.collection import Collection, open_or_pack
 from impasto.config import RunConfig, change, parse_settings
 from impasto.files import write_text
@@ -164,7 +164,7 @@ def train_for(
     places = np.random.default_rng(0).permutation(collection.train_indices)[:2000]
     reals = torch.cat(
         [
-            F.adaptive_avg_pool2d(_pictures(collection.images(some)), side)
+            F.adaptive_avg_pool2d(pictures_of(collection.images(some)), side)
             for some in np.array_split(places, 20)
         ]
     )
@@ -187,8 +187,8 @@ def train_for(
     return (
         f"{name:<22} {session.players.images_seen:>8} {session.players.steps:>6} "
         + " ".join(f"{value:>6.2f}" for value in accuracies)
-        + f" {apart} {frechet(_layout(fakes), _layout(reals)):>7.2f} "
-        f"{frechet(_texture(fakes), _texture(reals)):>7.3f}"
+        + f" {apart} {frechet(layout_of(fakes), layout_of(reals)):>7.2f} "
+        f"{frechet(texture_of(fakes), texture_of(reals)):>7.3f}"
     )
 
 
