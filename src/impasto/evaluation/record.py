@@ -1,0 +1,174 @@
+"""`metrics.jsonl`: a row for each evaluation, of one checkpoint (or folder) by one feature network.
+
+Read without torch, so that reports can.
+"""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from impasto.files import read_json_lines, write_error
+
+METRICS_FILE = "metrics.jsonl"
+EVALUATION_FOLDER = "evaluation"
+"""In a run: what an evaluation leaves beside its row, in a folder named by images seen."""
+
+
+class _Record(BaseModel):
+    # Rows of a newer impasto may say more.
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+class ScoreRow(_Record):
+    """One number, of all pictures or of one class."""
+
+    name: str
+    """`kid-lite0`, `fid`, `top1-judge`: what is measured and by what."""
+    field: str | None = None
+    """The label field, for scores by class and for those that a field's judge gives."""
+    cls: str | None = None
+    """The class; None: all pictures."""
+    value: float | None
+    """None where there are too few pictures for any number; `warning` says so."""
+    low: float | None = None
+    high: float | None = None
+    """95% interval: where another draw of as many pictures would mostly lie."""
+    pictures: int
+    """Pictures that are judged."""
+    reference: int
+    """Real ones that they are compared with; 0 where there is no such comparison."""
+    warning: str | None = None
+
+
+class SubjectRecord(_Record):
+    """What was evaluated."""
+
+    kind: Literal["run", "model", "pictures"]
+    name: str
+    images_seen: int | None = None
+    weights_sha256: str | None = None
+    recipe: str | None = None
+
+
+class NetworkRecord(_Record):
+    """The feature network."""
+
+    name: str
+    weights_sha256: str
+    resize: str
+    width: int
+
+
+class CollectionRecord(_Record):
+    """Where the real pictures come from."""
+
+    name: str
+    hash: str
+    resolution: int
+
+
+class ReferenceRecord(_Record):
+    """The real pictures that are compared with."""
+
+    split: Literal["train", "heldout", "all"]
+    pictures: int
+    sources: int
+    available: int
+    """Pictures of that split; more than `pictures` where a sample of them was taken."""
+
+
+class PicturesRecord(_Record):
+    """The generated pictures."""
+
+    count: int
+    """With classes as frequent as in the collection; all overall scores are of these."""
+    extra: int = 0
+    """More of rare classes, for scores by class only."""
+    per_class: int = 0
+    """As many of each class at least."""
+    first_seed: int = 0
+    truncation: float | None = None
+
+
+class JudgeRecord(_Record):
+    """A field's judge, and how far it can be trusted: its accuracy on held-out pictures."""
+
+    field: str
+    classes: tuple[str, ...]
+    accuracy: float | None = None
+    low: float | None = None
+    high: float | None = None
+    baseline: float | None = None
+    """What always naming the commonest class would get."""
+    pictures: int = 0
+    sources: int = 0
+    warning: str | None = None
+
+
+class SecondsRecord(_Record):
+    """Where the time went."""
+
+    pictures: float
+    features: float
+    scores: float
+
+
+class EvaluationRow(_Record):
+    """A row of `metrics.jsonl`."""
+
+    format: Literal[1] = 1
+    created: str
+    impasto: str
+    during_training: bool = False
+    subject: SubjectRecord
+    network: NetworkRecord
+    collection: CollectionRecord
+    reference: ReferenceRecord
+    pictures: PicturesRecord
+    scores: tuple[ScoreRow, ...]
+    heldout: tuple[ScoreRow, ...] = ()
+    """What held-out real pictures score against the same reference: what a perfect model would."""
+    memorisation: dict | None = None
+    judges: tuple[JudgeRecord, ...] = ()
+    seconds: SecondsRecord
+
+    def score(self, name: str, field: str | None = None, cls: str | None = None) -> ScoreRow | None:
+        """The score of that name, overall by default; None if there is none."""
+        for row in self.scores:
+            if (row.name, row.field, row.cls) == (name, field, cls):
+                return row
+        return None
+
+
+def read_rows(path: Path) -> list[EvaluationRow]:
+    """The rows of a `metrics.jsonl`, in order; none if there is no such file.
+
+    Lines that are no such rows (cut short by a kill, of another format) are left out.
+
+    Raises:
+        ImpastoError: the file cannot be read.
+    """
+    rows = []
+    for line in read_json_lines(path):
+        try:
+            rows.append(EvaluationRow.model_validate(line))
+        except ValidationError:
+            continue
+    return rows
+
+
+def append_row(path: Path, row: EvaluationRow) -> None:
+    """Add one row.
+
+    Raises:
+        ImpastoError: it cannot be written.
+    """
+    text = json.dumps(row.model_dump(mode="json"), ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise write_error(error, path) from error
