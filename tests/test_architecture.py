@@ -9,7 +9,7 @@ from pathlib import Path
 import impasto
 
 ROOT = Path(impasto.__file__).parent
-GROUND = {"errors", "files", "registry", "config", "words", "device", "__init__"}
+GROUND = {"errors", "files", "registry", "config", "words", "progress", "device", "__init__"}
 
 
 def drawn() -> dict[str, set[str]]:

@@ -102,7 +102,7 @@ def keep_pictures(
 ) -> None:
     """Judge the seeds' pictures in every group, tell of it, and write those kept."""
     from impasto.curation.choosing import choose
-    from impasto.training.records import ProgressLine
+    from impasto.progress import ProgressLine
 
     if grid is None and out.exists():
         raise ImpastoError(f"{out} exists already; choose another folder with --out")

@@ -25,6 +25,7 @@ from impasto.errors import ImpastoError, StoppedError
 from impasto.files import WriteError
 from impasto.networks import count_parameters
 from impasto.objectives import Objective
+from impasto.progress import ProgressLine
 from impasto.sampling import Sampler, latents_of_seeds
 from impasto.sampling.classes import ClassGrid
 from impasto.sampling.grid import columns_of
@@ -43,7 +44,6 @@ from impasto.training.data import TrainingPictures
 from impasto.training.players import Game, Players
 from impasto.training.records import (
     Averages,
-    ProgressLine,
     TensorBoard,
     diversity,
     require_tensorboard,

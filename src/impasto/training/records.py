@@ -1,24 +1,16 @@
-"""What is noted on the way: averaged statistics, sample grids, TensorBoard, the progress line."""
+"""What is noted on the way: averaged statistics, sample grids, TensorBoard."""
 
-import contextlib
 import math
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
-from rich.text import Text
 from torch import Tensor
 
 from impasto.errors import ImpastoError
 from impasto.sampling.grid import grid_picture
-from impasto.words import readable_time
 
 
 class Averages:
@@ -108,44 +100,3 @@ class TensorBoard:
 
     def close(self) -> None:
         self._writer.close()
-
-
-class _RunText(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(task.fields["text"])
-
-
-class ProgressLine:
-    """Images seen, images a second and time left: a bar on a terminal, now and then a plain line
-    (at most one every ten seconds) elsewhere."""
-
-    def __init__(self, total: int, start: int) -> None:
-        self.total = total
-        self._start, self._began = start, time.monotonic()
-        self._last_line = 0.0
-        self._progress: Progress | None = None
-        self._task: Any = None
-
-    @contextlib.contextmanager
-    def shown(self) -> Iterator["ProgressLine"]:
-        console = Console(stderr=True)
-        if not console.is_terminal:
-            yield self
-            return
-        columns = [BarColumn(bar_width=30), TextColumn("{task.percentage:>4.1f}%"), _RunText()]
-        with Progress(*columns, console=console) as self._progress:
-            self._task = self._progress.add_task("", total=self.total, text="starting")
-            yield self
-        self._progress = None
-
-    def update(self, images_seen: int) -> None:
-        """Show where training is; cheap enough for every step."""
-        now = time.monotonic()
-        rate = (images_seen - self._start) / max(now - self._began, 1e-9)
-        left = readable_time((self.total - images_seen) / rate) if rate else "?"
-        text = f"{images_seen:,} of {self.total:,} images, {rate:.1f}/s, {left} left"
-        if self._progress is not None:
-            self._progress.update(self._task, completed=images_seen, text=text)
-        elif now - self._last_line >= 10 or images_seen >= self.total:
-            self._last_line = now
-            print(text, file=sys.stderr, flush=True)
