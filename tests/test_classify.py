@@ -15,12 +15,10 @@ from impasto.curation.classify import (
     class_numbers,
     classify,
     named_classes,
-    over_sources,
-    result,
-    wilson,
 )
 from impasto.curation.confusion import confusion_picture
 from impasto.errors import ImpastoError
+from impasto.evaluation.accuracy import over_sources, result, wilson
 from impasto.networks import Judgement
 from impasto.training import train
 from tests.conftest import paint

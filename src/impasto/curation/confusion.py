@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from impasto.curation.classify import FieldResult
+from impasto.evaluation.accuracy import FieldResult
 from impasto.sampling.grid import shortened, text_font, written
 
 MAX_CLASSES = 60
