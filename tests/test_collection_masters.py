@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from impasto import files
 from impasto.collection import Collection, cache, open_or_pack, pack
 from impasto.errors import ImpastoError
 
@@ -111,12 +112,12 @@ def test_who_comes_second_takes_what_the_first_has_made(
 def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "own"))
-    assert cache.cache_folder() == tmp_path / "own"
+    assert files.cache_folder() == tmp_path / "own"
     monkeypatch.delenv("IMPASTO_CACHE")
-    assert cache.cache_folder() == tmp_path / "xdg" / "impasto"
+    assert files.cache_folder() == tmp_path / "xdg" / "impasto"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache.cache_folder() == tmp_path / ".cache" / "impasto"
+    assert files.cache_folder() == tmp_path / ".cache" / "impasto"
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,22 +1,12 @@
 """What `--data` means: a collection's folder, or the word `masters`, packed once and kept."""
 
-import os
 import shutil
 from pathlib import Path
 
 from impasto.collection.packing import MASTERS, PackOptions, options_key, pack
 from impasto.collection.store import Collection, check_is_collection
 from impasto.errors import ImpastoError
-from impasto.files import sha256_of_file
-
-
-def cache_folder() -> Path:
-    """`$IMPASTO_CACHE`, else `$XDG_CACHE_HOME/impasto`, else `~/.cache/impasto`."""
-    if own := os.environ.get("IMPASTO_CACHE"):
-        return Path(own).expanduser().absolute()
-    if shared := os.environ.get("XDG_CACHE_HOME"):
-        return Path(shared).expanduser().absolute() / "impasto"
-    return Path.home() / ".cache" / "impasto"
+from impasto.files import cache_folder, sha256_of_file
 
 
 def open_or_pack(data: str, resolution: int) -> Collection:

@@ -1,0 +1,121 @@
+"""Frozen feature networks: pixels to features, one file each, found by its name.
+
+Shapes: B pictures of H x W pixels, D features, K classes.
+
+Contract, kept by every file here: `load(*, weights, device) -> FeatureNetwork`. Its weights are
+named tensors (safetensors, or what `torch.load(weights_only=True)` takes); nothing in a file is ever
+executed. A network is known by the SHA-256 of its weights and by its resize rule, and a score by the
+network that made it, so that no two kinds of numbers share a name.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from impasto.device import choose_device
+from impasto.registry import load_module
+
+__all__ = ["Extracted", "FeatureNetwork", "load_network"]
+
+# What the literature calls these scores when the network is its own.
+_STANDARD_NAMES = {"fd": "fid", "kid": "kid", "is": "is"}
+
+Extract = Callable[[Tensor], tuple[Tensor, Tensor | None]]
+
+
+class Extracted(NamedTuple):
+    """What a network sees in a batch."""
+
+    features: Tensor
+    """[B, D] float32 on the CPU."""
+    logits: Tensor | None
+    """[B, K] float32 on the CPU, of networks that name classes."""
+
+
+@dataclass(frozen=True)
+class FeatureNetwork:
+    """A network with its weights, ready to be shown pictures."""
+
+    name: str
+    """Its file in `features/`, such as `lite0`."""
+    width: int
+    """D."""
+    classes: int | None
+    """K, or None if it gives no logits."""
+    resize: str
+    """How pictures come to its input size, in words; part of every record."""
+    weights_sha256: str
+    """SHA-256 of the weights' file."""
+    standard: bool
+    """Whether these are the weights of the FID literature."""
+    device: torch.device
+    extract: Extract = field(repr=False, compare=False)
+    """(uint8 [b, H, W, 3] on `device`) -> (features [b, D], logits [b, K] or None)."""
+    batch: int = field(default=16, repr=False, compare=False)
+    """Pictures at a time: bounds memory; on a CPU small batches, which stay in its cache, are also
+    the fastest."""
+
+    @property
+    def identity(self) -> str:
+        """64 hexadecimal digits; networks whose features may differ never share them."""
+        text = "\n".join((self.name, self.weights_sha256, self.resize))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def score_name(self, score: str) -> str:
+        """The full name of a score: `fd` is `fd-lite0`, `fd-infinity` is `fd-lite0-infinity`.
+
+        Of Inception with the standard weights, `fd`, `kid` and `is` are the literature's `fid`, `kid`
+        and `is`, and only of it.
+        """
+        kind, dash, rest = score.partition("-")
+        if self.standard and kind in _STANDARD_NAMES:
+            return _STANDARD_NAMES[kind] + dash + rest
+        return f"{kind}-{self.name}{dash}{rest}"
+
+    @torch.inference_mode()
+    def __call__(self, pixels: Tensor) -> Extracted:
+        """Features of uint8 pictures [B, H, W, 3], on any device.
+
+        Raises:
+            ValueError: other than uint8 [B, H, W, 3].
+        """
+        if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[-1] != 3:
+            shape = list(pixels.shape)
+            raise ValueError(f"pictures must be uint8 [B, H, W, 3], not {pixels.dtype} {shape}")
+        features = torch.empty(len(pixels), self.width)
+        logits = None if self.classes is None else torch.empty(len(pixels), self.classes)
+        # A matrix product in TF32 keeps 10 bits of 23: too few for a score to be compared by.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            for first in range(0, len(pixels), self.batch):
+                part = slice(first, first + self.batch)
+                seen, named = self.extract(pixels[part].to(self.device))
+                features[part] = seen.float()
+                if logits is not None and named is not None:
+                    logits[part] = named.float()
+        return Extracted(features, logits)
+
+
+def load_network(
+    name: str, *, weights: str | None = None, device: torch.device | str = "cpu"
+) -> FeatureNetwork:
+    """The feature network in `features/NAME.py`.
+
+    Args:
+        name: such as `lite0`.
+        weights: a file or a URL; by default the network's own published weights, from where they are
+            installed, from the cache, or downloaded into it.
+        device: where to run; see `device.choose_device`.
+
+    Raises:
+        ImpastoError: an unknown name (the message lists the valid ones), no weights (it says which
+            file is needed, from where, and where to put it), or a file that is not what it should be.
+    """
+    module = load_module("features", name, "feature network")
+    if not isinstance(device, torch.device):
+        device = choose_device(device)
+    network: FeatureNetwork = module.load(weights=weights, device=device)
+    return network

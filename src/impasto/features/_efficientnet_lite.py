@@ -1,0 +1,159 @@
+"""EfficientNet-Lite: small networks that name the 1,000 classes of ImageNet.
+
+Tan & Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (ICML 2019),
+table 1, in the Lite variant that the authors published in 2020: ReLU6 for swish, no
+squeeze-and-excitation, and the stem, head and the first and last stage are not scaled. Weights come
+from TensorFlow, so where a convolution halves its maps the padding is uneven, as its 'same' makes it.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from impasto.features._layers import unit
+
+
+class _Stage(NamedTuple):
+    repeats: int
+    kernel: int
+    stride: int
+    expansion: int
+    channels: int
+
+
+_STAGES = (
+    _Stage(1, 3, 1, 1, 16),
+    _Stage(2, 3, 2, 6, 24),
+    _Stage(2, 5, 2, 6, 40),
+    _Stage(3, 3, 2, 6, 80),
+    _Stage(3, 5, 1, 6, 112),
+    _Stage(4, 5, 2, 6, 192),
+    _Stage(1, 3, 1, 6, 320),
+)
+
+# Depth and the side of the input, in pixels. Both are as wide as EfficientNet-B0.
+_SIZES = {"lite0": (1.0, 224), "lite1": (1.1, 240)}
+
+WIDTH = 1280
+CLASSES = 1000
+
+
+class _SameConv(nn.Conv2d):
+    """A convolution with TensorFlow's 'same' padding: ceil(side / stride) values a side, and where
+    the padding is odd, the extra row and column are at the bottom and on the right."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int, groups: int = 1
+    ) -> None:
+        super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
+        # At stride 1 the padding is even, and the convolution pads by itself.
+        self.uneven = stride > 1
+        if not self.uneven:
+            self.padding = (kernel // 2, kernel // 2)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        if self.uneven:
+            kernel, stride = self.kernel_size[0], self.stride[0]
+            sides = []
+            for side in (maps.shape[-1], maps.shape[-2]):
+                whole = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
+                sides += [whole // 2, whole - whole // 2]
+            maps = F.pad(maps, sides)
+        return super().forward(maps)
+
+
+class _Block(nn.Module):
+    """An inverted bottleneck: widen, filter each channel, narrow; with a skip where shapes agree."""
+
+    def __init__(self, inputs: int, stage: _Stage, stride: int) -> None:
+        super().__init__()
+        inner = inputs * stage.expansion
+        self.expand = (
+            unit(nn.Conv2d(inputs, inner, 1, bias=False), nn.ReLU6(inplace=True))
+            if stage.expansion > 1
+            else nn.Identity()
+        )
+        self.depthwise = unit(
+            _SameConv(inner, inner, stage.kernel, stride, groups=inner), nn.ReLU6(inplace=True)
+        )
+        self.project = unit(nn.Conv2d(inner, stage.channels, 1, bias=False))
+        self.skips = stride == 1 and inputs == stage.channels
+
+    def forward(self, maps: Tensor) -> Tensor:
+        result: Tensor = self.project(self.depthwise(self.expand(maps)))
+        return result + maps if self.skips else result
+
+
+class EfficientNetLite(nn.Module):
+    """EfficientNet-Lite0 or 1: images [B, 3, H, W] in [-1, 1] to features and logits.
+
+    Args:
+        size: `lite0` or `lite1`.
+    """
+
+    def __init__(self, size: str) -> None:
+        super().__init__()
+        depth, self.side = _SIZES[size]
+        self.stem = unit(_SameConv(3, 32, 3, 2), nn.ReLU6(inplace=True))
+        self.blocks = nn.ModuleList()
+        channels = 32
+        for number, stage in enumerate(_STAGES):
+            fixed = number in (0, len(_STAGES) - 1)
+            repeats = stage.repeats if fixed else math.ceil(stage.repeats * depth)
+            for repeat in range(repeats):
+                self.blocks.append(_Block(channels, stage, stage.stride if repeat == 0 else 1))
+                channels = stage.channels
+        self.head = unit(nn.Conv2d(channels, WIDTH, 1, bias=False), nn.ReLU6(inplace=True))
+        self.classifier = nn.Linear(WIDTH, CLASSES)
+
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """The last maps at each resolution, [B, C, H / s, W / s]: C = 16, 24, 40, 112, 320 for
+        s = 2, 4, 8, 16, 32. Gradients flow, for networks that judge by these features."""
+        maps = self.stem(images)
+        found: list[Tensor] = []
+        for block in self.blocks:
+            before, maps = maps, block(maps)
+            if maps.shape[-2:] != before.shape[-2:]:
+                found.append(before)
+        return [*found, maps]
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Features [B, 1280] and logits [B, 1000]."""
+        features = self.head(self.stages(images)[-1]).mean((2, 3))
+        return features, self.classifier(features)
+
+
+_PLACES = {
+    "_conv_stem": "stem.conv",
+    "_bn0": "stem.bn",
+    "_conv_head": "head.conv",
+    "_bn1": "head.bn",
+    "_fc": "classifier",
+}
+_BLOCK_PLACES = {
+    "_expand_conv": "expand.conv",
+    "_bn0": "expand.bn",
+    "_depthwise_conv": "depthwise.conv",
+    "_bn1": "depthwise.bn",
+    "_project_conv": "project.conv",
+    "_bn2": "project.bn",
+}
+
+
+def from_published(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a published weights file under this module's names; a name that is not of such
+    a file is kept as it is."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        if match := re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name):
+            number, place, last = match.groups()
+            new = f"blocks.{number}.{_BLOCK_PLACES.get(place, place)}.{last}"
+        else:
+            place, _, last = name.rpartition(".")
+            new = f"{_PLACES.get(place, place)}.{last}"
+        renamed[new] = tensor
+    return renamed

@@ -1,0 +1,203 @@
+"""Weights files: where they are, whether they are the right ones, and reading them as tensors only.
+
+Nothing in a file is executed: it is safetensors, or goes through torch's loader for weights only,
+which refuses every pickle that holds more than tensors.
+"""
+
+import hashlib
+import http.client
+import math
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from impasto.errors import ImpastoError
+from impasto.files import atomic_file, cache_folder, sha256_of_file
+from impasto.progress import ProgressLine
+
+_TIMEOUT_S = 30.0
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Published:
+    """A weights file as its authors offer it."""
+
+    what: str
+    """For messages, such as `Inception-v3`."""
+    file: str
+    url: str
+    sha256: str | None
+    """None where no publisher states it: then records alone say what was used."""
+
+
+def find_weights(given: str | None, published: Published) -> tuple[Path, str]:
+    """The weights file and its SHA-256.
+
+    Args:
+        given: a file or URL, taken whatever it holds; None means the published file, from the cache,
+            from torch hub's folder, or downloaded.
+        published: what is downloaded.
+
+    Raises:
+        ImpastoError: there is no such file, or it cannot be downloaded, or is not the published one.
+    """
+    if given is None or given == published.url:
+        return _published(published)
+    if given.startswith(("http://", "https://")):
+        name = Path(urllib.parse.urlsplit(given).path).name or "weights"
+        # Files of the same name from different places are different files.
+        path = _folder() / f"{hashlib.sha256(given.encode()).hexdigest()[:12]}-{name}"
+        if not path.is_file():
+            _download(given, path, None)
+        return path, sha256_of_file(path)
+    path = Path(given).expanduser()
+    if not path.is_file():
+        raise ImpastoError(f"there is no weights file {path}; give a file or an http(s) address")
+    return path, _sha256(path)
+
+
+def _folder() -> Path:
+    return cache_folder() / "weights"
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return sha256_of_file(path)
+    except OSError as error:
+        raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _published(published: Published) -> tuple[Path, str]:
+    own = _folder() / published.file
+    hub = Path(torch.hub.get_dir()) / "checkpoints" / published.file
+    for path in (own, hub):
+        if path.is_file():
+            found = _sha256(path)
+            # A file with other contents is left over from a broken copy; it is fetched again.
+            if published.sha256 in (None, found):
+                return path, found
+    known = f", SHA-256 {published.sha256}" if published.sha256 else ""
+    try:
+        _download(published.url, own, published.sha256)
+    except ImpastoError as error:
+        raise ImpastoError(
+            f"no {published.what} weights: {error}; save {published.url} as {own}{known}, or give a "
+            "file of your own"
+        ) from error
+    return own, _sha256(own)
+
+
+def _download(url: str, path: Path, sha256: str | None) -> None:
+    """Fetch `url`; `path` appears only when all of it has come and is what it should be.
+
+    Raises:
+        ImpastoError: no network is wanted, or it fails, or the wrong bytes come.
+    """
+    # The one switch that users of this field know for "no network".
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        raise ImpastoError("downloads are off (HF_HUB_OFFLINE)")
+    request = urllib.request.Request(url, headers={"User-Agent": "impasto"})
+    try:
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        raise ImpastoError(f"{url} answers {error.code} {error.reason}") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise ImpastoError(f"{url} cannot be reached ({reason})") from error
+    length = response.headers.get("Content-Length", "")
+    total = int(length) if length.isdecimal() else None
+    line = ProgressLine(_kilobytes(total or 0), what=f"kB of {path.name}")
+    digest, received = hashlib.sha256(), 0
+    with response, atomic_file(path) as temporary, temporary.open("wb") as file:
+        with line.shown():
+            while chunk := _read(response, url):
+                file.write(chunk)
+                digest.update(chunk)
+                received += len(chunk)
+                if total is not None:
+                    line.update(_kilobytes(received))
+        # A server that hangs up early ends the file without an error.
+        if total is not None and received != total:
+            raise ImpastoError(f"{url} broke off after {received:,} of {total:,} bytes")
+        if sha256 is not None and digest.hexdigest() != sha256:
+            raise ImpastoError(
+                f"{url} gave another file than the published one (SHA-256 {digest.hexdigest()})"
+            )
+
+
+def _kilobytes(size: int) -> int:
+    return math.ceil(size / 1000)
+
+
+def _read(response: http.client.HTTPResponse, url: str) -> bytes:
+    try:
+        return response.read(_CHUNK_BYTES)
+    except (OSError, http.client.HTTPException) as error:
+        raise ImpastoError(f"{url} broke off ({error})") from error
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The named tensors in a weights file, on the CPU.
+
+    Raises:
+        ImpastoError: the file is damaged, or holds more than named tensors.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+        if start[8:] == b"{":  # safetensors: the length of a JSON header, then the header
+            tensors = safetensors.torch.load_file(path)
+        else:
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+    # Damaged files make torch raise nearly anything (EOFError, KeyError, UnpicklingError, ...).
+    except Exception as error:
+        raise ImpastoError(
+            f"{path} is no weights file, is damaged, or holds more than tensors, which is never "
+            f"loaded; get it again ({type(error).__name__})"
+        ) from error
+    if not isinstance(tensors, Mapping) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in tensors.items()
+    ):
+        raise ImpastoError(f"{path} holds no named tensors; give the state dict of the network")
+    return dict(tensors)
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, what: str) -> None:
+    """Put `tensors` into `network`, one for each of its own and none left over.
+
+    Raises:
+        ImpastoError: naming the first that is missing, left over, of another shape or not finite.
+    """
+    # How many batches training has shown to a batch norm matters to training only.
+    own = {name: tensor for name, tensor in network.state_dict().items() if _counts(name)}
+    given = {name: tensor for name, tensor in tensors.items() if _counts(name)}
+    wrong = ""
+    if missing := [name for name in own if name not in given]:
+        wrong = f"no {missing[0]} is in it"
+    elif unknown := [name for name in given if name not in own]:
+        wrong = f"{unknown[0]} has no place in that network"
+    else:
+        for name, tensor in own.items():
+            if given[name].shape != tensor.shape:
+                shapes = f"{list(given[name].shape)}, not {list(tensor.shape)}"
+                wrong = f"{name} is {shapes}"
+                break
+            if not given[name].isfinite().all():
+                wrong = f"{name} holds values that are not finite"
+                break
+    if wrong:
+        raise ImpastoError(f"{path} does not hold weights of {what}: {wrong}")
+    network.load_state_dict(given, strict=False)
+
+
+def _counts(name: str) -> bool:
+    return not name.endswith("num_batches_tracked")

