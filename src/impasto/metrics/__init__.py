@@ -1,0 +1,241 @@
+"""Metrics: pure mathematics on features, in float64, each in a file of its own, found by its name.
+
+A metric is a file with
+
+    NEEDS: tuple[str, ...]      ("features",) or ("logits",)
+    LEAST: tuple[int, int]      generated and real pictures below which there is no value
+    LIMIT: int | None           the most pictures of a side that are looked at, chosen by the seed
+    def ranges(width: int) -> dict[str, tuple[float, float]]      its scores, each with its range
+    def prepare(fake: Sample, real: Sample) -> Prepared
+    def warning(fakes: int, reals: int, width: int) -> str | None
+
+What `prepare` returns gives all the file's scores for any subset of the generated pictures; factors,
+kernels and distances are worked out once. A file may also have `beside(values, count, width, error,
+seed) -> list[Score]`, for scores whose interval is of another kind.
+
+**The interval** says what another draw of seeds would give at the same number of pictures: the
+reference is held fixed. It is the delete-one-block jackknife (Kuensch 1989, "The jackknife and the
+bootstrap for general stationary observations", for blocks; Efron and Tibshirani 1993, eq. 11.5, for
+the error): the generated pictures are dealt into 20 blocks by a seeded permutation, the score is
+computed with each block left out in turn, and
+
+    error^2 = (B - 1) / B * sum_b (score_b - mean of score_b)^2
+
+times Student's t with B - 1 degrees of freedom (2.093 for 20 blocks) is the 95% interval's half-width.
+A share that is 0 or 1 in all blocks shows no scatter; then the rule of three holds (Hanley and
+Lippman-Hand 1983): 3 / pictures.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from impasto.errors import ImpastoError
+from impasto.registry import load_module, module_names
+from impasto.words import counted
+
+BLOCKS = 20
+
+# 97.5% quantiles of Student's t for 1 to 19 degrees of freedom.
+_STUDENT = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
+    2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093,
+)  # fmt: skip
+
+Prepared = Callable[[Tensor], dict[str, float]]
+"""Indices of generated pictures [N] int64, each at most once -> score by name."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What the Fréchet distance needs of any number of pictures, kept in bounded memory."""
+
+    count: int
+    mean: Tensor
+    """[D] float64."""
+    covariance: Tensor
+    """[D, D] float64, unbiased (divided by count - 1; zero for one picture)."""
+
+    @classmethod
+    def of(cls, features: Tensor) -> "Moments":
+        """Moments of features [N, D], N >= 1, in chunks so that no float64 copy of all is made."""
+        count, width = features.shape
+        mean = features.mean(0, dtype=torch.float64)
+        scatter = mean.new_zeros(width, width)
+        for chunk in features.split(4096):
+            centred = chunk.double() - mean
+            scatter.addmm_(centred.T, centred)
+        return cls(count, mean, scatter / max(count - 1, 1))
+
+    def joined(self, other: "Moments") -> "Moments":
+        """Moments of both together (Chan, Golub and LeVeque 1979, eq. 2.1, for many dimensions)."""
+        count = self.count + other.count
+        apart = other.mean - self.mean
+        scatter = self.covariance * (self.count - 1) + other.covariance * (other.count - 1)
+        scatter += torch.outer(apart, apart) * (self.count * other.count / count)
+        mean = self.mean + apart * (other.count / count)
+        return Moments(count, mean, scatter / max(count - 1, 1))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Pictures as a feature network saw them."""
+
+    features: Tensor
+    """[N, D] float32 on the CPU."""
+    logits: Tensor | None
+    """[N, K] float32, None if the network has none."""
+    moments: Moments | None = None
+    """Of all pictures, where more were seen than features are kept."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score with its 95% interval; no value, or no interval, where there are too few pictures."""
+
+    name: str
+    value: float | None
+    low: float | None
+    high: float | None
+    warning: str | None
+
+
+METRICS: tuple[str, ...] = tuple(module_names("metrics"))
+
+
+def scores(metric: str, fake: Sample, real: Sample | None, *, seed: int = 0) -> list[Score]:
+    """All scores of one metric, by file name: `fake` generated pictures against `real` ones.
+
+    `real` may be None for a metric that needs logits only. The seed deals the blocks, and chooses
+    among more than `LIMIT` pictures. No value is ever NaN: it is None, and the warning says why.
+
+    Raises:
+        ImpastoError: an unknown metric; no pictures; features that are not finite, or of different
+            widths; logits that are needed and not there.
+    """
+    module = load_module("metrics", metric, "metric")
+    if "logits" in module.NEEDS:
+        if fake.logits is None:
+            raise ImpastoError(
+                f"{metric} needs logits, and this feature network has none; use one that classifies"
+            )
+        width = _checked(fake.logits, "generated")
+        reals = 0
+    else:
+        if real is None:
+            raise ImpastoError(f"{metric} compares with real pictures; give it some")
+        width = _checked(fake.features, "generated")
+        if _checked(real.features, "real") != width:
+            raise ImpastoError(
+                f"features of generated pictures are {width} wide and those of real ones "
+                f"{real.features.shape[1]}; make both with the same feature network"
+            )
+        reals = real.moments.count if real.moments else len(real.features)
+    fakes = fake.moments.count if fake.moments else len(fake.features)
+    ranges = module.ranges(width)
+    if fakes < module.LEAST[0] or reals < module.LEAST[1]:
+        few, least, kind = (
+            (fakes, module.LEAST[0], "generated")
+            if fakes < module.LEAST[0]
+            else (reals, module.LEAST[1], "real")
+        )
+        reason = f"{counted(few, f'{kind} picture')}: at least {least} are needed"
+        return [Score(name, None, None, None, reason) for name in ranges]
+
+    if module.LIMIT is not None:
+        fake = _chosen(fake, module.LIMIT, seed)
+        real = None if real is None else _chosen(real, module.LIMIT, seed)
+    values: Prepared = module.prepare(fake, fake if real is None else real)
+    count = len(fake.features)
+    whole = values(torch.arange(count))
+    errors = _jackknife(values, count, module.LEAST[0], seed)
+    warning = module.warning(fakes, reals, width)
+    found = [
+        _score(name, whole[name], errors.get(name), span, count, warning)
+        for name, span in ranges.items()
+        if name in whole
+    ]
+    if hasattr(module, "beside"):
+        found += module.beside(values, count, width, errors, seed)
+    return found
+
+
+def _score(
+    name: str,
+    value: float,
+    half: float | None,
+    span: tuple[float, float],
+    count: int,
+    warning: str | None,
+) -> Score:
+    """One score with its interval, clipped to the range it has."""
+    if not math.isfinite(value):
+        return Score(name, None, None, None, "not defined here: all these pictures look the same")
+    if half is None or not math.isfinite(half):
+        reason = "too few pictures for an interval"
+        return Score(name, value, None, None, f"{warning}; {reason}" if warning else reason)
+    if span == (0, 1) and half == 0 and value in span:
+        half = 3 / count
+    return Score(name, value, max(value - half, span[0]), min(value + half, span[1]), warning)
+
+
+def _jackknife(values: Prepared, count: int, least: int, seed: int) -> dict[str, float]:
+    """Half-width of the 95% interval of each score; empty where too few would be left."""
+    blocks = min(BLOCKS, count)
+    left = count - math.ceil(count / blocks)
+    if blocks < 2 or left < least:
+        return {}
+    generator = torch.Generator().manual_seed(seed)
+    block_of = torch.empty(count, dtype=torch.int64)
+    block_of[torch.randperm(count, generator=generator)] = torch.arange(count) % blocks
+    rows = [values(torch.nonzero(block_of != block).flatten()) for block in range(blocks)]
+    halves = {}
+    for name in rows[0]:
+        left_out = torch.tensor([row[name] for row in rows], dtype=torch.float64)
+        error = math.sqrt((blocks - 1) * float(left_out.var(correction=0)))
+        halves[name] = _STUDENT[blocks - 2] * error
+    return halves
+
+
+def _checked(values: Tensor, kind: str) -> int:
+    """Width of features or logits [N, D] that can be computed with."""
+    if values.ndim != 2 or values.shape[1] == 0:
+        raise ImpastoError(
+            f"features of {kind} pictures have shape {list(values.shape)}; a row a picture is needed"
+        )
+    if len(values) == 0:
+        raise ImpastoError(f"there is no {kind} picture to score; check the folder or the class")
+    broken = int((~torch.isfinite(values).all(1)).sum())
+    if broken:
+        raise ImpastoError(
+            f"features of {counted(broken, f'{kind} picture')} of {len(values):,} are NaN or infinite; "
+            "look for broken pictures or weights"
+        )
+    return values.shape[1]
+
+
+def _chosen(sample: Sample, limit: int, seed: int) -> Sample:
+    """`limit` of the pictures, chosen by the seed, in their order; all if there are no more."""
+    count = len(sample.features)
+    if count <= limit:
+        return sample
+    generator = torch.Generator().manual_seed(seed)
+    keep = torch.randperm(count, generator=generator)[:limit].sort().values
+    logits = None if sample.logits is None else sample.logits[keep]
+    return Sample(sample.features[keep], logits)
+
+
+def metric_module(name: str) -> ModuleType:
+    """The file of metric `name`, to ask it what it needs.
+
+    Raises:
+        ImpastoError: there is no such metric; the message lists the valid names.
+    """
+    return load_module("metrics", name, "metric")
+
+
+__all__ = ["METRICS", "Moments", "Prepared", "Sample", "Score", "metric_module", "scores"]

@@ -1,0 +1,85 @@
+"""Kernel distance, KID on Inception features: the squared maximum mean discrepancy of two sets of
+features under the kernel k(x, y) = (x.y / D + 1)^3 (Binkowski, Sutherland, Arbel and Gretton 2018,
+arXiv:1801.01401, section 4; the estimator is Gretton et al. 2012, JMLR 13, eq. 3):
+
+    mean over i != j of k(x_i, x_j) + mean over i != j of k(y_i, y_j) - 2 * mean of k(x_i, y_j)
+
+It is unbiased at any number of pictures, so that classes and collections of different sizes can be
+compared, and it may come out below 0 where the two are alike. It sees moments up to the third; like
+the Fréchet distance it cannot see copying, nor say whether quality or variety is missing.
+
+The usual figure is the mean over 100 random subsets of 1,000 pictures. Its expectation over the choice
+of subsets is the estimator over all pictures, which is what `scores` gives: the same quantity without
+the scatter that the choice adds, and without a seed. `subset_kernel_distances` gives the usual one.
+"""
+
+import torch
+from torch import Tensor
+
+from impasto.errors import ImpastoError
+from impasto.metrics import Prepared, Sample
+from impasto.metrics._pairs import PairSums, row_sums
+
+NEEDS = ("features",)
+LEAST = (2, 2)
+LIMIT = 10_000
+
+
+def ranges(width: int) -> dict[str, tuple[float, float]]:
+    return {"kid": (-float("inf"), float("inf"))}
+
+
+def warning(fakes: int, reals: int, width: int) -> str | None:
+    fewest = min(fakes, reals)
+    if fewest >= 50:
+        return None
+    return f"{fewest} pictures are few: the value is right on average, but its interval is rough"
+
+
+def kernel(first: Tensor, second: Tensor) -> Tensor:
+    """(x.y / D + 1)^3 for all pairs: [n, D], [m, D] -> [n, m]."""
+    return (first @ second.T).div_(first.shape[1]).add_(1).pow_(3)
+
+
+def kernel_distance(fake: Tensor, real: Tensor) -> float:
+    """Unbiased squared MMD of features [N, D] and [M, D], N and M at least 2, over all pairs."""
+    values = prepare(Sample(fake, None), Sample(real, None))
+    return values(torch.arange(len(fake)))["kid"]
+
+
+def subset_kernel_distances(
+    fake: Tensor, real: Tensor, *, subsets: int = 100, size: int = 1000, seed: int = 0
+) -> Tensor:
+    """The estimator on random subsets of both sides [subsets]: report their mean and deviation.
+
+    Raises:
+        ImpastoError: fewer pictures than `size` on a side.
+    """
+    if min(len(fake), len(real)) < size:
+        raise ImpastoError(
+            f"subsets of {size:,} need as many pictures, and there are {len(fake):,} generated and "
+            f"{len(real):,} real ones; choose a smaller size"
+        )
+    generator = torch.Generator().manual_seed(seed)
+
+    def some(features: Tensor) -> Tensor:
+        return features[torch.randperm(len(features), generator=generator)[:size]]
+
+    distances = [kernel_distance(some(fake), some(real)) for _ in range(subsets)]
+    return torch.tensor(distances, dtype=torch.float64)
+
+
+def prepare(fake: Sample, real: Sample) -> Prepared:
+    fakes, reals = fake.features.double(), real.features.double()
+    among_fakes = PairSums(fakes, kernel)
+    among_reals = PairSums(reals, kernel)(torch.arange(len(reals)))
+    across = row_sums(fakes, reals, kernel)
+    reals_term = among_reals / (len(reals) * (len(reals) - 1))
+
+    def values(keep: Tensor) -> dict[str, float]:
+        count = len(keep)
+        fakes_term = among_fakes(keep) / (count * (count - 1))
+        across_term = float(across[keep].sum()) / (count * len(reals))
+        return {"kid": fakes_term + reals_term - 2 * across_term}
+
+    return values
