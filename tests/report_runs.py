@@ -227,3 +227,177 @@ def write_run(
         share = number / max(1, grids - 1)
         grid(3, share).save(samples / f"fakes-{round(end * share):012d}.png")
     return folder
+
+
+# Evaluations
+
+
+def score_row(
+    name: str,
+    value: float | None,
+    half: float = 0.0,
+    *,
+    field: str | None = None,
+    cls: str | None = None,
+    pictures: int = 2000,
+    warning: str | None = None,
+) -> dict[str, Any]:
+    """A score with an interval of `half` on either side."""
+    return {
+        "name": name,
+        "field": field,
+        "cls": cls,
+        "value": value,
+        "low": None if value is None else value - half,
+        "high": None if value is None else value + half,
+        "pictures": pictures,
+        "reference": 2235,
+        "warning": warning,
+    }
+
+
+CLASSES = ("landscape", "actor <print>", "birds & flowers")
+
+
+def evaluation(
+    images_seen: int,
+    scores: list[dict[str, Any]],
+    *,
+    name: str = "run",
+    network: str = "lite0",
+    network_sha256: str = "a" * 64,
+    collection_hash: str = "0" * 64,
+    reference: int = 2235,
+    pictures: int = 2000,
+    during_training: bool = False,
+    heldout: list[dict[str, Any]] | None = None,
+    judges: list[dict[str, Any]] | None = None,
+    weights_sha256: str | None = None,
+) -> dict[str, Any]:
+    """A row of `metrics.jsonl`."""
+    return {
+        "format": 1,
+        "created": f"2026-11-22T03:00:00.{images_seen:09d}+00:00",
+        "impasto": "0.1.0",
+        "during_training": during_training,
+        "subject": {
+            "kind": "run",
+            "name": name,
+            "images_seen": images_seen,
+            "weights_sha256": weights_sha256,
+            "recipe": "ukiyoe_dcgan_v1",
+        },
+        "network": {
+            "name": network,
+            "weights_sha256": network_sha256,
+            "resize": "bicubic to 224 px",
+            "width": 1280,
+        },
+        "collection": {"name": "ukiyoe-64", "hash": collection_hash, "resolution": 16},
+        "reference": {
+            "split": "train",
+            "pictures": reference,
+            "sources": 2235,
+            "available": reference,
+        },
+        "pictures": {"count": pictures, "extra": 120, "per_class": 100},
+        "scores": scores,
+        "heldout": heldout or [],
+        "memorisation": None,
+        "judges": judges or [],
+        "seconds": {"pictures": 20.0, "features": 40.0, "scores": 3.0},
+    }
+
+
+def scored(
+    share: float,
+    *,
+    network: str = "lite0",
+    level: float = 1.0,
+    field: str | None = "genre",
+    classes: tuple[str, ...] = CLASSES,
+) -> list[dict[str, Any]]:
+    """The scores of a run that is `share` of its way from noise to good pictures; `level` times as far
+    from the real ones as usual."""
+    rng = np.random.default_rng([round(1000 * share), round(1000 * level)])
+    far = level * (0.15 + 0.85 * np.exp(-3 * share)) * np.exp(rng.normal(0, 0.02))
+    near = float(np.clip(1 - far, 0.02, 0.95))
+    rows = [
+        score_row(f"fd-{network}", 900 * far, 12),
+        score_row(f"fd-{network}-infinity", 880 * far, 18),
+        score_row(f"kid-{network}", 0.4 * far, 0.006),
+        score_row(f"is-{network}", 2 + 4 * near, 0.1),
+        score_row(f"precision-{network}", 0.8 * near, 0.02),
+        score_row(f"recall-{network}", 0.6 * near, 0.03),
+        score_row(f"density-{network}", near, 0.05),
+        score_row(f"coverage-{network}", 0.7 * near, 0.02),
+        score_row(f"diversity-{network}", 0.4 + 0.6 * near, 0.02),
+        score_row(f"copied-{network}", 0.01, 0.004),
+    ]
+    if field is None:
+        return rows
+    rows += [
+        score_row("top1-judge", 0.3 + 0.6 * near, 0.02, field=field),
+        score_row("is-judge", 1.2 + near, 0.05, field=field),
+        score_row("accuracy-judge", 0.83, 0.03, field=field, pictures=432),
+        score_row("accuracy-discriminator", 0.4 + 0.3 * near, 0.04, field=field, pictures=432),
+    ]
+    for place, cls in enumerate(classes):
+        of: dict[str, Any] = {"field": field, "cls": cls, "pictures": 1400 // (place + 1)}
+        few = f"{cls}: {of['pictures']} pictures are too few" if place == 2 else None
+        rows += [
+            score_row(f"fd-{network}", 900 * far + 60 * place, 20 + 10 * place, warning=few, **of),
+            score_row(f"kid-{network}", 0.4 * far + 0.02 * place, 0.01, **of),
+            score_row(f"diversity-{network}", 0.4 + 0.6 * near, 0.05, **of),
+            score_row("top1-judge", max(0.02, 0.3 + 0.6 * near - 0.1 * place), 0.04, **of),
+            score_row("accuracy-judge", 0.9 - 0.1 * place, 0.05, **of),
+            score_row("accuracy-discriminator", 0.5 + 0.2 * near - 0.1 * place, 0.06, **of),
+        ]
+    return rows
+
+
+def judge(field: str = "genre", classes: tuple[str, ...] = CLASSES) -> dict[str, Any]:
+    return {
+        "field": field,
+        "classes": list(classes),
+        "accuracy": 0.83,
+        "low": 0.80,
+        "high": 0.86,
+        "baseline": 0.66,
+        "pictures": 432,
+        "sources": 432,
+    }
+
+
+def heldout_scores(network: str = "lite0") -> list[dict[str, Any]]:
+    """What held-out real pictures score."""
+    return [
+        score_row(f"fd-{network}", 61, 6, pictures=432),
+        score_row(f"kid-{network}", 0.0004, 0.0011, pictures=432),
+        score_row(f"is-{network}", 6.4, 0.3, pictures=432),
+        score_row(f"copied-{network}", 0.01, 0.009, pictures=432),
+        score_row("top1-judge", 0.83, 0.03, field="genre", pictures=432),
+    ]
+
+
+def write_evaluations(run: Path, rows: list[dict[str, Any]]) -> None:
+    """Write a run's `metrics.jsonl`."""
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def evaluated_moments(end: int, moments: int = 10, **options: Any) -> list[dict[str, Any]]:
+    """Evaluations at evenly spread moments of a run of `end` images."""
+    level = options.pop("level", 1.0)
+    network = options.get("network", "lite0")
+    classes = options.pop("classes", CLASSES)
+    field = options.pop("field", "genre")
+    return [
+        evaluation(
+            round(end * number / moments),
+            scored(number / moments, level=level, network=network, field=field, classes=classes),
+            heldout=heldout_scores(network),
+            judges=[judge(field, classes)] if field else [],
+            **options,
+        )
+        for number in range(1, moments + 1)
+    ]

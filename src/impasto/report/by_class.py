@@ -15,6 +15,7 @@ from PIL import Image
 from impasto.report.charts import Line
 from impasto.report.curves import Charts
 from impasto.report.elements import image, moment
+from impasto.report.evaluated import CLASSES_IN_A_CHART, class_charts, class_table
 from impasto.report.findings import LEAST_CHANGE, LITTLE_SAY, MUCH_SAY, Classes
 from impasto.report.pictures import evenly, open_picture, picture_uri
 from impasto.report.record import ClassGrids, Record
@@ -197,15 +198,17 @@ def classes_section(record: Record, measured: list[Classes], charts: Charts) -> 
     return f"<section><h2>Classes</h2>{''.join(fields)}</section>" if fields else ""
 
 
-def _folded(columns: list[int], draw: Callable[[list[int]], str]) -> str:
+def _folded(
+    columns: list[int], draw: Callable[[list[int]], str], at_once: int = _FIRST_CLASSES
+) -> str:
     """The most frequent classes, and the others under a line that unfolds."""
-    first, others = columns[:_FIRST_CLASSES], columns[_FIRST_CLASSES:]
-    if not others:
-        return draw(first)
-    bands = [others[at : at + _FIRST_CLASSES] for at in range(0, len(others), _FIRST_CLASSES)]
+    first, others = draw(columns[:at_once]), columns[at_once:]
+    if not others or not first:
+        return first
+    bands = [others[at : at + at_once] for at in range(0, len(others), at_once)]
     count = f"{len(others)} class{'es' if len(others) > 1 else ''}"
     return (
-        f"{draw(first)}<details><summary>The other {count}</summary>"
+        f"{first}<details><summary>The other {count}</summary>"
         f"{''.join(draw(band) for band in bands)}</details>"
     )
 
@@ -348,6 +351,21 @@ def _pixel(side: int) -> str:
     return "pixel fill" if side < _SMALL_SIDE else "fill"
 
 
-# What is shown of a label field, in this order. Scores by class (IS, Top-1, FID over time) are one
-# more of these.
-_PARTS: tuple[Callable[[_Shown], str], ...] = (_one_noise, _over_time, _two_moments)
+def _scores(shown: _Shown) -> str:
+    """The scores of each class: over time a line a class, and the newest as a table."""
+    record, field = shown.record, shown.grids.field
+
+    def names(columns: list[int]) -> list[str]:
+        return [shown.name(column) for column in columns]
+
+    drawn = _folded(
+        shown.order,
+        lambda columns: class_charts(record, field, names(columns), shown.charts),
+        CLASSES_IN_A_CHART,
+    )
+    table = _folded(shown.order, lambda columns: class_table(record, field, names(columns)))
+    return f"<h4>Scores of each class</h4>{drawn}{table}" if drawn or table else ""
+
+
+# What is shown of a label field, in this order.
+_PARTS: tuple[Callable[[_Shown], str], ...] = (_one_noise, _over_time, _two_moments, _scores)

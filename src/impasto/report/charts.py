@@ -37,10 +37,19 @@ _SMOOTH_POINTS = 300
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: its name and its values [N]; what is not finite is left out."""
+    """One curve: its name and its values [N]; what is not finite is left out.
+
+    Attributes:
+        low, high: [N] ends of an interval around each value, drawn as a band.
+        smooth: whether a strong, smoothed line is drawn over the faint values; else they are drawn as
+            they are, with a dot each.
+    """
 
     name: str
     values: Floats
+    low: Floats | None = None
+    high: Floats | None = None
+    smooth: bool = True
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,9 @@ def require_matplotlib() -> None:
         ) from error
 
 
-def envelope(images_seen: Counts, values: Floats, bins: int = _RAW_BINS) -> tuple[Counts, Floats]:
+def envelope(
+    images_seen: Counts | Floats, values: Floats, bins: int = _RAW_BINS
+) -> tuple[Counts | Floats, Floats]:
     """Lowest and highest value of each of `bins` equal stretches, in the order they came.
 
     So a thinned line still shows every spike. Up to two points a bin; as it is, if that is fewer.
@@ -103,7 +114,7 @@ def _short(number: float) -> str:
 
 
 def chart(
-    images_seen: Counts,
+    images_seen: Counts | Floats,
     lines: Sequence[Line],
     marks: Sequence[Mark] = (),
     *,
@@ -113,12 +124,13 @@ def chart(
     from_zero: bool = False,
     levels: Sequence[Level] = (),
     shaded_until: int = 0,
-    end: int | None = None,
+    end: float | None = None,
+    axis: str = "images seen",
 ) -> str:
     """Curves as an SVG element: each line faint as it is, and strong smoothed.
 
     Args:
-        images_seen: [N].
+        images_seen: [N]; or of what else the level axis counts.
         lines: up to six.
         marks: upright lines at moments, such as findings.
         identity: a word that is unique in the page, for the element's inner names.
@@ -129,6 +141,7 @@ def chart(
         levels: up to two, as dotted lines across.
         shaded_until: images seen up to which the ground is shaded.
         end: of the level axis; by default the last of `images_seen`.
+        axis: what the level axis counts.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -165,6 +178,19 @@ def chart(
             if not len(values):
                 continue
             everything.append(values)
+            if line.low is not None and line.high is not None:
+                everything += _band(axes, images, line.low[keep], line.high[keep], colour)
+            if not line.smooth:
+                axes.plot(
+                    images,
+                    values,
+                    color=colour,
+                    linewidth=1.7,
+                    marker="o" if len(values) <= 60 else None,
+                    markersize=3.5,
+                    label=line.name,
+                )
+                continue
             alone = len(values) == 1
             axes.plot(
                 *envelope(images, values),
@@ -189,7 +215,7 @@ def chart(
             axes.set_ylim(bottom=0)
         elif everything:
             _scale(axes, np.concatenate(everything))
-        axes.set_xlabel("images seen")
+        axes.set_xlabel(axis)
         # From the beginning to now, the same in every chart.
         axes.set_xlim(0, 1.02 * float(images_seen[-1] if end is None else end))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
@@ -220,6 +246,21 @@ def chart(
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return _inline(buffer.getvalue(), identity, label)
+
+
+def _band(
+    axes: Any, images: Counts | Floats, low: Floats, high: Floats, colour: str
+) -> list[Floats]:
+    """Draw the intervals of a line; gives their ends, as far as there are any."""
+    told = np.isfinite(low) & np.isfinite(high)
+    if not told.any():
+        return []
+    ends = [low[told], high[told]]
+    if told.sum() == 1:
+        axes.vlines(images[told], *ends, color=colour, linewidth=1.2, alpha=0.6)
+    else:
+        axes.fill_between(images[told], *ends, color=colour, alpha=0.18, linewidth=0)
+    return ends
 
 
 def _scale(axes: Any, values: Floats) -> None:

@@ -6,6 +6,7 @@ from html import escape
 import numpy as np
 
 from impasto.report.charts import Level, Line, Mark, chart
+from impasto.report.elements import chart_card
 from impasto.report.findings import Counts, Finding
 from impasto.report.record import Record
 
@@ -76,10 +77,7 @@ class Charts:
             end=end,
         )
         self._drawn += 1
-        return (
-            f'<figure class="card"><h3>{escape(title)}</h3>{drawing}'
-            f"<figcaption>{escape(explanation)}</figcaption></figure>"
-        )
+        return chart_card(title, drawing, explanation)
 
     @property
     def legend(self) -> str:

@@ -1,6 +1,7 @@
 """What the sections of the page are made of: words, pictures, figures."""
 
 import re
+from collections.abc import Sequence
 from html import escape
 
 from PIL.Image import Image
@@ -58,4 +59,28 @@ def grid_figure(
     return (
         f"<figure>{image(picture_uri(kept, exact), description, pixel)}"
         f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def chart_card(title: str, drawing: str, explanation: str) -> str:
+    """A chart under its title, with what it says beneath."""
+    return (
+        f'<figure class="card"><h3>{escape(title)}</h3>{drawing}'
+        f"<figcaption>{escape(explanation)}</figcaption></figure>"
+    )
+
+
+def table(head: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """A table of numbers, which scrolls by itself where it is wide.
+
+    Args:
+        head: of every column, the first above the rows' names.
+        rows: a name, and a `<td>` for each of the other columns, as HTML.
+    """
+    first, *others = (escape(text) for text in head)
+    heads = "".join(f"<th>{text}</th>" for text in others)
+    body = "".join(f"<tr><th>{escape(name)}</th>{''.join(cells)}</tr>" for name, cells in rows)
+    return (
+        f'<div class="scroll"><table class="numbers"><thead><tr><th>{first}</th>{heads}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
     )

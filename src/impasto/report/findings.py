@@ -547,7 +547,7 @@ def _by_names(
     learnt_since: int | None = None
     if knows >= _KNOWN and paints >= _KNOWN:
         smooth = _rolling_median(fake, max(5, len(fake) // 20))
-        learnt_since = _since(images, smooth >= chance + _KNOWN * (1 - chance))
+        learnt_since = since(images, smooth >= chance + _KNOWN * (1 - chance))
     return _Witness(
         f"the discriminator names the class of {_percent(of_real)} of the real pictures, and of "
         f"{_percent(of_fake)} of the generated ones the class they were asked for (by chance: "
@@ -567,12 +567,12 @@ def _by_looks(classes: Classes) -> _Witness | None:
     return _Witness(
         f"under the same latent another class changes the picture {now:.2g} times as much as "
         "another latent does within a class",
-        _since(classes.images_seen, say < LITTLE_SAY) if now < LITTLE_SAY else None,
-        _since(classes.images_seen, say >= MUCH_SAY) if now >= MUCH_SAY else None,
+        since(classes.images_seen, say < LITTLE_SAY) if now < LITTLE_SAY else None,
+        since(classes.images_seen, say >= MUCH_SAY) if now >= MUCH_SAY else None,
     )
 
 
-def _since(images_seen: Counts, holds: NDArray[np.bool_]) -> int:
+def since(images_seen: Counts, holds: NDArray[np.bool_]) -> int:
     """The first row from which it holds to the end, or the last row."""
     not_so = np.flatnonzero(~holds)
     first = int(not_so[-1]) + 1 if len(not_so) else 0

@@ -23,9 +23,12 @@ from impasto.report.classifier import classifier_html
 from impasto.report.curves import Charts, curves_section, discriminator_section
 from impasto.report.data import data_section
 from impasto.report.elements import grid_figure, image, moment, percent, pixel_class, with_code
+from impasto.report.evaluated import evaluation_section
 from impasto.report.findings import LEAST_STEPS, Classes, Finding, find
 from impasto.report.pictures import cut, data_uri, evenly, open_picture, picture_uri
 from impasto.report.record import Record, read_record
+from impasto.report.score_findings import score_findings
+from impasto.report.scores import made_alike
 from impasto.report.stages import stages_section
 from impasto.report.timelapse import write_timelapse
 from impasto.words import readable_time
@@ -44,6 +47,9 @@ _KINDS = {
     "overfitting": "A discriminator too strong",
     "ignored": "Classes ignored",
     "learnt": "Classes learnt",
+    "past best": "Past its best",
+    "copied": "Pictures copied",
+    "missed": "Classes not recognised",
 }
 
 
@@ -107,6 +113,7 @@ def write_report(folder: Path) -> Report:
             _pictures_section(record, report.missing),
             stages_section(first, record) if first is not None else "",
             _time_section(record, report.missing),
+            evaluation_section(record, charts),
             classes_section(record, measured, charts),
             curves_section(record, charts, report.missing),
             discriminator_section(record, charts, classifier_html(record)),
@@ -123,6 +130,7 @@ def write_report(folder: Path) -> Report:
     heading = _heading(record)
     page = template.substitute(
         version=escape(__version__),
+        what="report",
         title=escape(f"{heading} (impasto)"),
         heading=escape(heading),
         status=_about_html(record) + _status_html(record, report) + _links_html(record, report),
@@ -134,7 +142,7 @@ def write_report(folder: Path) -> Report:
 
 def run_findings(record: Record, classes: Sequence[Classes] = ()) -> list[Finding]:
     """Findings of a run, of what went wrong and of what went well; `classes` as measured."""
-    return find(
+    found = find(
         record.images_seen,
         record.series,
         probability=record.probability,
@@ -145,6 +153,9 @@ def run_findings(record: Record, classes: Sequence[Classes] = ()) -> list[Findin
         classes=classes,
         progress=record.images_done / (record.images_planned or max(1, record.images_done)),
     )
+    if record.steps is None or record.steps >= LEAST_STEPS:
+        found += score_findings(made_alike(record.evaluations))
+    return sorted(found, key=lambda finding: finding.began_at_images)
 
 
 def no_findings(record: Record) -> str:

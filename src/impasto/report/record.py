@@ -16,6 +16,7 @@ import numpy as np
 
 from impasto.config import FIRST_STAGE
 from impasto.errors import ImpastoError
+from impasto.evaluation.record import METRICS_FILE, EvaluationRow, read_rows
 from impasto.files import read_json, read_json_lines
 from impasto.report.findings import Counts, Floats
 
@@ -70,6 +71,7 @@ class Record:
         grids: (images seen, file) of each grid of generated pictures, the earliest first.
         reals: the grid of real pictures, if there.
         class_grids: of each label field that the run is conditioned on.
+        evaluations: the rows of `metrics.jsonl`, in the order they were written.
     """
 
     folder: Path
@@ -79,6 +81,7 @@ class Record:
     grids: list[tuple[int, Path]]
     reals: Path | None
     class_grids: list[ClassGrids]
+    evaluations: list[EvaluationRow]
 
     def get(self, *names: str, default: Any = None) -> Any:
         """`run.json` at `names`, or `default` where any of them is missing."""
@@ -287,6 +290,7 @@ def read_record(folder: Path) -> Record:
         grids=_grids(folder / "samples"),
         reals=reals if reals.exists() else None,
         class_grids=_class_grids(run, folder / "samples"),
+        evaluations=read_rows(folder / METRICS_FILE),
     )
 
 

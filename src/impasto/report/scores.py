@@ -1,0 +1,356 @@
+"""Evaluations as the pages read them: which were made alike, what their scores are called, and when
+one is better than another.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Literal
+
+import numpy as np
+
+from impasto.evaluation.record import EvaluationRow, ScoreRow
+from impasto.report.charts import Line
+from impasto.report.findings import Counts
+from impasto.words import counted
+
+COPIED_BY_CHANCE = 0.01
+"""Of pictures that copy nothing, so many are nearer to a training picture than 99% of held-out ones."""
+
+
+# What scores are called, and which is better
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of score.
+
+    Attributes:
+        title: what people call it.
+        better: what is better, a higher one, a lower one, or the nearest to 1.
+        explanation: what it says, a sentence or two.
+        share: whether it is a share of the pictures, written in per cent.
+    """
+
+    title: str
+    better: Literal["higher", "lower", "nearest to 1"]
+    explanation: str
+    share: bool = False
+
+
+_FRECHET = (
+    "Fréchet distance between the features of generated and of real pictures: 0 if they are spread "
+    "alike. It grows as pictures get fewer, so only equal counts compare."
+)
+KINDS = {
+    "fid": Kind("FID", "lower", _FRECHET),
+    "fd": Kind("FD", "lower", _FRECHET),
+    "kid": Kind(
+        "KID",
+        "lower",
+        "Kernel distance between generated and real pictures: near 0 if they are alike, and fair to "
+        "small samples.",
+    ),
+    "is": Kind(
+        "Inception Score",
+        "higher",
+        "High where each picture is clearly of one class and all of them are of many; it never looks "
+        "at real pictures.",
+    ),
+    "top1": Kind(
+        "Top-1",
+        "higher",
+        "Share of the generated pictures in which the judge sees the class they were made as.",
+        share=True,
+    ),
+    "precision": Kind(
+        "Precision", "higher", "Share of the generated pictures that lie among real ones.", True
+    ),
+    "recall": Kind(
+        "Recall", "higher", "Share of the real pictures that lie among generated ones.", True
+    ),
+    "density": Kind("Density", "higher", "How thickly real pictures lie around generated ones."),
+    "coverage": Kind(
+        "Coverage", "higher", "Share of the real pictures with a generated one nearby.", True
+    ),
+    "diversity": Kind(
+        "Diversity",
+        "nearest to 1",
+        "Mean distance of two generated pictures, by that of two real ones: 1 is as varied, 0 always "
+        "the same picture.",
+    ),
+    "copied": Kind(
+        "Copied",
+        "lower",
+        "Share of the generated pictures that are nearer to a training picture than 99% of held-out "
+        "pictures are: 1% if nothing is copied.",
+        share=True,
+    ),
+    "accuracy": Kind("Accuracy", "higher", "Share of held-out pictures named right.", True),
+}
+_INFINITY = "-infinity"
+
+
+def base_of(name: str) -> str:
+    """The kind of a score: `fd` of `fd-lite0-infinity`."""
+    return name.split("-")[0]
+
+
+def kind_of(name: str) -> Kind:
+    """What is known of a score by its name; of an unknown one, that higher is better."""
+    return KINDS.get(base_of(name)) or Kind(name, "higher", "")
+
+
+def title_of(name: str, of: str | None = None) -> str:
+    """`FD (lite0)` of `fd-lite0`, `Top-1 of genre (judge)` of `top1-judge` in the field genre."""
+    by = name.removesuffix(_INFINITY).split("-")[1:]
+    title = kind_of(name).title
+    title += " of infinitely many pictures" if name.endswith(_INFINITY) else ""
+    title += f" of {of}" if of else ""
+    return f"{title} ({' '.join(by)})" if by else title
+
+
+def place_of(name: str) -> tuple[int, bool]:
+    """A score's place among others."""
+    bases = list(KINDS)
+    base = base_of(name)
+    return bases.index(base) if base in bases else len(bases), name.endswith(_INFINITY)
+
+
+def _badness(name: str, score: ScoreRow) -> tuple[float, float, float] | None:
+    """(value, low, high), turned so that lower is better; None where there is no interval."""
+    if score.value is None or score.low is None or score.high is None:
+        return None
+    value, low, high = score.value, score.low, score.high
+    better = kind_of(name).better
+    if better == "lower":
+        return value, low, high
+    if better == "higher":
+        return -value, -high, -low
+    ends = (abs(low - 1), abs(high - 1))
+    return abs(value - 1), 0.0 if low <= 1 <= high else min(ends), max(ends)
+
+
+def best_of(name: str, scores: Sequence[ScoreRow | None]) -> int | None:
+    """Which of these is the best for certain: the one whose interval overlaps that of no other.
+
+    None where intervals overlap, where there are fewer than two, and where one has no interval or a
+    warning that its sample is too small.
+    """
+    told = [(place, score) for place, score in enumerate(scores) if score is not None]
+    if len(told) < 2:
+        return None
+    ranked = []
+    for place, score in told:
+        badness = _badness(name, score)
+        if badness is None or score.warning:
+            return None
+        ranked.append((badness, place))
+    ranked.sort()
+    (_, _, highest), best = ranked[0]
+    return best if all(highest < low for (_, low, _), _ in ranked[1:]) else None
+
+
+# Numbers
+
+
+def _decimals(low: float | None, high: float | None, share: bool) -> int | None:
+    """Digits after the point that show two digits of the interval's half; None without one."""
+    if low is None or high is None or not high > low:
+        return None
+    half = (high - low) / 2 * (100 if share else 1)
+    return max(0, min(6, 1 - math.floor(math.log10(half))))
+
+
+def _written(value: float, decimals: int | None, share: bool) -> str:
+    scaled = 100 * value if share else value
+    text = f"{scaled:.4g}" if decimals is None else f"{scaled:,.{decimals}f}"
+    # Rounding leaves a sign on what is zero.
+    text = text.lstrip("-") if not any(digit in text for digit in "123456789") else text
+    return f"{text.replace('-', '−')}{'%' if share else ''}"
+
+
+def value_text(score: ScoreRow) -> str:
+    """The value, with as many digits as its interval allows; a dash where there is none."""
+    share = kind_of(score.name).share
+    if score.value is None:
+        return "–"
+    return _written(score.value, _decimals(score.low, score.high, share), share)
+
+
+def interval_text(score: ScoreRow) -> str:
+    """Such as `490 to 512`; '' where there is none."""
+    if score.low is None or score.high is None or score.value is None:
+        return ""
+    share = kind_of(score.name).share
+    decimals = _decimals(score.low, score.high, share)
+    low, high = (_written(end, decimals, share) for end in (score.low, score.high))
+    return f"{low.removesuffix('%')} to {high}"
+
+
+BEST = ' class="best"'
+"""Of the cell of a best value."""
+
+
+class Notes:
+    """Warnings beneath a table: each is said once, and pointed at by its number."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def mark(self, warning: str | None) -> str:
+        """The number of a warning, for the cell it belongs to; '' without one."""
+        if not warning:
+            return ""
+        number = self._numbers.setdefault(warning, len(self._numbers) + 1)
+        return f"<sup>{number}</sup>"
+
+    @property
+    def html(self) -> str:
+        items = "".join(f"<li>{escape(warning)}</li>" for warning in self._numbers)
+        return f'<ol class="notes">{items}</ol>' if items else ""
+
+
+def cell(score: ScoreRow | None, notes: Notes, *, best: bool = False) -> str:
+    """A table's cell: the value, its interval beneath, the number of its warning."""
+    if score is None:
+        return "<td></td>"
+    value = f"<strong>{value_text(score)}</strong>" if best else value_text(score)
+    interval = interval_text(score)
+    return (f"<td{BEST}>" if best else "<td>") + (
+        f"{value}{notes.mark(score.warning)}{f'<small>{interval}</small>' if interval else ''}</td>"
+    )
+
+
+# Which were made alike
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """All that must be equal for scores to be compared."""
+
+    network: str
+    weights_sha256: str
+    resize: str
+    collection_hash: str
+    split: str
+    reference: int
+    pictures: int
+    truncation: float | None
+    collection: str = field(compare=False)
+    resolution: int = field(compare=False)
+
+    @classmethod
+    def of(cls, row: EvaluationRow) -> "Conditions":
+        return cls(
+            row.network.name,
+            row.network.weights_sha256,
+            row.network.resize,
+            row.collection.hash,
+            row.reference.split,
+            row.reference.pictures,
+            row.pictures.count,
+            row.pictures.truncation,
+            row.collection.name,
+            row.collection.resolution,
+        )
+
+    def __str__(self) -> str:
+        split = {"train": "training ", "heldout": "held-out ", "all": ""}[self.split]
+        cut = f" (truncation {self.truncation:g})" if self.truncation is not None else ""
+        return (
+            f"{counted(self.pictures, 'generated picture')}{cut} against {self.reference:,} "
+            f"{split}picture{'' if self.reference == 1 else 's'} of {self.collection}, as "
+            f"{self.network} sees them"
+        )
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Evaluations of one run that were made alike, so that a line may join them.
+
+    Attributes:
+        conditions: what they share.
+        rows: one a moment, the earliest first.
+    """
+
+    conditions: Conditions
+    rows: list[EvaluationRow]
+
+    @property
+    def images_seen(self) -> Counts:
+        """[M] moments."""
+        return np.array([row.subject.images_seen for row in self.rows], dtype=np.int64)
+
+    @property
+    def newest(self) -> EvaluationRow:
+        return self.rows[-1]
+
+    @property
+    def overall(self) -> list[tuple[str, str | None]]:
+        """(name, field of the judge) of the scores of all pictures, in the order of tables."""
+        found = {
+            (score.name, score.field)
+            for row in self.rows
+            for score in row.scores
+            if score.cls is None and base_of(score.name) != "accuracy"
+        }
+        return sorted(found, key=lambda pair: (place_of(pair[0]), pair[1] or "", pair[0]))
+
+    def line(
+        self, name: str, of: str | None = None, cls: str | None = None, *, title: str = ""
+    ) -> Line | None:
+        """A score over time with its intervals, one value a moment; None if it was never measured.
+
+        Scores by class join only moments with as many pictures of each class at least.
+        """
+        found = [row.score(name, of, cls) for row in self.rows]
+        if cls is not None:
+            asked = self.newest.pictures.per_class
+            found = [
+                score if row.pictures.per_class == asked else None
+                for row, score in zip(self.rows, found, strict=True)
+            ]
+        if all(score is None or score.value is None for score in found):
+            return None
+
+        def column(part: Literal["value", "low", "high"]) -> np.ndarray:
+            values = [None if score is None else getattr(score, part) for score in found]
+            return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+
+        return Line(
+            title or title_of(name, of),
+            column("value"),
+            column("low"),
+            column("high"),
+            smooth=False,
+        )
+
+    def heldout(self, name: str, of: str | None = None) -> ScoreRow | None:
+        """What held-out real pictures score, as told last."""
+        for row in reversed(self.rows):
+            for score in row.heldout:
+                if (score.name, score.field, score.cls) == (name, of, None):
+                    return score
+        return None
+
+
+def made_alike(rows: Iterable[EvaluationRow]) -> list[Alike]:
+    """Evaluations by what they share, those of most moments first; of equally many, the newest.
+
+    A checkpoint that was evaluated twice alike counts as told last.
+    """
+    found: dict[Conditions, dict[int, EvaluationRow]] = {}
+    for row in rows:
+        seen = row.subject.images_seen
+        if row.subject.kind == "pictures" or seen is None:
+            continue
+        moments = found.pop(Conditions.of(row), {})
+        # Put at the end again: those written last come last.
+        found[Conditions.of(row)] = {**moments, seen: row}
+    groups = [
+        Alike(conditions, [moments[seen] for seen in sorted(moments)])
+        for conditions, moments in reversed(found.items())
+    ]
+    return sorted(groups, key=lambda group: -len(group.rows))
