@@ -164,6 +164,32 @@ class TrainingConfig(Config):
         return self
 
 
+class EvaluationConfig(Config):
+    """How the averaged generator is scored on the way, and what the scores decide.
+
+    Each stage of a run has its own. A run that was begun before there was this section is not
+    evaluated.
+    """
+
+    every: int | None = Field(default=None, ge=0)
+    """Images between evaluations, and one at the end; 0: none. By default a tenth of the run, but at
+    least 20 times `pictures`, so that it takes a small share of the time; a run shorter than that has
+    none, unless it has `patience`."""
+    pictures: int = Field(default=500, ge=2)
+    """Generated for an evaluation: seeds 0 and on, the same every time."""
+    per_class: int = Field(default=0, ge=0)
+    """More are generated of classes with fewer than this among them, for scores by class."""
+    network: str = "lite0"
+    """The feature network, by its file's name in `features/`."""
+    reference: int = Field(default=2_000, ge=2)
+    """Training pictures that are compared with, at most."""
+    keep_best: int = Field(default=1, ge=0)
+    """Checkpoints kept, besides the others, for the best (lowest) smoothed KID: the mean of this and
+    up to two earlier evaluations. `RUN/best` stands for the very best wherever a model is asked for."""
+    patience: Count | None = None
+    """Images without a new best smoothed KID after which training ends; null: never."""
+
+
 class RunConfig(Config):
     """Everything that makes a training run, but for the collection and the device."""
 
@@ -178,6 +204,7 @@ class RunConfig(Config):
     generator_optimiser: OptimiserConfig
     discriminator_optimiser: OptimiserConfig
     training: TrainingConfig
+    evaluation: EvaluationConfig = EvaluationConfig()
     first_stage: "RunConfig | None" = None
     """A run that is trained first, in this run's folder; its generator becomes the frozen beginning
     of this run's one. It shares this run's labels, latent and seed."""

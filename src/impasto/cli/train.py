@@ -53,6 +53,10 @@ def configure(
         if config.first_stage is not None:
             # Each stage is that long, unless the first one's length is set too.
             changes.setdefault("first_stage.training.images", changes["training.images"])
+    if config.first_stage is not None and "first_stage" not in changes:
+        # Both stages are evaluated alike, unless the first one is told otherwise.
+        for name in [name for name in changes if name.startswith("evaluation.")]:
+            changes.setdefault(f"first_stage.{name}", changes[name])
     if seed is not None:
         changes["training.seed"] = seed
     if config.training.balance is not None and changes.get("labels"):

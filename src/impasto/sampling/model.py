@@ -4,9 +4,10 @@ Every checkpoint of a run holds one, so a run can stand wherever a model is aske
 """
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -16,12 +17,16 @@ from torch import Tensor, nn
 
 from impasto.config import FIRST_STAGE, Config, Count, LatentConfig, NetworkConfig, read_record
 from impasto.errors import ImpastoError
-from impasto.files import atomic_folder, write_json
+from impasto.files import atomic_folder, read_json_lines, write_json
 from impasto.networks import build_discriminator, build_generator
 
 WEIGHTS_FILE = "generator.safetensors"
 DISCRIMINATOR_FILE = "discriminator.safetensors"
 MODEL_FILE = "model.json"
+BEST = "best"
+"""`RUN/best`: not a folder, but the checkpoint of the run that scored best on the way."""
+SMOOTHED_KID = "evaluation/kid-smoothed"
+"""In rows of a run's statistics: what its checkpoints are ranked by, the lower the better."""
 
 
 def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
@@ -56,10 +61,19 @@ def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
     return tensors
 
 
+def _as_bytes(tensors: dict[str, Tensor]) -> bytes:
+    return save_safetensors({k: v.contiguous().cpu() for k, v in tensors.items()})
+
+
+def sha256_of_tensors(tensors: dict[str, Tensor]) -> str:
+    """The SHA-256 that the file of these tensors would have."""
+    return hashlib.sha256(_as_bytes(tensors)).hexdigest()
+
+
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> str:
     """Write tensors as safetensors; gives the file's SHA-256. `path` should lie in a folder that is
     not yet visible under its final name, see `files.atomic_folder`."""
-    content = save_safetensors({k: v.contiguous().cpu() for k, v in tensors.items()})
+    content = _as_bytes(tensors)
     path.write_bytes(content)
     return hashlib.sha256(content).hexdigest()
 
@@ -200,14 +214,42 @@ def checkpoint_folders(run: Path) -> list[Path]:
     return sorted(folder for folder in (run / "checkpoints").glob("[0-9]*") if folder.is_dir())
 
 
-def find_model(path: Path) -> Path:
-    """The model folder that `path` means: itself, or the newest checkpoint of a run.
+def ranked(rows: Iterable[Mapping[str, Any]]) -> list[int]:
+    """The moments, in images seen, of all evaluations in a run's statistics, the best one first: by
+    smoothed KID, the earlier of equals first."""
+    found = [
+        (row[SMOOTHED_KID], row["images_seen"]) for row in rows if row.get(SMOOTHED_KID) is not None
+    ]
+    return [images_seen for _, images_seen in sorted(found)]
+
+
+def best_checkpoint(run: Path) -> Path:
+    """The best checkpoint, by smoothed KID, of those that are there.
 
     Raises:
-        ImpastoError: neither; or a run without a checkpoint yet.
+        ImpastoError: none of them was evaluated.
+    """
+    there = {int(folder.name): folder for folder in checkpoint_folders(run)}
+    for images_seen in ranked(read_json_lines(run / "stats.jsonl")):
+        if images_seen in there:
+            return there[images_seen]
+    raise ImpastoError(
+        f"{run} has no best checkpoint: none was evaluated in training (evaluation.every); its newest "
+        f"one is {run}"
+    )
+
+
+def find_model(path: Path) -> Path:
+    """The model folder that `path` means: itself, the newest checkpoint of a run, or for `RUN/best`
+    the one that scored best.
+
+    Raises:
+        ImpastoError: none of these; or a run without such a checkpoint yet.
     """
     if (path / MODEL_FILE).is_file():
         return path
+    if path.name == BEST and not path.exists() and (path.parent / "run.json").is_file():
+        return best_checkpoint(path.parent)
     if (path / "run.json").is_file():
         checkpoints = checkpoint_folders(path)
         if not checkpoints and checkpoint_folders(path / FIRST_STAGE):

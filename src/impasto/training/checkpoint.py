@@ -10,6 +10,7 @@ seed and the step's number (`seed_step`), and the order of pictures is a functio
 """
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -153,8 +154,15 @@ def load(folder: Path, players: Players) -> None:
     players.seconds = record.seconds
 
 
-def prune(run: Path, keep_newest: int, keep_every: int | None, interval: int) -> None:
-    """Remove checkpoints but for the newest few and every n-th scheduled one.
+def prune(
+    run: Path,
+    keep_newest: int,
+    keep_every: int | None,
+    interval: int,
+    best: Collection[int] = (),
+) -> None:
+    """Remove checkpoints but for the newest few, every n-th scheduled one, and those of the moments
+    `best`, in images seen.
 
     A checkpoint is the n-th by its place in images, not by counting folders, so that interrupting
     a run changes nothing in what is kept.
@@ -163,6 +171,8 @@ def prune(run: Path, keep_newest: int, keep_every: int | None, interval: int) ->
         place = int(folder.name) // interval
         scheduled = place > 0 and _is_first(run, folder, interval)
         if keep_every and scheduled and place % keep_every == 0:
+            continue
+        if int(folder.name) in best:
             continue
         # Out of sight first: a removal that is interrupted must not leave half a checkpoint.
         doomed = folder.with_name(f".{folder.name}.removed")

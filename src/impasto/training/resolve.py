@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from impasto.collection import Collection
-from impasto.config import RunConfig, change
+from impasto.config import EvaluationConfig, RunConfig, change
 from impasto.errors import ImpastoError, choices
 from impasto.networks import build_discriminator, build_generator, resolve_network
 from impasto.objectives import Objective, Round
@@ -49,6 +49,7 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
         "training.stats_every": training.stats_every or max(1, images // 200),
         "training.samples_every": training.samples_every or max(1, images // 40),
         "training.checkpoint_every": training.checkpoint_every or max(10_000, images // 100),
+        "evaluation.every": _evaluation_interval(config.evaluation, images),
     }
     filled = change(config, settings)
     first = _first_stage(config, collection)
@@ -69,6 +70,23 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
         resolved, tuple(len(collection.fields[collection.field(n)].classes) for n in config.labels)
     )
     return resolved
+
+
+def _evaluation_interval(evaluation: EvaluationConfig, images: int) -> int:
+    """Images between evaluations, 0 for none, in a run of so many.
+
+    Raises:
+        ImpastoError: the run is to end for want of improvement, which nothing would look for.
+    """
+    if evaluation.every == 0 and evaluation.patience is not None:
+        raise ImpastoError(
+            "evaluation.patience waits for better evaluations, but evaluation.every is 0 (none): set "
+            "the one, or put the other to null"
+        )
+    if evaluation.every is not None:
+        return evaluation.every
+    usual = max(images // 10, 20 * evaluation.pictures)
+    return usual if usual <= images or evaluation.patience is not None else 0
 
 
 def with_defaults(config: RunConfig) -> RunConfig:

@@ -2,6 +2,7 @@
 
 run.json       resolved config, command, versions, machine, collection
 stats.jsonl    a row an interval
+metrics.jsonl  a row an evaluation, on the way or later, see evaluation/record.py
 samples/       grids: the same seeds over time
 checkpoints/   see checkpoint.py
 """
@@ -23,6 +24,7 @@ from impasto import __version__
 from impasto.collection import Collection, open_or_pack
 from impasto.config import RunConfig, parse_config
 from impasto.errors import ImpastoError
+from impasto.evaluation.record import METRICS_FILE
 from impasto.files import (
     atomic_folder,
     read_json,
@@ -203,7 +205,12 @@ class Stats:
 
 def rewind(run: Path, images_seen: int) -> None:
     """Take a run back to `images_seen`, its newest checkpoint: what it noted after that is about to
-    be noted again; what a killed process left half done is swept away."""
+    be noted again; what a killed process left half done is swept away.
+
+    Evaluations of later moments go too, whoever asked for them: their checkpoints are no longer
+    there, and others will come in their place. Those of earlier ones stay, also where the checkpoint
+    has been pruned since.
+    """
     for place in (run, run / "samples", run / "checkpoints"):
         for left in [*place.glob(".*.tmp"), *place.glob(".*.removed")]:
             if left.is_dir():
@@ -213,7 +220,19 @@ def rewind(run: Path, images_seen: int) -> None:
     for grid in (run / "samples").glob("*-*.png"):
         if int(grid.stem.rpartition("-")[2]) > images_seen:
             grid.unlink()
-    stats = Stats(run)
-    if stats.path.exists():
-        kept = [row for row in stats.rows() if row["images_seen"] <= images_seen]
-        write_text(stats.path, "".join(json.dumps(row) + "\n" for row in kept))
+    for path, moment in ((run / "stats.jsonl", _moment), (run / METRICS_FILE, _evaluated_moment)):
+        if path.exists():
+            rows = [row for row in read_json_lines(path) if moment(row) <= images_seen]
+            lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            write_text(path, "".join(lines))
+
+
+def _moment(row: dict[str, Any]) -> int:
+    return int(row["images_seen"])
+
+
+def _evaluated_moment(row: dict[str, Any]) -> int:
+    # Rows that do not tell, such as those of a newer impasto, stay.
+    subject = row.get("subject")
+    told = subject.get("images_seen") if isinstance(subject, dict) else None
+    return told if isinstance(told, int) else 0
