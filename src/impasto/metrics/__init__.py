@@ -9,9 +9,9 @@ A metric is a file with
     def prepare(fake: Sample, real: Sample) -> Prepared
     def warning(fakes: int, reals: int, width: int) -> str | None
 
-What `prepare` returns gives all the file's scores for any subset of the generated pictures; factors,
-kernels and distances are worked out once. A file may also have `beside(values, count, width, error,
-seed) -> list[Score]`, for scores whose interval is of another kind.
+What `prepare` returns gives the file's scores for any subset of the generated pictures; factors,
+kernels and distances are worked out once. Scores whose interval is of another kind are left to a
+function `beside(values, count, width, half_widths, seed) -> list[Score]`.
 
 **The interval** says what another draw of seeds would give at the same number of pictures: the
 reference is held fixed. It is the delete-one-block jackknife (Kuensch 1989, "The jackknife and the
@@ -40,11 +40,11 @@ from impasto.words import counted
 
 BLOCKS = 20
 
-# 97.5% quantiles of Student's t for 1 to 19 degrees of freedom.
-_STUDENT = (
+STUDENT = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
     2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093,
 )  # fmt: skip
+"""97.5% quantiles of Student's t for 1 to 19 degrees of freedom."""
 
 Prepared = Callable[[Tensor], dict[str, float]]
 """Indices of generated pictures [N] int64, each at most once -> score by name."""
@@ -117,51 +117,57 @@ def scores(metric: str, fake: Sample, real: Sample | None, *, seed: int = 0) -> 
         ImpastoError: an unknown metric; no pictures; features that are not finite, or of different
             widths; logits that are needed and not there.
     """
-    module = load_module("metrics", metric, "metric")
+    module = metric_module(metric)
     if "logits" in module.NEEDS:
         if fake.logits is None:
             raise ImpastoError(
                 f"{metric} needs logits, and this feature network has none; use one that classifies"
             )
         width = _checked(fake.logits, "generated")
+        count = fakes = len(fake.logits)
         reals = 0
     else:
         if real is None:
-            raise ImpastoError(f"{metric} compares with real pictures; give it some")
+            raise ImpastoError(f"{metric} compares with real pictures, and none are given")
         width = _checked(fake.features, "generated")
         if _checked(real.features, "real") != width:
             raise ImpastoError(
                 f"features of generated pictures are {width} wide and those of real ones "
                 f"{real.features.shape[1]}; make both with the same feature network"
             )
-        reals = real.moments.count if real.moments else len(real.features)
-    fakes = fake.moments.count if fake.moments else len(fake.features)
-    ranges = module.ranges(width)
-    if fakes < module.LEAST[0] or reals < module.LEAST[1]:
-        few, least, kind = (
-            (fakes, module.LEAST[0], "generated")
-            if fakes < module.LEAST[0]
-            else (reals, module.LEAST[1], "real")
-        )
-        reason = f"{counted(few, f'{kind} picture')}: at least {least} are needed"
-        return [Score(name, None, None, None, reason) for name in ranges]
+        fakes, reals = _seen(fake), _seen(real)
+        if module.LIMIT is not None:
+            fake, real = _chosen(fake, module.LIMIT, seed), _chosen(real, module.LIMIT, seed)
+        count = len(fake.features)
+    ranges: dict[str, tuple[float, float]] = module.ranges(width)
+    for kind, pictures, least in zip(
+        ("generated", "real"), (fakes, reals), module.LEAST, strict=True
+    ):
+        if pictures < least:
+            reason = f"{counted(pictures, f'{kind} picture')}: at least {least} are needed"
+            return [Score(name, None, None, None, reason) for name in ranges]
 
-    if module.LIMIT is not None:
-        fake = _chosen(fake, module.LIMIT, seed)
-        real = None if real is None else _chosen(real, module.LIMIT, seed)
     values: Prepared = module.prepare(fake, fake if real is None else real)
-    count = len(fake.features)
     whole = values(torch.arange(count))
-    errors = _jackknife(values, count, module.LEAST[0], seed)
+    halves = _jackknife(values, count, module.LEAST[0], seed)
     warning = module.warning(fakes, reals, width)
     found = [
-        _score(name, whole[name], errors.get(name), span, count, warning)
+        _score(name, whole[name], halves.get(name), span, count, warning)
         for name, span in ranges.items()
         if name in whole
     ]
     if hasattr(module, "beside"):
-        found += module.beside(values, count, width, errors, seed)
+        found += module.beside(values, count, width, halves, seed)
     return found
+
+
+def metric_module(name: str) -> ModuleType:
+    """The file of metric `name`, to ask it what it needs.
+
+    Raises:
+        ImpastoError: there is no such metric; the message lists the valid names.
+    """
+    return load_module("metrics", name, "metric")
 
 
 def _score(
@@ -197,7 +203,7 @@ def _jackknife(values: Prepared, count: int, least: int, seed: int) -> dict[str,
     for name in rows[0]:
         left_out = torch.tensor([row[name] for row in rows], dtype=torch.float64)
         error = math.sqrt((blocks - 1) * float(left_out.var(correction=0)))
-        halves[name] = _STUDENT[blocks - 2] * error
+        halves[name] = STUDENT[blocks - 2] * error
     return halves
 
 
@@ -229,13 +235,9 @@ def _chosen(sample: Sample, limit: int, seed: int) -> Sample:
     return Sample(sample.features[keep], logits)
 
 
-def metric_module(name: str) -> ModuleType:
-    """The file of metric `name`, to ask it what it needs.
-
-    Raises:
-        ImpastoError: there is no such metric; the message lists the valid names.
-    """
-    return load_module("metrics", name, "metric")
+def _seen(sample: Sample) -> int:
+    """Pictures the sample stands for, which may be more than there are features of."""
+    return sample.moments.count if sample.moments else len(sample.features)
 
 
 __all__ = ["METRICS", "Moments", "Prepared", "Sample", "Score", "metric_module", "scores"]

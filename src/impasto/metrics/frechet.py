@@ -15,9 +15,12 @@ symmetric eigenvectors. With Y the centred features of the other side times F, o
 Y^T Y and Y Y^T is needed.
 
 **Extrapolated** (`fd-infinity`; Chong and Forsyth 2020, arXiv:1911.07023, section 3): a straight line
-through the distance against 1/N at 15 subset sizes, and its value at 1/N = 0. It takes the generated
-side to infinity only; the reference stays what it is. Its interval joins two errors as independent
-ones: that of the distance (the jackknife's), and that of the line's intercept from its residuals.
+through the distance of random subsets against 1/N, and its value at 1/N = 0. The subsets here are
+N/2 to N large: with smaller ones the line bends, and on Gaussians of known distance its end was two to
+five times further off. It takes the generated side to infinity only; the reference stays what it is.
+The interval joins two errors as independent ones: the distance's own (from the jackknife), and the
+intercept's from the line's residuals. A second line through N/4 to N/2 shows whether it bends: where
+the two ends differ by more than the interval, a warning says by how much.
 """
 
 import math
@@ -25,15 +28,14 @@ import math
 import torch
 from torch import Tensor
 
-from impasto.metrics import Moments, Prepared, Sample
-from impasto.metrics._pairs import blocks
+from impasto.metrics import STUDENT, Moments, Prepared, Sample, Score
 
 NEEDS = ("features",)
 LEAST = (2, 2)
 LIMIT = None
 
-SIZES = 15
-"""Subset sizes that the line of `fd-infinity` goes through."""
+LEAST_FOR_A_LINE = 40
+"""Generated pictures below which `fd-infinity` has no value."""
 
 
 def ranges(width: int) -> dict[str, tuple[float, float]]:
@@ -59,12 +61,8 @@ def frechet_distance(
     Covariances may be singular. Computed in float64.
     """
     covariance1, covariance2 = covariance1.double(), covariance2.double()
-    factor, other = _cholesky(covariance2), covariance1
-    if factor is None:
-        factor, other = _cholesky(covariance1), covariance2
-    if factor is None:
-        factor = _symmetric_factor(covariance1)
-    root = _root_trace(factor.T @ other @ factor)
+    factor = _factor(covariance2)
+    root = _root_trace(factor.T @ covariance1 @ factor)
     apart = float((mean1.double() - mean2.double()).square().sum())
     traces = float(covariance1.trace() + covariance2.trace())
     return max(apart + traces - 2 * root, 0.0)
@@ -72,58 +70,115 @@ def frechet_distance(
 
 def prepare(fake: Sample, real: Sample) -> Prepared:
     features = fake.features
-    count = len(features)
+    count, width = features.shape
     centre = features.mean(0, dtype=torch.float64)
     mean2, trace2, factor = _reference(real)
     rank = factor.shape[1]
-    lengths = torch.cat([_less(features[b], centre).square().sum(1) for b in blocks(count)])
 
-    def projected(index: Tensor) -> Tensor:
-        """Features less their centre, times the reference's factor: [n, rank]."""
-        return _less(features[index], centre) @ factor
+    def centred(index: Tensor) -> Tensor:
+        return features[index].double() - centre
 
-    def scatter_of(index: Tensor) -> tuple[Tensor, Tensor]:
-        """Sums of projected features [rank] and of their outer products [rank, rank]."""
-        total, scatter = centre.new_zeros(rank), centre.new_zeros(rank, rank)
+    def sums(index: Tensor) -> tuple[Tensor, float, Tensor]:
+        """Sums over pictures: of features [D], of their squared lengths, and of the outer products
+        of their projections on the reference's factor [rank, rank]; all of centred features."""
+        total, squares = centre.new_zeros(width), 0.0
+        scatter = centre.new_zeros(rank, rank)
         for chunk in index.split(4096):
-            rows = projected(chunk)
+            rows = centred(chunk)
             total += rows.sum(0)
+            squares += float(rows.square().sum())
+            rows = rows @ factor
             scatter.addmm_(rows.T, rows)
-        return total, scatter
+        return total, squares, scatter
 
-    everything = scatter_of(torch.arange(count)) if count > rank else None
+    def low_rank(rows: Tensor, products: Tensor) -> tuple[Tensor, float, float]:
+        """Mean, trace and root trace from pictures [n, D] and their products by C2 [n, n]."""
+        mean = rows.mean(0)
+        spread = float(rows.square().sum()) - len(rows) * float(mean.square().sum())
+        of_row = products.mean(0)
+        products = products - of_row - of_row[:, None] + of_row.mean()
+        free = len(rows) - 1
+        return mean, spread / free, _root_trace(products / free)
 
-    def root_trace(keep: Tensor) -> float:
-        if everything is None or len(keep) <= rank:
-            rows = projected(keep)
-            rows -= rows.mean(0)
-            return _root_trace(rows @ rows.T / (len(keep) - 1))
-        left_out = torch.ones(count, dtype=torch.bool)
-        left_out[keep] = False
-        if 2 * len(keep) >= count:
-            total, scatter = scatter_of(torch.nonzero(left_out).flatten())
-            total, scatter = everything[0] - total, everything[1] - scatter
+    if count <= rank:
+        all_rows = centred(torch.arange(count))
+        all_products = _squared(all_rows @ factor)
+    else:
+        whole = sums(torch.arange(count))
+
+    def moments(keep: Tensor) -> tuple[Tensor, float, float]:
+        """Mean less the centre, trace of the covariance, and trace of (C1 C2)^(1/2)."""
+        if count <= rank:
+            return low_rank(all_rows[keep], all_products[keep][:, keep])
+        if len(keep) <= rank:
+            rows = centred(keep)
+            return low_rank(rows, _squared(rows @ factor))
+        if 2 * len(keep) < count:
+            total, squares, scatter = sums(keep)
         else:
-            total, scatter = scatter_of(keep)
-        scatter -= torch.outer(total, total) / len(keep)
-        return _root_trace(scatter / (len(keep) - 1))
+            left_out = torch.ones(count, dtype=torch.bool)
+            left_out[keep] = False
+            without = sums(torch.nonzero(left_out).flatten())
+            total, squares = whole[0] - without[0], whole[1] - without[1]
+            scatter = whole[2] - without[2]
+        mean, free = total / len(keep), len(keep) - 1
+        along = mean @ factor
+        scatter.addr_(along, along, alpha=-len(keep))
+        trace = (squares - len(keep) * float(mean.square().sum())) / free
+        return mean, trace, _root_trace(scatter / free)
 
     def values(keep: Tensor) -> dict[str, float]:
         if fake.moments is not None and len(keep) == count:
             # All pictures, more than there are features of. The jackknife goes on with those there
             # are, so that the interval is a little too wide rather than too narrow.
-            mean, trace = fake.moments.mean, float(fake.moments.covariance.trace())
-            root = _root_trace(factor.T @ fake.moments.covariance @ factor)
+            mean, covariance = fake.moments.mean - centre, fake.moments.covariance
+            trace, root = float(covariance.trace()), _root_trace(factor.T @ covariance @ factor)
         else:
-            shift = _less(features[keep], centre).mean(0)
-            mean = centre + shift
-            spread = float(lengths[keep].sum()) - len(keep) * float(shift.square().sum())
-            trace = spread / (len(keep) - 1)
-            root = root_trace(keep)
-        apart = float((mean - mean2).square().sum())
+            mean, trace, root = moments(keep)
+        apart = float((centre + mean - mean2).square().sum())
         return {"fd": max(apart + trace + trace2 - 2 * root, 0.0)}
 
     return values
+
+
+def beside(
+    values: Prepared, count: int, width: int, half_widths: dict[str, float], seed: int
+) -> list[Score]:
+    """`fd-infinity`, the value of the line through the distance against 1/N at its end."""
+    if count < LEAST_FOR_A_LINE or "fd" not in half_widths:
+        reason = f"{count} generated pictures: at least {LEAST_FOR_A_LINE} are needed for a line"
+        return [Score("fd-infinity", None, None, None, reason)]
+    generator = torch.Generator().manual_seed(seed)
+
+    def line(least: int, most: int, points: int) -> tuple[float, float]:
+        sizes = [round(least + (most - least) * i / (points - 1)) for i in range(points)]
+        subsets = [torch.randperm(count, generator=generator)[:size] for size in sizes]
+        distances = [values(subset)["fd"] for subset in subsets]
+        return _intercept([1 / size for size in sizes], distances)
+
+    value, half = line(count // 2, count, 10)
+    bend = abs(value - line(count // 4, count // 2, 5)[0])
+    half = math.hypot(half, half_widths["fd"])
+    bent = None
+    if bend > half:
+        bent = (
+            f"{count:,} generated pictures are too few for {width:,} dimensions: the distance does "
+            f"not fall in a straight line, which may put its end off by up to {bend:.3g}"
+        )
+    value = max(value, 0.0)
+    return [Score("fd-infinity", value, max(value - half, 0.0), value + half, bent)]
+
+
+def _intercept(along: list[float], heights: list[float]) -> tuple[float, float]:
+    """The least-squares line's value at 0, and the half-width of its 95% interval."""
+    x, y = (torch.tensor(values, dtype=torch.float64) for values in (along, heights))
+    spread = (x - x.mean()).square().sum()
+    slope = (x - x.mean()) @ (y - y.mean()) / spread
+    end = y.mean() - slope * x.mean()
+    free = len(x) - 2
+    variance = (y - end - slope * x).square().sum() / free
+    error = (variance * (1 / len(x) + x.mean().square() / spread)).sqrt()
+    return float(end), STUDENT[free - 1] * float(error)
 
 
 def _reference(real: Sample) -> tuple[Tensor, float, Tensor]:
@@ -135,28 +190,23 @@ def _reference(real: Sample) -> tuple[Tensor, float, Tensor]:
         factor = ((rows - mean) / math.sqrt(count - 1)).T
         return mean, float(factor.square().sum()), factor
     moments = real.moments or Moments.of(real.features)
-    factor = _cholesky(moments.covariance)
-    if factor is None:
-        factor = _symmetric_factor(moments.covariance)
-    return moments.mean, float(moments.covariance.trace()), factor
+    return moments.mean, float(moments.covariance.trace()), _factor(moments.covariance)
 
 
-def _less(features: Tensor, centre: Tensor) -> Tensor:
-    return features.double() - centre
-
-
-def _cholesky(covariance: Tensor) -> Tensor | None:
-    """Lower factor, or None where the matrix is singular."""
+def _factor(covariance: Tensor) -> Tensor:
+    """F [D, rank] with F F^T the covariance: Cholesky's, or where that fails V sqrt(w) of the
+    eigenvalues w that are more than rounding, at least one."""
     factor, failed = torch.linalg.cholesky_ex(covariance)
-    return None if int(failed) else factor
-
-
-def _symmetric_factor(covariance: Tensor) -> Tensor:
-    """V sqrt(w) for the eigenvalues w that are more than rounding: [D, rank], rank at least 1."""
+    if not int(failed):
+        return factor
     values, vectors = torch.linalg.eigh(covariance)
     kept = values > values[-1] * torch.finfo(values.dtype).eps * len(values)
     kept[-1] = True
     return vectors[:, kept] * values[kept].clamp(min=0).sqrt()
+
+
+def _squared(rows: Tensor) -> Tensor:
+    return rows @ rows.T
 
 
 def _root_trace(matrix: Tensor) -> float:

@@ -1,0 +1,107 @@
+"""Precision and recall (Kynkäänniemi et al. 2019, arXiv:1904.06991, eq. 1 and 2), density and coverage
+(Naeem et al. 2020, arXiv:2002.09797, eq. 3 and 4). Around each picture lies a ball that reaches to its
+k-th nearest neighbour of the same side:
+
+- precision: the share of generated pictures that lie in any real picture's ball (quality);
+- recall: the share of real pictures that lie in any generated picture's ball (variety);
+- density: the number of real balls a generated picture lies in, over k, on average; above 1 where
+  pictures crowd where the real ones are dense. One outlier's wide ball raises it less than precision;
+- coverage: the share of real balls that hold a generated picture; 1 - coverage is what is missing.
+
+All depend on the counts, recall and coverage strongly: compare only at equal ones. None of them can
+see copies of the training pictures, which score best of all.
+
+Kynkäänniemi et al. use k = 3 and Naeem et al. k = 5. One k for all four keeps the balls the same; it is
+5 here, and `nearest_k = 3` gives what torch-fidelity reports. A picture exactly on the edge of a ball
+is outside, as in Naeem et al.'s program; it matters only for more than k copies of one picture.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from impasto.metrics import Prepared, Sample
+from impasto.metrics._pairs import blocks, squared_distances
+
+NEAREST_K = 5
+
+NEEDS = ("features",)
+LEAST = (NEAREST_K + 1, NEAREST_K + 1)
+LIMIT = 10_000
+
+
+def ranges(width: int) -> dict[str, tuple[float, float]]:
+    return {"precision": (0, 1), "recall": (0, 1), "density": (0, math.inf), "coverage": (0, 1)}
+
+
+def warning(fakes: int, reals: int, width: int) -> str | None:
+    fewest = min(fakes, reals)
+    if fewest >= 20 * NEAREST_K:
+        return None
+    return (
+        f"{fewest} pictures are few: the balls of {NEAREST_K} neighbours among them are wide, "
+        "compare only at equal counts"
+    )
+
+
+def prdc(fake: Tensor, real: Tensor, nearest_k: int = NEAREST_K) -> dict[str, float]:
+    """The four scores of features [N, D] and [M, D], N and M above `nearest_k`."""
+    return _prepare(fake, real, nearest_k)(torch.arange(len(fake)))
+
+
+def prepare(fake: Sample, real: Sample) -> Prepared:
+    return _prepare(fake.features, real.features, NEAREST_K)
+
+
+def _prepare(fake: Tensor, real: Tensor, nearest_k: int) -> Prepared:
+    # All distances are squared ones in float64. Their differences do not depend on where zero is;
+    # near the pictures they round least.
+    centre = real.mean(0, dtype=torch.float64)
+    fakes, reals = fake.double() - centre, real.double() - centre
+    count = len(fakes)
+    radii = _nearest(reals, nearest_k)[0][:, -1]
+    apart = torch.cat([squared_distances(reals[block], fakes) for block in blocks(len(reals))])
+    in_real_ball = apart < radii[:, None]
+    real_balls = in_real_ball.sum(0)
+    # A generated picture's ball grows when its neighbours are left out, so more than k are kept:
+    # enough for a twentieth left out; where they do not suffice, they are found anew.
+    reach, neighbours = _nearest(fakes, min(6 * nearest_k, count - 1))
+
+    def fake_radii(kept: Tensor) -> Tensor:
+        """[N]; below 0, a ball that holds nothing, for pictures left out."""
+        found = torch.full((count,), -1.0, dtype=torch.float64)
+        rank = kept[neighbours].cumsum(1)
+        if bool((rank[kept, -1] >= nearest_k).all()):
+            place = (rank >= nearest_k).int().argmax(1)
+            found[kept] = reach.gather(1, place[:, None]).flatten()[kept]
+        else:
+            found[kept] = _nearest(fakes[kept], nearest_k)[0][:, -1]
+        return found
+
+    def values(keep: Tensor) -> dict[str, float]:
+        kept = torch.zeros(count, dtype=torch.bool)
+        kept[keep] = True
+        balls = fake_radii(kept)
+        recalled = covered = 0
+        for block in blocks(len(reals)):
+            recalled += int((apart[block] < balls).any(1).sum())
+            covered += int((in_real_ball[block] & kept).any(1).sum())
+        return {
+            "precision": float((real_balls[keep] > 0).double().mean()),
+            "recall": recalled / len(reals),
+            "density": float(real_balls[keep].double().mean()) / nearest_k,
+            "coverage": covered / len(reals),
+        }
+
+    return values
+
+
+def _nearest(points: Tensor, many: int) -> tuple[Tensor, Tensor]:
+    """Squared distances to the nearest others and who they are, nearest first: [N, many] each."""
+    found = []
+    for block in blocks(len(points)):
+        distances = squared_distances(points[block], points)
+        distances.diagonal(block.start).fill_(math.inf)
+        found.append(distances.topk(many, dim=1, largest=False, sorted=True))
+    return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
