@@ -129,7 +129,7 @@ class Judge:
                 f"{there}; leave the field out, or pack a collection with more of its classes"
             )
         features = features[torch.from_numpy(known)].float()
-        _check_finite(features)
+        check_finite(features)
         weights = _source_weights(sources)
         mean, scale = _standard(features, weights)
         # A last column of ones: its weight is the bias.
@@ -167,7 +167,7 @@ class Judge:
                 f"the judge of {self.facts.field} reads features [B, {len(self.mean)}], not "
                 f"{list(features.shape)}: they are of another feature network"
             )
-        _check_finite(features)
+        check_finite(features)
         logits = F.linear((features.float() - self.mean) * self.scale, self.weights, self.bias)
         probabilities = torch.zeros(len(features), len(self.facts.classes), dtype=torch.float64)
         probabilities[:, torch.from_numpy(self.named)] = logits.double().softmax(dim=1)
@@ -265,7 +265,8 @@ def top1(judge: Judge, features: Tensor, asked: np.ndarray) -> FieldResult | Non
     return judge.accuracy(features, asked, np.arange(len(asked)))
 
 
-def _check_finite(features: Tensor) -> None:
+def check_finite(features: Tensor) -> None:
+    """Raises: ImpastoError: some features are NaN or infinite."""
     if not features.isfinite().all():
         raise ImpastoError(
             "some features are not finite: pictures with NaN in them (a run that has diverged?), or "
