@@ -24,6 +24,10 @@ __all__ = ["Extracted", "FeatureNetwork", "load_network"]
 # What the literature calls these scores when the network is its own.
 _STANDARD_NAMES = {"fd": "fid", "kid": "kid", "is": "is"}
 
+# Pictures at a time, so that memory is bounded; in a CPU's cache small batches are also the fastest.
+_BATCH = 64
+_CPU_BATCH = 8
+
 Extract = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
 
@@ -55,9 +59,6 @@ class FeatureNetwork:
     device: torch.device
     extract: Extract = field(repr=False, compare=False)
     """(uint8 [b, H, W, 3] on `device`) -> (features [b, D], logits [b, K] or None)."""
-    batch: int = field(default=16, repr=False, compare=False)
-    """Pictures at a time: bounds memory; on a CPU small batches, which stay in its cache, are also
-    the fastest."""
 
     @property
     def identity(self) -> str:
@@ -86,12 +87,13 @@ class FeatureNetwork:
         if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[-1] != 3:
             shape = list(pixels.shape)
             raise ValueError(f"pictures must be uint8 [B, H, W, 3], not {pixels.dtype} {shape}")
+        batch = _CPU_BATCH if self.device.type == "cpu" else _BATCH
         features = torch.empty(len(pixels), self.width)
         logits = None if self.classes is None else torch.empty(len(pixels), self.classes)
         # A matrix product in TF32 keeps 10 bits of 23: too few for a score to be compared by.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            for first in range(0, len(pixels), self.batch):
-                part = slice(first, first + self.batch)
+            for first in range(0, len(pixels), batch):
+                part = slice(first, first + batch)
                 seen, named = self.extract(pixels[part].to(self.device))
                 features[part] = seen.float()
                 if logits is not None and named is not None:

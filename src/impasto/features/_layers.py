@@ -1,9 +1,25 @@
-"""What the convolutional feature networks share."""
+"""What the feature networks share."""
 
 from collections import OrderedDict
 
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+def bicubic(pixels: Tensor, side: int) -> Tensor:
+    """Pictures uint8 [B, H, W, 3] as float32 [B, 3, side, side] in 0..255, shrunk with antialiasing."""
+    # Pixels lie channel by channel within a picture already: channels-last without a copy.
+    images = pixels.permute(0, 3, 1, 2).float()
+    if images.shape[-2:] == (side, side):
+        return images
+    images = F.interpolate(images, (side, side), mode="bicubic", antialias=True)
+    return images.clamp(0, 255)  # bicubic overshoots at edges
+
+
+def bicubic_in_words(side: int) -> str:
+    """What `bicubic` does, for records."""
+    return f"bicubic with antialiasing to {side} x {side} px"
 
 
 def unit(conv: nn.Conv2d, activation: nn.Module | None = None) -> nn.Sequential:

@@ -36,7 +36,9 @@ class Published:
     file: str
     url: str
     sha256: str | None
-    """None where no publisher states it: then records alone say what was used."""
+    """None where it is not known: then records alone say which weights were used."""
+    elsewhere: tuple[str, ...] = ()
+    """Names under which other tools keep the same file in torch hub's folder."""
 
 
 def find_weights(given: str | None, published: Published) -> tuple[Path, str]:
@@ -78,8 +80,8 @@ def _sha256(path: Path) -> str:
 
 def _published(published: Published) -> tuple[Path, str]:
     own = _folder() / published.file
-    hub = Path(torch.hub.get_dir()) / "checkpoints" / published.file
-    for path in (own, hub):
+    hub = Path(torch.hub.get_dir()) / "checkpoints"
+    for path in (own, *(hub / name for name in (published.file, *published.elsewhere))):
         if path.is_file():
             found = _sha256(path)
             # A file with other contents is left over from a broken copy; it is fetched again.

@@ -8,14 +8,13 @@ import importlib.util
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.device import memory_format
 from impasto.errors import ImpastoError
 from impasto.features import FeatureNetwork
 from impasto.features._efficientnet_lite import CLASSES, WIDTH, EfficientNetLite, from_published
-from impasto.features._layers import fold_batch_norm
+from impasto.features._layers import bicubic, bicubic_in_words, fold_batch_norm
 from impasto.features._weights import fill, read_tensors
 from impasto.files import sha256_of_file
 
@@ -55,18 +54,13 @@ def load(*, weights: str | None = None, device: torch.device) -> FeatureNetwork:
     side = network.side
 
     def extract(pixels: Tensor) -> tuple[Tensor, Tensor]:
-        # Pixels lie channel by channel within a picture already: channels-last without a copy.
-        images = pixels.permute(0, 3, 1, 2).float()
-        if images.shape[-2:] != (side, side):
-            images = F.interpolate(images, (side, side), mode="bicubic", antialias=True)
-            images = images.clamp(0, 255)  # bicubic overshoots at edges
-        return network(images / 127.5 - 1)
+        return network(bicubic(pixels, side) / 127.5 - 1)
 
     return FeatureNetwork(
         name="lite0",
         width=WIDTH,
         classes=CLASSES,
-        resize=f"bicubic with antialiasing to {side} x {side} px",
+        resize=bicubic_in_words(side),
         weights_sha256=found,
         standard=False,
         device=device,

@@ -1,0 +1,71 @@
+"""CLIP, ViT-B/32: features learnt from pictures and their captions, which know of art and its styles.
+
+Radford et al., "Learning Transferable Visual Models From Natural Language Supervision" (2021). 512
+features, the picture's place in the space it shares with texts, not normalised. The network is
+open_clip's (extra `vision`), the weights (0.6 GB) OpenAI's, MIT, as safetensors; OpenAI's own file is
+a program, which is never run here.
+"""
+
+import torch
+from torch import Tensor
+
+from impasto.errors import ImpastoError
+from impasto.features import FeatureNetwork
+from impasto.features._layers import bicubic, bicubic_in_words
+from impasto.features._weights import Published, fill, find_weights, read_tensors
+
+# OpenAI trained with the fast approximation of GELU, so these weights mean nothing without it.
+ARCHITECTURE = "ViT-B-32-quickgelu"
+SIDE = 224
+PUBLISHED = Published(
+    what="CLIP ViT-B/32",
+    file="clip-vit-b-32-openai.safetensors",
+    url="https://huggingface.co/timm/vit_base_patch32_clip_224.openai/resolve/main/"
+    "open_clip_model.safetensors",
+    sha256=None,
+)
+
+# Channel means and deviations of CLIP's own training pictures, of pixels in 0..1.
+_MEAN = (0.48145466, 0.4578275, 0.40821073)
+_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+
+
+def load(*, weights: str | None = None, device: torch.device) -> FeatureNetwork:
+    """The half of CLIP that sees; what the file holds of the other half is left.
+
+    Raises:
+        ImpastoError: the extra `vision` is not installed; no weights; or a file that holds others.
+    """
+    try:
+        import open_clip
+    except ImportError as error:
+        raise ImpastoError(
+            f"clip needs open_clip ({error}); pip install 'impasto[vision]', with a torchvision that "
+            "fits your torch"
+        ) from error
+    path, found = find_weights(weights, PUBLISHED)
+    prefix = "visual."
+    tensors = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in read_tensors(path).items()
+        if name.startswith(prefix)
+    }
+    network = open_clip.create_model(ARCHITECTURE, pretrained=None).visual
+    fill(network, tensors, path, "CLIP")
+    network.eval().requires_grad_(False).to(device)
+    mean = 255 * torch.tensor(_MEAN, device=device).view(3, 1, 1)
+    deviation = 255 * torch.tensor(_DEVIATION, device=device).view(3, 1, 1)
+
+    def extract(pixels: Tensor) -> tuple[Tensor, None]:
+        return network((bicubic(pixels, SIDE) - mean) / deviation), None
+
+    return FeatureNetwork(
+        name="clip",
+        width=network.output_dim,
+        classes=None,
+        resize=bicubic_in_words(SIDE),
+        weights_sha256=found,
+        standard=False,
+        device=device,
+        extract=extract,
+    )

@@ -1,0 +1,69 @@
+"""DINOv2, ViT-L/14: features learnt without labels, which agree better with people than Inception's.
+
+Oquab et al., "DINOv2: Learning Robust Visual Features without Supervision" (2023); for judging
+generators: Stein et al., "Exposing flaws of generative model evaluation metrics" (NeurIPS 2023). 1,024
+features of the class token. The network is timm's (extra `vision`), the weights (1.2 GB) Meta's,
+Apache-2.0; timm's own file of them does as well.
+"""
+
+import torch
+from torch import Tensor
+
+from impasto.errors import ImpastoError
+from impasto.features import FeatureNetwork
+from impasto.features._layers import bicubic, bicubic_in_words
+from impasto.features._weights import Published, fill, find_weights, read_tensors
+
+ARCHITECTURE = "vit_large_patch14_dinov2"
+SIDE = 224
+PUBLISHED = Published(
+    what="DINOv2 ViT-L/14",
+    file="dinov2_vitl14_pretrain.pth",
+    url="https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth",
+    sha256=None,
+)
+
+# ImageNet's channel means and deviations, of pixels in 0..1.
+_MEAN = (0.485, 0.456, 0.406)
+_DEVIATION = (0.229, 0.224, 0.225)
+
+
+def load(*, weights: str | None = None, device: torch.device) -> FeatureNetwork:
+    """DINOv2 at 224 px, its position embedding resampled from 518 px.
+
+    Raises:
+        ImpastoError: the extra `vision` is not installed; no weights; or a file that holds others.
+    """
+    try:
+        import timm
+        from timm.models.vision_transformer import checkpoint_filter_fn
+    except ImportError as error:
+        raise ImpastoError(
+            f"dinov2 needs timm ({error}); pip install 'impasto[vision]', with a torchvision that "
+            "fits your torch"
+        ) from error
+    path, found = find_weights(weights, PUBLISHED)
+    tensors = read_tensors(path)
+    network = timm.create_model(ARCHITECTURE, pretrained=False, num_classes=0, img_size=SIDE)
+    try:  # Meta's names to timm's, and the embedding to this size
+        tensors = checkpoint_filter_fn(tensors, network)
+    except Exception as error:  # it looks for what any of a dozen kinds of files holds
+        raise ImpastoError(f"{path} does not hold weights of DINOv2: {error}") from error
+    fill(network, tensors, path, "DINOv2")
+    network.eval().requires_grad_(False).to(device)
+    mean = 255 * torch.tensor(_MEAN, device=device).view(3, 1, 1)
+    deviation = 255 * torch.tensor(_DEVIATION, device=device).view(3, 1, 1)
+
+    def extract(pixels: Tensor) -> tuple[Tensor, None]:
+        return network((bicubic(pixels, SIDE) - mean) / deviation), None
+
+    return FeatureNetwork(
+        name="dinov2",
+        width=network.num_features,
+        classes=None,
+        resize=bicubic_in_words(SIDE),
+        weights_sha256=found,
+        standard=False,
+        device=device,
+        extract=extract,
+    )
