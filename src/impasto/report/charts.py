@@ -211,21 +211,21 @@ def chart(
             )
         if bounds is not None:
             axes.set_ylim(*bounds)
-        elif from_zero:
-            axes.set_ylim(bottom=0)
-        elif everything:
+        elif everything and not from_zero:
             _scale(axes, np.concatenate(everything))
         axes.set_xlabel(axis)
         # From the beginning to now, the same in every chart.
         axes.set_xlim(0, 1.02 * float(images_seen[-1] if end is None else end))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=images_seen.dtype.kind in "iu"))
         if shaded_until:
             axes.axvspan(0, shaded_until, color=_RULE, alpha=0.5, linewidth=0, zorder=0)
         for level, dots in zip(levels, ((1, 2), (4, 2)), strict=False):
             axes.axhline(
                 level.height, color=_FAINT, linewidth=1.2, linestyle=(0, dots), label=level.name
             )
+        if from_zero and bounds is None:
+            axes.set_ylim(bottom=0)
         for mark in marks:
             axes.axvline(mark.images, color=_ALARM, linewidth=1, linestyle=(0, (4, 3)))
             axes.annotate(

@@ -78,7 +78,11 @@ def table(head: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str
         rows: a name, and a `<td>` for each of the other columns, as HTML.
     """
     first, *others = (escape(text) for text in head)
-    heads = "".join(f"<th>{text}</th>" for text in others)
+    words = [cell.startswith('<td class="words"') for cell in rows[0][1]] if rows else []
+    heads = "".join(
+        f'<th class="words">{text}</th>' if is_words else f"<th>{text}</th>"
+        for text, is_words in zip(others, words, strict=True)
+    )
     body = "".join(f"<tr><th>{escape(name)}</th>{''.join(cells)}</tr>" for name, cells in rows)
     return (
         f'<div class="scroll"><table class="numbers"><thead><tr><th>{first}</th>{heads}</tr></thead>'

@@ -82,17 +82,13 @@ def _over_time(record: Record, groups: list[Alike], charts: Charts) -> str:
     if any(row.during_training for row in shown.rows):
         says += " Measured during training."
     bands = "Bands: 95% intervals, for another draw of as many pictures."
-    dotted = (
-        " Dotted: what held-out real pictures score, or what is named."
-        if shown.newest.heldout
-        else ""
-    )
     also = "".join(f"<p class='faint'>{escape(_also(record, group))}</p>" for group in others)
     return (
-        f"<h3>Over time</h3><p>{escape(says)}</p><p class='faint'>{bands}{dotted}</p>"
+        f"<h3>Scores over time</h3><p>{escape(says)}</p><p class='faint'>{bands}</p>"
         f'<div class="two">{_cards(shown, charts)}</div>'
         + "".join(
-            f"<details><summary>Over time, as {escape(group.conditions.network)} sees it</summary>"
+            "<details><summary>Scores over time, as "
+            f"{escape(group.conditions.network)} sees it</summary>"
             f"<p>{escape(str(group.conditions))}.</p>"
             f'<div class="two">{_cards(group, charts)}</div></details>'
             for group in folded
@@ -124,42 +120,50 @@ def _cards(group: Alike, charts: Charts) -> str:
     cards = ""
     for bases in _CHARTS:
         names = [pair for pair in group.overall if base_of(pair[0]) in bases]
-        if "fid" not in bases and "fd" not in bases and len(bases) == 1:
-            cards += "".join(_card(group, [pair], charts) for pair in names)
-        else:
-            cards += _card(group, names, charts)
+        # Those of the judges by themselves: their classes are the collection's own.
+        cards += _card(group, [pair for pair in names if pair[1] is None], charts)
+        cards += _card(group, [pair for pair in names if pair[1] is not None], charts)
     return cards
+
+
+def levels_of(group: Alike, name: str, of: str | None) -> list[Level]:
+    """What a score is to be compared with: what it should be, or what held-out real pictures have."""
+    if base_of(name) in _AT_CHANCE:
+        return [_AT_CHANCE[base_of(name)]]
+    heldout = group.heldout(name, of)
+    if heldout is None or heldout.value is None:
+        return []
+    return [Level("held-out real pictures", heldout.value)]
 
 
 def _card(group: Alike, names: Sequence[tuple[str, str | None]], charts: Charts) -> str:
     """A chart of one score or of a few that belong together; '' where none was measured."""
-    lines = [line for name, of in names if (line := group.line(name, of)) is not None]
+    names = [pair for pair in names if group.line(*pair) is not None][:6]
+    lines = [line for pair in names if (line := group.line(*pair)) is not None]
     if not lines:
         return ""
     name, of = names[0]
-    levels = []
-    if base_of(name) in _AT_CHANCE:
-        levels.append(_AT_CHANCE[base_of(name)])
-    elif len(lines) == 1:
-        heldout = group.heldout(name, of)
-        if heldout is not None and heldout.value is not None:
-            levels.append(Level("held-out real pictures", heldout.value))
-    kinds = dict.fromkeys(kind_of(name) for name, _ in names)
-    title = lines[0].name if len(kinds) == 1 else " and ".join(kind.title for kind in kinds)
-    better = " ".join(
-        f"{kind.explanation} {kind.better.capitalize()} is better."
-        if kind.better != "nearest to 1"
-        else kind.explanation
-        for kind in kinds
+    kinds = list(dict.fromkeys(kind_of(name) for name, _ in names))
+    title = lines[0].name
+    if len(kinds) > 1:
+        title = " and ".join(kind.title for kind in kinds)
+    elif of is not None and len(lines) > 1:
+        title = title_of(name)
+        lines = [
+            replace(line, name=str(field)) for line, (_, field) in zip(lines, names, strict=True)
+        ]
+    alone = len(kinds) == 1 and (of is None or len(lines) == 1)
+    levels = levels_of(group, name, of) if alone else []
+    explanations = " ".join(kind.explanation for kind in kinds)
+    better = (
+        "" if kinds[0].better == "nearest to 1" else f" {kinds[0].better.capitalize()} is better."
     )
-    if len(kinds) == 2:
-        better = f"{' '.join(kind.explanation for kind in kinds)} Higher is better."
     shares = all(kind.share for kind in kinds) and "copied" not in base_of(name)
     return charts.draw(
         title,
         group.images_seen,
         lines,
-        better,
+        explanations + better,
         bounds=(0.0, 1.0) if shares else None,
         from_zero=base_of(name) in ("diversity", "copied"),
         levels=levels,
@@ -364,7 +368,7 @@ def class_charts(record: Record, field: str, classes: Sequence[str], charts: Cha
     if not groups or len(groups[0].rows) < 2:
         return ""
     group, cards = groups[0], ""
-    for name in _names_by_class(group.rows, field):
+    for name in names_by_class(group.rows, field):
         if base_of(name) not in _BY_CLASS_CHARTS or name.endswith("-infinity"):
             continue
         lines = [
@@ -399,12 +403,12 @@ def class_table(record: Record, field: str, classes: Sequence[str]) -> str:
     rows = [
         group.newest
         for group in made_alike(record.evaluations)
-        if _names_by_class([group.newest], field)
+        if names_by_class([group.newest], field)
     ]
     if not rows:
         return ""
     row = max(rows, key=_rank)
-    names = _names_by_class([row], field)
+    names = names_by_class([row], field)
     notes = Notes()
     lines = []
     for cls in classes:
@@ -421,7 +425,7 @@ def class_table(record: Record, field: str, classes: Sequence[str]) -> str:
     )
 
 
-def _names_by_class(rows: Sequence[EvaluationRow], field: str) -> list[str]:
+def names_by_class(rows: Sequence[EvaluationRow], field: str) -> list[str]:
     """Names of the scores by class of a field, in the order of tables."""
     names = {
         score.name

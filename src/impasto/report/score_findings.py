@@ -71,9 +71,9 @@ def past_best(group: Alike) -> Finding | None:
             int(seen[after[len(after) - lasting]]),
             f"{title_of(name)} was best after {int(seen[best]):,} images, at "
             f"{_told(best_row.score(name))}; by now it is {_told(now.score(name))}. Lower is better.",
-            f"Take the pictures from the checkpoint nearest to {int(seen[best]):,} images, if it was "
-            "kept. To go further than that: more pictures, or a discriminator that learns them by "
-            "heart less quickly.",
+            f"Take the pictures from the checkpoint nearest to {int(seen[best]):,} images; the run's "
+            "folder followed by /best stands for the best one that training kept. To go further than "
+            "that: more pictures, or a discriminator that learns them by heart less quickly.",
         )
     return None
 

@@ -132,19 +132,26 @@ def _badness(name: str, score: ScoreRow) -> tuple[float, float, float] | None:
     return abs(value - 1), 0.0 if low <= 1 <= high else min(ends), max(ends)
 
 
+_ALIKE = 1.1
+"""Counts of pictures within this factor are as good as equal: seeds draw their classes."""
+
+
 def best_of(name: str, scores: Sequence[ScoreRow | None]) -> int | None:
     """Which of these is the best for certain: the one whose interval overlaps that of no other.
 
-    None where intervals overlap, where there are fewer than two, and where one has no interval or a
-    warning that its sample is too small.
+    None where intervals overlap, where there are fewer than two, where one has no interval, and where
+    they are of clearly different numbers of pictures, which alone moves some scores.
     """
     told = [(place, score) for place, score in enumerate(scores) if score is not None]
     if len(told) < 2:
         return None
+    for counts in ([score.pictures for _, score in told], [score.reference for _, score in told]):
+        if max(counts) > _ALIKE * min(counts):
+            return None
     ranked = []
     for place, score in told:
         badness = _badness(name, score)
-        if badness is None or score.warning:
+        if badness is None:
             return None
         ranked.append((badness, place))
     ranked.sort()
@@ -160,7 +167,7 @@ def _decimals(low: float | None, high: float | None, share: bool) -> int | None:
     if low is None or high is None or not high > low:
         return None
     half = (high - low) / 2 * (100 if share else 1)
-    return max(0, min(6, 1 - math.floor(math.log10(half))))
+    return max(0, min(6, 1 - math.floor(math.log10(1.001 * half))))
 
 
 def _written(value: float, decimals: int | None, share: bool) -> str:
@@ -238,8 +245,8 @@ class Conditions:
     reference: int
     pictures: int
     truncation: float | None
+    resolution: int
     collection: str = field(compare=False)
-    resolution: int = field(compare=False)
 
     @classmethod
     def of(cls, row: EvaluationRow) -> "Conditions":
@@ -252,8 +259,8 @@ class Conditions:
             row.reference.pictures,
             row.pictures.count,
             row.pictures.truncation,
-            row.collection.name,
             row.collection.resolution,
+            row.collection.name,
         )
 
     def __str__(self) -> str:
@@ -261,8 +268,8 @@ class Conditions:
         cut = f" (truncation {self.truncation:g})" if self.truncation is not None else ""
         return (
             f"{counted(self.pictures, 'generated picture')}{cut} against {self.reference:,} "
-            f"{split}picture{'' if self.reference == 1 else 's'} of {self.collection}, as "
-            f"{self.network} sees them"
+            f"{split}picture{'' if self.reference == 1 else 's'} of {self.collection} at "
+            f"{self.resolution} pixels, as {self.network} sees them"
         )
 
 
@@ -333,6 +340,10 @@ class Alike:
             for score in row.heldout:
                 if (score.name, score.field, score.cls) == (name, of, None):
                     return score
+            # How real pictures fare under the judge is its accuracy.
+            accuracy = row.score("accuracy-judge", of) if base_of(name) == "top1" else None
+            if accuracy is not None:
+                return accuracy
         return None
 
 
