@@ -207,14 +207,15 @@ def reference_of(training: RealPictures, heldout: RealPictures) -> Reference:
     kind, pictures = "held-out pictures", heldout.at_most(_MOST)
     if len(np.unique(heldout.sources)) < FEW_SOURCES:
         kind = "training pictures, each against those of other sources"
+        join = training.at_most(_MOST)
         if len(heldout.rows):
             kind = f"held-out pictures and {kind}"
-        join = training.at_most(_MOST)
-        pictures = RealPictures(
-            torch.cat([pictures.features.float(), join.features.float()]),
-            np.concatenate([pictures.rows, join.rows]),
-            np.concatenate([pictures.sources, join.sources]),
-        )
+            join = RealPictures(
+                torch.cat([pictures.features.float(), join.features.float()]),
+                np.concatenate([pictures.rows, join.rows]),
+                np.concatenate([pictures.sources, join.sources]),
+            )
+        pictures = join
     # A picture whose source is the only one in training has nothing to be compared with.
     others = np.unique(training.sources)
     lonely = len(others) == 1
