@@ -1,0 +1,281 @@
+"""`impasto evaluate`: how good the pictures of a run, a model or a folder are."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from impasto.errors import ImpastoError
+
+if TYPE_CHECKING:  # only for the types: --help must not wait for these
+    import torch
+
+    from impasto.collection import Collection
+    from impasto.evaluation.evaluate import Evaluator, Plan
+    from impasto.evaluation.gather import Update
+    from impasto.evaluation.record import ScoreRow
+    from impasto.evaluation.reference import Split
+    from impasto.features import FeatureNetwork
+
+
+@contextlib.contextmanager
+def shown(what: str, total: int) -> Iterator[Update]:
+    """A progress line for a stretch of work."""
+    from impasto.progress import ProgressLine
+
+    with ProgressLine(total, what=what).shown() as line:
+        yield line.update
+
+
+def load_networks(names: str, weights: Sequence[str], device: str) -> list[FeatureNetwork]:
+    """The networks of a list such as `lite0,inception`, with weights such as `inception=FILE`.
+
+    Raises:
+        ImpastoError: an unknown network, or weights of one that is not asked for.
+    """
+    from impasto.features import load_network
+
+    wanted = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    if not wanted:
+        raise ImpastoError("--features names no network; the offline one is lite0")
+    given = {}
+    for text in weights:
+        name, equals, source = text.partition("=")
+        if not equals or name not in wanted:
+            raise ImpastoError(
+                f"--weights takes NETWORK=FILE for a network of --features ({', '.join(wanted)}), "
+                f"not '{text}'"
+            )
+        given[name] = source
+    return [load_network(name, weights=given.get(name), device=device) for name in wanted]
+
+
+def as_split(word: str) -> Split:
+    """Raises: ImpastoError: not `train`, `heldout` or `all`."""
+    from impasto.evaluation.reference import SPLITS
+
+    if word in SPLITS:
+        return SPLITS[word]
+    raise ImpastoError(f"--against takes train, heldout or all, not '{word}'")
+
+
+def checkpoints_of(run: Path, which: str | None) -> list[Path]:
+    """The model folders meant by `--checkpoints`: the newest, `all`, or `every:N`, the newest always
+    among them.
+
+    Raises:
+        ImpastoError: neither, or a run without a checkpoint.
+    """
+    from impasto.sampling.model import checkpoint_folders, find_model
+
+    if which is None:
+        return [find_model(run)]
+    if not (run / "run.json").is_file():
+        raise ImpastoError(f"--checkpoints goes through those of a run, and {run} is none")
+    newest = find_model(run)
+    folders = checkpoint_folders(run)
+    word, _, number = which.partition(":")
+    if which == "all":
+        return folders
+    if word == "every" and number.isdecimal() and int(number) > 0:
+        kept = folders[:: int(number)]
+        return kept if newest in kept else [*kept, newest]
+    raise ImpastoError(f"--checkpoints takes all, or every:N such as every:5, not '{which}'")
+
+
+def evaluate_folders(
+    folders: Sequence[Path],
+    evaluator: Evaluator,
+    plan: Plan,
+    *,
+    run: Path | None,
+    home: Path,
+    name: str,
+    device: torch.device,
+    truncation: float | None = None,
+    batch: int = 64,
+    again: bool = False,
+) -> None:
+    """Evaluate model folders one after the other, telling each one's scores as they are there."""
+    from impasto.evaluation.outcome import evaluate_model
+
+    for number, folder in enumerate(folders):
+        if len(folders) > 1:
+            typer.echo(f"checkpoint {number + 1} of {len(folders)}: {folder}")
+        told = evaluate_model(
+            folder,
+            name,
+            evaluator,
+            plan,
+            home,
+            of_run=run is not None,
+            device=device,
+            truncation=truncation,
+            batch=batch,
+            again=again,
+            more=discriminator_rows(folder, evaluator.collection, device) if plan.judged else (),
+        )
+        for text in told:
+            typer.echo(text)
+        if not told:
+            typer.echo("scored before, with the same pictures and reference; --again does it anew")
+
+
+def discriminator_rows(
+    folder: Path, collection: Collection, device: torch.device
+) -> list[ScoreRow]:
+    """How the discriminator beside a generator names held-out pictures, as GANGogh was judged;
+    nothing where it is not there or names no classes."""
+    from impasto.config import read_record
+    from impasto.curation.classify import classify
+    from impasto.evaluation.evaluate import accuracy_rows
+    from impasto.sampling.model import MODEL_FILE, ModelRecord, load_discriminator
+
+    record = read_record(folder / MODEL_FILE, "model", ModelRecord)
+    if record.discriminator_sha256 is None or not record.labels:
+        return []
+    if not len(collection.heldout_indices) or collection.content_hash != record.collection.hash:
+        return []
+    try:
+        results = classify(load_discriminator(folder), record, collection, device=device)
+    except ImpastoError:
+        return []  # it names no classes; `impasto classify` says why
+    return [row for each in results for row in accuracy_rows("accuracy-discriminator", each)]
+
+
+def command(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="A run, one of its checkpoints, a model, or a folder of pictures (in folders by "
+            "class, if there are classes)."
+        ),
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(help="A collection, or the word masters; the run's own if left out."),
+    ] = None,
+    features: Annotated[
+        str,
+        typer.Option(
+            help="Feature networks, such as lite0,inception: lite0, inception, dinov2, clip."
+        ),
+    ] = "lite0",
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(help="NETWORK=FILE or NETWORK=URL: where a network's weights are."),
+    ] = None,
+    checkpoints: Annotated[
+        str | None,
+        typer.Option(
+            help="all, or every:5: score a run over time, not its newest checkpoint only."
+        ),
+    ] = None,
+    pictures: Annotated[
+        int,
+        typer.Option(min=2, help="Pictures made, with classes as frequent as in the collection."),
+    ] = 2_000,
+    per_class: Annotated[
+        int,
+        typer.Option(min=0, help="As many of each class at least, for the scores by class."),
+    ] = 100,
+    against: Annotated[
+        str, typer.Option(help="train, heldout or all: the real pictures compared with.")
+    ] = "train",
+    reference: Annotated[
+        int | None,
+        typer.Option(min=2, help="Compare with so many of them at most, chosen at random."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first picture.")] = 0,
+    truncation: Annotated[
+        float | None, typer.Option(help="As in `impasto sample`; by default none.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for metrics.jsonl and what goes with it; the run if left out."),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Score anew what was scored in just this way before.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    batch: Annotated[int, typer.Option(min=1, help="Pictures made at once.")] = 64,
+) -> None:
+    """Score pictures against a collection's: distance, quality, variety, classes and copies, overall
+    and by class, each with a 95% interval.
+
+    Adds a row to metrics.jsonl; evaluation/ holds the table and the closest pairs of a generated and
+    a training picture. Features of the collection are kept in the cache for the next time.
+    """
+    from impasto.cli.classify import find_collection, run_of
+    from impasto.collection import open_or_pack
+    from impasto.config import read_record
+    from impasto.device import choose_device
+    from impasto.errors import StoppedError
+    from impasto.evaluation.evaluate import Evaluator, Plan
+    from impasto.evaluation.outcome import evaluate_pictures
+    from impasto.evaluation.subjects import of_folder, side_of
+    from impasto.sampling.model import MODEL_FILE, ModelRecord
+
+    split = as_split(against)
+    where = choose_device(device)
+    networks = load_networks(features, weights or [], device)
+    plan = Plan(count=pictures, per_class=per_class, first_seed=seed)
+    is_model = (path / "run.json").is_file() or (path / MODEL_FILE).is_file()
+    try:
+        if not is_model and path.is_dir():
+            if data is None:
+                raise ImpastoError(
+                    f"{path} is a folder of pictures: say with --data what to compare"
+                )
+            collection = open_or_pack(data, side_of(path))
+            evaluator = Evaluator(
+                networks,
+                collection,
+                resolution=side_of(path),
+                split=split,
+                limit=reference,
+                progress=shown,
+            )
+            home = out or Path("evaluations") / path.resolve().name
+            told = evaluate_pictures(
+                of_folder(path, collection), path.resolve().name, evaluator, home
+            )
+            for text in told:
+                typer.echo(text)
+            typer.echo(home)
+            return
+        folders = checkpoints_of(path, checkpoints)
+        record = read_record(folders[-1] / MODEL_FILE, "model", ModelRecord)
+        run = run_of(path)
+        name = (run or path.resolve()).name
+        evaluator = Evaluator(
+            networks,
+            find_collection(path, record, data),
+            resolution=record.resolution,
+            labels=tuple(field.name for field in record.labels) or None,
+            split=split,
+            limit=reference,
+            progress=shown,
+        )
+        home = out or run or Path("evaluations") / name
+        evaluate_folders(
+            folders,
+            evaluator,
+            plan,
+            run=run,
+            home=home,
+            name=name,
+            device=where,
+            truncation=truncation,
+            batch=batch,
+            again=again,
+        )
+        typer.echo(home / "metrics.jsonl")
+    except KeyboardInterrupt:
+        raise StoppedError(
+            "stopped; what was scored is kept: the same command goes on with the rest"
+        ) from None

@@ -1,0 +1,209 @@
+"""The real pictures that generated ones are compared with, their features kept in the cache."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as save_safetensors
+from torch import Tensor
+
+from impasto.collection import Collection
+from impasto.errors import ImpastoError
+from impasto.evaluation.gather import Progress, gather, silent
+from impasto.features import FeatureNetwork
+from impasto.files import cache_folder, write_bytes
+from impasto.metrics import Moments, Sample
+from impasto.sampling.output import slugs
+
+Split = Literal["train", "heldout", "all"]
+SPLITS: dict[str, Split] = {"train": "train", "heldout": "heldout", "all": "all"}
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Real pictures as one feature network sees them."""
+
+    sample: Sample
+    rows: np.ndarray
+    """int64 [N]: the pictures whose features are kept, as indices into the collection."""
+    count: int
+    """All that were seen: N, or more where only the moments of the rest are kept."""
+    available: int
+    """Pictures of that split; more than `count` where a sample of them was taken."""
+    labels: np.ndarray
+    """int64 [N, F]: the collection's labels of these rows."""
+    sources: np.ndarray
+    """int64 [N]: their source pictures."""
+
+    @property
+    def source_count(self) -> int:
+        return len(np.unique(self.sources))
+
+
+def split_rows(collection: Collection, split: Split) -> np.ndarray:
+    """The indices of a split's pictures."""
+    if split == "train":
+        return collection.train_indices
+    if split == "heldout":
+        return collection.heldout_indices
+    return np.arange(len(collection), dtype=np.int64)
+
+
+def rows_of(collection: Collection, split: Split, limit: int | None) -> np.ndarray:
+    """The split's pictures, or `limit` of them chosen at random, the same ones every time, in order."""
+    rows = split_rows(collection, split)
+    if limit is None or len(rows) <= limit:
+        return rows
+    return np.sort(np.random.default_rng(0).choice(rows, limit, replace=False))
+
+
+def collection_features(
+    networks: Sequence[FeatureNetwork],
+    collection: Collection,
+    *,
+    resolution: int | None = None,
+    split: Split = "train",
+    limit: int | None = None,
+    progress: Progress = silent,
+) -> list[Reference]:
+    """A collection's features, one reference a network, read from the cache where they are there.
+
+    Pictures are read once for all networks that are new to them. An entry of the cache is of one
+    content hash, network (its weights and resize rule), resolution and choice of pictures, all of
+    which it holds, so that another never takes its place. Where a file of the collection was written
+    since, the collection is verified first.
+
+    Args:
+        networks: who looks.
+        collection: the real pictures.
+        resolution: side that they are averaged down to, in pixels; by default the collection's.
+        split: which of them.
+        limit: so many at most, see `rows_of`.
+        progress: shows the work.
+
+    Raises:
+        ImpastoError: the split has no pictures, or a file of the collection has changed.
+    """
+    rows = rows_of(collection, split, limit)
+    if not len(rows):
+        kind = {"train": "training", "heldout": "held-out"}.get(split, "")
+        raise ImpastoError(f"{collection.path} has no {kind} pictures to compare with")
+    side = resolution or collection.resolution
+    keys = [_key(network, collection, side, split, len(rows)) for network in networks]
+    files = json.dumps(collection.fingerprint())
+    known = [_read(_entry(key), key, files, collection) for key in keys]
+    missing = [place for place, sample in enumerate(known) if sample is None]
+    if missing:
+        collection.verify()  # what is kept under a content hash must be of that content
+        found = gather(
+            pictures(collection, rows, side),
+            [networks[place] for place in missing],
+            len(rows),
+            what=f"{kind_of(split)} pictures",
+            progress=progress,
+        )
+        for place, sample in zip(missing, found, strict=True):
+            _write(_entry(keys[place]), keys[place], files, sample)
+            known[place] = sample
+    available = len(split_rows(collection, split))
+    return [
+        Reference(
+            sample,
+            kept := rows[: len(sample.features)],
+            len(rows),
+            available,
+            collection.labels[kept],
+            collection.sources[kept],
+        )
+        for sample in known
+        if sample is not None
+    ]
+
+
+def kind_of(split: Split) -> str:
+    """`training`, `held-out` or `all`, for people."""
+    return {"train": "training", "heldout": "held-out", "all": "all"}[split]
+
+
+def pictures(collection: Collection, rows: np.ndarray, side: int) -> Iterator[Tensor]:
+    """Batches uint8 [B, side, side, 3], averaged down from a collection of a multiple of `side`."""
+    factor = collection.resolution // side
+    for start in range(0, len(rows), _BATCH):
+        pixels = torch.from_numpy(collection.images(rows[start : start + _BATCH]))
+        if factor > 1:
+            means = F.avg_pool2d(pixels.permute(0, 3, 1, 2).float(), factor)
+            pixels = means.round().to(torch.uint8).permute(0, 2, 3, 1)
+        yield pixels
+
+
+# The cache
+
+
+def _key(
+    network: FeatureNetwork, collection: Collection, side: int, split: Split, count: int
+) -> dict[str, str]:
+    return {
+        "collection": collection.content_hash,
+        "name": collection.name,
+        "network": network.name,
+        "identity": network.identity,
+        "resolution": str(side),
+        "split": split,
+        "pictures": str(count),
+    }
+
+
+def _entry(key: dict[str, str]) -> Path:
+    name = "-".join(
+        [
+            slugs([key["name"]])[0][:40],
+            key["collection"][:16],
+            key["network"],
+            key["identity"][:16],
+            key["resolution"],
+            key["split"],
+            key["pictures"],
+        ]
+    )
+    return cache_folder() / "features" / f"{name}.safetensors"
+
+
+def _read(path: Path, key: dict[str, str], files: str, collection: Collection) -> Sample | None:
+    """What the cache has under exactly this key; None if nothing, or nothing that can be used."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = file.metadata() or {}
+            if {name: found.get(name) for name in key} != key:
+                return None
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError):
+        return None
+    moments = None
+    if "mean" in tensors:
+        count = int(found["pictures"])
+        moments = Moments(count, tensors["mean"], tensors["covariance"])
+    sample = Sample(tensors["features"], tensors.get("logits"), moments)
+    if found.get("files") != files:
+        # Written to since then, or another copy: if the content is what its hash says, the features
+        # are its own.
+        collection.verify()
+        _write(path, key, files, sample)
+    return sample
+
+
+def _write(path: Path, key: dict[str, str], files: str, sample: Sample) -> None:
+    tensors = {"features": sample.features}
+    if sample.logits is not None:
+        tensors["logits"] = sample.logits
+    if sample.moments is not None:
+        tensors |= {"mean": sample.moments.mean, "covariance": sample.moments.covariance}
+    write_bytes(path, save_safetensors(tensors, metadata={**key, "files": files}))

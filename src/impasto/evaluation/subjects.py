@@ -1,0 +1,187 @@
+"""What can be evaluated: the pictures of a model's seeds, or those in a folder."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from impasto.collection import Collection
+from impasto.collection.listing import Listing, pictures
+from impasto.errors import ImpastoError
+from impasto.sampling.model import to_uint8
+from impasto.sampling.output import seed_name, slugs
+from impasto.sampling.painter import Painter
+from impasto.sampling.seeds import MAX_SEED
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which pictures a model is to paint.
+
+    Attributes:
+        count: pictures with classes as frequent as in the collection; overall scores are of these.
+        per_class: as many of each class at least, in each label field, for scores by class; more are
+            painted of classes that have fewer among the first.
+        first_seed: of the first picture.
+        judged: whether the judges of the collection's label fields are asked too.
+    """
+
+    count: int = 2_000
+    per_class: int = 100
+    first_seed: int = 0
+    judged: bool = True
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Pictures that can be looked at in any order, as often as needed.
+
+    Attributes:
+        names: one a picture, for tables: `seed-00000007`, or its path in the folder.
+        count: the first so many are what the overall scores are of.
+        groups: by (label field, class of the collection): the numbers of the pictures made as such.
+        pixels: numbers [B] to pictures, uint8 [B, H, W, 3].
+        side: H and W.
+    """
+
+    names: Sequence[str]
+    count: int
+    groups: dict[tuple[str, int], np.ndarray]
+    pixels: Callable[[np.ndarray], Tensor]
+    side: int
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def asked(self, field: str) -> tuple[np.ndarray, np.ndarray]:
+        """The numbers of all pictures made as a class of `field`, and that class of each."""
+        mine = [(numbers, cls) for (name, cls), numbers in self.groups.items() if name == field]
+        if not mine:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        return (
+            np.concatenate([numbers for numbers, _ in mine]),
+            np.concatenate([np.full(len(numbers), cls) for numbers, cls in mine]),
+        )
+
+
+def of_model(painter: Painter, collection: Collection, plan: Plan) -> Subject:
+    """The pictures of a model's seeds, its classes matched with the collection's by name.
+
+    Raises:
+        ImpastoError: seeds beyond the largest one.
+    """
+    record = painter.record
+    seeds = list(range(plan.first_seed, plan.first_seed + plan.count))
+    labels = painter.labels(seeds, {})
+    parts, groups = [labels], {}
+    there = {field.name: field.classes for field in collection.fields}
+    notes = []
+    for column, field in enumerate(record.labels):
+        if field.name not in there:
+            notes.append(f"{collection.name} has no label field '{field.name}': no scores by it")
+            continue
+        known = sorted({row[column] for row in record.label_rows} - {-1})
+        strangers = [k for k in known if field.classes[k] not in there[field.name]]
+        if strangers:
+            unknown = ", ".join(field.classes[k] for k in strangers[:5])
+            notes.append(
+                f"{collection.name} has no {field.name} called {unknown}: no scores of these"
+            )
+        for k in known:
+            if k in strangers:
+                continue
+            mine = np.flatnonzero(labels[:, column].numpy() == k)
+            more = max(0, plan.per_class - len(mine))
+            first = len(seeds)
+            extra = list(range(plan.first_seed + first, plan.first_seed + first + more))
+            seeds += extra
+            if extra:
+                parts.append(painter.labels(extra, {column: k}))
+            cls = there[field.name].index(field.classes[k])
+            groups[field.name, cls] = np.concatenate([mine, np.arange(first, first + more)])
+    if seeds[-1] > MAX_SEED:
+        raise ImpastoError(f"seeds would go up to {seeds[-1]}; the largest is {MAX_SEED}")
+    asked = torch.cat(parts)
+
+    def pixels(numbers: np.ndarray) -> Tensor:
+        images = painter.sampler.images(
+            painter.latents([seeds[number] for number in numbers]), asked[numbers]
+        )
+        if not bool(images.isfinite().all()):
+            raise ImpastoError(
+                f"the model after {record.images_seen:,} images paints numbers that are not finite: "
+                "its training has diverged; evaluate an earlier checkpoint"
+            )
+        return to_uint8(images).cpu()
+
+    names = [seed_name(seed) for seed in seeds]
+    return Subject(names, plan.count, groups, pixels, record.resolution, tuple(notes))
+
+
+def of_folder(folder: Path, collection: Collection) -> Subject:
+    """The pictures below a folder; where its folders are named as the classes of one label field,
+    they are taken to be of these.
+
+    Raises:
+        ImpastoError: no pictures, or one that cannot be read, is not square, or is of another size
+            than the others.
+    """
+    listing = Listing("folder")
+    found = list(pictures(folder, listing))
+    side = side_of(folder)
+    paths = [path for path, _ in found]
+    groups = _by_folder([relative for _, relative in found], collection)
+
+    def pixels(numbers: np.ndarray) -> Tensor:
+        some = []
+        for number in numbers:
+            picture = _pixels(paths[number])
+            if picture.shape[:2] != (side, side):
+                raise ImpastoError(
+                    f"{paths[number]} is of {picture.shape[1]} x {picture.shape[0]} pixels where "
+                    f"{side} x {side} are expected; all pictures must be squares of one size"
+                )
+            some.append(torch.from_numpy(picture))
+        return torch.stack(some)
+
+    return Subject([relative for _, relative in found], len(found), groups, pixels, side)
+
+
+def side_of(folder: Path) -> int:
+    """The side in pixels of the pictures below a folder, by the first of them.
+
+    Raises:
+        ImpastoError: no pictures, or the first cannot be read or is not square.
+    """
+    for path, _ in pictures(folder, Listing("folder")):
+        height, width, _ = _pixels(path).shape
+        if height != width:
+            raise ImpastoError(f"{path} is of {width} x {height} pixels; squares are expected")
+        return height
+    raise ImpastoError(f"{folder} holds no pictures; give a run, a model or a folder of them")
+
+
+def _pixels(path: Path) -> np.ndarray:
+    try:
+        with Image.open(path) as picture:
+            return np.array(picture.convert("RGB"))
+    except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError) as error:
+        raise ImpastoError(f"cannot read {path}: {error}; take it out of the folder") from error
+
+
+def _by_folder(names: list[str], collection: Collection) -> dict[tuple[str, int], np.ndarray]:
+    folders = [name.split("/")[0] if "/" in name else "" for name in names]
+    for field in collection.fields:
+        # Named by the class, or as `impasto sample --curate` names its folders.
+        safe = slugs(field.classes)
+        known = {name: number for number, name in enumerate(field.classes)}
+        known |= {f"{slugs([field.name])[0]}-{name}": number for number, name in enumerate(safe)}
+        if set(folders) <= set(known):
+            classes = np.array([known[folder] for folder in folders])
+            return {(field.name, k): np.flatnonzero(classes == k) for k in np.unique(classes)}
+    return {}

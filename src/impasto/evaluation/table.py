@@ -1,0 +1,191 @@
+"""An evaluation as text that can be read."""
+
+import math
+from collections.abc import Sequence
+
+from impasto.evaluation.record import EvaluationRow, ScoreRow
+from impasto.words import counted
+
+LOWER_IS_BETTER = ("fd", "fid", "kid", "copied")
+"""Kinds of scores of which the lower is the better one."""
+
+_ORDER = (
+    ("fid", "fd", "kid", "is", "precision", "recall", "density", "coverage", "diversity", "copied")
+    + ("top1", "accuracy")
+)  # fmt: skip
+"""Kinds of scores as tables have them."""
+
+_SHARES = ("precision", "recall", "coverage", "top1", "accuracy", "copied")
+
+
+def kind_of(name: str) -> str:
+    """`fd` of `fd-lite0-infinity`."""
+    return name.partition("-")[0]
+
+
+def place(row: ScoreRow) -> tuple[int, str]:
+    """Where a score stands in a table: sort by this."""
+    kind = kind_of(row.name)
+    # The judge's Inception Score belongs to the judge's scores.
+    judged = row.name.endswith(("-judge", "-discriminator"))
+    return (_ORDER.index(kind) if kind in _ORDER else len(_ORDER)) + 100 * judged, row.name
+
+
+def number(name: str, value: float | None) -> str:
+    """A score as people read it: shares as percentages, others with four digits; `-` for none."""
+    if value is None:
+        return "-"
+    if kind_of(name) in _SHARES:
+        return f"{value:.1%}"
+    return digits(value)
+
+
+def digits(value: float) -> str:
+    """Four digits, never in powers of ten: `1,234`, `501.2`, `0.04213`."""
+    if value == 0:
+        return "0"
+    places = max(0, 3 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{min(places, 6)}f}"
+
+
+def interval(row: ScoreRow) -> str:
+    """`490.1 to 512.0`, or nothing."""
+    if row.low is None or row.high is None:
+        return ""
+    return f"{number(row.name, row.low)} to {number(row.name, row.high)}"
+
+
+def lines(row: EvaluationRow) -> list[str]:
+    """What to tell of an evaluation."""
+    return [
+        *_heading(row),
+        "",
+        *_overall(row),
+        *_judges(row),
+        *_memory(row),
+        *_classes(row),
+        *_warnings(row.scores),
+    ]
+
+
+def _heading(row: EvaluationRow) -> list[str]:
+    seen = row.subject.images_seen
+    after = "" if seen is None else f" after {seen:,} images"
+    split = {"train": "training", "heldout": "held-out", "all": ""}[row.reference.split]
+    some = ""
+    if row.reference.available > row.reference.pictures:
+        some = f" (of {row.reference.available:,})"
+    seeds = ""
+    if row.subject.kind != "pictures":
+        first = row.pictures.first_seed
+        seeds = f", seeds {first} to {first + row.pictures.count - 1}"
+        if row.pictures.truncation is not None:
+            seeds += f", truncation {row.pictures.truncation:g}"
+    return [
+        f"{row.subject.name}{after}: {counted(row.pictures.count, 'picture')}{seeds}",
+        f"against {row.reference.pictures:,} {split} pictures{some} of "
+        f"{counted(row.reference.sources, 'source picture')} of {row.collection.name} at "
+        f"{row.collection.resolution} px, seen by {row.network.name}",
+    ]
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Cells under each other: the first column to the left, the others to the right."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _overall(row: EvaluationRow) -> list[str]:
+    heldout = {(each.name, each.field): each for each in row.heldout if each.cls is None}
+    heads = ["", "value", "95% interval"]
+    if heldout:
+        count = next(iter(heldout.values())).pictures
+        heads.append(f"{count:,} held-out real pictures")
+    cells = [heads]
+    for each in sorted(row.scores, key=place):
+        if each.cls is not None:
+            continue
+        name = each.name if each.field is None else f"{each.name}, {each.field}"
+        told = [name, number(each.name, each.value), interval(each)]
+        if heldout:
+            real = heldout.get((each.name, each.field))
+            told.append("" if real is None else number(real.name, real.value))
+        cells.append(told)
+    return [f"  {line}" for line in _columns(cells)]
+
+
+def _judges(row: EvaluationRow) -> list[str]:
+    found = []
+    for judge in row.judges:
+        if judge.accuracy is None:
+            found.append(f"  {judge.field}: {judge.warning}")
+            continue
+        low, high, always = judge.low or 0.0, judge.high or 1.0, judge.baseline or 0.0
+        found.append(
+            f"  {judge.field}: names {judge.accuracy:.1%} of {judge.pictures:,} held-out pictures of "
+            f"{counted(judge.sources, 'source picture')} right ({low:.1%} to {high:.1%}; always "
+            f"naming the commonest class: {always:.1%})"
+        )
+        if judge.warning:
+            found.append(f"    {judge.warning}")
+    return ["", "judges, which top1-judge and is-judge are to be read by", *found] if found else []
+
+
+def _memory(row: EvaluationRow) -> list[str]:
+    told = (row.memorisation or {}).get("sentences", [])
+    return ["", "copies", *[f"  {sentence}" for sentence in told]] if told else []
+
+
+_BY_CLASS = ("fd", "fid", "kid", "precision", "recall", "coverage", "diversity", "top1", "accuracy")
+
+
+def _classes(row: EvaluationRow) -> list[str]:
+    """A table a label field: a row a class, a column a score."""
+    told: list[str] = []
+    for field in dict.fromkeys(each.field for each in row.scores if each.cls is not None):
+        of_field = [each for each in row.scores if each.field == field and each.cls is not None]
+        mine = sorted(of_field, key=place)
+        names = [
+            name
+            for name in dict.fromkeys(each.name for each in mine)
+            if kind_of(name) in _BY_CLASS and not name.endswith("-infinity")
+        ]
+        cells = [[str(field), "made", "real", *names]]
+        for cls in dict.fromkeys(each.cls for each in mine):
+            of = {each.name: each for each in mine if each.cls == cls}
+            made = max((e.pictures for n, e in of.items() if kind_of(n) != "accuracy"), default=0)
+            real = max(each.reference for each in of.values())
+            cells.append(
+                [
+                    str(cls),
+                    f"{made:,}",
+                    f"{real:,}",
+                    *(number(name, of[name].value if name in of else None) for name in names),
+                ]
+            )
+        told += ["", *_columns(cells)]
+    return told
+
+
+def _warnings(scores: Sequence[ScoreRow]) -> list[str]:
+    """Each warning once, with what it is about."""
+    about: dict[str, list[str]] = {}
+    for each in scores:
+        if each.warning and each.cls is None:
+            name = each.name if each.field is None else f"{each.name}, {each.field}"
+            about.setdefault(each.warning, []).append(name)
+    told = [f"  {', '.join(names)}: {warning}" for warning, names in about.items()]
+    of_classes = sorted({f"{each.cls}" for each in scores if each.cls and each.warning})
+    if of_classes:
+        shown = ", ".join(of_classes[:6]) + (", ..." if len(of_classes) > 6 else "")
+        told.append(
+            f"  {len(of_classes)} class{'es' if len(of_classes) > 1 else ''} ({shown}): too few pictures for some "
+            "scores to mean much; metrics.jsonl has each one's reason and interval"
+        )
+    return ["", "mind", *told] if told else []
