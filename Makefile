@@ -7,7 +7,13 @@ TORCH_INDEX ?=
 TORCH = torch==2.13.0
 BIN = .venv/bin
 
-.PHONY: venv demo test check pins clean
+# The projects that impasto's scores are compared with need torchvision, so they have an environment
+# and a torch of their own. pip's own build of that torch is large for Linux: with CUDA, 6 GB when
+# installed; TORCH_INDEX spares them as above.
+PEERS_TORCH = torch==2.14.1 torchvision==0.29.1
+PEERS_BIN = .venv-peers/bin
+
+.PHONY: venv venv-peers demo test test-peers check pins clean
 
 venv: .venv/.complete
 
@@ -19,12 +25,24 @@ venv: .venv/.complete
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
+venv-peers: .venv-peers/.complete
+
+.venv-peers/.complete: requirements/peers.txt pyproject.toml
+	$(PYTHON) -m venv .venv-peers
+	$(PEERS_BIN)/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(PEERS_TORCH)
+	$(PEERS_BIN)/pip install --quiet --disable-pip-version-check -r requirements/peers.txt
+	$(PEERS_BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
 demo: venv
 	$(BIN)/impasto train first_look --data masters --out runs
 	$(BIN)/impasto report --latest runs
 
 test: venv
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-peers: venv-peers
+	$(PEERS_BIN)/python -m pytest tests_peers
 
 check: venv
 	$(BIN)/ruff check .
@@ -37,4 +55,4 @@ pins: venv
 	mv requirements/.pins.new requirements/pins.txt
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-peers .pytest_cache .mypy_cache .ruff_cache
