@@ -459,6 +459,7 @@ def save_sheet(
     samples: np.ndarray,
     collection: Collection,
     title: str = "",
+    captions: Sequence[str] | None = None,
 ) -> None:
     """Write a PNG to look at: on the left the closest samples, each beside its nearest training
     picture; on the right, to compare with, the closest real pictures beside theirs.
@@ -470,6 +471,7 @@ def save_sheet(
         samples: uint8 [P, H, W, 3], the pairs' samples.
         collection: of the real pictures.
         title: a line above all.
+        captions: what the samples are called; by default `seed` and the pair's number.
 
     Raises:
         ImpastoError: it cannot be written.
@@ -479,7 +481,7 @@ def save_sheet(
     real = collection.images(np.array([pair.picture for pair in reals], np.int64))
     left = _block(
         "generated, and the nearest training picture",
-        [f"seed {pair.picture}" for pair in pairs],
+        captions or [f"seed {pair.picture}" for pair in pairs],
         pairs,
         samples,
         collection.images(np.array([pair.row for pair in pairs], np.int64)),

@@ -1,12 +1,16 @@
 """What an evaluation leaves behind: a row of `metrics.jsonl`, a table, and the closest pairs."""
 
+import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from impasto.config import read_record
 from impasto.evaluation.evaluate import Evaluation, Evaluator, Plan
+from impasto.evaluation.memorisation import closest_pairs, save_sheet
 from impasto.evaluation.record import (
     EVALUATION_FOLDER,
     METRICS_FILE,
@@ -54,9 +58,47 @@ def keep(
     folder = place_of(row, home)
     told = lines(row)
     write_text(folder / f"scores-{row.network.name}.txt", "\n".join(told) + "\n")
-    # show_closest(evaluation, evaluator, folder)
+    show_closest(evaluation, evaluator, folder)
     append_row(home / METRICS_FILE, row)
     return told
+
+
+def show_closest(evaluation: Evaluation, evaluator: Evaluator, folder: Path) -> None:
+    """Write the sheet of the closest pairs, and a table of every picture's nearest training picture."""
+    row, found, pictures = evaluation.row, evaluation.memorisation, evaluation.subject
+    collection = evaluator.collection
+    pairs = closest_pairs(found, range(len(found.samples.distance)))
+    numbers = np.array([pair.picture for pair in pairs], np.int64)
+    seen = row.subject.images_seen
+    save_sheet(
+        folder / f"nearest-{row.network.name}.png",
+        found,
+        pairs,
+        pictures.pixels(numbers).numpy(),
+        collection,
+        f"{row.subject.name}{'' if seen is None else f' after {seen:,} images'}, {row.network.name}",
+        [pictures.names[number] for number in numbers],
+    )
+    sources = collection.source_table()
+    farther = found.reference.farther(found.samples.distance) if found.reference.rows.size else None
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["picture", "distance", "nearer_than", "copied", "nearest", "source"])
+    for number in np.argsort(found.samples.distance, kind="stable").tolist():
+        distance = float(found.samples.distance[number])
+        source = sources[int(found.samples.source[number])]
+        copied = "" if found.limit is None else ("yes" if distance < found.limit else "no")
+        writer.writerow(
+            [
+                pictures.names[number],
+                f"{distance:.6g}",
+                "" if farther is None else f"{farther[number]:.6g}",
+                copied,
+                int(found.samples.row[number]),
+                source.get("path", ""),
+            ]
+        )
+    write_text(folder / f"nearest-{row.network.name}.csv", file.getvalue())
 
 
 def is_scored(

@@ -10,9 +10,9 @@ LOWER_IS_BETTER = ("fd", "fid", "kid", "copied")
 """Kinds of scores of which the lower is the better one."""
 
 _ORDER = (
-    ("fid", "fd", "kid", "is", "precision", "recall", "density", "coverage", "diversity", "copied")
-    + ("top1", "accuracy")
-)  # fmt: skip
+    *("fid", "fd", "kid", "is", "precision", "recall", "density", "coverage", "diversity"),
+    *("copied", "top1", "accuracy"),
+)
 """Kinds of scores as tables have them."""
 
 _SHARES = ("precision", "recall", "coverage", "top1", "accuracy", "copied")
@@ -184,8 +184,9 @@ def _warnings(scores: Sequence[ScoreRow]) -> list[str]:
     of_classes = sorted({f"{each.cls}" for each in scores if each.cls and each.warning})
     if of_classes:
         shown = ", ".join(of_classes[:6]) + (", ..." if len(of_classes) > 6 else "")
+        count = f"{len(of_classes)} class{'es' if len(of_classes) > 1 else ''}"
         told.append(
-            f"  {len(of_classes)} class{'es' if len(of_classes) > 1 else ''} ({shown}): too few pictures for some "
-            "scores to mean much; metrics.jsonl has each one's reason and interval"
+            f"  {count} ({shown}): too few pictures for some scores to mean much; metrics.jsonl has "
+            "each one's reason and interval"
         )
     return ["", "mind", *told] if told else []
