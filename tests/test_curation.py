@@ -17,14 +17,17 @@ from impasto.curation import choosing
 from impasto.curation.choosing import (
     Choice,
     Group,
-    Judge,
+    Scorer,
     Scores,
     choose,
     confidence_in,
     groups_of,
     percentiles,
 )
+from impasto.curation.judges import FieldJudges
 from impasto.errors import ImpastoError
+from impasto.evaluation.evaluate import Evaluator
+from impasto.features import load_network
 from impasto.networks import Judgement
 from impasto.sampling.painter import Painter
 from impasto.sampling.sampler import Sampler
@@ -65,9 +68,9 @@ class Known(nn.Module):
         return Judgement(realness, (logits,) if self.classes else None)
 
 
-def judge_of(record: Any = ONE, batch: int = 64) -> Judge:
+def scorer_of(record: Any = ONE, batch: int = 64) -> Scorer:
     sampler = Sampler(Echo(), LatentConfig(dim=4), label_fields=len(record.labels))
-    return Judge(Painter(sampler, record, batch=batch), Known(3 if record.labels else 0))
+    return Scorer(Painter(sampler, record, batch=batch), Known(3 if record.labels else 0))
 
 
 def scores_of(confidence: list[float], realness: list[float], **more: Any) -> Scores:
@@ -135,30 +138,103 @@ def test_groups() -> None:
 
 @pytest.mark.parametrize("batch", [7, 64])
 def test_the_best_are_those_that_are_known_to_be(batch: int) -> None:
-    judge, seeds = judge_of(batch=batch), list(range(100, 140))
+    scorer, seeds = scorer_of(batch=batch), list(range(100, 140))
     told: list[int] = []
-    choice = choose(judge, groups_of(ONE, {}), seeds, 5, progress=told.append)
+    choice = choose(scorer, groups_of(ONE, {}), seeds, 5, progress=told.append)
     assert told[-1] == 120
     assert told == sorted(told)
-    latents = judge.painter.latents(seeds).numpy()
+    latents = scorer.painter.latents(seeds).numpy()
     first, second = (latents[:, k].argsort().argsort() + 1 for k in (0, 1))
     order = np.lexsort((-np.maximum(first, second), -np.minimum(first, second)))
     for scores in choice.scores:
         assert scores.kept(5).tolist() == order[:5].tolist()
+        assert scores.realness is not None
         assert scores.realness == pytest.approx(latents[:, 1] * 2000, rel=1e-5)
         expected = np.exp(latents[:, 0]) / (np.exp(latents[:, 0]) + 2)
         assert scores.confidence == pytest.approx(expected, rel=1e-5)
 
 
 def test_without_classes_only_realness_counts() -> None:
-    judge = judge_of(record_of({}, [()], [1]))
-    choice = choose(judge, groups_of(judge.painter.record, {}), [*range(20), 3], 3)
+    scorer = scorer_of(record_of({}, [()], [1]))
+    choice = choose(scorer, groups_of(scorer.painter.record, {}), [*range(20), 3], 3)
     (scores,) = choice.scores
     assert len(scores.seeds) == 20  # a seed counts once
     assert (scores.confidence == 1).all()
+    assert scores.realness is not None
     assert scores.kept(3).tolist() == np.argsort(-scores.realness)[:3].tolist()
     assert len(choice.lines()) == 1
     assert "confidence" not in choice.lines()[0]
+
+
+class Shares(FieldJudges):
+    """Says how bright the upper left is, and forgets what it is asked."""
+
+    def __init__(self) -> None:
+        pass
+
+    def confidence(self, images: Tensor, asked: dict[int, int]) -> np.ndarray:
+        assert len(asked) == 1
+        return images[:, 0, 0, 0].double().add(1).div(2).numpy()
+
+
+def test_a_judge_takes_the_place_of_the_discriminators_classes() -> None:
+    seeds = range(40)
+    painter = scorer_of().painter
+    latents = painter.latents(seeds).numpy()
+    first, second = (latents[:, k].argsort().argsort() + 1 for k in (0, 1))
+    # Without a discriminator by confidence alone, and nothing is said of realness.
+    alone = choose(Scorer(painter, None, Shares()), groups_of(ONE, {}), seeds, 5)
+    assert alone.scores[0].kept(5).tolist() == np.argsort(-first)[:5].tolist()
+    assert alone.scores[0].realness is None
+    assert "realness" not in alone.lines()[0]
+    assert "confidence" in alone.lines()[0]
+    # With one, by the lower of the two ranks; it need not name any classes.
+    both = choose(Scorer(painter, Known(0), Shares()), groups_of(ONE, {}), seeds, 5)
+    order = np.lexsort((-np.maximum(first, second), -np.minimum(first, second)))
+    assert both.scores[0].kept(5).tolist() == order[:5].tolist()
+    with pytest.raises(ImpastoError, match=r"names no classes.*add --judge"):
+        choose(Scorer(painter, Known(0)), groups_of(ONE, {}), seeds, 5)
+
+
+@pytest.fixture(scope="module")
+def evaluator(labelled: Collection) -> Evaluator:
+    return Evaluator([load_network("lite0")], labelled, resolution=32)
+
+
+def test_fields_and_classes_are_matched_by_name(evaluator: Evaluator, labelled: Collection) -> None:
+    # The model's portraits are class 0 of field 0, the collection's class 2 of field 1.
+    model = record_of({"genre": ("portrait", "landscape")}, [(0,), (1,)], [1, 1])
+    judges = FieldJudges.of(evaluator, model, [{0: 0}, {0: 1}])
+    assert labelled.fields[1].classes == ("landscape", "marina", "portrait")
+    assert judges.numbers == {0: {0: 2, 1: 0}}
+    rows = labelled.train_indices[:6]
+    images = torch.from_numpy(labelled.images(rows)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    judge = evaluator.judge(evaluator.networks[0], "genre").judge
+    assert judge is not None
+    features = evaluator.networks[0](torch.from_numpy(labelled.images(rows))).features
+    expected = judge.probabilities(features)[:, 2].numpy()
+    assert judges.confidence(images, {0: 0}) == pytest.approx(expected, abs=1e-6)
+    (line,) = judges.lines()
+    assert line.startswith("genre: named by a judge from labelled, which names ")
+    assert "too few" in line
+    two = record_of(
+        {"style": ("Cubism", "Rococo"), "genre": ("landscape",)}, [(0, 0), (1, 0)], [1, 1]
+    )
+    product = FieldJudges.of(evaluator, two, [{0: 1, 1: 0}]).confidence(images, {0: 1, 1: 0})
+    apart = [FieldJudges.of(evaluator, two, [each]) for each in ({0: 1}, {1: 0})]
+    alone = apart[0].confidence(images, {0: 1}) * apart[1].confidence(images, {1: 0})
+    assert product == pytest.approx(alone)
+
+    with pytest.raises(ImpastoError, match="not finite"):
+        judges.confidence(images * torch.nan, {0: 0})
+    other = record_of({"genre": ("portrait", "sea")}, [(0,), (1,)], [1, 1])
+    FieldJudges.of(evaluator, other, [{0: 0}])
+    with pytest.raises(ImpastoError, match="labelled has no training pictures of genre sea"):
+        FieldJudges.of(evaluator, other, [{0: 0}, {0: 1}])
+    with pytest.raises(ImpastoError, match="no label field 'artist'"):
+        FieldJudges.of(evaluator, record_of({"artist": ("a",)}, [(0,)], [1]), [{0: 0}])
+    with pytest.raises(ImpastoError, match="nothing for a judge to name"):
+        FieldJudges.of(evaluator, record_of({}, [()], [1]), [{}])
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -167,7 +243,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def choice_of(count: int = 2, worst: bool = False) -> Choice:
-    return choose(judge_of(), groups_of(ONE, {}), range(12), count, worst=worst)
+    return choose(scorer_of(), groups_of(ONE, {}), range(12), count, worst=worst)
 
 
 def test_a_folder_a_class_and_a_table_of_all(tmp_path: Path) -> None:
@@ -189,7 +265,7 @@ def test_a_folder_a_class_and_a_table_of_all(tmp_path: Path) -> None:
         assert {file.name for file in folder.iterdir()} == files
         # A kept picture is its seed's picture of that class.
         seed = int(mine[0]["seed"])
-        painter, number = choice.judge.painter, ONE.labels[0].classes.index(name)
+        painter, number = choice.scorer.painter, ONE.labels[0].classes.index(name)
         expected = next(painter.paint([seed], torch.tensor([[number]])))[0]
         with Image.open(folder / f"seed-{seed:08d}.png") as picture:
             assert np.array_equal(np.asarray(picture), expected)
@@ -208,7 +284,7 @@ def test_a_grid_has_a_row_a_class(tmp_path: Path) -> None:
     assert levels == [[128], [159], [191]]
     kept = [row for row in rows_of(table) if row["kept"] == "yes"]
     assert [row["rank"] for row in kept[:4]] == ["9", "10", "11", "12"]
-    one = choose(judge_of(), groups_of(ONE, {0: 1}), range(12), 9)
+    one = choose(scorer_of(), groups_of(ONE, {0: 1}), range(12), 9)
     one.save_grid(tmp_path / "one.png")
     with Image.open(tmp_path / "one.png") as picture:
         assert picture.size == (24, 24)
@@ -268,13 +344,49 @@ def test_the_command(conditional: Path, tmp_path: Path, say: Say) -> None:
     assert exported == [row for row in rows if row["genre"] == "portrait"]
 
 
+def test_the_command_with_a_judge(
+    conditional: Path, labelled: Collection, tmp_path: Path, say: Say
+) -> None:
+    best = ["--curate", "best", "--per-class", "2", "--from", "6"]
+    judge = ["--judge", str(labelled.path)]
+    code, out, err = say("sample", str(conditional), *best, *judge, "--out", str(tmp_path / "best"))
+    assert code == 0, err
+    lines = out.splitlines()
+    assert lines[0].startswith("genre: named by a judge from labelled, which names ")
+    assert lines[1].startswith("landscape: 2 of 6, median realness ")
+    rows = rows_of(tmp_path / "best" / "scores.csv")
+    assert len(rows) == 18
+    assert all(row["realness"] and 0 < float(row["confidence"]) < 1 for row in rows)
+
+    # A model without its discriminator can be chosen from, too.
+    assert say("export", str(conditional), str(tmp_path / "bare"))[0] == 0
+    grid = ["--grid", str(tmp_path / "grid.png"), "--class", "portrait"]
+    code, out, err = say("sample", str(tmp_path / "bare"), *best, *judge, *grid)
+    assert code == 0, err
+    assert out.splitlines()[1].startswith("no discriminator beside this model: chosen by")
+    alone = rows_of(tmp_path / "grid-scores.csv")
+    assert {row["realness"] for row in alone} == {""}
+    same = {row["seed"]: float(row["confidence"]) for row in rows if row["genre"] == "portrait"}
+    assert {row["seed"]: float(row["confidence"]) for row in alone} == pytest.approx(same, rel=1e-4)
+
+    for words, said in (
+        (["--judge", "masters"], "--judge helps to choose among pictures: add --curate best"),
+        ([*best, "--judge", "nowhere"], "there is no nowhere"),
+        ([*best, *judge, "--per-class", "7"], "7 of 6 pictures cannot be chosen"),
+    ):
+        code, _, err = say("sample", str(conditional), *words, "--out", str(tmp_path / "no"))
+        assert (code, err.count("\n")) == (2, 1)
+        assert said in err
+    assert not (tmp_path / "no").exists()
+
+
 def test_ctrl_c_is_one_line(
     conditional: Path, tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(*_: Any, **__: Any) -> Scores:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Judge, "scores", stop)
+    monkeypatch.setattr(Scorer, "scores", stop)
     curate = ["--curate", "best", "--from", "9", "--out", str(tmp_path / "best")]
     code, out, err = say("sample", str(conditional), *curate)
     assert (code, out) == (130, "")

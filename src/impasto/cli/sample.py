@@ -10,7 +10,10 @@ import typer
 from impasto.errors import ImpastoError
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
-    from impasto.curation.choosing import Group, Judge
+    import torch
+
+    from impasto.curation.choosing import Group, Scorer
+    from impasto.curation.judges import FieldJudges
     from impasto.sampling.painter import Painter
 
 SEEDS, SEEDS_OF_EVERY_CLASS = "0-63", "0-7"
@@ -25,6 +28,7 @@ def check_options(
     curate: str | None,
     per_class: int | None,
     candidates: int | None,
+    judge: str | None,
 ) -> None:
     """Raises: ImpastoError: options that do not go together."""
     if grid is not None and out is not None:
@@ -33,6 +37,8 @@ def check_options(
         raise ImpastoError(f"--curate takes best or worst, not '{curate}'")
     if curate is None and (per_class is not None or candidates is not None):
         raise ImpastoError("--per-class and --from choose among pictures: add --curate best")
+    if curate is None and judge is not None:
+        raise ImpastoError("--judge helps to choose among pictures: add --curate best")
     if seeds is not None and candidates is not None:
         raise ImpastoError(
             f"--from {candidates} looks at seeds 0-{candidates - 1}, and --seeds at others: choose "
@@ -90,8 +96,42 @@ def paint_every_class(
     )
 
 
+def judges_of(
+    painter: Painter, groups: list[Group], data: str, device: torch.device
+) -> FieldJudges:
+    """The judges, from a collection, of the classes that pictures are chosen within."""
+    from impasto.cli.evaluate import shown
+    from impasto.collection import open_or_pack
+    from impasto.curation.judges import FieldJudges
+    from impasto.evaluation.evaluate import Evaluator
+    from impasto.features import load_network
+
+    side = painter.record.resolution
+    network = load_network("lite0", device=device)
+    evaluator = Evaluator([network], open_or_pack(data, side), resolution=side, progress=shown)
+    return FieldJudges.of(evaluator, painter.record, [group.chosen for group in groups])
+
+
+def scorer_of(
+    painter: Painter, folder: Path, groups: list[Group], judge: str | None, device: torch.device
+) -> Scorer:
+    """Who scores the candidates; says whom to thank for what where it is not the discriminator."""
+    from impasto.curation.choosing import Scorer
+    from impasto.sampling.model import load_discriminator
+
+    if judge is None:
+        return Scorer(painter, load_discriminator(folder))
+    judges = judges_of(painter, groups, judge, device)
+    for told in judges.lines():
+        typer.echo(told)
+    if painter.record.discriminator_sha256 is None:
+        typer.echo("no discriminator beside this model: chosen by the judge's confidence alone")
+        return Scorer(painter, None, judges)
+    return Scorer(painter, load_discriminator(folder), judges)
+
+
 def keep_pictures(
-    judge: Judge,
+    scorer: Scorer,
     seeds: list[int],
     groups: list[Group],
     count: int,
@@ -104,10 +144,8 @@ def keep_pictures(
     from impasto.curation.choosing import choose
     from impasto.progress import ProgressLine
 
-    if grid is None and out.exists():
-        raise ImpastoError(f"{out} exists already; choose another folder with --out")
     with ProgressLine(len(groups) * len(seeds), 0).shown() as line:
-        choice = choose(judge, groups, seeds, count, worst=worst, progress=line.update)
+        choice = choose(scorer, groups, seeds, count, worst=worst, progress=line.update)
     for told in choice.lines():
         typer.echo(told)
     if grid is None:
@@ -165,6 +203,14 @@ def command(
             "--from", min=1, help="Pictures judged of a class.", show_default=str(CANDIDATES)
         ),
     ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLLECTION|masters",
+            help="With --curate: how clearly a picture is of its class is said by a judge that has "
+            "learned from this collection, instead of the discriminator.",
+        ),
+    ] = None,
     grid: Annotated[
         Path | None, typer.Option(help="One PNG with all of them, instead of one each.")
     ] = None,
@@ -176,17 +222,22 @@ def command(
 
     With --class a seed's file keeps its name; give another --out for another class.
     """
-    from impasto.curation.choosing import Judge, groups_of
+    from impasto.curation.choosing import check_enough, groups_of
     from impasto.device import choose_device
     from impasto.errors import StoppedError
     from impasto.sampling import find_model, parse_seeds
     from impasto.sampling.classes import field_of, parse_classes
-    from impasto.sampling.model import load_discriminator
     from impasto.sampling.output import check_grid_path
     from impasto.sampling.painter import Painter
 
     check_options(
-        grid=grid, out=out, seeds=seeds, curate=curate, per_class=per_class, candidates=candidates
+        grid=grid,
+        out=out,
+        seeds=seeds,
+        curate=curate,
+        per_class=per_class,
+        candidates=candidates,
+        judge=judge,
     )
     if grid is not None:
         check_grid_path(grid)
@@ -195,22 +246,26 @@ def command(
         usual = f"0-{(candidates or CANDIDATES) - 1}"
     numbers = parse_seeds(usual if seeds is None else seeds)
     folder = find_model(model)
-    painter = Painter.load(
-        folder, choose_device(device), truncation=truncation, batch=batch, stages=stages
-    )
+    where = choose_device(device)
+    painter = Painter.load(folder, where, truncation=truncation, batch=batch, stages=stages)
     chosen = parse_classes(painter.record, classes or [])
     field = None if every_class is None else field_of(painter.record, every_class)
     target = Path("samples") / model.resolve().name
     try:
         if curate is not None:
+            kept = out or target.with_name(f"{target.name}-{curate}")
+            if grid is None and kept.exists():
+                raise ImpastoError(f"{kept} exists already; choose another folder with --out")
+            check_enough(numbers, per_class or PER_CLASS)
+            groups = groups_of(painter.record, chosen, field)
             keep_pictures(
-                Judge(painter, load_discriminator(folder)),
+                scorer_of(painter, folder, groups, judge, where),
                 list(dict.fromkeys(numbers)),
-                groups_of(painter.record, chosen, field),
+                groups,
                 per_class or PER_CLASS,
                 worst=curate == "worst",
                 grid=grid,
-                out=out or target.with_name(f"{target.name}-{curate}"),
+                out=kept,
             )
         elif field is not None:
             paint_every_class(painter, numbers, chosen, field, grid=grid, out=out, default=target)

@@ -1,4 +1,4 @@
-"""Choosing among generated pictures by what the run's discriminator says of them.
+"""Choosing among generated pictures by what the run's discriminator says of them, or a judge.
 
 GANGogh (Jones and Bonafilia 2017) shows, of many pictures painted of one class, those that its
 discriminator 1) names with high confidence as that class and 2) finds most real. So here:
@@ -18,6 +18,10 @@ numbers would do neither: most confidences of a trained classifier are close to 
 nothing, while one far from 1 would decide everything. Equal scores are told apart by the better
 side, and then by the seed.
 
+**With judges** (`judges.py`) confidence is theirs. Realness stays the discriminator's where the model
+has one beside it; an exported model without one is chosen from by confidence alone. Nearness to real
+pictures is no stand-in for it: the nearest would be the copies.
+
 The code published with GANGogh divides raw logits, of either sign, by their sum and calls that
 confidence, and in its quicker variant counts the pictures that it rejects among those it has found;
 neither is done here.
@@ -33,6 +37,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from impasto.curation.judges import FieldJudges
 from impasto.errors import ImpastoError
 from impasto.files import atomic_folder, write_text
 from impasto.networks import Judgement
@@ -69,8 +74,8 @@ class Scores:
     """[N, F] that they were painted with."""
     confidence: np.ndarray
     """float64 [N]"""
-    realness: np.ndarray
-    """float64 [N]"""
+    realness: np.ndarray | None
+    """float64 [N]; None without a discriminator."""
     score: np.ndarray
     """float64 [N]"""
     rank: np.ndarray
@@ -83,19 +88,20 @@ class Scores:
         seeds: Sequence[int],
         labels: Tensor,
         confidence: np.ndarray,
-        realness: np.ndarray,
+        realness: np.ndarray | None,
     ) -> "Scores":
         """Scores and ranks, see above.
 
         Raises:
             ImpastoError: a number is not finite (the run has diverged).
         """
-        if not (np.isfinite(confidence).all() and np.isfinite(realness).all()):
+        both = [confidence] if realness is None else [confidence, realness]
+        if not all(np.isfinite(each).all() for each in both):
             raise ImpastoError(
                 "the discriminator answers with numbers that are not finite, so nothing can be "
                 "chosen by it; take an earlier checkpoint of the run"
             )
-        sides = np.stack([percentiles(confidence), percentiles(realness)])
+        sides = np.stack([percentiles(each) for each in both])
         order = np.lexsort((np.asarray(seeds), -sides.max(axis=0), -sides.min(axis=0)))
         rank = np.empty(len(order), np.int64)
         rank[order] = np.arange(1, len(order) + 1)
@@ -155,18 +161,25 @@ def confidence_in(logits: Sequence[Tensor], asked: dict[int, int]) -> Tensor:
     return torch.stack(shares).sum(dim=0).exp()
 
 
-class Judge:
-    """A generator's pictures as its discriminator sees them.
+class Scorer:
+    """A generator's pictures as its discriminator, or judges, or both see them.
 
     Args:
         painter: of the model.
         discriminator: any network that keeps the contract of `networks/`; put into evaluation mode.
+            None: there is none, and no realness.
+        judges: who says how clearly a picture is of its class; None: the discriminator.
     """
 
-    def __init__(self, painter: Painter, discriminator: nn.Module) -> None:
+    def __init__(
+        self, painter: Painter, discriminator: nn.Module | None, judges: FieldJudges | None = None
+    ) -> None:
         device = painter.sampler.device
         self.painter = painter
-        self.discriminator = discriminator.to(device).eval().requires_grad_(False)
+        self.judges = judges
+        self.discriminator = discriminator
+        if discriminator is not None:
+            self.discriminator = discriminator.to(device).eval().requires_grad_(False)
 
     def scores(self, group: Group, seeds: Sequence[int], judged: Progress) -> Scores:
         """Judge the seeds' pictures in a group; only numbers are kept, never the pictures.
@@ -175,31 +188,46 @@ class Judge:
             ImpastoError: the discriminator names no classes, or its numbers are not finite.
         """
         labels = self.painter.labels(seeds, group.chosen)
-        confidence, realness = [], []
+        confidence: list[np.ndarray] = []
+        realness: list[np.ndarray] = []
         for start in range(0, len(seeds), self.painter.batch):
             some = slice(start, start + self.painter.batch)
             named, real = self._judge(group, self.painter.latents(seeds[some]), labels[some])
             confidence.append(named)
-            realness.append(real)
+            if real is not None:
+                realness.append(real)
             judged(len(named))
-        return Scores.of(group, seeds, labels, np.concatenate(confidence), np.concatenate(realness))
+        return Scores.of(
+            group,
+            seeds,
+            labels,
+            np.concatenate(confidence),
+            np.concatenate(realness) if realness else None,
+        )
 
     @torch.inference_mode()
     def _judge(
         self, group: Group, latents: Tensor, labels: Tensor
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         images = self.painter.sampler.images(latents, labels)
-        judgement: Judgement = self.discriminator(images, labels.to(images.device))
-        real = judgement.realness.cpu().double().flatten(1).mean(dim=1)
-        named = torch.ones_like(real)
-        if group.chosen:
-            if judgement.class_logits is None:
-                raise ImpastoError(
-                    "this model's discriminator names no classes, so it cannot say how clearly a "
-                    "picture is of one"
-                )
-            named = confidence_in(judgement.class_logits, group.chosen)
-        return named.numpy(), real.numpy()
+        named, real = np.ones(len(images)), None
+        if self.judges is not None:
+            named = self.judges.confidence(images, group.chosen)
+        if self.discriminator is not None:
+            judgement: Judgement = self.discriminator(images, labels.to(images.device))
+            real = judgement.realness.cpu().double().flatten(1).mean(dim=1).numpy()
+            if group.chosen and self.judges is None:
+                named = self._named(judgement, group.chosen)
+        return named, real
+
+    @staticmethod
+    def _named(judgement: Judgement, asked: dict[int, int]) -> np.ndarray:
+        if judgement.class_logits is None:
+            raise ImpastoError(
+                "this model's discriminator names no classes, so it cannot say how clearly a "
+                "picture is of one; a judge can: add --judge with a collection"
+            )
+        return confidence_in(judgement.class_logits, asked).numpy()
 
 
 def table(scores: Sequence[Scores], record: ModelRecord, count: int, *, worst: bool) -> str:
@@ -215,7 +243,10 @@ def table(scores: Sequence[Scores], record: ModelRecord, count: int, *, worst: b
                 field.classes[number] if number >= 0 else ""
                 for field, number in zip(record.labels, each.labels[row].tolist(), strict=True)
             ]
-            numbers = [f"{v[row]:.12g}" for v in (each.confidence, each.realness, each.score)]
+            numbers = [
+                "" if values is None else f"{values[row]:.12g}"
+                for values in (each.confidence, each.realness, each.score)
+            ]
             seed, rank = int(each.seeds[row]), int(each.rank[row])
             writer.writerow([seed, *classes, *numbers, rank, "yes" if row in kept else "no"])
     return file.getvalue()
@@ -225,7 +256,7 @@ def table(scores: Sequence[Scores], record: ModelRecord, count: int, *, worst: b
 class Choice:
     """Scored candidates, and which end of them is kept."""
 
-    judge: Judge
+    scorer: Scorer
     scores: tuple[Scores, ...]
     count: int
     worst: bool = False
@@ -238,7 +269,7 @@ class Choice:
             numbers = [
                 f"{name} {np.median(values[kept]):.3g} (all: {np.median(values):.3g})"
                 for name, values in (("realness", each.realness), ("confidence", each.confidence))
-                if name == "realness" or each.group.chosen
+                if values is not None and (name == "realness" or each.group.chosen)
             ]
             title = f"{each.group.title}: " if each.group.title else ""
             lines.append(f"{title}{len(kept)} of {len(each.seeds)}, median {', '.join(numbers)}")
@@ -248,10 +279,10 @@ class Choice:
         """The kept pictures, painted again from their seeds."""
         rows = scores.kept(self.count, worst=self.worst)
         labels = scores.labels[torch.from_numpy(rows.copy())]
-        return self.judge.painter.paint(scores.seeds[rows].tolist(), labels)
+        return self.scorer.painter.paint(scores.seeds[rows].tolist(), labels)
 
     def _table(self) -> str:
-        return table(self.scores, self.judge.painter.record, self.count, worst=self.worst)
+        return table(self.scores, self.scorer.painter.record, self.count, worst=self.worst)
 
     def save_folder(self, folder: Path) -> None:
         """Write a folder a class with its pictures, and `scores.csv`, all at once.
@@ -286,8 +317,15 @@ class Choice:
         return beside
 
 
+def check_enough(seeds: Sequence[int], count: int) -> None:
+    """Raises: ImpastoError: fewer different seeds than are to be kept."""
+    there = len(set(seeds))
+    if count > there:
+        raise ImpastoError(f"{count} of {there} pictures cannot be chosen: take more seeds")
+
+
 def choose(
-    judge: Judge,
+    scorer: Scorer,
     groups: Sequence[Group],
     seeds: Sequence[int],
     count: int,
@@ -298,7 +336,7 @@ def choose(
     """Judge every seed's picture in every group, and keep `count` of each.
 
     Args:
-        judge: who judges.
+        scorer: who judges.
         groups: see `groups_of`.
         seeds: the candidates, the same ones for every group; each counts once.
         count: how many to keep of a group.
@@ -309,8 +347,7 @@ def choose(
         ImpastoError: fewer candidates than are to be kept, or a discriminator that cannot tell.
     """
     seeds = list(dict.fromkeys(seeds))
-    if count > len(seeds):
-        raise ImpastoError(f"{count} of {len(seeds)} pictures cannot be chosen: take more seeds")
+    check_enough(seeds, count)
     judged = 0
 
     def judged_more(more: int) -> None:
@@ -318,5 +355,5 @@ def choose(
         judged += more
         progress(judged)
 
-    scores = tuple(judge.scores(group, seeds, judged_more) for group in groups)
-    return Choice(judge, scores, count, worst)
+    scores = tuple(scorer.scores(group, seeds, judged_more) for group in groups)
+    return Choice(scorer, scores, count, worst)

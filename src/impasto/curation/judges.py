@@ -1,0 +1,118 @@
+"""A collection's judges as those who say how clearly a picture is of its class.
+
+A model's discriminator has learned to name classes beside its generator, and the two agree where
+neither is right; or it names none at all. The judge of `evaluation/judge.py` has seen real pictures
+only, and says how far it can be trusted. Model and collection are matched by the names of fields and
+classes, so that any collection that has them will do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from impasto.errors import ImpastoError, choices
+from impasto.evaluation.evaluate import Evaluator
+from impasto.evaluation.judge import Judge
+from impasto.evaluation.record import JudgeRecord
+from impasto.features import FeatureNetwork
+from impasto.sampling.model import ModelRecord, to_uint8
+
+
+@dataclass(frozen=True)
+class FieldJudges:
+    """The judges of some of a model's label fields."""
+
+    network: FeatureNetwork
+    judges: dict[int, Judge]
+    """By the field's column in the model."""
+    numbers: dict[int, dict[int, int]]
+    """By column: the model's classes that are asked for, as the judge numbers them."""
+    records: tuple[JudgeRecord, ...]
+    """How far each can be trusted."""
+    collection: str
+    """Name of the collection they have learned from."""
+
+    @classmethod
+    def of(
+        cls, evaluator: Evaluator, record: ModelRecord, asked: Sequence[dict[int, int]]
+    ) -> "FieldJudges":
+        """The judges of all fields that are asked for, by the evaluator's first network.
+
+        Args:
+            evaluator: of the collection, at the model's resolution.
+            record: of the model.
+            asked: classes by column, as `Group.chosen`.
+
+        Raises:
+            ImpastoError: no class is asked for, or the collection cannot judge a field or class.
+        """
+        network, collection = evaluator.networks[0], evaluator.collection
+        wanted: dict[int, list[int]] = {}
+        for chosen in asked:
+            for column, number in chosen.items():
+                wanted.setdefault(column, []).append(number)
+        if not wanted:
+            raise ImpastoError(
+                "this model knows no classes: there is nothing for a judge to name; leave out --judge"
+            )
+        judges, numbers, records = {}, {}, []
+        for column, classes in wanted.items():
+            field = record.labels[column]
+            collection.field(field.name)  # raises where there is no such field
+            fitted = evaluator.judge(network, field.name)
+            if fitted.judge is None:
+                raise ImpastoError(fitted.record.warning or f"no judge of {field.name}")
+            facts = fitted.judge.facts
+            known = {facts.classes[number]: number for number in fitted.judge.named.tolist()}
+            names = [field.classes[number] for number in sorted(set(classes))]
+            strangers = [name for name in names if name not in known]
+            if strangers:
+                raise ImpastoError(
+                    f"{collection.name} has no training pictures of {field.name} "
+                    f"{choices(strangers)}, so its judge cannot name them; choose with --class "
+                    f"among {choices(list(known))}, or take another collection"
+                )
+            judges[column] = fitted.judge
+            numbers[column] = {
+                number: known[field.classes[number]] for number in sorted(set(classes))
+            }
+            records.append(fitted.record)
+        return cls(network, judges, numbers, tuple(records), collection.name)
+
+    def confidence(self, images: Tensor, asked: dict[int, int]) -> np.ndarray:
+        """How likely the judges find the classes asked for, float64 [B]; of several fields the product.
+
+        Args:
+            images: [B, 3, H, W] in [-1, 1].
+            asked: classes by column, at least one.
+
+        Raises:
+            ImpastoError: the images are not finite.
+        """
+        if not bool(images.isfinite().all()):
+            raise ImpastoError(
+                "the model paints numbers that are not finite: its training has diverged; take an "
+                "earlier checkpoint of the run"
+            )
+        features = self.network(to_uint8(images)).features
+        product = torch.ones(len(images), dtype=torch.float64)
+        for column, number in asked.items():
+            judge = self.judges[column]
+            product *= judge.probabilities(features)[:, self.numbers[column][number]]
+        return product.numpy()
+
+    def lines(self) -> list[str]:
+        """How far each judge can be trusted, a line each."""
+        lines = []
+        for record in self.records:
+            text = f"{record.field}: named by a judge from {self.collection}"
+            if record.accuracy is not None and record.low is not None and record.high is not None:
+                text += (
+                    f", which names {record.accuracy:.1%} of held-out pictures right (95% interval "
+                    f"{record.low:.1%} to {record.high:.1%})"
+                )
+            lines.append(f"{text}; {record.warning}" if record.warning else text)
+        return lines
