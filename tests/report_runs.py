@@ -386,7 +386,9 @@ def write_evaluations(run: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def evaluated_moments(end: int, moments: int = 10, **options: Any) -> list[dict[str, Any]]:
-    """Evaluations at evenly spread moments of a run of `end` images."""
+    """Evaluations at evenly spread moments of a run of `end` images; with `only`, such as ("kid",),
+    of no other kinds of scores."""
+    only = options.pop("only", None)
     level = options.pop("level", 1.0)
     network = options.get("network", "lite0")
     classes = options.pop("classes", CLASSES)
@@ -394,7 +396,13 @@ def evaluated_moments(end: int, moments: int = 10, **options: Any) -> list[dict[
     return [
         evaluation(
             round(end * number / moments),
-            scored(number / moments, level=level, network=network, field=field, classes=classes),
+            [
+                score
+                for score in scored(
+                    number / moments, level=level, network=network, field=field, classes=classes
+                )
+                if only is None or score["name"].split("-")[0] in only
+            ],
             heldout=heldout_scores(network),
             judges=[judge(field, classes)] if field else [],
             **options,

@@ -33,6 +33,8 @@ _ALARM = "#0a0b06"
 # Points drawn of a line. A chart is some 700 pixels wide; more cannot be seen, only downloaded.
 _RAW_BINS = 300
 _SMOOTH_POINTS = 300
+# Letters that fit side by side above a chart, six of them for each line's sign.
+_LEGEND_LETTERS = 66
 
 
 @dataclass(frozen=True)
@@ -240,8 +242,14 @@ def chart(
                 fontweight="bold",
             )
         if everything:
+            names = [line.name for line in lines] + [level.name for level in levels]
+            longest = max(map(len, names))
             figure.legend(
-                loc="outside upper left", ncols=3, frameon=False, handlelength=1.2, fontsize=9
+                loc="outside upper left",
+                ncols=max(1, min(3, _LEGEND_LETTERS // (longest + 6))),
+                frameon=False,
+                handlelength=1.2,
+                fontsize=9,
             )
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

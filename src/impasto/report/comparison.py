@@ -266,7 +266,7 @@ def _pictures_section(runs: Sequence[Compared], pictures: Pictures) -> str:
     )
     parts = [
         f"<p>The same place is the same seed, from 0 on.{asked}</p>{notes}"
-        f'<div class="two">{figures}</div>'
+        f'<div class="{"two" if len(runs) == 2 else "two three"}">{figures}</div>'
     ]
     fields = list(dict.fromkeys(field for field, _ in pictures.by_class))
     for field in fields:
@@ -410,10 +410,14 @@ class Tables:
             rest = "".join(
                 self._class_table(name, field, rows) for name in names if name not in shown
             )
-            parts += f"<h3>By {escape(field)}, as {escape(key.network)} sees them</h3>{first}"
+            parts += (
+                f"<h3>By {escape(field)}, as {escape(key.network)} sees them</h3>"
+                f'<div class="two">{first}</div>'
+            )
             if rest:
                 parts += (
-                    f"<details><summary>More scores by {escape(field)}</summary>{rest}</details>"
+                    f"<details><summary>More scores by {escape(field)}</summary>"
+                    f'<div class="two">{rest}</div></details>'
                 )
         return parts
 
@@ -430,8 +434,9 @@ class Tables:
             scores = [row.score(name, field, cls) for row in rows.values()]
             body.append((cls, _cells(name, scores, notes)[0]))
         better = kind_of(name).better
+        says = f"{better} is {'best' if better == 'nearest to 1' else 'better'}"
         return (
-            f"<div><h4>{escape(title_of(name))}, {better} is better</h4>"
+            f"<div><h4>{escape(title_of(name))}, {says}</h4>"
             f"{table([field, *self._names(rows)], body)}{notes.html}</div>"
         )
 
@@ -495,9 +500,15 @@ def _cards(runs: Sequence[Compared], groups: Sequence[Alike | None], drawing: _D
         ]
         if len(runs) > _MOST_BANDS:
             lines = [line and replace(line, low=None, high=None) for line in lines]
+        if not any(lines):
+            continue
         title = title_of(name, of)
         seen = [None if group is None else group.images_seen for group in groups]
-        levels = next((levels_of(group, name, of) for group in groups if group is not None), [])
+        levels = next(
+            levels_of(group, name, of)
+            for group, line in zip(groups, lines, strict=True)
+            if group is not None and line is not None
+        )
         cards += _joined(title, seen, lines, name, "images seen", drawing, levels)
         if base_of(name) in _OVER_SECONDS and all(
             at is not None for at, line in zip(seconds, lines, strict=True) if line is not None

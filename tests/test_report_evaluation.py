@@ -1,0 +1,357 @@
+"""The report of how good the pictures are: scores over time, tables, findings, what may be joined."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from impasto.evaluation.record import EvaluationRow, ScoreRow
+from impasto.report.charts import Line, chart
+from impasto.report.page import run_findings, write_report
+from impasto.report.record import read_record
+from impasto.report.score_findings import score_findings
+from impasto.report.scores import (
+    best_of,
+    interval_text,
+    made_alike,
+    title_of,
+    value_text,
+)
+from tests.report_runs import (
+    CLASSES,
+    add_class_grids,
+    evaluated_moments,
+    evaluation,
+    healthy,
+    judge,
+    score_row,
+    scored,
+    write_evaluations,
+    write_run,
+)
+from tests.test_report import Page
+
+END = 204_800
+
+
+def score(name: str, value: float | None, half: float = 0.0, **more: Any) -> ScoreRow:
+    return ScoreRow.model_validate(score_row(name, value, half, **more))
+
+
+def rows(told: list[dict[str, Any]]) -> list[EvaluationRow]:
+    return [EvaluationRow.model_validate(row) for row in told]
+
+
+# Words and numbers
+
+
+def test_scores_are_written_with_the_digits_their_interval_allows() -> None:
+    assert value_text(score("fd-lite0", 501.234, 11.3)) == "501"
+    assert interval_text(score("fd-lite0", 501.234, 11.3)) == "490 to 513"
+    assert value_text(score("kid-lite0", 0.012345, 0.00042)) == "0.01235"
+    assert interval_text(score("kid", -0.0004, 0.0011)) == "−0.0015 to 0.0007"
+    assert value_text(score("top1-judge", 0.9123, 0.021)) == "91.2%"
+    assert interval_text(score("top1-judge", 0.9123, 0.021)) == "89.1 to 93.3%"
+    assert value_text(score("fid", None)) == "–"
+    assert interval_text(score("fid", None)) == ""
+    # No interval, or one without a width.
+    assert value_text(score("is", 3.14159)) == "3.142"
+    assert value_text(score("kid", -0.00001, 0.001)) == "0.0000"
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "expected"),
+    [
+        ("fid", None, "FID"),
+        ("fid-infinity", None, "FID of infinitely many pictures"),
+        ("fd-lite0", None, "FD (lite0)"),
+        ("fd-lite0-infinity", None, "FD of infinitely many pictures (lite0)"),
+        ("is-judge", "genre", "Inception Score of genre (judge)"),
+        ("novelty-lite0", None, "novelty-lite0 (lite0)"),
+    ],
+)
+def test_what_scores_are_called(name: str, field: str | None, expected: str) -> None:
+    assert title_of(name, field) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "intervals", "best"),
+    [
+        ("kid", [(0.10, 0.01), (0.05, 0.01)], 1),
+        ("kid", [(0.10, 0.03), (0.05, 0.03)], None),
+        ("kid", [(0.10, 0.01), (0.05, 0.01), (0.09, 0.06)], None),  # a wide third one
+        ("kid", [(0.10, 0.01), None], None),
+        ("kid", [(0.10, 0.01), None, (0.05, 0.01)], 2),
+        ("precision", [(0.7, 0.01), (0.6, 0.01)], 0),
+        ("diversity", [(0.90, 0.02), (1.08, 0.02)], None),  # equally far from 1
+        ("diversity", [(0.90, 0.02), (1.02, 0.03)], 1),
+        ("diversity", [(1.5, 0.02), (0.8, 0.02)], 1),
+    ],
+)
+def test_the_best_is_marked_only_where_no_interval_overlaps(
+    name: str, intervals: list[tuple[float, float] | None], best: int | None
+) -> None:
+    scores = [pair and score(f"{name}-lite0", *pair) for pair in intervals]
+    assert best_of(f"{name}-lite0", scores) == best
+
+
+def test_no_best_among_other_counts_or_without_an_interval() -> None:
+    good, bad = score("kid", 0.1, 0.01), score("kid", 0.5, 0.01)
+    assert best_of("kid", [good, bad]) == 0
+    assert best_of("kid", [good, bad.model_copy(update={"pictures": 1000})]) is None
+    assert best_of("kid", [good, bad.model_copy(update={"low": None})]) is None
+    assert best_of("kid", [good, bad.model_copy(update={"value": None})]) is None
+
+
+# What may be joined by a line
+
+
+def test_only_what_was_measured_alike_is_joined() -> None:
+    base: dict[str, Any] = {"scores": scored(0.5)}
+    told = [
+        evaluation(1000, **base),
+        evaluation(2000, **base),
+        evaluation(3000, **base),
+        evaluation(3000, **base, pictures=10_000),
+        evaluation(3000, **base, network_sha256="b" * 64),
+        evaluation(3000, **base, collection_hash="1" * 64),
+        evaluation(3000, **base, reference=100),
+        evaluation(3000, **base, during_training=True),
+    ]
+    groups = made_alike(rows(told))
+    assert [len(group.rows) for group in groups] == [3, 1, 1, 1, 1]
+    # The same checkpoint, measured alike: the last one holds, and its place in time is kept.
+    assert groups[0].images_seen.tolist() == [1000, 2000, 3000]
+    assert groups[0].newest.during_training
+
+
+def test_pictures_of_a_folder_have_no_moment() -> None:
+    told = evaluation(1000, scored(0.5))
+    told["subject"] = {"kind": "pictures", "name": "holiday"}
+    assert made_alike(rows([told])) == []
+
+
+def test_lines_by_class_need_as_many_pictures_of_each_class() -> None:
+    told = evaluated_moments(3000, 3)
+    told[0]["pictures"]["per_class"] = 10
+    (group,) = made_alike(rows(told))
+    line = group.line("kid-lite0", "genre", "landscape")
+    assert line is not None
+    assert np.isfinite(line.values).tolist() == [False, True, True]
+    assert group.line("kid-lite0", "genre", "no such class") is None
+
+
+def test_a_chart_draws_bands_and_keeps_measured_values_as_they_are() -> None:
+    images = np.array([10, 20, 30, 40])
+    values = np.array([4.0, 3.0, np.nan, 2.0])
+    line = Line("KID", values, values - 1, values + 1, smooth=False)
+    with_band = chart(images, [line], identity="a", label="a", axis="minutes")
+    bare = chart(images, [Line("KID", values, smooth=False)], identity="a", label="a")
+    assert "FillBetweenPolyCollection" in with_band
+    assert "FillBetweenPolyCollection" not in bare
+    assert ">minutes<" in with_band
+    assert ">images seen<" in bare
+
+
+# Findings
+
+
+def moments(name: str, values: list[tuple[float, float]], **of: Any) -> list[dict[str, Any]]:
+    return [
+        evaluation(1000 * number, [score_row(name, value, half, **of)], judges=[judge()])
+        for number, (value, half) in enumerate(values, 1)
+    ]
+
+
+def kinds(told: list[dict[str, Any]]) -> dict[str, int]:
+    return {each.kind: each.began_at_images for each in score_findings(made_alike(rows(told)))}
+
+
+def test_a_run_past_its_best_is_told_where_the_best_was() -> None:
+    told = moments("kid-lite0", [(v, 0.01) for v in (0.3, 0.1, 0.11, 0.2, 0.2, 0.21)])
+    (finding,) = score_findings(made_alike(rows(told)))
+    assert (finding.kind, finding.began_at_images) == ("past best", 4000)
+    assert "KID (lite0) was best after 2,000 images, at 0.100 (0.090 to 0.110);" in finding.sentence
+    assert "by now it is 0.210 (0.200 to 0.220)" in finding.sentence
+    # Two moments are too few, intervals that overlap say nothing, and it may come back.
+    assert kinds(moments("kid-lite0", [(v, 0.01) for v in (0.3, 0.1, 0.11, 0.2, 0.2)])) == {}
+    assert kinds(moments("kid-lite0", [(v, 0.06) for v in (0.3, 0.1, 0.2, 0.2, 0.2)])) == {}
+    assert kinds(moments("kid-lite0", [(v, 0.01) for v in (0.3, 0.1, 0.2, 0.2, 0.2, 0.11)])) == {}
+    # Noise around a level is no finding either.
+    noise = np.random.default_rng(0).normal(0.1, 0.005, 40)
+    assert kinds(moments("kid-lite0", [(float(v), 0.01) for v in noise])) == {}
+
+
+def test_the_frechet_distance_stands_in_for_kid() -> None:
+    told = moments("fid", [(v, 1) for v in (90, 50, 60, 70, 80)])
+    assert kinds(told) == {"past best": 3000}
+
+
+def test_copies_are_found_where_the_low_end_is_above_one_percent() -> None:
+    assert kinds(moments("copied-lite0", [(0.01, 0.004), (0.04, 0.01), (0.05, 0.01)])) == {
+        "copied": 2000
+    }
+    assert kinds(moments("copied-lite0", [(0.05, 0.01), (0.02, 0.011)])) == {}
+
+
+def test_collapse_is_found_where_the_high_end_is_below_a_half() -> None:
+    assert kinds(moments("diversity-lite0", [(0.8, 0.1), (0.4, 0.05)])) == {"collapse": 2000}
+    assert kinds(moments("diversity-lite0", [(0.45, 0.06)])) == {}
+    of = {"field": "genre", "cls": "landscape"}
+    (finding,) = score_findings(made_alike(rows(moments("diversity-lite0", [(0.2, 0.05)], **of))))
+    assert "Within a class, pictures are alike" in finding.sentence
+    assert "landscape 0.200 (0.150 to 0.250)" in finding.sentence
+
+
+def test_classes_below_chance_are_found() -> None:
+    of = {"field": "genre", "cls": "landscape"}
+    assert kinds(moments("top1-judge", [(0.5, 0.1), (0.2, 0.1)], **of)) == {"missed": 2000}
+    assert kinds(moments("top1-judge", [(0.25, 0.1)], **of)) == {}
+
+
+def test_findings_of_a_run_hold_those_of_its_scores_in_order(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", *healthy(), grids=0)
+    write_evaluations(run, moments("copied-lite0", [(0.05, 0.01)]))
+    assert [finding.kind for finding in run_findings(read_record(run))] == ["copied"]
+    page = Page(write_report(run).page)
+    assert "Pictures copied, from 1,000 images" in page.text
+    # Before the first 200 steps nothing is judged.
+    short = write_run(tmp_path / "short", *healthy(5), grids=0)
+    write_evaluations(short, moments("copied-lite0", [(0.05, 0.01)]))
+    assert run_findings(read_record(short)) == []
+
+
+# The page
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """A run with classes: ten moments by training, the last one again with more pictures, a few by
+    another network, and a sheet of the closest pairs."""
+    run = write_run(tmp_path_factory.mktemp("runs") / "run", *healthy(), grids=0)
+    add_class_grids(run, {END: (40.0, 40.0)})
+    told = evaluated_moments(END, 10, during_training=True)
+    told += evaluated_moments(END, 3, network="inception", only=("fd", "kid"))
+    told += evaluated_moments(END, 1, pictures=10_000)
+    write_evaluations(run, told)
+    for seen in (1000, END):
+        folder = run / "evaluation" / f"{seen:012d}"
+        folder.mkdir(parents=True)
+        Image.new("RGB", (64, 32), (seen % 251, 0, 0)).save(folder / "nearest-lite0.png")
+    return Page(write_report(run).page)
+
+
+def test_scores_over_time_are_charts_with_bands(page: Page) -> None:
+    labels = [svg["aria-label"] or "" for svg in page.tags["svg"]]
+    for title in (
+        "FD (lite0)",
+        "KID (lite0)",
+        "Inception Score (lite0)",
+        "Inception Score of genre (judge)",
+        "Top-1 of genre (judge)",
+        "Precision and Recall",
+        "Coverage (lite0)",
+        "Diversity (lite0)",
+        "Copied (lite0)",
+        "FD (inception)",
+        "FD (lite0) by genre",
+        "Top-1 (judge) by genre",
+    ):
+        assert f"{title} over images seen" in labels
+    assert "FillBetweenPolyCollection" in page.source
+    assert ">held-out real pictures<" in page.source
+    assert "10 checkpoints: 2,000 generated pictures against 2,235 training pictures" in page.text
+    assert "Scores over time, as inception sees it" in page.text
+    assert len(page.identities) == len(set(page.identities))
+
+
+def test_what_was_measured_otherwise_is_said_and_stands_in_the_table(page: Page) -> None:
+    assert (
+        "Measured otherwise, after 204,800 images (epoch 91.6): 10,000 generated pictures against "
+        "2,235 training pictures of ukiyoe-64 at 16 pixels, as lite0 sees them. These scores are not "
+        "comparable with the curves; they are in the table below." in page.text
+    )
+    _, _, newest = page.text.partition("The newest scores")
+    assert newest.startswith(
+        " As lite0 sees them After 204,800 images (epoch 91.6): 10,000 generated pictures"
+    )
+    far = scored(1.0)[0]
+    assert f"FD (lite0) {far['value']:.0f} {far['low']:.0f} to {far['high']:.0f} 61.0" in newest
+    assert "As inception sees them" in newest
+    assert "KID (inception)" in newest
+
+
+def test_gangoghs_table_has_the_discriminator_beside_the_judge(page: Page) -> None:
+    _, _, table = page.text.partition("Who can name the classes")
+    assert "432 held-out pictures of 432 source pictures." in table
+    assert "Always naming the commonest class gets 66%." in table
+    assert "genre pictures judge discriminator all classes 432 83.0% 80.0 to 86.0%" in table
+    places = [table.index(name) for name in CLASSES]
+    assert places == sorted(places)
+    assert "landscape 1,400 90.0% 85.0 to 95.0%" in table
+
+
+def test_the_closest_pairs_of_the_last_moment_are_shown(page: Page) -> None:
+    sheets = [i for i in page.tags["img"] if (i["alt"] or "").startswith("closest pairs")]
+    assert len(sheets) == 1
+    assert "After 204,800 images (epoch 91.6), as lite0 sees them. 1.00% of the generated" in (
+        page.text
+    )
+
+
+def test_scores_of_each_class_with_their_warnings(page: Page) -> None:
+    _, _, table = page.text.partition("Scores of each class")
+    assert "genre pictures FD (lite0) KID (lite0) Top-1 (judge) Diversity (lite0)" in table
+    assert "birds & flowers: 466 pictures are too few" in table
+    assert "<sup>1</sup>" in page.source
+
+
+def test_a_run_without_evaluations_says_how_to_get_them(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", *healthy(30), grids=0)
+    page = Page(write_report(run).page)
+    assert "Not evaluated yet: impasto evaluate run measures" in page.text
+
+
+def test_one_evaluation_is_a_table_and_no_curve(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", *healthy(30), grids=0)
+    told = scored(0.5, field=None)
+    told[0] = score_row("fd-lite0", None, warning="1 picture has no covariance")
+    write_evaluations(run, [evaluation(1000, told)])
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"format": 1, "created": "2026')
+    page = Page(write_report(run).page)
+    assert "FD (lite0) – 1 lower" in page.text
+    assert "1 picture has no covariance" in page.text
+    assert "Scores over time" not in page.text
+    assert "Who can name" not in page.text
+    assert "nan" not in page.text.lower().split()
+
+
+def test_many_classes_are_folded_in_charts_and_tables(tmp_path: Path) -> None:
+    names = tuple(f"artist {number:02d}" for number in range(13))
+    field = {"name": "artist", "classes": list(names), "counts": list(range(13, 0, -1))}
+    collection = {"name": "big", "count": 300, "fields": [field]}
+    run = write_run(tmp_path / "run", *healthy(30), grids=0, collection=collection)
+    add_class_grids(run, {1000: (20.0, 20.0)}, field="artist", classes=names, rows=2)
+    write_evaluations(
+        run, evaluated_moments(30_000, 2, field="artist", classes=names, only=("kid",))
+    )
+    page = Page(write_report(run).page)
+    _, _, told = page.text.partition("Scores of each class")
+    assert "The other 7 classes" in told
+    assert "The other 3 classes" in told
+    charts = [s["aria-label"] for s in page.tags["svg"] if "by artist" in (s["aria-label"] or "")]
+    assert charts.count("KID (lite0) by artist over images seen") == 3
+
+
+def test_unknown_words_in_a_row_are_left_alone(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", *healthy(30), grids=0)
+    told = evaluation(1000, [score_row("novelty <b>", 3.0, 0.1)])
+    told["subject"]["name"] = "<script>"
+    write_evaluations(run, [told])
+    page = Page(write_report(run).page)
+    assert "novelty <b>" in page.text
+    assert json.loads((run / "metrics.jsonl").read_text())["scores"][0]["name"] == "novelty <b>"
