@@ -114,6 +114,9 @@ def test_copies_are_found_and_real_pictures_are_not() -> None:
     low, high = again.nearer_interval
     assert low < 0.5 < high
     assert high - low < 0.12
+    # What is known of the real pictures can be used again.
+    known = memorisation(features_of(2000, 4), TRAINING, HELDOUT, reference=again.reference)
+    assert known.numbers() == again.numbers()
     # The rank is the plain count over all pairs.
     ours, theirs = again.samples.distance, again.reference.nearest.distance
     wins = (ours[:, None] < theirs).mean() + (ours[:, None] == theirs).mean() / 2

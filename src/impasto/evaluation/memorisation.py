@@ -295,13 +295,21 @@ class Memorisation:
         return lines
 
 
-def memorisation(samples: Tensor, training: RealPictures, heldout: RealPictures) -> Memorisation:
+def memorisation(
+    samples: Tensor,
+    training: RealPictures,
+    heldout: RealPictures,
+    *,
+    reference: Reference | None = None,
+) -> Memorisation:
     """Compare samples with real pictures, see the top of this file.
 
     Args:
         samples: features [B, D] of generated pictures, at least one.
         training: what was trained on, at least one picture.
         heldout: what was not; there may be none.
+        reference: `reference_of` these two, where it is known already: it is the slower half, and the
+            same for all checkpoints.
 
     Raises:
         ImpastoError: no pictures, or features that are not finite.
@@ -312,7 +320,7 @@ def memorisation(samples: Tensor, training: RealPictures, heldout: RealPictures)
     for features in (samples, training.features, heldout.features):
         check_finite(features)
     found = nearest(samples, training)
-    reference = reference_of(training, heldout)
+    reference = reference or reference_of(training, heldout)
     count = reference.source_count
     if count < FEWEST_SOURCES:
         duplicates = _duplicates(reference)
