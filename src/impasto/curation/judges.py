@@ -112,7 +112,8 @@ class FieldJudges:
             if record.accuracy is not None and record.low is not None and record.high is not None:
                 text += (
                     f", which names {record.accuracy:.1%} of held-out pictures right (95% interval "
-                    f"{record.low:.1%} to {record.high:.1%})"
+                    f"{record.low:.1%} to {record.high:.1%}; always naming the commonest class: "
+                    f"{record.baseline or 0:.1%})"
                 )
             lines.append(f"{text}; {record.warning}" if record.warning else text)
         return lines
