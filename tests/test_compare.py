@@ -274,13 +274,16 @@ def test_a_checkpoint_without_an_evaluation_is_evaluated(
 
 
 def test_settings_that_differ_by_their_dotted_names() -> None:
-    first = {"a": 1, "labels": [], "objective": [{"term": "bce", "weight": 1.0}]}
+    first: dict[str, Any] = {
+        "a": 1,
+        "b": None,
+        "labels": [],
+        "objective": [{"term": "bce", "weight": 1.0}],
+    }
     second = {"a": 1, "labels": ["genre"], "objective": [{"term": "hinge", "weight": 1.0}]}
     assert settings_that_differ([first, second]) == [
         ("labels", ["[]", '["genre"]']),
-        ("objective.bce.term", ["bce", ""]),
         ("objective.bce.weight", ["1.0", ""]),
-        ("objective.hinge.term", ["", "hinge"]),
         ("objective.hinge.weight", ["", "1.0"]),
     ]
     assert settings_that_differ([first, first]) == []
@@ -325,3 +328,13 @@ def test_a_collection_must_fit_every_run(monkeypatch: pytest.MonkeyPatch) -> Non
     assert impasto.cli.compare.open_for("c", [Path("a"), Path("b")], [32, 64]) is packed
     with pytest.raises(ImpastoError, match="b paints 48 pixels"):
         impasto.cli.compare.open_for("c", [Path("a"), Path("b")], [64, 48])
+
+
+def test_a_field_that_one_run_paints_by_is_said_and_not_tabled(tmp_path: Path) -> None:
+    kinds = ("kid",)
+    told = evaluated_moments(END, 1, only=kinds)
+    other = evaluated_moments(END, 1, only=kinds, field="style", classes=("Ukiyo-e",))
+    page, lines = compare(tmp_path, make_run(tmp_path / "a", told), make_run(tmp_path / "b", other))
+    assert any(line.startswith("Only a paints by genre") for line in lines)
+    assert any(line.startswith("Only b paints by style") for line in lines)
+    assert "Scores by class" not in page.text

@@ -14,6 +14,7 @@ from impasto.report.page import run_findings, write_report
 from impasto.report.record import read_record
 from impasto.report.score_findings import score_findings
 from impasto.report.scores import (
+    Notes,
     best_of,
     interval_text,
     made_alike,
@@ -106,6 +107,20 @@ def test_no_best_among_other_counts_or_without_an_interval() -> None:
     assert best_of("kid", [good, bad.model_copy(update={"value": None})]) is None
 
 
+def test_warnings_that_differ_in_numbers_are_one_note() -> None:
+    notes = Notes()
+    few = "{} pictures are no more than the 1,280 dimensions"
+    marks = [
+        notes.mark(text) for text in (few.format(62), few.format("1,020"), "odd", few.format(7))
+    ]
+    assert marks == ["<sup>1</sup>", "<sup>1</sup>", "<sup>2</sup>", "<sup>1</sup>"]
+    assert notes.mark(None) == ""
+    assert "<li>7 to 1,020 pictures are no more than the 1,280 dimensions</li><li>odd</li>" in (
+        notes.html
+    )
+    assert Notes().html == ""
+
+
 # What may be joined by a line
 
 
@@ -195,6 +210,10 @@ def test_copies_are_found_where_the_low_end_is_above_one_percent() -> None:
         "copied": 2000
     }
     assert kinds(moments("copied-lite0", [(0.05, 0.01), (0.02, 0.011)])) == {}
+    # Where the limit rests on few pictures, chance gives more.
+    rough = moments("copied-lite0", [(0.05, 0.01)])
+    rough[0]["memorisation"] = {"expected": 0.045}
+    assert kinds(rough) == {}
 
 
 def test_collapse_is_found_where_the_high_end_is_below_a_half() -> None:
@@ -236,6 +255,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
     told = evaluated_moments(END, 10, during_training=True)
     told += evaluated_moments(END, 3, network="inception", only=("fd", "kid"))
     told += evaluated_moments(END, 1, pictures=10_000)
+    told[-1]["memorisation"] = {"expected": 0.013, "sentences": ["1.0% are nearer", "it is rough."]}
     write_evaluations(run, told)
     for seen in (1000, END):
         folder = run / "evaluation" / f"{seen:012d}"
@@ -297,9 +317,7 @@ def test_gangoghs_table_has_the_discriminator_beside_the_judge(page: Page) -> No
 def test_the_closest_pairs_of_the_last_moment_are_shown(page: Page) -> None:
     sheets = [i for i in page.tags["img"] if (i["alt"] or "").startswith("closest pairs")]
     assert len(sheets) == 1
-    assert "After 204,800 images (epoch 91.6), as lite0 sees them. 1.00% of the generated" in (
-        page.text
-    )
+    assert "(epoch 91.6), as lite0 sees them. 1.0% are nearer. It is rough." in page.text
 
 
 def test_scores_of_each_class_with_their_warnings(page: Page) -> None:

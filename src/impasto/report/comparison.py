@@ -217,7 +217,15 @@ def _word(text: str) -> str:
 
 def settings_that_differ(configs: Sequence[Any]) -> list[tuple[str, list[str]]]:
     """Dotted names of settings that are not the same in all, with each one's value as text."""
-    flat = [_flat(config) for config in configs]
+    # What is left out means what null means, and a term's name is in that of its settings.
+    flat = [
+        {
+            name: text
+            for name, text in _flat(config).items()
+            if text != "null" and not name.endswith(".term")
+        }
+        for config in configs
+    ]
     names = list(dict.fromkeys(name for each in flat for name in each))
     rows = [(name, [each.get(name, "") for each in flat]) for name in names]
     return [(name, values) for name, values in rows if len(set(values)) > 1]
@@ -404,11 +412,19 @@ class Tables:
         )
         parts = ""
         for field in fields:
-            names = names_by_class(list(rows.values()), field)
+            mine = {n: row for n, row in rows.items() if names_by_class([row], field)}
+            if len(rows) > 1 and len(mine) == 1:
+                self.says.append(
+                    f"Only {self._names(mine)[0]} paints by {field}: there is nothing to compare by "
+                    "it, and its own report has the scores."
+                )
+            if not mine or len(mine) < min(2, len(rows)):
+                continue
+            names = names_by_class(list(mine.values()), field)
             shown = [n for n in names if base_of(n) in _FIRST_BY_CLASS and "-infinity" not in n]
-            first = "".join(self._class_table(name, field, rows) for name in shown)
+            first = "".join(self._class_table(name, field, mine) for name in shown)
             rest = "".join(
-                self._class_table(name, field, rows) for name in names if name not in shown
+                self._class_table(name, field, mine) for name in names if name not in shown
             )
             parts += (
                 f"<h3>By {escape(field)}, as {escape(key.network)} sees them</h3>"

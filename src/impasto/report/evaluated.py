@@ -15,16 +15,15 @@ from impasto.report.elements import image, moment, table
 from impasto.report.pictures import open_picture, picture_uri
 from impasto.report.record import Record
 from impasto.report.scores import (
-    COPIED_BY_CHANCE,
     Alike,
     Notes,
     base_of,
     cell,
+    copied_by_chance,
     kind_of,
     made_alike,
     place_of,
     title_of,
-    value_text,
 )
 from impasto.words import counted
 
@@ -40,10 +39,6 @@ _CHARTS = (
     ("diversity",),
     ("copied",),
 )
-_AT_CHANCE = {
-    "diversity": Level("as varied as real ones", 1.0),
-    "copied": Level("nothing copied", COPIED_BY_CHANCE),
-}
 
 
 def evaluation_section(record: Record, charts: Charts) -> str:
@@ -128,8 +123,10 @@ def _cards(group: Alike, charts: Charts) -> str:
 
 def levels_of(group: Alike, name: str, of: str | None) -> list[Level]:
     """What a score is to be compared with: what it should be, or what held-out real pictures have."""
-    if base_of(name) in _AT_CHANCE:
-        return [_AT_CHANCE[base_of(name)]]
+    if base_of(name) == "diversity":
+        return [Level("as varied as real ones", 1.0)]
+    if base_of(name) == "copied":
+        return [Level("nothing copied", copied_by_chance(group.newest))]
     heldout = group.heldout(name, of)
     if heldout is None or heldout.value is None:
         return []
@@ -219,7 +216,7 @@ def _scores_table(record: Record, row: EvaluationRow) -> str:
 def _better(name: str, score: ScoreRow) -> str:
     better = kind_of(name).better
     if base_of(name) == "copied":
-        return "lower; 1% if nothing is copied"
+        return "lower; about 1% if nothing is copied"
     return better
 
 
@@ -326,22 +323,19 @@ def _copied(record: Record) -> str:
         if sheet is None:
             continue
         network = path.stem.removeprefix("nearest-")
-        score = next(
+        says = next(
             (
-                score
+                row.memorisation.get("sentences")
                 for row in reversed(record.evaluations)
-                if row.subject.images_seen == seen and row.network.name == network
-                if (score := row.score(f"copied-{network}")) is not None
+                if row.subject.images_seen == seen
+                and row.network.name == network
+                and row.memorisation is not None
             ),
             None,
         )
-        share = (
-            f" {value_text(score)} of the generated pictures are nearer to a training picture than 99% "
-            "of held-out ones are (1% if nothing is copied)."
-            if score is not None and score.value is not None
-            else ""
-        )
-        caption = f"After {moment(record, seen)}, as {network} sees them.{share}"
+        caption = f"After {moment(record, seen)}, as {network} sees them."
+        if isinstance(says, list):
+            caption += "".join(f" {sentence(str(text))}" for text in says)
         figures += (
             f"<figure>{image(picture_uri(sheet), 'closest pairs of a generated and a training picture')}"
             f"<figcaption>{escape(caption)}</figcaption></figure>"
@@ -353,6 +347,11 @@ def _copied(record: Record) -> str:
         "closest to a training picture, side by side with it: is it a copy, or only alike?</p>"
         f"{figures}"
     )
+
+
+def sentence(text: str) -> str:
+    """A line of a table's text as a sentence."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 # By class, for the section of classes

@@ -11,9 +11,9 @@ import numpy as np
 from impasto.evaluation.record import ScoreRow
 from impasto.report.findings import Finding, since
 from impasto.report.scores import (
-    COPIED_BY_CHANCE,
     Alike,
     base_of,
+    copied_by_chance,
     interval_text,
     title_of,
     value_text,
@@ -82,22 +82,23 @@ def copied(group: Alike) -> Finding | None:
     """Pictures are copied from the training set.
 
     Rule: at the newest moment, the interval of the share of pictures that are nearer to a training
-    picture than 99% of held-out ones lies above 1%, as many as chance gives.
+    picture than 99% of held-out ones lies above what chance gives, some 1%.
     """
     for name, of in group.overall:
         if base_of(name) != "copied":
             continue
         line, newest = group.line(name, of), group.newest.score(name, of)
-        if newest is None or newest.low is None or newest.low <= COPIED_BY_CHANCE:
+        chance = copied_by_chance(group.newest)
+        if newest is None or newest.low is None or newest.low <= chance:
             continue
         assert line is not None  # the newest moment has a value
         assert line.low is not None
         return Finding(
             "copied",
-            since(group.images_seen, line.low > COPIED_BY_CHANCE),
+            since(group.images_seen, line.low > chance),
             f"Pictures are copied from the training set: {_told(newest)} of the generated ones are "
             "nearer to a training picture than 99% of held-out pictures are; if nothing were copied, "
-            "it would be 1%.",
+            f"it would be about {100 * chance:.2g}%.",
             "Look at the closest pairs, side by side: which pictures come back? Earlier checkpoints "
             "copy less. More pictures help most; fewer weights and shorter training help too. Tiles "
             "of one painting count as one source, so cutting finer is no remedy.",

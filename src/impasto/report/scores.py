@@ -3,6 +3,7 @@ one is better than another.
 """
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -15,8 +16,14 @@ from impasto.report.charts import Line
 from impasto.report.findings import Counts
 from impasto.words import counted
 
-COPIED_BY_CHANCE = 0.01
-"""Of pictures that copy nothing, so many are nearer to a training picture than 99% of held-out ones."""
+_COPIED_BY_CHANCE = 0.01
+
+
+def copied_by_chance(row: EvaluationRow) -> float:
+    """The share that would be called copied of pictures that copy nothing: 1% by its definition, a
+    little more where the limit rests on few pictures."""
+    told = (row.memorisation or {}).get("expected")
+    return max(_COPIED_BY_CHANCE, told) if isinstance(told, float) else _COPIED_BY_CHANCE
 
 
 # What scores are called, and which is better
@@ -84,7 +91,7 @@ KINDS = {
         "Copied",
         "lower",
         "Share of the generated pictures that are nearer to a training picture than 99% of held-out "
-        "pictures are: 1% if nothing is copied.",
+        "pictures are: about 1% if nothing is copied.",
         share=True,
     ),
     "accuracy": Kind("Accuracy", "higher", "Share of held-out pictures named right.", True),
@@ -200,23 +207,39 @@ BEST = ' class="best"'
 """Of the cell of a best value."""
 
 
+_NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
+
+
 class Notes:
-    """Warnings beneath a table: each is said once, and pointed at by its number."""
+    """Warnings beneath a table: each is said once, and pointed at by its number. Those that differ in
+    their numbers only are said as one, with the range of these."""
 
     def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
+        self._texts: dict[str, list[str]] = {}
 
     def mark(self, warning: str | None) -> str:
         """The number of a warning, for the cell it belongs to; '' without one."""
         if not warning:
             return ""
-        number = self._numbers.setdefault(warning, len(self._numbers) + 1)
-        return f"<sup>{number}</sup>"
+        pattern = _NUMBER.sub("#", warning)
+        self._texts.setdefault(pattern, []).append(warning)
+        return f"<sup>{list(self._texts).index(pattern) + 1}</sup>"
 
     @property
     def html(self) -> str:
-        items = "".join(f"<li>{escape(warning)}</li>" for warning in self._numbers)
+        items = "".join(f"<li>{escape(_ranged(texts))}</li>" for texts in self._texts.values())
         return f'<ol class="notes">{items}</ol>' if items else ""
+
+
+def _ranged(texts: Sequence[str]) -> str:
+    """Texts that differ in their numbers only as one: `20 to 62 pictures are few`."""
+    columns = iter(zip(*(_NUMBER.findall(text) for text in texts), strict=True))
+
+    def said(_: re.Match[str]) -> str:
+        numbers = sorted(set(next(columns)), key=lambda text: float(text.replace(",", "")))
+        return numbers[0] if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+
+    return _NUMBER.sub(said, texts[0])
 
 
 def cell(score: ScoreRow | None, notes: Notes, *, best: bool = False) -> str:
