@@ -61,8 +61,7 @@ def frechet_distance(
     Covariances may be singular. Computed in float64.
     """
     covariance1, covariance2 = covariance1.double(), covariance2.double()
-    factor = _factor(covariance2)
-    root = _root_trace(factor.T @ covariance1 @ factor)
+    root = _root_trace(_between(_factor(covariance2), covariance1))
     apart = float((mean1.double() - mean2.double()).square().sum())
     traces = float(covariance1.trace() + covariance2.trace())
     return max(apart + traces - 2 * root, 0.0)
@@ -132,7 +131,7 @@ def prepare(fake: Sample, real: Sample) -> Prepared:
             # All pictures, more than there are features of. The jackknife goes on with those there
             # are, so that the interval is a little too wide rather than too narrow.
             mean, covariance = fake.moments.mean - centre, fake.moments.covariance
-            trace, root = float(covariance.trace()), _root_trace(factor.T @ covariance @ factor)
+            trace, root = float(covariance.trace()), _root_trace(_between(factor, covariance))
         else:
             mean, trace, root = moments(keep)
         apart = float((centre + mean - mean2).square().sum())
@@ -209,7 +208,29 @@ def _squared(rows: Tensor) -> Tensor:
     return rows @ rows.T
 
 
+def _between(factor: Tensor, covariance: Tensor) -> Tensor:
+    """F^T C F, of which the lower triangle is right; `covariance` is symmetric.
+
+    For a lower triangular F, by halves: 4/3 D^3 operations of which two products need 4 D^3.
+    """
+    size, rank = factor.shape
+    half = size // 2
+    if size != rank or size <= 128 or bool(factor[:half, half:].any()):
+        return factor.T @ covariance @ factor
+    first, low, second = factor[:half, :half], factor[half:, :half], factor[half:, half:]
+    across = covariance[half:, :half] @ first
+    down = covariance[half:, half:] @ low
+    both = low.T @ (across + down / 2)
+    product = torch.empty_like(covariance)
+    product[:half, :half] = _between(first, covariance[:half, :half]) + both + both.T
+    product[half:, :half] = second.T @ across.add_(down)
+    product[half:, half:] = _between(second, covariance[half:, half:])
+    return product
+
+
 def _root_trace(matrix: Tensor) -> float:
-    """Sum of the square roots of the eigenvalues of a symmetric matrix that has none below 0."""
-    values = torch.linalg.eigvalsh((matrix + matrix.T) / 2)
-    return float(values.clamp(min=0).sqrt().sum())
+    """Sum of the square roots of the eigenvalues of a symmetric matrix that has none below 0.
+
+    Only its lower triangle is read.
+    """
+    return float(torch.linalg.eigvalsh(matrix).clamp(min=0).sqrt().sum())
