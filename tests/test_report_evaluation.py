@@ -229,6 +229,10 @@ def test_classes_below_chance_are_found() -> None:
     of = {"field": "genre", "cls": "landscape"}
     assert kinds(moments("top1-judge", [(0.5, 0.1), (0.2, 0.1)], **of)) == {"missed": 2000}
     assert kinds(moments("top1-judge", [(0.25, 0.1)], **of)) == {}
+    # A judge that is no better than chance itself has no say.
+    told = moments("top1-judge", [(0.2, 0.1)], **of)
+    told[0]["judges"] = [{**judge(), "low": 0.2}]
+    assert kinds(told) == {}
 
 
 def test_findings_of_a_run_hold_those_of_its_scores_in_order(tmp_path: Path) -> None:
@@ -312,6 +316,21 @@ def test_gangoghs_table_has_the_discriminator_beside_the_judge(page: Page) -> No
     places = [table.index(name) for name in CLASSES]
     assert places == sorted(places)
     assert "landscape 1,400 90.0% 85.0 to 95.0%" in table
+
+
+def test_classes_without_held_out_pictures_are_named_in_one_sentence(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", *healthy(30), grids=0)
+    of = {"field": "genre", "cls": "landscape"}
+    told = [
+        score_row("accuracy-judge", 0.5, 0.1, field="genre", warning="few sources"),
+        score_row("accuracy-judge", None, pictures=0, warning="no picture", **of),
+    ]
+    rated = {**judge(), "warning": "few sources"}
+    write_evaluations(run, [evaluation(1000, told, judges=[rated])])
+    page = Page(write_report(run).page)
+    assert "None of landscape, actor <print>, birds & flowers." in page.text
+    assert "no picture" not in page.text
+    assert page.text.count("few sources") == 1
 
 
 def test_the_closest_pairs_of_the_last_moment_are_shown(page: Page) -> None:

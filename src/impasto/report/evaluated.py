@@ -255,10 +255,13 @@ def _judge_table(record: Record, field: str, row: EvaluationRow) -> str:
         columns = ["accuracy-judge"]
         overall = [_overall(judge.accuracy, judge.low, judge.high, judge.pictures, field)]
     rows = [("all classes", [_counted(overall), *(cell(score, notes) for score in overall)])]
+    absent = []
     for name in by_size(record, field, judge.classes):
         scores = [row.score(column, field, name) for column in columns]
-        if any(score is not None for score in scores):
+        if any(score is not None and score.pictures for score in scores):
             rows.append((name, [_counted(scores), *(cell(score, notes) for score in scores)]))
+        else:
+            absent.append(name)
     head = [field, "pictures", *(column.removeprefix("accuracy-") for column in columns)]
     says = []
     if judge.pictures:
@@ -266,8 +269,10 @@ def _judge_table(record: Record, field: str, row: EvaluationRow) -> str:
         says.append(f"{counted(judge.pictures, 'held-out picture')}{sources}.")
     if judge.baseline is not None:
         says.append(f"Always naming the commonest class gets {100 * judge.baseline:.0f}%.")
-    if judge.warning:
-        says.append(f"{judge.warning.rstrip('.')}.")
+    if absent:
+        says.append(f"None of {', '.join(absent)}.")
+    if judge.warning and not any(score and score.warning == judge.warning for score in overall):
+        says.append(sentence(judge.warning))
     return (
         f"<h4>By {escape(field)}</h4><p class='faint'>{escape(' '.join(says))}</p>"
         f"{table(head, rows)}{notes.html}"

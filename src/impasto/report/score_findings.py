@@ -147,12 +147,14 @@ def missed(group: Alike) -> Finding | None:
     """Classes that the judge does not recognise in the pictures made as them.
 
     Rule: at the newest moment, the interval of the class's Top-1 lies below chance, 1 by the number
-    of classes.
+    of classes; and the judge itself names held-out pictures better than chance, all of its interval.
     """
     for judge in group.newest.judges:
         if len(judge.classes) < 2:
             continue
         chance = 1 / len(judge.classes)
+        if judge.low is not None and judge.low <= chance:
+            continue
         unseen = [
             score
             for score in group.newest.scores
