@@ -320,7 +320,7 @@ def test_gangoghs_table_has_the_discriminator_beside_the_judge(page: Page) -> No
 
 def test_classes_without_held_out_pictures_are_named_in_one_sentence(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", *healthy(30), grids=0)
-    of = {"field": "genre", "cls": "landscape"}
+    of: dict[str, Any] = {"field": "genre", "cls": "landscape"}
     told = [
         score_row("accuracy-judge", 0.5, 0.1, field="genre", warning="few sources"),
         score_row("accuracy-judge", None, pictures=0, warning="no picture", **of),

@@ -71,14 +71,16 @@ def chart_card(title: str, drawing: str, explanation: str) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:
-    """A table of numbers, which scrolls by itself where it is wide.
+    """A table of numbers, which scrolls by itself where it is wide; '' without a row.
 
     Args:
         head: of every column, the first above the rows' names.
         rows: a name, and a `<td>` for each of the other columns, as HTML.
     """
+    if not rows:
+        return ""
     first, *others = (escape(text) for text in head)
-    words = [cell.startswith('<td class="words"') for cell in rows[0][1]] if rows else []
+    words = [cell.startswith('<td class="words"') for cell in rows[0][1]]
     heads = "".join(
         f'<th class="words">{text}</th>' if is_words else f"<th>{text}</th>"
         for text, is_words in zip(others, words, strict=True)
