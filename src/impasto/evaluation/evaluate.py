@@ -22,6 +22,7 @@ from impasto.evaluation.accuracy import FieldResult
 from impasto.evaluation.gather import Progress, gather, silent
 from impasto.evaluation.judge import Judge, top1
 from impasto.evaluation.memorisation import Memorisation, RealPictures, memorisation
+from impasto.evaluation.memorisation import Reference as RealDistances
 from impasto.evaluation.record import (
     CollectionRecord,
     EvaluationRow,
@@ -97,6 +98,7 @@ class Evaluator:
         self._references: dict[tuple[Split, str], Reference] = {}
         self._judges: dict[tuple[str, str], FittedJudge] = {}
         self._heldout_rows: dict[str, tuple[ScoreRow, ...]] = {}
+        self._real_distances: dict[str, RealDistances] = {}
 
     def evaluate(
         self,
@@ -363,13 +365,20 @@ class Evaluator:
         train, heldout = self.reference(network, "train"), self._heldout(network)
         kept = min(pictures.count, len(sample.features))
         none = np.zeros(0, np.int64)
-        return memorisation(
-            sample.features[:kept],
-            RealPictures(train.sample.features, train.rows, train.sources),
+        training = RealPictures(train.sample.features, train.rows, train.sources)
+        unseen = (
             RealPictures(torch.zeros(0, network.width), none, none)
             if heldout is None
-            else RealPictures(heldout.sample.features, heldout.rows, heldout.sources),
+            else RealPictures(heldout.sample.features, heldout.rows, heldout.sources)
         )
+        found = memorisation(
+            sample.features[:kept],
+            training,
+            unseen,
+            reference=self._real_distances.get(network.identity),
+        )
+        self._real_distances[network.identity] = found.reference
+        return found
 
 
 _FEW_SOURCES = 20
