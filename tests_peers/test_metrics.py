@@ -182,5 +182,7 @@ def test_scores_of_pictures_equal_torch_fidelity(folders: tuple[Path, Path, Path
     }
     for name, value in ours.items():
         print(f"\n{name}: {value} {theirs[name]} {abs(value - theirs[name]) / theirs[name]:.1e}")
+    # Measured: FID 2e-6, KID 2e-5 (torch-fidelity sums its kernels in float32), IS 1e-9, its
+    # deviation 4e-7, precision and recall the same pictures.
     for name, value in ours.items():
         assert value == pytest.approx(theirs[name], rel=1e-4), name
