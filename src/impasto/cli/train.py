@@ -131,3 +131,9 @@ def _print_estimate(config: RunConfig, collection: Collection, device: str) -> N
             f"time:          {readable_time(stage.seconds)} for {stage.config.training.images:,} "
             f"images, at the {stage.images_per_second:.1f} images a second of a few measured steps"
         )
+        scored = stage.config.evaluation
+        if scored.every:
+            typer.echo(
+                f"evaluation:    {scored.pictures:,} pictures by {scored.network} every "
+                f"{scored.every:,} images, for which time comes on top"
+            )

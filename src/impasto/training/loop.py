@@ -36,11 +36,13 @@ from impasto.sampling.model import (
     ModelRecord,
     checkpoint_folders,
     find_model,
+    ranked,
     to_uint8,
 )
 from impasto.sampling.output import save_grid
 from impasto.training import checkpoint, run_folder
 from impasto.training.data import TrainingPictures
+from impasto.training.evaluation import TrainingEvaluator, in_short, require_networks, stalled
 from impasto.training.players import Game, Players
 from impasto.training.records import (
     Averages,
@@ -73,6 +75,7 @@ class Session:
         )
         self.players = Players.build(config, tuple(len(f.classes) for f in fields), device)
         self.game = Game(config, self.objective, self.pictures, self.players)
+        self.evaluator = TrainingEvaluator(config, collection, device)
         # What every grid is painted from, and compared with: the same from first to last.
         self.fixed_latents = latents_of_seeds(range(config.training.grid), config.latent)
         self.reals, self.fixed_labels = self.pictures.fixed(config.training.grid)
@@ -129,6 +132,12 @@ def train(
     collection.verify()
     if tensorboard:
         require_tensorboard()
+    try:
+        require_networks(config)
+    except ImpastoError as error:
+        raise ImpastoError(
+            f"{error}; or train without evaluation: --set evaluation.every=0"
+        ) from error
     session = Session(config, collection, chosen)
     run = run_folder.create(
         out,
@@ -181,6 +190,7 @@ def resume(run: Path, *, data: str | None = None, device: str | None = None) -> 
     """
     config, record = run_folder.read_run(run)
     collection = _same_collection(run, record, data)
+    require_networks(config)
     set_threads(record["machine"]["threads"])
     chosen = choose_device(device or record["machine"]["device"])
     begun_with, now = record["versions"]["torch"], run_folder.versions()["torch"]
@@ -242,10 +252,12 @@ def _same_collection(run: Path, record: dict[str, Any], data: str | None) -> Col
 def _run(run: Path, session: Session, *, tensorboard: bool) -> None:
     """Play until the run's length is reached, noting what happens at each interval's end."""
     players, training = session.players, session.config.training
+    evaluation = session.config.evaluation
     assert training.images
     assert training.stats_every
     assert training.samples_every
     assert training.checkpoint_every  # `resolve` has filled in all four
+    every = evaluation.every or 0  # left open in runs from before there were evaluations
     stats, averages = run_folder.Stats(run), Averages()
     last_row = (players.images_seen, players.seconds)
 
@@ -260,29 +272,45 @@ def _run(run: Path, session: Session, *, tensorboard: bool) -> None:
             _draw_samples(run, session, board)
 
         clock = time.monotonic()
-        while players.images_seen < training.images:
+        ended = stalled(stats.rows(), evaluation.patience)
+        while players.images_seen < training.images and not ended:
             before = players.images_seen
             checkpoint.seed_step(training.seed, players.steps)
             averages.add(session.game.step())
             now = time.monotonic()
             players.seconds, clock = players.seconds + now - clock, now
 
+            played = players.seconds  # without the evaluation: the speed is that of training
             finished = players.images_seen >= training.images
 
-            def due(interval: int, before: int = before, finished: bool = finished) -> bool:
-                return finished or players.images_seen // interval > before // interval
+            def crossed(interval: int, before: int = before) -> bool:
+                return players.images_seen // interval > before // interval
+
+            row: dict[str, Any] = {}
+            leading = False
+            if every and (finished or crossed(every)):
+                rows = stats.rows()
+                row |= session.evaluator.evaluate(run, players, session.model_record(), rows)
+                rows.append({"images_seen": players.images_seen, **row})
+                leading = players.images_seen in ranked(rows)[: evaluation.keep_best]
+                ended = stalled(rows, evaluation.patience)
+                finished = finished or ended
+                now = time.monotonic()
+                players.seconds, clock = players.seconds + now - clock, now
+
+            def due(interval: int, finished: bool = finished) -> bool:
+                return finished or crossed(interval)
 
             # Asked once: a request that comes later in this turn is for the next one, which saves.
             stopping = bool(stop)
-            saving = due(training.checkpoint_every) or stopping
-            row: dict[str, Any] = {}
+            saving = due(training.checkpoint_every) or stopping or leading
             if due(training.samples_every):
                 row |= _describe_samples(session, _draw_samples(run, session, board))
             if due(training.stats_every) or saving or row:
                 row |= averages.read()
                 images, seconds = last_row
                 row["images_per_second"] = (players.images_seen - images) / max(
-                    players.seconds - seconds, 1e-9
+                    played - seconds, 1e-9
                 )
                 last_row = (players.images_seen, players.seconds)
                 row = {
@@ -299,11 +327,17 @@ def _run(run: Path, session: Session, *, tensorboard: bool) -> None:
             if saving:
                 checkpoint.save(run, players, session.model_record())
                 checkpoint.prune(
-                    run, training.keep_newest, training.keep_every, training.checkpoint_every
+                    run,
+                    training.keep_newest,
+                    training.keep_every,
+                    training.checkpoint_every,
+                    ranked(stats.rows())[: evaluation.keep_best],
                 )
             line.update(players.images_seen)
             if stopping and not finished:
                 raise StoppedError("stopped, a checkpoint is saved")
+    for told in in_short(run, stats.rows(), session.config):
+        print(told, flush=True)
 
 
 def _draw_samples(run: Path, session: Session, board: TensorBoard | None) -> torch.Tensor:

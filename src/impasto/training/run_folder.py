@@ -24,7 +24,7 @@ from impasto import __version__
 from impasto.collection import Collection, open_or_pack
 from impasto.config import RunConfig, parse_config
 from impasto.errors import ImpastoError
-from impasto.evaluation.record import METRICS_FILE
+from impasto.evaluation.record import EVALUATION_FOLDER, METRICS_FILE
 from impasto.files import (
     atomic_folder,
     read_json,
@@ -207,9 +207,9 @@ def rewind(run: Path, images_seen: int) -> None:
     """Take a run back to `images_seen`, its newest checkpoint: what it noted after that is about to
     be noted again; what a killed process left half done is swept away.
 
-    Evaluations of later moments go too, whoever asked for them: their checkpoints are no longer
-    there, and others will come in their place. Those of earlier ones stay, also where the checkpoint
-    has been pruned since.
+    Evaluations of later moments go too, with what lies beside them, whoever asked for them: their
+    checkpoints are no longer there, and others will come in their place. Those of earlier ones stay,
+    also where the checkpoint has been pruned since.
     """
     for place in (run, run / "samples", run / "checkpoints"):
         for left in [*place.glob(".*.tmp"), *place.glob(".*.removed")]:
@@ -220,6 +220,9 @@ def rewind(run: Path, images_seen: int) -> None:
     for grid in (run / "samples").glob("*-*.png"):
         if int(grid.stem.rpartition("-")[2]) > images_seen:
             grid.unlink()
+    for beside in (run / EVALUATION_FOLDER).glob("[0-9]*"):
+        if int(beside.name) > images_seen:
+            shutil.rmtree(beside, ignore_errors=True)
     for path, moment in ((run / "stats.jsonl", _moment), (run / METRICS_FILE, _evaluated_moment)):
         if path.exists():
             rows = [row for row in read_json_lines(path) if moment(row) <= images_seen]

@@ -1,0 +1,167 @@
+"""Evaluation on the way: the averaged generator scored at each interval, and what follows from it.
+
+Which checkpoints are the best, and whether a run still improves, are functions of the rows of
+`stats.jsonl`, so that nothing else has to be kept for resuming.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from impasto.collection import Collection
+from impasto.config import RunConfig
+from impasto.evaluation.evaluate import Evaluator, Plan
+from impasto.evaluation.gather import Update
+from impasto.evaluation.record import METRICS_FILE, SubjectRecord, append_row
+from impasto.features import FeatureNetwork, load_network
+from impasto.progress import ProgressLine
+from impasto.sampling import Sampler
+from impasto.sampling.model import BEST, SMOOTHED_KID, ModelRecord, ranked, sha256_of_tensors
+from impasto.sampling.painter import Painter
+from impasto.training.players import Players
+
+_SECONDS = "evaluation/seconds"
+_SMOOTHED = 3
+"""Evaluations whose mean is the smoothed KID."""
+_QUIET_SECONDS = 10
+
+
+def require_networks(config: RunConfig) -> None:
+    """Look for the feature networks of a run's stages before it begins.
+
+    Raises:
+        ImpastoError: an unknown one, or its weights are not there.
+    """
+    stages = [stage for stage in (config.first_stage, config) if stage is not None]
+    for name in {stage.evaluation.network for stage in stages if stage.evaluation.every}:
+        load_network(name)
+
+
+class TrainingEvaluator:
+    """Scores one run's averaged generator; nothing is loaded or computed before the first time."""
+
+    def __init__(self, config: RunConfig, collection: Collection, device: torch.device) -> None:
+        self.config = config
+        self.collection = collection
+        self.device = device
+
+    @cached_property
+    def _network(self) -> FeatureNetwork:
+        return load_network(self.config.evaluation.network, device=self.device)
+
+    @cached_property
+    def _evaluator(self) -> Evaluator:
+        return Evaluator(
+            [self._network],
+            self.collection,
+            resolution=self.config.resolution,
+            labels=self.config.labels,
+            limit=self.config.evaluation.reference,
+            progress=_long_work,
+        )
+
+    def evaluate(
+        self, run: Path, players: Players, record: ModelRecord, rows: Iterable[Mapping[str, Any]]
+    ) -> dict[str, float]:
+        """Score this moment's averaged generator; the whole evaluation goes to `metrics.jsonl`.
+
+        Args:
+            run: its folder.
+            players: who are left as they are.
+            record: what is known of the generator.
+            rows: the run's statistics up to now.
+
+        Returns:
+            What a row of statistics says of it: the overall scores and the smoothed KID, as far as
+            there are enough pictures for them, and the seconds it took. Nothing of a generator that
+            has diverged: the losses in that row tell.
+
+        Raises:
+            ImpastoError: the pictures cannot be scored, or a file cannot be written.
+        """
+        weights = players.average.state_dict()
+        if not _finite(weights.values()):
+            return {}
+        began = time.monotonic()
+        config, digest = self.config, sha256_of_tensors(weights)
+        sampler = Sampler(
+            players.average, config.latent, self.device, label_fields=len(config.labels)
+        )
+        subject = SubjectRecord(
+            kind="run",
+            name=run.resolve().name,
+            images_seen=record.images_seen,
+            weights_sha256=digest,
+            recipe=config.recipe,
+        )
+        plan = Plan(
+            count=config.evaluation.pictures,
+            per_class=config.evaluation.per_class,
+            judged=bool(config.labels),
+        )
+        painter = Painter(sampler, record.model_copy(update={"weights_sha256": digest}))
+        (found,) = self._evaluator.evaluate(painter, subject, plan, during_training=True)
+        append_row(run / METRICS_FILE, found.row)
+        scores = {
+            f"evaluation/{score.name}": score.value
+            for score in found.row.scores
+            if score.field is None and score.cls is None and score.value is not None
+        }
+        kid = f"evaluation/{self._network.score_name('kid')}"
+        if kid in scores:
+            known = [row[kid] for row in rows if row.get(kid) is not None]
+            recent = [*known[1 - _SMOOTHED :], scores[kid]]
+            scores[SMOOTHED_KID] = sum(recent) / len(recent)
+        return {**scores, _SECONDS: round(time.monotonic() - began, 3)}
+
+
+def _finite(tensors: Iterable[Tensor]) -> bool:
+    return all(bool(t.isfinite().all()) for t in tensors if t.is_floating_point())
+
+
+@contextlib.contextmanager
+def _long_work(what: str, total: int) -> Iterator[Update]:
+    """A plain line now and then of work that takes long: the bar counts the images of training."""
+    line, began = ProgressLine(total, what=what), time.monotonic()
+
+    def update(done: int) -> None:
+        if time.monotonic() - began > _QUIET_SECONDS:
+            line.update(done)
+
+    yield update
+
+
+def stalled(rows: Iterable[Mapping[str, Any]], patience: int | None) -> bool:
+    """Whether the smoothed KID was last evaluated `patience` images or more after its best."""
+    moments = ranked(rows)
+    return bool(patience and moments and max(moments) - moments[0] >= patience)
+
+
+def in_short(run: Path, rows: list[dict[str, Any]], config: RunConfig) -> list[str]:
+    """What to tell of a run's evaluations when it ends, a line each."""
+    seconds = [row[_SECONDS] for row in rows if _SECONDS in row]
+    if not seconds:
+        return []
+    share = sum(seconds) / max(rows[-1]["seconds"], 1e-9)
+    times = "once" if len(seconds) == 1 else f"{len(seconds)} times"
+    lines = [f"evaluated {times}, which took {share:.1%} of the time"]
+    moments = ranked(rows)
+    if not moments:
+        return [*lines, f"no KID, so no best checkpoint; why: {run / METRICS_FILE}"]
+    best = next(row for row in rows if row["images_seen"] == moments[0] and SMOOTHED_KID in row)
+    lines.append(
+        f"the best by {config.evaluation.network}, of {moments[0]:,} images, smoothed KID "
+        f"{best[SMOOTHED_KID]:.4g}: {run / BEST}"
+    )
+    if stalled(rows, config.evaluation.patience) and max(moments) < (config.training.images or 0):
+        lines.append(
+            f"ended after {max(moments):,} images: for {config.evaluation.patience:,} the smoothed KID "
+            f"was no better than that (evaluation.patience)"
+        )
+    return lines
