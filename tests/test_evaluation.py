@@ -59,7 +59,11 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Collection:
     """108 training pictures of 32 pixels in two classes."""
     folder = tmp_path_factory.mktemp("many")
     paint(folder / "pictures", 120)
-    pack(folder / "pictures", folder / "collection", PackOptions(resolution=32, fit="crop", name="many"))
+    pack(
+        folder / "pictures",
+        folder / "collection",
+        PackOptions(resolution=32, fit="crop", name="many"),
+    )
     return Collection.open(folder / "collection")
 
 
@@ -173,7 +177,7 @@ def test_the_second_time_no_picture_is_read(
             collection_features(changed, many)
     for options in ({"split": "heldout"}, {"limit": 50}, {"resolution": 16}):
         with pytest.raises(AssertionError, match="a picture was read"):
-            collection_features([stand_in(seed=5)], many, **options)  # type: ignore[arg-type]
+            collection_features([stand_in(seed=5)], many, **options)
 
 
 def test_a_changed_collection_never_hits_the_cache(copy: Collection) -> None:
