@@ -20,10 +20,10 @@ from torch import Tensor
 
 from impasto.collection import Collection, open_or_pack
 from impasto.evaluation.evaluate import Evaluator
+from impasto.evaluation.kinds import kind_of
 from impasto.evaluation.record import EvaluationRow, PicturesRecord, SubjectRecord
 from impasto.evaluation.reference import rows_of
 from impasto.evaluation.subjects import Subject
-from impasto.evaluation.table import number
 from impasto.features import Extracted, FeatureNetwork, load_network
 
 Harm = Callable[[Tensor, np.ndarray], Tensor]
@@ -198,6 +198,13 @@ def score_of(row: EvaluationRow, name: str) -> float | None:
     return None
 
 
+def number(name: str, value: float | None) -> str:
+    """A score as the table has it."""
+    if value is None:
+        return "-"
+    return f"{value:.1%}" if kind_of(name).share else f"{value:.4g}"
+
+
 def wrong_moves(done: list[tuple[Case, EvaluationRow]]) -> list[str]:
     """Where a score did not move as it should from level to level, beginning with no harm at all."""
     plain = done[0][1]
@@ -279,7 +286,7 @@ def main() -> None:
     print("| case | level | " + " | ".join(SHOWN) + " |")
     print("|---|---|" + "---|" * len(SHOWN))
     for case, row in done:
-        cells = [number(name.replace(" ", "-"), score_of(row, name)) for name in SHOWN]
+        cells = [number(name, score_of(row, name)) for name in SHOWN]
         print(f"| {case.name} | {case.level:g} | " + " | ".join(cells) + " |")
     wrong = wrong_moves(done)
     print("\nevery score moved as it should" if not wrong else "\nmoved otherwise than it should:")

@@ -24,7 +24,7 @@ from impasto.evaluation.outcome import evaluate_model, evaluate_pictures
 from impasto.evaluation.record import EvaluationRow, PicturesRecord, SubjectRecord, read_rows
 from impasto.evaluation.reference import collection_features
 from impasto.evaluation.subjects import Subject, of_folder, of_model
-from impasto.evaluation.table import digits, lines
+from impasto.evaluation.table import lines
 from impasto.features import FeatureNetwork
 from impasto.metrics import Moments
 from impasto.registry import load_recipe
@@ -497,13 +497,3 @@ def test_what_the_command_refuses(run: Path, many: Collection, tmp_path: Path) -
     assert "--resolution 24" in refused(small, "--data", many.path)
     record = json.loads((find_model(run) / MODEL_FILE).read_text())
     assert record["images_seen"] == 24  # and nothing of the run was touched
-
-
-def test_numbers_as_people_read_them() -> None:
-    assert [digits(value) for value in (1234.56, 501.234, 0.0421349, 0, -0.00012345)] == [
-        "1,235",
-        "501.2",
-        "0.04213",
-        "0",
-        "-0.000123",
-    ]

@@ -1,5 +1,6 @@
 """What `pip install .` installs."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -31,18 +32,20 @@ def test_the_wheel_holds_all_that_is_needed(tmp_path: Path) -> None:
 
 
 def test_every_extra_is_pinned() -> None:
-    """A range in pyproject without a pin would be left out of `make venv`."""
+    """A range in pyproject without a pin would be left out of `make venv`; what needs torchvision,
+    which does not go with every build of torch, is pinned for `make test-peers`."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     pinned = {
-        line.partition("==")[0].lower()
-        for line in (ROOT / "requirements" / "pins.txt").read_text().splitlines()
+        line.partition("==")[0].lower().replace("_", "-")
+        for file in ("pins.txt", "peers.txt")
+        for line in (ROOT / "requirements" / file).read_text().splitlines()
         if "==" in line
     }
     wanted = [*project["dependencies"]]
     for extra in project["optional-dependencies"].values():
         wanted += extra
-    names = {text.partition(">")[0].partition("[")[0].strip().lower() for text in wanted}
-    assert names - {"torch", "impasto"} <= pinned
+    names = {re.split(r"[>=\[]", text)[0].strip().lower() for text in wanted}
+    assert names - {"torch", "torchvision", "impasto"} <= pinned, "torch and torchvision: Makefile"
 
 
 def test_the_public_surface() -> None:

@@ -8,19 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from impasto.evaluation.kinds import interval_text, value_text
 from impasto.evaluation.record import EvaluationRow, ScoreRow
 from impasto.report.charts import Line, chart
 from impasto.report.page import run_findings, write_report
 from impasto.report.record import read_record
 from impasto.report.score_findings import score_findings
-from impasto.report.scores import (
-    Notes,
-    best_of,
-    interval_text,
-    made_alike,
-    title_of,
-    value_text,
-)
+from impasto.report.scores import Notes, best_of, made_alike, title_of
 from tests.report_runs import (
     CLASSES,
     add_class_grids,

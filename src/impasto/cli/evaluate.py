@@ -224,9 +224,8 @@ def command(
     where = choose_device(device)
     networks = load_networks(features, weights or [], device)
     plan = Plan(count=pictures, per_class=per_class, first_seed=seed)
-    is_model = (path / "run.json").is_file() or (path / MODEL_FILE).is_file()
     try:
-        if not is_model and path.is_dir():
+        if path.is_dir() and run_of(path) is None and not (path / MODEL_FILE).is_file():
             if data is None:
                 raise ImpastoError(
                     f"{path} is a folder of pictures: say with --data what to compare"

@@ -227,6 +227,7 @@ def command(
     from impasto.errors import StoppedError
     from impasto.sampling import find_model, parse_seeds
     from impasto.sampling.classes import field_of, parse_classes
+    from impasto.sampling.model import name_of
     from impasto.sampling.output import check_grid_path
     from impasto.sampling.painter import Painter
 
@@ -250,7 +251,7 @@ def command(
     painter = Painter.load(folder, where, truncation=truncation, batch=batch, stages=stages)
     chosen = parse_classes(painter.record, classes or [])
     field = None if every_class is None else field_of(painter.record, every_class)
-    target = Path("samples") / model.resolve().name
+    target = Path("samples") / name_of(model)
     try:
         if curate is not None:
             kept = out or target.with_name(f"{target.name}-{curate}")

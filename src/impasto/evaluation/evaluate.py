@@ -39,6 +39,7 @@ from impasto.evaluation.subjects import Plan, Subject, of_model
 from impasto.features import FeatureNetwork
 from impasto.files import cache_folder
 from impasto.metrics import METRICS, Sample, Score, metric_module, scores
+from impasto.metrics.inception_score import inception_score_splits
 from impasto.sampling.output import slugs
 from impasto.sampling.painter import Painter
 
@@ -337,6 +338,7 @@ class Evaluator:
                     value=score.value,
                     low=score.low,
                     high=score.high,
+                    deviation=deviation_of(score, named),
                     pictures=kept,
                     reference=0,
                     warning=score.warning,
@@ -437,6 +439,7 @@ def _rows(
                 value=each.value,
                 low=each.low,
                 high=each.high,
+                deviation=deviation_of(each, fakes),
                 pictures=generated,
                 reference=there if compares else 0,
                 warning=each.warning,
@@ -444,6 +447,13 @@ def _rows(
             for each in found
         ]
     return rows
+
+
+def deviation_of(score: Score, fakes: Sample) -> float | None:
+    """The deviation of an Inception Score over ten parts; None of another score, or of few pictures."""
+    if score.name != "is" or fakes.logits is None or len(fakes.logits) < 100:
+        return None
+    return inception_score_splits(fakes.logits.double().softmax(dim=1))[1]
 
 
 def accuracy_rows(name: str, result: FieldResult) -> list[ScoreRow]:

@@ -35,6 +35,9 @@ class ScoreRow(_Record):
     low: float | None = None
     high: float | None = None
     """95% interval: where another draw of as many pictures would mostly lie."""
+    deviation: float | None = None
+    """Of an Inception Score: the standard deviation of ten equal parts' scores, as the literature
+    reports it; no interval of the whole's score."""
     pictures: int
     """Pictures that are judged."""
     reference: int

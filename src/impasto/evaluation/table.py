@@ -1,58 +1,16 @@
 """An evaluation as text that can be read."""
 
-import math
 from collections.abc import Sequence
 
+from impasto.evaluation.kinds import base_of, interval_text, place_of, value_text
 from impasto.evaluation.record import EvaluationRow, ScoreRow
 from impasto.words import counted
 
-LOWER_IS_BETTER = ("fd", "fid", "kid", "copied")
-"""Kinds of scores of which the lower is the better one."""
 
-_ORDER = (
-    *("fid", "fd", "kid", "is", "precision", "recall", "density", "coverage", "diversity"),
-    *("copied", "top1", "accuracy"),
-)
-"""Kinds of scores as tables have them."""
-
-_SHARES = ("precision", "recall", "coverage", "top1", "accuracy", "copied")
-
-
-def kind_of(name: str) -> str:
-    """`fd` of `fd-lite0-infinity`."""
-    return name.partition("-")[0]
-
-
-def place(row: ScoreRow) -> tuple[int, str]:
+def place(row: ScoreRow) -> tuple[bool, int, bool, str]:
     """Where a score stands in a table: sort by this."""
-    kind = kind_of(row.name)
     # The judge's Inception Score belongs to the judge's scores.
-    judged = row.name.endswith(("-judge", "-discriminator"))
-    return (_ORDER.index(kind) if kind in _ORDER else len(_ORDER)) + 100 * judged, row.name
-
-
-def number(name: str, value: float | None) -> str:
-    """A score as people read it: shares as percentages, others with four digits; `-` for none."""
-    if value is None:
-        return "-"
-    if kind_of(name) in _SHARES:
-        return f"{value:.1%}"
-    return digits(value)
-
-
-def digits(value: float) -> str:
-    """Four digits, never in powers of ten: `1,234`, `501.2`, `0.04213`."""
-    if value == 0:
-        return "0"
-    places = max(0, 3 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{min(places, 6)}f}"
-
-
-def interval(row: ScoreRow) -> str:
-    """`490.1 to 512.0`, or nothing."""
-    if row.low is None or row.high is None:
-        return ""
-    return f"{number(row.name, row.low)} to {number(row.name, row.high)}"
+    return (row.name.endswith(("-judge", "-discriminator")), *place_of(row.name), row.name)
 
 
 def lines(row: EvaluationRow) -> list[str]:
@@ -112,10 +70,12 @@ def _overall(row: EvaluationRow) -> list[str]:
         if each.cls is not None:
             continue
         name = each.name if each.field is None else f"{each.name}, {each.field}"
-        told = [name, number(each.name, each.value), interval(each)]
+        told = [name, value_text(each), interval_text(each)]
         if heldout:
             real = heldout.get((each.name, each.field))
-            told.append("" if real is None else number(real.name, real.value))
+            told.append("" if real is None else value_text(real))
+        if each.deviation is not None:
+            told[2] += f" (deviation {each.deviation:.2g})"
         cells.append(told)
     return [f"  {line}" for line in _columns(cells)]
 
@@ -154,19 +114,19 @@ def _classes(row: EvaluationRow) -> list[str]:
         names = [
             name
             for name in dict.fromkeys(each.name for each in mine)
-            if kind_of(name) in _BY_CLASS and not name.endswith("-infinity")
+            if base_of(name) in _BY_CLASS and not name.endswith("-infinity")
         ]
         cells = [[str(field), "made", "real", *names]]
         for cls in dict.fromkeys(each.cls for each in mine):
             of = {each.name: each for each in mine if each.cls == cls}
-            made = max((e.pictures for n, e in of.items() if kind_of(n) != "accuracy"), default=0)
+            made = max((e.pictures for n, e in of.items() if base_of(n) != "accuracy"), default=0)
             real = max(each.reference for each in of.values())
             cells.append(
                 [
                     str(cls),
                     f"{made:,}",
                     f"{real:,}",
-                    *(number(name, of[name].value if name in of else None) for name in names),
+                    *(value_text(of[name]) if name in of else "" for name in names),
                 ]
             )
         told += ["", *_columns(cells)]

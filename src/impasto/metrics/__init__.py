@@ -22,8 +22,8 @@ computed with each block left out in turn, and
     error^2 = (B - 1) / B * sum_b (score_b - mean of score_b)^2
 
 times Student's t with B - 1 degrees of freedom (2.093 for 20 blocks) is the 95% interval's half-width.
-A share that is 0 or 1 in all blocks shows no scatter; then the rule of three holds (Hanley and
-Lippman-Hand 1983): 3 / pictures.
+A score at the end of its range in all blocks, such as a share of 0, shows no scatter; then the rule of
+three holds (Hanley and Lippman-Hand 1983): 3 / pictures.
 """
 
 import math
@@ -184,7 +184,7 @@ def _score(
     if half is None or not math.isfinite(half):
         reason = "too few pictures for an interval"
         return Score(name, value, None, None, f"{warning}; {reason}" if warning else reason)
-    if span == (0, 1) and half == 0 and value in span:
+    if half == 0 and value in span:
         half = 3 / count
     return Score(name, value, max(value - half, span[0]), min(value + half, span[1]), warning)
 

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from impasto import __version__
+from impasto.evaluation.kinds import base_of, kind_of, place_of
 from impasto.evaluation.record import EvaluationRow, ScoreRow
 from impasto.files import write_text
 from impasto.report.charts import Level, Line, chart
@@ -24,18 +25,7 @@ from impasto.report.evaluated import by_size, levels_of, names_by_class
 from impasto.report.findings import Counts, Floats
 from impasto.report.pictures import picture_uri
 from impasto.report.record import Record
-from impasto.report.scores import (
-    Alike,
-    Conditions,
-    Notes,
-    base_of,
-    best_of,
-    cell,
-    kind_of,
-    made_alike,
-    place_of,
-    title_of,
-)
+from impasto.report.scores import Alike, Conditions, Notes, best_of, cell, made_alike, title_of
 from impasto.words import counted, readable_time
 
 MOST_RUNS = 6

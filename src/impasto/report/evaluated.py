@@ -8,23 +8,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
 
+from impasto.evaluation.kinds import base_of, kind_of, place_of
 from impasto.evaluation.record import EVALUATION_FOLDER, EvaluationRow, ScoreRow
 from impasto.report.charts import Level
 from impasto.report.curves import Charts
 from impasto.report.elements import image, moment, table
 from impasto.report.pictures import open_picture, picture_uri
 from impasto.report.record import Record
-from impasto.report.scores import (
-    Alike,
-    Notes,
-    base_of,
-    cell,
-    copied_by_chance,
-    kind_of,
-    made_alike,
-    place_of,
-    title_of,
-)
+from impasto.report.scores import Alike, Notes, cell, copied_by_chance, made_alike, title_of
 from impasto.words import counted
 
 # Kinds of scores that share a chart, each with one of its own otherwise; in the order of the page.

@@ -8,16 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from impasto.evaluation.kinds import base_of, interval_text, value_text
 from impasto.evaluation.record import ScoreRow
 from impasto.report.findings import Finding, since
-from impasto.report.scores import (
-    Alike,
-    base_of,
-    copied_by_chance,
-    interval_text,
-    title_of,
-    value_text,
-)
+from impasto.report.scores import Alike, copied_by_chance, title_of
 
 _COLLAPSED = 0.5
 _LASTING = 3  # moments

@@ -2,7 +2,6 @@
 one is better than another.
 """
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from impasto.evaluation.kinds import INFINITY, base_of, interval_text, kind_of, place_of, value_text
 from impasto.evaluation.record import EvaluationRow, ScoreRow
 from impasto.report.charts import Line
 from impasto.report.findings import Counts
@@ -26,103 +26,13 @@ def copied_by_chance(row: EvaluationRow) -> float:
     return max(_COPIED_BY_CHANCE, told) if isinstance(told, float) else _COPIED_BY_CHANCE
 
 
-# What scores are called, and which is better
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of score.
-
-    Attributes:
-        title: what people call it.
-        better: what is better, a higher one, a lower one, or the nearest to 1.
-        explanation: what it says, a sentence or two.
-        share: whether it is a share of the pictures, written in per cent.
-    """
-
-    title: str
-    better: Literal["higher", "lower", "nearest to 1"]
-    explanation: str
-    share: bool = False
-
-
-_FRECHET = (
-    "Fréchet distance between the features of generated and of real pictures: 0 if they are spread "
-    "alike. It grows as pictures get fewer, so only equal counts compare."
-)
-KINDS = {
-    "fid": Kind("FID", "lower", _FRECHET),
-    "fd": Kind("FD", "lower", _FRECHET),
-    "kid": Kind(
-        "KID",
-        "lower",
-        "Kernel distance between generated and real pictures: near 0 if they are alike, and fair to "
-        "small samples.",
-    ),
-    "is": Kind(
-        "Inception Score",
-        "higher",
-        "High where each picture is clearly of one class and all of them are of many; it never looks "
-        "at real pictures.",
-    ),
-    "top1": Kind(
-        "Top-1",
-        "higher",
-        "Share of the generated pictures in which the judge sees the class they were made as.",
-        share=True,
-    ),
-    "precision": Kind(
-        "Precision", "higher", "Share of the generated pictures that lie among real ones.", True
-    ),
-    "recall": Kind(
-        "Recall", "higher", "Share of the real pictures that lie among generated ones.", True
-    ),
-    "density": Kind("Density", "higher", "How thickly real pictures lie around generated ones."),
-    "coverage": Kind(
-        "Coverage", "higher", "Share of the real pictures with a generated one nearby.", True
-    ),
-    "diversity": Kind(
-        "Diversity",
-        "nearest to 1",
-        "Mean distance of two generated pictures, by that of two real ones: 1 is as varied, 0 always "
-        "the same picture.",
-    ),
-    "copied": Kind(
-        "Copied",
-        "lower",
-        "Share of the generated pictures that are nearer to a training picture than 99% of held-out "
-        "pictures are: about 1% if nothing is copied.",
-        share=True,
-    ),
-    "accuracy": Kind("Accuracy", "higher", "Share of held-out pictures named right.", True),
-}
-_INFINITY = "-infinity"
-
-
-def base_of(name: str) -> str:
-    """The kind of a score: `fd` of `fd-lite0-infinity`."""
-    return name.split("-")[0]
-
-
-def kind_of(name: str) -> Kind:
-    """What is known of a score by its name; of an unknown one, that higher is better."""
-    return KINDS.get(base_of(name)) or Kind(name, "higher", "")
-
-
 def title_of(name: str, of: str | None = None) -> str:
     """`FD (lite0)` of `fd-lite0`, `Top-1 of genre (judge)` of `top1-judge` in the field genre."""
-    by = name.removesuffix(_INFINITY).split("-")[1:]
+    by = name.removesuffix(INFINITY).split("-")[1:]
     title = kind_of(name).title
-    title += " of infinitely many pictures" if name.endswith(_INFINITY) else ""
+    title += " of infinitely many pictures" if name.endswith(INFINITY) else ""
     title += f" of {of}" if of else ""
     return f"{title} ({' '.join(by)})" if by else title
-
-
-def place_of(name: str) -> tuple[int, bool]:
-    """A score's place among others."""
-    bases = list(KINDS)
-    base = base_of(name)
-    return bases.index(base) if base in bases else len(bases), name.endswith(_INFINITY)
 
 
 def _badness(name: str, score: ScoreRow) -> tuple[float, float, float] | None:
@@ -166,41 +76,7 @@ def best_of(name: str, scores: Sequence[ScoreRow | None]) -> int | None:
     return best if all(highest < low for (_, low, _), _ in ranked[1:]) else None
 
 
-# Numbers
-
-
-def _decimals(low: float | None, high: float | None, share: bool) -> int | None:
-    """Digits after the point that show two digits of the interval's half; None without one."""
-    if low is None or high is None or not high > low:
-        return None
-    half = (high - low) / 2 * (100 if share else 1)
-    return max(0, min(6, 1 - math.floor(math.log10(1.001 * half))))
-
-
-def _written(value: float, decimals: int | None, share: bool) -> str:
-    scaled = 100 * value if share else value
-    text = f"{scaled:.4g}" if decimals is None else f"{scaled:,.{decimals}f}"
-    # Rounding leaves a sign on what is zero.
-    text = text.lstrip("-") if not any(digit in text for digit in "123456789") else text
-    return f"{text.replace('-', '−')}{'%' if share else ''}"
-
-
-def value_text(score: ScoreRow) -> str:
-    """The value, with as many digits as its interval allows; a dash where there is none."""
-    share = kind_of(score.name).share
-    if score.value is None:
-        return "–"
-    return _written(score.value, _decimals(score.low, score.high, share), share)
-
-
-def interval_text(score: ScoreRow) -> str:
-    """Such as `490 to 512`; '' where there is none."""
-    if score.low is None or score.high is None or score.value is None:
-        return ""
-    share = kind_of(score.name).share
-    decimals = _decimals(score.low, score.high, share)
-    low, high = (_written(end, decimals, share) for end in (score.low, score.high))
-    return f"{low.removesuffix('%')} to {high}"
+# Tables
 
 
 BEST = ' class="best"'

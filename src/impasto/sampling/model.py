@@ -267,6 +267,12 @@ def find_model(path: Path) -> Path:
     raise ImpastoError(f"{path} is neither a run (no run.json) nor a model (no {MODEL_FILE})")
 
 
+def name_of(path: Path) -> str:
+    """What a run or a model is called in names of files; `RUN-best` for `RUN/best`."""
+    path = path.resolve()
+    return f"{path.parent.name}-{BEST}" if path.name == BEST else path.name
+
+
 def export(path: Path, destination: Path, *, discriminator: bool = False) -> Path:
     """Copy the model of a run (or a model folder) to a folder of its own, checked on the way.
 
