@@ -386,3 +386,19 @@ def test_unknown_words_in_a_row_are_left_alone(tmp_path: Path) -> None:
     page = Page(write_report(run).page)
     assert "novelty <b>" in page.text
     assert json.loads((run / "metrics.jsonl").read_text())["scores"][0]["name"] == "novelty <b>"
+
+
+@pytest.mark.parametrize(("patience", "early"), [(20_000, True), (60_000, False), (None, False)])
+def test_a_run_that_ended_early_is_not_called_unfinished(
+    tmp_path: Path, patience: int | None, early: bool
+) -> None:
+    images, series = healthy(60)
+    smoothed = np.full(60, np.nan)
+    smoothed[[9, 19, 39, 59]] = 0.3, 0.1, 0.2, 0.15  # the best after 20,480 images, of 61,440
+    series["evaluation/kid-smoothed"] = smoothed
+    run = write_run(tmp_path / "run", images, series, planned=200_000)
+    told = json.loads((run / "run.json").read_text())
+    told["config"]["evaluation"] = {"patience": patience}
+    (run / "run.json").write_text(json.dumps(told))
+    status = write_report(run).status
+    assert status.startswith("ended early" if early else "not finished"), status

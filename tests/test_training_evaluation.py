@@ -18,9 +18,9 @@ from impasto.evaluation.record import EVALUATION_FOLDER, METRICS_FILE, read_rows
 from impasto.features import FeatureNetwork
 from impasto.registry import load_recipe
 from impasto.sampling import Model, find_model
-from impasto.sampling.model import SMOOTHED_KID, checkpoint_folders
+from impasto.sampling.model import SMOOTHED_KID, checkpoint_folders, stalled
 from impasto.training import checkpoint, evaluation, loop, resume, run_folder, train
-from impasto.training.evaluation import TrainingEvaluator, stalled
+from impasto.training.evaluation import TrainingEvaluator
 from impasto.training.players import Game
 from impasto.training.resolve import resolve
 from impasto.training.run_folder import Stats

@@ -220,6 +220,8 @@ def _status(record: Record, first_stage: Report | None = None) -> str:
         return f"{moment(record, done)} so far"
     if done >= planned:
         return f"finished: {moment(record, done)}"
+    if record.ended_early:
+        return f"ended early, for it no longer improved: {done:,} of {planned:,} images"
     return (
         f"not finished: {done:,} of {planned:,} images ({percent(done / planned)})"
         if done

@@ -19,6 +19,7 @@ from impasto.errors import ImpastoError
 from impasto.evaluation.record import METRICS_FILE, EvaluationRow, read_rows
 from impasto.files import read_json, read_json_lines
 from impasto.report.findings import Counts, Floats
+from impasto.sampling.model import SMOOTHED_KID, stalled
 
 # A null in one of these rows is a number that broke; elsewhere it is a value that was not taken.
 _MUST_BE_FINITE = ("loss/", "score/")
@@ -135,6 +136,19 @@ class Record:
     def images_planned(self) -> int | None:
         """Length of the whole run, if `run.json` tells."""
         return self.count("config", "training", "images")
+
+    @property
+    def ended_early(self) -> bool:
+        """Whether it ended because its smoothed KID had not improved for `evaluation.patience`."""
+        smoothed = self.series.get(SMOOTHED_KID)
+        if smoothed is None:
+            return False
+        rows = [
+            {"images_seen": int(seen), SMOOTHED_KID: float(value)}
+            for seen, value in zip(self.images_seen, smoothed, strict=True)
+            if np.isfinite(value)
+        ]
+        return stalled(rows, self.count("config", "evaluation", "patience"))
 
     @property
     def probability(self) -> bool:

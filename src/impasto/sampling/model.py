@@ -223,6 +223,12 @@ def ranked(rows: Iterable[Mapping[str, Any]]) -> list[int]:
     return [images_seen for _, images_seen in sorted(found)]
 
 
+def stalled(rows: Iterable[Mapping[str, Any]], patience: int | None) -> bool:
+    """Whether the smoothed KID was last evaluated `patience` images or more after its best."""
+    moments = ranked(rows)
+    return bool(patience and moments and max(moments) - moments[0] >= patience)
+
+
 def best_checkpoint(run: Path) -> Path:
     """The best checkpoint, by smoothed KID, of those that are there.
 

@@ -22,7 +22,14 @@ from impasto.evaluation.record import METRICS_FILE, SubjectRecord, append_row
 from impasto.features import FeatureNetwork, load_network
 from impasto.progress import ProgressLine
 from impasto.sampling import Sampler
-from impasto.sampling.model import BEST, SMOOTHED_KID, ModelRecord, ranked, sha256_of_tensors
+from impasto.sampling.model import (
+    BEST,
+    SMOOTHED_KID,
+    ModelRecord,
+    ranked,
+    sha256_of_tensors,
+    stalled,
+)
 from impasto.sampling.painter import Painter
 from impasto.training.players import Players
 
@@ -135,12 +142,6 @@ def _long_work(what: str, total: int) -> Iterator[Update]:
             line.update(done)
 
     yield update
-
-
-def stalled(rows: Iterable[Mapping[str, Any]], patience: int | None) -> bool:
-    """Whether the smoothed KID was last evaluated `patience` images or more after its best."""
-    moments = ranked(rows)
-    return bool(patience and moments and max(moments) - moments[0] >= patience)
 
 
 def in_short(run: Path, rows: list[dict[str, Any]], config: RunConfig) -> list[str]:

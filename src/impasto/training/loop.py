@@ -37,12 +37,13 @@ from impasto.sampling.model import (
     checkpoint_folders,
     find_model,
     ranked,
+    stalled,
     to_uint8,
 )
 from impasto.sampling.output import save_grid
 from impasto.training import checkpoint, run_folder
 from impasto.training.data import TrainingPictures
-from impasto.training.evaluation import TrainingEvaluator, in_short, require_networks, stalled
+from impasto.training.evaluation import TrainingEvaluator, in_short, require_networks
 from impasto.training.players import Game, Players
 from impasto.training.records import (
     Averages,
