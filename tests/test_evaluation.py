@@ -1,5 +1,6 @@
 """Evaluation end to end: what is gathered, what is cached, what is written, and what is refused."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -18,15 +19,16 @@ from impasto.collection import Collection, PackOptions, pack
 from impasto.config import change
 from impasto.errors import ImpastoError
 from impasto.evaluation import gather as gathering
-from impasto.evaluation.evaluate import Evaluator, Plan
-from impasto.evaluation.gather import gather
+from impasto.evaluation.evaluate import Evaluator, Plan, deviation_of
+from impasto.evaluation.gather import gather, kept_numbers
 from impasto.evaluation.outcome import evaluate_model, evaluate_pictures
 from impasto.evaluation.record import EvaluationRow, PicturesRecord, SubjectRecord, read_rows
 from impasto.evaluation.reference import collection_features
 from impasto.evaluation.subjects import Subject, of_folder, of_model
 from impasto.evaluation.table import lines
 from impasto.features import FeatureNetwork
-from impasto.metrics import Moments
+from impasto.metrics import Moments, Sample, Score
+from impasto.metrics.inception_score import inception_score_splits
 from impasto.registry import load_recipe
 from impasto.sampling.model import MODEL_FILE, find_model
 from impasto.sampling.painter import Painter
@@ -119,7 +121,11 @@ def test_features_of_more_pictures_than_are_kept(monkeypatch: pytest.MonkeyPatch
     network = stand_in()
     (sample,) = gather(pixels.split(16), [network], 130)
     whole = network(pixels).features
-    assert torch.equal(sample.features, whole[:50])
+    # Chosen at random, for they may come class by class.
+    kept = kept_numbers(130)
+    assert len(set(kept.tolist())) == 50
+    assert kept[-1] > 100
+    assert torch.equal(sample.features, whole[torch.from_numpy(kept)])
     assert sample.logits is not None
     assert len(sample.logits) == 50
     assert sample.moments is not None
@@ -129,6 +135,15 @@ def test_features_of_more_pictures_than_are_kept(monkeypatch: pytest.MonkeyPatch
     torch.testing.assert_close(sample.moments.covariance, known.covariance, rtol=1e-7, atol=1e-9)
     (few,) = gather(pixels[:50].split(16), [network], 50)
     assert few.moments is None
+    # Of the extra ones all features are kept, and they are in no overall number.
+    (more,) = gather(pixels.split(16), [network], 130, first=120)
+    assert torch.equal(more.features[50:], whole[120:])
+    assert more.moments is not None
+    assert more.moments.count == 120
+    torch.testing.assert_close(more.moments.mean, Moments.of(whole[:120]).mean)
+    (enough,) = gather(pixels.split(16), [network], 130, first=50)
+    assert torch.equal(enough.features, whole)
+    assert enough.moments is None
 
 
 def test_each_picture_is_made_once_for_all_networks() -> None:
@@ -224,6 +239,11 @@ def test_moments_of_a_large_reference_are_kept_too(
     (first,) = collection_features([network], many)
     (second,) = collection_features([network], many)
     assert len(second.rows) == len(second.labels) == 40
+    # The collection comes class by class; what is kept is of both.
+    assert 10 < int((second.labels[:, 0] == 0).sum()) < 30
+    torch.testing.assert_close(
+        second.sample.features, network(torch.from_numpy(many.images(second.rows))).features
+    )
     assert second.count == len(many.train_indices)
     assert first.sample.moments is not None
     assert second.sample.moments is not None
@@ -385,7 +405,71 @@ def test_a_model_that_paints_nan_is_refused(run: Path, many: Collection) -> None
 def test_classes_that_the_collection_does_not_have(run: Path, labelled: Collection) -> None:
     subject = of_model(Painter.load(find_model(run)), labelled, Plan(4, 3))
     assert subject.groups == {}
-    assert subject.notes == ("labelled has no label field 'class': no scores by it",)
+    other, field = subject.notes
+    assert other.startswith("the model did not learn from labelled as it is here, but from many:")
+    assert field == "labelled has no label field 'class': no scores by it"
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_collection_without_the_models_labels_is_scored_against_and_said_so(
+    run: Path, labelled: Collection, tmp_path: Path
+) -> None:
+    few = ("--data", labelled.path, "--pictures", 20, "--per-class", 2, "--out", tmp_path / "out")
+    code, told = invoke("evaluate", run, *few)
+    assert code == 0, told
+    assert "  labelled has no label field 'class': no scores by it" in told.splitlines()
+    (row,) = read_rows(tmp_path / "out" / "metrics.jsonl")
+    assert len(row.notes) == 2
+    assert row.score("fd-lite0") is not None
+    assert row.judges == ()
+
+
+def test_more_pictures_than_are_kept_are_scored_by_class_too(
+    run: Path, many: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    painter, plan = Painter.load(find_model(run)), Plan(count=40, per_class=25)
+    subject = SubjectRecord(kind="run", name="run")
+    (whole,) = evaluator(many).evaluate(painter, subject, plan)
+    monkeypatch.setattr(gathering, "KEPT", 30)
+    (found,) = Evaluator([stand_in(seed=30)], many, resolution=32).evaluate(painter, subject, plan)
+    fd = found.row.score("fd-lite0")
+    assert fd is not None
+    assert fd.pictures == 40, "the extra ones are in no overall score"
+    kid = found.row.score("is-judge", "class")
+    assert kid is not None
+    assert kid.pictures == 30
+    assert len(found.memorisation.samples.distance) == 30
+    by_class = [each for each in found.row.scores if each.name == "fd-lite0" and each.cls]
+    assert all(each.value is not None and each.pictures >= 15 for each in by_class)
+    extra = len(found.subject) - 40
+    assert sum(each.pictures for each in by_class) == 30 + extra
+    assert len(whole.sample.features) == 40 + extra
+
+
+def test_judges_of_two_resolutions_are_two(many: Collection) -> None:
+    """Features are as wide at any resolution, but not the same."""
+    network = dataclasses.replace(
+        stand_in(seed=31),
+        extract=lambda pixels: (pixels.float().std((1, 2)) @ torch.ones(3, 6), None),
+        classes=None,
+    )
+    first, second = (
+        Evaluator([network], many, resolution=side).judge(network, "class").judge
+        for side in (32, 16)
+    )
+    assert first is not None
+    assert second is not None
+    assert not torch.equal(first.mean, second.mean)
+
+
+def test_the_deviation_of_an_inception_score_does_not_depend_on_the_order() -> None:
+    logits = 20 * torch.eye(4)[torch.arange(400) // 100]
+    score = Score("is", 4.0, 3.9, 4.0, None)
+    deviation = deviation_of(score, Sample(logits, logits))
+    # In its own order a part would hold one class or two.
+    assert inception_score_splits(logits.double().softmax(1))[1] > 0.3
+    assert deviation is not None
+    assert deviation < 0.1
 
 
 # A folder of pictures

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -117,7 +118,7 @@ def evaluate_folders(
             truncation=truncation,
             batch=batch,
             again=again,
-            more=discriminator_rows(folder, evaluator.collection, device) if plan.judged else (),
+            more=partial(discriminator_rows, folder, evaluator.collection, device),
         )
         for text in told:
             typer.echo(text)
@@ -202,7 +203,7 @@ def command(
         bool, typer.Option("--again", help="Score anew what was scored in just this way before.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    batch: Annotated[int, typer.Option(min=1, help="Pictures made at once.")] = 64,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures made at once, 64 at most.")] = 64,
 ) -> None:
     """Score pictures against a collection's: distance, quality, variety, classes and copies, overall
     and by class, each with a 95% interval.

@@ -9,7 +9,7 @@ import datetime
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -45,7 +45,9 @@ from impasto.sampling.painter import Painter
 
 __all__ = ["Evaluation", "Evaluator", "Plan"]
 
+
 _BATCH = 64
+"""Pictures that networks are shown at once, however they are made: sums round by it."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Evaluator:
         collection: the real pictures.
         resolution: side of the pictures in pixels; those of a collection of a multiple of it are
             averaged down.
-        labels: label fields that have a judge; by default all of the collection's.
+        labels: label fields that have a judge, as far as the collection has them; by default all.
         split: which of the collection's pictures to compare with.
         limit: so many of them at most, chosen at random (always the same ones); None: all.
         progress: shows long work.
@@ -95,7 +97,8 @@ class Evaluator:
         self.split = split
         self.limit = limit
         self.progress = progress
-        self.fields = tuple(field.name for field in collection.fields) if labels is None else labels
+        there = tuple(field.name for field in collection.fields)
+        self.fields = tuple(name for name in there if labels is None or name in labels)
         self._references: dict[tuple[Split, str], Reference] = {}
         self._judges: dict[tuple[str, str], FittedJudge] = {}
         self._heldout_rows: dict[str, tuple[ScoreRow, ...]] = {}
@@ -174,6 +177,7 @@ class Evaluator:
             batches(),
             networks,
             len(pictures),
+            first=pictures.count,
             what="generated pictures" if subject.kind != "pictures" else "pictures",
             progress=self.progress,
         )
@@ -235,6 +239,7 @@ class Evaluator:
                 heldout=heldout,
                 memorisation={**memory.numbers(), "sentences": told},
                 judges=tuple(judges),
+                notes=pictures.notes,
                 seconds=SecondsRecord(
                     pictures=round(painting, 3),
                     features=round(gathered - painting, 3),
@@ -275,13 +280,14 @@ class Evaluator:
     def _scores(self, network: FeatureNetwork, sample: Sample, pictures: Subject) -> list[ScoreRow]:
         """Overall, and by class of each field that pictures were made by."""
         reference = self.reference(network, self.split)
-        rows = score_rows(network, sample, pictures.count, reference)
+        overall = part(sample, np.arange(pictures.overall))
+        rows = score_rows(network, replace(overall, moments=sample.moments), reference.sample)
         for (field, cls), numbers in pictures.groups.items():
             column = self.collection.field(field)
             mine = np.flatnonzero(reference.labels[:, column] == cls)
             name = self.collection.fields[column].classes[cls]
-            fakes, reals = part(sample, numbers), part(reference.sample, mine)
-            rows += class_rows(network, fakes, reals, field, name)
+            fakes = part(sample, pictures.places(numbers))
+            rows += score_rows(network, fakes, part(reference.sample, mine), field, name)
         return rows
 
     def _heldout_scores(self, network: FeatureNetwork) -> tuple[ScoreRow, ...]:
@@ -291,7 +297,7 @@ class Evaluator:
             return ()
         if network.identity not in self._heldout_rows:
             reference = self.reference(network, self.split)
-            rows = score_rows(network, heldout.sample, heldout.count, reference)
+            rows = score_rows(network, heldout.sample, reference.sample)
             if heldout.source_count < _FEW_SOURCES:
                 few = (
                     f"held-out pictures of {heldout.source_count} source pictures only: too few to "
@@ -312,6 +318,7 @@ class Evaluator:
                 field,
                 self.reference(network, "train"),
                 self._heldout(network),
+                side=self.resolution,
             )
         return self._judges[network.identity, field]
 
@@ -327,10 +334,9 @@ class Evaluator:
             judge = fitted.judge
             if judge is None:
                 continue
-            kept = min(pictures.count, len(sample.features))
-            probabilities = judge.probabilities(sample.features[:kept])
-            # Their logarithms are logits that give just these probabilities.
-            named = Sample(sample.features[:kept], probabilities.clamp(min=1e-12).log().float())
+            features = sample.features[: pictures.overall]
+            # Logarithms of probabilities are logits that give just these.
+            named = Sample(features, judge.probabilities(features).clamp(min=1e-12).log().float())
             rows += [
                 ScoreRow(
                     name="is-judge",
@@ -339,7 +345,7 @@ class Evaluator:
                     low=score.low,
                     high=score.high,
                     deviation=deviation_of(score, named),
-                    pictures=kept,
+                    pictures=len(features),
                     reference=0,
                     warning=score.warning,
                 )
@@ -351,11 +357,11 @@ class Evaluator:
 
     def _top1(self, judge: Judge, field: str, sample: Sample, pictures: Subject) -> list[ScoreRow]:
         numbers, asked = pictures.asked(field)
-        inside = numbers < len(sample.features)
-        numbers, asked = numbers[inside], asked[inside]
-        first = numbers < pictures.count  # the extra ones would make rare classes frequent
-        whole = top1(judge, sample.features[numbers[first]], asked[first])
-        every = top1(judge, sample.features[numbers], asked)
+        asked = asked[np.isin(numbers, pictures.kept)]
+        features = sample.features[torch.from_numpy(places := pictures.places(numbers))]
+        first = places < pictures.overall  # the extra ones would make rare classes frequent
+        whole = top1(judge, features[torch.from_numpy(first)], asked[first])
+        every = top1(judge, features, asked)
         rows = [] if whole is None else accuracy_rows("top1-judge", whole)[:1]
         return rows + ([] if every is None else accuracy_rows("top1-judge", every)[1:])
 
@@ -365,7 +371,6 @@ class Evaluator:
         self, network: FeatureNetwork, sample: Sample, pictures: Subject
     ) -> Memorisation:
         train, heldout = self.reference(network, "train"), self._heldout(network)
-        kept = min(pictures.count, len(sample.features))
         none = np.zeros(0, np.int64)
         training = RealPictures(train.sample.features, train.rows, train.sources)
         unseen = (
@@ -374,7 +379,7 @@ class Evaluator:
             else RealPictures(heldout.sample.features, heldout.rows, heldout.sources)
         )
         found = memorisation(
-            sample.features[:kept],
+            sample.features[: pictures.overall],
             training,
             unseen,
             reference=self._real_distances.get(network.identity),
@@ -386,10 +391,10 @@ class Evaluator:
 _FEW_SOURCES = 20
 
 
-def part(sample: Sample, numbers: np.ndarray) -> Sample:
-    """The pictures of these numbers, as far as their features are kept."""
-    places = torch.from_numpy(numbers[numbers < len(sample.features)])
-    return Sample(sample.features[places], None if sample.logits is None else sample.logits[places])
+def part(sample: Sample, places: np.ndarray) -> Sample:
+    """The pictures whose features lie at these places."""
+    some = torch.from_numpy(places)
+    return Sample(sample.features[some], None if sample.logits is None else sample.logits[some])
 
 
 def metrics_for(sample: Sample) -> list[str]:
@@ -402,23 +407,13 @@ def metrics_for(sample: Sample) -> list[str]:
 
 
 def score_rows(
-    network: FeatureNetwork, sample: Sample, count: int, reference: Reference
+    network: FeatureNetwork,
+    fakes: Sample,
+    reals: Sample,
+    field: str | None = None,
+    cls: str | None = None,
 ) -> list[ScoreRow]:
-    """All scores of the first `count` pictures of a sample against a reference."""
-    fakes = sample if sample.moments else part(sample, np.arange(count))
-    return _rows(network, fakes, reference.sample, None, None)
-
-
-def class_rows(
-    network: FeatureNetwork, fakes: Sample, reals: Sample, field: str, cls: str
-) -> list[ScoreRow]:
-    """All scores of one class; of an empty one, rows without a value that say so."""
-    return _rows(network, fakes, reals, field, cls)
-
-
-def _rows(
-    network: FeatureNetwork, fakes: Sample, reals: Sample, field: str | None, cls: str | None
-) -> list[ScoreRow]:
+    """All scores of pictures, overall or of one class; of none, rows without a value that say so."""
     generated = fakes.moments.count if fakes.moments else len(fakes.features)
     there = reals.moments.count if reals.moments else len(reals.features)
     rows = []
@@ -453,7 +448,9 @@ def deviation_of(score: Score, fakes: Sample) -> float | None:
     """The deviation of an Inception Score over ten parts; None of another score, or of few pictures."""
     if score.name != "is" or fakes.logits is None or len(fakes.logits) < 100:
         return None
-    return inception_score_splits(fakes.logits.double().softmax(dim=1))[1]
+    # Pictures of a folder may come class by class.
+    order = torch.randperm(len(fakes.logits), generator=torch.Generator().manual_seed(0))
+    return inception_score_splits(fakes.logits.double().softmax(dim=1), order=order)[1]
 
 
 def accuracy_rows(name: str, result: FieldResult) -> list[ScoreRow]:
@@ -504,12 +501,15 @@ def fitted_judge(
     field: str,
     train: Reference,
     heldout: Reference | None,
+    *,
+    side: int,
 ) -> FittedJudge:
-    """The judge of a label field, fitted once and then kept in the cache, with what it is worth."""
+    """The judge of a label field for pictures of `side` pixels, fitted once and then kept in the
+    cache, with what it is worth."""
     column = collection.field(field)
     classes = collection.fields[column].classes
     features = list(train.sample.features.shape)
-    text = f"{collection.content_hash} {network.identity} {field} {features}"
+    text = f"{collection.content_hash} {network.identity} {field} {features} {side}"
     key = hashlib.sha256(text.encode()).hexdigest()[:24]
     folder = cache_folder() / "judges" / f"{slugs([collection.name])[0][:40]}-{key}"
     judge: Judge | None = None
@@ -537,7 +537,8 @@ def fitted_judge(
     if heldout is not None:
         result = judge.accuracy(heldout.sample.features, heldout.labels[:, column], heldout.sources)
     if result is None:
-        none = "no held-out pictures: nobody knows how far this judge can be trusted"
+        there = "pictures" if heldout is None else "picture of a class that it names"
+        none = f"no held-out {there}: nobody knows how far this judge can be trusted"
         return FittedJudge(judge, JudgeRecord(field=field, classes=classes, warning=none))
     record = JudgeRecord(
         field=field,

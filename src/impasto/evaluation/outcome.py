@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +68,7 @@ def show_closest(evaluation: Evaluation, evaluator: Evaluator, folder: Path) -> 
     row, found, pictures = evaluation.row, evaluation.memorisation, evaluation.subject
     collection = evaluator.collection
     pairs = closest_pairs(found, range(len(found.samples.distance)))
-    numbers = np.array([pair.picture for pair in pairs], np.int64)
+    numbers = pictures.kept[[pair.picture for pair in pairs]]
     seen = row.subject.images_seen
     save_sheet(
         folder / f"nearest-{row.network.name}.png",
@@ -90,7 +90,7 @@ def show_closest(evaluation: Evaluation, evaluator: Evaluator, folder: Path) -> 
         copied = "" if found.limit is None else ("yes" if distance < found.limit else "no")
         writer.writerow(
             [
-                pictures.names[number],
+                pictures.names[pictures.kept[number]],
                 f"{distance:.6g}",
                 "" if farther is None else f"{farther[number]:.6g}",
                 copied,
@@ -136,7 +136,7 @@ def evaluate_model(
     truncation: float | None = None,
     batch: int = 64,
     again: bool = False,
-    more: Sequence[ScoreRow] = (),
+    more: Callable[[], Sequence[ScoreRow]] = list,
 ) -> list[str]:
     """Evaluate the model in a model folder and keep the outcome; gives the tables' lines.
 
@@ -153,7 +153,7 @@ def evaluate_model(
         truncation: see `latents_of_seeds`.
         batch: pictures at once.
         again: score anew what is scored already.
-        more: further scores for the first network's row.
+        more: gives further scores for the first network's row; asked only if there is one.
     """
     record = read_record(folder / MODEL_FILE, "model", ModelRecord)
     known = read_rows(home / METRICS_FILE)
@@ -173,7 +173,7 @@ def evaluate_model(
         recipe=record.recipe,
     )
     return _keep_all(
-        evaluator.evaluate(painter, subject, plan, networks=fresh), evaluator, home, more
+        evaluator.evaluate(painter, subject, plan, networks=fresh), evaluator, home, more()
     )
 
 

@@ -132,9 +132,12 @@ class EvaluationRow(_Record):
     pictures: PicturesRecord
     scores: tuple[ScoreRow, ...]
     heldout: tuple[ScoreRow, ...] = ()
-    """What held-out real pictures score against the same reference: what a perfect model would."""
+    """What held-out real pictures score against the same reference: what a perfect model would, where
+    there are as many of them as generated ones, or the score does not depend on that."""
     memorisation: dict | None = None
     judges: tuple[JudgeRecord, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What was not scored, or not as one may think."""
     seconds: SecondsRecord
 
     def score(self, name: str, field: str | None = None, cls: str | None = None) -> ScoreRow | None:

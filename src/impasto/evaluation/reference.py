@@ -15,7 +15,7 @@ from torch import Tensor
 
 from impasto.collection import Collection
 from impasto.errors import ImpastoError
-from impasto.evaluation.gather import Progress, gather, silent
+from impasto.evaluation.gather import Progress, gather, kept_numbers, silent
 from impasto.features import FeatureNetwork
 from impasto.files import cache_folder, write_bytes
 from impasto.metrics import Moments, Sample
@@ -113,10 +113,11 @@ def collection_features(
             _write(_entry(keys[place]), keys[place], files, sample)
             known[place] = sample
     available = len(split_rows(collection, split))
+    kept = rows[kept_numbers(len(rows))]
     return [
         Reference(
             sample,
-            kept := rows[: len(sample.features)],
+            kept,
             len(rows),
             available,
             collection.labels[kept],

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 from impasto.collection import Collection
 from impasto.collection.listing import Listing, pictures
 from impasto.errors import ImpastoError
+from impasto.evaluation.gather import kept_numbers
 from impasto.sampling.model import to_uint8
 from impasto.sampling.output import seed_name, slugs
 from impasto.sampling.painter import Painter
@@ -46,6 +48,7 @@ class Subject:
         groups: by (label field, class of the collection): the numbers of the pictures made as such.
         pixels: numbers [B] to pictures, uint8 [B, H, W, 3].
         side: H and W.
+        notes: what is not scored, or not as one may think, a sentence each.
     """
 
     names: Sequence[str]
@@ -57,6 +60,20 @@ class Subject:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @cached_property
+    def kept(self) -> np.ndarray:
+        """The numbers of the pictures whose features are kept, in the order of these."""
+        return kept_numbers(len(self), self.count)
+
+    @property
+    def overall(self) -> int:
+        """The first so many of those kept are what the overall scores are of."""
+        return int(np.searchsorted(self.kept, self.count))
+
+    def places(self, numbers: np.ndarray) -> np.ndarray:
+        """Where the features of these pictures lie, of those that are kept."""
+        return np.searchsorted(self.kept, numbers[np.isin(numbers, self.kept)])
 
     def asked(self, field: str) -> tuple[np.ndarray, np.ndarray]:
         """The numbers of all pictures made as a class of `field`, and that class of each."""
@@ -81,6 +98,12 @@ def of_model(painter: Painter, collection: Collection, plan: Plan) -> Subject:
     parts, groups = [labels], {}
     there = {field.name: field.classes for field in collection.fields}
     notes = []
+    if record.collection.hash != collection.content_hash:
+        notes.append(
+            f"the model did not learn from {collection.name} as it is here, but from "
+            f"{record.collection.name}: copies of other pictures of that are not seen, and "
+            "held-out pictures may be among them"
+        )
     for column, field in enumerate(record.labels):
         if field.name not in there:
             notes.append(f"{collection.name} has no label field '{field.name}': no scores by it")
@@ -109,15 +132,19 @@ def of_model(painter: Painter, collection: Collection, plan: Plan) -> Subject:
     asked = torch.cat(parts)
 
     def pixels(numbers: np.ndarray) -> Tensor:
-        images = painter.sampler.images(
-            painter.latents([seeds[number] for number in numbers]), asked[numbers]
-        )
-        if not bool(images.isfinite().all()):
-            raise ImpastoError(
-                f"the model after {record.images_seen:,} images paints numbers that are not finite: "
-                "its training has diverged; evaluate an earlier checkpoint"
-            )
-        return to_uint8(images).cpu()
+        latents = painter.latents([seeds[number] for number in numbers])
+        painted = []
+        for some, labels in zip(
+            latents.split(painter.batch), asked[numbers].split(painter.batch), strict=True
+        ):
+            images = painter.sampler.images(some, labels)
+            if not bool(images.isfinite().all()):
+                raise ImpastoError(
+                    f"the model after {record.images_seen:,} images paints numbers that are not "
+                    "finite: its training has diverged; evaluate an earlier checkpoint"
+                )
+            painted.append(to_uint8(images).cpu())
+        return torch.cat(painted)
 
     names = [seed_name(seed) for seed in seeds]
     return Subject(names, plan.count, groups, pixels, record.resolution, tuple(notes))

@@ -22,7 +22,7 @@ def lines(row: EvaluationRow) -> list[str]:
         *_judges(row),
         *_memory(row),
         *_classes(row),
-        *_warnings(row.scores),
+        *_warnings(row),
     ]
 
 
@@ -133,14 +133,16 @@ def _classes(row: EvaluationRow) -> list[str]:
     return told
 
 
-def _warnings(scores: Sequence[ScoreRow]) -> list[str]:
+def _warnings(row: EvaluationRow) -> list[str]:
     """Each warning once, with what it is about."""
+    scores = row.scores
     about: dict[str, list[str]] = {}
     for each in scores:
         if each.warning and each.cls is None:
             name = each.name if each.field is None else f"{each.name}, {each.field}"
             about.setdefault(each.warning, []).append(name)
-    told = [f"  {', '.join(names)}: {warning}" for warning, names in about.items()]
+    told = [f"  {note}" for note in row.notes]
+    told += [f"  {', '.join(names)}: {warning}" for warning, names in about.items()]
     of_classes = sorted({f"{each.cls}" for each in scores if each.cls and each.warning})
     if of_classes:
         shown = ", ".join(of_classes[:6]) + (", ..." if len(of_classes) > 6 else "")
