@@ -93,6 +93,20 @@ def test_each_source_counts_once() -> None:
     assert reference([0.1, 0.2, 0.3], [1, 2, 3]).expected() == pytest.approx(1 / 3)
 
 
+def test_the_limit_is_a_chance_find_too() -> None:
+    # The least of thirty: below it lies a share p with probability (1 - p)^30 or more.
+    few = reference([k / 30 for k in range(30)], list(range(30)))
+    assert few.expected_at_most() == pytest.approx(1 - 0.025 ** (1 / 30))
+    # The third least of 300 uniform distances is itself the share of new ones below it.
+    many = reference([k / 300 for k in range(300)], list(range(300)))
+    shares = np.sort(np.random.default_rng(0).random((20_000, 300)), axis=1)[:, 2]
+    assert many.expected() < many.expected_at_most()
+    assert float((shares > many.expected_at_most()).mean()) == pytest.approx(0.025, abs=0.004)
+    # Of many thousand sources the sum has many small parts.
+    plenty = reference([k / 9000 for k in range(9000)], list(range(9000)))
+    assert 0.011 < plenty.expected_at_most() < 0.013
+
+
 def test_copies_are_found_and_real_pictures_are_not() -> None:
     noise = 0.05 * features_of(100, 3)
     copies = (

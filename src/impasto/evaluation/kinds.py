@@ -68,8 +68,8 @@ KINDS = {
     "copied": Kind(
         "Copied",
         "lower",
-        "Share of the generated pictures that are nearer to a training picture than 99% of held-out "
-        "pictures are: about 1% if nothing is copied.",
+        "Share of the generated pictures that are nearer to a training picture than 99% of real ones "
+        "are to those of other sources: about 1% if nothing is copied.",
         share=True,
     ),
     "accuracy": Kind("Accuracy", "higher", "Share of held-out pictures named right.", True),

@@ -26,6 +26,7 @@ has near-duplicates in several sources, real pictures are near too, and only sti
 count. Copies of a part of a picture, or heavily changed ones, may be no nearer than real pictures.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -191,6 +192,31 @@ class Reference:
         ]
         return float(np.mean(shares))
 
+    def expected_at_most(self) -> float:
+        """What that share is at most, with 97.5% certainty: the limit is the k-th least of S
+        independent distances, so the true share below it is distributed as Beta(k, S + 1 - k)."""
+        count = self.source_count
+        least = math.ceil(QUANTILE * count * (1 - 1e-9))
+
+        def fewer(share: float) -> float:
+            """The probability that fewer than k of S fall below a true share."""
+            return sum(
+                math.exp(
+                    math.lgamma(count + 1)
+                    - math.lgamma(found + 1)
+                    - math.lgamma(count - found + 1)
+                    + found * math.log(share)
+                    + (count - found) * math.log1p(-share)
+                )
+                for found in range(least)
+            )
+
+        low, high = 0.0, 1.0
+        for _ in range(40):
+            middle = (low + high) / 2
+            low, high = (middle, high) if fewer(middle) > 0.025 else (low, middle)
+        return high
+
     def farther(self, distances: np.ndarray) -> np.ndarray:
         """The share of the weight [B] that is farther than each distance [B]; equal counts half."""
         ordered = self.nearest.distance[self._order]
@@ -244,6 +270,8 @@ class Memorisation:
     interval: tuple[float, float] | None
     """Wilson's, 95%, of `copied`: where another draw of as many seeds would mostly lie."""
     expected: float | None
+    expected_at_most: float | None
+    """See `Reference`: a share of `copied` that is no higher may be chance."""
     nearer: float | None
     nearer_interval: tuple[float, float] | None
     """95%, of `nearer`, by the spread of both sides (DeLong, DeLong and Clarke-Pearson 1988), with
@@ -260,6 +288,7 @@ class Memorisation:
             "low": low,
             "high": high,
             "expected": self.expected,
+            "expected_at_most": self.expected_at_most,
             "limit": self.limit,
             "nearer": self.nearer,
             "nearer_low": nearer_low,
@@ -282,7 +311,8 @@ class Memorisation:
             lines.append(
                 f"{self.copied:.1%} of {len(self.samples.distance):,} pictures are nearer to a "
                 f"training picture than {1 - QUANTILE:.0%} of real ones are (95% interval "
-                f"{low:.1%} to {high:.1%}; of new real pictures about {self.expected:.1%} would be)"
+                f"{low:.1%} to {high:.1%}; of new real pictures about {self.expected:.1%} would be, "
+                f"{self.expected_at_most:.1%} at most)"
             )
         if self.nearer is not None:
             lines.append(
@@ -325,13 +355,13 @@ def memorisation(
     if count < FEWEST_SOURCES:
         duplicates = _duplicates(reference)
         return Memorisation(
-            found, reference, None, None, None, None, None, None,
+            found, reference, None, None, None, None, None, None, None,
             f"only {count} source pictures to compare with: too few to say what was learned by "
             f"heart{duplicates}; look at the closest pairs",
         )  # fmt: skip
     limit = reference.quantile()
     copied = float((found.distance < limit).mean())
-    expected = reference.expected()
+    expected, at_most = reference.expected(), reference.expected_at_most()
     nearer, interval = _nearer(found.distance, reference)
     return Memorisation(
         samples=found,
@@ -340,9 +370,10 @@ def memorisation(
         copied=copied,
         interval=wilson(copied, len(samples)),
         expected=expected,
+        expected_at_most=at_most,
         nearer=nearer,
         nearer_interval=interval,
-        warning=_warning(reference, limit, expected),
+        warning=_warning(reference, limit, at_most),
     )
 
 
@@ -351,12 +382,12 @@ def _duplicates(reference: Reference) -> str:
     return f" ({count:,} that are the same as another source's were left out)" if count else ""
 
 
-def _warning(reference: Reference, limit: float, expected: float) -> str | None:
+def _warning(reference: Reference, limit: float, at_most: float) -> str | None:
     reasons = []
     if reference.source_count < _ROUGH:
         reasons.append(
             f"the limit rests on {reference.source_count} source pictures and is rough: of new real "
-            f"pictures perhaps {expected:.1%} would be nearer"
+            f"pictures up to {at_most:.1%} may be nearer"
         )
     if reference.duplicates:
         total = len(reference.rows) + reference.duplicates
@@ -402,9 +433,9 @@ class Pair:
     source: int
     """Its source picture."""
     distance: float
-    farther: float
+    farther: float | None
     """Share of real pictures that are farther from a training picture than this: 0.998 says that it
-    is nearer than 99.8% of them."""
+    is nearer than 99.8% of them. None without any."""
     copied: bool
     """Whether it is nearer than the limit."""
 
@@ -449,7 +480,7 @@ def _closest(
                 row=int(near.row[place]),
                 source=int(near.source[place]),
                 distance=distance,
-                farther=0.0 if farther is None else float(farther[place]),
+                farther=None if farther is None else float(farther[place]),
                 copied=found.limit is not None and distance < found.limit,
             )
         )
@@ -508,7 +539,9 @@ def save_sheet(
     texts = [
         title,
         *found.lines()[:2],
-        "red frame: nearer than 99% of real pictures (so one real one in 100 has it)",
+        ""
+        if found.limit is None
+        else "red frame: nearer than 99% of real pictures (so one real one in 100 has it)",
     ]
     head = [written(shortened(text, width - 2 * _GAP)) for text in texts if text]
     top = sum(line.height for line in head) + 2 * _GAP
@@ -549,7 +582,7 @@ def _block(
             caption,
             f"next to: {names[pair.source]}",
             f"distance {pair.distance:.3f}",
-            f"nearer than {_percent(pair.farther)} real pictures",
+            "" if pair.farther is None else f"nearer than {_percent(pair.farther)} real pictures",
         )
         for line, text in enumerate(texts):
             label = written(shortened(text, beside - 2 * _GAP))

@@ -121,7 +121,8 @@ def levels_of(group: Alike, name: str, of: str | None) -> list[Level]:
     heldout = group.heldout(name, of)
     if heldout is None or heldout.value is None:
         return []
-    return [Level("held-out real pictures", heldout.value)]
+    # The number: some scores depend on it.
+    return [Level(f"{heldout.pictures:,} held-out real pictures", heldout.value)]
 
 
 def _card(group: Alike, names: Sequence[tuple[str, str | None]], charts: Charts) -> str:
@@ -191,23 +192,29 @@ def _scores_table(record: Record, row: EvaluationRow) -> str:
         if heldout:
             real = group.heldout(name, of)
             cells.append(cell(real, notes))
-        cells.append(f'<td class="words">{escape(_better(name, score))}</td>')
+        cells.append(f'<td class="words">{escape(_better(name, row))}</td>')
         rows.append((title_of(name, of), cells))
     head = ["", "generated", *(["held-out real"] if heldout else []), "better is"]
     says = f"After {moment(record, row.subject.images_seen or 0)}: {group.conditions}."
     beneath = "Beneath each value: its 95% interval."
     if heldout:
-        beneath += " A perfect model would score what held-out real pictures score."
+        count = max(score.pictures for score in row.heldout)
+        beneath += f" A perfect model would score what held-out real pictures score, {count:,} here"
+        alike = max(count, row.pictures.count) <= 1.1 * min(count, row.pictures.count)
+        beneath += (
+            "." if alike else "; but FD, recall and coverage depend on the number of pictures."
+        )
+    notes_of_row = "".join(f"<p class='faint'>{escape(note)}.</p>" for note in row.notes)
     return (
         f"<h4>As {escape(row.network.name)} sees them</h4><p>{escape(says)}</p>"
-        f"<p class='faint'>{beneath}</p>{table(head, rows)}{notes.html}"
+        f"{notes_of_row}<p class='faint'>{beneath}</p>{table(head, rows)}{notes.html}"
     )
 
 
-def _better(name: str, score: ScoreRow) -> str:
+def _better(name: str, row: EvaluationRow) -> str:
     better = kind_of(name).better
     if base_of(name) == "copied":
-        return "lower; about 1% if nothing is copied"
+        return f"{better}; about {100 * copied_by_chance(row):.2g}% if nothing is copied"
     return better
 
 

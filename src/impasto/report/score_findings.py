@@ -11,7 +11,7 @@ import numpy as np
 from impasto.evaluation.kinds import base_of, interval_text, value_text
 from impasto.evaluation.record import ScoreRow
 from impasto.report.findings import Finding, since
-from impasto.report.scores import Alike, copied_by_chance, title_of
+from impasto.report.scores import Alike, copied_at_most_by_chance, title_of
 
 _COLLAPSED = 0.5
 _LASTING = 3  # moments
@@ -76,13 +76,14 @@ def copied(group: Alike) -> Finding | None:
     """Pictures are copied from the training set.
 
     Rule: at the newest moment, the interval of the share of pictures that are nearer to a training
-    picture than 99% of held-out ones lies above what chance gives, some 1%.
+    picture than 99% of real ones lies above what chance may give: some 1%, more where few real
+    pictures tell what is near.
     """
     for name, of in group.overall:
         if base_of(name) != "copied":
             continue
         line, newest = group.line(name, of), group.newest.score(name, of)
-        chance = copied_by_chance(group.newest)
+        chance = copied_at_most_by_chance(group.newest)
         if newest is None or newest.low is None or newest.low <= chance:
             continue
         assert line is not None  # the newest moment has a value
@@ -91,8 +92,8 @@ def copied(group: Alike) -> Finding | None:
             "copied",
             since(group.images_seen, line.low > chance),
             f"Pictures are copied from the training set: {_told(newest)} of the generated ones are "
-            "nearer to a training picture than 99% of held-out pictures are; if nothing were copied, "
-            f"it would be about {100 * chance:.2g}%.",
+            "nearer to a training picture than 99% of real ones are to those of other sources; if "
+            f"nothing were copied, it would be {100 * chance:.2g}% at most.",
             "Look at the closest pairs, side by side: which pictures come back? Earlier checkpoints "
             "copy less. More pictures help most; fewer weights and shorter training help too. Tiles "
             "of one painting count as one source, so cutting finer is no remedy.",

@@ -26,6 +26,13 @@ def copied_by_chance(row: EvaluationRow) -> float:
     return max(_COPIED_BY_CHANCE, told) if isinstance(told, float) else _COPIED_BY_CHANCE
 
 
+def copied_at_most_by_chance(row: EvaluationRow) -> float:
+    """What that share may well be by chance alone: the limit is itself found among real pictures."""
+    told = (row.memorisation or {}).get("expected_at_most")
+    chance = copied_by_chance(row)
+    return max(chance, told) if isinstance(told, float) else chance
+
+
 def title_of(name: str, of: str | None = None) -> str:
     """`FD (lite0)` of `fd-lite0`, `Top-1 of genre (judge)` of `top1-judge` in the field genre."""
     by = name.removesuffix(INFINITY).split("-")[1:]
