@@ -22,7 +22,13 @@ from impasto.evaluation import gather as gathering
 from impasto.evaluation.evaluate import Evaluator, Plan, deviation_of
 from impasto.evaluation.gather import gather, kept_numbers
 from impasto.evaluation.outcome import evaluate_model, evaluate_pictures
-from impasto.evaluation.record import EvaluationRow, PicturesRecord, SubjectRecord, read_rows
+from impasto.evaluation.record import (
+    EvaluationRow,
+    PicturesRecord,
+    ScoreRow,
+    SubjectRecord,
+    read_rows,
+)
 from impasto.evaluation.reference import collection_features
 from impasto.evaluation.subjects import Subject, of_folder, of_model
 from impasto.evaluation.table import lines
@@ -319,6 +325,12 @@ def test_a_class_nobody_painted_is_said_so(many: Collection) -> None:
     assert empty.warning == f"no generated picture of class {many.fields[0].classes[1]}"
     text = json.dumps(row.model_dump(mode="json"), allow_nan=False)
     assert "NaN" not in text
+    # Nor are there 0 real pictures of a class that the pictures were not compared with.
+    other = ScoreRow(
+        name="accuracy-judge", field="class", cls="other", value=1, pictures=9, reference=0
+    )
+    told = lines(row.model_copy(update={"scores": (*row.scores, other)}))
+    assert next(line for line in told if line.startswith("other")).split() == ["other", "0", "100%"]
     assert "nan" not in "\n".join(lines(row)).lower().replace("finance", "")
 
 

@@ -258,6 +258,15 @@ def test_the_line_to_infinity_ends_near_the_distance() -> None:
     assert "straight line" in str(few[1].warning)
 
 
+def test_the_line_to_infinity_is_of_the_pictures_whose_features_are_kept() -> None:
+    real = Sample(normal(300, 8, 0), None)
+    fake, elsewhere = normal(100, 8, 1), normal(1000, 8, 2, 1.0, 5.0)
+    plain = scores("frechet", Sample(fake, None), real)
+    more = scores("frechet", Sample(fake, None, Moments.of(elsewhere)), real)
+    assert known(more[0])[0] > 100
+    assert known(more[1])[0] == known(plain[1])[0]
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_intervals_hold_what_other_seeds_give(metric: str) -> None:
     """Of 60 draws of generated pictures at least 85% of the 95% intervals hold the expectation."""
@@ -275,6 +284,11 @@ def test_a_share_of_all_is_not_certain() -> None:
     precision = scores("prdc", sample(real[:60] * 0.5), sample(real))[0]
     assert (precision.value, precision.high) == (1, 1)
     assert precision.low == pytest.approx(1 - 3 / 60)
+    # Nor are answers that are the same but for rounding.
+    logits = 1e-6 * normal(60, 4, 1)
+    (score,) = scores("inception_score", Sample(logits, logits), None)
+    assert score.value == pytest.approx(1, abs=1e-9)
+    assert score.high == pytest.approx(1 + 3 / 60)
 
 
 @pytest.mark.parametrize("metric", METRICS)

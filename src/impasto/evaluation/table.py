@@ -120,12 +120,13 @@ def _classes(row: EvaluationRow) -> list[str]:
         for cls in dict.fromkeys(each.cls for each in mine):
             of = {each.name: each for each in mine if each.cls == cls}
             made = max((e.pictures for n, e in of.items() if base_of(n) != "accuracy"), default=0)
+            # Accuracies of held-out pictures are compared with nothing; so are classes nobody painted.
             real = max(each.reference for each in of.values())
             cells.append(
                 [
                     str(cls),
                     f"{made:,}",
-                    f"{real:,}",
+                    f"{real:,}" if real or made else "",
                     *(value_text(of[name]) if name in of else "" for name in names),
                 ]
             )

@@ -46,6 +46,9 @@ STUDENT = (
 )  # fmt: skip
 """97.5% quantiles of Student's t for 1 to 19 degrees of freedom."""
 
+_ROUNDING = 1e-6
+"""A difference that is no more than how sums of float32 features round."""
+
 Prepared = Callable[[Tensor], dict[str, float]]
 """Indices of generated pictures [N] int64, each at most once -> score by name."""
 
@@ -184,7 +187,7 @@ def _score(
     if half is None or not math.isfinite(half):
         reason = "too few pictures for an interval"
         return Score(name, value, None, None, f"{warning}; {reason}" if warning else reason)
-    if half == 0 and value in span:
+    if half < _ROUNDING and min(abs(value - end) for end in span) < _ROUNDING:
         half = 3 / count
     return Score(name, value, max(value - half, span[0]), min(value + half, span[1]), warning)
 

@@ -155,7 +155,8 @@ def beside(
         distances = [values(subset)["fd"] for subset in subsets]
         return _intercept([1 / size for size in sizes], distances)
 
-    value, half = line(count // 2, count, 10)
+    # Not quite all: `values` of all may be of more pictures than there are features of.
+    value, half = line(count // 2, count - 1, 10)
     bend = abs(value - line(count // 4, count // 2, 5)[0])
     half = math.hypot(half, half_widths["fd"])
     bent = None
