@@ -126,7 +126,7 @@ def test_a_class_without_pictures_is_never_named() -> None:
     labels = labels_of(60, classes=3)
     labels[0] = -1  # unknown: left out
     judge = fit(labels, features_of(labels, noise=0.2))
-    assert judge.never_named == ("still life",)
+    assert "still life" not in [judge.facts.classes[number] for number in judge.named]
     assert judge.facts.counts == (19, 20, 20, 0)
     everything = labels_of(80)
     asked = features_of(everything, noise=0.2, seed=4)

@@ -21,7 +21,12 @@ from impasto.errors import ImpastoError
 from impasto.evaluation.accuracy import FieldResult
 from impasto.evaluation.gather import Progress, gather, silent
 from impasto.evaluation.judge import Judge, top1
-from impasto.evaluation.memorisation import Memorisation, RealPictures, memorisation
+from impasto.evaluation.memorisation import (
+    FEW_SOURCES,
+    Memorisation,
+    RealPictures,
+    memorisation,
+)
 from impasto.evaluation.memorisation import Reference as RealDistances
 from impasto.evaluation.record import (
     CollectionRecord,
@@ -127,7 +132,6 @@ class Evaluator:
             subject,
             record,
             networks=networks,
-            judged=plan.judged,
             during_training=during_training,
         )
 
@@ -138,7 +142,6 @@ class Evaluator:
         record: PicturesRecord,
         *,
         networks: Sequence[FeatureNetwork] | None = None,
-        judged: bool = True,
         during_training: bool = False,
     ) -> list[Evaluation]:
         """Score pictures, an evaluation a feature network.
@@ -148,7 +151,6 @@ class Evaluator:
             subject: whose they are.
             record: how they were chosen.
             networks: some of the evaluator's; by default all.
-            judged: whether the judges are asked too.
             during_training: noted in the row.
 
         Raises:
@@ -187,10 +189,8 @@ class Evaluator:
             began = time.monotonic()
             reference = self.reference(network, self.split)
             rows = self._scores(network, sample, pictures)
-            judges: list[JudgeRecord] = []
-            if judged:
-                more, judges = self._judged(network, sample, pictures)
-                rows += more
+            more, judges = self._judged(network, sample, pictures)
+            rows += more
             memory = self._memorisation(network, sample, pictures)
             low, high = memory.interval or (None, None)
             rows.append(
@@ -298,7 +298,7 @@ class Evaluator:
         if network.identity not in self._heldout_rows:
             reference = self.reference(network, self.split)
             rows = score_rows(network, heldout.sample, reference.sample)
-            if heldout.source_count < _FEW_SOURCES:
+            if heldout.source_count < FEW_SOURCES:
                 few = (
                     f"held-out pictures of {heldout.source_count} source pictures only: too few to "
                     "say what real pictures score"
@@ -386,9 +386,6 @@ class Evaluator:
         )
         self._real_distances[network.identity] = found.reference
         return found
-
-
-_FEW_SOURCES = 20
 
 
 def part(sample: Sample, places: np.ndarray) -> Sample:

@@ -82,12 +82,6 @@ class Judge:
         """int64 [C]: the classes that have training pictures, the only ones it names."""
         return np.flatnonzero(self.facts.counts)
 
-    @property
-    def never_named(self) -> tuple[str, ...]:
-        """The classes without training pictures."""
-        pairs = zip(self.facts.classes, self.facts.counts, strict=True)
-        return tuple(name for name, count in pairs if not count)
-
     @classmethod
     def fit(
         cls,

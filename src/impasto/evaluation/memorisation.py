@@ -49,7 +49,8 @@ from impasto.sampling.grid import shortened, written
 QUANTILE = 0.01
 """Of real pictures' distances: the limit."""
 FEW_SOURCES = 20
-"""With fewer held-out source pictures, training pictures join the reference."""
+"""With fewer held-out source pictures, training pictures join the reference; nor do so few say what
+real pictures score."""
 FEWEST_SOURCES = 10
 """With fewer source pictures in the reference no share is given."""
 SAME = 1e-6

@@ -29,7 +29,7 @@ from impasto.sampling.model import MODEL_FILE, ModelRecord
 from impasto.sampling.painter import Painter
 
 
-def place_of(row: EvaluationRow, home: Path) -> Path:
+def folder_of(row: EvaluationRow, home: Path) -> Path:
     """The folder for what lies beside a row: `evaluation/000000076864` in a run, else `home`."""
     if row.subject.kind != "run":
         return home
@@ -55,7 +55,7 @@ def keep(
     """
     row = evaluation.row
     row = row.model_copy(update={"scores": (*row.scores, *more)})
-    folder = place_of(row, home)
+    folder = folder_of(row, home)
     told = lines(row)
     write_text(folder / f"scores-{row.network.name}.txt", "\n".join(told) + "\n")
     show_closest(evaluation, evaluator, folder)

@@ -16,6 +16,10 @@ EVALUATION_FOLDER = "evaluation"
 """In a run: what an evaluation leaves beside its row, in a folder named by images seen."""
 
 
+PICTURE = {"train": "training picture", "heldout": "held-out picture", "all": "picture"}
+"""What a picture of a split is called."""
+
+
 class _Record(BaseModel):
     # Rows of a newer impasto may say more.
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)

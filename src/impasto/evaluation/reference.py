@@ -16,6 +16,7 @@ from torch import Tensor
 from impasto.collection import Collection
 from impasto.errors import ImpastoError
 from impasto.evaluation.gather import Progress, gather, kept_numbers, silent
+from impasto.evaluation.record import PICTURE
 from impasto.features import FeatureNetwork
 from impasto.files import cache_folder, write_bytes
 from impasto.metrics import Moments, Sample
@@ -93,8 +94,7 @@ def collection_features(
     """
     rows = rows_of(collection, split, limit)
     if not len(rows):
-        kind = {"train": "training", "heldout": "held-out"}.get(split, "")
-        raise ImpastoError(f"{collection.path} has no {kind} pictures to compare with")
+        raise ImpastoError(f"{collection.path} has no {PICTURE[split]}s to compare with")
     side = resolution or collection.resolution
     keys = [_key(network, collection, side, split, len(rows)) for network in networks]
     files = json.dumps(collection.fingerprint())
@@ -106,7 +106,7 @@ def collection_features(
             pictures(collection, rows, side),
             [networks[place] for place in missing],
             len(rows),
-            what=f"{kind_of(split)} pictures",
+            what=f"{PICTURE[split]}s",
             progress=progress,
         )
         for place, sample in zip(missing, found, strict=True):
@@ -126,11 +126,6 @@ def collection_features(
         for sample in known
         if sample is not None
     ]
-
-
-def kind_of(split: Split) -> str:
-    """`training`, `held-out` or `all`, for people."""
-    return {"train": "training", "heldout": "held-out", "all": "all"}[split]
 
 
 def pictures(collection: Collection, rows: np.ndarray, side: int) -> Iterator[Tensor]:

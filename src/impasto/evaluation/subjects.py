@@ -29,13 +29,11 @@ class Plan:
         per_class: as many of each class at least, in each label field, for scores by class; more are
             painted of classes that have fewer among the first.
         first_seed: of the first picture.
-        judged: whether the judges of the collection's label fields are asked too.
     """
 
     count: int = 2_000
     per_class: int = 100
     first_seed: int = 0
-    judged: bool = True
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from impasto.evaluation.kinds import base_of, interval_text, place_of, value_text
-from impasto.evaluation.record import EvaluationRow, ScoreRow
+from impasto.evaluation.record import PICTURE, EvaluationRow, ScoreRow
 from impasto.words import counted
 
 
@@ -29,7 +29,6 @@ def lines(row: EvaluationRow) -> list[str]:
 def _heading(row: EvaluationRow) -> list[str]:
     seen = row.subject.images_seen
     after = "" if seen is None else f" after {seen:,} images"
-    split = {"train": "training", "heldout": "held-out", "all": ""}[row.reference.split]
     some = ""
     if row.reference.available > row.reference.pictures:
         some = f" (of {row.reference.available:,})"
@@ -41,7 +40,7 @@ def _heading(row: EvaluationRow) -> list[str]:
             seeds += f", truncation {row.pictures.truncation:g}"
     return [
         f"{row.subject.name}{after}: {counted(row.pictures.count, 'picture')}{seeds}",
-        f"against {row.reference.pictures:,} {split} pictures{some} of "
+        f"against {counted(row.reference.pictures, PICTURE[row.reference.split])}{some} of "
         f"{counted(row.reference.sources, 'source picture')} of {row.collection.name} at "
         f"{row.collection.resolution} px, seen by {row.network.name}",
     ]

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from impasto.evaluation.kinds import INFINITY, base_of, interval_text, kind_of, place_of, value_text
-from impasto.evaluation.record import EvaluationRow, ScoreRow
+from impasto.evaluation.record import PICTURE, EvaluationRow, ScoreRow
 from impasto.report.charts import Line
 from impasto.report.findings import Counts
 from impasto.words import counted
@@ -170,11 +170,10 @@ class Conditions:
         )
 
     def __str__(self) -> str:
-        split = {"train": "training ", "heldout": "held-out ", "all": ""}[self.split]
         cut = f" (truncation {self.truncation:g})" if self.truncation is not None else ""
         return (
-            f"{counted(self.pictures, 'generated picture')}{cut} against {self.reference:,} "
-            f"{split}picture{'' if self.reference == 1 else 's'} of {self.collection} at "
+            f"{counted(self.pictures, 'generated picture')}{cut} against "
+            f"{counted(self.reference, PICTURE[self.split])} of {self.collection} at "
             f"{self.resolution} pixels, as {self.network} sees them"
         )
 

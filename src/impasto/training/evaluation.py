@@ -110,7 +110,6 @@ class TrainingEvaluator:
         plan = Plan(
             count=config.evaluation.pictures,
             per_class=config.evaluation.per_class,
-            judged=bool(config.labels),
         )
         painter = Painter(sampler, record.model_copy(update={"weights_sha256": digest}))
         (found,) = self._evaluator.evaluate(painter, subject, plan, during_training=True)
