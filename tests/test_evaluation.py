@@ -586,6 +586,7 @@ def test_what_the_command_refuses(run: Path, many: Collection, tmp_path: Path) -
     assert "is no run" in refused(model)
     folder = saved(tmp_path / "made", many, many.train_indices[:3], by_class=False)
     assert "say with --data what to compare" in refused(folder)
+    assert "are for a run's" in refused(folder, "--data", many.path, "--checkpoints", "all")
     assert "holds no pictures" in refused(many.path, "--data", many.path)
     small = tmp_path / "small"
     small.mkdir()

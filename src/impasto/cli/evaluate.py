@@ -231,6 +231,10 @@ def command(
                 raise ImpastoError(
                     f"{path} is a folder of pictures: say with --data what to compare"
                 )
+            if checkpoints is not None or truncation is not None:
+                raise ImpastoError(
+                    f"{path} is a folder of pictures: --checkpoints and --truncation are for a run's"
+                )
             collection = open_or_pack(data, side_of(path))
             evaluator = Evaluator(
                 networks,
