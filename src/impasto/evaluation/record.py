@@ -13,7 +13,7 @@ from impasto.files import read_json_lines, write_error
 
 METRICS_FILE = "metrics.jsonl"
 EVALUATION_FOLDER = "evaluation"
-"""In a run: what an evaluation leaves beside its row, in a folder named by images seen."""
+"""In a run: what evaluations leave beside their rows, in folders named by images seen."""
 
 
 PICTURE = {"train": "training picture", "heldout": "held-out picture", "all": "picture"}
@@ -109,6 +109,9 @@ class JudgeRecord(_Record):
     high: float | None = None
     baseline: float | None = None
     """What always naming the commonest class would get."""
+    made_baseline: float | None = None
+    """And of the generated pictures, if all were named as the class asked for most often: a Top-1 that
+    is no better says nothing."""
     pictures: int = 0
     sources: int = 0
     warning: str | None = None
@@ -142,6 +145,9 @@ class EvaluationRow(_Record):
     judges: tuple[JudgeRecord, ...] = ()
     notes: tuple[str, ...] = ()
     """What was not scored, or not as one may think."""
+    folder: str | None = None
+    """Where the row's table and closest pairs lie, relative to the folder of `metrics.jsonl`: in it are
+    `scores.txt`, `nearest.png` and `nearest.csv`. None: nowhere."""
     seconds: SecondsRecord
 
     def score(self, name: str, field: str | None = None, cls: str | None = None) -> ScoreRow | None:

@@ -20,6 +20,10 @@ from impasto.sampling.painter import Painter
 from impasto.sampling.seeds import MAX_SEED
 
 
+class NotFiniteError(ImpastoError):
+    """A model paints NaN or infinity."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """Which pictures a model is to paint.
