@@ -377,21 +377,31 @@ def test_a_runs_checkpoints_are_scored_once(
 ) -> None:
     judge, plan = evaluator(many), Plan(count=40, per_class=5)
     folder = find_model(run)
-    told = evaluate_model(folder, run.name, judge, plan, run, of_run=True)
+    (made,) = evaluate_model(folder, run.name, judge, plan, run, of_run=True)
+    assert not made.before
+    told = lines(made.row)
     assert told[0] == f"{run.name} after 24 images: 40 pictures, seeds 0 to 39"
     (row,) = [row for row in read_rows(run / "metrics.jsonl") if row.pictures.count == 40]
+    assert row == made.row
     assert row.subject.images_seen == 24
     assert row.subject.kind == "run"
     assert row.score("top1-judge", "class") is not None
-    beside = run / "evaluation" / "000000000024"
-    assert (beside / "scores-lite0.txt").read_text().splitlines() == told
-    assert Image.open(beside / "nearest-lite0.png").size[0] > 100
-    table = (beside / "nearest-lite0.csv").read_text().splitlines()
+    assert row.folder == "evaluation/000000000024/lite0-many-40"
+    beside = run / row.folder
+    assert (beside / "scores.txt").read_text().splitlines() == told
+    assert Image.open(beside / "nearest.png").size[0] > 100
+    table = (beside / "nearest.csv").read_text().splitlines()
     assert table[0] == "picture,distance,nearer_than,copied,nearest,source"
     assert len(table) == 41
-    assert evaluate_model(folder, run.name, judge, plan, run, of_run=True) == []
-    assert evaluate_model(folder, run.name, judge, Plan(41, 5), run, of_run=True)
-    assert evaluate_model(folder, run.name, judge, plan, run, of_run=True, again=True)
+    (again,) = evaluate_model(folder, run.name, judge, plan, run, of_run=True)
+    assert again.before
+    assert again.row == row
+    # Another choice of pictures leaves what was there alone; the same one takes its place.
+    (other,) = evaluate_model(folder, run.name, judge, Plan(40, 6), run, of_run=True)
+    assert other.row.folder == "evaluation/000000000024/lite0-many-40-2"
+    (third,) = evaluate_model(folder, run.name, judge, plan, run, of_run=True, again=True)
+    assert not third.before
+    assert third.row.folder == row.folder
 
 
 def test_two_evaluations_agree_to_the_digit(run: Path, many: Collection) -> None:
@@ -498,11 +508,15 @@ def saved(folder: Path, collection: Collection, rows: np.ndarray, by_class: bool
 
 def test_a_folder_of_pictures_by_class(many: Collection, tmp_path: Path) -> None:
     folder = saved(tmp_path / "made", many, many.train_indices[:40], by_class=True)
-    told = evaluate_pictures(of_folder(folder, many), "made", evaluator(many), tmp_path / "out")
-    assert told[0] == "made: 40 pictures"
+    evaluate_pictures(of_folder(folder, many), "made", evaluator(many), tmp_path / "out")
     (row,) = read_rows(tmp_path / "out" / "metrics.jsonl")
+    assert lines(row)[0] == "made: 40 pictures"
+    # All 40 are pictures that it was trained on, and it says so.
+    assert row.memorisation is not None
+    assert "40 of them are the same as one" in row.memorisation["sentences"]
+    assert any("training pictures are copied" in told for told in row.memorisation["sentences"])
     assert row.score("top1-judge", "class").value > 0.8  # type: ignore[union-attr, operator]
-    assert (tmp_path / "out" / "scores-lite0.txt").is_file()
+    assert (tmp_path / "out" / "lite0-many-40" / "scores.txt").is_file()
     plain = saved(tmp_path / "plain", many, many.train_indices[:40], by_class=False)
     assert of_folder(plain, many).groups == {}
 
@@ -518,7 +532,7 @@ def test_folders_that_cannot_be_evaluated(many: Collection, tmp_path: Path) -> N
     (folder / "zz.png").write_bytes(b"no picture")
     with pytest.raises(ImpastoError, match="cannot read"):
         evaluate_pictures(of_folder(folder, many), "made", evaluator(many), tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 # The command
@@ -552,7 +566,10 @@ def test_the_command_over_time(run: Path, many: Collection) -> None:
     for name in ("accuracy-judge", "accuracy-discriminator"):
         assert rows[-1].score(name, "class") is not None
     code, told = invoke("evaluate", run, "--checkpoints", "all", "--pictures", 20, "--per-class", 3)
-    assert told.count("scored before") == 3
+    assert told.count(", scored before") == 3
+    assert "--again does it anew" in told
+    assert "closest pairs: " in told
+    assert [line.split()[0] for line in told.splitlines()[-3:]] == ["8", "16", "24"]
     assert len(read_rows(run / "metrics.jsonl")) == before + 3
 
 

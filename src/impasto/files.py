@@ -102,6 +102,21 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def check_writable(folder: Path) -> None:
+    """Make the folder, and write into it and remove what was written: before long work, not after.
+
+    Raises:
+        ImpastoError: that cannot be done.
+    """
+    probe = folder / f".{uuid.uuid4().hex[:12]}.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise write_error(error, folder) from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` (UTF-8) to `path` in one step; see `atomic_file`."""
     with atomic_file(path) as temporary:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # only for the types: --help must not wait for these
     from impasto.collection import Collection
     from impasto.evaluation.evaluate import Evaluator, Plan
     from impasto.evaluation.gather import Update
+    from impasto.evaluation.outcome import Outcome
     from impasto.evaluation.record import ScoreRow
     from impasto.evaluation.reference import Split
     from impasto.features import FeatureNetwork
@@ -88,6 +89,28 @@ def checkpoints_of(run: Path, which: str | None) -> list[Path]:
     raise ImpastoError(f"--checkpoints takes all, or every:N such as every:5, not '{which}'")
 
 
+def tell(outcomes: Sequence[Outcome], home: Path) -> None:
+    """Print each outcome's table, and where all of it lies."""
+    from impasto.evaluation.outcome import PAIRS, SHEET, TABLE
+    from impasto.evaluation.record import METRICS_FILE
+    from impasto.evaluation.table import lines
+
+    for outcome in outcomes:
+        for text in lines(outcome.row):
+            typer.echo(text)
+        if outcome.before:
+            typer.echo(
+                f"scored before ({outcome.row.created[:10]}), with the same pictures and reference; "
+                "--again does it anew"
+            )
+        typer.echo()
+        if outcome.row.folder is not None:
+            folder = home / outcome.row.folder
+            typer.echo(f"closest pairs: {folder / SHEET}, of all pictures: {folder / PAIRS}")
+            typer.echo(f"this table: {folder / TABLE}")
+    typer.echo(f"all numbers: {home / METRICS_FILE}")
+
+
 def evaluate_folders(
     folders: Sequence[Path],
     evaluator: Evaluator,
@@ -100,14 +123,13 @@ def evaluate_folders(
     truncation: float | None = None,
     batch: int = 64,
     again: bool = False,
-) -> None:
-    """Evaluate model folders one after the other, telling each one's scores as they are there."""
+) -> list[Outcome]:
+    """Evaluate model folders one after the other; of several, say how far it is."""
     from impasto.evaluation.outcome import evaluate_model
 
+    found: list[Outcome] = []
     for number, folder in enumerate(folders):
-        if len(folders) > 1:
-            typer.echo(f"checkpoint {number + 1} of {len(folders)}: {folder}")
-        told = evaluate_model(
+        outcomes = evaluate_model(
             folder,
             name,
             evaluator,
@@ -120,10 +142,11 @@ def evaluate_folders(
             again=again,
             more=partial(discriminator_rows, folder, evaluator.collection, device),
         )
-        for text in told:
-            typer.echo(text)
-        if not told:
-            typer.echo("scored before, with the same pictures and reference; --again does it anew")
+        found += outcomes
+        if len(folders) > 1:
+            before = ", scored before" if all(each.before for each in outcomes) else ""
+            typer.echo(f"checkpoint {number + 1} of {len(folders)}: {folder}{before}")
+    return found
 
 
 def discriminator_rows(
@@ -208,8 +231,8 @@ def command(
     """Score pictures against a collection's: distance, quality, variety, classes and copies, overall
     and by class, each with a 95% interval.
 
-    Adds a row to metrics.jsonl; evaluation/ holds the table and the closest pairs of a generated and
-    a training picture. Features of the collection are kept in the cache for the next time.
+    Adds a row to metrics.jsonl, and beside it the table and the closest pairs of a generated and a
+    training picture. Features of the collection are kept in the cache for the next time.
     """
     from impasto.cli.classify import find_collection, run_of
     from impasto.collection import open_or_pack
@@ -219,6 +242,7 @@ def command(
     from impasto.evaluation.evaluate import Evaluator, Plan
     from impasto.evaluation.outcome import evaluate_pictures
     from impasto.evaluation.subjects import of_folder, side_of
+    from impasto.evaluation.table import over_time
     from impasto.sampling.model import MODEL_FILE, ModelRecord
 
     split = as_split(against)
@@ -245,12 +269,12 @@ def command(
                 progress=shown,
             )
             home = out or Path("evaluations") / path.resolve().name
-            told = evaluate_pictures(
-                of_folder(path, collection), path.resolve().name, evaluator, home
+            tell(
+                evaluate_pictures(
+                    of_folder(path, collection), path.resolve().name, evaluator, home
+                ),
+                home,
             )
-            for text in told:
-                typer.echo(text)
-            typer.echo(home)
             return
         folders = checkpoints_of(path, checkpoints)
         record = read_record(folders[-1] / MODEL_FILE, "model", ModelRecord)
@@ -266,7 +290,7 @@ def command(
             progress=shown,
         )
         home = out or run or Path("evaluations") / name
-        evaluate_folders(
+        found = evaluate_folders(
             folders,
             evaluator,
             plan,
@@ -278,7 +302,13 @@ def command(
             batch=batch,
             again=again,
         )
-        typer.echo(home / "metrics.jsonl")
+        tell(found[-len(networks) :], home)
+        if len(folders) > 1:
+            for network in networks:
+                rows = [each.row for each in found if each.row.network.name == network.name]
+                typer.echo()
+                for text in over_time(rows):
+                    typer.echo(text)
     except KeyboardInterrupt:
         raise StoppedError(
             "stopped; what was scored is kept: the same command goes on with the rest"

@@ -330,7 +330,8 @@ class Evaluator:
         records: list[JudgeRecord] = []
         for field in self.fields:
             fitted = self.judge(network, field)
-            records.append(fitted.record)
+            made = {"made_baseline": commonest_share(pictures, field)}
+            records.append(fitted.record.model_copy(update=made))
             judge = fitted.judge
             if judge is None:
                 continue
@@ -546,6 +547,25 @@ def fitted_judge(
         baseline=result.baseline,
         pictures=result.pictures,
         sources=result.sources,
-        warning=result.warning,
+        warning="; ".join(filter(None, (_untested(result), result.warning))) or None,
     )
     return FittedJudge(judge, record, tuple(accuracy_rows("accuracy-judge", result)))
+
+
+def _untested(result: FieldResult) -> str | None:
+    """What to tell where held-out pictures are not of all classes."""
+    seen = sum(each.pictures > 0 for each in result.by_class)
+    if seen == len(result.by_class):
+        return None
+    return (
+        f"held-out pictures are of {seen} of {len(result.by_class)} classes: this judge is untested on "
+        "the others"
+    )
+
+
+def commonest_share(pictures: Subject, field: str) -> float | None:
+    """The share of the pictures made as the class of `field` that most were made as; None if none
+    were made as one. Of those that overall scores are of."""
+    numbers, asked = pictures.asked(field)
+    first = asked[numbers < pictures.count]
+    return float(np.bincount(first).max() / len(first)) if len(first) else None

@@ -45,6 +45,7 @@ from impasto.evaluation.accuracy import wilson
 from impasto.evaluation.judge import check_finite
 from impasto.files import atomic_file
 from impasto.sampling.grid import shortened, written
+from impasto.words import counted
 
 QUANTILE = 0.01
 """Of real pictures' distances: the limit."""
@@ -304,20 +305,38 @@ class Memorisation:
             "warning": self.warning,
         }
 
+    @property
+    def many(self) -> bool:
+        """Whether more are copied than chance explains, both the draw's and the limit's."""
+        if self.interval is None or self.expected_at_most is None:
+            return False
+        return self.interval[0] > self.expected_at_most
+
     def lines(self) -> list[str]:
         """What to tell of it, a line each."""
         lines = []
         if self.copied is not None and self.interval is not None:
             low, high = self.interval
+            total = len(self.samples.distance)
+            near = round(self.copied * total)
+            same = int((self.samples.distance <= SAME).sum())
             lines.append(
-                f"{self.copied:.1%} of {len(self.samples.distance):,} pictures are nearer to a "
-                f"training picture than {1 - QUANTILE:.0%} of real ones are (95% interval "
-                f"{low:.1%} to {high:.1%}; of new real pictures about {self.expected:.1%} would be, "
-                f"{self.expected_at_most:.1%} at most)"
+                f"{near:,} of {counted(total, 'picture')} ({self.copied:.1%}; 95% interval {low:.1%} to "
+                f"{high:.1%}) {'is' if near == 1 else 'are'} nearer to a training picture than "
+                f"{1 - QUANTILE:.0%} of real ones are; of new real pictures {self.expected:.1%} would "
+                f"be, {self.expected_at_most:.1%} at most"
             )
+            if same:
+                lines.append(f"{same:,} of them {'is' if same == 1 else 'are'} the same as one")
+            if self.many:
+                lines.append(
+                    "that is more than chance: training pictures are copied; see which below"
+                )
         if self.nearer is not None:
+            where = "nearer to" if self.nearer > 0.5 else "farther from"
             lines.append(
-                f"a picture is nearer than a real one with probability {self.nearer:.2f}; 0.5: alike"
+                f"taken together they lie {where} the training pictures than real pictures do "
+                f"(nearer in {self.nearer:.0%} of all comparisons; 50%: alike), whatever a single one is"
             )
         count = self.reference.source_count
         lines.append(f"compared with {self.reference.kind} ({count:,} source pictures)")
@@ -520,7 +539,7 @@ def save_sheet(
     names = [row.get("title") or row.get("path", "") for row in collection.source_table()]
     real = collection.images(np.array([pair.picture for pair in reals], np.int64))
     left = _block(
-        "generated, and the nearest training picture",
+        "generated, and the nearest training picture (one pair a source picture)",
         captions or [f"seed {pair.picture}" for pair in pairs],
         pairs,
         samples,

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,21 +25,42 @@ from impasto.evaluation.record import (
 from impasto.evaluation.subjects import Subject
 from impasto.evaluation.table import lines
 from impasto.features import FeatureNetwork
-from impasto.files import write_text
+from impasto.files import check_writable, write_text
 from impasto.sampling.model import MODEL_FILE, ModelRecord
+from impasto.sampling.output import slugs
 from impasto.sampling.painter import Painter
 
+TABLE, SHEET, PAIRS = "scores.txt", "nearest.png", "nearest.csv"
 
-def folder_of(row: EvaluationRow, home: Path) -> Path:
-    """The folder for what lies beside a row: `evaluation/000000076864` in a run, else `home`."""
-    if row.subject.kind != "run":
-        return home
-    return home / EVALUATION_FOLDER / f"{row.subject.images_seen or 0:012d}"
+
+def conditions(row: EvaluationRow) -> tuple[object, ...]:
+    """All that two evaluations must share to be one done twice."""
+    return (
+        *(row.subject.kind, row.subject.name, row.subject.images_seen, row.subject.weights_sha256),
+        *(row.network.name, row.network.weights_sha256, row.network.resize),
+        *(row.collection.hash, row.reference.split, row.reference.pictures),
+        *(row.pictures.count, row.pictures.per_class, row.pictures.first_seed),
+        row.pictures.truncation,
+    )
+
+
+def folder_of(row: EvaluationRow, known: Sequence[EvaluationRow]) -> str:
+    """The folder for what lies beside a row, relative to that of `metrics.jsonl`:
+    `evaluation/000000076864/lite0-masters-2000` in a run. No two evaluations share one, but for those
+    that were made alike."""
+    name = f"{row.network.name}-{slugs([row.collection.name])[0]}-{row.pictures.count}"
+    if row.subject.kind == "run":
+        name = f"{EVALUATION_FOLDER}/{row.subject.images_seen or 0:012d}/{name}"
+    taken = {each.folder for each in known if conditions(each) != conditions(row)}
+    number, free = 2, name
+    while free in taken:
+        number, free = number + 1, f"{name}-{number}"
+    return free
 
 
 def keep(
     evaluation: Evaluation, evaluator: Evaluator, home: Path, more: Sequence[ScoreRow] = ()
-) -> list[str]:
+) -> EvaluationRow:
     """Write an evaluation down: its row last, so that a row's table and sheet are always there.
 
     Args:
@@ -48,19 +70,19 @@ def keep(
         more: further scores for the row.
 
     Returns:
-        The table's lines.
+        The row as it was written.
 
     Raises:
         ImpastoError: `home` cannot be written.
     """
     row = evaluation.row
-    row = row.model_copy(update={"scores": (*row.scores, *more)})
-    folder = folder_of(row, home)
-    told = lines(row)
-    write_text(folder / f"scores-{row.network.name}.txt", "\n".join(told) + "\n")
+    beside = folder_of(row, read_rows(home / METRICS_FILE))
+    row = row.model_copy(update={"scores": (*row.scores, *more), "folder": beside})
+    folder = home / beside
+    write_text(folder / TABLE, "\n".join(lines(row)) + "\n")
     show_closest(evaluation, evaluator, folder)
     append_row(home / METRICS_FILE, row)
-    return told
+    return row
 
 
 def show_closest(evaluation: Evaluation, evaluator: Evaluator, folder: Path) -> None:
@@ -71,7 +93,7 @@ def show_closest(evaluation: Evaluation, evaluator: Evaluator, folder: Path) -> 
     numbers = pictures.kept[[pair.picture for pair in pairs]]
     seen = row.subject.images_seen
     save_sheet(
-        folder / f"nearest-{row.network.name}.png",
+        folder / SHEET,
         found,
         pairs,
         pictures.pixels(numbers).numpy(),
@@ -98,30 +120,40 @@ def show_closest(evaluation: Evaluation, evaluator: Evaluator, folder: Path) -> 
                 source.get("path", ""),
             ]
         )
-    write_text(folder / f"nearest-{row.network.name}.csv", file.getvalue())
+    write_text(folder / PAIRS, file.getvalue())
 
 
-def is_scored(
+def scored_before(
     rows: Sequence[EvaluationRow],
     model: ModelRecord,
     evaluator: Evaluator,
     network: FeatureNetwork,
     plan: Plan,
     truncation: float | None,
-) -> bool:
-    """Whether just this was evaluated before: the same weights, pictures, network and reference."""
-    return any(
-        row.subject.weights_sha256 == model.weights_sha256
-        and not row.during_training
-        and (row.network.name, row.network.weights_sha256, row.network.resize)
-        == (network.name, network.weights_sha256, network.resize)
-        and (row.collection.hash, row.reference.split)
-        == (evaluator.collection.content_hash, evaluator.split)
-        and row.reference.pictures == evaluator.reference_size
-        and (row.pictures.count, row.pictures.per_class) == (plan.count, plan.per_class)
-        and (row.pictures.first_seed, row.pictures.truncation) == (plan.first_seed, truncation)
-        for row in rows
-    )
+) -> EvaluationRow | None:
+    """The newest row of just this: the same weights, pictures, network and reference; if any."""
+    for row in reversed(rows):
+        if (
+            row.subject.weights_sha256 == model.weights_sha256
+            and not row.during_training
+            and (row.network.name, row.network.weights_sha256, row.network.resize)
+            == (network.name, network.weights_sha256, network.resize)
+            and (row.collection.hash, row.reference.split)
+            == (evaluator.collection.content_hash, evaluator.split)
+            and row.reference.pictures == evaluator.reference_size
+            and (row.pictures.count, row.pictures.per_class) == (plan.count, plan.per_class)
+            and (row.pictures.first_seed, row.pictures.truncation) == (plan.first_seed, truncation)
+        ):
+            return row
+    return None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A row, and whether it was there already."""
+
+    row: EvaluationRow
+    before: bool
 
 
 def evaluate_model(
@@ -137,10 +169,10 @@ def evaluate_model(
     batch: int = 64,
     again: bool = False,
     more: Callable[[], Sequence[ScoreRow]] = list,
-) -> list[str]:
-    """Evaluate the model in a model folder and keep the outcome; gives the tables' lines.
+) -> list[Outcome]:
+    """Evaluate the model in a model folder and keep the outcome, one a network.
 
-    Networks by which it is scored already, with the same pictures and reference, are passed over.
+    What is scored already, with the same pictures and reference, is not scored again.
 
     Args:
         folder: a model folder, such as a checkpoint.
@@ -156,39 +188,49 @@ def evaluate_model(
         more: gives further scores for the first network's row; asked only if there is one.
     """
     record = read_record(folder / MODEL_FILE, "model", ModelRecord)
-    known = read_rows(home / METRICS_FILE)
-    fresh = [
-        network
+    known = [] if again else read_rows(home / METRICS_FILE)
+    before = {
+        network.identity: row
         for network in evaluator.networks
-        if again or not is_scored(known, record, evaluator, network, plan, truncation)
+        if (row := scored_before(known, record, evaluator, network, plan, truncation)) is not None
+    }
+    fresh = [network for network in evaluator.networks if network.identity not in before]
+    made: list[EvaluationRow] = []
+    if fresh:
+        check_writable(home)
+        painter = Painter.load(folder, device, truncation=truncation, batch=batch)
+        subject = SubjectRecord(
+            kind="run" if of_run else "model",
+            name=name,
+            images_seen=record.images_seen,
+            weights_sha256=record.weights_sha256,
+            recipe=record.recipe,
+        )
+        found = evaluator.evaluate(painter, subject, plan, networks=fresh)
+        made = _keep_all(found, evaluator, home, more())
+    new = {network.identity: row for network, row in zip(fresh, made, strict=True)}
+    return [
+        Outcome(before[each.identity], True)
+        if each.identity in before
+        else Outcome(new[each.identity], False)
+        for each in evaluator.networks
     ]
-    if not fresh:
-        return []
-    painter = Painter.load(folder, device, truncation=truncation, batch=batch)
-    subject = SubjectRecord(
-        kind="run" if of_run else "model",
-        name=name,
-        images_seen=record.images_seen,
-        weights_sha256=record.weights_sha256,
-        recipe=record.recipe,
-    )
-    return _keep_all(
-        evaluator.evaluate(painter, subject, plan, networks=fresh), evaluator, home, more()
-    )
 
 
-def evaluate_pictures(pictures: Subject, name: str, evaluator: Evaluator, home: Path) -> list[str]:
-    """The same of the pictures of a folder."""
+def evaluate_pictures(
+    pictures: Subject, name: str, evaluator: Evaluator, home: Path
+) -> list[Outcome]:
+    """The same of the pictures of a folder, whatever was scored before."""
+    check_writable(home)
     record = PicturesRecord(count=pictures.count)
     subject = SubjectRecord(kind="pictures", name=name)
-    return _keep_all(evaluator.evaluate_subject(pictures, subject, record), evaluator, home, ())
+    found = evaluator.evaluate_subject(pictures, subject, record)
+    return [Outcome(row, False) for row in _keep_all(found, evaluator, home, ())]
 
 
 def _keep_all(
     found: Sequence[Evaluation], evaluator: Evaluator, home: Path, more: Sequence[ScoreRow]
-) -> list[str]:
-    told: list[str] = []
-    for place, each in enumerate(found):
-        told += [""] if told else []
-        told += keep(each, evaluator, home, more if place == 0 else ())
-    return told
+) -> list[EvaluationRow]:
+    return [
+        keep(each, evaluator, home, more if place == 0 else ()) for place, each in enumerate(found)
+    ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from impasto.evaluation.kinds import base_of, interval_text, place_of, value_text
+from impasto.evaluation.kinds import INFINITY, base_of, interval_text, place_of, value_text
 from impasto.evaluation.record import PICTURE, EvaluationRow, ScoreRow
 from impasto.words import counted
 
@@ -23,7 +23,31 @@ def lines(row: EvaluationRow) -> list[str]:
         *_memory(row),
         *_classes(row),
         *_warnings(row),
+        "",
+        "lower is better: fd, fid, kid, copied; nearest to 1: diversity; higher: all others",
     ]
+
+
+_OVER_TIME = ("fd", "fid", "kid", "precision", "recall", "coverage", "diversity", "top1", "copied")
+
+
+def over_time(rows: Sequence[EvaluationRow]) -> list[str]:
+    """A table of overall scores: a row an evaluation, such as of each checkpoint of a run."""
+    scores = [
+        {(each.name, each.field): each for each in row.scores if each.cls is None} for row in rows
+    ]
+    names = [
+        (each.name, each.field)
+        for each in sorted((each for of in scores for each in of.values()), key=place)
+        if base_of(each.name) in _OVER_TIME and not each.name.endswith(INFINITY)
+    ]
+    names = list(dict.fromkeys(names))
+    heads = [name if field is None else f"{name}, {field}" for name, field in names]
+    cells = [["images", *heads]]
+    for row, of in zip(rows, scores, strict=True):
+        seen = f"{row.subject.images_seen:,}" if row.subject.images_seen is not None else ""
+        cells.append([seen, *(value_text(of[name]) if name in of else "" for name in names)])
+    return _columns(cells)
 
 
 def _heading(row: EvaluationRow) -> list[str]:
@@ -63,7 +87,7 @@ def _overall(row: EvaluationRow) -> list[str]:
     heads = ["", "value", "95% interval"]
     if heldout:
         count = next(iter(heldout.values())).pictures
-        heads.append(f"{count:,} held-out real pictures")
+        heads.append(f"{count:,} held-out real")
     cells = [heads]
     for each in sorted(row.scores, key=place):
         if each.cls is not None:
@@ -91,6 +115,10 @@ def _judges(row: EvaluationRow) -> list[str]:
             f"{counted(judge.sources, 'source picture')} right ({low:.1%} to {high:.1%}; always "
             f"naming the commonest class: {always:.1%})"
         )
+        if judge.made_baseline is not None:
+            found.append(
+                f"    naming all generated pictures alike would get a Top-1 of {judge.made_baseline:.1%}"
+            )
         if judge.warning:
             found.append(f"    {judge.warning}")
     return ["", "judges, which top1-judge and is-judge are to be read by", *found] if found else []
@@ -107,13 +135,13 @@ _BY_CLASS = ("fd", "fid", "kid", "precision", "recall", "coverage", "diversity",
 def _classes(row: EvaluationRow) -> list[str]:
     """A table a label field: a row a class, a column a score."""
     told: list[str] = []
-    for field in dict.fromkeys(each.field for each in row.scores if each.cls is not None):
+    for field in made_fields(row):
         of_field = [each for each in row.scores if each.field == field and each.cls is not None]
         mine = sorted(of_field, key=place)
         names = [
             name
             for name in dict.fromkeys(each.name for each in mine)
-            if base_of(name) in _BY_CLASS and not name.endswith("-infinity")
+            if base_of(name) in _BY_CLASS and not name.endswith(INFINITY)
         ]
         cells = [[str(field), "made", "real", *names]]
         for cls in dict.fromkeys(each.cls for each in mine):
@@ -133,6 +161,17 @@ def _classes(row: EvaluationRow) -> list[str]:
     return told
 
 
+def made_fields(row: EvaluationRow) -> list[str | None]:
+    """The label fields that pictures were made by."""
+    return list(
+        dict.fromkeys(
+            each.field
+            for each in row.scores
+            if each.cls is not None and base_of(each.name) != "accuracy" and each.pictures
+        )
+    )
+
+
 def _warnings(row: EvaluationRow) -> list[str]:
     """Each warning once, with what it is about."""
     scores = row.scores
@@ -143,7 +182,12 @@ def _warnings(row: EvaluationRow) -> list[str]:
             about.setdefault(each.warning, []).append(name)
     told = [f"  {note}" for note in row.notes]
     told += [f"  {', '.join(names)}: {warning}" for warning, names in about.items()]
-    of_classes = sorted({f"{each.cls}" for each in scores if each.cls and each.warning})
+    doubts = {each.warning for each in row.heldout if each.warning and "held-out" in each.warning}
+    told += [f"  the column of held-out pictures: {doubt}" for doubt in sorted(doubts)]
+    fields = made_fields(row)
+    of_classes = sorted(
+        {f"{each.cls}" for each in scores if each.cls and each.warning and each.field in fields}
+    )
     if of_classes:
         shown = ", ".join(of_classes[:6]) + (", ..." if len(of_classes) > 6 else "")
         count = f"{len(of_classes)} class{'es' if len(of_classes) > 1 else ''}"

@@ -87,13 +87,14 @@ def _published(published: Published) -> tuple[Path, str]:
             # A file with other contents is left over from a broken copy; it is fetched again.
             if published.sha256 in (None, found):
                 return path, found
-    known = f", SHA-256 {published.sha256}" if published.sha256 else ""
+    known = f" (SHA-256 {published.sha256})" if published.sha256 else ""
     try:
         _download(published.url, own, published.sha256)
     except ImpastoError as error:
+        file = "that file" if published.url in str(error) else published.url
         raise ImpastoError(
-            f"no {published.what} weights: {error}; save {published.url} as {own}{known}, or give a "
-            "file of your own"
+            f"no {published.what} weights: {error}; save {file} as {own}{known}, or say where it is "
+            "with --weights NETWORK=FILE"
         ) from error
     return own, _sha256(own)
 

@@ -22,8 +22,9 @@ computed with each block left out in turn, and
     error^2 = (B - 1) / B * sum_b (score_b - mean of score_b)^2
 
 times Student's t with B - 1 degrees of freedom (2.093 for 20 blocks) is the 95% interval's half-width.
-A score at the end of its range in all blocks, such as a share of 0, shows no scatter; then the rule of
-three holds (Hanley and Lippman-Hand 1983): 3 / pictures.
+A share that is the same in all blocks shows no scatter; then the rule of three holds (Hanley and
+Lippman-Hand 1983): 3 / pictures. Of other scores at the end of their range (a density of 0, an Inception
+Score of 1) it is taken as an order of magnitude.
 """
 
 import math
@@ -187,7 +188,7 @@ def _score(
     if half is None or not math.isfinite(half):
         reason = "too few pictures for an interval"
         return Score(name, value, None, None, f"{warning}; {reason}" if warning else reason)
-    if half < _ROUNDING and min(abs(value - end) for end in span) < _ROUNDING:
+    if half < _ROUNDING and (span == (0, 1) or min(abs(value - end) for end in span) < _ROUNDING):
         half = 3 / count
     return Score(name, value, max(value - half, span[0]), min(value + half, span[1]), warning)
 
