@@ -141,7 +141,7 @@ def of_model(painter: Painter, collection: Collection, plan: Plan) -> Subject:
         ):
             images = painter.sampler.images(some, labels)
             if not bool(images.isfinite().all()):
-                raise ImpastoError(
+                raise NotFiniteError(
                     f"the model after {record.images_seen:,} images paints numbers that are not "
                     "finite: its training has diverged; evaluate an earlier checkpoint"
                 )
