@@ -218,16 +218,21 @@ def rewind(run: Path, images_seen: int) -> None:
             else:
                 left.unlink(missing_ok=True)
     for grid in (run / "samples").glob("*-*.png"):
-        if int(grid.stem.rpartition("-")[2]) > images_seen:
+        if _named_moment(grid.stem.rpartition("-")[2]) > images_seen:
             grid.unlink()
     for beside in (run / EVALUATION_FOLDER).glob("[0-9]*"):
-        if int(beside.name) > images_seen:
+        if _named_moment(beside.name) > images_seen:
             shutil.rmtree(beside, ignore_errors=True)
     for path, moment in ((run / "stats.jsonl", _moment), (run / METRICS_FILE, _evaluated_moment)):
         if path.exists():
             rows = [row for row in read_json_lines(path) if moment(row) <= images_seen]
             lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
             write_text(path, "".join(lines))
+
+
+def _named_moment(name: str) -> int:
+    # What is not named as we do is somebody's own, and stays.
+    return int(name) if name.isdecimal() else 0
 
 
 def _moment(row: dict[str, Any]) -> int:
