@@ -37,7 +37,9 @@ class ProgressLine:
             yield self
             return
         columns = [BarColumn(bar_width=30), TextColumn("{task.percentage:>4.1f}%"), _RunText()]
-        with Progress(*columns, console=console) as self._progress:
+        # What is printed meanwhile goes above the bar; where output goes to a file, it goes there.
+        above = sys.stdout.isatty()
+        with Progress(*columns, console=console, redirect_stdout=above) as self._progress:
             self._task = self._progress.add_task("", total=self.total, text="starting")
             yield self
         self._progress = None
