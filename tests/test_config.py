@@ -46,6 +46,16 @@ def test_another_optimiser_forgets_the_options_of_the_first(config: RunConfig) -
     }
 
 
+def test_another_feature_network_leaves_the_rest_of_evaluation_alone(config: RunConfig) -> None:
+    every = change(config, {"evaluation.every": 16, "evaluation.pictures": 24})
+    changed = change(every, {"evaluation.features": "inception"}).evaluation
+    assert (changed.features, changed.every, changed.pictures) == ("inception", 16, 24)
+    with pytest.raises(
+        ImpastoError, match=r"unknown setting 'evaluation\.network'; there is every"
+    ):
+        change(config, {"evaluation.network": "lite0"})
+
+
 def test_images_and_epochs_replace_each_other(config: RunConfig) -> None:
     by_images = change(config, {"training.images": 1000})
     assert (by_images.training.images, by_images.training.epochs) == (1000, None)

@@ -17,9 +17,10 @@ from impasto.errors import ImpastoError, StoppedError
 from impasto.evaluation.record import EVALUATION_FOLDER, METRICS_FILE, read_rows
 from impasto.features import FeatureNetwork
 from impasto.registry import load_recipe
-from impasto.sampling import Model, find_model
+from impasto.sampling import Model, Sampler, find_model
 from impasto.sampling.model import SMOOTHED_KID, checkpoint_folders, stalled
 from impasto.training import checkpoint, evaluation, loop, resume, run_folder, train
+from impasto.training.estimate import estimate
 from impasto.training.evaluation import TrainingEvaluator
 from impasto.training.players import Game
 from impasto.training.resolve import resolve
@@ -119,7 +120,15 @@ def test_rows_of_an_evaluated_run(
     assert all({"evaluation/fd-lite0", "evaluation/seconds"} <= set(row) for row in stats)
     told = capsys.readouterr().out
     assert "evaluated 4 times, which took " in told
-    assert f"smoothed KID {min(smoothed):.4g}: {run / 'best'}" in told
+    best = 16 * (smoothed.index(min(smoothed)) + 1)
+    assert (
+        f"the best by lite0: after {best} images, smoothed KID {min(smoothed):.3g} (mean of up to "
+        f"three evaluations); paint with it: impasto sample {run / 'best'}\n"
+    ) in told
+    first = (
+        f"evaluated after 16 images: kid-lite0 {kids[0]:.3g}, smoothed {kids[0]:.3g}, the best so"
+    )
+    assert first in told
     assert "ended after" not in told
 
 
@@ -229,19 +238,23 @@ def test_the_best_checkpoints_are_kept(tiny: Collection, tmp_path: Path, script:
 
 
 def test_none_need_be_kept_for_being_the_best(
-    tiny: Collection, tmp_path: Path, script: Script
+    tiny: Collection, tmp_path: Path, script: Script, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script({16: 0.5, 32: 0.1, 48: 0.2, 64: 0.3})
     config = small(training__keep_newest=2, evaluation__every=16, evaluation__keep_best=0)
     run = train(config, tiny, out=tmp_path, device="cpu")
     assert kept(run) == [48, 64]
+    assert "impasto sample" not in capsys.readouterr().out  # the very best one is gone
     # The best of those that are there.
     assert find_model(run / "best").name == "000000000048"
 
 
-def test_a_best_of_none(tiny: Collection, tmp_path: Path, script: Script) -> None:
+def test_a_best_of_none(
+    tiny: Collection, tmp_path: Path, script: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
     script(dict.fromkeys((16, 32, 48, 64)))  # too few pictures for a KID, say
     run = train(small(evaluation__every=16), tiny, out=tmp_path, device="cpu")
+    assert "evaluated after 16 images: no KID; metrics.jsonl says why\n" in capsys.readouterr().out
     with pytest.raises(ImpastoError, match="has no best checkpoint: none was evaluated"):
         find_model(run / "best")
     with pytest.raises(ImpastoError, match="does not exist"):
@@ -258,7 +271,10 @@ def test_training_ends_where_nothing_improves(
     assert (run / "samples" / "fakes-000000000040.png").exists()
     before, rows = fingerprint(run), Stats(run).rows()
     told = capsys.readouterr().out
-    assert f"of 16 images, smoothed KID 0.2: {run / 'best'}" in told
+    assert "evaluated after 16 images: smoothed 0.2, the best so far\n" in told
+    assert "evaluated after 24 images: smoothed 0.3, the best was 0.2 after 16\n" in told
+    assert "evaluated after 32 images: smoothed 0.2, the best was 0.2 after 16\n" in told
+    assert "after 16 images, smoothed KID 0.2 (mean" in told
     assert "ended after 40 images: for 24 the smoothed KID was no better" in told
     resume(run)
     assert capsys.readouterr().out in told
@@ -291,10 +307,19 @@ def test_going_back_drops_later_evaluations(tmp_path: Path) -> None:
         for by_itself in (True, False)
     ]
     (tmp_path / METRICS_FILE).write_text("\n".join([*lines, '{"newer": 1}', '{"cut']))
+    beside = tmp_path / EVALUATION_FOLDER
     for moment in (32, 48):
-        (tmp_path / EVALUATION_FOLDER / f"{moment:012d}").mkdir(parents=True)
+        (beside / f"{moment:012d}" / "lite0").mkdir(parents=True)
+        (beside / f"{moment:012d}" / "lite0" / "scores.txt").touch()
+    (beside / "0abc").mkdir()  # not ours
+    (tmp_path / "samples").mkdir()
+    for name in ("fakes-000000000032.png", "fakes-000000000048.png", "my-favourite.png"):
+        (tmp_path / "samples" / name).touch()
     run_folder.rewind(tmp_path, 32)
-    assert [folder.name for folder in (tmp_path / EVALUATION_FOLDER).iterdir()] == ["000000000032"]
+    assert sorted(path.name for path in beside.iterdir()) == ["000000000032", "0abc"]
+    assert (beside / "000000000032" / "lite0" / "scores.txt").exists()
+    left_grids = sorted(path.name for path in (tmp_path / "samples").iterdir())
+    assert left_grids == ["fakes-000000000032.png", "my-favourite.png"]
     left = (tmp_path / METRICS_FILE).read_text().splitlines()
     told = [json.loads(line) for line in left]
     assert [row.get("subject", {}).get("images_seen") for row in told] == [
@@ -333,12 +358,26 @@ def test_without_the_network_there_is_no_run(
             config = small("gantor_v2", **settings)
             with pytest.raises(ImpastoError, match=off):
                 train(config, labelled, out=tmp_path / "runs", device="cpu")
+            with pytest.raises(ImpastoError, match=off):
+                estimate(config, labelled, device="cpu")
         assert not (tmp_path / "runs").exists()
         train(small(), labelled, out=tmp_path / "none", device="cpu")
     run = train(small(evaluation__every=16), labelled, out=tmp_path / "runs", device="cpu")
     monkeypatch.setattr(evaluation, "load_network", missing)
     with pytest.raises(ImpastoError, match=r"not installed$"):
         resume(run)
+
+
+def test_an_unknown_network_is_refused_even_where_none_is_needed(
+    tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for every in (None, 16):  # by default a run so short is not evaluated
+        config = small(evaluation__features="vgg", evaluation__every=every)
+        for begin in (train, estimate):
+            with pytest.raises(ImpastoError, match=r"unknown feature network 'vgg' .*lite0"):
+                begin(config, tiny, device="cpu")
+    assert not list(tmp_path.iterdir())
 
 
 def test_how_often_by_default(tiny: Collection) -> None:
@@ -388,6 +427,40 @@ def test_a_generator_that_has_diverged_is_not_scored(tiny: Collection, tmp_path:
     )
     with pytest.raises(ImpastoError, match="stopped being finite by 16 images"):
         train(config, tiny, out=tmp_path, device="cpu")
+
+
+def test_a_generator_that_paints_no_numbers_is_not_scored(
+    tiny: Collection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Overflowing(Sampler):
+        def images(self, *arguments: Any) -> torch.Tensor:
+            return super().images(*arguments) * float("nan")
+
+    monkeypatch.setattr(evaluation, "Sampler", Overflowing)
+    run = train(small(**EVALUATED), tiny, out=tmp_path, device="cpu")
+    assert kept(run)[-1] == 64
+    assert not (run / METRICS_FILE).exists()
+    assert not any(name.startswith("evaluation/") for row in Stats(run).rows() for name in row)
+    told = capsys.readouterr().out
+    assert "not evaluated after 16 images: the generator has diverged" in told
+    assert "the best" not in told
+
+
+def test_what_is_read_once_says_what_for(
+    tiny: Collection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
+    for times in (1, 0):
+        train(small(**EVALUATED), tiny, out=tmp_path / "runs", device="cpu")
+        told = capsys.readouterr().err
+        assert told.count("reading 27 training pictures once, to evaluate by\n") == times
+        assert "reading 24" not in told
 
 
 def test_nothing_is_loaded_before_the_first_time(

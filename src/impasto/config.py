@@ -179,7 +179,7 @@ class EvaluationConfig(Config):
     """Generated for an evaluation: seeds 0 and on, the same every time."""
     per_class: int = Field(default=0, ge=0)
     """More are generated of classes with fewer than this among them, for scores by class."""
-    network: str = "lite0"
+    features: str = "lite0"
     """The feature network, by its file's name in `features/`."""
     reference: int = Field(default=2_000, ge=2)
     """Training pictures that are compared with, at most."""
@@ -211,7 +211,8 @@ class RunConfig(Config):
 
 
 # Choosing another of these in a section puts the section's other options back to their defaults,
-# but for these few that mean the same everywhere.
+# but for these few that mean the same everywhere. So only networks, terms and optimisers may have
+# a setting of such a name.
 _SELECTORS = ("network", "term", "optimiser")
 _SHARED = ("learning_rate", "learning_rate_decay", "weight", "only")
 # The two ways to give a run's length.

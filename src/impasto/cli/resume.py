@@ -1,10 +1,11 @@
 """`impasto resume`: an interrupted run goes on."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from impasto.cli.train import tell_finished
 
 
 def command(
@@ -20,5 +21,4 @@ def command(
     from impasto.training import resume
 
     resume(run, data=data, device=device)
-    typer.echo(f"finished: {run}")
-    typer.echo(f"look at it: impasto report {shlex.quote(str(run))}")
+    tell_finished(run)

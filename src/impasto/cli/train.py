@@ -109,8 +109,14 @@ def command(
         recipe_text=load_recipe(recipe).__doc__ or "",
         tensorboard=tensorboard,
     )
+    tell_finished(run)
+
+
+def tell_finished(run: Path) -> None:
+    """Where a run is, and what to do with it."""
     typer.echo(f"finished: {run}")
     typer.echo(f"look at it: impasto report {shlex.quote(str(run))}")
+    typer.echo(f"score it:   impasto evaluate {shlex.quote(str(run))}")
 
 
 def _print_estimate(config: RunConfig, collection: Collection, device: str) -> None:
@@ -134,6 +140,6 @@ def _print_estimate(config: RunConfig, collection: Collection, device: str) -> N
         scored = stage.config.evaluation
         if scored.every:
             typer.echo(
-                f"evaluation:    {scored.pictures:,} pictures by {scored.network} every "
+                f"evaluation:    {scored.pictures:,} pictures by {scored.features} every "
                 f"{scored.every:,} images, for which time comes on top"
             )

@@ -12,6 +12,7 @@ from impasto.config import RunConfig
 from impasto.device import choose_device
 from impasto.networks import count_parameters
 from impasto.training.checkpoint import seed_step
+from impasto.training.evaluation import require_networks
 from impasto.training.loop import Session
 from impasto.training.resolve import resolve
 
@@ -45,6 +46,7 @@ def estimate(
     """
     chosen = choose_device(device)
     config = resolve(config, collection)
+    require_networks(config)
     first = None
     if config.first_stage is not None:
         first = estimate(config.first_stage, collection, device, steps)

@@ -5,8 +5,10 @@ Which checkpoints are the best, and whether a run still improves, are functions 
 """
 
 import contextlib
+import shlex
+import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,11 @@ from torch import Tensor
 
 from impasto.collection import Collection
 from impasto.config import RunConfig
+from impasto.errors import ImpastoError
 from impasto.evaluation.evaluate import Evaluator, Plan
 from impasto.evaluation.gather import Update
-from impasto.evaluation.record import METRICS_FILE, SubjectRecord, append_row
+from impasto.evaluation.record import METRICS_FILE, PICTURE, SubjectRecord, append_row
+from impasto.evaluation.subjects import NotFiniteError
 from impasto.features import FeatureNetwork, load_network
 from impasto.progress import ProgressLine
 from impasto.sampling import Sampler
@@ -37,17 +41,26 @@ _SECONDS = "evaluation/seconds"
 _SMOOTHED = 3
 """Evaluations whose mean is the smoothed KID."""
 _QUIET_SECONDS = 10
+_READ = {f"{picture}s" for picture in PICTURE.values()}
+"""Real pictures, as `Evaluator` calls them to whoever shows its progress."""
 
 
-def require_networks(config: RunConfig) -> None:
-    """Look for the feature networks of a run's stages before it begins.
+def require_networks(config: RunConfig, *, begun: bool = False) -> None:
+    """Look for the feature networks of a run's stages before it begins, or goes on.
 
     Raises:
         ImpastoError: an unknown one, or its weights are not there.
     """
     stages = [stage for stage in (config.first_stage, config) if stage is not None]
-    for name in {stage.evaluation.network for stage in stages if stage.evaluation.every}:
-        load_network(name)
+    for name in {stage.evaluation.features for stage in stages if stage.evaluation.every}:
+        try:
+            load_network(name)
+        except ImpastoError as error:
+            if begun:  # too late to choose
+                raise
+            raise ImpastoError(
+                f"{error}; or train without evaluation: --set evaluation.every=0"
+            ) from error
 
 
 class TrainingEvaluator:
@@ -60,7 +73,7 @@ class TrainingEvaluator:
 
     @cached_property
     def _network(self) -> FeatureNetwork:
-        return load_network(self.config.evaluation.network, device=self.device)
+        return load_network(self.config.evaluation.features, device=self.device)
 
     @cached_property
     def _evaluator(self) -> Evaluator:
@@ -87,7 +100,7 @@ class TrainingEvaluator:
         Returns:
             What a row of statistics says of it: the overall scores and the smoothed KID, as far as
             there are enough pictures for them, and the seconds it took. Nothing of a generator that
-            has diverged: the losses in that row tell.
+            has diverged, by its weights or by what it paints.
 
         Raises:
             ImpastoError: the pictures cannot be scored, or a file cannot be written.
@@ -112,7 +125,10 @@ class TrainingEvaluator:
             per_class=config.evaluation.per_class,
         )
         painter = Painter(sampler, record.model_copy(update={"weights_sha256": digest}))
-        (found,) = self._evaluator.evaluate(painter, subject, plan, during_training=True)
+        try:
+            (found,) = self._evaluator.evaluate(painter, subject, plan, during_training=True)
+        except NotFiniteError:
+            return {}
         append_row(run / METRICS_FILE, found.row)
         scores = {
             f"evaluation/{score.name}": score.value
@@ -134,6 +150,8 @@ def _finite(tensors: Iterable[Tensor]) -> bool:
 @contextlib.contextmanager
 def _long_work(what: str, total: int) -> Iterator[Update]:
     """A plain line now and then of work that takes long: the bar counts the images of training."""
+    if what in _READ:  # the cache has them from then on
+        print(f"reading {total:,} {what} once, to evaluate by", file=sys.stderr, flush=True)
     line, began = ProgressLine(total, what=what), time.monotonic()
 
     def update(done: int) -> None:
@@ -141,6 +159,39 @@ def _long_work(what: str, total: int) -> Iterator[Update]:
             line.update(done)
 
     yield update
+
+
+def in_passing(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What to tell of an evaluation when it is done: a line on that of the last row."""
+    last = rows[-1]
+    after = f"evaluated after {last['images_seen']:,} images"
+    if _SECONDS not in last:
+        return f"not {after}: the generator has diverged, its numbers are not finite"
+    if SMOOTHED_KID not in last:
+        return f"{after}: no KID; {METRICS_FILE} says why"
+    told = [
+        f"{name.removeprefix('evaluation/')} {value:.3g}"
+        for name, value in last.items()
+        if name.startswith("evaluation/kid") and name != SMOOTHED_KID
+    ]
+    told.append(f"smoothed {last[SMOOTHED_KID]:.3g}")
+    best = ranked(rows)[0]
+    if best == last["images_seen"]:
+        told.append("the best so far")
+    else:
+        told.append(f"the best was {_smoothed(rows, best):.3g} after {best:,}")
+    return f"{after}: {', '.join(told)}"
+
+
+def _smoothed(rows: Iterable[Mapping[str, Any]], moment: int) -> float:
+    """The smoothed KID after so many images."""
+    return float(
+        next(
+            row[SMOOTHED_KID]
+            for row in rows
+            if row["images_seen"] == moment and SMOOTHED_KID in row
+        )
+    )
 
 
 def in_short(run: Path, rows: list[dict[str, Any]], config: RunConfig) -> list[str]:
@@ -154,11 +205,13 @@ def in_short(run: Path, rows: list[dict[str, Any]], config: RunConfig) -> list[s
     moments = ranked(rows)
     if not moments:
         return [*lines, f"no KID, so no best checkpoint; why: {run / METRICS_FILE}"]
-    best = next(row for row in rows if row["images_seen"] == moments[0] and SMOOTHED_KID in row)
-    lines.append(
-        f"the best by {config.evaluation.network}, of {moments[0]:,} images, smoothed KID "
-        f"{best[SMOOTHED_KID]:.4g}: {run / BEST}"
+    best = (
+        f"the best by {config.evaluation.features}: after {moments[0]:,} images, smoothed KID "
+        f"{_smoothed(rows, moments[0]):.3g} (mean of up to three evaluations)"
     )
+    if config.evaluation.keep_best:
+        best += f"; paint with it: impasto sample {shlex.quote(str(run / BEST))}"
+    lines.append(best)
     if stalled(rows, config.evaluation.patience) and max(moments) < (config.training.images or 0):
         lines.append(
             f"ended after {max(moments):,} images: for {config.evaluation.patience:,} the smoothed KID "

@@ -43,7 +43,12 @@ from impasto.sampling.model import (
 from impasto.sampling.output import save_grid
 from impasto.training import checkpoint, run_folder
 from impasto.training.data import TrainingPictures
-from impasto.training.evaluation import TrainingEvaluator, in_short, require_networks
+from impasto.training.evaluation import (
+    TrainingEvaluator,
+    in_passing,
+    in_short,
+    require_networks,
+)
 from impasto.training.players import Game, Players
 from impasto.training.records import (
     Averages,
@@ -133,12 +138,7 @@ def train(
     collection.verify()
     if tensorboard:
         require_tensorboard()
-    try:
-        require_networks(config)
-    except ImpastoError as error:
-        raise ImpastoError(
-            f"{error}; or train without evaluation: --set evaluation.every=0"
-        ) from error
+    require_networks(config)
     session = Session(config, collection, chosen)
     run = run_folder.create(
         out,
@@ -191,7 +191,7 @@ def resume(run: Path, *, data: str | None = None, device: str | None = None) -> 
     """
     config, record = run_folder.read_run(run)
     collection = _same_collection(run, record, data)
-    require_networks(config)
+    require_networks(config, begun=True)
     set_threads(record["machine"]["threads"])
     chosen = choose_device(device or record["machine"]["device"])
     begun_with, now = record["versions"]["torch"], run_folder.versions()["torch"]
@@ -293,6 +293,7 @@ def _run(run: Path, session: Session, *, tensorboard: bool) -> None:
                 rows = stats.rows()
                 row |= session.evaluator.evaluate(run, players, session.model_record(), rows)
                 rows.append({"images_seen": players.images_seen, **row})
+                print(in_passing(rows), flush=True)
                 leading = players.images_seen in ranked(rows)[: evaluation.keep_best]
                 ended = stalled(rows, evaluation.patience)
                 finished = finished or ended

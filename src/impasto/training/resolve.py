@@ -11,6 +11,7 @@ from impasto.config import EvaluationConfig, RunConfig, change
 from impasto.errors import ImpastoError, choices
 from impasto.networks import build_discriminator, build_generator, resolve_network
 from impasto.objectives import Objective, Round
+from impasto.registry import module_names
 
 
 def resolve(config: RunConfig, collection: Collection) -> RunConfig:
@@ -76,8 +77,15 @@ def _evaluation_interval(evaluation: EvaluationConfig, images: int) -> int:
     """Images between evaluations, 0 for none, in a run of so many.
 
     Raises:
-        ImpastoError: the run is to end for want of improvement, which nothing would look for.
+        ImpastoError: the run is to end for want of improvement, which nothing would look for; or
+            there is no such feature network, which is told even of a run too short to need it.
     """
+    known = module_names("features")
+    if evaluation.features not in known:
+        raise ImpastoError(
+            f"unknown feature network '{evaluation.features}' (evaluation.features); there is "
+            f"{choices(known)}"
+        )
     if evaluation.every == 0 and evaluation.patience is not None:
         raise ImpastoError(
             "evaluation.patience waits for better evaluations, but evaluation.every is 0 (none): set "
