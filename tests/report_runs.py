@@ -273,6 +273,9 @@ def evaluation(
     heldout: list[dict[str, Any]] | None = None,
     judges: list[dict[str, Any]] | None = None,
     weights_sha256: str | None = None,
+    per_class: int = 100,
+    resolution: int = 16,
+    folder: str | None = None,
 ) -> dict[str, Any]:
     """A row of `metrics.jsonl`."""
     return {
@@ -293,18 +296,19 @@ def evaluation(
             "resize": "bicubic to 224 px",
             "width": 1280,
         },
-        "collection": {"name": "ukiyoe-64", "hash": collection_hash, "resolution": 16},
+        "collection": {"name": "ukiyoe-64", "hash": collection_hash, "resolution": resolution},
         "reference": {
             "split": "train",
             "pictures": reference,
             "sources": 2235,
             "available": reference,
         },
-        "pictures": {"count": pictures, "extra": 120, "per_class": 100},
+        "pictures": {"count": pictures, "extra": 120, "per_class": per_class},
         "scores": scores,
         "heldout": heldout or [],
         "memorisation": None,
         "judges": judges or [],
+        "folder": folder,
         "seconds": {"pictures": 20.0, "features": 40.0, "scores": 3.0},
     }
 
@@ -364,6 +368,7 @@ def judge(field: str = "genre", classes: tuple[str, ...] = CLASSES) -> dict[str,
         "low": 0.80,
         "high": 0.86,
         "baseline": 0.66,
+        "made_baseline": 0.61,
         "pictures": 432,
         "sources": 432,
     }

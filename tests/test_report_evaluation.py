@@ -15,7 +15,7 @@ from impasto.report.charts import Line, chart
 from impasto.report.page import run_findings, write_report
 from impasto.report.record import read_record
 from impasto.report.score_findings import score_findings
-from impasto.report.scores import Notes, best_of, made_alike, title_of
+from impasto.report.scores import Notes, best_founded, best_of, made_alike, title_of
 from tests.report_runs import (
     CLASSES,
     add_class_grids,
@@ -133,9 +133,48 @@ def test_only_what_was_measured_alike_is_joined() -> None:
     ]
     groups = made_alike(rows(told))
     assert [len(group.rows) for group in groups] == [3, 1, 1, 1, 1]
-    # The same checkpoint, measured alike: the last one holds, and its place in time is kept.
+    # Of equally many moments, those of most pictures come first.
+    assert groups[1].conditions.pictures == 10_000
+    # The same checkpoint, measured alike: one that training made stands for no other.
     assert groups[0].images_seen.tolist() == [1000, 2000, 3000]
-    assert groups[0].newest.during_training
+    assert not groups[0].newest.during_training
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "stands"),
+    [
+        ({}, {}, 1),
+        ({"during_training": True}, {}, 1),
+        ({}, {"during_training": True}, 0),
+        ({"per_class": 100}, {"per_class": 0}, 0),
+        ({"per_class": 0}, {"per_class": 100}, 1),
+    ],
+)
+def test_what_stands_for_a_checkpoint_that_was_evaluated_twice_alike(
+    first: dict[str, Any], then: dict[str, Any], stands: int
+) -> None:
+    told = rows([evaluation(1000, scored(0.5), **options) for options in (first, then)])
+    (group,) = made_alike(told)
+    assert group.newest is told[stands]
+
+
+def test_the_best_founded_evaluation_of_the_newest_checkpoint() -> None:
+    own = "0" * 64
+    worst_to_best = [
+        evaluation(1000, scored(0.5), pictures=90_000),
+        evaluation(2000, scored(0.5), pictures=80_000, collection_hash="1" * 64),
+        evaluation(2000, scored(0.5), pictures=70_000, during_training=True),
+        evaluation(2000, scored(0.5), pictures=200),
+        evaluation(2000, scored(0.5), pictures=2000),
+    ]
+    for count in range(1, len(worst_to_best) + 1):
+        told = worst_to_best[:count]
+        for order in (told, told[::-1]):
+            (best,) = best_founded(made_alike(rows(order)), own)
+            assert best.newest == rows(told)[-1]
+    inception = evaluation(2000, scored(0.5), network="inception", pictures=100)
+    both = best_founded(made_alike(rows([inception, *worst_to_best])), own)
+    assert [group.conditions.network for group in both] == ["lite0", "inception"]
 
 
 def test_pictures_of_a_folder_have_no_moment() -> None:
@@ -224,13 +263,78 @@ def test_collapse_is_found_where_the_high_end_is_below_a_half() -> None:
     assert "landscape 0.200 (0.150 to 0.250)" in finding.sentence
 
 
+def test_a_class_among_many_needs_more_than_its_own_interval() -> None:
+    """An upper end of 0.48 is below a half; among eight classes, one such end is chance."""
+    names = [f"class {number}" for number in range(8)]
+
+    def told(count: int, half: float) -> list[dict[str, Any]]:
+        scores = [
+            score_row(
+                "diversity-lite0", 0.4 if name == names[0] else 0.9, half, field="f", cls=name
+            )
+            for name in names[:count]
+        ]
+        return [evaluation(1000, scores)]
+
+    assert kinds(told(1, 0.08)) == {"collapse": 1000}
+    assert kinds(told(8, 0.08)) == {}
+    assert kinds(told(8, 0.06)) == {"collapse": 1000}
+
+
+def judged_moments(
+    *values: float, pictures: int = 400, known: float = 0.9, cls: str = "landscape"
+) -> list[dict[str, Any]]:
+    """Moments with the Top-1 of a class, which the judge itself names so well."""
+    of: dict[str, Any] = {"field": "genre", "cls": cls}
+    real = [
+        {**score_row("kid-lite0", 0.1, 0.01, field="genre", cls=name), "reference": count}
+        for name, count in zip(CLASSES, (1400, 600, 120), strict=True)
+    ]
+    return [
+        evaluation(
+            1000 * number,
+            [
+                {**score_row("top1-judge", value, 0.05, pictures=pictures, **of), "reference": 0},
+                {**score_row("accuracy-judge", known, 0.05, **of), "reference": 0},
+                *real,
+            ],
+            judges=[judge()],
+        )
+        for number, value in enumerate(values, 1)
+    ]
+
+
 def test_classes_below_chance_are_found() -> None:
-    of = {"field": "genre", "cls": "landscape"}
-    assert kinds(moments("top1-judge", [(0.5, 0.1), (0.2, 0.1)], **of)) == {"missed": 2000}
-    assert kinds(moments("top1-judge", [(0.25, 0.1)], **of)) == {}
-    # A judge that is no better than chance itself has no say.
-    told = moments("top1-judge", [(0.2, 0.1)], **of)
-    told[0]["judges"] = [{**judge(), "low": 0.2}]
+    assert kinds(judged_moments(0.5, 0.2)) == {"missed": 2000}
+    assert kinds(judged_moments(0.3)) == {}
+    assert kinds(judged_moments(0.2, pictures=20)) == {}
+    # A judge has no say on a class that it names no better than by chance, or was never tried on.
+    assert kinds(judged_moments(0.2, known=0.35)) == {}
+    told = judged_moments(0.2)
+    told[0]["scores"].pop(1)
+    assert kinds(told) == {}
+
+
+def test_only_rare_classes_are_called_rare() -> None:
+    def advice(cls: str) -> str:
+        (finding,) = score_findings(made_alike(rows(judged_moments(0.1, cls=cls))))
+        return finding.advice
+
+    assert "it is rare, and rare classes are learnt badly" in advice("birds & flowers")
+    assert "rare" not in advice("landscape")
+    assert "does the class change the pictures?" in advice("landscape")
+    told = judged_moments(0.1)
+    told[0]["scores"] += judged_moments(0.1, cls="birds & flowers")[0]["scores"][:2]
+    (finding,) = score_findings(made_alike(rows(told)))
+    assert "birds & flowers is rare, and rare" in finding.advice
+
+
+def test_findings_are_of_the_evaluation_that_the_newest_scores_are_of() -> None:
+    """A few pictures scored later, by compare say, displace nothing."""
+    told = moments("copied-lite0", [(0.05, 0.01)])
+    told.append(evaluation(1000, [score_row("copied-lite0", 0.0, 0.001)], pictures=200))
+    assert kinds(told) == {"copied": 1000}
+    told[1]["pictures"]["count"] = 5000
     assert kinds(told) == {}
 
 
@@ -293,9 +397,9 @@ def test_scores_over_time_are_charts_with_bands(page: Page) -> None:
 
 def test_what_was_measured_otherwise_is_said_and_stands_in_the_table(page: Page) -> None:
     assert (
-        "Measured otherwise, after 204,800 images (epoch 91.6): 10,000 generated pictures against "
-        "2,235 training pictures of ukiyoe-64 at 16 pixels, as lite0 sees them. These scores are not "
-        "comparable with the curves; they are in the table below." in page.text
+        "Measured otherwise, and not comparable with the curves (all numbers are in metrics.jsonl): "
+        "after 204,800 images (epoch 91.6): 10,000 generated pictures against 2,235 training pictures "
+        "of ukiyoe-64 at 16 pixels, as lite0 sees them; in the table below" in page.text
     )
     _, _, newest = page.text.partition("The newest scores")
     assert newest.startswith(
@@ -338,9 +442,65 @@ def test_the_closest_pairs_of_the_last_moment_are_shown(page: Page) -> None:
     assert "(epoch 91.6), as lite0 sees them. 1.0% are nearer. It is rough." in page.text
 
 
+def test_top1_stands_beside_what_naming_all_alike_would_get(page: Page) -> None:
+    assert "always the commonest genre 61.0% 66.0% " in page.text
+    assert page.source.count(">always the commonest genre<") == 2  # in the chart, too
+
+
+def test_what_a_judge_was_not_tested_on_is_said_of_its_top1(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", *healthy(30), grids=0)
+    untested = {**judge(), "warning": "held-out pictures are of 1 of 3 classes"}
+    told = [score_row("top1-judge", 0.6, 0.1, field="genre")]
+    write_evaluations(run, [evaluation(1000, told, judges=[untested])])
+    page = Page(write_report(run).page)
+    assert "of the judge's accuracy: held-out pictures are of 1 of 3 classes" in page.text
+
+
+def test_a_rows_own_sheet_is_shown(tmp_path: Path) -> None:
+    """Of the best founded evaluation, not of the last one."""
+    run = write_run(tmp_path / "run", *healthy(30), grids=0)
+    told = []
+    for number, pictures in enumerate((200, 2000, 300)):
+        row = evaluation(1000, scored(0.5), pictures=pictures, folder=f"evaluation/{pictures}")
+        row["memorisation"] = {"sentences": [f"of {pictures} pictures"]}
+        told.append(row)
+        beside = run / row["folder"]
+        beside.mkdir(parents=True)
+        Image.new("RGB", (64, 32), (100 * number, 0, 0)).save(beside / "nearest.png")
+
+    def shown() -> list[str]:
+        write_evaluations(run, told)
+        return re.findall(
+            r"as lite0 sees them\. (Of \d+ pictures)", Page(write_report(run).page).text
+        )
+
+    assert shown() == ["Of 2000 pictures"]
+    # Rows of before say not where it lies: the last one's is there.
+    old = run / "evaluation" / f"{1000:012d}" / "nearest-lite0.png"
+    old.parent.mkdir()
+    Image.new("RGB", (64, 32)).save(old)
+    for row in told:
+        row["folder"] = None
+    assert shown() == ["Of 300 pictures"]
+
+
+def test_a_single_moment_is_in_the_table_and_in_no_chart(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", *healthy(30), grids=0)
+    add_class_grids(run, {1000: (20.0, 20.0)})
+    told = evaluated_moments(30_000, 3, only=("kid", "top1"))
+    told[0]["pictures"]["per_class"] = told[1]["pictures"]["per_class"] = 0
+    told[2]["scores"].append(score_row("is-judge", 1.5, 0.1, field="genre"))
+    write_evaluations(run, told)
+    page = Page(write_report(run).page)
+    labels = [svg["aria-label"] or "" for svg in page.tags["svg"]]
+    assert "KID (lite0) over images seen" in labels
+    assert not any("by genre" in label or "Inception" in label for label in labels)
+    assert "genre pictures KID Top-1 landscape" in page.text
+
+
 def test_scores_of_each_class_with_their_warnings(page: Page) -> None:
     _, _, table = page.text.partition("Scores of each class")
-    assert "genre pictures FD (lite0) KID (lite0) Top-1 (judge) Diversity (lite0)" in table
+    assert "genre pictures FD KID Top-1 Diversity landscape" in table
     assert "birds & flowers: 466 pictures are too few" in table
     assert "<sup>1</sup>" in page.source
 

@@ -7,15 +7,29 @@ measured alike is joined by a line.
 from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
+from pathlib import Path
 
-from impasto.evaluation.kinds import base_of, kind_of, place_of
+from impasto.evaluation.kinds import INFINITY, base_of, kind_of, place_of
 from impasto.evaluation.record import EVALUATION_FOLDER, EvaluationRow, ScoreRow
 from impasto.report.charts import Level
 from impasto.report.curves import Charts
 from impasto.report.elements import image, moment, table
 from impasto.report.pictures import open_picture, picture_uri
 from impasto.report.record import Record
-from impasto.report.scores import Alike, Notes, cell, copied_by_chance, made_alike, title_of
+from impasto.report.scores import (
+    Alike,
+    Notes,
+    about_heldout,
+    best_founded,
+    cell,
+    commonest_row,
+    copied_by_chance,
+    foundation,
+    is_curve,
+    judged,
+    made_alike,
+    title_of,
+)
 from impasto.words import counted
 
 # Kinds of scores that share a chart, each with one of its own otherwise; in the order of the page.
@@ -68,7 +82,6 @@ def _over_time(record: Record, groups: list[Alike], charts: Charts) -> str:
     if any(row.during_training for row in shown.rows):
         says += " Measured during training."
     bands = "Bands: 95% intervals, for another draw of as many pictures."
-    also = "".join(f"<p class='faint'>{escape(_also(record, group))}</p>" for group in others)
     return (
         f"<h3>Scores over time</h3><p>{escape(says)}</p><p class='faint'>{bands}</p>"
         f'<div class="two">{_cards(shown, charts)}</div>'
@@ -79,27 +92,29 @@ def _over_time(record: Record, groups: list[Alike], charts: Charts) -> str:
             f'<div class="two">{_cards(group, charts)}</div></details>'
             for group in folded
         )
-        + also
+        + _otherwise(record, groups, others)
     )
 
 
-def _also(record: Record, group: Alike) -> str:
-    """What else was measured, in words, for it must not be joined to the curves."""
-    seen = [int(number) for number in group.images_seen]
-    when = (
-        f"after {moment(record, seen[0])}"
-        if len(seen) == 1
-        else f"at {len(seen)} moments from {seen[0]:,} to {seen[-1]:,} images"
-    )
-    where = "in the table below" if seen[-1] == _last_moment(record) else "in metrics.jsonl"
+def _otherwise(record: Record, groups: Sequence[Alike], others: Sequence[Alike]) -> str:
+    """What else was measured, as a list, for it must not be joined to the curves."""
+    if not others:
+        return ""
+    tables = best_founded(groups, record.collection_hash)
+    items = ""
+    for group in others:
+        seen = [int(number) for number in group.images_seen]
+        when = (
+            f"after {moment(record, seen[0])}"
+            if len(seen) == 1
+            else f"at {len(seen)} moments from {seen[0]:,} to {seen[-1]:,} images"
+        )
+        where = "; in the table below" if group in tables else ""
+        items += f"<li>{escape(f'{when}: {group.conditions}{where}')}</li>"
     return (
-        f"Measured otherwise, {when}: {group.conditions}. These scores are not comparable with the "
-        f"curves; they are {where}."
+        "<p class='faint'>Measured otherwise, and not comparable with the curves (all numbers are in "
+        f"metrics.jsonl):</p><ul class='notes'>{items}</ul>"
     )
-
-
-def _last_moment(record: Record) -> int:
-    return max(row.subject.images_seen or 0 for row in record.evaluations)
 
 
 def _cards(group: Alike, charts: Charts) -> str:
@@ -118,19 +133,23 @@ def levels_of(group: Alike, name: str, of: str | None) -> list[Level]:
         return [Level("as varied as real ones", 1.0)]
     if base_of(name) == "copied":
         return [Level("nothing copied", copied_by_chance(group.newest))]
+    levels = []
     heldout = group.heldout(name, of)
-    if heldout is None or heldout.value is None:
-        return []
-    # The number: some scores depend on it.
-    return [Level(f"{heldout.pictures:,} held-out real pictures", heldout.value)]
+    if heldout is not None and heldout.value is not None:
+        # The number: some scores depend on it.
+        levels.append(Level(f"{heldout.pictures:,} held-out real pictures", heldout.value))
+    made = group.made_baseline(of) if base_of(name) == "top1" else None
+    return levels if made is None else [Level(f"always the commonest {of}", made), *levels]
 
 
 def _card(group: Alike, names: Sequence[tuple[str, str | None]], charts: Charts) -> str:
-    """A chart of one score or of a few that belong together; '' where none was measured."""
-    names = [pair for pair in names if group.line(*pair) is not None][:6]
-    lines = [line for pair in names if (line := group.line(*pair)) is not None]
-    if not lines:
+    """A chart of one score or of a few that belong together; '' where none was measured twice."""
+    curves = [
+        (pair, line) for pair in names if (line := group.line(*pair)) is not None and is_curve(line)
+    ][:6]
+    if not curves:
         return ""
+    names, lines = [pair for pair, _ in curves], [line for _, line in curves]
     name, of = names[0]
     kinds = list(dict.fromkeys(kind_of(name) for name, _ in names))
     title = lines[0].name
@@ -163,21 +182,12 @@ def _card(group: Alike, names: Sequence[tuple[str, str | None]], charts: Charts)
 
 
 def _newest(record: Record, groups: list[Alike]) -> str:
-    """The newest scores, a table a feature network: of its last checkpoint, the most pictures."""
-    newest: dict[str, EvaluationRow] = {}
-    for group in groups:
-        row = group.newest
-        other = newest.get(row.network.name)
-        if other is None or _rank(row) > _rank(other):
-            newest[row.network.name] = row
+    """The newest scores, a table a feature network: of its best founded evaluation."""
     tables = "".join(
-        _scores_table(record, row) for row in sorted(newest.values(), key=_rank, reverse=True)
+        _scores_table(record, group.newest)
+        for group in best_founded(groups, record.collection_hash)
     )
     return f"<h3>The newest scores</h3>{tables}"
-
-
-def _rank(row: EvaluationRow) -> tuple[int, int, str]:
-    return row.subject.images_seen or 0, row.pictures.count, row.created
 
 
 def _scores_table(record: Record, row: EvaluationRow) -> str:
@@ -186,28 +196,20 @@ def _scores_table(record: Record, row: EvaluationRow) -> str:
     heldout = any(score.cls is None for score in row.heldout)
     rows = []
     for name, of in group.overall:
-        score = row.score(name, of)
-        assert score is not None  # its name is from there
-        cells = [cell(score, notes)]
+        cells = [cell(judged(row, name, of), notes)]
         if heldout:
-            real = group.heldout(name, of)
-            cells.append(cell(real, notes))
+            cells.append(cell(group.heldout(name, of), notes))
         cells.append(f'<td class="words">{escape(_better(name, row))}</td>')
         rows.append((title_of(name, of), cells))
+        if (beneath := commonest_row([row], name, of, heldout=heldout)) is not None:
+            rows.append((beneath[0], [*beneath[1], '<td class="words"></td>']))
     head = ["", "generated", *(["held-out real"] if heldout else []), "better is"]
     says = f"After {moment(record, row.subject.images_seen or 0)}: {group.conditions}."
-    beneath = "Beneath each value: its 95% interval."
-    if heldout:
-        count = max(score.pictures for score in row.heldout)
-        beneath += f" A perfect model would score what held-out real pictures score, {count:,} here"
-        alike = max(count, row.pictures.count) <= 1.1 * min(count, row.pictures.count)
-        beneath += (
-            "." if alike else "; but FD, recall and coverage depend on the number of pictures."
-        )
+    intervals = f"Beneath each value: its 95% interval. {about_heldout([row])}"
     notes_of_row = "".join(f"<p class='faint'>{escape(note)}.</p>" for note in row.notes)
     return (
         f"<h4>As {escape(row.network.name)} sees them</h4><p>{escape(says)}</p>"
-        f"{notes_of_row}<p class='faint'>{beneath}</p>{table(head, rows)}{notes.html}"
+        f"{notes_of_row}<p class='faint'>{intervals}</p>{table(head, rows)}{notes.html}"
     )
 
 
@@ -227,7 +229,8 @@ def _judges(record: Record, groups: list[Alike]) -> str:
     for group in groups:
         for judge in group.newest.judges:
             other = named.get(judge.field)
-            if other is None or _rank(group.newest) > _rank(other):
+            own = record.collection_hash
+            if other is None or foundation(group.newest, own) > foundation(other, own):
                 named[judge.field] = group.newest
     parts = [_judge_table(record, field, row) for field, row in named.items()]
     if not parts:
@@ -311,32 +314,21 @@ def by_size(record: Record, field: str, classes: Sequence[str]) -> list[str]:
 
 
 def _copied(record: Record) -> str:
-    """The sheets of the closest pairs of a generated and a training picture, of the last moment."""
+    """The sheets of the closest pairs of a generated and a training picture, one a feature network: of
+    the best founded evaluation that has one."""
+    shown: dict[str, tuple[EvaluationRow, Path]] = {}
+    rows = [row for row in record.evaluations if row.subject.kind != "pictures"]
+    for row in sorted(rows, key=lambda row: foundation(row, record.collection_hash))[::-1]:
+        if row.network.name not in shown and (path := _sheet(record, row)) is not None:
+            shown[row.network.name] = row, path
     figures = ""
-    folders = [
-        (int(path.name), path)
-        for path in (record.folder / EVALUATION_FOLDER).glob("*")
-        if path.name.isdecimal() and any(path.glob("nearest-*.png"))
-    ]
-    if not folders:
-        return ""
-    seen, folder = max(folders)
-    for path in sorted(folder.glob("nearest-*.png")):
+    for row, path in shown.values():
         sheet = open_picture(path)
         if sheet is None:
             continue
-        network = path.stem.removeprefix("nearest-")
-        says = next(
-            (
-                row.memorisation.get("sentences")
-                for row in reversed(record.evaluations)
-                if row.subject.images_seen == seen
-                and row.network.name == network
-                and row.memorisation is not None
-            ),
-            None,
-        )
-        caption = f"After {moment(record, seen)}, as {network} sees them."
+        says = (row.memorisation or {}).get("sentences")
+        when = moment(record, row.subject.images_seen or 0)
+        caption = f"After {when}, as {row.network.name} sees them."
         if isinstance(says, list):
             caption += "".join(f" {sentence(str(text))}" for text in says)
         figures += (
@@ -352,6 +344,26 @@ def _copied(record: Record) -> str:
     )
 
 
+def _sheet(record: Record, row: EvaluationRow) -> Path | None:
+    """The sheet that an evaluation left, if it is there."""
+    if row.during_training:
+        return None
+    if row.folder is not None:
+        path = record.folder / row.folder / "nearest.png"
+        return path if path.is_file() else None
+    # Of rows that do not say where it lies, those of one moment wrote over each other's.
+    seen, network = row.subject.images_seen, row.network.name
+    newest = next(
+        other
+        for other in reversed(record.evaluations)
+        if other.folder is None
+        and not other.during_training
+        and (other.subject.images_seen, other.network.name) == (seen, network)
+    )
+    path = record.folder / EVALUATION_FOLDER / f"{seen or 0:012d}" / f"nearest-{network}.png"
+    return path if newest is row and path.is_file() else None
+
+
 def sentence(text: str) -> str:
     """A line of a table's text as a sentence."""
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
@@ -360,24 +372,31 @@ def sentence(text: str) -> str:
 # By class, for the section of classes
 
 _BY_CLASS_CHARTS = ("fid", "fd", "kid", "top1")
-"""Kinds of scores shown over time by class; the table beneath has all."""
+"""Kinds of scores shown over time by class; the tables beneath have all."""
+CHIEF_BY_CLASS = ("fid", "fd", "kid", "top1", "precision", "recall", "diversity")
+"""Kinds of scores by class that are shown at once; the others unfold."""
 CLASSES_IN_A_CHART = 6
 
 
 def class_charts(record: Record, field: str, classes: Sequence[str], charts: Charts) -> str:
-    """Scores by class over time, a line a class; '' where fewer than two moments were measured."""
-    groups = made_alike(record.evaluations)
-    if not groups or len(groups[0].rows) < 2:
-        return ""
-    group, cards = groups[0], ""
+    """Scores by class over time, a line a class; '' where none was measured at two moments."""
+    found = (
+        _class_charts(group, field, classes, charts) for group in made_alike(record.evaluations)
+    )
+    cards = next(filter(None, found), "")
+    return f'<div class="two">{cards}</div>' if cards else ""
+
+
+def _class_charts(group: Alike, field: str, classes: Sequence[str], charts: Charts) -> str:
+    cards = ""
     for name in names_by_class(group.rows, field):
-        if base_of(name) not in _BY_CLASS_CHARTS or name.endswith("-infinity"):
+        if base_of(name) not in _BY_CLASS_CHARTS or name.endswith(INFINITY):
             continue
         lines = [
             # Six bands on top of each other would hide the lines; the table has the intervals.
             replace(line, low=None, high=None)
             for cls in classes
-            if (line := group.line(name, field, cls, title=cls)) is not None
+            if (line := group.line(name, field, cls, title=cls)) is not None and is_curve(line)
         ]
         if not lines:
             continue
@@ -397,7 +416,7 @@ def class_charts(record: Record, field: str, classes: Sequence[str], charts: Cha
             bounds=(0.0, 1.0) if kind.share else None,
             levels=levels,
         )
-    return f'<div class="two">{cards}</div>' if cards else ""
+    return cards
 
 
 def class_table(record: Record, field: str, classes: Sequence[str]) -> str:
@@ -409,22 +428,39 @@ def class_table(record: Record, field: str, classes: Sequence[str]) -> str:
     ]
     if not rows:
         return ""
-    row = max(rows, key=_rank)
+    row = max(rows, key=lambda row: foundation(row, record.collection_hash))
     names = names_by_class([row], field)
+    chief = [name for name in names if is_chief(name)]
+    shown = _class_table(row, field, classes, chief or names)
+    rest = _class_table(row, field, classes, [name for name in names if name not in chief])
+    if not shown:
+        return ""
+    more = f"<details><summary>More scores by {escape(field)}</summary>{rest}</details>"
+    return (
+        f"<p class='faint'>After {escape(moment(record, row.subject.images_seen or 0))}, as "
+        f"{escape(row.network.name)} sees them. Beneath each value: its 95% interval.</p>"
+        f"{shown}{more if chief and rest else ''}"
+    )
+
+
+def is_chief(name: str) -> bool:
+    """Whether a score by class is shown at once."""
+    return base_of(name) in CHIEF_BY_CLASS and not name.endswith(INFINITY)
+
+
+def _class_table(
+    row: EvaluationRow, field: str, classes: Sequence[str], names: Sequence[str]
+) -> str:
+    """These scores, a row a class; '' where none was measured."""
     notes = Notes()
     lines = []
     for cls in classes:
         scores = [row.score(name, field, cls) for name in names]
         if any(score is not None for score in scores):
             lines.append((cls, [_counted(scores), *(cell(score, notes) for score in scores)]))
-    if not lines:
-        return ""
-    group = made_alike([row])[0]
-    return (
-        f"<p class='faint'>After {escape(moment(record, row.subject.images_seen or 0))}, as "
-        f"{escape(group.conditions.network)} sees them. Beneath each value: its 95% interval.</p>"
-        f"{table([field, 'pictures', *(title_of(name) for name in names)], lines)}{notes.html}"
-    )
+    # Who sees or judges them is said above, once for all.
+    heads = [title_of(name, by_whom=False) for name in names]
+    return f"{table([field, 'pictures', *heads], lines)}{notes.html}"
 
 
 def names_by_class(rows: Sequence[EvaluationRow], field: str) -> list[str]:

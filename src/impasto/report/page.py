@@ -154,7 +154,7 @@ def run_findings(record: Record, classes: Sequence[Classes] = ()) -> list[Findin
         progress=record.images_done / (record.images_planned or max(1, record.images_done)),
     )
     if record.steps is None or record.steps >= LEAST_STEPS:
-        found += score_findings(made_alike(record.evaluations))
+        found += score_findings(made_alike(record.evaluations), record.collection_hash)
     return sorted(found, key=lambda finding: finding.began_at_images)
 
 

@@ -109,6 +109,12 @@ class Record:
         return self.count("collection", "count")
 
     @property
+    def collection_hash(self) -> str | None:
+        """Content hash of the collection that was trained on."""
+        told = self.get("collection", "hash")
+        return told if isinstance(told, str) else None
+
+    @property
     def images_done(self) -> int:
         """Images seen up to the last row or grid."""
         rows = int(self.images_seen[-1]) if len(self.images_seen) else 0

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from impasto.evaluation.kinds import INFINITY, base_of, interval_text, kind_of, place_of, value_text
-from impasto.evaluation.record import PICTURE, EvaluationRow, ScoreRow
+from impasto.evaluation.record import PICTURE, EvaluationRow, JudgeRecord, ScoreRow
 from impasto.report.charts import Line
 from impasto.report.findings import Counts
 from impasto.words import counted
@@ -33,9 +33,10 @@ def copied_at_most_by_chance(row: EvaluationRow) -> float:
     return max(chance, told) if isinstance(told, float) else chance
 
 
-def title_of(name: str, of: str | None = None) -> str:
-    """`FD (lite0)` of `fd-lite0`, `Top-1 of genre (judge)` of `top1-judge` in the field genre."""
-    by = name.removesuffix(INFINITY).split("-")[1:]
+def title_of(name: str, of: str | None = None, *, by_whom: bool = True) -> str:
+    """`FD (lite0)` of `fd-lite0`, `Top-1 of genre (judge)` of `top1-judge` in the field genre; unless
+    `by_whom`, only `FD` and `Top-1 of genre`."""
+    by = name.removesuffix(INFINITY).split("-")[1:] if by_whom else []
     title = kind_of(name).title
     title += " of infinitely many pictures" if name.endswith(INFINITY) else ""
     title += f" of {of}" if of else ""
@@ -134,6 +135,37 @@ def cell(score: ScoreRow | None, notes: Notes, *, best: bool = False) -> str:
     return (f"<td{BEST}>" if best else "<td>") + (
         f"{value}{notes.mark(score.warning)}{f'<small>{interval}</small>' if interval else ''}</td>"
     )
+
+
+def judged(row: EvaluationRow, name: str, of: str | None) -> ScoreRow | None:
+    """A score of all pictures; a Top-1 with its judge's warning, unless it has one of its own."""
+    score = row.score(name, of)
+    judge = _judge(row, name, of)
+    if score is None or judge is None or judge.warning is None or score.warning is not None:
+        return score
+    return score.model_copy(update={"warning": f"of the judge's accuracy: {judge.warning}"})
+
+
+def commonest_row(
+    rows: Sequence[EvaluationRow], name: str, of: str | None, *, heldout: bool
+) -> tuple[str, list[str]] | None:
+    """A table's row for beneath a Top-1: what naming all pictures as the commonest class would get, of
+    each evaluation's pictures and, with `heldout`, of the held-out ones. None where nobody told."""
+    judges = [_judge(row, name, of) for row in rows]
+    shares = [None if judge is None else judge.made_baseline for judge in judges]
+    if all(share is None for share in shares):
+        return None
+    if heldout:
+        shares.append(next((judge.baseline for judge in judges if judge is not None), None))
+    cells = ["<td></td>" if share is None else f"<td>{100 * share:.1f}%</td>" for share in shares]
+    return f"always the commonest {of}", cells
+
+
+def _judge(row: EvaluationRow, name: str, of: str | None) -> JudgeRecord | None:
+    """Whose Top-1 it is; None of another score."""
+    if base_of(name) != "top1":
+        return None
+    return next((judge for judge in row.judges if judge.field == of), None)
 
 
 # Which were made alike
@@ -241,32 +273,96 @@ class Alike:
 
     def heldout(self, name: str, of: str | None = None) -> ScoreRow | None:
         """What held-out real pictures score, as told last."""
+        found = (heldout_score(row, name, of) for row in reversed(self.rows))
+        return next((score for score in found if score is not None), None)
+
+    def made_baseline(self, of: str | None) -> float | None:
+        """What naming all generated pictures as the commonest class would get, as told last."""
         for row in reversed(self.rows):
-            for score in row.heldout:
-                if (score.name, score.field, score.cls) == (name, of, None):
-                    return score
-            # How real pictures fare under the judge is its accuracy.
-            accuracy = row.score("accuracy-judge", of) if base_of(name) == "top1" else None
-            if accuracy is not None:
-                return accuracy
+            for judge in row.judges:
+                if judge.field == of and judge.made_baseline is not None:
+                    return judge.made_baseline
         return None
 
 
-def made_alike(rows: Iterable[EvaluationRow]) -> list[Alike]:
-    """Evaluations by what they share, those of most moments first; of equally many, the newest.
+def heldout_score(
+    row: EvaluationRow, name: str, of: str | None = None, cls: str | None = None
+) -> ScoreRow | None:
+    """What held-out real pictures score against the same reference, if it was measured."""
+    for score in row.heldout:
+        if (score.name, score.field, score.cls) == (name, of, cls):
+            return score
+    # How real pictures fare under the judge is its accuracy.
+    accuracy = row.score("accuracy-judge", of, cls) if base_of(name) == "top1" else None
+    return accuracy if accuracy is not None and accuracy.pictures else None
 
-    A checkpoint that was evaluated twice alike counts as told last.
-    """
+
+def about_heldout(rows: Sequence[EvaluationRow]) -> str:
+    """How the column of held-out real pictures is to be read; '' where no row has any."""
+    counts = [score.pictures for row in rows for score in row.heldout if score.cls is None]
+    if not counts:
+        return ""
+    held, made = max(counts), max(row.pictures.count for row in rows)
+    says = f"A perfect model would score what held-out real pictures score, {held:,} here"
+    if max(held, made) <= _ALIKE * min(held, made):
+        return f"{says}."
+    return f"{says}; but FD, recall and coverage depend on the number of pictures."
+
+
+def replaces(row: EvaluationRow, other: EvaluationRow) -> bool:
+    """Whether a later evaluation of the same checkpoint, made alike, stands for an earlier one: not if
+    it was made during training and the other was not, nor if it is of fewer pictures of each class."""
+    return (not row.during_training, row.pictures.per_class) >= (
+        not other.during_training,
+        other.pictures.per_class,
+    )
+
+
+def made_alike(rows: Iterable[EvaluationRow]) -> list[Alike]:
+    """Evaluations by what they share, those of most moments first; of equally many, those of most
+    generated pictures, then the newest."""
     found: dict[Conditions, dict[int, EvaluationRow]] = {}
     for row in rows:
         seen = row.subject.images_seen
         if row.subject.kind == "pictures" or seen is None:
             continue
         moments = found.pop(Conditions.of(row), {})
+        if seen not in moments or replaces(row, moments[seen]):
+            moments[seen] = row
         # Put at the end again: those written last come last.
-        found[Conditions.of(row)] = {**moments, seen: row}
+        found[Conditions.of(row)] = moments
     groups = [
         Alike(conditions, [moments[seen] for seen in sorted(moments)])
         for conditions, moments in reversed(found.items())
     ]
-    return sorted(groups, key=lambda group: -len(group.rows))
+    return sorted(groups, key=lambda group: (-len(group.rows), -group.conditions.pictures))
+
+
+def foundation(
+    row: EvaluationRow, own: str | None = None
+) -> tuple[int, bool, bool, bool, int, str]:
+    """How well founded an evaluation is as what is told of the run now, to be compared: of the newest
+    checkpoint; against the run's own collection, of content hash `own`; not made during training; not
+    truncated; of the most pictures; the newest."""
+    return (
+        row.subject.images_seen or 0,
+        row.collection.hash == own,
+        not row.during_training,
+        row.pictures.truncation is None,
+        row.pictures.count,
+        row.created,
+    )
+
+
+def best_founded(groups: Sequence[Alike], own: str | None = None) -> list[Alike]:
+    """Of each feature network, by name, the group whose newest evaluation is the best founded, the best
+    of all first: tables, sheets and findings are of that evaluation."""
+    chosen: dict[str, Alike] = {}
+    for group in sorted(groups, key=lambda group: foundation(group.newest, own), reverse=True):
+        chosen.setdefault(group.conditions.network, group)
+    return list(chosen.values())
+
+
+def is_curve(line: Line) -> bool:
+    """Whether a line has two moments or more: one is a table's business."""
+    return int(np.isfinite(line.values).sum()) > 1
