@@ -15,8 +15,9 @@ from impasto.cli import app
 from impasto.cli.compare import unique_names
 from impasto.config import LatentConfig, NetworkConfig
 from impasto.errors import ImpastoError
+from impasto.evaluation.record import EvaluationRow
 from impasto.networks import build_generator
-from impasto.report.comparison import settings_that_differ
+from impasto.report.comparison import Compared, scored_alike, settings_that_differ
 from impasto.report.painted import chosen, common_classes, side_by_side
 from impasto.sampling.model import CollectionRecord, LabelRecord, Model, ModelRecord
 from tests.report_runs import (
@@ -271,6 +272,108 @@ def test_a_checkpoint_without_an_evaluation_is_evaluated(
     no_evaluation.clear()
     compare(tmp_path, first, make_run(tmp_path / "c", [good]))
     assert no_evaluation == []
+
+
+def test_counts_asked_for_are_the_counts_compared(
+    tmp_path: Path, no_evaluation: list[Path]
+) -> None:
+    told = evaluated_moments(END, 1, field=None, only=("kid",))
+    runs = [make_run(tmp_path / name, told) for name in "ab"]
+    for options in (("--pictures", "2000"), ("--per-class", "100"), ("--reference", "9999")):
+        compare(tmp_path, *runs, options=options)
+        assert no_evaluation == []
+    for options in (("--per-class", "7"), ("--reference", "50")):
+        compare(tmp_path, *runs, options=options)
+        assert no_evaluation == runs
+        no_evaluation.clear()
+    for run in runs:
+        write_evaluations(run, told)
+    page, _ = compare(tmp_path, *runs, options=("--pictures", "500"))
+    assert no_evaluation == runs
+    # The other counts are there too, and are not what was asked for.
+    _, _, scores = page.text.partition("✓ marks")
+    assert "500 generated pictures against" in scores
+    assert "2,000 generated pictures" not in scores
+
+
+def test_of_several_evaluations_alike_those_that_runs_share_by_class() -> None:
+    def run(*portions: int) -> Compared:
+        told = [evaluation(END, scored(0.5), per_class=portion) for portion in portions]
+        record: Any = SimpleNamespace(evaluations=[EvaluationRow.model_validate(r) for r in told])
+        return Compared(record, "run", END, "")
+
+    def portions(*runs: Compared) -> list[int]:
+        return [
+            row.pictures.per_class for found in scored_alike(runs, HASH) for row in found.values()
+        ]
+
+    assert portions(run(100, 0), run(0)) == [0, 0]
+    assert portions(run(100, 0), run(0, 100)) == [100, 100]
+    assert portions(run(100), run(0)) == [100, 0]
+
+
+def test_runs_of_other_resolutions_are_not_sent_to_evaluate_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(impasto.cli.compare, "evaluate_alike", lambda *_, **__: None)
+
+    def run(name: str, resolution: int) -> Path:
+        told = evaluation(END, scored(0.5, field=None), resolution=resolution)
+        return make_run(tmp_path / name, [told], model_record((), resolution=resolution))
+
+    small, large, third = run("small", 16), run("large", 32), run("third", 32)
+    _, lines = compare(tmp_path, small, large)
+    assert (
+        "No scores are compared: the runs paint at different resolutions (16 and 32 pixels), and "
+        "scores depend on it." in lines
+    )
+    assert not any("evaluate them" in line for line in lines)
+    _, lines = compare(tmp_path, small, large, third)
+    assert any(line.startswith("small paints at 16 pixels, not at 32") for line in lines)
+
+
+def test_held_out_pictures_stand_beside_once(two: tuple[Path, Path], tmp_path: Path) -> None:
+    page, _ = compare(tmp_path, *two)
+    assert " a b held-out real better is FD (lite0) " in page.text
+    assert "Top-1 of genre (judge)" in page.text
+    assert "always the commonest genre 61.0% 61.0% 66.0% " in page.text
+    # Not where they differ, as the pictures held out of another packing would.
+    told = evaluated_moments(END, 1, field=None, only=("kid",))
+    other = evaluated_moments(END, 1, field=None, only=("kid",))
+    other[0]["heldout"] = []
+    page, _ = compare(tmp_path, make_run(tmp_path / "a", told), make_run(tmp_path / "b", other))
+    assert "held-out real" not in page.text
+
+
+def test_runs_that_differ_by_seed_show_it(tmp_path: Path) -> None:
+    told = evaluated_moments(END, 1, field=None, only=("kid",))
+    runs = [
+        make_run(
+            tmp_path / name,
+            told,
+            config={"resolution": 16, "training": {"images": END, "seed": seed}},
+        )
+        for seed, name in enumerate("ab")
+    ]
+    page, _ = compare(tmp_path, *runs)
+    before, _, _ = page.text.partition("The same latents")
+    assert "Seed 0 1 " in before
+    assert "Settings that differ a b training.seed 0 1" in before
+
+
+def test_judges_are_only_of_what_some_run_paints_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(
+        impasto.cli.compare, "evaluate_alike", lambda *_, **options: asked.update(options)
+    )
+    runs = [make_run(tmp_path / name, [], model_record()) for name in "ab"]
+    compare(tmp_path, *runs, options=("--reference", "50"))
+    assert asked["labels"] == ("genre",)
+    assert asked["reference"] == 50
+    compare(tmp_path, *[make_run(tmp_path / name, []) for name in "cd"])
+    assert asked["labels"] is None  # without labels, as evaluate does
 
 
 def test_settings_that_differ_by_their_dotted_names() -> None:

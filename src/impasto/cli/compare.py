@@ -62,20 +62,19 @@ def open_for(data: str, folders: Sequence[Path], resolutions: Sequence[int]) -> 
 def lacking(
     runs: Sequence[Compared], collection_hash: str, networks: Sequence[FeatureNetwork]
 ) -> bool:
-    """Whether some run's checkpoint was not yet evaluated by one of the networks as all others were.
+    """Whether some run's checkpoint was not yet evaluated by one of the networks as all others were,
+    and as was asked for.
 
     What training measured on the way does not count: it is of few pictures. Runs of different
     resolutions are measured alike but for that.
     """
     from dataclasses import replace
 
+    from impasto.report.comparison import scored_alike
+
     found = [
-        {
-            replace(key, resolution=0)
-            for key, row in run.scored(collection_hash).items()
-            if not row.during_training
-        }
-        for run in runs
+        {replace(key, resolution=0) for key, row in scored.items() if not row.during_training}
+        for scored in scored_alike(runs, collection_hash)
     ]
     shared = set.intersection(*found)
     return any(
@@ -93,11 +92,18 @@ def evaluate_alike(
     networks: Sequence[FeatureNetwork],
     plan: Plan,
     *,
+    labels: tuple[str, ...] | None,
+    reference: int | None,
     device: torch.device,
     batch: int,
 ) -> None:
     """Evaluate the checkpoints of all runs with the same pictures and reference; what was evaluated
-    so already is passed over. Rows go to each run's `metrics.jsonl`."""
+    so already is passed over. Rows go to each run's `metrics.jsonl`.
+
+    Args:
+        labels: label fields that have a judge; None: all.
+        reference: training pictures compared with at most; None: all.
+    """
     from impasto.cli.evaluate import evaluate_folders, shown
     from impasto.evaluation.evaluate import Evaluator
 
@@ -105,7 +111,12 @@ def evaluate_alike(
     for folder, checkpoint, resolution in zip(folders, checkpoints, resolutions, strict=True):
         if resolution not in evaluators:
             evaluators[resolution] = Evaluator(
-                networks, collection, resolution=resolution, progress=shown
+                networks,
+                collection,
+                resolution=resolution,
+                labels=labels,
+                limit=reference,
+                progress=shown,
             )
         typer.echo(f"evaluating {checkpoint}")
         evaluate_folders(
@@ -138,16 +149,29 @@ def command(
         typer.Option(help="NETWORK=FILE or NETWORK=URL: where a network's weights are."),
     ] = None,
     pictures: Annotated[
-        int, typer.Option(min=2, help="Pictures made of each run, where one is still to be scored.")
-    ] = 2_000,
-    per_class: Annotated[int, typer.Option(min=0, help="As many of each class at least.")] = 100,
+        int | None,
+        typer.Option(
+            min=2,
+            help="Compare scores of so many pictures of each run; if left out, what they share, or "
+            "else 2,000.",
+        ),
+    ] = None,
+    per_class: Annotated[
+        int | None,
+        typer.Option(min=0, help="The same of each class, at least; or else 100."),
+    ] = None,
+    reference: Annotated[
+        int | None,
+        typer.Option(min=2, help="Training pictures compared with at most, chosen at random."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     batch: Annotated[int, typer.Option(min=1, help="Pictures made at once.")] = 64,
 ) -> None:
     """Compare runs on one HTML page: the same latents, scores over time, tables overall and by class.
 
     A best value is marked only where its interval overlaps no other's. Runs whose checkpoints were not
-    yet evaluated alike on the collection are evaluated first. The page's path is the last line printed.
+    yet evaluated alike on the collection, or not as asked for, are evaluated first. The page's path is
+    the last line printed.
     """
     if len(runs) < 2:
         raise ImpastoError("give two runs or more to compare; for one, there is impasto report")
@@ -160,6 +184,7 @@ def command(
     from impasto.report.charts import require_matplotlib
     from impasto.report.comparison import (
         MOST_RUNS,
+        Asked,
         Compared,
         sentence,
         write_comparison,
@@ -185,9 +210,16 @@ def command(
     chosen = choose_device(device)
     networks = load_networks(features, weights or [], str(chosen))
 
+    asked = Asked(pictures, per_class, reference)
+    usual = Plan()
+    plan = Plan(
+        count=usual.count if pictures is None else pictures,
+        per_class=usual.per_class if per_class is None else per_class,
+    )
+
     def compared() -> list[Compared]:
         return [
-            Compared(read_record(folder), name, model.images_seen, model.weights_sha256)
+            Compared(read_record(folder), name, model.images_seen, model.weights_sha256, asked)
             for folder, name, model in zip(runs, names, models, strict=True)
         ]
 
@@ -199,7 +231,9 @@ def command(
                 resolutions,
                 collection,
                 networks,
-                Plan(count=pictures, per_class=per_class),
+                plan,
+                labels=tuple({field.name for model in models for field in model.labels}) or None,
+                reference=reference,
                 device=chosen,
                 batch=batch,
             )

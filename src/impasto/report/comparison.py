@@ -16,24 +16,60 @@ import numpy as np
 from PIL import Image
 
 from impasto import __version__
-from impasto.evaluation.kinds import base_of, kind_of, place_of
+from impasto.evaluation.kinds import INFINITY, base_of, interval_text, kind_of, place_of, value_text
 from impasto.evaluation.record import EvaluationRow, ScoreRow
 from impasto.files import write_text
 from impasto.report.charts import Level, Line, chart
 from impasto.report.elements import chart_card, image, moment, table
-from impasto.report.evaluated import by_size, levels_of, names_by_class
+from impasto.report.evaluated import by_size, is_chief, levels_of, names_by_class
 from impasto.report.findings import Counts, Floats
 from impasto.report.pictures import picture_uri
 from impasto.report.record import Record
-from impasto.report.scores import Alike, Conditions, Notes, best_of, cell, made_alike, title_of
+from impasto.report.scores import (
+    Alike,
+    Conditions,
+    Notes,
+    about_heldout,
+    best_of,
+    cell,
+    commonest_row,
+    heldout_score,
+    is_curve,
+    judged,
+    made_alike,
+    replaces,
+    title_of,
+)
 from impasto.words import counted, readable_time
 
 MOST_RUNS = 6
 """Lines that a chart can tell apart by their colours."""
 _MOST_BANDS = 3
-_FIRST_BY_CLASS = ("fid", "fd", "kid", "top1", "diversity")
 _OVER_SECONDS = ("fid", "fd", "kid")
 _SMALL_SIDE = 128
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a person asked the scores to be of; None: whatever the runs share.
+
+    Attributes:
+        pictures: generated ones.
+        per_class: of each class at least.
+        reference: real pictures compared with, at most.
+    """
+
+    pictures: int | None = None
+    per_class: int | None = None
+    reference: int | None = None
+
+    def fits(self, row: EvaluationRow) -> bool:
+        told = row.reference
+        return (
+            self.pictures in (None, row.pictures.count)
+            and self.per_class in (None, row.pictures.per_class)
+            and (self.reference is None or told.pictures == min(self.reference, told.available))
+        )
 
 
 @dataclass(frozen=True)
@@ -45,25 +81,50 @@ class Compared:
         name: that no other of them has.
         images_seen: of the checkpoint.
         weights_sha256: of the checkpoint.
+        asked: what its scores are to be of.
     """
 
     record: Record
     name: str
     images_seen: int
     weights_sha256: str
+    asked: Asked = Asked()
 
     def of(self, collection_hash: str) -> list[EvaluationRow]:
         """Evaluations of the run on a collection."""
         return [row for row in self.record.evaluations if row.collection.hash == collection_hash]
 
-    def scored(self, collection_hash: str) -> dict[Conditions, EvaluationRow]:
-        """Evaluations of the checkpoint on a collection, each as told last."""
-        return {
-            Conditions.of(row): row
-            for row in self.of(collection_hash)
-            if row.subject.images_seen == self.images_seen
-            and row.subject.weights_sha256 in (None, self.weights_sha256)
-        }
+    def scored(self, collection_hash: str) -> dict[Conditions, list[EvaluationRow]]:
+        """Evaluations of the checkpoint on a collection, as they were asked for."""
+        found: dict[Conditions, list[EvaluationRow]] = {}
+        for row in self.of(collection_hash):
+            if (
+                row.subject.images_seen == self.images_seen
+                and row.subject.weights_sha256 in (None, self.weights_sha256)
+                and self.asked.fits(row)
+            ):
+                found.setdefault(Conditions.of(row), []).append(row)
+        return found
+
+
+def scored_alike(
+    runs: Sequence[Compared], collection_hash: str
+) -> list[dict[Conditions, EvaluationRow]]:
+    """Of each run, the evaluations of its checkpoint on a collection, one of each kind: where there are
+    several, one with as many pictures of each class as the other runs have, or else of most."""
+    every = [run.scored(collection_hash) for run in runs]
+
+    def chosen(key: Conditions, rows: Sequence[EvaluationRow]) -> EvaluationRow:
+        portions = [
+            {row.pictures.per_class for row in found[key]} for found in every if key in found
+        ]
+        shared = max(set.intersection(*portions), default=None)
+        best, *others = [row for row in rows if shared in (None, row.pictures.per_class)]
+        for row in others:
+            best = row if replaces(row, best) else best
+        return best
+
+    return [{key: chosen(key, rows) for key, rows in found.items()} for found in every]
 
 
 @dataclass(frozen=True)
@@ -141,12 +202,12 @@ def write_comparison(
         '<div class="missing">' + "".join(f"<p>{escape(text)}</p>" for text in says) + "</div>"
         if says
         else "",
-        f"<section><h2>The runs</h2>{_facts(runs)}</section>",
+        f"<section><h2>The runs</h2>{_facts(runs)}"
+        f"<h3>Settings that differ</h3>{_settings(runs)}</section>",
         _pictures_section(runs, pictures),
         f"<section><h2>Scores</h2>{_MARKED}{overall}</section>",
         curves,
         f"<section><h2>Scores by class</h2>{_MARKED}{by_class}</section>" if by_class else "",
-        f"<section><h2>Settings that differ</h2>{_settings(runs)}</section>",
     ]
     names = " and ".join(run.name for run in runs) if len(runs) == 2 else f"{len(runs)} runs"
     template = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
@@ -191,6 +252,7 @@ def _facts(runs: Sequence[Compared]) -> str:
         "Trained on": text("collection", "name"),
         "Pictures": lambda record: f"{record.pictures:,}" if record.pictures else "",
         "Resolution": text("config", "resolution"),
+        "Seed": text("config", "training", "seed"),
         "Trained": trained,
         "Training time": seconds,
         "Device": text("machine", "device"),
@@ -308,8 +370,7 @@ class Tables:
     def __init__(self, runs: Sequence[Compared], collection_hash: str) -> None:
         self.runs = runs
         self.says: list[str] = []
-        scored = [run.scored(collection_hash) for run in runs]
-        self._groups = self._grouped(scored)
+        self._groups = self._grouped(scored_alike(runs, collection_hash))
 
     def _grouped(
         self, scored: Sequence[Mapping[Conditions, EvaluationRow]]
@@ -340,46 +401,68 @@ class Tables:
                 chosen.append((key, rows))
                 waiting -= set(rows)
                 if not first:
-                    names = _and([self.runs[n].name for n in rows])
-                    self.says.append(
-                        f"{names} {'was' if len(rows) == 1 else 'were'} measured otherwise ({key}), "
-                        "so the scores stand in a table of their own and are not compared with the "
-                        "others'."
-                    )
+                    self.says.append(self._apart(key, rows, chosen[0][0]))
                 first = False
+        resolutions = sorted({key.resolution for key, _ in chosen})
         measured = {n for _, rows in chosen for n in rows}
-        if measured and not any(len(rows) > 1 for _, rows in chosen):
+        if len(measured) > 1 and not any(len(rows) > 1 for _, rows in chosen):
             self.says.append(
-                "No two runs were measured alike, so no scores are compared: evaluate them with the "
-                "same pictures and reference."
+                "No scores are compared: the runs paint at different resolutions "
+                f"({_and([str(side) for side in resolutions])} pixels), and scores depend on it."
+                if len(resolutions) == len(measured)
+                else "No two runs were measured alike, so no scores are compared: evaluate them with "
+                "the same pictures and reference."
             )
         return chosen
+
+    def _apart(self, key: Conditions, rows: Mapping[int, Any], others: Conditions) -> str:
+        """Why scores stand in a table of their own."""
+        names = _and(self._names(rows))
+        own = "so the scores stand in a table of their own and are not compared with the others'."
+        if key.resolution != others.resolution:
+            verb = "paints" if len(rows) == 1 else "paint"
+            return (
+                f"{names} {verb} at {key.resolution} pixels, not at {others.resolution}, and scores "
+                f"depend on it: {own}"
+            )
+        return f"{names} {'was' if len(rows) == 1 else 'were'} measured otherwise ({key}), {own}"
 
     def overall(self) -> str:
         if not self._groups:
             return "<p>None of the runs was evaluated on this collection.</p>"
         return "".join(self._overall(key, rows) for key, rows in self._groups)
 
-    def _names(self, rows: Mapping[int, EvaluationRow]) -> list[str]:
+    def _names(self, rows: Mapping[int, Any]) -> list[str]:
         return [self.runs[n].name for n in rows]
 
     def _overall(self, key: Conditions, rows: Mapping[int, EvaluationRow]) -> str:
         pairs = {
             pair for row in rows.values() for group in made_alike([row]) for pair in group.overall
         }
+        pairs_in_order = sorted(pairs, key=lambda pair: (place_of(pair[0]), pair[1] or "", pair[0]))
+        real = _shared([_heldout(row, pairs_in_order) for row in rows.values()])
         notes, body, marked = Notes(), [], 0
-        for name, of in sorted(pairs, key=lambda pair: (place_of(pair[0]), pair[1] or "", pair[0])):
-            scores = [row.score(name, of) for row in rows.values()]
-            cells, certain = _cells(name, scores, notes)
-            marked += certain
-            better = kind_of(name).better
-            body.append((title_of(name, of), [*cells, _word(better)]))
+        for place, (name, of) in enumerate(pairs_in_order):
+            best = best_of(name, [row.score(name, of) for row in rows.values()])
+            marked += best is not None
+            cells = [
+                cell(judged(row, name, of), notes, best=number == best)
+                for number, row in enumerate(rows.values())
+            ]
+            if real:
+                cells.append(cell(real[place], notes))
+            body.append((title_of(name, of), [*cells, _word(kind_of(name).better)]))
+            beneath = commonest_row(list(rows.values()), name, of, heldout=bool(real))
+            if beneath is not None:
+                body.append((beneath[0], [*beneath[1], _word("")]))
         verdict = ""
         if len(rows) > 1 and not marked:
             verdict = "<p>No run is certainly better than the others in any of these.</p>"
+        says = f"<p class='faint'>{about_heldout(list(rows.values()))}</p>" if real else ""
+        head = ["", *self._names(rows), *(["held-out real"] if real else []), "better is"]
         return (
-            f"<h3>As {escape(key.network)} sees them</h3><p>{escape(str(key))}.</p>"
-            f"{table(['', *self._names(rows), 'better is'], body)}{verdict}{notes.html}"
+            f"<h3>As {escape(key.network)} sees them</h3><p>{escape(str(key))}.</p>{says}"
+            f"{table(head, body)}{verdict}{notes.html}"
         )
 
     def by_class(self) -> str:
@@ -411,7 +494,7 @@ class Tables:
             if not mine or len(mine) < min(2, len(rows)):
                 continue
             names = names_by_class(list(mine.values()), field)
-            shown = [n for n in names if base_of(n) in _FIRST_BY_CLASS and "-infinity" not in n]
+            shown = [name for name in names if is_chief(name)]
             first = "".join(self._class_table(name, field, mine) for name in shown)
             rest = "".join(
                 self._class_table(name, field, mine) for name in names if name not in shown
@@ -435,23 +518,36 @@ class Tables:
             if score.name == name and score.field == field and score.cls
         )
         classes = by_size(self.runs[0].record, field, [cls for cls in found if cls])
+        real = _shared(
+            [[heldout_score(row, name, field, cls) for cls in classes] for row in rows.values()]
+        )
         notes, body = Notes(), []
-        for cls in classes:
+        for place, cls in enumerate(classes):
             scores = [row.score(name, field, cls) for row in rows.values()]
-            body.append((cls, _cells(name, scores, notes)[0]))
+            best = best_of(name, scores)
+            cells = [cell(score, notes, best=number == best) for number, score in enumerate(scores)]
+            body.append((cls, [*cells, *([cell(real[place], notes)] if real else [])]))
         better = kind_of(name).better
         says = f"{better} is {'best' if better == 'nearest to 1' else 'better'}"
+        head = [field, *self._names(rows), *(["held-out real"] if real else [])]
         return (
-            f"<div><h4>{escape(title_of(name))}, {says}</h4>"
-            f"{table([field, *self._names(rows)], body)}{notes.html}</div>"
+            f"<div><h4>{escape(title_of(name))}, {says}</h4>{table(head, body)}{notes.html}</div>"
         )
 
 
-def _cells(name: str, scores: Sequence[ScoreRow | None], notes: Notes) -> tuple[list[str], bool]:
-    """Cells of one score, a run each, and whether one of them is marked as the best."""
-    best = best_of(name, scores)
-    cells = [cell(score, notes, best=place == best) for place, score in enumerate(scores)]
-    return cells, best is not None
+def _heldout(row: EvaluationRow, pairs: Sequence[tuple[str, str | None]]) -> list[ScoreRow | None]:
+    return [heldout_score(row, name, of) for name, of in pairs]
+
+
+def _shared(columns: Sequence[Sequence[ScoreRow | None]]) -> list[ScoreRow | None]:
+    """What held-out real pictures score, if all runs have the same to tell; else nothing."""
+
+    def text(score: ScoreRow | None) -> tuple[str, str] | None:
+        return None if score is None else (value_text(score), interval_text(score))
+
+    first = list(columns[0])
+    alike = all([text(score) for score in column] == list(map(text, first)) for column in columns)
+    return first if alike and any(first) else []
 
 
 def _and(names: Sequence[str]) -> str:
@@ -498,7 +594,7 @@ def _cards(runs: Sequence[Compared], groups: Sequence[Alike | None], drawing: _D
     cards = ""
     seconds = [_seconds(run, group) for run, group in zip(runs, groups, strict=True)]
     for name, of in sorted(pairs, key=lambda pair: (place_of(pair[0]), pair[1] or "", pair[0])):
-        if name.endswith("-infinity"):
+        if name.endswith(INFINITY):
             continue
         lines = [
             group.line(name, of, title=run.name) if group is not None else None
@@ -506,7 +602,7 @@ def _cards(runs: Sequence[Compared], groups: Sequence[Alike | None], drawing: _D
         ]
         if len(runs) > _MOST_BANDS:
             lines = [line and replace(line, low=None, high=None) for line in lines]
-        if not any(lines):
+        if not any(line is not None and is_curve(line) for line in lines):
             continue
         title = title_of(name, of)
         seen = [None if group is None else group.images_seen for group in groups]
