@@ -211,7 +211,8 @@ def load_discriminator(folder: Path) -> nn.Module:
 
 def checkpoint_folders(run: Path) -> list[Path]:
     """The whole checkpoints of a run, oldest first."""
-    return sorted(folder for folder in (run / "checkpoints").glob("[0-9]*") if folder.is_dir())
+    folders = (run / "checkpoints").glob("[0-9]*")
+    return sorted(each for each in folders if each.name.isdecimal() and each.is_dir())
 
 
 def ranked(rows: Iterable[Mapping[str, Any]]) -> list[int]:
