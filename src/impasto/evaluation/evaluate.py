@@ -183,71 +183,66 @@ class Evaluator:
             what="generated pictures" if subject.kind != "pictures" else "pictures",
             progress=self.progress,
         )
-        gathered = time.monotonic() - clock
+        looking = time.monotonic() - clock - painting
         found = []
         for network, sample in zip(networks, samples, strict=True):
             began = time.monotonic()
-            reference = self.reference(network, self.split)
-            rows = self._scores(network, sample, pictures)
-            more, judges = self._judged(network, sample, pictures)
-            rows += more
-            memory = self._memorisation(network, sample, pictures)
-            low, high = memory.interval or (None, None)
-            rows.append(
-                ScoreRow(
-                    name=network.score_name("copied"),
-                    value=memory.copied,
-                    low=low,
-                    high=high,
-                    pictures=len(memory.samples.distance),
-                    reference=len(memory.reference.rows),
-                    warning=memory.warning,
-                )
+            made = self._evaluation(network, sample, pictures, subject, record)
+            seconds = SecondsRecord(
+                pictures=round(painting, 3),
+                features=round(looking, 3),
+                scores=round(time.monotonic() - began, 3),
             )
-            train = self.reference(network, "train")
-            told = memory.lines()
-            if train.available > len(train.rows):
-                told.append(
-                    f"looked for among {len(train.rows):,} of {train.available:,} training pictures: "
-                    "copies of the others are not seen"
-                )
-            heldout = self._heldout_scores(network)
-            row = EvaluationRow(
-                created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-                impasto=__version__,
-                during_training=during_training,
-                subject=subject,
-                network=NetworkRecord(
-                    name=network.name,
-                    weights_sha256=network.weights_sha256,
-                    resize=network.resize,
-                    width=network.width,
-                ),
-                collection=CollectionRecord(
-                    name=self.collection.name,
-                    hash=self.collection.content_hash,
-                    resolution=self.resolution,
-                ),
-                reference=ReferenceRecord(
-                    split=self.split,
-                    pictures=reference.count,
-                    sources=reference.source_count,
-                    available=reference.available,
-                ),
-                pictures=record,
-                scores=tuple(rows),
-                heldout=heldout,
-                memorisation={**memory.numbers(), "sentences": told},
-                judges=tuple(judges),
-                notes=pictures.notes,
-                seconds=SecondsRecord(
-                    pictures=round(painting, 3),
-                    features=round(gathered - painting, 3),
-                    scores=round(time.monotonic() - began, 3),
-                ),
-            )
-            found.append(Evaluation(row, pictures, sample, memory))
+            noted = {"seconds": seconds, "during_training": during_training}
+            found.append(replace(made, row=made.row.model_copy(update=noted)))
         return found
+
+    def _evaluation(
+        self,
+        network: FeatureNetwork,
+        sample: Sample,
+        pictures: Subject,
+        subject: SubjectRecord,
+        record: PicturesRecord,
+    ) -> Evaluation:
+        """All that one network says, but for how long it took."""
+        reference = self.reference(network, self.split)
+        judged, judges = self._judged(network, sample, pictures)
+        memory = self._memorisation(network, sample, pictures)
+        row = EvaluationRow(
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            impasto=__version__,
+            subject=subject,
+            network=NetworkRecord(
+                name=network.name,
+                weights_sha256=network.weights_sha256,
+                resize=network.resize,
+                width=network.width,
+            ),
+            collection=CollectionRecord(
+                name=self.collection.name,
+                hash=self.collection.content_hash,
+                resolution=self.resolution,
+            ),
+            reference=ReferenceRecord(
+                split=self.split,
+                pictures=reference.count,
+                sources=reference.source_count,
+                available=reference.available,
+            ),
+            pictures=record,
+            scores=(
+                *self._scores(network, sample, pictures),
+                *judged,
+                copied_row(network, memory),
+            ),
+            heldout=self._heldout_scores(network),
+            memorisation={**memory.numbers(), "sentences": self._told(network, memory)},
+            judges=tuple(judges),
+            notes=pictures.notes,
+            seconds=SecondsRecord(pictures=0, features=0, scores=0),
+        )
+        return Evaluation(row, pictures, sample, memory)
 
     def reference(self, network: FeatureNetwork, split: Split) -> Reference:
         """The collection's features by one of the networks, kept for the next time."""
@@ -368,6 +363,17 @@ class Evaluator:
 
     # Memorisation
 
+    def _told(self, network: FeatureNetwork, memory: Memorisation) -> list[str]:
+        """What was found of copies, in words, and how far was looked."""
+        train = self.reference(network, "train")
+        told = memory.lines()
+        if train.available > len(train.rows):
+            told.append(
+                f"looked for among {len(train.rows):,} of {train.available:,} training pictures: "
+                "copies of the others are not seen"
+            )
+        return told
+
     def _memorisation(
         self, network: FeatureNetwork, sample: Sample, pictures: Subject
     ) -> Memorisation:
@@ -440,6 +446,20 @@ def score_rows(
             for each in found
         ]
     return rows
+
+
+def copied_row(network: FeatureNetwork, memory: Memorisation) -> ScoreRow:
+    """The share of copies as a row."""
+    low, high = memory.interval or (None, None)
+    return ScoreRow(
+        name=network.score_name("copied"),
+        value=memory.copied,
+        low=low,
+        high=high,
+        pictures=len(memory.samples.distance),
+        reference=len(memory.reference.rows),
+        warning=memory.warning,
+    )
 
 
 def deviation_of(score: Score, fakes: Sample) -> float | None:
