@@ -47,6 +47,8 @@ MOST_RUNS = 6
 _MOST_BANDS = 3
 _OVER_SECONDS = ("fid", "fd", "kid")
 _SMALL_SIDE = 128
+_MOST_SETTINGS = 12
+"""Of those that differ; more unfold."""
 
 
 @dataclass(frozen=True)
@@ -302,10 +304,13 @@ def _settings(runs: Sequence[Compared]) -> str:
     rows = settings_that_differ([run.record.get("config", default={}) for run in runs])
     if not rows:
         return "<p>None: the runs have the same settings.</p>"
-    return table(
+    found = table(
         ["", *(run.name for run in runs)],
         [(name, [_word(value) for value in values]) for name, values in rows],
     )
+    if len(rows) <= _MOST_SETTINGS:
+        return found
+    return f"<details><summary>{len(rows)} settings</summary>{found}</details>"
 
 
 # Pictures
@@ -377,7 +382,8 @@ class Tables:
     ) -> list[tuple[Conditions, dict[int, EvaluationRow]]]:
         """Of each network, which runs were measured alike: of most runs, then of most pictures; and
         those that are left by themselves."""
-        chosen = []
+        chosen: list[tuple[Conditions, dict[int, EvaluationRow]]] = []
+        apart = []
         conditions = list(dict.fromkeys(key for found in scored for key in found))
         for place, found in enumerate(scored):
             if not found:
@@ -389,7 +395,7 @@ class Tables:
         for network in networks:
             left = [key for key in conditions if (key.network, key.weights_sha256) == network]
             waiting = {n for n, found in enumerate(scored) if any(key in found for key in left)}
-            first = True
+            first: Conditions | None = None
             while waiting:
                 groups = [
                     (key, {n: scored[n][key] for n in sorted(waiting) if key in scored[n]})
@@ -400,32 +406,37 @@ class Tables:
                     break
                 chosen.append((key, rows))
                 waiting -= set(rows)
-                if not first:
-                    self.says.append(self._apart(key, rows, chosen[0][0]))
-                first = False
+                if first is not None:
+                    apart.append(self._apart(key, rows, first))
+                first = first or key
         resolutions = sorted({key.resolution for key, _ in chosen})
         measured = {n for _, rows in chosen for n in rows}
-        if len(measured) > 1 and not any(len(rows) > 1 for _, rows in chosen):
-            self.says.append(
+        if len(measured) > 1 and len(resolutions) == len(measured):
+            apart = [
                 "No scores are compared: the runs paint at different resolutions "
                 f"({_and([str(side) for side in resolutions])} pixels), and scores depend on it."
-                if len(resolutions) == len(measured)
-                else "No two runs were measured alike, so no scores are compared: evaluate them with "
-                "the same pictures and reference."
+            ]
+        elif measured and not any(len(rows) > 1 for _, rows in chosen):
+            apart.append(
+                "No two runs were measured alike, so no scores are compared: evaluate them with the "
+                "same pictures and reference."
             )
+        # Of two networks, the same may have to be said.
+        self.says += dict.fromkeys(apart)
         return chosen
 
     def _apart(self, key: Conditions, rows: Mapping[int, Any], others: Conditions) -> str:
         """Why scores stand in a table of their own."""
         names = _and(self._names(rows))
-        own = "so the scores stand in a table of their own and are not compared with the others'."
+        own = "stand in a table of their own and are not compared with the others'."
         if key.resolution != others.resolution:
             verb = "paints" if len(rows) == 1 else "paint"
             return (
                 f"{names} {verb} at {key.resolution} pixels, not at {others.resolution}, and scores "
-                f"depend on it: {own}"
+                f"depend on it; so these {own}"
             )
-        return f"{names} {'was' if len(rows) == 1 else 'were'} measured otherwise ({key}), {own}"
+        verb = "was" if len(rows) == 1 else "were"
+        return f"{names} {verb} measured otherwise ({key}), so the scores {own}"
 
     def overall(self) -> str:
         if not self._groups:
