@@ -513,7 +513,7 @@ def test_a_folder_of_pictures_by_class(many: Collection, tmp_path: Path) -> None
     assert lines(row)[0] == "made: 40 pictures"
     # All 40 are pictures that it was trained on, and it says so.
     assert row.memorisation is not None
-    assert "40 of them are the same as one" in row.memorisation["sentences"]
+    assert "40 of them are the very same as a training picture" in row.memorisation["sentences"]
     assert any("training pictures are copied" in told for told in row.memorisation["sentences"])
     assert row.score("top1-judge", "class").value > 0.8  # type: ignore[union-attr, operator]
     assert (tmp_path / "out" / "lite0-many-40" / "scores.txt").is_file()
