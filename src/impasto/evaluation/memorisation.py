@@ -327,9 +327,8 @@ class Memorisation:
                 f"be, {self.expected_at_most:.1%} at most"
             )
             if same:
-                lines.append(
-                    f"{same:,} of them {'is' if same == 1 else 'are'} the very same as a training picture"
-                )
+                verb = "is" if same == 1 else "are"
+                lines.append(f"{same:,} of them {verb} the very same as a training picture")
             if self.many:
                 lines.append(
                     "that is more than chance: training pictures are copied; see which below"
