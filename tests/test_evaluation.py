@@ -519,6 +519,15 @@ def test_a_folder_of_pictures_by_class(many: Collection, tmp_path: Path) -> None
     assert (tmp_path / "out" / "lite0-many-40" / "scores.txt").is_file()
     plain = saved(tmp_path / "plain", many, many.train_indices[:40], by_class=False)
     assert of_folder(plain, many).groups == {}
+    assert of_folder(plain, many).notes == ()
+    (folder / "others").mkdir()
+    Image.fromarray(many.images(many.train_indices[:1])[0]).save(folder / "others" / "one.png")
+    mixed = of_folder(folder, many)
+    assert mixed.groups == {}
+    assert mixed.notes == (
+        "no scores by class: some pictures are in folders named by its classes, and others are not "
+        "(the folder others)",
+    )
 
 
 def test_folders_that_cannot_be_evaluated(many: Collection, tmp_path: Path) -> None:

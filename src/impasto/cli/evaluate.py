@@ -164,8 +164,9 @@ def discriminator_rows(
         return []
     if not len(collection.heldout_indices) or collection.content_hash != record.collection.hash:
         return []
+    discriminator = load_discriminator(folder)
     try:
-        results = classify(load_discriminator(folder), record, collection, device=device)
+        results = classify(discriminator, record, collection, device=device)
     except ImpastoError:
         return []  # it names no classes; `impasto classify` says why
     return [row for each in results for row in accuracy_rows("accuracy-discriminator", each)]

@@ -164,7 +164,7 @@ def of_folder(folder: Path, collection: Collection) -> Subject:
     found = list(pictures(folder, listing))
     side = side_of(folder)
     paths = [path for path, _ in found]
-    groups = _by_folder([relative for _, relative in found], collection)
+    groups, notes = _by_folder([relative for _, relative in found], collection)
 
     def pixels(numbers: np.ndarray) -> Tensor:
         some = []
@@ -178,7 +178,7 @@ def of_folder(folder: Path, collection: Collection) -> Subject:
             some.append(torch.from_numpy(picture))
         return torch.stack(some)
 
-    return Subject([relative for _, relative in found], len(found), groups, pixels, side)
+    return Subject([relative for _, relative in found], len(found), groups, pixels, side, notes)
 
 
 def side_of(folder: Path) -> int:
@@ -203,14 +203,27 @@ def _pixels(path: Path) -> np.ndarray:
         raise ImpastoError(f"cannot read {path}: {error}; take it out of the folder") from error
 
 
-def _by_folder(names: list[str], collection: Collection) -> dict[tuple[str, int], np.ndarray]:
+def _by_folder(
+    names: list[str], collection: Collection
+) -> tuple[dict[tuple[str, int], np.ndarray], tuple[str, ...]]:
+    """The pictures by class, where all folders are named as classes of one field; and a note where
+    only some are."""
     folders = [name.split("/")[0] if "/" in name else "" for name in names]
+    notes: list[str] = []
     for field in collection.fields:
         # Named by the class, or as `impasto sample --curate` names its folders.
         safe = slugs(field.classes)
         known = {name: number for number, name in enumerate(field.classes)}
         known |= {f"{slugs([field.name])[0]}-{name}": number for number, name in enumerate(safe)}
-        if set(folders) <= set(known):
+        strangers = sorted(set(folders) - set(known))
+        if not strangers:
             classes = np.array([known[folder] for folder in folders])
-            return {(field.name, k): np.flatnonzero(classes == k) for k in np.unique(classes)}
-    return {}
+            groups = {(field.name, k): np.flatnonzero(classes == k) for k in np.unique(classes)}
+            return groups, ()
+        if set(folders) & set(known):
+            first = f"the folder {strangers[0]}" if strangers[0] else "outside of folders"
+            notes.append(
+                f"no scores by {field.name}: some pictures are in folders named by its classes, and "
+                f"others are not ({first})"
+            )
+    return {}, tuple(notes)
