@@ -186,6 +186,38 @@ def test_the_penalty_looks_between_real_and_fake() -> None:
     assert len(seen) == 3  # real, fake, between: nothing is judged twice
 
 
+def test_relativistic() -> None:
+    round = judged_round([2.0, -1.0], [0.5, -3.0])  # ahead by 1.5 and by 2
+    ahead, behind = (softplus(-1.5) + softplus(-2)) / 2, (softplus(1.5) + softplus(2)) / 2
+    assert loss({"term": "relativistic"}, "discriminator", round) == pytest.approx(ahead)
+    assert loss({"term": "relativistic"}, "generator", round) == pytest.approx(behind)
+    # Only differences count: the same for all pictures changes nothing.
+    moved = judged_round([9.0, 6.0], [7.5, 4.0])
+    assert loss({"term": "relativistic"}, "generator", moved) == pytest.approx(behind)
+    objective = Objective([TermConfig(term="relativistic")])
+    assert objective.boundary(torch.tensor([4.0]), torch.tensor([1.0])) == 2.5
+
+
+def test_zero_centred_gradient_penalties() -> None:
+    # D(x) = c * |x|^2 / 2 has the gradient c x: the penalties are c^2 |x|^2 / 2, and their
+    # derivative by c is c |x|^2, means over pictures.
+    scale = torch.tensor(3.0, requires_grad=True)
+    for term, mean in (("r1", 7.5), ("r2", 24.0)):
+        round = judged_round([1.0, 2.0], [0.0, -4.0])  # |x|^2 is 3 v^2: 3 and 12; 0 and 48
+        round.discriminate = lambda images, labels: Judgement(
+            (scale * images.square().sum((1, 2, 3)) / 2)[:, None]
+        )
+        objective = Objective(
+            [TermConfig(term="relativistic", weight=0.0), TermConfig(term=term, weight=0.5)]
+        )
+        total, _ = objective.loss("discriminator", round)
+        assert total.item() == pytest.approx(0.5 * 9 * mean / 2)
+        (gradient,) = torch.autograd.grad(total, scale)
+        assert gradient.item() == pytest.approx(0.5 * 3 * mean)
+        assert term not in objective.loss("generator", judged_round([0.0], [0.0]))[1]
+        assert not round.real.requires_grad  # what others look at is left as it was
+
+
 def test_a_term_may_stand_twice() -> None:
     round = judged_round([2.0, -1.0], [0.5, -3.0])
     objective = Objective([TermConfig(term="hinge"), TermConfig(term="hinge", weight=5.0)])

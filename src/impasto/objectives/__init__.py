@@ -99,7 +99,7 @@ class Objective:
         if not adversarial:
             raise ImpastoError(
                 "the objective has no adversarial term: nothing would tell real from generated; "
-                "add one of bce, hinge, wasserstein or categorical"
+                "add one of bce, hinge, wasserstein, relativistic or categorical"
             )
         self._adversarial = adversarial[0].module
         self.score: Callable[[Tensor], Tensor] = self._adversarial.score
