@@ -9,7 +9,17 @@ from pathlib import Path
 import impasto
 
 ROOT = Path(impasto.__file__).parent
-GROUND = {"errors", "files", "registry", "config", "words", "progress", "device", "__init__"}
+GROUND = {
+    "errors",
+    "files",
+    "registry",
+    "config",
+    "words",
+    "progress",
+    "device",
+    "fold",
+    "__init__",
+}
 
 
 def drawn() -> dict[str, set[str]]:

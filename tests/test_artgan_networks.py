@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from impasto.errors import ImpastoError
+from impasto.fold import fold_batch_norm
 from impasto.networks import build_discriminator, build_generator, count_parameters
-from impasto.sampling.fold import fold_batch_norm
 
 BOTH = ("artgan", "artgan_autoencoder")
 NO_LABELS = torch.zeros(4, 0, dtype=torch.int64)

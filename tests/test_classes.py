@@ -10,6 +10,7 @@ from PIL import Image
 from impasto.collection import Collection
 from impasto.config import LatentConfig, NetworkConfig
 from impasto.errors import ImpastoError
+from impasto.fold import fold_batch_norm
 from impasto.sampling import latents_of_seeds
 from impasto.sampling.classes import (
     every_class,
@@ -17,7 +18,6 @@ from impasto.sampling.classes import (
     labels_of_seeds,
     parse_classes,
 )
-from impasto.sampling.fold import fold_batch_norm
 from impasto.sampling.grid import heading, named_grid_picture, shortened
 from impasto.sampling.model import CollectionRecord, LabelRecord, Model, ModelRecord, find_model
 from impasto.sampling.output import slugs

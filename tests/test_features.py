@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from impasto.errors import ImpastoError
 from impasto.features import FeatureNetwork, _efficientnet_lite, lite0, load_network
-from impasto.features._layers import fold_batch_norm, unit
+from impasto.features._layers import unit
+from impasto.fold import fold_batch_norm
 
 PHOTOGRAPHS = Path(__file__).parent / "data"
 
@@ -158,6 +159,7 @@ def test_folding_changes_nothing_but_rounding() -> None:
     for _ in range(3):
         network(images)
     before = network.eval()(images)
-    torch.testing.assert_close(fold_batch_norm(network)(images), before)
-    assert not [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    assert not any(parameter.requires_grad for parameter in network.parameters())
+    folded = fold_batch_norm(network)
+    torch.testing.assert_close(folded(images), before)
+    assert not [module for module in folded.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert not any(parameter.requires_grad for parameter in folded.parameters())

@@ -13,10 +13,10 @@ from safetensors.torch import save
 
 from impasto.config import LatentConfig, NetworkConfig
 from impasto.errors import ImpastoError
+from impasto.fold import fold_batch_norm
 from impasto.networks import build_generator
 from impasto.registry import module_names
 from impasto.sampling import Model, Sampler, find_model, latents_of_seeds, parse_seeds
-from impasto.sampling.fold import fold_batch_norm
 from impasto.sampling.grid import grid_picture
 from impasto.sampling.model import CollectionRecord, ModelRecord, export, read_tensors, to_uint8
 from impasto.sampling.output import save_grid_of, save_pictures, seed_name

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.errors import ImpastoError
+from impasto.fold import fold_batch_norm
 from impasto.networks import build_generator, count_parameters
 from impasto.networks._layers import Doubling
-from impasto.sampling.fold import fold_batch_norm
 
 BASE = {"network": "gangogh", "width": 4}
 SIZES = (3, 2)

@@ -14,11 +14,13 @@ if TYPE_CHECKING:  # only for the types: --help must not wait for these
 
 def run_of(path: Path) -> Path | None:
     """The run that `path` is, or is a checkpoint of (`RUN/best`, too); None for a model by itself."""
+    from impasto.sampling.model import BEST
+
     path = path.resolve()
     runs = [path]
     if path.parent.name == "checkpoints":
         runs.append(path.parent.parent)
-    if path.name == "best" and not path.exists():
+    if path.name == BEST and not path.exists():
         runs.append(path.parent)
     return next((run for run in runs if (run / "run.json").is_file()), None)
 

@@ -191,7 +191,7 @@ def command(
     )
     from impasto.report.painted import side_by_side
     from impasto.report.record import read_record
-    from impasto.sampling.model import MODEL_FILE, ModelRecord, find_model
+    from impasto.sampling.model import BEST, MODEL_FILE, ModelRecord, find_model
 
     if len(runs) > MOST_RUNS:
         raise ImpastoError(f"{len(runs)} runs are too many for one page; give {MOST_RUNS} at most")
@@ -203,7 +203,7 @@ def command(
     names = unique_names(runs)
     for folder in runs:
         read_record(folder)
-    checkpoints = [find_model(folder / "best" if best else folder) for folder in runs]
+    checkpoints = [find_model(folder / BEST if best else folder) for folder in runs]
     models = [read_json_record(path / MODEL_FILE, "model", ModelRecord) for path in checkpoints]
     resolutions = [model.resolution for model in models]
     collection = open_for(data, runs, resolutions)

@@ -260,11 +260,12 @@ def command(
                 raise ImpastoError(
                     f"{path} is a folder of pictures: --checkpoints and --truncation are for a run's"
                 )
-            collection = open_or_pack(data, side_of(path))
+            side = side_of(path)
+            collection = open_or_pack(data, side)
             evaluator = Evaluator(
                 networks,
                 collection,
-                resolution=side_of(path),
+                resolution=side,
                 split=split,
                 limit=reference,
                 progress=shown,

@@ -17,8 +17,9 @@ from impasto.errors import ImpastoError, choices
 from impasto.evaluation.evaluate import Evaluator
 from impasto.evaluation.judge import Judge
 from impasto.evaluation.record import JudgeRecord
+from impasto.evaluation.subjects import painted
 from impasto.features import FeatureNetwork
-from impasto.sampling.model import ModelRecord, to_uint8
+from impasto.sampling.model import ModelRecord
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,7 @@ class FieldJudges:
         Raises:
             ImpastoError: the images are not finite.
         """
-        if not bool(images.isfinite().all()):
-            raise ImpastoError(
-                "the model paints numbers that are not finite: its training has diverged; take an "
-                "earlier checkpoint of the run"
-            )
-        features = self.network(to_uint8(images)).features
+        features = self.network(painted(images)).features
         product = torch.ones(len(images), dtype=torch.float64)
         for column, number in asked.items():
             judge = self.judges[column]

@@ -24,6 +24,20 @@ class NotFiniteError(ImpastoError):
     """A model paints NaN or infinity."""
 
 
+def painted(images: Tensor) -> Tensor:
+    """A model's pictures [B, 3, H, W] in [-1, 1] as uint8 [B, H, W, 3] on the CPU.
+
+    Raises:
+        NotFiniteError: they are not finite.
+    """
+    if not bool(images.isfinite().all()):
+        raise NotFiniteError(
+            "the model paints numbers that are not finite: its training has diverged; take an "
+            "earlier checkpoint of the run"
+        )
+    return to_uint8(images).cpu()
+
+
 @dataclass(frozen=True)
 class Plan:
     """Which pictures a model is to paint.
@@ -135,18 +149,10 @@ def of_model(painter: Painter, collection: Collection, plan: Plan) -> Subject:
 
     def pixels(numbers: np.ndarray) -> Tensor:
         latents = painter.latents([seeds[number] for number in numbers])
-        painted = []
-        for some, labels in zip(
+        batches = zip(
             latents.split(painter.batch), asked[numbers].split(painter.batch), strict=True
-        ):
-            images = painter.sampler.images(some, labels)
-            if not bool(images.isfinite().all()):
-                raise NotFiniteError(
-                    f"the model after {record.images_seen:,} images paints numbers that are not "
-                    "finite: its training has diverged; evaluate an earlier checkpoint"
-                )
-            painted.append(to_uint8(images).cpu())
-        return torch.cat(painted)
+        )
+        return torch.cat([painted(painter.sampler.images(*some)) for some in batches])
 
     names = [seed_name(seed) for seed in seeds]
     return Subject(names, plan.count, groups, pixels, record.resolution, tuple(notes))

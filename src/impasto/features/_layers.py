@@ -1,10 +1,11 @@
 """What the feature networks share."""
 
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def bicubic(pixels: Tensor, side: int) -> Tensor:
@@ -33,17 +34,19 @@ def unit(conv: nn.Conv2d, activation: nn.Module | None = None) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers))
 
 
-def fold_batch_norm(network: nn.Module) -> nn.Module:
-    """Freeze `network` and let its convolutions take over their batch norms, in place.
+def standardised(
+    network: Callable[[Tensor], Tensor],
+    side: int,
+    mean: Sequence[float],
+    deviation: Sequence[float],
+    device: torch.device,
+) -> Callable[[Tensor], tuple[Tensor, None]]:
+    """What a network without logits sees in pictures: brought to `side` pixels, and standardised by
+    the channel means and deviations (of pixels in 0..1) that it was trained with."""
+    middle = 255 * torch.tensor(mean, device=device).view(3, 1, 1)
+    scale = 255 * torch.tensor(deviation, device=device).view(3, 1, 1)
 
-    In evaluation mode a batch norm is a fixed scale and shift a channel, so the result is equal up to
-    rounding (about 1e-6).
-    """
-    network.eval().requires_grad_(False)
-    for module in network.modules():
-        children = dict(module.named_children())
-        conv, norm = children.get("conv"), children.get("bn")
-        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            module._modules["conv"] = fuse_conv_bn_eval(conv, norm)
-            module._modules["bn"] = nn.Identity()
-    return network
+    def extract(pixels: Tensor) -> tuple[Tensor, None]:
+        return network((bicubic(pixels, side) - middle) / scale), None
+
+    return extract

@@ -7,11 +7,10 @@ a program, which is never run here.
 """
 
 import torch
-from torch import Tensor
 
 from impasto.errors import ImpastoError
 from impasto.features import FeatureNetwork
-from impasto.features._layers import bicubic, bicubic_in_words
+from impasto.features._layers import bicubic_in_words, standardised
 from impasto.features._weights import Published, fill, find_weights, read_tensors
 
 # OpenAI trained with the fast approximation of GELU, so these weights mean nothing without it.
@@ -53,12 +52,6 @@ def load(*, weights: str | None = None, device: torch.device) -> FeatureNetwork:
     network = open_clip.create_model(ARCHITECTURE, pretrained=None).visual
     fill(network, tensors, path, "CLIP")
     network.eval().requires_grad_(False).to(device)
-    mean = 255 * torch.tensor(_MEAN, device=device).view(3, 1, 1)
-    deviation = 255 * torch.tensor(_DEVIATION, device=device).view(3, 1, 1)
-
-    def extract(pixels: Tensor) -> tuple[Tensor, None]:
-        return network((bicubic(pixels, SIDE) - mean) / deviation), None
-
     return FeatureNetwork(
         name="clip",
         width=network.output_dim,
@@ -67,5 +60,5 @@ def load(*, weights: str | None = None, device: torch.device) -> FeatureNetwork:
         weights_sha256=found,
         standard=False,
         device=device,
-        extract=extract,
+        extract=standardised(network, SIDE, _MEAN, _DEVIATION, device),
     )

@@ -7,11 +7,10 @@ Apache-2.0; timm's own file of them does as well.
 """
 
 import torch
-from torch import Tensor
 
 from impasto.errors import ImpastoError
 from impasto.features import FeatureNetwork
-from impasto.features._layers import bicubic, bicubic_in_words
+from impasto.features._layers import bicubic_in_words, standardised
 from impasto.features._weights import Published, fill, find_weights, read_tensors
 
 ARCHITECTURE = "vit_large_patch14_dinov2"
@@ -51,12 +50,6 @@ def load(*, weights: str | None = None, device: torch.device) -> FeatureNetwork:
         raise ImpastoError(f"{path} does not hold weights of DINOv2: {error}") from error
     fill(network, tensors, path, "DINOv2")
     network.eval().requires_grad_(False).to(device)
-    mean = 255 * torch.tensor(_MEAN, device=device).view(3, 1, 1)
-    deviation = 255 * torch.tensor(_DEVIATION, device=device).view(3, 1, 1)
-
-    def extract(pixels: Tensor) -> tuple[Tensor, None]:
-        return network((bicubic(pixels, SIDE) - mean) / deviation), None
-
     return FeatureNetwork(
         name="dinov2",
         width=network.num_features,
@@ -65,5 +58,5 @@ def load(*, weights: str | None = None, device: torch.device) -> FeatureNetwork:
         weights_sha256=found,
         standard=False,
         device=device,
-        extract=extract,
+        extract=standardised(network, SIDE, _MEAN, _DEVIATION, device),
     )

@@ -12,8 +12,8 @@ from torch import Tensor
 from impasto.device import memory_format
 from impasto.features import FeatureNetwork
 from impasto.features._inception_v3 import CLASSES, SIDE, WIDTH, InceptionV3, resize
-from impasto.features._layers import fold_batch_norm
 from impasto.features._weights import Published, fill, find_weights, read_tensors
+from impasto.fold import fold_batch_norm
 
 PUBLISHED = Published(
     what="Inception-v3",
@@ -34,11 +34,11 @@ def load(*, weights: str | None = None, device: torch.device) -> FeatureNetwork:
     path, found = find_weights(weights, PUBLISHED)
     network = InceptionV3()
     fill(network, read_tensors(path), path, "the Inception-v3 of FID")
-    fold_batch_norm(network)
-    network.to(device, memory_format=memory_format(device, channels_last=True))  # type: ignore[call-overload]
+    folded = fold_batch_norm(network)
+    folded.to(device, memory_format=memory_format(device, channels_last=True))  # type: ignore[call-overload]
 
     def extract(pixels: Tensor) -> tuple[Tensor, Tensor]:
-        return network(((resize(pixels) - 128) / 128).permute(0, 3, 1, 2))
+        return folded(((resize(pixels) - 128) / 128).permute(0, 3, 1, 2))
 
     return FeatureNetwork(
         name="inception",

