@@ -40,6 +40,8 @@ _SIZES = {"lite0": (1.0, 224), "lite1": (1.1, 240)}
 
 WIDTH = 1280
 CLASSES = 1000
+STAGE_CHANNELS = {2: 16, 4: 24, 8: 40, 16: 112, 32: 320}
+"""Channels of the maps of each stride, the same for both sizes."""
 
 
 class _SameConv(nn.Conv2d):
@@ -111,8 +113,8 @@ class EfficientNetLite(nn.Module):
         self.classifier = nn.Linear(WIDTH, CLASSES)
 
     def stages(self, images: Tensor) -> list[Tensor]:
-        """The last maps at each resolution, [B, C, H / s, W / s]: C = 16, 24, 40, 112, 320 for
-        s = 2, 4, 8, 16, 32. Gradients flow, for networks that judge by these features."""
+        """The last maps at each resolution, [B, C, H / s, W / s], with C and s as in
+        `STAGE_CHANNELS`. Gradients flow, for networks that judge by these features."""
         maps = self.stem(images)
         found: list[Tensor] = []
         for block in self.blocks:

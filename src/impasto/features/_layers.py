@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -50,3 +51,20 @@ def standardised(
         return network((bicubic(pixels, side) - middle) / scale), None
 
     return extract
+
+
+_Network = TypeVar("_Network", bound=nn.Module)
+
+
+def hold(network: _Network, *, persistent: bool) -> _Network:
+    """Turn the parameters of a network, in place, into buffers: frozen for good.
+
+    Args:
+        network: whichever.
+        persistent: whether they are in its state dict.
+    """
+    for module in network.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            delattr(module, name)
+            module.register_buffer(name, parameter.detach(), persistent=persistent)
+    return network

@@ -1,0 +1,285 @@
+"""A discriminator that judges pictures by the features of a frozen network.
+
+Sauer et al. 2021, "Projected GANs Converge Faster" (arXiv:2111.01007). A network trained to name what
+photographs show (EfficientNet-Lite0) gives maps at several resolutions; random fixed convolutions mix
+their channels (section 3.2, cross-channel mixing) and then pass coarse maps on to the finer ones
+(cross-scale mixing), so that no part of what the network knows is easier to please than the rest; and
+a small discriminator a resolution, the heads, learns to tell real from generated in them. There is no
+generator of this name: the paper trains FastGAN's.
+
+On small collections of paintings the features alone forget the palette, for the frozen network has
+learned to look past colour. `pixel_width` adds a discriminator that sees the pixels themselves.
+"""
+
+import itertools
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from impasto.config import Count
+from impasto.errors import ImpastoError
+from impasto.features._efficientnet_lite import STAGE_CHANNELS
+from impasto.features._layers import hold
+from impasto.features.lite0 import load_frozen
+from impasto.networks import Judgement, levels_above
+from impasto.networks._conditioning import Projection
+
+_PUBLISHED_SIDE = 224
+_ENOUGH = 8
+"""Maps are halved until they have fewer values a side than this: four, for powers of two."""
+
+
+def _convolution(
+    inputs: int, outputs: int, kernel: int, stride: int, *, batch_norm: bool
+) -> nn.Sequential:
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, 1, bias=not batch_norm)
+    norm = [nn.BatchNorm2d(outputs)] if batch_norm else []
+    return nn.Sequential(spectral_norm(convolution), *norm, nn.LeakyReLU(0.2, inplace=True))
+
+
+def _with_deviation(maps: Tensor) -> Tensor:
+    """One more channel: how much the batch varies (Karras et al. 2018, arXiv:1710.10196, section 3).
+    A generator that paints the same picture again and again is found out at once."""
+    deviation = torch.sqrt(maps.var(dim=0, unbiased=False) + 1e-8).mean()
+    return torch.cat([maps, deviation.expand(len(maps), 1, *maps.shape[2:])], dim=1)
+
+
+class _Mixing(nn.Module):
+    """Random fixed mixing of the maps of several strides; its weights are buffers, and saved.
+
+    Each stride's maps get a 1x1 convolution; across scales, beginning with the coarsest, they then
+    get a 3x3 convolution to the width of the next finer ones, are enlarged (bilinear) and added to
+    those. The convolution comes before the enlargement, where it costs a quarter.
+
+    Args:
+        widths: channels after mixing, by stride, the finest first.
+        cross_scale: whether coarse maps are passed on.
+    """
+
+    def __init__(self, widths: dict[int, int], *, cross_scale: bool) -> None:
+        super().__init__()
+        self.channels = nn.ModuleDict()
+        self.scales = nn.ModuleDict()
+        for stride, width in widths.items():
+            self.channels[str(stride)] = self._fixed(STAGE_CHANNELS[stride], width, 1)
+        if cross_scale:
+            for fine, coarse in itertools.pairwise(widths):
+                self.scales[str(coarse)] = self._fixed(widths[coarse], widths[fine], 3)
+        hold(self, persistent=True)
+
+    @staticmethod
+    def _fixed(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
+        convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+        # Nothing bends between these layers, so this gain keeps the maps as large as they come.
+        nn.init.kaiming_normal_(convolution.weight, nonlinearity="linear")
+        return convolution
+
+    def forward(self, maps: dict[int, Tensor]) -> dict[int, Tensor]:
+        mixed = {stride: self.channels[str(stride)](each) for stride, each in maps.items()}
+        if not self.scales:
+            return mixed
+        for fine, coarse in reversed(list(itertools.pairwise(mixed))):
+            passed = self.scales[str(coarse)](mixed[coarse])
+            size = mixed[fine].shape[-2:]
+            mixed[fine] = mixed[fine] + F.interpolate(passed, size, mode="bilinear")
+        return mixed
+
+
+class _Head(nn.Module):
+    """Maps [B, C, s, s] to logits [B, 1, t, t], one a position of the halved maps. The trunk's layers
+    are named by the side of the maps that they see.
+
+    Args:
+        channels: C.
+        side: s.
+        width: channels at last; they double at each halving on the way to it.
+        label_sizes: classes of each label field.
+        batch_norm: after each convolution but the last.
+        deviation: a minibatch deviation channel before the last convolution.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        side: int,
+        width: int,
+        label_sizes: tuple[int, ...],
+        *,
+        batch_norm: bool,
+        deviation: bool,
+    ) -> None:
+        super().__init__()
+        halvings = 0
+        while side >> halvings >= _ENOUGH:
+            halvings += 1
+        self.side = side >> halvings
+        self.trunk = nn.ModuleDict()
+        for level in range(halvings):
+            outputs = max(1, width >> (halvings - 1 - level))
+            layer = _convolution(channels, outputs, 4, 2, batch_norm=batch_norm)
+            self.trunk[str(side >> level)] = layer
+            channels = outputs
+        if not halvings:  # without a layer, the logits would be linear in frozen features
+            self.trunk[str(side)] = _convolution(channels, width, 3, 1, batch_norm=batch_norm)
+        self.deviation = deviation
+        self.last = spectral_norm(nn.Conv2d(width + deviation, 1, 3, padding=1))
+        self.projection = Projection(label_sizes, width) if label_sizes else None
+
+    def forward(self, maps: Tensor, labels: Tensor) -> Tensor:
+        seen = maps
+        for layer in self.trunk.values():
+            seen = layer(seen)
+        logits: Tensor = self.last(_with_deviation(seen) if self.deviation else seen)
+        return logits if self.projection is None else logits + self.projection(seen, labels)
+
+
+class _Pixels(nn.Module):
+    """Images [B, 3, H, H] to a logit [B, 1, 1, 1]: the network of `lean.py`, its layers named by the
+    side of the maps that they see.
+
+    Args:
+        resolution: H.
+        width: channels of maps of 32 pixels and more; they double below, down to 4.
+        label_sizes: classes of each label field.
+        deviation: a minibatch deviation channel before the last two convolutions.
+    """
+
+    def __init__(
+        self, resolution: int, width: int, label_sizes: tuple[int, ...], *, deviation: bool
+    ) -> None:
+        super().__init__()
+        self.from_rgb = nn.ModuleDict()
+        self.halvings = nn.ModuleDict()
+        side, channels = resolution, 3
+        while side > 4:
+            outputs = width * max(1, 64 // side)
+            layers = self.from_rgb if side == resolution else self.halvings
+            layers[str(side)] = _convolution(channels, outputs, 4, 2, batch_norm=False)
+            side, channels = side // 2, outputs
+        self.deviation = deviation
+        self.joint = _convolution(channels + deviation, channels, 3, 1, batch_norm=False)
+        self.last = spectral_norm(nn.Conv2d(channels, 1, 4))
+        self.projection = Projection(label_sizes, channels) if label_sizes else None
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        seen = images
+        for layer in (*self.from_rgb.values(), *self.halvings.values()):
+            seen = layer(seen)
+        seen = self.joint(_with_deviation(seen) if self.deviation else seen)
+        logits: Tensor = self.last(seen)
+        if self.projection is None:
+            return logits
+        return logits + self.projection(seen, labels).mean((2, 3), keepdim=True)
+
+
+class Discriminator(nn.Module):
+    """Picture to the logits of all heads, each of which weighs the same in their mean.
+
+    A head gives a logit a position; those of heads with fewer positions are repeated, so that all
+    give as many: the mean over the logits is the mean over the heads' means. The defaults are the
+    paper's network.
+
+    Args:
+        resolution: H, a power of two from 32 up.
+        label_sizes: classes of each label field; each head judges by them too (projection).
+        read_at: the side that pictures are brought to before the frozen network sees them, a multiple
+            of 32: enlarged bilinearly, or shrunk by averaging. By default, as published, H but at
+            least 224, the side of the pictures that the network was trained with. Costs go with its
+            square: 64 is for pictures of 64 pixels on a CPU.
+        levels: the strides whose maps are judged: of 2, 4, 8, 16, 32.
+        mixing: `cross-scale` (channels and scales), `cross-channel` or `none`.
+        channels: of the finest mixed maps.
+        expand: coarser mixed maps have more channels: twice as many a level.
+        head_width: channels that each head ends with.
+        batch_norm: in the heads.
+        deviation: a minibatch deviation channel in each head.
+        pixel_width: channels of a discriminator beside the heads that sees the pixels; 0 for none.
+        pixel_deviation: a minibatch deviation channel in it.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolution: int,
+        label_sizes: tuple[int, ...] = (),
+        read_at: int | None = None,
+        levels: tuple[int, ...] = (4, 8, 16, 32),
+        mixing: Literal["cross-scale", "cross-channel", "none"] = "cross-scale",
+        channels: Count = 64,
+        expand: bool = True,
+        head_width: Count = 512,
+        batch_norm: bool = True,
+        deviation: bool = False,
+        pixel_width: int = 0,
+        pixel_deviation: bool = True,
+    ) -> None:
+        super().__init__()
+        levels_above(resolution, 16, "projected")
+        self.read_at = max(_PUBLISHED_SIDE, resolution) if read_at is None else read_at
+        if self.read_at < 32 or self.read_at % 32:
+            raise ImpastoError(
+                f"discriminator.read_at is {self.read_at}; it is to be 32, 64, 96, ... or null"
+            )
+        self.levels = sorted(set(levels))
+        if not self.levels or not set(levels) <= STAGE_CHANNELS.keys():
+            raise ImpastoError(
+                f"discriminator.levels is {list(levels)}; choose some of 2, 4, 8, 16, 32"
+            )
+        if pixel_width < 0:
+            raise ImpastoError(f"discriminator.pixel_width is {pixel_width}; it is 0 or more")
+        self.features = load_frozen()
+        widths = {stride: STAGE_CHANNELS[stride] for stride in self.levels}
+        self.mixing: _Mixing | None = None
+        if mixing != "none":
+            widths = {
+                stride: channels << number if expand else channels
+                for number, stride in enumerate(self.levels)
+            }
+            self.mixing = _Mixing(widths, cross_scale=mixing == "cross-scale")
+        self.heads = nn.ModuleDict()
+        self.side = 1
+        for stride in self.levels:
+            head = _Head(
+                widths[stride],
+                self.read_at // stride,
+                head_width,
+                label_sizes,
+                batch_norm=batch_norm,
+                deviation=deviation,
+            )
+            self.heads[str(stride)] = head
+            self.side = max(self.side, head.side)
+        self.pixels = (
+            _Pixels(resolution, pixel_width, label_sizes, deviation=pixel_deviation)
+            if pixel_width
+            else None
+        )
+
+    def train(self, mode: bool = True) -> "Discriminator":
+        super().train(mode)
+        self.features.eval()
+        return self
+
+    def project(self, images: Tensor) -> dict[int, Tensor]:
+        """What the heads see in images, by stride: mixed maps of the frozen network."""
+        side = images.shape[-1]
+        if side < self.read_at:
+            images = F.interpolate(images, (self.read_at, self.read_at), mode="bilinear")
+        elif side > self.read_at:
+            images = F.interpolate(images, (self.read_at, self.read_at), mode="area")
+        stages = dict(zip(STAGE_CHANNELS, self.features.stages(images), strict=True))
+        maps = {stride: stages[stride] for stride in self.levels}
+        return maps if self.mixing is None else self.mixing(maps)
+
+    def forward(self, images: Tensor, labels: Tensor) -> Judgement:
+        logits = [
+            self.heads[str(stride)](maps, labels) for stride, maps in self.project(images).items()
+        ]
+        if self.pixels is not None:
+            logits.append(self.pixels(images, labels))
+        # Sides are parts of the largest, so each logit is repeated equally often.
+        logits = [F.interpolate(each, (self.side, self.side)).flatten(1) for each in logits]
+        return Judgement(torch.cat(logits, dim=1))
