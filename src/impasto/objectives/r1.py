@@ -1,8 +1,8 @@
 """R1: the discriminator's gradient at real pictures, drawn towards zero (Mescheder, Geiger and Nowozin
 2018, arXiv:1801.04406, equation 9).
 
-The paper's gamma is the term's weight. Where a discriminator gives several values a picture, the
-gradient is that of their sum.
+The paper's gamma is the term's weight. The gradient is taken at the pictures as they are judged,
+augmented or under noise, and is that of the sum where a discriminator gives several values a picture.
 """
 
 import torch
@@ -11,15 +11,18 @@ from torch import Tensor
 from impasto.networks import Judgement
 from impasto.objectives import Round
 
+NEEDS_GRADIENT_OF = "real"
 
-def squared_gradient(images: Tensor, labels: Tensor, round: Round) -> Tensor:
-    """E[||grad_x D(x)||^2 / 2] over pictures x [B, 3, H, W] with labels [B, F]; one more pass."""
-    asked = images.detach().requires_grad_()
-    judgement: Judgement = round.discriminate(asked, labels)
-    (gradient,) = torch.autograd.grad(judgement.realness.sum(), asked, create_graph=True)
+
+def squared_gradient(judgement: Judgement, images: Tensor) -> Tensor:
+    """E[||grad_x D(x)||^2 / 2] over pictures x [B, 3, H, W] from what was said of them."""
+    (gradient,) = torch.autograd.grad(judgement.realness.sum(), images, create_graph=True)
     return gradient.float().square().flatten(1).sum(dim=1).mean() / 2
 
 
 def discriminator_loss(round: Round) -> Tensor:
-    """E[||grad_x D(x)||^2 / 2] over the real pictures."""
-    return squared_gradient(round.real, round.real_labels, round)
+    """E[||grad_x D(x)||^2 / 2] over the real pictures. Where these gather gradients, as training has
+    them do, it looks at the pass that other terms look at; else it makes one of its own."""
+    if not (round.real.requires_grad and round.real.is_leaf):
+        round = round.changed(real=round.real.detach().requires_grad_())
+    return squared_gradient(round.real_judgement, round.real)

@@ -1,7 +1,7 @@
 """R2: the discriminator's gradient at generated pictures, drawn towards zero (Mescheder, Geiger and
 Nowozin 2018, arXiv:1801.04406, equation 10).
 
-The paper's gamma is the term's weight. R3GAN (Huang et al. 2024, arXiv:2501.05417) has it beside R1.
+The paper's gamma is the term's weight. R3GAN (Huang et al. 2024, arXiv:2501.05441) has it beside R1.
 """
 
 from torch import Tensor
@@ -9,7 +9,11 @@ from torch import Tensor
 from impasto.objectives import Round
 from impasto.objectives.r1 import squared_gradient
 
+NEEDS_GRADIENT_OF = "fake"
+
 
 def discriminator_loss(round: Round) -> Tensor:
-    """E[||grad_x D(x)||^2 / 2] over the generated pictures."""
-    return squared_gradient(round.fake, round.fake_labels, round)
+    """E[||grad_x D(x)||^2 / 2] over the generated pictures; the pass it looks at as in `r1`."""
+    if not (round.fake.requires_grad and round.fake.is_leaf):
+        round = round.changed(fake=round.fake.detach().requires_grad_())
+    return squared_gradient(round.fake_judgement, round.fake)

@@ -1,0 +1,261 @@
+"""R3GAN's residual pair without normalisation (Huang et al. 2024, arXiv:2501.05441, section 3).
+
+A stage for each side of maps, of residual blocks that keep side and channels: a 1x1 convolution to
+`expansion` times the channels, a grouped 3x3 one, and a 1x1 one back, with a bias and a leaky ReLU
+after the first two. Instead of normalising, weights begin as in Fixup (Zhang et al. 2019,
+arXiv:1901.09321, section 3): the last convolution of each block is zero, so that a network begins as
+if it had no blocks, and the others are scaled down by the number L of all blocks, L^(-1/4) for
+branches of three layers. Maps are doubled and halved bilinearly; where channels change too, a 1x1
+convolution does it on the smaller maps.
+
+Sizes by default are the paper's but for the width, a quarter of its 768: full width up to 32 pixels,
+then half at each doubling; expansion 2, in groups of 16 channels (a cardinality of 96 at the paper's
+width); two blocks a stage. At the paper's width, 256 pixels and latent 64, the generator has
+23,057,952 weights, the paper's 23.06 million, and the discriminator 23,009,568.
+
+Where this differs:
+- A tanh ends the generator, whose pictures are in [-1, 1] by contract; the paper's is linear.
+- The paper's resampling filter is [1, 2, 1]; here it is centred between pixels, [1, 3, 3, 1], which
+  is [1, 2, 1] after nearest doubling or before a mean of 2x2: so a mirrored picture gives mirrored
+  maps.
+- The discriminator adds what the label says to what it says without one, with an embedding of as
+  many values as it has features (Miyato and Koyama 2018, arXiv:1802.05637, equation 3), so that
+  pictures of unknown class are judged too. In the paper there is only the product with the label.
+"""
+
+import itertools
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from impasto.config import Count
+from impasto.errors import ImpastoError
+from impasto.networks import Judgement, levels_above
+from impasto.networks._conditioning import LabelEmbedding, Projection
+
+_SLOPE = 0.2  # of leaky ReLU
+_GAIN = math.sqrt(2 / (1 + _SLOPE**2))  # of a layer before it, so that it keeps the variance
+
+
+def _initialise(layer: nn.Conv2d | nn.Linear, gain: float = 1.0) -> None:
+    """Weights from N(0, gain^2 / fan-in) (He et al. 2015, arXiv:1502.01852), biases zero."""
+    nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(layer.weight[0].numel()))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
+def _plain(inputs: int, outputs: int) -> nn.Conv2d:
+    """A 1x1 convolution that no activation follows."""
+    layer = nn.Conv2d(inputs, outputs, 1, bias=False)
+    _initialise(layer)
+    return layer
+
+
+class Block(nn.Module):
+    """Maps [B, C, h, w] and what three convolutions add to them; nothing at first.
+
+    Args:
+        channels: C.
+        expansion: channels in between, in multiples of C.
+        group_width: channels of a group of the 3x3 convolution; fewer than two such make one group.
+        scale: of the first two convolutions' weights.
+
+    Raises:
+        ImpastoError: the channels in between do not divide into such groups.
+    """
+
+    def __init__(self, channels: int, expansion: int, group_width: int, scale: float) -> None:
+        super().__init__()
+        between = channels * expansion
+        groups = max(between // group_width, 1)
+        if between % groups:
+            raise ImpastoError(
+                f"network 'r3gan' has stages of {channels} channels with these settings, whose "
+                f"{between} in blocks do not divide into groups of {group_width}; choose another "
+                "width, expansion or group_width"
+            )
+        self.expand = nn.Conv2d(channels, between, 1)
+        self.mix = nn.Conv2d(between, between, 3, padding=1, groups=groups)
+        self.contract = nn.Conv2d(between, channels, 1, bias=False)
+        _initialise(self.expand, _GAIN * scale)
+        _initialise(self.mix, _GAIN * scale)
+        nn.init.zeros_(self.contract.weight)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        added = F.leaky_relu(self.expand(maps), _SLOPE, inplace=True)
+        added = F.leaky_relu(self.mix(added), _SLOPE, inplace=True)
+        return maps + self.contract(added)
+
+
+def _doubled(maps: Tensor) -> Tensor:
+    """Maps [B, C, h, w] at [2h, 2w], bilinearly."""
+    return F.interpolate(maps, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+class Halving(nn.Module):
+    """Maps [B, C, h, w] at [h/2, w/2]: the mean of 2x2 after [1, 2, 1] / 4 in each direction, which
+    doubles back what bilinear doubling does; zeros beyond the edge."""
+
+    kernel: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+        self.register_buffer("kernel", torch.outer(taps, taps)[None, None], persistent=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        channels = maps.shape[1]
+        kernel = self.kernel.expand(channels, 1, 4, 4)
+        return F.conv2d(maps, kernel, stride=2, padding=1, groups=channels)
+
+
+class _Stages(nn.Module):
+    """What both players have: blocks, and the 1x1 convolutions that change channels, each by the side
+    of its maps, so that models of different resolutions share those of the same name."""
+
+    def __init__(
+        self,
+        resolution: int,
+        width: int,
+        full_width_upto: int,
+        blocks: int,
+        expansion: int,
+        group_width: int,
+    ) -> None:
+        super().__init__()
+        levels = levels_above(resolution, 4, "r3gan")
+        self.sides = [4 << level for level in range(levels + 1)]
+        self.channels = [
+            max(width * full_width_upto // max(side, full_width_upto), 1) for side in self.sides
+        ]
+        scale = (len(self.sides) * blocks) ** -0.25
+        self.blocks = nn.ModuleDict(
+            {
+                str(side): nn.Sequential(
+                    *(Block(channels, expansion, group_width, scale) for _ in range(blocks))
+                )
+                for side, channels in zip(self.sides, self.channels, strict=True)
+            }
+        )
+
+
+class Generator(_Stages):
+    """Latent and label to picture: a learned 4x4 pattern a channel, each as strong as a linear layer
+    makes it, and stages up from there.
+
+    Args:
+        latent_dim: Z.
+        resolution: H, a power of two from 8 up.
+        label_sizes: classes of each label field, any number of fields or none.
+        width: channels of the first stages.
+        full_width_upto: largest side of maps with so many; then half as many at each doubling.
+        blocks: residual blocks a stage.
+        expansion: channels within a block, in multiples of its own.
+        group_width: channels of a group of a block's 3x3 convolution.
+        embedding: values that a label is embedded in, beside the latent.
+    """
+
+    def __init__(
+        self,
+        *,
+        latent_dim: int,
+        resolution: int,
+        label_sizes: tuple[int, ...] = (),
+        width: Count = 192,
+        full_width_upto: Count = 32,
+        blocks: Count = 2,
+        expansion: Count = 2,
+        group_width: Count = 16,
+        embedding: Count = 64,
+    ) -> None:
+        super().__init__(resolution, width, full_width_upto, blocks, expansion, group_width)
+        self.embedding = LabelEmbedding(label_sizes, embedding) if label_sizes else None
+        self.strengths = nn.Linear(
+            latent_dim + (embedding if label_sizes else 0), self.channels[0], bias=False
+        )
+        _initialise(self.strengths)
+        self.patterns = nn.Parameter(torch.randn(self.channels[0], 4, 4))
+        self.changes = nn.ModuleDict(
+            {
+                str(side): _plain(inputs, outputs)
+                for side, (inputs, outputs) in zip(
+                    self.sides[1:], itertools.pairwise(self.channels), strict=True
+                )
+                if inputs != outputs
+            }
+        )
+        self.to_rgb = nn.ModuleDict({str(resolution): _plain(self.channels[-1], 3)})
+
+    def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
+        if self.embedding is not None:
+            latents = torch.cat([latents, self.embedding(labels)], dim=1)
+        maps = self.strengths(latents)[:, :, None, None] * self.patterns
+        for side, blocks in self.blocks.items():
+            if side in self.changes:
+                maps = self.changes[side](maps)
+            maps = blocks(maps if side == "4" else _doubled(maps))
+        (to_rgb,) = self.to_rgb.values()
+        images: Tensor = torch.tanh(to_rgb(maps))
+        return images
+
+
+class Discriminator(_Stages):
+    """Picture to one logit: the generator's mirror image, down to a learned 4x4 pattern a channel
+    that its last maps are weighed by.
+
+    Args:
+        resolution: H, a power of two from 8 up.
+        label_sizes: classes of each label field, any number of fields or none.
+        width: channels of the last stages.
+        full_width_upto: largest side of maps with so many; above, half as many at each doubling.
+        blocks: residual blocks a stage.
+        expansion: channels within a block, in multiples of its own.
+        group_width: channels of a group of a block's 3x3 convolution.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolution: int,
+        label_sizes: tuple[int, ...] = (),
+        width: Count = 192,
+        full_width_upto: Count = 32,
+        blocks: Count = 2,
+        expansion: Count = 2,
+        group_width: Count = 16,
+    ) -> None:
+        super().__init__(resolution, width, full_width_upto, blocks, expansion, group_width)
+        self.from_rgb = nn.ModuleDict({str(resolution): _plain(3, self.channels[-1])})
+        self.halving = Halving()
+        self.changes = nn.ModuleDict(
+            {
+                str(side): _plain(inputs, outputs)
+                for side, (outputs, inputs) in zip(
+                    self.sides, itertools.pairwise(self.channels), strict=False
+                )
+                if inputs != outputs
+            }
+        )
+        last = self.channels[0]
+        self.patterns = nn.Conv2d(last, last, 4, groups=last, bias=False)
+        self.realness = nn.Linear(last, 1, bias=False)
+        _initialise(self.patterns)
+        _initialise(self.realness)
+        self.projection = Projection(label_sizes, last) if label_sizes else None
+
+    def forward(self, images: Tensor, labels: Tensor) -> Judgement:
+        (from_rgb,) = self.from_rgb.values()
+        maps = from_rgb(images)
+        for side in map(str, reversed(self.sides)):
+            if side not in self.from_rgb:
+                maps = self.halving(maps)
+            if side in self.changes:
+                maps = self.changes[side](maps)
+            maps = self.blocks[side](maps)
+        features = self.patterns(maps)
+        realness: Tensor = self.realness(features.flatten(1))
+        if self.projection is not None:
+            realness = realness + self.projection(features, labels).flatten(1)
+        return Judgement(realness)
