@@ -1,0 +1,67 @@
+"""How often to augment, found while training (ADA: Karras et al. 2020, arXiv:2006.06676, section 3.1).
+
+A discriminator that begins to know its pictures by heart calls ever more of the real ones real. Its
+overfitting sign r_t = E[sign(D(x))], equation 1, over the real pictures x as it is shown them, is 0
+where it is at a loss and 1 where it is sure of all. Above a target the augmentations' probability
+rises by a small step, below it falls.
+"""
+
+import torch
+from torch import Tensor
+
+
+class AdaptiveProbability:
+    """The probability of augmentation and what it is led by; all of it stays on the device.
+
+    Args:
+        target: the overfitting sign to keep, in [-1, 1]; the published is 0.6.
+        every: observations, one a discriminator's turn, between two steps of the probability.
+        adjust_images: in so many real pictures it can go from 0 to 1.
+        start: the probability to begin with, in [0, 1].
+    """
+
+    def __init__(
+        self,
+        *,
+        target: float = 0.6,
+        every: int = 4,
+        adjust_images: int = 500_000,
+        start: float = 0.0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.target = target
+        self.every = every
+        self.adjust_images = adjust_images
+        self.state = torch.tensor([start, 0.0, 0.0, 0.0, 0.0], device=device)
+        """[5] float32, all there is to resume from: the probability, the last overfitting sign, and
+        since the last step the sum of the pictures' signs, the pictures and the observations."""
+
+    @property
+    def probability(self) -> Tensor:
+        """Scalar in [0, 1], on the device."""
+        return self.state[0]
+
+    @property
+    def overfitting_sign(self) -> Tensor:
+        """Scalar in [-1, 1] on the device: r_t over the pictures of the last step, 0 before any."""
+        return self.state[1]
+
+    @torch.no_grad()
+    def observe(self, realness: Tensor, boundary: Tensor | float = 0.0) -> None:
+        """Take in what one turn of the discriminator says of its real pictures.
+
+        Args:
+            realness: [B, N], of the real pictures as augmented.
+            boundary: the realness that is as much real as generated (`Objective.boundary`).
+        """
+        realness = realness.float()
+        signs = torch.sign(realness - boundary).mean() * len(realness)
+        probability, last, total, pictures, turns = self.state.unbind()
+        total, pictures, turns = total + signs, pictures + len(realness), turns + 1
+        sign = total / pictures
+        step = torch.sign(sign - self.target) * pictures / self.adjust_images
+        none = torch.zeros_like(total)
+        stepped = torch.stack([(probability + step).clamp(0, 1), sign, none, none, none])
+        waiting = torch.stack([probability, last, total, pictures, turns])
+        # Whether it is time is asked on the device, so that the host never waits for it.
+        self.state = torch.where(turns >= self.every, stepped, waiting)
