@@ -88,7 +88,7 @@ def test_the_label_feeds_back_through_the_discriminator(labelled: Collection) ->
         by_class = [
             t for t in ready.objective.terms if t.name in ("auxiliary_classifier", "categorical")
         ]
-        loss = by_class[0].loss("generator", round)
+        loss = by_class[0].loss("generator", round, 0)
         assert loss is not None
         loss.backward()
         trained = [p for p in players.generator.parameters() if p.requires_grad]
@@ -119,7 +119,7 @@ def test_reconstruction_trains_encoder_and_decoder(labelled: Collection) -> None
         made = ready.game._round(images, labels, with_gradient=False)
         others = ready.game.painting if player == "discriminator" else ready.game.judging
         with frozen(others):
-            loss = term.loss(player, made.changed())
+            loss = term.loss(player, made.changed(), 0)
             assert loss is not None
             loss.backward()
         assert [touched(part) for part in parts] == expected
@@ -134,9 +134,9 @@ def test_real_noise_is_for_the_discriminators_turn_alone(
     seen: dict[str, torch.Tensor] = {}
     loss = ready.objective.loss
 
-    def watched(player: str, round: Any) -> Any:
+    def watched(player: str, round: Any, **moment: Any) -> Any:
         seen[player] = round.real
-        return loss(player, round)
+        return loss(player, round, **moment)
 
     monkeypatch.setattr(ready.objective, "loss", watched)
     images, _ = ready.pictures.shown(0, 8)
@@ -154,9 +154,9 @@ def test_noise_on_generated_pictures_is_for_both_turns(
     seen: list[torch.Tensor] = []
     loss = ready.objective.loss
 
-    def watched(player: str, round: Any) -> Any:
+    def watched(player: str, round: Any, **moment: Any) -> Any:
         seen.append(round.fake)
-        return loss(player, round)
+        return loss(player, round, **moment)
 
     monkeypatch.setattr(ready.objective, "loss", watched)
     ready.players.generator.register_forward_hook(lambda *made: seen.append(made[2]))

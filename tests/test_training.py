@@ -237,9 +237,9 @@ def test_both_players_see_every_portion(tiny: Collection, monkeypatch: pytest.Mo
     seen: dict[str, list[float]] = {"discriminator": [], "generator": []}
     loss = ready.objective.loss
 
-    def watched(player: str, round: Any) -> Any:
+    def watched(player: str, round: Any, **moment: Any) -> Any:
         seen[player].append(round.real.sum().item())
-        return loss(player, round)
+        return loss(player, round, **moment)
 
     monkeypatch.setattr(ready.objective, "loss", watched)
     ready.game.step()

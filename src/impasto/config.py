@@ -4,12 +4,22 @@ A recipe is a function that returns a `RunConfig`; `run.json` holds the resolved
 intervals are in images (real pictures shown to the discriminator), never in steps.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from impasto.errors import ImpastoError, choices
 from impasto.files import read_json
@@ -37,6 +47,56 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class Ramp(Config):
+    """A number that goes from `start` to `end` along half a cosine wave while the run sees `images`
+    images, and stays there (R3GAN, Huang et al. 2024, arXiv:2501.05417, appendix)."""
+
+    start: float
+    end: float
+    images: Count
+
+    def at(self, images_seen: int) -> float:
+        """Its value after so many images."""
+        share = min(images_seen / self.images, 1.0)
+        return self.end + (self.start - self.end) * (1 + math.cos(math.pi * share)) / 2
+
+
+def at(value: float | Ramp, images_seen: int) -> float:
+    """What a setting that may change over the run is after so many images."""
+    return value.at(images_seen) if isinstance(value, Ramp) else value
+
+
+def _each(holds: Callable[[float], bool], words: str) -> Callable[[float | Ramp], float | Ramp]:
+    """A check of a number, or of both ends of one that changes."""
+
+    def check(value: float | Ramp) -> float | Ramp:
+        ends = (value.start, value.end) if isinstance(value, Ramp) else (value,)
+        if not all(holds(end) for end in ends):
+            raise ValueError(f"Input should be {words}")
+        return value
+
+    return check
+
+
+_Changing = Annotated[
+    Annotated[float, Tag("number")] | Annotated[Ramp, Tag("ramp")],
+    Discriminator(lambda value: "ramp" if isinstance(value, dict | Ramp) else "number"),
+]
+ScheduledPositive = Annotated[
+    _Changing, AfterValidator(_each(lambda number: number > 0, "greater than 0"))
+]
+Scheduled = Annotated[
+    _Changing, AfterValidator(_each(lambda number: number >= 0, "greater than or equal to 0"))
+]
+"""A number, or a ramp between two: `{start: 2, end: 0.2, images: 1000000}`."""
+ScheduledShare = Annotated[
+    _Changing, AfterValidator(_each(lambda number: 0 <= number <= 1, "from 0 to 1"))
+]
+ScheduledFraction = Annotated[
+    _Changing, AfterValidator(_each(lambda number: 0 <= number < 1, "at least 0 and below 1"))
+]
+
+
 class NetworkConfig(Config):
     """A network by its file's name in `networks/`; further settings are its constructor's own."""
 
@@ -53,7 +113,10 @@ class TermConfig(Config):
 
     model_config = ConfigDict(extra="allow")
     term: str
-    weight: float = Field(default=1.0, ge=0)
+    weight: Scheduled = 1.0
+    every: Count = 1
+    """Only in every n-th turn of a player, with n times the weight: as strong on average, for less
+    (lazy regularisation, Karras et al. 2020, arXiv:1912.04958, section 3.1)."""
     only: Literal["discriminator", "generator"] | None = None
     """The one player whose loss it is part of; null: both, as far as the term has a half for each."""
 
@@ -80,9 +143,9 @@ class AdamConfig(Config):
     """Adam (Kingma and Ba 2015), algorithm 1."""
 
     optimiser: Literal["adam"] = "adam"
-    learning_rate: float = Field(gt=0)
+    learning_rate: ScheduledPositive
     learning_rate_decay: DecayConfig | None = None
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    betas: tuple[Fraction, ScheduledFraction] = (0.9, 0.999)
     eps: float = Field(default=1e-8, gt=0)
 
 
@@ -90,7 +153,7 @@ class RMSPropConfig(Config):
     """RMSProp (Tieleman and Hinton 2012); `decay` is the weight of the old squared gradient."""
 
     optimiser: Literal["rmsprop"] = "rmsprop"
-    learning_rate: float = Field(gt=0)
+    learning_rate: ScheduledPositive
     learning_rate_decay: DecayConfig | None = None
     decay: Fraction = 0.9
     eps: float = Field(default=1e-8, gt=0)
@@ -107,6 +170,29 @@ class LatentConfig(Config):
 
     dim: Count
     distribution: Literal["normal", "uniform"] = "normal"
+
+
+class AugmentConfig(Config):
+    """How pictures, real and generated, are changed before the discriminator judges them, in both
+    players' turns, so that it cannot learn the few there are by heart (Zhao et al. 2020,
+    arXiv:2006.10738)."""
+
+    kinds: tuple[str, ...] = Field(min_length=1)
+    """In this order, each by its file's name in `augmentations/`."""
+    probability: ScheduledShare | None = None
+    """Of each kind for each picture. By default 1; with `target`, 0 to begin with."""
+    target: float | None = Field(default=None, gt=-1, lt=1)
+    """Adaptive: the probability rises while the discriminator's value for real pictures is above its
+    boundary more often than this says (E[sign(D(x))], 0.6 in Karras et al. 2020, arXiv:2006.06676,
+    section 3), and falls while it is not."""
+    images: Count = 500_000
+    """Images in which an adaptive probability could go from 0 to 1."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "AugmentConfig":
+        if self.target is not None and isinstance(self.probability, Ramp):
+            raise ValueError("a probability that is adapted to a target cannot follow a ramp too")
+        return self
 
 
 class TrainingConfig(Config):
@@ -135,7 +221,11 @@ class TrainingConfig(Config):
     fake_noise: float = Field(default=0, ge=0)
     """The same for generated pictures, in both players' turns. As much of both is instance noise
     (Sønderby et al. 2017, arXiv:1610.04490)."""
-    ema_half_life: float = Field(default=0, ge=0)
+    mirror: bool = False
+    """Every real picture is shown mirrored half of the time."""
+    augment: AugmentConfig | None = None
+    """Changes of real and generated pictures before they are judged; null: none."""
+    ema_half_life: Scheduled = 0
     """Images after which a weight's share in the averaged generator has halved; 0: no averaging."""
     ema_rampup: float | None = Field(default=None, gt=0)
     """The half-life is at most this share of the images seen so far, so that the first, poor weights
@@ -214,11 +304,11 @@ class RunConfig(Config):
 # but for these few that mean the same everywhere. So only networks, terms and optimisers may have
 # a setting of such a name.
 _SELECTORS = ("network", "term", "optimiser")
-_SHARED = ("learning_rate", "learning_rate_decay", "weight", "only")
+_SHARED = ("learning_rate", "learning_rate_decay", "weight", "every", "only")
 # The two ways to give a run's length.
 _LENGTHS = {"images": "epochs", "epochs": "images"}
 # Sections that may be left out with null.
-_OPTIONAL = ("first_stage", "learning_rate_decay")
+_OPTIONAL = ("first_stage", "learning_rate_decay", "augment")
 
 
 # pydantic's wording where a user would not understand it.
@@ -231,7 +321,7 @@ _WORDS = {
 def _describe(error: ValidationError) -> str:
     """The first thing wrong, as `training.batch: ...`."""
     first = error.errors()[0]
-    tags = ("adam", "rmsprop")
+    tags = ("adam", "rmsprop", "number", "ramp")
     place = ".".join(str(part) for part in first["loc"] if part not in tags)
     message = _WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
     return f"{place}: {message}" if place else message
@@ -302,6 +392,11 @@ def _step_into(node: Any, key: str, path: str) -> Any:
     raise ImpastoError(f"unknown setting '{path}': what stands before '.{key}' is a plain value")
 
 
+def _is_ramp(node: Any) -> bool:
+    """Whether this is a number that changes over the run, for which a plain one may stand."""
+    return isinstance(node, dict) and node.keys() == Ramp.model_fields.keys()
+
+
 def _is_open(node: Mapping[str, Any]) -> bool:
     """Whether a section takes further options, checked later against the network or term itself."""
     return "network" in node or "term" in node
@@ -334,8 +429,8 @@ def change(config: RunConfig, settings: Mapping[str, Any], recipe: str | None = 
         if isinstance(node, dict):
             if step not in node and not _is_open(node):
                 raise ImpastoError(f"unknown setting '{path}'; there is {choices(list(node))}")
-            left_out = step in _OPTIONAL and value is None
-            if isinstance(node.get(step), dict) and not isinstance(value, dict) and not left_out:
+            whole = (step in _OPTIONAL and value is None) or _is_ramp(node.get(step))
+            if isinstance(node.get(step), dict) and not isinstance(value, dict) and not whole:
                 inside = choices(list(node[step]))
                 raise ImpastoError(f"'{path}' is a section; set one of {inside} in it")
             if step in _SELECTORS and node.get(step) != value:

@@ -10,6 +10,11 @@ also has `score(realness) -> Tensor`, what its discriminator's output means when
 `SCORE`, the name of that meaning: `probability` (of being real) or `critic` (unbounded). Pictures of
 a realness above 0 count as taken for real, unless it has `boundary(real, fake) -> Tensor`, which
 finds that threshold from the realness of both batches.
+
+A term that looks at the discriminator's gradient with respect to a batch's pictures says so,
+`NEEDS_GRADIENT_OF = "real"` or `"fake"`: these then gather gradients before anything is judged, so
+that it needs no pass of its own.
+
 A term never steps an optimiser, logs, or keeps state, and no shape in it depends on a value: a
 rehearsal on torch's meta device, which has none, runs each once before training begins.
 """
@@ -23,7 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto.config import TermConfig
+from impasto.config import TermConfig, at
 from impasto.errors import ImpastoError
 from impasto.networks import Judgement
 from impasto.registry import load_module, option_types, resolve_options
@@ -74,12 +79,19 @@ class Term:
     def name(self) -> str:
         return self.config.term
 
-    def loss(self, player: str, round: Round) -> Tensor | None:
-        """This term's weighted share of the player's loss; None where it has no say."""
-        if self.config.only not in (None, player):
-            return None
-        function = getattr(self.module, f"{player}_loss", None)
-        return None if function is None else self.config.weight * function(round, **self.options)
+    def plays(self, player: str, turn: int) -> bool:
+        """Whether it has a say in this turn, counted from 0, of the player."""
+        return (
+            self.config.only in (None, player)
+            and hasattr(self.module, f"{player}_loss")
+            and turn % self.config.every == 0
+        )
+
+    def loss(self, player: str, round: Round, images_seen: int) -> Tensor:
+        """This term's weighted share of the player's loss."""
+        function = getattr(self.module, f"{player}_loss")
+        value: Tensor = function(round, **self.options)
+        return at(self.config.weight, images_seen) * value
 
 
 class Objective:
@@ -112,23 +124,46 @@ class Objective:
             return threshold
         return real.new_zeros(())
 
-    def loss(self, player: str, round: Round) -> tuple[Tensor, dict[str, Tensor]]:
-        """The player's loss (`discriminator` or `generator`), and each term's share of it."""
+    def needs_gradient_of(self, pictures: str, player: str, turn: int) -> bool:
+        """Whether a term of this turn asks for gradients with respect to these pictures, `real` or
+        `fake`."""
+        return any(
+            getattr(term.module, "NEEDS_GRADIENT_OF", None) == pictures
+            for term in self.terms
+            if term.plays(player, turn)
+        )
+
+    def loss(
+        self, player: str, round: Round, *, images_seen: int = 0, turn: int = 0
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The player's loss (`discriminator` or `generator`), and each term's share of it.
+
+        Args:
+            player: whose.
+            round: what it is computed from.
+            images_seen: the clock, for weights that change.
+            turn: of this player, from 0, for terms that are not in every one. Such a term counts
+                n times as much in every n-th turn; its share is told as what it is on average.
+        """
         shares: dict[str, Tensor] = {}
+        total: list[Tensor] = []
         for label, term in zip(self.labels, self.terms, strict=True):
-            share = term.loss(player, round)
-            if share is not None:
-                shares[label] = share
-        if not shares:
-            raise ImpastoError(f"no term of the objective gives the {player} a loss")
-        total = torch.stack(list(shares.values())).sum()
-        return total, {label: share.detach() for label, share in shares.items()}
+            if term.plays(player, turn):
+                share = term.loss(player, round, images_seen)
+                shares[label] = share.detach()
+                total.append(share * term.config.every)
+        if not total:
+            raise ImpastoError(
+                f"no term of the objective gives the {player} a loss"
+                + ("" if turn == 0 else " in every turn; put one's `every` back to 1")
+            )
+        return torch.stack(total).sum(), shares
 
     def configs(self) -> tuple[TermConfig, ...]:
         """The terms with all their options, for the record."""
         return tuple(
             TermConfig.model_validate(
-                {"term": t.name, "weight": t.config.weight, "only": t.config.only, **t.options}
+                {**t.config.model_dump(exclude=set(t.config.options)), **t.options}
             )
             for t in self.terms
         )

@@ -3,7 +3,8 @@
     checkpoints/000000012288/
         generator.safetensors, model.json    the averaged generator, a model folder of its own
         discriminator.safetensors            its opponent, part of that model
-        state.safetensors, state.json        the generator, both optimisers, the clock
+        state.safetensors, state.json        the generator, both optimisers, the clock, and how
+                                             often to augment where that adapts itself
 
 Random states are not kept because there are none to keep: every step seeds torch from the run's
 seed and the step's number (`seed_step`), and the order of pictures is a function of the clock.
@@ -94,6 +95,8 @@ def save(run: Path, players: Players, model: ModelRecord) -> Path:
     opponent = players.discriminator.state_dict()
     for name in ("generator_optimiser", "discriminator_optimiser"):
         tensors |= _optimiser_tensors(name, getattr(players, name))
+    if players.adaptive is not None:
+        tensors["augment"] = players.adaptive.state
     kept = [*tensors.values(), *opponent.values()]
     if not all(bool(v.isfinite().all()) for v in kept if v.is_floating_point()):
         raise ImpastoError(diverged(run, players.images_seen))
@@ -144,6 +147,8 @@ def load(folder: Path, players: Players) -> None:
         players.average.load_state_dict(average)
         for name in ("generator_optimiser", "discriminator_optimiser"):
             _restore_optimiser(name, getattr(players, name), state)
+        if players.adaptive is not None:
+            players.adaptive.state.copy_(state["augment"])
     except (RuntimeError, ValueError, KeyError) as error:
         raise ImpastoError(
             f"{folder} does not fit the networks of this run "

@@ -8,21 +8,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from impasto.config import AdamConfig, OptimiserConfig, RunConfig
+from impasto.augmentations import Augmentation
+from impasto.config import AdamConfig, OptimiserConfig, RunConfig, at
 from impasto.device import autocast, memory_format
 from impasto.networks import Judgement, build_discriminator, build_generator
 from impasto.objectives import Objective, Round
+from impasto.training.adaptive import AdaptiveProbability
 from impasto.training.data import TrainingPictures
 
 
 def build_optimiser(config: OptimiserConfig, network: nn.Module) -> torch.optim.Optimizer:
     """The optimiser of one network, in torch's fastest form for it."""
     parameters = [p for p in network.parameters() if p.requires_grad]
+    rate = at(config.learning_rate, 0)
     if isinstance(config, AdamConfig):
-        return torch.optim.Adam(
-            parameters, config.learning_rate, betas=config.betas, eps=config.eps, fused=True
-        )
-    return torch.optim.RMSprop(parameters, config.learning_rate, alpha=config.decay, eps=config.eps)
+        betas = (config.betas[0], at(config.betas[1], 0))
+        return torch.optim.Adam(parameters, rate, betas=betas, eps=config.eps, fused=True)
+    return torch.optim.RMSprop(parameters, rate, alpha=config.decay, eps=config.eps)
 
 
 @contextlib.contextmanager
@@ -35,6 +37,18 @@ def frozen(parameters: list[nn.Parameter]) -> Iterator[None]:
     finally:
         for parameter in parameters:
             parameter.requires_grad_(True)
+
+
+def _adaptive(config: RunConfig, device: torch.device) -> AdaptiveProbability | None:
+    augment = config.training.augment
+    if augment is None or augment.target is None:
+        return None
+    return AdaptiveProbability(
+        target=augment.target,
+        adjust_images=augment.images,
+        start=at(augment.probability or 0.0, 0),
+        device=device,
+    )
 
 
 @dataclass
@@ -52,6 +66,8 @@ class Players:
     steps: int = 0
     seconds: float = 0.0
     """Training time so far, over all sessions of the run."""
+    adaptive: AdaptiveProbability | None = None
+    """How often pictures are augmented, where that follows the discriminator."""
 
     @classmethod
     def build(
@@ -79,6 +95,7 @@ class Players:
             copy.deepcopy(generator).eval().requires_grad_(False),
             build_optimiser(config.generator_optimiser, generator),
             build_optimiser(config.discriminator_optimiser, discriminator),
+            adaptive=_adaptive(config, device),
         )
 
     def begin_with(self, first_stage: nn.Module) -> None:
@@ -88,15 +105,18 @@ class Players:
             stage.load_state_dict(first_stage.state_dict())
 
     def schedule(self, config: RunConfig) -> None:
-        """Set the learning rates of this moment: functions of the clock, so nothing to keep."""
+        """Set the optimisers' settings of this moment: functions of the clock, so nothing to keep."""
         for optimiser, settings in (
             (self.generator_optimiser, config.generator_optimiser),
             (self.discriminator_optimiser, config.discriminator_optimiser),
         ):
-            decay = settings.learning_rate_decay
+            rate, decay = at(settings.learning_rate, self.images_seen), settings.learning_rate_decay
             if decay is not None:
-                for group in optimiser.param_groups:
-                    group["lr"] = settings.learning_rate * decay.share(self.images_seen)
+                rate *= decay.share(self.images_seen)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+                if isinstance(settings, AdamConfig):
+                    group["betas"] = (settings.betas[0], at(settings.betas[1], self.images_seen))
 
     @torch.no_grad()
     def update_average(self, images: int, half_life: float) -> None:
@@ -137,6 +157,8 @@ class Game:
         self.judging = [p for p in players.discriminator.parameters() if p.requires_grad]
         self.painting = [p for p in players.generator.parameters() if p.requires_grad]
         self.decoder = getattr(players.generator, "decode", None)
+        augment = config.training.augment
+        self.augmentation = None if augment is None else Augmentation(augment.kinds)
 
     def _latents(self) -> Tensor:
         dim, device = self.config.latent.dim, self.pictures.device
@@ -186,10 +208,33 @@ class Game:
     def _noisy(self, images: Tensor, deviation: float) -> Tensor:
         return images + deviation * torch.randn_like(images) if deviation else images
 
+    def _probability(self) -> float | Tensor:
+        """How likely each augmentation of a picture is at this moment."""
+        if self.players.adaptive is not None:
+            return self.players.adaptive.probability
+        augment = self.config.training.augment
+        if augment is None:
+            return 0.0
+        probability = 1.0 if augment.probability is None else augment.probability
+        return at(probability, self.players.images_seen)
+
+    def _shown(self, images: Tensor, deviation: float) -> Tensor:
+        """Pictures as the discriminator is to see them: augmented, under noise."""
+        if self.augmentation is not None:
+            images = self.augmentation(images, self._probability())
+        return self._noisy(images, deviation)
+
+    def _mirrored(self, images: Tensor) -> Tensor:
+        if not self.config.training.mirror:
+            return images
+        mirrored = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
+        return torch.where(mirrored, images.flip(3), images)
+
     def _portions(self, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The batch of pictures number `start` and on of the run, portion by portion."""
         for part in range(self.config.training.accumulate):
-            yield self.pictures.shown(start + part * self.portion, self.portion)
+            images, labels = self.pictures.shown(start + part * self.portion, self.portion)
+            yield self._mirrored(images), labels
 
     def _discriminator_turn(
         self, statistics: "StepStatistics", *, last: bool, keep: bool = False
@@ -202,22 +247,36 @@ class Game:
             keep: give the round back, its fakes with the graph that made them.
         """
         training, players = self.config.training, self.players
+        turn = players.images_seen // training.batch
         made: Round | None = None
         players.discriminator_optimiser.zero_grad(set_to_none=True)
         for images, labels in self._portions(players.images_seen):
             made = self._round(images, labels, with_gradient=keep)
-            round = made.changed(
-                real=self._noisy(images, training.real_noise),
-                fake=self._noisy(made.fake.detach(), training.fake_noise),
-            )
+            real = self._shown(images, training.real_noise)
+            fake = self._shown(made.fake.detach(), training.fake_noise)
+            if self.objective.needs_gradient_of("real", "discriminator", turn):
+                real = real.detach().requires_grad_()
+            if self.objective.needs_gradient_of("fake", "discriminator", turn):
+                fake = fake.detach().requires_grad_()
+            round = made.changed(real=real, fake=fake)
             with frozen(self.painting):
-                loss, shares = self.objective.loss("discriminator", round)
+                loss, shares = self.objective.loss(
+                    "discriminator", round, images_seen=players.images_seen, turn=turn
+                )
                 (loss / training.accumulate).backward()
             if last:
                 statistics.add("loss/discriminator", loss)
                 for name, share in shares.items():
                     statistics.add(f"term/{name}/discriminator", share)
                 statistics.add_judgements(self.objective, round, self.config.labels)
+            if players.adaptive is not None:
+                boundary = self.objective.boundary(
+                    round.real_judgement.realness, round.fake_judgement.realness
+                )
+                players.adaptive.observe(round.real_judgement.realness, boundary)
+                if last:
+                    statistics.add("augment/probability", players.adaptive.probability)
+                    statistics.add("augment/overfitting_sign", players.adaptive.overfitting_sign)
         players.discriminator_optimiser.step()
         players.images_seen += training.batch
         return made if keep else None
@@ -236,15 +295,19 @@ class Game:
             )
         )
         for clean in rounds:
-            round = clean.changed(fake=self._noisy(clean.fake, training.fake_noise))
+            round = clean.changed(fake=self._shown(clean.fake, training.fake_noise))
+            if self.augmentation is not None:
+                round.real = self._shown(clean.real, 0.0)
             with frozen(self.judging):
-                loss, shares = self.objective.loss("generator", round)
+                loss, shares = self.objective.loss(
+                    "generator", round, images_seen=players.images_seen, turn=players.steps
+                )
                 (loss / training.accumulate).backward()
             statistics.add("loss/generator", loss)
             for name, share in shares.items():
                 statistics.add(f"term/{name}/generator", share)
         players.generator_optimiser.step()
-        half_life = training.ema_half_life
+        half_life = at(training.ema_half_life, players.images_seen)
         if training.ema_rampup is not None:
             trained = players.images_seen - training.pretrain_images
             half_life = min(half_life, training.ema_rampup * trained)

@@ -1,11 +1,13 @@
 """From a recipe and a collection to a config with nothing left open."""
 
+import itertools
 import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from impasto.augmentations import Augmentation
 from impasto.collection import Collection
 from impasto.config import EvaluationConfig, RunConfig, change
 from impasto.errors import ImpastoError, choices
@@ -164,7 +166,12 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
         ImpastoError: a term asks for what these networks do not give.
     """
     objective = Objective(config.objective)
+    augmentation = config.training.augment and Augmentation(config.training.augment.kinds)
     side = config.resolution
+
+    def augment(images: Tensor) -> Tensor:
+        return images if augmentation is None else augmentation(images, 0.5)
+
     # As many pictures as each pass will have: batch norm refuses to train on too few.
     count = config.training.batch // config.training.accumulate
     with torch.device("meta"):
@@ -186,18 +193,19 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
         decode = getattr(generator, "decode", None)
         try:
             fake: Tensor = generator(latents, labels)
-            for player in ("discriminator", "generator"):
+            # The second turn too: terms may be left to every n-th one.
+            for turn, player in itertools.product((0, 1), ("discriminator", "generator")):
                 round = Round(
-                    real=torch.zeros(count, 3, side, side),
+                    real=augment(torch.zeros(count, 3, side, side)),
                     real_labels=labels,
-                    fake=fake,
+                    fake=augment(fake),
                     fake_labels=labels,
                     latents=latents,
                     discriminate=discriminator,
                     generate=generator,
                     decode=decode,
                 )
-                objective.loss(player, round)
+                objective.loss(player, round, turn=turn)
         except (RuntimeError, ValueError, TypeError) as error:
             raise ImpastoError(
                 "the networks and terms of these settings do not fit together: "
