@@ -218,6 +218,41 @@ def test_zero_centred_gradient_penalties() -> None:
         assert not round.real.requires_grad  # what others look at is left as it was
 
 
+@pytest.mark.parametrize(("term", "pictures"), [("r1", "real"), ("r2", "fake")])
+def test_penalties_look_at_the_pass_that_is_made_anyway(term: str, pictures: str) -> None:
+    # A small network with curved activations, so that second derivatives matter everywhere.
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 5, 3), torch.nn.SiLU(), torch.nn.Conv2d(5, 2, 3), torch.nn.Flatten()
+    ).double()
+    batches = {"real": torch.randn(2, 3, 6, 6), "fake": torch.randn(2, 3, 6, 6)}
+    asked: list[Tensor] = []
+
+    def discriminate(images: Tensor, labels: Tensor) -> Judgement:
+        asked.append(images)
+        return Judgement(network(images))
+
+    def play(ready: bool) -> tuple[Tensor, ...]:
+        round = judged_round([0.0, 0.0], [0.0, 0.0])
+        round.real, round.fake = batches["real"].double(), batches["fake"].double()
+        round.discriminate = discriminate
+        if ready:
+            getattr(round, pictures).requires_grad_()
+        objective = Objective([TermConfig(term="relativistic"), TermConfig(term=term, weight=3.0)])
+        asked.clear()
+        total, shares = objective.loss("discriminator", round)
+        weights = tuple(network.parameters())
+        return (total, shares[term], *torch.autograd.grad(total, weights))
+
+    apart = play(False)
+    assert len(asked) == 3  # real, fake, and one of them again
+    together = play(True)
+    assert len(asked) == 2
+    for one, other in zip(apart, together, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+    assert pictures == load_module("objectives", term, "term").NEEDS_GRADIENT_OF
+
+
 def test_a_term_may_stand_twice() -> None:
     round = judged_round([2.0, -1.0], [0.5, -3.0])
     objective = Objective([TermConfig(term="hinge"), TermConfig(term="hinge", weight=5.0)])

@@ -69,8 +69,8 @@ class Block(nn.Module):
     def __init__(self, channels: int, expansion: int, group_width: int, scale: float) -> None:
         super().__init__()
         between = channels * expansion
-        groups = max(between // group_width, 1)
-        if between % groups:
+        groups = between // group_width if between >= 2 * group_width else 1
+        if between % group_width and groups > 1:
             raise ImpastoError(
                 f"network 'r3gan' has stages of {channels} channels with these settings, whose "
                 f"{between} in blocks do not divide into groups of {group_width}; choose another "
@@ -95,8 +95,8 @@ def _doubled(maps: Tensor) -> Tensor:
 
 
 class Halving(nn.Module):
-    """Maps [B, C, h, w] at [h/2, w/2]: the mean of 2x2 after [1, 2, 1] / 4 in each direction, which
-    doubles back what bilinear doubling does; zeros beyond the edge."""
+    """Maps [B, C, h, w] at [h/2, w/2]: the mean of 2x2 after [1, 2, 1] / 4 in each direction, with
+    zeros beyond the edge. Away from it, a quarter of the transpose of bilinear doubling."""
 
     kernel: Tensor
 
