@@ -280,6 +280,15 @@ class EvaluationConfig(Config):
     """Images without a new best smoothed KID after which training ends; null: never."""
 
 
+class DoctorConfig(Config):
+    """What is done when the numbers of a run are no longer finite, or explode, see
+    `training/doctor.py`."""
+
+    rollbacks: int = Field(default=3, ge=0)
+    """How often it goes back to the last good checkpoint and on with both learning rates halved,
+    before it stops with advice; 0: it stops at once."""
+
+
 class RunConfig(Config):
     """Everything that makes a training run, but for the collection and the device."""
 
@@ -295,6 +304,7 @@ class RunConfig(Config):
     discriminator_optimiser: OptimiserConfig
     training: TrainingConfig
     evaluation: EvaluationConfig = EvaluationConfig()
+    doctor: DoctorConfig = DoctorConfig()
     first_stage: "RunConfig | None" = None
     """A run that is trained first, in this run's folder; its generator becomes the frozen beginning
     of this run's one. It shares this run's labels, latent and seed."""

@@ -15,6 +15,7 @@ from impasto.networks import Judgement, build_discriminator, build_generator
 from impasto.objectives import Objective, Round
 from impasto.training.adaptive import AdaptiveProbability
 from impasto.training.data import TrainingPictures
+from impasto.training.doctor import Intervention, learning_rate_factor
 
 
 def build_optimiser(config: OptimiserConfig, network: nn.Module) -> torch.optim.Optimizer:
@@ -68,6 +69,8 @@ class Players:
     """Training time so far, over all sessions of the run."""
     adaptive: AdaptiveProbability | None = None
     """How often pictures are augmented, where that follows the discriminator."""
+    interventions: tuple[Intervention, ...] = ()
+    """Of the doctor, so far; each has halved the learning rates."""
 
     @classmethod
     def build(
@@ -105,7 +108,8 @@ class Players:
             stage.load_state_dict(first_stage.state_dict())
 
     def schedule(self, config: RunConfig) -> None:
-        """Set the optimisers' settings of this moment: functions of the clock, so nothing to keep."""
+        """Set the optimisers' settings of this moment: functions of the clock and of what the doctor
+        did, so nothing else to keep."""
         for optimiser, settings in (
             (self.generator_optimiser, config.generator_optimiser),
             (self.discriminator_optimiser, config.discriminator_optimiser),
@@ -113,6 +117,7 @@ class Players:
             rate, decay = at(settings.learning_rate, self.images_seen), settings.learning_rate_decay
             if decay is not None:
                 rate *= decay.share(self.images_seen)
+            rate *= learning_rate_factor(self.interventions)
             for group in optimiser.param_groups:
                 group["lr"] = rate
                 if isinstance(settings, AdamConfig):
