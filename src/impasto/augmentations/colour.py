@@ -4,8 +4,9 @@ A uniform draw is added to all values; what a pixel differs from its own grey by
 what it differs from the picture's mean by.
 """
 
-import torch
 from torch import Tensor
+
+from impasto.augmentations._draws import uniform
 
 
 def augment(
@@ -13,16 +14,13 @@ def augment(
 ) -> Tensor:
     """Args:
     images: [B, 3, H, W].
-    brightness: the draw added is uniform in plus or minus this.
+    brightness: what is added is uniform in plus or minus this.
     saturation: the factor is uniform in 1 plus or minus this.
     contrast: the factor is uniform in 1 plus or minus this.
     """
-
-    def uniform(reach: float) -> Tensor:
-        draws = torch.rand(len(images), 1, 1, 1, device=images.device, dtype=images.dtype)
-        return (2 * draws - 1) * reach
-
-    b, s, c = uniform(brightness), 1 + uniform(saturation), 1 + uniform(contrast)
+    b = (2 * uniform(images) - 1) * brightness
+    s = 1 + (2 * uniform(images) - 1) * saturation
+    c = 1 + (2 * uniform(images) - 1) * contrast
     grey = images.mean(dim=1, keepdim=True)
     mean = grey.mean(dim=(2, 3), keepdim=True)
     # With x1 = x + b, x2 = s (x1 - grey1) + grey1 and x3 = c (x2 - mean2) + mean2, where grey1 =

@@ -1,0 +1,14 @@
+"""Lighter or darker by the same amount everywhere (ADA: Karras et al. 2020, arXiv:2006.06676,
+appendix B)."""
+
+from torch import Tensor
+
+from impasto.augmentations._draws import normal
+
+
+def augment(images: Tensor, *, sigma: float = 0.2) -> Tensor:
+    """Args:
+    images: [B, 3, H, W].
+    sigma: standard deviation of what is added.
+    """
+    return images + normal(images) * sigma

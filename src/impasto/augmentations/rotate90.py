@@ -1,0 +1,14 @@
+"""Rotated by 0, 90, 180 or 270 degrees, each as likely (ADA: Karras et al. 2020, arXiv:2006.06676,
+appendix B)."""
+
+import torch
+from torch import Tensor
+
+from impasto.augmentations._draws import uniform
+
+
+def augment(images: Tensor) -> Tensor:
+    """Images [B, 3, H, W], H = W."""
+    half = torch.where(uniform(images) < 0.5, images.flip((2, 3)), images)
+    # Transposed and flipped: a quarter turn.
+    return torch.where(uniform(images) < 0.5, half, half.transpose(2, 3).flip(2))
