@@ -26,18 +26,21 @@ def run_of(path: Path) -> Path | None:
 
 
 def find_collection(path: Path, record: ModelRecord, data: str | None) -> Collection:
-    """The collection given, or the one that the run learned from.
+    """The collection given, or the one that the run, or the model in the package, learned from.
 
     Raises:
         ImpastoError: neither is there.
     """
     from impasto.collection import open_or_pack
     from impasto.errors import ImpastoError
+    from impasto.sampling.model import MASTERS, MASTERS_MODEL, find_model
     from impasto.training.run_folder import open_collection, read_run
 
     run = run_of(path)
     if run is not None:
         return open_collection(run, read_run(run)[1], data)
+    if data is None and find_model(path) == MASTERS_MODEL:
+        data = MASTERS
     if data is None:
         raise ImpastoError(f"{path} is no run; say which pictures to name with --data")
     return open_or_pack(data, record.resolution)

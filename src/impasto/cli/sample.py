@@ -156,7 +156,12 @@ def keep_pictures(
 
 
 def command(
-    model: Annotated[Path, typer.Argument(help="A run, one of its checkpoints, or a model.")],
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="A run, one of its checkpoints, a model, or 'masters': the one in this package."
+        ),
+    ],
     seeds: Annotated[
         str | None,
         typer.Option(

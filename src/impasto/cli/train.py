@@ -13,6 +13,7 @@ from impasto.errors import ImpastoError
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
     from impasto.collection import Collection
     from impasto.config import RunConfig
+    from impasto.sampling.model import ModelRecord
 
 
 def parse_count(text: str) -> int:
@@ -32,6 +33,72 @@ def parse_count(text: str) -> int:
     return int(value)
 
 
+FLAGSHIP = "flagship_"
+"""Recipes of this name and a side in pixels are trained where none is named."""
+USUAL_SIDE = 64
+
+
+def default_recipe(data: str) -> str:
+    """The recipe for a collection that none is named for: of the flagship's sides that its pictures
+    can be averaged down to, the largest; 64 for the 21 paintings and what is no collection yet."""
+    from impasto.collection import Collection
+    from impasto.registry import recipe_modules
+
+    path = Path(data).expanduser()
+    fitting: list[int] = []
+    if data != "masters" and (path / "collection.json").is_file():
+        packed = Collection.open(path).resolution
+        names = [name for name in recipe_modules() if name.startswith(FLAGSHIP)]
+        sides = [int(name.removeprefix(FLAGSHIP)) for name in names]
+        fitting = [side for side in sides if packed % side == 0]
+    return f"{FLAGSHIP}{max(fitting, default=USUAL_SIDE)}"
+
+
+def choose_recipe(recipe: str | None, data: str | None, model: ModelRecord | None) -> str:
+    """The recipe that is named; else that of the model to start from, unless it is a flagship, of
+    which the collection decides the side; else the flagship.
+
+    Raises:
+        ImpastoError: an unknown recipe, or no collection.
+    """
+    from impasto.registry import load_recipe, recipe_modules
+
+    known = recipe_modules()
+    if recipe is not None and recipe not in known:
+        try:
+            load_recipe(recipe)
+        except ImpastoError as error:
+            if recipe != "masters" and not Path(recipe).exists():
+                raise
+            raise ImpastoError(f"{error}; to learn from {recipe}: --data {recipe}") from None
+    if data is None:
+        raise ImpastoError(
+            "say what to learn from: --data, with a collection made by impasto pack or the word masters"
+        )
+    if recipe is not None:
+        return recipe
+    if model is not None and model.recipe in known and not model.recipe.startswith(FLAGSHIP):
+        return model.recipe
+    return default_recipe(data)
+
+
+def as_model(config: RunConfig, model: ModelRecord) -> RunConfig:
+    """The recipe of a model with the model's own networks, resolution, latent and labels, which may
+    have been set otherwise when it was trained."""
+    own = ("resolution", "latent", "generator", "discriminator")
+    changed = config.model_copy(update={name: getattr(model, name) for name in own})
+    return with_labels(changed, tuple(field.name for field in model.labels))
+
+
+def with_labels(config: RunConfig, labels: tuple[str, ...]) -> RunConfig:
+    """The config with other label fields; what was balanced is, if need be, the first of these."""
+    balance = config.training.balance
+    if balance is not None and balance not in labels:
+        balance = next(iter(labels), None)
+    training = config.training.model_copy(update={"balance": balance})
+    return config.model_copy(update={"labels": labels, "training": training})
+
+
 def configure(
     recipe: str,
     settings: list[str],
@@ -39,8 +106,9 @@ def configure(
     labels: str | None = None,
     images: str | None = None,
     seed: int | None = None,
+    model: ModelRecord | None = None,
 ) -> RunConfig:
-    """The recipe's config with what the command line changes."""
+    """The recipe's config with what the command line changes; as `model` was trained, where given."""
     from impasto.config import change, parse_settings
     from impasto.registry import load_recipe
 
@@ -48,6 +116,8 @@ def configure(
     if labels is not None:
         changes["labels"] = [name.strip() for name in labels.split(",") if name.strip()]
     config: RunConfig = load_recipe(recipe)()
+    if model is not None:
+        config = as_model(config, model)
     if images is not None:
         changes["training.images"] = parse_count(images)
         if config.first_stage is not None:
@@ -65,11 +135,38 @@ def configure(
     return change(config, changes)
 
 
+def known_labels(config: RunConfig, model: ModelRecord, collection: Collection) -> RunConfig:
+    """Without those label fields of the model that the collection has not."""
+    if config.labels != tuple(field.name for field in model.labels):
+        return config  # others are asked for, and checked later
+    there = {field.name for field in collection.fields}
+    return with_labels(config, tuple(name for name in config.labels if name in there))
+
+
 def command(
-    recipe: Annotated[str, typer.Argument(help="What to train; see: impasto recipes.")],
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            help="What to train; see: impasto recipes.",
+            show_default="the flagship, at the collection's resolution",
+        ),
+    ] = None,
     data: Annotated[
-        str, typer.Option(help="A collection made by impasto pack, or 'masters' (21 paintings).")
-    ],
+        str | None,
+        typer.Option(
+            help="A collection made by impasto pack, or 'masters' (21 paintings).",
+            show_default="none: it has to be given",
+        ),
+    ] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            help="Start from the weights of a run or a model, or of 'masters' (the one in this "
+            "package), as far as they fit: also at another resolution, or with other classes.",
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Change a setting; may be repeated."),
@@ -89,13 +186,25 @@ def command(
     ] = False,
 ) -> None:
     """Train a generator on a collection, following a recipe."""
-    config = configure(recipe, settings or [], labels=labels, images=images, seed=seed)
+    model = own = None
+    if start_from is not None:
+        from impasto.config import read_record
+        from impasto.sampling.model import MODEL_FILE, ModelRecord, find_model
+
+        model = read_record(find_model(start_from) / MODEL_FILE, "model", ModelRecord)
+    chosen = choose_recipe(recipe, data, model)
+    assert data is not None
+    if recipe is None and model is not None and model.recipe == chosen:
+        own = model
+    config = configure(chosen, settings or [], labels=labels, images=images, seed=seed, model=own)
 
     from impasto.collection import open_or_pack
 
     collection = open_or_pack(data, config.resolution)
+    if own is not None:
+        config = known_labels(config, own, collection)
     if dry_run:
-        _print_estimate(config, collection, device)
+        _print_estimate(config, collection, device, start_from)
         return
 
     from impasto.registry import load_recipe
@@ -106,8 +215,9 @@ def command(
         collection,
         out=out,
         device=device,
-        recipe_text=load_recipe(recipe).__doc__ or "",
+        recipe_text=load_recipe(chosen).__doc__ or "",
         tensorboard=tensorboard,
+        start_from=start_from,
     )
     tell_finished(run)
 
@@ -119,13 +229,17 @@ def tell_finished(run: Path) -> None:
     typer.echo(f"score it:   impasto evaluate {shlex.quote(str(run))}")
 
 
-def _print_estimate(config: RunConfig, collection: Collection, device: str) -> None:
+def _print_estimate(
+    config: RunConfig, collection: Collection, device: str, start_from: Path | None
+) -> None:
     from impasto.config import to_yaml
     from impasto.training.estimate import estimate
     from impasto.words import readable_time
 
-    found = estimate(config, collection, device)
+    found = estimate(config, collection, device, start_from=start_from)
     typer.echo(to_yaml(found.config))
+    for told in [] if found.transfer is None else found.transfer.lines():
+        typer.echo(told)
     for stage in [found] if found.first_stage is None else [found.first_stage, found]:
         if found.first_stage is not None:
             typer.echo(f"\nstage at {stage.config.resolution} pixels")

@@ -15,7 +15,7 @@ _PICTURES = """
 # These lie beside pictures and nobody expects them in a collection, so they are not reported.
 _BESIDE = """
 .txt .md .rst .csv .tsv .json .jsonl .yaml .yml .xml .html .htm .py .pyc .db .ini .log .url .lnk
-.xmp .npy .npz
+.xmp .npy .npz .safetensors
 """
 PICTURE_SUFFIXES = frozenset(_PICTURES.split())
 _SIDE_SUFFIXES = frozenset(_BESIDE.split())

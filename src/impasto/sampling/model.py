@@ -25,6 +25,9 @@ DISCRIMINATOR_FILE = "discriminator.safetensors"
 MODEL_FILE = "model.json"
 BEST = "best"
 """`RUN/best`: not a folder, but the checkpoint of the run that scored best on the way."""
+MASTERS = "masters"
+"""The word for the model inside the package, trained on its 21 paintings."""
+MASTERS_MODEL = Path(__file__).parent.parent / "masters" / "model"
 SMOOTHED_KID = "evaluation/kid-smoothed"
 """In rows of a run's statistics: what its checkpoints are ranked by, the lower the better."""
 
@@ -247,8 +250,9 @@ def best_checkpoint(run: Path) -> Path:
 
 
 def find_model(path: Path) -> Path:
-    """The model folder that `path` means: itself, the newest checkpoint of a run, or for `RUN/best`
-    the one that scored best.
+    """The model folder that `path` means: itself, the newest checkpoint of a run, for `RUN/best` the
+    one that scored best, or for the mere word `masters` the model inside the package, unless a model
+    or a run of that name is there.
 
     Raises:
         ImpastoError: none of these; or a run without such a checkpoint yet.
@@ -267,6 +271,12 @@ def find_model(path: Path) -> Path:
         if not checkpoints:
             raise ImpastoError(f"{path} has no checkpoint yet; go on with: impasto resume {path}")
         return checkpoints[-1]
+    if path == Path(MASTERS):
+        if not (MASTERS_MODEL / MODEL_FILE).is_file():
+            raise ImpastoError(
+                "no model of the 21 paintings is in this installation; install it anew"
+            )
+        return MASTERS_MODEL
     if path.is_file():
         raise ImpastoError(f"{path} is a file; give the folder of a run or of a model")
     if not path.exists():

@@ -4,6 +4,7 @@ import statistics
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -15,6 +16,7 @@ from impasto.training.checkpoint import seed_step
 from impasto.training.evaluation import require_networks
 from impasto.training.loop import Session
 from impasto.training.resolve import resolve
+from impasto.training.transfer import Source, Transfer, begin
 
 _PATIENCE = 20
 """Seconds after which no further step is measured."""
@@ -34,10 +36,16 @@ class Estimate:
     system does not tell."""
     first_stage: "Estimate | None" = None
     """What the first stage would cost before that, where there is one."""
+    transfer: Transfer | None = None
+    """What would be taken from the model that it starts from, where there is one."""
 
 
 def estimate(
-    config: RunConfig, collection: Collection, device: str = "auto", steps: int = 5
+    config: RunConfig,
+    collection: Collection,
+    device: str = "auto",
+    steps: int = 5,
+    start_from: Path | None = None,
 ) -> Estimate:
     """Play a few steps and reckon from their median; nothing is written.
 
@@ -45,12 +53,14 @@ def estimate(
         ImpastoError: as `train`.
     """
     chosen = choose_device(device)
+    source = None if start_from is None else Source.load(start_from)
     config = resolve(config, collection)
     require_networks(config)
     first = None
     if config.first_stage is not None:
         first = estimate(config.first_stage, collection, device, steps)
     session = Session(config, collection, chosen)
+    taken = None if source is None else begin(session.players, source, session.model_record())
     # Steps of the full game, not of a pretraining phase, are what most of the time goes to.
     before = session.players.images_seen = config.training.pretrain_images
     print(f"measuring some steps at {config.resolution} pixels ...", file=sys.stderr, flush=True)
@@ -75,6 +85,7 @@ def estimate(
         config.training.images / rate,
         _peak_memory(chosen),
         first,
+        taken,
     )
 
 

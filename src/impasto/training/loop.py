@@ -41,7 +41,7 @@ from impasto.sampling.model import (
     to_uint8,
 )
 from impasto.sampling.output import save_grid
-from impasto.training import checkpoint, run_folder
+from impasto.training import checkpoint, run_folder, transfer
 from impasto.training.data import TrainingPictures
 from impasto.training.evaluation import (
     TrainingEvaluator,
@@ -125,26 +125,47 @@ def train(
     device: str = "auto",
     recipe_text: str = "",
     tensorboard: bool = False,
+    start_from: Path | None = None,
 ) -> Path:
     """Train from the beginning; gives the run's folder, a new one in `out`.
 
+    Args:
+        config: the recipe's, with what is changed in it.
+        collection: to learn from.
+        out: the folder of runs.
+        device: `auto`, `cpu`, `cuda`, ...
+        recipe_text: what the recipe says of itself, for the report.
+        tensorboard: whether TensorBoard events are written too.
+        start_from: a model whose weights are taken over as far as they fit, see `transfer.py`; a run,
+            a checkpoint, a model folder or the word `masters`.
+
     Raises:
-        ImpastoError: the config does not fit the collection or this machine, or the folder cannot
-            be written. Then no run has been made.
+        ImpastoError: the config does not fit the collection, the model or this machine, or the
+            folder cannot be written. Then no run has been made.
         StoppedError: stopped by Ctrl-C, after a checkpoint; `resume` goes on from there.
     """
     chosen = choose_device(device)
+    source = None if start_from is None else transfer.Source.load(start_from)
     config = resolve(config, collection)
     collection.verify()
     if tensorboard:
         require_tensorboard()
     require_networks(config)
     session = Session(config, collection, chosen)
-    run = run_folder.create(
-        out,
-        f"{config.recipe}-{collection.name}",
-        _run_record(session, recipe_text=recipe_text, tensorboard=tensorboard),
-    )
+    record = _run_record(session, recipe_text=recipe_text, tensorboard=tensorboard)
+    name = f"{config.recipe}-{collection.name}"
+    if source is None:
+        run = run_folder.create(out, name, record)
+    else:
+        taken = transfer.begin(session.players, source, session.model_record())
+        print("\n".join(taken.lines()))
+        record["started_from"] = taken.record()
+
+        # With its first checkpoint in it from the beginning, so that it never asks for the model again.
+        def put(run: Path) -> None:
+            checkpoint.save(run, session.players, session.model_record())
+
+        run = run_folder.create(out, name, record, put)
     print(f"run: {run}", flush=True)
     with run_folder.exclusive(run), _resumable(run):
         _play(run, session, tensorboard=tensorboard)
@@ -190,6 +211,11 @@ def resume(run: Path, *, data: str | None = None, device: str | None = None) -> 
         StoppedError: stopped by Ctrl-C, after a checkpoint.
     """
     config, record = run_folder.read_run(run)
+    if "started_from" in record and not checkpoint_folders(run):
+        raise ImpastoError(
+            f"{run} started from the model {record['started_from']['model']} and has lost the "
+            "checkpoint that held its weights; train anew with --from"
+        )
     collection = _same_collection(run, record, data)
     require_networks(config, begun=True)
     set_threads(record["machine"]["threads"])

@@ -15,7 +15,7 @@ import shlex
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -110,8 +110,15 @@ def create_stage(stage: Path, record: dict[str, Any]) -> None:
         _fill(temporary, record)
 
 
-def create(out: Path, name: str, record: dict[str, Any]) -> Path:
-    """Make the next free `00000-name` folder in `out`, with its `run.json` already in it.
+def _nothing(_run: Path) -> None:
+    pass
+
+
+def create(
+    out: Path, name: str, record: dict[str, Any], put: Callable[[Path], object] = _nothing
+) -> Path:
+    """Make the next free `00000-name` folder in `out`, with its `run.json` already in it, and what
+    `put` writes into it.
 
     Raises:
         ImpastoError: `out` cannot be written.
@@ -121,6 +128,7 @@ def create(out: Path, name: str, record: dict[str, Any]) -> Path:
     temporary = out / f".{uuid.uuid4().hex[:12]}.tmp"
     try:
         _fill(temporary, record)
+        put(temporary)
         while True:
             taken = [int(f.name[:5]) for f in out.glob("[0-9][0-9][0-9][0-9][0-9]-*")]
             run = out / f"{max(taken, default=-1) + 1:05d}-{name}"
