@@ -15,6 +15,7 @@ from impasto.collection import Collection, PackOptions, open_or_pack, pack
 from impasto.config import RunConfig, change, read_record
 from impasto.errors import ImpastoError
 from impasto.registry import load_recipe
+from impasto.report.page import write_report
 from impasto.sampling import Model, find_model
 from impasto.sampling import model as models
 from impasto.sampling.model import (
@@ -120,6 +121,8 @@ def test_where_nothing_differs_it_paints_what_the_model_paints(
     known = read_record(find_model(by_style) / MODEL_FILE, "model", ModelRecord)
     assert noted["weights_sha256"] == known.weights_sha256
     assert str(tmp_path.parent) not in json.dumps(noted)
+    page = write_report(run).page.read_text()
+    assert f"Started from {by_style.name} (first_look, 16 images seen): 14 of 14 layers" in page
 
 
 def test_classes_go_by_their_names(by_style: Path, others: Collection) -> None:
@@ -136,6 +139,7 @@ def test_classes_go_by_their_names(by_style: Path, others: Collection) -> None:
         assert torch.equal(rows[[1, 3]], old[[0, 2]])
         assert not any(torch.equal(rows[row], other) for row in (0, 2) for other in old)
     assert taken.generator.partly == ("embedding",)
+    assert taken.generator.line().startswith("13 of 14 layers kept, 1 in part (")
     assert taken.generator.new == ()
     assert taken.generator.values == taken.generator.of - 2 * 4
     assert "classes of style kept: 2 of 4, new: Baroque, Tachisme" in taken.lines()[1]
@@ -175,6 +179,7 @@ def test_without_labels_what_reads_them_is_new(by_style: Path, labelled: Collect
     _, taken = begun(tiny_r3gan(), labelled, by_style)
     assert taken.generator.new == ("strengths",)
     assert taken.classes == {}
+    assert "layers that read them with the latent are new" in taken.lines()[1]
 
 
 def test_another_latent(by_style: Path, labelled: Collection) -> None:

@@ -251,7 +251,24 @@ def _about_html(record: Record) -> str:
     if seconds is not None:
         facts.append(f"{readable_time(seconds)} of training")
     text = f"<p>{escape(recipe)}</p>" if recipe else ""
-    return text + f"<p class='faint'>{escape(', '.join(facts))}</p>"
+    text += f"<p class='faint'>{escape(', '.join(facts))}</p>"
+    begun = _begun_with(record)
+    return text + (f"<p class='faint'>{escape(begun)}</p>" if begun else "")
+
+
+def _begun_with(record: Record) -> str:
+    """The model that the run started from, and how much of it was kept; nothing if from none."""
+    model, seen = record.get("started_from", "model"), record.get("started_from", "images_seen")
+    kept, partly, new = (
+        len(record.get("started_from", "generator", fate, default=[]))
+        for fate in ("kept", "partly", "new")
+    )
+    if model is None or not isinstance(seen, int):
+        return ""
+    return (
+        f"Started from {model} ({record.get('started_from', 'recipe')}, {seen:,} images seen): "
+        f"{kept} of {kept + partly + new} layers of its generator kept."
+    )
 
 
 def _last(record: Record, name: str) -> float | None:

@@ -91,14 +91,12 @@ class Kept:
     of: int
 
     def line(self) -> str:
-        """`41 of 45 layers kept (3.1M of 3.3M values); new: blocks.128, to_rgb.128`."""
+        """`41 of 45 layers kept, 1 in part (3.1M of 3.3M values); new: blocks.128, to_rgb`."""
         layers = len(self.kept) + len(self.partly) + len(self.new)
-        text = (
-            f"{len(self.kept)} of {layers} layers kept "
-            f"({_in_short(self.values)} of {_in_short(self.of)} values)"
-        )
+        text = f"{len(self.kept)} of {layers} layers kept"
         if self.partly:
-            text += f"; partly: {_listed(self.partly)}"
+            text += f", {len(self.partly)} in part"
+        text += f" ({_in_short(self.values)} of {_in_short(self.of)} values)"
         if self.new:
             text += f"; new: {_listed(_branches(self.new, [*self.kept, *self.partly]))}"
         return text
@@ -206,6 +204,11 @@ def begin(players: Players, source: Source, record: ModelRecord) -> Transfer:
         notes.append(
             f"the latent has {record.latent.dim} values, there {theirs.latent.dim}: "
             "the layers that read it are new"
+        )
+    if bool(theirs.labels) != bool(record.labels):
+        there, here = ("none", "some") if record.labels else ("some", "none")
+        notes.append(
+            f"labels are learned: {here}, there: {there}; layers that read them with the latent are new"
         )
     discriminator = None
     if source.discriminator is None:
