@@ -114,6 +114,8 @@ class Objective:
                 "add one of bce, hinge, wasserstein, relativistic or categorical"
             )
         self._adversarial = adversarial[0].module
+        self.adversarial = self.labels[self.terms.index(adversarial[0])]
+        """The label of the term that tells real from generated, the first of them."""
         self.score: Callable[[Tensor], Tensor] = self._adversarial.score
         self.score_meaning: str = self._adversarial.SCORE
 

@@ -3,15 +3,16 @@
     checkpoints/000000012288/
         generator.safetensors, model.json    the averaged generator, a model folder of its own
         discriminator.safetensors            its opponent, part of that model
-        state.safetensors, state.json        the generator, both optimisers, the clock, and how
-                                             often to augment where that adapts itself
+        state.safetensors, state.json        the generator, both optimisers, the clock, how often
+                                             to augment where that adapts itself, and what the
+                                             doctor did
 
 Random states are not kept because there are none to keep: every step seeds torch from the run's
 seed and the step's number (`seed_step`), and the order of pictures is a function of the clock.
 """
 
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -30,6 +31,7 @@ from impasto.sampling.model import (
     read_tensors,
     write_tensors,
 )
+from impasto.training.doctor import DivergedError, Intervention
 from impasto.training.players import Players
 
 STATE_FILE = "state.safetensors"
@@ -37,13 +39,15 @@ STATE_RECORD = "state.json"
 
 
 class StateRecord(Config):
-    """What `state.json` holds: the clock, and the digest of what lies beside it."""
+    """What `state.json` holds: the clock, the doctor's interventions, and the digest of what lies
+    beside it."""
 
     format: Literal[1] = 1
     images_seen: int
     steps: int
     seconds: float
     state_sha256: str
+    interventions: tuple[Intervention, ...] = ()
 
 
 def seed_step(seed: int, step: int) -> None:
@@ -85,8 +89,8 @@ def save(run: Path, players: Players, model: ModelRecord) -> Path:
     """Write a checkpoint of this moment; gives its folder. Nothing is written twice.
 
     Raises:
-        ImpastoError: it cannot be written; the checkpoints before it are untouched. Or the weights
-            are no longer finite, which no checkpoint should hold.
+        ImpastoError: it cannot be written; the checkpoints before it are untouched.
+        DivergedError: the weights are no longer finite, which no checkpoint should hold.
     """
     folder = run / "checkpoints" / f"{players.images_seen:012d}"
     if folder.exists():
@@ -97,33 +101,43 @@ def save(run: Path, players: Players, model: ModelRecord) -> Path:
         tensors |= _optimiser_tensors(name, getattr(players, name))
     if players.adaptive is not None:
         tensors["augment"] = players.adaptive.state
-    kept = [*tensors.values(), *opponent.values()]
+    average = players.average.state_dict()
+    kept = [*tensors.values(), *opponent.values(), *average.values()]
     if not all(bool(v.isfinite().all()) for v in kept if v.is_floating_point()):
-        raise ImpastoError(diverged(run, players.images_seen))
+        raise DivergedError("not finite", "The networks' weights are no longer finite numbers.")
     with atomic_folder(folder) as temporary:
-        Model.write(temporary, players.average.state_dict(), model, opponent)
+        Model.write(temporary, average, model, opponent)
         digest = write_tensors(temporary / STATE_FILE, tensors)
         record = StateRecord(
             images_seen=players.images_seen,
             steps=players.steps,
             seconds=round(players.seconds, 3),
             state_sha256=digest,
+            interventions=players.interventions,
         )
         write_json(temporary / STATE_RECORD, record.model_dump())
     return folder
 
 
-def diverged(run: Path, images_seen: int) -> str:
-    """What to say when the numbers have become infinite or NaN."""
-    return (
-        f"training of {run} has diverged: its numbers stopped being finite by {images_seen} images. "
-        "The checkpoints before that are whole; start again with lower learning rates: "
-        "--set generator_optimiser.learning_rate=... --set discriminator_optimiser.learning_rate=..."
-    )
+def go_back(run: Path, folder: Path, interventions: Sequence[Intervention]) -> None:
+    """Make `folder` the newest checkpoint, from which the run goes on after these interventions.
+
+    Killed before it is done, the run goes on from one of those that were in its way, and comes here
+    again.
+
+    Raises:
+        ImpastoError: it is damaged, or cannot be written.
+    """
+    record = read_record(folder / STATE_RECORD, "checkpoint", StateRecord)
+    changed = record.model_copy(update={"interventions": tuple(interventions)})
+    write_json(folder / STATE_RECORD, changed.model_dump())
+    for later in checkpoint_folders(run):
+        if later > folder:
+            _remove(later)
 
 
 def load(folder: Path, players: Players) -> None:
-    """Put a checkpoint's state into freshly built players of the same configuration.
+    """Put a checkpoint's state into players of the same configuration.
 
     Raises:
         ImpastoError: the checkpoint is damaged, cut short, or does not fit these networks.
@@ -157,6 +171,7 @@ def load(folder: Path, players: Players) -> None:
     players.images_seen = record.images_seen
     players.steps = record.steps
     players.seconds = record.seconds
+    players.interventions = record.interventions
 
 
 def prune(
@@ -170,23 +185,33 @@ def prune(
     `best`, in images seen.
 
     A checkpoint is the n-th by its place in images, not by counting folders, so that interrupting
-    a run changes nothing in what is kept.
+    a run changes nothing in what is kept. Of scheduled ones the newest few stay too, for the doctor
+    goes back to no other.
     """
-    for folder in checkpoint_folders(run)[:-keep_newest]:
-        place = int(folder.name) // interval
-        scheduled = place > 0 and _is_first(run, folder, interval)
-        if keep_every and scheduled and place % keep_every == 0:
-            continue
-        if int(folder.name) in best:
-            continue
-        # Out of sight first: a removal that is interrupted must not leave half a checkpoint.
-        doomed = folder.with_name(f".{folder.name}.removed")
-        folder.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+    folders, planned = checkpoint_folders(run), scheduled(run, interval)
+    kept = {*folders[-keep_newest:], *planned[-keep_newest:]}
+    if keep_every:
+        kept |= {
+            each
+            for each in planned
+            if (place := int(each.name) // interval) and not place % keep_every
+        }
+    for folder in folders:
+        if folder not in kept and int(folder.name) not in best:
+            _remove(folder)
 
 
-def _is_first(run: Path, folder: Path, interval: int) -> bool:
-    """Whether this is the first checkpoint in its interval: the scheduled one."""
-    mine = int(folder.name) // interval
-    rivals = [f for f in checkpoint_folders(run) if int(f.name) // interval == mine]
-    return rivals[0] == folder
+def scheduled(run: Path, interval: int) -> list[Path]:
+    """The first checkpoint of each interval, and one of the very beginning, oldest first: those that
+    a run writes by itself, and not because somebody stopped it."""
+    first: dict[int, Path] = {}
+    for folder in checkpoint_folders(run):
+        first.setdefault(int(folder.name) // interval, folder)
+    return [folder for place, folder in first.items() if place > 0 or int(folder.name) == 0]
+
+
+def _remove(folder: Path) -> None:
+    # Out of sight first: a removal that is interrupted must not leave half a checkpoint.
+    doomed = folder.with_name(f".{folder.name}.removed")
+    folder.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)

@@ -21,7 +21,6 @@ from typing import Any
 
 from impasto.config import Config
 from impasto.errors import ImpastoError
-from impasto.words import counted
 
 EVENTS = "doctor"
 """The entry of a row of statistics that holds what was said and done then: a list of objects."""
@@ -310,6 +309,21 @@ def broken(row: Mapping[str, Any], series: Series, *, critic: bool) -> DivergedE
 
 # The doctor
 
+_WATCHED = (
+    "loss/discriminator",
+    "loss/generator",
+    "score/real",
+    "score/fake",
+    "adversarial/discriminator",
+    "adversarial/generator",
+    "accuracy/real",
+    "accuracy/fake",
+    "overfitting",
+    "diversity/share",
+    "evaluation/copied-low",
+    "evaluation/copied-by-chance",
+)
+
 
 class Doctor:
     """What has been seen of a run up to now; a function of its rows."""
@@ -343,11 +357,6 @@ class Doctor:
                 elif event["event"] == PASSED:
                     self._told.discard(event["symptom"])
 
-    @property
-    def told(self) -> list[str]:
-        """What was told and has not passed."""
-        return [name for name in _RULES if name in self._told]
-
     def _note(self, row: Mapping[str, Any]) -> None:
         """Add a row's numbers to the series."""
         if row["images_seen"] <= self._pretrain_images:
@@ -364,15 +373,12 @@ class Doctor:
             if value is not None and math.isfinite(value):
                 self._series.setdefault(name, []).append(float(value))
 
-    def look(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """What there is to tell of the next row: events for it.
+    def trouble(self, row: Mapping[str, Any]) -> DivergedError | None:
+        """Why the next row's numbers are of no more use, if so."""
+        return broken(row, self._series, critic=self._critic)
 
-        Raises:
-            DivergedError: its numbers are of no more use.
-        """
-        error = broken(row, self._series, critic=self._critic)
-        if error is not None:
-            raise error
+    def look(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """What there is to tell of the next row: events for it."""
         self._note(row)
         events: list[dict[str, Any]] = []
         if row["step"] - self._alone < _LEAST_STEPS:
@@ -388,21 +394,18 @@ class Doctor:
                 events.append({"event": PASSED, "symptom": name, "words": _GONE[name]})
         return events
 
-
-_WATCHED = (
-    "loss/discriminator",
-    "loss/generator",
-    "score/real",
-    "score/fake",
-    "adversarial/discriminator",
-    "adversarial/generator",
-    "accuracy/real",
-    "accuracy/fake",
-    "overfitting",
-    "diversity/share",
-    "evaluation/copied-low",
-    "evaluation/copied-by-chance",
-)
+    def in_short(self, interventions: Sequence[Intervention]) -> list[str]:
+        """What to tell when the run ends, a line or none."""
+        told = []
+        if interventions:
+            told.append(
+                f"went back {_times(len(interventions))}, so both learning rates ended at "
+                f"{learning_rate_factor(interventions):.3g} of what was set"
+            )
+        last = [name for name in _RULES if name in self._told]
+        if last:
+            told.append(f"not passed by the end: {', '.join(last)}")
+        return [f"doctor: {'; '.join(told)}"] if told else []
 
 
 def went_back(interventions: Sequence[Intervention]) -> list[dict[str, Any]]:
@@ -418,50 +421,44 @@ def went_back(interventions: Sequence[Intervention]) -> list[dict[str, Any]]:
 
 
 def gave_up(error: DivergedError, images_seen: int, times: int) -> dict[str, Any]:
-    """The event of a run that the doctor has stopped, after going back so many times."""
+    """The event of a run that has diverged after so many interventions, and is given up."""
+    tried = f", below {0.5**times:.3g} of these" if times else ""
     return {
         "event": GAVE_UP,
         "symptom": error.symptom,
         "words": error.words,
-        "advice": _last_advice(times),
+        "advice": f"Start again with lower learning rates{tried}: "
+        "--set generator_optimiser.learning_rate=... --set discriminator_optimiser.learning_rate=...; "
+        "in bfloat16 try --set training.precision=float32 first.",
         "seen_at": images_seen,
+        "times": times,
     }
 
 
-def _last_advice(times: int) -> str:
-    tried = "" if not times else f"lower than the {_left(times)} that was tried last, "
-    return (
-        f"start again with lower learning rates, {tried}--set "
-        "generator_optimiser.learning_rate=... --set discriminator_optimiser.learning_rate=...; in "
-        "bfloat16 try --set training.precision=float32; if a penalty on gradients weighs much, lower it"
-    )
-
-
-def _left(times: int) -> str:
-    """What so many halvings leave."""
-    names = {1: "half", 2: "quarter", 3: "eighth"}
-    return f"{names.get(times, f'1/{2**times}')} of these"
-
-
-def stopped(run: Any, error: DivergedError, images_seen: int, times: int) -> str:
-    """What a run that has diverged for good ends with, a line."""
-    back = "" if not times else f", also after going back {counted(times, 'time')}"
-    return (
-        f"training of {run} has diverged by {images_seen:,} images{back}: "
-        f"{error.words[0].lower()}{error.words[1:].rstrip('.')}. Its checkpoints are whole; "
-        f"{_last_advice(times)}"
-    )
-
-
-def in_short(doctor: Doctor, interventions: Sequence[Intervention]) -> list[str]:
-    """What to tell when a run ends, a line or none."""
-    told = []
-    if interventions:
-        times = {1: "once", 2: "twice"}.get(len(interventions), f"{len(interventions)} times")
-        told.append(
-            f"went back {times}, so both learning rates ended at "
-            f"{learning_rate_factor(interventions):.3g} of what was set"
+def in_passing(event: Mapping[str, Any]) -> str:
+    """What to tell of an event when it happens, a line."""
+    words = event["words"]
+    if event["event"] == BEGUN:
+        return f"doctor: {words} {event['advice']}"
+    if event["event"] == WENT_BACK:
+        return (
+            f"doctor: {words} Seen after {event['seen_at']:,} images; went back to "
+            f"{event['back_to']:,}, {event['remedy']} ({event['learning_rate_factor']:.3g} of what was "
+            "set)."
         )
-    if doctor.told:
-        told.append(f"not passed by the end: {', '.join(doctor.told)}")
-    return [f"doctor: {'; '.join(told)}"] if told else []
+    if event["event"] == GAVE_UP:
+        back = f", also after going back {_times(event['times'])}" if event["times"] else ""
+        return (
+            f"has diverged by {event['seen_at']:,} images{back}: {_within(words)}. Its checkpoints are "
+            f"whole. {event['advice'].rstrip('.')}"
+        )
+    return f"doctor: {words}"
+
+
+def _within(sentence: str) -> str:
+    """A sentence as a part of another."""
+    return sentence[0].lower() + sentence[1:].rstrip(".")
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")

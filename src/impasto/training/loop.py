@@ -1,10 +1,9 @@
 """The training loop. Start reading here: `train` and `resume` set the table, `_run` plays.
 
-What one step does is in `players.py`; what is noted on the way in `records.py`; the run's folder
-and its checkpoints in `run_folder.py` and `checkpoint.py`.
+What one step does is in `players.py`; what is noted on the way in `records.py`; what is made of that in
+`doctor.py`; the run's folder and its checkpoints in `run_folder.py` and `checkpoint.py`.
 """
 
-import math
 import shlex
 import signal
 import sys
@@ -43,6 +42,15 @@ from impasto.sampling.model import (
 from impasto.sampling.output import save_grid
 from impasto.training import checkpoint, run_folder, transfer
 from impasto.training.data import TrainingPictures
+from impasto.training.doctor import (
+    EVENTS,
+    DivergedError,
+    Doctor,
+    Intervention,
+    gave_up,
+    went_back,
+)
+from impasto.training.doctor import in_passing as doctor_says
 from impasto.training.evaluation import (
     TrainingEvaluator,
     in_passing,
@@ -79,7 +87,8 @@ class Session:
             resolution=config.resolution,
             balance=config.training.balance,
         )
-        self.players = Players.build(config, tuple(len(f.classes) for f in fields), device)
+        self.label_sizes = tuple(len(field.classes) for field in fields)
+        self.players = Players.build(config, self.label_sizes, device)
         self.game = Game(config, self.objective, self.pictures, self.players)
         self.evaluator = TrainingEvaluator(config, collection, device)
         # What every grid is painted from, and compared with: the same from first to last.
@@ -233,16 +242,68 @@ def resume(run: Path, *, data: str | None = None, device: str | None = None) -> 
 
 
 def _play(run: Path, session: Session, *, tensorboard: bool) -> None:
-    """Play a run to its end from wherever it stands, its first stage before it."""
-    folders = checkpoint_folders(run)
-    if folders:
-        checkpoint.load(folders[-1], session.players)
-    run_folder.rewind(run, session.players.images_seen)
-    if session.config.first_stage is not None and not folders:
+    """Play a run to its end from wherever it stands, its first stage before it; where its numbers
+    break, from its last good checkpoint again."""
+    begun = _take_up(run, session)
+    if session.config.first_stage is not None and not begun:
         stage = _first_stage(run, session, session.config.first_stage, tensorboard=tensorboard)
         session.players.begin_with(Model.load(find_model(stage)).generator)
         print(f"stage 2 of 2: {_in_short(session.config)}: {run}", flush=True)
-    _run(run, session, tensorboard=tensorboard)
+    with _stop_requested() as stop:
+        while True:
+            try:
+                _run(run, session, stop, tensorboard=tensorboard)
+                break
+            except DivergedError as error:
+                _go_back(run, session, error)
+                _take_up(run, session)
+
+
+def _take_up(run: Path, session: Session) -> bool:
+    """Put the players to where the run stands, and its folder too; whether it has a checkpoint."""
+    players, folders = session.players, checkpoint_folders(run)
+    if folders:
+        checkpoint.load(folders[-1], players)
+    run_folder.rewind(run, players.images_seen)
+    # An intervention that another one went back behind lost its row; so it has one here.
+    run_folder.Stats(run).tell(players.images_seen, players.steps, went_back(players.interventions))
+    return bool(folders)
+
+
+def _go_back(run: Path, session: Session, error: DivergedError) -> None:
+    """Make the last good checkpoint the newest, to go on from with lower learning rates.
+
+    If a run diverges again before it has written another one, that one was too late, and the one
+    before it is the last good one. Only scheduled ones count, so that it makes no difference whether
+    somebody stopped the run in between.
+
+    Raises:
+        ImpastoError: this was tried as often as it may be.
+    """
+    players, config = session.players, session.config
+    before = players.interventions
+    if len(before) >= config.doctor.rollbacks:
+        event = gave_up(error, players.images_seen, len(before))
+        run_folder.Stats(run).tell(players.images_seen, players.steps, [event])
+        raise ImpastoError(f"training of {run} {doctor_says(event)}")
+    assert config.training.checkpoint_every  # `resolve` has filled it in
+    folders = checkpoint.scheduled(run, config.training.checkpoint_every)
+    if not folders:
+        fresh = Players.build(config, session.label_sizes, session.device)
+        if config.first_stage is not None:
+            fresh.begin_with(Model.load(find_model(run / FIRST_STAGE)).generator)
+        record = session.model_record().model_copy(update={"images_seen": 0})
+        folders = [checkpoint.save(run, fresh, record)]
+    if before and len(folders) > 1 and int(folders[-1].name) == before[-1].back_to:
+        folders.pop()
+    intervention = Intervention(
+        symptom=error.symptom,
+        words=error.words,
+        seen_at=players.images_seen,
+        back_to=int(folders[-1].name),
+    )
+    checkpoint.go_back(run, folders[-1], [*before, intervention])
+    print(doctor_says(went_back([*before, intervention])[-1]), flush=True)
 
 
 def _in_short(config: RunConfig) -> str:
@@ -276,8 +337,19 @@ def _same_collection(run: Path, record: dict[str, Any], data: str | None) -> Col
     return collection
 
 
-def _run(run: Path, session: Session, *, tensorboard: bool) -> None:
-    """Play until the run's length is reached, noting what happens at each interval's end."""
+def _run(run: Path, session: Session, stop: list[int], *, tensorboard: bool) -> None:
+    """Play until the run's length is reached, noting what happens at each interval's end.
+
+    Args:
+        run: its folder.
+        session: all that it plays with.
+        stop: filled when somebody asks it to.
+        tensorboard: whether TensorBoard events are written too.
+
+    Raises:
+        DivergedError: its numbers are of no more use.
+        StoppedError: stopped, after a checkpoint.
+    """
     players, training = session.players, session.config.training
     evaluation = session.config.evaluation
     assert training.images
@@ -286,6 +358,12 @@ def _run(run: Path, session: Session, *, tensorboard: bool) -> None:
     assert training.checkpoint_every  # `resolve` has filled in all four
     every = evaluation.every or 0  # left open in runs from before there were evaluations
     stats, averages = run_folder.Stats(run), Averages()
+    doctor = Doctor(
+        stats.rows(),
+        adversarial=session.objective.adversarial,
+        critic=session.objective.score_meaning == "critic",
+        pretrain_images=training.pretrain_images,
+    )
     last_row = (players.images_seen, players.seconds)
 
     with ExitStack() as stack:
@@ -293,7 +371,6 @@ def _run(run: Path, session: Session, *, tensorboard: bool) -> None:
         if board is not None:
             stack.callback(board.close)
         line = stack.enter_context(ProgressLine(training.images, players.images_seen).shown())
-        stop = stack.enter_context(_stop_requested())
         if players.images_seen == 0:
             save_grid(run / "samples" / "reals.png", to_uint8(session.reals).cpu().numpy())
             _draw_samples(run, session, board)
@@ -347,11 +424,15 @@ def _run(run: Path, session: Session, *, tensorboard: bool) -> None:
                     "seconds": round(players.seconds, 3),
                     **row,
                 }
-                stats.append(row)
+                trouble = doctor.trouble(row)
+                events = doctor.look(row) if trouble is None else []
+                stats.append({**row, EVENTS: events} if events else row)
                 if board is not None:
                     board.row(row)
-                if not math.isfinite(row["loss/discriminator"] + row.get("loss/generator", 0.0)):
-                    raise ImpastoError(checkpoint.diverged(run, players.images_seen))
+                if trouble is not None:
+                    raise trouble
+                for event in events:
+                    print(f"after {players.images_seen:,} images, {doctor_says(event)}", flush=True)
             if saving:
                 checkpoint.save(run, players, session.model_record())
                 checkpoint.prune(
@@ -364,7 +445,10 @@ def _run(run: Path, session: Session, *, tensorboard: bool) -> None:
             line.update(players.images_seen)
             if stopping and not finished:
                 raise StoppedError("stopped, a checkpoint is saved")
-    for told in in_short(run, stats.rows(), session.config):
+    for told in [
+        *in_short(run, stats.rows(), session.config),
+        *doctor.in_short(players.interventions),
+    ]:
         print(told, flush=True)
 
 

@@ -15,7 +15,7 @@ import shlex
 import shutil
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from impasto.files import (
     write_json,
     write_text,
 )
+from impasto.training.doctor import EVENTS
 
 FORMAT = 1
 
@@ -210,6 +211,21 @@ class Stats:
         """All whole rows; a last line cut short by a kill is left out."""
         return read_json_lines(self.path)
 
+    def tell(self, images_seen: int, step: int, events: Sequence[dict[str, Any]]) -> None:
+        """Add to what the doctor said at that moment those `events` that no row tells of yet; where
+        there is no such row, it becomes a new last one."""
+        rows = self.rows()
+        known = [event for row in rows for event in row.get(EVENTS, ())]
+        new = [event for event in events if event not in known]
+        if not new:
+            return
+        row = next((row for row in rows if row["images_seen"] == images_seen), None)
+        if row is None:
+            row = {"images_seen": images_seen, "step": step, "seconds": 0.0}
+            rows.append(row)
+        row[EVENTS] = [*row.get(EVENTS, ()), *new]
+        _write_rows(self.path, rows)
+
 
 def rewind(run: Path, images_seen: int) -> None:
     """Take a run back to `images_seen`, its newest checkpoint: what it noted after that is about to
@@ -234,8 +250,11 @@ def rewind(run: Path, images_seen: int) -> None:
     for path, moment in ((run / "stats.jsonl", _moment), (run / METRICS_FILE, _evaluated_moment)):
         if path.exists():
             rows = [row for row in read_json_lines(path) if moment(row) <= images_seen]
-            lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-            write_text(path, "".join(lines))
+            _write_rows(path, rows)
+
+
+def _write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def _named_moment(name: str) -> int:
