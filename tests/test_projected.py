@@ -59,6 +59,9 @@ def test_the_frozen_features_are_lite0s(unfolded: EfficientNetLite, side: int) -
         assert found.shape == (2, channels, side // stride, side // stride)
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
     with torch.no_grad():
+        assert len(unfolded.stages(images, 5)) == 5
+        for expected, found in zip(stages, unfolded.stages(images, 3), strict=False):
+            assert torch.equal(found, expected)
         whole = lite0.load(device=torch.device("cpu")).extract(torch.zeros(1, 64, 64, 3))
         expected = unfolded(torch.full((1, 3, 224, 224), -1.0))
     for one, other in zip(whole, expected, strict=True):
@@ -69,7 +72,7 @@ def test_the_frozen_features_are_lite0s(unfolded: EfficientNetLite, side: int) -
 def test_what_the_heads_see(unfolded: EfficientNetLite) -> None:
     """Mixing by hand, of features that another network gives."""
     images = pictures(64)
-    plain = made(64, mixing="none", levels=(8, 32))
+    plain = made(64, mixing="none", levels=(32, 8))
     network = made(64, levels=(4, 8, 16))
     with torch.no_grad():
         small = images.reshape(4, 3, 32, 2, 32, 2).mean((3, 5))

@@ -112,15 +112,17 @@ class EfficientNetLite(nn.Module):
         self.head = unit(nn.Conv2d(channels, WIDTH, 1, bias=False), nn.ReLU6(inplace=True))
         self.classifier = nn.Linear(WIDTH, CLASSES)
 
-    def stages(self, images: Tensor) -> list[Tensor]:
-        """The last maps at each resolution, [B, C, H / s, W / s], with C and s as in
-        `STAGE_CHANNELS`. Gradients flow, for networks that judge by these features."""
+    def stages(self, images: Tensor, count: int = len(STAGE_CHANNELS)) -> list[Tensor]:
+        """The last maps at each of the first `count` resolutions, [B, C, H / s, W / s], with C and s
+        as in `STAGE_CHANNELS`. Gradients flow, for networks that judge by these features."""
         maps = self.stem(images)
         found: list[Tensor] = []
         for block in self.blocks:
             before, maps = maps, block(maps)
             if maps.shape[-2:] != before.shape[-2:]:
                 found.append(before)
+                if len(found) == count:
+                    return found
         return [*found, maps]
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,11 +1,11 @@
 """A discriminator that judges pictures by the features of a frozen network.
 
 Sauer et al. 2021, "Projected GANs Converge Faster" (arXiv:2111.01007). A network trained to name what
-photographs show (EfficientNet-Lite0) gives maps at several resolutions; random fixed convolutions mix
-their channels (section 3.2, cross-channel mixing) and then pass coarse maps on to the finer ones
-(cross-scale mixing), so that no part of what the network knows is easier to please than the rest; and
-a small discriminator a resolution, the heads, learns to tell real from generated in them. There is no
-generator of this name: the paper trains FastGAN's.
+photographs show gives maps at several resolutions (EfficientNet-Lite0, as in their published code);
+random fixed convolutions mix their channels (section 3.2, cross-channel mixing) and then pass coarse
+maps on to the finer ones (cross-scale mixing), so that no part of what the network knows is easier to
+please than the rest; and a small discriminator a resolution, the heads, learns to tell real from
+generated in them. There is no generator of this name: the paper trains FastGAN's.
 
 On small collections of paintings the features alone forget the palette, for the frozen network has
 learned to look past colour. `pixel_width` adds a discriminator that sees the pixels themselves.
@@ -180,7 +180,7 @@ class Discriminator(nn.Module):
 
     A head gives a logit a position; those of heads with fewer positions are repeated, so that all
     give as many: the mean over the logits is the mean over the heads' means. The defaults are the
-    paper's network.
+    published settings; how the mixed maps are added up, and a head's last layer, are ours.
 
     Args:
         resolution: H, a power of two from 32 up.
@@ -270,7 +270,8 @@ class Discriminator(nn.Module):
             images = F.interpolate(images, (self.read_at, self.read_at), mode="bilinear")
         elif side > self.read_at:
             images = F.interpolate(images, (self.read_at, self.read_at), mode="area")
-        stages = dict(zip(STAGE_CHANNELS, self.features.stages(images), strict=True))
+        wanted = [stride for stride in STAGE_CHANNELS if stride <= self.levels[-1]]
+        stages = dict(zip(wanted, self.features.stages(images, len(wanted)), strict=True))
         maps = {stride: stages[stride] for stride in self.levels}
         return maps if self.mixing is None else self.mixing(maps)
 
