@@ -35,6 +35,7 @@ from impasto.sampling.model import (
     stalled,
 )
 from impasto.sampling.painter import Painter
+from impasto.training.doctor import COPIED_BY_CHANCE, COPIED_LOW
 from impasto.training.players import Players
 
 _SECONDS = "evaluation/seconds"
@@ -98,9 +99,10 @@ class TrainingEvaluator:
             rows: the run's statistics up to now.
 
         Returns:
-            What a row of statistics says of it: the overall scores and the smoothed KID, as far as
-            there are enough pictures for them, and the seconds it took. Nothing of a generator that
-            has diverged, by its weights or by what it paints.
+            What a row of statistics says of it: the overall scores, how much is copied at least and
+            may be by chance, and the smoothed KID, as far as there are enough pictures for them; and
+            the seconds it took. Nothing of a generator that has diverged, by its weights or by what it
+            paints.
 
         Raises:
             ImpastoError: the pictures cannot be scored, or a file cannot be written.
@@ -135,6 +137,10 @@ class TrainingEvaluator:
             for score in found.row.scores
             if score.field is None and score.cls is None and score.value is not None
         }
+        memory = found.row.memorisation or {}
+        for name, key in ((COPIED_LOW, "low"), (COPIED_BY_CHANCE, "expected_at_most")):
+            if memory.get(key) is not None:
+                scores[name] = memory[key]
         kid = f"evaluation/{self._network.score_name('kid')}"
         if kid in scores:
             known = [row[kid] for row in rows if row.get(kid) is not None]
