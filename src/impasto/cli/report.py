@@ -23,6 +23,7 @@ def command(
     if (run is None) == (latest is None):
         raise ImpastoError("give the folder of a run, or --latest with a folder of runs")
 
+    from impasto.report.doctor import doctor_lines
     from impasto.report.elements import moment
     from impasto.report.page import Report, no_findings, write_report
     from impasto.report.record import newest_run
@@ -45,6 +46,7 @@ def command(
             *report.missing,
             *(wrong or [no_findings(report.record)]),
             *well,
+            *doctor_lines(report.record),
         ]
 
     report = write_report(folder)

@@ -22,6 +22,7 @@ from impasto.report.charts import require_matplotlib
 from impasto.report.classifier import classifier_html
 from impasto.report.curves import Charts, curves_section, discriminator_section
 from impasto.report.data import data_section
+from impasto.report.doctor import doctor_html
 from impasto.report.elements import grid_figure, image, moment, percent, pixel_class, with_code
 from impasto.report.evaluated import evaluation_section
 from impasto.report.findings import LEAST_STEPS, Classes, Finding, find
@@ -339,7 +340,7 @@ def _findings_section(record: Record, report: Report) -> str:
             f'<p class="faint">With {rows} row{"s" if rows > 1 else ""} of statistics so far, slow '
             "changes cannot be told from noise; from 24 on they can.</p>"
         )
-    return f"<section><h2>Findings</h2>{text}</section>"
+    return f"<section><h2>Findings</h2>{text}{doctor_html(record)}</section>"
 
 
 def _finding_heading(record: Record, finding: Finding) -> str:

@@ -21,6 +21,8 @@ from impasto.files import read_json, read_json_lines
 from impasto.report.findings import Counts, Floats
 from impasto.sampling.model import SMOOTHED_KID, stalled
 
+# The entry of a row that lists what the doctor said and did.
+_EVENTS = "doctor"
 # A null in one of these rows is a number that broke; elsewhere it is a value that was not taken.
 _MUST_BE_FINITE = ("loss/", "score/")
 
@@ -61,6 +63,25 @@ class ClassGrids:
 
 
 @dataclass(frozen=True)
+class Event:
+    """Something that the doctor said or did while the run was trained.
+
+    Attributes:
+        images_seen: when it was seen.
+        kind: `begun`, `passed`, `went back` or `gave up`.
+        symptom: in a word or two.
+        words: what was seen.
+        then: what was done, or what to try; may be empty.
+    """
+
+    images_seen: int
+    kind: str
+    symptom: str
+    words: str
+    then: str
+
+
+@dataclass(frozen=True)
 class Record:
     """What a run folder holds.
 
@@ -73,6 +94,7 @@ class Record:
         reals: the grid of real pictures, if there.
         class_grids: of each label field that the run is conditioned on.
         evaluations: the rows of `metrics.jsonl`, in the order they were written.
+        doctor: what the doctor said and did, likewise.
     """
 
     folder: Path
@@ -83,6 +105,7 @@ class Record:
     reals: Path | None
     class_grids: list[ClassGrids]
     evaluations: list[EvaluationRow]
+    doctor: list[Event]
 
     def get(self, *names: str, default: Any = None) -> Any:
         """`run.json` at `names`, or `default` where any of them is missing."""
@@ -252,6 +275,32 @@ def _series(rows: list[dict[str, Any]], name: str, pretrain_images: int) -> Floa
     return values
 
 
+def _events(rows: list[dict[str, Any]]) -> list[Event]:
+    """The doctor's events; what is no such event is left out."""
+    found = []
+    for row in rows:
+        told = row.get(_EVENTS)
+        for event in told if isinstance(told, list) else ():
+            if not isinstance(event, dict):
+                continue
+            kind, symptom, words = (event.get(key) for key in ("event", "symptom", "words"))
+            if not all(isinstance(text, str) for text in (kind, symptom, words)):
+                continue
+            seen_at, advice = event.get("seen_at"), event.get("advice") or ""
+            then = str(advice)
+            if kind == "gave up":
+                then = f"The run was stopped. {advice}"
+            if kind == "went back":
+                back, factor = event.get("back_to"), event.get("learning_rate_factor")
+                if not isinstance(back, int) or not isinstance(factor, float):
+                    continue
+                then = f"Went back to {back:,} images, {event.get('remedy')}"
+                then += f" ({factor:.3g} of what was set)."
+            moment = seen_at if isinstance(seen_at, int) else row["images_seen"]
+            found.append(Event(moment, str(kind), str(symptom), str(words), then))
+    return found
+
+
 def _grids(folder: Path, name: str = "fakes") -> list[tuple[int, Path]]:
     found = []
     for path in folder.glob("*.png"):
@@ -297,7 +346,7 @@ def read_record(folder: Path) -> Record:
     config = run.get("config")
     training = config.get("training") if isinstance(config, dict) else None
     pretrain = training.get("pretrain_images") if isinstance(training, dict) else None
-    names = sorted({name for row in rows for name in row} - {"images_seen"})
+    names = sorted({name for row in rows for name in row} - {"images_seen", _EVENTS})
     reals = folder / "samples" / "reals.png"
     return Record(
         folder=folder,
@@ -311,6 +360,7 @@ def read_record(folder: Path) -> Record:
         reals=reals if reals.exists() else None,
         class_grids=_class_grids(run, folder / "samples"),
         evaluations=read_rows(folder / METRICS_FILE),
+        doctor=_events(rows),
     )
 
 

@@ -131,11 +131,11 @@ def knows_by_heart(series: Series, told: bool) -> Sign | None:
 def overfitting_sign(series: Series, told: bool) -> Sign | None:
     """The discriminator hardly ever doubts a training picture.
 
-    Rule: r_t = E[sign(D(real))] (Karras et al. 2020, equation 1), which is twice `accuracy/real` less 1, has a
-    median of 0.9 or more over 20 rows; passed below 0.8. Adaptive augmentation holds it at 0.6; our
-    healthy runs stay below 0.8. It is a sign only, and held-out pictures are a proof: where they are
-    known and r_v is below 0.3, nothing is said. Nor of a Wasserstein critic, which should tell all
-    pictures apart, or where the discriminator wins and that is told.
+    Rule: r_t = E[sign(D(real))] (Karras et al. 2020, equation 1), which is twice `accuracy/real` less
+    1, has a median of 0.9 or more over 20 rows; passed below 0.8. Adaptive augmentation holds it at
+    0.6; our healthy runs stay below 0.8. It is a sign only, and held-out pictures are a proof: where
+    they are known and r_v is below 0.3, nothing is said. Nor of a Wasserstein critic, which should
+    tell all pictures apart, or where the discriminator wins and that is told.
     """
     value, proof = _recent(series, "accuracy/real", _ROWS), _remembered(series)
     if value is None or not _may_win(series) or (proof is not None and proof < 0.3):
