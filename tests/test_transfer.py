@@ -11,6 +11,7 @@ from torch import nn
 
 from benchmarks.kill_resume import fingerprint
 from impasto.cli import train as train_command
+from impasto.cli.classify import find_collection
 from impasto.collection import Collection, PackOptions, open_or_pack, pack
 from impasto.config import RunConfig, change, read_record
 from impasto.errors import ImpastoError
@@ -319,7 +320,7 @@ def shipped(by_style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_word_masters_is_the_model_in_the_package(
-    shipped: Path, by_style: Path, say: Say
+    shipped: Path, by_style: Path, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert find_model(Path("masters")) == shipped
     model = Model.load(shipped)
@@ -327,6 +328,9 @@ def test_the_word_masters_is_the_model_in_the_package(
     code, out, _ = say("sample", "masters", "--seeds", "0-3")
     assert code == 0
     assert "4 pictures in samples/masters" in out
+    monkeypatch.setattr("impasto.collection.open_or_pack", lambda data, side: (data, side))
+    found: object = find_collection(Path("masters"), model.record, None)
+    assert found == ("masters", 16)  # what evaluate and classify take where no --data is given
     # A folder of that name is only a model's or a run's if it is one.
     Path("masters").mkdir()
     assert find_model(Path("masters")) == shipped

@@ -154,8 +154,8 @@ def command(
     data: Annotated[
         str | None,
         typer.Option(
-            help="A collection made by impasto pack, or 'masters' (21 paintings).",
-            show_default="none: it has to be given",
+            help="What to learn from: a collection made by impasto pack, or 'masters' (21 paintings).",
+            show_default=False,
         ),
     ] = None,
     start_from: Annotated[

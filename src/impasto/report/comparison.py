@@ -260,6 +260,8 @@ def _facts(runs: Sequence[Compared]) -> str:
         "Device": text("machine", "device"),
         "Generator's parameters": parameters,
     }
+    if any(run.record.get("started_from") for run in runs):
+        facts["Started from"] = text("started_from", "model")
     rows = [(name, [_word(of(run.record)) for run in runs]) for name, of in facts.items()]
     rows.append(("Checkpoint", [_word(moment(run.record, run.images_seen)) for run in runs]))
     return table(["", *(run.name for run in runs)], rows)
