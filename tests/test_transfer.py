@@ -283,6 +283,15 @@ def test_nothing_kept_is_an_error(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_model_that_has_diverged_is_no_start(by_style: Path, tmp_path: Path) -> None:
+    model = Model.load(find_model(by_style))
+    weights = model.generator.state_dict()
+    weights["strengths.weight"][0, 0] = float("nan")
+    Model.write(tmp_path, weights, model.record)
+    with pytest.raises(ImpastoError, match=f"{tmp_path} holds weights that are not finite"):
+        Source.load(tmp_path)
+
+
 def test_another_discriminator_begins_afresh(
     by_style: Path, labelled: Collection, tmp_path: Path
 ) -> None:

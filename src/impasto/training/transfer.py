@@ -57,7 +57,7 @@ class Source:
         word `masters`.
 
         Raises:
-            ImpastoError: none of these, or damaged.
+            ImpastoError: none of these, damaged, or with weights that are not finite.
         """
         folder = find_model(path)
         record = read_record(folder / MODEL_FILE, "model", ModelRecord)
@@ -65,6 +65,12 @@ class Source:
         discriminator = None
         if record.discriminator_sha256 is not None:
             discriminator = read_tensors(folder / DISCRIMINATOR_FILE, record.discriminator_sha256)
+        every = [*generator.values(), *(discriminator or {}).values()]
+        if not all(bool(value.isfinite().all()) for value in every if value.is_floating_point()):
+            raise ImpastoError(
+                f"{folder} holds weights that are not finite: its training has diverged; start from "
+                "an earlier checkpoint of the run"
+            )
         whole = folder.resolve()
         name = whole.parent.parent.name if whole.parent.name == "checkpoints" else whole.name
         if folder == MASTERS_MODEL:
