@@ -8,9 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from impasto.config import AdamConfig, RunConfig, at
 from impasto.errors import ImpastoError
 from impasto.networks import build_discriminator, build_generator, count_parameters
 from impasto.networks.r3gan import Block, Halving
+from impasto.registry import load_recipe
 
 TINY = {"width": 16, "full_width_upto": 8, "blocks": 1}
 
@@ -203,3 +205,37 @@ def test_channels_that_do_not_divide() -> None:
     ):
         pair(16, width=20, full_width_upto=16)
     pair(16, width=12, full_width_upto=16)  # 24 in between: one group
+
+
+@pytest.mark.parametrize(
+    ("name", "batch", "gamma", "probability", "half_life"),
+    [("r3gan_64", 256, (2, 0.2), 0.3, 500_000), ("r3gan_32", 512, (0.05, 0.005), 0.55, 5_000_000)],
+)
+def test_the_published_settings(
+    name: str, batch: int, gamma: tuple[float, float], probability: float, half_life: int
+) -> None:
+    config: RunConfig = load_recipe(name)()
+    adam, augment = config.generator_optimiser, config.training.augment
+    assert isinstance(adam, AdamConfig)
+    assert adam == config.discriminator_optimiser
+    assert augment is not None
+    assert augment.probability is not None
+    assert (config.training.batch, config.latent.dim, adam.betas[0]) == (batch, 64, 0)
+    assert [term.term for term in config.objective] == ["relativistic", "r1", "r2"]
+    changing = {
+        adam.learning_rate: (2e-4, 5e-5),
+        adam.betas[1]: (0.9, 0.99),
+        config.objective[1].weight: gamma,
+        config.objective[2].weight: gamma,
+        augment.probability: (0, probability),
+        config.training.ema_half_life: (0, half_life),
+    }
+    for setting, (start, end) in changing.items():
+        assert at(setting, 0) == pytest.approx(start)
+        assert at(setting, 10_000_000) == pytest.approx((start + end) / 2)
+        assert at(setting, 20_000_000) == at(setting, 90_000_000) == pytest.approx(end)
+    with torch.device("meta"):
+        generator: Any = build_generator(
+            "r3gan", config.generator.options, latent_dim=64, resolution=config.resolution
+        )
+    assert generator.channels == [768] * 4 + [384] * (config.resolution == 64)
