@@ -39,6 +39,7 @@ def test_the_contract(family: str, resolution: int) -> None:
     judgement = discriminator(images, labels)
     said = [judgement.realness, *(judgement.class_logits or ())]
     said += [] if judgement.reconstruction is None else [judgement.reconstruction]
+    said += [painted for painted, _ in judgement.reconstruct()] if judgement.reconstruct else []
     torch.stack([part.sum() for part in said]).sum().backward()
     for network in (generator, discriminator):
         for name, parameter in network.named_parameters():

@@ -50,7 +50,13 @@ def labelled_round(
     def discriminate(images: Tensor, labels: Tensor) -> Judgement:
         values = images[:, :, 0, 0]
         logits = values[:, : sum(sizes)].split(sizes, dim=1)
-        return Judgement(values[:, -1:], tuple(logits), images / 2, images / 2)
+        return Judgement(
+            values[:, -1:],
+            tuple(logits),
+            images / 2,
+            images / 2,
+            reconstruct=lambda: ((images / 2, images), (images, images * 3)),
+        )
 
     return Round(
         real=pictures(real),
@@ -134,6 +140,20 @@ def test_hinge() -> None:
     # max(0, 1-2) + max(0, 1+1) = 0 + 2; max(0, 1.5) + max(0, -2) = 1.5 + 0
     assert loss({"term": "hinge"}, "discriminator", round) == pytest.approx(1.0 + 0.75)
     assert loss({"term": "hinge"}, "generator", round) == pytest.approx(1.25)
+
+
+def test_hinge_with_a_margin_drawn_for_each_value() -> None:
+    round = judged_round([2.0, -1.0], [0.5, -3.0])
+    term: dict[str, Any] = {"term": "hinge", "margin": [0.5, 0.5]}
+    # max(0, 0.5-2) + max(0, 0.5+1) = 0 + 1.5; max(0, 0.5+0.5) + max(0, 0.5-3) = 1 + 0
+    assert loss(term, "discriminator", round) == pytest.approx(0.75 + 0.5)
+    assert loss(term, "generator", round) == pytest.approx(1.25)
+    # Uniform from [0.8, 1]: the mean of max(0, m) is 0.9. At D(x) = 0.9 it is that of max(0, m - 0.9),
+    # the half of the draws that are above being 0.05 over in the mean.
+    torch.manual_seed(0)
+    drawn: dict[str, Any] = {"term": "hinge", "margin": [0.8, 1.0]}
+    many = judged_round([0.9] * 4000, [0.0] * 4000)
+    assert loss(drawn, "discriminator", many) == pytest.approx(0.025 + 0.9, abs=0.005)
 
 
 def test_wasserstein() -> None:
@@ -405,12 +425,33 @@ def test_what_counts_as_taken_for_real() -> None:
     assert critic.boundary(real, fake) == pytest.approx((2 - 1) / 2)
 
 
+def test_self_supervised() -> None:
+    # Painted is half of each value, so |x/2 - x| = |x|/2; and of a second part the triple: |x -
+    # 3x| = 2|x|. The mean of |x| is 3/4; generated pictures are not painted again.
+    round = labelled_round(
+        [[1.0, -1.0], [0.5, 0.5]], [[9.0, 9.0], [9.0, 9.0]], [[0], [0]], [[0], [0]]
+    )
+    round.real.requires_grad_()
+    term: dict[str, Any] = {"term": "self_supervised", "weight": 2.0}
+    value = share(term, "discriminator", round, backward=True)
+    assert value == pytest.approx(2 * (0.375 + 1.5))
+    both = Objective([TermConfig(term="hinge"), TermConfig(term="self_supervised")])
+    assert set(both.loss("generator", round)[1]) == {"hinge"}
+
+
 @pytest.mark.parametrize(
-    "term", ["auxiliary_classifier", "categorical", "reconstruction", "autoencoder"]
+    ("term", "player"),
+    [
+        ("auxiliary_classifier", "generator"),
+        ("categorical", "generator"),
+        ("reconstruction", "generator"),
+        ("autoencoder", "generator"),
+        ("self_supervised", "discriminator"),
+    ],
 )
-def test_terms_say_what_they_need(term: str) -> None:
+def test_terms_say_what_they_need(term: str, player: str) -> None:
     with pytest.raises(ImpastoError, match=f"term '{term}' needs a discriminator that"):
-        share({"term": term}, "generator", judged_round([0.0], [0.0]))
+        share({"term": term}, player, judged_round([0.0], [0.0]))
 
 
 def test_scores() -> None:
@@ -425,5 +466,5 @@ def test_wrong_objectives() -> None:
         Objective([TermConfig(term="hing")])
     with pytest.raises(ImpastoError, match="no adversarial term"):
         Objective([TermConfig(term="gradient_penalty")])
-    with pytest.raises(ImpastoError, match=r"unknown setting 'objective.hinge.margin'"):
-        Objective([TermConfig.model_validate({"term": "hinge", "margin": 1})])
+    with pytest.raises(ImpastoError, match=r"unknown setting 'objective.hinge.slope'"):
+        Objective([TermConfig.model_validate({"term": "hinge", "slope": 1})])

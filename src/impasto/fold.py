@@ -23,8 +23,10 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
         for (name, layer), (next_name, following) in itertools.pairwise(layers):
             if parametrize.is_parametrized(layer):
                 continue  # its weight is computed from others (spectral norm), not a weight to scale
-            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and isinstance(
-                following, nn.BatchNorm2d
+            # Plain batch norm only: one that is told of labels is no fixed scale.
+            if (
+                isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+                and type(following) is nn.BatchNorm2d
             ):
                 transposed = isinstance(layer, nn.ConvTranspose2d)
                 module._modules[name] = fuse_conv_bn_eval(layer, following, transposed)

@@ -17,7 +17,7 @@ mode: a seed names a picture.
 Further keyword-only arguments are the family's settings, reached as `--set generator.NAME=VALUE`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -41,6 +41,9 @@ class Judgement(NamedTuple):
     reconstruction: Tensor | None = None
     """[B, 3, h, w] in [-1, 1]: the pictures as the network's own decoder paints them again, where it
     has one; h = w may be a fraction of H."""
+    reconstruct: Callable[[], tuple[tuple[Tensor, Tensor], ...]] | None = None
+    """Where the network has several decoders, of which only some terms ask: pairs of what they paint
+    and what that should be, the picture or a part of it, each [B, 3, h, w] in [-1, 1]."""
 
 
 def _family(name: str, player: str) -> Any:
