@@ -13,6 +13,7 @@ from impasto.errors import ImpastoError
 from impasto.networks import build_discriminator, build_generator, count_parameters
 from impasto.networks.r3gan import Block, Halving
 from impasto.registry import load_recipe
+from impasto.training.resolve import rehearse
 
 TINY = {"width": 16, "full_width_upto": 8, "blocks": 1}
 
@@ -239,3 +240,4 @@ def test_the_published_settings(
             "r3gan", config.generator.options, latent_dim=64, resolution=config.resolution
         )
     assert generator.channels == [768] * 4 + [384] * (config.resolution == 64)
+    rehearse(config, (3, 2))  # at full size, with two label fields

@@ -27,18 +27,19 @@ def r3gan_64() -> RunConfig:
     Source: Huang, Gokaslan, Kuleshov and Tompkin 2024 (arXiv:2501.05441), and the figures of their
     published code (github.com/brownvc/R3GAN) for FFHQ-64.
     As published: batch 256, latent 64, 768 channels but 384 at 64 pixels, two blocks a stage,
-    cardinality 96, expansion 2, Adam with beta1 0; over the first 20 million images the learning rate
-    from 2e-4 to 5e-5, beta2 from 0.9 to 0.99, the weight of R1 and R2 from 2 to 0.2, the probability of
-    augmentation from 0 to 0.3 and the half-life of EMA from 0 to 500,000 images; pictures mirrored.
+    expansion 2, groups of 16 channels (cardinality 96), Adam with beta1 0, pictures mirrored; over
+    the first 20 million images the learning rate from 2e-4 to 5e-5, beta2 from 0.9 to 0.99, the
+    weight of R1 and R2 from 2 to 0.2, the probability of augmentation from 0 to 0.3 and the half-life
+    of EMA from 0 to 500,000 images.
     Different here: see networks/r3gan.py for the networks; ADA's colour changes are as likely as the
     others, there half as likely; batches in 4 portions, where they have 8 GPUs. The length of the
     ramps for FFHQ-64 is taken to be that for CIFAR-10. The length of the run is chosen here.
     What they saw: FID 1.95 on FFHQ-64.
     Command: impasto train r3gan_64 --data masters
-    Cost: for GPUs: 2 CPU cores make some 0.3 pictures a second. What a short run can be taught is in
-    the first part of the ramps: no augmentation, hardly any averaging. To try the method, make it
-    narrow and its ramps as long as the run: `--set generator.width=96 --set discriminator.width=96
-    --set training.accumulate=1 --set 'objective.r1.weight={start: 2, end: 0.2, images: 200000}'` and
+    Cost: for GPUs: 2 CPU cores make some 0.3 pictures a second (single steps, without augmentation).
+    A run much shorter than the ramps sees their beginning only: no augmentation, hardly any averaging.
+    To try the method, make it narrow and every ramp as long as the run: `--set generator.width=96
+    --set discriminator.width=96 --set 'objective.r1.weight={start: 2, end: 0.2, images: 200000}'` and
     so on.
     """
     adam = AdamConfig(learning_rate=_ramp(2e-4, 5e-5), betas=(0.0, _ramp(0.9, 0.99)), eps=1e-8)
