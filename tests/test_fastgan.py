@@ -118,7 +118,9 @@ def test_excitation_scales_channels_between_0_and_1() -> None:
     factor = excitation(10 * torch.randn(2, 3, 8, 8))
     assert factor.shape == (2, 5, 1, 1)
     assert 0 < factor.min() < factor.max() < 1
-    nn.init.zeros_(excitation[3].weight)
+    last = excitation[3]
+    assert isinstance(last, nn.Conv2d)
+    nn.init.zeros_(last.weight)
     assert excitation(torch.randn(2, 3, 8, 8)).eq(0.5).all()
 
 
@@ -126,7 +128,9 @@ def test_a_residual_halving_is_the_mean_of_its_ways() -> None:
     torch.manual_seed(0)
     halving = ResidualHalving(2, 3).eval()
     maps = torch.randn(1, 2, 8, 8)
-    direct = nn.functional.conv2d(nn.functional.avg_pool2d(maps, 2), halving.direct[1].weight)
+    convolution = halving.direct[1]
+    assert isinstance(convolution, nn.Conv2d)
+    direct = nn.functional.conv2d(nn.functional.avg_pool2d(maps, 2), convolution.weight)
     direct = nn.functional.leaky_relu(direct / (1 + 1e-5) ** 0.5, 0.2)
     torch.testing.assert_close(2 * halving(maps) - halving.main(maps), direct)
 
