@@ -91,8 +91,9 @@ def _percent(share: float) -> str:
 
 
 _EASIER = (
-    "more pictures help most; else augment what the discriminator sees (training.augment), mirror the "
-    "pictures (training.mirror), or lower its learning rate"
+    "more pictures help most; else let it see them augmented "
+    "(--set 'training.augment={kinds: [bgc], target: 0.6}') and mirrored (--set training.mirror=true), "
+    "or lower its learning rate"
 )
 
 
@@ -135,13 +136,14 @@ def overfitting_sign(series: Series, told: bool) -> Sign | None:
     1, has a median of 0.9 or more over 20 rows; passed below 0.8. Adaptive augmentation holds it at
     0.6; our healthy runs stay below 0.8. It is a sign only, and held-out pictures are a proof: where
     they are known and r_v is below 0.3, nothing is said. Nor of a Wasserstein critic, which should
-    tell all pictures apart, or where the discriminator wins and that is told.
+    tell all pictures apart, or where one of the others says more.
     """
     value, proof = _recent(series, "accuracy/real", _ROWS), _remembered(series)
     if value is None or not _may_win(series) or (proof is not None and proof < 0.3):
         return None
     sign = 2 * value - 1
-    if sign < (0.8 if told else 0.9) or (not told and discriminator_wins(series, False)):
+    said = discriminator_wins(series, False) or knows_by_heart(series, False)
+    if sign < (0.8 if told else 0.9) or (said and not told):
         return None
     return Sign(
         f"The discriminator is too sure of training pictures: it takes {_percent(value)} of them for "
