@@ -111,7 +111,8 @@ class Gated(nn.Sequential):
     def forward(self, maps: Tensor, embedding: Tensor | None = None) -> Tensor:
         maps = self.convolution(maps)
         if self.noise is not None and self.training:
-            maps = maps + self.noise * torch.randn_like(maps[:, :1])
+            # In the maps' own precision, or mixed precision would end here.
+            maps = maps + self.noise.to(maps.dtype) * torch.randn_like(maps[:, :1])
         maps = self.norm(maps) if embedding is None else self.norm(maps, embedding)
         gated: Tensor = self.gate(maps)
         return gated
