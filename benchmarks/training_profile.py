@@ -91,9 +91,14 @@ class Operations(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        formula = flop_registry.get(func._overloadpacket)
-        if formula is not None:
-            self.total += formula(*args, **kwargs, out_val=result)
+        packet = func._overloadpacket
+        if packet is torch.ops.aten.convolution_backward:
+            # Torch's formula takes grouped convolutions for whole ones.
+            gradient, maps, weight, transposed, wanted = *args[:3], args[7], args[10]
+            places = (maps if transposed else gradient)[:, 0].numel()
+            self.total += 2 * weight.numel() * places * sum(wanted[:2])
+        elif packet in flop_registry:
+            self.total += flop_registry[packet](*args, **kwargs, out_val=result)
         return result
 
 
