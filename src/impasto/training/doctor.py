@@ -294,7 +294,7 @@ def broken(row: Mapping[str, Any], series: Series, *, critic: bool) -> DivergedE
     way, as the median of the up to 100 rows before, and as 1. Until there are eight rows, more than a
     million. So are a critic's mean scores held, for a Wasserstein critic's loss may stay small while
     both its scores run away. Losses of our healthy runs, Wasserstein critics with a gradient penalty
-    among them, stay below 125, and below 30 times their median.
+    among them, stay below 125, and below 35 times their median.
 
     Args:
         row: as it is about to be written.
