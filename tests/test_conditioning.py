@@ -65,6 +65,8 @@ def test_conditional_batch_norm_without_knowledge_is_batch_norm() -> None:
 def test_projection_by_hand() -> None:
     projection = Projection((2, 3), 4)
     colour, motif = projection.embedding.fields
+    for rows in (colour, motif):
+        nn.init.normal_(rows)
     features = torch.randn(3, 4, 2, 2)
     given = projection(features, torch.tensor([[1, 0], [0, -1], [-1, -1]]))
     assert given.shape == (3, 1, 2, 2)

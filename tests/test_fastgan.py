@@ -186,6 +186,9 @@ def test_every_label_changes_the_picture_and_its_judgement() -> None:
     painter = generator(64, SIZES).eval()
     pictures = painter(torch.randn(1, 8).expand(6, -1), labels)
     judge = discriminator(64, SIZES).eval()
+    for head in (judge.head, judge.small.head):  # which may begin at zero
+        for rows in head.projection.embedding.fields:
+            nn.init.normal_(rows)
     realness = judge(torch.rand(1, 3, 64, 64).expand(6, -1, -1, -1), labels).realness
     for said in (pictures.flatten(1), realness[:, :25], realness[:, 25:]):
         assert torch.pdist(said).min() > 1e-4
