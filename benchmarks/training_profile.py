@@ -94,7 +94,8 @@ class Operations(TorchDispatchMode):
         packet = func._overloadpacket
         if packet is torch.ops.aten.convolution_backward:
             # Torch's formula takes grouped convolutions for whole ones.
-            gradient, maps, weight, transposed, wanted = *args[:3], args[7], args[10]
+            gradient, maps, weight = args[:3]
+            transposed, wanted = args[7], args[10]
             places = (maps if transposed else gradient)[:, 0].numel()
             self.total += 2 * weight.numel() * places * sum(wanted[:2])
         elif packet in flop_registry:
