@@ -265,6 +265,12 @@ def test_first_weights_follow_the_seed_alone(monkeypatch: pytest.MonkeyPatch) ->
 def test_each_head_judges_by_labels() -> None:
     network = made(64, SIZES, read_at=64, pixel_width=2).eval()
     images = pictures(64, 1).expand(4, -1, -1, -1)
+    with torch.no_grad():  # classes are yet to be learned
+        unlearned = network(images, LABELS).realness
+        torch.testing.assert_close(unlearned, unlearned[3:].expand(4, -1))
+    for name, weights in network.named_parameters():
+        if "projection" in name:
+            nn.init.normal_(weights)
     plain = made(64, read_at=64, pixel_width=2).eval()
     kept = {n: t for n, t in network.state_dict().items() if "projection" not in n}
     plain.load_state_dict(kept)

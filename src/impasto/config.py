@@ -49,7 +49,7 @@ class Config(BaseModel):
 
 class Ramp(Config):
     """A number that goes from `start` to `end` along half a cosine wave while the run sees `images`
-    images, and stays there (R3GAN, Huang et al. 2024, arXiv:2501.05417, appendix)."""
+    images, and stays there (R3GAN, Huang et al. 2024, arXiv:2501.05441, appendix)."""
 
     start: float
     end: float
@@ -221,6 +221,11 @@ class TrainingConfig(Config):
     fake_noise: float = Field(default=0, ge=0)
     """The same for generated pictures, in both players' turns. As much of both is instance noise
     (Sønderby et al. 2017, arXiv:1610.04490)."""
+    hide_labels: ScheduledShare = 0
+    """Share of labels that both players are told as unknown, of each field by itself. From 1 downwards,
+    the pair learns to paint before it learns classes; told all from the beginning on few pictures,
+    generators paint one picture a class (Shahbazi et al. 2022, arXiv:2201.06578). What is left at
+    the end teaches it to paint by some of the fields, or by none."""
     mirror: bool = False
     """Every real picture is shown mirrored half of the time."""
     augment: AugmentConfig | None = None

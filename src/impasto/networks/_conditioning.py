@@ -74,7 +74,9 @@ class Projection(nn.Module):
     position (Miyato and Koyama 2018, arXiv:1802.05637, equation 3).
 
     Features [B, C, h, w] and labels [B, F] give [B, 1, h, w], to be added to the logits. The root
-    keeps what is added as large as one feature is, whatever C.
+    keeps what is added as large as one feature is, whatever C. Embeddings begin at zero, so that
+    classes come in as they are learned: random ones are directions that a generator can please
+    without painting anything, and it collapsed into them (docs/notebook.md).
 
     Args:
         label_sizes: K of each field.
@@ -84,6 +86,8 @@ class Projection(nn.Module):
     def __init__(self, label_sizes: tuple[int, ...], channels: int) -> None:
         super().__init__()
         self.embedding = LabelEmbedding(label_sizes, channels)
+        for rows in self.embedding.fields:
+            nn.init.zeros_(cast(Tensor, rows))
         self.scale = 1 / math.sqrt(channels)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:

@@ -1,5 +1,5 @@
 """The relativistic pairing loss (Jolicoeur-Martineau 2018, arXiv:1807.00734, section 4), with the
-logistic function, as R3GAN has it (Huang et al. 2024, arXiv:2501.05417, section 2).
+logistic function, as R3GAN has it (Huang et al. 2024, arXiv:2501.05441, section 2).
 
 Each generated picture is judged against a real one: the discriminator is to find the real one of the
 pair more real, the generator the generated one. Since only differences count, it cannot win by one

@@ -196,7 +196,8 @@ class Game:
         return images.float()
 
     def _round(self, images: Tensor, labels: Tensor, *, with_gradient: bool) -> Round:
-        latents, fake_labels = self._latents(), self.pictures.random_labels(self.portion)
+        latents = self._latents()
+        fake_labels = self._some_hidden(self.pictures.random_labels(self.portion))
         with torch.set_grad_enabled(with_gradient):
             fake = self._generate(latents, fake_labels)
         return Round(
@@ -229,6 +230,14 @@ class Game:
             images = self.augmentation(images, self._probability())
         return self._noisy(images, deviation)
 
+    def _some_hidden(self, labels: Tensor) -> Tensor:
+        """Labels [B, F] as the players are told them, some as unknown."""
+        share = at(self.config.training.hide_labels, self.players.images_seen)
+        if share == 0 or labels.shape[1] == 0:
+            return labels
+        hidden = torch.rand(labels.shape, device=labels.device) < share
+        return torch.where(hidden, -1, labels)
+
     def _mirrored(self, images: Tensor) -> Tensor:
         if not self.config.training.mirror:
             return images
@@ -239,7 +248,7 @@ class Game:
         """The batch of pictures number `start` and on of the run, portion by portion."""
         for part in range(self.config.training.accumulate):
             images, labels = self.pictures.shown(start + part * self.portion, self.portion)
-            yield self._mirrored(images), labels
+            yield self._mirrored(images), self._some_hidden(labels)
 
     def _discriminator_turn(
         self, statistics: "StepStatistics", *, last: bool, keep: bool = False
