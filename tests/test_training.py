@@ -53,7 +53,11 @@ def small(recipe: str = "ukiyoe_dcgan_v1", **settings: Any) -> RunConfig:
     config: RunConfig = load_recipe(recipe)()
     narrow: dict[str, Any] = {}
     for player in ("generator", "discriminator"):
-        if getattr(config, player).network != "lean":
+        network = getattr(config, player).network
+        if network == "projected":
+            narrow |= {"discriminator.head_width": 4, "discriminator.channels": 4}
+            narrow |= {"discriminator.read_at": 32, "discriminator.levels": [4]}
+        elif network != "lean":
             narrow[f"{player}.width"] = 4
     if config.training.pretrain_images:
         narrow["training.pretrain_images"] = 8
@@ -465,7 +469,9 @@ def test_numbers_that_stop_being_finite_end_training(tiny: Collection, tmp_path:
         discriminator_optimiser__learning_rate=1e30,
         doctor__rollbacks=0,
     )
-    with pytest.raises(ImpastoError, match="has diverged by 16 images: .* no longer a finite number"):
+    with pytest.raises(
+        ImpastoError, match="has diverged by 16 images: .* no longer a finite number"
+    ):
         train(config, tiny, out=tmp_path, device="cpu")
     (run,) = tmp_path.iterdir()
     assert Stats(run).rows()[-1]["loss/discriminator"] is None

@@ -222,10 +222,10 @@ class TrainingConfig(Config):
     """The same for generated pictures, in both players' turns. As much of both is instance noise
     (Sønderby et al. 2017, arXiv:1610.04490)."""
     hide_labels: ScheduledShare = 0
-    """Share of labels that both players are told as unknown, of each field by itself. From 1 downwards,
-    the pair learns to paint before it learns classes; told all from the beginning on few pictures,
-    generators paint one picture a class (Shahbazi et al. 2022, arXiv:2201.06578). What is left at
-    the end teaches it to paint by some of the fields, or by none."""
+    """Share of labels that both players are told as unknown, of each field by itself: so the pair
+    learns to paint by some of the fields, or by none. As a ramp from 1 downwards it learns to paint
+    before it learns classes, against the collapse that few pictures a class can bring (Shahbazi et
+    al. 2022, arXiv:2201.06578)."""
     mirror: bool = False
     """Every real picture is shown mirrored half of the time."""
     augment: AugmentConfig | None = None

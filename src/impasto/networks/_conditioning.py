@@ -74,9 +74,8 @@ class Projection(nn.Module):
     position (Miyato and Koyama 2018, arXiv:1802.05637, equation 3).
 
     Features [B, C, h, w] and labels [B, F] give [B, 1, h, w], to be added to the logits. The root
-    keeps what is added as large as one feature is, whatever C. Embeddings begin at zero, so that
-    classes come in as they are learned: random ones are directions that a generator can please
-    without painting anything, and it collapsed into them (docs/notebook.md).
+    keeps what is added as large as one feature is, whatever C. Embeddings begin at zero: a
+    discriminator knows no classes until it has learned them.
 
     Args:
         label_sizes: K of each field.

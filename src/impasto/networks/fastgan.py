@@ -18,8 +18,10 @@ side, which the discriminator's small branch judges; ours paints one, and the br
 as it does the real ones. Pictures are pooled by averaging (there every second pixel is left out).
 Two decoders, as in the paper (in the code a third one paints from the small branch), and each picture
 has a quarter of its own drawn (there one for the whole batch). Classes, which neither knows there:
-an embedding beside the latent and in every batch norm of the generator (`ConditionalBatchNorm2d`), a
-projection for the discriminator's patches (`Projection`). Below 256 pixels both players leave out the
+an embedding in every batch norm of the generator (`ConditionalBatchNorm2d`), a projection for the
+discriminator's patches (`Projection`). It does not stand beside the latent: the first batch norm
+would then keep up the maps' variance by the classes alone, and in our runs the latent faded until
+there was one picture a class. Below 256 pixels both players leave out the
 levels with the largest maps, the small branch one level more and the decoders as many; names of
 layers say the side of their maps, so that those of two resolutions fit each other.
 """
@@ -182,7 +184,7 @@ class Generator(nn.Module):
         dim = embedding if label_sizes else 0
         self.embedding = LabelEmbedding(label_sizes, dim) if dim else None
         self.first = Gated(
-            nn.ConvTranspose2d(latent_dim + dim, 2 * channels[4], 4, bias=False),
+            nn.ConvTranspose2d(latent_dim, 2 * channels[4], 4, bias=False),
             channels[4],
             dim,
             noise=False,
@@ -210,8 +212,7 @@ class Generator(nn.Module):
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         known = None if self.embedding is None else self.embedding(labels)
-        asked = latents if known is None else torch.cat([latents, known], dim=1)
-        maps = self.first(asked[:, :, None, None], known)
+        maps = self.first(latents[:, :, None, None], known)
         small = {4: maps}
         for name, block in self.blocks.items():
             maps = block(maps, known)
