@@ -257,7 +257,8 @@ def test_penalties_look_at_the_pass_that_is_made_anyway(term: str, pictures: str
         round.real, round.fake = batches["real"].double(), batches["fake"].double()
         round.discriminate = discriminate
         if ready:
-            getattr(round, pictures).requires_grad_()
+            origin = getattr(round, pictures).requires_grad_()
+            round = round.changed(**{f"{pictures}_origin": origin})
         objective = Objective([TermConfig(term="relativistic"), TermConfig(term=term, weight=3.0)])
         asked.clear()
         total, shares = objective.loss("discriminator", round)

@@ -51,6 +51,11 @@ class Round:
     """The discriminator, for terms that look at other pictures than these two batches."""
     generate: Callable[[Tensor, Tensor], Tensor]
     """The generator, for terms that need other pictures of it than these."""
+    real_origin: Tensor | None = None
+    """The real pictures before they were augmented, of which `real` is made, gathering gradients: where
+    a term asks for these (`NEEDS_GRADIENT_OF`)."""
+    fake_origin: Tensor | None = None
+    """The same of the generated ones."""
     decode: Callable[[Tensor], Tensor] | None = None
     """The generator's later part, from the discriminator's features to pictures, where it has one."""
 

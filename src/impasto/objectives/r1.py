@@ -1,8 +1,9 @@
 """R1: the discriminator's gradient at real pictures, drawn towards zero (Mescheder, Geiger and Nowozin
 2018, arXiv:1801.04406, equation 9).
 
-The paper's gamma is the term's weight. The gradient is taken at the pictures as they are judged,
-augmented or under noise, and is that of the sum where a discriminator gives several values a picture.
+The paper's gamma is the term's weight. The gradient is with respect to the pictures before they were
+augmented, as Karras et al. 2020 (arXiv:2006.06676) and R3GAN take it, and is that of the sum where a
+discriminator gives several values a picture.
 """
 
 import torch
@@ -21,8 +22,10 @@ def squared_gradient(judgement: Judgement, images: Tensor) -> Tensor:
 
 
 def discriminator_loss(round: Round) -> Tensor:
-    """E[||grad_x D(x)||^2 / 2] over the real pictures. Where these gather gradients, as training has
+    """E[||grad_x D(x)||^2 / 2] over the real pictures. Where they gather gradients, as training has
     them do, it looks at the pass that other terms look at; else it makes one of its own."""
-    if not (round.real.requires_grad and round.real.is_leaf):
-        round = round.changed(real=round.real.detach().requires_grad_())
-    return squared_gradient(round.real_judgement, round.real)
+    origin = round.real_origin
+    if origin is None:
+        origin = round.real.detach().requires_grad_()
+        round = round.changed(real=origin)
+    return squared_gradient(round.real_judgement, origin)

@@ -14,6 +14,8 @@ NEEDS_GRADIENT_OF = "fake"
 
 def discriminator_loss(round: Round) -> Tensor:
     """E[||grad_x D(x)||^2 / 2] over the generated pictures; the pass it looks at as in `r1`."""
-    if not (round.fake.requires_grad and round.fake.is_leaf):
-        round = round.changed(fake=round.fake.detach().requires_grad_())
-    return squared_gradient(round.fake_judgement, round.fake)
+    origin = round.fake_origin
+    if origin is None:
+        origin = round.fake.detach().requires_grad_()
+        round = round.changed(fake=origin)
+    return squared_gradient(round.fake_judgement, origin)

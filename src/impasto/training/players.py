@@ -183,10 +183,19 @@ class Game:
         with autocast(self.pictures.device, self.config.training.precision):
             judgement: Judgement = self.players.discriminator(images, labels)
         class_logits, painted = judgement.class_logits, judgement.reconstruction
+        reconstruct = judgement.reconstruct
+
+        def reconstruct_so() -> tuple[tuple[Tensor, Tensor], ...]:
+            assert reconstruct is not None
+            with autocast(self.pictures.device, self.config.training.precision):
+                pairs = reconstruct()
+            return tuple((painted.float(), meant.float()) for painted, meant in pairs)
+
         return judgement._replace(
             realness=judgement.realness.float(),
             class_logits=class_logits and tuple(logits.float() for logits in class_logits),
             reconstruction=None if painted is None else painted.float(),
+            reconstruct=None if reconstruct is None else reconstruct_so,
         )
 
     def _decode(self, features: Tensor) -> Tensor:
@@ -266,13 +275,17 @@ class Game:
         players.discriminator_optimiser.zero_grad(set_to_none=True)
         for images, labels in self._portions(players.images_seen):
             made = self._round(images, labels, with_gradient=keep)
-            real = self._shown(images, training.real_noise)
-            fake = self._shown(made.fake.detach(), training.fake_noise)
-            if self.objective.needs_gradient_of("real", "discriminator", turn):
-                real = real.detach().requires_grad_()
-            if self.objective.needs_gradient_of("fake", "discriminator", turn):
-                fake = fake.detach().requires_grad_()
-            round = made.changed(real=real, fake=fake)
+            reals, fakes = images.detach(), made.fake.detach()
+            asked = [
+                self.objective.needs_gradient_of(pictures, "discriminator", turn)
+                for pictures in ("real", "fake")
+            ]
+            round = made.changed(
+                real=self._shown(reals.requires_grad_(asked[0]), training.real_noise),
+                fake=self._shown(fakes.requires_grad_(asked[1]), training.fake_noise),
+                real_origin=reals if asked[0] else None,
+                fake_origin=fakes if asked[1] else None,
+            )
             with frozen(self.painting):
                 loss, shares = self.objective.loss(
                     "discriminator", round, images_seen=players.images_seen, turn=turn

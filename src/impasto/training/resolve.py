@@ -166,7 +166,8 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
         ImpastoError: a term asks for what these networks do not give.
     """
     objective = Objective(config.objective)
-    augmentation = config.training.augment and Augmentation(config.training.augment.kinds)
+    augment_config = config.training.augment
+    augmentation = None if augment_config is None else Augmentation(augment_config.kinds)
     side = config.resolution
 
     def augment(images: Tensor) -> Tensor:
