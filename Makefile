@@ -35,7 +35,7 @@ venv-peers: .venv-peers/.complete
 	touch $@
 
 demo: venv
-	$(BIN)/impasto train first_look --data masters --out runs
+	$(BIN)/impasto train --data masters --labels style --out runs
 	$(BIN)/impasto report --latest runs
 
 test: venv
