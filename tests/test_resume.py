@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from benchmarks.kill_resume import fingerprint, kill_and_resume
 from impasto.collection import Collection
@@ -101,6 +102,64 @@ def test_a_run_of_classes_that_died_ends_as_one_that_did_not(
             train(config, labelled, out=tmp_path / "died", device="cpu")
     (died,) = (tmp_path / "died").iterdir()
     assert checkpoint_folders(died)  # it goes on from there, not from its beginning
+    resume(died)
+    assert fingerprint(died) == fingerprint(whole)
+
+
+AUGMENTED = {"kinds": ["rotation", "colour", "translation"], "target": -0.5, "images": 100}
+
+
+def _ramp(start: float, end: float, images: int) -> dict[str, float]:
+    return {"start": start, "end": end, "images": images}
+
+
+CHANGING: dict[str, Any] = {
+    "training__images": 64,
+    "training__checkpoint_every": 8,
+    "discriminator__pixel_width": 2,
+    "labels": ["style", "genre"],
+    "training__mirror": True,
+    "training__hide_labels": _ramp(0.6, 0.2, 200),
+    "training__augment": AUGMENTED,
+    "training__ema_half_life": _ramp(4, 40, 120),
+    "generator_optimiser__learning_rate": _ramp(1e-3, 1e-4, 200),
+    "generator_optimiser__betas": [0.0, _ramp(0.9, 0.99, 200)],
+}
+PENALISED = [{"term": "hinge"}, {"term": "r1", "weight": _ramp(0.2, 0.1, 200), "every": 3}]
+
+
+# The second in portions, with two turns to the generator's one.
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"objective": PENALISED},
+        {
+            "objective": [{"term": "relativistic"}, *PENALISED[1:], {"term": "r2", "every": 2}],
+            "training__accumulate": 2,
+            "training__discriminator_steps": 2,
+            "training__images": 112,
+            "generator__spectral_norm": True,
+        },
+    ],
+    ids=["whole batches", "portions"],
+)
+def test_whatever_changes_on_the_way_goes_on_where_it_was(
+    settings: dict[str, Any],
+    labelled: Collection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = small("flagship_64", **{**CHANGING, **settings})
+    whole = train(config, labelled, out=tmp_path / "whole", device="cpu")
+    with monkeypatch.context() as patch:
+        # Between two turns of the lazy penalty and, with whole batches, between two steps of the
+        # adaptive probability.
+        stop_after(patch, 5)
+        with pytest.raises(_DiedError):
+            train(config, labelled, out=tmp_path / "died", device="cpu")
+    (died,) = (tmp_path / "died").iterdir()
+    state = load_file(checkpoint_folders(died)[-1] / "state.safetensors")
+    assert len(state["augment"].unique()) > 1  # there is something to lose
     resume(died)
     assert fingerprint(died) == fingerprint(whole)
 
