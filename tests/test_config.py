@@ -83,7 +83,7 @@ def test_images_and_epochs_replace_each_other(config: RunConfig) -> None:
         ({"training.batch": 0}, "training.batch: Input should be greater than 0"),
         ({"training.batch": "many"}, "training.batch: Input should be a valid integer"),
         ({"training": 3}, "'training' is a section; set one of accumulate"),
-        ({"labels": "style"}, "labels: should be a list, such as [style, genre]"),
+        ({"labels": "style"}, "labels: should be a list, such as [this, that]"),
         ({"objective": []}, "objective: should have at least one entry"),
         ({"objective.bce.weight": -1}, "objective.0.weight: Input should be greater"),
         ({"training.accumulate": 3}, "training: batch 128 does not divide by accumulate 3"),

@@ -328,8 +328,10 @@ _OPTIONAL = ("first_stage", "learning_rate_decay", "augment")
 
 # pydantic's wording where a user would not understand it.
 _WORDS = {
-    "tuple_type": "should be a list, such as [style, genre]",
+    "tuple_type": "should be a list, such as [this, that]",
     "too_short": "should have at least one entry",
+    "missing": "is missing",
+    "extra_forbidden": "there is no such setting",
 }
 
 
