@@ -470,7 +470,7 @@ def test_numbers_that_stop_being_finite_end_training(tiny: Collection, tmp_path:
         doctor__rollbacks=0,
     )
     with pytest.raises(
-        ImpastoError, match="has diverged by 16 images: .* no longer a finite number"
+        ImpastoError, match=r"has diverged by 16 images: .* no longer a finite number"
     ):
         train(config, tiny, out=tmp_path, device="cpu")
     (run,) = tmp_path.iterdir()

@@ -21,21 +21,18 @@ class LabelEmbedding(nn.Module):
     fields begins as N(0, 1) in each value.
 
     Args:
-        label_sizes: K of each field, any number of fields; without any the embedding is zero.
+        label_sizes: K of each field, one at least.
         dim: E.
     """
 
     def __init__(self, label_sizes: tuple[int, ...], dim: int) -> None:
         super().__init__()
         self.label_sizes = label_sizes
-        self.dim = dim
         self.fields = nn.ParameterList(
             torch.randn(size, dim) / math.sqrt(len(label_sizes)) for size in label_sizes
         )
 
     def forward(self, labels: Tensor) -> Tensor:
-        if not self.label_sizes:
-            return torch.zeros(len(labels), self.dim, device=labels.device)
         rows = torch.cat([cast(Tensor, field) for field in self.fields])
         return one_hot(labels, self.label_sizes).to(rows.dtype) @ rows
 
@@ -50,20 +47,19 @@ class ConditionalBatchNorm2d(nn.BatchNorm2d):
 
     Args:
         channels: C.
-        dim: E; 0 makes it plain batch norm, called without an embedding.
+        dim: E.
     """
 
     def __init__(self, channels: int, dim: int) -> None:
         super().__init__(channels)
-        self.gain = nn.Linear(dim, channels, bias=False) if dim else None
-        self.shift = nn.Linear(dim, channels, bias=False) if dim else None
+        self.gain = nn.Linear(dim, channels, bias=False)
+        self.shift = nn.Linear(dim, channels, bias=False)
         for linear in (self.gain, self.shift):
-            if linear is not None:
-                nn.init.normal_(linear.weight, 0.0, 0.02)
+            nn.init.normal_(linear.weight, 0.0, 0.02)
 
     def forward(self, maps: Tensor, embedding: Tensor | None = None) -> Tensor:
         maps = super().forward(maps)
-        if embedding is None or self.gain is None or self.shift is None:
+        if embedding is None:
             return maps
         gain, shift = self.gain(embedding), self.shift(embedding)
         return torch.addcmul(shift[:, :, None, None], 1 + gain[:, :, None, None], maps)

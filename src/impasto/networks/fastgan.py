@@ -17,13 +17,14 @@ Where this differs: the published generator also paints a picture of 128 pixels 
 side, which the discriminator's small branch judges; ours paints one, and the branch judges it pooled,
 as it does the real ones. Pictures are pooled by averaging (there every second pixel is left out).
 Two decoders, as in the paper (in the code a third one paints from the small branch), and each picture
-has a quarter of its own drawn (there one for the whole batch). Classes, which neither knows there:
-an embedding in every batch norm of the generator (`ConditionalBatchNorm2d`), a projection for the
-discriminator's patches (`Projection`). It does not stand beside the latent: the first batch norm
-would then keep up the maps' variance by the classes alone, and in our runs the latent faded until
-there was one picture a class. Below 256 pixels both players leave out the
-levels with the largest maps, the small branch one level more and the decoders as many; names of
-layers say the side of their maps, so that those of two resolutions fit each other.
+has a quarter of its own drawn (there one for the whole batch). Below 256 pixels both players leave
+out the levels with the largest maps, the small branch one level more and the decoders as many; names
+of layers say the side of their maps, so that those of two resolutions fit each other.
+
+Classes, which neither player knows there: the generator is told them by an embedding in every batch
+norm (`ConditionalBatchNorm2d`), the discriminator's patches by a projection (`Projection`). The
+embedding does not stand beside the latent too: the first batch norm would then keep up the maps'
+variance by the classes alone, and in our runs the latent faded until there was one picture a class.
 """
 
 import torch
@@ -152,7 +153,8 @@ class Generator(nn.Module):
         resolution: H, a power of two from 16 to 1024.
         label_sizes: classes of each label field, any number of fields or none.
         width: `ngf`, channels of the maps of side 128; see `_GENERATOR` for the others.
-        embedding: E, values of the label's embedding; without label fields there is none.
+        embedding: E, values of the label's embedding, which batch norms are told; without label
+            fields there is none.
         big: whether every other level has its second convolution and its noise.
         excite: whether the maps of side s gate those of 16s.
         noise: whether levels with a second convolution add noise while training.

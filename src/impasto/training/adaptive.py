@@ -15,7 +15,8 @@ class AdaptiveProbability:
 
     Args:
         target: the overfitting sign to keep, in [-1, 1]; the published is 0.6.
-        every: observations, one a discriminator's turn, between two steps of the probability.
+        every: observations, one a portion of a discriminator's turn, between two steps of the
+            probability.
         adjust_images: in so many real pictures it can go from 0 to 1.
         start: the probability to begin with, in [0, 1].
     """
@@ -48,7 +49,7 @@ class AdaptiveProbability:
 
     @torch.no_grad()
     def observe(self, realness: Tensor, boundary: Tensor | float = 0.0) -> None:
-        """Take in what one turn of the discriminator says of its real pictures.
+        """Take in what the discriminator says of the real pictures that it is trained on.
 
         Args:
             realness: [B, N], of the real pictures as augmented.

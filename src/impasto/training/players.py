@@ -322,9 +322,10 @@ class Game:
             )
         )
         for clean in rounds:
-            round = clean.changed(fake=self._shown(clean.fake, training.fake_noise))
-            if self.augmentation is not None:
-                round.real = self._shown(clean.real, 0.0)
+            round = clean.changed(
+                fake=self._shown(clean.fake, training.fake_noise),
+                real=self._shown(clean.real, 0.0),
+            )
             with frozen(self.judging):
                 loss, shares = self.objective.loss(
                     "generator", round, images_seen=players.images_seen, turn=players.steps
