@@ -1,0 +1,51 @@
+"""The model that comes with the package."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from impasto import cli
+from impasto.files import read_json
+from impasto.sampling import Sampler, latents_of_seeds
+from impasto.sampling.classes import labels_of_seeds
+from impasto.sampling.model import (
+    MASTERS_MODEL,
+    Model,
+    find_model,
+    load_discriminator,
+)
+
+
+def test_it_paints_and_says_where_it_comes_from() -> None:
+    model = Model.load(find_model(Path("masters")))
+    assert [field.name for field in model.record.labels] == ["style"]
+    seeds = range(8)
+    sampler = Sampler(model.generator, model.latent, torch.device("cpu"), label_fields=1)
+    pictures = sampler.images(
+        latents_of_seeds(seeds, model.latent), labels_of_seeds(seeds, model.record)
+    )
+    assert pictures.shape == (8, 3, 64, 64)
+    # Pictures, not noise and not one and the same.
+    assert torch.pdist(pictures.flatten(1)).min() > 5
+    neighbours = (pictures[:, :, :, 1:] - pictures[:, :, :, :-1]).abs().mean()
+    assert 0.01 < neighbours < 0.25
+    made = read_json(MASTERS_MODEL / "made.json", "record")
+    assert made["images_seen"] == model.record.images_seen
+    assert made["seed"] == 0
+    assert made["scores"]["kid-lite0"] < 0.1
+    assert load_discriminator(MASTERS_MODEL) is not None
+
+
+def test_it_is_small() -> None:
+    assert sum(file.stat().st_size for file in MASTERS_MODEL.iterdir()) < 8_000_000
+
+
+def test_the_command_line_paints_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["impasto", "sample", "masters", "--seeds", "0-3", "--grid", "grid.png"]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    assert (tmp_path / "grid.png").stat().st_size > 1_000
