@@ -83,7 +83,7 @@ def flagship_256() -> RunConfig:
     (recipe projected_256), learning rates of a larger network. Not tuned: chosen by what the others
     taught, and run for a few steps only.
     Command: impasto train flagship_256 --data masters
-    Cost: @256@
+    Cost: a million images; 1.6 images a CPU-second, so this is for a GPU, where it has not been timed.
     """
     settings = {
         "resolution": 256,
