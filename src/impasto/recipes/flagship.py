@@ -26,7 +26,7 @@ def flagship_64() -> RunConfig:
     2020). With label fields, a part of the labels is hidden (see training.hide_labels), or few
     pictures a class become one.
     Command: impasto train flagship_64 --data masters
-    Cost: 60,000 images take some 8 minutes on 2 CPU cores (80 images a CPU-second), 0.8 GB of
+    Cost: 50,000 images take some 9 minutes on 2 CPU cores (82 images a second on one), 0.8 GB of
     memory.
     """
     return RunConfig(
@@ -44,7 +44,7 @@ def flagship_64() -> RunConfig:
         discriminator_optimiser=AdamConfig(learning_rate=5e-4, betas=(0.0, 0.99)),
         training=Training(
             batch=32,
-            images=60_000,
+            images=50_000,
             augment=AugmentConfig(kinds=("colour", "translation")),
             ema_half_life=5_000,
             ema_rampup=0.05,
@@ -59,7 +59,7 @@ def flagship_32() -> RunConfig:
     frozen network sees little in smaller ones (read at 32, pictures of 64 pixels came out worse by a
     third).
     Command: impasto train flagship_32 --data masters
-    Cost: 60,000 images take some 6 minutes on 2 CPU cores (100 images a CPU-second), 0.8 GB of memory.
+    Cost: 50,000 images take some 8 minutes on one CPU core (100 images a CPU-second), 0.8 GB of memory.
     """
     return change(flagship_64(), {"resolution": 32}, "flagship_32")
 
