@@ -80,6 +80,19 @@ def test_images_and_epochs_replace_each_other(config: RunConfig) -> None:
             "'first_stage' is left out here (null), so there is no 'first_stage.batch'",
         ),
         ({"objective.hinge.weight": 1}, "unknown setting 'objective.hinge'; there is bce"),
+        (
+            {"objective.r1.weight": 1},
+            "to add a term, set the whole list, such as --set "
+            "'objective=[{term: bce}, {term: r1, weight: 1}]'",
+        ),
+        (
+            {"generator_optimiser.betas.first": 0},
+            "'generator_optimiser.betas' is a list; set all of it",
+        ),
+        (
+            {"training.augment": "bgc"},
+            "training.augment: should be a section, such as '{name: value",
+        ),
         ({"training.batch": 0}, "training.batch: Input should be greater than 0"),
         ({"training.batch": "many"}, "training.batch: Input should be a valid integer"),
         ({"training": 3}, "'training' is a section; set one of accumulate"),

@@ -335,6 +335,24 @@ def test_without_matplotlib_the_error_names_the_extra(
         write_report(run)
 
 
+def test_a_transparent_picture_lies_on_white_before_as_after(tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for name in ("a", "b"):
+        Image.new("RGBA", (60, 60), (0, 0, 0, 0)).save(pictures / f"{name}.png")
+    options = PackOptions(resolution=16, name="clear", workers=1)
+    collection = pack(pictures, tmp_path / "packed", options).collection
+    run = write_run(
+        tmp_path / "run",
+        *healthy(2),
+        grids=0,
+        collection={"path": str(collection.path), "name": "clear", "count": 2},
+    )
+    pair, reason = before_and_after(read_record(run))
+    assert pair is not None, reason
+    assert pair.before.getpixel((30, 30)) == pair.after.getpixel((8, 8)) == (255, 255, 255)
+
+
 @pytest.mark.parametrize("fit", ["crop", "squash", "pad", "tiles"])
 def test_a_painting_before_and_after_preprocessing(fit: str, tmp_path: Path) -> None:
     pictures = tmp_path / "pictures"

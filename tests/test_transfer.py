@@ -180,7 +180,7 @@ def test_without_labels_what_reads_them_is_new(by_style: Path, labelled: Collect
     _, taken = begun(tiny_r3gan(), labelled, by_style)
     assert taken.generator.new == ("strengths",)
     assert taken.classes == {}
-    assert "layers that read them with the latent are new" in taken.lines()[1]
+    assert "layers that read them are new" in taken.lines()[1]
 
 
 def test_another_latent(by_style: Path, labelled: Collection) -> None:

@@ -329,6 +329,7 @@ _OPTIONAL = ("first_stage", "learning_rate_decay", "augment")
 # pydantic's wording where a user would not understand it.
 _WORDS = {
     "tuple_type": "should be a list, such as [this, that]",
+    "model_type": "should be a section, such as '{name: value, ...}'",
     "too_short": "should have at least one entry",
     "missing": "is missing",
     "extra_forbidden": "there is no such setting",
@@ -397,7 +398,14 @@ def _step_into(node: Any, key: str, path: str) -> Any:
             return names.index(key)
         if key.isdecimal() and int(key) < len(node):
             return int(key)
-        raise ImpastoError(f"unknown setting '{path}'; there is {choices(names)}")
+        whole = path.rpartition(".")[0]
+        if not names:
+            raise ImpastoError(f"unknown setting '{path}': '{whole}' is a list; set all of it")
+        terms = ", ".join(f"{{term: {name}}}" for name in names)
+        raise ImpastoError(
+            f"unknown setting '{path}'; there is {choices(names)}; to add a term, set the whole list, "
+            f"such as --set '{whole}=[{terms}, {{term: r1, weight: 1}}]'"
+        )
     if isinstance(node, dict):
         return key
     if node is None:

@@ -215,7 +215,7 @@ def _reduction(side: float, resolution: int) -> int:
     return next((factor for factor in (8, 4, 2) if side / factor >= 2 * resolution), 1)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
     """Any mode as RGB: what is transparent over white, 16 bits as 8."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
@@ -286,7 +286,7 @@ def _decode(file: BinaryIO, how: Fitting) -> Decoded:
         opened.load()
         # Read after loading: there, a TIFF turns itself upright and then says so.
         orientation = _orientation(opened)
-        image, extent = _upright(_to_rgb(opened), extent, orientation)
+        image, extent = _upright(to_rgb(opened), extent, orientation)
     if orientation in _ORIENTATIONS and _ORIENTATIONS[orientation][0]:
         width, height = height, width
     return Decoded(image, extent, width, height)

@@ -21,8 +21,9 @@ def _ramp(start: float, end: float) -> Ramp:
 
 
 def r3gan_64() -> RunConfig:
-    """R3GAN for 64 pixels: relativistic pairing with R1 and R2, residual networks of 22 million
-    weights each without normalisation, every setting on a cosine ramp.
+    """R3GAN for 64 pixels: relativistic pairing with R1 and R2, every setting on a cosine ramp.
+
+    Residual networks of 22 million weights each, without normalisation.
 
     Source: Huang, Gokaslan, Kuleshov and Tompkin 2024 (arXiv:2501.05441), and the figures of their
     published code (github.com/brownvc/R3GAN) for FFHQ-64.

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
 from impasto.collection import Collection
+from impasto.collection.fitting import to_rgb
 from impasto.errors import ImpastoError
 from impasto.files import read_json, sha256_of_file
 from impasto.report.record import Record
@@ -129,7 +130,7 @@ def _before(file: Path, size: tuple[int, int], box: Box | None) -> Image.Image:
     """The source picture, upright and shrunk, with `box` outlined if that is not all of it."""
     with Image.open(file) as image:
         image.draft("RGB", (_BEFORE_SIDE, _BEFORE_SIDE))
-        upright = ImageOps.exif_transpose(image).convert("RGB")
+        upright = to_rgb(ImageOps.exif_transpose(image))
     upright.thumbnail((_BEFORE_SIDE, _BEFORE_SIDE), Image.Resampling.LANCZOS)
     if box is None or box == (0, 0, *size):
         return upright

@@ -212,10 +212,12 @@ def begin(players: Players, source: Source, record: ModelRecord) -> Transfer:
             "the layers that read it are new"
         )
     if bool(theirs.labels) != bool(record.labels):
-        there, here = ("none", "some") if record.labels else ("some", "none")
-        notes.append(
-            f"labels are learned: {here}, there: {there}; layers that read them with the latent are new"
+        learns = (
+            "this run learns labels, that model"
+            if record.labels
+            else "that model learned labels, this run"
         )
+        notes.append(f"{learns} none: the layers that read them are new")
     discriminator = None
     if source.discriminator is None:
         notes.append("there is none beside that model")
