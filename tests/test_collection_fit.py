@@ -17,11 +17,11 @@ from impasto.collection.fitting import (
     TILE_STRIDE,
     Fitted,
     Fitting,
-    UnusableError,
     fit_file,
     tile_boxes,
 )
 from impasto.collection.packing import MASTERS
+from impasto.collection.trees import UnusableError
 
 RED, GREEN, BLUE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0)
 

@@ -1,16 +1,18 @@
 """From a file to square pictures: decoding (quickly, by JPEG draft), and the four ways to fit."""
 
 import hashlib
+import io
 import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+
+from impasto.collection.trees import UnusableError
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, in pixels of the source picture as it is shown (EXIF applied)."""
@@ -31,10 +33,6 @@ _ORIENTATIONS = {
     7: (True, True, True),
     8: (True, False, True),
 }
-
-
-class UnusableError(Exception):
-    """A file that gives no picture; the text is the reason for `left-out.csv`, `kind: details`."""
 
 
 @dataclass(frozen=True)
@@ -272,7 +270,7 @@ def _usable_side(width: int, height: int, how: Fitting) -> float:
     return side
 
 
-def _decode(file: BinaryIO, how: Fitting) -> Decoded:
+def _decode(file: io.BufferedReader | io.BytesIO, how: Fitting) -> Decoded:
     """Decode a picture, a JPEG only as finely as it takes."""
     with Image.open(file) as opened:
         width, height = opened.size
@@ -326,7 +324,20 @@ def fit_file(path: Path, how: Fitting) -> Fitted:
         # A pipe, say: reading it would wait for ever.
         raise UnusableError("unreadable: not a file")
     try:
-        with path.open("rb") as file, _pixel_limit(how.max_pixels):
+        with path.open("rb") as file:
+            return fit_stream(file, how)
+    except OSError as error:
+        raise UnusableError(f"unreadable: {error.strerror or error}") from error
+
+
+def fit_stream(file: io.BufferedReader | io.BytesIO, how: Fitting) -> Fitted:
+    """Read a file's bytes, from its beginning, and make its square pictures.
+
+    Raises:
+        UnusableError: with the reason why there is no picture in it.
+    """
+    try:
+        with _pixel_limit(how.max_pixels):
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             if file.tell() == 0:
                 raise UnusableError("unreadable: the file is empty")

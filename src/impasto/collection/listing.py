@@ -1,12 +1,12 @@
 """What a reader finds in a source: the pictures, what is known of each, and what it passed over."""
 
-import os
-import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
+from impasto.collection.trees import File, Tree, UnusableError, readable, walk
 
 _PICTURES = """
 .jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .avif .jp2 .j2k .ppm .pgm .pbm
@@ -23,14 +23,21 @@ ABOUT = ("title", "artist", "year", "licence")
 """What `sources.csv` says of a picture where the source tells it."""
 
 
+Content = bytes | np.ndarray | UnusableError
+"""A picture as a source gives it: a file's bytes, uint8 [H, W, 3], or why there is none."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """A source picture: where it lies, and what its source says of it."""
 
-    path: Path
-    """The picture's file, or the one that it is in with others."""
     relative: str
     """Its path inside the source, with `/` on every system; its identity in the collection."""
+    path: Path | None = None
+    """Its file; None where it is none of its own, and the listing's `contents` gives it."""
+    stamp: str = ""
+    """Changes when the picture does; see `File.stamp`. Never empty where the source is to be packed
+    again without decoding it again."""
     labels: tuple[str, ...] = ()
     """A class name for each field of the listing; empty where it is not known."""
     about: dict[str, str] = field(default_factory=dict)
@@ -51,66 +58,41 @@ class Listing:
     """Relative path and reason, of what is no picture or cannot be used."""
     notes: list[str] = field(default_factory=list)
     """What the user may want to know, a sentence each."""
-    pixels: Callable[[], Iterator[np.ndarray]] | None = None
-    """Where pictures are no files of their own: reads each entry's, in order, uint8 [H, W, 3]."""
+    contents: Callable[[Sequence[int]], Iterator[Content]] | None = None
+    """Where pictures are no files of their own: gives those of these entries, whose numbers rise."""
+    decoded: bool = False
+    """Whether `contents` gives pixels, not bytes."""
 
 
-def tidy(text: str) -> str:
-    """Text as it is compared and stored: composed Unicode (NFC), no blanks at the ends."""
-    return unicodedata.normalize("NFC", text).strip()
+def entry_of(tree_file: File, **told: object) -> Entry:
+    """The entry of a file in a tree."""
+    return Entry(tree_file.name, tree_file.path, tree_file.stamp, **told)  # type: ignore[arg-type]
 
 
-def _is_litter(folder: str) -> bool:
-    return folder.startswith(".") or folder in ("__pycache__", "__MACOSX")
+def read_from(tree: Tree, listing: Listing) -> Listing:
+    """The listing, its entries' bytes taken from the tree where they are no files on disk."""
+    if any(entry.path is None for entry in listing.entries):
+        names = [entry.relative for entry in listing.entries]
+        listing.contents = lambda numbers: tree.contents([names[number] for number in numbers])
+    return listing
 
 
-def _readable(name: str) -> str:
-    """A file's name as text that can be written, where its bytes are not UTF-8."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def walk(
-    folder: Path, on_error: Callable[[OSError], None] | None = None
-) -> Iterator[tuple[Path, str]]:
-    """Every file below a folder with its relative path, sorted, links followed once.
-
-    Hidden files and folders are passed over, and so are packed collections. Folders that cannot be
-    read are told to `on_error`.
-    """
-    seen: set[tuple[int, int]] = set()
-    for place, folders, files in os.walk(folder, onerror=on_error, followlinks=True):
-        status = Path(place).stat()
-        identity = (status.st_dev, status.st_ino)
-        # A link that leads back up would otherwise be walked for ever.
-        if identity in seen or "collection.json" in files:
-            folders.clear()
-            continue
-        if status.st_ino:
-            seen.add(identity)
-        folders[:] = sorted(name for name in folders if not _is_litter(name))
-        for name in sorted(files):
-            if not name.startswith("."):
-                path = Path(place, name)
-                yield path, _readable(path.relative_to(folder).as_posix())
-
-
-def pictures(folder: Path, listing: Listing) -> Iterator[tuple[Path, str]]:
-    """The picture files below a folder; others that a user may miss go to `listing.left_out`."""
-
-    def unreadable(error: OSError) -> None:
-        name = _readable(os.path.relpath(error.filename, folder))
-        listing.left_out.append((name, f"unreadable: a folder: {error.strerror}"))
-
-    for path, relative in walk(folder, unreadable):
-        suffix = path.suffix.lower()
+def pictures(tree: Tree, listing: Listing) -> Iterator[File]:
+    """The picture files of a tree; others that a user may miss go to `listing.left_out`."""
+    listing.left_out += tree.left_out
+    for file in tree.files.values():
+        suffix = suffix_of(file.name)
         if suffix in PICTURE_SUFFIXES:
-            yield path, relative
+            yield file
         elif suffix not in _SIDE_SUFFIXES:
-            listing.left_out.append(
-                (relative, f"not a picture file by its name: {_readable(suffix)}")
-            )
+            listing.left_out.append((file.name, f"not a picture file by its name: {suffix}"))
+
+
+def suffix_of(name: str) -> str:
+    """The end of a file's name from its last dot, in small letters."""
+    return Path(name).suffix.lower()
 
 
 def holds_pictures(folder: Path) -> bool:
     """Whether there is at least one picture file below a folder."""
-    return any(path.suffix.lower() in PICTURE_SUFFIXES for path, _ in walk(folder))
+    return any(suffix_of(readable(name)) in PICTURE_SUFFIXES for _, name in walk(folder))

@@ -5,11 +5,12 @@ import csv
 import datetime
 import functools
 import hashlib
+import io
 import json
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,15 @@ from impasto.collection.fitting import (
     TILE_STRIDE,
     Fitted,
     Fitting,
-    UnusableError,
     fit_file,
     fit_pixels,
+    fit_stream,
 )
-from impasto.collection.listing import ABOUT, Entry, Listing
+from impasto.collection.listing import ABOUT, Content, Entry, Listing
 from impasto.collection.readers import read_source
 from impasto.collection.split import held_out
 from impasto.collection.store import FORMAT, FORMAT_VERSION, Collection, content_hash
+from impasto.collection.trees import UnusableError
 from impasto.collection.workers import DiedError, available_cores, in_order
 from impasto.collection.writer import ShardWriter, shard_name
 from impasto.errors import ImpastoError, choices
@@ -149,13 +151,19 @@ class _Packed:
     """How many pictures each source picture has given."""
 
 
-def attempt(how: Fitting, picture: Path | np.ndarray) -> Fitted | str:
-    """The square pictures of a file, or of pixels, or the reason why there are none.
+def attempt(how: Fitting, picture: Path | Content) -> Fitted | str:
+    """The square pictures of a file, of its bytes or of pixels, or the reason why there are none.
 
     Runs in the worker processes.
     """
     try:
-        return fit_file(picture, how) if isinstance(picture, Path) else fit_pixels(picture, how)
+        if isinstance(picture, Path):
+            return fit_file(picture, how)
+        if isinstance(picture, bytes):
+            return fit_stream(io.BytesIO(picture), how)
+        if isinstance(picture, UnusableError):
+            raise picture
+        return fit_pixels(picture, how)
     except UnusableError as reason:
         return str(reason)
 
@@ -165,13 +173,15 @@ def _fit_all(
 ) -> Generator[Fitted | str | DiedError, None, None]:
     """The result of each entry, in order, from this process or from several."""
     work = functools.partial(attempt, options.fitting())
-    if listing.pixels is not None:
-        # Decoded already: to send them to other processes and back takes longer than to fit them.
-        yield from map(work, listing.pixels())
+    paths: Iterable[Path | Content] = [entry.path for entry in listing.entries if entry.path]
+    if listing.contents is not None:
+        paths = listing.contents(range(len(listing.entries)))
+    if listing.decoded:
+        # To send them to other processes and back takes longer than to fit them.
+        yield from map(work, paths)
         return
-    paths = [entry.path for entry in listing.entries]
     workers = options.workers or available_cores()
-    if workers == 1 or len(paths) <= _ALONE:
+    if workers == 1 or len(listing.entries) <= _ALONE:
         yield from map(work, paths)
         return
     # What one source picture may give, at most but for very long ones.
@@ -317,7 +327,7 @@ def _write_pictures(
         table.writerow(header)
         for done, (entry, result) in enumerate(zip(entries, results, strict=True), start=1):
             if isinstance(result, DiedError):
-                left_out.append((entry.relative, "unreadable: decoding it ended the process"))
+                left_out.append((entry.relative, f"unreadable: {result}"))
             elif isinstance(result, str):
                 left_out.append((entry.relative, result))
             else:

@@ -10,8 +10,9 @@ import multiprocessing
 import multiprocessing.resource_tracker
 import os
 import signal
+import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -28,7 +29,7 @@ _READY = "ready"
 
 
 class DiedError(Exception):
-    """The process that worked on an item ended without an answer."""
+    """The process that worked on an item ended without an answer; the text says how."""
 
 
 def available_cores() -> int:
@@ -74,6 +75,8 @@ class _Worker(Generic[Item]):
     connection: Connection
     ready: bool = False
     given: deque[tuple[int, Item]] = field(default_factory=deque)
+    since: float = 0.0
+    """When it began with the first of those, by the monotonic clock."""
 
     def end(self) -> None:
         self.process.kill()
@@ -92,50 +95,94 @@ def _start(function: Callable[[Item], Result]) -> _Worker[Item]:
     return _Worker(process, ours)
 
 
+class _Queue(Generic[Item]):
+    """The items not given out yet, each with its number; those given back come first."""
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self._rest = enumerate(items)
+        self._back: list[tuple[int, Item]] = []
+        self.taken = 0
+        """How many items have been drawn so far."""
+        self.ended = False
+
+    def take(self, limit: int) -> tuple[int, Item] | None:
+        """The next item if its number is below the limit."""
+        if self._back:
+            return self._back.pop()
+        if self.ended or self.taken >= limit:
+            return None
+        item = next(self._rest, None)
+        if item is None:
+            self.ended = True
+            return None
+        self.taken += 1
+        return item
+
+    def give_back(self, items: Iterable[tuple[int, Item]]) -> None:
+        self._back.extend(sorted(items, key=lambda item: -item[0]))
+
+
 def in_order(
-    function: Callable[[Item], Result], items: Sequence[Item], processes: int, ahead: int
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    processes: int,
+    ahead: int,
+    seconds: float | None = None,
 ) -> Generator[Result | DiedError, None, None]:
     """Yield `function(item)` for each item, in the items' order.
 
     `function` must be importable and not raise; items and results must pickle. Where a process
-    dies of an item, that item's result is a `DiedError` and another process takes its place.
+    dies of an item, or takes too long, that item's result is a `DiedError` and another process takes
+    its place.
 
     Args:
         function: what is done with an item.
-        items: what it is done with.
+        items: what it is done with; drawn only as they are needed.
         processes: how many work at once.
         ahead: how many results may be in the works or waiting for an earlier one: the bound on
             memory.
+        seconds: how long one item may take; None: as long as it likes.
 
     Raises:
         ImpastoError: the processes do not even start.
     """
-    todo: deque[tuple[int, Item]] = deque(enumerate(items))
+    queue = _Queue(items)
     done: dict[int, Result | DiedError] = {}
     workers: list[_Worker[Item]] = []
     next_index = 0
     try:
         # One by one, so that those that run already are ended if the next cannot be started.
-        for _ in range(min(processes, len(items))):
+        for _ in range(processes):
             worker: _Worker[Item] = _start(function)
             workers.append(worker)
-        while next_index < len(items):
+        while True:
             for worker in workers:
-                limit = next_index + max(1, ahead)
-                while todo and len(worker.given) < _QUEUED and todo[0][0] < limit:
-                    worker.given.append(todo.popleft())
+                while len(worker.given) < _QUEUED:
+                    item = queue.take(next_index + max(1, ahead))
+                    if item is None:
+                        break
+                    if not worker.given:
+                        worker.since = time.monotonic()
+                    worker.given.append(item)
                     # One that has died is found out below, where it is listened to.
                     with contextlib.suppress(OSError):
-                        worker.connection.send(worker.given[-1])
-            heard = wait([worker.connection for worker in workers])
+                        worker.connection.send(item)
+            if queue.ended and next_index == queue.taken:
+                return
+            heard = wait([worker.connection for worker in workers], _patience(workers, seconds))
             for position, worker in enumerate(workers):
                 if worker.connection not in heard:
+                    if seconds is not None and _spent(worker) > seconds:
+                        reason = DiedError(f"it took more than {seconds:g} s")
+                        workers[position] = _replace(worker, function, queue, done, reason)
                     continue
                 try:
                     answer = worker.connection.recv()
                 except (EOFError, OSError):
-                    workers[position] = _replace(worker, function, todo, done)
+                    reason = DiedError("decoding it ended the process")
+                    workers[position] = _replace(worker, function, queue, done, reason)
                     continue
+                worker.since = time.monotonic()
                 if answer == _READY:
                     worker.ready = True
                 else:
@@ -149,11 +196,24 @@ def in_order(
             worker.end()
 
 
+def _spent(worker: _Worker[Any]) -> float:
+    """Seconds that a process has been at its item."""
+    return time.monotonic() - worker.since if worker.ready and worker.given else 0.0
+
+
+def _patience(workers: list[_Worker[Any]], seconds: float | None) -> float | None:
+    """How long to wait for an answer before one of the processes has taken too long."""
+    if seconds is None:
+        return None
+    return max(0.0, seconds - max(map(_spent, workers))) + 0.05
+
+
 def _replace(
     worker: _Worker[Item],
     function: Callable[[Item], Result],
-    todo: deque[tuple[int, Item]],
+    queue: _Queue[Item],
     done: dict[int, Result | DiedError],
+    reason: DiedError,
 ) -> _Worker[Item]:
     """Bury a process that died, and start another for what else it had been given."""
     worker.end()
@@ -164,6 +224,6 @@ def _replace(
         )
     if worker.given:
         index, _ = worker.given.popleft()
-        done[index] = DiedError()
-        todo.extendleft(reversed(worker.given))
+        done[index] = reason
+        queue.give_back(worker.given)
     return _start(function)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from impasto.collection import Collection
 from impasto.collection.listing import Listing, pictures
+from impasto.collection.trees import Folder
 from impasto.errors import ImpastoError
 from impasto.evaluation.gather import kept_numbers
 from impasto.sampling.model import to_uint8
@@ -166,11 +167,11 @@ def of_folder(folder: Path, collection: Collection) -> Subject:
         ImpastoError: no pictures, or one that cannot be read, is not square, or is of another size
             than the others.
     """
-    listing = Listing("folder")
-    found = list(pictures(folder, listing))
+    found = list(pictures(Folder(folder), Listing("folder")))
     side = side_of(folder)
-    paths = [path for path, _ in found]
-    groups, notes = _by_folder([relative for _, relative in found], collection)
+    names = [file.name for file in found]
+    paths = [file.path for file in found if file.path is not None]
+    groups, notes = _by_folder(names, collection)
 
     def pixels(numbers: np.ndarray) -> Tensor:
         some = []
@@ -184,7 +185,7 @@ def of_folder(folder: Path, collection: Collection) -> Subject:
             some.append(torch.from_numpy(picture))
         return torch.stack(some)
 
-    return Subject([relative for _, relative in found], len(found), groups, pixels, side, notes)
+    return Subject(names, len(found), groups, pixels, side, notes)
 
 
 def side_of(folder: Path) -> int:
@@ -193,10 +194,12 @@ def side_of(folder: Path) -> int:
     Raises:
         ImpastoError: no pictures, or the first cannot be read or is not square.
     """
-    for path, _ in pictures(folder, Listing("folder")):
-        height, width, _ = _pixels(path).shape
+    for file in pictures(Folder(folder), Listing("folder")):
+        if file.path is None:
+            continue
+        height, width, _ = _pixels(file.path).shape
         if height != width:
-            raise ImpastoError(f"{path} is of {width} x {height} pixels; squares are expected")
+            raise ImpastoError(f"{file.path} is of {width} x {height} pixels; squares are expected")
         return height
     raise ImpastoError(f"{folder} holds no pictures; give a run, a model or a folder of them")
 

@@ -2,8 +2,8 @@
 
 A reader is a module with:
 - `ORDER: int`, lower ones are asked first;
-- `claims(source: Path, labels: tuple[str, ...] | None) -> bool`, whether it reads this source;
-- `read(source: Path, labels: tuple[str, ...] | None) -> Listing`, what is in it; `labels` are the
+- `claims(source: Source, labels: tuple[str, ...] | None) -> bool`, whether it reads this source;
+- `read(source: Source, labels: tuple[str, ...] | None) -> Listing`, what is in it; `labels` are the
   fields the user asked for, None for the source's own.
 """
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from impasto.collection.listing import Listing
+from impasto.collection.trees import open_source
 from impasto.errors import ImpastoError
 from impasto.registry import module_names
 
@@ -35,9 +36,10 @@ def read_source(source: Path, labels: tuple[str, ...] | None) -> Listing:
         )
     if (source / "collection.json").is_file():
         raise ImpastoError(f"{source} is a collection already; pack from the pictures themselves")
+    opened = open_source(source)
     for reader in _readers():
-        if reader.claims(source, labels):
-            listing: Listing = reader.read(source, labels)
+        if reader.claims(opened, labels):
+            listing: Listing = reader.read(opened, labels)
             return listing
     raise ImpastoError(
         f"{source} is neither a folder nor a table nor an archive of CIFAR; give a folder of "

@@ -11,7 +11,7 @@ and record by record, so that no batch lies in memory as a whole.
 import gzip
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from impasto.collection.listing import Entry, Listing, tidy
+from impasto.collection.listing import Entry, Listing
+from impasto.collection.trees import Source, stamp_of, tidy
 from impasto.errors import ImpastoError, choices
 
 ORDER = 5
@@ -139,13 +140,11 @@ def _other_version(names: Iterable[str]) -> _DataSet | None:
     return None
 
 
-def claims(source: Path, labels: tuple[str, ...] | None) -> bool:
+def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
     """Any tar archive, and a folder with the files of a version, even one that is refused."""
-    if source.is_file():
-        return source.name.lower().endswith(_ARCHIVES)
-    if not source.is_dir():
-        return False
-    names = [path.name for path in source.iterdir() if path.is_file()]
+    if source.file is not None:
+        return source.path.name.lower().endswith(_ARCHIVES)
+    names = [path.name for path in source.path.iterdir() if path.is_file()]
     return _which(names) is not None or _other_version(names) is not None
 
 
@@ -196,20 +195,24 @@ def _records(batches: list[_File], length: int) -> Iterator[bytes]:
                     yield record
 
 
-def _pixels(batches: list[_File], length: int) -> Iterator[np.ndarray]:
-    """The pixels of each record, uint8 [32, 32, 3]."""
-    for record in _records(batches, length):
+def _pixels(batches: list[_File], length: int, numbers: Sequence[int]) -> Iterator[np.ndarray]:
+    """The pixels of some records, uint8 [32, 32, 3]."""
+    wanted = set(numbers)
+    for number, record in enumerate(_records(batches, length)):
+        if number not in wanted:
+            continue
         planes = np.frombuffer(record, np.uint8)[-_PLANES:].reshape(3, _SIDE, _SIDE)
         yield planes.transpose(1, 2, 0)
 
 
-def read(source: Path, labels: tuple[str, ...] | None) -> Listing:
+def read(opened: Source, labels: tuple[str, ...] | None) -> Listing:
     """List the records, the test batch as held out: that split is part of the data set.
 
     Raises:
         ImpastoError: an archive of something else, of a version that cannot be read without
             running code, damaged or incomplete; or labels that are not in it.
     """
+    source = opened.path
     files = _files(source)
     data_set = _which(files)
     if data_set is None and (other := _other_version(files)) is not None:
@@ -239,9 +242,11 @@ def read(source: Path, labels: tuple[str, ...] | None) -> Listing:
 
     classes = [_class_names(files[name], name) for name in data_set.fields.values()]
     listing = Listing(f"{data_set.name}, binary version", fields=tuple(columns))
-    listing.pixels = partial(_pixels, batches, length)
+    listing.contents = partial(_pixels, batches, length)
+    listing.decoded = True
     records = _records(batches, length)
     for name, batch in zip(data_set.batches, batches, strict=True):
+        stamp = stamp_of(batch.path.stat())
         for number, record in enumerate(islice(records, batch.size // length)):
             for label, names in zip(record, classes, strict=False):
                 if label >= len(names):
@@ -252,7 +257,8 @@ def read(source: Path, labels: tuple[str, ...] | None) -> Listing:
                     )
             given = tuple(classes[column][record[column]] for column in columns.values())
             heldout = name == data_set.test
-            listing.entries.append(Entry(batch.path, f"{name}/{number:05}", given, heldout=heldout))
+            entry = Entry(f"{name}/{number:05}", None, stamp, given, heldout=heldout)
+            listing.entries.append(entry)
     listing.notes.append(
         f"held out is the test part of {data_set.name} itself; --heldout and --seed choose nothing "
         "here"

@@ -1,22 +1,28 @@
 """Folders by class: the folder at the top that a picture lies in names its class."""
 
-from pathlib import Path
-
-from impasto.collection.listing import PICTURE_SUFFIXES, Entry, Listing, pictures, tidy, walk
+from impasto.collection.listing import (
+    PICTURE_SUFFIXES,
+    Listing,
+    entry_of,
+    pictures,
+    read_from,
+    suffix_of,
+)
+from impasto.collection.trees import Source, tidy
 from impasto.errors import ImpastoError
 
 ORDER = 50
 
 
-def claims(source: Path, labels: tuple[str, ...] | None) -> bool:
+def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
     """Two class folders or more and no picture outside them; one will do where labels are asked."""
-    if not source.is_dir() or labels == ():
+    if source.file is not None or labels == ():
         return False
     tops: set[str] = set()
-    for path, relative in walk(source):
-        if path.suffix.lower() not in PICTURE_SUFFIXES:
+    for name in source.tree.files:
+        if suffix_of(name) not in PICTURE_SUFFIXES:
             continue
-        top, slash, _ = relative.partition("/")
+        top, slash, _ = name.partition("/")
         if slash:
             tops.add(top)
         elif not labels:
@@ -24,7 +30,7 @@ def claims(source: Path, labels: tuple[str, ...] | None) -> bool:
     return len(tops) >= (1 if labels else 2)
 
 
-def read(source: Path, labels: tuple[str, ...] | None) -> Listing:
+def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     """List the folders; a picture that lies in none of them has no known class.
 
     Raises:
@@ -37,7 +43,7 @@ def read(source: Path, labels: tuple[str, ...] | None) -> Listing:
             "give one name for it, or add a table metadata.csv"
         )
     listing = Listing("folders by class", fields=tuple(names))
-    for path, relative in pictures(source, listing):
-        top, slash, _ = relative.partition("/")
-        listing.entries.append(Entry(path, relative, (tidy(top) if slash else "",)))
-    return listing
+    for file in pictures(source.tree, listing):
+        top, slash, _ = file.name.partition("/")
+        listing.entries.append(entry_of(file, labels=(tidy(top) if slash else "",)))
+    return read_from(source.tree, listing)

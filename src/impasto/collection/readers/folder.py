@@ -1,19 +1,18 @@
 """A folder of pictures, at any depth, without labels."""
 
-from pathlib import Path
-
-from impasto.collection.listing import Entry, Listing, pictures
+from impasto.collection.listing import Listing, entry_of, pictures, read_from
+from impasto.collection.trees import Source
 from impasto.errors import ImpastoError
 
 ORDER = 90
 
 
-def claims(source: Path, labels: tuple[str, ...] | None) -> bool:
-    """Any folder that no other reader wants."""
-    return source.is_dir()
+def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
+    """Any folder or archive that no other reader wants."""
+    return source.file is None
 
 
-def read(source: Path, labels: tuple[str, ...] | None) -> Listing:
+def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     """List the folder.
 
     Raises:
@@ -21,9 +20,9 @@ def read(source: Path, labels: tuple[str, ...] | None) -> Listing:
     """
     if labels:
         raise ImpastoError(
-            f"no labels '{', '.join(labels)}' in {source}: it has neither a table metadata.csv nor "
+            f"no labels '{', '.join(labels)}' in {source.path}: it has neither a table metadata.csv nor "
             "a folder for each class; leave --labels out, or add one of them"
         )
     listing = Listing("a folder")
-    listing.entries = [Entry(path, relative) for path, relative in pictures(source, listing)]
-    return listing
+    listing.entries = [entry_of(file) for file in pictures(source.tree, listing)]
+    return read_from(source.tree, listing)
