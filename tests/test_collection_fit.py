@@ -29,7 +29,7 @@ RED, GREEN, BLUE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0)
 def how(fit: str = "crop", resolution: int = 16, **changes: object) -> Fitting:
     values = {
         "fit": fit,
-        "resolution": resolution,
+        "resolutions": (resolution,),
         "exact": False,
         "background": (255, 255, 255),
         "max_upscale": 1.25,
@@ -46,11 +46,16 @@ def stripes(tmp_path: Path, colours: list[tuple[int, int, int]], name: str = "s.
     return path
 
 
+def all_of(path: Path, settings: Fitting) -> np.ndarray:
+    """The pixels of all frames at the largest resolution."""
+    return fit_file(path, settings).pixels[settings.resolution]
+
+
 def only(path: Path, settings: Fitting) -> np.ndarray:
-    fitted = fit_file(path, settings)
-    assert fitted.pixels.dtype == np.uint8
-    assert fitted.pixels.shape == (1, settings.resolution, settings.resolution, 3)
-    return fitted.pixels[0]
+    pixels = all_of(path, settings)
+    assert pixels.dtype == np.uint8
+    assert pixels.shape == (1, settings.resolution, settings.resolution, 3)
+    return pixels[0]
 
 
 def near(pixel: np.ndarray, colour: tuple[int, int, int], by: int = 3) -> bool:
@@ -87,16 +92,17 @@ def test_pad_keeps_proportions_on_the_stated_background(tmp_path: Path) -> None:
 def test_tiles_show_their_boxes_and_their_mirror_images(tmp_path: Path) -> None:
     path = stripes(tmp_path, [BLACK, RED, GREEN, BLUE])
     fitted = fit_file(path, how("tiles"))
-    assert len(fitted.frames) == len(fitted.pixels) == 2 * len(tile_boxes(128, 64, 12.8))
+    pixels = fitted.pixels[16]
+    assert len(fitted.frames) == len(pixels) == 2 * len(tile_boxes(128, 64, 12.8))
     by_frame = {(frame.box, frame.mirrored): i for i, frame in enumerate(fitted.frames)}
     assert len(by_frame) == len(fitted.frames)
-    first = fitted.pixels[by_frame[(0, 0, 64, 64), False]]
+    first = pixels[by_frame[(0, 0, 64, 64), False]]
     assert near(first[8, 3], BLACK)
     assert near(first[8, 12], RED)
     for (box, mirrored), index in by_frame.items():
         if not mirrored:
-            twin = fitted.pixels[by_frame[box, True]]
-            assert (twin == fitted.pixels[index][:, ::-1]).all()
+            twin = pixels[by_frame[box, True]]
+            assert (twin == pixels[index][:, ::-1]).all()
 
 
 @given(
@@ -156,7 +162,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int, fit: str)
     upright = fit_file(tmp_path / "seen.jpg", how(fit, resolution=12))
     assert (turned.width, turned.height) == (180, 120)
     assert turned.frames == upright.frames
-    assert np.abs(turned.pixels.astype(int) - upright.pixels).max() <= 12
+    assert np.abs(turned.pixels[12].astype(int) - upright.pixels[12]).max() <= 12
 
 
 def test_a_draft_at_an_odd_size_and_turned_is_not_shifted(tmp_path: Path) -> None:
@@ -186,11 +192,32 @@ def test_drafts_are_within_40_db_of_full_decoding_on_paintings(tmp_path: Path, f
         with Image.open(path) as opened:
             scan = opened.resize((opened.width * 2, opened.height * 2), Image.Resampling.BICUBIC)
         scan.save(tmp_path / path.name, quality=92)
-        quick = fit_file(tmp_path / path.name, how(fit, 64, max_pixels=10**8)).pixels
-        exact = fit_file(tmp_path / path.name, how(fit, 64, max_pixels=10**8, exact=True)).pixels
+        quick = all_of(tmp_path / path.name, how(fit, 64, max_pixels=10**8))
+        exact = all_of(tmp_path / path.name, how(fit, 64, max_pixels=10**8, exact=True))
         assert (quick != exact).any(), "nothing was reduced, so this test shows nothing"
         found.append(psnr(quick, exact))
     assert min(found) >= 40
+
+
+@pytest.mark.parametrize("fit", sorted(FITS))
+def test_several_resolutions_are_each_made_from_the_decoded_picture(
+    tmp_path: Path, fit: str
+) -> None:
+    path = tmp_path / "lion.png"
+    with Image.open(MASTERS / "lion.jpg") as opened:
+        opened.resize((150, 130)).save(path)
+    settings = how(fit, resolutions=(16, 24, 64))
+    fitted = fit_file(path, settings)
+    assert list(fitted.pixels) == [16, 24, 64]
+    assert settings.resolution == 64
+    # A tile that the largest has no use for is in none; the rest is as if asked for alone.
+    frames = fit_file(path, how(fit, 64)).frames
+    assert fitted.frames == frames
+    for resolution in (16, 24, 64):
+        alone = fit_file(path, how(fit, resolution))
+        row_of = {frame: row for row, frame in enumerate(alone.frames)}
+        expected = alone.pixels[resolution][[row_of[frame] for frame in frames]]
+        assert (fitted.pixels[resolution] == expected).all()
 
 
 def test_draft_leaves_twice_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,7 +303,7 @@ def test_small_pictures_are_left_out_where_they_would_be_enlarged_too_much(tmp_p
     Image.new("RGB", (60, 13)).save(tmp_path / "a.png")
     Image.new("RGB", (60, 12)).save(tmp_path / "b.png")
     for fit in ("crop", "squash", "tiles"):
-        assert fit_file(tmp_path / "a.png", how(fit)).pixels.shape[1:] == (16, 16, 3)
+        assert all_of(tmp_path / "a.png", how(fit)).shape[1:] == (16, 16, 3)
         text = reason(tmp_path / "b.png", how(fit))
         assert text == "too small: 60 x 12 pixels; 16 px takes 13"
     # Padded, the long side counts.

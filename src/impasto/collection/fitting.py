@@ -48,19 +48,26 @@ class Fitting:
     """How source pictures become square ones; travels to the worker processes."""
 
     fit: str
-    resolution: int
+    resolutions: tuple[int, ...]
+    """Sides of the square pictures, rising. The largest decides how finely a picture is decoded, which
+    tiles it gives and whether it is too small."""
     exact: bool
     background: tuple[int, int, int]
     max_upscale: float
     max_pixels: int
+
+    @property
+    def resolution(self) -> int:
+        """The largest."""
+        return self.resolutions[-1]
 
 
 @dataclass(frozen=True)
 class Fitted:
     """A source picture, fitted."""
 
-    pixels: np.ndarray
-    """uint8 [K, R, R, 3], one for each frame."""
+    pixels: dict[int, np.ndarray]
+    """By resolution R, uint8 [K, R, R, 3]: one for each frame, all from one decoding."""
     frames: list[Frame]
     width: int
     height: int
@@ -103,25 +110,26 @@ def _centre_square(width: int, height: int) -> Box:
     return (left, top, left + side, top + side)
 
 
-def _crop(picture: Decoded, how: Fitting) -> Iterator[tuple[Frame, Image.Image]]:
-    box = _centre_square(picture.width, picture.height)
-    yield Frame(box), picture.shrink(box, (how.resolution, how.resolution))
+def _square_frame(width: int, height: int, how: Fitting) -> list[Frame]:
+    return [Frame(_centre_square(width, height))]
 
 
-def _squash(picture: Decoded, how: Fitting) -> Iterator[tuple[Frame, Image.Image]]:
-    box = (0, 0, picture.width, picture.height)
-    yield Frame(box), picture.shrink(box, (how.resolution, how.resolution))
+def _whole_frame(width: int, height: int, how: Fitting) -> list[Frame]:
+    return [Frame((0, 0, width, height))]
 
 
-def _pad(picture: Decoded, how: Fitting) -> Iterator[tuple[Frame, Image.Image]]:
-    box = (0, 0, picture.width, picture.height)
-    scale = how.resolution / max(picture.width, picture.height)
+def _filling(picture: Decoded, box: Box, how: Fitting, resolution: int) -> Image.Image:
+    return picture.shrink(box, (resolution, resolution))
+
+
+def _padded(picture: Decoded, box: Box, how: Fitting, resolution: int) -> Image.Image:
+    scale = resolution / max(picture.width, picture.height)
     width = max(1, round(picture.width * scale))
     height = max(1, round(picture.height * scale))
-    square = Image.new("RGB", (how.resolution, how.resolution), how.background)
-    corner = ((how.resolution - width) // 2, (how.resolution - height) // 2)
+    square = Image.new("RGB", (resolution, resolution), how.background)
+    corner = ((resolution - width) // 2, (resolution - height) // 2)
     square.paste(picture.shrink(box, (width, height)), corner)
-    yield Frame(box), square
+    return square
 
 
 def tile_boxes(width: int, height: int, least: float) -> list[tuple[int, int, int, int]]:
@@ -152,12 +160,9 @@ def _starts(length: int, side: int) -> list[int]:
     return list(dict.fromkeys(round(room * step / steps) for step in range(steps + 1)))
 
 
-def _tiles(picture: Decoded, how: Fitting) -> Iterator[tuple[Frame, Image.Image]]:
-    least = how.resolution / how.max_upscale
-    for box in tile_boxes(picture.width, picture.height, least):
-        tile = picture.shrink(box, (how.resolution, how.resolution))
-        yield Frame(box), tile
-        yield Frame(box, mirrored=True), tile.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+def _tile_frames(width: int, height: int, how: Fitting) -> list[Frame]:
+    boxes = tile_boxes(width, height, how.resolution / how.max_upscale)
+    return [Frame(box, mirrored) for box in boxes for mirrored in (False, True)]
 
 
 def _whole_side(width: int, height: int, how: Fitting) -> float:
@@ -179,7 +184,10 @@ def _smallest_tile(width: int, height: int, how: Fitting) -> float:
 class Fit:
     """A way to make squares of a picture."""
 
-    make: Callable[[Decoded, Fitting], Iterator[tuple[Frame, Image.Image]]]
+    frames: Callable[[int, int, Fitting], list[Frame]]
+    """What is taken of a picture of this width and height; a mirrored frame follows its twin."""
+    show: Callable[[Decoded, Box, Fitting, int], Image.Image]
+    """A box of a picture as a square one of this resolution."""
     smallest: Callable[[int, int, Fitting], float]
     """The shortest length in a picture of this width and height that is shown at full resolution;
     it decides how far a JPEG may be reduced, and whether the picture is too small."""
@@ -187,10 +195,17 @@ class Fit:
 
 
 FITS = {
-    "crop": Fit(_crop, _whole_side, "the square in the centre"),
-    "squash": Fit(_squash, _whole_side, "the whole picture, its proportions ignored"),
-    "pad": Fit(_pad, _pad_side, "the whole picture on a square background"),
-    "tiles": Fit(_tiles, _smallest_tile, "overlapping squares at several scales, and mirrored"),
+    "crop": Fit(_square_frame, _filling, _whole_side, "the square in the centre"),
+    "squash": Fit(
+        _whole_frame, _filling, _whole_side, "the whole picture, its proportions ignored"
+    ),
+    "pad": Fit(_whole_frame, _padded, _pad_side, "the whole picture on a square background"),
+    "tiles": Fit(
+        _tile_frames,
+        _filling,
+        _smallest_tile,
+        "overlapping squares at several scales, and mirrored",
+    ),
 }
 
 
@@ -290,11 +305,24 @@ def _decode(file: io.BufferedReader | io.BytesIO, how: Fitting) -> Decoded:
     return Decoded(image, extent, width, height)
 
 
+def _squares(picture: Decoded, frames: list[Frame], how: Fitting, resolution: int) -> np.ndarray:
+    """uint8 [K, R, R, 3], one for each frame."""
+    squares: list[np.ndarray] = []
+    for frame in frames:
+        if frame.mirrored:
+            squares.append(squares[-1][:, ::-1])
+        else:
+            squares.append(np.asarray(FITS[how.fit].show(picture, frame.box, how, resolution)))
+    return np.stack(squares)
+
+
 def _fitted(picture: Decoded, how: Fitting, sha256: str) -> Fitted:
-    made = list(FITS[how.fit].make(picture, how))
+    frames = FITS[how.fit].frames(picture.width, picture.height, how)
     return Fitted(
-        pixels=np.stack([np.asarray(image) for _, image in made]),
-        frames=[frame for frame, _ in made],
+        pixels={
+            resolution: _squares(picture, frames, how, resolution) for resolution in how.resolutions
+        },
+        frames=frames,
         width=picture.width,
         height=picture.height,
         sha256=sha256,

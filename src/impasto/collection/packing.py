@@ -114,7 +114,7 @@ class PackOptions:
     def fitting(self) -> Fitting:
         return Fitting(
             self.fit,
-            self.resolution,
+            (self.resolution,),
             self.exact,
             self.background,
             self.max_upscale,
@@ -331,7 +331,7 @@ def _write_pictures(
             elif isinstance(result, str):
                 left_out.append((entry.relative, result))
             else:
-                shards.append(result.pixels)
+                shards.append(result.pixels[options.resolution])
                 for frame in result.frames:
                     box = [f"{edge:g}" for edge in frame.box]
                     table.writerow([count, len(packed.entries), *box, int(frame.mirrored)])
