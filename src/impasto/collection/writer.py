@@ -1,29 +1,80 @@
-"""Pixels into shards: plain `.npy` files, written as the pictures come."""
+"""Pixels into shards, written as the pictures come.
 
+A raw shard is a plain `.npy` file. A shard of compressed pictures is two files: their bytes, one
+after another, and where each begins (`.offsets.npy`).
+"""
+
+import hashlib
+import io
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+
+from impasto.collection.encoding import RAW, encode
+from impasto.files import sha256_of_file
 
 SHARD_BYTES = 2**30
 """A shard's pixels are at most this many bytes: small enough to copy and check, few enough files."""
 
 
-def shard_name(number: int) -> str:
-    """`images-00000.npy` and so on."""
-    return f"images-{number:05}.npy"
+def shard_name(number: int, encoding: str = RAW, prefix: str = "images") -> str:
+    """`images-00000.npy`, or `images-00000.webp.bin`, and so on."""
+    return f"{prefix}-{number:05}.{'npy' if encoding == RAW else f'{encoding}.bin'}"
+
+
+def offsets_name(shard: str) -> str:
+    """The file that says where each picture of a compressed shard begins."""
+    return shard.removesuffix(".bin") + ".offsets.npy"
+
+
+def shard_prefix(resolution: int, resolutions: Sequence[int], kind: str = "images") -> str:
+    """`images` where that is the only resolution, else `images-256`."""
+    return kind if len(resolutions) == 1 else f"{kind}-{resolution}"
+
+
+def open_writer(
+    folder: Path, resolution: int, encoding: str = RAW, prefix: str = "images"
+) -> "ShardWriter":
+    """A writer of new shards in a folder, to be used in a `with` block."""
+    return ShardWriter(folder, resolution, SHARD_BYTES, encoding=encoding, prefix=prefix)
 
 
 class ShardWriter:
-    """Appends pictures, uint8 [K, R, R, 3], to as many shards as it takes."""
+    """Appends pictures to as many shards as it takes; which lie in which is a function of what is
+    appended, not of how many at a time.
 
-    def __init__(self, folder: Path, resolution: int, shard_bytes: int = SHARD_BYTES) -> None:
+    Args:
+        folder: where the shards go; files of their names must not exist.
+        resolution: side of the pictures, R.
+        shard_bytes: how much of pictures a shard holds at most, but one picture at least.
+        encoding: `raw`, or a name in `ENCODINGS`.
+        prefix: what the files' names begin with.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        resolution: int,
+        shard_bytes: int = SHARD_BYTES,
+        *,
+        encoding: str = RAW,
+        prefix: str = "images",
+    ) -> None:
         self.folder = folder
         self.resolution = resolution
+        self.encoding = encoding
+        self.prefix = prefix
+        self.shard_bytes = shard_bytes
         self.capacity = max(1, shard_bytes // (resolution * resolution * 3))
-        self.counts: list[int] = []
+        """Pictures in a raw shard."""
+        self._shards: list[dict[str, Any]] = []
         self._file: BinaryIO | None = None
+        self._digest = hashlib.sha256()
+        self._count = 0
+        self._offsets = [0]
 
     def __enter__(self) -> "ShardWriter":
         return self
@@ -38,39 +89,103 @@ class ShardWriter:
             self._finish()
         elif self._file is not None:
             self._file.close()  # What was interrupted is thrown away anyhow.
+            self._file = None
 
     def append(self, pixels: np.ndarray) -> None:
-        """Add pictures, uint8 [K, R, R, 3], in order."""
+        """Add pictures, uint8 [K, R, R, 3], in order; they are compressed here where the shards are."""
+        if pixels.dtype != np.uint8 or pixels.shape[1:] != (self.resolution, self.resolution, 3):
+            raise ValueError(f"{pixels.dtype} {pixels.shape} for shards of {self.resolution} px")
+        if self.encoding != RAW:
+            self.append_encoded(encode(pixels, self.encoding))
+            return
         while len(pixels):
             if self._file is None:
-                self._file = (self.folder / shard_name(len(self.counts))).open("xb")
-                self.counts.append(0)
-                self._write_header()
-            part = pixels[: self.capacity - self.counts[-1]]
-            self._file.write(np.ascontiguousarray(part).data)
-            self.counts[-1] += len(part)
+                # With the header of a full shard, as most are: it is part of the hash.
+                self._begin()
+                self._write(_header(self.capacity, self.resolution))
+            part = pixels[: self.capacity - self._count]
+            self._write(np.ascontiguousarray(part).data)
+            self._count += len(part)
             pixels = pixels[len(part) :]
-            if self.counts[-1] == self.capacity:
+            if self._count == self.capacity:
                 self._finish()
 
-    def _write_header(self) -> None:
+    def append_encoded(self, items: Sequence[bytes]) -> None:
+        """Add pictures that `encode` has compressed, in order."""
+        if self.encoding == RAW:
+            raise ValueError("raw shards take pixels")
+        for item in items:
+            if self._file is not None and self._offsets[-1] + len(item) > self.shard_bytes:
+                self._finish()
+            if self._file is None:
+                self._begin()
+            self._write(item)
+            self._offsets.append(self._offsets[-1] + len(item))
+            self._count += 1
+
+    def append_stored(self, stored: np.ndarray | Sequence[bytes]) -> None:
+        """Add pictures as `ShardReader.stored` gives them, of shards of the same kind."""
+        if isinstance(stored, np.ndarray):
+            self.append(stored)
+        else:
+            self.append_encoded(stored)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Each shard's file, its pictures, bytes and sha256, and the same of its offsets, for
+        `collection.json`; to be asked when all is written."""
+        if self._file is not None:
+            raise RuntimeError("the last shard is still being written")
+        return self._shards
+
+    def _begin(self) -> None:
+        name = shard_name(len(self._shards), self.encoding, self.prefix)
+        self._file = (self.folder / name).open("xb")
+        self._digest = hashlib.sha256()
+        self._count = 0
+        self._offsets = [0]
+
+    def _write(self, content: Any) -> None:
         assert self._file is not None
-        shape = (self.counts[-1], self.resolution, self.resolution, 3)
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._file, header)
+        self._file.write(content)
+        self._digest.update(content)
 
     def _finish(self) -> None:
-        """Close the open shard, its header written anew: only now is the number of pictures known.
-
-        NumPy leaves room in a header for the first number to grow, so that its length stays.
-        """
+        """Close the open shard and note what it is."""
         if self._file is None:
             return
-        end = self._file.tell()
-        self._file.seek(0)
-        self._write_header()
-        pixels = self.counts[-1] * self.resolution * self.resolution * 3
-        if self._file.tell() + pixels != end:
-            raise RuntimeError("the header of a shard changed its length")
+        path = self.folder / shard_name(len(self._shards), self.encoding, self.prefix)
+        digest = self._digest.hexdigest()
+        if self.encoding == RAW and self._count < self.capacity:
+            # Only now is the number of pictures known. NumPy leaves room in a header for the first
+            # number to grow, so that its length stays.
+            self._file.seek(0)
+            self._file.write(_header(self._count, self.resolution))
+            self._file.close()
+            digest = sha256_of_file(path)
         self._file.close()
         self._file = None
+        shard = {
+            "file": path.name,
+            "pictures": self._count,
+            "bytes": path.stat().st_size,
+            "sha256": digest,
+        }
+        if self.encoding != RAW:
+            offsets = path.with_name(offsets_name(path.name))
+            np.save(offsets, np.array(self._offsets, np.int64), allow_pickle=False)
+            shard["offsets"] = {
+                "file": offsets.name,
+                "bytes": offsets.stat().st_size,
+                "sha256": sha256_of_file(offsets),
+            }
+        self._shards.append(shard)
+
+
+def _header(pictures: int, resolution: int) -> bytes:
+    """What an `.npy` file of pixels [K, R, R, 3] begins with; the same length for any number."""
+    buffer = io.BytesIO()
+    shape = (pictures, resolution, resolution, 3)
+    np.lib.format.write_array_header_1_0(
+        buffer, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
+    return buffer.getvalue()

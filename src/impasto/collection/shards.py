@@ -1,0 +1,230 @@
+"""Shards read back: any pictures by index, by memory map, decoded where they are compressed."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from impasto.collection.encoding import RAW, decode
+from impasto.collection.workers import available_cores
+from impasto.collection.writer import ShardWriter
+from impasto.errors import ImpastoError
+
+_COPIED_AT_ONCE = 256
+_RESTORE = "restore it from a copy or pack the collection again"
+
+
+class ShardReader:
+    """All pictures of one resolution, numbered through their shards.
+
+    It maps the files and reads none but the pictures that are asked for; of compressed shards it
+    maps also where each begins.
+
+    Args:
+        folder: where the shards are.
+        resolution: side of the pictures, R.
+        encoding: `raw`, or a name in `ENCODINGS`.
+        shards: what `ShardWriter.describe` has told of them.
+
+    Raises:
+        ImpastoError: a file is missing, or not as long as it was.
+        ValueError: the files are not what is told of them.
+    """
+
+    def __init__(
+        self, folder: Path, resolution: int, encoding: str, shards: Sequence[dict[str, Any]]
+    ) -> None:
+        self.folder = Path(folder)
+        self.resolution = resolution
+        self.encoding = encoding
+        self.digests: dict[str, str] = {}
+        """SHA-256 of each file, in their order, as it was written."""
+        self._names = [file_name(shard["file"]) for shard in shards]
+        self._shards: list[np.ndarray] = []
+        """A raw shard's pixels [K, R, R, 3], or a compressed one's bytes."""
+        self._offsets: list[np.ndarray] = []
+        """Of compressed shards, int64 [K + 1]: where each picture begins, and the end."""
+        for name, shard in zip(self._names, shards, strict=True):
+            self.digests[name] = str(shard["sha256"])
+            if encoding == RAW:
+                self._shards.append(self._map_raw(name, shard))
+            else:
+                offsets = self._map_offsets(shard)
+                self.digests[shard["offsets"]["file"]] = str(shard["offsets"]["sha256"])
+                self._offsets.append(offsets)
+                self._shards.append(self._map_bytes(name, int(shard["bytes"]), int(offsets[-1])))
+        self._starts = np.cumsum([0] + [int(shard["pictures"]) for shard in shards])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def pixels(self, indices: np.ndarray) -> np.ndarray:
+        """Some pictures, uint8 [B, R, R, 3].
+
+        Args:
+            indices: integers [B] from 0 to N - 1, in any order, repeats allowed.
+
+        Raises:
+            IndexError: an index that is out of range or not an integer.
+            ImpastoError: a compressed picture is damaged; the line says which, in what file.
+        """
+        indices = self._checked(indices)
+        if len(self._shards) == 1 and self.encoding == RAW:
+            return np.take(self._shards[0], indices, axis=0)
+        pixels = np.empty((len(indices), self.resolution, self.resolution, 3), dtype=np.uint8)
+        if self.encoding != RAW:
+
+            def put(place: int) -> None:
+                pixels[place] = self._decoded(int(indices[place]))
+
+            _for_each(put, len(indices))
+            return pixels
+        shard_of = np.searchsorted(self._starts, indices, side="right") - 1
+        for number in np.unique(shard_of):
+            rows = shard_of == number
+            pixels[rows] = self._shards[number][indices[rows] - self._starts[number]]
+        return pixels
+
+    def stored(self, indices: np.ndarray) -> np.ndarray | list[bytes]:
+        """Some pictures as they lie in the shards: pixels [B, R, R, 3], or each one's bytes.
+
+        `ShardWriter.append_stored` takes them, so that nothing is decoded on the way.
+        """
+        if self.encoding == RAW:
+            return self.pixels(indices)
+        return [self._bytes(int(index)) for index in self._checked(indices)]
+
+    def copy(self, indices: np.ndarray, writer: ShardWriter) -> None:
+        """Append some pictures to other shards of the same kind, a few at a time."""
+        if (self.resolution, self.encoding) != (writer.resolution, writer.encoding):
+            raise ValueError(f"{self.resolution} px {self.encoding} shards are not of that kind")
+        for start in range(0, len(indices), _COPIED_AT_ONCE):
+            writer.append_stored(self.stored(indices[start : start + _COPIED_AT_ONCE]))
+
+    def _checked(self, indices: np.ndarray) -> np.ndarray:
+        indices = np.asarray(indices)
+        if indices.size == 0:
+            indices = indices.astype(np.int64)
+        if indices.ndim != 1 or indices.dtype.kind not in "iu":
+            raise IndexError(f"indices are integers [B], not {indices.dtype} {indices.shape}")
+        if len(indices) and not (indices.min() >= 0 and indices.max() < len(self)):
+            raise IndexError(f"indices are from 0 to {len(self) - 1}")
+        return indices
+
+    def _bytes(self, index: int) -> bytes:
+        """A compressed picture."""
+        number = int(np.searchsorted(self._starts, index, side="right")) - 1
+        offsets = self._offsets[number]
+        place = index - int(self._starts[number])
+        return self._shards[number][int(offsets[place]) : int(offsets[place + 1])].tobytes()
+
+    def _decoded(self, index: int) -> np.ndarray:
+        try:
+            return decode(self._bytes(index), self.encoding, self.resolution)
+        except ValueError as error:
+            number = int(np.searchsorted(self._starts, index, side="right")) - 1
+            raise ImpastoError(
+                f"{self.folder / self._names[number]} is damaged: picture {index} cannot be "
+                f"decoded ({error}); {_RESTORE}"
+            ) from error
+
+    def _map_raw(self, name: str, shard: dict[str, Any]) -> np.ndarray:
+        check_size(self.folder / name, int(shard["bytes"]))
+        # Plain arrays over the map: numpy.memmap's own indexing costs more than the copy.
+        pixels = np.asarray(load_array(self.folder / name, mmap_mode="r"))
+        expected = (int(shard["pictures"]), self.resolution, self.resolution, 3)
+        if pixels.shape != expected or pixels.dtype != np.uint8:
+            raise ValueError(f"{name} is {pixels.dtype} {pixels.shape}")
+        return pixels
+
+    def _map_offsets(self, shard: dict[str, Any]) -> np.ndarray:
+        name = file_name(shard["offsets"]["file"])
+        check_size(self.folder / name, int(shard["offsets"]["bytes"]))
+        offsets = np.asarray(load_array(self.folder / name, mmap_mode="r"))
+        if offsets.shape != (int(shard["pictures"]) + 1,) or offsets.dtype != np.int64:
+            raise ValueError(f"{name} is {offsets.dtype} {offsets.shape}")
+        if offsets[0] != 0 or (np.diff(offsets) <= 0).any():
+            raise ImpastoError(f"{self.folder / name} is damaged: it does not rise; {_RESTORE}")
+        return offsets
+
+    def _map_bytes(self, name: str, size: int, end: int) -> np.ndarray:
+        path = self.folder / name
+        check_size(path, size)
+        if end != size:
+            raise ValueError(f"{name} has {size} bytes, and its offsets end at {end}")
+        try:
+            return np.asarray(np.memmap(path, np.uint8, mode="r"))
+        except FileNotFoundError:
+            raise ImpastoError(f"{path} is missing; {_RESTORE}") from None
+        except (OSError, ValueError) as error:
+            raise ImpastoError(f"{path} is damaged or too short ({error}); {_RESTORE}") from error
+
+
+def file_name(name: str) -> str:
+    """The name of a file in a collection's folder, out of which it must not lead.
+
+    Raises:
+        ValueError: it is a path.
+    """
+    if Path(name).name != name:
+        raise ValueError(f"'{name}' is not a file's name")
+    return name
+
+
+def check_size(path: Path, size: int) -> None:
+    """Compare a file's length with what was written.
+
+    Raises:
+        ImpastoError: it differs. A missing file is found when it is opened.
+    """
+    if path.exists() and path.stat().st_size != size:
+        raise ImpastoError(
+            f"{path} has {path.stat().st_size} bytes where {size} are expected; {_RESTORE}"
+        )
+
+
+def load_array(path: Path, **how: Any) -> np.ndarray:
+    """A `.npy` file of a collection, never unpickling.
+
+    Raises:
+        ImpastoError: it is missing or damaged.
+    """
+    try:
+        return np.load(path, allow_pickle=False, **how)
+    except FileNotFoundError:
+        raise ImpastoError(f"{path} is missing; {_RESTORE}") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise ImpastoError(f"{path} is damaged or too short ({error}); {_RESTORE}") from error
+
+
+# Decoding in threads
+
+_pools: dict[int, ThreadPoolExecutor] = {}
+"""The threads of this process, by its id: what a fork inherits has no threads in it."""
+
+
+def _pool() -> ThreadPoolExecutor:
+    """Threads for decoding, shared by all readers, started when first asked for."""
+    if os.getpid() not in _pools:
+        _pools.clear()
+        _pools[os.getpid()] = ThreadPoolExecutor(available_cores(), "impasto-decode")
+    return _pools[os.getpid()]
+
+
+def _for_each(do: Callable[[int], None], count: int) -> None:
+    """Do something for 0 to `count` - 1, in threads where there are cores for them: decoders let go
+    of the interpreter. The first error is raised here."""
+    parts = min(count, available_cores())
+    if parts <= 1:
+        for place in range(count):
+            do(place)
+        return
+
+    def work(part: int) -> None:
+        for place in range(part, count, parts):
+            do(place)
+
+    list(_pool().map(work, range(parts)))
