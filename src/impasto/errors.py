@@ -1,5 +1,8 @@
 """The one exception that is meant for the user's eyes."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class ImpastoError(Exception):
     """Something the user can put right.
@@ -20,3 +23,21 @@ class StoppedError(ImpastoError):
 def choices(names: list[str]) -> str:
     """Name the valid choices for an error message: `a, b, c`, or `none` where there are none."""
     return ", ".join(sorted(names)) if names else "none"
+
+
+_LISTED = 12
+_COMPARED = 5_000
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """A wrong name with what there is instead, for an error message: `'Rococco'; did you mean Rococo?`,
+    or the first of all there are."""
+    known = sorted(set(names))
+    same = [other for other in known if other.casefold() == name.casefold()]
+    # Comparing with a hundred thousand titles would take seconds.
+    some = known if len(known) <= _COMPARED else []
+    close = same or difflib.get_close_matches(name, some, n=3)
+    if close:
+        return f"'{name}'; did you mean {' or '.join(close)}?"
+    more = f" and {len(known) - _LISTED:,} others" if len(known) > _LISTED else ""
+    return f"'{name}'; there is {choices(known[:_LISTED])}{more}"
