@@ -19,8 +19,10 @@ _BESIDE = """
 """
 PICTURE_SUFFIXES = frozenset(_PICTURES.split())
 _SIDE_SUFFIXES = frozenset(_BESIDE.split())
-ABOUT = ("title", "artist", "year", "licence")
-"""What `sources.csv` says of a picture where the source tells it."""
+ABOUT = ("title", "artist", "year", "licence", "source")
+"""What `sources.csv` says of a picture where the source tells it; `source` is the page or address that
+it came from."""
+_NOT_KNOWN = frozenset({"unknown", "null", "none", "nan", "n/a", "<na>"})
 
 
 Content = bytes | np.ndarray | UnusableError
@@ -41,7 +43,7 @@ class Entry:
     labels: tuple[str, ...] = ()
     """A class name for each field of the listing; empty where it is not known."""
     about: dict[str, str] = field(default_factory=dict)
-    """Some of `ABOUT`."""
+    """Some of `ABOUT`, and whatever else the source tells: what `--where` may ask for. Never blank."""
     heldout: bool | None = None
     """Whether the source itself keeps it from training; None: it does not say. All or none say."""
 
@@ -86,6 +88,13 @@ def pictures(tree: Tree, listing: Listing) -> Iterator[File]:
             yield file
         elif suffix not in _SIDE_SUFFIXES:
             listing.left_out.append((file.name, f"not a picture file by its name: {suffix}"))
+
+
+def known(class_name: str, field: str) -> str:
+    """A class as a source names it; blank where that only says that nobody knows it, as `unknown`, `NaN`
+    and, of the field genre, `Unknown Genre` do."""
+    word = class_name.casefold()
+    return "" if word in _NOT_KNOWN or word == f"unknown {field.casefold()}" else class_name
 
 
 def suffix_of(name: str) -> str:
