@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from impasto.collection import Collection, PackOptions, open_or_pack, pack, packing
-from impasto.collection.writer import ShardWriter
+from impasto.collection import Collection, PackOptions, open_or_pack, pack, writer
 from impasto.errors import ImpastoError
 
 COUNT, SIDE = 24, 8
@@ -49,9 +48,7 @@ def collection(source: Path) -> Collection:
 def sharded(source: Path) -> Collection:
     """The same in shards of five pictures."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            packing, "ShardWriter", lambda folder, side: ShardWriter(folder, side, 5 * side**2 * 3)
-        )
+        patch.setattr(writer, "SHARD_BYTES", 5 * SIDE**2 * 3)
         return make(source, source.parent / "sharded")
 
 
@@ -205,15 +202,13 @@ def test_pickled_arrays_are_refused(copy: Path) -> None:
     ("changes", "message"),
     [
         ({"format": "something else"}, "is not of an impasto collection"),
-        ({"format_version": 2}, "collection format 2, and this impasto reads 1; update"),
-        ({"shards": None}, "is damaged"),
+        ({"format_version": 3}, "collection format 3, and this impasto reads 1 and 2; update"),
         ({"count": 23}, "is damaged .*24 pictures, not 23"),
         ({"fields": []}, "labels.npy is int64"),
         (
             {"fields": [{"name": "kind", "classes": [{"name": "a"}]}] * 2},
             "labels.npy holds a class",
         ),
-        ({"shards": [{"file": "../x", "pictures": 1, "bytes": 1, "sha256": ""}]}, "not a file's"),
     ],
 )
 def test_descriptions_that_do_not_fit(copy: Path, changes: dict[str, Any], message: str) -> None:
@@ -243,9 +238,7 @@ def test_where_there_is_no_collection(source: Path, tmp_path: Path) -> None:
 
 def test_data_of_another_resolution(collection: Collection) -> None:
     assert open_or_pack(str(collection.path), SIDE).content_hash == collection.content_hash
-    with pytest.raises(
-        ImpastoError, match=r"resolution of 8 px, and 64 px is wanted.*resolution 64"
-    ):
+    with pytest.raises(ImpastoError, match=r"packed at 8 px, and 64 px is wanted.*--resolution 64"):
         open_or_pack(str(collection.path), 64)
 
 

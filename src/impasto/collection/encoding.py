@@ -5,7 +5,6 @@ WebP in its lossless form: nothing is lost, and a collection takes half of the d
 """
 
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +15,10 @@ from impasto.errors import ImpastoError, choices
 
 RAW = "raw"
 AUTO = "auto"
-LARGEST_RAW = 255
-"""Side in pixels of the largest pictures that `auto` leaves raw."""
+Stored = np.ndarray | list[bytes]
+"""Pictures as they lie in shards: uint8 [K, R, R, 3] in raw ones, else each one's bytes."""
+COMPRESSED_FROM = 256
+"""Side in pixels from which on `auto` compresses."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def choose_encoding(wanted: str, resolution: int) -> str:
         ImpastoError: there is no such encoding.
     """
     if wanted == AUTO:
-        return RAW if resolution <= LARGEST_RAW else "webp"
+        return RAW if resolution < COMPRESSED_FROM else "webp"
     if wanted != RAW and wanted not in ENCODINGS:
         raise ImpastoError(
             f"unknown encoding '{wanted}'; there is {choices([AUTO, RAW, *ENCODINGS])}"
@@ -96,8 +97,3 @@ def decode(content: bytes, encoding: str, resolution: int) -> np.ndarray:
     except Exception as error:
         # Damaged files make decoders raise almost anything.
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
-
-
-def stored_as(pixels: np.ndarray, encoding: str) -> np.ndarray | Sequence[bytes]:
-    """Pictures, uint8 [K, R, R, 3], as a shard of that encoding takes them."""
-    return pixels if encoding == RAW else encode(pixels, encoding)

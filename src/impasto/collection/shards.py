@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from impasto.collection.encoding import RAW, decode
+from impasto.collection.encoding import RAW, Stored, decode
 from impasto.collection.workers import available_cores
 from impasto.collection.writer import ShardWriter
 from impasto.errors import ImpastoError
@@ -88,7 +88,7 @@ class ShardReader:
             pixels[rows] = self._shards[number][indices[rows] - self._starts[number]]
         return pixels
 
-    def stored(self, indices: np.ndarray) -> np.ndarray | list[bytes]:
+    def stored(self, indices: np.ndarray) -> Stored:
         """Some pictures as they lie in the shards: pixels [B, R, R, 3], or each one's bytes.
 
         `ShardWriter.append_stored` takes them, so that nothing is decoded on the way.

@@ -1,21 +1,26 @@
-"""A packed collection, opened: pixels by memory map, labels, splits and where each came from."""
+"""A packed collection, opened: any of its pictures, labels, splits and where each came from."""
 
 import csv
 import hashlib
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from impasto.collection.encoding import RAW
 from impasto.collection.listing import holds_pictures
+from impasto.collection.shards import ShardReader, file_name, load_array
 from impasto.errors import ImpastoError, choices
 from impasto.files import read_json, sha256_of_file
 
 FORMAT = "impasto collection"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_READABLE = (1, 2)
+"""In format 1 there is one resolution, raw."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,10 @@ def content_hash(
     split_digest: str,
     fields: list[tuple[str, tuple[str, ...]]],
 ) -> str:
-    """SHA-256 over everything that training reads of a collection, 64 hexadecimal digits."""
+    """SHA-256 over everything that training reads of a collection, 64 hexadecimal digits.
+
+    Of one resolution: those of the others may change, and it is still what it was.
+    """
     text = json.dumps(
         {
             "resolution": resolution,
@@ -47,6 +55,12 @@ def content_hash(
         sort_keys=True,
     )
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sides(resolutions: Sequence[int]) -> str:
+    """`64 px`, or `64 and 256 px`, for people."""
+    *others, last = resolutions
+    return f"{', '.join(map(str, others))} and {last} px" if others else f"{last} px"
 
 
 def pack_command(folder: Path, resolution: int) -> str:
@@ -83,15 +97,23 @@ def check_is_collection(path: Path, resolution: int) -> None:
 
 
 class Collection:
-    """A packed collection. Made by `Collection.open`; nothing in it is ever changed.
+    """A packed collection, seen at one of its resolutions. Made by `Collection.open`; nothing in it
+    is ever changed.
 
-    It pickles as its path, so that a worker process maps the same files and copies no pixels.
+    It pickles as its path and resolution, so that a worker process maps the same files and copies no
+    pixels.
     """
 
     path: Path
     name: str
     resolution: int
+    """Side of the pictures, in pixels."""
+    resolutions: tuple[int, ...]
+    """All that there are, rising; `at` shows the same pictures at another."""
+    encoding: str
+    """How the pictures are stored: raw, or the name of a compression."""
     content_hash: str
+    """Of what there is at this resolution."""
     fields: tuple[LabelField, ...]
     fit: str
     """How pictures were made square: crop, squash, pad or tiles."""
@@ -104,30 +126,42 @@ class Collection:
     sources: np.ndarray
     """int64 [N]: each picture's source picture, a row of `source_table()`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, resolution: int | None = None) -> None:
         self.path = path = Path(path)
         description = read_json(path / "collection.json", "collection")
         self._check_format(description)
         try:
-            self._read(description)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self._read(description, resolution)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise ImpastoError(
                 f"{path / 'collection.json'} is damaged ({error}); pack the collection again"
             ) from error
 
     @classmethod
-    def open(cls, path: Path) -> "Collection":
+    def open(cls, path: Path, resolution: int | None = None) -> "Collection":
         """Open the collection in folder `path`.
 
+        Args:
+            path: the folder.
+            resolution: one of those it is packed at, in pixels; None: the largest.
+
         Raises:
-            ImpastoError: it is not a collection, is of an unknown format, or has files that are
-                missing, too short or do not fit together.
+            ImpastoError: it is not a collection, is of an unknown format or not of that resolution,
+                or has files that are missing, too short or do not fit together.
         """
-        check_is_collection(Path(path), resolution=64)
-        return cls(path)
+        check_is_collection(Path(path), resolution=resolution or 64)
+        return cls(path, resolution)
+
+    def at(self, resolution: int) -> "Collection":
+        """The same pictures at another of `resolutions`.
+
+        Raises:
+            ImpastoError: it is not packed at that.
+        """
+        return self if resolution == self.resolution else Collection(self.path, resolution)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Collection, (self.path,)
+        return Collection, (self.path, self.resolution)
 
     def __repr__(self) -> str:
         return f"<Collection {self.name}: {len(self)} pictures of {self.resolution} px>"
@@ -136,31 +170,42 @@ class Collection:
         if not isinstance(description, dict) or description.get("format") != FORMAT:
             raise ImpastoError(f"{self.path / 'collection.json'} is not of an impasto collection")
         version = description.get("format_version")
-        if version != FORMAT_VERSION:
+        if version not in _READABLE:
             raise ImpastoError(
                 f"{self.path} is of collection format {version}, and this impasto reads "
-                f"{FORMAT_VERSION}; update impasto, or pack the pictures again"
+                f"{' and '.join(map(str, _READABLE))}; update impasto, or pack the pictures again"
             )
 
-    def _read(self, description: dict[str, Any]) -> None:
+    def _read(self, description: dict[str, Any], resolution: int | None) -> None:
         self.name = str(description["name"])
-        self.resolution = int(description["resolution"])
-        self.content_hash = str(description["content_hash"])
+        largest = int(description["resolution"])
+        self._largest_hash = str(description["content_hash"])
         self.fit = str(description["fit"]["name"])
         self._count = int(description["count"])
-        self._shard_digests = {
-            self._file_name(shard["file"]): str(shard["sha256"]) for shard in description["shards"]
-        }
+        if "pixels" in description:
+            pixels = description["pixels"]
+        else:
+            pixels = [{"resolution": largest, "encoding": RAW, "shards": description["shards"]}]
+        self._pixels = {int(each["resolution"]): each for each in pixels}
+        self._aside = {int(each["resolution"]): each for each in description.get("aside", [])}
+        self.resolutions = tuple(sorted(self._pixels))
+        if largest != self.resolutions[-1]:
+            raise ValueError(
+                f"its largest pictures are of {self.resolutions[-1]} px, not {largest}"
+            )
+        self.resolution = largest if resolution is None else resolution
+        if self.resolution not in self._pixels:
+            raise ImpastoError(
+                f"{self.path} is packed at {sides(self.resolutions)}, not at {resolution} px; pack "
+                f"the pictures again with --resolution {resolution}"
+            )
+        self.encoding = str(self._pixels[self.resolution]["encoding"])
         self._array_digests = {
-            self._file_name(file): str(digest) for file, digest in description["arrays"].items()
+            file_name(file): str(digest) for file, digest in description["arrays"].items()
         }
-        self._shards = [
-            self._map_shard(shard["file"], int(shard["pictures"]), int(shard["bytes"]))
-            for shard in description["shards"]
-        ]
-        self._starts = np.cumsum([0] + [len(shard) for shard in self._shards])
-        if self._starts[-1] != self._count:
-            raise ValueError(f"its shards hold {self._starts[-1]} pictures, not {self._count}")
+        self._shards = self._reader(self._pixels)
+        if len(self._shards) != self._count:
+            raise ValueError(f"its shards hold {len(self._shards)} pictures, not {self._count}")
         classes = [
             (str(field["name"]), tuple(str(item["name"]) for item in field["classes"]))
             for field in description["fields"]
@@ -176,6 +221,23 @@ class Collection:
             LabelField(name, names, self._train_counts(column, len(names)))
             for column, (name, names) in enumerate(classes)
         )
+        self.content_hash = self._largest_hash
+        if self.resolution != largest:
+            self.content_hash = self._computed_hash(self.resolution)
+
+    def _reader(self, pixels: dict[int, dict[str, Any]]) -> ShardReader:
+        told = pixels[self.resolution]
+        return ShardReader(self.path, self.resolution, str(told["encoding"]), told["shards"])
+
+    def _computed_hash(self, resolution: int) -> str:
+        """The content hash by what `collection.json` says of each file."""
+        return content_hash(
+            resolution,
+            [str(shard["sha256"]) for shard in self._pixels[resolution]["shards"]],
+            self._array_digests["labels.npy"],
+            self._array_digests["split.npy"],
+            [(field.name, field.classes) for field in self.fields],
+        )
 
     def _train_counts(self, column: int, classes: int) -> tuple[int, ...]:
         labels = self.labels[:, column]
@@ -184,29 +246,8 @@ class Collection:
         known = labels[self.train_indices]
         return tuple(np.bincount(known[known >= 0], minlength=classes).tolist())
 
-    @staticmethod
-    def _file_name(name: str) -> str:
-        # A name from a file must not lead out of the folder.
-        if Path(name).name != name:
-            raise ValueError(f"'{name}' is not a file's name")
-        return name
-
-    def _load(self, name: str, **how: Any) -> np.ndarray:
-        path = self.path / name
-        try:
-            return np.load(path, allow_pickle=False, **how)
-        except FileNotFoundError:
-            raise ImpastoError(
-                f"{path} is missing; restore it from a copy or pack the collection again"
-            ) from None
-        except (OSError, ValueError, EOFError) as error:
-            raise ImpastoError(
-                f"{path} is damaged or too short ({error}); restore it from a copy or pack the "
-                "collection again"
-            ) from error
-
     def _array(self, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-        array = self._load(name)
+        array = load_array(self.path / name)
         if array.shape != shape or array.dtype != dtype:
             raise ImpastoError(
                 f"{self.path / name} is {array.dtype} {array.shape} where {np.dtype(dtype)} {shape} "
@@ -214,22 +255,6 @@ class Collection:
             )
         array.flags.writeable = False
         return array
-
-    def _map_shard(self, name: str, pictures: int, size: int) -> np.ndarray:
-        path = self.path / name
-        if path.exists() and path.stat().st_size != size:
-            raise ImpastoError(
-                f"{path} has {path.stat().st_size} bytes where {size} are expected; restore it from "
-                "a copy or pack the collection again"
-            )
-        # Plain arrays over the map: numpy.memmap's own indexing costs more than the copy.
-        shard = np.asarray(self._load(name, mmap_mode="r"))
-        if (
-            shard.shape != (pictures, self.resolution, self.resolution, 3)
-            or shard.dtype != np.uint8
-        ):
-            raise ValueError(f"{name} is {shard.dtype} {shard.shape}")
-        return shard
 
     def __len__(self) -> int:
         """All pictures, for training or held out."""
@@ -243,23 +268,21 @@ class Collection:
 
         Raises:
             IndexError: an index that is out of range or not an integer.
+            ImpastoError: a compressed picture is damaged.
         """
-        indices = np.asarray(indices)
-        if indices.size == 0:
-            indices = indices.astype(np.int64)
-        if indices.ndim != 1 or indices.dtype.kind not in "iu":
-            raise IndexError(f"indices are integers [B], not {indices.dtype} {indices.shape}")
-        if len(indices) and not (indices.min() >= 0 and indices.max() < self._count):
-            raise IndexError(f"indices are from 0 to {self._count - 1}")
-        if len(self._shards) == 1:
-            return np.take(self._shards[0], indices, axis=0)
-        side = self.resolution
-        pixels = np.empty((len(indices), side, side, 3), dtype=np.uint8)
-        shard_of = np.searchsorted(self._starts, indices, side="right") - 1
-        for number in np.unique(shard_of):
-            rows = shard_of == number
-            pixels[rows] = self._shards[number][indices[rows] - self._starts[number]]
-        return pixels
+        return self._shards.pixels(indices)
+
+    def aside(self) -> ShardReader:
+        """The pictures that packing set aside as copies of others, at this resolution; the rows of
+        `duplicates_table()` that are not kept say which is which."""
+        if not self._aside:
+            return ShardReader(self.path, self.resolution, RAW, [])
+        try:
+            return self._reader(self._aside)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ImpastoError(
+                f"{self.path / 'collection.json'} is damaged ({error}); pack the collection again"
+            ) from error
 
     def field(self, name: str) -> int:
         """The column of field `name` in `labels`.
@@ -278,11 +301,27 @@ class Collection:
         Raises:
             ImpastoError: the table is missing or unreadable.
         """
-        path = self.path / "sources.csv"
+        return self._table("sources.csv")
+
+    def duplicates_table(self) -> list[dict[str, str]]:
+        """The rows of `duplicates.csv`, one a source picture that has copies, group by group: group,
+        path, kept (1 or 0), kind (exact or near), distance, row (its first picture in the collection,
+        or in what is set aside), ...; none in collections of format 1."""
+        return self._table("duplicates.csv", required=False)
+
+    def forgotten_table(self) -> list[dict[str, str]]:
+        """The rows of `forgotten.csv`, one a source picture that was taken out after packing: path,
+        sha256, when."""
+        return self._table("forgotten.csv", required=False)
+
+    def _table(self, name: str, *, required: bool = True) -> list[dict[str, str]]:
+        path = self.path / name
         try:
             with path.open(encoding="utf-8", newline="") as file:
                 return list(csv.DictReader(file))
         except FileNotFoundError:
+            if not required:
+                return []
             raise ImpastoError(f"{path} is missing; restore it from a copy") from None
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise ImpastoError(f"cannot read {path}: {error}") from error
@@ -290,17 +329,18 @@ class Collection:
     def fingerprint(self) -> list[list[str | int]]:
         """Name, size and time of writing of each file that `verify` reads: the same as long as nobody
         has written to them, and quick to ask for."""
-        names = sorted({**self._shard_digests, **self._array_digests})
+        names = sorted({**self._shards.digests, **self._array_digests})
         files = ((name, (self.path / name).stat()) for name in names)
         return [[name, status.st_size, status.st_mtime_ns] for name, status in files]
 
     def verify(self) -> None:
-        """Read every file again and compare it with what was packed; takes a while.
+        """Read every file of this resolution again and compare it with what was packed; takes a
+        while.
 
         Raises:
             ImpastoError: a file has changed, or the content hash is not that of the files.
         """
-        digests = {**self._shard_digests, **self._array_digests}
+        digests = {**self._shards.digests, **self._array_digests}
         for file, expected in digests.items():
             path = self.path / file
             try:
@@ -312,14 +352,7 @@ class Collection:
                     f"{path} has changed since it was packed; restore it from a copy or pack the "
                     "collection again"
                 )
-        expected = content_hash(
-            self.resolution,
-            list(self._shard_digests.values()),
-            self._array_digests["labels.npy"],
-            self._array_digests["split.npy"],
-            [(field.name, field.classes) for field in self.fields],
-        )
-        if expected != self.content_hash:
+        if self._computed_hash(self.resolutions[-1]) != self._largest_hash:
             raise ImpastoError(
                 f"{self.path / 'collection.json'} has changed since it was packed: its content hash "
                 "is not that of its files"

@@ -13,11 +13,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from impasto.collection.encoding import RAW, encode
+from impasto.collection.encoding import RAW, Stored, encode
 from impasto.files import sha256_of_file
 
 SHARD_BYTES = 2**30
-"""A shard's pixels are at most this many bytes: small enough to copy and check, few enough files."""
+"""A shard's pictures are at most this many bytes (but one picture at least): small enough to copy
+and check, few enough files."""
 
 
 def shard_name(number: int, encoding: str = RAW, prefix: str = "images") -> str:
@@ -39,7 +40,7 @@ def open_writer(
     folder: Path, resolution: int, encoding: str = RAW, prefix: str = "images"
 ) -> "ShardWriter":
     """A writer of new shards in a folder, to be used in a `with` block."""
-    return ShardWriter(folder, resolution, SHARD_BYTES, encoding=encoding, prefix=prefix)
+    return ShardWriter(folder, resolution, encoding, prefix)
 
 
 class ShardWriter:
@@ -49,26 +50,18 @@ class ShardWriter:
     Args:
         folder: where the shards go; files of their names must not exist.
         resolution: side of the pictures, R.
-        shard_bytes: how much of pictures a shard holds at most, but one picture at least.
         encoding: `raw`, or a name in `ENCODINGS`.
         prefix: what the files' names begin with.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        resolution: int,
-        shard_bytes: int = SHARD_BYTES,
-        *,
-        encoding: str = RAW,
-        prefix: str = "images",
+        self, folder: Path, resolution: int, encoding: str = RAW, prefix: str = "images"
     ) -> None:
         self.folder = folder
         self.resolution = resolution
         self.encoding = encoding
         self.prefix = prefix
-        self.shard_bytes = shard_bytes
-        self.capacity = max(1, shard_bytes // (resolution * resolution * 3))
+        self.capacity = max(1, SHARD_BYTES // (resolution * resolution * 3))
         """Pictures in a raw shard."""
         self._shards: list[dict[str, Any]] = []
         self._file: BinaryIO | None = None
@@ -86,7 +79,7 @@ class ShardWriter:
         traceback: TracebackType | None,
     ) -> None:
         if error is None:
-            self._finish()
+            self.close()
         elif self._file is not None:
             self._file.close()  # What was interrupted is thrown away anyhow.
             self._file = None
@@ -115,7 +108,7 @@ class ShardWriter:
         if self.encoding == RAW:
             raise ValueError("raw shards take pixels")
         for item in items:
-            if self._file is not None and self._offsets[-1] + len(item) > self.shard_bytes:
+            if self._file is not None and self._offsets[-1] + len(item) > SHARD_BYTES:
                 self._finish()
             if self._file is None:
                 self._begin()
@@ -123,7 +116,7 @@ class ShardWriter:
             self._offsets.append(self._offsets[-1] + len(item))
             self._count += 1
 
-    def append_stored(self, stored: np.ndarray | Sequence[bytes]) -> None:
+    def append_stored(self, stored: Stored) -> None:
         """Add pictures as `ShardReader.stored` gives them, of shards of the same kind."""
         if isinstance(stored, np.ndarray):
             self.append(stored)
@@ -136,6 +129,10 @@ class ShardWriter:
         if self._file is not None:
             raise RuntimeError("the last shard is still being written")
         return self._shards
+
+    def close(self) -> None:
+        """End the last shard; done by leaving the `with` block."""
+        self._finish()
 
     def _begin(self) -> None:
         name = shard_name(len(self._shards), self.encoding, self.prefix)
