@@ -225,4 +225,4 @@ def choose(listing: Listing, where: str | None, merge: Sequence[str], min_class:
         listing = chosen_where(listing, where)
     if renamed:
         listing = merge_classes(listing, renamed)
-    return minimum_class(listing, min_class)
+    return minimum_class(listing, min_class) if min_class > 1 else listing
