@@ -25,9 +25,6 @@ _SIDE = 32
 _LOW = 8
 """Frequencies along each side in the pHash."""
 _MARGIN = 1.0
-import os
-
-MW = float(os.environ.get("MW", "0"))
 """The dHash sets a bit where a picture brightens by more than this, of 255: what is flat in a
 drawing is then 0, whatever a JPEG's noise makes of it."""
 _WAVE = 0.5 * _SIDE**2 / 4
@@ -85,8 +82,7 @@ def look(picture: Image.Image, pixels: np.ndarray) -> Look:
     """Keep what a picture looks like.
 
     Sources: the dHash as N. Krawetz describes it ("Kind of Like That", hackerfactor.com, 2013), the
-    pHash after C. Zauner, "Implementation and Benchmarking of Perceptual Image Hash
-    Functions" (2010), section 3.2.1; the margins are ours.
+    pHash after C. Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions" (2010), section 3.2.1; the margins are ours.
 
     Args:
         picture: the whole picture upright, RGB, at any size: it may be reduced already.
