@@ -5,7 +5,8 @@ means. Only NumPy and Pillow; never torch.
 """
 
 from impasto.collection.cache import open_or_pack
-from impasto.collection.packing import PackOptions, PackReport, pack
+from impasto.collection.options import PackOptions
+from impasto.collection.packing import PackReport, pack, pack_shard
 from impasto.collection.store import Collection, LabelField
 
-__all__ = ["Collection", "LabelField", "PackOptions", "PackReport", "open_or_pack", "pack"]
+__all__ = ["Collection", "LabelField", "PackOptions", "PackReport", "open_or_pack", "pack", "pack_shard"]

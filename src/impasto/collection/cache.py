@@ -3,8 +3,9 @@
 import shutil
 from pathlib import Path
 
-from impasto.collection.packing import MASTERS, PackOptions, options_key, pack
-from impasto.collection.store import Collection, check_is_collection
+from impasto.collection.options import PackOptions, options_key
+from impasto.collection.packing import MASTERS, pack
+from impasto.collection.store import Collection, check_is_collection, sides
 from impasto.errors import ImpastoError
 from impasto.files import cache_folder, sha256_of_file
 
@@ -15,24 +16,26 @@ def open_or_pack(data: str, resolution: int) -> Collection:
     Args:
         data: a collection's folder; or `masters`, the paintings inside the package, which are
             packed as tiles with all their labels at the first call and reused from then on.
-        resolution: side of the pictures that is wanted, in pixels; a collection of twice it, three
-            times it, ... will do, for its pictures can be averaged down.
+        resolution: side of the pictures that is wanted, in pixels. If the collection is not packed
+            at it, the smallest multiple that it is packed at will do, for its pictures can be
+            averaged down.
 
     Raises:
         ImpastoError: no collection is there (the message names the command that makes one), or it
-            is of another resolution.
+            is of other resolutions.
     """
     if data == "masters":
         return _masters(resolution)
     path = Path(data).expanduser()
     check_is_collection(path, resolution)
     collection = Collection.open(path)
-    if collection.resolution % resolution:
+    usable = [side for side in collection.resolutions if side % resolution == 0]
+    if not usable:
         raise ImpastoError(
-            f"{path} is packed at a resolution of {collection.resolution} px, and {resolution} px "
-            f"is wanted; pack the pictures again with --resolution {resolution}"
+            f"{path} is packed at {sides(collection.resolutions)}, and {resolution} px is wanted; "
+            f"pack the pictures again with --resolution {resolution}"
         )
-    return collection
+    return collection.at(usable[0])
 
 
 def _masters(resolution: int) -> Collection:

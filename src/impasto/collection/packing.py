@@ -1,4 +1,10 @@
-"""Packing: from a source to a collection folder, in one pass and in bounded memory."""
+"""Packing: from a source to a collection's folder, in bounded memory and in steps that are kept.
+
+The page to read: list what the source holds, choose among it, fit what was not fitted before, find
+what is there twice, decide what is held out, and put the collection together. What it becomes is a
+function of the source and the options alone: not of how often it was interrupted, of how many
+machines worked on it, or of what was known from an earlier time.
+"""
 
 import contextlib
 import csv
@@ -8,39 +14,50 @@ import hashlib
 import io
 import json
 import platform
+import shutil
 import time
+import uuid
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import PIL
+import PIL.Image
 
 from impasto import __version__
+from impasto.collection.assembling import FORGOTTEN, Copied, Plan, SourceRow, write_collection
+from impasto.collection.encoding import RAW, choose_encoding, encode
 from impasto.collection.fitting import (
     FITS,
     TILE_SCALES,
     TILE_STRIDE,
     Fitted,
-    Fitting,
     fit_file,
     fit_pixels,
     fit_stream,
 )
-from impasto.collection.listing import ABOUT, Content, Entry, Listing
+from impasto.collection.listing import Content, Entry, Listing
+from impasto.collection.look import Look, look
+from impasto.collection.options import PACKING_VERSION, PackOptions
+from impasto.collection.parts import (
+    Done,
+    Known,
+    PartWriter,
+    Piece,
+    entry_key,
+    of_collection,
+    open_parts,
+)
 from impasto.collection.readers import read_source
 from impasto.collection.split import held_out
-from impasto.collection.store import FORMAT, FORMAT_VERSION, Collection, content_hash
+from impasto.collection.store import Collection
 from impasto.collection.trees import UnusableError
 from impasto.collection.workers import DiedError, available_cores, in_order
-from impasto.collection.writer import ShardWriter, shard_name
-from impasto.errors import ImpastoError, choices
-from impasto.files import atomic_folder, sha256_of_file, write_json
-
-PACKING_VERSION = 1
-"""Raised whenever the same source and options would give other pixels, labels or split."""
+from impasto.errors import ImpastoError
+from impasto.files import atomic_folder, read_json
+from impasto.words import counted
 
 MASTERS = Path(__file__).parent.parent / "masters"
 """The 21 paintings inside the package, with their table."""
@@ -48,78 +65,21 @@ MASTERS = Path(__file__).parent.parent / "masters"
 Progress = Callable[[int, int], None]
 """Called with the number of source pictures done and of all."""
 
+Shard = tuple[int, int]
+"""Which of how many machines this one is, from 1."""
+
 _COMPUTED = ("index", "path", "sha256", "width", "height", "split")
 """Columns of `sources.csv` that packing fills in itself."""
 _ALONE = 32
-"""Up to this many source pictures are packed in this process: starting others takes longer."""
+"""Up to this many source pictures are fitted in this process: starting others takes longer."""
 _WAITING_BYTES = 2**30
 """How much of finished pictures may wait in memory for an earlier one."""
+_GAVE_UP = "gave up"
+"""The kind of reason why a picture is left out that might be read another time."""
 
 
 def _nothing(done: int, total: int) -> None:
     pass
-
-
-@dataclass(frozen=True, kw_only=True)
-class PackOptions:
-    """How a collection is made.
-
-    Raises:
-        ImpastoError: a value that makes no sense; the message says which would.
-    """
-
-    resolution: int = 64
-    """Side of the packed pictures, in pixels."""
-    labels: tuple[str, ...] | None = None
-    """Label fields: columns of the table, or one name for folders by class; None: the source's."""
-    fit: str = "crop"
-    """How a picture becomes square: a name in `FITS`."""
-    heldout: float = 0.1
-    """Share of the source pictures that is kept from training, in [0, 1)."""
-    seed: int = 0
-    """Another seed holds out others."""
-    background: tuple[int, int, int] = (255, 255, 255)
-    """Red, green, blue (0 to 255) of what `pad` leaves free."""
-    max_upscale: float = 1.25
-    """A picture or tile that would have to be enlarged by more is left out."""
-    max_pixels: int = 200_000_000
-    """A picture of more pixels is left out before it is decoded: it may be a trap."""
-    exact: bool = False
-    """Decode every JPEG in full; by default it is reduced while decoding, to twice the target."""
-    workers: int | None = None
-    """Processes; None: one for each core. The result is the same for any number."""
-    name: str | None = None
-    """The collection's name; None: that of its folder."""
-
-    def __post_init__(self) -> None:
-        if self.fit not in FITS:
-            raise ImpastoError(f"unknown fit '{self.fit}'; there is {choices(list(FITS))}")
-        if not 4 <= self.resolution <= 4096:
-            raise ImpastoError(f"resolution must be from 4 to 4096 pixels, not {self.resolution}")
-        if not 0 <= self.heldout < 1:
-            raise ImpastoError(f"heldout is a share from 0 to below 1, not {self.heldout}")
-        if self.workers is not None and self.workers < 1:
-            raise ImpastoError(f"workers must be 1 or more, not {self.workers}")
-        if not 1 <= self.max_upscale <= 16:
-            raise ImpastoError(f"max_upscale must be from 1 to 16, not {self.max_upscale}")
-        if self.max_pixels < 1:
-            raise ImpastoError(f"max_pixels must be 1 or more, not {self.max_pixels}")
-        if len(self.background) != 3 or not all(0 <= part <= 255 for part in self.background):
-            raise ImpastoError(f"background is three numbers from 0 to 255, not {self.background}")
-        if self.labels is not None and len(set(self.labels)) < len(self.labels):
-            raise ImpastoError(f"labels names a field twice: {', '.join(self.labels)}")
-        if self.labels is not None and not all(self.labels):
-            raise ImpastoError("labels has an empty name in it; separate names by single commas")
-
-    def fitting(self) -> Fitting:
-        return Fitting(
-            self.fit,
-            (self.resolution,),
-            self.exact,
-            self.background,
-            self.max_upscale,
-            self.max_pixels,
-        )
 
 
 @dataclass(frozen=True)
@@ -133,6 +93,8 @@ class PackReport:
     """Relative path and reason; reasons read `kind: details`."""
     notes: list[str]
     seconds: float
+    known: int = 0
+    """How many source pictures had been fitted before."""
 
     def reasons(self) -> dict[str, int]:
         """How many were left out for each kind of reason, most frequent first."""
@@ -141,53 +103,99 @@ class PackReport:
 
 
 @dataclass
-class _Packed:
-    """What is known of the packed pictures while they go to the shards."""
+class _Job:
+    """A packing: what is to be done, and where."""
 
-    entries: list[Entry] = field(default_factory=list)
-    sizes: list[tuple[int, int]] = field(default_factory=list)
-    sha256: list[str] = field(default_factory=list)
-    pictures: list[int] = field(default_factory=list)
-    """How many pictures each source picture has given."""
+    named: str
+    """The source, as the description names it."""
+    destination: Path
+    options: PackOptions
+    listing: Listing
+    encodings: dict[int, str]
+    keys: list[bytes]
+    """Of the entries."""
+    earlier: dict[str, Any] | None
+    """The description of the collection that is there already, of the same source and options."""
+    forgotten: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def work(self) -> Path:
+        """Where parts are kept while it is not finished: a hidden folder beside the destination."""
+        return self.destination.with_name(f".{self.destination.name}.packing")
+
+    def pieces(self) -> list[Piece]:
+        """All that was fitted before."""
+        pieces = open_parts(self.work)
+        if self.earlier is not None:
+            with contextlib.suppress(ImpastoError, OSError, ValueError, KeyError):
+                pieces.append(of_collection(self.destination, self.earlier))
+        return pieces
+
+    def digest(self) -> str:
+        """Of all that decides what the collection becomes, as far as the source's stamps tell."""
+        entries = [
+            [key.hex(), entry.labels, entry.about, entry.heldout]
+            for key, entry in zip(self.keys, self.listing.entries, strict=True)
+        ]
+        told = [PACKING_VERSION, self.options.told(), self.listing.fields, entries]
+        text = json.dumps([*told, self.listing.left_out, self.forgotten], sort_keys=True)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def attempt(how: Fitting, picture: Path | Content) -> Fitted | str:
-    """The square pictures of a file, of its bytes or of pixels, or the reason why there are none.
+def fit(options: PackOptions, encodings: dict[int, str], picture: Path | Content) -> Done | str:
+    """A picture's square ones as they are stored, or the reason why there are none.
 
     Runs in the worker processes.
     """
+    how = options.fitting()
     try:
-        if isinstance(picture, Path):
-            return fit_file(picture, how)
-        if isinstance(picture, bytes):
-            return fit_stream(io.BytesIO(picture), how)
         if isinstance(picture, UnusableError):
             raise picture
-        return fit_pixels(picture, how)
+        if isinstance(picture, Path):
+            fitted = fit_file(picture, how)
+        elif isinstance(picture, bytes):
+            fitted = fit_stream(io.BytesIO(picture), how)
+        else:
+            fitted = fit_pixels(picture, how)
     except UnusableError as reason:
         return str(reason)
+    return _stored(fitted, encodings)
 
 
-def _fit_all(
-    listing: Listing, options: PackOptions
-) -> Generator[Fitted | str | DiedError, None, None]:
-    """The result of each entry, in order, from this process or from several."""
-    work = functools.partial(attempt, options.fitting())
-    paths: Iterable[Path | Content] = [entry.path for entry in listing.entries if entry.path]
+def _stored(fitted: Fitted, encodings: dict[int, str]) -> Done:
+    stored = {
+        resolution: pixels
+        if encodings[resolution] == RAW
+        else encode(pixels, encodings[resolution])
+        for resolution, pixels in fitted.pixels.items()
+    }
+    return Done(stored, fitted.frames, fitted.width, fitted.height, fitted.sha256, _look(fitted))
+
+
+def _look(fitted: Fitted) -> Look:
+    largest = fitted.pixels[max(fitted.pixels)]
+    return look(PIL.Image.fromarray(largest[0]), largest)
+
+
+def _fit_all(job: _Job, numbers: Sequence[int]) -> Generator[Done | str | DiedError, None, None]:
+    """The result of each of these entries, in order, from this process or from several."""
+    listing, options = job.listing, job.options
+    work = functools.partial(fit, options, job.encodings)
+    pictures: Iterable[Path | Content]
     if listing.contents is not None:
-        paths = listing.contents(range(len(listing.entries)))
-    if listing.decoded:
-        # To send them to other processes and back takes longer than to fit them.
-        yield from map(work, paths)
-        return
+        pictures = listing.contents(numbers)
+    else:
+        pictures = (path for path in (listing.entries[n].path for n in numbers) if path)
     workers = options.workers or available_cores()
-    if workers == 1 or len(listing.entries) <= _ALONE:
-        yield from map(work, paths)
+    if listing.decoded or workers == 1 or len(numbers) <= _ALONE:
+        # To send what is decoded to other processes and back takes longer than to fit it.
+        yield from map(work, pictures)
         return
     # What one source picture may give, at most but for very long ones.
     tiles = 250 if options.fit == "tiles" else 1
-    ahead = min(8 * workers, _WAITING_BYTES // (options.resolution**2 * 3 * tiles))
-    with contextlib.closing(in_order(work, paths, workers, ahead)) as results:
+    ahead = max(2, min(8 * workers, _WAITING_BYTES // (options.resolution**2 * 3 * tiles)))
+    results = in_order(work, pictures, workers, ahead, options.max_seconds)
+    with contextlib.closing(results):
         yield from results
 
 
@@ -197,76 +205,85 @@ def _listing(source: Path | str, options: PackOptions) -> tuple[Listing, str]:
         # A folder of that name is still to be had, as ./masters (and as a Path with a parent).
         labels = options.labels if options.labels is not None else ("style", "genre", "artist")
         return read_source(MASTERS, labels), "masters"
-    return read_source(Path(source), options.labels), str(Path(source).expanduser().absolute())
+    path = Path(source).expanduser()
+    return read_source(path, options.labels), str(path.absolute())
 
 
-def _free_destination(destination: Path) -> Path:
-    """The destination's absolute path.
-
-    Raises:
-        ImpastoError: something is there already, other than an empty folder.
-    """
+def _absolute(destination: Path) -> Path:
     # Not resolve(): what a link is called is what the user asked for.
     path = destination.expanduser().absolute()
-    if path.name in ("", ".."):
-        path = path.resolve()
-    if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
-        return path
-    if path.exists() or path.is_symlink():
-        raise ImpastoError(
-            f"{destination} exists already and is not an empty folder; choose another name or "
-            "remove it first"
-        )
-    return path
+    return path.resolve() if path.name in ("", "..") else path
 
 
-@contextlib.contextmanager
-def _new_folder(path: Path) -> Iterator[Path]:
-    """`atomic_folder`, but an empty folder may be there; if the block fails, it is there again."""
-    was_there = path.exists()
-    if was_there:
-        try:
-            path.rmdir()
-        except OSError as error:
-            raise ImpastoError(f"cannot replace {path}: {error.strerror or error}") from error
-    try:
-        with atomic_folder(path) as folder:
-            yield folder
-    except BaseException:
-        if was_there:
-            path.mkdir(exist_ok=True)
-        raise
-
-
-def pack(
-    source: Path | str,
-    destination: Path,
-    options: PackOptions | None = None,
-    progress: Progress = _nothing,
-) -> PackReport:
-    """Make a collection of a source.
-
-    The work is done in a hidden folder beside the destination, which takes its name at the end:
-    whatever happens, there is never half a collection.
-
-    Args:
-        source: a folder of pictures, a table (CSV) beside them, the archive of CIFAR-10 or
-            CIFAR-100 (binary version), or the word `masters`.
-        destination: the collection's folder; must not exist, or be empty.
-        options: how; None: `PackOptions()`.
-        progress: called now and then with source pictures done and in all.
+def _there_already(
+    path: Path, given: Path, named: str, options: PackOptions
+) -> dict[str, Any] | None:
+    """The description of a collection at the destination that was packed of the same source with the
+    same options, and so may be packed again.
 
     Raises:
-        ImpastoError: no usable picture, or anything else that the user can put right. A bad file
-            is no error: it is left out and reported.
+        ImpastoError: something else is there, other than an empty folder.
     """
-    began = time.monotonic()
-    options = options or PackOptions()
-    destination = _free_destination(destination)
+    if not path.exists() and not path.is_symlink():
+        return None
+    if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
+        return None
+    if not (path / "collection.json").is_file():
+        raise ImpastoError(
+            f"{given} exists already and is not an empty folder; choose another name or "
+            "remove it first"
+        )
+    description = read_json(path / "collection.json", "collection")
+    made = description.get("made", {}) if isinstance(description, dict) else {}
+    if made.get("source") != named:
+        raise ImpastoError(
+            f"{given} is a collection already, of {made.get('source', 'another source')}; choose "
+            "another name or remove it first"
+        )
+    wanted, before = json.loads(json.dumps(options.told())), made.get("options", {})
+    for name, value in wanted.items():
+        if name in ("name", *_DESCRIBING):
+            continue
+        if before.get(name) != value:
+            raise ImpastoError(
+                f"{given} is a collection already, packed with {name} {before.get(name)} where "
+                f"{value} is asked for; choose another name or remove it first"
+            )
+    assert isinstance(description, dict)
+    return description
+
+
+_DESCRIBING = ("labels", "where", "merge", "min_class", "heldout", "seed", "duplicates")
+"""Options that may change from one packing of a collection to the next: they choose and describe, and
+no picture looks different for it."""
+
+
+def _prepare(source: Path | str, destination: Path, options: PackOptions) -> _Job:
+    """List the source and choose among it; see what is there already.
+
+    Raises:
+        ImpastoError: nothing to pack, or anything else that the user can put right.
+    """
+    path = _absolute(destination)
+    _recover(path)
     listing, named = _listing(source, options)
+    earlier = _there_already(path, destination, named, options)
     if not listing.entries:
         raise ImpastoError(_nothing_in(named, listing.left_out, "no pictures"))
-    for name in listing.fields:
+    _check_fields(listing)
+    listing = _chosen(listing, options)
+    forgotten = _forgotten(path) if earlier is not None else []
+    listing = _without(listing, forgotten)
+    if not listing.entries:
+        raise ImpastoError(_nothing_in(named, listing.left_out, "no pictures are left"))
+    encodings = {side: choose_encoding(options.encoding, side) for side in options.resolutions}
+    fitting = options.fitting()
+    keys = [entry_key(entry, fitting, encodings) for entry in listing.entries]
+    return _Job(named, path, options, listing, encodings, keys, earlier, forgotten)
+
+
+def _check_fields(listing: Listing) -> None:
+    for column, name in enumerate(listing.fields):
         if name in _COMPUTED:
             raise ImpastoError(f"a label cannot be called '{name}': sources.csv has such a column")
         if any(sign in name for sign in "/\\="):
@@ -274,24 +291,36 @@ def pack(
                 f"a label cannot be called '{name}': files are called after it, and classes asked "
                 "for as name=class; rename it, without / \\ and ="
             )
-    with _new_folder(destination) as folder:
-        left_out = list(listing.left_out)
-        packed = _write_pictures(folder, listing, options, progress, left_out)
-        if not packed.entries:
-            raise ImpastoError(_nothing_in(named, left_out, "no usable picture"))
-        heldout = _held_out(packed, options)
-        notes = listing.notes + _copies(packed, heldout) + _hint(packed, options)
-        _write_csv(folder / "left-out.csv", ["path", "reason"], left_out)
-        name = options.name or ("masters" if named == "masters" else destination.name)
-        _write_description(folder, name, named, listing, packed, heldout, options)
-    return PackReport(
-        collection=Collection.open(destination),
-        source_count=len(packed.entries),
-        heldout_source_count=sum(heldout),
-        left_out=left_out,
-        notes=notes,
-        seconds=time.monotonic() - began,
-    )
+        if not any(entry.labels[column] for entry in listing.entries):
+            raise ImpastoError(f"label '{name}' is blank for every picture; leave it out of labels")
+
+
+def _chosen(listing: Listing, options: PackOptions) -> Listing:
+    """The entries that are asked for, their classes merged as asked for."""
+    return listing
+
+
+def _forgotten(path: Path) -> list[dict[str, str]]:
+    """What `impasto forget` took out of a collection."""
+    try:
+        with (path / FORGOTTEN).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        return []
+
+
+def _without(listing: Listing, forgotten: list[dict[str, str]]) -> Listing:
+    """The listing without what was taken out of the collection, by name."""
+    when = {row["path"]: row["when"] for row in forgotten}
+    left = [n for n, entry in enumerate(listing.entries) if entry.relative not in when]
+    if len(left) == len(listing.entries):
+        return listing
+    gone = [
+        (entry.relative, f"forgotten: on {when[entry.relative]}, by impasto forget")
+        for entry in listing.entries
+        if entry.relative in when
+    ]
+    return replace(listing.only(left), left_out=listing.left_out + gone)
 
 
 def _nothing_in(source: str, left_out: list[tuple[str, str]], what: str) -> str:
@@ -304,168 +333,145 @@ def _nothing_in(source: str, left_out: list[tuple[str, str]], what: str) -> str:
     return message
 
 
-def _write_pictures(
-    folder: Path,
-    listing: Listing,
-    options: PackOptions,
-    progress: Progress,
-    left_out: list[tuple[str, str]],
-) -> _Packed:
-    """Write the shards and `pictures.csv`, a source picture at a time."""
-    packed = _Packed()
-    entries = listing.entries
-    header = ["index", "source", "left", "top", "right", "bottom", "mirrored"]
-    results = _fit_all(listing, options)
-    progress(0, len(entries))
-    count = 0
-    with (
-        contextlib.closing(results),
-        ShardWriter(folder, options.resolution) as shards,
-        (folder / "pictures.csv").open("w", encoding="utf-8", newline="") as file,
-    ):
-        table = csv.writer(file)
-        table.writerow(header)
-        for done, (entry, result) in enumerate(zip(entries, results, strict=True), start=1):
-            if isinstance(result, DiedError):
-                left_out.append((entry.relative, f"unreadable: {result}"))
-            elif isinstance(result, str):
-                left_out.append((entry.relative, result))
-            else:
-                shards.append(result.pixels[options.resolution])
-                for frame in result.frames:
-                    box = [f"{edge:g}" for edge in frame.box]
-                    table.writerow([count, len(packed.entries), *box, int(frame.mirrored)])
-                    count += 1
-                packed.entries.append(entry)
-                packed.sizes.append((result.width, result.height))
-                packed.sha256.append(result.sha256)
-                packed.pictures.append(len(result.frames))
-            progress(done, len(entries))
-    return packed
+def _mine(entry: Entry, shard: Shard | None) -> bool:
+    """Whether a picture is for this machine: by its name, so that all machines agree."""
+    if shard is None:
+        return True
+    digest = hashlib.sha256(entry.relative.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") % shard[1] == shard[0] - 1
 
 
-def _held_out(packed: _Packed, options: PackOptions) -> list[bool]:
-    """Whether each source picture is held out: as the source says, or else by rank."""
-    told = [entry.heldout for entry in packed.entries if entry.heldout is not None]
-    if len(told) == len(packed.entries):
-        return told
-    return held_out(
-        [entry.relative for entry in packed.entries],
-        packed.sha256,
-        [entry.labels for entry in packed.entries],
-        options.heldout,
-        options.seed,
-    )
+def _fit_missing(job: _Job, shard: Shard | None, progress: Progress) -> int:
+    """Fit what was not fitted before into parts; returns how many had been."""
+    known = Known(job.pieces())
+    mine = [n for n, entry in enumerate(job.listing.entries) if _mine(entry, shard)]
+    missing = [number for number in mine if known.find(job.keys[number]) is None]
+    done = len(mine) - len(missing)
+    progress(done, len(mine))
+    if not missing:
+        return done
+    results = _fit_all(job, missing)
+    with contextlib.closing(results), PartWriter(job.work, job.encodings) as parts:
+        for number, result in zip(missing, results, strict=True):
+            told = f"{_GAVE_UP}: {result}" if isinstance(result, DiedError) else result
+            parts.add(job.keys[number], told)
+            done += 1
+            progress(done, len(mine))
+    return len(mine) - len(missing)
 
 
-def _classes(
-    listing: Listing, packed: _Packed
-) -> tuple[list[tuple[str, tuple[str, ...]]], np.ndarray]:
-    """Each field with its class names, and the labels of the source pictures, int64 [S, F]."""
-    labels = np.full((len(packed.entries), len(listing.fields)), -1, dtype=np.int64)
-    fields = []
-    for column, name in enumerate(listing.fields):
-        given = [entry.labels[column] for entry in packed.entries]
-        classes = tuple(sorted(set(given) - {""}))
-        if not classes:
-            raise ImpastoError(f"label '{name}' is blank for every picture; leave it out of labels")
-        index = {label: position for position, label in enumerate(classes)}
-        labels[:, column] = [index.get(label, -1) for label in given]
-        fields.append((name, classes))
-    return fields, labels
+def _plan(job: _Job) -> tuple[Plan, list[str]]:
+    """What the collection is made of, and what the user may want to know about it.
 
-
-def _write_description(
-    folder: Path,
-    name: str,
-    source: str,
-    listing: Listing,
-    packed: _Packed,
-    heldout: list[bool],
-    options: PackOptions,
-) -> None:
-    """Write all but the pixels: arrays, `sources.csv` and `collection.json`."""
-    fields, source_labels = _classes(listing, packed)
-    source_of = np.repeat(np.arange(len(packed.entries), dtype=np.int64), packed.pictures)
-    labels = source_labels[source_of]
-    split = np.asarray(heldout, dtype=np.uint8)[source_of]
-    np.save(folder / "labels.npy", labels, allow_pickle=False)
-    np.save(folder / "split.npy", split, allow_pickle=False)
-    np.save(folder / "source.npy", source_of, allow_pickle=False)
-    _write_sources(folder / "sources.csv", listing, packed, heldout)
-
-    shards: list[dict[str, Any]] = []
-    while (path := folder / shard_name(len(shards))).exists():
-        count = int(np.load(path, mmap_mode="r", allow_pickle=False).shape[0])
-        shards.append(
-            {
-                "file": path.name,
-                "pictures": count,
-                "bytes": path.stat().st_size,
-                "sha256": sha256_of_file(path),
-            }
+    Raises:
+        _UnfinishedError: not all pictures are fitted yet.
+    """
+    known = Known(job.pieces())
+    listing, options = job.listing, job.options
+    gone = {row["sha256"]: row["when"] for row in job.forgotten}
+    rows: list[SourceRow] = []
+    told: list[Entry] = []
+    left_out = list(listing.left_out)
+    unusable: list[tuple[bytes, str]] = []
+    unknown = 0
+    for key, entry in zip(job.keys, listing.entries, strict=True):
+        place = known.find(key)
+        if place is None:
+            unknown += 1
+            continue
+        row = SourceRow(entry.relative, entry.labels, entry.about, *place)
+        if (reason := row.piece.reason(row.position)) is not None:
+            left_out.append((entry.relative, reason))
+            if not reason.startswith(_GAVE_UP):
+                unusable.append((key, reason))
+        elif row.sha256 in gone:
+            # Under another name.
+            reason = f"forgotten: on {gone[row.sha256]}, by impasto forget"
+            left_out.append((entry.relative, reason))
+        else:
+            rows.append(row)
+            told.append(entry)
+    if unknown:
+        raise _UnfinishedError(unknown)
+    if not rows:
+        raise ImpastoError(_nothing_in(job.named, left_out, "no usable picture"))
+    notes = list(listing.notes)
+    kept, heldout, copies = _without_copies(rows, told, options)
+    aside = [row for row, keep in zip(rows, kept, strict=True) if not keep]
+    if aside:
+        notes.append(
+            f"{counted(len(aside), 'picture')} set aside as the same or nearly the same as another: "
+            f"see them with impasto inspect {job.destination} --duplicates"
         )
-    arrays = {
-        file: sha256_of_file(folder / file) for file in ("labels.npy", "split.npy", "source.npy")
-    }
-    shard_digests = [str(shard["sha256"]) for shard in shards]
-    description: dict[str, Any] = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "name": name,
-        "count": len(source_of),
-        "source_count": len(packed.entries),
-        "resolution": options.resolution,
-        "fit": {"name": options.fit, "is": FITS[options.fit].says, **_fit_parameters(options)},
-        "fields": [
-            {
-                "name": field_name,
-                "classes": [
-                    {"name": label, "train_pictures": train, "sources": sources}
-                    for label, train, sources in zip(
-                        classes,
-                        _count(labels[split == 0, column], len(classes)),
-                        _count(source_labels[:, column], len(classes)),
-                        strict=True,
-                    )
-                ],
-            }
-            for column, (field_name, classes) in enumerate(fields)
-        ],
-        "splits": {
-            split_name: {
-                "pictures": int((split == value).sum()),
-                "sources": heldout.count(bool(value)),
-            }
-            for value, split_name in enumerate(("train", "heldout"))
-        },
-        "content_hash": content_hash(
-            options.resolution,
-            shard_digests,
-            arrays["labels.npy"],
-            arrays["split.npy"],
-            fields,
-        ),
-        "shards": shards,
-        "arrays": arrays,
-        "made": {
-            "impasto": __version__,
-            "packing_version": PACKING_VERSION,
-            "pillow": PIL.__version__,
-            "python": platform.python_version(),
-            "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "source": source,
-            "kind": listing.kind,
-            "options": {key: value for key, value in asdict(options).items() if key != "workers"},
-        },
-    }
-    write_json(folder / "collection.json", description)
+    plan = Plan(
+        name=options.name or ("masters" if job.named == "masters" else job.destination.name),
+        fields=[],
+        rows=[row for row, keep in zip(rows, kept, strict=True) if keep],
+        heldout=[held for held, keep in zip(heldout, kept, strict=True) if keep],
+        aside=aside,
+        copies=copies,
+        encodings=job.encodings,
+        fit={"name": options.fit, "is": FITS[options.fit].says, **_fit_parameters(options)},
+        made=_made(job),
+        left_out=left_out,
+        forgotten=job.forgotten,
+        unusable=unusable,
+    )
+    plan.fields = _classes(listing.fields, plan.rows)
+    return plan, notes + _hint(plan, options)
 
 
-def _count(labels: np.ndarray, classes: int) -> list[int]:
-    """How often each class is among labels [N], where -1 is unknown."""
-    counts: list[int] = np.bincount(labels[labels >= 0], minlength=classes).tolist()
-    return counts
+def _without_copies(
+    rows: list[SourceRow], told: list[Entry], options: PackOptions
+) -> tuple[list[bool], list[bool], dict[str, Copied]]:
+    """Which pictures are kept, which of all are held out, and which are copies of which."""
+    digests = [row.piece.facts.looks[row.position]["pixels"].tobytes().hex() for row in rows]
+    given = [entry.heldout for entry in told if entry.heldout is not None]
+    if len(given) < len(rows):
+        given = held_out(
+            [row.relative for row in rows],
+            digests,
+            [row.labels for row in rows],
+            options.heldout,
+            options.seed,
+        )
+    groups: dict[str, list[int]] = {}
+    for number, digest in enumerate(digests):
+        groups.setdefault(digest, []).append(number)
+    kept = [True] * len(rows)
+    copies = {}
+    for number, members in enumerate(each for each in groups.values() if len(each) > 1):
+        for member in members:
+            kept[member] = member == members[0] or options.duplicates == "none"
+            copies[rows[member].relative] = Copied(number, "exact", 0.0)
+    return kept, given, copies
+
+
+def _classes(names: Sequence[str], rows: Sequence[SourceRow]) -> list[tuple[str, tuple[str, ...]]]:
+    """Each field with its class names, sorted."""
+    fields = []
+    for column, name in enumerate(names):
+        classes = tuple(sorted({row.labels[column] for row in rows} - {""}))
+        if not classes:
+            raise ImpastoError(
+                f"label '{name}' is blank for every picture that can be used; leave it out of labels"
+            )
+        fields.append((name, classes))
+    return fields
+
+
+def _made(job: _Job) -> dict[str, Any]:
+    return {
+        "impasto": __version__,
+        "packing_version": PACKING_VERSION,
+        "pillow": PIL.__version__,
+        "python": platform.python_version(),
+        "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "source": job.named,
+        "kind": job.listing.kind,
+        "listing": job.digest(),
+        "options": job.options.told(),
+    }
 
 
 def _fit_parameters(options: PackOptions) -> dict[str, Any]:
@@ -480,60 +486,161 @@ def _fit_parameters(options: PackOptions) -> dict[str, Any]:
     return {}
 
 
-def _write_csv(path: Path, header: list[str], rows: Any) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(header)
-        table.writerows(rows)
-
-
-def _write_sources(path: Path, listing: Listing, packed: _Packed, heldout: list[bool]) -> None:
-    """`sources.csv`; a label that is also described (artist) is one column, not two."""
-    extra = [name for name in listing.fields if name not in ABOUT]
-    header = ["index", "path", *ABOUT, "sha256", "width", "height", "split", *extra]
-
-    def row(index: int) -> list[str | int]:
-        entry = packed.entries[index]
-        told = dict(zip(listing.fields, entry.labels, strict=True)) | entry.about
-        return [
-            index,
-            entry.relative,
-            *(told.get(name, "") for name in ABOUT),
-            packed.sha256[index],
-            *packed.sizes[index],
-            "heldout" if heldout[index] else "train",
-            *(told[name] for name in extra),
-        ]
-
-    _write_csv(path, header, (row(index) for index in range(len(packed.entries))))
-
-
-def _copies(packed: _Packed, heldout: list[bool]) -> list[str]:
-    copies = len(packed.sha256) - len(set(packed.sha256))
-    if not copies:
-        return []
-    notes = [f"{copies} of the source pictures are the same file as another (all were packed)"]
-    digests = list(zip(packed.sha256, heldout, strict=True))
-    train = {digest for digest, held in digests if not held}
-    # Only a split that comes with the source has such.
-    if shared := sum(held and digest in train for digest, held in digests):
-        notes.append(
-            f"{shared} of those held out are among those for training too, as in the source"
-        )
-    return notes
-
-
-def _hint(packed: _Packed, options: PackOptions) -> list[str]:
-    if options.fit == "tiles" or len(packed.entries) >= 1000:
+def _hint(plan: Plan, options: PackOptions) -> list[str]:
+    if options.fit == "tiles" or len(plan.rows) >= 1000:
         return []
     return [
-        f"a collection of {len(packed.entries)} is small to learn from; --fit tiles makes many "
+        f"a collection of {len(plan.rows)} is small to learn from; --fit tiles makes many "
         "overlapping tiles of each"
     ]
 
 
-def options_key(options: PackOptions, source_digests: list[str]) -> str:
-    """A digest of all that decides a collection's contents, for the cache."""
-    told = {key: value for key, value in asdict(options).items() if key != "workers"}
-    text = json.dumps([PACKING_VERSION, FORMAT_VERSION, told, source_digests], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+class _UnfinishedError(Exception):
+    """Some pictures are not fitted yet; the first argument says how many."""
+
+
+def pack(
+    source: Path | str,
+    destination: Path,
+    options: PackOptions | None = None,
+    progress: Progress = _nothing,
+) -> PackReport:
+    """Make a collection of a source.
+
+    What was fitted is kept in a hidden folder beside the destination until the collection is there,
+    whole: interrupted at any moment and called again, this goes on, and ends with the same files.
+    Where the destination is a collection of the same source and options, only what is new or has
+    changed is decoded, and the collection takes the other one's place.
+
+    Args:
+        source: what a reader claims (see `readers/`), or the word `masters`.
+        destination: the collection's folder; it must not exist, be empty, or be what an earlier call
+            has made.
+        options: how; None: `PackOptions()`.
+        progress: called now and then with source pictures done and in all.
+
+    Raises:
+        ImpastoError: no usable picture, or anything else that the user can put right. A bad file
+            is no error: it is left out and reported.
+    """
+    began = time.monotonic()
+    job = _prepare(source, destination, options or PackOptions())
+    known = _fit_missing(job, None, progress)
+    try:
+        return _finish(job, known, began)
+    except _UnfinishedError:
+        raise ImpastoError(
+            f"parts of {job.work} were taken away while it was packed; run it again"
+        ) from None
+
+
+def pack_shard(
+    source: Path | str,
+    destination: Path,
+    shard: Shard,
+    options: PackOptions | None = None,
+    progress: Progress = _nothing,
+) -> PackReport | int:
+    """The same work for many machines that share a disk: fit every n-th picture; the machine that
+    ends last puts the collection together.
+
+    Args:
+        source: as in `pack`, the same for all.
+        destination: as in `pack`, on a disk that all share.
+        shard: which of how many machines this is, from 1.
+        options: as in `pack`, the same for all.
+        progress: as in `pack`, of this machine's pictures.
+
+    Returns:
+        The report, or how many pictures the other machines have still to do.
+
+    Raises:
+        ImpastoError: as `pack`, or there is no such shard.
+    """
+    began = time.monotonic()
+    number, of = shard
+    if not 1 <= number <= of:
+        raise ImpastoError(f"shard {number}/{of} is none of 1/{of} to {of}/{of}")
+    job = _prepare(source, destination, options or PackOptions())
+    known = _fit_missing(job, shard, progress)
+    try:
+        return _finish(job, known, began)
+    except _UnfinishedError as unfinished:
+        return int(unfinished.args[0])
+
+
+def _finish(job: _Job, known: int, began: float) -> PackReport:
+    """Put the collection together from the parts and clear them away.
+
+    Raises:
+        _UnfinishedError: not all pictures are fitted yet.
+    """
+    digest = job.digest()
+    if job.earlier is None and _made_listing(job.destination) == digest:
+        job.earlier = read_json(job.destination / "collection.json", "collection")
+    try:
+        plan, notes = _plan(job)
+    except ImpastoError:
+        _clear(job.work)  # There is nothing in it to go on from.
+        raise
+    if _made_listing(job.destination) != digest:
+        new = job.work / f"new-{uuid.uuid4().hex}"
+        with atomic_folder(new) as folder:
+            write_collection(folder, plan)
+        take_place(new, job.destination, job.work)
+    else:
+        notes.insert(0, "nothing has changed since it was packed")
+    _clear(job.work)
+    return PackReport(
+        collection=Collection.open(job.destination),
+        source_count=len(plan.rows),
+        heldout_source_count=sum(plan.heldout),
+        left_out=plan.left_out,
+        notes=notes,
+        seconds=time.monotonic() - began,
+        known=known,
+    )
+
+
+def _made_listing(destination: Path) -> str | None:
+    """The digest of all that decided what the collection at a place is; None if there is none."""
+    try:
+        digest = read_json(destination / "collection.json", "collection")["made"]["listing"]
+    except (ImpastoError, KeyError, TypeError):
+        return None
+    return str(digest)
+
+
+_OLD = "old"
+
+
+def take_place(new: Path, destination: Path, work: Path) -> None:
+    """Let a finished folder take a collection's place, or an empty folder's.
+
+    Between the two renames there is no collection at all; `_recover` puts the old one back if the
+    process dies just there.
+
+    Raises:
+        ImpastoError: the operating system does not let it.
+    """
+    try:
+        if destination.is_dir() and not any(destination.iterdir()):
+            destination.rmdir()
+        if destination.exists():
+            shutil.rmtree(work / _OLD, ignore_errors=True)
+            destination.rename(work / _OLD)
+        new.rename(destination)
+    except OSError as error:
+        _recover(destination)
+        raise ImpastoError(f"cannot replace {destination}: {error.strerror or error}") from error
+
+
+def _recover(destination: Path) -> None:
+    """Put back the collection that was being replaced when a process died."""
+    old = destination.with_name(f".{destination.name}.packing") / _OLD
+    if old.is_dir() and not destination.exists():
+        old.rename(destination)
+
+
+def _clear(work: Path) -> None:
+    shutil.rmtree(work, ignore_errors=True)

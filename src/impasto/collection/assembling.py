@@ -1,0 +1,285 @@
+"""From fitted pictures to a collection's folder: shards, arrays, tables and the description."""
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from impasto.collection.listing import ABOUT
+from impasto.collection.parts import Facts, FactsWriter, Piece
+from impasto.collection.store import FORMAT, FORMAT_VERSION, content_hash
+from impasto.collection.writer import open_writer, shard_prefix
+from impasto.files import sha256_of_file, write_json
+
+LEFT_OUT, DUPLICATES, FORGOTTEN = "left-out.csv", "duplicates.csv", "forgotten.csv"
+
+_COPIED_BYTES = 2**26
+"""How much is copied at once."""
+
+
+@dataclass(frozen=True)
+class SourceRow:
+    """A source picture that was fitted, and where its pictures are."""
+
+    relative: str
+    labels: tuple[str, ...]
+    about: dict[str, str]
+    piece: Piece
+    position: int
+
+    @property
+    def count(self) -> int:
+        """How many pictures it gave."""
+        return int(self.piece.facts.counts[self.position])
+
+    @property
+    def first(self) -> int:
+        """The first of them, in its piece."""
+        return int(self.piece.firsts[self.position])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Its width and height in pixels."""
+        width, height = self.piece.facts.sizes[self.position]
+        return int(width), int(height)
+
+    @property
+    def sha256(self) -> str:
+        """Of its file, 64 hexadecimal digits."""
+        return self.piece.facts.sha256[self.position].tobytes().hex()
+
+
+@dataclass(frozen=True)
+class Copied:
+    """That two pictures or more are one and the same, or nearly."""
+
+    group: int
+    kind: str
+    """`exact` or `near`."""
+    distance: float
+    """From the one that is kept."""
+
+
+@dataclass
+class Plan:
+    """All that a collection is made of."""
+
+    name: str
+    fields: list[tuple[str, tuple[str, ...]]]
+    """The label fields with their classes, sorted."""
+    rows: list[SourceRow]
+    heldout: list[bool]
+    """Of each row."""
+    aside: list[SourceRow]
+    """Copies of some of the rows."""
+    copies: dict[str, Copied]
+    """By the name of a picture, kept or set aside, that has copies."""
+    encodings: dict[int, str]
+    """How each resolution is stored, the resolutions rising."""
+    fit: dict[str, Any]
+    """How pictures were fitted, for the description."""
+    made: dict[str, Any]
+    """With what, when and of what, for the description."""
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    forgotten: list[dict[str, str]] = field(default_factory=list)
+    """The rows of `forgotten.csv`."""
+    unusable: list[tuple[bytes, str]] = field(default_factory=list)
+    """Keys and reasons of what was tried and gave no picture."""
+
+
+def _runs(rows: Sequence[SourceRow], most: int) -> Iterator[tuple[Piece, int, int]]:
+    """The rows' pictures as piece, first and count, those that lie beside each other as one; at most
+    some `most` at once."""
+    piece, first, count = None, 0, 0
+    for row in rows:
+        if row.piece is piece and row.first == first + count and count + row.count <= most:
+            count += row.count
+            continue
+        if piece is not None:
+            yield piece, first, count
+        piece, first, count = row.piece, row.first, row.count
+    if piece is not None:
+        yield piece, first, count
+
+
+def _write_pixels(
+    folder: Path, rows: Sequence[SourceRow], encodings: dict[int, str], kind: str
+) -> list[dict[str, Any]]:
+    """The pictures of some rows at every resolution, as the description tells of them."""
+    told = []
+    for resolution, encoding in encodings.items():
+        prefix = shard_prefix(resolution, list(encodings), kind)
+        most = max(1, _COPIED_BYTES // (resolution**2 * 3))
+        with open_writer(folder, resolution, encoding, prefix) as writer:
+            for piece, first, count in _runs(rows, most):
+                for stored in piece.stored(resolution, first, count):
+                    writer.append_stored(stored)
+        told.append({"resolution": resolution, "encoding": encoding, "shards": writer.describe()})
+    return told
+
+
+def write_collection(folder: Path, plan: Plan) -> None:
+    """Write a collection into an empty folder."""
+    pixels = _write_pixels(folder, plan.rows, plan.encodings, "images")
+    aside = _write_pixels(folder, plan.aside, plan.encodings, "aside") if plan.aside else []
+    source_labels = _labels(plan)
+    counts = [row.count for row in plan.rows]
+    source_of = np.repeat(np.arange(len(plan.rows), dtype=np.int64), counts)
+    labels = source_labels[source_of]
+    split = np.asarray(plan.heldout, dtype=np.uint8)[source_of]
+    for name, array in (("labels", labels), ("split", split), ("source", source_of)):
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    facts = _facts(plan)
+    facts.write(folder)
+    _write_tables(folder, plan, facts)
+    arrays = {
+        file: sha256_of_file(folder / file) for file in ("labels.npy", "split.npy", "source.npy")
+    }
+    largest = max(plan.encodings)
+    description: dict[str, Any] = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "name": plan.name,
+        "count": len(source_of),
+        "source_count": len(plan.rows),
+        "resolution": largest,
+        "fit": plan.fit,
+        "fields": [
+            {
+                "name": name,
+                "classes": [
+                    {"name": label, "train_pictures": train, "sources": sources}
+                    for label, train, sources in zip(
+                        classes,
+                        _count(labels[split == 0, column], len(classes)),
+                        _count(source_labels[:, column], len(classes)),
+                        strict=True,
+                    )
+                ],
+            }
+            for column, (name, classes) in enumerate(plan.fields)
+        ],
+        "splits": {
+            split_name: {
+                "pictures": int((split == value).sum()),
+                "sources": plan.heldout.count(bool(value)),
+            }
+            for value, split_name in enumerate(("train", "heldout"))
+        },
+        "set_aside": {
+            "sources": len(plan.aside),
+            "groups": len({copied.group for copied in plan.copies.values()}),
+        },
+        "forgotten": len(plan.forgotten),
+        "content_hash": content_hash(
+            largest,
+            [shard["sha256"] for shard in pixels[-1]["shards"]],
+            arrays["labels.npy"],
+            arrays["split.npy"],
+            plan.fields,
+        ),
+        "pixels": pixels,
+        "aside": aside,
+        "arrays": arrays,
+        "made": plan.made,
+    }
+    write_json(folder / "collection.json", description)
+
+
+def _labels(plan: Plan) -> np.ndarray:
+    """The labels of the source pictures, int64 [S, F]; -1 is unknown."""
+    labels = np.full((len(plan.rows), len(plan.fields)), -1, dtype=np.int64)
+    for column, (_, classes) in enumerate(plan.fields):
+        index = {label: position for position, label in enumerate(classes)}
+        labels[:, column] = [index.get(row.labels[column], -1) for row in plan.rows]
+    return labels
+
+
+def _count(labels: np.ndarray, classes: int) -> list[int]:
+    """How often each class is among labels [N], where -1 is unknown."""
+    counts: list[int] = np.bincount(labels[labels >= 0], minlength=classes).tolist()
+    return counts
+
+
+def _facts(plan: Plan) -> Facts:
+    """What repacking needs to know: of the rows, then of what is set aside, then of the unusable."""
+    writer = FactsWriter()
+    for row in (*plan.rows, *plan.aside):
+        facts, position = row.piece.facts, row.position
+        writer.add(
+            facts.keys[position].tobytes(),
+            facts.sha256[position].tobytes(),
+            row.size,
+            row.piece.frames(position),
+            facts.looks[position],
+        )
+    for key, reason in plan.unusable:
+        writer.add_unusable(key, reason)
+    return writer.facts()
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table for people."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(header)
+        table.writerows(rows)
+
+
+def _write_tables(folder: Path, plan: Plan, facts: Facts) -> None:
+    names = [name for name, _ in plan.fields]
+    # A label that is also described (artist) is one column, not two.
+    extra = [name for name in names if name not in ABOUT]
+
+    def source(index: int) -> list[str | int]:
+        row = plan.rows[index]
+        told = dict(zip(names, row.labels, strict=True)) | row.about
+        return [
+            index,
+            row.relative,
+            *(told.get(name, "") for name in ABOUT),
+            row.sha256,
+            *row.size,
+            "heldout" if plan.heldout[index] else "train",
+            *(told[name] for name in extra),
+        ]
+
+    header = ["index", "path", *ABOUT, "sha256", "width", "height", "split", *extra]
+    write_csv(folder / "sources.csv", header, map(source, range(len(plan.rows))))
+
+    def pictures() -> Iterator[list[object]]:
+        number = 0
+        for index, row in enumerate(plan.rows):
+            for *box, mirrored in row.piece.frames(row.position):
+                yield [number, index, *(f"{edge:g}" for edge in box), int(mirrored)]
+                number += 1
+
+    header = ["index", "source", "left", "top", "right", "bottom", "mirrored"]
+    write_csv(folder / "pictures.csv", header, pictures())
+    write_csv(folder / LEFT_OUT, ["path", "reason"], plan.left_out)
+    _write_duplicates(folder / DUPLICATES, plan)
+    header = ["path", "sha256", "when"]
+    forgotten = ([row[name] for name in header] for row in plan.forgotten)
+    write_csv(folder / FORGOTTEN, header, forgotten)
+
+
+def _write_duplicates(path: Path, plan: Plan) -> None:
+    """A row for each picture that has copies, group by group, the one that is kept first."""
+    lines: list[list[object]] = []
+    for rows, kept in ((plan.rows, 1), (plan.aside, 0)):
+        number = 0
+        for row in rows:
+            copied = plan.copies.get(row.relative)
+            if copied is not None:
+                kind, distance = copied.kind, f"{copied.distance:g}"
+                size = row.size
+                lines.append(
+                    [copied.group, row.relative, kept, kind, distance, number, *size, row.sha256]
+                )
+            number += row.count
+    lines.sort(key=lambda line: (line[0], -line[2], line[1]))  # type: ignore[operator]
+    header = ["group", "path", "kept", "kind", "distance", "row", "width", "height", "sha256"]
+    write_csv(path, header, lines)

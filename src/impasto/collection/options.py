@@ -1,0 +1,120 @@
+"""What a user may ask of packing."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+from impasto.collection.fitting import FITS, Fitting
+from impasto.errors import ImpastoError, choices
+
+PACKING_VERSION = 2
+"""Raised whenever the same source and options would give other pixels, labels or split."""
+
+DUPLICATES = ("none", "exact", "near")
+"""What `--duplicates` may be: which pictures are set aside as copies of another."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackOptions:
+    """How a collection is made.
+
+    Raises:
+        ImpastoError: a value that makes no sense; the message says which would.
+    """
+
+    resolution: int = 64
+    """Side of the packed pictures, in pixels."""
+    smaller: tuple[int, ...] = ()
+    """Further sides at which the same pictures are packed too."""
+    labels: tuple[str, ...] | None = None
+    """Label fields: columns of the table, or one name for folders by class; None: the source's."""
+    where: str | None = None
+    """Only the pictures of which this is true, such as `style = 'Realism' and year >= 1870`."""
+    merge: tuple[str, ...] = ()
+    """Classes taken as one, each such as `style: Ukiyo-e = Shin-hanga | Sosaku-hanga`."""
+    min_class: int = 1
+    """A class of fewer source pictures is taken as unknown."""
+    fit: str = "crop"
+    """How a picture becomes square: a name in `FITS`."""
+    heldout: float = 0.1
+    """Share of the source pictures that is kept from training, in [0, 1)."""
+    seed: int = 0
+    """Another seed holds out others."""
+    duplicates: str = "near"
+    """Of which pictures only one is kept: a name in `DUPLICATES`."""
+    background: tuple[int, int, int] = (255, 255, 255)
+    """Red, green, blue (0 to 255) behind what is transparent, and of what `pad` leaves free."""
+    max_upscale: float = 1.25
+    """A picture or tile that would have to be enlarged by more is left out."""
+    max_pixels: int = 200_000_000
+    """A picture of more pixels is left out before it is decoded: it may be a trap."""
+    max_seconds: float = 60
+    """A picture that takes longer to decode is left out, where processes of their own decode."""
+    salvage: bool = False
+    """Take what there is of files that were cut short, the rest grey."""
+    exact: bool = False
+    """Decode every JPEG in full; by default it is reduced while decoding, to twice the target."""
+    encoding: str = "auto"
+    """How pixels are stored: see `writer.ENCODINGS`."""
+    workers: int | None = None
+    """Processes; None: one for each core. The result is the same for any number."""
+    name: str | None = None
+    """The collection's name; None: that of its folder."""
+
+    def __post_init__(self) -> None:
+        if self.fit not in FITS:
+            raise ImpastoError(f"unknown fit '{self.fit}'; there is {choices(list(FITS))}")
+        if self.duplicates not in DUPLICATES:
+            raise ImpastoError(
+                f"unknown kind of duplicates '{self.duplicates}'; there is "
+                f"{choices(list(DUPLICATES))}"
+            )
+        for side in self.resolutions:
+            if not 4 <= side <= 4096:
+                raise ImpastoError(f"resolution must be from 4 to 4096 pixels, not {side}")
+        if len(set(self.resolutions)) < len(self.resolutions):
+            raise ImpastoError("resolution names a size twice")
+        if not 0 <= self.heldout < 1:
+            raise ImpastoError(f"heldout is a share from 0 to below 1, not {self.heldout}")
+        if self.workers is not None and self.workers < 1:
+            raise ImpastoError(f"workers must be 1 or more, not {self.workers}")
+        if not 1 <= self.max_upscale <= 16:
+            raise ImpastoError(f"max_upscale must be from 1 to 16, not {self.max_upscale}")
+        if self.max_pixels < 1:
+            raise ImpastoError(f"max_pixels must be 1 or more, not {self.max_pixels}")
+        if not self.max_seconds > 0:
+            raise ImpastoError(f"max_seconds must be above 0, not {self.max_seconds}")
+        if self.min_class < 1:
+            raise ImpastoError(f"min_class must be 1 or more, not {self.min_class}")
+        if len(self.background) != 3 or not all(0 <= part <= 255 for part in self.background):
+            raise ImpastoError(f"background is three numbers from 0 to 255, not {self.background}")
+        if self.labels is not None and len(set(self.labels)) < len(self.labels):
+            raise ImpastoError(f"labels names a field twice: {', '.join(self.labels)}")
+        if self.labels is not None and not all(self.labels):
+            raise ImpastoError("labels has an empty name in it; separate names by single commas")
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """All sides, rising."""
+        return tuple(sorted((*self.smaller, self.resolution)))
+
+    def fitting(self) -> Fitting:
+        return Fitting(
+            self.fit,
+            self.resolutions,
+            self.exact,
+            self.background,
+            self.max_upscale,
+            self.max_pixels,
+        )
+
+    def told(self) -> dict[str, object]:
+        """The options that decide what a collection holds, for its description."""
+        how_only = ("workers", "max_seconds")
+        return {key: value for key, value in asdict(self).items() if key not in how_only}
+
+
+def options_key(options: PackOptions, source_digests: list[str]) -> str:
+    """A digest of all that decides a collection's contents, for the cache."""
+    text = json.dumps([PACKING_VERSION, options.told(), source_digests], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,370 @@
+"""What has been fitted already, so that nothing is decoded twice: the parts of a packing that was
+interrupted or that several machines share, and a collection that was packed before.
+
+A picture is known by a key: a digest of its name in the source, of its stamp there and of how it is
+fitted. A part is a folder with pixels in shards and what packing found out about them in arrays; it
+appears whole or not at all. Parts are in no order, and what they were cut into makes no difference.
+"""
+
+import contextlib
+import hashlib
+import json
+import sys
+import time
+import uuid
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from impasto.collection.fitting import Fitting, Frame
+from impasto.collection.listing import Entry
+from impasto.collection.look import LOOK, Look
+from impasto.collection.options import PACKING_VERSION
+from impasto.collection.shards import ShardReader
+from impasto.collection.writer import ShardWriter, open_writer, shard_prefix
+from impasto.errors import ImpastoError
+from impasto.files import atomic_folder, read_json, write_json
+
+Stored = np.ndarray | list[bytes]
+"""Pictures as they are stored: uint8 [K, R, R, 3], or K compressed ones."""
+
+KEY_BYTES = 16
+
+FACTS, LOOKS, SHARDS = "facts.npz", "looks.npy", "shards.json"
+
+_PART_SECONDS = 3.0
+"""A part is closed after so long, so that an interruption costs little, ..."""
+_PART_SHARE = 0.02
+"""... or after this share of the time so far, so that there are not too many."""
+
+
+def entry_key(entry: Entry, fitting: Fitting, encodings: dict[int, str]) -> bytes:
+    """What a source picture's fitted pixels are known by."""
+    told = [
+        PACKING_VERSION,
+        entry.relative,
+        entry.stamp,
+        asdict(fitting),
+        sorted(encodings.items()),
+    ]
+    text = json.dumps(told, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:KEY_BYTES]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A source picture that was fitted, its pixels as they are stored."""
+
+    stored: dict[int, Stored]
+    """By resolution: uint8 [K, R, R, 3], or K encoded pictures."""
+    frames: list[Frame]
+    width: int
+    height: int
+    sha256: str
+    look: Look
+
+
+@dataclass
+class Facts:
+    """What is known of S source pictures with N fitted ones, as arrays.
+
+    Attributes:
+        keys: uint8 [S, 16].
+        sha256: of the files, uint8 [S, 32].
+        sizes: width and height, int32 [S, 2].
+        counts: how many pictures each gave, int64 [S]; 0 of those that cannot be used.
+        reasons: why those cannot, in order.
+        frames: left, top, right, bottom, mirrored of each picture, float64 [N, 5].
+        looks: `look.LOOK` [S].
+    """
+
+    keys: np.ndarray
+    sha256: np.ndarray
+    sizes: np.ndarray
+    counts: np.ndarray
+    reasons: list[str]
+    frames: np.ndarray
+    looks: np.ndarray
+
+    def write(self, folder: Path) -> None:
+        """Write `facts.npz` and `looks.npy`."""
+        reasons = np.frombuffer("\n".join(self.reasons).encode(), np.uint8)
+        with (folder / FACTS).open("wb") as file:
+            np.savez(
+                file,
+                keys=self.keys,
+                sha256=self.sha256,
+                sizes=self.sizes,
+                counts=self.counts,
+                reasons=reasons,
+                frames=self.frames,
+            )
+        np.save(folder / LOOKS, self.looks, allow_pickle=False)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Facts":
+        """Read them again.
+
+        Raises:
+            OSError, ValueError, KeyError, zipfile.BadZipFile: they are missing or damaged.
+        """
+        with np.load(folder / FACTS, allow_pickle=False) as arrays:
+            reasons = bytes(arrays["reasons"]).decode()
+            facts = cls(
+                arrays["keys"],
+                arrays["sha256"],
+                arrays["sizes"],
+                arrays["counts"],
+                reasons.split("\n") if reasons else [],
+                arrays["frames"],
+                np.load(folder / LOOKS, mmap_mode="r", allow_pickle=False),
+            )
+        count = len(facts.keys)
+        if (
+            not len(facts.sha256)
+            == len(facts.sizes)
+            == len(facts.counts)
+            == len(facts.looks)
+            == count
+        ):
+            raise ValueError("its columns are of different lengths")
+        if len(facts.frames) != facts.counts.sum():
+            raise ValueError("it has not one frame a picture")
+        if facts.looks.dtype != LOOK or len(facts.reasons) != int((facts.counts == 0).sum()):
+            raise ValueError("it is of another version")
+        return facts
+
+
+class FactsWriter:
+    """Gathers what is found out, a source picture at a time."""
+
+    def __init__(self) -> None:
+        self._keys: list[bytes] = []
+        self._sha256: list[bytes] = []
+        self._sizes: list[tuple[int, int]] = []
+        self._counts: list[int] = []
+        self._reasons: list[str] = []
+        self._frames: list[np.ndarray] = []
+        self._looks: list[np.ndarray] = []
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def add(
+        self,
+        key: bytes,
+        sha256: bytes,
+        size: tuple[int, int],
+        frames: np.ndarray,
+        look: np.ndarray,
+    ) -> None:
+        """A source picture with its frames [K, 5] and its look, `look.LOOK` []."""
+        self._keys.append(key)
+        self._sha256.append(sha256)
+        self._sizes.append(size)
+        self._counts.append(len(frames))
+        self._frames.append(frames)
+        self._looks.append(look)
+
+    def add_unusable(self, key: bytes, reason: str) -> None:
+        """A source picture that gives none, and why."""
+        self.add(key, bytes(32), (0, 0), np.empty((0, 5)), np.zeros((), LOOK))
+        self._reasons.append(" ".join(reason.splitlines()))
+
+    def facts(self) -> Facts:
+        """What was gathered, as arrays."""
+        return Facts(
+            np.frombuffer(b"".join(self._keys), np.uint8).reshape(-1, KEY_BYTES),
+            np.frombuffer(b"".join(self._sha256), np.uint8).reshape(-1, 32),
+            np.array(self._sizes, np.int32).reshape(-1, 2),
+            np.array(self._counts, np.int64),
+            self._reasons,
+            np.concatenate(self._frames) if self._frames else np.empty((0, 5)),
+            np.array(self._looks, LOOK),
+        )
+
+
+def frames_array(frames: Sequence[Frame]) -> np.ndarray:
+    """float64 [K, 5]: left, top, right, bottom, mirrored."""
+    return np.array([(*frame.box, frame.mirrored) for frame in frames], np.float64).reshape(-1, 5)
+
+
+class Piece:
+    """A part, or what a collection holds: facts, and the pictures by resolution."""
+
+    def __init__(self, facts: Facts, readers: dict[int, list[ShardReader]]) -> None:
+        self.facts = facts
+        self.firsts = np.cumsum(facts.counts) - facts.counts
+        """The number of each source picture's first picture, int64 [S]."""
+        self._readers = readers
+        """By resolution; one goes on with the numbers where the one before it ends."""
+        self._unusable = np.cumsum(facts.counts == 0) - 1
+        pictures = int(facts.counts.sum())
+        for resolution, some in readers.items():
+            if sum(map(len, some)) != pictures:
+                raise ValueError(f"it has not {pictures} pictures of {resolution} px")
+
+    @classmethod
+    def of_part(cls, folder: Path) -> "Piece":
+        """Open a part.
+
+        Raises:
+            ImpastoError, OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile: it is damaged.
+        """
+        shards = read_json(folder / SHARDS, "part of a packing")
+        readers = {
+            each["resolution"]: [
+                ShardReader(folder, each["resolution"], each["encoding"], each["shards"])
+            ]
+            for each in shards
+        }
+        return cls(Facts.read(folder), readers)
+
+    def reason(self, position: int) -> str | None:
+        """Why a source picture gives none; None if it does."""
+        if self.facts.counts[position]:
+            return None
+        return self.facts.reasons[self._unusable[position]]
+
+    def frames(self, position: int) -> np.ndarray:
+        """The frames of a source picture's pictures, float64 [K, 5]."""
+        first = self.firsts[position]
+        return self.facts.frames[first : first + self.facts.counts[position]]
+
+    def stored(self, resolution: int, first: int, count: int) -> list[Stored]:
+        """Pictures number `first` and on as they are stored, in one piece or more."""
+        found: list[Stored] = []
+        for reader in self._readers[resolution]:
+            if count and first < len(reader):
+                numbers = np.arange(first, min(first + count, len(reader)))
+                found.append(reader.stored(numbers))
+                first, count = first + len(numbers), count - len(numbers)
+            first -= len(reader)
+        return found
+
+
+class PartWriter:
+    """Writes fitted pictures to parts in a folder, each as soon as it is worth it.
+
+    Args:
+        folder: the folder for the parts.
+        encodings: of each resolution.
+    """
+
+    def __init__(self, folder: Path, encodings: dict[int, str]) -> None:
+        self.folder = folder
+        self.encodings = encodings
+        self._stack = contextlib.ExitStack()
+        self._facts = FactsWriter()
+        self._writers: dict[int, ShardWriter] = {}
+        self._began = self._opened = time.monotonic()
+
+    def __enter__(self) -> "PartWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # What is done is kept, also when the work was interrupted.
+        self.close()
+
+    def add(self, key: bytes, result: Done | str) -> None:
+        """Keep what came of a source picture: pictures, or the reason why there are none."""
+        if not self._writers:
+            self._open()
+        try:
+            self._add(key, result)
+        except BaseException:
+            # Interrupted in the middle, pixels and facts would not fit together.
+            self._writers = {}
+            self._stack.__exit__(*sys.exc_info())
+            raise
+        now = time.monotonic()
+        if now - self._opened > max(_PART_SECONDS, _PART_SHARE * (now - self._began)):
+            self.close()
+
+    def _add(self, key: bytes, result: Done | str) -> None:
+        if isinstance(result, str):
+            self._facts.add_unusable(key, result)
+            return
+        for resolution, writer in self._writers.items():
+            writer.append_stored(result.stored[resolution])
+        self._facts.add(
+            key,
+            bytes.fromhex(result.sha256),
+            (result.width, result.height),
+            frames_array(result.frames),
+            result.look.record(),
+        )
+
+    def _open(self) -> None:
+        folder = self._stack.enter_context(atomic_folder(self.folder / f"part-{uuid.uuid4().hex}"))
+        sides = list(self.encodings)
+        self._writers = {
+            side: open_writer(folder, side, encoding, shard_prefix(side, sides))
+            for side, encoding in self.encodings.items()
+        }
+        self._part, self._facts, self._opened = folder, FactsWriter(), time.monotonic()
+
+    def close(self) -> None:
+        """End the part that is being written, if there is one."""
+        if not self._writers:
+            return
+        writers, self._writers = self._writers, {}
+        with self._stack.pop_all():
+            for writer in writers.values():
+                writer.close()
+            shards = [
+                {"resolution": side, "encoding": writer.encoding, "shards": writer.describe()}
+                for side, writer in writers.items()
+            ]
+            self._facts.facts().write(self._part)
+            write_json(self._part / SHARDS, shards)
+
+
+def of_collection(folder: Path, description: dict[str, Any]) -> Piece:
+    """What a collection holds, with what is set aside in it: as a piece of another packing.
+
+    Raises:
+        ImpastoError, OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile: it is damaged, or
+            was packed before collections kept these facts.
+    """
+    readers: dict[int, list[ShardReader]] = {}
+    for each in (*description["pixels"], *description["aside"]):
+        side = each["resolution"]
+        reader = ShardReader(folder, side, each["encoding"], each["shards"])
+        readers.setdefault(side, []).append(reader)
+    return Piece(Facts.read(folder), readers)
+
+
+def open_parts(folder: Path) -> list[Piece]:
+    """The parts in a folder; damaged ones are passed over, for they can be made again."""
+    pieces = []
+    for part in sorted(folder.glob("part-*")):
+        with contextlib.suppress(ImpastoError, OSError, ValueError, KeyError, zipfile.BadZipFile):
+            pieces.append(Piece.of_part(part))
+    return pieces
+
+
+class Known:
+    """Where each source picture lies that was fitted before."""
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self.pieces = list(pieces)
+        self._places: dict[bytes, tuple[int, int]] = {}
+        for number, piece in enumerate(self.pieces):
+            for position, key in enumerate(piece.facts.keys):
+                self._places[key.tobytes()] = (number, position)
+
+    def find(self, key: bytes) -> tuple[Piece, int] | None:
+        """The piece and the position in it of the picture with this key."""
+        place = self._places.get(key)
+        return None if place is None else (self.pieces[place[0]], place[1])
