@@ -289,13 +289,13 @@ def test_bad_files_are_named_for_what_they_are(tmp_path: Path) -> None:
     (tmp_path / "cut.jpg").write_bytes(good[: len(good) - 60])
     (tmp_path / "folder.jpg").mkdir()
     assert reason(tmp_path / "empty.jpg", how()) == "unreadable: the file is empty"
-    assert reason(tmp_path / "text.jpg", how()).startswith("unreadable: not a picture")
-    assert reason(tmp_path / "cut.jpg", how()).startswith("unreadable: ")
+    assert reason(tmp_path / "text.jpg", how()).startswith("not a picture: ")
+    assert reason(tmp_path / "cut.jpg", how()).startswith("truncated: ")
     assert reason(tmp_path / "folder.jpg", how()).startswith("unreadable: ")
     assert reason(tmp_path / "missing.jpg", how()).startswith("unreadable: ")
     os.mkfifo(tmp_path / "pipe.jpg")
     assert reason(tmp_path / "pipe.jpg", how()) == "unreadable: not a file"
-    Image.new("F", (20, 20)).save(tmp_path / "float.tif")
+    Image.new("F", (20, 20), 1.5).save(tmp_path / "float.tif")
     assert "floating-point" in reason(tmp_path / "float.tif", how())
 
 

@@ -1,38 +1,26 @@
-"""From a file to square pictures: decoding (quickly, by JPEG draft), and the four ways to fit."""
+"""From a file to square pictures, in one of four ways to fit."""
 
 import hashlib
-import io
 import math
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from impasto.collection.decoding import Box, Decoded, Stream, decode, reason_for
+from impasto.collection.look import Look, look
 from impasto.collection.trees import UnusableError
-
-Box = tuple[float, float, float, float]
-"""Left, top, right, bottom, in pixels of the source picture as it is shown (EXIF applied)."""
 
 TILE_SCALES = (1.0, 0.84, 0.71, 0.59, 0.5)
 """Sides of the tiles as shares of the picture's short side: from all of it, by steps, to half."""
 TILE_STRIDE = 0.25
 """Neighbouring tiles lie at most this share of their side apart."""
 
-_EXIF_ORIENTATION = 0x0112
-# Orientation: are the axes swapped, then is the result mirrored left to right, then top to bottom.
-_ORIENTATIONS = {
-    2: (False, True, False),
-    3: (False, True, True),
-    4: (False, False, True),
-    5: (True, False, False),
-    6: (True, True, False),
-    7: (True, True, True),
-    8: (True, False, True),
-}
+_LOOK_SIDE = 64
+"""Pixels of the side of what `look` is shown: a multiple of what it averages them to."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +41,12 @@ class Fitting:
     tiles it gives and whether it is too small."""
     exact: bool
     background: tuple[int, int, int]
+    """What is seen where a picture is transparent, and around it where it is padded."""
     max_upscale: float
     max_pixels: int
+    salvage: bool = False
+    """Take a picture whose file ends too early for what there is of it; `decode` says what is seen in
+    place of the rest."""
 
     @property
     def resolution(self) -> int:
@@ -72,36 +64,10 @@ class Fitted:
     width: int
     height: int
     sha256: str
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """RGB pixels that show a picture of `width` by `height`, perhaps at a reduced size.
-
-    `extent` is where exactly in `image` the picture lies: a reduced JPEG ends within its last
-    pixels, and taking them as whole shifts everything by up to half a pixel.
-    """
-
-    image: Image.Image
-    extent: Box
-    width: int
-    height: int
-
-    def within(self, box: Box) -> Box:
-        """A box in the picture's own pixels as one in `image`."""
-        left, top, right, bottom = self.extent
-        x_scale = (right - left) / self.width
-        y_scale = (bottom - top) / self.height
-        return (
-            max(left, left + box[0] * x_scale),
-            max(top, top + box[1] * y_scale),
-            min(right, left + box[2] * x_scale),
-            min(bottom, top + box[3] * y_scale),
-        )
-
-    def shrink(self, box: Box, size: tuple[int, int]) -> Image.Image:
-        """The part of the picture in `box`, at `size`, by Lanczos resampling."""
-        return self.image.resize(size, Image.Resampling.LANCZOS, box=self.within(box))
+    """Of the file's bytes; of the pixels where it came without a file."""
+    look: Look
+    salvaged: bool = False
+    """Whether the file ended too early."""
 
 
 def _centre_square(width: int, height: int) -> Box:
@@ -209,67 +175,6 @@ FITS = {
 }
 
 
-@contextmanager
-def _pixel_limit(limit: int) -> Iterator[None]:
-    """Pillow's guard against decompression bombs, set to `limit` pixels and made an error."""
-    before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = limit
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
-
-
-def _reduction(side: float, resolution: int) -> int:
-    """How many times a JPEG may be reduced while decoding: twice the target must remain."""
-    return next((factor for factor in (8, 4, 2) if side / factor >= 2 * resolution), 1)
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode as RGB: what is transparent over white, 16 bits as 8."""
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode == "F":
-        raise UnusableError("not a picture of 8 or 16 bits: its pixels are floating-point numbers")
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
-        if values.max(initial=0) > 255 or image.mode != "I":
-            values = values // 257
-        return Image.fromarray(values.clip(0, 255).astype(np.uint8)).convert("RGB")
-    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 where there is none or the EXIF data is damaged."""
-    try:
-        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
-    except Exception:
-        return 1
-
-
-def _upright(image: Image.Image, extent: Box, orientation: int) -> tuple[Image.Image, Box]:
-    """Turn a picture, and the box that says where it lies, as its EXIF orientation says."""
-    swap, mirror, flip = _ORIENTATIONS.get(orientation, (False, False, False))
-    left, top, right, bottom = extent
-    if swap:
-        image = image.transpose(Image.Transpose.TRANSPOSE)
-        left, top, right, bottom = top, left, bottom, right
-    if mirror:
-        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        left, right = image.width - right, image.width - left
-    if flip:
-        image = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
-        top, bottom = image.height - bottom, image.height - top
-    return image, (left, top, right, bottom)
-
-
 def _usable_side(width: int, height: int, how: Fitting) -> float:
     """The shortest length that is shown at full resolution; see `Fit.smallest`.
 
@@ -285,26 +190,6 @@ def _usable_side(width: int, height: int, how: Fitting) -> float:
     return side
 
 
-def _decode(file: io.BufferedReader | io.BytesIO, how: Fitting) -> Decoded:
-    """Decode a picture, a JPEG only as finely as it takes."""
-    with Image.open(file) as opened:
-        width, height = opened.size
-        side = _usable_side(width, height, how)
-        extent: Box = (0, 0, width, height)
-        factor = 1 if how.exact else _reduction(side, how.resolution)
-        if factor > 1:
-            reduced = opened.draft(None, (max(1, width // factor), max(1, height // factor)))
-            if reduced is not None:
-                extent = reduced[1]
-        opened.load()
-        # Read after loading: there, a TIFF turns itself upright and then says so.
-        orientation = _orientation(opened)
-        image, extent = _upright(to_rgb(opened), extent, orientation)
-    if orientation in _ORIENTATIONS and _ORIENTATIONS[orientation][0]:
-        width, height = height, width
-    return Decoded(image, extent, width, height)
-
-
 def _squares(picture: Decoded, frames: list[Frame], how: Fitting, resolution: int) -> np.ndarray:
     """uint8 [K, R, R, 3], one for each frame."""
     squares: list[np.ndarray] = []
@@ -316,16 +201,19 @@ def _squares(picture: Decoded, frames: list[Frame], how: Fitting, resolution: in
     return np.stack(squares)
 
 
-def _fitted(picture: Decoded, how: Fitting, sha256: str) -> Fitted:
+def _fitted(picture: Decoded, how: Fitting, sha256: str, salvaged: bool = False) -> Fitted:
     frames = FITS[how.fit].frames(picture.width, picture.height, how)
+    pixels = {
+        resolution: _squares(picture, frames, how, resolution) for resolution in how.resolutions
+    }
     return Fitted(
-        pixels={
-            resolution: _squares(picture, frames, how, resolution) for resolution in how.resolutions
-        },
+        pixels=pixels,
         frames=frames,
         width=picture.width,
         height=picture.height,
         sha256=sha256,
+        look=look(picture.glance(_LOOK_SIDE), pixels[how.resolution]),
+        salvaged=salvaged,
     )
 
 
@@ -339,7 +227,7 @@ def fit_pixels(pixels: np.ndarray, how: Fitting) -> Fitted:
     _usable_side(width, height, how)
     pixels = np.ascontiguousarray(pixels)
     picture = Decoded(Image.fromarray(pixels), (0, 0, width, height), width, height)
-    return _fitted(picture, how, hashlib.sha256(pixels.tobytes()).hexdigest())
+    return _fitted(picture, how, hashlib.sha256(pixels.data).hexdigest())
 
 
 def fit_file(path: Path, how: Fitting) -> Fitted:
@@ -348,41 +236,46 @@ def fit_file(path: Path, how: Fitting) -> Fitted:
     Raises:
         UnusableError: with the reason why there is no picture in it.
     """
-    if path.exists() and not path.is_file():
-        # A pipe, say: reading it would wait for ever.
-        raise UnusableError("unreadable: not a file")
     try:
+        # A pipe, say: opening it would wait for ever.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UnusableError("unreadable: not a file")
         with path.open("rb") as file:
             return fit_stream(file, how)
     except OSError as error:
         raise UnusableError(f"unreadable: {error.strerror or error}") from error
+    except ValueError as error:  # A name that no file can have.
+        raise UnusableError(f"unreadable: {error}") from error
 
 
-def fit_stream(file: io.BufferedReader | io.BytesIO, how: Fitting) -> Fitted:
+def fit_stream(file: Stream, how: Fitting) -> Fitted:
     """Read a file's bytes, from its beginning, and make its square pictures.
 
     Raises:
-        UnusableError: with the reason why there is no picture in it.
+        UnusableError: with the reason why there is no picture in it; `reason_for` has the kinds.
     """
     try:
-        with _pixel_limit(how.max_pixels):
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            if file.tell() == 0:
-                raise UnusableError("unreadable: the file is empty")
-            file.seek(0)
-            return _fitted(_decode(file, how), how, digest)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if file.tell() == 0:
+            raise UnusableError("unreadable: the file is empty")
+        try:
+            return _fit_bytes(file, how, digest, salvage=False)
+        except Exception as error:
+            reason = reason_for(error, file, how.max_pixels)
+            if not (how.salvage and str(reason).startswith("truncated")):
+                raise reason from None
+        return _fit_bytes(file, how, digest, salvage=True)
     except UnusableError:
         raise
-    except UnidentifiedImageError:
-        raise UnusableError("unreadable: not a picture in a format that Pillow knows") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise UnusableError(
-            f"too large: more than {how.max_pixels:,} pixels; --max-pixels allows more"
-        ) from None
-    except MemoryError:
-        raise UnusableError("too large: there was not enough memory to decode it") from None
     except Exception as error:
-        # Damaged files make decoders raise almost anything; none of it may stop the others.
-        text = " ".join(str(error).split()) or type(error).__name__
-        text = text.encode("utf-8", "replace").decode()  # It may name a file in other bytes.
-        raise UnusableError(f"unreadable: {text}") from None
+        raise reason_for(error, file, how.max_pixels) from None
+
+
+def _fit_bytes(file: Stream, how: Fitting, sha256: str, salvage: bool) -> Fitted:
+    def spare(width: int, height: int) -> float:
+        side = _usable_side(width, height, how)
+        return 1 if how.exact else side / how.resolution
+
+    file.seek(0)
+    picture = decode(file, spare, how.max_pixels, how.background, salvage)
+    return _fitted(picture, how, sha256, salvage)

@@ -1,0 +1,280 @@
+"""From a file to a picture in memory: quickly (by JPEG draft), in bounded memory, or with a reason."""
+
+import functools
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
+
+from impasto.collection.colour import WHITE, finish, prepare, profile_of
+from impasto.collection.trees import UnusableError
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom, in pixels of the source picture as it is shown (EXIF applied)."""
+
+Stream = io.BufferedReader | io.BytesIO
+"""A file's bytes: open, or in memory."""
+
+FORMATS = (
+    *("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "DIB", "AVIF", "JPEG2000", "PPM", "ICO"),
+    "TGA",  # Last: its files begin with nothing of their own.
+)
+"""What is read, in Pillow's words. Not all that it can: some of it starts other programs (EPS)."""
+
+_METADATA_BYTES = 2**26
+"""How large a text or a colour profile in a PNG may be once it is unpacked."""
+_LARGE = 2**24
+"""A decoded picture of more pixels is reduced by a whole factor before anything else is done to it,
+which leaves at least `_REMAINING` times the target."""
+_REMAINING = 3
+
+_EXIF_ORIENTATION = 0x0112
+# Orientation: are the axes swapped, then is the result mirrored left to right, then top to bottom.
+_ORIENTATIONS = {
+    2: (False, True, False),
+    3: (False, True, True),
+    4: (False, False, True),
+    5: (True, False, False),
+    6: (True, True, False),
+    7: (True, True, True),
+    8: (True, False, True),
+}
+
+_OTHERS = {
+    b"<!doctype html": "a web page",
+    b"<html": "a web page",
+    b"<svg": "an SVG drawing",
+    b"<?xml": "an XML file",
+    b"version https://git-lfs": "a Git LFS pointer; fetch the files themselves with git lfs pull",
+    b"%pdf": "a PDF",
+    b"%!ps": "a PostScript file",
+    b"8bps": "a Photoshop file",
+    b"pk\x03\x04": "a zip archive",
+    b"\x1f\x8b": "a gzip archive",
+}
+"""What lies about under a picture's name, by how it begins in small letters."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture of `width` by `height` as it is shown, perhaps at a reduced size.
+
+    `extent` is where exactly in `image` the picture lies: a reduced JPEG ends within its last
+    pixels, and taking them as whole shifts everything by up to half a pixel.
+    """
+
+    image: Image.Image
+    """In one of the modes of `colour.prepare`."""
+    extent: Box
+    width: int
+    height: int
+    profile: bytes = b""
+    """The colour profile that `image` is of; empty: none."""
+    background: tuple[int, int, int] = WHITE
+
+    def within(self, box: Box) -> Box:
+        """A box in the picture's own pixels as one in `image`."""
+        left, top, right, bottom = self.extent
+        x_scale = (right - left) / self.width
+        y_scale = (bottom - top) / self.height
+        return (
+            max(left, left + box[0] * x_scale),
+            max(top, top + box[1] * y_scale),
+            min(right, left + box[2] * x_scale),
+            min(bottom, top + box[3] * y_scale),
+        )
+
+    def shrink(self, box: Box, size: tuple[int, int]) -> Image.Image:
+        """The part of the picture in `box`, at `size`, by Lanczos resampling; sRGB."""
+        small = self.image.resize(size, Image.Resampling.LANCZOS, box=self.within(box))
+        return finish(small, self.profile, self.background)
+
+    def glance(self, side: int) -> Image.Image:
+        """All of the picture in a square (a smaller one of a small picture), averaged; sRGB."""
+        size = (min(side, self.image.width), min(side, self.image.height))
+        # The gap makes it average whole pixels first, which is four times as quick.
+        small = self.image.resize(size, Image.Resampling.BOX, box=self.extent, reducing_gap=2)
+        return finish(small, self.profile, self.background)
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow knows."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+@contextmanager
+def _limits(max_pixels: int, salvage: bool) -> Iterator[None]:
+    """Pillow's guards against traps, and whether it reads on where a file ends; they are global."""
+    before = (
+        Image.MAX_IMAGE_PIXELS,
+        PngImagePlugin.MAX_TEXT_CHUNK,
+        ImageFile.LOAD_TRUNCATED_IMAGES,
+    )
+    Image.MAX_IMAGE_PIXELS = max_pixels
+    # Pillow's own megabyte for each makes whole pictures unreadable for a long comment.
+    PngImagePlugin.MAX_TEXT_CHUNK = _METADATA_BYTES
+    ImageFile.LOAD_TRUNCATED_IMAGES = salvage
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    finally:
+        (
+            Image.MAX_IMAGE_PIXELS,
+            PngImagePlugin.MAX_TEXT_CHUNK,
+            ImageFile.LOAD_TRUNCATED_IMAGES,
+        ) = before
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 where there is none or the EXIF data is damaged."""
+    try:
+        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except Exception:
+        return 1
+
+
+def _upright(image: Image.Image, extent: Box, orientation: int) -> tuple[Image.Image, Box]:
+    """Turn a picture, and the box that says where it lies, as its EXIF orientation says."""
+    swap, mirror, flip = _ORIENTATIONS.get(orientation, (False, False, False))
+    left, top, right, bottom = extent
+    if swap:
+        image = image.transpose(Image.Transpose.TRANSPOSE)
+        left, top, right, bottom = top, left, bottom, right
+    if mirror:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        left, right = image.width - right, image.width - left
+    if flip:
+        image = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+        top, bottom = image.height - bottom, image.height - top
+    return image, (left, top, right, bottom)
+
+
+def _draft_factor(spare: float) -> int:
+    """How many times a JPEG may be reduced while decoding: twice the target must remain."""
+    return next((factor for factor in (8, 4, 2) if spare / factor >= 2), 1)
+
+
+def decode(
+    file: Stream,
+    spare: Callable[[int, int], float],
+    max_pixels: int,
+    background: tuple[int, int, int] = WHITE,
+    salvage: bool = False,
+) -> Decoded:
+    """Decode a picture, only as finely as it takes: a JPEG is reduced while decoding, and anything
+    else that is large right after.
+
+    Of what has several pictures in it, the first is taken.
+
+    Args:
+        file: at its beginning.
+        spare: told the picture's width and height, how many times larger it is than it need be; 1:
+            decode it in full. May raise UnusableError.
+        max_pixels: a picture of more is not decoded.
+        background: what is seen where the picture is transparent.
+        salvage: take a file that ends too early for what there is of it. What is missing is grey in
+            a JPEG, transparent where the picture can be, black in others.
+
+    Raises:
+        UnusableError: with the reason why there is no picture in it.
+        Exception: damaged files make decoders raise almost anything; `reason_for` puts it in words.
+    """
+    with _limits(max_pixels, salvage), Image.open(file, formats=_formats()) as opened:
+        width, height = opened.size
+        too_fine = spare(width, height)
+        extent: Box = (0, 0, width, height)
+        factor = _draft_factor(too_fine)
+        if factor > 1:
+            reduced = opened.draft(None, (max(1, width // factor), max(1, height // factor)))
+            if reduced is not None:
+                extent = reduced[1]
+                too_fine /= width / extent[2]
+        profile = profile_of(opened)
+        opened.load()
+        factor = 1
+        if opened.width * opened.height > _LARGE:
+            factor = max(1, int(too_fine / _REMAINING))
+            extent = (0, 0, extent[2] / factor, extent[3] / factor)
+        # Read after loading: there, a TIFF turns itself upright and then says so.
+        orientation = _orientation(opened)
+        image, extent = _upright(prepare(opened, factor), extent, orientation)
+    if salvage and _is_blank(image):
+        raise UnusableError("truncated: the file ends before its picture begins")
+    if orientation in _ORIENTATIONS and _ORIENTATIONS[orientation][0]:
+        width, height = height, width
+    return Decoded(image, extent, width, height, profile, background)
+
+
+def _is_blank(image: Image.Image) -> bool:
+    """Whether it is all of one colour."""
+    extremes = image.getextrema()
+    bands = extremes if isinstance(extremes[0], tuple) else (extremes,)
+    return all(low == high for low, high in bands)
+
+
+def reason_for(error: Exception, file: Stream, max_pixels: int) -> UnusableError:
+    """Why a file gives no picture, of what decoding it raised: `kind: details`.
+
+    The kinds: `not a picture`, `truncated`, `unreadable` (damaged, for the most part), `too large`
+    and `too small`.
+    """
+    if isinstance(error, UnusableError):
+        return error
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return UnusableError(
+            f"too large: more than {max_pixels:,} pixels; --max-pixels allows more"
+        )
+    if isinstance(error, MemoryError):
+        return UnusableError("too large: there was not enough memory to decode it")
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = text.encode("utf-8", "replace").decode()  # It may name a file in other bytes.
+    if "MAX_TEXT_CHUNK" in text or "MAX_TEXT_MEMORY" in text:
+        return UnusableError("too large: what is written in it unpacks to more than 64 MB")
+    start, size, end = _ends(file)
+    if "truncated" in text.lower() or _is_cut(start, size, end):
+        return UnusableError("truncated: the file ends before its picture does")
+    if isinstance(error, UnidentifiedImageError):
+        return UnusableError(f"not a picture: {_what_else(start)}")
+    return UnusableError(f"unreadable: damaged ({text})")
+
+
+def _ends(file: Stream) -> tuple[bytes, int, bytes]:
+    """A file's first bytes, its length and its last bytes."""
+    file.seek(0)
+    start = file.read(64)
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - 64))
+    return start, size, file.read()
+
+
+def _is_cut(start: bytes, size: int, end: bytes) -> bool:
+    """Whether a picture's file lacks its end, by what each format ends with."""
+    if start.startswith(b"\xff\xd8\xff"):
+        return b"\xff\xd9" not in end
+    if start.startswith(b"\x89PNG"):
+        return b"IEND" not in end
+    if start.startswith(b"GIF8"):
+        return not end.rstrip(b"\0").endswith(b";")
+    if start.startswith(b"RIFF"):
+        return int.from_bytes(start[4:8], "little") + 8 > size
+    return False
+
+
+def _what_else(start: bytes) -> str:
+    """What a file that is no picture seems to be, by how it begins."""
+    if start[4:8] == b"ftyp":
+        if start[8:12] in (b"heic", b"heix", b"mif1", b"msf1"):
+            return "a HEIC photo; convert it to JPEG or PNG first"
+        return "a video"
+    if not start.strip(b"\0"):
+        return "zeros only"
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    known = (what for begin, what in _OTHERS.items() if text.startswith(begin))
+    return next(known, "in no format that is known here")
