@@ -81,8 +81,9 @@ def _bits(is_set: np.ndarray) -> int:
 def look(picture: Image.Image, pixels: np.ndarray) -> Look:
     """Keep what a picture looks like.
 
-    Sources: the dHash as N. Krawetz describes it ("Kind of Like That", hackerfactor.com, 2013), the
-    pHash after C. Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions" (2010), section 3.2.1; the margins are ours.
+    Sources: the dHash as N. Krawetz describes it ("Kind of Like That", hackerfactor.com, 2013); the
+    pHash after C. Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions"
+    (2010), section 3.2.1. The margins are ours.
 
     Args:
         picture: the whole picture upright, RGB, at any size: it may be reduced already.
