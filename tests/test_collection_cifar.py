@@ -1,23 +1,35 @@
 """CIFAR's own files: pixels, labels and split as published, and no trust in damaged archives."""
 
+import contextlib
+import hashlib
 import io
+import os
+import pickle
+import struct
 import tarfile
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
 from typer.testing import CliRunner
 
 from impasto.cli import app
 from impasto.collection import Collection, PackOptions, pack
+from impasto.collection.plain_pickle import Array, PlainPickleError, load_plain
 from impasto.collection.readers import read_source
 from impasto.errors import ImpastoError
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 BATCHES = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
 RECORDS = 40
-AT_32 = PackOptions(resolution=32, name="x")
+AT_32 = PackOptions(resolution=32, name="x", duplicates="none")
 
 
 def records(seed: int, classes: tuple[int, ...], count: int = RECORDS) -> np.ndarray:
@@ -60,7 +72,8 @@ def archive(path: Path, files: dict[str, bytes], inside: str = "cifar-10-batches
 
 def contents(folder: Path) -> dict[str, bytes]:
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    del files["collection.json"]  # It says when it was made, and of what.
+    # They say when it was made and of what, and when the source's files were written.
+    del files["collection.json"], files["facts.npz"]
     return files
 
 
@@ -131,7 +144,7 @@ def test_archive_folder_order_and_processes_make_no_difference(tmp_path: Path) -
     made = []
     for number, source in enumerate(sources):
         for workers in (1, 2):
-            options = PackOptions(resolution=32, name="x", workers=workers, seed=number)
+            options = replace(AT_32, workers=workers, seed=number)
             made.append(pack(source, tmp_path / f"{number}-{workers}", options).collection)
     assert len({collection.content_hash for collection in made}) == 1
     assert all(contents(other.path) == contents(made[0].path) for other in made[1:])
@@ -175,9 +188,12 @@ def test_pictures_that_are_in_both_parts_are_told(tmp_path: Path) -> None:
     twice = np.frombuffer(files["data_batch_1.bin"], np.uint8).reshape(-1, 3073)[:3].copy()
     twice[:, 0] = 9
     files["test_batch.bin"] += twice.tobytes()
-    report = pack(unpacked(tmp_path / "ten", files), tmp_path / "x", AT_32)
+    source = unpacked(tmp_path / "ten", files)
+    report = pack(source, tmp_path / "x", AT_32)
     assert report.heldout_source_count == RECORDS + 3
-    assert any("3 of those held out are among those for training" in note for note in report.notes)
+    report = pack(source, tmp_path / "y", replace(AT_32, duplicates="exact"))
+    assert report.source_count == 6 * RECORDS
+    assert any("3 pictures set aside as the same" in note for note in report.notes)
 
 
 def test_other_sizes_and_fits_are_as_for_any_picture(tmp_path: Path) -> None:
@@ -265,27 +281,19 @@ def test_what_changes_while_it_is_packed_leaves_nothing(tmp_path: Path) -> None:
         if done == 0:
             (source / "test_batch.bin").write_bytes(b"")
 
-    with pytest.raises(ImpastoError, match=r"test_batch.bin is damaged or was cut short"):
+    with pytest.raises(ImpastoError, match=r"test_batch.bin in .* has 0 bytes"):
         pack(source, tmp_path / "x", AT_32, cut)
-    assert list(tmp_path.iterdir()) == [source]
+    assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize(
-    ("names", "wanted"),
-    [
-        (["data_batch_1", "batches.meta", "test_batch"], "cifar-10-binary.tar.gz"),
-        (["data_batch_1.mat", "batches.meta.mat"], "cifar-10-binary.tar.gz"),
-        (["train", "test", "meta"], "cifar-100-binary.tar.gz"),
-    ],
+    "names", [["data_batch_1.mat", "batches.meta.mat"], ["train.mat", "meta.mat", "test.mat"]]
 )
-@pytest.mark.parametrize("packed", [True, False])
-def test_pickles_are_never_opened(
-    tmp_path: Path, names: list[str], wanted: str, packed: bool
-) -> None:
-    files = dict.fromkeys(names, b"cos\nabort\n(tR.")  # It would end this process.
-    source = archive(tmp_path / "c.tar.gz", files) if packed else unpacked(tmp_path / "py", files)
-    message = refused(source, tmp_path / "x")
-    assert f"{wanted}, from https://www.cs.toronto.edu/~kriz/cifar.html" in message
+def test_the_matlab_version_is_not_read(tmp_path: Path, names: list[str]) -> None:
+    source = archive(tmp_path / "c.tar.gz", dict.fromkeys(names, b"MATLAB 5.0 MAT-file"))
+    assert "in its Matlab version, which is not read; download the binary" in refused(
+        source, tmp_path / "x"
+    )
 
 
 def test_names_and_links_in_an_archive_lead_nowhere(tmp_path: Path) -> None:
@@ -307,18 +315,27 @@ def test_names_and_links_in_an_archive_lead_nowhere(tmp_path: Path) -> None:
         assert "lacks test_batch.bin" in refused(source, inside / "y")
 
 
-def test_a_file_twice_in_an_archive_is_refused(tmp_path: Path) -> None:
-    source = archive(tmp_path / "c.tar", cifar_10())
-    with tarfile.open(source, "a") as tar:
-        tar.addfile(tarfile.TarInfo("other/test_batch.bin"))
-    assert "has two files test_batch.bin" in refused(source, tmp_path / "x")
+def test_a_data_set_twice_is_refused(tmp_path: Path) -> None:
+    files = cifar_10()
+    twice = {f"{folder}/{name}": files[name] for name in files for folder in ("one", "other")}
+    message = refused(archive(tmp_path / "c.tar", twice), tmp_path / "x")
+    assert "holds CIFAR more than once" in message
+    assert "in one, other; give one of them" in message
 
 
 def test_archives_of_something_else(tmp_path: Path) -> None:
     source = archive(tmp_path / "c.tar.gz", {"a.png": b"", "train.bin": b"tokens"})
-    assert "an archive of neither CIFAR-10 nor CIFAR-100" in refused(source, tmp_path / "x")
+    assert read_source(source, None).kind == "a folder"
     (tmp_path / "d.tar.gz").write_text("no archive")
     assert "damaged or was cut short" in refused(tmp_path / "d.tar.gz", tmp_path / "x")
+
+
+def test_among_pictures_it_is_only_read_at_the_top(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    unpacked(folder / "cifar-10-batches-bin", cifar_10())
+    assert read_source(folder, None).kind == "CIFAR-10, binary version"
+    Image.new("RGB", (9, 9)).save(folder / "a.png")
+    assert read_source(folder, None).kind == "a folder"
 
 
 def test_a_folder_with_one_such_name_is_a_folder_of_pictures(tmp_path: Path) -> None:
@@ -335,3 +352,322 @@ def test_the_command(tmp_path: Path) -> None:
     assert "class: 10 classes" in result.stdout
     assert "held out  40" in result.stdout
     assert len(Collection.open(tmp_path / "cifar").train_indices) == 200
+
+
+class Python2:
+    """Pickles as Python 2's cPickle wrote them, protocol 2."""
+
+    def __init__(self) -> None:
+        self.written = bytearray(b"\x80\x02")
+        self.stored = 0
+
+    def put(self) -> None:
+        self.stored += 1
+        small = self.stored < 256
+        self.written += b"q" + bytes([self.stored]) if small else b"r" + le(self.stored)
+
+    def named(self, module: str, name: str) -> None:
+        self.written += f"c{module}\n{name}\n".encode()
+        self.put()
+
+    def add(self, *things: Any) -> "Python2":
+        for thing in things:
+            self.add_one(thing)
+        return self
+
+    def add_one(self, thing: Any) -> None:
+        if thing is None or isinstance(thing, bool):
+            self.written += {None: b"N", True: b"\x88", False: b"\x89"}[thing]
+        elif isinstance(thing, int):
+            if 0 <= thing < 256:
+                self.written += b"K" + bytes([thing])
+            elif 0 <= thing < 65536:
+                self.written += b"M" + struct.pack("<H", thing)
+            else:
+                self.written += b"J" + le(thing)
+        elif isinstance(thing, bytes):
+            self.written += (
+                b"U" + bytes([len(thing)]) if len(thing) < 256 else b"T" + le(len(thing))
+            )
+            self.written += thing
+            if len(thing) > 1:
+                self.put()
+        elif isinstance(thing, list):
+            self.written += b"]"
+            self.put()
+            for start in range(0, len(thing), 1000):
+                self.written += b"("
+                self.add(*thing[start : start + 1000]).written += b"e"
+        elif isinstance(thing, dict):
+            self.written += b"}"
+            self.put()
+            self.written += b"("
+            for key, value in thing.items():
+                self.add(key, value)
+            self.written += b"u"
+        elif isinstance(thing, tuple):
+            self.written += b"(" if len(thing) > 3 else b""
+            self.add(*thing).written += {1: b"\x85", 2: b"\x86", 3: b"\x87"}.get(len(thing), b"t")
+            self.put()
+        else:
+            self.array(thing)
+
+    def array(self, values: np.ndarray) -> None:
+        self.named("numpy.core.multiarray", "_reconstruct")
+        self.named("numpy", "ndarray")
+        self.add((0,), b"b").written += b"\x87"
+        self.put()
+        self.written += b"R"
+        self.put()
+        self.written += b"("
+        self.add(1, values.shape)
+        self.named("numpy", "dtype")
+        self.add(values.dtype.str[1:].encode(), 0, 1).written += b"\x87"
+        self.put()
+        self.written += b"R"
+        self.put()
+        self.add((3, b"|", None, None, None, -1, -1, 0)).written += b"b"
+        fortran = values.flags.f_contiguous and not values.flags.c_contiguous
+        self.add(bool(fortran), values.tobytes("F" if fortran else "C")).written += b"t"
+        self.put()
+        self.written += b"b"
+
+
+def le(number: int) -> bytes:
+    return struct.pack("<i", number)
+
+
+def python_2(thing: Any) -> bytes:
+    return bytes(Python2().add(thing).written + b".")
+
+
+def as_python(files: dict[str, bytes], fortran: bool = False) -> dict[str, bytes]:
+    """CIFAR-10's or CIFAR-100's binary version as the Python version of the same."""
+    names = {name: text.decode().split() for name, text in files.items() if name.endswith(".txt")}
+    if len(names) == 1:
+        keys, meta, title = ["labels"], "batches.meta", ["label_names"]
+    else:
+        keys, meta = ["coarse_labels", "fine_labels"], "meta"
+        title = ["coarse_label_names", "fine_label_names"]
+    made = {}
+    for name, content in files.items():
+        if name.endswith(".bin"):
+            rows = np.frombuffer(content, np.uint8).reshape(-1, len(keys) + 3072)
+            data = rows[:, len(keys) :]
+            data = np.asfortranarray(data) if fortran else np.ascontiguousarray(data)
+            batch: dict[bytes, Any] = {b"batch_label": b"training batch 1 of 5"}
+            for column, key in enumerate(keys):
+                batch[key.encode()] = rows[:, column].tolist()
+            batch[b"data"] = data
+            batch[b"filenames"] = [b"camion_s_%06d.png" % number for number in range(len(rows))]
+            made[name.removesuffix(".bin")] = python_2(batch)
+    told = zip(title, names.values(), strict=True)
+    made[meta] = python_2({key.encode(): [name.encode() for name in group] for key, group in told})
+    return made
+
+
+def test_the_pickles_here_are_as_python_2_wrote_them() -> None:
+    names = [name.encode() for name in NAMES]
+    meta = {b"num_cases_per_batch": 10000, b"label_names": names, b"num_vis": 3072}
+    # The checksum that torchvision has for the file in the published archive.
+    digest = hashlib.md5(python_2(meta)).hexdigest()
+    assert digest == "5ff9c542aee3614f3951f8cda6e48888"
+    batch = as_python(cifar_10())["data_batch_2"]
+    loaded, expected = load_plain(batch), pickle.loads(batch, encoding="bytes")
+    assert np.array_equal(loaded[b"data"].values, expected.pop(b"data"))
+    assert isinstance(loaded.pop(b"data"), Array)
+    assert loaded == expected
+
+
+@pytest.mark.parametrize("fortran", [False, True])
+def test_the_python_version_is_the_same_collection(tmp_path: Path, fortran: bool) -> None:
+    for number, files in enumerate((cifar_10(), cifar_100())):
+        source = unpacked(tmp_path / f"bin-{number}", files)
+        binary = pack(source, tmp_path / f"a{number}", AT_32).collection
+        pickled = as_python(files, fortran)
+        source = archive(tmp_path / f"cifar-{number}-python.tar.gz", pickled, "cifar-batches-py/")
+        report = pack(source, tmp_path / f"b{number}", AT_32)
+        assert contents(report.collection.path) == contents(binary.path)
+        assert not report.left_out
+        text = (tmp_path / f"b{number}/collection.json").read_text()
+        assert f'"kind": "CIFAR-10{"0" * number}, Python version"' in text
+        folder = unpacked(tmp_path / f"py-{number}", pickled)
+        entries = read_source(folder, ()).entries
+        assert len({entry.stamp for entry in entries}) == len(entries) == report.source_count
+
+
+class Attack:
+    """What a pickle calls when it is loaded."""
+
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self.told = (function, arguments)
+
+    def __reduce__(self) -> Any:
+        return self.told
+
+
+def hostile(goal: Path) -> list[bytes]:
+    """Pickles that would make the file `goal`, run code, or take all memory."""
+    command = f"touch {goal}"
+    wanted = [
+        Attack(os.system, command),
+        Attack(eval, f"open({str(goal)!r}, 'w')"),
+        Attack(getattr, os, "system"),
+        {b"data": [Attack(open, str(goal), "w")]},
+        np.array([Attack(os.system, command)], dtype=object),
+        np.zeros(3, "V8"),
+        np.zeros(3, "M8[s]"),
+        np.float32(1),
+        2.0,
+        2**70,
+        "text",
+        {1, 2},
+        bytearray(3),
+        object(),
+        type("C", (), {}),
+    ]
+    made = []
+    for thing in wanted:
+        for protocol in range(6):
+            try:
+                made.append(pickle.dumps(thing, protocol))
+            except Exception:  # Not every protocol can say everything.
+                continue
+    start = b"\x80\x02"
+    array = python_2(np.zeros((2, 2), np.uint8))
+    begun = start + b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85U\x01b\x87R"
+    return [
+        *made,
+        b"cos\nabort\n(tR.",
+        b"(S'touch x'\nios\nsystem\n.",
+        b"(cos\nsystem\nS'touch x'\no.",
+        start + b"cos\nsystem\nU\x01x\x85\x81.",
+        start + b"c__builtin__\neval\nU\x011\x85R.",
+        start + b"cnumpy\nload\nU\x01x\x85R.",
+        start + b"cnumpy.core.multiarray\n_reconstruct\ncos\nsystem\nK\0\x85U\x01b\x87R.",
+        start + b"cnumpy\ndtype\nU\x02O8K\0K\x01\x87R.",
+        start + b"cnumpy\ndtype\ncnumpy\ndtype\n\x85R.",
+        start + b"cnumpy\nndarray\n(K\x05tR.",
+        start + b"c" + b"n" * 10**6,
+        start + b"P1\n.",
+        start + b"\x82\x01.",
+        start + b"L" + b"9" * 10**5 + b"L\n.",
+        # An array of other numbers, of other shapes than its bytes, or filled twice over.
+        begun + b"(K\x01K\x05\x85NK\0U\x05aaaaatb.",
+        array.replace(b"U\x02u1", b"U\x02O8"),
+        array.replace(b"K\x02K\x02\x86", b"K\x02M\xff\xff\x86"),
+        array.replace(b"K\x02K\x02\x86", b"J\xff\xff\xff\xffJ\xfc\xff\xff\xff\x86"),
+        array.replace(b"K\x02K\x02\x86", b"(" + b"J\xff\xff\xff\x7f" * 4 + b"t"),
+        array.replace(b"K\x02K\x02\x86", b"U\x02aa"),
+        start + b"}cnumpy\nndarray\nb.",
+        start + b"]}b.",
+        # Bombs: a string and a memo that say they are large, many objects, deep ones, and themselves.
+        start + b"T\xff\xff\xff\x7f.",
+        start + b"T\xff\xff\xff\xff.",
+        start + b"U\x09abc.",
+        start + b"]" * 10**6,
+        start + b"]" * 200_000 + b"a" * 199_999,
+        start + b"}" * 9 + b"s.",
+        start + b"}]]s.",
+        start + b"}(]]u.",
+        start + b"(.",
+        start + b"K\x01K\x02.",
+        start + b"h\x07.",
+        start + b"q\x01.",
+        start + b"tu.",
+        b"",
+        b".",
+        b"\x80",
+        b"\x80\x05]." * 2,
+    ]
+
+
+def test_no_pickle_runs_anything_or_takes_all_memory(tmp_path: Path) -> None:
+    began = time.monotonic()
+    for content in hostile(tmp_path / "made"):
+        with pytest.raises(PlainPickleError) as caught:
+            load_plain(content)
+        assert len(str(caught.value)) < 200
+        assert "\n" not in str(caught.value)
+    assert time.monotonic() - began < 60  # None of them goes on for ever.
+    assert not (tmp_path / "made").exists()
+
+
+def test_what_only_looks_large_is_small() -> None:
+    start = b"\x80\x02"
+    assert load_plain(start + b"]r\xff\xff\xff\xffj\xff\xff\xff\xff\x86.") == ([], [])
+    # A list in itself, and a list of the same lists of the same lists: nothing looks into them.
+    assert len(load_plain(start + b"]q\x01h\x01a.")) == 1
+    laughs = b"]q\x00"
+    for number in range(9):
+        laughs += b"](" + b"h%c" % number * 200 + b"eq%c" % (number + 1)
+    assert len(load_plain(start + b"(" + laughs + b"t.")) == 10
+    deep = load_plain(start + b"]" * 200_000 + b"a" * 199_999 + b".")
+    assert len(deep) == 1
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_pickles_of_another_kind_are_refused_in_a_line(tmp_path: Path, packed: bool) -> None:
+    whole = as_python(cifar_10())
+
+    def message(name: str, content: bytes) -> str:
+        number = len(list(tmp_path.iterdir()))
+        files = {**whole, name: content}
+        if packed:
+            return refused(archive(tmp_path / f"{number}.tar.gz", files), tmp_path / "x")
+        return refused(unpacked(tmp_path / f"{number}", files), tmp_path / "x")
+
+    evil = pickle.dumps(Attack(os.system, f"touch {tmp_path / 'made'}"), 2)
+    again = "download cifar-10-python.tar.gz again from https://www.cs.toronto.edu/~kriz/cifar.html"
+    assert "data_batch_3 in " in (told := message("data_batch_3", evil))
+    assert "is not as published (it wants to use posix.system); " + again in told
+    assert "not as published" in message("batches.meta", evil)
+    assert not (tmp_path / "made").exists()
+    half = whole["test_batch"][: len(whole["test_batch"]) // 2]
+    assert "cut short" in message("test_batch", half)
+    assert "holds no dictionary" in message("test_batch", python_2([1]))
+    names = [name.encode() for name in NAMES]
+    assert "does not name each class" in message("batches.meta", python_2({b"label_names": b"a"}))
+    assert "does not name each class" in message("batches.meta", python_2({b"names": names}))
+    batch = {b"labels": [1, 2], b"data": np.zeros((2, 3072), np.uint8)}
+    for key, value, reason in (
+        (b"data", np.zeros((2, 3071), np.uint8), "does not hold pictures of 3,072 bytes"),
+        (b"data", np.zeros((0, 3072), np.uint8), "does not hold pictures"),
+        (b"data", b"pixels", "does not hold pictures"),
+        (b"labels", [1], "does not hold a number in 'labels' for each picture"),
+        (b"labels", [1, b"2"], "does not hold a number in 'labels'"),
+        (b"labels", 1, "does not hold a number in 'labels'"),
+        (b"labels", [1, 10], "is damaged: record 1 is of class 10, and there are 10, from 0"),
+        (b"labels", [-1, 1], "is damaged: record 0 is of class -1"),
+    ):
+        assert reason in message("test_batch", python_2({**batch, key: value}))
+    files = {name: content for name, content in whole.items() if name != "test_batch"}
+    source = archive(tmp_path / "lacking.tar", files)
+    assert "lacks test_batch of CIFAR-10; download cifar-10-python" in refused(
+        source, tmp_path / "x"
+    )
+
+
+WHOLE = python_2({b"labels": [3, 300, 70000], b"data": np.arange(12, dtype=np.uint8).reshape(3, 4)})
+
+
+def test_pickles_cut_short_anywhere_are_refused() -> None:
+    for length in range(len(WHOLE)):
+        with pytest.raises(PlainPickleError):
+            load_plain(WHOLE[:length])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, len(WHOLE) - 1), st.binary(max_size=3), st.integers(0, 3)),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_damaged_pickles_are_refused_or_plain(changes: list[tuple[int, bytes, int]]) -> None:
+    content = WHOLE
+    for place, put, taken in changes:
+        content = content[:place] + put + content[place + taken :]
+    with contextlib.suppress(PlainPickleError):
+        load_plain(content)

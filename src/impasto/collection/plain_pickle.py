@@ -1,0 +1,223 @@
+"""Plain data out of a pickle, without unpickling: nothing that a pickle names is looked up or called.
+
+A pickle is a program for a small stack machine; Python's own `pickletools` documents its
+instructions. Running it may run anything. This knows only those instructions that Python 2 wrote for
+lists, dictionaries, strings, whole numbers and NumPy arrays of bytes (protocol 2), and has no
+instruction that could import or call something: where a pickle says how NumPy makes an array, that
+is compared with the one way in which it was always said, and the array is made of its bytes.
+"""
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+_MOST_STEPS = 500_000
+"""CIFAR-100's 50,000 training pictures take 200,000; each step may leave an object behind."""
+_LONG_TEXT = 2**16
+
+
+class PlainPickleError(ValueError):
+    """Not a pickle of plain data; the text says where, and what is there."""
+
+
+@dataclass(frozen=True)
+class _Named:
+    """Something of a module that a pickle names."""
+
+    module: str
+    name: str
+
+
+@dataclass(eq=False)
+class Array:
+    """An array; a pickle mentions it before it gives its values."""
+
+    values: np.ndarray | None = None
+    """uint8, in the memory of what was unpickled."""
+
+
+class _ByteType:
+    """NumPy's type of the numbers from 0 to 255."""
+
+
+_MARK = object()
+_NDARRAY = _Named("numpy", "ndarray")
+_DTYPE = _Named("numpy", "dtype")
+_RECONSTRUCT = _Named("numpy.core.multiarray", "_reconstruct")
+_KNOWN = (_NDARRAY, _DTYPE, _RECONSTRUCT)
+
+# Instruction: how many bytes its number takes, and how they are read.
+_INTEGERS = {b"K": "<B", b"M": "<H", b"J": "<i"}
+_STRINGS = {b"U": "<B", b"T": "<i"}
+_PUTS = {b"q": "<B", b"r": "<I"}
+_GETS = {b"h": "<B", b"j": "<I"}
+_CONSTANTS: dict[bytes, Callable[[], Any]] = {
+    b"N": lambda: None,
+    b"\x88": lambda: True,
+    b"\x89": lambda: False,
+    b")": tuple,
+    b"]": list,
+    b"}": dict,
+    b"(": lambda: _MARK,
+}
+_TUPLES = {b"\x85": 1, b"\x86": 2, b"\x87": 3}
+
+
+def load_plain(content: bytes) -> Any:
+    """The one object in a pickle of protocol 2.
+
+    Strings of Python 2 are bytes, long ones views of `content`. An array is an `Array`.
+
+    Raises:
+        PlainPickleError: it is damaged, or holds anything but plain data.
+    """
+    machine = _Machine(content)
+    try:
+        return machine.run()
+    except PlainPickleError:
+        raise
+    except (IndexError, struct.error):
+        # Its stack is empty, or its bytes are at an end.
+        raise PlainPickleError(f"it is damaged near byte {machine.place:,}") from None
+
+
+class _Machine:
+    def __init__(self, content: bytes) -> None:
+        self._content = memoryview(content)
+        self.place = 0
+        self._stack: list[Any] = []
+        self._memo: dict[int, Any] = {}
+
+    def _number(self, layout: str) -> int:
+        (number,) = struct.unpack_from(layout, self._content, self.place)
+        self.place += struct.calcsize(layout)
+        return int(number)
+
+    def _bytes(self, count: int) -> bytes | memoryview:
+        if not 0 <= count <= len(self._content) - self.place:
+            raise PlainPickleError(f"it is cut short within {count:,} bytes")
+        part = self._content[self.place : self.place + count]
+        self.place += count
+        return part if count > _LONG_TEXT else bytes(part)
+
+    def _line(self) -> str:
+        # Names of modules are short.
+        text, end, _ = bytes(self._content[self.place : self.place + 200]).partition(b"\n")
+        if not end:
+            raise PlainPickleError("it names something without an end")
+        self.place += len(text) + 1
+        return text.decode("ascii", "replace")
+
+    def _since_mark(self) -> list[Any]:
+        """What is on the stack from the last mark on, both taken off."""
+        items = []
+        while (item := self._stack.pop()) is not _MARK:
+            items.append(item)
+        return items[::-1]
+
+    def run(self) -> Any:
+        for _ in range(_MOST_STEPS):
+            step = bytes(self._content[self.place : self.place + 1])
+            self.place += 1
+            if not step:
+                raise PlainPickleError("it is cut short")
+            if step == b".":
+                result = self._stack.pop()
+                if self._stack or result is _MARK:
+                    raise PlainPickleError("it ends with something left over")
+                return result
+            self._do(step)
+        raise PlainPickleError(f"it takes more than {_MOST_STEPS:,} steps")
+
+    def _do(self, step: bytes) -> None:
+        stack = self._stack
+        if step in _INTEGERS:
+            stack.append(self._number(_INTEGERS[step]))
+        elif step in _PUTS:
+            self._memo[self._number(_PUTS[step])] = stack[-1]
+        elif step in _STRINGS:
+            stack.append(self._bytes(self._number(_STRINGS[step])))
+        elif step in _CONSTANTS:
+            stack.append(_CONSTANTS[step]())
+        elif step in _GETS:
+            number = self._number(_GETS[step])
+            if number not in self._memo:
+                raise PlainPickleError(f"it asks for object {number}, which it has not stored")
+            stack.append(self._memo[number])
+        elif step in _TUPLES:
+            items = [stack.pop() for _ in range(_TUPLES[step])]
+            stack.append(tuple(items[::-1]))
+        elif step == b"t":
+            stack.append(tuple(self._since_mark()))
+        elif step in (b"a", b"e"):
+            items = [stack.pop()] if step == b"a" else self._since_mark()
+            _of_kind(stack[-1], list).extend(items)
+        elif step in (b"s", b"u"):
+            items = [stack.pop(), stack.pop()][::-1] if step == b"s" else self._since_mark()
+            keys = [_of_kind(key, bytes) for key in items[::2]]
+            _of_kind(stack[-1], dict).update(zip(keys, items[1::2], strict=False))
+        elif step == b"c":
+            stack.append(self._named())
+        elif step == b"R":
+            arguments = stack.pop()
+            stack.append(_made(stack.pop(), arguments))
+        elif step == b"b":
+            state = stack.pop()
+            _fill(stack[-1], state)
+        elif step == b"\x80":
+            if (protocol := self._number("<B")) != 2:
+                raise PlainPickleError(f"it is of protocol {protocol}, not 2")
+        else:
+            raise PlainPickleError(f"it has an instruction {step!r} at byte {self.place - 1:,}")
+
+    def _named(self) -> _Named:
+        named = _Named(self._line(), self._line())
+        if named not in _KNOWN:
+            raise PlainPickleError(f"it wants to use {named.module}.{named.name}")
+        return named
+
+
+def _of_kind(thing: Any, kind: type) -> Any:
+    if type(thing) is not kind:
+        raise PlainPickleError(f"it has a {type(thing).__name__} where a {kind.__name__} belongs")
+    return thing
+
+
+def _made(what: Any, arguments: Any) -> Any:
+    """What NumPy makes of these, by the only two ways there are to begin an array of bytes."""
+    if what == _RECONSTRUCT and arguments == (_NDARRAY, (0,), b"b"):
+        return Array()
+    if what == _DTYPE and arguments == (b"u1", 0, 1):
+        return _ByteType()
+    raise PlainPickleError("it wants to make something else than an array of bytes")
+
+
+def _fill(thing: Any, state: Any) -> None:
+    """Give an array its values; the state of the type of bytes says nothing more of it.
+
+    An array's state is NumPy's version of it, the shape, the type, whether it is in Fortran's order,
+    and the bytes.
+    """
+    if isinstance(thing, _ByteType):
+        return
+    match state:
+        case (
+            1,
+            tuple(shape),
+            _ByteType(),
+            bool() | 0 | 1 as fortran,
+            bytes() | memoryview() as data,
+        ):
+            sides = [side for side in shape if type(side) is int and side >= 0]
+            if isinstance(thing, Array) and len(sides) == len(shape) <= 4:
+                size = 1
+                for side in sides:
+                    size *= side
+                if size == len(data):
+                    values = np.frombuffer(data, np.uint8)
+                    thing.values = values.reshape(sides, order="F" if fortran else "C")
+                    return
+    raise PlainPickleError("it has an array that does not fit its bytes")
