@@ -1,11 +1,18 @@
 """The readers: what they claim, what they list, what they leave out, and what they refuse."""
 
+import json
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from impasto.collection.listing import Listing
+from impasto.collection.listing import ABOUT, Listing
+from impasto.collection.naming import find_named, plain
 from impasto.collection.readers import read_source
+from impasto.collection.trees import tidy
 from impasto.errors import ImpastoError
 
 
@@ -19,6 +26,10 @@ def touch(folder: Path, *names: str) -> Path:
 
 def paths(listing: Listing) -> list[str]:
     return [entry.relative for entry in listing.entries]
+
+
+def labels(listing: Listing) -> list[tuple[str, ...]]:
+    return [entry.labels for entry in listing.entries]
 
 
 def reasons(listing: Listing) -> dict[str, str]:
@@ -63,8 +74,77 @@ def test_folders_by_class(tmp_path: Path) -> None:
         ("dogs/1.png", ("dogs",)),
     ]
     assert read_source(tmp_path, ("animal",)).fields == ("animal",)
-    with pytest.raises(ImpastoError, match="hold one label"):
-        read_source(tmp_path, ("animal", "colour"))
+
+
+def test_each_level_of_folders_can_be_a_label(tmp_path: Path) -> None:
+    touch(tmp_path, "Cubism/juan-gris/old/1.png", "Cubism/2.png", "Ukiyo-e/hokusai/3.png", "4.png")
+    listing = read_source(tmp_path, ("style", "artist"))
+    assert [(entry.relative, entry.labels) for entry in listing.entries] == [
+        ("4.png", ("", "")),
+        ("Cubism/2.png", ("Cubism", "")),
+        ("Cubism/juan-gris/old/1.png", ("Cubism", "juan-gris")),
+        ("Ukiyo-e/hokusai/3.png", ("Ukiyo-e", "hokusai")),
+    ]
+    assert listing.notes == [
+        "2 pictures in fewer folders than there are labels: of those, what no folder tells is not known"
+    ]
+    with pytest.raises(
+        ImpastoError, match=r"names 4: a, b, c, d; the pictures in .* 3 folders deep"
+    ):
+        read_source(tmp_path, ("a", "b", "c", "d"))
+
+
+def test_a_folder_that_holds_everything_names_no_class(tmp_path: Path) -> None:
+    touch(tmp_path, "wikiart/Cubism/gris/1.png", "wikiart/Fauvism/matisse/2.png")
+    assert labels(read_source(tmp_path, None)) == [("Cubism",), ("Fauvism",)]
+    both = [("Cubism", "gris"), ("Fauvism", "matisse")]
+    assert labels(read_source(tmp_path, ("style", "artist"))) == both
+    # But where it is all there is, it does.
+    assert labels(read_source(tmp_path / "wikiart" / "Cubism", ("artist",))) == [("gris",)]
+
+
+@pytest.mark.parametrize("top", ["", "data/"])
+@pytest.mark.parametrize(("train", "test"), [("train", "test"), ("Training", "val")])
+def test_folders_train_and_test_say_what_is_held_out(
+    tmp_path: Path, top: str, train: str, test: str
+) -> None:
+    touch(
+        tmp_path, f"{top}{train}/dogs/1.png", f"{top}{train}/cats/2.png", f"{top}{test}/dogs/3.png"
+    )
+    touch(tmp_path, f"{top}{test}/4.png")
+    expected = {"1": ("dogs", False), "2": ("cats", False), "3": ("dogs", True), "4": ("", True)}
+    for asked in (None, ("animal",)):
+        listing = read_source(tmp_path, asked)
+        told = {Path(e.relative).stem: (e.labels[0], e.heldout) for e in listing.entries}
+        assert told == expected
+        assert listing.notes[-1] == (
+            f"held out is what the source itself has in {test}; --heldout and --seed choose nothing "
+            f"here (they do where {train} is packed alone)"
+        )
+    listing = read_source(tmp_path, ())
+    assert listing.fields == ()
+    assert [entry.heldout for entry in listing.entries].count(True) == 2
+
+
+def test_train_and_test_without_classes_are_a_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "train/1.png", "train/2.png", "test/3.png", "validation/4.png")
+    listing = read_source(tmp_path, None)
+    assert listing.kind == "a folder"
+    assert [entry.heldout for entry in listing.entries] == [True, False, False, True]
+    with pytest.raises(ImpastoError, match="no labels 'animal'"):
+        read_source(tmp_path, ("animal",))
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    touch(tmp_path, "train/1.png", "bus/2.png", "test/3.png")
+    listing = read_source(tmp_path, None)
+    assert labels(listing) == [("bus",), ("test",), ("train",)]
+    assert {entry.heldout for entry in listing.entries} == {None}
+    # Training pictures alone: nothing is held out by the folder's name.
+    touch(tmp_path / "other", "train/cats/1.png", "train/dogs/2.png")
+    listing = read_source(tmp_path / "other", None)
+    assert labels(listing) == [("cats",), ("dogs",)]
+    assert {entry.heldout for entry in listing.entries} == {None}
 
 
 def test_pictures_outside_the_class_folders_have_no_known_class(tmp_path: Path) -> None:
@@ -101,7 +181,11 @@ def test_a_table_gives_labels_and_what_is_known(tmp_path: Path) -> None:
     listing = read_source(tmp_path, ("style", "artist"))
     assert [(entry.relative, entry.labels, entry.about) for entry in listing.entries] == [
         ("a.png", ("", "Ann"), {"artist": "Ann"}),
-        ("sub/b.png", ("Fauvism", ""), {"title": "Sea, calm", "licence": "CC0"}),
+        (
+            "sub/b.png",
+            ("Fauvism", ""),
+            {"title": "Sea, calm", "licence": "CC0", "license": "CC0"},
+        ),
     ]
     assert listing.left_out == [
         ("gone.png", "listed but missing: row 4"),
@@ -172,6 +256,256 @@ def test_a_table_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_bytes(b"file,style\n\x81\x8d\xff")
     with pytest.raises(ImpastoError, match="save it as UTF-8"):
         read_source(tmp_path, ("style",))
+
+
+def write_lines(folder: Path, *rows: object, name: str = "metadata.jsonl") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    touch(tmp_path, "1.png", "2.png", "3.png")
+    write_lines(
+        tmp_path,
+        {"file_name": "1.png", "Style": "Cubism", "year": 1912, "labels": {"genre": "portrait"}},
+        "",
+        {"file_name": "2.png", "Style": None, "labels": {"genre": ["landscape", "marina"]}},
+        "half a line {",
+        ["3.png"],
+        {"file_name": "3.png", "year": float("nan"), "boxes": [{"at": [1, 2]}], "sold": True},
+        {"Style": "of no file"},
+    )
+    listing = read_source(tmp_path, ("style", "genre"))
+    assert [(entry.relative, entry.labels, entry.about) for entry in listing.entries] == [
+        ("1.png", ("Cubism", "portrait"), {"year": "1912"}),
+        ("2.png", ("", "landscape"), {}),
+        ("3.png", ("", ""), {"boxes": '[{"at": [1, 2]}]', "sold": "true"}),
+    ]
+    assert [path for path, _ in listing.left_out] == [
+        f"row {number} of metadata.jsonl" for number in (4, 5, 7)
+    ]
+    assert listing.left_out[1][1] == "row not readable: no object in braces"
+    assert listing.notes == [
+        "genre: 1 picture of several classes, such as 'landscape|marina'; the first counts"
+    ]
+    inside = read_source(tmp_path, ("labels.genre",))
+    assert (inside.fields, labels(inside)[1]) == (("labels.genre",), ("landscape",))
+    with pytest.raises(ImpastoError, match=r"unknown label column 'artist' in .*labels\.genre"):
+        read_source(tmp_path, ("artist",))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n", "[1, 2]\n", "{\n", "[" * 100_000, '{"a": ' + "9" * 5000]
+)
+def test_json_lines_that_are_none(tmp_path: Path, text: str) -> None:
+    touch(tmp_path, "a.png")
+    write_table(tmp_path, text, name="metadata.jsonl")
+    with pytest.raises(ImpastoError, match="has no line such as") as caught:
+        read_source(tmp_path, None)
+    assert "\n" not in str(caught.value)
+
+
+def test_half_a_letter_in_json_can_be_written_later(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png")
+    write_table(tmp_path, '{"file_name": "a.png", "title": "\\ud800!"}\n', name="metadata.jsonl")
+    assert read_source(tmp_path, None).entries[0].about["title"] == "?!"
+
+
+def test_one_class_a_field(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{number}.png" for number in range(7)))
+    write_table(
+        tmp_path,
+        'file,genre\n0.png,portrait|landscape\n1.png,"[""marina"", ""portrait""]"\n'
+        '2.png,[\'still life\']\n3.png,"[""D\'Orsay"", \'x\']"\n4.png,|\n5.png,[]\n6.png,[bare]\n',
+    )
+    listing = read_source(tmp_path, ("genre",))
+    expected = ["portrait", "marina", "still life", "D'Orsay", "", "", "bare"]
+    assert [given[0] for given in labels(listing)] == expected
+    assert listing.notes == [
+        "genre: 3 pictures of several classes, such as 'portrait|landscape'; the first counts"
+    ]
+
+
+def test_what_only_says_that_nobody_knows_is_no_class(tmp_path: Path) -> None:
+    words = ["null", "None", "NaN", "N/A", "unknown", "Unknown Genre", "Unknown Artist"]
+    touch(tmp_path, *(f"{number}.png" for number in range(len(words))))
+    rows = [f"{number}.png,{word},{word}\n" for number, word in enumerate(words)]
+    write_table(tmp_path, "file,genre,title\n" + "".join(rows))
+    listing = read_source(tmp_path, ("genre",))
+    assert [given[0] for given in labels(listing)] == [""] * 6 + ["Unknown Artist"]
+    assert listing.notes == [
+        "genre: 6 pictures of 'null' or 'None' or 'NaN', which counts as not known"
+    ]
+    assert [entry.about for entry in listing.entries[:5]] == [{}] * 5
+
+
+def test_all_columns_are_told_and_some_by_other_names(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "b.png")
+    write_table(
+        tmp_path,
+        "filename,author,artist,url,date,museum,style\n"
+        "a.png,Ann,,https://example.org/a,c. 1872,Prado,x\nb.png,Ann,Bob,,,,y\n",
+    )
+    first, second = (entry.about for entry in read_source(tmp_path, ("style",)).entries)
+    assert {name: first[name] for name in ABOUT if name in first} == {
+        "artist": "Ann",
+        "year": "c. 1872",
+        "source": "https://example.org/a",
+    }
+    assert first["museum"] == "Prado"
+    assert first["url"] == "https://example.org/a"
+    assert second == {"author": "Ann", "artist": "Bob"}
+
+
+def test_tables_in_the_folders_tell_of_what_is_below(tmp_path: Path) -> None:
+    touch(tmp_path, "train/a.png", "train/more/b.png", "test/c.png", "test/d.png", "e.png")
+    write_lines(tmp_path / "train", *({"file_name": f"{x}.png", "s": x} for x in ("a", "more/b")))
+    write_table(tmp_path / "test", "file_name,s\nc.png,c\n", name="metadata.csv")
+    write_table(tmp_path / "test", "file_name,s\nd.png,d\n", name="metadata.tsv")
+    listing = read_source(tmp_path, ("s",))
+    assert [(entry.relative, entry.labels[0], entry.heldout) for entry in listing.entries] == [
+        ("test/c.png", "c", True),
+        ("train/a.png", "a", False),
+        ("train/more/b.png", "more/b", False),
+    ]
+    assert listing.left_out == [
+        ("e.png", "not listed in any table"),
+        ("test/d.png", "not listed in any table"),
+    ]
+    assert listing.notes[0].endswith("another table is beside it: test/metadata.tsv")
+    assert listing.notes[1].startswith("held out is what the source itself has in test;")
+
+
+def test_of_two_tables_the_nearer_counts(tmp_path: Path) -> None:
+    touch(tmp_path, "sub/a.png", "b.png")
+    write_table(tmp_path, "file,s\nsub/a.png,far\nb.png,b\n")
+    write_table(tmp_path / "sub", "file,s\na.png,near\n")
+    listing = read_source(tmp_path, ("s",))
+    assert labels(listing) == [("b",), ("near",)]
+    again = "listed again: row 2 of metadata.csv; row 2 of sub/metadata.csv counts"
+    assert listing.left_out == [("sub/a.png", again)]
+
+
+def test_a_column_split_says_what_is_held_out(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "b.png", "c.png", "test/d.png")
+    write_table(tmp_path, "file,split\na.png,train\nb.png,Validation\nc.png,fold 3\ntest/d.png,\n")
+    listing = read_source(tmp_path, None)
+    assert [entry.heldout for entry in listing.entries] == [False, True, False, False]
+    assert listing.notes[:2] == [
+        "held out is what the column 'split' says; --heldout and --seed choose nothing here",
+        "2 pictures of no split that is known by its name, taken for training",
+    ]
+    write_table(tmp_path, "file,split\na.png,1\nb.png,2\n")
+    assert {entry.heldout for entry in read_source(tmp_path, None).entries} == {None}
+
+
+def test_a_table_of_addresses_is_to_be_fetched_first(tmp_path: Path) -> None:
+    write_table(tmp_path, "url,title\nhttps://example.org/a.png,A\n")
+    with pytest.raises(ImpastoError, match="impasto fetch"):
+        read_source(tmp_path / "metadata.csv", None)
+
+
+def test_only_tables_about_pictures_count_by_themselves(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png")
+    write_table(tmp_path, "path,score\nmodels/best.ckpt,3\n", name="runs.csv")
+    assert read_source(tmp_path, None).kind == "a folder"
+    write_table(tmp_path, "path,style\na.png,x\n", name="pictures.csv")
+    assert labels(read_source(tmp_path, ("style",))) == [("x",)]
+
+
+@pytest.mark.parametrize(
+    ("listed", "file"),
+    [
+        ("a b.png", "deep/down/a b.png"),
+        ("down/a.png", "deep/down/a.png"),
+        ("C:\\Users\\ann\\pictures\\a.png", "a.png"),
+        ("/home/ann/down/a.png", "down/a.png"),
+        ("a%20b%C3%A9.png", "a bé.png"),
+        ("A.PNG", "a.png"),
+        ("a", "a.png"),
+        ("a.tiff", "a.png"),
+        ("garçon-à-la-pipe.jpg", "garcon-a-la-pipe.jpg"),
+        ("garçon-à-la-pipe.jpg", "garã§on-ã\xa0-la-pipe.jpg"),
+    ],
+)
+def test_a_file_is_found_where_only_one_can_be_meant(
+    tmp_path: Path, listed: str, file: str
+) -> None:
+    touch(tmp_path, file, "other.png")
+    write_table(tmp_path, f"file,style\n{listed},x\nother.png,y\n")
+    listing = read_source(tmp_path, ("style",))
+    assert {entry.relative: entry.labels for entry in listing.entries}[file] == ("x",)
+    assert not listing.left_out
+
+
+@pytest.mark.parametrize(
+    ("listed", "files"),
+    [
+        (["a.png"], ["1/a.png", "2/a.png"]),
+        (["1/a.png"], ["2/a.png"]),
+        (["1/a.png", "2/a.png"], ["a.png"]),
+        (["A.png", "a.PNG"], ["a.png"]),
+        (["a"], ["a.png", "a.jpg"]),
+        (["富士.png"], ["士.png"]),
+        (["富士1.png"], ["1.png"]),
+        (["x.png/"], [".png.png"]),
+        (["../a.png"], ["a.png"]),
+    ],
+)
+def test_a_file_that_may_not_be_meant_is_not_taken(
+    tmp_path: Path, listed: list[str], files: list[str]
+) -> None:
+    touch(tmp_path, *files)
+    write_table(tmp_path, "file\n" + "".join(f"{name}\n" for name in listed))
+    listing = read_source(tmp_path, None)
+    assert not listing.entries
+    assert list(reasons(listing).values())[: len(listed)] == ["listed but missing"] * len(listed)
+
+
+def test_other_names_than_listed_are_noted(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "b.png", "sub/c.png")
+    write_table(tmp_path, "file\nA.png\nb.jpg\nc.png\n")
+    assert read_source(tmp_path, None).notes == [
+        "2 listed in metadata.csv have another name here, such as A.png: a.png"
+    ]
+
+
+NAMES = st.text(st.sampled_from("aAbé%ã¶/.\\ "), min_size=1, max_size=8)
+
+
+@given(
+    listed=st.lists(NAMES, unique=True, max_size=8), files=st.lists(NAMES, unique=True, max_size=8)
+)
+@settings(deadline=None, max_examples=200)
+def test_each_file_is_found_at_most_once(listed: list[str], files: list[str]) -> None:
+    names = list({plain(name) for name in listed} - {""})
+    found = find_named(names, files)
+    assert set(found) <= set(names)
+    assert len(set(found.values())) == len(found)
+    assert set(found.values()) <= set(files)
+    assert all(found.get(name) == name for name in names if name in files and tidy(name) == name)
+
+
+def test_in_archives_as_in_folders(tmp_path: Path) -> None:
+    folder = touch(tmp_path / "source", "train/a.png", "test/b.png")
+    (folder / "train/a.png").write_bytes(b"picture a")
+    write_table(folder, "file,style\nA.png,x\nb.png,y\n")
+    with zipfile.ZipFile(tmp_path / "it.zip", "w") as file:
+        for path in sorted(folder.rglob("*.*")):
+            file.write(path, path.relative_to(tmp_path))
+    with tarfile.open(tmp_path / "it.tar.gz", "w:gz") as tar:
+        tar.add(folder, "source")
+    here = read_source(folder, ("style",))
+    for name in ("it.zip", "it.tar.gz"):
+        there = read_source(tmp_path / name, ("style",))
+        assert [(e.relative, e.labels, e.about, e.heldout) for e in there.entries] == [
+            (e.relative, e.labels, e.about, e.heldout) for e in here.entries
+        ]
+        assert there.notes == here.notes
+        assert all(entry.stamp for entry in there.entries)
+        assert there.contents is not None
+        assert list(there.contents([1])) == [b"picture a"]
 
 
 def test_a_file_listed_outside_the_folder_is_not_read(tmp_path: Path) -> None:

@@ -1,5 +1,10 @@
-"""Folders by class: the folder at the top that a picture lies in names its class."""
+"""Folders by class: the folders that a picture lies in name its classes, from the top.
 
+With `--labels style,artist`, a picture in `Cubism/juan-gris` is of that style and artist. A folder that
+holds all pictures names nothing, and `train`, `val` and `test` name what is held out (`folders.py`).
+"""
+
+from impasto.collection.folders import layout
 from impasto.collection.listing import (
     PICTURE_SUFFIXES,
     Listing,
@@ -10,40 +15,59 @@ from impasto.collection.listing import (
 )
 from impasto.collection.trees import Source, tidy
 from impasto.errors import ImpastoError
+from impasto.words import counted
 
 ORDER = 50
 
 
+def _names(source: Source) -> list[str]:
+    return [name for name in source.tree.files if suffix_of(name) in PICTURE_SUFFIXES]
+
+
 def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
-    """Two class folders or more and no picture outside them; one will do where labels are asked."""
+    """Two class folders or more and no picture outside them (but held-out ones: those of a test are
+    often not told); one will do where labels are asked."""
     if source.file is not None or labels == ():
         return False
+    names = _names(source)
+    folders = layout(names, levels=len(labels or ("class",)))
     tops: set[str] = set()
-    for name in source.tree.files:
-        if suffix_of(name) not in PICTURE_SUFFIXES:
-            continue
-        top, slash, _ = name.partition("/")
-        if slash:
-            tops.add(top)
-        elif not labels:
+    for name in names:
+        if levels := folders.levels(name):
+            tops.add(levels[0])
+        elif not labels and not folders.heldout(name):
             return False
     return len(tops) >= (1 if labels else 2)
 
 
 def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
-    """List the folders; a picture that lies in none of them has no known class.
+    """List the folders; where a picture lies in fewer than there are labels, the rest is not known.
 
     Raises:
-        ImpastoError: more than one label was asked for.
+        ImpastoError: no picture lies in as many folders as labels were asked for.
     """
-    names = labels or ("class",)
-    if len(names) > 1:
+    fields = labels or ("class",)
+    listing = Listing("folders by class", fields=tuple(fields))
+    files = list(pictures(source.tree, listing))
+    folders = layout([file.name for file in files], levels=len(fields))
+    deepest = max(len(folders.levels(file.name)) for file in files)
+    if deepest < len(fields):
         raise ImpastoError(
-            f"folders by class hold one label, but --labels names {len(names)}: {', '.join(names)}; "
-            "give one name for it, or add a table metadata.csv"
+            f"folders by class hold one label each, but --labels names {len(fields)}: "
+            f"{', '.join(fields)}; the pictures in {source.path} are {counted(deepest, 'folder')} "
+            "deep at most: name as many, or add a table metadata.csv"
         )
-    listing = Listing("folders by class", fields=tuple(names))
-    for file in pictures(source.tree, listing):
-        top, slash, _ = file.name.partition("/")
-        listing.entries.append(entry_of(file, labels=(tidy(top) if slash else "",)))
+    outside = 0
+    for file in files:
+        levels = [tidy(level) for level in folders.levels(file.name)[: len(fields)]]
+        outside += len(levels) < len(fields)
+        classes = (*levels, *[""] * (len(fields) - len(levels)))
+        heldout = folders.heldout(file.name)
+        listing.entries.append(entry_of(file, labels=classes, heldout=heldout))
+    if outside:
+        listing.notes.append(
+            f"{counted(outside, 'picture')} in fewer folders than there are labels: of those, what no "
+            "folder tells is not known"
+        )
+    listing.notes += folders.notes()
     return read_from(source.tree, listing)

@@ -1,5 +1,6 @@
 """A folder of pictures, at any depth, without labels."""
 
+from impasto.collection.folders import layout
 from impasto.collection.listing import Listing, entry_of, pictures, read_from
 from impasto.collection.trees import Source
 from impasto.errors import ImpastoError
@@ -13,7 +14,7 @@ def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
 
 
 def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
-    """List the folder.
+    """List the folder; what is in its `test` or `val` beside `train` is held out.
 
     Raises:
         ImpastoError: labels were asked for, and there is nothing to take them from.
@@ -24,5 +25,8 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
             "a folder for each class; leave --labels out, or add one of them"
         )
     listing = Listing("a folder")
-    listing.entries = [entry_of(file) for file in pictures(source.tree, listing)]
+    files = list(pictures(source.tree, listing))
+    folders = layout(file.name for file in files)
+    listing.entries = [entry_of(file, heldout=folders.heldout(file.name)) for file in files]
+    listing.notes += folders.notes()
     return read_from(source.tree, listing)

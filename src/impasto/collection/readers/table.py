@@ -1,136 +1,396 @@
-"""A folder with a metadata table: a CSV with a column `file`, and columns for labels, title, ..."""
+"""Pictures with a table beside them: a row a picture, a column for its file, others for what is known.
+
+CSV and TSV as spreadsheets write them, and JSON Lines (an object a line). What holds:
+
+- `metadata.csv`, `.tsv` or `.jsonl`, in any folder, tells of the pictures in that folder and below, as
+  Hugging Face's ImageFolder has it; where there is none, the only table at the top that has files in
+  it; or the table that is given as SOURCE.
+- Files are named in a column file, file_name, filename, filepath, file_path, path, image_path or image,
+  the first that is there; by paths from the table's folder, or so that only one can be meant
+  (`naming.py`).
+- An object within an object gives columns such as `labels.style`, which `--labels style` finds as well.
+- A picture has one class in a field: of `portrait|landscape`, or a list, the first counts.
+- What is blank, null, NaN, None, N/A or unknown is not known.
+- A column `split` says what is held out; if there is none, folders train, val and test do.
+"""
 
 import csv
 import io
-from pathlib import PurePosixPath
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 
-from impasto.collection.listing import ABOUT, Listing, entry_of, pictures, read_from, suffix_of
+from impasto.collection.folders import is_heldout, layout
+from impasto.collection.listing import (
+    ABOUT,
+    PICTURE_SUFFIXES,
+    Listing,
+    entry_of,
+    known,
+    pictures,
+    read_from,
+    suffix_of,
+)
+from impasto.collection.naming import find_named, naming_note, plain
 from impasto.collection.trees import Source, Tree, read_text, tidy
 from impasto.errors import ImpastoError, choices
+from impasto.words import counted
 
 ORDER = 10
 
-_FILE_COLUMNS = ("file", "file_name", "filename")
-_SUFFIXES = (".csv", ".tsv")
+_CERTAIN = ("file", "file_name", "filename")
+"""A table with such a column is about files."""
+_FILE_COLUMNS = (*_CERTAIN, "filepath", "file_path", "path", "image_path", "image")
+_SUFFIXES = (".csv", ".tsv", ".jsonl")
 # The columns that `sources.csv` fills itself; a label of that name could not be told from them.
-_TAKEN = ("index", "path", "sha256", "width", "height", "split", *_FILE_COLUMNS)
+_TAKEN = ("index", "path", "sha256", "width", "height", "split")
+_ADDRESSES = ("url", "image_url", "picture_url", "link")
+_SYNONYMS = {
+    "title": ("name",),
+    "artist": ("author", "artist_name", "creator"),
+    "year": ("date",),
+    "licence": ("license", "rights"),
+    "source": ("source_url", "page", "url", "link"),
+}
+"""For what `sources.csv` says: columns that are taken for it where there is none of its own name."""
+_SEVERAL = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
 
 
-def _rows(tree: Tree, name: str) -> tuple[list[str], list[list[str]]]:
-    """Header (small letters, trimmed) and rows; commas, semicolons or tabs, as the header has."""
-    path, text = tree.place / name, read_text(tree, name)
-    header_line = text.partition("\n")[0]
-    delimiter = max(",;\t", key=header_line.count)
+@dataclass
+class _Table:
+    name: str
+    columns: list[str]
+    """In small letters, as they come."""
+    rows: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    """Number in the table, and the cells that say anything, by column."""
+    unreadable: list[tuple[int, str]] = field(default_factory=list)
+    """Number of a row and what is wrong with it."""
+
+    @property
+    def folder(self) -> str:
+        """Where it lies, with a slash at the end; blank at the top."""
+        return self.name[: self.name.rfind("/") + 1]
+
+    @property
+    def files(self) -> str | None:
+        """The column that names files."""
+        return next((name for name in _FILE_COLUMNS if name in self.columns), None)
+
+
+def _read_csv(name: str, place: str, text: str) -> _Table:
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except csv.Error as error:
-        raise ImpastoError(f"{path} is not a readable table: {error}") from error
+        raise ImpastoError(f"{place} is not a readable table: {error}") from error
     if not rows:
-        raise ImpastoError(f"{path} is empty; its first line names the columns, such as file,style")
-    return [tidy(name).lower() for name in rows[0]], rows[1:]
+        raise ImpastoError(
+            f"{place} is empty; its first line names the columns, such as file,style"
+        )
+    columns = [sys.intern(tidy(cell).lower()) for cell in rows[0]]
+    twice = sorted({column for column in columns if column and columns.count(column) > 1})
+    if twice:
+        raise ImpastoError(f"{place} has two columns '{twice[0]}'; rename one of them")
+    table = _Table(name, [column for column in columns if column])
+    for number, row in enumerate(rows[1:], start=2):
+        cells = {key: cell for key, cell in zip(columns, map(tidy, row), strict=False) if key}
+        if any(cells.values()):
+            table.rows.append((number, cells))
+    return table
 
 
-def _file_column(header: list[str]) -> int | None:
-    return next((header.index(name) for name in _FILE_COLUMNS if name in header), None)
+def _cells(value: object, column: str = "") -> Iterator[tuple[str, str]]:
+    """Column and text of all that is in a value of JSON."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _cells(inner, f"{column}.{key}" if column else str(key))
+    elif isinstance(value, list) and not any(isinstance(item, dict | list) for item in value):
+        yield column, "|".join(text for item in value for _, text in _cells(item) if text)
+    elif isinstance(value, str):
+        # JSON may escape half of a letter, which no file can hold.
+        yield column, value.encode("utf-8", "replace").decode()
+    elif value is not None:
+        yield column, json.dumps(value, ensure_ascii=False)
+
+
+def _read_json_lines(name: str, place: str, text: str) -> _Table:
+    table = _Table(name, [])
+    columns: dict[str, None] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError("no object in braces")
+            told = {sys.intern(tidy(key).lower()): tidy(cell) for key, cell in _cells(row)}
+        except (ValueError, RecursionError) as error:
+            table.unreadable.append((number, str(error)))
+            continue
+        columns |= dict.fromkeys(told)
+        table.rows.append((number, told))
+    if not table.rows:
+        what = "; line {}: {}".format(*table.unreadable[0]) if table.unreadable else ""
+        raise ImpastoError(
+            f'{place} has no line such as {{"file_name": "1.png", "style": "Cubism"}}{what}'
+        )
+    table.columns = [column for column in columns if column]
+    return table
+
+
+def _read(tree: Tree, name: str) -> _Table:
+    """A table as it is.
+
+    Raises:
+        ImpastoError: it cannot be read as one.
+    """
+    text = read_text(tree, name)
+    read: Callable[[str, str, str], _Table] = (
+        _read_json_lines if suffix_of(name) == ".jsonl" else _read_csv
+    )
+    return read(name, str(tree.place / name), text)
+
+
+def _is_metadata(name: str) -> bool:
+    return name.rpartition("/")[2].lower() in {f"metadata{suffix}" for suffix in _SUFFIXES}
+
+
+def _lists_files(tree: Tree, name: str) -> bool:
+    """Whether a table of any name is about files: by its columns, or by what the first row has."""
+    try:
+        table = _read(tree, name)
+    except ImpastoError:
+        return False
+    column = table.files
+    if column is None or not table.rows:
+        return column in _CERTAIN
+    return column in _CERTAIN or suffix_of(table.rows[0][1].get(column, "")) in PICTURE_SUFFIXES
 
 
 def _tables(tree: Tree) -> list[str]:
-    """`metadata.csv` (or `.tsv`) if it is there, else every table with a column of files."""
-    found = [f"metadata{suffix}" for suffix in _SUFFIXES if f"metadata{suffix}" in tree.files]
-    if found:
-        return found[:1]
-    others = [name for name in tree.files if "/" not in name and suffix_of(name) in _SUFFIXES]
-    return [name for name in others if _has_files(tree, name)]
-
-
-def _has_files(tree: Tree, name: str) -> bool:
-    try:
-        return _file_column(_rows(tree, name)[0]) is not None
-    except ImpastoError:
-        return False
+    """The names of the tables that count, the nearest to the pictures first."""
+    metadata = [name for name in tree.files if _is_metadata(name)]
+    if metadata:
+        # One a folder: that with a suffix named first above.
+        first = {name.rpartition("/")[0]: name for name in sorted(metadata, reverse=True)}
+        return sorted(first.values(), key=lambda name: (-name.count("/"), name))
+    top = "".join(f"{folder}/" for folder in layout(tree.files).shared)
+    others = [name for name in tree.files if suffix_of(name) in _SUFFIXES]
+    others = [name for name in others if name.rpartition("/")[0] + "/" in (top, "/")]
+    return [name for name in others if _lists_files(tree, name)]
 
 
 def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
-    """A table itself, or a folder that has one at its top."""
+    """A table itself, or a folder or archive with one."""
     if source.file is not None:
         return suffix_of(source.file) in _SUFFIXES
     return bool(_tables(source.tree))
 
 
-def _columns(path: str, header: list[str], labels: tuple[str, ...]) -> list[int]:
-    """The positions of the label columns.
+def _label_columns(place: str, columns: list[str], labels: tuple[str, ...]) -> list[str]:
+    """The column of each label: of its name, or the only one within an object.
 
     Raises:
-        ImpastoError: an unknown column; the message lists the valid ones.
+        ImpastoError: there is none; the message lists those there are.
     """
-    valid = [name for name in header if name and name not in _TAKEN]
-    for name in labels:
-        if name.lower() not in valid:
+    valid = [name for name in columns if name not in (*_TAKEN, *_FILE_COLUMNS)]
+    found = []
+    for label in labels:
+        name = label.lower()
+        inner = [column for column in valid if column.endswith(f".{name}")]
+        if name not in valid and len(inner) != 1:
             raise ImpastoError(
-                f"unknown label column '{name}' in {path}; there is {choices(valid)}"
+                f"unknown label column '{label}' in {place}; there is {choices(valid)}"
             )
-    return [header.index(name.lower()) for name in labels]
+        found.append(name if name in valid else inner[0])
+    return found
+
+
+def _first(cell: str) -> tuple[str, bool]:
+    """The first of the classes in a cell, and whether there are more: `a|b`, `["a", "b"]`, `['a']`."""
+    if cell.startswith("[") and cell.endswith("]"):
+        several = [one or other for one, other in _SEVERAL.findall(cell)]
+        several = several or [part.strip() for part in cell[1:-1].split(",")]
+    else:
+        several = cell.split("|")
+    several = [" ".join(part.split()) for part in map(tidy, several) if part]
+    return (several[0], len(several) > 1) if several else ("", False)
+
+
+def _about(cells: dict[str, str], passed_over: set[str], strings: dict[str, str]) -> dict[str, str]:
+    """All that the columns say, and which of it is a title, an artist, ..."""
+    about = {
+        column: strings.setdefault(cell, cell)
+        for column, cell in cells.items()
+        if cell and column not in passed_over and known(cell, column)
+    }
+    for name, synonyms in _SYNONYMS.items():
+        if name not in about:
+            about.update((name, about[column]) for column in synonyms[::-1] if column in about)
+    return about
+
+
+class _Classes:
+    """The classes in the label columns, and what is to be noted of them."""
+
+    def __init__(self, columns: dict[str, str]) -> None:
+        self.columns = columns
+        """The column of each label."""
+        self.several = {name: Counter[str]() for name in columns}
+        self.unknown = {name: Counter[str]() for name in columns}
+
+    def of(self, cells: dict[str, str], strings: dict[str, str]) -> tuple[str, ...]:
+        """A row's class in each field; blank where it is not known."""
+        classes = []
+        for name, column in self.columns.items():
+            cell = cells.get(column, "")
+            first, more = _first(cell)
+            value = known(first, name)
+            if more:
+                self.several[name][cell] += 1
+            if first and not value:
+                self.unknown[name][first] += 1
+            classes.append(strings.setdefault(value, value))
+        return tuple(classes)
+
+    def notes(self) -> list[str]:
+        notes = []
+        for name, cells in self.several.items():
+            if cells:
+                notes.append(
+                    f"{name}: {counted(cells.total(), 'picture')} of several classes, such as "
+                    f"'{next(iter(cells))}'; the first counts"
+                )
+        for name, words in self.unknown.items():
+            if words:
+                said = " or ".join(f"'{word}'" for word, _ in words.most_common(3))
+                notes.append(
+                    f"{name}: {counted(words.total(), 'picture')} of {said}, which counts as not known"
+                )
+        return notes
+
+
+def _hold_out(listing: Listing) -> None:
+    """Say of each entry whether it is held out: by a column `split`, or by the folders it is in."""
+    entries = listing.entries
+    told = [is_heldout(entry.about.get("split", "")) for entry in entries]
+    if {True, False} <= set(told):
+        listing.notes.append(
+            "held out is what the column 'split' says; --heldout and --seed choose nothing here"
+        )
+        if others := told.count(None):
+            listing.notes.append(
+                f"{counted(others, 'picture')} of no split that is known by its name, taken for training"
+            )
+        told = [bool(heldout) for heldout in told]
+    else:
+        folders = layout(entry.relative for entry in entries)
+        listing.notes += folders.notes()
+        told = [folders.heldout(entry.relative) for entry in entries]
+    listing.entries = [
+        replace(entry, heldout=heldout) for entry, heldout in zip(entries, told, strict=True)
+    ]
+
+
+def _with_files(source: Source, listing: Listing) -> list[_Table]:
+    """The tables that count, the nearest to the pictures first.
+
+    Raises:
+        ImpastoError: one cannot be read, none has a column of files, or it is not clear which counts.
+    """
+    tree = source.tree
+    names = [source.file] if source.file is not None else _tables(tree)
+    if len(names) > 1 and not all(map(_is_metadata, names)):
+        raise ImpastoError(
+            f"several tables in {source.path}: {choices(names)}; give one of them as SOURCE"
+        )
+    tables = [_read(tree, name) for name in names]
+    if all(table.files is None for table in tables):
+        table = tables[0]
+        hint = ""
+        if any(name in table.columns for name in _ADDRESSES):
+            hint = "; impasto fetch gets the pictures that it has the addresses of"
+        raise ImpastoError(
+            f"{tree.place / table.name} has no column 'file'; it has {choices(table.columns)}{hint}"
+        )
+    over = [table.name for table in tables if table.files is None]
+    if source.file is None:
+        over += [name for name in tree.files if _is_metadata(name) and name not in names]
+    if over and _is_metadata(names[0]):
+        listing.notes.append(
+            f"passed over, as it names no files or another table is beside it: {choices(over)}"
+        )
+    return [table for table in tables if table.files is not None]
 
 
 def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
-    """List what is both in the table and in the folder; the rest is left out with its reason.
+    """List what is both in a table and in the folder; the rest is left out with its reason.
 
     Raises:
-        ImpastoError: the table cannot be read, has no column of files, or lacks a label column.
+        ImpastoError: a table cannot be read, has no column of files, or lacks a label column.
     """
     tree = source.tree
-    tables = [source.file] if source.file is not None else _tables(tree)
-    if len(tables) > 1:
-        raise ImpastoError(
-            f"several tables in {source.path}: {choices(tables)}; give one of them as SOURCE"
-        )
-    table = str(tree.place / tables[0])
-    header, rows = _rows(tree, tables[0])
-    file_column = _file_column(header)
-    if file_column is None:
-        raise ImpastoError(f"{table} has no column 'file'; it has {choices(header)}")
-    twice = sorted({name for name in header if name and header.count(name) > 1})
-    if twice:
-        raise ImpastoError(f"{table} has two columns '{twice[0]}'; rename one of them")
     labels = labels or ()
-    label_columns = _columns(table, header, labels)
-    about_columns = {
-        name: header.index(spelling)
-        for name in ABOUT
-        for spelling in (name, {"licence": "license"}.get(name, name))
-        if spelling in header
-    }
-
     listing = Listing("a folder with a table", fields=tuple(name.lower() for name in labels))
-    on_disk = {tidy(file.name): file for file in pictures(tree, listing)}
-    other_files = {tidy(relative): reason for relative, reason in listing.left_out}
-    first_line: dict[str, int] = {}
-    for line, row in enumerate(rows, start=2):
-        if not any(cell.strip() for cell in row):
-            continue
-        cells = [tidy(cell) for cell in row] + [""] * (len(header) - len(row))
-        name = str(PurePosixPath(cells[file_column].replace("\\", "/")))
-        if not cells[file_column]:
-            listing.left_out.append((f"row {line} of {tables[0]}", "no file named in its row"))
-        elif name in first_line:
-            reason = f"listed again: row {line}; row {first_line[name]} counts"
-            listing.left_out.append((name, reason))
-        elif name in on_disk:
-            first_line[name] = line
-            about = {key: cells[column] for key, column in about_columns.items() if cells[column]}
-            picked = tuple(cells[column] for column in label_columns)
-            listing.entries.append(entry_of(on_disk[name], labels=picked, about=about))
-        elif name not in other_files:
-            listing.left_out.append((name, f"listed but missing: row {line}"))
-    for name, file in on_disk.items():
-        if name not in first_line:
-            listing.left_out.append((file.name, f"not listed in {tables[0]}"))
+    tables = _with_files(source, listing)
+    which = str(tree.place / tables[0].name) if len(tables) == 1 else f"the tables in {source.path}"
+    columns = list(dict.fromkeys(column for table in tables for column in table.columns))
+    taken = {table.files or "" for table in tables}
+    label_columns = _label_columns(which, [name for name in columns if name not in taken], labels)
+    classes = _Classes(dict(zip(listing.fields, label_columns, strict=True)))
+    passed_over = taken | {name for name in label_columns if name not in ABOUT}
+    strings: dict[str, str] = {}
+
+    free = {tidy(file.name): file for file in pictures(tree, listing)}
+    others = {tidy(name) for name, _ in listing.left_out}
+    row_of: dict[str, str] = {}
+    for table in tables:
+        at = f" of {table.name}" if len(tables) > 1 else ""
+        listing.left_out += [
+            (f"row {number} of {table.name}", f"row not readable: {reason}")
+            for number, reason in table.unreadable
+        ]
+        first: dict[str, int] = {}
+        for number, cells in table.rows:
+            if name := plain(cells.get(table.files or "", "")):
+                first.setdefault(name, number)
+        below = [name[len(table.folder) :] for name in free if name.startswith(table.folder)]
+        found = find_named(first, below)
+        for number, cells in table.rows:
+            name = plain(cells.get(table.files or "", ""))
+            path = table.folder + name
+            if not name:
+                reason = "no file named in its row"
+                listing.left_out.append((f"row {number} of {table.name}", reason))
+            elif first[name] != number:
+                reason = f"listed again: row {number}{at}; row {first[name]} counts"
+                listing.left_out.append((path, reason))
+            elif name in found:
+                file = free.pop(table.folder + found[name])
+                row_of[path] = f"row {number}{at}"
+                about = _about(cells, passed_over, strings)
+                picked = classes.of(cells, strings)
+                listing.entries.append(entry_of(file, labels=picked, about=about))
+            elif path in row_of:
+                reason = f"listed again: row {number}{at}; {row_of[path]} counts"
+                listing.left_out.append((path, reason))
+            elif path not in others:
+                listing.left_out.append((path, f"listed but missing: row {number}{at}"))
+        listing.notes += naming_note(found, table.name)
+    where = tables[0].name if len(tables) == 1 else "any table"
+    listing.left_out += [(file.name, f"not listed in {where}") for file in free.values()]
     # The order of the table may change without the pictures changing; that of the paths is stable.
     listing.entries.sort(key=lambda entry: entry.relative)
+    listing.notes += classes.notes()
+    _hold_out(listing)
     if not labels:
-        could = [name for name in header if name and name not in (*_TAKEN, "title", "year")]
-        could = [name for name in could if name not in ("licence", "license")]
-        if could:
+        no_class = {*_TAKEN, *_FILE_COLUMNS}
+        for name in ("title", "year", "licence", "source"):
+            no_class.update((name, *_SYNONYMS[name]))
+        if could := [name for name in columns if name not in no_class]:
             listing.notes.append(
                 f"no labels were asked for; --labels takes columns of the table: {choices(could)}"
             )
