@@ -19,8 +19,8 @@ from impasto.sampling import find_model
 from impasto.sampling.model import load_discriminator
 from impasto.training import train
 from impasto.training.checkpoint import seed_step
-from impasto.training.data import BalancedOrder
 from impasto.training.loop import Session
+from impasto.training.order import TurnOrder, equal_turns
 from impasto.training.players import StepStatistics, frozen
 from impasto.training.records import Averages
 from impasto.training.resolve import resolve
@@ -40,7 +40,7 @@ def session(config: RunConfig, collection: Collection) -> Session:
 )
 def test_classes_take_turns(sizes: list[int], batch: int, seed: int) -> None:
     groups = np.split(np.random.default_rng(0).permutation(sum(sizes)), np.cumsum(sizes)[:-1])
-    order = BalancedOrder(groups, seed)
+    order = TurnOrder(groups, equal_turns(np.array(sizes)), seed)
     count = len(sizes) * max(sizes) * 2
     shown = np.concatenate([order.places(start, batch) for start in range(0, count, batch)])[:count]
     for k, group in enumerate(groups):

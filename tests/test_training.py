@@ -28,8 +28,8 @@ from impasto.sampling import Model, Sampler, find_model
 from impasto.sampling.model import checkpoint_folders
 from impasto.training import resume, run_folder, train
 from impasto.training.checkpoint import prune, seed_step
-from impasto.training.data import EpochOrder
 from impasto.training.loop import Session
+from impasto.training.order import EpochOrder
 from impasto.training.players import Game, StepStatistics
 from impasto.training.records import diversity
 from impasto.training.resolve import resolve

@@ -211,9 +211,11 @@ class TrainingConfig(Config):
     pretrain_images: int = Field(default=0, ge=0)
     """Images for which the discriminator trains alone, before the first generator step."""
     balance: str | None = None
-    """A label field whose classes are shown equally often, and asked of the generator equally often;
-    a batch of a multiple of their number holds as many of each. Pictures of unknown class count as a
-    class. By default every picture is shown once an epoch."""
+    """A label field whose classes take turns in being shown, and being asked of the generator;
+    pictures of unknown class count as a class. By default every picture is shown once an epoch."""
+    balance_by: Literal["equal", "square_root"] = "equal"
+    """How often each class of `balance` is shown: all equally often (a batch of a multiple of their
+    number holds as many of each), or in proportion to the square root of its pictures."""
     real_noise: float = Field(default=0, ge=0)
     """Standard deviation, on the scale of pictures in [-1, 1], of Gaussian noise added to the real
     pictures that the discriminator judges: a brake on one that learns them by heart. Without noise

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from impasto.collection import Collection
 from impasto.collection.listing import Listing, pictures
+from impasto.collection.provenance import taken_out_since
 from impasto.collection.trees import Folder
 from impasto.errors import ImpastoError
 from impasto.evaluation.gather import kept_numbers
@@ -121,6 +122,8 @@ def of_model(painter: Painter, collection: Collection, plan: Plan) -> Subject:
             f"{record.collection.name}: copies of other pictures of that are not seen, and "
             "held-out pictures may be among them"
         )
+    if since := taken_out_since(collection, record.collection.model_dump()):
+        notes.append(f"after the model learned from it, {since}")
     for column, field in enumerate(record.labels):
         if field.name not in there:
             notes.append(f"{collection.name} has no label field '{field.name}': no scores by it")

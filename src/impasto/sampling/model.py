@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
@@ -97,7 +98,15 @@ class CollectionRecord(Config):
     sources: Count
     fit: str
     licences: dict[str, int]
-    """Source pictures by licence."""
+    """Source pictures by licence; `unknown` and, of many, `12 others` among them."""
+    kind: str = ""
+    """Of the source that it was packed from, in words."""
+    artists: dict[str, int] = Field(default_factory=dict)
+    """Source pictures by artist, in the same way; empty where none is known."""
+    duplicates: int = 0
+    """Source pictures that were set aside as copies of others."""
+    forgotten: dict[str, int] = Field(default_factory=dict)
+    """Source pictures that had been taken out of it (`impasto forget`), by day."""
 
 
 class ModelRecord(Config):

@@ -1,12 +1,4 @@
-"""In which order pictures are shown: a pure function of the seed and of how many were shown.
-
-There is no sampler state to lose: picture number n of the run is place `n mod N` of epoch
-`n div N`'s own permutation. Every picture is shown exactly once an epoch, whatever the batch: a
-batch that reaches an epoch's end is filled up from the next.
-
-With balanced classes, picture number n is of class `n mod K`, and each class goes through epochs of
-its own.
-"""
+"""The pictures of a collection's training split as batches on the device, in their order."""
 
 import numpy as np
 import torch
@@ -15,66 +7,8 @@ from torch import Tensor
 
 from impasto.collection import Collection
 from impasto.errors import ImpastoError
-
-
-class EpochOrder:
-    """The order in which `size` pictures are shown, epoch after epoch.
-
-    Drawing the order of a million pictures takes 50 ms, so that of the two epochs that a batch can
-    touch is kept.
-    """
-
-    def __init__(self, size: int, seed: int) -> None:
-        self.size = size
-        self.seed = seed
-        self._orders: dict[int, np.ndarray] = {}
-
-    def _order(self, epoch: int) -> np.ndarray:
-        if epoch not in self._orders:
-            if len(self._orders) == 2:
-                del self._orders[min(self._orders)]
-            self._orders[epoch] = np.random.default_rng([self.seed, epoch]).permutation(self.size)
-        return self._orders[epoch]
-
-    def places(self, start: int, count: int) -> np.ndarray:
-        """Which of the pictures are number `start` to `start + count - 1`: [count]."""
-        numbers = np.arange(start, start + count)
-        places = np.empty(count, np.int64)
-        for epoch in np.unique(numbers // self.size):
-            mine = numbers // self.size == epoch
-            places[mine] = self._order(int(epoch))[numbers[mine] % self.size]
-        return places
-
-
-class BalancedOrder:
-    """The order of pictures whose classes take turns, each class in epochs of its own.
-
-    Args:
-        groups: the places of each class's pictures, an array [n_k] a class.
-        seed: of their orders.
-    """
-
-    def __init__(self, groups: list[np.ndarray], seed: int) -> None:
-        self.groups = groups
-        self._orders = [EpochOrder(len(group), seed + k) for k, group in enumerate(groups)]
-        self._joined = np.concatenate(groups)
-        self._sizes = np.array([len(group) for group in groups])
-        self._starts = np.cumsum(self._sizes) - self._sizes
-
-    def places(self, start: int, count: int) -> np.ndarray:
-        """Which of the pictures are number `start` to `start + count - 1`: [count]."""
-        classes = len(self.groups)
-        places = np.empty(count, np.int64)
-        for offset in range(min(count, classes)):
-            mine = places[offset::classes]
-            turn, k = divmod(start + offset, classes)
-            mine[:] = self.groups[k][self._orders[k].places(turn, len(mine))]
-        return places
-
-    def random_places(self, classes: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        """A picture [count] of each of these classes [count]; `numbers` [count] are random integers
-        far larger than a class."""
-        return self._joined[self._starts[classes] + numbers % self._sizes[classes]]
+from impasto.training.order import TURNS, EpochOrder, TurnOrder
+from impasto.words import counted
 
 
 class TrainingPictures:
@@ -88,7 +22,9 @@ class TrainingPictures:
         memory_format: of the batches.
         resolution: side of the batches' pictures; those of a collection of a multiple of it are
             averaged down. By default the collection's.
-        balance: a label field whose classes are shown equally often.
+        balance: a label field whose classes take turns; those of unknown class are a class of their
+            own.
+        balance_by: how many turns each class has, a name in `order.TURNS`.
     """
 
     def __init__(
@@ -101,21 +37,26 @@ class TrainingPictures:
         *,
         resolution: int | None = None,
         balance: str | None = None,
+        balance_by: str = "equal",
     ) -> None:
         self.collection = collection
         self.rows = collection.train_indices
         self.device = device
         self.memory_format = memory_format
+        self.fields = fields
         columns = [collection.field(name) for name in fields]
         self.labels = torch.from_numpy(collection.labels[:, columns])
         self.reduction = collection.resolution // (resolution or collection.resolution)
         if len(self.rows) == 0:
             raise ImpastoError(f"{collection.path} has no picture to train on")
-        self.order: EpochOrder | BalancedOrder = EpochOrder(len(self.rows), seed)
+        self.balance = balance
+        self.balance_by = balance_by
+        self.order: EpochOrder | TurnOrder = EpochOrder(len(self.rows), seed)
         if balance is not None:
             classes = collection.labels[self.rows, collection.field(balance)]
             groups = [np.flatnonzero(classes == each) for each in np.unique(classes)]
-            self.order = BalancedOrder(groups, seed)
+            turns = TURNS[balance_by](np.array([len(group) for group in groups]))
+            self.order = TurnOrder(groups, turns, seed)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -138,14 +79,56 @@ class TrainingPictures:
         return self._batch(self.rows[self.order.places(start, count)])
 
     def random_labels(self, count: int) -> Tensor:
-        """Labels [count, F] of random training pictures, by torch's random state; of a random class
-        first, where classes are balanced."""
-        if isinstance(self.order, BalancedOrder):
-            classes = torch.randint(len(self.order.groups), (count,)).numpy()
-            places = self.order.random_places(classes, torch.randint(2**62, (count,)).numpy())
+        """Labels [count, F] of random training pictures, by torch's random state; of the class of a
+        random turn, where classes take turns."""
+        if isinstance(self.order, TurnOrder):
+            turns = torch.randint(len(self.order.turns), (count,)).numpy()
+            places = self.order.random_places(turns, torch.randint(2**62, (count,)).numpy())
         else:
             places = torch.randint(len(self.rows), (count,)).numpy()
         return self._send(self.labels[self.rows[places]])
+
+    def classes_shown(self) -> list[tuple[str | None, int, float]]:
+        """Name (None: unknown), training pictures and share of what is shown, of each class that takes
+        turns; nothing where every picture is shown as often."""
+        if self.balance is None or not isinstance(self.order, TurnOrder):
+            return []
+        column = self.collection.field(self.balance)
+        names = self.collection.fields[column].classes
+        found: list[tuple[str | None, int, float]] = []
+        for group, share in zip(self.order.groups, self.order.shares(), strict=True):
+            label = int(self.collection.labels[self.rows[group[0]], column])
+            found.append((names[label] if label >= 0 else None, len(group), float(share)))
+        return found
+
+    def shown_in_words(self) -> str:
+        """How often which class is shown, a line; '' where there are none."""
+        if shown := self.classes_shown():
+            how = {"equal": "equally often", "square_root": "by the square root of its pictures"}
+            rarest = min(shown, key=lambda each: each[1])
+            most = max(shown, key=lambda each: each[1])
+
+            def told(name: str | None, pictures: int, share: float) -> str:
+                natural = pictures / len(self.rows)
+                return (
+                    f"{name or 'unknown'} ({counted(pictures, 'picture')}, {natural:.2%} of all, "
+                    f"{share:.2%} of what is shown)"
+                )
+
+            return (
+                f"each {self.balance} is shown {how[self.balance_by]}: {len(shown)} of them, from "
+                f"{told(*rarest)} to {told(*most)}"
+            )
+        parts = []
+        for field in self.collection.fields:
+            known = [count for count in field.counts if count]
+            if known and field.name in self.fields:
+                unknown = len(self.rows) - sum(known)
+                parts.append(
+                    f"{len(known)} {field.name} classes of {min(known):,} to {max(known):,}"
+                    + (f" and {unknown:,} unknown" if unknown else "")
+                )
+        return f"each picture is shown once an epoch: {', '.join(parts)}" if parts else ""
 
     def combinations(self) -> tuple[np.ndarray, np.ndarray]:
         """The different rows of labels there are, [R, F], and how many pictures have each, [R]."""

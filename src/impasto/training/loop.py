@@ -8,7 +8,6 @@ import shlex
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 
 from impasto.collection import Collection
+from impasto.collection.provenance import taken_out, taken_out_since
 from impasto.config import FIRST_STAGE, RunConfig
 from impasto.device import choose_device, machine_record, memory_format, set_threads
 from impasto.errors import ImpastoError, StoppedError
@@ -86,6 +86,7 @@ class Session:
             form,
             resolution=config.resolution,
             balance=config.training.balance,
+            balance_by=config.training.balance_by,
         )
         self.label_sizes = tuple(len(field.classes) for field in fields)
         self.players = Players.build(config, self.label_sizes, device)
@@ -102,8 +103,7 @@ class Session:
             field.name: ClassGrid.of(position, labels, rows, counts)
             for position, field in enumerate(labels)
         }
-        known = run_folder.collection_record(collection)
-        licences = Counter(row.get("licence") or "unknown" for row in collection.source_table())
+        self.known = run_folder.collection_record(collection)
         self._model_record = ModelRecord(
             recipe=config.recipe,
             resolution=config.resolution,
@@ -114,12 +114,17 @@ class Session:
             label_rows=tuple(map(tuple, rows.tolist())),
             label_counts=tuple(counts.tolist()),
             collection=CollectionRecord(
-                **{key: known[key] for key in ("name", "hash", "count", "sources", "fit")},
-                licences=dict(licences),
+                **{key: self.known[key] for key in CollectionRecord.model_fields},
             ),
             parameters=count_parameters(self.players.generator),
             images_seen=0,
         )
+
+    def tell(self) -> None:
+        """Print what is to be known before it plays: how often which class is shown, and whether
+        pictures were taken out of the collection."""
+        told = [self.pictures.shown_in_words(), taken_out(self.known["forgotten"])]
+        print("".join(f"{line}\n" for line in told if line), end="", flush=True)
 
     def model_record(self) -> ModelRecord:
         """What is known of the generator at this moment."""
@@ -176,6 +181,7 @@ def train(
 
         run = run_folder.create(out, name, record, put)
     print(f"run: {run}", flush=True)
+    session.tell()
     with run_folder.exclusive(run), _resumable(run):
         _play(run, session, tensorboard=tensorboard)
     return run
@@ -188,7 +194,11 @@ def _run_record(session: Session, *, recipe_text: str, tensorboard: bool) -> dic
         "recipe": config.recipe,
         "recipe_text": recipe_text,
         "config": config.model_dump(mode="json"),
-        "collection": run_folder.collection_record(session.collection),
+        "collection": session.known,
+        "classes_shown": [
+            {"class": name, "pictures": pictures, "share": round(share, 6)}
+            for name, pictures, share in session.pictures.classes_shown()
+        ],
         "grid": {"columns": columns_of(config.training.grid)},
         "class_grids": {
             name: grid.record(config.training.grid) for name, grid in session.class_grids.items()
@@ -237,6 +247,7 @@ def resume(run: Path, *, data: str | None = None, device: str | None = None) -> 
         )
     with run_folder.exclusive(run), _resumable(run):
         session = Session(config, collection, chosen)
+        session.tell()
         _play(run, session, tensorboard=record["tensorboard"])
     return run
 
@@ -330,9 +341,10 @@ def _same_collection(run: Path, record: dict[str, Any], data: str | None) -> Col
     collection = run_folder.open_collection(run, record, data)
     collection.verify()
     if collection.content_hash != known["hash"]:
+        why = taken_out_since(collection, known) or "its content hash differs"
         raise ImpastoError(
-            f"{collection.path} has changed since {run} began (its content hash differs); restore it, "
-            "give the unchanged one with --data, or start a new run"
+            f"{collection.path} has changed since {run} began ({why}); restore it, give the unchanged "
+            "one with --data, or start a new run"
         )
     return collection
 

@@ -36,6 +36,11 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
             f"training.balance is '{training.balance}', but the run's labels are "
             f"{choices(list(config.labels))}; choose one of them or null"
         )
+    if training.balance is None and training.balance_by != "equal":
+        raise ImpastoError(
+            f"training.balance_by is '{training.balance_by}', but training.balance names no label field "
+            "to do so by; set it, such as --set training.balance=style"
+        )
     count = len(collection.train_indices)
     if training.images is not None:
         images = training.images

@@ -22,6 +22,7 @@ from typing import Any
 
 from impasto import __version__
 from impasto.collection import Collection, open_or_pack
+from impasto.collection.provenance import provenance
 from impasto.config import RunConfig, parse_config
 from impasto.errors import ImpastoError
 from impasto.evaluation.record import EVALUATION_FOLDER, METRICS_FILE
@@ -52,6 +53,7 @@ def collection_record(collection: Collection) -> dict[str, Any]:
             {"name": f.name, "classes": list(f.classes), "counts": list(f.counts)}
             for f in collection.fields
         ],
+        **provenance(collection),
     }
 
 

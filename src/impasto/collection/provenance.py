@@ -1,0 +1,99 @@
+"""Where the pictures of a collection come from, in short: what runs and models remember of them."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from impasto.collection.store import Collection
+from impasto.files import read_json
+from impasto.words import counted
+
+_LISTED = 20
+"""Licences and artists that are named, so that a model's record stays small."""
+_UNKNOWN = "unknown"
+
+
+def provenance(collection: Collection) -> dict[str, Any]:
+    """What a collection's tables tell of its source pictures.
+
+    Returns:
+        `kind`: of source, in words.
+        `licences`, `artists`: source pictures of each; no artists where none is known.
+        `duplicates`: source pictures that were set aside as copies of others.
+        `forgotten`: those that were taken out later (`impasto forget`), by day.
+
+    Raises:
+        ImpastoError: a table is missing or cannot be read.
+    """
+    made = read_json(collection.path / "collection.json", "collection").get("made")
+    rows = collection.source_table()
+    artists = _counts(row.get("artist") for row in rows)
+    return {
+        "kind": str(made.get("kind", "")) if isinstance(made, dict) else "",
+        "licences": _counts(row.get("licence") for row in rows),
+        "artists": {} if artists.keys() == {_UNKNOWN} else artists,
+        "duplicates": sum(row.get("kept") == "0" for row in collection.duplicates_table()),
+        "forgotten": _forgotten(collection),
+    }
+
+
+def _counts(values: Iterable[str | None]) -> dict[str, int]:
+    """How often each value occurs, the most frequent first; of many, the rest as `12 others`."""
+    counts = Counter(value or _UNKNOWN for value in values).most_common()
+    named, rest = counts[:_LISTED], counts[_LISTED:]
+    if len(rest) > 1:
+        return {**dict(named), f"{len(rest):,} others": sum(count for _, count in rest)}
+    return dict(counts)
+
+
+def _forgotten(collection: Collection) -> dict[str, int]:
+    """Source pictures that were taken out, by day such as 2026-11-22."""
+    days = Counter((row.get("when") or _UNKNOWN)[:10] for row in collection.forgotten_table())
+    return dict(sorted(days.items()))
+
+
+def in_words(record: Mapping[str, Any]) -> list[str]:
+    """What `provenance` has found, as sentences, each as far as it is known."""
+    said = []
+    for name in ("licences", "artists"):
+        if told := record.get(name):
+            listed = ", ".join(f"{each} ({count:,})" for each, count in told.items())
+            said.append(f"{name.capitalize()}, by source pictures: {listed}.")
+    if copies := record.get("duplicates"):
+        pictures = counted(copies, "source picture")
+        said.append(f"{pictures} {'was' if copies == 1 else 'were'} set aside as copies of others.")
+    if days := record.get("forgotten"):
+        said.append(f"{taken_out(days)}.")
+    return said
+
+
+def taken_out(days: Mapping[str, int]) -> str:
+    """`3 pictures were taken out of this collection on 2026-11-22 (impasto forget)`; '' if none."""
+    if not days:
+        return ""
+    count, first, last = sum(days.values()), min(days), max(days)
+    when = f"on {first}" if first == last else f"from {first} to {last}"
+    return (
+        f"{counted(count, 'picture')} {'was' if count == 1 else 'were'} taken out of this collection "
+        f"{when} (impasto forget)"
+    )
+
+
+def taken_out_since(collection: Collection, record: Mapping[str, Any]) -> str:
+    """What was taken out of a collection after somebody learned from it, as `taken_out` says it.
+
+    Args:
+        collection: as it is now.
+        record: what is remembered of it as it was then, with `name` and `forgotten`; of another
+            collection, nothing is said.
+
+    Raises:
+        ImpastoError: the table of what was taken out cannot be read.
+    """
+    if record.get("name") != collection.name:
+        return ""
+    known = record.get("forgotten") or {}
+    now = _forgotten(collection)
+    return taken_out(
+        {day: n - known.get(day, 0) for day, n in now.items() if n > known.get(day, 0)}
+    )
