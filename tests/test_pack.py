@@ -23,9 +23,9 @@ from impasto.collection.workers import DiedError, in_order
 from impasto.errors import ImpastoError
 
 
-def pictures(folder: Path, count: int, side: int = 20) -> Path:
+def pictures(folder: Path, count: int, side: int = 20, first: int = 0) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    for number in range(count):
+    for number in range(first, first + count):
         colour = (number * 37 % 256, number * 91 % 256, number % 256)
         Image.new("RGB", (side, side), colour).save(folder / f"{number:03}.png")
     return folder
@@ -56,12 +56,14 @@ def test_bad_files_are_left_out_and_the_rest_goes_on(tmp_path: Path) -> None:
     assert {path: reason.partition(":")[0] for path, reason in report.left_out} == {
         "film.mp4": "not a picture file by its name",
         "000-empty.png": "unreadable",
-        "000-text.jpg": "unreadable",
-        "000-cut.jpg": "unreadable",
+        "000-text.jpg": "not a picture",
+        "000-cut.jpg": "truncated",
         "000-tiny.png": "too small",
     }
     assert report.reasons() == {
-        "unreadable": 3,
+        "unreadable": 1,
+        "not a picture": 1,
+        "truncated": 1,
         "not a picture file by its name": 1,
         "too small": 1,
     }
@@ -89,8 +91,8 @@ def test_tables_say_where_each_tile_is_from(tmp_path: Path) -> None:
 
 
 def test_the_description_can_be_read_by_a_person(tmp_path: Path) -> None:
-    for name, count in (("dogs", 4), ("cats", 3)):
-        pictures(tmp_path / "pictures" / name, count)
+    for name, first, count in (("dogs", 0, 4), ("cats", 4, 3)):
+        pictures(tmp_path / "pictures" / name, count, first=first)
     options = PackOptions(resolution=16, fit="pad", background=(1, 2, 3), workers=1)
     collection = pack(tmp_path / "pictures", tmp_path / "packed", options).collection
     described = json.loads((tmp_path / "packed" / "collection.json").read_text())
@@ -106,21 +108,29 @@ def test_the_description_can_be_read_by_a_person(tmp_path: Path) -> None:
     )
     assert described["splits"]["train"]["pictures"] == 6
     assert described["splits"]["heldout"]["sources"] == 1
-    assert described["shards"][0]["bytes"] == (tmp_path / "packed/images-00000.npy").stat().st_size
+    (shard,) = described["pixels"][0]["shards"]
+    assert shard["bytes"] == (tmp_path / "packed" / shard["file"]).stat().st_size
     assert described["made"]["options"]["resolution"] == 16
 
 
-def test_the_same_file_twice_is_told_and_never_split(tmp_path: Path) -> None:
+def test_copies_are_set_aside_or_at_least_never_split(tmp_path: Path) -> None:
     source = pictures(tmp_path / "pictures", 10)
     for number in range(10):
         (source / f"copy-{number:03}.png").write_bytes((source / f"{number:03}.png").read_bytes())
     report = pack(source, tmp_path / "packed", PackOptions(resolution=16, heldout=0.3))
-    assert any("10 of the source pictures are the same file" in note for note in report.notes)
+    assert report.source_count == 10
+    assert any(note.startswith("10 pictures set aside") for note in report.notes)
+    table = rows(tmp_path / "packed" / "duplicates.csv")
+    assert [row["kept"] for row in table] == ["1", "0"] * 10
+    assert len({row["group"] for row in table}) == 10
+
+    options = PackOptions(resolution=16, heldout=0.3, duplicates="none")
+    report = pack(source, tmp_path / "all", options)
     by_digest: dict[str, set[str]] = {}
     for row in report.collection.source_table():
         by_digest.setdefault(row["sha256"], set()).add(row["split"])
     assert all(len(splits) == 1 for splits in by_digest.values())
-    assert report.heldout_source_count == 6
+    assert (report.source_count, report.heldout_source_count) == (20, 6)
 
 
 def test_any_number_of_processes_gives_the_same(
@@ -303,7 +313,9 @@ def still_running(group: int) -> list[str]:
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("after", [0.0, 1.5])
-def test_ctrl_c_ends_at_once_and_leaves_nothing(tmp_path: Path, workers: int, after: float) -> None:
+def test_ctrl_c_ends_at_once_and_what_is_done_is_kept(
+    tmp_path: Path, workers: int, after: float
+) -> None:
     source = tmp_path / "pictures"
     source.mkdir()
     for number in range(60):
@@ -319,7 +331,7 @@ def test_ctrl_c_ends_at_once_and_leaves_nothing(tmp_path: Path, workers: int, af
     )
     # It is at work once its hidden folder is there; the workers may still be starting then.
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(".*.tmp")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob(".packed.packing")) and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(after)
     began = time.monotonic()
@@ -327,17 +339,21 @@ def test_ctrl_c_ends_at_once_and_leaves_nothing(tmp_path: Path, workers: int, af
     out, errors = process.communicate(timeout=60)
     assert time.monotonic() - began < 5
     # Nothing of the workers, such as a traceback.
-    assert (out, errors.replace("impasto: interrupted\n", "")) == ("", "")
+    assert out == ""
+    told = [line for line in errors.splitlines() if not line.startswith("packing: ")]
+    assert len(told) == 1
+    assert told[0].startswith("impasto: stopped; what is done is kept in")
     # Python ends by the signal itself if it came while a text was executed; a shell says 130 too.
     assert process.returncode in (130, -signal.SIGINT)
-    assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
+    assert {path.name for path in tmp_path.iterdir()} == {"pictures", ".packed.packing"}
+    assert not list((tmp_path / ".packed.packing").glob(".*"))
     deadline = time.monotonic() + 5
     while still_running(process.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not still_running(process.pid)
 
 
-def test_an_error_in_the_middle_leaves_nothing(
+def test_after_an_error_in_the_middle_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = pictures(tmp_path / "pictures", 8)
@@ -348,9 +364,13 @@ def test_an_error_in_the_middle_leaves_nothing(
             raise RuntimeError("in the middle")
 
     for workers in (1, 2):
+        options = PackOptions(resolution=16, workers=workers)
+        destination = tmp_path / f"packed-{workers}"
         with pytest.raises(RuntimeError, match="in the middle"):
-            pack(source, tmp_path / "packed", PackOptions(resolution=16, workers=workers), fail)
-        assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
+            pack(source, destination, options, fail)
+        assert not destination.exists()
+        assert pack(source, destination, options).known == 5
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["packed-1", "packed-2", "pictures"]
 
 
 def test_the_command(tmp_path: Path) -> None:

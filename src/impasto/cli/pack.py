@@ -11,6 +11,8 @@ import typer
 
 from impasto.words import counted
 
+MAX_PIXELS = 200_000_000
+
 if TYPE_CHECKING:
     from impasto.collection import PackReport
 
@@ -22,22 +24,50 @@ def command(
     source: Annotated[
         str,
         typer.Argument(
-            help="A folder of pictures, with folders by class or a table metadata.csv if you have "
-            "labels; or a table (CSV); or cifar-10-binary.tar.gz (or CIFAR-100's), packed or "
-            "unpacked; or the word masters, 21 paintings that come with impasto."
+            help="A folder of pictures or an archive of one (zip, tar), with folders by class or a "
+            "table metadata.csv if you have labels; a table (CSV, TSV, JSONL); parquet; StyleGAN's "
+            "zip; WebDataset tars; .npz; CIFAR's archive; ArtGAN's WikiArt lists; or the word "
+            "masters, 21 paintings that come with impasto."
         ),
     ],
     destination: Annotated[
-        Path, typer.Argument(metavar="DEST", help="The collection's folder; new, or empty.")
+        Path,
+        typer.Argument(
+            metavar="DEST",
+            help="The collection's folder: new, empty, or packed of the same source before, when "
+            "only what is new is decoded.",
+        ),
     ],
-    resolution: Annotated[int, typer.Option(help="Side of the packed pictures, in pixels.")] = 64,
+    resolution: Annotated[
+        str,
+        typer.Option(
+            help="Side of the packed pictures, in pixels; several, such as 64,256, of one decoding."
+        ),
+    ] = "64",
     labels: Annotated[
         str | None,
         typer.Option(
-            help="Columns of the table to keep as labels, such as style,genre; for folders by "
-            "class or CIFAR-10, a name for that label."
+            help="Columns of the table to keep as labels, such as style,genre; for folders, a name "
+            "for each level of them."
         ),
     ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            help="Only these pictures: a condition on labels and columns, such as "
+            "\"style = 'Impressionism' and year >= 1870\"."
+        ),
+    ] = None,
+    merge: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Take classes as one: 'style: Ukiyo-e = Shin-hanga | Sosaku-hanga', or a CSV file "
+            "with columns field, from, to. May be given several times."
+        ),
+    ] = None,
+    min_class: Annotated[
+        int, typer.Option(help="Classes of fewer source pictures are taken as unknown.")
+    ] = 1,
     fit: Annotated[
         str,
         typer.Option(
@@ -49,50 +79,140 @@ def command(
     heldout: Annotated[
         float,
         typer.Option(
-            help="Share of the source pictures kept from training, for tests; CIFAR's own test "
+            help="Share of the source pictures kept from training, for tests; a source's own test "
             "part is, whatever this says."
         ),
     ] = 0.1,
     seed: Annotated[int, typer.Option(help="Another seed holds out other pictures.")] = 0,
+    duplicates: Annotated[
+        str,
+        typer.Option(
+            help="Of which pictures only one is kept: none, exact (the same pixels when packed), "
+            "near (nearly the same to the eye)."
+        ),
+    ] = "near",
     background: Annotated[
-        str, typer.Option(help="What pad fills with: a colour's name, or #rrggbb.")
+        str,
+        typer.Option(
+            help="What is behind transparent pixels, and what pad fills with: a colour's name, or "
+            "#rrggbb."
+        ),
     ] = "white",
     max_upscale: Annotated[
         float, typer.Option(help="Leave out what would have to be enlarged by more.")
     ] = 1.25,
     max_pixels: Annotated[
         int, typer.Option(help="Leave out pictures of more pixels, unopened.")
-    ] = 200_000_000,
+    ] = MAX_PIXELS,
+    max_seconds: Annotated[
+        float, typer.Option(help="Leave out a picture that takes longer to decode.")
+    ] = 60,
+    salvage: Annotated[
+        bool,
+        typer.Option("--salvage", help="Take what there is of files cut short; the rest is grey."),
+    ] = False,
     exact: Annotated[
         bool, typer.Option("--exact", help="Decode every JPEG in full: slower, little better.")
     ] = False,
+    encoding: Annotated[
+        str,
+        typer.Option(
+            help="How pixels are stored: raw, webp or png (both lossless), jpeg; auto is raw below "
+            "256 px and webp from there."
+        ),
+    ] = "auto",
     workers: Annotated[
         int | None, typer.Option(help="Processes.", show_default="one for each core")
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Do the I-th of N shares of the work, the others on other machines that see the "
+            "same disk; the last to end puts the collection together.",
+        ),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="The collection's name.", show_default="that of its folder")
     ] = None,
 ) -> None:
-    """Make a collection of a folder of pictures: square, of one size, ready for training."""
-    from impasto.collection import PackOptions, pack
+    """Make a collection of pictures: square, of one size, ready for training.
 
+    Interrupted, the same command goes on. Given again after pictures were added to the source, it
+    decodes only those.
+    """
+    from impasto.collection import PackOptions, pack, pack_shard
+    from impasto.collection.classing import read_merges
+    from impasto.collection.packing import work_folder
+    from impasto.errors import StoppedError
+
+    sides = _sides(resolution)
     options = PackOptions(
-        resolution=resolution,
+        resolution=sides[-1],
+        smaller=tuple(sides[:-1]),
         labels=None if labels is None else _names(labels),
+        where=where,
+        merge=tuple(line for text in merge or () for line in read_merges(text)),
+        min_class=min_class,
         fit=fit,
         heldout=heldout,
         seed=seed,
+        duplicates=duplicates,
         background=_colour(background),
         max_upscale=max_upscale,
         max_pixels=max_pixels,
+        max_seconds=max_seconds,
+        salvage=salvage,
         exact=exact,
+        encoding=encoding,
         workers=workers,
         name=name,
     )
-    with _progress() as progress:
-        report = pack(source, destination, options, progress)
+    part = None if shard is None else _shard(shard)
+    try:
+        with _progress() as progress:
+            if part is None:
+                report = pack(source, destination, options, progress)
+            else:
+                ended = pack_shard(source, destination, part, options, progress)
+                if isinstance(ended, int):
+                    typer.echo(
+                        f"shard {shard} is done; {counted(ended, 'picture')} to do by the others, of "
+                        "which the last to end puts the collection together (so does the same "
+                        "command without --shard)"
+                    )
+                    return
+                report = ended
+    except KeyboardInterrupt:
+        work = work_folder(destination.expanduser().absolute())
+        if not work.exists():
+            raise
+        raise StoppedError(
+            f"stopped; what is done is kept in {work}: the same command goes on from there"
+        ) from None
     for line in report_lines(report, destination):
         typer.echo(line)
+
+
+def _sides(text: str) -> list[int]:
+    """The resolutions asked for, rising."""
+    from impasto.errors import ImpastoError
+
+    try:
+        return sorted(int(part) for part in text.split(","))
+    except ValueError:
+        raise ImpastoError(
+            f"--resolution takes a number of pixels, or several such as 64,256, not '{text}'"
+        ) from None
+
+
+def _shard(text: str) -> tuple[int, int]:
+    from impasto.errors import ImpastoError
+
+    number, slash, of = text.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal()):
+        raise ImpastoError(f"--shard takes which of how many, such as 1/4, not '{text}'")
+    return int(number), int(of)
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -145,7 +265,8 @@ def report_lines(report: "PackReport", destination: Path) -> list[str]:
     lines = [
         f"{packed.name}: {counted(len(packed), 'picture')} of {packed.resolution} px "
         f"from {counted(report.source_count, 'source picture')} ({packed.fit}), "
-        f"in {report.seconds:.1f} s",
+        f"in {report.seconds:.1f} s"
+        + (f", {report.known:,} of them packed before" if report.known else ""),
         f"  training  {train:,} from {counted(train_sources, 'source picture')}",
         f"  held out  {heldout:,} from {counted(report.heldout_source_count, 'source picture')}",
     ]

@@ -215,6 +215,7 @@ def _facts(plan: Plan) -> Facts:
             row.size,
             row.piece.frames(position),
             facts.looks[position],
+            bool(facts.salvaged[position]),
         )
     for key, reason in plan.unusable:
         writer.add_unusable(key, reason)

@@ -106,6 +106,7 @@ class PackOptions:
             self.background,
             self.max_upscale,
             self.max_pixels,
+            self.salvage,
         )
 
     def told(self) -> dict[str, object]:

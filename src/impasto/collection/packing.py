@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import PIL
-import PIL.Image
 
 from impasto import __version__
 from impasto.collection.assembling import FORGOTTEN, Copied, Plan, SourceRow, write_collection
+from impasto.collection.classing import choose
 from impasto.collection.encoding import RAW, choose_encoding, encode
 from impasto.collection.fitting import (
     FITS,
@@ -39,7 +39,6 @@ from impasto.collection.fitting import (
     fit_stream,
 )
 from impasto.collection.listing import Content, Entry, Listing
-from impasto.collection.look import Look, look
 from impasto.collection.options import PACKING_VERSION, PackOptions
 from impasto.collection.parts import (
     Done,
@@ -54,6 +53,7 @@ from impasto.collection.readers import read_source
 from impasto.collection.split import held_out
 from impasto.collection.store import Collection
 from impasto.collection.trees import UnusableError
+from impasto.collection.where import select
 from impasto.collection.workers import DiedError, available_cores, in_order
 from impasto.errors import ImpastoError
 from impasto.files import atomic_folder, read_json
@@ -120,8 +120,7 @@ class _Job:
 
     @property
     def work(self) -> Path:
-        """Where parts are kept while it is not finished: a hidden folder beside the destination."""
-        return self.destination.with_name(f".{self.destination.name}.packing")
+        return work_folder(self.destination)
 
     def pieces(self) -> list[Piece]:
         """All that was fitted before."""
@@ -169,12 +168,15 @@ def _stored(fitted: Fitted, encodings: dict[int, str]) -> Done:
         else encode(pixels, encodings[resolution])
         for resolution, pixels in fitted.pixels.items()
     }
-    return Done(stored, fitted.frames, fitted.width, fitted.height, fitted.sha256, _look(fitted))
-
-
-def _look(fitted: Fitted) -> Look:
-    largest = fitted.pixels[max(fitted.pixels)]
-    return look(PIL.Image.fromarray(largest[0]), largest)
+    return Done(
+        stored,
+        fitted.frames,
+        fitted.width,
+        fitted.height,
+        fitted.sha256,
+        fitted.look,
+        fitted.salvaged,
+    )
 
 
 def _fit_all(job: _Job, numbers: Sequence[int]) -> Generator[Done | str | DiedError, None, None]:
@@ -271,7 +273,7 @@ def _prepare(source: Path | str, destination: Path, options: PackOptions) -> _Jo
     if not listing.entries:
         raise ImpastoError(_nothing_in(named, listing.left_out, "no pictures"))
     _check_fields(listing)
-    listing = _chosen(listing, options)
+    listing = choose(listing, options.where, options.merge, options.min_class)
     forgotten = _forgotten(path) if earlier is not None else []
     listing = _without(listing, forgotten)
     if not listing.entries:
@@ -295,11 +297,6 @@ def _check_fields(listing: Listing) -> None:
             raise ImpastoError(f"label '{name}' is blank for every picture; leave it out of labels")
 
 
-def _chosen(listing: Listing, options: PackOptions) -> Listing:
-    """The entries that are asked for, their classes merged as asked for."""
-    return listing
-
-
 def _forgotten(path: Path) -> list[dict[str, str]]:
     """What `impasto forget` took out of a collection."""
     try:
@@ -320,7 +317,7 @@ def _without(listing: Listing, forgotten: list[dict[str, str]]) -> Listing:
         for entry in listing.entries
         if entry.relative in when
     ]
-    return replace(listing.only(left), left_out=listing.left_out + gone)
+    return replace(select(listing, left), left_out=listing.left_out + gone)
 
 
 def _nothing_in(source: str, left_out: list[tuple[str, str]], what: str) -> str:
@@ -402,6 +399,11 @@ def _plan(job: _Job) -> tuple[Plan, list[str]]:
         notes.append(
             f"{counted(len(aside), 'picture')} set aside as the same or nearly the same as another: "
             f"see them with impasto inspect {job.destination} --duplicates"
+        )
+    if salvaged := [row for row in rows if row.piece.facts.salvaged[row.position]]:
+        notes.append(
+            f"{counted(len(salvaged), 'picture')} cut short and taken all the same, such as "
+            f"{salvaged[0].relative}"
         )
     plan = Plan(
         name=options.name or ("masters" if job.named == "masters" else job.destination.name),
@@ -584,13 +586,10 @@ def _finish(job: _Job, known: int, began: float) -> PackReport:
         _clear(job.work)  # There is nothing in it to go on from.
         raise
     if _made_listing(job.destination) != digest:
-        new = job.work / f"new-{uuid.uuid4().hex}"
-        with atomic_folder(new) as folder:
-            write_collection(folder, plan)
-        take_place(new, job.destination, job.work)
+        replace_collection(job.destination, plan)
     else:
         notes.insert(0, "nothing has changed since it was packed")
-    _clear(job.work)
+        _clear(job.work)
     return PackReport(
         collection=Collection.open(job.destination),
         source_count=len(plan.rows),
@@ -614,7 +613,26 @@ def _made_listing(destination: Path) -> str | None:
 _OLD = "old"
 
 
-def take_place(new: Path, destination: Path, work: Path) -> None:
+def work_folder(destination: Path) -> Path:
+    """Where parts are kept while a collection is not finished: hidden, beside it."""
+    return destination.with_name(f".{destination.name}.packing")
+
+
+def replace_collection(destination: Path, plan: Plan) -> None:
+    """Write a collection where there is none yet, or in the place of one, and clear its work folder.
+
+    Raises:
+        ImpastoError: it cannot be written; what was there is there still.
+    """
+    work = work_folder(destination)
+    new = work / f"new-{uuid.uuid4().hex}"
+    with atomic_folder(new) as folder:
+        write_collection(folder, plan)
+    _take_place(new, destination, work)
+    _clear(work)
+
+
+def _take_place(new: Path, destination: Path, work: Path) -> None:
     """Let a finished folder take a collection's place, or an empty folder's.
 
     Between the two renames there is no collection at all; `_recover` puts the old one back if the
@@ -637,7 +655,7 @@ def take_place(new: Path, destination: Path, work: Path) -> None:
 
 def _recover(destination: Path) -> None:
     """Put back the collection that was being replaced when a process died."""
-    old = destination.with_name(f".{destination.name}.packing") / _OLD
+    old = work_folder(destination) / _OLD
     if old.is_dir() and not destination.exists():
         old.rename(destination)
 

@@ -67,6 +67,7 @@ class Done:
     height: int
     sha256: str
     look: Look
+    salvaged: bool
 
 
 @dataclass
@@ -81,6 +82,7 @@ class Facts:
         reasons: why those cannot, in order.
         frames: left, top, right, bottom, mirrored of each picture, float64 [N, 5].
         looks: `look.LOOK` [S].
+        salvaged: whether the file was cut short and taken all the same, bool [S].
     """
 
     keys: np.ndarray
@@ -90,6 +92,7 @@ class Facts:
     reasons: list[str]
     frames: np.ndarray
     looks: np.ndarray
+    salvaged: np.ndarray
 
     def write(self, folder: Path) -> None:
         """Write `facts.npz` and `looks.npy`."""
@@ -103,6 +106,7 @@ class Facts:
                 counts=self.counts,
                 reasons=reasons,
                 frames=self.frames,
+                salvaged=self.salvaged,
             )
         np.save(folder / LOOKS, self.looks, allow_pickle=False)
 
@@ -123,15 +127,10 @@ class Facts:
                 reasons.split("\n") if reasons else [],
                 arrays["frames"],
                 np.load(folder / LOOKS, mmap_mode="r", allow_pickle=False),
+                arrays["salvaged"],
             )
-        count = len(facts.keys)
-        if (
-            not len(facts.sha256)
-            == len(facts.sizes)
-            == len(facts.counts)
-            == len(facts.looks)
-            == count
-        ):
+        columns = (facts.sha256, facts.sizes, facts.counts, facts.looks, facts.salvaged)
+        if any(len(column) != len(facts.keys) for column in columns):
             raise ValueError("its columns are of different lengths")
         if len(facts.frames) != facts.counts.sum():
             raise ValueError("it has not one frame a picture")
@@ -151,9 +150,7 @@ class FactsWriter:
         self._reasons: list[str] = []
         self._frames: list[np.ndarray] = []
         self._looks: list[np.ndarray] = []
-
-    def __len__(self) -> int:
-        return len(self._keys)
+        self._salvaged: list[bool] = []
 
     def add(
         self,
@@ -162,6 +159,7 @@ class FactsWriter:
         size: tuple[int, int],
         frames: np.ndarray,
         look: np.ndarray,
+        salvaged: bool,
     ) -> None:
         """A source picture with its frames [K, 5] and its look, `look.LOOK` []."""
         self._keys.append(key)
@@ -170,10 +168,11 @@ class FactsWriter:
         self._counts.append(len(frames))
         self._frames.append(frames)
         self._looks.append(look)
+        self._salvaged.append(salvaged)
 
     def add_unusable(self, key: bytes, reason: str) -> None:
         """A source picture that gives none, and why."""
-        self.add(key, bytes(32), (0, 0), np.empty((0, 5)), np.zeros((), LOOK))
+        self.add(key, bytes(32), (0, 0), np.empty((0, 5)), np.zeros((), LOOK), False)
         self._reasons.append(" ".join(reason.splitlines()))
 
     def facts(self) -> Facts:
@@ -186,6 +185,7 @@ class FactsWriter:
             self._reasons,
             np.concatenate(self._frames) if self._frames else np.empty((0, 5)),
             np.array(self._looks, LOOK),
+            np.array(self._salvaged, bool),
         )
 
 
@@ -303,6 +303,7 @@ class PartWriter:
             (result.width, result.height),
             frames_array(result.frames),
             result.look.record(),
+            result.salvaged,
         )
 
     def _open(self) -> None:

@@ -1,0 +1,41 @@
+"""`impasto forget`: pictures taken out of a collection."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from impasto.words import counted
+
+
+def command(
+    collection: Annotated[Path, typer.Argument(help="A collection's folder.")],
+    id: Annotated[
+        list[str],
+        typer.Option(
+            help="A picture: its path in sources.csv, or its SHA-256 or the first digits of it. "
+            "May be given several times."
+        ),
+    ],
+) -> None:
+    """Take pictures out of a collection, with all copies of them; later runs say so.
+
+    Models that were trained before have seen them still: train those again.
+    """
+    from impasto.collection.forgetting import forget
+
+    report = forget(collection.expanduser(), id)
+    sources = len(report.asked_for) + len(report.copies)
+    typer.echo(
+        f"{report.collection.name}: took out {counted(sources, 'source picture')}, "
+        f"{counted(report.pictures, 'picture')} of {report.collection.resolution} px"
+    )
+    for name in report.asked_for:
+        typer.echo(f"  {name}")
+    for name in report.copies:
+        typer.echo(f"  {name} (a copy of one of them)")
+    typer.echo(f"left: {counted(len(report.collection), 'picture')}")
+    typer.echo(
+        "on record in forgotten.csv, so that packing the source again does not bring them back; "
+        "models that were trained before have seen them still"
+    )
