@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from impasto.collection import Collection, PackOptions, open_or_pack, pack, writer
+from impasto.collection import Collection, PackOptions, encoding, open_or_pack, pack, writer
 from impasto.errors import ImpastoError
 
 COUNT, SIDE = 24, 8
@@ -201,6 +201,13 @@ def test_pickled_arrays_are_refused(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"pixels": None}, "is damaged"),
+        ({"pixels": []}, "is damaged"),
+        ({"resolution": 16}, "is damaged .*largest pictures are of 8 px, not 16"),
+        (
+            {"pixels": [{"resolution": 8, "encoding": "zip", "shards": [{"file": "a"}]}]},
+            "is damaged",
+        ),
         ({"format": "something else"}, "is not of an impasto collection"),
         ({"format_version": 3}, "collection format 3, and this impasto reads 1 and 2; update"),
         ({"count": 23}, "is damaged .*24 pictures, not 23"),
@@ -240,6 +247,209 @@ def test_data_of_another_resolution(collection: Collection) -> None:
     assert open_or_pack(str(collection.path), SIDE).content_hash == collection.content_hash
     with pytest.raises(ImpastoError, match=r"packed at 8 px, and 64 px is wanted.*--resolution 64"):
         open_or_pack(str(collection.path), 64)
+
+
+# Several resolutions, raw and compressed
+
+RESOLUTIONS = {8: "raw", 16: "raw", 32: "webp"}
+
+
+@pytest.fixture(scope="module")
+def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve soft pictures of 32 px in two classes, no two alike."""
+    folder = tmp_path_factory.mktemp("several") / "pictures"
+    coarse = np.random.default_rng(3).integers(0, 256, (12, 4, 4, 3), np.uint8)
+    for number, blocks in enumerate(coarse):
+        (folder / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray(blocks).resize((32, 32), Image.Resampling.BICUBIC)
+        picture.save(folder / "ab"[number % 2] / f"{number:02}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def several(painted: Path) -> Collection:
+    """Those at 8, 16 and 32 px, of which the last are compressed."""
+    destination = painted.parent / "several"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoding, "COMPRESSED_FROM", 32)
+        options = PackOptions(resolution=32, smaller=(16, 8))
+        return pack(painted, destination, options).collection
+
+
+@pytest.fixture
+def several_copy(several: Collection, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(several.path, tmp_path / "copy"))
+
+
+def test_each_resolution_shows_the_same_pictures(several: Collection) -> None:
+    assert several.resolutions == (8, 16, 32)
+    assert several.resolution == 32
+    everything = np.arange(12)
+    means = several.images(everything).mean(axis=(1, 2))
+    for side, stored in RESOLUTIONS.items():
+        view = several.at(side)
+        assert (view.resolution, view.encoding, len(view)) == (side, stored, 12)
+        assert view.resolutions == several.resolutions
+        assert (view.labels == several.labels).all()
+        assert (view.train_indices == several.train_indices).all()
+        pixels = view.images(everything)
+        assert pixels.shape == (12, side, side, 3)
+        assert np.abs(pixels.mean(axis=(1, 2)) - means).max() < 3
+        assert Collection.open(several.path, side).content_hash == view.content_hash
+        view.verify()
+    assert several.at(32) is several
+    assert len({several.at(side).content_hash for side in RESOLUTIONS}) == 3
+    assert "16 px" in repr(several.at(16))
+
+
+def test_a_resolution_has_its_hash_whatever_others_there_are(
+    several: Collection, painted: Path, tmp_path: Path
+) -> None:
+    alone = pack(painted, tmp_path / "alone", PackOptions(resolution=16)).collection
+    assert alone.content_hash == several.at(16).content_hash
+    assert [path.name for path in alone.path.glob("images*")] == ["images-00000.npy"]
+
+
+def test_a_resolution_that_is_not_there(several: Collection) -> None:
+    message = r"packed at 8, 16 and 32 px, not at 64 px; .*--resolution 64"
+    with pytest.raises(ImpastoError, match=message):
+        several.at(64)
+    with pytest.raises(ImpastoError, match=message):
+        Collection.open(several.path, 64)
+
+
+@pytest.mark.parametrize(("wanted", "opened"), [(8, 8), (16, 16), (32, 32), (4, 8), (2, 8), (1, 8)])
+def test_data_of_several_resolutions(several: Collection, wanted: int, opened: int) -> None:
+    assert open_or_pack(str(several.path), wanted).resolution == opened
+
+
+def test_the_smallest_multiple_will_do(several_copy: Path) -> None:
+    description = json.loads((several_copy / "collection.json").read_text())
+    edit(several_copy, pixels=[each for each in description["pixels"] if each["resolution"] != 16])
+    assert open_or_pack(str(several_copy), 16).resolution == 32
+    with pytest.raises(ImpastoError, match="packed at 8 and 32 px, and 12 px is wanted; pack"):
+        open_or_pack(str(several_copy), 12)
+
+
+def test_a_view_pickles_as_its_path_and_resolution(several: Collection) -> None:
+    for side in RESOLUTIONS:
+        view = several.at(side)
+        view.images(np.array([0]))  # Threads and maps do not travel.
+        pickled = pickle.dumps(view)
+        assert len(pickled) < 500
+        again = pickle.loads(pickled)
+        assert (again.resolution, again.content_hash) == (side, view.content_hash)
+        assert (again.images(np.arange(12)) == view.images(np.arange(12))).all()
+
+
+@pytest.mark.parametrize("bad", [[-1], [12], [0.5], [[0, 1]], [True]])
+def test_indices_that_are_none_of_compressed_pictures(several: Collection, bad: list[Any]) -> None:
+    with pytest.raises(IndexError):
+        several.images(np.array(bad))
+
+
+def test_a_damaged_picture_is_one_line(several_copy: Path) -> None:
+    (blob,) = several_copy.glob("*.bin")
+    offsets = np.load(several_copy / blob.name.replace(".bin", ".offsets.npy"))
+    content = bytearray(blob.read_bytes())
+    content[offsets[7] : offsets[7] + 16] = bytes(16)
+    blob.write_bytes(content)
+    collection = Collection.open(several_copy)
+    assert collection.images(np.array([0, 6, 8])).shape == (3, 32, 32, 3)
+    with pytest.raises(ImpastoError, match=rf"{blob.name} is damaged: picture 7 cannot") as caught:
+        collection.images(np.arange(12))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ImpastoError, match=f"{blob.name} has changed since it was packed"):
+        collection.verify()
+    # The other resolutions are what they were, unless all are asked about.
+    collection.at(16).verify()
+    with pytest.raises(ImpastoError, match=f"{blob.name} has changed since it was packed"):
+        collection.at(16).verify(everything=True)
+
+
+def test_every_file_has_its_fingerprint(several: Collection) -> None:
+    names = {str(row[0]) for row in several.fingerprint()}
+    assert names == {
+        "images-32-00000.webp.bin",
+        "images-32-00000.webp.offsets.npy",
+        "labels.npy",
+        "split.npy",
+        "source.npy",
+    }
+    assert "images-8-00000.npy" in {str(row[0]) for row in several.at(8).fingerprint()}
+
+
+def test_offsets_are_verified(several_copy: Path) -> None:
+    (path,) = several_copy.glob("*.offsets.npy")
+    offsets = np.load(path)
+    offsets[3] += 1
+    np.save(path, offsets)
+    with pytest.raises(ImpastoError, match=f"{path.name} has changed since it was packed"):
+        Collection.open(several_copy).verify()
+
+
+def test_format_1_still_opens(collection: Collection, copy: Path) -> None:
+    path = copy / "collection.json"
+    description = json.loads(path.read_text())
+    (pixels,) = description.pop("pixels")
+    for key in ("aside", "set_aside", "forgotten"):
+        description.pop(key, None)
+    path.write_text(json.dumps({**description, "format_version": 1, "shards": pixels["shards"]}))
+    for name in ("duplicates.csv", "forgotten.csv"):
+        (copy / name).unlink(missing_ok=True)
+    opened = Collection.open(copy)
+    assert opened.content_hash == collection.content_hash
+    assert (opened.resolutions, opened.encoding) == ((SIDE,), "raw")
+    everything = np.arange(COUNT)
+    assert (opened.images(everything) == collection.images(everything)).all()
+    opened.verify(everything=True)
+    assert opened.duplicates_table() == opened.forgotten_table() == []
+    assert len(opened.aside()) == 0
+    for shards in (None, [{"file": "../x", "pictures": 1, "bytes": 1, "sha256": ""}]):
+        edit(copy, shards=shards)
+        with pytest.raises(ImpastoError, match=r"collection.json is damaged"):
+            Collection.open(copy)
+
+
+def test_what_was_set_aside(several: Collection, several_copy: Path) -> None:
+    assert len(several.aside()) == 0
+    aside, names = [], set()
+    for side, stored in RESOLUTIONS.items():
+        with writer.open_writer(several_copy, side, stored, f"aside-{side}") as out:
+            out.append(several.at(side).images(np.array([5, 2])))
+        aside.append({"resolution": side, "encoding": stored, "shards": out.describe()})
+        names.add(out.describe()[0]["file"])
+    edit(several_copy, aside=aside)
+    (several_copy / "duplicates.csv").write_text("group,path,kept\n0,a/x.png,1\n0,b/y.png,0\n")
+    (several_copy / "forgotten.csv").write_text("path,sha256,when\nb/z.png,00,now\n")
+    opened = Collection.open(several_copy)
+    assert opened.content_hash == several.content_hash
+    for side in RESOLUTIONS:
+        found = opened.at(side).aside().pixels(np.arange(2))
+        assert (found == several.at(side).images(np.array([5, 2]))).all()
+    assert [row["kept"] for row in opened.duplicates_table()] == ["1", "0"]
+    assert [row["path"] for row in opened.forgotten_table()] == ["b/z.png"]
+    opened.verify(everything=True)
+    for name in names:
+        content = bytearray((several_copy / name).read_bytes())
+        content[-1] ^= 1
+        (several_copy / name).write_bytes(content)
+        opened.verify()
+        with pytest.raises(ImpastoError, match=f"{name} has changed"):
+            opened.verify(everything=True)
+        content[-1] ^= 1
+        (several_copy / name).write_bytes(content)
+    edit(several_copy, aside=aside[:1])
+    with pytest.raises(ImpastoError, match=r"collection.json is damaged"):
+        Collection.open(several_copy).aside()
+
+
+def test_the_hash_of_raw_pictures_stays_what_it_is(source: Path, tmp_path: Path) -> None:
+    # All held in, for who is held out goes by the bytes of the files, which the encoder decides.
+    collection = make(source, tmp_path / "packed", heldout=0.0)
+    assert collection.content_hash == (
+        "571558a6699d56f7256221e2424fa3424ebed8a56360a23e769cd9e7ad87f224"
+    )
 
 
 def test_nothing_here_imports_torch() -> None:

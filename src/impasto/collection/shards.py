@@ -111,7 +111,7 @@ class ShardReader:
         if indices.ndim != 1 or indices.dtype.kind not in "iu":
             raise IndexError(f"indices are integers [B], not {indices.dtype} {indices.shape}")
         if len(indices) and not (indices.min() >= 0 and indices.max() < len(self)):
-            raise IndexError(f"indices are from 0 to {len(self) - 1}")
+            raise IndexError(f"indices are from 0 to below {len(self)}")
         return indices
 
     def _bytes(self, index: int) -> bytes:

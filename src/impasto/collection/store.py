@@ -333,14 +333,21 @@ class Collection:
         files = ((name, (self.path / name).stat()) for name in names)
         return [[name, status.st_size, status.st_mtime_ns] for name, status in files]
 
-    def verify(self) -> None:
+    def verify(self, *, everything: bool = False) -> None:
         """Read every file of this resolution again and compare it with what was packed; takes a
         while.
+
+        Args:
+            everything: also the other resolutions, and what was set aside.
 
         Raises:
             ImpastoError: a file has changed, or the content hash is not that of the files.
         """
         digests = {**self._shards.digests, **self._array_digests}
+        if everything:
+            for resolution in self.resolutions:
+                view = self.at(resolution)
+                digests |= view._shards.digests | view.aside().digests
         for file, expected in digests.items():
             path = self.path / file
             try:
