@@ -43,6 +43,11 @@ _ORIENTATIONS = {
     8: (True, False, True),
 }
 
+_BEGINNINGS = (
+    *(b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*"),
+    b"\0\0\0\x0cjP",
+)
+"""How pictures begin."""
 _OTHERS = {
     b"<!doctype html": "a web page",
     b"<html": "a web page",
@@ -241,6 +246,8 @@ def reason_for(error: Exception, file: Stream, max_pixels: int) -> UnusableError
     if "truncated" in text.lower() or _is_cut(start, size, end):
         return UnusableError("truncated: the file ends before its picture does")
     if isinstance(error, UnidentifiedImageError):
+        if start.startswith(_BEGINNINGS) or start[4:12] == b"ftypavif":
+            return UnusableError("unreadable: damaged (its header makes no sense)")
         return UnusableError(f"not a picture: {_what_else(start)}")
     return UnusableError(f"unreadable: damaged ({text})")
 
@@ -264,6 +271,8 @@ def _is_cut(start: bytes, size: int, end: bytes) -> bool:
         return not end.rstrip(b"\0").endswith(b";")
     if start.startswith(b"RIFF"):
         return int.from_bytes(start[4:8], "little") + 8 > size
+    if start.startswith((b"II*\0", b"MM\0*")):
+        return int.from_bytes(start[4:8], "little" if start[:1] == b"I" else "big") >= size
     return False
 
 

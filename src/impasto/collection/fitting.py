@@ -1,6 +1,7 @@
 """From a file to square pictures, in one of four ways to fit."""
 
 import hashlib
+import io
 import math
 import stat
 from collections.abc import Callable
@@ -256,7 +257,7 @@ def fit_stream(file: Stream, how: Fitting) -> Fitted:
     """
     try:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if file.tell() == 0:
+        if file.seek(0, io.SEEK_END) == 0:
             raise UnusableError("unreadable: the file is empty")
         try:
             return _fit_bytes(file, how, digest, salvage=False)
