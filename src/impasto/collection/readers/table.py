@@ -19,7 +19,7 @@ import io
 import json
 import re
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -82,23 +82,23 @@ class _Table:
 
 def _read_csv(name: str, place: str, text: str) -> _Table:
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+        columns = [sys.intern(tidy(cell).lower()) for cell in next(reader, [])]
+        table = _Table(name, [column for column in columns if column])
+        for number, row in enumerate(reader, start=2):
+            cells = {key: cell for key, cell in zip(columns, map(tidy, row), strict=False) if key}
+            if any(cells.values()):
+                table.rows.append((number, cells))
     except csv.Error as error:
         raise ImpastoError(f"{place} is not a readable table: {error}") from error
-    if not rows:
+    if not columns:
         raise ImpastoError(
             f"{place} is empty; its first line names the columns, such as file,style"
         )
-    columns = [sys.intern(tidy(cell).lower()) for cell in rows[0]]
     twice = sorted({column for column in columns if column and columns.count(column) > 1})
     if twice:
         raise ImpastoError(f"{place} has two columns '{twice[0]}'; rename one of them")
-    table = _Table(name, [column for column in columns if column])
-    for number, row in enumerate(rows[1:], start=2):
-        cells = {key: cell for key, cell in zip(columns, map(tidy, row), strict=False) if key}
-        if any(cells.values()):
-            table.rows.append((number, cells))
     return table
 
 
@@ -312,7 +312,7 @@ def _with_files(source: Source, listing: Listing) -> list[_Table]:
         table = tables[0]
         hint = ""
         if any(name in table.columns for name in _ADDRESSES):
-            hint = "; impasto fetch gets the pictures that it has the addresses of"
+            hint = "; impasto fetch TABLE FOLDER gets pictures by their addresses"
         raise ImpastoError(
             f"{tree.place / table.name} has no column 'file'; it has {choices(table.columns)}{hint}"
         )
@@ -324,6 +324,19 @@ def _with_files(source: Source, listing: Listing) -> list[_Table]:
             f"passed over, as it names no files or another table is beside it: {choices(over)}"
         )
     return [table for table in tables if table.files is not None]
+
+
+def _could_be_labels(listing: Listing) -> list[str]:
+    """The columns that look like classes: with far fewer of them than pictures."""
+    no_class = {*_TAKEN, *_FILE_COLUMNS}
+    for name in ("title", "year", "licence", "source"):
+        no_class.update((name, *_SYNONYMS[name]))
+    found: dict[str, set[str]] = defaultdict(set)
+    for entry in listing.entries:
+        for column, text in entry.about.items():
+            found[column].add(text)
+    most = max(2, len(listing.entries) // 2)
+    return [name for name, texts in found.items() if len(texts) <= most and name not in no_class]
 
 
 def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
@@ -386,12 +399,8 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     listing.entries.sort(key=lambda entry: entry.relative)
     listing.notes += classes.notes()
     _hold_out(listing)
-    if not labels:
-        no_class = {*_TAKEN, *_FILE_COLUMNS}
-        for name in ("title", "year", "licence", "source"):
-            no_class.update((name, *_SYNONYMS[name]))
-        if could := [name for name in columns if name not in no_class]:
-            listing.notes.append(
-                f"no labels were asked for; --labels takes columns of the table: {choices(could)}"
-            )
+    if not labels and (could := _could_be_labels(listing)):
+        listing.notes.append(
+            f"no labels were asked for; --labels takes columns of the table: {choices(could)}"
+        )
     return read_from(tree, listing)
