@@ -160,6 +160,9 @@ class Folder(Tree):
             except OSError as error:
                 left_out.append((name, f"unreadable: {error.strerror}"))
                 continue
+            if name in files:  # Bytes that are no text all read alike.
+                left_out.append((name, "unreadable: another file's name reads the same"))
+                continue
             files[name] = File(name, status.st_size, stamp_of(status), path)
         return files, left_out
 
