@@ -1,0 +1,71 @@
+"""`impasto unpack`: a collection in a format that other tools read."""
+
+import contextlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    collection: Annotated[
+        str, typer.Argument(help="A collection's folder, or the word masters (at 64 px).")
+    ],
+    out: Annotated[Path, typer.Argument(help="The file or folder to make; nothing may be there.")],
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            help="stylegan (zip with dataset.json, for StyleGAN and those after it), parquet (for "
+            "Hugging Face's datasets) or folder (by class, with a table metadata.csv).",
+            show_default="stylegan if OUT ends in .zip, else folder",
+        ),
+    ] = None,
+    resolution: Annotated[
+        int | None,
+        typer.Option(help="One of those it is packed at.", show_default="the largest"),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Label fields to write, such as style,genre; stylegan and folder take one; '' for "
+            "none.",
+            show_default="all",
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Which pictures: train, heldout or all.",
+            show_default="train for stylegan, else all, each part marked",
+        ),
+    ] = None,
+) -> None:
+    """Write a collection out for other tools: pixels as they are, classes, and where each is from."""
+    from impasto.collection import Collection, open_or_pack
+    from impasto.collection.unpacking import unpack
+    from impasto.progress import ProgressLine
+    from impasto.words import counted
+
+    if collection == "masters":
+        opened = open_or_pack("masters", resolution or 64)
+    else:
+        opened = Collection.open(Path(collection).expanduser(), resolution)
+    form = format_ or ("stylegan" if out.suffix == ".zip" else "folder")
+    names = None if labels is None else tuple(filter(None, map(str.strip, labels.split(","))))
+    with contextlib.ExitStack() as shown:
+        lines: list[ProgressLine] = []
+
+        def tell(done: int, total: int) -> None:
+            if not lines:  # Only now is it known how many there are.
+                lines.append(shown.enter_context(ProgressLine(total, what="pictures").shown()))
+            if done:
+                lines[0].update(done)
+
+        report = unpack(opened, out, form, names, split, tell)
+    typer.echo(
+        f"{opened.name}: {counted(report.pictures, 'picture')} of {opened.resolution} px in {out}, "
+        f"{report.says}"
+    )
+    for note in report.notes:
+        typer.echo(f"note: {note}")

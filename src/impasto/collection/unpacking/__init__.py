@@ -1,0 +1,176 @@
+"""Collections written out for others' tools: one file a format, so that a new one touches no other.
+
+A format is a module with:
+- `SAYS: str`, what it is, for people;
+- `SPLIT: str`, what is written where nothing else is asked for: a name in `SPLITS`;
+- `ONE_FIELD: bool`, whether a picture has one class there, of one label field, and not several;
+- `ALL_KNOWN: bool`, whether each picture must have a class where any has;
+- `write(job: Job, out: Path) -> None`, which writes all or nothing.
+"""
+
+import importlib
+import io
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from PIL import Image
+
+from impasto.collection.store import Collection, LabelField
+from impasto.collection.workers import available_cores
+from impasto.errors import ImpastoError, choices
+from impasto.registry import module_names
+from impasto.words import counted
+
+SPLITS = {"train": ("train",), "heldout": ("test",), "all": ("train", "test")}
+"""What may be asked for, and the parts that it is, by the names that others know."""
+
+Progress = Callable[[int, int], None]
+"""Called with the number of pictures done and of all."""
+
+_CHUNK = 256
+_CHUNK_BYTES = 2**26
+"""Pixels in memory at once: so many pictures, or so many bytes if that is less."""
+# What sources.csv says besides, which the files say themselves.
+_TOLD = ("index", "split")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be written."""
+
+    collection: Collection
+    fields: tuple[int, ...]
+    """The columns of `collection.labels` that are written."""
+    parts: dict[str, np.ndarray]
+    """The indices of the pictures of `train` and `test`; none is empty."""
+    progress: Progress
+
+    @cached_property
+    def total(self) -> int:
+        return sum(map(len, self.parts.values()))
+
+    def label_fields(self) -> list[LabelField]:
+        return [self.collection.fields[column] for column in self.fields]
+
+    def pictures(self) -> Iterator[tuple[str, int, bytes]]:
+        """The part, the index and the PNG file of each picture, part by part.
+
+        Few are in memory at once; compressing them keeps every core busy.
+        """
+        side = self.collection.resolution
+        chunk = max(1, min(_CHUNK, _CHUNK_BYTES // (side * side * 3)))
+        done = 0
+        self.progress(done, self.total)
+        with ThreadPoolExecutor(available_cores()) as threads:
+            for part, indices in self.parts.items():
+                for start in range(0, len(indices), chunk):
+                    some = indices[start : start + chunk]
+                    files = threads.map(_png, self.collection.images(some))
+                    for index, file in zip(some.tolist(), files, strict=True):
+                        yield part, index, file
+                        done += 1
+                    self.progress(done, self.total)
+
+    def provenance(self, leave_out: Sequence[str] = ()) -> tuple[list[str], list[dict[str, str]]]:
+        """What is known of the source pictures: columns that say anything, and a row for each."""
+        rows = self.collection.source_table()
+        names = list(rows[0]) if rows else []
+        kept = [name for name in names if name not in (*_TOLD, *leave_out)]
+        return [name for name in kept if any(row[name] for row in rows)], rows
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """What was written."""
+
+    pictures: int
+    says: str
+    notes: list[str]
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def picture_name(index: int) -> str:
+    """A file's name that is the picture's index in the collection."""
+    return f"{index:08}.png"
+
+
+def formats() -> list[str]:
+    """The names of the formats there are."""
+    return module_names("collection/unpacking")
+
+
+def _format(name: str) -> ModuleType:
+    if name not in formats():
+        raise ImpastoError(f"unknown format '{name}'; there is {choices(formats())}")
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def unpack(
+    collection: Collection,
+    out: Path,
+    name: str,
+    labels: tuple[str, ...] | None = None,
+    split: str | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Unpacked:
+    """Write a collection in another format, whole or not at all.
+
+    Args:
+        collection: at the resolution that is to be written.
+        out: the file or folder to make; nothing may be there.
+        name: the format.
+        labels: the label fields that are written; None: all, () none.
+        split: which pictures, a name in `SPLITS`; None: the format's own choice.
+        progress: called now and then.
+
+    Raises:
+        ImpastoError: something is at `out`, or a choice is not there, or cannot be written so.
+    """
+    form = _format(name)
+    if out.exists() or out.is_symlink():
+        raise ImpastoError(f"{out} exists already; choose another name or remove it first")
+    wanted = form.SPLIT if split is None else split
+    if wanted not in SPLITS:
+        raise ImpastoError(f"unknown split '{split}'; there is {choices(list(SPLITS))}")
+    names = [field.name for field in collection.fields] if labels is None else list(labels)
+    fields = tuple(collection.field(field) for field in names)
+    if form.ONE_FIELD and len(fields) > 1:
+        raise ImpastoError(
+            f"{form.SAYS} has one class a picture; choose its label field with --labels: "
+            f"{choices(names)}"
+        )
+    parts = {"train": collection.train_indices, "test": collection.heldout_indices}
+    notes = []
+    left_out = sum(len(parts.pop(part)) for part in list(parts) if part not in SPLITS[wanted])
+    if left_out:
+        other = "held out" if wanted == "train" else "for training"
+        notes.append(
+            f"left out: {counted(left_out, 'picture')} {other}; --split all takes them along"
+        )
+    if form.ALL_KNOWN and fields:
+        known = {
+            part: rows[collection.labels[rows, fields[0]] >= 0] for part, rows in parts.items()
+        }
+        unknown = sum(len(parts[part]) - len(known[part]) for part in parts)
+        if unknown:
+            notes.append(
+                f"left out: {counted(unknown, 'picture')} of unknown {names[0]}, since each must have "
+                "a class; --labels '' takes them along, without classes"
+            )
+        parts = known
+    parts = {part: rows for part, rows in parts.items() if len(rows)}
+    if not parts:
+        raise ImpastoError(f"there is nothing to write: {'; '.join(notes) or 'no pictures'}")
+    job = Job(collection, fields, parts, progress)
+    form.write(job, out)
+    return Unpacked(job.total, form.SAYS, notes)

@@ -1,0 +1,78 @@
+"""A folder of PNGs by class, and a table: train/Cubism/00000012.png and metadata.csv.
+
+So torchvision's ImageFolder reads it (OUT/train), Hugging Face's imagefolder, and `impasto pack`.
+Pictures of unknown class are in a folder `unknown`: others take it for one more class, unless it is
+removed, while pictures in no folder would cost imagefolder the classes of all.
+"""
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from impasto.collection.trees import is_litter
+from impasto.collection.unpacking import Job, picture_name
+from impasto.files import atomic_folder
+
+SAYS = "a folder by class with metadata.csv"
+SPLIT = "all"
+ONE_FIELD = True
+ALL_KNOWN = False
+
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+_LONGEST = 80
+"""Letters of a folder's name: at most 240 bytes of 255."""
+
+
+def write(job: Job, out: Path) -> None:
+    """Write the folder.
+
+    Raises:
+        ImpastoError: it cannot be written.
+    """
+    collection = job.collection
+    (column,) = job.fields or (None,)
+    # All fields are in the table, whichever of them the folders are.
+    fields = [field.name for field in collection.fields]
+    # The last is that of -1.
+    names = [] if column is None else folder_names([*collection.fields[column].classes, "unknown"])
+    told, sources = job.provenance(leave_out=fields)
+    with (
+        atomic_folder(out) as folder,
+        (folder / "metadata.csv").open("w", encoding="utf-8", newline="") as file,
+    ):
+        table = csv.writer(file)
+        table.writerow(["file_name", "split", *fields, *told])
+        for part, index, picture in job.pictures():
+            labels = collection.labels[index].tolist()
+            place = Path(part) if column is None else Path(part, names[labels[column]])
+            (folder / place).mkdir(parents=True, exist_ok=True)
+            path = place / picture_name(index)
+            (folder / path).write_bytes(picture)
+            classes = zip(collection.fields, labels, strict=True)
+            table.writerow(
+                [
+                    path.as_posix(),
+                    part,
+                    *(field.classes[at] if at >= 0 else "" for field, at in classes),
+                    *(sources[int(collection.sources[index])][name] for name in told),
+                ]
+            )
+
+
+def folder_names(classes: Sequence[str]) -> list[str]:
+    """A folder's name for each class: one that every system takes, and no two alike on any."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for label in classes:
+        name = _FORBIDDEN.sub("_", label)[:_LONGEST].strip(" .") or "_"
+        if is_litter(name) or _RESERVED.match(name):
+            name = f"_{name}"
+        free, number = name, 2
+        while free.casefold() in taken:
+            free = f"{name}-{number}"
+            number += 1
+        taken.add(free.casefold())
+        names.append(free)
+    return names

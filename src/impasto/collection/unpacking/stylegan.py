@@ -1,0 +1,43 @@
+"""The zip that StyleGAN2-ADA and its successors train on (NVlabs' dataset_tool.py, its help text).
+
+PNGs of one size, stored, in folders of a thousand, and `dataset.json`: {"labels": [[name, class],
+...]} with classes as numbers from 0, or {"labels": null}. Those programs ask for nothing else in it,
+so it names the field and its classes besides, for people and for `impasto pack`.
+"""
+
+import json
+import zipfile
+from pathlib import Path
+
+from impasto.collection.unpacking import Job
+from impasto.errors import ImpastoError
+from impasto.files import atomic_file
+
+SAYS = "StyleGAN's zip with dataset.json"
+SPLIT = "train"
+ONE_FIELD = True
+ALL_KNOWN = True
+
+# Zip has no times before this; without a time, the same collection gives the same bytes.
+_WHEN = (1980, 1, 1, 0, 0, 0)
+
+
+def write(job: Job, out: Path) -> None:
+    """Write the archive.
+
+    Raises:
+        ImpastoError: it is not called .zip, which those programs ask for; or cannot be written.
+    """
+    if out.suffix != ".zip":
+        raise ImpastoError(f"StyleGAN reads archives called .zip; write to {out.name}.zip")
+    labels: list[list[str | int]] = []
+    described: dict[str, object] = {"labels": labels if job.fields else None}
+    for field in job.label_fields():
+        described |= {"field": field.name, "class_names": list(field.classes)}
+    with atomic_file(out) as temporary, zipfile.ZipFile(temporary, "x") as archive:
+        for number, (_, index, file) in enumerate(job.pictures()):
+            name = f"{number // 1000:05}/img{number:08}.png"
+            archive.writestr(zipfile.ZipInfo(name, _WHEN), file)
+            labels += [[name, int(job.collection.labels[index, column])] for column in job.fields]
+        text = json.dumps(described, ensure_ascii=False)
+        archive.writestr(zipfile.ZipInfo("dataset.json", _WHEN), text)
