@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from impasto.collection import Collection
 from impasto.errors import ImpastoError
 from impasto.files import read_json
+from impasto.report.page import write_report
+from impasto.report.record import read_record
 from impasto.training import train
 from impasto.training.loop import Session
 from impasto.training.order import TurnOrder, equal_turns, square_root_turns
@@ -138,6 +140,17 @@ def test_what_was_chosen_is_on_record(
     assert [each["class"] for each in told] == [None, "landscape", "marina", "portrait"]
     assert sum(each["pictures"] for each in told) == len(labelled.train_indices)
     assert sum(each["share"] for each in told) == pytest.approx(1, abs=1e-5)
+
+    page = write_report(run).page.read_text(encoding="utf-8")
+    assert "This run shows classes in proportion to the square root of their pictures" in page
+    landscape = told[1]
+    assert f"{landscape['pictures']}, {landscape['share']:.1%}</span>" in page
+    assert "all classes equally often" not in page
+    shown = read_record(run)
+    genre = next(field for field in shown.fields if field.name == "genre")
+    assert shown.balance is None
+    known = 1 - told[0]["share"]
+    assert shown.commonest(genre) == pytest.approx(landscape["share"] / known, abs=1e-4)
 
 
 def test_by_what_needs_a_field(labelled: Collection) -> None:

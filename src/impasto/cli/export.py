@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from impasto.words import counted
+
 
 def command(
     run: Annotated[Path, typer.Argument(help="A run, one of its checkpoints, or a model.")],
@@ -15,10 +17,19 @@ def command(
     ] = False,
 ) -> None:
     """Export the generator as a model folder: safetensors and JSON, nothing that is executed."""
-    from impasto.sampling.model import export
+    from impasto.collection.provenance import in_words
+    from impasto.config import read_record
+    from impasto.sampling.model import MODEL_FILE, ModelRecord, export
 
     source = export(run, destination, discriminator=discriminator)
+    learned = read_record(destination / MODEL_FILE, "model", ModelRecord).collection
     typer.echo(f"exported {source} to {destination}")
+    typer.echo(
+        f"learned from {learned.name}{f', {learned.kind}' if learned.kind else ''}: "
+        f"{counted(learned.count, 'picture')} from {counted(learned.sources, 'source picture')}"
+    )
+    for line in in_words(learned.model_dump()):
+        typer.echo(line)
     typer.echo(
         f"try it: impasto sample {shlex.quote(str(destination))} --seeds 0-63 --grid grid.png"
     )

@@ -23,6 +23,7 @@ def command(
     if (run is None) == (latest is None):
         raise ImpastoError("give the folder of a run, or --latest with a folder of runs")
 
+    from impasto.report.data import taken_out_since_trained
     from impasto.report.doctor import doctor_lines
     from impasto.report.elements import moment
     from impasto.report.page import Report, no_findings, write_report
@@ -50,6 +51,8 @@ def command(
         ]
 
     report = write_report(folder)
+    if since := taken_out_since_trained(report.record):
+        typer.echo(since)
     if report.first_stage is not None:
         for line in lines(report.first_stage):
             typer.echo(f"stage I: {line}")

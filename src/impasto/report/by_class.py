@@ -62,7 +62,7 @@ def _chance(record: Record, grids: ClassGrids) -> float:
     field = next((field for field in record.fields if field.name == grids.field), None)
     if field is None or not field.known or record.balance == grids.field:
         return 1 / len(grids.classes)
-    return field.commonest
+    return record.commonest(field)
 
 
 def distances(path: Path, grids: ClassGrids) -> tuple[float, float] | None:

@@ -218,7 +218,7 @@ def _chances(record: Record, name: str) -> tuple[list[Level], str]:
     if record.balance == name:
         return [random], "Dotted: naming one at random."
     return (
-        [Level("commonest", field.commonest), random],
+        [Level("commonest", record.commonest(field)), random],
         "Dotted: always naming the commonest class; dashed: naming one at random.",
     )
 

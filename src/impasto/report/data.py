@@ -1,11 +1,16 @@
 """The data that a run was trained on: its classes, and what becomes of a painting."""
 
 from html import escape
+from pathlib import Path
 
+from impasto.collection import Collection
+from impasto.collection.provenance import in_words, taken_out_since
+from impasto.errors import ImpastoError
 from impasto.report.elements import image, percent
 from impasto.report.pictures import photo_uri, picture_uri
 from impasto.report.preprocessing import before_and_after
 from impasto.report.record import LabelField, Record
+from impasto.words import counted
 
 _MOST_CLASSES = 30
 
@@ -14,6 +19,7 @@ def data_section(record: Record) -> str:
     """The collection, a painting before and after preprocessing, and the classes of each field."""
     bars = "".join(_classes_html(record, field) for field in record.fields if field.classes)
     parts = [
+        _provenance_html(record),
         _preprocessing_html(record),
         f'<div class="two">{bars}</div>'
         if bars
@@ -26,6 +32,29 @@ def data_section(record: Record) -> str:
         f"<section><h2>Data</h2><p>Collection <strong>{escape(str(name))}</strong>{says}.</p>"
         f"{''.join(parts)}</section>"
     )
+
+
+def _provenance_html(record: Record) -> str:
+    """Licences, artists, copies, and what was taken out."""
+    known = record.get("collection", default={})
+    said = in_words(known) if isinstance(known, dict) else []
+    if since := taken_out_since_trained(record):
+        said.append(f"{since}.")
+    return f'<p class="faint">{escape(" ".join(said))}</p>' if said else ""
+
+
+def taken_out_since_trained(record: Record) -> str:
+    """That pictures were taken out of the run's collection after it began, a sentence without its full
+    stop; '' if none were, or the collection is no longer there."""
+    known = record.get("collection", default={})
+    path = known.get("path") if isinstance(known, dict) else None
+    if not isinstance(path, str):
+        return ""
+    try:
+        since = taken_out_since(Collection.open(Path(path)), known)
+    except ImpastoError:
+        return ""
+    return since and f"After this run began, {since}; it has seen them still"
 
 
 def _preprocessing_html(record: Record) -> str:
@@ -69,29 +98,44 @@ def uneven(field: LabelField) -> str:
     return f"{very}{times}, and {many}; what is rare is learnt badly."
 
 
+def _turns(record: Record, field: LabelField) -> str:
+    """How often the run shows which class, a sentence; '' where it shows every picture as often."""
+    if record.turns != field.name:
+        return ""
+    if record.balance == field.name:
+        return "This run shows all classes equally often."
+    return (
+        "This run shows classes in proportion to the square root of their pictures; each one's share of "
+        "what is shown stands behind its pictures."
+    )
+
+
 def _classes_html(record: Record, field: LabelField) -> str:
     """Bars of how many training pictures each class has, the largest first."""
     pairs = sorted(field.classes, key=lambda pair: (-pair[1], pair[0]))
     shown, rest = pairs[:_MOST_CLASSES], pairs[_MOST_CLASSES:]
-    bars = [(name, count, "bar") for name, count in shown]
+    # Where all are shown equally often, there is nothing to say of each.
+    shares = {} if record.balance == field.name else record.shown(field)
+    bars = [(name, count, shares.get(name, 0), "bar") for name, count in shown]
     if rest:
-        others = f"{len(rest)} other{'s' if len(rest) > 1 else ''}"
-        bars.append((others, sum(count for _, count in rest), "bar rest"))
+        share = sum(shares.get(name, 0) for name, _ in rest)
+        bars.append((counted(len(rest), "other"), sum(n for _, n in rest), share, "bar rest"))
     unknown = (record.pictures or 0) - field.known
     if unknown > 0:
-        bars.append(("not known", unknown, "bar rest"))
-    most = max(count for _, count, _ in bars) or 1
+        bars.append(("not known", unknown, shares.get(None, 0), "bar rest"))
+    most = max(count for _, count, _, _ in bars) or 1
     rows = "".join(
         f'<span>{escape(name)}</span><div><div class="{kind}" style="width: '
-        f'{100 * count / most:.1f}%"></div></div><span class="n">{count:,}</span>'
-        for name, count, kind in bars
+        f'{100 * count / most:.1f}%"></div></div><span class="n">{count:,}'
+        f"{f', {share:.1%}' if shares else ''}</span>"
+        for name, count, share, kind in bars
     )
     empty = sum(count == 0 for _, count in pairs)
     sentences = [
         f"{len(pairs)} class{'es' if len(pairs) > 1 else ''}.",
         f"{empty} without a picture for training." if empty else "",
         uneven(field),
-        "This run shows all classes equally often." if record.balance == field.name else "",
+        _turns(record, field),
     ]
     says = " ".join(sentence for sentence in sentences if sentence)
     return (

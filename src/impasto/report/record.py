@@ -41,7 +41,7 @@ class LabelField:
 
     @property
     def commonest(self) -> float:
-        """The largest class's share of the pictures of known class."""
+        """The largest class's share of the training pictures of known class."""
         return max((count for _, count in self.classes), default=0) / max(1, self.known)
 
 
@@ -197,8 +197,31 @@ class Record:
     @property
     def balance(self) -> str | None:
         """The label field whose classes are shown equally often, if any."""
+        equal = self.get("config", "training", "balance_by", default="equal") == "equal"
+        return self.turns if equal else None
+
+    @property
+    def turns(self) -> str | None:
+        """The label field whose classes take turns in being shown, if any."""
         field = self.get("config", "training", "balance")
         return field if isinstance(field, str) else None
+
+    def shown(self, field: LabelField) -> dict[str | None, float]:
+        """Share of what is shown of each class (None: unknown) of the field whose classes take turns;
+        of others nothing."""
+        told = self.get("classes_shown", default=[])
+        if field.name != self.turns or not isinstance(told, list):
+            return {}
+        return {
+            each.get("class"): float(each["share"])
+            for each in told
+            if isinstance(each, dict) and isinstance(each.get("share"), int | float)
+        }
+
+    def commonest(self, field: LabelField) -> float:
+        """The share of the class that is shown most often among what is shown of known class."""
+        known = [share for name, share in self.shown(field).items() if name is not None]
+        return max(known) / sum(known) if sum(known) else field.commonest
 
     @property
     def fields(self) -> list[LabelField]:
