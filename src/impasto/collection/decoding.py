@@ -1,7 +1,9 @@
 """From a file to a picture in memory: quickly (by JPEG draft), in bounded memory, or with a reason."""
 
+import contextlib
 import functools
 import io
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,9 +45,10 @@ _ORIENTATIONS = {
     8: (True, False, True),
 }
 
+_TIFF = (b"II*\0", b"MM\0*")
 _BEGINNINGS = (
-    *(b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*"),
-    b"\0\0\0\x0cjP",
+    *(b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"RIFF", b"BM", b"\0\0\0\x0cjP"),
+    *_TIFF,
 )
 """How pictures begin."""
 _OTHERS = {
@@ -100,8 +103,9 @@ class Decoded:
     def glance(self, side: int) -> Image.Image:
         """All of the picture in a square (a smaller one of a small picture), averaged; sRGB."""
         size = (min(side, self.image.width), min(side, self.image.height))
-        # The gap makes it average whole pixels first, which is four times as quick.
-        small = self.image.resize(size, Image.Resampling.BOX, box=self.extent, reducing_gap=2)
+        # The gap makes it average whole pixels first, which is four times as quick. A box would take
+        # pixels whole also where they belong to two.
+        small = self.image.resize(size, Image.Resampling.HAMMING, box=self.extent, reducing_gap=2)
         return finish(small, self.profile, self.background)
 
 
@@ -135,6 +139,25 @@ def _limits(max_pixels: int, salvage: bool) -> Iterator[None]:
             PngImagePlugin.MAX_TEXT_CHUNK,
             ImageFile.LOAD_TRUNCATED_IMAGES,
         ) = before
+
+
+@contextmanager
+def _silence(file: Stream) -> Iterator[None]:
+    """Keep libtiff from writing what it finds wrong with a file to the process's error stream."""
+    start = file.read(4)
+    file.seek(0)
+    if start not in _TIFF:
+        yield
+        return
+    with contextlib.ExitStack() as undo:
+        with contextlib.suppress(OSError):  # Where there is no error stream, nobody reads it.
+            kept = os.dup(2)
+            undo.callback(os.close, kept)
+            undo.callback(os.dup2, kept, 2)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            undo.callback(os.close, nowhere)
+            os.dup2(nowhere, 2)
+        yield
 
 
 def _orientation(image: Image.Image) -> int:
@@ -191,7 +214,11 @@ def decode(
         UnusableError: with the reason why there is no picture in it.
         Exception: damaged files make decoders raise almost anything; `reason_for` puts it in words.
     """
-    with _limits(max_pixels, salvage), Image.open(file, formats=_formats()) as opened:
+    with (
+        _limits(max_pixels, salvage),
+        _silence(file),
+        Image.open(file, formats=_formats()) as opened,
+    ):
         width, height = opened.size
         too_fine = spare(width, height)
         extent: Box = (0, 0, width, height)
@@ -271,7 +298,7 @@ def _is_cut(start: bytes, size: int, end: bytes) -> bool:
         return not end.rstrip(b"\0").endswith(b";")
     if start.startswith(b"RIFF"):
         return int.from_bytes(start[4:8], "little") + 8 > size
-    if start.startswith((b"II*\0", b"MM\0*")):
+    if start.startswith(_TIFF):
         return int.from_bytes(start[4:8], "little" if start[:1] == b"I" else "big") >= size
     return False
 

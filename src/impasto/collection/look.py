@@ -6,28 +6,30 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+SIDE = 32
+"""Side of the small picture that all but the pixels' digest is computed of."""
 THUMB = 16
-"""Side of the thumbnail, in pixels."""
+"""Side of the thumbnail in colour."""
 
 LOOK = np.dtype(
     [
         ("pixels", np.uint8, (32,)),
         ("dhash", "<u8"),
         ("phash", "<u8"),
-        ("structure", "<f4"),
+        ("detail", "<f4"),
+        ("light", np.uint8, (SIDE, SIDE)),
         ("thumb", np.uint8, (THUMB, THUMB, 3)),
     ]
 )
-"""A `Look` as a NumPy record, 820 bytes, so that many of them are one plain array."""
+"""A `Look` as a NumPy record, 1,844 bytes, so that many of them are one plain array."""
 
-_SIDE = 32
-"""Side of the small picture that all but the pixels' digest is computed of."""
 _LOW = 8
 """Frequencies along each side in the pHash."""
-_MARGIN = 1.0
+_MARGIN = 1
 """The dHash sets a bit where a picture brightens by more than this, of 255: what is flat in a
 drawing is then 0, whatever a JPEG's noise makes of it."""
-_WAVE = 0.5 * _SIDE**2 / 4
+_ONE = 4096
+_WAVE = 0.5 * SIDE**2 / 4 * _ONE**2
 """The pHash sets a bit where a wave's coefficient is above the median by more than this, which is a
 wave of half a level: half of the waves of a symmetric drawing are 0 but for such noise."""
 
@@ -42,32 +44,27 @@ class Look:
     """64 bits: where the whole picture, squashed to 9 x 8, brightens from left to right."""
     phash: int
     """64 bits: which of its lowest frequencies are above their median."""
-    structure: float
-    """Standard deviation of its brightness, 0 to 127.5; hashes of what is nearly flat are noise."""
+    detail: float
+    """How far its brightness at a place is from the mean of the four around it (root mean square, in
+    levels, at 32 x 32): what is flat or a plain gradient has next to none, and looks like others."""
+    light: np.ndarray
+    """uint8 [32, 32]: the brightness of the whole picture, squashed."""
     thumb: np.ndarray
-    """uint8 [16, 16, 3]: the whole picture, squashed."""
+    """uint8 [16, 16, 3]: the whole picture in RGB, squashed."""
 
     def record(self) -> np.ndarray:
         """The same as an array of shape () and type `LOOK`."""
         digest = np.frombuffer(self.pixels, np.uint8)
-        return np.array((digest, self.dhash, self.phash, self.structure, self.thumb), LOOK)
-
-    @classmethod
-    def of(cls, record: np.ndarray) -> "Look":
-        """The look in a record of type `LOOK`."""
-        return cls(
-            pixels=record["pixels"].tobytes(),
-            dhash=int(record["dhash"]),
-            phash=int(record["phash"]),
-            structure=float(record["structure"]),
-            thumb=np.array(record["thumb"]),
-        )
+        hashes = (self.dhash, self.phash)
+        return np.array((digest, *hashes, self.detail, self.light, self.thumb), LOOK)
 
 
 def _cosines() -> np.ndarray:
-    """The lowest frequencies of the DCT-II of 32 samples, without the constant: float32 [8, 32]."""
+    """The lowest frequencies of the DCT-II of 32 samples, without the constant, times `_ONE`: int64
+    [8, 32]. Whole numbers, so that every machine has the same bits."""
     frequency = np.arange(1, _LOW + 1)[:, None]
-    return np.cos(np.pi / _SIDE * (np.arange(_SIDE) + 0.5) * frequency).astype(np.float32)
+    waves = np.cos(np.pi / SIDE * (np.arange(SIDE) + 0.5) * frequency)
+    return np.rint(_ONE * waves).astype(np.int64)
 
 
 _COSINES = _cosines()
@@ -76,6 +73,13 @@ _COSINES = _cosines()
 def _bits(is_set: np.ndarray) -> int:
     """64 truth values as one number, the first the highest bit."""
     return int.from_bytes(np.packbits(is_set).tobytes(), "big")
+
+
+def _detail(light: np.ndarray) -> float:
+    """See `Look.detail`; of int64 [H, W]."""
+    around = light[:-2, 1:-1] + light[2:, 1:-1] + light[1:-1, :-2] + light[1:-1, 2:]
+    differences = 4 * light[1:-1, 1:-1] - around
+    return float(np.sqrt((differences**2).sum() / differences.size) / 4)
 
 
 def look(picture: Image.Image, pixels: np.ndarray) -> Look:
@@ -90,15 +94,16 @@ def look(picture: Image.Image, pixels: np.ndarray) -> Look:
         pixels: uint8 [K, R, R, 3]: what is packed of it.
     """
     # The gap makes it average whole pixels first, which is four times as quick.
-    small = picture.resize((_SIDE, _SIDE), Image.Resampling.HAMMING, reducing_gap=2)
+    small = picture.resize((SIDE, SIDE), Image.Resampling.HAMMING, reducing_gap=2)
     grey = small.convert("L")
-    light = np.asarray(grey, dtype=np.float32)
-    steps = np.diff(np.asarray(grey.resize((9, 8), Image.Resampling.HAMMING), dtype=np.float32))
+    light = np.asarray(grey, dtype=np.int64)
+    steps = np.diff(np.asarray(grey.resize((9, 8), Image.Resampling.HAMMING), dtype=np.int64))
     waves = _COSINES @ light @ _COSINES.T
     return Look(
         pixels=hashlib.sha256(np.ascontiguousarray(pixels).data).digest(),
         dhash=_bits(steps > _MARGIN),
         phash=_bits(waves > np.median(waves) + _WAVE),
-        structure=float(light.std()),
-        thumb=np.asarray(small.reduce(_SIDE // THUMB)),
+        detail=_detail(light),
+        light=np.asarray(grey),
+        thumb=np.asarray(small.reduce(SIDE // THUMB)),
     )
