@@ -92,7 +92,8 @@ def taken_out_since(collection: Collection, record: Mapping[str, Any]) -> str:
     """
     if record.get("name") != collection.name:
         return ""
-    known = record.get("forgotten") or {}
+    known = record.get("forgotten")
+    known = known if isinstance(known, dict) else {}
     now = _forgotten(collection)
     return taken_out(
         {day: n - known.get(day, 0) for day, n in now.items() if n > known.get(day, 0)}

@@ -1,7 +1,10 @@
 """The data that a run was trained on: its classes, and what becomes of a painting."""
 
+import contextlib
 from html import escape
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from impasto.collection import Collection
 from impasto.collection.provenance import in_words, taken_out_since
@@ -10,6 +13,7 @@ from impasto.report.elements import image, percent
 from impasto.report.pictures import photo_uri, picture_uri
 from impasto.report.preprocessing import before_and_after
 from impasto.report.record import LabelField, Record
+from impasto.sampling.model import CollectionRecord
 from impasto.words import counted
 
 _MOST_CLASSES = 30
@@ -37,10 +41,14 @@ def data_section(record: Record) -> str:
 def _provenance_html(record: Record) -> str:
     """Licences, artists, copies, and what was taken out."""
     known = record.get("collection", default={})
-    said = in_words(known) if isinstance(known, dict) else []
+    said: list[str] = []
+    # Runs from before this was noted have less; they are shown all the same.
+    with contextlib.suppress(ValidationError, TypeError):
+        told = {name: known[name] for name in CollectionRecord.model_fields if name in known}
+        said = in_words(CollectionRecord.model_validate(told).model_dump())
     if since := taken_out_since_trained(record):
         said.append(f"{since}.")
-    return f'<p class="faint">{escape(" ".join(said))}</p>' if said else ""
+    return "".join(f'<p class="faint">{escape(sentence)}</p>' for sentence in said)
 
 
 def taken_out_since_trained(record: Record) -> str:
