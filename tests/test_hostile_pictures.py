@@ -5,6 +5,7 @@ import csv
 import io
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -184,6 +185,18 @@ def test_wrong_bytes_give_pixels_or_a_reason(
     pixels = result.pixels[16]
     assert pixels.dtype == np.uint8
     assert pixels.shape == (len(result.frames), 16, 16, 3)
+
+
+def test_decoders_write_nothing_to_the_error_stream(capfd: pytest.CaptureFixture[str]) -> None:
+    content = bytearray(a_real_file("TIFF", compression="tiff_adobe_deflate"))
+    content[20:40] = bytes(20)
+    with pytest.raises(OSError, match="decoder error"), Image.open(io.BytesIO(content)) as opened:
+        opened.load()
+    assert capfd.readouterr().err  # So there would be something.
+    with pytest.raises(UnusableError):
+        fit_bytes(bytes(content), how())
+    print("still there", file=sys.stderr)
+    assert capfd.readouterr() == ("", "still there\n")
 
 
 def test_the_real_files_are_read_as_they_are() -> None:
