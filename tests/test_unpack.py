@@ -194,6 +194,37 @@ def test_read_back_it_is_the_same_collection(
     assert held == set(labelled.heldout_indices.tolist())
 
 
+def test_stylegans_zip_read_back_has_the_names_of_its_classes(
+    labelled: Collection, tmp_path: Path
+) -> None:
+    unpack(labelled, tmp_path / "out.zip", "stylegan", ("genre",))
+    again = pack(tmp_path / "out.zip", tmp_path / "again", PackOptions(resolution=32)).collection
+    known = [index for index in labelled.train_indices if labelled.labels[index, 1] >= 0]
+    np.testing.assert_array_equal(
+        again.images(np.arange(len(again))), labelled.images(np.array(known))
+    )
+    assert [field.name for field in again.fields] == ["genre"]
+    assert [classes(again, at)[0] for at in range(len(again))] == [
+        classes(labelled, index)[1] for index in known
+    ]
+
+
+def test_any_of_several_resolutions(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for number in range(6):
+        noise = Image.fromarray(random.integers(0, 256, (40, 40, 3), dtype=np.uint8))
+        noise.save(tmp_path / f"{number}.png")
+    options = PackOptions(resolution=32, smaller=(8,), heldout=0.0)
+    packed = pack(tmp_path, tmp_path / "packed", options).collection
+    done = CliRunner().invoke(
+        app, ["unpack", str(packed.path), str(tmp_path / "out.zip"), "--resolution", "8"]
+    )
+    assert done.exit_code == 0
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        found = np.stack([pixels(archive.read(name)) for name in archive.namelist()[:-1]])
+    np.testing.assert_array_equal(found, packed.at(8).images(np.arange(6)))
+
+
 def test_few_pictures_are_in_memory_at_once(
     labelled: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

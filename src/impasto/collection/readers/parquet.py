@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, groupby
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from PIL import Image
@@ -157,14 +157,16 @@ def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
         return False
 
 
-def _beside(source: Source) -> dict[str, dict[str, Any]]:
+def _beside(source: Source, files: list[File]) -> dict[str, dict[str, Any]]:
     """The features that the data set's own description tells, of all its configurations.
 
-    It lies at the top of the repository, which is above where its files lie.
+    It lies at the top of the repository: somewhere above its files.
     """
-    folder = (source.path if source.path.is_dir() else source.path.absolute().parent).absolute()
+    top = (source.path if source.path.is_dir() else source.path.parent).absolute()
+    inside = {top / parent for file in files for parent in PurePosixPath(file.name).parents}
+    above = {top.parent} if top.name == "data" else set()
     features: dict[str, dict[str, Any]] = {}
-    for place in (folder.parent, folder) if folder.name == "data" else (folder,):
+    for place in sorted(above | inside, key=lambda place: len(place.parts)):
         features |= _infos(_text(place / "dataset_infos.json"))
         features |= _card(_text(place / "README.md"))
     return features
@@ -443,9 +445,10 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
             not there.
     """
     listing = Listing("Hugging Face parquet")
-    beside = _beside(source)
+    files = _files(source)
+    beside = _beside(source, files)
     parts = []
-    for file in _files(source):
+    for file in files:
         part = _part(file, beside)
         if part is not None:
             parts.append(part)
@@ -557,7 +560,8 @@ def _notes(
     could = {name.lower() for part in parts for name in part.others} - {*ABOUT, "license"}
     if labels is None and not fields and could:
         notes.append(
-            f"no column has names of classes; --labels takes any of {choices(list(could))}"
+            "no column has names of classes (the repository's README.md or dataset_infos.json may "
+            f"have them: put it beside); --labels takes any of {choices(list(could))}"
         )
     return notes
 
