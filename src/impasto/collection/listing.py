@@ -1,7 +1,7 @@
 """What a reader finds in a source: the pictures, what is known of each, and what it passed over."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -64,15 +64,6 @@ class Listing:
     """Where pictures are no files of their own: gives those of these entries, whose numbers rise."""
     decoded: bool = False
     """Whether `contents` gives pixels, not bytes."""
-
-    def only(self, numbers: Sequence[int]) -> "Listing":
-        """The listing of some of its entries, whose numbers rise."""
-        contents = self.contents
-        return replace(
-            self,
-            entries=[self.entries[number] for number in numbers],
-            contents=contents and (lambda some: contents([numbers[number] for number in some])),
-        )
 
 
 def entry_of(tree_file: File, **told: object) -> Entry:
