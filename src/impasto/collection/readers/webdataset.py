@@ -1,0 +1,367 @@
+"""WebDataset: a tar archive, or a folder of such shards, `train-000000.tar` and so on.
+
+The files of a sample share a key, which is all of a name up to the first dot after its last `/`;
+what follows says what they are (https://webdataset.github.io/webdataset). Here that is a picture by
+its suffix; `.cls`, its class; `.json`, an object of whatever is known of it; `.txt`, a caption. Of
+further pictures in a sample, only the first by name counts, `jpg` before `mask.png`.
+
+The label is that of `.cls` unless `--labels` names fields of `.json`. Classes that are numbers are
+filled up with zeros, so that they sort: 7 of 120 is `007`. What is in an object in an object is
+called `a.b`; of a list, the first counts as a class.
+"""
+
+import json
+import re
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from impasto.collection.archives.tar import Tar, open_archive
+from impasto.collection.folders import is_heldout, layout
+from impasto.collection.listing import ABOUT, PICTURE_SUFFIXES, Content, Entry, Listing, suffix_of
+from impasto.collection.listing import known as known_class
+from impasto.collection.trees import File, Source, Tree, UnusableError, tidy
+from impasto.errors import ImpastoError, choices
+from impasto.words import counted
+
+ORDER = 9
+
+_SHARDS = (".tar", ".tar.gz", ".tgz")
+_BESIDE = ("cls", "json", "txt")
+_SYNONYMS = {
+    "title": ("name",),
+    "artist": ("author", "creator"),
+    "licence": ("license", "rights"),
+    "source": ("source_url", "page", "url"),
+}
+_NO_CLASS = ("title", "year", "licence", "source", "caption")
+_LONG_TEXT = 1000
+"""A field of more letters is nothing that pictures are chosen by."""
+
+
+@dataclass(frozen=True)
+class _Sample:
+    picture: File
+    beside: dict[str, str]
+    """The names of its other files, by what they are: some of `_BESIDE`."""
+    further: list[str]
+    """Its further pictures."""
+
+
+@dataclass
+class _Shard:
+    name: str
+    """Blank where there is only one."""
+    open: Callable[[], Tree]
+    close: Callable[[Tree], None]
+    pictures: list[str]
+
+
+def _kind(what: str) -> str:
+    return "picture" if suffix_of(f"x.{what}") in PICTURE_SUFFIXES else what
+
+
+def _samples(tree: Tree) -> tuple[list[_Sample], list[str]]:
+    """The samples, in the order of their keys; and files that are in none."""
+    keys: dict[str, dict[str, str]] = defaultdict(dict)
+    alone = []
+    for name in tree.files:
+        folder, _, base = name.rpartition("/")
+        stem, dot, what = base.partition(".")
+        if stem and dot:
+            keys[f"{folder}/{stem}"][what] = name
+        else:
+            alone.append(name)
+    samples = []
+    for parts in keys.values():
+        # The plainest first.
+        order = sorted(parts, key=lambda what: (what.count("."), what.lower()))
+        found = [parts[what] for what in order if _kind(what) == "picture"]
+        if not found:
+            alone += parts.values()
+            continue
+        beside = {what.lower(): parts[what] for what in order if what.lower() in _BESIDE}
+        samples.append(_Sample(tree.files[found[0]], beside, found[1:]))
+    return samples, alone
+
+
+def _shard_files(source: Source) -> list[File]:
+    files = source.tree.files.values()
+    return [file for file in files if file.path and file.name.lower().endswith(_SHARDS)]
+
+
+def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
+    """A tar in which pictures have such files beside them, if they are in no class folders; a folder
+    with tars and no pictures beside them."""
+    if source.file is not None:
+        return False
+    names = [name for name in source.tree.files if suffix_of(name) in PICTURE_SUFFIXES]
+    if not isinstance(source.tree, Tar):
+        return not names and bool(_shard_files(source))
+    samples, _ = _samples(source.tree)
+    if any("cls" in sample.beside for sample in samples):
+        return True
+    in_folders = {
+        place.levels(name)[0] for place in [layout(names)] for name in names if "/" in name
+    }
+    described = sum(bool(sample.beside) for sample in samples)
+    return len(in_folders) < 2 and 2 * described > len(samples)
+
+
+def _shards(source: Source) -> list[_Shard]:
+    """The shards in order; for one that is the source itself, its tree is open already."""
+    if isinstance(source.tree, Tar):
+        return [_Shard("", lambda: source.tree, lambda tree: None, [])]
+    shards = []
+    for file in _shard_files(source):
+        name = file.name
+        for suffix in _SHARDS:
+            name = name.removesuffix(suffix)
+        assert file.path is not None
+        shards.append(_Shard(f"{name}/", partial(open_archive, file.path), _close, []))
+    return shards
+
+
+def _close(tree: Tree) -> None:
+    assert isinstance(tree, Tar)
+    tree.close()
+
+
+def _heldout(name: str) -> bool | None:
+    """Whether a shard is of a part for testing or validation, by the words in its name."""
+    told = {is_heldout(word) for word in re.split(r"[^a-z]+", name.lower())} - {None}
+    return False not in told if told else None
+
+
+def _flat(value: object, name: str = "") -> Iterator[tuple[str, str]]:
+    """Name and text of all that an object tells."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            key = tidy(str(key)).lower()
+            if not key.startswith("__"):  # What programs keep for themselves.
+                yield from _flat(inner, f"{name}.{key}" if name else key)
+    elif isinstance(value, list):
+        if not any(isinstance(item, dict | list) for item in value):
+            yield name, "|".join(text for item in value for _, text in _flat(item) if text)
+    elif isinstance(value, str):
+        # JSON may escape half of a letter, which no file can hold.
+        yield name, tidy(value.encode("utf-8", "replace").decode())
+    elif value is not None:
+        yield name, json.dumps(value)
+
+
+def _line(content: bytes) -> str:
+    return " ".join(content.decode("utf-8", "replace").split())
+
+
+def _told(tree: Tree, sample: _Sample, strings: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """A sample's class by `.cls`, and all else that is told of it, by name.
+
+    Raises:
+        UnusableError: a file cannot be read.
+        ValueError: its `.json` is none.
+    """
+    given, about = "", {}
+    if "cls" in sample.beside:
+        given = _line(tree.read(sample.beside["cls"]))[:_LONG_TEXT]
+    caption = _line(tree.read(sample.beside["txt"])) if "txt" in sample.beside else ""
+    if caption:
+        about["caption"] = caption[:_LONG_TEXT]
+    if "json" in sample.beside:
+        loaded = json.loads(tree.read(sample.beside["json"]).decode("utf-8", "replace"))
+        if not isinstance(loaded, dict):
+            raise ValueError("no object in braces")
+        about |= {
+            name: strings.setdefault(text, text)
+            for name, text in _flat(loaded)
+            if name and text and len(text) <= _LONG_TEXT and known_class(text, name)
+        }
+    for name, synonyms in (*_SYNONYMS.items(), ("title", ("caption",))):
+        if name not in about:
+            about.update((name, about[other]) for other in synonyms[::-1] if other in about)
+    return given, about
+
+
+def _columns(
+    source: Source, labels: tuple[str, ...] | None, has_classes: bool, fields: Sequence[str]
+) -> dict[str, str]:
+    """What each label is taken from: a field of `.json`, or nothing of that name for `.cls`.
+
+    Raises:
+        ImpastoError: there is no such label; the message lists those there are.
+    """
+    if labels is None:
+        return {"class": ""} if has_classes else {}
+    columns = {}
+    for label in labels:
+        name = label.lower()
+        inner = [field for field in fields if field.endswith(f".{name}")]
+        if has_classes and name in ("cls", "class"):
+            columns[name] = ""
+        elif name in fields or len(inner) == 1:
+            columns[name] = name if name in fields else inner[0]
+        elif has_classes and len(labels) == 1:
+            columns[name] = ""
+        else:
+            there = [*fields, *(["class"] if has_classes else [])]
+            raise ImpastoError(
+                f"unknown label '{label}' in {source.path}; there is {choices(there)}"
+            )
+    return columns
+
+
+def _classes(texts: list[str], field: str) -> list[str]:
+    """Class names: the first of several, numbers filled up with zeros, blank where not known."""
+    texts = [known_class(tidy(text.partition("|")[0]), field) for text in texts]
+    if all(re.fullmatch(r"-?[0-9]{1,9}", text) for text in texts if text):
+        numbers = [int(text) if text else -1 for text in texts]
+        width = len(str(max(numbers, default=0)))
+        return [f"{number:0{width}}" if number >= 0 else "" for number in numbers]
+    return texts
+
+
+def _contents(shards: list[_Shard], numbers: Sequence[int]) -> Iterator[Content]:
+    """The pictures of some entries; a shard with none of them is not opened."""
+    first = 0
+    for shard in shards:
+        end = first + len(shard.pictures)
+        inside = numbers[bisect_left(numbers, first) : bisect_left(numbers, end)]
+        if inside:
+            tree = shard.open()
+            try:
+                yield from tree.contents([shard.pictures[number - first] for number in inside])
+            finally:
+                shard.close(tree)
+        first = end
+
+
+@dataclass
+class _Found:
+    """What is in the shards, a sample a place in each list but the last two."""
+
+    shards: list[_Shard] = field(default_factory=list)
+    pictures: list[File] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)
+    """By `.cls`; blank where there is none."""
+    abouts: list[dict[str, str]] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    """Samples with damaged files beside their picture, and what is wrong."""
+    damaged: list[ImpastoError] = field(default_factory=list)
+    """Why shards cannot be read."""
+
+    def add(self, shard: _Shard, tree: Tree, listing: Listing, strings: dict[str, str]) -> None:
+        """Add the samples of a shard; what is none goes to `listing.left_out`."""
+        samples, alone = _samples(tree)
+        left_out = [*tree.left_out, *((name, "no picture of its key") for name in alone)]
+        for sample in samples:
+            name = sample.picture.name
+            try:
+                given, about = _told(tree, sample, strings)
+            except (UnusableError, ValueError, RecursionError) as error:
+                self.broken.append(f"{shard.name}{name} ({error})")
+                given, about = "", {}
+            shard.pictures.append(name)
+            self.shards.append(shard)
+            self.pictures.append(sample.picture)
+            self.classes.append(given)
+            self.abouts.append(about)
+            reason = f"a further picture of its sample: {name} counts"
+            left_out += [(further, reason) for further in sample.further]
+        listing.left_out += [(shard.name + name, reason) for name, reason in left_out]
+
+    def fields(self) -> list[str]:
+        """Whatever is told of any sample."""
+        return list(dict.fromkeys(name for about in self.abouts for name in about))
+
+    def could_be_labels(self) -> list[str]:
+        """Fields that look like classes: with far fewer of them than pictures."""
+        texts: dict[str, set[str]] = defaultdict(set)
+        for about in self.abouts:
+            for name, text in about.items():
+                texts[name].add(text)
+        most = max(2, len(self.abouts) // 2)
+        return [name for name, seen in texts.items() if len(seen) <= most and name not in _NO_CLASS]
+
+
+def _find(shards: list[_Shard], listing: Listing) -> _Found:
+    """All samples of all shards; a shard that cannot be read is left out.
+
+    Raises:
+        ImpastoError: none can be read.
+    """
+    found = _Found()
+    strings: dict[str, str] = {}  # The same few words are told of most.
+    for shard in shards:
+        tree = shard.open()
+        try:
+            found.add(shard, tree, listing, strings)
+        except ImpastoError as error:
+            found.damaged.append(error)
+            listing.left_out.append((shard.name.rstrip("/"), f"unreadable: {error}"))
+        finally:
+            shard.close(tree)
+    if len(found.damaged) == len(shards):
+        raise found.damaged[0]
+    return found
+
+
+def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
+    """List the samples; shards whose names tell that they are a test or validation part are held out
+    where there are others for training.
+
+    Raises:
+        ImpastoError: no shard can be read, or there are no such labels.
+    """
+    listing = Listing("WebDataset")
+    shards = _shards(source)
+    found = _find(shards, listing)
+    columns = _columns(source, labels, any(found.classes), found.fields())
+    listing.fields = tuple(columns)
+    given = [
+        _classes([about.get(name, "") for about in found.abouts] if name else found.classes, label)
+        for label, name in columns.items()
+    ]
+    held = {shard.name: _heldout(shard.name) for shard in shards}
+    split = {True, False} <= set(held.values())
+    only_labels = {name for name in columns.values() if name not in ABOUT}
+    for number, shard in enumerate(found.shards):
+        picture, about = found.pictures[number], found.abouts[number]
+        entry = Entry(
+            f"{shard.name}{picture.name}",
+            None,
+            picture.stamp,
+            tuple(classes[number] for classes in given),
+            {name: text for name, text in about.items() if name not in only_labels},
+            bool(held[shard.name]) if split else None,
+        )
+        listing.entries.append(entry)
+    listing.contents = partial(_contents, shards)
+    listing.notes += _notes(found, listing, len(shards))
+    could = found.could_be_labels() if labels is None and not columns else []
+    if could:
+        listing.notes.append(
+            f"no labels were asked for; --labels takes fields of the .json: {choices(could)}"
+        )
+    return listing
+
+
+def _notes(found: _Found, listing: Listing, shards: int) -> list[str]:
+    notes = []
+    if found.damaged:
+        notes.append(
+            f"{counted(len(found.damaged), 'shard')} of {shards} could not be read: {found.damaged[0]}"
+        )
+    if found.broken:
+        notes.append(
+            f"{counted(len(found.broken), 'sample')} with a damaged .cls, .json or .txt, of which "
+            f"nothing is known now, such as {found.broken[0]}"
+        )
+    if any(entry.heldout is not None for entry in listing.entries):
+        count = sum(bool(entry.heldout) for entry in listing.entries)
+        notes.append(
+            f"held out are the shards for testing and validation ({counted(count, 'picture')}); "
+            "--heldout and --seed choose nothing here"
+        )
+    return notes
