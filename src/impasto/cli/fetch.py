@@ -1,0 +1,183 @@
+"""`impasto fetch`: files of a hub repository, a file by its address, or pictures by a table of URLs."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from impasto.words import counted, readable_time
+
+if TYPE_CHECKING:
+    from impasto.fetching.file import FilesReport
+    from impasto.fetching.table import PicturesReport
+
+_REASONS = 10
+"""Reasons of failures that are printed, the most frequent."""
+
+
+def command(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="hf:datasets/OWNER/NAME[@REVISION][/PATH] or its address on the hub; the address "
+            "of a file; a table of URLs (CSV with a column url, or an address a line); or "
+            "wikiart:style/NAME, genre/NAME, media/NAME, artist/NAME or wikiart:all."
+        ),
+    ],
+    destination: Annotated[Path, typer.Argument(metavar="DEST", help="A folder.")],
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Of a repository, files that fit, such as '*.parquet'; may be repeated."),
+    ] = None,
+    sha256: Annotated[str | None, typer.Option(help="What a file by address must have.")] = None,
+    rate: Annotated[float, typer.Option(help="Requests a second to one host, for pictures.")] = 1.0,
+    per_host: Annotated[int, typer.Option(help="Requests to one host at the same time.")] = 1,
+    retries: Annotated[int, typer.Option(help="Tries after the first.")] = 5,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds to wait for a connection and for more bytes.")
+    ] = 30.0,
+    max_mb: Annotated[
+        float | None,
+        typer.Option(help="Largest picture or file, in MB.", show_default="100 for a picture"),
+    ] = None,
+    contact: Annotated[
+        str, typer.Option(help="Your mail address or page, for those who run the servers.")
+    ] = "",
+    licence: Annotated[
+        str, typer.Option(help="Of pictures whose row names none, where you know it.")
+    ] = "unknown",
+    pages: Annotated[
+        int | None, typer.Option(help="Pages of a WikiArt listing; of wikiart:all, artists.")
+    ] = None,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Ask whether pictures that are there have changed.")
+    ] = False,
+    no_robots: Annotated[
+        bool, typer.Option("--no-robots", help="Do not ask for robots.txt: you know you may.")
+    ] = False,
+) -> None:
+    """Fetch a data set, or pictures with their titles, artists and licences; run again, it goes on.
+
+    What a site's terms and a picture's licence allow is yours to know; impasto keeps them beside
+    the pictures, and says 'unknown' where nobody told. HF_TOKEN, HF_ENDPOINT, HF_HOME,
+    HF_HUB_OFFLINE, IMPASTO_OFFLINE and the proxy variables are kept to.
+    """
+    from impasto.errors import ImpastoError, StoppedError
+    from impasto.fetching import (
+        PictureOptions,
+        Politeness,
+        fetch_file,
+        fetch_repository,
+        fetch_table,
+        fetch_wikiart,
+        is_repository,
+        read_table,
+    )
+    from impasto.fetching.client import Client
+
+    options = PictureOptions(
+        rate=rate,
+        per_host=per_host,
+        retries=retries,
+        timeout=timeout,
+        most=PictureOptions.most if max_mb is None else int(max_mb * 1e6),
+        contact=contact,
+        robots=not no_robots,
+        refresh=refresh,
+        licence=licence,
+    )
+    from_hub = source.startswith("hf:") or is_repository(source)
+    if only and not from_hub:
+        raise ImpastoError("--only chooses files of a repository; there is none in this source")
+    if sha256 and (from_hub or "://" not in source):
+        raise ImpastoError("--sha256 is for one file by its address; leave it out here")
+    files_only = Client(timeout, contact), Politeness(retries=retries)
+    try:
+        if from_hub:
+            with _progress("MB", 1_000_000) as tell:
+                files = fetch_repository(source, destination, only or (), *files_only, tell=tell)
+            lines = _of_files(files, destination)
+        elif "://" in source:
+            most = None if max_mb is None else options.most
+            with _progress("MB", 1_000_000) as tell:
+                files = fetch_file(source, destination, sha256, most, *files_only, tell=tell)
+            lines = _of_files(files, destination)
+        elif source.startswith("wikiart:"):
+            listing = source.removeprefix("wikiart:")
+            with _progress("pictures") as tell:
+                pictures = fetch_wikiart(listing, destination, options, pages, tell=tell)
+            lines = _of_pictures(pictures, destination)
+        else:
+            table = read_table(Path(source).expanduser())
+            with _progress("pictures") as tell:
+                pictures = fetch_table(table, destination, options, tell=tell)
+            lines = _of_pictures(pictures, destination)
+    except KeyboardInterrupt as stop:
+        raise StoppedError("stopped; run it again to go on") from stop
+    for line in lines:
+        typer.echo(line)
+
+
+@contextlib.contextmanager
+def _progress(what: str, unit: int = 1) -> Iterator[Callable[[int, int], None]]:
+    """Show how far it is, from when it is known how much there is."""
+    from impasto.progress import ProgressLine
+
+    with contextlib.ExitStack() as stack:
+        line: ProgressLine | None = None
+        shown = -1
+
+        def tell(done: int, total: int) -> None:
+            nonlocal line, shown
+            done, total = done // unit, -(-total // unit)
+            if total and line is None:
+                line = stack.enter_context(ProgressLine(total, done, what).shown())
+            if line is not None and done != shown:
+                shown = done
+                line.update(done)
+
+        yield tell
+
+
+def _of_files(report: "FilesReport", folder: Path) -> list[str]:
+    there = len(report.names) - report.fetched - report.cached
+    parts = [f"{report.fetched:,} fetched ({report.bytes / 1e6:,.1f} MB)"]
+    parts += [f"{report.cached:,} from the hub's cache"] if report.cached else []
+    parts += [f"{there:,} there before"] if there else []
+    lines = [
+        f"{counted(len(report.names), 'file')} in {folder}: {', '.join(parts)}, "
+        f"in {readable_time(report.seconds)}"
+    ]
+    return lines + [f"note: {note}" for note in report.notes]
+
+
+def _of_pictures(report: "PicturesReport", folder: Path) -> list[str]:
+    """What is there, in words.
+
+    Raises:
+        ImpastoError: nothing is.
+    """
+    from impasto.errors import ImpastoError
+
+    reasons = report.reasons()
+    if not report.there:
+        raise ImpastoError(
+            f"none of {counted(report.wanted, 'picture')} could be fetched, most for: "
+            f"{next(iter(reasons))}; all are listed in {folder / 'failed.csv'}"
+        )
+    lines = [
+        f"{report.there:,} of {counted(report.wanted, 'picture')} are in {folder}: "
+        f"{report.fetched:,} fetched ({report.bytes / 1e6:,.1f} MB), "
+        f"in {readable_time(report.seconds)}"
+    ]
+    if report.failed:
+        lines.append(f"failed: {len(report.failed):,}, listed in {folder / 'failed.csv'}")
+        lines += [f"  {count:,} {reason}" for reason, count in list(reasons.items())[:_REASONS]]
+        if len(reasons) > _REASONS:
+            lines.append(f"  {sum(list(reasons.values())[_REASONS:]):,} for other reasons")
+        lines.append("  running it again tries them again")
+    lines += [f"note: {note}" for note in report.notes]
+    lines.append(f"make a collection of them: impasto pack {folder} COLLECTION")
+    return lines

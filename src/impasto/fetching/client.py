@@ -1,0 +1,419 @@
+"""Asking servers over HTTP: redirects followed by rule, an eye on the clock, no secret told on."""
+
+import contextlib
+import email.utils
+import http.client
+import io
+import os
+import re
+import time
+import urllib.parse
+import urllib.request
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import urllib3
+from urllib3 import exceptions
+
+from impasto import __version__
+from impasto.errors import ImpastoError
+from impasto.words import readable_time
+
+SLOWEST = 1_000
+"""Bytes a second. An answer that stays below it for as long as the timeout counts as stuck."""
+
+_PIECE = 1 << 17
+_REDIRECTS = 10
+_MOVED = (301, 302, 303, 307, 308)
+_PASSING = (408, 425, 429, 500, 502, 503, 504)
+"""Answers that may be another next time."""
+
+_WORDS = {
+    401: "not allowed",
+    403: "not allowed",
+    404: "not found",
+    410: "gone",
+    429: "too many requests",
+    451: "withheld for legal reasons",
+}
+# A compressed body that grows beyond both is a bomb; pictures and archives do not shrink that much.
+_BOMB_RATIO, _BOMB_BYTES = 200, 50_000_000
+
+
+class FetchError(Exception):
+    """Why something was not fetched; the text is the reason for people.
+
+    Attributes:
+        again: whether trying again may help.
+        after: seconds that the server asks to wait before, or None.
+        host: whether it speaks of the host, not of the one thing that was asked for.
+        status: the answer's, where there was one.
+        gained: whether what arrived so far is kept, and so much that it counts as progress.
+        tries: how often it was tried.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        again: bool = False,
+        after: float | None = None,
+        host: bool = False,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.again, self.after, self.host, self.status = again, after, host, status
+        self.gained = False
+        self.tries = 1
+
+
+class _Watched(io.RawIOBase):
+    """The bytes of one answer as they arrive; gives up on those that only trickle.
+
+    A socket's own timeout begins anew with every byte, so a server that sends one now and then, or
+    headers without an end, could hold us for ever. All headers have to be there within the window;
+    then, in each window from the first byte on, so many bytes as `SLOWEST` asks for.
+    """
+
+    def __init__(self, raw: io.RawIOBase, window: float | None) -> None:
+        self._raw, self._window = raw, window
+        self._since: float | None = time.monotonic()
+        self._count = 0
+        self.in_body = False
+
+    def begin_body(self) -> None:
+        self._since, self._count, self.in_body = None, 0, True
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._raw.readinto(buffer) or 0
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now
+        self._count += count
+        if count and self._window and now - self._since >= self._window:
+            if not self.in_body or self._count < SLOWEST * self._window:
+                raise TimeoutError("trickles")
+            self._since, self._count = now, 0
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        self._watched = _Watched(self.fp.detach(), sock.gettimeout())
+        self.fp = io.BufferedReader(self._watched, _PIECE)
+
+    def begin(self) -> None:
+        super().begin()
+        self._watched.begin_body()
+
+
+class _Connection(urllib3.connection.HTTPConnection):
+    response_class = _Response
+
+
+class _SafeConnection(urllib3.connection.HTTPSConnection):
+    response_class = _Response
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SafePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _SafeConnection
+
+
+class Answer:
+    """A server's answer, its body not read yet.
+
+    Attributes:
+        url: the address that answered, after redirects.
+    """
+
+    def __init__(self, response: urllib3.BaseHTTPResponse, url: str, timeout: float) -> None:
+        self._response, self.url, self._timeout = response, url, timeout
+        self.status, self.headers = response.status, response.headers
+
+    @property
+    def encoding(self) -> str:
+        """How the body is compressed for the way; empty if it is not."""
+        told = self.headers.get("Content-Encoding", "").strip().lower()
+        return "" if told == "identity" else told
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the body as it is sent, where the server says so."""
+        told = self.headers.get("Content-Length", "")
+        return int(told) if re.fullmatch(r"[0-9]{1,18}", told) else None
+
+    def check(self) -> None:
+        """Raise what an answer other than 200 and 206 means.
+
+        Raises:
+            FetchError: always then, with the seconds to wait if the server names them.
+        """
+        if self.status in (200, 206):
+            return
+        passing = self.status in _PASSING
+        word = _WORDS.get(self.status, "the server failed" if self.status >= 500 else "refused")
+        raise FetchError(
+            f"{word} ({self.status})",
+            again=passing,
+            after=retry_after(self.headers.get("Retry-After")) if passing else None,
+            host=passing or self.status in (401, 403),
+            status=self.status,
+        )
+
+    def pieces(self, most: int | None = None, decode: bool = True) -> Iterator[bytes]:
+        """The body in pieces, uncompressed if it was compressed for the way (`decode`).
+
+        Raises:
+            FetchError: the connection broke, it trickles, the length was not true, it is larger than
+                `most` bytes, or it is compressed in a way that was not asked for.
+        """
+        pieces = self._raw_pieces()
+        if decode and self.encoding:
+            pieces = self._decoded(pieces)
+        elif most is not None and (self.length or 0) > most:
+            raise FetchError(f"larger than {_size(most)}: {_size(self.length or 0)}")
+        count = 0
+        for piece in pieces:
+            count += len(piece)
+            if most is not None and count > most:
+                raise FetchError(f"larger than {_size(most)}")
+            yield piece
+
+    def _raw_pieces(self) -> Iterator[bytes]:
+        while True:
+            try:
+                piece = self._response.read1(_PIECE, decode_content=False)
+            except (exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as error:
+                raise _failure(error, self._timeout) from error
+            if not piece:
+                return
+            yield piece
+
+    def _decoded(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        if self.encoding not in ("gzip", "x-gzip", "deflate"):
+            raise FetchError(f"compressed by '{self.encoding[:20]}', which was not asked for")
+        decoder = zlib.decompressobj(wbits=47)  # gzip or zlib, as it begins
+        received = count = 0
+        try:
+            for piece in pieces:
+                received += len(piece)
+                while piece and not decoder.eof:
+                    # Never more than a piece at a time, however small the body that it comes from.
+                    opened = decoder.decompress(piece, _PIECE)
+                    count += len(opened)
+                    if count > max(_BOMB_BYTES, _BOMB_RATIO * received):
+                        raise FetchError(f"compressed more than {_BOMB_RATIO} times: a bomb")
+                    yield opened
+                    piece = decoder.unconsumed_tail
+                if decoder.eof:
+                    return
+            yield decoder.flush()
+        except zlib.error as error:
+            raise FetchError("damaged on the way: its compression", again=True) from error
+        if not decoder.eof:
+            raise FetchError("cut short: its compression has no end", again=True, host=True)
+
+
+class Client:
+    """Asks servers. Cookies are neither kept nor sent; proxies are those of the environment.
+
+    Args:
+        timeout: seconds to wait for a connection and for the next bytes.
+        contact: how those who run a server can reach the user: a mail address or a page.
+        secret: an origin (scheme, host and port) and the `Authorization` that is for it alone.
+        before: called with each address just before it is asked, those of redirects too; may wait.
+    """
+
+    def __init__(
+        self,
+        timeout: float = 30.0,
+        contact: str = "",
+        secret: tuple[str, str] | None = None,
+        before: Callable[[str], None] = lambda url: None,
+    ) -> None:
+        self.timeout, self.secret, self.before = timeout, secret, before
+        self.agent = f"impasto/{__version__}"
+        about = f" ({contact})" if contact else ""
+        self._headers = {
+            "User-Agent": self.agent + about,
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+        }
+        self._managers: dict[str, urllib3.PoolManager] = {}
+
+    @contextlib.contextmanager
+    def get(self, url: str, headers: Mapping[str, str] | None = None) -> Iterator[Answer]:
+        """Ask for `url`, follow redirects, and give the answer; it is closed on leaving.
+
+        Raises:
+            FetchError: no answer, redirects in a circle, or to what is not http or https.
+        """
+        seen: set[str] = set()
+        while True:
+            check_scheme(url, "redirected to what is" if seen else "")
+            if url in seen:
+                raise FetchError("redirected in a circle")
+            if len(seen) > _REDIRECTS:
+                raise FetchError(f"redirected more than {_REDIRECTS} times")
+            seen.add(url)
+            self.before(url)
+            response = self._send(url, {**self._headers, **(headers or {})})
+            try:
+                to = response.headers.get("Location")
+                if response.status not in _MOVED or not to:
+                    yield Answer(response, url, self.timeout)
+                    return
+                url = _joined(url, to)
+            finally:
+                response.close()
+
+    def text(self, url: str, most: int) -> tuple[Answer, bytes]:
+        """The answer to `url` and its whole body of at most `most` bytes.
+
+        Raises:
+            FetchError: anything but a 200.
+        """
+        with self.get(url) as answer:
+            answer.check()
+            return answer, b"".join(answer.pieces(most))
+
+    def _send(self, url: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
+        if self.secret and origin_of(url) == self.secret[0]:
+            headers["Authorization"] = self.secret[1]
+        try:
+            return self._manager(url).request(
+                "GET",
+                url,
+                headers=headers,
+                redirect=False,
+                retries=False,
+                preload_content=False,
+                timeout=urllib3.Timeout(connect=self.timeout, read=self.timeout),
+            )
+        except (exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as error:
+            raise _failure(error, self.timeout) from error
+
+    def _manager(self, url: str) -> urllib3.PoolManager:
+        parts = urllib.parse.urlsplit(url)
+        proxies = urllib.request.getproxies()
+        proxy = proxies.get(parts.scheme) or proxies.get("all") or ""
+        if proxy and urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
+            proxy = ""
+        if proxy not in self._managers:
+            self._managers[proxy] = _made(proxy)
+        return self._managers[proxy]
+
+
+def _made(proxy: str) -> urllib3.PoolManager:
+    """A manager of connections, through a proxy or none.
+
+    Raises:
+        ImpastoError: the proxy is of a kind that cannot be used.
+    """
+    options: dict[str, Any] = {"num_pools": 64, "maxsize": 4}
+    if not proxy:
+        manager = urllib3.PoolManager(**options)
+    else:
+        address = proxy if "://" in proxy else f"http://{proxy}"
+        try:
+            login = urllib3.util.parse_url(address).auth
+            headers = urllib3.make_headers(proxy_basic_auth=login) if login else None
+            manager = urllib3.ProxyManager(address, proxy_headers=headers, **options)
+        except (exceptions.HTTPError, ValueError) as error:
+            # Not the address itself: it may hold a password.
+            raise ImpastoError(
+                "the environment names a proxy that cannot be used (http and https can); see the "
+                "variables http_proxy, https_proxy and all_proxy"
+            ) from error
+    manager.pool_classes_by_scheme = {"http": _Pool, "https": _SafePool}
+    return manager
+
+
+def _joined(url: str, to: str) -> str:
+    """Where a `Location` leads; headers arrive as Latin-1, and what is meant is mostly UTF-8."""
+    with contextlib.suppress(UnicodeError):
+        to = to.encode("latin-1").decode("utf-8")
+    try:
+        return urllib.parse.urljoin(url, to)
+    except ValueError as error:
+        raise FetchError("redirected to what is not an address") from error
+
+
+def check_scheme(url: str, what: str = "") -> None:
+    """Refuse what is not http or https.
+
+    Raises:
+        FetchError: with `what` before the reason.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise FetchError(f"{what} not an http or https address".strip())
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of an address, such as `https://huggingface.co:443`."""
+    parts = urllib.parse.urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}"
+
+
+def retry_after(told: str | None) -> float | None:
+    """Seconds to wait by a `Retry-After` header, which holds seconds or a date; None if neither."""
+    if told is None:
+        return None
+    if re.fullmatch(r"[0-9]{1,9}", told.strip()):
+        return float(told)
+    try:
+        moment = email.utils.parsedate_to_datetime(told)
+        return max(0.0, moment.timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def switched_off(*switches: str) -> str | None:
+    """The first of these environment variables that says yes: the network is not to be used."""
+    yes = ("1", "on", "yes", "true")
+    return next((name for name in switches if os.environ.get(name, "").lower() in yes), None)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.0f} MB" if count >= 1e6 else f"{count:,} bytes"
+
+
+def _failure(error: Exception, timeout: float) -> FetchError:
+    """What a failed request or a broken answer means, in words."""
+    if isinstance(error, exceptions.ProxyError):
+        return FetchError("no connection through the proxy", again=True, host=True)
+    if isinstance(error, exceptions.NameResolutionError):
+        return FetchError("no such host, or no network", again=True, host=True)
+    if isinstance(error, exceptions.NewConnectionError):  # a kind of ConnectTimeoutError
+        return FetchError("no connection", again=True, host=True)
+    if isinstance(error, exceptions.ConnectTimeoutError):
+        return FetchError(f"no connection within {readable_time(timeout)}", again=True, host=True)
+    if isinstance(error, (exceptions.TimeoutError, TimeoutError)):
+        slow = f"less than {SLOWEST:,} bytes a second for {readable_time(timeout)}"
+        return FetchError(f"stuck: {slow}", again=True, host=True)
+    if isinstance(error, exceptions.SSLError):
+        return FetchError("its certificate is not trusted", host=True)
+    if isinstance(error, (exceptions.LocationValueError, UnicodeError)):
+        return FetchError("not an address that can be asked")
+    if isinstance(error.__cause__, http.client.IncompleteRead):  # urllib3's own is one too
+        return FetchError("cut short: the connection ended early", again=True, host=True)
+    return FetchError("the connection broke", again=True, host=True)

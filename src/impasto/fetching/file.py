@@ -1,0 +1,126 @@
+"""One file by its address."""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from impasto.errors import ImpastoError, StoppedError
+from impasto.fetching.client import Client, FetchError, check_scheme, switched_off
+from impasto.fetching.download import Download, what_is_wrong
+from impasto.fetching.folder import Record, fetching_into, file_name
+from impasto.fetching.kinds import is_page
+from impasto.fetching.politeness import Politeness
+from impasto.files import sha256_of_file
+
+
+@dataclass
+class FilesReport:
+    """What came of fetching files."""
+
+    names: list[str] = field(default_factory=list)
+    """All that are there now, as paths in the folder."""
+    fetched: int = 0
+    cached: int = 0
+    """Files taken from the hub's cache on this machine."""
+    bytes: int = 0
+    """Of those that were fetched."""
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+
+def fetch_file(
+    url: str,
+    folder: Path,
+    sha256: str | None = None,
+    most: int | None = None,
+    client: Client | None = None,
+    politeness: Politeness | None = None,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> FilesReport:
+    """Fetch `url` into `folder`, under the last part of its address; go on where it was broken off.
+
+    What is there and whole, by its hash or by the folder's record, is not fetched again.
+
+    Args:
+        sha256: 64 hexadecimal digits that the file must have.
+        most: bytes; nothing larger is taken.
+        tell: is told of bytes there and of all there will be.
+
+    Raises:
+        ImpastoError: it cannot be had, is not what was asked for, or cannot be written.
+        StoppedError: Ctrl-C; what arrived is kept.
+    """
+    politeness = politeness or Politeness()
+    client = client or Client()
+    client.before = politeness.wait
+    try:
+        check_scheme(url)
+    except FetchError as error:
+        raise ImpastoError(f"{url} is {error}") from error
+    if sha256 is not None:
+        sha256 = sha256.strip().lower()
+        if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+            raise ImpastoError(f"'{sha256}' is no SHA-256; it has 64 hexadecimal digits")
+    began, name = time.monotonic(), file_name(url)
+    path = folder / name
+    with fetching_into(folder):
+        record = Record(folder)
+        report = FilesReport([name])
+        if _is_there(path, url, sha256, record):
+            return report
+        if switch := switched_off("IMPASTO_OFFLINE"):
+            raise ImpastoError(f"{path} is not there, and {switch} is set; unset it to fetch {url}")
+
+        def look(start: bytes) -> None:
+            if is_page(start) and not name.lower().endswith((".html", ".htm", ".xhtml")):
+                raise FetchError("the server sent a web page (HTML) in its place")
+
+        download = Download(url, part_of(path), sha256=sha256, most=most, look=look, tell=tell)
+        fetch_whole(download, path, client, politeness)
+        report.fetched, report.bytes = 1, path.stat().st_size
+        record.add(name, url, report.bytes, sha256 or sha256_of_file(path), None)
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def _is_there(path: Path, url: str, sha256: str | None, record: Record) -> bool:
+    """Whether the file is there and whole.
+
+    Raises:
+        ImpastoError: another file is in its way.
+    """
+    if not path.exists():
+        return False
+    if path.is_file() and sha256 and not what_is_wrong(path, None, sha256):
+        return True
+    entry = record.files.get(path.name, {})
+    if entry.get("url") != url:
+        raise ImpastoError(f"{path} is another file; remove it, or choose another folder for {url}")
+    return not sha256 and not what_is_wrong(path, entry.get("bytes"))
+
+
+def part_of(path: Path) -> Path:
+    """Where a file grows until it is whole."""
+    return path.with_name(path.name + ".part")
+
+
+def fetch_whole(download: Download, path: Path, client: Client, politeness: Politeness) -> None:
+    """Fetch what is wanted, with retries, and give it its name.
+
+    Raises:
+        ImpastoError: it cannot be had.
+        StoppedError: Ctrl-C.
+    """
+    try:
+        download.part.parent.mkdir(parents=True, exist_ok=True)
+        politeness.persist(download.url, lambda: download.attempt(client))
+        download.finish(path)
+    except FetchError as error:
+        kept = "; what arrived is kept, run it again to go on" if download.part.exists() else ""
+        raise ImpastoError(f"cannot fetch {download.url}: {error}{kept}") from error
+    except KeyboardInterrupt as stop:
+        raise StoppedError(
+            f"stopped; what arrived is kept in {download.part}, run it again to go on"
+        ) from stop

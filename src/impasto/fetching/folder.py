@@ -1,0 +1,104 @@
+"""The folder that is fetched into: one fetch at a time, and a record of whole files in it."""
+
+import contextlib
+import os
+import re
+import unicodedata
+import urllib.parse
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from impasto.errors import ImpastoError
+from impasto.files import check_writable, read_json, write_error, write_json
+
+RECORD = "fetched.json"
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+"""Names that Windows keeps for devices."""
+
+
+@contextlib.contextmanager
+def fetching_into(folder: Path) -> Iterator[None]:
+    """Make the folder, and keep a second fetch out of it, where the system can lock folders.
+
+    Raises:
+        ImpastoError: it cannot be written, or another fetch is at work in it.
+    """
+    check_writable(folder)
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise ImpastoError(
+            f"another impasto fetch is at work in {folder}; wait for it, or choose another folder"
+        ) from error
+    except OSError:
+        pass  # this file system has no locks
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+class Record:
+    """`fetched.json`: for each whole file its address, bytes, hash and when it came."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / RECORD
+        told = read_json(self._path, "folder of fetched files") if self._path.exists() else {}
+        files = told.get("files") if isinstance(told, dict) else None
+        if files is None and self._path.exists():
+            raise ImpastoError(
+                f"{self._path} was not written by impasto fetch; choose another folder"
+            )
+        self.files: dict[str, dict[str, Any]] = files or {}
+
+    def add(self, name: str, url: str, size: int, sha256: str | None, git_sha1: str | None) -> None:
+        """Note a whole file, and write the record."""
+        entry = {"url": url, "bytes": size, "sha256": sha256, "git_sha1": git_sha1, "when": now()}
+        self.files[name] = {key: value for key, value in entry.items() if value is not None}
+        write_json(self._path, {"files": self.files})
+
+
+def now() -> str:
+    """The time as it is recorded: UTC, by ISO 8601."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def remove(path: Path) -> None:
+    """Remove a file if it is there.
+
+    Raises:
+        ImpastoError: it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise write_error(error, path) from error
+
+
+def file_name(url: str) -> str:
+    """The last part of an address as a name that every system takes."""
+    last = urllib.parse.unquote(urllib.parse.urlsplit(url).path.rstrip("/").rpartition("/")[2])
+    name = re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f]', "-", unicodedata.normalize("NFC", last))
+    name = name.strip(" .") or "download"
+    if _RESERVED.match(name) or name == RECORD:
+        name = f"_{name}"
+    stem, dot, suffix = name.rpartition(".")
+    if len(name.encode()) > 200:
+        kept = (stem if dot and len(suffix) < 20 else name).encode()[:180].decode(errors="ignore")
+        name = f"{kept}.{suffix}" if dot and len(suffix) < 20 else kept
+    return name
+
+
+def slug(text: str, most: int = 60) -> str:
+    """A title as part of a file's name: small Latin letters, digits and hyphens."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:most].rstrip("-")

@@ -1,0 +1,399 @@
+"""A table of URLs: its pictures fetched politely, each with its source and licence beside it.
+
+Of the folder it makes, `impasto pack` reads `metadata.csv` as a table of labels; and since that has
+the addresses, it is itself a table that the same pictures can be fetched by again.
+"""
+
+import csv
+import email.utils
+import hashlib
+import io
+import re
+import threading
+import time
+import unicodedata
+import urllib.parse
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from impasto.errors import ImpastoError, StoppedError, choices
+from impasto.fetching.book import COLUMNS, KEPT, UNKNOWN, Book, Picture
+from impasto.fetching.client import Client, FetchError, check_scheme, switched_off
+from impasto.fetching.download import Download
+from impasto.fetching.folder import fetching_into, remove, slug
+from impasto.fetching.kinds import described, is_whole, picture_suffix
+from impasto.fetching.politeness import Politeness, StoppedWaitingError, host_of
+from impasto.fetching.robots import Robots
+from impasto.files import sha256_of_file
+from impasto.words import counted
+
+_HOSTS = 16
+"""Hosts that are asked at once, at most."""
+_GOODBYE = 2.0
+"""Seconds that requests under way are waited for when all is to stop."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A picture that is wanted."""
+
+    url: str
+    told: dict[str, str] = field(default_factory=dict)
+    """What the table says of it, by column."""
+    sha256: str | None = None
+    """What its bytes must have, where the table says so."""
+
+
+@dataclass
+class Table:
+    """Pictures that are wanted, each address once."""
+
+    rows: list[Row]
+    columns: tuple[str, ...] = ()
+    """Those that are carried over and are none of `COLUMNS`."""
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PictureOptions:
+    """How pictures are fetched."""
+
+    rate: float = 1.0
+    """Requests a second to one host."""
+    per_host: int = 1
+    """Requests to one host at the same time."""
+    retries: int = 5
+    timeout: float = 30.0
+    """Seconds to wait for a connection and for the next bytes."""
+    most: int = 100_000_000
+    """Bytes of one picture."""
+    seconds: float = 600.0
+    """For one picture."""
+    contact: str = ""
+    """A mail address or a page, told to the servers."""
+    robots: bool = True
+    """Whether robots.txt is asked for and kept to."""
+    refresh: bool = False
+    """Ask whether pictures that are there have changed."""
+    licence: str = UNKNOWN
+    """Of pictures whose row names none."""
+
+    def __post_init__(self) -> None:
+        for name, value, least in (
+            ("the rate", self.rate, 0.0),
+            ("the number of retries", self.retries, 0),
+            ("the number of requests at once", self.per_host, 1),
+            ("the largest picture, in bytes,", self.most, 1),
+            ("the timeout, in seconds,", self.timeout, 0.1),
+        ):
+            if not value >= least:
+                raise ImpastoError(f"{name} cannot be {value}; at least {least}")
+
+
+@dataclass
+class PicturesReport:
+    """What came of fetching a table."""
+
+    wanted: int
+    there: int = 0
+    """Pictures in the folder now, of those that were wanted."""
+    fetched: int = 0
+    bytes: int = 0
+    """Of those that were fetched."""
+    seconds: float = 0.0
+    failed: dict[str, str] = field(default_factory=dict)
+    """Reason by address."""
+    notes: list[str] = field(default_factory=list)
+
+    def reasons(self) -> dict[str, int]:
+        """How many failed for each reason, most first; details left out."""
+        return dict(Counter(why.partition(":")[0] for why in self.failed.values()).most_common())
+
+
+def read_table(path: Path) -> Table:
+    """The pictures that a table asks for: CSV or TSV with a column `url`, or one address a line.
+
+    Columns title, artist, year, licence and source are known, any others are carried over; one
+    named sha256 is held to. What `impasto fetch` itself adds to a table is not taken from it.
+
+    Raises:
+        ImpastoError: it cannot be read, or has no column `url`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ImpastoError(
+            f"there is no {path}; give a table of URLs, an address (https://...), "
+            "hf:datasets/OWNER/NAME or wikiart:style/NAME"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImpastoError(f"cannot read {path}: {error}; a table is CSV in UTF-8") from error
+    first = text.partition("\n")[0]
+    if re.match(r"https?://", first):
+        text = "url\n" + text
+    delimiter = max(",;\t", key=first.count)
+    try:
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise ImpastoError(f"{path} is not a readable table: {error}") from error
+    header = (
+        [_tidy(name).lower().replace("license", "licence") for name in lines[0]] if lines else []
+    )
+    if "url" not in header:
+        raise ImpastoError(f"{path} has no column 'url'; it has {choices(header)}")
+    table = Table([], tuple(dict.fromkeys(n for n in header if n and n not in (*COLUMNS, *KEPT))))
+    seen: set[str] = set()
+    twice = empty = 0
+    for line in lines[1:]:
+        cells = dict(zip(header, map(_tidy, line), strict=False))
+        url, sha256 = cells.pop("url", ""), cells.get("sha256", "").lower()
+        told = {k: v for k, v in cells.items() if k and k not in ("file", *KEPT)}
+        if not url:
+            empty += any(cells.values())
+        elif url in seen:
+            twice += 1
+        else:
+            seen.add(url)
+            table.rows.append(Row(url, told, sha256 or None))
+    if twice:
+        table.notes.append(f"{counted(twice, 'row')} with an address that an earlier row has")
+    if empty:
+        table.notes.append(f"{counted(empty, 'row')} without an address")
+    if not table.rows:
+        raise ImpastoError(f"{path} has no addresses below its header")
+    return table
+
+
+def _tidy(text: str) -> str:
+    return unicodedata.normalize("NFC", text).strip()
+
+
+def fetch_table(
+    table: Table,
+    folder: Path,
+    options: PictureOptions | None = None,
+    politeness: Politeness | None = None,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> PicturesReport:
+    """Fetch a table's pictures into `folder`, with `metadata.csv` and `failed.csv` beside them.
+
+    What is there and whole is not fetched again; what failed is tried again. A row that gives no
+    picture stops nothing.
+
+    Args:
+        tell: is told of rows done and of all rows.
+
+    Raises:
+        ImpastoError: the folder cannot be written.
+        StoppedError: Ctrl-C; what is there is there, and running it again goes on.
+    """
+    options = options or PictureOptions()
+    politeness = politeness or Politeness(options.rate, options.retries)
+    with fetching_into(folder):
+        return _Fetch(table, folder, options, politeness).run(tell)
+
+
+class _Fetch:
+    """One fetch of a table: a queue for each host, and threads that empty them."""
+
+    def __init__(
+        self, table: Table, folder: Path, options: PictureOptions, politeness: Politeness
+    ) -> None:
+        self._table, self._folder, self._options = table, folder, options
+        self._politeness = politeness
+        self._client = polite_client(options, politeness)
+        told = {row.url: row.told for row in table.rows}
+        self._book = Book(folder, told, table.columns, options.licence)
+        self._report = PicturesReport(len(table.rows), notes=list(table.notes))
+        self._done, self._lock = 0, threading.Lock()
+        self._broken: BaseException | None = None
+        self._threads: list[threading.Thread] = []
+
+    def run(self, tell: Callable[[int, int], None]) -> PicturesReport:
+        began = time.monotonic()
+        self._clear()  # what a killed process left behind; nobody else is at work here
+        there = {row.url: self._book.there(row.url) for row in self._table.rows}
+        missing = [row for row in self._table.rows if self._options.refresh or not there[row.url]]
+        self._done = len(self._table.rows) - len(missing)
+        for url in (url for url, picture in there.items() if picture):
+            self._book.settle(url)
+        try:
+            if missing and (switch := switched_off("IMPASTO_OFFLINE")):
+                self._without_network(switch, sum(not there[row.url] for row in missing))
+            else:
+                self._empty(self._queues(missing), tell)
+        except KeyboardInterrupt as stop:
+            self._stop()
+            count = sum(self._book.there(row.url) is not None for row in self._table.rows)
+            raise StoppedError(
+                f"stopped: {count:,} of {counted(len(self._table.rows), 'picture')} are there; "
+                "run it again to go on"
+            ) from stop
+        finally:
+            self._book.close()
+        if self._broken:
+            raise self._broken
+        report = self._report
+        urls = [row.url for row in self._table.rows]
+        report.there = sum(self._book.there(url) is not None for url in urls)
+        report.failed = self._book.reasons(urls)
+        report.seconds = time.monotonic() - began
+        return report
+
+    def _without_network(self, switch: str, count: int) -> None:
+        if count:
+            raise ImpastoError(
+                f"{switch} is set, and {count:,} of {counted(len(self._table.rows), 'picture')} "
+                f"are not in {self._folder}; unset it to fetch them"
+            )
+
+    def _queues(self, rows: list[Row]) -> deque[deque[Row]]:
+        """The rows by host, each queue as often as its host may be asked at once; every host comes
+        once before one comes twice."""
+        by_host: dict[str, deque[Row]] = {}
+        for row in rows:
+            try:
+                check_scheme(row.url)
+                by_host.setdefault(host_of(row.url), deque()).append(row)
+            except (FetchError, ValueError):
+                self._fail(row, FetchError("not an http or https address"))
+        return deque(list(by_host.values()) * self._options.per_host)
+
+    def _empty(self, queues: deque[deque[Row]], tell: Callable[[int, int], None]) -> None:
+        # Not an executor: the interpreter would wait for its threads, and so for a slow server.
+        self._threads += [
+            threading.Thread(target=self._work, args=(queues,), daemon=True)
+            for _ in range(min(len(queues), _HOSTS * self._options.per_host))
+        ]
+        for thread in self._threads:
+            thread.start()
+        told = -1
+        while any(thread.is_alive() for thread in self._threads) and not self._broken:
+            next((t for t in self._threads if t.is_alive()), self._threads[0]).join(0.05)
+            if self._done != told:
+                told = self._done
+                tell(told, len(self._table.rows))
+            self._book.save_if_due()
+        if self._broken:
+            self._stop()
+        elif self._done != told:
+            tell(self._done, len(self._table.rows))
+
+    def _stop(self) -> None:
+        """Let nothing new begin, and take nothing that still arrives."""
+        self._politeness.stop.set()
+        self._book.close()
+        until = time.monotonic() + _GOODBYE
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        self._clear()
+
+    def _clear(self) -> None:
+        """Remove what has not become whole."""
+        for part in self._folder.glob("*.part"):
+            if re.search(r"-[0-9a-f]{16}\.part$", part.name):
+                remove(part)
+
+    def _work(self, queues: deque[deque[Row]]) -> None:
+        """Empty one queue after another."""
+        try:
+            while not self._politeness.stop.is_set():
+                queue = queues.popleft()
+                while queue and not self._politeness.stop.is_set():
+                    self._settle(queue.popleft())
+        except (IndexError, StoppedWaitingError):
+            return  # no more queues, or another thread took the last row
+        except BaseException as error:
+            self._broken = error
+
+    def _settle(self, row: Row) -> None:
+        part, cut = self._part(row), set[str]()
+        try:
+            self._politeness.persist(row.url, lambda: self._picture(row, part, cut))
+        except FetchError as error:
+            remove(part)
+            self._fail(row, error)
+            return
+        with self._lock:
+            self._done += 1
+
+    def _fail(self, row: Row, error: FetchError) -> None:
+        self._book.fail(row.url, str(error), error.tries)
+        with self._lock:
+            self._done += 1
+
+    def _picture(self, row: Row, part: Path, cut: set[str]) -> None:
+        """One attempt at a picture; `cut` are the hashes of those that came without their end.
+
+        Raises:
+            FetchError: there is none, or it is not whole.
+        """
+        options, before = self._options, self._book.there(row.url)
+        download = Download(
+            row.url,
+            part,
+            resume=False,
+            sha256=row.sha256,
+            most=options.most,
+            seconds=options.seconds,
+            since=_http_date(before),
+            look=_look,
+        )
+        if not download.attempt(self._client):
+            return  # there, and not changed since
+        with part.open("rb") as file:
+            suffix = picture_suffix(file.read(64)) or ""
+        digest, size = sha256_of_file(part), part.stat().st_size
+        if not is_whole(part, suffix):
+            # Twice the same is no accident on the way: the server's own picture is cut.
+            again = digest not in cut
+            cut.add(digest)
+            raise FetchError(f"cut short: the picture ({suffix}) has no end", again=again)
+        self._book.keep(row.url, part, part.stem + suffix, digest)
+        with self._lock:
+            self._report.fetched += 1
+            self._report.bytes += size
+
+    def _part(self, row: Row) -> Path:
+        """Where a picture grows; its name is of its title, or else of its address, and unlike that
+        of any other address."""
+        last = urllib.parse.urlsplit(row.url).path.rstrip("/").rpartition("/")[2]
+        title = row.told.get("title", "")
+        name = slug(title) or slug(urllib.parse.unquote(last).partition(".")[0]) or "picture"
+        known = self._book.named(row.url)
+        if known:
+            return self._folder / f"{Path(known).stem}.part"
+        return self._folder / f"{name}-{hashlib.sha256(row.url.encode()).hexdigest()[:16]}.part"
+
+
+def polite_client(options: PictureOptions, politeness: Politeness) -> Client:
+    """A client that keeps to the rates, and to robots.txt unless it is told not to."""
+    client = Client(options.timeout, options.contact)
+    client.before = politeness.wait
+    if options.robots:
+        plain = Client(options.timeout, options.contact, before=politeness.wait)
+        robots = Robots(plain, politeness)
+
+        def ask(url: str) -> None:
+            robots.check(url)
+            politeness.wait(url)
+
+        client.before = ask
+    return client
+
+
+def _look(start: bytes) -> None:
+    if picture_suffix(start) is None:
+        raise FetchError(f"no picture: {described(start)}")
+
+
+def _http_date(picture: Picture | None) -> str | None:
+    """When a picture was fetched, as `If-Modified-Since` has it."""
+    try:
+        moment = datetime.fromisoformat(picture.when) if picture else None
+        return email.utils.format_datetime(moment, usegmt=True) if moment else None
+    except ValueError:
+        return None

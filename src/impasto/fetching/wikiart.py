@@ -1,0 +1,214 @@
+"""WikiArt's public JSON listing as a table of URLs.
+
+Which pictures there are is asked of three pages of the site, whose form is known from public
+programs that read them, not from a promise of the site's:
+- `/en/paintings-by-style/NAME?json=2&page=N` (and -genre, -media): `Paintings` (null after the last
+  page) of title, year, artistName, image, paintingUrl, with `AllPaintingsCount` and `PageSize` (60);
+  the site shows no more than about 3,600 of a listing;
+- `/en/App/Painting/PaintingsByArtist?artistUrl=NAME&json=2`: all of an artist's, with title,
+  yearAsString, artistName and image, but not the page of each;
+- `/en/App/Artist/AlphabetJson?v=new`: the artists, with the url of each.
+`image` may end in a size, such as `!Large.jpg`; what is before it is the picture itself.
+
+The site's terms, and the rights in the pictures, are for the user to keep: many pictures there are
+in copyright. Nothing here says that one may be used; its licence is `unknown` unless the user knows
+it and says so.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urljoin
+
+from impasto.errors import ImpastoError
+from impasto.fetching.client import Client, FetchError, switched_off
+from impasto.fetching.folder import fetching_into
+from impasto.fetching.politeness import Politeness
+from impasto.fetching.table import (
+    PictureOptions,
+    PicturesReport,
+    Row,
+    Table,
+    fetch_table,
+    polite_client,
+    read_table,
+)
+from impasto.files import write_json, write_text
+from impasto.words import counted
+
+HOME = "https://www.wikiart.org"
+_KINDS = ("style", "genre", "media")
+_BYTES = 50_000_000
+_PAGES = 10_000
+"""A listing without an end is ended."""
+
+
+def fetch_wikiart(
+    listing: str,
+    folder: Path,
+    options: PictureOptions | None = None,
+    pages: int | None = None,
+    home: str = HOME,
+    politeness: Politeness | None = None,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> PicturesReport:
+    """Fetch what a listing of WikiArt's names; the listing is kept as `urls.csv` in `folder`.
+
+    Args:
+        listing: `artist/NAME`, `style/NAME`, `genre/NAME`, `media/NAME`, each as in the site's
+            addresses, or `all` for the artists one after the other.
+        pages: of the listing at most, about 60 pictures each; with `all`, so many artists.
+        home: another address of the site, for tests.
+
+    Raises:
+        ImpastoError: no such listing, or the site gives none.
+        StoppedError: Ctrl-C; running it again goes on.
+    """
+    options = options or PictureOptions()
+    politeness = politeness or Politeness(options.rate, options.retries)
+    kind, _, name = listing.partition("/")
+    if not (kind in (*_KINDS, "artist") and name) and listing != "all":
+        raise ImpastoError(
+            f"unknown listing 'wikiart:{listing}'; there is wikiart:artist/NAME, style/NAME, "
+            "genre/NAME, media/NAME and wikiart:all"
+        )
+    if pages is not None and pages < 1:
+        raise ImpastoError(f"pages cannot be {pages}; at least 1")
+    path = folder / "urls.csv"
+    if switch := switched_off("IMPASTO_OFFLINE"):
+        if not path.exists():
+            raise ImpastoError(f"{switch} is set, and {path} is not there; unset it to list")
+        return fetch_table(read_table(path), folder, options, politeness, tell)
+    with fetching_into(folder):
+        site = _Site(home, folder / ".listing", polite_client(options, politeness), politeness)
+        if options.refresh:
+            site.forget()
+        rows: dict[str, Row] = {}
+        for row in site.rows(kind, name, pages):
+            rows.setdefault(row.url, row)
+        if not rows:
+            raise ImpastoError(
+                f"wikiart:{listing} names no pictures; names are as in the addresses of "
+                f"{home}, such as style/impressionism or artist/claude-monet"
+            )
+        columns = (kind,) if kind in _KINDS else ()
+        table = Table(list(rows.values()), columns, site.notes)
+        write_text(path, _csv(table))
+        site.forget()
+    return fetch_table(table, folder, options, politeness, tell)
+
+
+class _Site:
+    """The site's listings, each page asked for once: an interrupted listing goes on from those that
+    are kept in a hidden folder until it is whole."""
+
+    def __init__(self, home: str, pages: Path, client: Client, politeness: Politeness) -> None:
+        self._home, self._pages = home.rstrip("/"), pages
+        self._client, self._politeness = client, politeness
+        self.notes: list[str] = []
+
+    def forget(self) -> None:
+        shutil.rmtree(self._pages, ignore_errors=True)
+
+    def rows(self, kind: str, name: str, pages: int | None) -> Iterator[Row]:
+        """The pictures of a listing, some perhaps twice."""
+        if kind in _KINDS:
+            yield from self._by_page(kind, name, pages)
+        elif kind == "artist":
+            yield from self._of_artist(name)
+        else:
+            artists = self._json("/en/App/Artist/AlphabetJson?v=new")
+            names = [a.get("url") for a in _objects(artists)]
+            for artist in [name for name in names if isinstance(name, str) and name][:pages]:
+                yield from self._of_artist(artist)
+
+    def _by_page(self, kind: str, name: str, pages: int | None) -> Iterator[Row]:
+        seen: set[str] = set()
+        for number in range(1, min(pages or _PAGES, _PAGES) + 1):
+            told = self._json(f"/en/paintings-by-{kind}/{quote(name)}?json=2&page={number}")
+            paintings = _objects(told.get("Paintings") if isinstance(told, dict) else None)
+            rows = [row for item in paintings if (row := self._row(item, {kind: name}))]
+            news = [row for row in rows if row.url not in seen]
+            if not news:
+                count = told.get("AllPaintingsCount") if isinstance(told, dict) else None
+                if isinstance(count, int) and count > len(seen) > 0:
+                    self.notes.append(
+                        f"the site lists {len(seen):,} of {counted(count, 'picture')} of {kind} "
+                        f"{name}; their artists' listings have the others"
+                    )
+                return
+            seen.update(row.url for row in news)
+            yield from news
+
+    def _of_artist(self, name: str) -> Iterator[Row]:
+        told = self._json(f"/en/App/Painting/PaintingsByArtist?artistUrl={quote(name)}&json=2")
+        for item in _objects(told):
+            if row := self._row({"artistUrl": f"/en/{name}", **item}, {}):
+                yield row
+
+    def _row(self, item: dict[str, Any], more: dict[str, str]) -> Row | None:
+        """A painting of a listing as a row; None if it names no picture."""
+        image = item.get("image")
+        if not isinstance(image, str) or not image:
+            return None
+        years = (item.get(key) for key in ("yearAsString", "year", "completitionYear"))
+        page = _text(item.get("paintingUrl")) or _text(item.get("artistUrl"))
+        told = {
+            "title": _text(item.get("title")),
+            "artist": _text(item.get("artistName")),
+            "year": next((text for year in years if (text := _text(year))), ""),
+            "source": urljoin(f"{self._home}/en/", page),
+        }
+        return Row(urljoin(f"{self._home}/", image.partition("!")[0]), {**told, **more})
+
+    def _json(self, path: str) -> Any:
+        """A page of the site.
+
+        Raises:
+            ImpastoError: it does not answer, or not in JSON.
+        """
+        url = self._home + path
+        kept = self._pages / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
+        try:
+            return json.loads(kept.read_bytes())
+        except (OSError, ValueError):
+            pass
+        try:
+            told = json.loads(
+                self._politeness.persist(url, lambda: self._client.text(url, _BYTES)[1])
+            )
+        except FetchError as error:
+            if error.status == 404:
+                return None
+            raise ImpastoError(f"cannot list {url}: {error}; try again later") from error
+        except (ValueError, RecursionError) as error:
+            raise ImpastoError(
+                f"cannot list {url}: the site answered with a page, not with its JSON listing; "
+                "it may not let programs in now"
+            ) from error
+        write_json(kept, told)
+        return told
+
+
+def _objects(told: Any) -> list[dict[str, Any]]:
+    return [item for item in told if isinstance(item, dict)] if isinstance(told, list) else []
+
+
+def _text(value: Any) -> str:
+    return re.sub(r"\s+", " ", str(value)).strip() if isinstance(value, (str, int)) else ""
+
+
+def _csv(table: Table) -> str:
+    text = io.StringIO()
+    header = ("url", "title", "artist", "year", "source", *table.columns)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    for row in table.rows:
+        writer.writerow([row.url, *(row.told.get(name, "") for name in header[1:])])
+    return text.getvalue()
