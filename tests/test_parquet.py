@@ -239,10 +239,18 @@ def test_old_data_sets_are_described_beside_their_files(
     ]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"a": []}', '{"a": {"features": {"style": 1}}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", '{"a": []}', '{"a": {"features": {"style": 1}}}', "[" * 2000),
+        "{features: [{name: style, dtype: {class_label: {names: {x: y}}}}, 3]}",
+        "{features: [{name: style, dtype: {class_label: {names: 3}}}]}",
+    ],
+)
 def test_descriptions_that_are_damaged_describe_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / "dataset_infos.json").write_text(text)
-    (tmp_path / "README.md").write_text(f"---\ndataset_info: {text}\n---\n")
+    # As deep in YAML, it takes PyYAML seconds to give up.
+    (tmp_path / "README.md").write_text(f"---\ndataset_info: {text[:200]}\n---\n")
     write(tmp_path / "a.parquet", {"image": images(range(2)), "style": [2, 0]}, {"style": 7})
     listing = read_source(tmp_path, None)
     assert listing.fields == ()
@@ -266,6 +274,7 @@ def test_columns_of_every_kind(tmp_path: Path) -> None:
         "year": [1889.0, float("nan"), None],
         "signed": [True, None, False],
         "bytes": pa.array([b"no picture", None, b""]),
+        "zoned": pa.array([day, None, None], pa.timestamp("s", "America/New_York")),
         "tags": [["a", "b"], [], None],
         "size": [{"width": 3}, None, {"width": 4}],
         "nothing": pa.nulls(3),
@@ -283,6 +292,7 @@ def test_columns_of_every_kind(tmp_path: Path) -> None:
         "day": "1889-06-01",
         "year": "1889",
         "signed": "true",
+        "zoned": "1889-06-01 12:30:00.000",
         "licence": "CC0",
     }
     assert listing.entries[1].about == {"large": "é"}
@@ -308,6 +318,15 @@ def test_columns_of_bytes_that_are_pictures(tmp_path: Path, kind: pa.DataType) -
     coded = {"jpeg": pa.array([png(2), png(2)]).dictionary_encode()}
     listing = read_source(write(tmp_path / "b.parquet", coded), None)
     assert contents(listing) == [png(2), png(2)]
+
+
+def test_sound_is_no_pictures(tmp_path: Path) -> None:
+    sound = [{"bytes": b"RIFF", "path": "a.wav"}]
+    columns = {"audio": sound, "cover": images([3]), "thumb": pa.array([png(4)])}
+    features = {"audio": {"_type": "Audio"}, "cover": {"_type": "Image"}}
+    assert contents(read_source(write(tmp_path / "a.parquet", columns, features), None)) == [png(3)]
+    features["cover"]["_type"] = "Video"
+    assert contents(read_source(write(tmp_path / "b.parquet", columns, features), None)) == [png(4)]
 
 
 def test_pictures_given_by_path_lie_beside(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import io
 import json
 import posixpath
 import re
+import warnings
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -51,6 +52,7 @@ _READ_AHEAD = 2**20
 """Bytes read at once of a column; without, a column of a row group is read as a whole."""
 _BATCH = 8
 """Pictures taken out of a page at once."""
+_LONGEST_CARD = 2**20
 _LONG_TEXT = 1000
 """A column of more letters a row, on average, is nothing that pictures are chosen by."""
 
@@ -183,7 +185,7 @@ def _infos(text: str) -> dict[str, dict[str, Any]]:
     """The features in a `dataset_infos.json`."""
     try:
         infos = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     found = [info.get("features") for info in _values(infos) if isinstance(info, dict)]
     return _merged(found)
@@ -193,26 +195,25 @@ def _card(text: str) -> dict[str, dict[str, Any]]:
     """The features in the YAML head of a `README.md`, in the form they have in JSON."""
     import yaml
 
-    head = re.match(r"---\s*\n(.*?\n)---\s*\n", text, re.DOTALL)
+    head = re.match(r"---\s*\n(.*?\n)---\s*\n", text[:_LONGEST_CARD], re.DOTALL)
     try:
         told = yaml.safe_load(head[1]) if head else None
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         return {}
     infos = told.get("dataset_info") if isinstance(told, dict) else None
     features: dict[str, dict[str, Any]] = {}
     for info in infos if isinstance(infos, list) else [infos]:
         listed = info.get("features") if isinstance(info, dict) else None
         for item in listed if isinstance(listed, list) else []:
-            if not isinstance(item, dict):
-                continue
-            kind = item.get("dtype")
-            if kind == "image":
-                features[str(item.get("name"))] = {"_type": "Image"}
-            elif isinstance(kind, dict) and isinstance(kind.get("class_label"), dict):
-                names = kind["class_label"].get("names")
-                if isinstance(names, dict):
-                    names = [names[number] for number in sorted(names, key=lambda key: int(key))]
-                features[str(item.get("name"))] = {"_type": "ClassLabel", "names": names}
+            match item:
+                case {"name": name, "dtype": "image"}:
+                    features[str(name)] = {"_type": "Image"}
+                case {"name": name, "dtype": {"class_label": {"names": dict() as numbered}}}:
+                    if all(str(number).isdecimal() for number in numbered):
+                        names = [numbered[number] for number in sorted(numbered, key=int)]
+                        features[str(name)] = {"_type": "ClassLabel", "names": names}
+                case {"name": name, "dtype": {"class_label": {"names": list() as names}}}:
+                    features[str(name)] = {"_type": "ClassLabel", "names": names}
     return features
 
 
@@ -236,7 +237,7 @@ def _features(schema: Any) -> dict[str, dict[str, Any]]:
     told = (schema.metadata or {}).get(b"huggingface", b"{}")
     try:
         return _merged([json.loads(told)["info"]["features"]])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {}
 
 
@@ -302,6 +303,8 @@ def _part(file: File, beside: dict[str, dict[str, Any]]) -> _Part | None:
         # Nothing else is asked of a row group: pyarrow 26 ends the process where what is said there
         # of a column is damaged, while reading it raises.
         groups = [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)]
+        if min(groups, default=0) < 0 or sum(groups) != metadata.num_rows:
+            raise ValueError("its row groups do not have as many rows as it has")
         others = tuple(
             name for name, kind in kinds.items() if name != picture and _is_one_text(kind)
         )
@@ -329,8 +332,14 @@ def _picture_column(
     opened: Any, kinds: dict[str, Any], features: dict[str, dict[str, Any]]
 ) -> str | None:
     """The column of pictures: one called so if there is, else the first of the likeliest kind."""
-    structs = [name for name, kind in kinds.items() if {"bytes", "path"} & _children(kind)]
-    told = [name for name in kinds if features.get(name, {}).get("_type") == "Image"]
+    types = {name: features.get(name, {}).get("_type") for name in kinds}
+    told = [name for name in kinds if types[name] == "Image"]
+    # Sound and films are such structs too.
+    structs = [
+        name
+        for name, kind in kinds.items()
+        if {"bytes", "path"} & _children(kind) and not types[name]
+    ]
     binary = [name for name, kind in kinds.items() if _is_binary(kind)]
     for found in (told, structs, [name for name in binary if _shows_pictures(opened, name)]):
         if found:
@@ -344,12 +353,20 @@ def _shows_pictures(opened: Any, column: str) -> bool:
     for batch in opened.iter_batches(batch_size=64, columns=[column], use_threads=False):
         for value in _column(batch, column):
             if value.is_valid:
-                try:
-                    Image.open(io.BytesIO(value.as_py())).close()
-                except Exception:
-                    return False
-                return True
+                return _is_picture(value.as_py())
     return False
+
+
+def _is_picture(content: bytes) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            Image.open(io.BytesIO(content)).close()
+        except Image.DecompressionBombError:
+            return True  # Whether it is too large is not asked here.
+        except Exception:
+            return False
+    return True
 
 
 def _column(batch: Any, name: str) -> Any:
@@ -365,6 +382,9 @@ def _texts(column: Any) -> list[str]:
             column = column.dictionary_decode()
         else:
             column = column.storage
+    if pyarrow.types.is_timestamp(column.type):
+        # Without its time zone it is in UTC, and needs no tables of time zones.
+        column = column.cast(pyarrow.timestamp(column.type.unit))
     floating = pyarrow.types.is_floating(column.type)
     if not _is_string(column.type):
         column = column.cast(pyarrow.string())
