@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from impasto.collection import Collection, PackOptions, encoding, open_or_pack, pack, writer
+from impasto.collection.overview import summary
 from impasto.errors import ImpastoError
 
 COUNT, SIDE = 24, 8
@@ -300,6 +301,15 @@ def test_each_resolution_shows_the_same_pictures(several: Collection) -> None:
     assert several.at(32) is several
     assert len({several.at(side).content_hash for side in RESOLUTIONS}) == 3
     assert "16 px" in repr(several.at(16))
+
+
+def test_how_it_is_stored_is_told(several: Collection, collection: Collection) -> None:
+    stored = several.stored()
+    assert {side: name for side, (name, _) in stored.items()} == RESOLUTIONS
+    assert stored[8][1] == (several.path / "images-8-00000.npy").stat().st_size
+    assert stored[32][1] == (several.path / "images-32-00000.webp.bin").stat().st_size
+    assert "stored      raw, 0.0 MB" in summary(collection)
+    assert "at 8 px raw, 0.0 MB; at 16 px raw, 0.0 MB; at 32 px WebP without" in summary(several)
 
 
 def test_a_resolution_has_its_hash_whatever_others_there_are(

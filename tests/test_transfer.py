@@ -395,8 +395,15 @@ def test_the_flagship_for_a_collection(
     packed = Path(shutil.copytree(tiny.path, tmp_path / "collection"))
     about = json.loads((packed / "collection.json").read_text())
     opened = Collection.open(packed)
-    for side, recipe in ((64, "64"), (96, "32"), (128, "128"), (512, "256"), (40, "64")):
-        other = type("Packed", (), {"resolution": side})
+    for sides, recipe in (
+        ((64,), "64"),
+        ((96,), "32"),
+        ((128,), "128"),
+        ((512,), "256"),
+        ((40,), "64"),
+        ((64, 96), "64"),
+    ):
+        other = type("Packed", (), {"resolutions": sides})
         monkeypatch.setattr(Collection, "open", lambda path, other=other: other)
         assert usual(str(packed)) == f"flagship_{recipe}"
     assert opened.resolution == about["resolution"]

@@ -36,7 +36,7 @@ def command(
         opened = Collection.open(Path(collection).expanduser())
     typer.echo(summary(opened))
     if verify:
-        opened.verify()
+        opened.verify(everything=True)
         typer.echo("\nverified: every file is as it was packed")
     typer.echo("")
 

@@ -47,10 +47,10 @@ def default_recipe(data: str) -> str:
     path = Path(data).expanduser()
     fitting: list[int] = []
     if data != "masters" and (path / "collection.json").is_file():
-        packed = Collection.open(path).resolution
+        packed = Collection.open(path).resolutions
         names = [name for name in recipe_modules() if name.startswith(FLAGSHIP)]
         sides = [int(name.removeprefix(FLAGSHIP)) for name in names]
-        fitting = [side for side in sides if packed % side == 0]
+        fitting = [side for side in sides if any(each % side == 0 for each in packed)]
     return f"{FLAGSHIP}{max(fitting, default=USUAL_SIDE)}"
 
 

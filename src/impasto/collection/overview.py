@@ -5,6 +5,7 @@ import math
 import numpy as np
 from PIL import Image
 
+from impasto.collection.encoding import ENCODINGS
 from impasto.collection.store import Collection
 from impasto.words import counted
 
@@ -25,6 +26,7 @@ def summary(collection: Collection) -> str:
         f"  folder      {collection.path}",
         f"  pictures    {len(collection):,} of {collection.resolution} x {collection.resolution} "
         f"pixels, {collection.fit}",
+        f"  stored      {_stored(collection)}",
         f"  from        {_sources(collection, np.arange(len(collection)))}",
         f"  training    {len(train):,} from {_sources(collection, train)}",
         f"  held out    {len(heldout):,} from {_sources(collection, heldout)}",
@@ -38,6 +40,17 @@ def summary(collection: Collection) -> str:
     for column in range(len(collection.fields)):
         lines += ["", *_field_lines(collection, column, width)]
     return "\n".join(lines)
+
+
+def _stored(collection: Collection) -> str:
+    """`raw, 55 MB`; where there are more, of each resolution."""
+    stored = {
+        side: f"{ENCODINGS[name].says if name in ENCODINGS else name}, {size / 1e6:,.1f} MB"
+        for side, (name, size) in collection.stored().items()
+    }
+    if len(stored) == 1:
+        return stored[collection.resolution]
+    return "; ".join(f"at {side} px {says}" for side, says in stored.items())
 
 
 def _sources(collection: Collection, indices: np.ndarray) -> str:

@@ -272,6 +272,16 @@ class Collection:
         """
         return self._shards.pixels(indices)
 
+    def stored(self) -> dict[int, tuple[str, int]]:
+        """How the pictures of each resolution are stored, and the bytes they take."""
+        return {
+            side: (
+                str(told["encoding"]),
+                sum(int(shard["bytes"]) for shard in told["shards"]),
+            )
+            for side, told in sorted(self._pixels.items())
+        }
+
     def aside(self) -> ShardReader:
         """The pictures that packing set aside as copies of others, at this resolution; the rows of
         `duplicates_table()` that are not kept say which is which."""

@@ -59,7 +59,9 @@ def before_and_after(record: Record) -> tuple[Pair | None, str]:
     if not Path(path).is_dir():
         return None, f"the collection is no longer at {path}"
     try:
-        return _pair(Collection.open(Path(path)))
+        resolution = record.get("collection", "resolution")
+        seen = resolution if isinstance(resolution, int) else None
+        return _pair(Collection.open(Path(path), seen))
     except (ImpastoError, OSError, ValueError, KeyError, IndexError, SyntaxError) as error:
         return None, f"the collection at {path} cannot be read ({error})"
 
