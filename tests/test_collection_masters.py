@@ -10,7 +10,9 @@ import pytest
 
 from impasto import files
 from impasto.collection import Collection, cache, open_or_pack, pack
+from impasto.collection.packing import MASTERS
 from impasto.errors import ImpastoError
+from impasto.files import read_json
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,11 @@ def test_the_masters_are_some_thousands_of_tiles(masters: Collection) -> None:
     assert len(table) == 21
     assert {row["licence"] for row in table} == {"public domain"}
     masters.verify()
+
+
+def test_they_are_what_the_model_that_comes_along_learned_from(masters: Collection) -> None:
+    learned_from = read_json(MASTERS / "model" / "model.json", "model")["collection"]
+    assert learned_from["hash"] == masters.content_hash
 
 
 def test_the_split_never_divides_a_source(masters: Collection) -> None:
