@@ -1,0 +1,302 @@
+"""Pictures that are the same as another, or nearly: found by their looks, grouped, one of each kept.
+
+**Exact**: what is packed of them is the same, pixel for pixel; training could not tell them apart.
+
+**Near**: the same picture in another file: compressed again, at another size, a little brighter or
+darker. Both hashes are close, and then the pictures themselves are compared, at 32 x 32 in brightness
+and 16 x 16 in colour: nowhere may one be much beyond what the other shows there and right around it.
+That forgives half a pixel, and not a tear on a face. A picture in other colours, with something added,
+mirrored or cropped by more than a hair is another picture; so is any that shows hardly anything,
+since all of those look alike. On Debian's 8,121 clip-art drawings, the hardest case there is for
+perceptual hashes, this was wrong for one picture in a thousand (docs/notebook.md).
+
+**By features**: as near, if asked for: what a feature network cannot tell apart, such as crops,
+watermarks and other prints of a painting. It needs the features.
+
+No chains: every picture that is set aside is a duplicate of the very one that is kept, not of one
+that was set aside itself. So of a, b and c in a row, each near the next, a and c may both be kept.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+DUPLICATES = ("none", "exact", "near", "features")
+"""What can be set aside: nothing, the exact ones, near ones too, those by features too."""
+
+Features = Callable[[np.ndarray], np.ndarray]
+"""Numbers of pictures, int64 [B], to a feature network's features of them, float32 [B, D]."""
+
+_DHASH, _PHASH = 10, 12
+"""Hashes of near duplicates differ in at most so many of their 64 bits."""
+_DETAIL = 8.0
+"""Pictures of less detail (see `Look`) are never near: skies and blank sheets look alike. The 21
+paintings have 10 to 23."""
+_ASPECT = 1.1
+"""Width to height differs by at most this factor."""
+_MEAN = 45.0
+"""Mean brightness differs by at most so many levels of 255, ..."""
+_GAIN = 1.5
+"""... and contrast by at most this factor."""
+_UNLIKE = 0.03
+"""Brightness correlates by at least 1 less this."""
+_LIGHT = 20.0
+"""How far brightness may lie outside what the other picture shows around the same place, in levels,
+once both have the same mean and contrast. JPEG of quality 40 and another size come to 18; a tear on a
+face to 32."""
+_COLOUR = 12.0
+"""The same for both colour differences, as they are."""
+_FEATURES = 0.05
+"""Features of duplicates have a cosine of at least 1 less this."""
+
+_CB_CR = np.array([[-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], dtype=np.float32)
+"""Colour differences of red, green and blue (JFIF)."""
+_FEATURES_AT_ONCE = 256
+_AT_ONCE = 1024
+"""Pictures that are compared with one at once: the bound on memory."""
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """What was found among S pictures.
+
+    Attributes:
+        group: int64 [S], from 0 in the order of the first members; -1 of pictures without duplicates.
+        kept: bool [S]; of each group at least one.
+        kind: `exact`, `near` or an empty text, one a picture. Of the first of a group it is that of
+            the closest of the others.
+        distance: float32 [S] from the picture that it was found to be a duplicate of: 0 of exact ones,
+            above 0 to 1 of near ones, where 1 is the furthest that is still called near.
+    """
+
+    group: np.ndarray
+    kept: np.ndarray
+    kind: list[str]
+    distance: np.ndarray
+
+    @property
+    def sides(self) -> list[int]:
+        """A number a picture, the same for all of a group and no others: see `split.held_out`."""
+        alone = self.group < 0
+        numbers = self.group.copy()
+        numbers[alone] = len(self.group) + np.flatnonzero(alone)
+        return [int(number) for number in numbers]
+
+
+def find_duplicates(
+    looks: np.ndarray,
+    sizes: np.ndarray,
+    known: Sequence[int],
+    names: Sequence[str],
+    *,
+    aside: str = "near",
+    pinned: np.ndarray | None = None,
+    features: Features | None = None,
+) -> Duplicates:
+    """Group pictures that are duplicates, and say which of each group is kept.
+
+    Kept is the one with the most pixels; of several, the one with the most labels; of those, the
+    first by name. Pictures that their source holds out are kept all, whatever else is: a published
+    test set stays as it is, and what it shares with the pictures for training is set aside from
+    those.
+
+    What is not to be set aside is grouped all the same, and then every picture belongs to the group
+    of all its duplicates: groups stay on one side of the split. Compares every picture with every
+    other, a nanosecond a pair: seconds for 80,000, ten minutes for a million, in memory that does
+    not grow with the number of pairs. An index would be no safer: drawings share most of their bits.
+
+    Args:
+        looks: `look.LOOK` [S].
+        sizes: width and height of the source pictures, [S, 2].
+        known: how many labels each has.
+        names: distinct names.
+        aside: one of `DUPLICATES`; features are compared only for `features`.
+        pinned: bool [S]: those that their source holds out; None: none.
+        features: of pictures by number; asked for only with `features`.
+    """
+    count = len(looks)
+    given = np.zeros(count, dtype=bool) if pinned is None else np.asarray(pinned, dtype=bool)
+    pixels = np.asarray(sizes, dtype=np.int64).reshape(count, 2).prod(axis=1)
+    order = sorted(range(count), key=lambda n: (not given[n], -pixels[n], -known[n], names[n]))
+    found = _Found(np.array(order, dtype=np.int64), given, aside)
+    _exact(found, looks)
+    # What shows hardly anything is like nothing but itself; copies are as their first.
+    telling = looks["detail"][found.order] >= _DETAIL
+    places = np.flatnonzero(telling & (found.kind == 0))
+    _near(found, looks, np.asarray(sizes), places)
+    if aside == "features" and features is not None:
+        _by_features(found, features, places)
+    return found.told()
+
+
+class _Found:
+    """What has been found so far; pictures by their place in the order of being kept."""
+
+    def __init__(self, order: np.ndarray, pinned: np.ndarray, aside: str) -> None:
+        places = np.arange(len(order))
+        self.order = order
+        self.pinned = pinned[order]
+        self.aside = np.zeros(len(order), dtype=bool)
+        self.sets_aside = DUPLICATES[1 : DUPLICATES.index(aside) + 1]
+        self.like = places.copy()
+        """Which picture each was found to be a duplicate of; itself if of none before it."""
+        self.kind = np.zeros(len(order), dtype=np.int8)
+        """As what, a position in `DUPLICATES`."""
+        self.distance = np.zeros(len(order), dtype=np.float32)
+        self.group = places
+        """The first of each one's group."""
+        self._members: dict[int, list[int]] = {}
+
+    def join(self, first: int, others: np.ndarray, distances: np.ndarray, kind: str) -> None:
+        """Make pictures duplicates of an earlier one."""
+        for other, distance in zip(others.tolist(), distances.tolist(), strict=True):
+            if kind in self.sets_aside and not self.pinned[other]:
+                self.aside[other] = True
+            if self.like[other] == other:
+                self.like[other] = first
+                self.kind[other] = DUPLICATES.index(kind)
+                self.distance[other] = distance
+            self._unite(int(self.group[first]), int(self.group[other]))
+
+    def _unite(self, one: int, other: int) -> None:
+        if one == other:
+            return
+        one, other = min(one, other), max(one, other)
+        moved = self._members.pop(other, [other])
+        self._members.setdefault(one, [one]).extend(moved)
+        self.group[moved] = one
+
+    def open(self, place: int, others: np.ndarray, kind: str) -> np.ndarray:
+        """Which of some pictures may still become duplicates of an earlier one, bool [B]."""
+        if kind in self.sets_aside:
+            return ~self.aside[others]
+        return self.group[others] != self.group[place]
+
+    def told(self) -> Duplicates:
+        """The same by picture."""
+        count = len(self.order)
+        kind, distance = self.kind.copy(), self.distance.copy()
+        # A copy of one that was set aside itself: as far from the one that is kept as that one.
+        through = self.aside[self.like] & (self.like[self.like] != self.like)
+        kind[through], distance[through] = kind[self.like[through]], distance[self.like[through]]
+        # The first of a group is like its closest.
+        closest = np.lexsort((distance, kind, self.group))
+        closest = closest[kind[closest] > 0]
+        heads, position = np.unique(self.group[closest], return_index=True)
+        kind[heads], distance[heads] = kind[closest[position]], distance[closest[position]]
+
+        by_picture = np.empty(count, dtype=np.int64)
+        by_picture[self.order] = np.arange(count)
+        group = np.where(kind > 0, self.group, -1)[by_picture]
+        # Numbered in the order in which the pictures came in.
+        firsts = list(dict.fromkeys(group[group >= 0].tolist()))
+        number = {first: position for position, first in enumerate(firsts)} | {-1: -1}
+        return Duplicates(
+            group=np.array([number[first] for first in group.tolist()], dtype=np.int64),
+            kept=~self.aside[by_picture],
+            kind=["" if code == 0 else DUPLICATES[code] for code in kind[by_picture].tolist()],
+            distance=distance[by_picture],
+        )
+
+
+def _exact(found: _Found, looks: np.ndarray) -> None:
+    """Group what is packed pixel for pixel the same."""
+    first: dict[bytes, int] = {}
+    for place, digest in enumerate(looks["pixels"][found.order]):
+        other = first.setdefault(digest.tobytes(), place)
+        if other != place:
+            found.join(other, np.array([place]), np.zeros(1), "exact")
+
+
+def _near(found: _Found, looks: np.ndarray, sizes: np.ndarray, places: np.ndarray) -> None:
+    """Group what looks nearly the same among some pictures."""
+    numbers = found.order[places]
+    dhash, phash = looks["dhash"][numbers], looks["phash"][numbers]
+    aspect = np.log(sizes[numbers, 0] / sizes[numbers, 1])
+    for index, place in enumerate(places.tolist()):
+        if found.aside[place]:
+            continue
+        later = np.bitwise_count(dhash[index + 1 :] ^ dhash[index]) <= _DHASH
+        close = np.flatnonzero(later) + index + 1
+        close = close[np.bitwise_count(phash[close] ^ phash[index]) <= _PHASH]
+        close = close[np.abs(aspect[close] - aspect[index]) <= math.log(_ASPECT)]
+        for start in range(0, len(close), _AT_ONCE):
+            others = places[close[start : start + _AT_ONCE]]
+            others = others[found.open(place, others, "near")]
+            distances = _distances(looks, int(found.order[place]), found.order[others])
+            near = distances <= 1
+            found.join(place, others[near], distances[near], "near")
+
+
+def _distances(looks: np.ndarray, one: int, others: np.ndarray) -> np.ndarray:
+    """How far some pictures look from one, float32 [B]: 1 at the limit of what is near."""
+    own, own_mean, own_spread = _normal(looks["light"][one][None])
+    light, mean, spread = _normal(looks["light"][others])
+    far = (1 - (own * light).mean(axis=(1, 2))) / _UNLIKE
+    far[np.abs(mean - own_mean) > _MEAN] = np.inf
+    far[np.abs(np.log(spread / own_spread)) > math.log(_GAIN)] = np.inf
+    left = np.flatnonzero(far <= 1)
+    if len(left):
+        beyond = _beyond(own, light[left]) * (own_spread + spread[left]) / 2
+        far[left] = np.maximum(far[left], beyond / _LIGHT)
+        left = left[far[left] <= 1]
+    if len(left):
+        beyond = _beyond(
+            looks["thumb"][one][None] @ _CB_CR.T, looks["thumb"][others[left]] @ _CB_CR.T
+        )
+        far[left] = np.maximum(far[left], beyond / _COLOUR)
+    return np.maximum(far, 0).astype(np.float32)
+
+
+def _normal(light: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pictures [B, H, W] with a mean of 0 and a spread of 1, and what mean and spread were, [B]."""
+    light = light.astype(np.float32)
+    mean = light.mean(axis=(1, 2))
+    light -= mean[:, None, None]
+    spread = np.sqrt(np.square(light).mean(axis=(1, 2)))
+    return light / spread[:, None, None], mean, spread
+
+
+def _beyond(one: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """How far, at most, a place in one picture [1, H, W, ...] or in another [B, H, W, ...] is outside
+    of what the other shows there and in the eight places around it, [B]."""
+    least, most = _around(one)
+    beyond = np.maximum(least - others, others - most)
+    least, most = _around(others)
+    beyond = np.maximum(beyond, np.maximum(least - one, one - most))
+    largest: np.ndarray = beyond.reshape(len(others), -1).max(axis=1)
+    return largest
+
+
+def _around(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the most of each place of [B, H, W, ...] and the eight around it."""
+    least = _of_three(_of_three(pictures, 1, np.minimum), 2, np.minimum)
+    return least, _of_three(_of_three(pictures, 1, np.maximum), 2, np.maximum)
+
+
+def _of_three(pictures: np.ndarray, axis: int, choose: np.ufunc) -> np.ndarray:
+    """What `choose` takes of each place and the two beside it along an axis."""
+    given = np.moveaxis(pictures, axis, 0)
+    taken = given.copy()
+    choose(taken[1:], given[:-1], out=taken[1:])
+    choose(taken[:-1], given[1:], out=taken[:-1])
+    return np.moveaxis(taken, 0, axis)
+
+
+def _by_features(found: _Found, features: Features, places: np.ndarray) -> None:
+    """Group what has nearly the same features among some pictures."""
+    places = places[~found.aside[places]]
+    parts = np.split(found.order[places], range(_FEATURES_AT_ONCE, len(places), _FEATURES_AT_ONCE))
+    seen = np.concatenate([features(part).astype(np.float32) for part in parts])
+    seen /= np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-12)
+    for start in range(0, len(places), _FEATURES_AT_ONCE):
+        block = 1 - seen[start : start + _FEATURES_AT_ONCE] @ seen[start:].T
+        for row, unlike in enumerate(block):
+            place = int(places[start + row])
+            if found.aside[place]:
+                continue
+            close = row + 1 + np.flatnonzero(unlike[row + 1 :] <= _FEATURES)
+            close = close[found.open(place, places[start + close], "features")]
+            found.join(place, places[start + close], unlike[close] / _FEATURES, "features")
