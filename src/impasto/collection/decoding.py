@@ -101,7 +101,10 @@ class Decoded:
         return finish(small, self.profile, self.background)
 
     def glance(self, side: int) -> Image.Image:
-        """All of the picture in a square (a smaller one of a small picture), averaged; sRGB."""
+        """All of the picture, sRGB: as it is if that is what it is, or in a square of this side, or
+        less if it is smaller, averaged."""
+        if self.image.mode == "RGB" and not self.profile:
+            return self.image
         size = (min(side, self.image.width), min(side, self.image.height))
         # The gap makes it average whole pixels first, which is four times as quick. A box would take
         # pixels whole also where they belong to two.
