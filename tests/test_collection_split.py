@@ -1,4 +1,6 @@
-"""The split between training and held-out pictures: stable, and never across copies or classes."""
+"""The split between training and held-out pictures: stable, and never across copies."""
+
+from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,12 +46,37 @@ def test_another_seed_holds_out_others() -> None:
     assert sum(first[path] and second[path] for path in paths) < 10
 
 
-@given(PATHS, st.integers(1, 5), SHARES)
-def test_copies_are_never_on_both_sides(paths: list[str], distinct: int, share: float) -> None:
-    digests = [str(len(path) % distinct) for path in paths]
-    chosen = held_out(paths, digests, [()] * len(paths), share, 0)
-    for digest in set(digests):
-        assert len({held for held, own in zip(chosen, digests, strict=True) if own == digest}) == 1
+@given(PATHS, st.integers(1, 5), SHARES, st.randoms(use_true_random=False))
+def test_a_group_is_on_one_side(
+    paths: list[str], distinct: int, share: float, random: Random
+) -> None:
+    groups = [random.randrange(distinct) for _ in paths]
+    # Of each group one is packed at least, whatever is set aside.
+    kept = [groups.index(group) == n or random.random() < 0.5 for n, group in enumerate(groups)]
+    chosen = held_out(paths, groups, [()] * len(paths), share, 0, kept)
+    for group in set(groups):
+        assert len({held for held, own in zip(chosen, groups, strict=True) if own == group}) == 1
+
+
+def test_what_is_set_aside_counts_for_nothing() -> None:
+    # 20 pictures and 80 copies of the last of them; only that one is of class b, but for copies.
+    paths = [f"{number:03}" for number in range(100)]
+    groups = [min(number, 19) for number in range(100)]
+    kept = [number < 20 for number in range(100)]
+    for seed in range(30):
+        labels = [("a",) if number < 19 else ("b",) for number in range(100)]
+        chosen = held_out(paths, groups, labels, 0.1, seed, kept)
+        assert sum(chosen[:19]) == 2
+        assert not any(chosen[19:])
+
+
+def test_a_name_of_a_copy_decides_where_it_comes_first() -> None:
+    paths = [f"{number:02}" for number in range(40)]
+    alone = held_out(paths[:20], range(20), [()] * 20, 0.3, 0)
+    # Copies named after the others make no difference, whichever of the two is kept.
+    groups = [number % 20 for number in range(40)]
+    for kept in ([True] * 20 + [False] * 20, [False] * 20 + [True] * 20):
+        assert held_out(paths, groups, [()] * 40, 0.3, 0, kept) == alone * 2
 
 
 @given(PATHS, SHARES)

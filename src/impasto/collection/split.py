@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 
 def rank(relative: str, seed: int) -> int:
@@ -13,51 +13,61 @@ def rank(relative: str, seed: int) -> int:
 
 def held_out(
     paths: Sequence[str],
-    digests: Sequence[str],
+    groups: Sequence[Hashable],
     labels: Sequence[tuple[str, ...]],
     share: float,
     seed: int,
+    kept: Sequence[bool] | None = None,
 ) -> list[bool]:
     """Whether each source picture is held out: the `share` of them that rank lowest.
 
     Adding or taking away a picture changes the state of few others, since each one's rank is its
     own. Two things come before the rank:
-    - where files are the same byte for byte, the first decides for all of them: a picture that is
+    - of a group, all are on one side, and the first by name decides for all: a picture that is
       trained on must not be held out under another name;
     - the last picture of a class stays for training, or there would be nothing to learn it from.
 
     Args:
         paths: relative paths, distinct.
-        digests: a digest of each file's bytes.
+        groups: the group of each: the same for duplicates (see `Duplicates.sides`).
         labels: each one's class in every field, empty where unknown.
         share: of the pictures, in [0, 1); at least one is held out where there are five or more
-            and the share is above 0 (unless all are copies of one), and at least one is not.
+            and the share is above 0 (unless all are of one group), and at least one is not.
         seed: another seed gives another split.
+        kept: whether each is to be packed; None: all are. One that is set aside as a duplicate is
+            on the side of its group, but counts for nothing.
     """
-    groups: dict[str, list[int]] = {}
-    for index, digest in enumerate(digests):
-        groups.setdefault(digest, []).append(index)
+    names: dict[Hashable, str] = {}
+    members: dict[Hashable, list[int]] = {}
+    for index, (path, group) in enumerate(zip(paths, groups, strict=True)):
+        names[group] = min(path, names.get(group, path))
+        if kept is None or kept[index]:
+            members.setdefault(group, []).append(index)
     # The last group in the order always stays for training.
-    order = sorted(groups.values(), key=lambda group: rank(paths[group[0]], seed))[:-1]
-    wanted = round(share * len(paths))
-    if share > 0 and len(paths) >= 5:
+    order = sorted(members, key=lambda group: rank(names[group], seed))[:-1]
+    count = sum(map(len, members.values()))
+    wanted = round(share * count)
+    if share > 0 and count >= 5:
         wanted = max(1, wanted)
 
-    chosen = [False] * len(paths)
-    left = Counter(item for row in labels for item in enumerate(row) if item[1])
+    chosen: set[Hashable] = set()
+    left = _classes(labels, [index for group in members.values() for index in group])
     taken = 0
     for group in order:
-        classes = Counter(item for index in group for item in enumerate(labels[index]) if item[1])
+        size, classes = len(members[group]), _classes(labels, members[group])
         # Copies may be more than what is left of the share; a later group may not.
-        if taken + len(group) > wanted or any(left[item] == n for item, n in classes.items()):
+        if taken + size > wanted or any(left[item] == n for item, n in classes.items()):
             continue
         left -= classes
-        taken += len(group)
-        for index in group:
-            chosen[index] = True
+        taken += size
+        chosen.add(group)
     if wanted and not taken and order:
         # Every picture is the only one of a class, or copied many times: something must be held
         # out all the same.
-        for index in min(order, key=len):
-            chosen[index] = True
-    return chosen
+        chosen.add(min(order, key=lambda group: len(members[group])))
+    return [group in chosen for group in groups]
+
+
+def _classes(labels: Sequence[tuple[str, ...]], indices: list[int]) -> Counter[tuple[int, str]]:
+    """How many of some pictures are of each field and class."""
+    return Counter(item for index in indices for item in enumerate(labels[index]) if item[1])
