@@ -35,8 +35,8 @@ ENCODINGS = {
     "webp": Encoding(
         "WEBP",
         "WebP without loss",
-        # Method 0 is four times as fast; but drawings take two thirds more disk with it, and twice
-        # the time whenever they are read. Higher ones gain little.
+        # Method 0 is four times as fast; but with it drawings take half as much disk again, and
+        # nearly twice the time whenever they are read. Higher ones gain little.
         {"lossless": True, "method": 1, "quality": 0},
     ),
     "jpeg": Encoding(
