@@ -11,10 +11,11 @@ which one genre and one artist say that they are unknown, about as unevenly as W
   names in `dataset_infos.json` only;
 - as ArtGAN's authors publish it: files in folders by style, and lists for style, genre and artist.
 
-It packs each by `impasto pack`, and compares every label of every picture, and the pixels of some,
-with what was made. Printed: pictures a second of the whole command, processor seconds, the peak of
-resident memory of the main process (VmHWM) and of all processes together (the sum of their resident
-sets, shared pages counted once for each, sampled).
+It packs each by `impasto pack`, compares every label of every picture, and the pixels of some, with
+what was made, and writes it out again by `impasto unpack`. Printed: pictures a second of the whole
+command and of processor time, and the peak of memory: of the main process (RssAnon, sampled), the
+same with the files that it has mapped, which the system takes back when it needs to (VmHWM), and of
+all processes together.
 
 `--one-file` measures instead what one file of the published size takes to be read: 1,131 pictures of
 465 KB in one row group, as pages of 1,024 pictures.
@@ -212,15 +213,13 @@ def check(collection: Collection, made: Rows, files: int, looked_at: int) -> lis
     return wrong
 
 
-def _resident(process: int) -> tuple[int, int]:
-    """Resident bytes of a process, now and at most; 0 once it has ended."""
+def _memory(process: int) -> dict[str, int]:
+    """A process's lines of `status` that are memory, in bytes; none once it has ended."""
     with contextlib.suppress(OSError):
-        told = dict(
-            line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines()
-        )
-        if "VmRSS" in told:
-            return int(told["VmRSS"].split()[0]) * 1024, int(told["VmHWM"].split()[0]) * 1024
-    return 0, 0
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+        parts = [line.split() for line in lines if line.endswith(" kB")]
+        return {name.rstrip(":"): 1024 * int(number) for name, number, _ in parts}
+    return {}
 
 
 def _family(process: int) -> list[int]:
@@ -239,10 +238,19 @@ class Cost:
 
     seconds: float
     processor_seconds: float
-    main_bytes: int
-    """The main process's resident memory at most."""
-    all_bytes: int
-    """That of all processes, at most."""
+    resident: int
+    """The main process's resident memory at most, in bytes, mapped files included."""
+    own: int
+    """That without files."""
+    all_own: int
+    """That of all processes together."""
+
+    def peaks(self) -> str:
+        return (
+            f"peak memory {self.own / 1e6:,.0f} MB in the main process "
+            f"({self.resident / 1e6:,.0f} MB with files it has mapped), "
+            f"{self.all_own / 1e6:,.0f} MB in all"
+        )
 
 
 def measured(command: list[str]) -> Cost:
@@ -252,21 +260,34 @@ def measured(command: list[str]) -> Cost:
         RuntimeError: it failed; the text is what it said.
     """
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    main_bytes = all_bytes = 0
+    resident = own = all_own = 0
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(command, stdout=said, stderr=said)
         while process.poll() is None:
-            main_bytes = max(main_bytes, _resident(process.pid)[1])
-            all_bytes = max(all_bytes, sum(_resident(one)[0] for one in _family(process.pid)))
+            told = {one: _memory(one) for one in _family(process.pid)}
+            resident = max(resident, told[process.pid].get("VmHWM", 0))
+            own = max(own, told[process.pid].get("RssAnon", 0))
+            all_own = max(all_own, sum(one.get("RssAnon", 0) for one in told.values()))
             time.sleep(_SAMPLE_SECONDS)
         seconds, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
         said.seek(0)
         text = said.read()
     if process.returncode != 0:
         raise RuntimeError(text)
-    print("".join(f"    {line}\n" for line in text.splitlines() if "packing:" not in line), end="")
+    print(
+        "".join(
+            f"    {line}\n"
+            for line in text.splitlines()
+            if "/s, " not in line and "packing:" not in line
+        ),
+        end="",
+    )
     processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Cost(seconds, processor, main_bytes, all_bytes)
+    return Cost(seconds, processor, resident, own, all_own)
+
+
+def _impasto(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "impasto", *arguments]
 
 
 def _pictures(count: int) -> Iterator[bytes]:
@@ -287,18 +308,21 @@ def run(folder: Path, made: Rows, kind: str, resolution: int, duplicates: str) -
         f"{kind}: {made.count:,} rows, {size / 1e6:,.0f} MB, made in {time.monotonic() - began:.0f} s"
     )
     sizes = ["--resolution", str(resolution), "--duplicates", duplicates]
-    cost = measured([sys.executable, "-m", "impasto", "pack", str(source), str(packed), *sizes])
+    cost = measured(_impasto("pack", str(source), str(packed), *sizes))
     print(
         f"  {made.count / cost.seconds:,.0f} pictures/s ({cost.seconds:.0f} s; "
-        f"{made.count / cost.processor_seconds:,.0f} a processor second); "
-        f"peak memory {cost.main_bytes / 1e6:,.0f} MB in the main process, "
-        f"{cost.all_bytes / 1e6:,.0f} MB in all"
+        f"{made.count / cost.processor_seconds:,.0f} a processor second); {cost.peaks()}"
     )
     wrong = [] if duplicates != "none" else check(Collection.open(packed), made, FILES, 500)
     what = f"{3 * made.count:,} labels and the pixels of 500 pictures"
     print(f"  {len(wrong)} WRONG: {wrong[:3]}" if wrong else f"  {what} are right")
-    for place in (source, packed):
-        shutil.rmtree(place)
+    shutil.rmtree(source)
+    for form, out in (("parquet", folder / "out"), ("stylegan", folder / "out.zip")):
+        labels = ["--labels", "style"] if form == "stylegan" else []
+        cost = measured(_impasto("unpack", str(packed), str(out), "--as", form, *labels))
+        print(f"  unpacked as {form}: {cost.seconds:.0f} s; {cost.peaks()}")
+        shutil.rmtree(out) if out.is_dir() else out.unlink()
+    shutil.rmtree(packed)
     return not wrong
 
 
@@ -318,10 +342,7 @@ def one_file(folder: Path) -> None:
         "print(sum(len(c) for c in listing.contents(range(len(listing.entries)))), 'bytes read')"
     )
     cost = measured([sys.executable, "-c", code, str(path)])
-    print(
-        f"one file of {path.stat().st_size / 1e6:,.0f} MB: {cost.seconds:.1f} s, "
-        f"peak memory {cost.main_bytes / 1e6:,.0f} MB"
-    )
+    print(f"one file of {path.stat().st_size / 1e6:,.0f} MB: {cost.seconds:.1f} s; {cost.peaks()}")
 
 
 def main() -> None:
