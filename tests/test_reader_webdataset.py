@@ -224,6 +224,9 @@ def test_what_is_claimed(tmp_path: Path) -> None:
     assert kind("3.tar", {**pictures, "cats/1.cls": b"1"}) == "WebDataset"
     assert kind("4.tar", dict.fromkeys(("a.png", "b.png", "c.png", "c.txt"), b"")) == "a folder"
     assert kind("5.tar", dict.fromkeys(("a.png", "b.png", "b.txt", "a.json"), b"")) == "WebDataset"
+    table = {"w/a.png": b"", "w/a.txt": b"", "w/metadata.csv": b"file,style\na.png,Op\n"}
+    assert kind("6.tar", table) == "a folder with a table"
+    assert kind("7.tar", {"w/a.png": b"", "w/a.txt": b"", "w/b.png": b""}) == "a folder"
     # In a folder, tars are looked into only where there are no pictures.
     (tmp_path / "a.png").write_bytes(b"")
     assert read_source(tmp_path, None).kind == "a folder"

@@ -103,9 +103,10 @@ def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
     samples, _ = _samples(source.tree)
     if any("cls" in sample.beside for sample in samples):
         return True
-    in_folders = {
-        place.levels(name)[0] for place in [layout(names)] for name in names if "/" in name
-    }
+    if any(name.rpartition("/")[2].startswith("metadata.") for name in source.tree.files):
+        return False
+    place = layout(names)
+    in_folders = {level for name in names for level in place.levels(name)[:1]}
     described = sum(bool(sample.beside) for sample in samples)
     return len(in_folders) < 2 and 2 * described > len(samples)
 
