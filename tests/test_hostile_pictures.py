@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import hashlib
 import io
 import os
 import socket
@@ -16,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, PngImagePlugin, features
 
-from impasto.collection import PackOptions, colour, decoding, pack
+from impasto.collection import PackOptions, colour, decoding, fitting, pack
 from impasto.collection.fitting import FITS, Fitted, Fitting, fit_file, fit_stream
 from impasto.collection.packing import MASTERS
 from impasto.collection.trees import UnusableError
@@ -356,6 +357,15 @@ def test_huge_pictures_are_reduced_by_bands(
     assert sizes == [(139, 99) if form == "PNG" or not turned else (99, 139)]
     assert (quick.width, quick.height) == (exact.width, exact.height)
     assert psnr(quick.pixels[32], exact.pixels[32]) >= 40
+
+
+def test_a_large_file_is_read_bit_by_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lion.png").write_bytes(REAL["png"])
+    whole = fit_file(tmp_path / "lion.png", how())
+    monkeypatch.setattr(fitting, "_IN_MEMORY", 100)
+    bit_by_bit = fit_file(tmp_path / "lion.png", how())
+    assert bit_by_bit.sha256 == whole.sha256 == hashlib.sha256(REAL["png"]).hexdigest()
+    assert (bit_by_bit.pixels[16] == whole.pixels[16]).all()
 
 
 def test_a_jpeg_too_large_after_its_draft_is_reduced_further(

@@ -20,6 +20,8 @@ TILE_SCALES = (1.0, 0.84, 0.71, 0.59, 0.5)
 TILE_STRIDE = 0.25
 """Neighbouring tiles lie at most this share of their side apart."""
 
+_IN_MEMORY = 2**25
+"""Bytes of a file that is read as a whole."""
 _LOOK_SIDE = 64
 """Pixels of the side of what `look` is shown: a multiple of what it averages them to."""
 
@@ -239,8 +241,12 @@ def fit_file(path: Path, how: Fitting) -> Fitted:
     """
     try:
         # A pipe, say: opening it would wait for ever.
-        if not stat.S_ISREG(path.stat().st_mode):
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
             raise UnusableError("unreadable: not a file")
+        if status.st_size <= _IN_MEMORY:
+            # Read twice, for its digest and for its pixels, it would take longer.
+            return fit_stream(io.BytesIO(path.read_bytes()), how)
         with path.open("rb") as file:
             return fit_stream(file, how)
     except OSError as error:
