@@ -279,6 +279,7 @@ def test_columns_of_every_kind(tmp_path: Path) -> None:
         "size": [{"width": 3}, None, {"width": 4}],
         "nothing": pa.nulls(3),
         "License": ["CC0", "", " "],
+        "__index_level_0__": [0, 1, 2],
         "story": ["once " * 900, None, None],
     }
     listing = read_source(write(tmp_path / "a.parquet", columns), ("shared", "story"))

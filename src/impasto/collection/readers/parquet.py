@@ -17,7 +17,7 @@ import posixpath
 import re
 import warnings
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +30,6 @@ from PIL import Image
 
 from impasto.collection.folders import is_heldout
 from impasto.collection.listing import (
-    ABOUT,
     PICTURE_SUFFIXES,
     Content,
     Entry,
@@ -48,6 +47,11 @@ _SUFFIXES = (".parquet", ".pq")
 _MAGIC = b"PAR1"
 _POINTER = b"version https://git-lfs"
 _FILE_COLUMNS = ("file", "file_name", "filename")
+_NO_CLASSES = (
+    *("title", "year", "licence", "source"),
+    # What packing tells of each picture itself.
+    *("index", "path", "sha256", "width", "height", "split"),
+)
 _READ_AHEAD = 2**20
 """Bytes read at once of a column; without, a column of a row group is read as a whole."""
 _BATCH = 8
@@ -306,7 +310,10 @@ def _part(file: File, beside: dict[str, dict[str, Any]]) -> _Part | None:
         if min(groups, default=0) < 0 or sum(groups) != metadata.num_rows:
             raise ValueError("its row groups do not have as many rows as it has")
         others = tuple(
-            name for name, kind in kinds.items() if name != picture and _is_one_text(kind)
+            name
+            for name, kind in kinds.items()
+            # Two underscores begin what pandas adds for itself.
+            if name != picture and not name.startswith("__") and _is_one_text(kind)
         )
         names = {name: _class_names(features.get(name, {})) for name in others}
         return _Part(
@@ -504,7 +511,7 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
             described.append((tuple(texts[row] for texts in by_field), about))
     _add_entries(listing, parts, held if split else [None] * len(parts), described, paths)
     listing.contents = partial(_contents, source.tree, parts)
-    listing.notes += _notes(parts, fields, labels, unknown, nameless)
+    listing.notes += _notes(listing, labels, unknown, nameless)
     if long:
         listing.notes.append(f"columns of long texts were passed over: {choices(list(long))}")
     if split:
@@ -559,31 +566,38 @@ def _add_entries(
 
 
 def _notes(
-    parts: list[_Part],
-    fields: list[str],
+    listing: Listing,
     labels: tuple[str, ...] | None,
     unknown: Counter[tuple[str, str]],
     nameless: Counter[str],
 ) -> list[str]:
     """What the user may want to know of the columns."""
-    asked = {name.lower() for name in fields}
     notes = [
         f"'{name}' counts as unknown, not as a class of {field} ({counted(count, 'picture')})"
         for (field, name), count in unknown.items()
-        if field in asked
+        if field in listing.fields
     ]
     notes += [
         f"{counted(count, 'picture')} with a number in {field} that no class has; it counts as unknown"
         for field, count in nameless.items()
-        if field in asked
+        if field in listing.fields
     ]
-    could = {name.lower() for part in parts for name in part.others} - {*ABOUT, "license"}
-    if labels is None and not fields and could:
+    if labels is None and not listing.fields and (could := _could_be_labels(listing)):
         notes.append(
             "no column has names of classes (the repository's README.md or dataset_infos.json may "
-            f"have them: put it beside); --labels takes any of {choices(list(could))}"
+            f"have them: put it beside); --labels takes any of {choices(could)}"
         )
     return notes
+
+
+def _could_be_labels(listing: Listing) -> list[str]:
+    """The columns that look like classes: with far fewer of them than pictures."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for entry in listing.entries:
+        for name, text in entry.about.items():
+            found[name].add(text)
+    most = max(2, len(listing.entries) // 2)
+    return [name for name, texts in found.items() if len(texts) <= most and name not in _NO_CLASSES]
 
 
 def _contents(tree: Tree, parts: list[_Part], numbers: Sequence[int]) -> Iterator[Content]:
