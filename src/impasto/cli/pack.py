@@ -14,6 +14,8 @@ from impasto.words import counted
 MAX_PIXELS = 200_000_000
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from impasto.collection import PackReport
 
 _PLAIN_SECONDS = 5.0
@@ -88,7 +90,7 @@ def command(
         str,
         typer.Option(
             help="Of which pictures only one is kept: none, exact (the same pixels when packed), "
-            "near (nearly the same to the eye)."
+            "near (another file of the same picture), features (what Lite0 cannot tell apart, too)."
         ),
     ] = "near",
     background: Annotated[
@@ -169,12 +171,13 @@ def command(
         name=name,
     )
     part = None if shard is None else _shard(shard)
+    features = _lite0() if duplicates == "features" else None
     try:
         with _progress() as progress:
             if part is None:
-                report = pack(source, destination, options, progress)
+                report = pack(source, destination, options, progress, features)
             else:
-                ended = pack_shard(source, destination, part, options, progress)
+                ended = pack_shard(source, destination, part, options, progress, features)
                 if isinstance(ended, int):
                     typer.echo(
                         f"shard {shard} is done; {counted(ended, 'picture')} to do by the others, of "
@@ -204,6 +207,16 @@ def _sides(text: str) -> list[int]:
         raise ImpastoError(
             f"--resolution takes a number of pixels, or several such as 64,256, not '{text}'"
         ) from None
+
+
+def _lite0() -> "Callable[[np.ndarray], np.ndarray]":
+    """EfficientNet-Lite0's features of pictures, uint8 [B, R, R, 3] to float32 [B, D]."""
+    import torch
+
+    from impasto.features import load_network
+
+    network = load_network("lite0", device="auto")
+    return lambda pixels: network(torch.from_numpy(pixels)).features.cpu().numpy()
 
 
 def _shard(text: str) -> tuple[int, int]:

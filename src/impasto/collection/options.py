@@ -4,14 +4,12 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
+from impasto.collection.duplicates import DUPLICATES
 from impasto.collection.fitting import FITS, Fitting
 from impasto.errors import ImpastoError, choices
 
 PACKING_VERSION = 2
 """Raised whenever the same source and options would give other pixels, labels or split."""
-
-DUPLICATES = ("none", "exact", "near")
-"""What `--duplicates` may be: which pictures are set aside as copies of another."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,11 +23,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import PIL
 
 from impasto import __version__
 from impasto.collection.assembling import FORGOTTEN, Copied, Plan, SourceRow, write_collection
 from impasto.collection.classing import choose
+from impasto.collection.duplicates import Features, find_duplicates
 from impasto.collection.encoding import RAW, choose_encoding, encode
 from impasto.collection.fitting import (
     FITS,
@@ -65,6 +67,9 @@ MASTERS = Path(__file__).parent.parent / "masters"
 Progress = Callable[[int, int], None]
 """Called with the number of source pictures done and of all."""
 
+PixelFeatures = Callable[[np.ndarray], np.ndarray]
+"""Pictures, uint8 [B, R, R, 3], to a feature network's features of them, float32 [B, D]."""
+
 Shard = tuple[int, int]
 """Which of how many machines this one is, from 1."""
 
@@ -74,6 +79,8 @@ _ALONE = 32
 """Up to this many source pictures are fitted in this process: starting others takes longer."""
 _WAITING_BYTES = 2**30
 """How much of finished pictures may wait in memory for an earlier one."""
+_FEATURE_SIDE = 64
+"""Features are of the smallest pictures packed that have this side, in pixels."""
 _GAVE_UP = "gave up"
 """The kind of reason why a picture is left out that might be read another time."""
 
@@ -117,6 +124,7 @@ class _Job:
     earlier: dict[str, Any] | None
     """The description of the collection that is there already, of the same source and options."""
     forgotten: list[dict[str, str]] = field(default_factory=list)
+    features: PixelFeatures | None = None
 
     @property
     def work(self) -> Path:
@@ -260,12 +268,16 @@ _DESCRIBING = ("labels", "where", "merge", "min_class", "heldout", "seed", "dupl
 no picture looks different for it."""
 
 
-def _prepare(source: Path | str, destination: Path, options: PackOptions) -> _Job:
+def _prepare(
+    source: Path | str, destination: Path, options: PackOptions, features: PixelFeatures | None
+) -> _Job:
     """List the source and choose among it; see what is there already.
 
     Raises:
         ImpastoError: nothing to pack, or anything else that the user can put right.
     """
+    if options.duplicates == "features" and features is None:
+        raise ImpastoError("duplicates by features take a feature network; give pack() one")
     path = _absolute(destination)
     _recover(path)
     listing, named = _listing(source, options)
@@ -281,7 +293,7 @@ def _prepare(source: Path | str, destination: Path, options: PackOptions) -> _Jo
     encodings = {side: choose_encoding(options.encoding, side) for side in options.resolutions}
     fitting = options.fitting()
     keys = [entry_key(entry, fitting, encodings) for entry in listing.entries]
-    return _Job(named, path, options, listing, encodings, keys, earlier, forgotten)
+    return _Job(named, path, options, listing, encodings, keys, earlier, forgotten, features)
 
 
 def _check_fields(listing: Listing) -> None:
@@ -393,7 +405,7 @@ def _plan(job: _Job) -> tuple[Plan, list[str]]:
     if not rows:
         raise ImpastoError(_nothing_in(job.named, left_out, "no usable picture"))
     notes = list(listing.notes)
-    kept, heldout, copies = _without_copies(rows, told, options)
+    kept, heldout, copies = _without_copies(job, rows, told)
     aside = [row for row, keep in zip(rows, kept, strict=True) if not keep]
     if aside:
         notes.append(
@@ -424,29 +436,52 @@ def _plan(job: _Job) -> tuple[Plan, list[str]]:
 
 
 def _without_copies(
-    rows: list[SourceRow], told: list[Entry], options: PackOptions
+    job: _Job, rows: list[SourceRow], told: list[Entry]
 ) -> tuple[list[bool], list[bool], dict[str, Copied]]:
     """Which pictures are kept, which of all are held out, and which are copies of which."""
-    digests = [row.piece.facts.looks[row.position]["pixels"].tobytes().hex() for row in rows]
+    options = job.options
     given = [entry.heldout for entry in told if entry.heldout is not None]
-    if len(given) < len(rows):
-        given = held_out(
+    decided = len(given) == len(rows)
+    found = find_duplicates(
+        np.array([row.piece.facts.looks[row.position] for row in rows]),
+        np.array([row.size for row in rows]),
+        [sum(map(bool, row.labels)) for row in rows],
+        [row.relative for row in rows],
+        aside=options.duplicates,
+        pinned=np.array(given) if decided else None,
+        features=None if job.features is None else _features_of(rows, job),
+    )
+    heldout = given
+    if not decided:
+        heldout = held_out(
             [row.relative for row in rows],
-            digests,
+            found.sides,
             [row.labels for row in rows],
             options.heldout,
             options.seed,
         )
-    groups: dict[str, list[int]] = {}
-    for number, digest in enumerate(digests):
-        groups.setdefault(digest, []).append(number)
-    kept = [True] * len(rows)
-    copies = {}
-    for number, members in enumerate(each for each in groups.values() if len(each) > 1):
-        for member in members:
-            kept[member] = member == members[0] or options.duplicates == "none"
-            copies[rows[member].relative] = Copied(number, "exact", 0.0)
-    return kept, given, copies
+    copies = {
+        row.relative: Copied(int(group), kind, float(distance))
+        for row, group, kind, distance in zip(
+            rows, found.group, found.kind, found.distance, strict=True
+        )
+        if group >= 0
+    }
+    return found.kept.tolist(), heldout, copies
+
+
+def _features_of(rows: list[SourceRow], job: _Job) -> Features:
+    """The features of source pictures by number: of the first picture that each gave."""
+    side = min(
+        (side for side in job.encodings if side >= _FEATURE_SIDE), default=max(job.encodings)
+    )
+
+    def features(numbers: np.ndarray) -> np.ndarray:
+        assert job.features is not None
+        some = [rows[number] for number in numbers]
+        return job.features(np.concatenate([row.piece.pixels(side, row.first) for row in some]))
+
+    return features
 
 
 def _classes(names: Sequence[str], rows: Sequence[SourceRow]) -> list[tuple[str, tuple[str, ...]]]:
@@ -506,6 +541,7 @@ def pack(
     destination: Path,
     options: PackOptions | None = None,
     progress: Progress = _nothing,
+    features: PixelFeatures | None = None,
 ) -> PackReport:
     """Make a collection of a source.
 
@@ -520,13 +556,14 @@ def pack(
             has made.
         options: how; None: `PackOptions()`.
         progress: called now and then with source pictures done and in all.
+        features: what `duplicates="features"` compares.
 
     Raises:
         ImpastoError: no usable picture, or anything else that the user can put right. A bad file
             is no error: it is left out and reported.
     """
     began = time.monotonic()
-    job = _prepare(source, destination, options or PackOptions())
+    job = _prepare(source, destination, options or PackOptions(), features)
     known = _fit_missing(job, None, progress)
     try:
         return _finish(job, known, began)
@@ -542,6 +579,7 @@ def pack_shard(
     shard: Shard,
     options: PackOptions | None = None,
     progress: Progress = _nothing,
+    features: PixelFeatures | None = None,
 ) -> PackReport | int:
     """The same work for many machines that share a disk: fit every n-th picture; the machine that
     ends last puts the collection together.
@@ -552,6 +590,7 @@ def pack_shard(
         shard: which of how many machines this is, from 1.
         options: as in `pack`, the same for all.
         progress: as in `pack`, of this machine's pictures.
+        features: as in `pack`.
 
     Returns:
         The report, or how many pictures the other machines have still to do.
@@ -563,7 +602,7 @@ def pack_shard(
     number, of = shard
     if not 1 <= number <= of:
         raise ImpastoError(f"shard {number}/{of} is none of 1/{of} to {of}/{of}")
-    job = _prepare(source, destination, options or PackOptions())
+    job = _prepare(source, destination, options or PackOptions(), features)
     known = _fit_missing(job, shard, progress)
     try:
         return _finish(job, known, began)

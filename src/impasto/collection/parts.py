@@ -247,6 +247,14 @@ class Piece:
             first -= len(reader)
         return found
 
+    def pixels(self, resolution: int, number: int) -> np.ndarray:
+        """One of the pictures, uint8 [1, R, R, 3]."""
+        for reader in self._readers[resolution]:
+            if number < len(reader):
+                return reader.pixels(np.array([number]))
+            number -= len(reader)
+        raise IndexError(number)
+
 
 class PartWriter:
     """Writes fitted pictures to parts in a folder, each as soon as it is worth it.
