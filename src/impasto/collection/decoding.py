@@ -211,7 +211,7 @@ def decode(
         max_pixels: a picture of more is not decoded.
         background: what is seen where the picture is transparent.
         salvage: take a file that ends too early for what there is of it. What is missing is grey in
-            a JPEG, transparent where the picture can be, black in others.
+            a JPEG; in others it is what zeros mean there: black, clear, or a palette's first colour.
 
     Raises:
         UnusableError: with the reason why there is no picture in it.
