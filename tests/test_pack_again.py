@@ -175,7 +175,7 @@ def test_a_changed_picture_is_decoded_again(tmp_path: Path) -> None:
     assert report.known == 7
     row = [row["path"] for row in report.collection.source_table()].index("003.png")
     pixels = report.collection.images(np.flatnonzero(report.collection.sources == row))
-    assert np.array_equal(pixels[0], np.broadcast_to(np.uint8([255, 0, 0]), (16, 16, 3)))
+    assert np.array_equal(pixels[0], np.full((16, 16, 3), (255, 0, 0)))
 
 
 def test_what_may_change_from_one_packing_to_the_next(tmp_path: Path) -> None:
@@ -183,9 +183,10 @@ def test_what_may_change_from_one_packing_to_the_next(tmp_path: Path) -> None:
     pack(source, tmp_path / "packed", PackOptions(resolution=16))
     report = pack(source, tmp_path / "packed", PackOptions(resolution=16, heldout=0.3))
     assert (report.known, report.heldout_source_count) == (10, 3)
+    changes: dict[str, Any]
     for changes in ({"resolution": 32}, {"resolution": 16, "fit": "squash"}):
         with pytest.raises(ImpastoError, match="is a collection already, packed with"):
-            pack(source, tmp_path / "packed", PackOptions(**changes))  # type: ignore[arg-type]
+            pack(source, tmp_path / "packed", PackOptions(**changes))
     other = drawings(tmp_path / "others", range(5))
     with pytest.raises(ImpastoError, match=r"is a collection already, of .*pictures"):
         pack(other, tmp_path / "packed", PackOptions(resolution=16))

@@ -459,6 +459,7 @@ def _without_copies(
             [row.labels for row in rows],
             options.heldout,
             options.seed,
+            found.kept.tolist(),
         )
     copies = {
         row.relative: Copied(int(group), kind, float(distance))
