@@ -24,6 +24,7 @@ class Request(BaseHTTPRequestHandler):
     """One request; a behaviour answers it by `start`, `send` and `hang_up`."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: "_Server"
 
     def do_GET(self) -> None:
@@ -176,11 +177,11 @@ def trickles(body: bytes, headers_too: bool = False) -> Behaviour:
     return behave
 
 
-def garbage(content: bytes, endless: bool = False) -> Behaviour:
+def garbage(content: bytes, start: bytes = b"", endless: bool = False) -> Behaviour:
     """Sends what is no answer at all, or goes on with it for ever."""
 
     def behave(request: Request) -> None:
-        request.send(content)
+        request.send(start + content)
         while endless and not request.server.nasty.closing.is_set():
             request.send(content)
         request.hang_up()

@@ -11,7 +11,7 @@ from impasto.words import counted, readable_time
 
 if TYPE_CHECKING:
     from impasto.fetching.file import FilesReport
-    from impasto.fetching.table import PicturesReport
+    from impasto.fetching.table import PictureOptions, PicturesReport, Table
 
 _REASONS = 10
 """Reasons of failures that are printed, the most frequent."""
@@ -70,13 +70,14 @@ def command(
         Politeness,
         fetch_file,
         fetch_repository,
-        fetch_table,
-        fetch_wikiart,
         is_repository,
+        list_wikiart,
         read_table,
     )
     from impasto.fetching.client import Client
 
+    if max_mb is not None and not 0 < max_mb < 1e9:
+        raise ImpastoError(f"--max-mb cannot be {max_mb}; it is a size in MB, such as 20")
     options = PictureOptions(
         rate=rate,
         per_host=per_host,
@@ -106,18 +107,23 @@ def command(
             lines = _of_files(files, destination)
         elif source.startswith("wikiart:"):
             listing = source.removeprefix("wikiart:")
-            with _progress("pictures") as tell:
-                pictures = fetch_wikiart(listing, destination, options, pages, tell=tell)
-            lines = _of_pictures(pictures, destination)
+            with _progress("artists listed" if listing == "all" else "pages listed") as tell:
+                table = list_wikiart(listing, destination, options, pages, tell=tell)
+            lines = _pictures(table, destination, options)
         else:
-            table = read_table(Path(source).expanduser())
-            with _progress("pictures") as tell:
-                pictures = fetch_table(table, destination, options, tell=tell)
-            lines = _of_pictures(pictures, destination)
+            lines = _pictures(read_table(Path(source).expanduser()), destination, options)
     except KeyboardInterrupt as stop:
         raise StoppedError("stopped; run it again to go on") from stop
     for line in lines:
         typer.echo(line)
+
+
+def _pictures(table: "Table", folder: Path, options: "PictureOptions") -> list[str]:
+    from impasto.fetching import fetch_table
+
+    with _progress("pictures") as tell:
+        report = fetch_table(table, folder, options, tell=tell)
+    return _of_pictures(report, folder)
 
 
 @contextlib.contextmanager
@@ -132,7 +138,7 @@ def _progress(what: str, unit: int = 1) -> Iterator[Callable[[int, int], None]]:
         def tell(done: int, total: int) -> None:
             nonlocal line, shown
             done, total = done // unit, -(-total // unit)
-            if total and line is None:
+            if total > 1 and line is None:
                 line = stack.enter_context(ProgressLine(total, done, what).shown())
             if line is not None and done != shown:
                 shown = done

@@ -9,7 +9,7 @@ from impasto.fetching.file import fetch_file
 from impasto.fetching.hub import fetch_repository, is_repository
 from impasto.fetching.politeness import Politeness
 from impasto.fetching.table import PictureOptions, fetch_table, read_table
-from impasto.fetching.wikiart import fetch_wikiart
+from impasto.fetching.wikiart import list_wikiart
 
 __all__ = [
     "PictureOptions",
@@ -17,7 +17,7 @@ __all__ = [
     "fetch_file",
     "fetch_repository",
     "fetch_table",
-    "fetch_wikiart",
     "is_repository",
+    "list_wikiart",
     "read_table",
 ]

@@ -69,21 +69,22 @@ class FetchError(Exception):
 
 
 class _Watched(io.RawIOBase):
-    """The bytes of one answer as they arrive; gives up on those that only trickle.
+    """The bytes of one answer as they arrive; gives up on those that only trickle, or never end.
 
     A socket's own timeout begins anew with every byte, so a server that sends one now and then, or
-    headers without an end, could hold us for ever. All headers have to be there within the window;
-    then, in each window from the first byte on, so many bytes as `SLOWEST` asks for.
+    headers for ever, could hold us. Whatever is waited for has to be there within the window; and
+    of a body, so many bytes in each window as `SLOWEST` asks for, from its first one on.
     """
 
     def __init__(self, raw: io.RawIOBase, window: float | None) -> None:
-        self._raw, self._window = raw, window
-        self._since: float | None = time.monotonic()
+        self._raw, self._window = raw, window or float("inf")
+        self._since: float | None = None
         self._count = 0
-        self.in_body = False
+        self.expect()
 
-    def begin_body(self) -> None:
-        self._since, self._count, self.in_body = None, 0, True
+    def expect(self) -> None:
+        """Something is waited for from now on: all headers, or at least a byte of the body."""
+        self._until = time.monotonic() + self._window
 
     def readable(self) -> bool:
         return True
@@ -94,10 +95,12 @@ class _Watched(io.RawIOBase):
         if self._since is None:
             self._since = now
         self._count += count
-        if count and self._window and now - self._since >= self._window:
-            if not self.in_body or self._count < SLOWEST * self._window:
+        if count and now - self._since >= self._window:
+            if self._count < SLOWEST * self._window:
                 raise TimeoutError("trickles")
             self._since, self._count = now, 0
+        if count and now > self._until:
+            raise TimeoutError("does not come to an end")
         return count
 
     def close(self) -> None:
@@ -111,9 +114,9 @@ class _Response(http.client.HTTPResponse):
         self._watched = _Watched(self.fp.detach(), sock.gettimeout())
         self.fp = io.BufferedReader(self._watched, _PIECE)
 
-    def begin(self) -> None:
-        super().begin()
-        self._watched.begin_body()
+    def read1(self, n: int = -1) -> bytes:
+        self._watched.expect()
+        return super().read1(n)
 
 
 class _Connection(urllib3.connection.HTTPConnection):
@@ -323,7 +326,7 @@ def _made(proxy: str) -> urllib3.PoolManager:
     Raises:
         ImpastoError: the proxy is of a kind that cannot be used.
     """
-    options: dict[str, Any] = {"num_pools": 64, "maxsize": 4}
+    options: dict[str, Any] = {"num_pools": 64, "maxsize": 64}
     if not proxy:
         manager = urllib3.PoolManager(**options)
     else:
@@ -360,7 +363,7 @@ def check_scheme(url: str, what: str = "") -> None:
     """
     try:
         parts = urllib.parse.urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
     if not usable:
@@ -408,7 +411,7 @@ def _failure(error: Exception, timeout: float) -> FetchError:
     if isinstance(error, exceptions.ConnectTimeoutError):
         return FetchError(f"no connection within {readable_time(timeout)}", again=True, host=True)
     if isinstance(error, (exceptions.TimeoutError, TimeoutError)):
-        slow = f"less than {SLOWEST:,} bytes a second for {readable_time(timeout)}"
+        slow = f"less than {SLOWEST:,} bytes a second, or no end, for {readable_time(timeout)}"
         return FetchError(f"stuck: {slow}", again=True, host=True)
     if isinstance(error, exceptions.SSLError):
         return FetchError("its certificate is not trusted", host=True)

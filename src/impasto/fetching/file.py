@@ -81,6 +81,7 @@ def fetch_file(
         fetch_whole(download, path, client, politeness)
         report.fetched, report.bytes = 1, path.stat().st_size
         record.add(name, url, report.bytes, sha256 or sha256_of_file(path), None)
+        record.save()
     report.seconds = time.monotonic() - began
     return report
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import time
 import unicodedata
 import urllib.parse
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from impasto.errors import ImpastoError
 from impasto.files import check_writable, read_json, write_error, write_json
 
 RECORD = "fetched.json"
+_EVERY = 5.0
+"""Seconds between two writings of the record."""
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 """Names that Windows keeps for devices."""
 
@@ -59,12 +62,21 @@ class Record:
                 f"{self._path} was not written by impasto fetch; choose another folder"
             )
         self.files: dict[str, dict[str, Any]] = files or {}
+        self._due = 0.0
 
     def add(self, name: str, url: str, size: int, sha256: str | None, git_sha1: str | None) -> None:
-        """Note a whole file, and write the record."""
+        """Note a whole file. The record is written now and then; what it does not know of after a
+        kill is known by its hash."""
         entry = {"url": url, "bytes": size, "sha256": sha256, "git_sha1": git_sha1, "when": now()}
         self.files[name] = {key: value for key, value in entry.items() if value is not None}
-        write_json(self._path, {"files": self.files})
+        if time.monotonic() >= self._due:
+            self.save()
+
+    def save(self) -> None:
+        """Write the record, if there is anything in it."""
+        if self.files:
+            write_json(self._path, {"files": self.files})
+        self._due = time.monotonic() + _EVERY
 
 
 def now() -> str:

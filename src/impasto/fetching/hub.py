@@ -93,6 +93,7 @@ def _parsed(source: str) -> Repository | None:
         if not found:
             return None
         kind, name, revision, path = found.groups()
+        revision = unquote(revision or "")
     else:
         try:
             known = origin_of(source) in (*_HOMES, origin_of(endpoint()))
@@ -142,11 +143,14 @@ def fetch_repository(
     client.before = politeness.wait
     with fetching_into(folder):
         record = Record(folder)
-        if switch := switched_off("HF_HUB_OFFLINE", "IMPASTO_OFFLINE"):
-            report = _offline(repository, folder, only, record, switch)
-        else:
-            asked = _Asked(repository, client, politeness)
-            report = _online(asked, folder, only, record, tell)
+        try:
+            if switch := switched_off("HF_HUB_OFFLINE", "IMPASTO_OFFLINE"):
+                report = _offline(repository, folder, only, record, switch)
+            else:
+                asked = _Asked(repository, client, politeness)
+                report = _online(asked, folder, only, record, tell)
+        finally:
+            record.save()
     report.seconds = time.monotonic() - began
     return report
 
@@ -276,7 +280,12 @@ def _online(
     listed = asked.files(commit)
     chosen = _chosen(repository, [file.path for file in listed], only)
     files = [file for file in listed if file.path in chosen]
-    missing = [file for file in files if not _is_there(file, folder, record)]
+    there = {file.path for file in files if _is_there(file, folder, record)}
+    missing = [file for file in files if file.path not in there]
+    for file in files:
+        if file.path in there and file.path not in record.files:
+            url = repository.file_url(commit, file.path)
+            record.add(file.path, url, file.size, file.sha256, file.git_sha1)
     total = sum(file.size for file in files)
     room = shutil.disk_usage(folder).free
     needed = sum(file.size for file in missing)

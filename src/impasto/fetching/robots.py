@@ -35,7 +35,11 @@ class Robots:
         rules = self._known[home]
         if isinstance(rules, FetchError):
             raise FetchError(f"its robots.txt cannot be read: {rules}", host=True)
-        if not rules.can_fetch(self._client.agent, url):
+        try:
+            allowed = rules.can_fetch(self._client.agent, url)
+        except ValueError as error:  # it decodes the address first, which may spoil it
+            raise FetchError("not an address that can be asked") from error
+        if not allowed:
             raise FetchError(f"the robots.txt of {urlsplit(url).hostname} asks programs not to")
 
     def _read(self, home: str) -> RobotFileParser | FetchError:

@@ -82,15 +82,17 @@ class PictureOptions:
     """Of pictures whose row names none."""
 
     def __post_init__(self) -> None:
-        for name, value, least in (
-            ("the rate", self.rate, 0.0),
-            ("the number of retries", self.retries, 0),
-            ("the number of requests at once", self.per_host, 1),
-            ("the largest picture, in bytes,", self.most, 1),
-            ("the timeout, in seconds,", self.timeout, 0.1),
+        for name, value, least, most in (
+            ("the rate", self.rate, 0, 1e6),
+            ("the number of retries", self.retries, 0, 1e6),
+            ("the number of requests at once", self.per_host, 1, 64),
+            ("the largest picture, in bytes,", self.most, 1, 1e12),
+            ("the timeout, in seconds,", self.timeout, 0.1, 1e6),
         ):
-            if not value >= least:
-                raise ImpastoError(f"{name} cannot be {value}; at least {least}")
+            if not least <= value <= most:
+                raise ImpastoError(
+                    f"{name} cannot be {value}; at least {least} and at most {most:,.0f}"
+                )
 
 
 @dataclass

@@ -32,10 +32,8 @@ from impasto.fetching.folder import fetching_into
 from impasto.fetching.politeness import Politeness
 from impasto.fetching.table import (
     PictureOptions,
-    PicturesReport,
     Row,
     Table,
-    fetch_table,
     polite_client,
     read_table,
 )
@@ -49,7 +47,7 @@ _PAGES = 10_000
 """A listing without an end is ended."""
 
 
-def fetch_wikiart(
+def list_wikiart(
     listing: str,
     folder: Path,
     options: PictureOptions | None = None,
@@ -57,18 +55,20 @@ def fetch_wikiart(
     home: str = HOME,
     politeness: Politeness | None = None,
     tell: Callable[[int, int], None] = lambda done, total: None,
-) -> PicturesReport:
-    """Fetch what a listing of WikiArt's names; the listing is kept as `urls.csv` in `folder`.
+) -> Table:
+    """The pictures that a listing of WikiArt's names, for `fetch_table`; kept as `urls.csv` too.
+
+    An interrupted listing goes on when it is asked for again.
 
     Args:
         listing: `artist/NAME`, `style/NAME`, `genre/NAME`, `media/NAME`, each as in the site's
             addresses, or `all` for the artists one after the other.
         pages: of the listing at most, about 60 pictures each; with `all`, so many artists.
         home: another address of the site, for tests.
+        tell: is told of pages (with `all`, artists) listed and of all there are.
 
     Raises:
         ImpastoError: no such listing, or the site gives none.
-        StoppedError: Ctrl-C; running it again goes on.
     """
     options = options or PictureOptions()
     politeness = politeness or Politeness(options.rate, options.retries)
@@ -84,13 +84,13 @@ def fetch_wikiart(
     if switch := switched_off("IMPASTO_OFFLINE"):
         if not path.exists():
             raise ImpastoError(f"{switch} is set, and {path} is not there; unset it to list")
-        return fetch_table(read_table(path), folder, options, politeness, tell)
+        return read_table(path)
     with fetching_into(folder):
         site = _Site(home, folder / ".listing", polite_client(options, politeness), politeness)
         if options.refresh:
             site.forget()
         rows: dict[str, Row] = {}
-        for row in site.rows(kind, name, pages):
+        for row in site.rows(kind, name, pages, tell):
             rows.setdefault(row.url, row)
         if not rows:
             raise ImpastoError(
@@ -101,7 +101,7 @@ def fetch_wikiart(
         table = Table(list(rows.values()), columns, site.notes)
         write_text(path, _csv(table))
         site.forget()
-    return fetch_table(table, folder, options, politeness, tell)
+    return table
 
 
 class _Site:
@@ -116,27 +116,37 @@ class _Site:
     def forget(self) -> None:
         shutil.rmtree(self._pages, ignore_errors=True)
 
-    def rows(self, kind: str, name: str, pages: int | None) -> Iterator[Row]:
+    def rows(
+        self, kind: str, name: str, pages: int | None, tell: Callable[[int, int], None]
+    ) -> Iterator[Row]:
         """The pictures of a listing, some perhaps twice."""
         if kind in _KINDS:
-            yield from self._by_page(kind, name, pages)
+            yield from self._by_page(kind, name, pages, tell)
         elif kind == "artist":
             yield from self._of_artist(name)
         else:
             artists = self._json("/en/App/Artist/AlphabetJson?v=new")
-            names = [a.get("url") for a in _objects(artists)]
-            for artist in [name for name in names if isinstance(name, str) and name][:pages]:
+            told = [_text(artist.get("url")) for artist in _objects(artists)]
+            names = [name for name in told if name][:pages]
+            for number, artist in enumerate(names, start=1):
                 yield from self._of_artist(artist)
+                tell(number, len(names))
 
-    def _by_page(self, kind: str, name: str, pages: int | None) -> Iterator[Row]:
+    def _by_page(
+        self, kind: str, name: str, pages: int | None, tell: Callable[[int, int], None]
+    ) -> Iterator[Row]:
         seen: set[str] = set()
-        for number in range(1, min(pages or _PAGES, _PAGES) + 1):
-            told = self._json(f"/en/paintings-by-{kind}/{quote(name)}?json=2&page={number}")
-            paintings = _objects(told.get("Paintings") if isinstance(told, dict) else None)
+        most = min(pages or _PAGES, _PAGES)
+        for number in range(1, most + 1):
+            page = self._json(f"/en/paintings-by-{kind}/{quote(name)}?json=2&page={number}")
+            told = page if isinstance(page, dict) else {}
+            paintings = _objects(told.get("Paintings"))
+            count, size = told.get("AllPaintingsCount"), told.get("PageSize")
+            if isinstance(count, int) and isinstance(size, int) and size > 0:
+                tell(number, max(number, min(most, -(-count // size))))
             rows = [row for item in paintings if (row := self._row(item, {kind: name}))]
             news = [row for row in rows if row.url not in seen]
             if not news:
-                count = told.get("AllPaintingsCount") if isinstance(told, dict) else None
                 if isinstance(count, int) and count > len(seen) > 0:
                     self.notes.append(
                         f"the site lists {len(seen):,} of {counted(count, 'picture')} of {kind} "
