@@ -119,8 +119,8 @@ def command(
     encoding: Annotated[
         str,
         typer.Option(
-            help="How pixels are stored: raw, webp or png (both lossless), jpeg; auto is raw below "
-            "256 px and webp from there."
+            help="How pixels are stored: raw, webp (lossless) or jpeg (smaller, not quite the "
+            "pixels); auto is raw below 256 px and webp from there."
         ),
     ] = "auto",
     workers: Annotated[

@@ -53,7 +53,7 @@ class PackOptions:
     exact: bool = False
     """Decode every JPEG in full; by default it is reduced while decoding, to twice the target."""
     encoding: str = "auto"
-    """How pixels are stored: see `writer.ENCODINGS`."""
+    """How pixels are stored: `auto`, `raw`, or a name in `encoding.ENCODINGS`."""
     workers: int | None = None
     """Processes; None: one for each core. The result is the same for any number."""
     name: str | None = None
