@@ -20,9 +20,13 @@ def command(
     collection: Annotated[
         str, typer.Argument(help="A collection's folder, or the word masters (at 64 px).")
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the two pictures.")] = Path(),
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path(),
     verify: Annotated[
         bool, typer.Option("--verify", help="Read every file and check it; takes a while.")
+    ] = False,
+    duplicates: Annotated[
+        bool,
+        typer.Option("--duplicates", help="Also draw what was found to be duplicates, by groups."),
     ] = False,
 ) -> None:
     """Print what is in a collection; write a contact sheet and a chart of its classes (PNG)."""
@@ -44,6 +48,8 @@ def command(
     sheet = out / f"{stem}-contact-sheet.png"
     write_bytes(sheet, _png(contact_sheet(opened)))
     typer.echo(f"contact sheet: {sheet}")
+    if duplicates:
+        _write_duplicates(opened, out, stem)
     if not opened.fields:
         typer.echo("chart of classes: none, as the collection has no labels")
         return
@@ -56,6 +62,27 @@ def command(
     chart = out / f"{stem}-classes.png"
     write_bytes(chart, drawn)
     typer.echo(f"chart of classes: {chart}")
+
+
+def _write_duplicates(collection: "Collection", out: Path, stem: str) -> None:
+    """Draw the groups of duplicates, page by page, and say where."""
+    from impasto.collection.duplicate_sheets import GROUPS, PAGES, groups_of, pages
+    from impasto.files import write_bytes
+    from impasto.words import counted
+
+    groups = groups_of(collection)
+    if not groups:
+        typer.echo("duplicates: none")
+        return
+    several = len(groups) > GROUPS
+    names = []
+    for number, page in enumerate(pages(collection, groups), start=1):
+        names.append(out / f"{stem}-duplicates{f'-{number:02}' if several else ''}.png")
+        write_bytes(names[-1], _png(page))
+    shown = min(len(groups), GROUPS * PAGES)
+    of_all = "" if shown == len(groups) else f" of {len(groups):,}, those least alike"
+    where = f"{names[0]} to {names[-1].name}" if several else str(names[0])
+    typer.echo(f"duplicates: {where}: {counted(shown, 'group')}{of_all}, the kept in green frames")
 
 
 def _png(image: "Image.Image") -> bytes:

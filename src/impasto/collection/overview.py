@@ -1,6 +1,7 @@
 """A collection at a glance: its numbers as text, and a sample of it as one picture."""
 
 import math
+from collections import Counter
 
 import numpy as np
 from PIL import Image
@@ -32,6 +33,8 @@ def summary(collection: Collection) -> str:
         f"  held out    {len(heldout):,} from {_sources(collection, heldout)}",
         f"  hash        {collection.content_hash}",
     ]
+    if (aside := _set_aside(collection)) is not None:
+        lines.insert(-1, f"  duplicates  {aside}")
     if not collection.fields:
         lines.append("  labels      none")
     # One width for all tables, so that their columns stand below each other.
@@ -51,6 +54,16 @@ def _stored(collection: Collection) -> str:
     if len(stored) == 1:
         return stored[collection.resolution]
     return "; ".join(f"at {side} px {says}" for side, says in stored.items())
+
+
+def _set_aside(collection: Collection) -> str | None:
+    """`1,356 set aside (1,307 exact, 49 near)`; None where no duplicates were found."""
+    rows = collection.duplicates_table()
+    kinds = Counter(row.get("kind", "") for row in rows if row.get("kept") == "0")
+    if kinds:
+        each = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+        return f"{counted(kinds.total(), 'source picture')} set aside ({each})"
+    return f"{counted(len(rows), 'source picture')}, all kept" if rows else None
 
 
 def _sources(collection: Collection, indices: np.ndarray) -> str:

@@ -1,0 +1,438 @@
+"""Duplicates: what is told apart and what is not, what is kept, and how they are shown."""
+
+import io
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw, ImageEnhance
+from typer.testing import CliRunner
+
+from impasto.cli import app
+from impasto.collection import Collection, PackOptions, pack
+from impasto.collection.duplicate_sheets import groups_of, pages
+from impasto.collection.duplicates import Duplicates, find_duplicates
+from impasto.collection.look import LOOK, look
+from impasto.collection.packing import MASTERS
+from impasto.errors import ImpastoError
+
+Change = Callable[[Image.Image], Image.Image]
+
+
+@cache
+def painting(number: int) -> Image.Image:
+    path = sorted(MASTERS.glob("*.jpg"))[number]
+    with Image.open(path) as opened:
+        opened.draft("RGB", (300, 300))
+        return opened.convert("RGB")
+
+
+def drawing(tear: bool = False) -> Image.Image:
+    """A face on white, at 200 x 200."""
+    face = Image.new("RGB", (200, 200), "white")
+    draw = ImageDraw.Draw(face)
+    draw.ellipse((20, 20, 180, 180), fill=(250, 200, 40), outline="black", width=4)
+    for left in (65, 115):
+        draw.ellipse((left, 70, left + 20, 90), fill="black")
+    draw.arc((60, 90, 140, 150), 20, 160, fill="black", width=5)
+    if tear:
+        draw.ellipse((120, 100, 132, 118), fill=(80, 160, 255))
+    return face
+
+
+def record(picture: Image.Image) -> np.ndarray:
+    return look(picture, np.asarray(picture.resize((16, 16)))[None]).record()
+
+
+def found(*pictures: Image.Image, aside: str = "near") -> Duplicates:
+    """With names in alphabetical order."""
+    looks = np.array([record(picture) for picture in pictures], LOOK)
+    sizes = np.array([picture.size for picture in pictures])
+    names = [f"{number:03}" for number in range(len(pictures))]
+    return find_duplicates(looks, sizes, [0] * len(pictures), names, aside=aside)
+
+
+def compressed(quality: int) -> Change:
+    def change(picture: Image.Image) -> Image.Image:
+        file = io.BytesIO()
+        picture.save(file, "JPEG", quality=quality)
+        return Image.open(io.BytesIO(file.getvalue())).convert("RGB")
+
+    return change
+
+
+def resized(factor: float) -> Change:
+    return lambda picture: picture.resize(
+        (round(picture.width * factor), round(picture.height * factor)), Image.Resampling.LANCZOS
+    )
+
+
+def cropped(share: float) -> Change:
+    def change(picture: Image.Image) -> Image.Image:
+        left, top = round(picture.width * share / 2), round(picture.height * share / 2)
+        return picture.crop((left, top, picture.width - left, picture.height - top))
+
+    return change
+
+
+def in_other_colours(picture: Image.Image) -> Image.Image:
+    values = np.array(picture.convert("HSV"))
+    values[..., 0] += 80
+    return Image.fromarray(values, "HSV").convert("RGB")
+
+
+SAME: dict[str, Change] = {
+    "JPEG of quality 75": compressed(75),
+    "JPEG of quality 40": compressed(40),
+    "half the size": resized(0.5),
+    "more than half again": resized(1.6),
+    "darker": lambda picture: ImageEnhance.Brightness(picture).enhance(0.88),
+    "stretched by a twentieth": lambda picture: picture.resize(
+        (round(picture.width * 1.05), picture.height)
+    ),
+    "half the size, JPEG of quality 60": lambda picture: compressed(60)(resized(0.5)(picture)),
+}
+OTHER: dict[str, Change] = {
+    "in other colours": in_other_colours,
+    "in grey": lambda picture: picture.convert("L").convert("RGB"),
+    "mirrored": lambda picture: picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    "a fifth cut off": cropped(0.2),
+    "upside down": lambda picture: picture.transpose(Image.Transpose.ROTATE_180),
+    "stretched by a fourth": lambda picture: picture.resize(
+        (round(picture.width * 1.25), picture.height)
+    ),
+}
+SHOWN = [12, 7, 17]  # an oil painting, a drawing in line and wash, a woodblock print
+
+
+@pytest.mark.parametrize("number", SHOWN)
+@pytest.mark.parametrize("name", SAME)
+def test_another_file_of_a_painting_is_near(name: str, number: int) -> None:
+    outcome = found(painting(number), SAME[name](painting(number)))
+    assert outcome.group.tolist() == [0, 0]
+    assert outcome.kind == ["near", "near"]
+    assert 0 < outcome.distance[0] == outcome.distance[1] <= 1
+
+
+@pytest.mark.parametrize("number", SHOWN)
+@pytest.mark.parametrize("name", OTHER)
+def test_what_looks_different_is_not(name: str, number: int) -> None:
+    outcome = found(painting(number), OTHER[name](painting(number)))
+    assert outcome.group.tolist() == [-1, -1]
+    assert outcome.kind == ["", ""]
+    assert outcome.kept.all()
+
+
+def test_the_masters_are_21_paintings() -> None:
+    assert (found(*map(painting, range(21))).group == -1).all()
+
+
+def test_a_tear_on_a_face_makes_it_another() -> None:
+    assert (found(drawing(), drawing(tear=True)).group == -1).all()
+    assert (found(drawing(), compressed(60)(drawing())).group == 0).all()
+
+
+def test_what_shows_next_to_nothing_is_like_nothing_else() -> None:
+    ramp = Image.linear_gradient("L").convert("RGB")
+    sheets = [Image.new("RGB", (40, 40), (shade, shade, shade)) for shade in (254, 255)]
+    assert (found(*sheets, ramp, compressed(50)(ramp)).group == -1).all()
+    # But what is packed of them may be the same.
+    assert found(sheets[0], sheets[0].copy()).kind == ["exact", "exact"]
+
+
+def test_a_look_is_a_record_of_fixed_size() -> None:
+    seen = look(painting(0), np.zeros((1, 4, 4, 3), np.uint8))
+    one = seen.record()
+    assert one.dtype == LOOK
+    assert one.shape == ()
+    assert one["pixels"].tobytes() == seen.pixels
+    assert (int(one["dhash"]), int(one["phash"])) == (seen.dhash, seen.phash)
+    assert (one["light"] == seen.light).all()
+    assert (one["thumb"] == seen.thumb).all()
+    assert np.load(saved(np.array([one, one], LOOK)), allow_pickle=False)["detail"][1] > 8
+
+
+def saved(array: np.ndarray) -> io.BytesIO:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    file.seek(0)
+    return file
+
+
+def test_the_hashes_say_what_they_say() -> None:
+    # Light rises from left to right: every bit of the dHash; and it is one wave: few of the pHash.
+    values = np.tile(np.linspace(0, 255, 96).astype(np.uint8), (96, 1))
+    rising = look(Image.fromarray(values).convert("RGB"), np.zeros((1, 1, 1, 3), np.uint8))
+    assert rising.dhash == 2**64 - 1
+    falling = look(Image.fromarray(values[:, ::-1]).convert("RGB"), np.zeros((1, 1, 1, 3)))
+    assert falling.dhash == 0
+    # A cosine from bright to dark is the first wave across, and nothing else.
+    wave = 128 + 100 * np.cos(np.pi * (np.arange(32) + 0.5) / 32)
+    drawn = Image.fromarray(np.tile(wave.round().astype(np.uint8)[:, None], (1, 32)))
+    assert look(drawn.convert("RGB"), np.zeros((1, 1, 1, 3), np.uint8)).phash == 0
+    both = 128 + (wave[:, None] - 128) * (wave[None] - 128) / 100
+    drawn = Image.fromarray(both.round().astype(np.uint8))
+    assert look(drawn.convert("RGB"), np.zeros((1, 1, 1, 3), np.uint8)).phash == 2**63
+
+
+def test_kept_is_the_largest_then_the_best_labelled_then_the_first_by_name() -> None:
+    one = record(painting(3))
+    looks = np.array([one] * 4, LOOK)
+    names = ["d", "c", "b", "a"]
+
+    def kept(sizes: list[tuple[int, int]], known: list[int]) -> list[str]:
+        outcome = find_duplicates(looks, np.array(sizes), known, names)
+        assert outcome.kind == ["exact"] * 4
+        return [name for name, keep in zip(names, outcome.kept, strict=True) if keep]
+
+    assert kept([(9, 9), (9, 9), (8, 9), (9, 8)], [0, 2, 3, 3]) == ["c"]
+    assert kept([(8, 9), (9, 8), (9, 8), (8, 9)], [1, 1, 1, 1]) == ["a"]
+    assert kept([(8, 9), (9, 8), (9, 10), (8, 9)], [3, 3, 0, 3]) == ["b"]
+
+
+def test_nothing_is_set_aside_that_is_not_to_be() -> None:
+    first, second = painting(3), painting(5)
+    pictures = [first, first.copy(), compressed(70)(first), second, resized(0.5)(second)]
+    near, exact, none = (found(*pictures, aside=aside) for aside in ("near", "exact", "none"))
+    assert near.kept.tolist() == [True, False, False, True, False]
+    assert exact.kept.tolist() == [True, False, True, True, True]
+    assert none.kept.all()
+    for outcome in (near, exact, none):
+        assert outcome.group.tolist() == [0, 0, 0, 1, 1]
+        assert outcome.kind == ["exact", "exact", "near", "near", "near"]
+
+
+def fading(steps: int) -> list[Image.Image]:
+    """A painting that gets darker: each is near the next, and the first not the last."""
+    return [ImageEnhance.Brightness(painting(3)).enhance(1 - 0.1 * step) for step in range(steps)]
+
+
+def test_there_are_no_chains_to_what_is_set_aside() -> None:
+    pictures = fading(7)
+    near = found(*pictures)
+    # Each that is set aside is near what is kept of its group.
+    for number in np.flatnonzero(~near.kept):
+        (head,) = np.flatnonzero(near.kept & (near.group == near.group[number]))
+        assert found(pictures[head], pictures[number]).group.tolist() == [0, 0]
+    assert 1 < near.kept.sum() < 7
+    # Where all are kept, none of two that are near may be on another side.
+    assert (found(*pictures, aside="none").group == 0).all()
+
+
+def test_a_copy_of_what_is_set_aside_is_as_far_from_what_is_kept() -> None:
+    small = resized(0.5)(painting(3))
+    outcome = found(painting(3), small, small.copy())
+    assert outcome.kept.tolist() == [True, False, False]
+    assert outcome.kind == ["near"] * 3
+    assert outcome.distance[1] == outcome.distance[2] > 0
+
+
+def test_what_the_source_holds_out_is_kept_and_its_copies_are_not_trained_on() -> None:
+    # Of training: large, larger; held out: small, and a copy of it.
+    pictures = [painting(3), resized(1.5)(painting(3)), resized(0.5)(painting(3))]
+    pictures += [pictures[2].copy(), painting(4)]
+    looks = np.array([record(picture) for picture in pictures], LOOK)
+    sizes = np.array([picture.size for picture in pictures])
+    pinned = np.array([False, False, True, True, False])
+    for aside, kept in (("near", [0, 0, 1, 1, 1]), ("exact", [1] * 5), ("none", [1] * 5)):
+        outcome = find_duplicates(looks, sizes, [0] * 5, list("abcde"), aside=aside, pinned=pinned)
+        assert outcome.kept.tolist() == kept
+        assert outcome.group.tolist() == [0, 0, 0, 0, -1]
+
+
+def test_features_find_what_the_eye_of_a_hash_does_not() -> None:
+    pictures = [painting(3), OTHER["mirrored"](painting(3)), painting(4), drawing()]
+    asked: list[int] = []
+
+    def features(numbers: np.ndarray) -> np.ndarray:
+        asked.extend(numbers.tolist())
+        directions = {0: [1.0, 0.0], 1: [9.0, 0.5], 2: [0.0, 1.0], 3: [0.7, 0.7]}
+        return np.array([directions[number] for number in numbers.tolist()], np.float32)
+
+    looks = np.array([record(picture) for picture in pictures], LOOK)
+    sizes = np.array([picture.size for picture in pictures])
+    names = list("abcd")
+    near = find_duplicates(looks, sizes, [0] * 4, names, features=features)
+    assert not asked
+    assert near.kept.all()
+    outcome = find_duplicates(looks, sizes, [0] * 4, names, aside="features", features=features)
+    assert sorted(asked) == [0, 1, 2, 3]
+    assert outcome.kept.tolist() == [True, False, True, True]
+    assert outcome.kind == ["features", "features", "", ""]
+
+
+@cache
+def crowd() -> tuple[np.ndarray, np.ndarray]:
+    """Looks and sizes of 40 pictures: ten, each changed in four ways."""
+    pictures = [
+        change(painting(number))
+        for number in range(10)
+        for change in (resized(0.4), compressed(50), resized(0.7), fading_by(0.93))
+    ]
+    looks = np.array([record(picture) for picture in pictures], LOOK)
+    return looks, np.array([picture.size for picture in pictures])
+
+
+def fading_by(factor: float) -> Change:
+    return lambda picture: ImageEnhance.Brightness(picture).enhance(factor)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 39), st.booleans()), min_size=1, max_size=30),
+    st.sampled_from(["none", "exact", "near"]),
+    st.randoms(use_true_random=False),
+)
+def test_any_mixture(chosen: list[tuple[int, bool]], aside: str, random: object) -> None:
+    looks, sizes = crowd()
+    chosen = [(number, False) for number, _ in chosen] if aside != "near" else chosen
+    order = list(range(len(chosen)))
+
+    def outcome(order: list[int]) -> tuple[Duplicates, dict[str, bool]]:
+        rows = [chosen[n][0] for n in order]
+        names = [f"{n:02}" for n in order]
+        pinned = np.array([chosen[n][1] for n in order])
+        found = find_duplicates(
+            looks[rows], sizes[rows], [0] * len(rows), names, aside=aside, pinned=pinned
+        )
+        return found, dict(zip(names, found.kept.tolist(), strict=True))
+
+    one, kept = outcome(order)
+    random.shuffle(order)  # type: ignore[attr-defined]
+    assert outcome(order)[1] == kept
+    of = [number // 4 for number, _ in chosen]
+    for number, group in enumerate(one.group.tolist()):
+        same = [n for n in range(len(chosen)) if of[n] == of[number]]
+        assert (group == -1) == (len(same) == 1) == (one.kind[number] == "")
+        if group >= 0:
+            assert same == np.flatnonzero(one.group == group).tolist()
+            pinned = [n for n in same if chosen[n][1]]
+            if aside == "near":
+                assert one.kept[same].sum() == max(1, len(pinned))
+                assert one.kept[pinned].all()
+            assert one.kept[same].any()
+    if aside == "none":
+        assert one.kept.all()
+    sides = one.sides
+    for a in range(len(chosen)):
+        for b in range(a):
+            assert (sides[a] == sides[b]) == (of[a] == of[b])
+
+
+def test_among_hundreds_those_planted_are_found() -> None:
+    # Fields of noise, no two alike; the last fifty are the first fifty with a little added.
+    random = np.random.default_rng(0)
+    coarse = random.integers(0, 256, (800, 12, 12), dtype=np.uint8)
+    records = []
+    for values in [*coarse, *coarse[:50]]:
+        picture = Image.fromarray(values).resize((32, 32), Image.Resampling.BICUBIC).convert("RGB")
+        noisy = np.asarray(picture).astype(int) + random.integers(-3, 4, (32, 32, 3))
+        records.append(record(Image.fromarray(noisy.clip(0, 255).astype(np.uint8))))
+    looks = np.array(records, LOOK)
+    count = len(looks)
+    names = [f"{number:04}" for number in range(count)]
+    outcome = find_duplicates(looks, np.full((count, 2), 32), [0] * count, names)
+    assert np.flatnonzero(~outcome.kept).tolist() == list(range(800, 850))
+    assert outcome.group[:50].tolist() == outcome.group[800:].tolist() == list(range(50))
+
+
+# --- As pictures
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    """Two paintings twice and one thrice, one alone; at 32 px."""
+    folder = tmp_path_factory.mktemp("duplicates")
+    source = folder / "pictures"
+    source.mkdir()
+    for number in range(4):
+        painting(number).save(source / f"{number}.png")
+    painting(0).save(source / "same name in 日本.png")
+    painting(1).save(source / "another.png")
+    resized(0.5)(painting(1)).save(source / "half.png")
+    compressed(60)(painting(2)).save(source / f"{'very ' * 30}long.png")
+    return pack(source, folder / "packed", PackOptions(resolution=32)).collection
+
+
+def test_the_groups_of_a_collection(collection: Collection) -> None:
+    groups = groups_of(collection)
+    names = {tuple(member.path[:9] for member in group) for group in groups}
+    assert names == {
+        ("0.png", "same name"),
+        ("1.png", "another.p", "half.png"),
+        ("2.png", "very very"),
+    }
+    assert len(collection) == 4
+    for group in groups:
+        assert [member.kept for member in group] == [True] + [False] * (len(group) - 1)
+    # The least alike come first, those that are the same last.
+    assert [member.kind for member in groups[-1]] == ["exact", "exact"]
+
+
+def test_the_pages_show_them(collection: Collection) -> None:
+    (page,) = pages(collection, groups_of(collection))
+    drawn = np.asarray(page)
+    assert page.size == (12 * 104 + 8, 148 + 8)
+    # Seven pictures beside each other, three of them in frames.
+    corners = [tuple(drawn[6, 6 + number * 104].tolist()) for number in range(8)]
+    assert corners.count((0, 120, 60)) == 3
+    first = groups_of(collection)[0][0]
+    shown = Image.fromarray(collection.images(np.array([first.row]))[0])
+    expected = np.asarray(shown.resize((96, 96), Image.Resampling.LANCZOS))
+    assert (drawn[8:103, 8:103] == expected[:95, :95]).all()
+
+
+def inspect(*arguments: str) -> tuple[str, BaseException | None]:
+    result = CliRunner().invoke(app, ["inspect", *arguments])
+    return result.output, result.exception
+
+
+def test_inspect_draws_them(collection: Collection, tmp_path: Path) -> None:
+    output, error = inspect(str(collection.path), "--duplicates", "--out", str(tmp_path))
+    assert error is None, output
+    assert "duplicates  4 source pictures set aside (2 exact, 2 near)" in output
+    assert f"duplicates: {tmp_path / 'packed-duplicates.png'}: 3 groups" in output
+    assert (tmp_path / "packed-duplicates.png").is_file()
+
+
+def test_many_groups_take_several_pages(
+    collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from impasto.collection import duplicate_sheets
+
+    monkeypatch.setattr(duplicate_sheets, "GROUPS", 1)
+    monkeypatch.setattr(duplicate_sheets, "PAGES", 2)
+    output, error = inspect(str(collection.path), "--duplicates", "--out", str(tmp_path))
+    assert error is None, output
+    assert "packed-duplicates-01.png to packed-duplicates-02.png: 2 groups of 3" in output
+    assert len(list(tmp_path.glob("*duplicates*"))) == 2
+
+
+def test_a_damaged_table_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    for name in "ab":
+        painting(0).save(tmp_path / "pictures" / f"{name}.png")
+    packed = tmp_path / "packed"
+    pack(tmp_path / "pictures", packed, PackOptions(resolution=16))
+    table = packed / "duplicates.csv"
+    before = table.read_text()
+    for damaged in (before.replace("kept,", "keep,"), before.replace(",0,0,", ",0,7,"), "group\n1"):
+        table.write_text(damaged)
+        _, error = inspect(str(packed), "--duplicates", "--out", str(tmp_path))
+        assert isinstance(error, ImpastoError)
+        assert "duplicates.csv is damaged" in str(error)
+        assert "\n" not in str(error)
+
+
+def test_where_there_are_none_it_says_so(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    painting(0).save(tmp_path / "pictures" / "a.png")
+    pack(tmp_path / "pictures", tmp_path / "packed", PackOptions(resolution=16))
+    output, error = inspect(str(tmp_path / "packed"), "--duplicates", "--out", str(tmp_path))
+    assert error is None
+    assert "duplicates: none" in output
+    assert not list(tmp_path.glob("*duplicates*.png"))
