@@ -970,6 +970,32 @@ def _() -> bytes:
     return tiff(bytes(64), entries)
 
 
+def in_one_tile(side: int) -> bytes:
+    """Grey quarters in a tile of this side, of which there are only the first rows."""
+    tile = np.zeros((SIDE, side), np.uint8)
+    tile[:, :SIDE] = quarters(GREYS)
+    data = zlib.compress(tile.tobytes() + bytes(max(0, min(side, 256) - SIDE) * side))
+    entries = tiff_entries([8], 1) | {259: (3, [8]), 322: (4, [side]), 323: (4, [side])}
+    del entries[278]
+    content = tiff(data, entries)
+    # Places and lengths of tiles, not of strips.
+    for strip, tile_tag in ((273, 324), (279, 325)):
+        content = content.replace(
+            struct.pack("<HHI", strip, 4, 1), struct.pack("<HHI", tile_tag, 4, 1)
+        )
+    return content
+
+
+@case("tile.tif", grey(GREYS))
+def _() -> bytes:
+    return in_one_tile(256)
+
+
+@case("tile-of-a-gigabyte.tif", reason="too large: in tiles of 32,768 x 32,768 pixels")
+def _() -> bytes:
+    return in_one_tile(32768)
+
+
 # --- Others
 
 

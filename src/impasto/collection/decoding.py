@@ -3,13 +3,14 @@
 import contextlib
 import functools
 import io
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from impasto.collection.colour import WHITE, finish, prepare, profile_of
 from impasto.collection.trees import UnusableError
@@ -45,6 +46,8 @@ _ORIENTATIONS = {
     8: (True, False, True),
 }
 
+_TILE_SIDES = (322, 323)
+"""TIFF's tags for a tile's width and height."""
 _TIFF = (b"II*\0", b"MM\0*")
 _BEGINNINGS = (
     *(b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"RIFF", b"BM", b"\0\0\0\x0cjP"),
@@ -223,6 +226,7 @@ def decode(
         Image.open(file, formats=_formats()) as opened,
     ):
         width, height = opened.size
+        _check_tiles(opened)
         too_fine = spare(width, height)
         extent: Box = (0, 0, width, height)
         factor = _draft_factor(too_fine)
@@ -245,6 +249,20 @@ def decode(
     if orientation in _ORIENTATIONS and _ORIENTATIONS[orientation][0]:
         width, height = height, width
     return Decoded(image, extent, width, height, profile, background)
+
+
+def _check_tiles(opened: ImageFile.ImageFile) -> None:
+    """Refuse a TIFF whose tiles are said to be far larger than it: their memory would be taken.
+
+    Raises:
+        UnusableError: they are.
+    """
+    tags = opened.tag_v2 if isinstance(opened, TiffImagePlugin.TiffImageFile) else {}
+    sides = [tags.get(tag, 1) for tag in _TILE_SIDES]
+    if not all(isinstance(side, int) for side in sides):
+        raise UnusableError("unreadable: damaged (its tiles are of no known size)")
+    if math.prod(sides) > max(opened.width * opened.height, _LARGE):
+        raise UnusableError(f"too large: in tiles of {sides[0]:,} x {sides[1]:,} pixels")
 
 
 def _is_blank(image: Image.Image) -> bool:
