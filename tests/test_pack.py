@@ -176,6 +176,17 @@ def test_a_process_that_dies_costs_one_item() -> None:
             assert result == 2 * number
 
 
+def as_long(content: bytes) -> bytes:
+    return content
+
+
+def test_much_to_ask_and_much_to_answer() -> None:
+    """More than a pipe holds in both directions, as of large pictures in an archive."""
+    items = [bytes([number]) * 1_000_000 for number in range(6)]
+    results = list(in_order(as_long, items, 2, ahead=4, seconds=60))
+    assert results == items
+
+
 def test_processes_that_do_not_start_are_one_clear_error(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(

@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, Generic, TypeVar
 
 from impasto.errors import ImpastoError
@@ -24,7 +25,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _QUEUED = 2
-"""Items given to a process at once, so that it never waits for the next."""
+"""Items given to a process at once, so that it never waits for the next; ..."""
+_QUEUED_BYTES = 4096
+"""... but only small ones, which a pipe takes at once (the least, macOS's, holds 8 KB). To send more
+to a process at work waits for it; and if it has much to answer, it waits for us."""
 _READY = "ready"
 
 
@@ -77,6 +81,19 @@ class _Worker(Generic[Item]):
     given: deque[tuple[int, Item]] = field(default_factory=deque)
     since: float = 0.0
     """When it began with the first of those, by the monotonic clock."""
+
+    def give(self, item: tuple[int, Item]) -> bool:
+        """Send it an item, unless that could wait for the one it is at."""
+        message = ForkingPickler.dumps(item)
+        if self.given and len(message) > _QUEUED_BYTES:
+            return False
+        if not self.given:
+            self.since = time.monotonic()
+        self.given.append(item)
+        # One that has died is found out where it is listened to.
+        with contextlib.suppress(OSError):
+            self.connection.send_bytes(message)
+        return True
 
     def end(self) -> None:
         self.process.kill()
@@ -157,16 +174,11 @@ def in_order(
             workers.append(worker)
         while True:
             for worker in workers:
-                while len(worker.given) < _QUEUED:
+                while worker.ready and len(worker.given) < _QUEUED:
                     item = queue.take(next_index + max(1, ahead))
-                    if item is None:
+                    if item is None or not worker.give(item):
+                        queue.give_back([item] if item else [])
                         break
-                    if not worker.given:
-                        worker.since = time.monotonic()
-                    worker.given.append(item)
-                    # One that has died is found out below, where it is listened to.
-                    with contextlib.suppress(OSError):
-                        worker.connection.send(item)
             if queue.ended and next_index == queue.taken:
                 return
             heard = wait([worker.connection for worker in workers], _patience(workers, seconds))
