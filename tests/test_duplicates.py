@@ -18,6 +18,7 @@ from impasto.collection.duplicate_sheets import groups_of, pages
 from impasto.collection.duplicates import Duplicates, find_duplicates
 from impasto.collection.look import LOOK, look
 from impasto.collection.packing import MASTERS
+from impasto.collection.registration import laid_over, register
 from impasto.errors import ImpastoError
 
 Change = Callable[[Image.Image], Image.Image]
@@ -244,25 +245,71 @@ def test_what_the_source_holds_out_is_kept_and_its_copies_are_not_trained_on() -
         assert outcome.group.tolist() == [0, 0, 0, 0, -1]
 
 
-def test_features_find_what_the_eye_of_a_hash_does_not() -> None:
-    pictures = [painting(3), OTHER["mirrored"](painting(3)), painting(4), drawing()]
+def by_features(*pictures: Image.Image, directions: list[list[float]]) -> Duplicates:
+    """With features that are these, and asked for of each once."""
     asked: list[int] = []
 
     def features(numbers: np.ndarray) -> np.ndarray:
         asked.extend(numbers.tolist())
-        directions = {0: [1.0, 0.0], 1: [9.0, 0.5], 2: [0.0, 1.0], 3: [0.7, 0.7]}
         return np.array([directions[number] for number in numbers.tolist()], np.float32)
 
     looks = np.array([record(picture) for picture in pictures], LOOK)
     sizes = np.array([picture.size for picture in pictures])
-    names = list("abcd")
-    near = find_duplicates(looks, sizes, [0] * 4, names, features=features)
+    names = [f"{number:03}" for number in range(len(pictures))]
+    given = (looks, sizes, [0] * len(pictures), names)
+    find_duplicates(*given, features=features)
     assert not asked
-    assert near.kept.all()
-    outcome = find_duplicates(looks, sizes, [0] * 4, names, aside="features", features=features)
-    assert sorted(asked) == [0, 1, 2, 3]
-    assert outcome.kept.tolist() == [True, False, True, True]
-    assert outcome.kind == ["features", "features", "", ""]
+    outcome = find_duplicates(*given, aside="features", features=features)
+    assert sorted(asked) == list(range(len(pictures)))
+    return outcome
+
+
+@pytest.mark.parametrize("number", SHOWN)
+def test_features_find_crops_and_margins(number: int) -> None:
+    whole = painting(number)
+    side = whole.crop((whole.width // 12, 0, *whole.size))
+    framed = Image.new("RGB", (whole.width + 12, whole.height + 12), whole.getpixel((5, 5)))
+    framed.paste(whole, (6, 6))
+    for changed in (cropped(0.08)(whole), side, framed):
+        assert (found(whole, changed).group == -1).all()
+        outcome = by_features(whole, changed, painting(4), directions=[[1, 0], [9, 1], [0, 1]])
+        assert outcome.group.tolist() == [0, 0, -1]
+        assert outcome.kind == ["features", "features", ""]
+        assert 0 < outcome.distance[0] <= 1
+
+
+def test_what_features_propose_must_look_the_same() -> None:
+    whole = painting(3)
+    others = [OTHER[name](whole) for name in ("mirrored", "in other colours")]
+    others += [painting(4), drawing(), Image.new("RGB", (50, 50))]
+    looks = np.array([record(picture) for picture in (whole, *others)], LOOK)
+    sizes = np.full((6, 2), 50)
+    outcome = find_duplicates(
+        looks,
+        sizes,
+        [0] * 6,
+        list("abcdef"),
+        aside="features",
+        features=lambda numbers: np.ones((len(numbers), 3), np.float32),
+    )
+    assert outcome.kept.all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(-0.1, 0.1), st.floats(-3, 3), st.floats(-0.1, 0.1), st.floats(-3, 3))
+def test_registration_finds_how_a_picture_was_moved(a: float, b: float, c: float, d: float) -> None:
+    # Two windows of the same painting, the one at its centre.
+    whole = painting(12).convert("L").resize((48, 48))
+    one = np.asarray(whole.crop((8, 8, 40, 40))).astype(np.float64)
+    left, top = 24 - 16 * (1 + a) + b, 24 - 16 * (1 + c) + d
+    box = (left, top, left + 32 * (1 + a), top + 32 * (1 + c))
+    moved = np.asarray(whole.resize((32, 32), Image.Resampling.BILINEAR, box=box))
+    # Brighter and of less contrast besides.
+    frames = register(one[None], 0.7 * moved[None] + 40)
+    expected = np.array([1 / (1 + a) - 1, -b / (1 + a), 1 / (1 + c) - 1, -d / (1 + c)])
+    assert np.abs(frames[0] - expected).max() < 0.35
+    again, inside = laid_over(moved[None].astype(np.float64), frames)
+    assert np.abs(again[0] - one)[inside[0]].mean() < 8
 
 
 @cache

@@ -10,8 +10,9 @@ mirrored or cropped by more than a hair is another picture; so is any that shows
 since all of those look alike. On Debian's 8,121 clip-art drawings, the hardest case there is for
 perceptual hashes, this was wrong for one picture in a thousand (docs/notebook.md).
 
-**By features**: as near, if asked for: what a feature network cannot tell apart, such as crops,
-watermarks and other prints of a painting. It needs the features.
+**By features**: if asked for, also crops, other margins, watermarks and scans of the same picture: a
+feature network proposes the pairs, and each is confirmed by laying one over the other
+(`registration.py`) and comparing them as above, by wider limits.
 
 No chains: every picture that is set aside is a duplicate of the very one that is kept, not of one
 that was set aside itself. So of a, b and c in a row, each near the next, a and c may both be kept.
@@ -22,6 +23,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from impasto.collection.look import SIDE, THUMB
+from impasto.collection.registration import laid_over, normal, register
 
 DUPLICATES = ("none", "exact", "near", "features")
 """What can be set aside: nothing, the exact ones, near ones too, those by features too."""
@@ -48,8 +52,10 @@ once both have the same mean and contrast. JPEG of quality 40 and another size c
 face to 32."""
 _COLOUR = 12.0
 """The same for both colour differences, as they are."""
-_FEATURES = 0.05
-"""Features of duplicates have a cosine of at least 1 less this."""
+_COSINE = 0.85
+"""Features of duplicates have at least this cosine. Of the 21 paintings no two have more than 0.64."""
+_UNLIKE_REGISTERED, _LIGHT_REGISTERED, _COLOUR_REGISTERED = 0.05, 50.0, 24.0
+"""The limits of `_UNLIKE`, `_LIGHT` and `_COLOUR` for those, once they are laid over each other."""
 
 _CB_CR = np.array([[-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], dtype=np.float32)
 """Colour differences of red, green and blue (JFIF)."""
@@ -127,7 +133,7 @@ def find_duplicates(
     places = np.flatnonzero(telling & (found.kind == 0))
     _near(found, looks, np.asarray(sizes), places)
     if aside == "features" and features is not None:
-        _by_features(found, features, places)
+        _by_features(found, looks, features, places)
     return found.told()
 
 
@@ -239,15 +245,42 @@ def _distances(looks: np.ndarray, one: int, others: np.ndarray) -> np.ndarray:
     far[np.abs(np.log(spread / own_spread)) > math.log(_GAIN)] = np.inf
     left = np.flatnonzero(far <= 1)
     if len(left):
-        beyond = _beyond(own, light[left]) * (own_spread + spread[left]) / 2
+        beyond = _largest(_beyond(own, light[left])) * (own_spread + spread[left]) / 2
         far[left] = np.maximum(far[left], beyond / _LIGHT)
         left = left[far[left] <= 1]
     if len(left):
-        beyond = _beyond(
-            looks["thumb"][one][None] @ _CB_CR.T, looks["thumb"][others[left]] @ _CB_CR.T
-        )
+        beyond = _largest(_beyond(_colour(looks, np.array([one])), _colour(looks, others[left])))
         far[left] = np.maximum(far[left], beyond / _COLOUR)
     return np.maximum(far, 0).astype(np.float32)
+
+
+def _registered_distances(looks: np.ndarray, one: int, others: np.ndarray) -> np.ndarray:
+    """The same, but each is first laid over the one, or the one over it, and the limits are wider."""
+    alone = np.full(len(others), one)
+    numbers, beside = np.concatenate([alone, others]), np.concatenate([others, alone])
+    frames = register(looks["light"][numbers], looks["light"][beside])
+    light, inside = laid_over(looks["light"][beside].astype(np.float64), frames)
+    own, own_mean, own_spread = normal(looks["light"][numbers].astype(np.float64), inside)
+    light, mean, spread = normal(light, inside)
+    far = (1 - (own * light).sum(axis=(1, 2)) / inside.sum(axis=(1, 2))) / _UNLIKE_REGISTERED
+    far[np.abs(mean - own_mean) > _MEAN] = np.inf
+    far[np.abs(np.log(spread / own_spread)) > math.log(_GAIN)] = np.inf
+    beyond = _largest(_beyond(own, light) * inside) * (own_spread + spread) / 2
+    far = np.maximum(far, beyond / _LIGHT_REGISTERED)
+    half = frames * (1, THUMB / SIDE, 1, THUMB / SIDE)
+    own_colour, colour = _colour(looks, numbers), _colour(looks, beside)
+    for part in range(2):
+        moved, inside = laid_over(colour[..., part], half)
+        beyond = _largest(_beyond(own_colour[..., part], moved) * inside)
+        far = np.maximum(far, beyond / _COLOUR_REGISTERED)
+    nearest: np.ndarray = np.maximum(far, 0).reshape(2, -1).min(axis=0).astype(np.float32)
+    return nearest
+
+
+def _colour(looks: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """The colour differences of some pictures, float32 [B, 16, 16, 2]."""
+    colour: np.ndarray = looks["thumb"][numbers] @ _CB_CR.T
+    return colour
 
 
 def _normal(light: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -260,13 +293,18 @@ def _normal(light: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _beyond(one: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """How far, at most, a place in one picture [1, H, W, ...] or in another [B, H, W, ...] is outside
-    of what the other shows there and in the eight places around it, [B]."""
+    """How far each place in a picture [1 or B, H, W, ...] and in another [B, H, W, ...] is outside of
+    what the other shows there and in the eight places around it: below 0 where it is inside."""
     least, most = _around(one)
     beyond = np.maximum(least - others, others - most)
     least, most = _around(others)
-    beyond = np.maximum(beyond, np.maximum(least - one, one - most))
-    largest: np.ndarray = beyond.reshape(len(others), -1).max(axis=1)
+    result: np.ndarray = np.maximum(beyond, np.maximum(least - one, one - most))
+    return result
+
+
+def _largest(values: np.ndarray) -> np.ndarray:
+    """The largest of each of [B, ...], [B]."""
+    largest: np.ndarray = values.reshape(len(values), -1).max(axis=1)
     return largest
 
 
@@ -285,18 +323,28 @@ def _of_three(pictures: np.ndarray, axis: int, choose: np.ufunc) -> np.ndarray:
     return np.moveaxis(taken, 0, axis)
 
 
-def _by_features(found: _Found, features: Features, places: np.ndarray) -> None:
-    """Group what has nearly the same features among some pictures."""
+def _by_features(found: _Found, looks: np.ndarray, features: Features, places: np.ndarray) -> None:
+    """Group what has nearly the same features among some pictures, and once it is laid over the other
+    looks nearly the same."""
     places = places[~found.aside[places]]
     parts = np.split(found.order[places], range(_FEATURES_AT_ONCE, len(places), _FEATURES_AT_ONCE))
     seen = np.concatenate([features(part).astype(np.float32) for part in parts])
     seen /= np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-12)
     for start in range(0, len(places), _FEATURES_AT_ONCE):
-        block = 1 - seen[start : start + _FEATURES_AT_ONCE] @ seen[start:].T
-        for row, unlike in enumerate(block):
+        cosines = seen[start : start + _FEATURES_AT_ONCE] @ seen[start:].T
+        for row, cosine in enumerate(cosines):
             place = int(places[start + row])
             if found.aside[place]:
                 continue
-            close = row + 1 + np.flatnonzero(unlike[row + 1 :] <= _FEATURES)
-            close = close[found.open(place, places[start + close], "features")]
-            found.join(place, places[start + close], unlike[close] / _FEATURES, "features")
+            later = places[start + row + 1 :]
+            close = later[cosine[row + 1 :] >= _COSINE]
+            for first in range(0, len(close), _AT_ONCE):
+                others = close[first : first + _AT_ONCE]
+                others = others[found.open(place, others, "features")]
+                if not len(others):
+                    continue
+                distances = _registered_distances(
+                    looks, int(found.order[place]), found.order[others]
+                )
+                near = distances <= 1
+                found.join(place, others[near], distances[near], "features")

@@ -1,0 +1,110 @@
+"""Laying small pictures over one another: by how much to shift and stretch each, so that crops and
+other margins of the same picture can be compared place by place.
+
+Gauss-Newton on the squared difference in brightness, as B. D. Lucas and T. Kanade describe it ("An
+iterative image registration technique with an application to stereo vision", 1981), of four numbers:
+stretch and shift across, stretch and shift down. From blurred pictures to sharp ones, so that it
+finds its way from further off.
+"""
+
+import numpy as np
+
+FURTHEST_STRETCH = 0.25
+"""A picture is stretched or shrunk by at most this share, ..."""
+FURTHEST_SHIFT = 0.2
+"""... and shifted by at most this share of its side."""
+_STEPS = (2, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0)
+"""How often the pictures are blurred at each step."""
+_STIFFNESS = (500.0, 50.0, 500.0, 50.0)
+"""Added to the normal equations: where there is nothing to go by, it stays as it is."""
+
+
+def register(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """How to lay each of some pictures [B, H, W] over one of the same number [B, H, W], whatever their
+    brightness and contrast.
+
+    Returns:
+        float64 [B, 4]: the place (x, y) of the one, from its centre in pixels, is the place
+        (x + a x + b, y + c y + d) of the other.
+    """
+    count, height, width = ones.shape
+    frames = np.zeros((count, 4))
+    down, across = _from_centre(height), _from_centre(width)
+    limits = np.array(
+        [FURTHEST_STRETCH, FURTHEST_SHIFT * width, FURTHEST_STRETCH, FURTHEST_SHIFT * height]
+    )
+    for blurs in _STEPS:
+        fixed, moving = ones.astype(np.float64), others.astype(np.float64)
+        for _ in range(blurs):
+            fixed, moving = _blurred(fixed), _blurred(moving)
+        slope_down, slope_across = map(np.asarray, np.gradient(moving, axis=(1, 2)))
+        seen, inside = laid_over(moving, frames)
+        fixed, _, fixed_spread = normal(fixed, inside)
+        seen, _, spread = normal(seen, inside)
+        difference = (fixed - seen) * fixed_spread[:, None, None]
+        gain = (fixed_spread / spread)[:, None, None] * inside
+        slope_across = laid_over(slope_across, frames)[0] * gain
+        slope_down = laid_over(slope_down, frames)[0] * gain
+        by = np.stack(
+            (
+                slope_across * across[None, None],
+                slope_across,
+                slope_down * down[:, None],
+                slope_down,
+            ),
+            1,
+        ).reshape(count, 4, -1)
+        equations = by @ by.transpose(0, 2, 1) + np.diag(_STIFFNESS)
+        steps = np.linalg.solve(equations, by @ difference.reshape(count, -1, 1))
+        frames = np.clip(frames + steps[..., 0], -limits, limits)
+    return frames
+
+
+def laid_over(pictures: np.ndarray, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures [B, H, W] as `register` says they lie over the one, by bilinear interpolation; and
+    whether each place is inside of them, bool [B, H, W]."""
+    count, height, width = pictures.shape
+    across = (1 + frames[:, :1]) * _from_centre(width) + frames[:, 1:2] + (width - 1) / 2
+    down = (1 + frames[:, 2:3]) * _from_centre(height) + frames[:, 3:4] + (height - 1) / 2
+    inside = (np.abs(down - (height - 1) / 2) <= height / 2)[:, :, None]
+    inside = inside & (np.abs(across - (width - 1) / 2) <= width / 2)[:, None, :]
+    # Stretch and shift alone: one axis after the other.
+    row, share = _split(down, height)
+    number = np.arange(count)[:, None]
+    rows = pictures[number, row] * (1 - share)[..., None]
+    rows += pictures[number, row + 1] * share[..., None]
+    column, share = _split(across, width)
+    turned = rows.transpose(0, 2, 1)
+    taken = turned[number, column] * (1 - share)[..., None]
+    taken += turned[number, column + 1] * share[..., None]
+    return taken.transpose(0, 2, 1), inside
+
+
+def normal(pictures: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pictures [B, H, W] with a mean of 0 and a spread of 1 in what is inside, 0 elsewhere; and what
+    mean and spread were, [B]."""
+    counts = np.maximum(inside.sum(axis=(1, 2)), 1)
+    mean = (pictures * inside).sum(axis=(1, 2)) / counts
+    centred = (pictures - mean[:, None, None]) * inside
+    spread = np.sqrt(np.square(centred).sum(axis=(1, 2)) / counts) + 1e-6
+    return centred / spread[:, None, None], mean, spread
+
+
+def _from_centre(length: int) -> np.ndarray:
+    return np.arange(length) - (length - 1) / 2
+
+
+def _split(places: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """The pixel before each place, and how far behind it the place is; outside, the last there is."""
+    places = places.clip(0, length - 1.001)
+    before = places.astype(np.int64)
+    return before, places - before
+
+
+def _blurred(pictures: np.ndarray) -> np.ndarray:
+    """[B, H, W] averaged with what is beside it, in both directions."""
+    for axis in (1, 2):
+        lines = np.moveaxis(pictures, axis, 0)
+        beside = np.concatenate([lines[:1], lines[:-1]]) + np.concatenate([lines[1:], lines[-1:]])
+        pictures = np.moveaxis((2 * lines + beside) / 4, 0, axis)
+    return pictures
