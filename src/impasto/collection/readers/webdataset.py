@@ -93,8 +93,8 @@ def _shard_files(source: Source) -> list[File]:
 
 
 def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
-    """A tar in which pictures have such files beside them, if they are in no class folders; a folder
-    with tars and no pictures beside them."""
+    """A tar in which pictures have such files beside them, if they are in no class folders and there is
+    no table; a folder with tars and no pictures beside them."""
     if source.file is not None:
         return False
     names = [name for name in source.tree.files if suffix_of(name) in PICTURE_SUFFIXES]
