@@ -12,7 +12,6 @@ import json
 import sys
 import time
 import uuid
-import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,7 +36,7 @@ KEY_BYTES = 16
 
 FACTS, LOOKS, SHARDS = "facts.npz", "looks.npy", "shards.json"
 
-_PART_SECONDS = 3.0
+_PART_SECONDS = 1.0
 """A part is closed after so long, so that an interruption costs little, ..."""
 _PART_SHARE = 0.02
 """... or after this share of the time so far, so that there are not too many."""
@@ -115,20 +114,26 @@ class Facts:
         """Read them again.
 
         Raises:
-            OSError, ValueError, KeyError, zipfile.BadZipFile: they are missing or damaged.
+            ImpastoError: they are missing or damaged.
+            ValueError: they do not fit together.
         """
-        with np.load(folder / FACTS, allow_pickle=False) as arrays:
-            reasons = bytes(arrays["reasons"]).decode()
-            facts = cls(
-                arrays["keys"],
-                arrays["sha256"],
-                arrays["sizes"],
-                arrays["counts"],
-                reasons.split("\n") if reasons else [],
-                arrays["frames"],
-                np.load(folder / LOOKS, mmap_mode="r", allow_pickle=False),
-                arrays["salvaged"],
-            )
+        try:
+            with np.load(folder / FACTS, allow_pickle=False) as arrays:
+                reasons = bytes(arrays["reasons"]).decode()
+                facts = cls(
+                    arrays["keys"],
+                    arrays["sha256"],
+                    arrays["sizes"],
+                    arrays["counts"],
+                    reasons.split("\n") if reasons else [],
+                    arrays["frames"],
+                    np.load(folder / LOOKS, mmap_mode="r", allow_pickle=False),
+                    arrays["salvaged"],
+                )
+        except Exception as error:
+            # Damaged files make NumPy raise almost anything.
+            told = " ".join(str(error).split()) or type(error).__name__
+            raise ImpastoError(f"{folder / FACTS} or {LOOKS} is damaged ({told})") from error
         columns = (facts.sha256, facts.sizes, facts.counts, facts.looks, facts.salvaged)
         if any(len(column) != len(facts.keys) for column in columns):
             raise ValueError("its columns are of different lengths")
@@ -214,7 +219,7 @@ class Piece:
         """Open a part.
 
         Raises:
-            ImpastoError, OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile: it is damaged.
+            ImpastoError, OSError, ValueError, KeyError, TypeError: it is damaged.
         """
         shards = read_json(folder / SHARDS, "part of a packing")
         readers = {
@@ -343,8 +348,8 @@ def of_collection(folder: Path, description: dict[str, Any]) -> Piece:
     """What a collection holds, with what is set aside in it: as a piece of another packing.
 
     Raises:
-        ImpastoError, OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile: it is damaged, or
-            was packed before collections kept these facts.
+        ImpastoError, OSError, ValueError, KeyError, TypeError: it is damaged, or was packed before
+            collections kept these facts.
     """
     readers: dict[int, list[ShardReader]] = {}
     for each in (*description["pixels"], *description["aside"]):
@@ -358,7 +363,7 @@ def open_parts(folder: Path) -> list[Piece]:
     """The parts in a folder; damaged ones are passed over, for they can be made again."""
     pieces = []
     for part in sorted(folder.glob("part-*")):
-        with contextlib.suppress(ImpastoError, OSError, ValueError, KeyError, zipfile.BadZipFile):
+        with contextlib.suppress(ImpastoError, OSError, ValueError, KeyError, TypeError):
             pieces.append(Piece.of_part(part))
     return pieces
 
