@@ -292,7 +292,7 @@ def test_bad_files_are_named_for_what_they_are(tmp_path: Path) -> None:
     assert reason(tmp_path / "text.jpg", how()).startswith("not a picture: ")
     assert reason(tmp_path / "cut.jpg", how()).startswith("truncated: ")
     assert reason(tmp_path / "folder.jpg", how()).startswith("unreadable: ")
-    assert reason(tmp_path / "missing.jpg", how()).startswith("unreadable: ")
+    assert reason(tmp_path / "missing.jpg", how()).startswith("unreadable for now: ")
     os.mkfifo(tmp_path / "pipe.jpg")
     assert reason(tmp_path / "pipe.jpg", how()) == "unreadable: not a file"
     Image.new("F", (20, 20), 1.5).save(tmp_path / "float.tif")

@@ -288,6 +288,31 @@ def test_a_label_that_is_blank_everywhere(tmp_path: Path) -> None:
     with pytest.raises(ImpastoError, match="label 'style' is blank for every picture"):
         pack(source, tmp_path / "packed", PackOptions(resolution=16, labels=("style",)))
     assert not (tmp_path / "packed").exists()
+    # That some picture is of a class which cannot be read is found out late: what is done is kept.
+    (source / "bad.png").write_bytes(b"bad")
+    with (source / "metadata.csv").open("a") as table:
+        table.write("bad.png,Cubism\n")
+    with pytest.raises(ImpastoError, match="label 'style' is blank for every picture that can be"):
+        pack(source, tmp_path / "packed", PackOptions(resolution=16, labels=("style",)))
+    assert pack(source, tmp_path / "packed", PackOptions(resolution=16)).known == 6
+
+
+def test_a_source_of_which_one_part_is_left_is_divided(tmp_path: Path) -> None:
+    source = tmp_path / "pictures"
+    pictures(source / "train", 12)
+    pictures(source / "test", 14)  # The first twelve are the same.
+    for part, count in (("train", 12), ("test", 14)):
+        options = PackOptions(resolution=16, where=f"path like '{part}/%'", heldout=0.25)
+        report = pack(source, tmp_path / part, options)
+        assert (report.source_count, report.heldout_source_count) == (count, round(count / 4))
+        assert any("choose after all" in note for note in report.notes)
+    for duplicates, told in (("none", True), ("exact", False)):
+        options = PackOptions(resolution=16, duplicates=duplicates)
+        report = pack(source, tmp_path / duplicates, options)
+        assert report.heldout_source_count == 14
+        assert report.source_count == (26 if told else 14)
+        copies = "12 pictures for training are copies of pictures that the source holds out"
+        assert told == any(note.startswith(copies) for note in report.notes)
 
 
 @pytest.mark.parametrize(

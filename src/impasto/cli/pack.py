@@ -145,7 +145,7 @@ def command(
     """
     from impasto.collection import PackOptions, pack, pack_shard
     from impasto.collection.classing import read_merges
-    from impasto.collection.packing import work_folder
+    from impasto.collection.packing import place_of, work_folder
     from impasto.errors import StoppedError
 
     sides = _sides(resolution)
@@ -187,7 +187,7 @@ def command(
                     return
                 report = ended
     except KeyboardInterrupt:
-        work = work_folder(destination.expanduser().absolute())
+        work = work_folder(place_of(destination))
         if not work.exists():
             raise
         raise StoppedError(

@@ -18,6 +18,8 @@ LEFT_OUT, DUPLICATES, FORGOTTEN = "left-out.csv", "duplicates.csv", "forgotten.c
 
 _COPIED_BYTES = 2**26
 """How much is copied at once."""
+_LONGEST = 10_000
+"""Letters of what is told of a picture that are kept; Python's reader of tables takes 131,072."""
 
 
 @dataclass(frozen=True)
@@ -241,7 +243,7 @@ def _write_tables(folder: Path, plan: Plan, facts: Facts) -> None:
         return [
             index,
             row.relative,
-            *(told.get(name, "") for name in ABOUT),
+            *(told.get(name, "")[:_LONGEST] for name in ABOUT),
             row.sha256,
             *row.size,
             "heldout" if plan.heldout[index] else "train",

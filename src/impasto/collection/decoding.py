@@ -276,7 +276,7 @@ def reason_for(error: Exception, file: Stream, max_pixels: int) -> UnusableError
     """Why a file gives no picture, of what decoding it raised: `kind: details`.
 
     The kinds: `not a picture`, `truncated`, `unreadable` (damaged, for the most part), `too large`
-    and `too small`.
+    and `too small`; and, from where files are opened, `unreadable for now`.
     """
     if isinstance(error, UnusableError):
         return error

@@ -250,7 +250,7 @@ def fit_file(path: Path, how: Fitting) -> Fitted:
         with path.open("rb") as file:
             return fit_stream(file, how)
     except OSError as error:
-        raise UnusableError(f"unreadable: {error.strerror or error}") from error
+        raise UnusableError(f"unreadable for now: {error.strerror or error}") from error
     except ValueError as error:  # A name that no file can have.
         raise UnusableError(f"unreadable: {error}") from error
 

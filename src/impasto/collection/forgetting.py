@@ -7,7 +7,6 @@ The collection is written anew without them. That they were there stays on recor
 import csv
 import datetime
 import difflib
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 
 from impasto.collection.assembling import LEFT_OUT, Copied, Plan, SourceRow
 from impasto.collection.listing import ABOUT
-from impasto.collection.packing import replace_collection
+from impasto.collection.packing import place_of, recover, replace_collection
 from impasto.collection.parts import Piece, of_collection
 from impasto.collection.store import Collection
 from impasto.errors import ImpastoError, choices
@@ -52,6 +51,8 @@ def forget(path: Path, ids: Sequence[str]) -> Forgotten:
         ImpastoError: a picture that is not there, nothing would be left, or the collection is damaged
             or was packed before collections could be changed. It is as it was then.
     """
+    place = place_of(path)
+    recover(place)
     collection = Collection.open(path)
     plan = plan_of(collection)
     everything = [*plan.rows, *plan.aside]
@@ -78,7 +79,7 @@ def forget(path: Path, ids: Sequence[str]) -> Forgotten:
         )
     # What it was packed of no longer says what it is.
     plan.made = {**plan.made, "listing": "", "forgotten": when}
-    replace_collection(collection.path.absolute(), plan)
+    replace_collection(place, plan)
     return Forgotten(Collection.open(path), sorted(chosen), sorted(copies), pictures)
 
 
@@ -146,7 +147,7 @@ def plan_of(collection: Collection) -> Plan:
             forgotten=collection.forgotten_table(),
             unusable=unusable,
         )
-    except (KeyError, ValueError, TypeError, IndexError, OSError, zipfile.BadZipFile) as error:
+    except (KeyError, ValueError, TypeError, IndexError, OSError) as error:
         raise ImpastoError(
             f"{path} cannot be changed: it is damaged or was packed by an earlier impasto ({error}); "
             "pack it again"

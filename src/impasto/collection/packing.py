@@ -10,6 +10,7 @@ import contextlib
 import csv
 import datetime
 import functools
+import glob
 import hashlib
 import io
 import json
@@ -82,7 +83,8 @@ _WAITING_BYTES = 2**30
 _FEATURE_SIDE = 64
 """Features are of the smallest pictures packed that have this side, in pixels."""
 _GAVE_UP = "gave up"
-"""The kind of reason why a picture is left out that might be read another time."""
+_FOR_NOW = (_GAVE_UP, "unreadable for now")
+"""The kinds of reasons why a picture is left out that might be read another time."""
 
 
 def _nothing(done: int, total: int) -> None:
@@ -134,7 +136,7 @@ class _Job:
         """All that was fitted before."""
         pieces = open_parts(self.work)
         if self.earlier is not None:
-            with contextlib.suppress(ImpastoError, OSError, ValueError, KeyError):
+            with contextlib.suppress(ImpastoError, OSError, ValueError, KeyError, TypeError):
                 pieces.append(of_collection(self.destination, self.earlier))
         return pieces
 
@@ -219,10 +221,11 @@ def _listing(source: Path | str, options: PackOptions) -> tuple[Listing, str]:
     return read_source(path, options.labels), str(path.absolute())
 
 
-def _absolute(destination: Path) -> Path:
-    # Not resolve(): what a link is called is what the user asked for.
+def place_of(destination: Path) -> Path:
+    """A collection's place, from any folder; where it is a link, that of the folder itself, which is
+    what is to be replaced."""
     path = destination.expanduser().absolute()
-    return path.resolve() if path.name in ("", "..") else path
+    return path.resolve() if path.name in ("", "..") or path.is_symlink() else path
 
 
 def _there_already(
@@ -278,8 +281,8 @@ def _prepare(
     """
     if options.duplicates == "features" and features is None:
         raise ImpastoError("duplicates by features take a feature network; give pack() one")
-    path = _absolute(destination)
-    _recover(path)
+    path = place_of(destination)
+    recover(path)
     listing, named = _listing(source, options)
     earlier = _there_already(path, destination, named, options)
     if not listing.entries:
@@ -313,9 +316,15 @@ def _forgotten(path: Path) -> list[dict[str, str]]:
     """What `impasto forget` took out of a collection."""
     try:
         with (path / FORGOTTEN).open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+            told = list(csv.DictReader(file))
+        return [{name: row[name] for name in ("path", "sha256", "when")} for row in told]
     except FileNotFoundError:
         return []
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
+        raise ImpastoError(
+            f"cannot read {path / FORGOTTEN} ({error}), which names what must not come back; restore "
+            "it from a copy"
+        ) from error
 
 
 def _without(listing: Listing, forgotten: list[dict[str, str]]) -> Listing:
@@ -382,6 +391,7 @@ def _plan(job: _Job) -> tuple[Plan, list[str]]:
     told: list[Entry] = []
     left_out = list(listing.left_out)
     unusable: list[tuple[bytes, str]] = []
+    for_now: list[str] = []
     unknown = 0
     for key, entry in zip(job.keys, listing.entries, strict=True):
         place = known.find(key)
@@ -391,7 +401,9 @@ def _plan(job: _Job) -> tuple[Plan, list[str]]:
         row = SourceRow(entry.relative, entry.labels, entry.about, *place)
         if (reason := row.piece.reason(row.position)) is not None:
             left_out.append((entry.relative, reason))
-            if not reason.startswith(_GAVE_UP):
+            if reason.startswith(_FOR_NOW):
+                for_now.append(entry.relative)
+            else:
                 unusable.append((key, reason))
         elif row.sha256 in gone:
             # Under another name.
@@ -403,6 +415,7 @@ def _plan(job: _Job) -> tuple[Plan, list[str]]:
     if unknown:
         raise _UnfinishedError(unknown)
     if not rows:
+        _clear(job.work)  # There is nothing in it to go on from.
         raise ImpastoError(_nothing_in(job.named, left_out, "no usable picture"))
     notes = list(listing.notes)
     kept, heldout, copies = _without_copies(job, rows, told)
@@ -426,13 +439,34 @@ def _plan(job: _Job) -> tuple[Plan, list[str]]:
         copies=copies,
         encodings=job.encodings,
         fit={"name": options.fit, "is": FITS[options.fit].says, **_fit_parameters(options)},
-        made=_made(job),
+        made=_made(job, for_now),
         left_out=left_out,
         forgotten=job.forgotten,
         unusable=unusable,
     )
     plan.fields = _classes(listing.fields, plan.rows)
-    return plan, notes + _hint(plan, options)
+    if {entry.heldout for entry in told} in ({True}, {False}):
+        notes.append(
+            "what is left is of one part of the source only, so --heldout and --seed choose after all"
+        )
+    return plan, notes + _straddling(plan, options) + _hint(plan, options)
+
+
+def _straddling(plan: Plan, options: PackOptions) -> list[str]:
+    """A note of pictures for training that are copies of held-out ones, where the source divides them
+    so and they are not to be set aside."""
+    groups: dict[bool, list[int]] = {True: [], False: []}
+    for row, held in zip(plan.rows, plan.heldout, strict=True):
+        if copied := plan.copies.get(row.relative):
+            groups[held].append(copied.group)
+    kept_out = set(groups[True])
+    both = sum(group in kept_out for group in groups[False])
+    if not both or options.duplicates not in ("none", "exact"):
+        return []
+    return [
+        f"{counted(both, 'picture')} for training are copies of pictures that the source holds out; "
+        "--duplicates near sets them aside"
+    ]
 
 
 def _without_copies(
@@ -441,7 +475,8 @@ def _without_copies(
     """Which pictures are kept, which of all are held out, and which are copies of which."""
     options = job.options
     given = [entry.heldout for entry in told if entry.heldout is not None]
-    decided = len(given) == len(rows)
+    # Where all that is left is of one part, the source has not divided it.
+    decided = len(given) == len(rows) and len(set(given)) == 2
     found = find_duplicates(
         np.array([row.piece.facts.looks[row.position] for row in rows]),
         np.array([row.size for row in rows]),
@@ -498,7 +533,7 @@ def _classes(names: Sequence[str], rows: Sequence[SourceRow]) -> list[tuple[str,
     return fields
 
 
-def _made(job: _Job) -> dict[str, Any]:
+def _made(job: _Job, for_now: list[str]) -> dict[str, Any]:
     return {
         "impasto": __version__,
         "packing_version": PACKING_VERSION,
@@ -508,6 +543,7 @@ def _made(job: _Job) -> dict[str, Any]:
         "source": job.named,
         "kind": job.listing.kind,
         "listing": job.digest(),
+        "to_try_again": for_now,
         "options": job.options.told(),
     }
 
@@ -617,19 +653,24 @@ def _finish(job: _Job, known: int, began: float) -> PackReport:
     Raises:
         _UnfinishedError: not all pictures are fitted yet.
     """
-    digest = job.digest()
-    if job.earlier is None and _made_listing(job.destination) == digest:
-        job.earlier = read_json(job.destination / "collection.json", "collection")
     try:
         plan, notes = _plan(job)
-    except ImpastoError:
-        _clear(job.work)  # There is nothing in it to go on from.
-        raise
-    if _made_listing(job.destination) != digest:
-        replace_collection(job.destination, plan)
-    else:
+    except _UnfinishedError:
+        # Another machine may have put it together meanwhile, and cleared the parts away.
+        if _made_before(job.destination).get("listing") != job.digest():
+            raise
+        job.earlier = read_json(job.destination / "collection.json", "collection")
+        plan, notes = _plan(job)
+    if _is_there(plan, job.destination):
         notes.insert(0, "nothing has changed since it was packed")
         _clear(job.work)
+    else:
+        try:
+            replace_collection(job.destination, plan)
+        except ImpastoError:
+            # So may one that ended at the same time, and cleared away what this one had written.
+            if not _is_there(plan, job.destination):
+                raise
     return PackReport(
         collection=Collection.open(job.destination),
         source_count=len(plan.rows),
@@ -641,16 +682,18 @@ def _finish(job: _Job, known: int, began: float) -> PackReport:
     )
 
 
-def _made_listing(destination: Path) -> str | None:
-    """The digest of all that decided what the collection at a place is; None if there is none."""
+def _made_before(destination: Path) -> dict[str, Any]:
+    """Of what the collection at a place was made; nothing if there is none."""
     try:
-        digest = read_json(destination / "collection.json", "collection")["made"]["listing"]
-    except (ImpastoError, KeyError, TypeError):
-        return None
-    return str(digest)
+        return dict(read_json(destination / "collection.json", "collection")["made"])
+    except (ImpastoError, KeyError, TypeError, ValueError):
+        return {}
 
 
-_OLD = "old"
+def _is_there(plan: Plan, destination: Path) -> bool:
+    """Whether the collection at a place is the planned one."""
+    made = _made_before(destination)
+    return all(made.get(name) == plan.made[name] for name in ("listing", "to_try_again"))
 
 
 def work_folder(destination: Path) -> Path:
@@ -668,15 +711,15 @@ def replace_collection(destination: Path, plan: Plan) -> None:
     new = work / f"new-{uuid.uuid4().hex}"
     with atomic_folder(new) as folder:
         write_collection(folder, plan)
-    _take_place(new, destination, work)
+    _take_place(new, destination)
     _clear(work)
 
 
-def _take_place(new: Path, destination: Path, work: Path) -> None:
+def _take_place(new: Path, destination: Path) -> None:
     """Let a finished folder take a collection's place, or an empty folder's.
 
-    Between the two renames there is no collection at all; `_recover` puts the old one back if the
-    process dies just there.
+    Between the two renames there is no collection at all; `recover` puts the old one back if the
+    process dies just there. Meanwhile it lies where no other machine clears anything away.
 
     Raises:
         ImpastoError: the operating system does not let it.
@@ -685,20 +728,25 @@ def _take_place(new: Path, destination: Path, work: Path) -> None:
         if destination.is_dir() and not any(destination.iterdir()):
             destination.rmdir()
         if destination.exists():
-            shutil.rmtree(work / _OLD, ignore_errors=True)
-            destination.rename(work / _OLD)
+            destination.rename(
+                destination.with_name(f".{destination.name}.replaced-{uuid.uuid4().hex}")
+            )
         new.rename(destination)
     except OSError as error:
-        _recover(destination)
         raise ImpastoError(f"cannot replace {destination}: {error.strerror or error}") from error
+    finally:
+        recover(destination)
 
 
-def _recover(destination: Path) -> None:
-    """Put back the collection that was being replaced when a process died."""
-    old = work_folder(destination) / _OLD
-    if old.is_dir() and not destination.exists():
-        old.rename(destination)
+def recover(destination: Path) -> None:
+    """Put back the collection that was being replaced when a process died, or clear it away if the
+    other one has taken its place."""
+    for old in destination.parent.glob(f".{glob.escape(destination.name)}.replaced-*"):
+        if (destination / "collection.json").is_file():
+            _clear(old)
+        elif not destination.exists():
+            old.rename(destination)
 
 
-def _clear(work: Path) -> None:
-    shutil.rmtree(work, ignore_errors=True)
+def _clear(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)

@@ -114,8 +114,7 @@ class Facts:
         """Read them again.
 
         Raises:
-            ImpastoError: they are missing or damaged.
-            ValueError: they do not fit together.
+            ValueError: they are missing or damaged.
         """
         try:
             with np.load(folder / FACTS, allow_pickle=False) as arrays:
@@ -133,7 +132,7 @@ class Facts:
         except Exception as error:
             # Damaged files make NumPy raise almost anything.
             told = " ".join(str(error).split()) or type(error).__name__
-            raise ImpastoError(f"{folder / FACTS} or {LOOKS} is damaged ({told})") from error
+            raise ValueError(f"{FACTS} or {LOOKS}: {told}") from error
         columns = (facts.sha256, facts.sizes, facts.counts, facts.looks, facts.salvaged)
         if any(len(column) != len(facts.keys) for column in columns):
             raise ValueError("its columns are of different lengths")

@@ -173,7 +173,7 @@ class Folder(Tree):
         try:
             return path.read_bytes()
         except OSError as error:
-            raise UnusableError(f"unreadable: {error.strerror or error}") from error
+            raise UnusableError(f"unreadable for now: {error.strerror or error}") from error
 
 
 def open_source(path: Path) -> Source:

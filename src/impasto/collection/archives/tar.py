@@ -151,7 +151,7 @@ class Tar(Archive):
             self._plain.seek(offset)
             return self._plain.read(size)
         except OSError as error:
-            raise UnusableError(f"unreadable: {error.strerror or error}") from error
+            raise UnusableError(f"unreadable for now: {error.strerror or error}") from error
 
 
 class _Headers:
