@@ -7,7 +7,6 @@ import os
 import pickle
 import struct
 import tarfile
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -583,13 +582,11 @@ def hostile(goal: Path) -> list[bytes]:
 
 
 def test_no_pickle_runs_anything_or_takes_all_memory(tmp_path: Path) -> None:
-    began = time.monotonic()
     for content in hostile(tmp_path / "made"):
         with pytest.raises(PlainPickleError) as caught:
             load_plain(content)
         assert len(str(caught.value)) < 200
         assert "\n" not in str(caught.value)
-    assert time.monotonic() - began < 60  # None of them goes on for ever.
     assert not (tmp_path / "made").exists()
 
 
