@@ -8,7 +8,7 @@ and 16 x 16 in colour: nowhere may one be much beyond what the other shows there
 That forgives half a pixel, and not a tear on a face. A picture in other colours, with something added,
 mirrored or cropped by more than a hair is another picture; so is any that shows hardly anything,
 since all of those look alike. On Debian's 8,121 clip-art drawings, the hardest case there is for
-perceptual hashes, this was wrong for one picture in a thousand (docs/notebook.md).
+perceptual hashes, this was wrong for one picture in 600 (docs/notebook.md).
 
 **By features**: if asked for, also crops, other margins, watermarks and scans of the same picture: a
 feature network proposes the pairs, and each is confirmed by laying one over the other
