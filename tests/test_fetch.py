@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ from impasto.fetching import (
 )
 from impasto.fetching import download as download_module
 from impasto.fetching import politeness as politeness_module
+from impasto.fetching import table as table_module
 from impasto.fetching.client import Client, FetchError, origin_of, retry_after
 from impasto.fetching.download import Download, git_sha1_of_file
 from impasto.fetching.folder import file_name, slug
@@ -688,6 +690,20 @@ def test_a_host_is_asked_one_at_a_time_or_as_told(nasty: Nasty, tmp_path: Path) 
     assert nasty.most_at_once == 1
     fetch(tmp_path / "three", *urls, per_host=3)
     assert nasty.most_at_once in (2, 3)
+
+
+def test_a_thread_goes_on_where_another_took_the_last_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Raced(deque[Any]):
+        def __bool__(self) -> bool:
+            return True
+
+    a, b, c = (table_module.Row(f"http://host/{name}") for name in "abc")
+    settled: list[table_module.Row] = []
+    fetching = object.__new__(table_module._Fetch)
+    fetching._politeness = Politeness()
+    monkeypatch.setattr(fetching, "_settle", settled.append)
+    fetching._work(deque([Raced(), deque([a, b]), deque([c])]))
+    assert settled == [a, b, c]
 
 
 def test_several_hosts_are_asked_at_once(nasty: Nasty, other: Nasty, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from typer.testing import CliRunner
 from impasto.cli import app
 from impasto.collection import Collection, PackOptions, pack, packing
 from impasto.collection.packing import MASTERS
+from impasto.collection.trees import readable
 from impasto.collection.workers import DiedError, in_order
 from impasto.errors import ImpastoError
 
@@ -187,6 +189,25 @@ def test_much_to_ask_and_much_to_answer() -> None:
     assert results == items
 
 
+def test_with_one_core_a_file_still_costs_itself_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only who asks for it has all decoded in this process."""
+    source = pictures(tmp_path / "pictures", 4)
+    monkeypatch.setattr(packing, "_ALONE", 0)
+    monkeypatch.setattr(packing, "available_cores", lambda: 1)
+    asked: list[int] = []
+
+    def spied(*arguments: Any) -> Any:
+        asked.append(arguments[2])
+        return in_order(*arguments)
+
+    monkeypatch.setattr(packing, "in_order", spied)
+    assert pack(source, tmp_path / "packed", SMALL).source_count == 4
+    assert pack(source, tmp_path / "here", replace(SMALL, workers=1)).source_count == 4
+    assert asked == [1]
+
+
 def test_processes_that_do_not_start_are_one_clear_error(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
@@ -209,6 +230,9 @@ def test_destination_must_be_free(tmp_path: Path) -> None:
     for name in ("full", "file", "pictures"):
         with pytest.raises(ImpastoError, match="exists already"):
             pack(source, tmp_path / name, SMALL)
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    with pytest.raises(ImpastoError, match="exists already"):
+        pack(source, tmp_path / "round", SMALL)
     assert (tmp_path / "full" / "file").read_text() == "mine"
     (tmp_path / "empty").mkdir()
     assert len(pack(source, tmp_path / "empty", SMALL).collection) == 5
@@ -240,6 +264,10 @@ def test_nothing_usable_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
         pack(tmp_path / "bad", tmp_path / "packed", SMALL)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad", "none", "packed"]
     assert not any((tmp_path / "packed").iterdir())
+
+
+def test_a_name_that_windows_alone_can_have() -> None:
+    assert readable("half of a letter \ud83d.png") == "half of a letter ?.png"
 
 
 def test_names_that_are_no_text(tmp_path: Path) -> None:

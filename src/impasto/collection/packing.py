@@ -14,6 +14,7 @@ import glob
 import hashlib
 import io
 import json
+import os
 import platform
 import shutil
 import time
@@ -199,7 +200,7 @@ def _fit_all(job: _Job, numbers: Sequence[int]) -> Generator[Done | str | DiedEr
     else:
         pictures = (path for path in (listing.entries[n].path for n in numbers) if path)
     workers = options.workers or available_cores()
-    if listing.decoded or workers == 1 or len(numbers) <= _ALONE:
+    if listing.decoded or options.workers == 1 or len(numbers) <= _ALONE:
         # To send what is decoded to other processes and back takes longer than to fit it.
         yield from map(work, pictures)
         return
@@ -225,7 +226,8 @@ def place_of(destination: Path) -> Path:
     """A collection's place, from any folder; where it is a link, that of the folder itself, which is
     what is to be replaced."""
     path = destination.expanduser().absolute()
-    return path.resolve() if path.name in ("", "..") or path.is_symlink() else path
+    # Not resolve(), which raises where a link leads to itself.
+    return Path(os.path.realpath(path)) if path.name in ("", "..") or path.is_symlink() else path
 
 
 def _there_already(

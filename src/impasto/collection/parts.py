@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from impasto.collection.encoding import Stored
 from impasto.collection.fitting import Fitting, Frame
 from impasto.collection.listing import Entry
 from impasto.collection.look import LOOK, Look
@@ -28,9 +29,6 @@ from impasto.collection.shards import ShardReader
 from impasto.collection.writer import ShardWriter, open_writer, shard_prefix
 from impasto.errors import ImpastoError
 from impasto.files import atomic_folder, read_json, write_json
-
-Stored = np.ndarray | list[bytes]
-"""Pictures as they are stored: uint8 [K, R, R, 3], or K compressed ones."""
 
 KEY_BYTES = 16
 

@@ -104,8 +104,12 @@ def tidy(text: str) -> str:
 
 
 def readable(name: str) -> str:
-    """A file's name as text that can be written, where its bytes are not UTF-8."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """A file's name as text that can be written, where its bytes are not UTF-8 (or, on Windows, its
+    characters not UTF-16)."""
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "replace").decode()
 
 
 def is_litter(folder: str) -> bool:

@@ -4,6 +4,7 @@ Of the folder it makes, `impasto pack` reads `metadata.csv` as a table of labels
 the addresses, it is itself a table that the same pictures can be fetched by again.
 """
 
+import contextlib
 import csv
 import email.utils
 import hashlib
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from impasto.errors import ImpastoError, StoppedError, choices
 from impasto.fetching.book import COLUMNS, KEPT, UNKNOWN, Book, Picture
@@ -29,6 +31,8 @@ from impasto.fetching.politeness import Politeness, StoppedWaitingError, host_of
 from impasto.fetching.robots import Robots
 from impasto.files import sha256_of_file
 from impasto.words import counted
+
+T = TypeVar("T")
 
 _HOSTS = 16
 """Hosts that are asked at once, at most."""
@@ -302,12 +306,11 @@ class _Fetch:
     def _work(self, queues: deque[deque[Row]]) -> None:
         """Empty one queue after another."""
         try:
-            while not self._politeness.stop.is_set():
-                queue = queues.popleft()
-                while queue and not self._politeness.stop.is_set():
-                    self._settle(queue.popleft())
-        except (IndexError, StoppedWaitingError):
-            return  # no more queues, or another thread took the last row
+            while (queue := _taken(queues)) is not None:
+                while not self._politeness.stop.is_set() and (row := _taken(queue)) is not None:
+                    self._settle(row)
+        except StoppedWaitingError:
+            return
         except BaseException as error:
             self._broken = error
 
@@ -369,6 +372,13 @@ class _Fetch:
         if known:
             return self._folder / f"{Path(known).stem}.part"
         return self._folder / f"{name}-{hashlib.sha256(row.url.encode()).hexdigest()[:16]}.part"
+
+
+def _taken(queue: deque[T]) -> T | None:
+    """The next of a queue that other threads take from too; None if there is none left."""
+    with contextlib.suppress(IndexError):
+        return queue.popleft()
+    return None
 
 
 def polite_client(options: PictureOptions, politeness: Politeness) -> Client:
