@@ -520,5 +520,5 @@ def test_sources_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(ImpastoError, match="there is no"):
         read_source(tmp_path / "nowhere", None)
     touch(tmp_path, "a.png")
-    with pytest.raises(ImpastoError, match="neither a folder nor a table"):
+    with pytest.raises(ImpastoError, match="of no kind that can be read"):
         read_source(tmp_path / "a.png", None)

@@ -76,7 +76,8 @@ def find_named(listed: Collection[str], files: Iterable[str]) -> dict[str, str]:
         listed: distinct names, as `plain` gives them.
         files: names in the tree.
     """
-    free = {tidy(file): file for file in files}
+    # Of two that differ by blanks at the end only, the one without.
+    free = {tidy(file): file for file in sorted(files, key=lambda file: tidy(file) == file)}
     found = {name: free[name] for name in listed if name in free}
     for name in found:
         del free[name]

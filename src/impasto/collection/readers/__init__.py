@@ -31,8 +31,8 @@ def read_source(source: Path, labels: tuple[str, ...] | None) -> Listing:
     """
     if not source.exists():
         raise ImpastoError(
-            f"there is no {source}; SOURCE is a folder of pictures, a table (CSV) beside them, "
-            "the archive of CIFAR-10 or CIFAR-100, or the word masters"
+            f"there is no {source}; SOURCE is a folder of pictures, an archive of one, a table "
+            "beside them, another kind that `impasto pack --help` names, or the word masters"
         )
     if (source / "collection.json").is_file():
         raise ImpastoError(f"{source} is a collection already; pack from the pictures themselves")
@@ -42,6 +42,6 @@ def read_source(source: Path, labels: tuple[str, ...] | None) -> Listing:
             listing: Listing = reader.read(opened, labels)
             return listing
     raise ImpastoError(
-        f"{source} is neither a folder nor a table nor an archive of CIFAR; give a folder of "
-        "pictures, or a CSV file that lists them in a column 'file'"
+        f"{source} is of no kind that can be read; give a folder of pictures, a zip or tar of one, "
+        "a table that lists them in a column 'file', parquet or .npz"
     )
