@@ -1,0 +1,219 @@
+"""Which changes of a painting are still found to be the same picture, and how long it takes.
+
+    python -m benchmarks.duplicates [--features lite0] [--pictures 81444]
+
+changes each of the 21 paintings in many ways, and asks of each change whether it is grouped with the
+painting: by looks alone, and by features besides. Then groups as many pictures as are asked for:
+looks of tiles of the paintings, each made different by noise.
+
+Prints the share found of each kind of change, and seconds.
+"""
+
+import argparse
+import io
+import time
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
+
+from impasto.collection.duplicates import find_duplicates
+from impasto.collection.look import LOOK, look
+from impasto.collection.packing import MASTERS
+
+Change = Callable[[Image.Image], Image.Image]
+
+
+def jpeg(quality: int) -> Change:
+    def change(picture: Image.Image) -> Image.Image:
+        file = io.BytesIO()
+        picture.save(file, "JPEG", quality=quality)
+        return Image.open(io.BytesIO(file.getvalue())).convert("RGB")
+
+    return change
+
+
+def size(across: float, down: float | None = None) -> Change:
+    def change(picture: Image.Image) -> Image.Image:
+        wanted = round(picture.width * across), round(picture.height * (down or across))
+        return picture.resize(wanted, Image.Resampling.LANCZOS)
+
+    return change
+
+
+def crop(left: float, top: float, right: float, bottom: float) -> Change:
+    """Shares of the picture that are cut off."""
+
+    def change(picture: Image.Image) -> Image.Image:
+        wide, high = picture.size
+        corner = round(wide * left), round(high * top)
+        return picture.crop((*corner, round(wide * (1 - right)), round(high * (1 - bottom))))
+
+    return change
+
+
+def margin(share: float) -> Change:
+    def change(picture: Image.Image) -> Image.Image:
+        by = round(min(picture.size) * share)
+        framed = Image.new("RGB", (picture.width + 2 * by, picture.height + 2 * by), "white")
+        framed.paste(picture, (by, by))
+        return framed
+
+    return change
+
+
+def watermark(text: str, height: float, place: tuple[float, float], alpha: int) -> Change:
+    def change(picture: Image.Image) -> Image.Image:
+        layer = Image.new("RGBA", picture.size, (0, 0, 0, 0))
+        font = ImageFont.load_default(max(8, round(picture.height * height)))
+        corner = (picture.width * place[0], picture.height * place[1])
+        ImageDraw.Draw(layer).text(corner, text, font=font, fill=(255, 255, 255, alpha))
+        return Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB")
+
+    return change
+
+
+def hue(picture: Image.Image) -> Image.Image:
+    values = np.array(picture.convert("HSV"))
+    values[..., 0] += 60
+    return Image.fromarray(values, "HSV").convert("RGB")
+
+
+def warmer(picture: Image.Image) -> Image.Image:
+    values = np.asarray(picture) * np.array([1.06, 1, 0.9])
+    return Image.fromarray(values.clip(0, 255).astype(np.uint8))
+
+
+CHANGES: dict[str, Change] = {
+    "JPEG 95": jpeg(95),
+    "JPEG 75": jpeg(75),
+    "JPEG 40": jpeg(40),
+    "twice the size": size(2),
+    "half the size": size(0.5),
+    "a quarter, JPEG 60": lambda picture: jpeg(60)(size(0.25)(picture)),
+    "short side 100 px": lambda picture: size(100 / min(picture.size))(picture),
+    "wider by 5%": size(1.05, 1),
+    "blurred": lambda picture: picture.filter(ImageFilter.GaussianBlur(min(picture.size) / 150)),
+    "darker, 0.85": lambda picture: ImageEnhance.Brightness(picture).enhance(0.85),
+    "brighter, 1.15": lambda picture: ImageEnhance.Brightness(picture).enhance(1.15),
+    "brighter, 1.3": lambda picture: ImageEnhance.Brightness(picture).enhance(1.3),
+    "contrast 0.8": lambda picture: ImageEnhance.Contrast(picture).enhance(0.8),
+    "contrast 1.2": lambda picture: ImageEnhance.Contrast(picture).enhance(1.2),
+    "warmer": warmer,
+    "saturation 0.7": lambda picture: ImageEnhance.Color(picture).enhance(0.7),
+    "small watermark": watermark("www.example.org", 0.055, (0.55, 0.9), 200),
+    "large watermark": watermark("EXAMPLE STOCK", 0.11, (0.1, 0.4), 110),
+    "2% cropped": crop(0.01, 0.01, 0.01, 0.01),
+    "5% cropped": crop(0.025, 0.025, 0.025, 0.025),
+    "5% at a corner": crop(0, 0, 0.05, 0.05),
+    "10% cropped": crop(0.05, 0.05, 0.05, 0.05),
+    "5% at a side": crop(0.05, 0, 0, 0),
+    "10% at a side": crop(0.1, 0, 0, 0),
+    "margin of 3%": margin(0.03),
+    "margin of 6%": margin(0.06),
+    "turned by 2 degrees": lambda picture: crop(0.04, 0.04, 0.04, 0.04)(
+        picture.rotate(2, Image.Resampling.BICUBIC)
+    ),
+    "grey": lambda picture: picture.convert("L").convert("RGB"),
+    "other colours": hue,
+    "mirrored": lambda picture: picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+}
+
+
+def square(picture: Image.Image) -> np.ndarray:
+    """The square in the centre at 64 px, uint8 [64, 64, 3]."""
+    side = min(picture.size)
+    left, top = (picture.width - side) / 2, (picture.height - side) / 2
+    box = (left, top, left + side, top + side)
+    return np.asarray(picture.resize((64, 64), Image.Resampling.LANCZOS, box=box))
+
+
+def paintings() -> list[Image.Image]:
+    return [Image.open(path).convert("RGB") for path in sorted(MASTERS.glob("*.jpg"))]
+
+
+def same(looks: np.ndarray, sizes: np.ndarray, aside: str, seen: np.ndarray) -> bool:
+    """Whether two pictures are grouped."""
+
+    def features(numbers: np.ndarray) -> np.ndarray:
+        return seen[numbers]
+
+    outcome = find_duplicates(looks, sizes, [0, 0], ["a", "b"], aside=aside, features=features)
+    return bool(outcome.group[0] == 0)
+
+
+def recall(network: str | None) -> None:
+    """Print the share of each change that is found."""
+    found: dict[str, list[list[bool]]] = {name: [] for name in CHANGES}
+    for original in paintings():
+        pictures = [original, *(change(original) for change in CHANGES.values())]
+        squares = np.stack([square(picture) for picture in pictures])
+        records = [
+            look(picture, pixels[None]).record()
+            for picture, pixels in zip(pictures, squares, strict=True)
+        ]
+        seen = features_of(network, squares)
+        sizes = [picture.size for picture in pictures]
+        for number, name in enumerate(CHANGES, start=1):
+            pair = (
+                np.array([records[0], records[number]], LOOK),
+                np.array([sizes[0], sizes[number]]),
+            )
+            modes = ("near", "features") if network else ("near",)
+            found[name].append([same(*pair, mode, seen[[0, number]]) for mode in modes])
+    print(f"{'change':22} near  {'features' if network else ''}")
+    for name, rows in found.items():
+        shares = np.mean(rows, axis=0)
+        print(f"{name:22} {'  '.join(f'{share:4.0%}' for share in shares)}")
+
+
+def features_of(network: str | None, pixels: np.ndarray) -> np.ndarray:
+    """Features of pictures, uint8 [B, 64, 64, 3]; none without a network."""
+    if network is None:
+        return np.zeros((len(pixels), 1), np.float32)
+    import torch
+
+    from impasto.features import load_network
+
+    return load_network(network)(torch.from_numpy(pixels)).features.numpy()
+
+
+def speed(count: int) -> None:
+    """Print the seconds that many pictures take."""
+    random = np.random.default_rng(0)
+    records = []
+    for picture in paintings():
+        for _ in range(60):
+            side = int(random.integers(min(picture.size) // 6, min(picture.size) // 2))
+            left = int(random.integers(picture.width - side))
+            top = int(random.integers(picture.height - side))
+            tile = picture.crop((left, top, left + side, top + side)).resize((64, 64))
+            records.append(look(tile, np.asarray(tile)[None]).record())
+    looks = np.array(records, LOOK)[random.integers(len(records), size=count)]
+    looks["pixels"] = random.integers(0, 256, (count, 32), dtype=np.uint8)
+    for _ in range(6):
+        for name in ("dhash", "phash"):
+            looks[name] ^= np.uint64(1) << random.integers(0, 64, count).astype(np.uint64)
+    for start in range(0, count, 10_000):
+        light = looks["light"][start : start + 10_000].astype(np.int16)
+        noisy = light + random.integers(-40, 41, light.shape)
+        looks["light"][start : start + 10_000] = noisy.clip(0, 255)
+    names = [f"{number:08}" for number in range(count)]
+    began, spent = time.perf_counter(), time.process_time()
+    outcome = find_duplicates(looks, np.full((count, 2), 500), [0] * count, names)
+    elapsed, spent = time.perf_counter() - began, time.process_time() - spent
+    groups = int(outcome.group.max()) + 1
+    print(f"{count:,} pictures: {elapsed:.1f} s ({spent:.1f} s of processor), {groups} groups")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--features", help="a feature network, such as lite0")
+    parser.add_argument("--pictures", type=int, default=81_444)
+    given = parser.parse_args()
+    recall(given.features)
+    speed(given.pictures)
+
+
+if __name__ == "__main__":
+    main()
