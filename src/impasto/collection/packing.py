@@ -731,7 +731,7 @@ def _take_place(new: Path, destination: Path) -> None:
             destination.rmdir()
         if destination.exists():
             destination.rename(
-                destination.with_name(f".{destination.name}.replaced-{uuid.uuid4().hex}")
+                destination.with_name(f".{destination.name}.replaced-{uuid.uuid4().hex[:8]}")
             )
         new.rename(destination)
     except OSError as error:
