@@ -30,7 +30,10 @@ def paint(count: int = COUNT, side: int = SIDE, seed: int = 0) -> np.ndarray:
     """Soft pictures, uint8 [K, R, R, 3], all different."""
     coarse = np.random.default_rng(seed).integers(0, 256, (count, 4, 4, 3), np.uint8)
     return np.stack(
-        [np.asarray(Image.fromarray(each).resize((side, side), Image.Resampling.BICUBIC)) for each in coarse]
+        [
+            np.asarray(Image.fromarray(each).resize((side, side), Image.Resampling.BICUBIC))
+            for each in coarse
+        ]
     )
 
 
@@ -142,25 +145,16 @@ def test_rows_are_copied_as_they_lie(
     rows = np.array(indices, np.int64)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writer, "SHARD_BYTES", 5 * SIDE**2 * 3)
-        patch.setattr(shards, "_COPIED_AT_ONCE", 5)
         first = written(folder, paint(), encoding)
         with open_writer(folder, SIDE, encoding, "again") as out:
-            first.copy(rows, out)
+            out.append_stored(first.stored(rows[:5]))
+            out.append_stored(first.stored(rows[5:]))
     again = ShardReader(folder, SIDE, encoding, out.describe())
     assert len(again) == len(rows)
     everything = np.arange(len(rows))
     assert (again.pixels(everything) == first.pixels(rows)).all()
     if encoding != RAW:
         assert again.stored(everything) == first.stored(rows)
-
-
-def test_only_shards_of_the_same_kind_are_copied(tmp_path: Path) -> None:
-    reader = written(tmp_path, paint(), "webp")
-    with (
-        pytest.raises(ValueError, match="not of that kind"),
-        open_writer(tmp_path, SIDE, RAW, "other") as out,
-    ):
-        reader.copy(np.arange(3), out)
 
 
 def test_no_pictures_make_no_shards(tmp_path: Path) -> None:

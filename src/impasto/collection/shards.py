@@ -10,10 +10,8 @@ import numpy as np
 
 from impasto.collection.encoding import RAW, Stored, decode
 from impasto.collection.workers import available_cores
-from impasto.collection.writer import ShardWriter
 from impasto.errors import ImpastoError
 
-_COPIED_AT_ONCE = 256
 _RESTORE = "restore it from a copy or pack the collection again"
 
 
@@ -96,13 +94,6 @@ class ShardReader:
         if self.encoding == RAW:
             return self.pixels(indices)
         return [self._bytes(int(index)) for index in self._checked(indices)]
-
-    def copy(self, indices: np.ndarray, writer: ShardWriter) -> None:
-        """Append some pictures to other shards of the same kind, a few at a time."""
-        if (self.resolution, self.encoding) != (writer.resolution, writer.encoding):
-            raise ValueError(f"{self.resolution} px {self.encoding} shards are not of that kind")
-        for start in range(0, len(indices), _COPIED_AT_ONCE):
-            writer.append_stored(self.stored(indices[start : start + _COPIED_AT_ONCE]))
 
     def _checked(self, indices: np.ndarray) -> np.ndarray:
         indices = np.asarray(indices)
