@@ -99,10 +99,11 @@ def look(picture: Image.Image, pixels: np.ndarray) -> Look:
     light = np.asarray(grey, dtype=np.int64)
     steps = np.diff(np.asarray(grey.resize((9, 8), Image.Resampling.HAMMING), dtype=np.int64))
     waves = _COSINES @ light @ _COSINES.T
+    middle = np.sort(waves, axis=None)[_LOW**2 // 2 - 1 : _LOW**2 // 2 + 1].sum() / 2
     return Look(
         pixels=hashlib.sha256(np.ascontiguousarray(pixels).data).digest(),
         dhash=_bits(steps > _MARGIN),
-        phash=_bits(waves > np.median(waves) + _WAVE),
+        phash=_bits(waves > middle + _WAVE),
         detail=_detail(light),
         light=np.asarray(grey),
         thumb=np.asarray(small.reduce(SIDE // THUMB)),
