@@ -5,7 +5,8 @@ import decimal
 import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -422,8 +423,25 @@ def test_a_file_that_goes_away_meanwhile_costs_its_rows(wikiart: Path) -> None:
     listing = read_source(wikiart, None)
     (wikiart / "data" / "train-00000-of-00002.parquet").unlink()
     found = contents(listing)
-    assert all(text.startswith("unreadable: cannot read") for text in found[4:16])
+    assert all(text.startswith("unreadable for now: cannot read") for text in found[4:16])
     assert found[16:] == [png(number) for number in range(12, 20)]
+
+
+def test_where_a_disk_fails_it_is_for_now(wikiart: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listing = read_source(wikiart, None)
+    opened = parquet._opened
+
+    class Failing:
+        def iter_batches(self, **_: Any) -> Any:
+            raise OSError(5, "Input/output error")
+
+    @contextmanager
+    def failing(path: Path) -> Iterator[Any]:
+        with opened(path):
+            yield Failing()
+
+    monkeypatch.setattr(parquet, "_opened", failing)
+    assert all(text.startswith("unreadable for now: ") for text in contents(listing))
 
 
 @given(st.data())

@@ -9,4 +9,12 @@ from impasto.collection.options import PackOptions
 from impasto.collection.packing import PackReport, pack, pack_shard
 from impasto.collection.store import Collection, LabelField
 
-__all__ = ["Collection", "LabelField", "PackOptions", "PackReport", "open_or_pack", "pack", "pack_shard"]
+__all__ = [
+    "Collection",
+    "LabelField",
+    "PackOptions",
+    "PackReport",
+    "open_or_pack",
+    "pack",
+    "pack_shard",
+]

@@ -21,6 +21,16 @@ class UnusableError(Exception):
     """What gives no picture; the text is the reason for `left-out.csv`, `kind: details`."""
 
 
+def unreadable(error: BaseException | None) -> str:
+    """The kind of reason where an error keeps something from being read: `unreadable`, or `unreadable
+    for now` where it, or what it came of, is the operating system's."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return "unreadable for now"
+        error = error.__cause__
+    return "unreadable"
+
+
 @dataclass(frozen=True)
 class File:
     """A file in a tree."""

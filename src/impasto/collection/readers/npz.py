@@ -24,7 +24,7 @@ import numpy as np
 from impasto.collection.arrays import StoredArray, arrays_in, reading, rows_of, whole
 from impasto.collection.folders import is_heldout
 from impasto.collection.listing import PICTURE_SUFFIXES, Content, Entry, Listing, known, suffix_of
-from impasto.collection.trees import File, Source, UnusableError, stamp_of, tidy
+from impasto.collection.trees import File, Source, UnusableError, stamp_of, tidy, unreadable
 from impasto.errors import ImpastoError, choices
 from impasto.words import counted
 
@@ -177,7 +177,7 @@ def _contents(
                     yield made
         except ImpastoError as error:
             for _ in rows[done:]:
-                yield UnusableError(f"unreadable: {error}")
+                yield UnusableError(f"{unreadable(error)}: {error}")
         first = end
 
 

@@ -37,7 +37,15 @@ from impasto.collection.listing import (
     known,
     suffix_of,
 )
-from impasto.collection.trees import File, Source, Tree, UnusableError, stamp_of, tidy
+from impasto.collection.trees import (
+    File,
+    Source,
+    Tree,
+    UnusableError,
+    stamp_of,
+    tidy,
+    unreadable,
+)
 from impasto.errors import ImpastoError, choices
 from impasto.words import counted
 
@@ -620,20 +628,20 @@ def _pictures(tree: Tree, part: _Part, rows: list[int]) -> Iterator[Content]:
     try:
         with _opened(part.path) as opened:
             for group, wanted in _dealt(rows, part.groups):
-                reason = "it has fewer rows than when it was listed"
+                kind, reason = "unreadable", "it has fewer rows than when it was listed"
                 done = 0
                 try:
                     for value in _cells(opened, part.picture, group, wanted):
                         yield _content(value, part, tree)
                         done += 1
                 except _broken() as error:
-                    reason = _says(error)
+                    kind, reason = unreadable(error), _says(error)
                 for _ in wanted[done:]:
-                    yield UnusableError(f"unreadable: {part.name} is damaged here: {reason}")
+                    yield UnusableError(f"{kind}: {part.name} is damaged here: {reason}")
                 given += len(wanted)
     except ImpastoError as error:
         for _ in rows[given:]:
-            yield UnusableError(f"unreadable: {error}")
+            yield UnusableError(f"{unreadable(error)}: {error}")
 
 
 def _cells(opened: Any, column: str, group: int, rows: list[int]) -> Iterator[Any]:
