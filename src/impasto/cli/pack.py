@@ -90,7 +90,8 @@ def command(
         str,
         typer.Option(
             help="Of which pictures only one is kept: none, exact (the same pixels when packed), "
-            "near (another file of the same picture), features (what Lite0 cannot tell apart, too)."
+            "near (another file of the same picture), features (crops, margins and watermarked "
+            "copies too; takes Lite0)."
         ),
     ] = "near",
     background: Annotated[

@@ -60,7 +60,7 @@ class Copied:
 
     group: int
     kind: str
-    """`exact` or `near`."""
+    """`exact`, `near` or `features`."""
     distance: float
     """From the one that is kept."""
 
