@@ -293,6 +293,9 @@ def test_what_features_propose_must_look_the_same() -> None:
         features=lambda numbers: np.ones((len(numbers), 3), np.float32),
     )
     assert outcome.kept.all()
+    # Of what shows next to nothing, no features are asked for.
+    outcome = find_duplicates(looks[5:], sizes[5:], [0], ["a"], aside="features", features=np.ones)
+    assert outcome.kept.all()
 
 
 @settings(max_examples=25, deadline=None)

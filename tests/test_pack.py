@@ -189,6 +189,36 @@ def test_much_to_ask_and_much_to_answer() -> None:
     assert results == items
 
 
+def test_a_file_that_ends_the_only_process_does_so_once(tmp_path: Path) -> None:
+    """A few pictures are decoded without other processes; run again, they are not."""
+    source = pictures(tmp_path / "pictures", 5)
+    (source / "003.png").write_bytes(b"the end")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os\n"
+        "from pathlib import Path\n"
+        "from impasto.collection import PackOptions, fitting, pack\n"
+        "decode = fitting.decode\n"
+        "def ending(file, *arguments):\n"
+        "    if file.getvalue() == b'the end':\n"
+        "        os._exit(7)\n"
+        "    return decode(file, *arguments)\n"
+        "fitting.decode = ending\n"
+        "if __name__ == '__main__':\n"
+        "    options = PackOptions(resolution=16)\n"
+        f"    pack(Path({str(source)!r}), Path({str(tmp_path / 'packed')!r}), options)\n"
+    )
+    codes = [
+        subprocess.run([sys.executable, str(script)], check=False, timeout=60).returncode
+        for _ in range(2)
+    ]
+    assert codes == [7, 0]
+    assert rows(tmp_path / "packed" / "left-out.csv") == [
+        {"path": "003.png", "reason": "gave up: decoding it ended the process"}
+    ]
+    assert {path.name for path in tmp_path.iterdir()} == {"pictures", "packed", "script.py"}
+
+
 def test_with_one_core_a_file_still_costs_itself_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -327,6 +327,8 @@ def _by_features(found: _Found, looks: np.ndarray, features: Features, places: n
     """Group what has nearly the same features among some pictures, and once it is laid over the other
     looks nearly the same."""
     places = places[~found.aside[places]]
+    if not len(places):
+        return
     parts = np.split(found.order[places], range(_FEATURES_AT_ONCE, len(places), _FEATURES_AT_ONCE))
     seen = np.concatenate([features(part).astype(np.float32) for part in parts])
     seen /= np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-12)

@@ -60,7 +60,7 @@ from impasto.collection.trees import UnusableError
 from impasto.collection.where import select
 from impasto.collection.workers import DiedError, available_cores, in_order
 from impasto.errors import ImpastoError
-from impasto.files import atomic_folder, read_json
+from impasto.files import atomic_folder, check_writable, read_json
 from impasto.words import counted
 
 MASTERS = Path(__file__).parent.parent / "masters"
@@ -78,7 +78,10 @@ Shard = tuple[int, int]
 _COMPUTED = ("index", "path", "sha256", "width", "height", "split")
 """Columns of `sources.csv` that packing fills in itself."""
 _ALONE = 32
-"""Up to this many source pictures are fitted in this process: starting others takes longer."""
+"""Up to this many source pictures are fitted in this process: starting others takes longer; ..."""
+_BEGUN_ALONE = "begun-alone"
+"""... but not where a file of this name tells that the process died of it before: one of the pictures
+may have ended it, or be what it never came back from."""
 _WAITING_BYTES = 2**30
 """How much of finished pictures may wait in memory for an earlier one."""
 _FEATURE_SIDE = 64
@@ -200,9 +203,18 @@ def _fit_all(job: _Job, numbers: Sequence[int]) -> Generator[Done | str | DiedEr
     else:
         pictures = (path for path in (listing.entries[n].path for n in numbers) if path)
     workers = options.workers or available_cores()
-    if listing.decoded or options.workers == 1 or len(numbers) <= _ALONE:
+    if listing.decoded or options.workers == 1:
         # To send what is decoded to other processes and back takes longer than to fit it.
         yield from map(work, pictures)
+        return
+    begun = job.work / _BEGUN_ALONE
+    if len(numbers) <= _ALONE and not begun.exists():
+        check_writable(job.work)
+        begun.touch()
+        try:
+            yield from map(work, pictures)
+        finally:
+            begun.unlink(missing_ok=True)
         return
     # What one source picture may give, at most but for very long ones.
     tiles = 250 if options.fit == "tiles" else 1
