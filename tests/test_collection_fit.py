@@ -199,6 +199,19 @@ def test_drafts_are_within_40_db_of_full_decoding_on_paintings(tmp_path: Path, f
     assert min(found) >= 40
 
 
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad", "tiles"])
+def test_whole_pixels_are_averaged_first_where_that_shows_little(tmp_path: Path, fit: str) -> None:
+    path = tmp_path / "lion.png"
+    with Image.open(MASTERS / "lion.jpg") as opened:
+        opened.resize((700, 500)).save(path)
+    quick, exact = (all_of(path, how(fit, 24, exact=exact)) for exact in (False, True))
+    assert (quick != exact).any()
+    assert psnr(quick, exact) >= 46
+    # Four times the target is left alone.
+    quick, exact = (all_of(path, how(fit, 100, exact=exact)) for exact in (False, True))
+    assert (quick == exact).all()
+
+
 @pytest.mark.parametrize("fit", sorted(FITS))
 def test_several_resolutions_are_each_made_from_the_decoded_picture(
     tmp_path: Path, fit: str

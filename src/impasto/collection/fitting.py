@@ -88,7 +88,7 @@ def _whole_frame(width: int, height: int, how: Fitting) -> list[Frame]:
 
 
 def _filling(picture: Decoded, box: Box, how: Fitting, resolution: int) -> Image.Image:
-    return picture.shrink(box, (resolution, resolution))
+    return picture.shrink(box, (resolution, resolution), how.exact)
 
 
 def _padded(picture: Decoded, box: Box, how: Fitting, resolution: int) -> Image.Image:
@@ -97,7 +97,7 @@ def _padded(picture: Decoded, box: Box, how: Fitting, resolution: int) -> Image.
     height = max(1, round(picture.height * scale))
     square = Image.new("RGB", (resolution, resolution), how.background)
     corner = ((resolution - width) // 2, (resolution - height) // 2)
-    square.paste(picture.shrink(box, (width, height)), corner)
+    square.paste(picture.shrink(box, (width, height), how.exact), corner)
     return square
 
 
