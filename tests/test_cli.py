@@ -151,6 +151,23 @@ def test_a_surprise_is_no_traceback(say: Say, monkeypatch: pytest.MonkeyPatch) -
         cli.main()
 
 
+def test_ctrl_c_before_anything_runs_is_one_line() -> None:
+    """While commands are still being imported, as it is in the first moments."""
+    code = (
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'impasto.registry':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "sys.argv = ['impasto', '--version']\n"
+        "import runpy\n"
+        "runpy.run_module('impasto', run_name='__main__')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "impasto: interrupted\n")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_ctrl_c_in_a_terminal(tiny: Collection, tmp_path: Path) -> None:
     arguments = ["train", "ukiyoe_dcgan_v1", "--data", str(tiny.path), "--out", str(tmp_path)]

@@ -1,6 +1,6 @@
 """`python -m impasto` is the same as `impasto`."""
 
-from impasto.cli import main
+from impasto._start import main
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,14 @@
+"""Where `impasto` begins: nothing is imported before an interrupt is one line, not a traceback."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C, even while it is being imported, is one line and code 130."""
+    try:
+        from impasto import cli
+
+        cli.main()
+    except KeyboardInterrupt:
+        print("impasto: interrupted", file=sys.stderr)
+        sys.exit(130)
