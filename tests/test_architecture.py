@@ -16,6 +16,7 @@ GROUND = {
     "config",
     "words",
     "progress",
+    "lettering",
     "device",
     "fold",
     "__init__",

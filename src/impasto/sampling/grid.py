@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from impasto.lettering import font
+
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
 _SIZE = 12  # of letters, in pixels
 _GAP = 4  # between letters and pictures
@@ -31,8 +33,8 @@ def grid_picture(images: np.ndarray, columns: int | None = None) -> Image.Image:
 
 
 def text_font(size: int = _SIZE) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own font: Latin letters only, but it is there on every machine."""
-    return ImageFont.load_default(size)
+    """What all names in grids are written in; see `lettering.font`."""
+    return font(size)
 
 
 def shortened(text: str, width: float, size: int = _SIZE) -> str:
