@@ -579,6 +579,12 @@ def test_a_hash_in_the_table_is_held_to(nasty: Nasty, tmp_path: Path) -> None:
         ("\ufeffurl\tstyle\nhttp://a\ty\n", ["http://a"], ("style",)),
         ("http://a/1.jpg\nhttp://a/2.jpg\n", ["http://a/1.jpg", "http://a/2.jpg"], ()),
         ("file,url,when,bytes,title\nf.png,http://a,x,1,T\n", ["http://a"], ()),
+        (
+            "# mine\n\nhttp://a/x,y.jpg\n\n # later\r\nhttp://b\n",
+            ["http://a/x,y.jpg", "http://b"],
+            (),
+        ),
+        ('# mine\nurl,style\n#http://a,x\n\nhttp://b,"y\n#z"\n', ["http://b"], ("style",)),
     ],
 )
 def test_tables_as_they_come(
@@ -616,6 +622,11 @@ def test_tables_that_are_none(tmp_path: Path, text: str, message: str) -> None:
     path.write_text(text)
     with pytest.raises(ImpastoError, match=message):
         read_table(path)
+
+
+def test_a_folder_is_no_table(tmp_path: Path) -> None:
+    with pytest.raises(ImpastoError, match="is a folder; give a table of URLs"):
+        read_table(tmp_path)
 
 
 def test_somebody_elses_tables_are_left_alone(nasty: Nasty, tmp_path: Path) -> None:
@@ -1682,7 +1693,7 @@ def test_the_command_tells_what_came_of_it(nasty: Nasty, other: Nasty, tmp_path:
     table.write_text(f"url\n{good}\n{bad}\n{good}\n")
     code, out, err = run(table, folder, "--rate", "0")
     assert (code, out.splitlines()) == (
-        0,
+        1,
         [
             f"1 of 2 pictures are in {folder}: 1 fetched (0.0 MB), in 0 s",
             f"failed: 1, listed in {folder / 'failed.csv'}",
@@ -1697,6 +1708,8 @@ def test_the_command_tells_what_came_of_it(nasty: Nasty, other: Nasty, tmp_path:
     code, out, err = run(table, tmp_path / "none", "--rate", "0")
     assert (code, out) == (2, "")
     assert "none of 1 picture could be fetched, most for: no picture" in err.splitlines()[-1]
+    table.write_text(f"url\n{good}\n")
+    assert run(table, folder, "--rate", "0")[0] == 0
 
     hub(nasty, other)
     code, out, _ = run(SOURCE, tmp_path / "hub", "--only", "*.md", HF_ENDPOINT=nasty.address)
@@ -1706,12 +1719,25 @@ def test_the_command_tells_what_came_of_it(nasty: Nasty, other: Nasty, tmp_path:
     assert run(f"{nasty.address}/a.png", tmp_path / "file")[0] == 0
 
 
+def test_what_fails_at_once_leaves_no_empty_folder(nasty: Nasty, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for folder in (tmp_path / "mine", tmp_path / "a" / "b"):
+        with pytest.raises(ImpastoError, match="cannot fetch"):
+            fetch_file(nasty.on("/x.zip", status(404)), folder)
+        nasty.on("/en/App/Artist/AlphabetJson", status(200, b"[]"))
+        with pytest.raises(ImpastoError, match="names no pictures"):
+            wikiart_of(nasty, folder, "all")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("nowhere.csv",), "there is no nowhere.csv; give a table of URLs"),
         (("ftp://x/y",), "ftp://x/y is not an http or https address"),
         (("hf:one",), "is no repository"),
+        (("hf:datasets/one",), "is no repository; write hf:datasets/OWNER/NAME"),
         (("urls.csv", "--rate", "-1"), "the rate cannot be -1.0; at least 0"),
         (("urls.csv", "--timeout", "0"), "the timeout, in seconds, cannot be 0"),
         (("urls.csv", "--max-mb", "nan"), "--max-mb cannot be nan"),

@@ -22,7 +22,8 @@ def command(
         str,
         typer.Argument(
             help="hf:datasets/OWNER/NAME[@REVISION][/PATH] or its address on the hub; the address "
-            "of a file; a table of URLs (CSV with a column url, or an address a line); or "
+            "of a file; a table of URLs (CSV with a column url, or an address a line, # before "
+            "comments); or "
             "wikiart:style/NAME, genre/NAME, media/NAME, artist/NAME or wikiart:all."
         ),
     ],
@@ -32,7 +33,9 @@ def command(
         typer.Option(help="Of a repository, files that fit, such as '*.parquet'; may be repeated."),
     ] = None,
     sha256: Annotated[str | None, typer.Option(help="What a file by address must have.")] = None,
-    rate: Annotated[float, typer.Option(help="Requests a second to one host, for pictures.")] = 1.0,
+    rate: Annotated[
+        float, typer.Option(help="Requests a second to one host, for pictures; 0 for no limit.")
+    ] = 1.0,
     per_host: Annotated[int, typer.Option(help="Requests to one host at the same time.")] = 1,
     retries: Annotated[int, typer.Option(help="Tries after the first.")] = 5,
     timeout: Annotated[
@@ -63,6 +66,9 @@ def command(
     What a site's terms and a picture's licence allow is yours to know; impasto keeps them beside
     the pictures, and says 'unknown' where nobody told. HF_TOKEN, HF_ENDPOINT, HF_HOME,
     HF_HUB_OFFLINE, IMPASTO_OFFLINE and the proxy variables are kept to.
+
+    The exit code is 0 if all that was asked for is there, 1 if some pictures failed, 2 if all did or
+    nothing could be done.
     """
     from impasto.errors import ImpastoError, StoppedError
     from impasto.fetching import (
@@ -95,6 +101,7 @@ def command(
     if sha256 and (from_hub or "://" not in source):
         raise ImpastoError("--sha256 is for one file by its address; leave it out here")
     files_only = Client(timeout, contact), Politeness(retries=retries)
+    failed = False
     try:
         if from_hub:
             with _progress("MB", 1_000_000) as tell:
@@ -109,21 +116,25 @@ def command(
             listing = source.removeprefix("wikiart:")
             with _progress("artists listed" if listing == "all" else "pages listed") as tell:
                 table = list_wikiart(listing, destination, options, pages, tell=tell)
-            lines = _pictures(table, destination, options)
+            lines, failed = _pictures(table, destination, options)
         else:
-            lines = _pictures(read_table(Path(source).expanduser()), destination, options)
+            table = read_table(Path(source).expanduser())
+            lines, failed = _pictures(table, destination, options)
     except KeyboardInterrupt as stop:
         raise StoppedError("stopped; run it again to go on") from stop
     for line in lines:
         typer.echo(line)
+    if failed:
+        raise typer.Exit(1)
 
 
-def _pictures(table: "Table", folder: Path, options: "PictureOptions") -> list[str]:
+def _pictures(table: "Table", folder: Path, options: "PictureOptions") -> tuple[list[str], bool]:
+    """What came of it, in words, and whether any failed."""
     from impasto.fetching import fetch_table
 
     with _progress("pictures") as tell:
         report = fetch_table(table, folder, options, tell=tell)
-    return _of_pictures(report, folder)
+    return _of_pictures(report, folder), bool(report.failed)
 
 
 @contextlib.contextmanager

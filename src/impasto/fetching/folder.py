@@ -25,10 +25,24 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 def fetching_into(folder: Path) -> Iterator[None]:
     """Make the folder, and keep a second fetch out of it, where the system can lock folders.
 
+    What was made for it and is still empty at the end, as after a wrong address, goes again.
+
     Raises:
         ImpastoError: it cannot be written, or another fetch is at work in it.
     """
-    check_writable(folder)
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        check_writable(folder)
+        with _locked(folder):
+            yield
+    finally:
+        with contextlib.suppress(OSError):  # it is not empty
+            for place in made:
+                place.rmdir()
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
     try:
         import fcntl
     except ImportError:  # Windows

@@ -93,6 +93,8 @@ def _parsed(source: str) -> Repository | None:
         if not found:
             return None
         kind, name, revision, path = found.groups()
+        if name.partition("/")[0] in _NO_OWNERS:
+            return None
         revision = unquote(revision or "")
     else:
         try:

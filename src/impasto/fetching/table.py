@@ -9,6 +9,7 @@ import csv
 import email.utils
 import hashlib
 import io
+import itertools
 import re
 import threading
 import time
@@ -122,6 +123,8 @@ class PicturesReport:
 def read_table(path: Path) -> Table:
     """The pictures that a table asks for: CSV or TSV with a column `url`, or one address a line.
 
+    Blank lines, and those that begin with #, are passed over.
+
     Columns title, artist, year, licence and source are known, any others are carried over; one
     named sha256 is held to. What `impasto fetch` itself adds to a table is not taken from it.
 
@@ -135,16 +138,25 @@ def read_table(path: Path) -> Table:
             f"there is no {path}; give a table of URLs, an address (https://...), "
             "hf:datasets/OWNER/NAME or wikiart:style/NAME"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except IsADirectoryError:
+        raise ImpastoError(
+            f"{path} is a folder; give a table of URLs (a CSV file with a column url, or an address "
+            "a line)"
+        ) from None
+    except OSError as error:
+        raise ImpastoError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise ImpastoError(f"cannot read {path}: {error}; a table is CSV in UTF-8") from error
-    first = text.partition("\n")[0]
+    # Above a header there may be comments.
+    rest = list(itertools.dropwhile(_says_nothing, io.StringIO(text, newline="")))
+    first = rest[0] if rest else ""
     if re.match(r"https?://", first):
-        text = "url\n" + text
-    delimiter = max(",;\t", key=first.count)
-    try:
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-    except csv.Error as error:
-        raise ImpastoError(f"{path} is not a readable table: {error}") from error
+        lines = [["url"], *([line] for line in rest)]  # an address may have commas in it
+    else:
+        try:
+            lines = list(csv.reader(rest, delimiter=max(",;\t", key=first.count)))
+        except csv.Error as error:
+            raise ImpastoError(f"{path} is not a readable table: {error}") from error
     header = (
         [_tidy(name).lower().replace("license", "licence") for name in lines[0]] if lines else []
     )
@@ -157,8 +169,8 @@ def read_table(path: Path) -> Table:
         cells = dict(zip(header, map(_tidy, line), strict=False))
         url, sha256 = cells.pop("url", ""), cells.get("sha256", "").lower()
         told = {k: v for k, v in cells.items() if k and k not in ("file", *KEPT)}
-        if not url:
-            empty += any(cells.values())
+        if _says_nothing(url):
+            empty += not url and any(cells.values())
         elif url in seen:
             twice += 1
         else:
@@ -171,6 +183,10 @@ def read_table(path: Path) -> Table:
     if not table.rows:
         raise ImpastoError(f"{path} has no addresses below its header")
     return table
+
+
+def _says_nothing(line: str) -> bool:
+    return not line.strip() or line.lstrip().startswith("#")
 
 
 def _tidy(text: str) -> str:

@@ -93,6 +93,7 @@ def list_wikiart(
         for row in site.rows(kind, name, pages, tell):
             rows.setdefault(row.url, row)
         if not rows:
+            site.forget()
             raise ImpastoError(
                 f"wikiart:{listing} names no pictures; names are as in the addresses of "
                 f"{home}, such as style/impressionism or artist/claude-monet"
