@@ -402,7 +402,7 @@ def test_format_1_still_opens(collection: Collection, copy: Path) -> None:
     path = copy / "collection.json"
     description = json.loads(path.read_text())
     (pixels,) = description.pop("pixels")
-    for key in ("aside", "set_aside", "forgotten"):
+    for key in ("aside", "set_aside", "forgotten", "tables"):
         description.pop(key, None)
     path.write_text(json.dumps({**description, "format_version": 1, "shards": pixels["shards"]}))
     for name in ("duplicates.csv", "forgotten.csv"):
@@ -429,7 +429,7 @@ def test_what_was_set_aside(several: Collection, several_copy: Path) -> None:
             out.append(several.at(side).images(np.array([5, 2])))
         aside.append({"resolution": side, "encoding": stored, "shards": out.describe()})
         names.add(out.describe()[0]["file"])
-    edit(several_copy, aside=aside)
+    edit(several_copy, aside=aside, tables={})
     (several_copy / "duplicates.csv").write_text("group,path,kept\n0,a/x.png,1\n0,b/y.png,0\n")
     (several_copy / "forgotten.csv").write_text("path,sha256,when\nb/z.png,00,now\n")
     opened = Collection.open(several_copy)

@@ -369,7 +369,7 @@ def test_a_source_of_which_one_part_is_left_is_divided(tmp_path: Path) -> None:
         report = pack(source, tmp_path / duplicates, options)
         assert report.heldout_source_count == 14
         assert report.source_count == (26 if told else 14)
-        copies = "12 pictures for training are copies of pictures that the source holds out"
+        copies = "12 pictures for training, copies of pictures that the source holds out"
         assert told == any(note.startswith(copies) for note in report.notes)
 
 

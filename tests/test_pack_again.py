@@ -275,7 +275,7 @@ def test_where_what_is_known_is_damaged_all_is_decoded_again(tmp_path: Path, nam
     whole = (packed / name).read_bytes()
     for damaged in (b"", whole[:50], whole[:20] + bytes(60) + whole[80:]):
         (packed / name).write_bytes(damaged)
-        with pytest.raises(ImpastoError, match="cannot be changed: it is damaged"):
+        with pytest.raises(ImpastoError, match=f"{name} has changed since"):
             forget(packed, ["003.png"])
     report = pack(source, tmp_path / "packed", PackOptions(resolution=16))
     assert (report.known, report.source_count) == (0, 7)
@@ -344,6 +344,10 @@ def test_forgetting(tmp_path: Path) -> None:
     report = forget(tmp_path / "packed", [sha[:10]])
     assert report.asked_for == ["dogs/007.png"]
 
+    with pytest.raises(ImpastoError, match="was taken out of"):
+        forget(tmp_path / "packed", ["cats/003.png"])
+    with pytest.raises(ImpastoError, match="masters is a part of impasto"):
+        forget(Path("masters"), ["x"])
     # Packing the source again brings none of them back, under another name neither.
     (source / "cats" / "again.png").write_bytes((source / "cats" / "003.png").read_bytes())
     drawings(source / "cats", range(20, 22))
@@ -382,6 +386,7 @@ def test_what_cannot_be_forgotten_changes_nothing(tmp_path: Path) -> None:
         (["01.png"], r"no picture '01.png' in .*, but "),
         (["000.png", "nothing"], "no picture 'nothing'"),
         (["deadbeef"], "no picture 'deadbeef'"),
+        (["dead"], "or at least its first 8 digits"),
         ([f"{n:03}.png" for n in range(6)], "nothing would be left"),
     ):
         with pytest.raises(ImpastoError, match=message):
@@ -399,3 +404,78 @@ def test_the_command_forget(tmp_path: Path) -> None:
     assert told.exit_code == 0, told.output
     assert "took out 2 source pictures, 2 pictures of 16 px" in told.stdout
     assert len(Collection.open(tmp_path / "packed")) == 4
+
+
+def test_what_has_become_of_earlier_pictures_is_told(tmp_path: Path) -> None:
+    source = drawings(tmp_path / "pictures", range(60))
+    options = PackOptions(resolution=16)
+    before = pack(source, tmp_path / "packed", options).collection
+    sides = {row["path"]: row["split"] for row in before.source_table()}
+    drawings(source, range(60, 120))
+    report = pack(source, tmp_path / "packed", options)
+    after = {row["path"]: row["split"] for row in report.collection.source_table()}
+    held_out = sum(after[name] == "heldout" and side == "train" for name, side in sides.items())
+    to_train = sum(after[name] == "train" and side == "heldout" for name, side in sides.items())
+    told = [note for note in report.notes if "for training before" in note]
+    if held_out or to_train:
+        assert f", and {to_train} the other way" in told[0]
+    else:
+        assert not told
+    for number in range(3):
+        (source / f"{number:03}.png").unlink()
+    report = pack(source, tmp_path / "packed", options)
+    assert any(
+        note.startswith("3 pictures packed before and no longer in the source")
+        and "000.png" in note
+        for note in report.notes
+    )
+    report = pack(source, tmp_path / "packed", PackOptions(resolution=16, heldout=0.5))
+    assert any(" the other way, as the share" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("name", ["labels.npy", "images-00000.npy", "duplicates.csv"])
+def test_packing_again_brings_back_a_lost_file(tmp_path: Path, name: str) -> None:
+    source = drawings(tmp_path / "pictures", range(8))
+    packed = pack(source, tmp_path / "packed", PackOptions(resolution=16)).collection.path
+    whole = contents(packed)
+    (packed / name).unlink()
+    with pytest.raises(ImpastoError, match=f"{name} is missing"):
+        Collection.open(packed).verify(everything=True)
+    with pytest.raises(ImpastoError, match=f"{name} is missing"):
+        forget(packed, ["000.png"])
+    pack(source, packed, PackOptions(resolution=16))
+    assert contents(packed)[name] == whole[name]
+    Collection.open(packed).verify(everything=True)
+
+
+def test_machines_must_be_given_the_same(tmp_path: Path) -> None:
+    source = drawings(tmp_path / "pictures", range(12))
+    assert pack_shard(source, tmp_path / "packed", (1, 2), PackOptions(resolution=16))
+    with pytest.raises(ImpastoError, match="resolution 16 on another machine, and 32 is asked for"):
+        pack_shard(source, tmp_path / "packed", (2, 2), PackOptions(resolution=32))
+    with pytest.raises(ImpastoError, match="shards 2 on another machine"):
+        pack_shard(source, tmp_path / "packed", (2, 3), PackOptions(resolution=16))
+    with pytest.raises(ImpastoError, match="not packed to its end yet"):
+        Collection.open(tmp_path / "packed")
+    pack_shard(source, tmp_path / "packed", (2, 2), PackOptions(resolution=16))
+    assert len(Collection.open(tmp_path / "packed")) == 12
+
+
+def test_a_packing_that_another_process_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parts of the slower one are cleared away under its hands."""
+    source = drawings(tmp_path / "pictures", range(8))
+    options = PackOptions(resolution=16)
+    monkeypatch.setattr("impasto.collection.parts._PART_SECONDS", 0)
+    nested = False
+
+    def overtaken(done: int, total: int) -> None:
+        nonlocal nested
+        if done == 4 and not nested:
+            nested = True
+            pack(source, tmp_path / "packed", options)
+
+    report = pack(source, tmp_path / "packed", options, overtaken)
+    assert report.source_count == 8
+    assert not work_folder(tmp_path / "packed").exists()

@@ -14,5 +14,6 @@ def readable_time(seconds: float) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """`1 picture`, `4,474 pictures`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    """`1 picture`, `4,474 pictures`, `3 classes`."""
+    ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{ending}"

@@ -284,7 +284,7 @@ def report_lines(report: "PackReport", destination: Path) -> list[str]:
         f"  training  {train:,} from {counted(train_sources, 'source picture')}",
         f"  held out  {heldout:,} from {counted(report.heldout_source_count, 'source picture')}",
     ]
-    lines += [f"  {field.name}: {len(field.classes)} classes" for field in packed.fields]
+    lines += [f"  {field.name}: {counted(len(field.classes), 'class')}" for field in packed.fields]
     if report.left_out:
         lines.append(
             f"left out: {len(report.left_out):,}, listed in {destination / 'left-out.csv'}"

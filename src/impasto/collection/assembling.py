@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from impasto.collection.listing import ABOUT
-from impasto.collection.parts import Facts, FactsWriter, Piece
+from impasto.collection.parts import FACTS, LOOKS, Facts, FactsWriter, Piece
 from impasto.collection.store import FORMAT, FORMAT_VERSION, content_hash
 from impasto.collection.writer import open_writer, shard_prefix
 from impasto.files import sha256_of_file, write_json
 
 LEFT_OUT, DUPLICATES, FORGOTTEN = "left-out.csv", "duplicates.csv", "forgotten.csv"
+TABLES = ("sources.csv", "pictures.csv", LEFT_OUT, DUPLICATES, FORGOTTEN, FACTS, LOOKS)
+"""What lies in a collection besides what training reads."""
 
 _COPIED_BYTES = 2**26
 """How much is copied at once."""
@@ -186,6 +188,7 @@ def write_collection(folder: Path, plan: Plan) -> None:
         "pixels": pixels,
         "aside": aside,
         "arrays": arrays,
+        "tables": {file: sha256_of_file(folder / file) for file in TABLES},
         "made": plan.made,
     }
     write_json(folder / "collection.json", description)

@@ -51,6 +51,11 @@ def forget(path: Path, ids: Sequence[str]) -> Forgotten:
         ImpastoError: a picture that is not there, nothing would be left, or the collection is damaged
             or was packed before collections could be changed. It is as it was then.
     """
+    if str(path) == "masters" and not path.exists():
+        raise ImpastoError(
+            "masters is a part of impasto and stays as it is; pack them into a collection of your "
+            "own first: impasto pack masters my-masters --fit tiles"
+        )
     place = place_of(path)
     recover(place)
     collection = Collection.open(path)
@@ -96,11 +101,16 @@ def _find(rows: Sequence[SourceRow], wanted: str, collection: Collection) -> str
                 f"several pictures in {collection.path} have a SHA-256 that begins with {wanted}; "
                 "give more of it"
             )
+    for row in collection.forgotten_table():
+        if row["path"] == wanted or (len(wanted) >= _PREFIX and row["sha256"].startswith(wanted)):
+            raise ImpastoError(
+                f"'{wanted}' was taken out of {collection.path} already, on {row['when']}"
+            )
     near = difflib.get_close_matches(wanted, [row.relative for row in rows], 3)
     hint = f", but {choices(near)}" if near else ""
     raise ImpastoError(
         f"no picture '{wanted}' in {collection.path}{hint}; give a path from its sources.csv, or a "
-        "SHA-256"
+        f"SHA-256 or at least its first {_PREFIX} digits"
     )
 
 
@@ -110,6 +120,8 @@ def plan_of(collection: Collection) -> Plan:
     Raises:
         ImpastoError: they are damaged, or of an earlier format.
     """
+    # All of it is written anew from these files, so all of them must be what was packed.
+    collection.verify(everything=True)
     path = collection.path
     description = read_json(path / "collection.json", "collection")
     try:

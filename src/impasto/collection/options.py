@@ -86,10 +86,10 @@ class PackOptions:
             raise ImpastoError(f"min_class must be 1 or more, not {self.min_class}")
         if len(self.background) != 3 or not all(0 <= part <= 255 for part in self.background):
             raise ImpastoError(f"background is three numbers from 0 to 255, not {self.background}")
-        if self.labels and len({name.casefold() for name in self.labels}) < len(self.labels):
-            raise ImpastoError(f"labels names a field twice: {', '.join(self.labels)}")
         if self.labels is not None and not all(self.labels):
             raise ImpastoError("labels has an empty name in it; separate names by single commas")
+        if self.labels and len({name.casefold() for name in self.labels}) < len(self.labels):
+            raise ImpastoError(f"labels names a field twice: {', '.join(self.labels)}")
 
     @property
     def resolutions(self) -> tuple[int, ...]:

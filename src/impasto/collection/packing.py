@@ -29,7 +29,14 @@ import numpy as np
 import PIL
 
 from impasto import __version__
-from impasto.collection.assembling import FORGOTTEN, Copied, Plan, SourceRow, write_collection
+from impasto.collection.assembling import (
+    FORGOTTEN,
+    TABLES,
+    Copied,
+    Plan,
+    SourceRow,
+    write_collection,
+)
 from impasto.collection.classing import choose
 from impasto.collection.duplicates import Features, find_duplicates
 from impasto.collection.encoding import RAW, choose_encoding, encode
@@ -43,6 +50,7 @@ from impasto.collection.fitting import (
     fit_stream,
 )
 from impasto.collection.listing import Content, Entry, Listing
+from impasto.collection.notes import of_plan, since
 from impasto.collection.options import PACKING_VERSION, PackOptions
 from impasto.collection.parts import (
     Done,
@@ -60,7 +68,7 @@ from impasto.collection.trees import UnusableError
 from impasto.collection.where import select
 from impasto.collection.workers import DiedError, available_cores, in_order
 from impasto.errors import ImpastoError
-from impasto.files import atomic_folder, check_writable, read_json
+from impasto.files import atomic_folder, check_writable, read_json, write_json
 from impasto.words import counted
 
 MASTERS = Path(__file__).parent.parent / "masters"
@@ -463,24 +471,17 @@ def _plan(job: _Job) -> tuple[Plan, list[str]]:
         notes.append(
             "what is left is of one part of the source only, so --heldout and --seed choose after all"
         )
-    return plan, notes + _straddling(plan, options) + _hint(plan, options)
+    if job.earlier is not None:
+        notes += since(_sides_before(job.destination), plan)
+    return plan, notes + of_plan(plan, options)
 
 
-def _straddling(plan: Plan, options: PackOptions) -> list[str]:
-    """A note of pictures for training that are copies of held-out ones, where the source divides them
-    so and they are not to be set aside."""
-    groups: dict[bool, list[int]] = {True: [], False: []}
-    for row, held in zip(plan.rows, plan.heldout, strict=True):
-        if copied := plan.copies.get(row.relative):
-            groups[held].append(copied.group)
-    kept_out = set(groups[True])
-    both = sum(group in kept_out for group in groups[False])
-    if not both or options.duplicates not in ("none", "exact"):
-        return []
-    return [
-        f"{counted(both, 'picture')} for training are copies of pictures that the source holds out; "
-        "--duplicates near sets them aside"
-    ]
+def _sides_before(destination: Path) -> dict[str, str]:
+    """Which pictures of the collection that is there are for training, and which held out."""
+    try:
+        return {row["path"]: row["split"] for row in Collection.open(destination).source_table()}
+    except (ImpastoError, KeyError):
+        return {}
 
 
 def _without_copies(
@@ -574,15 +575,6 @@ def _fit_parameters(options: PackOptions) -> dict[str, Any]:
     return {}
 
 
-def _hint(plan: Plan, options: PackOptions) -> list[str]:
-    if options.fit == "tiles" or len(plan.rows) >= 1000:
-        return []
-    return [
-        f"a collection of {len(plan.rows)} is small to learn from; --fit tiles makes many "
-        "overlapping tiles of each"
-    ]
-
-
 class _UnfinishedError(Exception):
     """Some pictures are not fitted yet; the first argument says how many."""
 
@@ -615,7 +607,13 @@ def pack(
     """
     began = time.monotonic()
     job = _prepare(source, destination, options or PackOptions(), features)
-    known = _fit_missing(job, None, progress)
+    try:
+        known = _fit_missing(job, None, progress)
+    except ImpastoError:
+        # Another process that packs the same may have ended, and cleared the parts away.
+        if _made_before(job.destination).get("listing") != job.digest():
+            raise
+        known = 0
     try:
         return _finish(job, known, began)
     except _UnfinishedError:
@@ -654,11 +652,31 @@ def pack_shard(
     if not 1 <= number <= of:
         raise ImpastoError(f"shard {number}/{of} is none of 1/{of} to {of}/{of}")
     job = _prepare(source, destination, options or PackOptions(), features)
+    _agree(job, of)
     known = _fit_missing(job, shard, progress)
     try:
         return _finish(job, known, began)
     except _UnfinishedError as unfinished:
         return int(unfinished.args[0])
+
+
+def _agree(job: _Job, of: int) -> None:
+    """See to it that all machines do shares of the same work.
+
+    Raises:
+        ImpastoError: another one has begun with other options.
+    """
+    path = job.work / "shards-of.json"
+    mine = json.loads(json.dumps({"shards": of, **job.options.told()}))
+    if path.exists():
+        theirs = read_json(path, "packing")
+        for name, value in mine.items():
+            if theirs.get(name) != value:
+                raise ImpastoError(
+                    f"{job.destination} was begun with {name} {theirs.get(name)} on another machine, "
+                    f"and {value} is asked for here; give all the same, or delete {job.work}"
+                )
+    write_json(path, mine)
 
 
 def _finish(job: _Job, known: int, began: float) -> PackReport:
@@ -705,9 +723,15 @@ def _made_before(destination: Path) -> dict[str, Any]:
 
 
 def _is_there(plan: Plan, destination: Path) -> bool:
-    """Whether the collection at a place is the planned one."""
+    """Whether the collection at a place is the planned one, with all its files."""
     made = _made_before(destination)
-    return all(made.get(name) == plan.made[name] for name in ("listing", "to_try_again"))
+    if any(made.get(name) != plan.made[name] for name in ("listing", "to_try_again")):
+        return False
+    try:
+        Collection.open(destination)
+    except ImpastoError:
+        return False
+    return all((destination / name).is_file() for name in TABLES)
 
 
 def work_folder(destination: Path) -> Path:

@@ -80,6 +80,10 @@ def check_is_collection(path: Path, resolution: int) -> None:
         ImpastoError: nothing is there, or a file, or a folder of pictures, or another folder.
     """
     if not path.exists():
+        if path.absolute().with_name(f".{path.name}.packing").exists():
+            raise ImpastoError(
+                f"{path} is not packed to its end yet; give the same impasto pack command again"
+            )
         raise ImpastoError(
             f"there is no {path}; give a collection made with `impasto pack`, or the word masters"
         )
@@ -187,6 +191,9 @@ class Collection:
         else:
             pixels = [{"resolution": largest, "encoding": RAW, "shards": description["shards"]}]
         self._pixels = {int(each["resolution"]): each for each in pixels}
+        self._table_digests = {
+            file_name(file): str(digest) for file, digest in description.get("tables", {}).items()
+        }
         self._aside = {int(each["resolution"]): each for each in description.get("aside", [])}
         self.resolutions = tuple(sorted(self._pixels))
         if largest != self.resolutions[-1]:
@@ -334,7 +341,9 @@ class Collection:
                 return []
             raise ImpastoError(f"{path} is missing; restore it from a copy") from None
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise ImpastoError(f"cannot read {path}: {error}") from error
+            raise ImpastoError(
+                f"{path} is damaged ({error}); restore it from a copy or pack the collection again"
+            ) from error
 
     def fingerprint(self) -> list[list[str | int]]:
         """Name, size and time of writing of each file that `verify` reads: the same as long as nobody
@@ -348,13 +357,14 @@ class Collection:
         while.
 
         Args:
-            everything: also the other resolutions, and what was set aside.
+            everything: also the other resolutions, what was set aside, and the tables.
 
         Raises:
             ImpastoError: a file has changed, or the content hash is not that of the files.
         """
         digests = {**self._shards.digests, **self._array_digests}
         if everything:
+            digests |= self._table_digests
             for resolution in self.resolutions:
                 view = self.at(resolution)
                 digests |= view._shards.digests | view.aside().digests
@@ -362,6 +372,10 @@ class Collection:
             path = self.path / file
             try:
                 found = sha256_of_file(path)
+            except FileNotFoundError:
+                raise ImpastoError(
+                    f"{path} is missing; restore it from a copy or pack the collection again"
+                ) from None
             except OSError as error:
                 raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error
             if found != expected:

@@ -1,0 +1,83 @@
+"""What a user may want to know of a collection that was packed, a sentence each."""
+
+from collections.abc import Mapping
+
+from impasto.collection.assembling import Plan
+from impasto.collection.options import PackOptions
+from impasto.words import counted
+
+_FEW = 1000
+"""A collection of fewer pictures is told of tiles."""
+
+
+def of_plan(plan: Plan, options: PackOptions) -> list[str]:
+    """What is worth a word in what a collection is made of."""
+    return [*_straddling(plan, options), *_plain(plan), *_few(plan, options)]
+
+
+def since(before: Mapping[str, str], plan: Plan) -> list[str]:
+    """What has become of the pictures of an earlier packing.
+
+    Args:
+        before: by name, `train` or `heldout`.
+        plan: of the new one.
+    """
+    notes = []
+    now = {row.relative: held for row, held in zip(plan.rows, plan.heldout, strict=True)}
+    still = {row.relative for row in plan.aside} | {name for name, _ in plan.left_out} | set(now)
+    if gone := sorted(set(before) - still):
+        notes.append(
+            f"{counted(len(gone), 'picture')} packed before and no longer in the source or not asked "
+            f"for, such as {gone[0]}"
+        )
+    to_train = [
+        name for name, side in before.items() if side == "heldout" and now.get(name) is False
+    ]
+    held_out = [name for name, side in before.items() if side == "train" and now.get(name)]
+    if to_train or held_out:
+        notes.append(
+            f"{counted(len(held_out), 'picture')} for training before now held out, and "
+            f"{len(to_train)} the other way, as the share is of other pictures: scores of models "
+            "trained before are not to be trusted on these"
+        )
+    return notes
+
+
+def _straddling(plan: Plan, options: PackOptions) -> list[str]:
+    """A note of pictures for training that are copies of held-out ones, where the source divides them
+    so and they are not to be set aside."""
+    if options.duplicates not in ("none", "exact"):
+        return []
+    groups: dict[bool, list[int]] = {True: [], False: []}
+    for row, held in zip(plan.rows, plan.heldout, strict=True):
+        if copied := plan.copies.get(row.relative):
+            groups[held].append(copied.group)
+    kept_out = set(groups[True])
+    both = sum(group in kept_out for group in groups[False])
+    if not both:
+        return []
+    return [
+        f"{counted(both, 'picture')} for training, copies of pictures that the source holds out: "
+        "--duplicates near sets them aside"
+    ]
+
+
+def _plain(plan: Plan) -> list[str]:
+    """A note of pictures that show one colour and nothing else."""
+    plain = [
+        row.relative
+        for row in plan.rows
+        if (light := row.piece.facts.looks[row.position]["light"]).min() == light.max()
+    ]
+    if not plain:
+        return []
+    return [f"{counted(len(plain), 'picture')} of one brightness all over, such as {plain[0]}"]
+
+
+def _few(plan: Plan, options: PackOptions) -> list[str]:
+    if options.fit == "tiles" or len(plan.rows) >= _FEW:
+        return []
+    return [
+        f"a collection of {len(plan.rows)} is small to learn from; --fit tiles makes many "
+        "overlapping tiles of each"
+    ]
