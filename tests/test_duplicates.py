@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 
 from impasto.cli import app
 from impasto.collection import Collection, PackOptions, pack
-from impasto.collection.duplicate_sheets import groups_of, pages
+from impasto.collection.duplicate_sheets import _shortened, groups_of, pages
 from impasto.collection.duplicates import Duplicates, find_duplicates
 from impasto.collection.look import LOOK, look
 from impasto.collection.packing import MASTERS
@@ -426,14 +427,41 @@ def test_the_groups_of_a_collection(collection: Collection) -> None:
 def test_the_pages_show_them(collection: Collection) -> None:
     (page,) = pages(collection, groups_of(collection))
     drawn = np.asarray(page)
-    assert page.size == (12 * 104 + 8, 148 + 8)
-    # Seven pictures beside each other, three of them in frames.
-    corners = [tuple(drawn[6, 6 + number * 104].tolist()) for number in range(8)]
+    # Seven pictures, six beside each other, but no group in two rows; three of them in frames.
+    assert page.size == (6 * 212 + 8, 2 * 216 + 8)
+    corners = [
+        tuple(drawn[6 + row * 216, 6 + column * 212].tolist())
+        for row in range(2)
+        for column in range(6)
+    ]
     assert corners.count((0, 120, 60)) == 3
     first = groups_of(collection)[0][0]
     shown = Image.fromarray(collection.images(np.array([first.row]))[0])
-    expected = np.asarray(shown.resize((96, 96), Image.Resampling.LANCZOS))
-    assert (drawn[8:103, 8:103] == expected[:95, :95]).all()
+    expected = np.asarray(shown.resize((144, 144), Image.Resampling.LANCZOS))
+    assert (drawn[8:151, 8:151] == expected[:143, :143]).all()
+
+
+def test_a_large_group_goes_on_in_the_next_row(collection: Collection) -> None:
+    (first, *_), *_ = groups_of(collection)
+    large = [replace(first, kept=number == 0) for number in range(20)]
+    (page,) = pages(collection, [large[:2], large, large[:2]])
+    # Two; a row and a row of six, of twenty; two.
+    assert page.size == (6 * 212 + 8, 4 * 216 + 8)
+    drawn = np.asarray(page)
+    lines = [(drawn[8 + row * 216, 4::212] == 225).all(axis=1).tolist() for row in range(4)]
+    assert [line.index(True) if any(line) else None for line in lines] == [0, 0, None, 0]
+    assert [sum(line) for line in lines] == [1, 1, 0, 1]
+
+
+def test_a_long_name_keeps_both_ends() -> None:
+    assert _shortened("name.jpg") == "name.jpg"
+    for text in ("Impressionism/" + "x" * 99 + "/1 (2).jpg", "мост " * 40, "w" * 400):
+        short = _shortened(text)
+        start, end = short.split("…")
+        assert text.startswith(start)
+        assert text.endswith(end)
+        assert abs(len(start) - len(end)) <= 1
+        assert len(short) > 20 or text[0] == "w"
 
 
 def inspect(*arguments: str) -> tuple[str, BaseException | None]:

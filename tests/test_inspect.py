@@ -47,6 +47,11 @@ def test_unknown_labels_are_counted(tmp_path: Path) -> None:
     options = PackOptions(resolution=16, labels=("style",))
     opened = pack(folder, tmp_path / "packed", options).collection
     assert summary(opened).splitlines()[-1] == "unknown for 2 pictures"
+    (folder / "metadata.csv").write_text("file,style\n0.png,a\n1.png,\n2.png,a\n")
+    options = PackOptions(resolution=16, labels=("style",), heldout=0)
+    lines = summary(pack(folder, tmp_path / "again", options).collection).splitlines()
+    assert lines[-1] == "unknown for 1 picture"
+    assert "  held out    none" in lines
 
 
 def test_the_contact_sheet_shows_the_training_pictures(collection: Collection) -> None:

@@ -5,22 +5,29 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from impasto.collection.store import Collection
 from impasto.errors import ImpastoError
+from impasto.lettering import font
 
-GROUPS = 40
+GROUPS = 30
 """Groups on a page, at most."""
-PAGES = 25
+PAGES = 33
 """Pages, at most: the groups that are furthest from being the same come first, so the rest are copies
 or all but."""
-_ACROSS = 12
-"""Pictures side by side on a page; a group of more shows its first."""
-_CELL = 96
+_ACROSS = 6
+"""Pictures side by side on a page."""
+_MOST = 12
+"""Pictures of a group that are shown: its first."""
+_CELL = 144
+"""Side of a picture, in pixels."""
+_STEP = 212
+"""From one picture to the next: wider, for the names below them."""
 _GAP = 8
-_LINE = 12
-"""Height of a line of text, in pixels; a picture has three below it."""
+_LETTERS, _LINE = 11, 14
+"""Height of letters and of a line of text, in pixels; a picture has four lines below it."""
+_ELLIPSIS = "…"
 _KEPT, _INK, _RULE = (0, 120, 60), (30, 30, 30), (225, 225, 225)
 
 
@@ -77,7 +84,7 @@ def _member(row: dict[str, str], count: int) -> Member:
 
 def pages(collection: Collection, groups: list[list[Member]]) -> Iterator[Image.Image]:
     """Pages of `GROUPS` groups, at most `PAGES`; RGB. Groups stand in rows, several small ones beside
-    each other; what is kept has a green frame.
+    each other, and a line where each begins; what is kept has a green frame.
 
     Raises:
         ImpastoError: pixels cannot be read.
@@ -95,27 +102,30 @@ def pages(collection: Collection, groups: list[list[Member]]) -> Iterator[Image.
 
 
 def _page(groups: list[list[Member]], pixels: Callable[[Member], np.ndarray]) -> Image.Image:
-    step, height = _CELL + _GAP, _CELL + 3 * _LINE + 2 * _GAP
-    places: list[tuple[int, int]] = []
-    across = row = 0
+    height = _CELL + 4 * _LINE + 2 * _GAP
+    starts: list[int] = []
+    place = 0
     for group in groups:
-        wide = min(len(group), _ACROSS)
-        if across + wide > _ACROSS:
-            across, row = 0, row + 1
-        places.append((across, row))
-        across += wide
-    size = (_ACROSS * step + _GAP, (row + 1) * height + _GAP)
-    page = Image.new("RGB", size, "white")
+        shown = min(len(group), _MOST)
+        # What fits into a row is not broken, and what does not begins a row.
+        if place % _ACROSS + shown > _ACROSS:
+            place += -place % _ACROSS
+        starts.append(place)
+        place += shown
+    rows = -(-place // _ACROSS)
+    page = Image.new("RGB", (_ACROSS * _STEP + _GAP, rows * height + _GAP), "white")
     draw = ImageDraw.Draw(page)
-    for group, (across, row) in zip(groups, places, strict=True):
-        top = _GAP + row * height
-        # A line before each group, so that neighbours are not taken for one.
-        left = _GAP + across * step - _GAP // 2
-        draw.line((left, top - _GAP // 2, left, top + height - 2 * _GAP), fill=_RULE, width=1)
-        for number, member in enumerate(group[:_ACROSS]):
-            left = _GAP + (across + number) * step
-            more = len(group) - _ACROSS if number == _ACROSS - 1 else 0
-            _paste(page, draw, (left, top), member, pixels(member), more)
+    for group, start in zip(groups, starts, strict=True):
+        more = len(group) - _MOST
+        for number, member in enumerate(group[:_MOST]):
+            row, column = divmod(start + number, _ACROSS)
+            left, top = _GAP + column * _STEP, _GAP + row * height
+            if number == 0:
+                # A line before each group, so that neighbours are not taken for one.
+                edge = left - _GAP // 2
+                draw.line((edge, top - _GAP // 2, edge, top + height - 2 * _GAP), _RULE)
+            left_over = more if number == _MOST - 1 else 0
+            _paste(page, draw, (left, top), member, pixels(member), left_over)
     return page
 
 
@@ -138,20 +148,29 @@ def _paste(
     told = "kept" if member.kept else member.kind + far
     if more:
         told += f", {more} more"
-    for line, text in enumerate((member.path, member.size, told)):
-        place = (left, top + _CELL + 2 + line * _LINE)
-        draw.text(place, _shortened(text), fill=_KEPT if text == "kept" else _INK, font=_font())
-
-
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(10)
+    folder, _, name = member.path.rpartition("/")
+    lines = [name, member.size, told]
+    if folder:
+        lines.insert(0, f"{folder}/")
+    for line, text in enumerate(lines):
+        place = (left, top + _CELL + 3 + line * _LINE)
+        colour = _KEPT if text is told and member.kept else _INK
+        draw.text(place, _shortened(text), fill=colour, font=font(_LETTERS))
 
 
 def _shortened(text: str) -> str:
-    """The end of a text, as much as fits below a picture: of a path, the end tells most."""
-    font = _font()
-    if font.getlength(text) <= _CELL:
+    """A text, or as much of its beginning and its end as fits below a picture: copies of one name
+    differ in folders at the beginning, or in a number at the end."""
+    letters, width = font(_LETTERS), _STEP - 2 * _GAP
+    if letters.getlength(text) <= width:
         return text
-    while text and font.getlength("..." + text) > _CELL:
-        text = text[1:]
-    return "..." + text
+    kept = len(text) - 1
+    while kept and letters.getlength(_without_middle(text, kept)) > width:
+        kept -= 1
+    return _without_middle(text, kept)
+
+
+def _without_middle(text: str, kept: int) -> str:
+    """So many letters of a text, from both ends."""
+    end = kept // 2
+    return text[: kept - end] + _ELLIPSIS + text[len(text) - end :]

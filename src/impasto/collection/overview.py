@@ -29,8 +29,8 @@ def summary(collection: Collection) -> str:
         f"pixels, {collection.fit}",
         f"  stored      {_stored(collection)}",
         f"  from        {_sources(collection, np.arange(len(collection)))}",
-        f"  training    {len(train):,} from {_sources(collection, train)}",
-        f"  held out    {len(heldout):,} from {_sources(collection, heldout)}",
+        f"  training    {_part(collection, train)}",
+        f"  held out    {_part(collection, heldout)}",
         f"  hash        {collection.content_hash}",
     ]
     if (aside := _set_aside(collection)) is not None:
@@ -66,6 +66,11 @@ def _set_aside(collection: Collection) -> str | None:
     return f"{counted(len(rows), 'source picture')}, all kept" if rows else None
 
 
+def _part(collection: Collection, indices: np.ndarray) -> str:
+    """`1,200 from 4 source pictures`, or `none`."""
+    return f"{len(indices):,} from {_sources(collection, indices)}" if len(indices) else "none"
+
+
 def _sources(collection: Collection, indices: np.ndarray) -> str:
     count = len(np.unique(collection.sources[indices]))
     return counted(count, "source picture")
@@ -92,9 +97,9 @@ def _field_lines(collection: Collection, column: int, width: int) -> list[str]:
         for name, train, held, sources in [title, *rows]
     ]
     if len(field.classes) > len(shown):
-        lines.append(f"... and {len(field.classes) - len(shown):,} classes more")
+        lines.append(f"... and {counted(len(field.classes) - len(shown), 'class')} more")
     if unknown:
-        lines.append(f"unknown for {unknown:,} pictures")
+        lines.append(f"unknown for {counted(unknown, 'picture')}")
     return lines
 
 
