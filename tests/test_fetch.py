@@ -640,6 +640,8 @@ def test_a_folder_that_cannot_be_written_is_one_line(nasty: Nasty, tmp_path: Pat
     (tmp_path / "file").write_text("x")
     with pytest.raises(ImpastoError, match="cannot write"):
         fetch(tmp_path / "file", nasty.on("/a", content(PNG)))
+    with pytest.raises(ImpastoError, match="cannot write"):
+        fetch(tmp_path / ("n" * 400), nasty.on("/a", content(PNG)))
 
 
 def test_a_full_disk_stops_the_fetch(

@@ -76,7 +76,11 @@ def test_stylegans_zip(labelled: Collection, tmp_path: Path) -> None:
 
 def test_stylegans_zip_without_classes(labelled: Collection, tmp_path: Path) -> None:
     report = unpack(labelled, tmp_path / "out.zip", "stylegan", (), "all")
-    assert (report.pictures, report.notes) == (30, [])
+    assert report.pictures == 30
+    assert report.notes == ["which pictures are held out is not told in it: they are the last 3"]
+    assert unpack(labelled, tmp_path / "test.zip", "stylegan", (), "heldout").notes == [
+        "left out: 27 pictures for training; --split all takes them along"
+    ]
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
         assert json.loads(archive.read("dataset.json")) == {"labels": None}
         order = [*labelled.train_indices, *labelled.heldout_indices]
@@ -286,10 +290,14 @@ def test_what_cannot_be_written_is_one_line(labelled: Collection, tmp_path: Path
         with pytest.raises(ImpastoError, match="exists already"):
             unpack(labelled, tmp_path / out, "folder", ("style",))
     for form in ("stylegan", "folder"):
-        with pytest.raises(ImpastoError, match=r"choose its label field .* genre, style$"):
+        with pytest.raises(
+            ImpastoError, match=r"one class a picture: add --labels style or --labels genre$"
+        ):
             unpack(labelled, tmp_path / "x.zip", form)
     with pytest.raises(ImpastoError, match=r"called \.zip; write to x\.zip"):
         unpack(labelled, tmp_path / "x", "stylegan", ())
+    with pytest.raises(ImpastoError, match=r"folder's name, such as .*/x, with --as parquet$"):
+        unpack(labelled, tmp_path / "x.parquet", "parquet")
     with pytest.raises(ImpastoError, match="there is folder, parquet, stylegan"):
         unpack(labelled, tmp_path / "x", "tfrecord")
     with pytest.raises(ImpastoError, match=r"no label field 'mood' .* there is genre, style"):
@@ -325,12 +333,13 @@ def test_the_command(labelled: Collection, tmp_path: Path) -> None:
     out = tmp_path / "out.zip"
     assert say(str(out), "--labels", "", "--split", "all") == (
         f"labelled: 30 pictures of 32 px in {out}, StyleGAN's zip with dataset.json\n"
+        "note: which pictures are held out is not told in it: they are the last 3\n"
     )
     assert "a folder by class" in say(str(tmp_path / "folder"), "--labels", "genre")
     assert "note: left out: 27 pictures for training" in say(
         *(str(tmp_path / "hf"), "--as", "parquet", "--resolution", "32", "--split", "heldout")
     )
-    wrong = CliRunner().invoke(
-        app, ["unpack", str(labelled.path), str(tmp_path / "x"), "--resolution", "48"]
-    )
-    assert isinstance(wrong.exception, ImpastoError)
+    for arguments in ([str(tmp_path / "x"), "--resolution", "48"], [str(tmp_path / "x.parquet")]):
+        wrong = CliRunner().invoke(app, ["unpack", str(labelled.path), *arguments])
+        assert isinstance(wrong.exception, ImpastoError)
+    assert nothing_left(tmp_path, "out.zip", "folder", "hf")

@@ -17,7 +17,7 @@ def command(
         typer.Option(
             "--as",
             help="stylegan (zip with dataset.json, for StyleGAN and those after it), parquet (for "
-            "Hugging Face's datasets) or folder (by class, with a table metadata.csv).",
+            "Hugging Face's datasets, a folder too) or folder (by class, with a table metadata.csv).",
             show_default="stylegan if OUT ends in .zip, else folder",
         ),
     ] = None,
@@ -28,15 +28,16 @@ def command(
     labels: Annotated[
         str | None,
         typer.Option(
-            help="Label fields to write, such as style,genre; stylegan and folder take one; '' for "
-            "none.",
-            show_default="all",
+            help="Label fields to write, such as style,genre; stylegan and folder take one, to be "
+            "named where there are several; '' for none.",
+            show_default="for parquet all; for stylegan and folder the only one",
         ),
     ] = None,
     split: Annotated[
         str | None,
         typer.Option(
-            help="Which pictures: train, heldout or all.",
+            help="Which pictures: train, heldout or all; stylegan's zip does not say which of all "
+            "are held out (they are the last).",
             show_default="train for stylegan, else all, each part marked",
         ),
     ] = None,
@@ -51,7 +52,8 @@ def command(
         opened = open_or_pack("masters", resolution or 64)
     else:
         opened = Collection.open(Path(collection).expanduser(), resolution)
-    form = format_ or ("stylegan" if out.suffix == ".zip" else "folder")
+    by_suffix = {".zip": "stylegan", ".parquet": "parquet"}
+    form = format_ or by_suffix.get(out.suffix.lower(), "folder")
     names = None if labels is None else tuple(filter(None, map(str.strip, labels.split(","))))
     with contextlib.ExitStack() as shown:
         lines: list[ProgressLine] = []

@@ -30,7 +30,9 @@ def fetching_into(folder: Path) -> Iterator[None]:
     Raises:
         ImpastoError: it cannot be written, or another fetch is at work in it.
     """
-    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    made: list[Path] = []
+    with contextlib.suppress(OSError):  # that a name cannot be is told below
+        made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         check_writable(folder)
         with _locked(folder):

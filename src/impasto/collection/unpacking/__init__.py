@@ -5,6 +5,7 @@ A format is a module with:
 - `SPLIT: str`, what is written where nothing else is asked for: a name in `SPLITS`;
 - `ONE_FIELD: bool`, whether a picture has one class there, of one label field, and not several;
 - `ALL_KNOWN: bool`, whether each picture must have a class where any has;
+- `TELLS_SPLIT: bool`, whether it says which pictures are held out;
 - `write(job: Job, out: Path) -> None`, which writes all or nothing.
 """
 
@@ -146,8 +147,8 @@ def unpack(
     fields = tuple(collection.field(field) for field in names)
     if form.ONE_FIELD and len(fields) > 1:
         raise ImpastoError(
-            f"{form.SAYS} has one class a picture; choose its label field with --labels: "
-            f"{choices(names)}"
+            f"{form.SAYS} has one class a picture: add "
+            f"{' or '.join(f'--labels {field}' for field in names)}"
         )
     parts = {"train": collection.train_indices, "test": collection.heldout_indices}
     notes = []
@@ -171,6 +172,10 @@ def unpack(
     parts = {part: rows for part, rows in parts.items() if len(rows)}
     if not parts:
         raise ImpastoError(f"there is nothing to write: {'; '.join(notes) or 'no pictures'}")
+    if len(parts) > 1 and not form.TELLS_SPLIT:
+        notes.append(
+            f"which pictures are held out is not told in it: they are the last {len(parts['test']):,}"
+        )
     job = Job(collection, fields, parts, progress)
     form.write(job, out)
     return Unpacked(job.total, form.SAYS, notes)

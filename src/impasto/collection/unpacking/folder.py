@@ -18,6 +18,7 @@ SAYS = "a folder by class with metadata.csv"
 SPLIT = "all"
 ONE_FIELD = True
 ALL_KNOWN = False
+TELLS_SPLIT = True
 
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)

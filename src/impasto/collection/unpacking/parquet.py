@@ -19,6 +19,7 @@ SAYS = "Hugging Face parquet"
 SPLIT = "all"
 ONE_FIELD = False
 ALL_KNOWN = False
+TELLS_SPLIT = True
 
 _PICTURE = "image"
 _NUMBERS = ("width", "height")
@@ -36,9 +37,15 @@ def write(job: Job, out: Path) -> None:
     """Write the folder: `data/train-00000-of-00002.parquet` and so on.
 
     Raises:
-        ImpastoError: pyarrow is not there, a label has the pictures' name, or it cannot be written.
+        ImpastoError: pyarrow is not there, `out` is called as a file, a label has the pictures' name,
+            or it cannot be written.
     """
     library()
+    if out.suffix.lower() == ".parquet":
+        raise ImpastoError(
+            "parquet is written as a folder of files, for datasets.load_dataset: give a folder's "
+            f"name, such as {out.with_suffix('')}, with --as parquet"
+        )
     if _PICTURE in (field.name for field in job.label_fields()):
         raise ImpastoError(
             f"the label field {_PICTURE} would be a second column of that name; leave it out of "
