@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from impasto.collection.listing import ABOUT, Listing
 from impasto.collection.naming import find_named, plain
@@ -45,6 +46,25 @@ def test_a_folder_lists_its_pictures_at_any_depth(tmp_path: Path) -> None:
     assert reasons(listing) == dict.fromkeys(
         ["film.mp4", "raw.heic"], "not a picture file by its name"
     )
+
+
+@pytest.mark.parametrize("suffix", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM"])
+def test_a_picture_without_a_suffix_is_known_by_its_first_bytes(
+    tmp_path: Path, suffix: str
+) -> None:
+    touch(tmp_path, "b/2.png", "LICENSE")
+    (tmp_path / "a").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "a" / "1.x", suffix)
+    (tmp_path / "a" / "1.x").rename(tmp_path / "a" / "1")
+    (tmp_path / "long").write_bytes(b"neither picture nor suffix")
+    listing = read_source(tmp_path, None)
+    without = "not a picture file by its name: without a suffix"
+    expected = [(name, without) for name in ("LICENSE", "a/1", "long")]
+    if suffix == "PPM":  # Its mark, P6, may begin any text.
+        assert (paths(listing), listing.left_out) == (["b/2.png"], expected)
+    else:
+        assert labels(listing) == [("a",), ("b",)]
+        assert listing.left_out == [expected[0], expected[2]]
 
 
 def test_a_link_in_a_circle_is_followed_once(tmp_path: Path) -> None:
@@ -131,8 +151,13 @@ def test_train_and_test_without_classes_are_a_folder(tmp_path: Path) -> None:
     listing = read_source(tmp_path, None)
     assert listing.kind == "a folder"
     assert [entry.heldout for entry in listing.entries] == [True, False, False, True]
+    assert len(listing.notes) == 1
     with pytest.raises(ImpastoError, match="no labels 'animal'"):
         read_source(tmp_path, ("animal",))
+    touch(tmp_path, "train/A/5.png")
+    assert "--labels class would take" in read_source(tmp_path, None).notes[-1]
+    touch(tmp_path / "deep", "in/a/folder/1.png", "2.png")
+    assert not read_source(tmp_path / "deep", None).notes
 
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
@@ -149,7 +174,12 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
 
 def test_pictures_outside_the_class_folders_have_no_known_class(tmp_path: Path) -> None:
     touch(tmp_path, "dogs/1.png", "cats/2.png", "stray.png")
-    assert read_source(tmp_path, None).kind == "a folder"
+    listing = read_source(tmp_path, None)
+    assert listing.kind == "a folder"
+    assert listing.notes == [
+        "no labels were asked for; --labels class would take the folders' names"
+    ]
+    assert not read_source(tmp_path, ()).notes
     listing = read_source(tmp_path, ("animal",))
     assert {entry.relative: entry.labels for entry in listing.entries}["stray.png"] == ("",)
 
@@ -206,6 +236,51 @@ def test_tables_as_spreadsheets_write_them(tmp_path: Path, encoding: str, delimi
     assert not listing.left_out
 
 
+@pytest.mark.parametrize(
+    ("delimiter", "mark"), [(",", "commas"), (";", "semicolons"), ("\t", "tabs")]
+)
+def test_a_row_whose_cells_are_not_as_many_as_the_columns(
+    tmp_path: Path, delimiter: str, mark: str
+) -> None:
+    touch(tmp_path, *(f"{number}.png" for number in range(8)), "a, b.png")
+    lines = [
+        "file,title,style,",
+        "0.png,Sea, calm,Fauvism",
+        '1.png,"Sea, calm",Fauvism,,,',
+        "2.png,Sea",
+        "3.png",
+        "4.png,,",
+        "a, b.png,Sea,Op",
+        "5.png,Sea,Op,Cubism",
+        "0.png,again,Cubism",
+        "6.png,,Op,",
+        ",",
+    ]
+    write_table(tmp_path, "\n".join(lines).replace(",", delimiter))
+    listing = read_source(tmp_path, ("style",))
+    assert {entry.relative: entry.labels[0] for entry in listing.entries} == {
+        "0.png": "Cubism",  # By its other row.
+        "1.png": "Fauvism",
+        "4.png": "",
+        "6.png": "Op",
+    }
+    many = "row not readable: row {} of metadata.csv has 4 cells where there are 3 columns; "
+    many += f"quote cells with {mark} in them"
+    few = "row not readable: row {} of metadata.csv has {} where there are 3 columns; "
+    few += "give it a cell for each column, blank or not"
+    assert listing.left_out[:5] == [
+        ("row 2 of metadata.csv", many.format(2)),
+        ("2.png", few.format(4, "2 cells")),
+        ("3.png", few.format(5, "1 cell")),
+        ("row 7 of metadata.csv", many.format(7)),
+        ("5.png", many.format(8)),
+    ]
+    assert sorted(listing.left_out[5:]) == [
+        ("7.png", "not listed in metadata.csv"),
+        ("a, b.png", "not listed in metadata.csv"),
+    ]
+
+
 def test_names_match_however_their_accents_are_written(tmp_path: Path) -> None:
     touch(tmp_path, "e\u0301.png")  # as macOS stores it
     write_table(tmp_path, "file,style\n\u00e9.png,a\n")
@@ -237,7 +312,10 @@ def test_without_labels_the_note_says_which_there_are(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "is empty"),
-        ("name,style\na.png,x\n", r"has no column 'file'; it has name, style"),
+        (
+            "name,style\na.png,x\n",
+            r"has no column 'file' \(or file_name, .*, image\); it has name, style",
+        ),
         ("file,style,Style\na.png,x,y\n", "two columns 'style'"),
         ("file,genre\na.png,x\n", r"unknown label column 'style' in .*; there is genre$"),
         ('file,style\na.png,"x' + "y" * 200_000 + "\n", "is not a readable table"),
@@ -328,16 +406,21 @@ def test_one_class_a_field(tmp_path: Path) -> None:
 
 
 def test_what_only_says_that_nobody_knows_is_no_class(tmp_path: Path) -> None:
-    words = ["null", "None", "NaN", "N/A", "unknown", "Unknown Genre", "Unknown Artist"]
+    words = ["null", "None", "NaN", "N/A", "NA", "-", "?", "''", "unknown", "Unknown Genre"]
+    words += ["Unknown Artist", "n.a.", "--"]
     touch(tmp_path, *(f"{number}.png" for number in range(len(words))))
     rows = [f"{number}.png,{word},{word}\n" for number, word in enumerate(words)]
     write_table(tmp_path, "file,genre,title\n" + "".join(rows))
     listing = read_source(tmp_path, ("genre",))
-    assert [given[0] for given in labels(listing)] == [""] * 6 + ["Unknown Artist"]
+    genres = {Path(entry.relative).stem: entry.labels[0] for entry in listing.entries}
+    assert [genres[str(number)] for number in range(13)] == [""] * 10 + words[10:]
     assert listing.notes == [
-        "genre: 6 pictures of 'null' or 'None' or 'NaN', which counts as not known"
+        "genre: 10 pictures of 'null' or 'None' or 'NaN', which counts as not known"
     ]
-    assert [entry.about for entry in listing.entries[:5]] == [{}] * 5
+    assert sum(not entry.about for entry in listing.entries) == 9
+    # A folder is there because somebody means it.
+    touch(tmp_path / "folders", "NA/1.png", "-/2.png")
+    assert labels(read_source(tmp_path / "folders", None)) == [("-",), ("NA",)]
 
 
 def test_all_columns_are_told_and_some_by_other_names(tmp_path: Path) -> None:
@@ -365,16 +448,29 @@ def test_tables_in_the_folders_tell_of_what_is_below(tmp_path: Path) -> None:
     write_table(tmp_path / "test", "file_name,s\nd.png,d\n", name="metadata.tsv")
     listing = read_source(tmp_path, ("s",))
     assert [(entry.relative, entry.labels[0], entry.heldout) for entry in listing.entries] == [
+        ("e.png", "", False),
         ("test/c.png", "c", True),
         ("train/a.png", "a", False),
         ("train/more/b.png", "more/b", False),
     ]
-    assert listing.left_out == [
-        ("e.png", "not listed in any table"),
-        ("test/d.png", "not listed in any table"),
-    ]
+    assert listing.left_out == [("test/d.png", "not listed in any table")]
     assert listing.notes[0].endswith("another table is beside it: test/metadata.tsv")
-    assert listing.notes[1].startswith("held out is what the source itself has in test;")
+    assert listing.notes[1] == "1 picture outside of test, train: no table tells anything of them"
+    assert listing.notes[2].startswith("held out is what the source itself has in test;")
+
+
+def test_a_table_in_a_folder_says_nothing_of_those_beside_it(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.png", "a/2.png", "ab/3.png", "4.png")
+    write_table(tmp_path / "a", "file,s\n1.png,x\n")
+    listing = read_source(tmp_path, ("s",))
+    assert [(entry.relative, entry.labels) for entry in listing.entries] == [
+        ("4.png", ("",)),
+        ("a/1.png", ("x",)),
+        ("ab/3.png", ("",)),
+    ]
+    assert listing.left_out == [("a/2.png", "not listed in a/metadata.csv")]
+    assert listing.notes == ["2 pictures outside of a: no table tells anything of them"]
+    assert paths(read_source(tmp_path / "a", ("s",))) == ["1.png"]
 
 
 def test_of_two_tables_the_nearer_counts(tmp_path: Path) -> None:
@@ -467,7 +563,7 @@ def test_other_names_than_listed_are_noted(tmp_path: Path) -> None:
     touch(tmp_path, "a.png", "b.png", "sub/c.png")
     write_table(tmp_path, "file\nA.png\nb.jpg\nc.png\n")
     assert read_source(tmp_path, None).notes == [
-        "2 listed in metadata.csv have another name here, such as A.png: a.png"
+        "2 pictures by another name here than in metadata.csv, such as A.png: a.png"
     ]
 
 

@@ -122,7 +122,7 @@ def test_labels_are_chosen(tmp_path: Path) -> None:
             "long": "x" * 1001,
             "__key__": "secret",
             "deep": [[1]],
-            "half": "\ud800",
+            "half": "\ud800!",
         }
 
     source = shard(
@@ -139,7 +139,7 @@ def test_labels_are_chosen(tmp_path: Path) -> None:
         "author": "painter 1",
         "license": "CC0",
         "url": "https://example.org/1",
-        "half": "?",
+        "half": "?!",
         "title": "A boat at sea",
         "artist": "painter 1",
         "licence": "CC0",

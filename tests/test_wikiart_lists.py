@@ -151,7 +151,7 @@ def test_names_are_found_however_they_were_mangled(wikiart: Path, name: str) -> 
     listing = read_source(wikiart, None)
     assert labels(listing)[f"wikiart/Romanticism/{name}"] == ("Romanticism", "", "")
     assert not listing.left_out
-    assert "1 listed in the WikiArt lists have another name here" in listing.notes[1]
+    assert "1 picture by another name here than in the WikiArt lists" in listing.notes[1]
 
 
 def test_what_is_missing_or_not_listed_is_left_out(wikiart: Path) -> None:

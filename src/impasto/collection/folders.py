@@ -35,6 +35,10 @@ class Layout:
         folders = name.split("/")[len(self.shared) : -1]
         return folders[1:] if self.splits else folders
 
+    def tops(self, names: Iterable[str]) -> set[str]:
+        """The topmost of the other folders that these pictures lie in."""
+        return {levels[0] for name in names if (levels := self.levels(name))}
+
     def heldout(self, name: str) -> bool | None:
         """Whether a picture is in a split that is held out; None: there are no splits."""
         if not self.splits:

@@ -1,6 +1,8 @@
 """What a reader finds in a source: the pictures, what is known of each, and what it passed over."""
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,12 +19,23 @@ _BESIDE = """
 .txt .md .rst .csv .tsv .json .jsonl .yaml .yml .xml .html .htm .py .pyc .db .ini .log .url .lnk
 .xmp .npy .npz .safetensors
 """
+_BEGINNINGS = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II\*\0|MM\0\*",
+    re.DOTALL,
+)
+"""JPEG, PNG, GIF, WebP, BMP, TIFF in either order: as their specifications begin."""
+_BEGINNING = 12
+"""Bytes that tell."""
+_NOBODY_KNOWS = """
+unknown null none nan n/a na <na> - ? '' ""
+"""
 PICTURE_SUFFIXES = frozenset(_PICTURES.split())
 _SIDE_SUFFIXES = frozenset(_BESIDE.split())
 ABOUT = ("title", "artist", "year", "licence", "source")
 """What `sources.csv` says of a picture where the source tells it; `source` is the page or address that
 it came from."""
-_NOT_KNOWN = frozenset({"unknown", "null", "none", "nan", "n/a", "<na>"})
+_NOT_KNOWN = frozenset(_NOBODY_KNOWS.split())
+"""What sources write where nobody knows. A folder of such a name is a class all the same."""
 
 
 Content = bytes | np.ndarray | UnusableError
@@ -84,17 +97,46 @@ def pictures(tree: Tree, listing: Listing) -> Iterator[File]:
     listing.left_out += tree.left_out
     for file in tree.files.values():
         suffix = suffix_of(file.name)
-        if suffix in PICTURE_SUFFIXES:
+        if is_picture(file):
             yield file
         elif suffix not in _SIDE_SUFFIXES:
-            listing.left_out.append((file.name, f"not a picture file by its name: {suffix}"))
+            what = suffix or "without a suffix"
+            listing.left_out.append((file.name, f"not a picture file by its name: {what}"))
+
+
+def is_picture(file: File) -> bool:
+    """Whether a file is a picture by its suffix or, on disk and without any, by its first bytes."""
+    suffix = suffix_of(file.name)
+    if suffix or file.path is None or file.size < _BEGINNING:  # As pipes have no size.
+        return suffix in PICTURE_SUFFIXES
+    try:
+        with file.path.open("rb") as opened:
+            return _BEGINNINGS.match(opened.read(_BEGINNING)) is not None
+    except OSError:
+        return False
 
 
 def known(class_name: str, field: str) -> str:
-    """A class as a source names it; blank where that only says that nobody knows it, as `unknown`, `NaN`
-    and, of the field genre, `Unknown Genre` do."""
+    """A class as a source names it; blank where that only says that nobody knows it, as those in
+    `_NOT_KNOWN` (`unknown`, `NaN`, `-`, ...) and, of the field genre, `Unknown Genre` do."""
     word = class_name.casefold()
     return "" if word in _NOT_KNOWN or word == f"unknown {field.casefold()}" else class_name
+
+
+def could_be_labels(abouts: Sequence[Mapping[str, str]], no_class: Collection[str]) -> list[str]:
+    """What is told of pictures (`Entry.about` of each) that looks like classes, with far fewer of them
+    than pictures.
+
+    Args:
+        abouts: what is known of each picture, by name.
+        no_class: names of what is never a class.
+    """
+    found: dict[str, set[str]] = defaultdict(set)
+    for about in abouts:
+        for name, text in about.items():
+            found[name].add(text)
+    most = max(2, len(abouts) // 2)
+    return [name for name, texts in found.items() if len(texts) <= most and name not in no_class]
 
 
 def suffix_of(name: str) -> str:

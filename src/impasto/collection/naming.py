@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from impasto.collection.listing import PICTURE_SUFFIXES, suffix_of
 from impasto.collection.trees import tidy
+from impasto.words import counted
 
 _MANGLED = 0.25
 """At most this share of a name may be lost where its letters beyond ASCII are passed over."""
@@ -117,4 +118,6 @@ def naming_note(found: dict[str, str], where: str) -> list[str]:
     if not others:
         return []
     name, file = others[0]
-    return [f"{len(others):,} listed in {where} have another name here, such as {name}: {file}"]
+    return [
+        f"{counted(len(others), 'picture')} by another name here than in {where}, such as {name}: {file}"
+    ]

@@ -6,12 +6,11 @@ holds all pictures names nothing, and `train`, `val` and `test` name what is hel
 
 from impasto.collection.folders import layout
 from impasto.collection.listing import (
-    PICTURE_SUFFIXES,
     Listing,
     entry_of,
+    is_picture,
     pictures,
     read_from,
-    suffix_of,
 )
 from impasto.collection.trees import Source, tidy
 from impasto.errors import ImpastoError
@@ -21,7 +20,7 @@ ORDER = 50
 
 
 def _names(source: Source) -> list[str]:
-    return [name for name in source.tree.files if suffix_of(name) in PICTURE_SUFFIXES]
+    return [name for name, file in source.tree.files.items() if is_picture(file)]
 
 
 def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
@@ -31,13 +30,9 @@ def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
         return False
     names = _names(source)
     folders = layout(names, levels=len(labels or ("class",)))
-    tops: set[str] = set()
-    for name in names:
-        if levels := folders.levels(name):
-            tops.add(levels[0])
-        elif not labels and not folders.heldout(name):
-            return False
-    return len(tops) >= (1 if labels else 2)
+    if not labels and any(not folders.levels(name) and not folders.heldout(name) for name in names):
+        return False
+    return len(folders.tops(names)) >= (1 if labels else 2)
 
 
 def read(source: Source, labels: tuple[str, ...] | None) -> Listing:

@@ -13,6 +13,12 @@ def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
     return source.file is None
 
 
+def _could_be_classes(names: list[str]) -> bool:
+    """Whether there are folders by class, but for pictures beside them."""
+    folders = layout(names, levels=1)
+    return len(folders.tops(names)) >= (1 if folders.splits else 2)
+
+
 def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     """List the folder; what is in its `test` or `val` beside `train` is held out.
 
@@ -29,4 +35,8 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     folders = layout(file.name for file in files)
     listing.entries = [entry_of(file, heldout=folders.heldout(file.name)) for file in files]
     listing.notes += folders.notes()
+    if labels is None and _could_be_classes([file.name for file in files]):
+        listing.notes.append(
+            "no labels were asked for; --labels class would take the folders' names"
+        )
     return read_from(source.tree, listing)

@@ -17,7 +17,7 @@ import posixpath
 import re
 import warnings
 from bisect import bisect_right
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +34,7 @@ from impasto.collection.listing import (
     Content,
     Entry,
     Listing,
+    could_be_labels,
     known,
     suffix_of,
 )
@@ -590,22 +591,13 @@ def _notes(
         for field, count in nameless.items()
         if field in listing.fields
     ]
-    if labels is None and not listing.fields and (could := _could_be_labels(listing)):
+    abouts = [entry.about for entry in listing.entries]
+    if labels is None and not listing.fields and (could := could_be_labels(abouts, _NO_CLASSES)):
         notes.append(
             "no column has names of classes (the repository's README.md or dataset_infos.json may "
             f"have them: put it beside); --labels takes any of {choices(could)}"
         )
     return notes
-
-
-def _could_be_labels(listing: Listing) -> list[str]:
-    """The columns that look like classes: with far fewer of them than pictures."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for entry in listing.entries:
-        for name, text in entry.about.items():
-            found[name].add(text)
-    most = max(2, len(listing.entries) // 2)
-    return [name for name, texts in found.items() if len(texts) <= most and name not in _NO_CLASSES]
 
 
 def _contents(tree: Tree, parts: list[_Part], numbers: Sequence[int]) -> Iterator[Content]:

@@ -3,14 +3,16 @@
 CSV and TSV as spreadsheets write them, and JSON Lines (an object a line). What holds:
 
 - `metadata.csv`, `.tsv` or `.jsonl`, in any folder, tells of the pictures in that folder and below, as
-  Hugging Face's ImageFolder has it; where there is none, the only table at the top that has files in
-  it; or the table that is given as SOURCE.
+  Hugging Face's ImageFolder has it, and of none elsewhere; where there is none, the only table at the
+  top that has files in it; or the table that is given as SOURCE.
 - Files are named in a column file, file_name, filename, filepath, file_path, path, image_path or image,
   the first that is there; by paths from the table's folder, or so that only one can be meant
   (`naming.py`).
 - An object within an object gives columns such as `labels.style`, which `--labels style` finds as well.
+- A row of CSV or TSV has a cell for each column. In one that has more or fewer, as after a comma without
+  quotes, nobody can tell which cell is which, so its picture is left out.
 - A picture has one class in a field: of `portrait|landscape`, or a list, the first counts.
-- What is blank, null, NaN, None, N/A or unknown is not known.
+- What is blank, or only says that nobody knows (`listing.known` lists how), is not known.
 - A column `split` says what is held out; if there is none, folders train, val and test do.
 """
 
@@ -19,7 +21,7 @@ import io
 import json
 import re
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -28,6 +30,7 @@ from impasto.collection.listing import (
     ABOUT,
     PICTURE_SUFFIXES,
     Listing,
+    could_be_labels,
     entry_of,
     known,
     pictures,
@@ -56,6 +59,11 @@ _SYNONYMS = {
     "source": ("source_url", "page", "url", "link"),
 }
 """For what `sources.csv` says: columns that are taken for it where there is none of its own name."""
+_NO_CLASS = frozenset(
+    {*_TAKEN, *_FILE_COLUMNS}.union(
+        *((name, *_SYNONYMS[name]) for name in ("title", "year", "licence", "source"))
+    )
+)
 _SEVERAL = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
 
 
@@ -66,8 +74,8 @@ class _Table:
     """In small letters, as they come."""
     rows: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     """Number in the table, and the cells that say anything, by column."""
-    unreadable: list[tuple[int, str]] = field(default_factory=list)
-    """Number of a row and what is wrong with it."""
+    unreadable: list[tuple[int, str, str]] = field(default_factory=list)
+    """Number of a row, the file that it seems to name, if any, and what is wrong with it."""
 
     @property
     def folder(self) -> str:
@@ -80,16 +88,38 @@ class _Table:
         return next((name for name in _FILE_COLUMNS if name in self.columns), None)
 
 
+def _filled(cells: list[str]) -> int:
+    """How many cells there are without the blank ones at the end."""
+    return max((number for number, cell in enumerate(cells, start=1) if cell), default=0)
+
+
+def _remedy(delimiter: str, too_many: bool) -> str:
+    """What to do with a row of too many cells, or of too few."""
+    if too_many:
+        marks = {",": "commas", ";": "semicolons", "\t": "tabs"}[delimiter]
+        return f"quote cells with {marks} in them"
+    return "give it a cell for each column, blank or not"
+
+
 def _read_csv(name: str, place: str, text: str) -> _Table:
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         columns = [sys.intern(tidy(cell).lower()) for cell in next(reader, [])]
         table = _Table(name, [column for column in columns if column])
+        width = _filled(columns)
         for number, row in enumerate(reader, start=2):
-            cells = {key: cell for key, cell in zip(columns, map(tidy, row), strict=False) if key}
-            if any(cells.values()):
+            tidied = list(map(tidy, row))
+            cells = {key: cell for key, cell in zip(columns, tidied, strict=False) if key}
+            told = max(_filled(tidied), min(len(row), width))
+            if told == width and any(cells.values()):
                 table.rows.append((number, cells))
+            elif told != width and any(tidied):
+                what = (
+                    f"row {number} of {name} has {counted(told, 'cell')} where there are "
+                    f"{counted(width, 'column')}; {_remedy(delimiter, told > width)}"
+                )
+                table.unreadable.append((number, cells.get(table.files or "", ""), what))
     except csv.Error as error:
         raise ImpastoError(f"{place} is not a readable table: {error}") from error
     if not columns:
@@ -128,12 +158,12 @@ def _read_json_lines(name: str, place: str, text: str) -> _Table:
                 raise ValueError("no object in braces")
             told = {sys.intern(tidy(key).lower()): tidy(cell) for key, cell in _cells(row)}
         except (ValueError, RecursionError) as error:
-            table.unreadable.append((number, str(error)))
+            table.unreadable.append((number, "", str(error)))
             continue
         columns |= dict.fromkeys(told)
         table.rows.append((number, told))
     if not table.rows:
-        what = "; line {}: {}".format(*table.unreadable[0]) if table.unreadable else ""
+        what = "; line {0}: {2}".format(*table.unreadable[0]) if table.unreadable else ""
         raise ImpastoError(
             f'{place} has no line such as {{"file_name": "1.png", "style": "Cubism"}}{what}'
         )
@@ -310,11 +340,13 @@ def _with_files(source: Source, listing: Listing) -> list[_Table]:
     tables = [_read(tree, name) for name in names]
     if all(table.files is None for table in tables):
         table = tables[0]
+        others = ", ".join(_FILE_COLUMNS[1:])
         hint = ""
         if any(name in table.columns for name in _ADDRESSES):
             hint = "; impasto fetch TABLE FOLDER gets pictures by their addresses"
         raise ImpastoError(
-            f"{tree.place / table.name} has no column 'file'; it has {choices(table.columns)}{hint}"
+            f"{tree.place / table.name} has no column 'file' (or {others}); it has "
+            f"{choices(table.columns)}{hint}"
         )
     over = [table.name for table in tables if table.files is None]
     if source.file is None:
@@ -326,21 +358,16 @@ def _with_files(source: Source, listing: Listing) -> list[_Table]:
     return [table for table in tables if table.files is not None]
 
 
-def _could_be_labels(listing: Listing) -> list[str]:
-    """The columns that look like classes: with far fewer of them than pictures."""
-    no_class = {*_TAKEN, *_FILE_COLUMNS}
-    for name in ("title", "year", "licence", "source"):
-        no_class.update((name, *_SYNONYMS[name]))
-    found: dict[str, set[str]] = defaultdict(set)
-    for entry in listing.entries:
-        for column, text in entry.about.items():
-            found[column].add(text)
-    most = max(2, len(listing.entries) // 2)
-    return [name for name, texts in found.items() if len(texts) <= most and name not in no_class]
+def _few(folders: list[str]) -> str:
+    """Folders for a note, the first by name where there are many."""
+    some = sorted(folders)[:3]
+    more = f" and {counted(len(folders) - 3, 'other folder')}" if len(folders) > 3 else ""
+    return f"{', '.join(some)}{more}"
 
 
 def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
-    """List what is both in a table and in the folder; the rest is left out with its reason.
+    """List what is both in a table and in its folder, and, without labels, what is in no table's
+    folder; the rest is left out with its reason.
 
     Raises:
         ImpastoError: a table cannot be read, has no column of files, or lacks a label column.
@@ -362,16 +389,20 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     row_of: dict[str, str] = {}
     for table in tables:
         at = f" of {table.name}" if len(tables) > 1 else ""
-        listing.left_out += [
-            (f"row {number} of {table.name}", f"row not readable: {reason}")
-            for number, reason in table.unreadable
-        ]
         first: dict[str, int] = {}
         for number, cells in table.rows:
             if name := plain(cells.get(table.files or "", "")):
                 first.setdefault(name, number)
         below = [name[len(table.folder) :] for name in free if name.startswith(table.folder)]
         found = find_named(first, below)
+        meant = set(found.values())
+        for number, seeming, reason in table.unreadable:
+            path = table.folder + plain(seeming)
+            if plain(seeming) not in meant and free.pop(path, None):
+                others.add(path)
+            else:
+                path = f"row {number} of {table.name}"
+            listing.left_out.append((path, f"row not readable: {reason}"))
         for number, cells in table.rows:
             name = plain(cells.get(table.files or "", ""))
             path = table.folder + name
@@ -394,12 +425,25 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
                 listing.left_out.append((path, f"listed but missing: row {number}{at}"))
         listing.notes += naming_note(found, table.name)
     where = tables[0].name if len(tables) == 1 else "any table"
-    listing.left_out += [(file.name, f"not listed in {where}") for file in free.values()]
+    ruled = tuple(table.folder for table in tables)
+    outside = 0
+    for path, file in free.items():
+        if path.startswith(ruled):
+            listing.left_out.append((file.name, f"not listed in {where}"))
+        else:
+            outside += 1
+            listing.entries.append(entry_of(file, labels=("",) * len(listing.fields)))
+    if outside:
+        folders = [table.folder.rstrip("/") for table in tables]
+        listing.notes.append(
+            f"{counted(outside, 'picture')} outside of {_few(folders)}: no table tells anything of them"
+        )
     # The order of the table may change without the pictures changing; that of the paths is stable.
     listing.entries.sort(key=lambda entry: entry.relative)
     listing.notes += classes.notes()
     _hold_out(listing)
-    if not labels and (could := _could_be_labels(listing)):
+    abouts = [entry.about for entry in listing.entries]
+    if not labels and (could := could_be_labels(abouts, _NO_CLASS)):
         listing.notes.append(
             f"no labels were asked for; --labels takes columns of the table: {choices(could)}"
         )
