@@ -181,19 +181,38 @@ def test_the_hashes_say_what_they_say() -> None:
     assert look(drawn.convert("RGB"), np.zeros((1, 1, 1, 3), np.uint8)).phash == 2**63
 
 
-def test_kept_is_the_largest_then_the_best_labelled_then_the_first_by_name() -> None:
+def test_kept_is_the_largest_then_the_best_labelled_then_the_larger_file_then_the_first() -> None:
     one = record(painting(3))
     looks = np.array([one] * 4, LOOK)
     names = ["d", "c", "b", "a"]
 
-    def kept(sizes: list[tuple[int, int]], known: list[int]) -> list[str]:
-        outcome = find_duplicates(looks, np.array(sizes), known, names)
+    def kept(
+        sizes: list[tuple[int, int]], known: list[int], file_bytes: list[int] | None = None
+    ) -> list[str]:
+        outcome = find_duplicates(looks, np.array(sizes), known, names, file_bytes=file_bytes)
         assert outcome.kind == ["exact"] * 4
         return [name for name, keep in zip(names, outcome.kept, strict=True) if keep]
 
     assert kept([(9, 9), (9, 9), (8, 9), (9, 8)], [0, 2, 3, 3]) == ["c"]
     assert kept([(8, 9), (9, 8), (9, 8), (8, 9)], [1, 1, 1, 1]) == ["a"]
     assert kept([(8, 9), (9, 8), (9, 10), (8, 9)], [3, 3, 0, 3]) == ["b"]
+    assert kept([(8, 9), (9, 8), (9, 8), (8, 9)], [1, 1, 1, 1], [4, 6, 6, 5]) == ["b"]
+    assert kept([(8, 9), (9, 8), (9, 8), (8, 9)], [1, 1, 1, 2], [4, 6, 6, 5]) == ["a"]
+    assert kept([(9, 9), (9, 8), (9, 8), (8, 9)], [0, 1, 1, 2], [4, 6, 6, 5]) == ["d"]
+
+
+def test_of_two_of_one_size_the_one_that_was_compressed_less_is_kept(tmp_path: Path) -> None:
+    source = tmp_path / "pictures"
+    source.mkdir()
+    for number in range(3):
+        painting(number).save(source / f"{number}-a.jpg", quality=40)
+        painting(number).save(source / f"{number}-b.jpg", quality=95)
+    for more in (3, 4):  # The second time, of what is known from the first.
+        painting(more).save(source / f"{more}.jpg")
+        report = pack(source, tmp_path / "packed", PackOptions(resolution=32))
+        kept = [row["path"] for row in report.collection.source_table()]
+        assert kept[:3] == ["0-b.jpg", "1-b.jpg", "2-b.jpg"]
+    assert report.known == 7
 
 
 def test_nothing_is_set_aside_that_is_not_to_be() -> None:

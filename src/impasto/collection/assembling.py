@@ -221,6 +221,7 @@ def _facts(plan: Plan) -> Facts:
             row.piece.frames(position),
             facts.looks[position],
             bool(facts.salvaged[position]),
+            int(facts.file_bytes[position]),
         )
     for key, reason in plan.unusable:
         writer.add_unusable(key, reason)

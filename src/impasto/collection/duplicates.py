@@ -97,6 +97,7 @@ def find_duplicates(
     known: Sequence[int],
     names: Sequence[str],
     *,
+    file_bytes: Sequence[int] | None = None,
     aside: str = "near",
     pinned: np.ndarray | None = None,
     features: Features | None = None,
@@ -104,7 +105,9 @@ def find_duplicates(
     """Group pictures that are duplicates, and say which of each group is kept.
 
     Kept is the one with the most pixels; of several, the one with the most labels; of those, the
-    first by name. Pictures that their source holds out are kept all, whatever else is: a published
+    largest file, which is as a rule the one that was compressed least; of those, the first by name.
+    Nothing here sees that a picture was enlarged: a bad copy of twice the width is kept, and the
+    original set aside. Pictures that their source holds out are kept all, whatever else is: a published
     test set stays as it is, and what it shares with the pictures for training is set aside from
     those.
 
@@ -118,6 +121,7 @@ def find_duplicates(
         sizes: width and height of the source pictures, [S, 2].
         known: how many labels each has.
         names: distinct names.
+        file_bytes: lengths of the files; None: not known.
         aside: one of `DUPLICATES`; features are compared only for `features`.
         pinned: bool [S]: those that their source holds out; None: none.
         features: of pictures by number; asked for only with `features`.
@@ -125,7 +129,11 @@ def find_duplicates(
     count = len(looks)
     given = np.zeros(count, dtype=bool) if pinned is None else np.asarray(pinned, dtype=bool)
     pixels = np.asarray(sizes, dtype=np.int64).reshape(count, 2).prod(axis=1)
-    order = sorted(range(count), key=lambda n: (not given[n], -pixels[n], -known[n], names[n]))
+    length = [0] * count if file_bytes is None else file_bytes
+    order = sorted(
+        range(count),
+        key=lambda n: (not given[n], -pixels[n], -known[n], -length[n], names[n]),
+    )
     found = _Found(np.array(order, dtype=np.int64), given, aside)
     _exact(found, looks)
     # What shows hardly anything is like nothing but itself; copies are as their first.

@@ -69,6 +69,8 @@ class Fitted:
     sha256: str
     """Of the file's bytes; of the pixels where it came without a file."""
     look: Look
+    file_bytes: int
+    """Length of the file; of the pixels where it came without one."""
     salvaged: bool = False
     """Whether the file ended too early."""
 
@@ -204,7 +206,9 @@ def _squares(picture: Decoded, frames: list[Frame], how: Fitting, resolution: in
     return np.stack(squares)
 
 
-def _fitted(picture: Decoded, how: Fitting, sha256: str, salvaged: bool = False) -> Fitted:
+def _fitted(
+    picture: Decoded, how: Fitting, sha256: str, file_bytes: int, salvaged: bool = False
+) -> Fitted:
     frames = FITS[how.fit].frames(picture.width, picture.height, how)
     pixels = {
         resolution: _squares(picture, frames, how, resolution) for resolution in how.resolutions
@@ -216,6 +220,7 @@ def _fitted(picture: Decoded, how: Fitting, sha256: str, salvaged: bool = False)
         height=picture.height,
         sha256=sha256,
         look=look(picture.glance(_LOOK_SIDE), pixels[how.resolution]),
+        file_bytes=file_bytes,
         salvaged=salvaged,
     )
 
@@ -230,7 +235,7 @@ def fit_pixels(pixels: np.ndarray, how: Fitting) -> Fitted:
     _usable_side(width, height, how)
     pixels = np.ascontiguousarray(pixels)
     picture = Decoded(Image.fromarray(pixels), (0, 0, width, height), width, height)
-    return _fitted(picture, how, hashlib.sha256(pixels.data).hexdigest())
+    return _fitted(picture, how, hashlib.sha256(pixels.data).hexdigest(), pixels.nbytes)
 
 
 def fit_file(path: Path, how: Fitting) -> Fitted:
@@ -263,26 +268,27 @@ def fit_stream(file: Stream, how: Fitting) -> Fitted:
     """
     try:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if file.seek(0, io.SEEK_END) == 0:
+        length = file.seek(0, io.SEEK_END)
+        if length == 0:
             raise UnusableError("unreadable: the file is empty")
         try:
-            return _fit_bytes(file, how, digest, salvage=False)
+            return _fit_bytes(file, how, digest, length, salvage=False)
         except Exception as error:
             reason = reason_for(error, file, how.max_pixels)
             if not (how.salvage and str(reason).startswith("truncated")):
                 raise reason from None
-        return _fit_bytes(file, how, digest, salvage=True)
+        return _fit_bytes(file, how, digest, length, salvage=True)
     except UnusableError:
         raise
     except Exception as error:
         raise reason_for(error, file, how.max_pixels) from None
 
 
-def _fit_bytes(file: Stream, how: Fitting, sha256: str, salvage: bool) -> Fitted:
+def _fit_bytes(file: Stream, how: Fitting, sha256: str, length: int, salvage: bool) -> Fitted:
     def spare(width: int, height: int) -> float:
         side = _usable_side(width, height, how)
         return 1 if how.exact else side / how.resolution
 
     file.seek(0)
     picture = decode(file, spare, how.max_pixels, how.background, salvage)
-    return _fitted(picture, how, sha256, salvage)
+    return _fitted(picture, how, sha256, length, salvage)

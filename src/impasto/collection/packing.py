@@ -57,7 +57,7 @@ from impasto.collection.parts import (
     Known,
     PartWriter,
     Piece,
-    entry_key,
+    entry_keys,
     of_collection,
     open_parts,
 )
@@ -198,6 +198,7 @@ def _stored(fitted: Fitted, encodings: dict[int, str]) -> Done:
         fitted.sha256,
         fitted.look,
         fitted.salvaged,
+        fitted.file_bytes,
     )
 
 
@@ -317,7 +318,7 @@ def _prepare(
         raise ImpastoError(_nothing_in(named, listing.left_out, "no pictures are left"))
     encodings = {side: choose_encoding(options.encoding, side) for side in options.resolutions}
     fitting = options.fitting()
-    keys = [entry_key(entry, fitting, encodings) for entry in listing.entries]
+    keys = entry_keys(listing.entries, fitting, encodings)
     return _Job(named, path, options, listing, encodings, keys, earlier, forgotten, features)
 
 
@@ -497,6 +498,7 @@ def _without_copies(
         np.array([row.size for row in rows]),
         [sum(map(bool, row.labels)) for row in rows],
         [row.relative for row in rows],
+        file_bytes=[int(row.piece.facts.file_bytes[row.position]) for row in rows],
         aside=options.duplicates,
         pinned=np.array(given) if decided else None,
         features=None if job.features is None else _features_of(rows, job),

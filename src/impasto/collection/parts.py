@@ -12,7 +12,7 @@ import json
 import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -34,23 +34,19 @@ KEY_BYTES = 16
 
 FACTS, LOOKS, SHARDS = "facts.npz", "looks.npy", "shards.json"
 
-_PART_SECONDS = 1.0
+_PART_SECONDS = 2.0
 """A part is closed after so long, so that an interruption costs little, ..."""
 _PART_SHARE = 0.02
 """... or after this share of the time so far, so that there are not too many."""
 
 
-def entry_key(entry: Entry, fitting: Fitting, encodings: dict[int, str]) -> bytes:
-    """What a source picture's fitted pixels are known by."""
-    told = [
-        PACKING_VERSION,
-        entry.relative,
-        entry.stamp,
-        asdict(fitting),
-        sorted(encodings.items()),
-    ]
-    text = json.dumps(told, sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:KEY_BYTES]
+def entry_keys(
+    entries: Iterable[Entry], fitting: Fitting, encodings: dict[int, str]
+) -> list[bytes]:
+    """What each source picture's fitted pixels are known by."""
+    how = json.dumps([PACKING_VERSION, asdict(fitting), sorted(encodings.items())], sort_keys=True)
+    texts = (json.dumps([how, entry.relative, entry.stamp]) for entry in entries)
+    return [hashlib.sha256(text.encode()).digest()[:KEY_BYTES] for text in texts]
 
 
 @dataclass(frozen=True)
@@ -65,6 +61,7 @@ class Done:
     sha256: str
     look: Look
     salvaged: bool
+    file_bytes: int
 
 
 @dataclass
@@ -80,6 +77,7 @@ class Facts:
         frames: left, top, right, bottom, mirrored of each picture, float64 [N, 5].
         looks: `look.LOOK` [S].
         salvaged: whether the file was cut short and taken all the same, bool [S].
+        file_bytes: lengths of the files, int64 [S]; of the pixels where they came without one.
     """
 
     keys: np.ndarray
@@ -90,6 +88,7 @@ class Facts:
     frames: np.ndarray
     looks: np.ndarray
     salvaged: np.ndarray
+    file_bytes: np.ndarray
 
     def write(self, folder: Path) -> None:
         """Write `facts.npz` and `looks.npy`."""
@@ -104,6 +103,7 @@ class Facts:
                 reasons=reasons,
                 frames=self.frames,
                 salvaged=self.salvaged,
+                file_bytes=self.file_bytes,
             )
         np.save(folder / LOOKS, self.looks, allow_pickle=False)
 
@@ -126,12 +126,14 @@ class Facts:
                     arrays["frames"],
                     np.load(folder / LOOKS, mmap_mode="r", allow_pickle=False),
                     arrays["salvaged"],
+                    arrays["file_bytes"],
                 )
         except Exception as error:
             # Damaged files make NumPy raise almost anything.
             told = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(f"{FACTS} or {LOOKS}: {told}") from error
-        columns = (facts.sha256, facts.sizes, facts.counts, facts.looks, facts.salvaged)
+        columns = [facts.sha256, facts.sizes, facts.counts, facts.looks, facts.salvaged]
+        columns.append(facts.file_bytes)
         if any(len(column) != len(facts.keys) for column in columns):
             raise ValueError("its columns are of different lengths")
         if len(facts.frames) != facts.counts.sum():
@@ -153,6 +155,7 @@ class FactsWriter:
         self._frames: list[np.ndarray] = []
         self._looks: list[np.ndarray] = []
         self._salvaged: list[bool] = []
+        self._file_bytes: list[int] = []
 
     def add(
         self,
@@ -162,6 +165,7 @@ class FactsWriter:
         frames: np.ndarray,
         look: np.ndarray,
         salvaged: bool,
+        file_bytes: int,
     ) -> None:
         """A source picture with its frames [K, 5] and its look, `look.LOOK` []."""
         self._keys.append(key)
@@ -171,10 +175,11 @@ class FactsWriter:
         self._frames.append(frames)
         self._looks.append(look)
         self._salvaged.append(salvaged)
+        self._file_bytes.append(file_bytes)
 
     def add_unusable(self, key: bytes, reason: str) -> None:
         """A source picture that gives none, and why."""
-        self.add(key, bytes(32), (0, 0), np.empty((0, 5)), np.zeros((), LOOK), False)
+        self.add(key, bytes(32), (0, 0), np.empty((0, 5)), np.zeros((), LOOK), False, 0)
         self._reasons.append(" ".join(reason.splitlines()))
 
     def facts(self) -> Facts:
@@ -188,6 +193,7 @@ class FactsWriter:
             np.concatenate(self._frames) if self._frames else np.empty((0, 5)),
             np.array(self._looks, LOOK),
             np.array(self._salvaged, bool),
+            np.array(self._file_bytes, np.int64),
         )
 
 
@@ -314,6 +320,7 @@ class PartWriter:
             frames_array(result.frames),
             result.look.record(),
             result.salvaged,
+            result.file_bytes,
         )
 
     def _open(self) -> None:
