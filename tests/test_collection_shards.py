@@ -16,7 +16,7 @@ from PIL import Image
 
 from impasto.collection import shards, writer
 from impasto.collection.encoding import ENCODINGS, RAW, choose_encoding, decode, encode
-from impasto.collection.shards import ShardReader
+from impasto.collection.shards import ShardReader, load_array
 from impasto.collection.writer import ShardWriter, open_writer, shard_prefix
 from impasto.errors import ImpastoError
 
@@ -364,3 +364,30 @@ def test_a_forked_process_decodes_too(tmp_path: Path, monkeypatch: pytest.Monkey
     assert ours.poll(60)
     assert ours.recv() == expected
     process.join()
+
+
+def test_what_is_no_array_is_told_in_our_own_words(tmp_path: Path) -> None:
+    path = tmp_path / "labels.npy"
+    np.save(path, np.arange(24))
+    whole = path.read_bytes()
+    np.savez(tmp_path / "zip", labels=np.arange(3))
+    objects = io.BytesIO()
+    np.save(objects, np.array([{}]), allow_pickle=True)
+    for content, message in [
+        (b"", "is no array of numbers"),
+        (b"junk" * 9, "is no array of numbers"),
+        ((tmp_path / "zip.npz").read_bytes(), "is no array of numbers"),
+        (objects.getvalue(), "is damaged or too short"),
+        (whole[:-8], "is damaged or too short"),
+        (whole[:60], "is damaged or too short"),
+        (whole.replace(b"{'descr'", b"{{{'\xffscr"), "is damaged or too short"),
+        (whole.replace(b"False", b"Fa\x00(("), "is damaged or too short"),
+    ]:
+        path.write_bytes(content)
+        with pytest.raises(ImpastoError) as caught:
+            load_array(path)
+        assert str(caught.value).startswith(f"{path} {message}; restore it")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ImpastoError, match="cannot be read"):
+        load_array(path)

@@ -13,6 +13,8 @@ from impasto.collection.workers import available_cores
 from impasto.errors import ImpastoError
 
 _RESTORE = "restore it from a copy or pack the collection again"
+_MAGIC = b"\x93NUMPY"
+"""What a `.npy` file begins with."""
 
 
 class ShardReader:
@@ -184,11 +186,19 @@ def load_array(path: Path, **how: Any) -> np.ndarray:
         ImpastoError: it is missing or damaged.
     """
     try:
-        return np.load(path, allow_pickle=False, **how)
+        with path.open("rb") as file:
+            is_array = file.read(len(_MAGIC)) == _MAGIC
+        # Else it might be a zip of arrays, or a pickle, which NumPy would say how to load.
+        array = np.load(path, allow_pickle=False, **how) if is_array else None
     except FileNotFoundError:
         raise ImpastoError(f"{path} is missing; {_RESTORE}") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise ImpastoError(f"{path} is damaged or too short ({error}); {_RESTORE}") from error
+    except OSError as error:
+        raise ImpastoError(f"{path} cannot be read ({error.strerror}); {_RESTORE}") from error
+    except Exception as error:  # whatever a damaged header makes of NumPy's parsing
+        raise ImpastoError(f"{path} is damaged or too short; {_RESTORE}") from error
+    if array is None:
+        raise ImpastoError(f"{path} is no array of numbers; {_RESTORE}")
+    return array
 
 
 # Decoding in threads
