@@ -73,7 +73,9 @@ def test_labels_asked_for_occur_together(labelled: Collection) -> None:
 
 
 def test_balance_by_a_field_that_is_no_label(labelled: Collection) -> None:
-    with pytest.raises(ImpastoError, match=r"training.balance is 'style'.* genre"):
+    with pytest.raises(
+        ImpastoError, match=r"training.balance is 'style'.* genre: add --labels genre,style,"
+    ):
         resolve(small("gangogh", training__balance="style"), labelled)
 
 

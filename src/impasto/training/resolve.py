@@ -31,10 +31,11 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
         )
     _check_labels(config.labels, collection)
     training = config.training
-    if training.balance not in (None, *config.labels):
+    if training.balance is not None and training.balance not in config.labels:
         raise ImpastoError(
             f"training.balance is '{training.balance}', but the run's labels are "
-            f"{choices(list(config.labels))}; choose one of them or null"
+            f"{choices(list(config.labels))}: add --labels "
+            f"{','.join([*config.labels, training.balance])}, or set it to one of them or null"
         )
     if training.balance is None and training.balance_by != "equal":
         raise ImpastoError(
