@@ -151,10 +151,16 @@ def test_labels_are_chosen(tmp_path: Path) -> None:
     assert listing.entries[2].labels == ("", "sea", "2", "18", "painter 0")
     assert "style" not in listing.entries[1].about
     assert listing.entries[1].about["artist"] == "painter 1"
-    assert read_source(source, ("kind",)).entries[5].labels == ("5",)
     assert read_source(source, ()).fields == ()
-    with pytest.raises(ImpastoError, match=r"unknown label 'kind' in .*; there is artist, author"):
-        read_source(source, ("kind", "style"))
+    for asked in (("kind",), ("kind", "style")):
+        with pytest.raises(
+            ImpastoError, match=r"unknown label 'kind' in .*; there is artist, author"
+        ):
+            read_source(source, asked)
+    # Where only .cls tells of classes, they may be called anything.
+    source = shard(tmp_path / "b.tar", samples(range(8), cls=b"7", txt=b"A boat"))
+    assert read_source(source, ("kind",)).entries[5].labels == ("7",)
+    assert read_source(source, ("kind",)).fields == ("kind",)
 
 
 def test_labels_that_could_be_are_told(tmp_path: Path) -> None:
@@ -255,12 +261,13 @@ def test_a_damaged_shard_leaves_the_others(tmp_path: Path) -> None:
     "content", [b"", b"[1]", b"{", b'"text"', b"\xff\xfe\x00", b'{"a":' * 50_000, b"1" * 5000]
 )
 def test_damaged_json_costs_what_it_tells(tmp_path: Path, content: bytes) -> None:
-    files = samples(range(3), json={"style": "Op"}, cls=b"7")
+    files = samples(range(3), json={"style": "Op"}, cls=b"7", txt=b"Sea")
     files["000001.json"] = content
-    listing = read_source(shard(tmp_path / "a.tar", files), ("style",))
-    assert classes(listing) == ["Op", "", "Op"]
+    listing = read_source(shard(tmp_path / "a.tar", files), ("style", "class"))
+    assert [entry.labels for entry in listing.entries] == [("Op", "7"), ("", "7"), ("Op", "7")]
+    assert listing.entries[1].about == {"caption": "Sea", "title": "Sea"}
     assert listing.notes[0].startswith(
-        "1 sample with a damaged .cls, .json or .txt, of which nothing"
+        "1 sample with a damaged .cls, .json or .txt: what that should tell is not known, such as of"
     )
 
 

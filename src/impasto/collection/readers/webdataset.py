@@ -20,7 +20,15 @@ from functools import partial
 
 from impasto.collection.archives.tar import Tar, open_archive
 from impasto.collection.folders import is_heldout, layout
-from impasto.collection.listing import ABOUT, PICTURE_SUFFIXES, Content, Entry, Listing, suffix_of
+from impasto.collection.listing import (
+    ABOUT,
+    PICTURE_SUFFIXES,
+    Content,
+    Entry,
+    Listing,
+    could_be_labels,
+    suffix_of,
+)
 from impasto.collection.listing import known as known_class
 from impasto.collection.trees import File, Source, Tree, UnusableError, tidy
 from impasto.errors import ImpastoError, choices
@@ -157,42 +165,55 @@ def _line(content: bytes) -> str:
     return " ".join(content.decode("utf-8", "replace").split())
 
 
-def _told(tree: Tree, sample: _Sample, strings: dict[str, str]) -> tuple[str, dict[str, str]]:
-    """A sample's class by `.cls`, and all else that is told of it, by name.
+def _object(content: bytes) -> list[tuple[str, str]]:
+    """Name and text of all that a `.json` tells.
 
     Raises:
-        UnusableError: a file cannot be read.
-        ValueError: its `.json` is none.
+        ValueError: it is none, or no object.
+        RecursionError: it is nested too deeply.
     """
+    loaded = json.loads(content.decode("utf-8", "replace"))
+    if not isinstance(loaded, dict):
+        raise ValueError("no object in braces")
+    return list(_flat(loaded))
+
+
+def _told(
+    tree: Tree, sample: _Sample, strings: dict[str, str]
+) -> tuple[str, dict[str, str], Exception | None]:
+    """A sample's class by `.cls`, all else that is told of it, by name, and what is wrong with the first
+    of those files that is damaged, which costs what that one tells."""
     given, about = "", {}
-    if "cls" in sample.beside:
-        given = _line(tree.read(sample.beside["cls"]))[:_LONG_TEXT]
-    caption = _line(tree.read(sample.beside["txt"])) if "txt" in sample.beside else ""
-    if caption:
-        about["caption"] = caption[:_LONG_TEXT]
-    if "json" in sample.beside:
-        loaded = json.loads(tree.read(sample.beside["json"]).decode("utf-8", "replace"))
-        if not isinstance(loaded, dict):
-            raise ValueError("no object in braces")
-        about |= {
-            name: strings.setdefault(text, text)
-            for name, text in _flat(loaded)
-            if name and text and len(text) <= _LONG_TEXT and known_class(text, name)
-        }
+    wrong: Exception | None = None
+    for what, name in sample.beside.items():
+        try:
+            content = tree.read(name)
+            if what == "json":
+                about |= {
+                    name: strings.setdefault(text, text)
+                    for name, text in _object(content)
+                    if name and text and len(text) <= _LONG_TEXT and known_class(text, name)
+                }
+            elif what == "cls":
+                given = _line(content)[:_LONG_TEXT]
+            elif caption := _line(content)[:_LONG_TEXT]:
+                about.setdefault("caption", caption)
+        except (UnusableError, ValueError, RecursionError) as error:
+            wrong = wrong or error
     for name, synonyms in (*_SYNONYMS.items(), ("title", ("caption",))):
         if name not in about:
             about.update((name, about[other]) for other in synonyms[::-1] if other in about)
-    return given, about
+    return given, about, wrong
 
 
-def _columns(
-    source: Source, labels: tuple[str, ...] | None, has_classes: bool, fields: Sequence[str]
-) -> dict[str, str]:
-    """What each label is taken from: a field of `.json`, or nothing of that name for `.cls`.
+def _columns(source: Source, labels: tuple[str, ...] | None, found: "_Found") -> dict[str, str]:
+    """What each label is taken from: a field of `.json`, or nothing of that name for `.cls`, which may
+    be called anything where there is no `.json`.
 
     Raises:
         ImpastoError: there is no such label; the message lists those there are.
     """
+    has_classes, fields = any(found.classes), found.fields()
     if labels is None:
         return {"class": ""} if has_classes else {}
     columns = {}
@@ -203,7 +224,7 @@ def _columns(
             columns[name] = ""
         elif name in fields or len(inner) == 1:
             columns[name] = name if name in fields else inner[0]
-        elif has_classes and len(labels) == 1:
+        elif has_classes and len(labels) == 1 and not found.has_json:
             columns[name] = ""
         else:
             there = [*fields, *(["class"] if has_classes else [])]
@@ -240,7 +261,7 @@ def _contents(shards: list[_Shard], numbers: Sequence[int]) -> Iterator[Content]
 
 @dataclass
 class _Found:
-    """What is in the shards, a sample a place in each list but the last two."""
+    """What is in the shards, a sample a place in each list but those of damage."""
 
     shards: list[_Shard] = field(default_factory=list)
     pictures: list[File] = field(default_factory=list)
@@ -249,6 +270,8 @@ class _Found:
     abouts: list[dict[str, str]] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     """Samples with damaged files beside their picture, and what is wrong."""
+    has_json: bool = False
+    """Whether there is any `.json`."""
     damaged: list[ImpastoError] = field(default_factory=list)
     """Why shards cannot be read."""
 
@@ -258,11 +281,10 @@ class _Found:
         left_out = [*tree.left_out, *((name, "no picture of its key") for name in alone)]
         for sample in samples:
             name = sample.picture.name
-            try:
-                given, about = _told(tree, sample, strings)
-            except (UnusableError, ValueError, RecursionError) as error:
-                self.broken.append(f"{shard.name}{name} ({error})")
-                given, about = "", {}
+            given, about, wrong = _told(tree, sample, strings)
+            if wrong is not None:
+                self.broken.append(f"{shard.name}{name} ({wrong})")
+            self.has_json |= "json" in sample.beside
             shard.pictures.append(name)
             self.shards.append(shard)
             self.pictures.append(sample.picture)
@@ -275,15 +297,6 @@ class _Found:
     def fields(self) -> list[str]:
         """Whatever is told of any sample."""
         return list(dict.fromkeys(name for about in self.abouts for name in about))
-
-    def could_be_labels(self) -> list[str]:
-        """Fields that look like classes: with far fewer of them than pictures."""
-        texts: dict[str, set[str]] = defaultdict(set)
-        for about in self.abouts:
-            for name, text in about.items():
-                texts[name].add(text)
-        most = max(2, len(self.abouts) // 2)
-        return [name for name, seen in texts.items() if len(seen) <= most and name not in _NO_CLASS]
 
 
 def _find(shards: list[_Shard], listing: Listing) -> _Found:
@@ -318,7 +331,7 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     listing = Listing("WebDataset")
     shards = _shards(source)
     found = _find(shards, listing)
-    columns = _columns(source, labels, any(found.classes), found.fields())
+    columns = _columns(source, labels, found)
     listing.fields = tuple(columns)
     given = [
         _classes([about.get(name, "") for about in found.abouts] if name else found.classes, label)
@@ -340,8 +353,8 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
         listing.entries.append(entry)
     listing.contents = partial(_contents, shards)
     listing.notes += _notes(found, listing, len(shards))
-    could = found.could_be_labels() if labels is None and not columns else []
-    if could:
+    unasked = labels is None and not columns
+    if unasked and (could := could_be_labels(found.abouts, _NO_CLASS)):
         listing.notes.append(
             f"no labels were asked for; --labels takes fields of the .json: {choices(could)}"
         )
@@ -356,8 +369,8 @@ def _notes(found: _Found, listing: Listing, shards: int) -> list[str]:
         )
     if found.broken:
         notes.append(
-            f"{counted(len(found.broken), 'sample')} with a damaged .cls, .json or .txt, of which "
-            f"nothing is known now, such as {found.broken[0]}"
+            f"{counted(len(found.broken), 'sample')} with a damaged .cls, .json or .txt: what that "
+            f"should tell is not known, such as of {found.broken[0]}"
         )
     if any(entry.heldout is not None for entry in listing.entries):
         count = sum(bool(entry.heldout) for entry in listing.entries)
