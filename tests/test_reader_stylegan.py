@@ -87,6 +87,8 @@ def test_a_folder_around_the_zip_makes_no_difference(tmp_path: Path) -> None:
         (([0, 1, 0], [1, 0, 0], [0, 0, 0]), ["1", "0", ""]),
         (([0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]), ["2", "0", "1"]),
         ((99, 9, 100), ["099", "009", "100"]),
+        (("cat", "sea  dog", "unknown"), ["cat", "sea dog", ""]),
+        ((11, "cat", "3"), ["11", "cat", "03"]),
     ],
 )
 def test_kinds_of_labels(tmp_path: Path, labels: tuple[Any, ...], expected: list[str]) -> None:
@@ -95,7 +97,7 @@ def test_kinds_of_labels(tmp_path: Path, labels: tuple[Any, ...], expected: list
 
 
 @pytest.mark.parametrize(
-    "label", [[0.3, 0.7], [1, 1, 0], [1], [], "cat", True, 0.5, {"a": 1}, [[1, 0]], [True, False]]
+    "label", [[0.3, 0.7], [1, 1, 0], [1], [], True, 0.5, {"a": 1}, [[1, 0]], [True, False]]
 )
 def test_labels_that_are_no_classes_are_left_out(tmp_path: Path, label: Any) -> None:
     source = dataset(tmp_path / "a.zip", labelled(0, label))
@@ -106,6 +108,29 @@ def test_labels_that_are_no_classes_are_left_out(tmp_path: Path, label: Any) -> 
     assert note.endswith(f"of {NAMES[1]}: they were left out")
     with pytest.raises(ImpastoError, match=r"no labels 'pose' in .*: the labels in dataset\.json"):
         read_source(source, ("pose",))
+
+
+@pytest.mark.parametrize(
+    "row", [["00000/img00000001.png"], [3, 4], None, "ab", ["00000/img00000001.png", [0.3, 0.7]]]
+)
+def test_a_row_that_is_none_costs_no_others(tmp_path: Path, row: Any) -> None:
+    table = labelled(0, 1)
+    table["labels"][1] = row
+    listing = read_source(dataset(tmp_path / "a.zip", table), ("kind",))
+    assert classes(listing) == ["0", "", *["0", "1"] * 5]
+    if row and len(row) == 2 and row[0] == NAMES[1]:
+        (note,) = listing.notes
+        assert note == (
+            "1 label in dataset.json taken as not known: no classes, such as [0.3, 0.7] of "
+            + NAMES[1]
+        )
+    else:
+        note, without = listing.notes
+        assert note == (
+            'passed over in "labels" of dataset.json, as not [name, class]: 1 row, such as number 1, '
+            "from 0"
+        )
+        assert without == "1 picture without a label in dataset.json: their class is not known"
 
 
 @pytest.mark.parametrize("table", [{"labels": None}, {"labels": []}, None])

@@ -2,8 +2,9 @@
 
 A zip or a folder of `00000/img00000000.png` with a `dataset.json` at its top: {"labels": [[name,
 class], ...]}, or null for none (NVlabs/stylegan2-ada-pytorch, dataset_tool.py, its help text). A class
-is a number from 0 or a vector with a single 1; vectors of anything else are conditions of another
-kind, and no classes.
+is a number from 0, a vector with a single 1 or, as others write it, its name; vectors of anything
+else are conditions of another kind, and no classes. Where half of the labels or more are none, all
+are left out; where fewer are, those alone.
 
 Numbers become names: 7 of 120 classes is `007`, so that they sort. Better names are taken from
 "class_names" in `dataset.json`, where `impasto unpack` writes them beside the "field" that they are
@@ -18,6 +19,7 @@ from impasto.collection.listing import (
     PICTURE_SUFFIXES,
     Listing,
     entry_of,
+    known,
     pictures,
     read_from,
     suffix_of,
@@ -59,23 +61,40 @@ def _table(tree: Tree) -> dict[str, Any]:
     return table
 
 
-def _labels(table: dict[str, Any], place: str) -> dict[str, Any]:
-    """The label of each picture by its name, as it is told."""
+def _labels(table: dict[str, Any], place: str, notes: list[str]) -> dict[str, Any]:
+    """The label of each picture by its name, as it is told; rows that are none go to the notes.
+
+    Raises:
+        ImpastoError: there are rows, and all are none.
+    """
     given = table.get("labels") or []
     pairs = list(given.items()) if isinstance(given, dict) else given
     if not isinstance(pairs, list):
         raise ImpastoError(f'"labels" in {place} is no list of [name, class]')
-    labels = {}
+    labels, wrong = {}, []
     for number, pair in enumerate(pairs):
-        if not (isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str)):
-            raise ImpastoError(f'number {number} of "labels" in {place} is not [name, class]')
-        labels[tidy(pair[0].replace("\\", "/"))] = pair[1]
+        if isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str):
+            labels[tidy(pair[0].replace("\\", "/"))] = pair[1]
+        else:
+            wrong.append(number)
+    if wrong and not labels:
+        raise ImpastoError(f'number {wrong[0]} of "labels" in {place} is not [name, class]')
+    if wrong:
+        notes.append(
+            f'passed over in "labels" of {_TABLE}, as not [name, class]: {counted(len(wrong), "row")}, '
+            f"such as number {wrong[0]}, from 0"
+        )
     return labels
 
 
-def _class(label: Any) -> int | None:
-    """The class that a label stands for, -1 where it is not known; None: it stands for none."""
+def _class(label: Any) -> int | str | None:
+    """The class that a label stands for, or its name; -1 where it is not known; None: it stands for
+    none."""
     match label:
+        case str() if re.fullmatch(r"-?[0-9]{1,9}", label.strip()):
+            return _class(int(label))
+        case str():
+            return known(" ".join(tidy(label).split()), "class") or -1
         case None:
             return -1
         case bool():
@@ -120,24 +139,31 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     table = _table(tree)
     place = str(tree.place / _TABLE)
     listing = Listing("StyleGAN's dataset")
-    told = _labels(table, place)
+    told = _labels(table, place, listing.notes)
     numbers = {name: _class(label) for name, label in told.items()}
-    strange = next((name for name, number in numbers.items() if number is None), None)
-    if strange is not None:
-        text = json.dumps(told[strange])
+    strange = [name for name, number in numbers.items() if number is None]
+    if strange:
+        text = json.dumps(told[strange[0]])
         text = text if len(text) <= 40 else f"{text[:40]}..."
-        reason = f"the labels in {_TABLE} are no classes, such as {text} of {strange}"
-        if labels:
+        such = f"no classes, such as {text} of {strange[0]}"
+        if 2 * len(strange) < len(numbers):
+            listing.notes.append(
+                f"{counted(len(strange), 'label')} in {_TABLE} taken as not known: {such}"
+            )
+        elif labels:
+            reason = f"the labels in {_TABLE} are {such}"
             raise ImpastoError(f"no labels '{', '.join(labels)}' in {source.path}: {reason}")
-        listing.notes.append(f"{reason}: they were left out")
-        numbers = {}
-    count = max((number for number in numbers.values() if number is not None), default=-1) + 1
-    if labels and not count:
+        else:
+            listing.notes.append(f"the labels in {_TABLE} are {such}: they were left out")
+            numbers = {}
+    count = max((number for number in numbers.values() if type(number) is int), default=-1) + 1
+    texts = any(type(number) is str for number in numbers.values())
+    if labels and not count and not texts:
         raise ImpastoError(
             f"no labels '{', '.join(labels)}' in {source.path}: its {_TABLE} has none; leave "
             "--labels out"
         )
-    if count and labels != ():
+    if (count or texts) and labels != ():
         field = table.get("field")
         own = tidy(field) if isinstance(field, str) and tidy(field) else "class"
         listing.fields = labels or (own,)
@@ -146,15 +172,15 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
                 f"{place} holds one label, but --labels names {len(listing.fields)}: "
                 f"{', '.join(listing.fields)}; give one name for it"
             )
-    # The last stands for -1: not known.
-    names = [*_class_names(table, tree, count), ""] if listing.fields else []
+    names = _class_names(table, tree, count) if count and listing.fields else []
     found = set()
     for file in pictures(tree, listing):
         name = tidy(file.name)
         found.add(name)
         number = numbers.get(name)
-        given = (names[-1 if number is None else number],) if names else ()
-        listing.entries.append(entry_of(file, labels=given))
+        if isinstance(number, int):
+            number = names[number] if names and number >= 0 else ""
+        listing.entries.append(entry_of(file, labels=(number or "",) if listing.fields else ()))
     missing = [name for name in told if name not in found]
     listing.left_out += [(name, f"listed but missing: in {_TABLE}") for name in missing]
     without = sum(name not in told for name in found)
