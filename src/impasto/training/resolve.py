@@ -35,7 +35,7 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
         raise ImpastoError(
             f"training.balance is '{training.balance}', but the run's labels are "
             f"{choices(list(config.labels))}: add --labels "
-            f"{','.join([*config.labels, training.balance])}, or set it to one of them or null"
+            f"{','.join([*config.labels, training.balance])}, or --set training.balance=null"
         )
     if training.balance is None and training.balance_by != "equal":
         raise ImpastoError(
