@@ -50,6 +50,14 @@ def classes(listing: Listing) -> list[str]:
     return [entry.labels[0] for entry in listing.entries]
 
 
+def test_more_rows_than_a_file_can_hold(tmp_path: Path) -> None:
+    blank = np.zeros((40_000, 4, 5), np.uint8)
+    assert len(read_source(npz(tmp_path / "a.npz", True, x=blank), None).entries) == 40_000
+    with pytest.raises(ImpastoError, match=r"claims 80,000 pictures in [0-9,]{5} bytes"):
+        read_source(npz(tmp_path / "b.npz", True, x=blank, z=blank), None)
+    assert len(read_source(npz(tmp_path / "c.npz", x=blank, z=blank), None).entries) == 80_000
+
+
 @pytest.mark.parametrize("compressed", [False, True])
 def test_medmnist(tmp_path: Path, compressed: bool) -> None:
     source = npz(

@@ -130,7 +130,7 @@ def test_a_row_that_is_none_costs_no_others(tmp_path: Path, row: Any) -> None:
             'passed over in "labels" of dataset.json, as not [name, class]: 1 row, such as number 1, '
             "from 0"
         )
-        assert without == "1 picture without a label in dataset.json: their class is not known"
+        assert without == "1 picture without a label in dataset.json, so of no known class"
 
 
 @pytest.mark.parametrize("table", [{"labels": None}, {"labels": []}, None])
@@ -179,7 +179,7 @@ def test_what_is_listed_and_what_is_there(tmp_path: Path) -> None:
         ("film.mp4", "not a picture file by its name: .mp4"),
         ("00009/img00009999.png", "listed but missing: in dataset.json"),
     ]
-    assert listing.notes == ["2 pictures without a label in dataset.json: their class is not known"]
+    assert listing.notes == ["2 pictures without a label in dataset.json, so of no known class"]
     # As some write it.
     source = dataset(tmp_path / "b.zip", {"labels": dict(labelled(0, 1)["labels"])})
     assert classes(read_source(source, None)) == ["0", "1"] * 6

@@ -37,6 +37,11 @@ _CHANNELS = (1, 3, 4)
 _LEAST_SIDE = 4
 _MOST_BYTES = 2**28
 """Of an array that is read as a whole, and of a picture."""
+_FEW_ROWS = 2**16
+_LEAST_STORED = _LEAST_SIDE**2
+"""Bytes of a file for each picture in it, at least, where there are more than `_FEW_ROWS`: what the
+smallest takes uncompressed. So memory for the entries stays in proportion to the file, some 30 times
+its size, whatever its arrays claim."""
 _LONG_TEXT = 1000
 _TOLERANCE = 1e-3
 """How far floating-point levels may exceed their range; rounding makes as much."""
@@ -331,6 +336,7 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
         )
     if (largest := max(pictures, key=lambda array: array.row_bytes)).row_bytes > _MOST_BYTES:
         raise ImpastoError(f"the pictures in {largest.path} are too large: {largest.told()}")
+    _check_rows(pictures)
     beside = [_beside(array, others) for array in pictures]
     there = {field: array for found in beside for field, array in found.items()}
     fields = _fields(source.path, there, labels)
@@ -357,6 +363,23 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     )
     listing.decoded = True
     return listing
+
+
+def _check_rows(pictures: list[StoredArray]) -> None:
+    """Refuse files whose arrays of pictures have more rows than pictures can lie in them.
+
+    Raises:
+        ImpastoError: one has; a compressed array of a single colour may.
+    """
+    for path in dict.fromkeys(array.path for array in pictures):
+        rows = sum(array.shape[0] for array in pictures if array.path == path)
+        with reading(path):
+            size = path.stat().st_size
+        if rows > max(_FEW_ROWS, size // _LEAST_STORED):
+            raise ImpastoError(
+                f"{path} claims {rows:,} pictures in {size:,} bytes, fewer than {_LEAST_STORED} for "
+                "each: it is damaged or empty; if it is neither, save it uncompressed, by np.savez"
+            )
 
 
 def _columns(

@@ -186,6 +186,6 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     without = sum(name not in told for name in found)
     if listing.fields and without:
         listing.notes.append(
-            f"{counted(without, 'picture')} without a label in {_TABLE}: their class is not known"
+            f"{counted(without, 'picture')} without a label in {_TABLE}, so of no known class"
         )
     return read_from(tree, listing)
