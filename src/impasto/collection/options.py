@@ -8,7 +8,7 @@ from impasto.collection.duplicates import DUPLICATES
 from impasto.collection.fitting import FITS, Fitting
 from impasto.errors import ImpastoError, choices
 
-PACKING_VERSION = 2
+PACKING_VERSION = 3
 """Raised whenever the same source and options would give other pixels, labels or split."""
 
 
