@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from impasto.cli import app
 from impasto.collection import Collection, PackOptions, pack
 from impasto.collection.duplicate_sheets import _shortened, groups_of, pages
-from impasto.collection.duplicates import Duplicates, find_duplicates
+from impasto.collection.duplicates import Duplicates, find_duplicates, told_differently
+from impasto.collection.forgetting import forget
 from impasto.collection.look import LOOK, look
 from impasto.collection.packing import MASTERS
 from impasto.collection.registration import laid_over, register
@@ -225,6 +226,37 @@ def test_nothing_is_set_aside_that_is_not_to_be() -> None:
     for outcome in (near, exact, none):
         assert outcome.group.tolist() == [0, 0, 0, 1, 1]
         assert outcome.kind == ["exact", "exact", "near", "near", "near"]
+
+
+def test_copies_of_different_classes_are_told() -> None:
+    assert told_differently([], []) is None
+    assert told_differently([0, 0, 1, 1], [("a", ""), ("a", "x"), ("b", "x"), ("b", "x")]) is None
+    assert told_differently([0, 0, 0], [("a", "x"), ("", "x"), ("a", "y")]) == (
+        "1 group of copies has different labels, such as x and y: see duplicates.csv"
+    )
+    assert told_differently([1, 0, 1, 0, 2], [("a",), ("c",), ("b",), ("d",), ("e",)]) == (
+        "2 groups of copies have different labels, such as c and d: see duplicates.csv"
+    )
+
+
+def test_a_picture_in_two_folders_is_noted(tmp_path: Path) -> None:
+    source = tmp_path / "pictures"
+    for name, numbers in (("Café", (0, 1)), ("Дом", (0, 1, 2)), ("tree", (2, 3, 4))):
+        (source / name).mkdir(parents=True)
+        for number in numbers:
+            painting(number).save(source / name / f"{number}.png")
+    report = pack(source, tmp_path / "packed", PackOptions(resolution=16, heldout=0))
+    told = "3 groups of copies have different labels, such as Café and Дом: see duplicates.csv"
+    assert told in report.notes
+
+    def table() -> dict[str, str]:
+        return {row["path"]: row["labels"] for row in report.collection.duplicates_table()}
+
+    whole = table()
+    assert whole == {path: path.partition("/")[0] for path in whole}
+    assert len(whole) == 6
+    forget(tmp_path / "packed", ["Café/0.png"])
+    assert table() == {path: labels for path, labels in whole.items() if "/0" not in path}
 
 
 def fading(steps: int) -> list[Image.Image]:

@@ -17,6 +17,8 @@ from impasto.files import sha256_of_file, write_json
 LEFT_OUT, DUPLICATES, FORGOTTEN = "left-out.csv", "duplicates.csv", "forgotten.csv"
 TABLES = ("sources.csv", "pictures.csv", LEFT_OUT, DUPLICATES, FORGOTTEN, FACTS, LOOKS)
 """What lies in a collection besides what training reads."""
+LABELS_APART = " | "
+"""Between a picture's classes in `duplicates.csv`."""
 
 _COPIED_BYTES = 2**26
 """How much is copied at once."""
@@ -283,10 +285,10 @@ def _write_duplicates(path: Path, plan: Plan) -> None:
             if copied is not None:
                 kind, distance = copied.kind, f"{copied.distance:g}"
                 size = row.size
-                lines.append(
-                    [copied.group, row.relative, kept, kind, distance, number, *size, row.sha256]
-                )
+                labels = LABELS_APART.join(filter(None, row.labels))
+                place = [copied.group, row.relative, kept, kind, distance, number]
+                lines.append([*place, *size, row.sha256, labels])
             number += row.count
     lines.sort(key=lambda line: (line[0], -line[2], line[1]))  # type: ignore[operator]
     header = ["group", "path", "kept", "kind", "distance", "row", "width", "height", "sha256"]
-    write_csv(path, header, lines)
+    write_csv(path, [*header, "labels"], lines)

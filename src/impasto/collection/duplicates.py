@@ -19,13 +19,14 @@ that was set aside itself. So of a, b and c in a row, each near the next, a and 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from impasto.collection.look import SIDE, THUMB
 from impasto.collection.registration import laid_over, normal, register
+from impasto.words import counted
 
 DUPLICATES = ("none", "exact", "near", "features")
 """What can be set aside: nothing, the exact ones, near ones too, those by features too."""
@@ -143,6 +144,35 @@ def find_duplicates(
     if aside == "features" and features is not None:
         _by_features(found, looks, features, places)
     return found.told()
+
+
+def told_differently(groups: Iterable[int], labels: Iterable[Sequence[str]]) -> str | None:
+    """A note of groups whose pictures have different classes in a field; None if there are none. A
+    label that is not known differs from no other.
+
+    Args:
+        groups: the group of each picture that has copies.
+        labels: its class in each field, or an empty text.
+    """
+    classes: dict[int, list[dict[str, None]]] = {}
+    for group, told in zip(groups, labels, strict=True):
+        fields = classes.setdefault(group, [{} for _ in told])
+        for seen, label in zip(fields, told, strict=True):
+            if label:
+                seen[label] = None
+    differing = [
+        next(field for field in fields if len(field) > 1)
+        for _, fields in sorted(classes.items())
+        if any(len(field) > 1 for field in fields)
+    ]
+    if not differing:
+        return None
+    one, other = list(differing[0])[:2]
+    have = "has" if len(differing) == 1 else "have"
+    return (
+        f"{counted(len(differing), 'group')} of copies {have} different labels, such as {one} and "
+        f"{other}: see duplicates.csv"
+    )
 
 
 class _Found:

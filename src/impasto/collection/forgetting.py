@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from impasto.collection.assembling import LEFT_OUT, Copied, Plan, SourceRow
+from impasto.collection.assembling import LABELS_APART, LEFT_OUT, Copied, Plan, SourceRow
 from impasto.collection.listing import ABOUT
 from impasto.collection.packing import place_of, recover, replace_collection
 from impasto.collection.parts import Piece, of_collection
@@ -171,13 +171,17 @@ def _copies(
 ) -> tuple[dict[str, Copied], list[SourceRow]]:
     """Which pictures are copies, and the rows that are set aside for it."""
     copies: dict[str, Copied] = {}
-    aside: list[tuple[int, str]] = []
+    aside: list[tuple[int, str, tuple[str, ...]]] = []
     for row in collection.duplicates_table():
         copies[row["path"]] = Copied(int(row["group"]), row["kind"], float(row["distance"]))
         if row["kept"] == "0":
-            aside.append((int(row["row"]), row["path"]))
-    names = [name for _, name in sorted(aside)]
-    return copies, [SourceRow(name, (), {}, piece, kept + n) for n, name in enumerate(names)]
+            labels = tuple((row.get("labels") or "").split(LABELS_APART))
+            aside.append((int(row["row"]), row["path"], labels))
+    rows = [
+        SourceRow(name, labels, {}, piece, kept + number)
+        for number, (_, name, labels) in enumerate(sorted(aside))
+    ]
+    return copies, rows
 
 
 def _table(path: Path) -> list[dict[str, str]]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from impasto.collection.assembling import Plan
+from impasto.collection.duplicates import told_differently
 from impasto.collection.options import PackOptions
 from impasto.words import counted
 
@@ -12,7 +13,7 @@ _FEW = 1000
 
 def of_plan(plan: Plan, options: PackOptions) -> list[str]:
     """What is worth a word in what a collection is made of."""
-    return [*_straddling(plan, options), *_plain(plan), *_few(plan, options)]
+    return [*_straddling(plan, options), *_disagreeing(plan), *_plain(plan), *_few(plan, options)]
 
 
 def since(before: Mapping[str, str], plan: Plan) -> list[str]:
@@ -60,6 +61,14 @@ def _straddling(plan: Plan, options: PackOptions) -> list[str]:
         f"{counted(both, 'picture')} for training, copies of pictures that the source holds out: "
         "--duplicates near sets them aside"
     ]
+
+
+def _disagreeing(plan: Plan) -> list[str]:
+    """A note of copies that the source has in different classes."""
+    copies = [row for row in (*plan.rows, *plan.aside) if row.relative in plan.copies]
+    groups = [plan.copies[row.relative].group for row in copies]
+    note = told_differently(groups, [row.labels for row in copies])
+    return [note] if note else []
 
 
 def _plain(plan: Plan) -> list[str]:
