@@ -398,7 +398,8 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
         meant = set(found.values())
         for number, seeming, reason in table.unreadable:
             path = table.folder + plain(seeming)
-            if plain(seeming) not in meant and free.pop(path, None):
+            if plain(seeming) not in meant and path in free:
+                del free[path]
                 others.add(path)
             else:
                 path = f"row {number} of {table.name}"

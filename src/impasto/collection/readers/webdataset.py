@@ -183,7 +183,8 @@ def _told(
 ) -> tuple[str, dict[str, str], Exception | None]:
     """A sample's class by `.cls`, all else that is told of it, by name, and what is wrong with the first
     of those files that is damaged, which costs what that one tells."""
-    given, about = "", {}
+    given = ""
+    about: dict[str, str] = {}
     wrong: Exception | None = None
     for what, name in sample.beside.items():
         try:
