@@ -282,7 +282,9 @@ def report_lines(report: "PackReport", destination: Path) -> list[str]:
         f"in {report.seconds:.1f} s"
         + (f", {report.known:,} of them packed before" if report.known else ""),
         f"  training  {train:,} from {counted(train_sources, 'source picture')}",
-        f"  held out  {heldout:,} from {counted(report.heldout_source_count, 'source picture')}",
+        f"  held out  {heldout:,} from {counted(report.heldout_source_count, 'source picture')}"
+        if heldout
+        else "  held out  none",
     ]
     lines += [f"  {field.name}: {counted(len(field.classes), 'class')}" for field in packed.fields]
     if report.left_out:

@@ -6,10 +6,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from impasto.errors import ImpastoError
 from impasto.files import atomic_file
+from impasto.lettering import font
 from impasto.report.pictures import cut, enlarge, evenly, open_picture
 
 # Long enough to follow, short enough to be watched to the end.
@@ -37,7 +38,7 @@ def _frame(grid: Image.Image, columns: int, caption: str, progress: float) -> Im
     frame.paste(large, (0, 0))
     draw = ImageDraw.Draw(frame)
     draw.rectangle((0, height, round(width * progress), height + 2), fill=(224, 122, 62))
-    draw.text((8, height + 7), caption, fill=(235, 235, 235), font=ImageFont.load_default(14))
+    draw.text((8, height + 7), caption, fill=(235, 235, 235), font=font(14))
     return frame
 
 
