@@ -188,8 +188,10 @@ def check(collection: Collection, made: Rows, files: int, looked_at: int) -> lis
     table = collection.source_table()
     wrong = []
     seen = [row_of(source["path"], made, files) for source in table]
-    if sorted(seen) != list(range(made.count)):
-        missing = set(range(made.count)) - set(seen)
+    aside = [row for row in collection.duplicates_table() if row["kept"] == "0"]
+    there = seen + [row_of(row["path"], made, files) for row in aside]
+    if sorted(there) != list(range(made.count)):
+        missing = set(range(made.count)) - set(there)
         wrong.append(f"{len(missing)} rows are missing, such as {sorted(missing)[:5]}")
     if sorted(field.name for field in collection.fields) != sorted(COUNTS):
         return [*wrong, f"its fields are {collection.fields}"]
@@ -313,11 +315,10 @@ def run(folder: Path, made: Rows, kind: str, resolution: int, duplicates: str) -
         f"  {made.count / cost.seconds:,.0f} pictures/s ({cost.seconds:.0f} s; "
         f"{made.count / cost.processor_seconds:,.0f} a processor second); {cost.peaks()}"
     )
-    wrong: list[str] = []
-    if duplicates == "none":  # Else some rows may rightly be missing.
-        wrong = check(Collection.open(packed), made, FILES, 500)
-        what = f"{3 * made.count:,} labels and the pixels of 500 pictures"
-        print(f"  {len(wrong)} WRONG: {wrong[:3]}" if wrong else f"  {what} are right")
+    collection = Collection.open(packed)
+    wrong = check(collection, made, FILES, 500)
+    what = f"{3 * len(collection):,} labels and the pixels of 500 pictures"
+    print(f"  {len(wrong)} WRONG: {wrong[:3]}" if wrong else f"  {what} are right")
     shutil.rmtree(source)
     for form, out in (("parquet", folder / "out"), ("stylegan", folder / "out.zip")):
         labels = ["--labels", "style"] if form == "stylegan" else []

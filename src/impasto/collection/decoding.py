@@ -293,7 +293,7 @@ def reason_for(error: Exception, file: Stream, max_pixels: int) -> UnusableError
             f"too large: more than {max_pixels:,} pixels; --max-pixels allows more"
         )
     if isinstance(error, MemoryError):
-        return UnusableError("too large: there was not enough memory to decode it")
+        return UnusableError("unreadable for now: there was not enough memory to decode it")
     text = " ".join(str(error).split()) or type(error).__name__
     text = text.encode("utf-8", "replace").decode()  # It may name a file in other bytes.
     if "MAX_TEXT_CHUNK" in text or "MAX_TEXT_MEMORY" in text:
