@@ -4,7 +4,6 @@ The collection is written anew without them. That they were there stays on recor
 `forgotten.csv`, by name and digest, so that packing the source again does not bring them back.
 """
 
-import csv
 import datetime
 import difflib
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from impasto.collection.assembling import LABELS_APART, LEFT_OUT, Copied, Plan, SourceRow
+from impasto.collection.assembling import LABELS_APART, Copied, Plan, SourceRow
 from impasto.collection.listing import ABOUT
 from impasto.collection.packing import place_of, recover, replace_collection
 from impasto.collection.parts import Piece, of_collection
@@ -155,7 +154,7 @@ def plan_of(collection: Collection) -> Plan:
             encodings={each["resolution"]: each["encoding"] for each in description["pixels"]},
             fit=description["fit"],
             made=description["made"],
-            left_out=[(row["path"], row["reason"]) for row in _table(path / LEFT_OUT)],
+            left_out=[(row["path"], row["reason"]) for row in collection.left_out_table()],
             forgotten=collection.forgotten_table(),
             unusable=unusable,
         )
@@ -182,8 +181,3 @@ def _copies(
         for number, (_, name, labels) in enumerate(sorted(aside))
     ]
     return copies, rows
-
-
-def _table(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))

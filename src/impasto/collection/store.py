@@ -322,9 +322,13 @@ class Collection:
 
     def duplicates_table(self) -> list[dict[str, str]]:
         """The rows of `duplicates.csv`, one a source picture that has copies, group by group: group,
-        path, kept (1 or 0), kind (exact or near), distance, row (its first picture in the collection,
-        or in what is set aside), ...; none in collections of format 1."""
+        path, kept (1 or 0), kind (exact, near or features), distance, row (its first picture in the
+        collection, or in what is set aside), ...; none in collections of format 1."""
         return self._table("duplicates.csv", required=False)
+
+    def left_out_table(self) -> list[dict[str, str]]:
+        """The rows of `left-out.csv`, one a picture that could not be used: path, reason."""
+        return self._table("left-out.csv")
 
     def forgotten_table(self) -> list[dict[str, str]]:
         """The rows of `forgotten.csv`, one a source picture that was taken out after packing: path,
