@@ -1,5 +1,7 @@
 """Feature networks: the contract, and lite0 on photographs."""
 
+import itertools
+import math
 import shutil
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 
 from impasto.errors import ImpastoError
 from impasto.features import FeatureNetwork, _efficientnet_lite, lite0, load_network
+from impasto.features._efficientnet_lite import _SameConv
 from impasto.features._layers import unit
 from impasto.fold import fold_batch_norm
 
@@ -163,3 +166,33 @@ def test_folding_changes_nothing_but_rounding() -> None:
     torch.testing.assert_close(folded(images), before)
     assert not [module for module in folded.modules() if isinstance(module, nn.BatchNorm2d)]
     assert not any(parameter.requires_grad for parameter in folded.parameters())
+
+
+@pytest.mark.parametrize("side", [1, 2, 7, 16, 33, (6, 9)])
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_uneven_padding_puts_the_odd_row_and_column_last(
+    kernel: int, side: int | tuple[int, int], precision: torch.dtype
+) -> None:
+    height, width = side if isinstance(side, tuple) else (side, side)
+    torch.manual_seed(0)
+    layer = _SameConv(6, 6, kernel, 2, groups=6)
+    maps = torch.randn(2, 6, height, width, requires_grad=True)
+    expected = torch.zeros(2, 6, math.ceil(height / 2), math.ceil(width / 2))
+    above, left = (max((math.ceil(s / 2) - 1) * 2 + kernel - s, 0) // 2 for s in (height, width))
+    for y, x, i, j in itertools.product(
+        *map(range, expected.shape[2:]), range(kernel), range(kernel)
+    ):
+        row, column = 2 * y + i - above, 2 * x + j - left
+        if 0 <= row < height and 0 <= column < width:
+            expected[:, :, y, x] += (
+                maps.detach()[:, :, row, column] * layer.weight.detach()[:, 0, i, j]
+            )
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+        found = layer(maps.to(precision))
+    assert found.dtype == precision
+    near = 2e-2 if precision == torch.bfloat16 else 1e-5
+    torch.testing.assert_close(found.float(), expected, rtol=near, atol=near)
+    found.sum().backward()
+    assert maps.grad is not None
+    assert maps.grad.isfinite().all()

@@ -2,9 +2,11 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from impasto.errors import ImpastoError
 from impasto.networks import build_discriminator, build_generator, count_parameters
+from impasto.networks._layers import GatedLinearUnit
 from impasto.registry import load_module, module_names
 
 
@@ -99,3 +101,14 @@ def test_unknown_settings_and_networks() -> None:
         build_generator("dcgan", {"activation": "gelu"}, latent_dim=8, resolution=64)
     with pytest.raises(ImpastoError, match="unknown network 'biggan'"):
         build_generator("biggan", {}, latent_dim=8, resolution=64)
+
+
+def test_the_gated_linear_unit_is_torchs() -> None:
+    torch.manual_seed(0)
+    maps = torch.randn(2, 6, 4, 4, requires_grad=True)
+    ours, theirs = GatedLinearUnit()(maps), F.glu(maps, dim=1)
+    torch.testing.assert_close(ours, theirs)
+    weights = torch.randn_like(ours)
+    torch.testing.assert_close(
+        *(torch.autograd.grad((each * weights).sum(), maps) for each in (ours, theirs))
+    )

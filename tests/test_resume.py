@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks.kill_resume import fingerprint, kill_and_resume
+from impasto import device
 from impasto.collection import Collection
 from impasto.errors import ImpastoError, StoppedError
 from impasto.sampling.model import checkpoint_folders
@@ -218,6 +219,17 @@ def stopped(tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (run,) = (tmp_path / "runs").iterdir()
     assert [int(f.name) for f in checkpoint_folders(run)] == [32, 48]
     return run
+
+
+def test_going_on_in_other_numbers_is_told(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = json.loads((stopped / "run.json").read_text())
+    assert record["machine"]["precision"] in ("float32", "bfloat16")
+    other = {"float32": True, "bfloat16": False}[record["machine"]["precision"]]
+    monkeypatch.setattr(device, "multiplies_bfloat16", lambda _: other)
+    resume(stopped)
+    assert "not bit for bit" in capsys.readouterr().err
 
 
 def test_a_finished_run_has_nothing_to_resume(stopped: Path) -> None:

@@ -238,7 +238,8 @@ class TrainingConfig(Config):
     """The half-life is at most this share of the images seen so far, so that the first, poor weights
     are soon forgotten (0.05 in StyleGAN2-ADA, Karras et al. 2020, arXiv:2006.06676, appendix C)."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """`auto`: bfloat16 on CUDA devices that have it, float32 elsewhere."""
+    """Of what the networks compute; weights, losses and sums stay in float32. `auto`: bfloat16 on GPUs
+    and CPUs with instructions for it (Ampere and later; AVX512-BF16, AMX), float32 elsewhere."""
     channels_last: bool = True
     seed: int = Field(default=0, ge=0, lt=2**63)
     grid: Count = 64

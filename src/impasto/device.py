@@ -33,12 +33,28 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for products of bfloat16: CUDA's from Ampere on, CPUs with
+    AVX512-BF16 or AMX. Elsewhere it is emulated, and slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        # Torch has no public way to ask; a release without these names is one that cannot tell.
+        asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        return any(getattr(torch.cpu, name, bool)() for name in asked)
+    return False
+
+
+def numbers(device: torch.device, precision: str) -> str:
+    """`bfloat16` or `float32`: what networks compute in where `training.precision` is this."""
+    if precision == "auto":
+        return "bfloat16" if multiplies_bfloat16(device) else "float32"
+    return precision
+
+
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
     """The mixed precision that `training.precision` means on this device."""
-    if precision == "auto":
-        has_it = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        precision = "bfloat16" if has_it else "float32"
-    if precision == "float32":
+    if numbers(device, precision) == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
@@ -56,8 +72,9 @@ def set_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def machine_record(device: torch.device) -> dict[str, Any]:
-    """What `run.json` says of the machine: enough to judge a time, nothing private."""
+def machine_record(device: torch.device, precision: str) -> dict[str, Any]:
+    """What `run.json` says of the machine, and of what `training.precision` means on it: enough to
+    judge a time, nothing private."""
     accelerator = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
         "system": platform.system(),
@@ -65,6 +82,7 @@ def machine_record(device: torch.device) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": str(device),
+        "precision": numbers(device, precision),
         "accelerator": accelerator,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
     }

@@ -66,14 +66,30 @@ class _SameConv(nn.Conv2d):
             self.padding = (kernel // 2, kernel // 2)
 
     def forward(self, maps: Tensor) -> Tensor:
-        if self.uneven:
-            kernel, stride = self.kernel_size[0], self.stride[0]
-            sides = []
-            for side in (maps.shape[-1], maps.shape[-2]):
-                whole = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
-                sides += [whole // 2, whole - whole // 2]
-            maps = F.pad(maps, sides)
-        return super().forward(maps)
+        if not self.uneven:
+            return super().forward(maps)
+        on_cpu = maps.device.type == "cpu"
+        if on_cpu and self.groups > 1 and maps.dtype != torch.float32:
+            # oneDNN has no bfloat16 kernel for the backward pass of such a convolution, and torch's
+            # own is some twenty times slower than computing in float32.
+            with torch.autocast("cpu", enabled=False):
+                return self._padded(maps.float()).to(maps.dtype)
+        return self._padded(maps)
+
+    def _padded(self, maps: Tensor) -> Tensor:
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        height, width = (
+            max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
+            for side in maps.shape[-2:]
+        )
+        if height == width and height % 2 == 1:
+            # The same function by a kernel with a row and a column of zeros more, on even padding:
+            # padding the small kernel is cheaper than a padded copy of the maps.
+            weight = F.pad(self.weight, (1, 0, 1, 0))
+            half = height // 2 + 1
+            return F.conv2d(maps, weight, self.bias, stride, half, groups=self.groups)
+        sides = [width // 2, width - width // 2, height // 2, height - height // 2]
+        return super().forward(F.pad(maps, sides))
 
 
 class _Block(nn.Module):

@@ -36,6 +36,7 @@ from impasto.config import Count
 from impasto.errors import ImpastoError
 from impasto.networks import Judgement, levels_above
 from impasto.networks._conditioning import ConditionalBatchNorm2d, LabelEmbedding, Projection
+from impasto.networks._layers import GatedLinearUnit
 
 _GENERATOR = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 1 / 2, 512: 1 / 4, 1024: 1 / 8}
 """Channels of the maps of each side, in widths."""
@@ -108,7 +109,7 @@ class Gated(nn.Sequential):
         self.convolution = convolution
         norm = ConditionalBatchNorm2d(2 * channels, dim) if dim else nn.BatchNorm2d(2 * channels)
         self.norm = norm
-        self.gate = nn.GLU(dim=1)
+        self.gate = GatedLinearUnit()
         self.noise = nn.Parameter(torch.zeros(1)) if noise else None
 
     def forward(self, maps: Tensor, embedding: Tensor | None = None) -> Tensor:

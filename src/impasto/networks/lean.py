@@ -16,6 +16,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from impasto.config import Count
 from impasto.networks import Judgement, levels_above, refuse_labels
+from impasto.networks._layers import GatedLinearUnit
 
 
 def _channels(widest: Count, narrowest: Count, levels: int) -> list[int]:
@@ -53,13 +54,13 @@ class Generator(nn.Module):
                 nn.Upsample(scale_factor=2),
                 nn.Conv2d(inputs, outputs * 2, 3, padding=1, bias=False),
                 nn.BatchNorm2d(outputs * 2),
-                nn.GLU(dim=1),
+                GatedLinearUnit(),
             )
 
         self.first = nn.Sequential(
             nn.ConvTranspose2d(latent_dim, channels[0] * 2, 4, bias=False),
             nn.BatchNorm2d(channels[0] * 2),
-            nn.GLU(dim=1),
+            GatedLinearUnit(),
         )
         self.doublings = nn.Sequential(*(doubling(a, b) for a, b in itertools.pairwise(channels)))
         self.last = nn.Sequential(

@@ -19,7 +19,7 @@ import torch
 from impasto.collection import Collection
 from impasto.collection.provenance import taken_out, taken_out_since
 from impasto.config import FIRST_STAGE, RunConfig
-from impasto.device import choose_device, machine_record, memory_format, set_threads
+from impasto.device import choose_device, machine_record, memory_format, numbers, set_threads
 from impasto.errors import ImpastoError, StoppedError
 from impasto.files import WriteError
 from impasto.networks import count_parameters
@@ -206,7 +206,7 @@ def _run_record(session: Session, *, recipe_text: str, tensorboard: bool) -> dic
         "score": session.objective.score_meaning,
         "tensorboard": tensorboard,
         "versions": run_folder.versions(),
-        "machine": machine_record(session.device),
+        "machine": machine_record(session.device, config.training.precision),
         "parameters": {
             "generator": count_parameters(session.players.generator),
             "discriminator": count_parameters(session.players.discriminator),
@@ -239,12 +239,17 @@ def resume(run: Path, *, data: str | None = None, device: str | None = None) -> 
     require_networks(config, begun=True)
     set_threads(record["machine"]["threads"])
     chosen = choose_device(device or record["machine"]["device"])
-    begun_with, now = record["versions"]["torch"], run_folder.versions()["torch"]
-    if begun_with != now:
-        print(
-            f"note: begun with torch {begun_with}, now {now}: it goes on, but not bit for bit",
-            file=sys.stderr,
-        )
+    computing = numbers(chosen, config.training.precision)
+    for begun_with, now in (
+        (f"torch {record['versions']['torch']}", f"torch {run_folder.versions()['torch']}"),
+        # Runs of before 22 November 2026 do not say.
+        (f"{record['machine'].get('precision', computing)} numbers", f"{computing} numbers"),
+    ):
+        if begun_with != now:
+            print(
+                f"note: begun with {begun_with}, now {now}: it goes on, but not bit for bit",
+                file=sys.stderr,
+            )
     with run_folder.exclusive(run), _resumable(run):
         session = Session(config, collection, chosen)
         session.tell()
