@@ -163,13 +163,22 @@ def judge(network: FeatureNetwork, fake: Seen, real: Seen) -> dict[str, float]:
         for name, value in metric_module(metric).prepare(*sides)(all_fakes).items()
     }
     ours, theirs = Moments.of(fake.layout), Moments.of(real.layout)
-    spread = mean_distance(real.layout)
+    of_real = mean_distance(real.layout)
     return {
         **found,
         "layout": frechet_distance(ours.mean, ours.covariance, theirs.mean, theirs.covariance),
         "colour": float((fake.colours.mean(0) - real.colours.mean(0)).abs().sum()) / 2,
-        "diversity": mean_distance(fake.layout) / spread if spread > 0 else math.nan,
+        "diversity": mean_distance(fake.layout) / of_real if of_real > 0 else math.nan,
     }
+
+
+def spread(pictures: Tensor, dim: int) -> float:
+    """Root mean square distance of two pictures [R, K, 3, H, W] in [-1, 1] that differ in dimension
+    `dim` only, 0 or 1, averaged to 16 x 16; the whole range is 1."""
+    small = F.adaptive_avg_pool2d(pictures.flatten(0, 1) / 2, 16).flatten(1)
+    table = small.reshape(*pictures.shape[:2], -1).transpose(0, dim)
+    each = [torch.pdist(column).mean() for column in table.transpose(0, 1)]
+    return float(torch.stack(each).mean() / table.shape[-1] ** 0.5)
 
 
 def floor(network: FeatureNetwork, real: Seen, count: int) -> dict[str, float]:

@@ -26,6 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks._judging import spread
 from benchmarks.first_look import frechet, layout_of, pictures_of, texture_of
 from impasto.collection import Collection, open_or_pack
 from impasto.config import RunConfig, change, parse_settings
@@ -126,14 +127,6 @@ def _paint(session: Session, latents: Tensor, labels: Tensor) -> Tensor:
     return torch.cat([sampler.images(*some) for some in pairs])
 
 
-def _distance(pictures: Tensor, dim: int) -> float:
-    """Mean distance of two pictures [R, K, ...] that differ in dimension `dim` only."""
-    small = F.adaptive_avg_pool2d(pictures.flatten(0, 1) / 2, 16).flatten(1)
-    table = small.reshape(*pictures.shape[:2], -1).transpose(0, dim)
-    each = [torch.pdist(column).mean() for column in table.transpose(0, 1)]
-    return float(torch.stack(each).mean() / table.shape[-1] ** 0.5)
-
-
 def _keep(out: Path | None, slug: str, session: Session, rows: list[dict[str, float]]) -> None:
     """Keep a system's statistics, and its model to sample from: `impasto sample OUT/SLUG/...`."""
     if out is None:
@@ -172,7 +165,7 @@ def train_for(
     for field, grid in session.class_grids.items():
         painted = _paint(session, *grid.inputs(latents[: grid.rows]))
         by_row = painted.unflatten(0, (grid.rows, len(grid.classes)))
-        apart = f"{_distance(by_row, 1):>7.3f} {_distance(by_row, 0):>7.3f}"
+        apart = f"{spread(by_row, 1):>7.3f} {spread(by_row, 0):>7.3f}"
         if out is not None:
             path = out / f"{slug}-{field}.png"
             pixels = to_uint8(painted).numpy()

@@ -44,8 +44,7 @@ import yaml
 from pydantic import Field, ValidationError
 from torch import Tensor
 
-from benchmarks._judging import Seen, floor, judge, lite1, look, training_pictures
-from benchmarks.five_systems import _distance
+from benchmarks._judging import Seen, floor, judge, lite1, look, spread, training_pictures
 from impasto.collection import Collection, open_or_pack
 from impasto.config import Config, Count, RunConfig, change, parse_settings
 from impasto.device import choose_device
@@ -289,7 +288,7 @@ def score(moment: Moment, job: Job, grid: Path) -> dict[str, float]:
         save_grid(path, to_uint8(painted).numpy(), columns=columns, above=of_field.classes)
         if not apart and columns > 1:  # of the first field
             by_row = painted.unflatten(0, (of_field.rows, columns))
-            apart = {"class": _distance(by_row, 1), "latent": _distance(by_row, 0)}
+            apart = {"class": spread(by_row, 1), "latent": spread(by_row, 0)}
     network = lite1(options.weights, session.device)
     real = _reference(
         options.data, session.config.resolution, options.reference, options.weights, session.device

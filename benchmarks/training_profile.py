@@ -29,7 +29,7 @@ from torch.utils.flop_counter import flop_registry
 from benchmarks.time_to_quality import parse_entry
 from impasto.collection import open_or_pack
 from impasto.config import change
-from impasto.device import choose_device
+from impasto.device import choose_device, numbers
 from impasto.objectives import Round
 from impasto.registry import load_recipe
 from impasto.training.checkpoint import seed_step
@@ -114,6 +114,7 @@ class Stepper:
         self.name = text
         self.session = Session(resolve(config, collection), collection, device)
         training = self.session.config.training
+        self.precision = numbers(device, training.precision)
         self.images = training.batch * training.discriminator_steps
         # Steps after which the terms that are not in every turn have come round.
         self.period = math.lcm(*(term.every for term in self.session.config.objective))
@@ -194,23 +195,35 @@ class Stepper:
         return {name: value / steps for name, value in watch.seconds.items()}
 
 
-def ceiling(device: torch.device, now: Callable[[], float]) -> float:
-    """Floating-point operations a second of a large float32 matrix product, the best of some.
+def ceiling(device: torch.device, precision: str, now: Callable[[], float]) -> float:
+    """Floating-point operations a second of a large product in these numbers, the best of some.
 
-    Taken by the BLAS and, as a 1x1 convolution, by the library that computes the networks: on some
-    processors the first is far from what the second reaches.
+    Taken by the BLAS, and as a 3x3 convolution by the library that computes the networks: on some
+    processors the first does not reach a half of the second.
+
+    Args:
+        device: where.
+        precision: `float32` or `bfloat16`.
+        now: the time in seconds.
     """
-    side = 1024 if device.type == "cpu" else 8192
-    a, b = (torch.randn(side, side, device=device) for _ in range(2))
-    images = a.T.reshape(1, side, -1, 32).contiguous(memory_format=torch.channels_last)
-    kernel = b[:, :, None, None].contiguous(memory_format=torch.channels_last)
+    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+    side, batch = (1024, 8) if device.type == "cpu" else (8192, 512)
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    images = torch.randn(batch, 256, 32, 32, device=device, dtype=dtype)
+    kernel = torch.randn(256, 256, 3, 3, device=device, dtype=dtype)
+    images, kernel = (
+        each.contiguous(memory_format=torch.channels_last) for each in (images, kernel)
+    )
     best = 0.0
     with torch.no_grad():
         for _ in range(4):
-            for product in (lambda: a @ b, lambda: F.conv2d(images, kernel)):
+            for product, operations in (
+                (lambda: a @ b, 2 * side**3),
+                (lambda: F.conv2d(images, kernel, padding=1), 2 * images.numel() * 256 * 9),
+            ):
                 began = now()
                 product()
-                best = max(best, 2 * side**3 / (now() - began))
+                best = max(best, operations / (now() - began))
     return best
 
 
@@ -234,18 +247,23 @@ def main() -> None:
 
     steppers = [Stepper(text, options.data, device) for text in options.recipes]
     operations = [stepper.operations() for stepper in steppers]  # which warms up, too
-    ceilings = []
+    ceilings: dict[str, list[float]] = {stepper.precision: [] for stepper in steppers}
     for _ in range(options.rounds):
-        ceilings.append(ceiling(device, now))
+        for precision, found in ceilings.items():
+            found.append(ceiling(device, precision, now))
         for stepper in steppers:
             stepper.rates.append(stepper.steps_for(options.seconds, now))
-    most = statistics.median(ceilings)
     print(f"{device}, {options.threads} threads, torch {torch.__version__}")
-    print(f"matrix-product ceiling: {most / 1e9:,.0f} GFLOP/s (median of {options.rounds})")
+    for precision, found in ceilings.items():
+        print(
+            f"matrix-product ceiling in {precision}: {statistics.median(found) / 1e9:,.0f} GFLOP/s "
+            f"(median of {options.rounds})"
+        )
     for stepper, needed in zip(steppers, operations, strict=True):
         rate, images = statistics.median(stepper.rates), stepper.images
         # Each round against the ceiling of that round.
-        shares = [r * needed / c for r, c in zip(stepper.rates, ceilings, strict=True)]
+        most = ceilings[stepper.precision]
+        shares = [r * needed / c for r, c in zip(stepper.rates, most, strict=True)]
         print(
             f"\n{stepper.name}: {rate * images:.1f} images/s "
             f"({min(stepper.rates) * images:.1f} to {max(stepper.rates) * images:.1f}), "

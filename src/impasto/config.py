@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -187,6 +188,11 @@ class AugmentConfig(Config):
     section 3), and falls while it is not."""
     images: Count = 500_000
     """Images in which an adaptive probability could go from 0 to 1."""
+
+    @field_validator("kinds", mode="before")
+    @classmethod
+    def _one_is_a_list_too(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _check(self) -> "AugmentConfig":

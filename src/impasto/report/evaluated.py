@@ -4,6 +4,7 @@ The rows come from `metrics.jsonl`, written by training itself and by `impasto e
 measured alike is joined by a line.
 """
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
@@ -50,9 +51,11 @@ def evaluation_section(record: Record, charts: Charts) -> str:
     """Scores over time, the newest ones as tables, who can name the classes, what was copied."""
     groups = made_alike(record.evaluations)
     if not groups:
+        # A page may be shared, and an absolute path tells of the machine.
+        run = record.name if record.folder.is_absolute() else shlex.quote(str(record.folder))
         return (
             "<section><h2>Evaluation</h2><p class='faint'>Not evaluated yet: "
-            f"<code>impasto evaluate {escape(record.name)}</code> measures how good the pictures are."
+            f"<code>impasto evaluate {escape(run)}</code> measures how good the pictures are."
             "</p></section>"
         )
     parts = [
