@@ -75,7 +75,7 @@ def test_ramps_are_set_changed_and_replaced() -> None:
             "generator_optimiser.betas=[0, {start: 0.9, end: 1, images: 9}]",
             r"betas\.1: .* below 1",
         ),
-        ("training.augment={kinds: colour}", "kinds: should be a list"),
+        ("training.augment={kinds: 3}", "kinds: should be a list"),
         ("training.augment={target: 0.6}", "augment.kinds: is missing"),
         (
             "training.augment={kinds: [hue], target: 0, probability: {start: 0, end: 1, images: 9}}",
@@ -334,3 +334,10 @@ def test_a_sure_discriminator_sees_more_augmentations(bias: float, tiny: Collect
         assert adaptive.probability.item() == pytest.approx(expected)
         assert told["augment/probability"].item() == pytest.approx(expected)
         assert float(game._probability()) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kinds", ["colour", "[colour]"])
+def test_one_augmentation_may_be_named_without_brackets(kinds: str) -> None:
+    config = change(load_recipe("flagship_64")(), parse_settings([f"training.augment.kinds={kinds}"]))
+    assert config.training.augment is not None
+    assert config.training.augment.kinds == ("colour",)
