@@ -338,6 +338,8 @@ def test_a_sure_discriminator_sees_more_augmentations(bias: float, tiny: Collect
 
 @pytest.mark.parametrize("kinds", ["colour", "[colour]"])
 def test_one_augmentation_may_be_named_without_brackets(kinds: str) -> None:
-    config = change(load_recipe("flagship_64")(), parse_settings([f"training.augment.kinds={kinds}"]))
+    config = change(
+        load_recipe("flagship_64")(), parse_settings([f"training.augment.kinds={kinds}"])
+    )
     assert config.training.augment is not None
     assert config.training.augment.kinds == ("colour",)
