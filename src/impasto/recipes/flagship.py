@@ -23,8 +23,7 @@ def flagship_64() -> RunConfig:
     the projected discriminator (Sauer et al. 2021) on EfficientNet-Lite0's maps read at 64 pixels,
     mixed across scales at one width, with small heads and a small spectral-norm discriminator of the
     pixels beside them, which keeps the colours; colour and translation of DiffAugment (Zhao et al.
-    2020). With label fields, a part of the labels is hidden (see training.hide_labels), or few
-    pictures a class become one.
+    2020).
     Command: impasto train flagship_64 --data masters
     Cost: 50,000 images take some 9 minutes on 2 CPU cores (87 images a second on one; 130 where the CPU
     multiplies bfloat16), 0.8 GB of memory.
