@@ -409,6 +409,14 @@ def test_the_flagship_for_a_collection(
     assert opened.resolution == about["resolution"]
 
 
+def test_labels_that_the_flagship_would_not_learn_are_told(say: Say, labelled: Collection) -> None:
+    data = ("--data", str(labelled.path), "--images", "32", "--dry-run")
+    told = "note: labels are not learned (style, genre); to paint by class: --labels style\n"
+    for words, expected in (((), True), (("--labels", "genre"), False), (("flagship_32",), False)):
+        code, _, err = say("train", *words, *data)
+        assert (code, told in err) == (0, expected)
+
+
 def test_no_recipe_and_no_collection_are_told(say: Say) -> None:
     code, _, err = say("train", "masters")
     assert code == 2

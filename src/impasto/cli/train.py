@@ -203,6 +203,12 @@ def command(
     collection = open_or_pack(data, config.resolution)
     if own is not None:
         config = known_labels(config, own, collection)
+    if recipe is None and collection.fields and not config.labels:
+        names = [field.name for field in collection.fields]
+        typer.echo(
+            f"note: labels are not learned ({', '.join(names)}); to paint by class: --labels {names[0]}",
+            err=True,
+        )
     if dry_run:
         _print_estimate(config, collection, device, start_from)
         return
