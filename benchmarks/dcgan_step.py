@@ -2,9 +2,9 @@
 
     python -m benchmarks.dcgan_step [--rounds 7] [--steps 3] [--batch 128]
 
-Both train the same networks (64x64, latent 100, Adam) on the same pictures with as many threads,
-alternating in one run. The plain loop is written here as PyTorch's DCGAN tutorial describes it:
-contiguous tensors, plain Adam, the generator's loss sent back through a discriminator that gathers
+Both train the same networks (64x64, latent 100, Adam, float32) on the same pictures with as many
+threads, alternating in one run. The plain loop is written here as PyTorch's DCGAN tutorial describes
+it: contiguous tensors, plain Adam, the generator's loss sent back through a discriminator that gathers
 gradients nobody uses. Neither side loads or decodes pictures: impasto's batches come from its
 packed collection, the plain loop's lie in memory already. Printed: medians, the ratio of medians
 with the range over rounds, and the share of the measured matrix-product ceiling that the useful
@@ -18,9 +18,9 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
+from benchmarks.training_profile import ceiling
 from impasto.collection import open_or_pack
 from impasto.config import change
 from impasto.registry import load_recipe
@@ -80,7 +80,9 @@ def plain_loop(images: torch.Tensor, batch: int) -> Callable[[], None]:
 
 def impasto_loop(batch: int) -> tuple[Callable[[], None], torch.Tensor]:
     collection = open_or_pack("masters", 64)
-    config = change(load_recipe("ukiyoe_dcgan_v1")(), {"training.batch": batch})
+    # The plain loop's numbers, whatever else this machine would take.
+    settings = {"training.batch": batch, "training.precision": "float32"}
+    config = change(load_recipe("ukiyoe_dcgan_v1")(), settings)
     session = Session(resolve(config, collection), collection, torch.device("cpu"))
 
     def step() -> None:
@@ -107,25 +109,6 @@ def useful_operations(batch: int) -> float:
     return 2.0 * batch * (train_d + train_g)
 
 
-def matrix_ceiling() -> float:
-    """Floating-point operations a second of a large float32 matrix product, the best of some.
-
-    The product is taken both by the BLAS and, as a 1x1 convolution, by oneDNN, which also computes
-    the networks: on AMD processors the first is far from what the second reaches.
-    """
-    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
-    images = torch.randn(2, 2048, 32, 32).contiguous(memory_format=torch.channels_last)
-    kernel = b[:, :, None, None].contiguous(memory_format=torch.channels_last)
-    best = 0.0
-    with torch.no_grad():
-        for _ in range(8):
-            for product in (lambda: a @ b, lambda: F.conv2d(images, kernel)):
-                began = time.perf_counter()
-                product()
-                best = max(best, 2 * 2048**3 / (time.perf_counter() - began))
-    return best
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=7)
@@ -139,20 +122,20 @@ def main() -> None:
     for step in loops.values():
         step()
     for _ in range(options.rounds):
-        ceilings.append(matrix_ceiling())
+        ceilings.append(ceiling(torch.device("cpu"), "float32", time.perf_counter))
         for name, step in loops.items():
             began = time.perf_counter()
             for _ in range(options.steps):
                 step()
             rates[name].append(options.steps / (time.perf_counter() - began))
-    needed, ceiling = useful_operations(options.batch), statistics.median(ceilings)
+    needed, most = useful_operations(options.batch), statistics.median(ceilings)
     print(f"{torch.get_num_threads()} threads, batch {options.batch}, torch {torch.__version__}")
-    print(f"matrix-product ceiling: {ceiling / 1e9:.0f} GFLOP/s")
+    print(f"matrix-product ceiling: {most / 1e9:.0f} GFLOP/s")
     for name, values in rates.items():
         rate = statistics.median(values)
         print(
             f"{name:<8} {rate:.3f} steps/s, {rate * options.batch:.1f} images/s, "
-            f"{needed * rate / ceiling:.0%} of the ceiling"
+            f"{needed * rate / most:.0%} of the ceiling"
         )
     ratios = [b / a for a, b in zip(rates["plain"], rates["impasto"], strict=True)]
     ratio = statistics.median(rates["impasto"]) / statistics.median(rates["plain"])

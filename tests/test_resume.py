@@ -232,6 +232,17 @@ def test_going_on_in_other_numbers_is_told(
     assert "not bit for bit" in capsys.readouterr().err
 
 
+def test_a_run_of_before_cpus_took_bfloat16_goes_on_with_a_word(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = json.loads((stopped / "run.json").read_text())
+    del record["machine"]["precision"]
+    (stopped / "run.json").write_text(json.dumps(record))
+    monkeypatch.setattr(device, "multiplies_bfloat16", lambda _: True)
+    resume(stopped)
+    assert "begun with float32 numbers, now bfloat16 numbers" in capsys.readouterr().err
+
+
 def test_a_finished_run_has_nothing_to_resume(stopped: Path) -> None:
     resume(stopped)
     before = fingerprint(stopped)

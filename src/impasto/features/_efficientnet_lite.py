@@ -78,18 +78,15 @@ class _SameConv(nn.Conv2d):
 
     def _padded(self, maps: Tensor) -> Tensor:
         kernel, stride = self.kernel_size[0], self.stride[0]
-        height, width = (
+        high, wide = (
             max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
             for side in maps.shape[-2:]
         )
-        if height == width and height % 2 == 1:
-            # The same function by a kernel with a row and a column of zeros more, on even padding:
-            # padding the small kernel is cheaper than a padded copy of the maps.
-            weight = F.pad(self.weight, (1, 0, 1, 0))
-            half = height // 2 + 1
-            return F.conv2d(maps, weight, self.bias, stride, half, groups=self.groups)
-        sides = [width // 2, width - width // 2, height // 2, height - height // 2]
-        return super().forward(F.pad(maps, sides))
+        # Where the padding is odd, the same function by a kernel with a row or column of zeros more on
+        # even padding: padding the small kernel is cheaper than a padded copy of the maps.
+        weight = F.pad(self.weight, (wide % 2, 0, high % 2, 0))
+        padding = ((high + 1) // 2, (wide + 1) // 2)
+        return F.conv2d(maps, weight, self.bias, stride, padding, groups=self.groups)
 
 
 class _Block(nn.Module):

@@ -240,10 +240,12 @@ def resume(run: Path, *, data: str | None = None, device: str | None = None) -> 
     set_threads(record["machine"]["threads"])
     chosen = choose_device(device or record["machine"]["device"])
     computing = numbers(chosen, config.training.precision)
+    # Runs that do not say are of a time when no CPU took bfloat16 by itself.
+    itself = config.training.precision == "auto" and chosen.type == "cpu"
+    before = record["machine"].get("precision", "float32" if itself else computing)
     for begun_with, now in (
         (f"torch {record['versions']['torch']}", f"torch {run_folder.versions()['torch']}"),
-        # Runs of before 22 November 2026 do not say.
-        (f"{record['machine'].get('precision', computing)} numbers", f"{computing} numbers"),
+        (f"{before} numbers", f"{computing} numbers"),
     ):
         if begun_with != now:
             print(
