@@ -288,6 +288,24 @@ def test_weights_begin_as_published() -> None:
 
 
 @pytest.mark.parametrize("sizes", [(), SIZES])
+def test_self_modulation_tells_every_batch_norm_the_latent(sizes: tuple[int, ...]) -> None:
+    network = generator(64, sizes, self_modulation=True).eval()
+    latents, told = torch.randn(2, 8), []
+    norms = [module for module in network.modules() if isinstance(module, ConditionalBatchNorm2d)]
+    for norm in norms:
+        norm.register_forward_hook(lambda _, inputs, __: told.append(inputs[1]))
+    network(latents, torch.zeros(2, len(sizes), dtype=torch.int64))
+    assert len(told) == len(norms) == 7
+    for known in told:
+        assert known.shape == (2, 8 + (6 if sizes else 0))
+        torch.testing.assert_close(known[:, -8:], latents)
+    # By hand: eight values for the gain and for the shift of each of a level's channels, twice over
+    # for the gates: 64 at 4 pixels, twice 32 at 8, 16 at 16, twice 8 at 32, and 8.
+    more = 2 * 8 * 2 * (64 + 2 * 32 + 16 + 2 * 8 + 8)
+    assert count_parameters(network) == count_parameters(generator(64, sizes)) + more
+
+
+@pytest.mark.parametrize("sizes", [(), SIZES])
 def test_batch_norm_is_folded_only_where_no_label_changes_it(sizes: tuple[int, ...]) -> None:
     latents = torch.randn(4, 8)
     labels = torch.zeros(4, len(sizes), dtype=torch.int64)

@@ -174,6 +174,9 @@ def test_parameters() -> None:
     assert count_parameters(made(64, read_at=64, pixel_width=2)) == by_hand + pixels
     without = made(64, read_at=64, pixel_width=2, pixel_deviation=False)
     assert count_parameters(without) == by_hand + pixels - 9 * 16
+    # Batch norm's two values in place of a bias, but for the first and the last convolution.
+    normed = made(64, read_at=64, pixel_width=2, pixel_batch_norm=True)
+    assert count_parameters(normed) == by_hand + pixels + 4 + 8 + 16 + 16
     deviation = made(64, read_at=64, deviation=True)
     assert count_parameters(deviation) == by_hand + 4 * 9
 
@@ -195,6 +198,17 @@ def test_the_pixels_discriminator_is_leans() -> None:
     with torch.no_grad():
         expected = lean.eval()(images, none()).realness
         torch.testing.assert_close(network.eval()(images, none()).flatten(1), expected)
+
+
+def test_the_pixels_discriminator_with_batch_norm_is_dcgans() -> None:
+    network = made(64, pixel_width=4, pixel_deviation=False, pixel_batch_norm=True).pixels
+    dcgan: Any = build_discriminator("dcgan", {"width": 4}, resolution=64)
+    ours, theirs = (
+        [type(module) for module in net.modules() if not list(module.children())]
+        for net in (network, dcgan)
+    )
+    joint = [nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU]  # which dcgan has not
+    assert ours == [*theirs[:-1], *joint, theirs[-1]]
 
 
 def test_the_frozen_part_is_frozen() -> None:

@@ -25,6 +25,10 @@ Classes, which neither player knows there: the generator is told them by an embe
 norm (`ConditionalBatchNorm2d`), the discriminator's patches by a projection (`Projection`). The
 embedding does not stand beside the latent too: the first batch norm would then keep up the maps'
 variance by the classes alone, and in our runs the latent faded until there was one picture a class.
+
+Nor does the published generator's latent reach further than its first layer. With `self_modulation`
+(Chen et al. 2019, arXiv:1810.01365) every batch norm is told it too, so that it can decide of colours
+and outlines and not only of what is where.
 """
 
 import torch
@@ -127,7 +131,7 @@ class Block(nn.Module):
 
     Args:
         big: whether it has a second convolution, and, with `noise`, noise.
-        dim: E of the label embedding, 0 without one.
+        dim: E of what the batch norms are told, 0 for nothing.
     """
 
     def __init__(self, inputs: int, outputs: int, dim: int = 0, *, big: bool, noise: bool) -> None:
@@ -164,6 +168,7 @@ class Generator(nn.Module):
             nothing wide is computed at full resolution. All maps are then one level smaller, and
             those of side s gate those of 8s.
         spectral_norm: whether convolutions have it.
+        self_modulation: whether the batch norms are told the latent too.
     """
 
     def __init__(
@@ -179,13 +184,15 @@ class Generator(nn.Module):
         noise: bool = True,
         pixel_shuffle: bool = False,
         spectral_norm: bool = True,
+        self_modulation: bool = False,
     ) -> None:
         super().__init__()
         levels = _check(resolution) + (0 if pixel_shuffle else 1)
         sides = [4 << level for level in range(levels + 1)]
         channels = {side: _channels(width, _GENERATOR[side]) for side in sides}
-        dim = embedding if label_sizes else 0
-        self.embedding = LabelEmbedding(label_sizes, dim) if dim else None
+        self.embedding = LabelEmbedding(label_sizes, embedding) if label_sizes else None
+        self.self_modulation = self_modulation
+        dim = (embedding if label_sizes else 0) + (latent_dim if self_modulation else 0)
         self.first = Gated(
             nn.ConvTranspose2d(latent_dim, 2 * channels[4], 4, bias=False),
             channels[4],
@@ -215,6 +222,8 @@ class Generator(nn.Module):
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         known = None if self.embedding is None else self.embedding(labels)
+        if self.self_modulation:
+            known = latents if known is None else torch.cat([known, latents], dim=1)
         maps = self.first(latents[:, :, None, None], known)
         small = {4: maps}
         for name, block in self.blocks.items():

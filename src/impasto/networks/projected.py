@@ -33,11 +33,13 @@ _ENOUGH = 8
 
 
 def _convolution(
-    inputs: int, outputs: int, kernel: int, stride: int, *, batch_norm: bool
+    inputs: int, outputs: int, kernel: int, stride: int, *, batch_norm: bool, spectral: bool = True
 ) -> nn.Sequential:
     convolution = nn.Conv2d(inputs, outputs, kernel, stride, 1, bias=not batch_norm)
+    if spectral:
+        spectral_norm(convolution)
     norm = [nn.BatchNorm2d(outputs)] if batch_norm else []
-    return nn.Sequential(spectral_norm(convolution), *norm, nn.LeakyReLU(0.2, inplace=True))
+    return nn.Sequential(convolution, *norm, nn.LeakyReLU(0.2, inplace=True))
 
 
 def _with_deviation(maps: Tensor) -> Tensor:
@@ -137,31 +139,44 @@ class _Head(nn.Module):
 
 
 class _Pixels(nn.Module):
-    """Images [B, 3, H, H] to a logit [B, 1, 1, 1]: the network of `lean.py`, its layers named by the
-    side of the maps that they see.
+    """Images [B, 3, H, H] to a logit [B, 1, 1, 1]: the network of `lean.py`, or with batch norm
+    that of `dcgan.py` with a minibatch deviation; its layers named by the side of the maps they see.
 
     Args:
         resolution: H.
         width: channels of maps of 32 pixels and more; they double below, down to 4.
         label_sizes: classes of each label field.
         deviation: a minibatch deviation channel before the last two convolutions.
+        batch_norm: after all convolutions but the first and the last, in place of spectral norm.
     """
 
     def __init__(
-        self, resolution: int, width: int, label_sizes: tuple[int, ...], *, deviation: bool
+        self,
+        resolution: int,
+        width: int,
+        label_sizes: tuple[int, ...],
+        *,
+        deviation: bool,
+        batch_norm: bool,
     ) -> None:
         super().__init__()
+
+        def layer(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
+            norm, spectral = batch_norm and inputs != 3, not batch_norm
+            return _convolution(inputs, outputs, kernel, stride, batch_norm=norm, spectral=spectral)
+
         self.from_rgb = nn.ModuleDict()
         self.halvings = nn.ModuleDict()
         side, channels = resolution, 3
         while side > 4:
             outputs = width * max(1, 64 // side)
             layers = self.from_rgb if side == resolution else self.halvings
-            layers[str(side)] = _convolution(channels, outputs, 4, 2, batch_norm=False)
+            layers[str(side)] = layer(channels, outputs, 4, 2)
             side, channels = side // 2, outputs
         self.deviation = deviation
-        self.joint = _convolution(channels + deviation, channels, 3, 1, batch_norm=False)
-        self.last = spectral_norm(nn.Conv2d(channels, 1, 4))
+        self.joint = layer(channels + deviation, channels, 3, 1)
+        last = nn.Conv2d(channels, 1, 4)
+        self.last = last if batch_norm else spectral_norm(last)
         self.projection = Projection(label_sizes, channels) if label_sizes else None
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
@@ -198,6 +213,8 @@ class Discriminator(nn.Module):
         deviation: a minibatch deviation channel in each head.
         pixel_width: channels of a discriminator beside the heads that sees the pixels; 0 for none.
         pixel_deviation: a minibatch deviation channel in it.
+        pixel_batch_norm: batch norm in it, in place of spectral norm; so bounded it has hardly a say
+            beside the heads (see docs/notebook.md).
     """
 
     def __init__(
@@ -215,6 +232,7 @@ class Discriminator(nn.Module):
         deviation: bool = False,
         pixel_width: int = 0,
         pixel_deviation: bool = True,
+        pixel_batch_norm: bool = False,
     ) -> None:
         super().__init__()
         levels_above(resolution, 16, "projected")
@@ -253,7 +271,13 @@ class Discriminator(nn.Module):
             self.heads[str(stride)] = head
             self.side = max(self.side, head.side)
         self.pixels = (
-            _Pixels(resolution, pixel_width, label_sizes, deviation=pixel_deviation)
+            _Pixels(
+                resolution,
+                pixel_width,
+                label_sizes,
+                deviation=pixel_deviation,
+                batch_norm=pixel_batch_norm,
+            )
             if pixel_width
             else None
         )

@@ -19,11 +19,10 @@ def flagship_64() -> RunConfig:
 
     Source: impasto's own, put together from published parts and chosen by measuring
     (docs/notebook.md, benchmarks/time_to_quality.py). FastGAN's generator (Liu et al. 2021) made
-    narrow, without its second convolutions and spectral norm, the last doubling a pixel shuffle;
-    the projected discriminator (Sauer et al. 2021) on EfficientNet-Lite0's maps read at 64 pixels,
-    mixed across scales at one width, with small heads and a small spectral-norm discriminator of the
-    pixels beside them, which keeps the colours; colour and translation of DiffAugment (Zhao et al.
-    2020).
+    narrow, without its second convolutions and spectral norm, the last doubling a pixel shuffle,
+    its batch norms told the latent (Chen et al. 2019, self-modulation); the projected discriminator (Sauer et al. 2021) on EfficientNet-Lite0's maps read at 64 pixels,
+    mixed across scales at one width, with small heads, and beside them a small DCGAN's discriminator
+    of the pixels, which keeps the colours; of DiffAugment (Zhao et al. 2020) translation alone.
     Command: impasto train flagship_64 --data masters
     Cost: 50,000 images take some 9 minutes on 2 CPU cores (87 images a second on one; 130 where the CPU
     multiplies bfloat16), 0.8 GB of memory.
@@ -33,10 +32,21 @@ def flagship_64() -> RunConfig:
         resolution=64,
         latent=LatentConfig(dim=128),
         generator=_network(
-            "fastgan", width=16, embedding=16, pixel_shuffle=True, spectral_norm=False, big=False
+            "fastgan",
+            width=16,
+            embedding=16,
+            pixel_shuffle=True,
+            spectral_norm=False,
+            big=False,
+            self_modulation=True,
         ),
         discriminator=_network(
-            "projected", read_at=64, expand=False, head_width=64, pixel_width=16
+            "projected",
+            read_at=64,
+            expand=False,
+            head_width=64,
+            pixel_width=16,
+            pixel_batch_norm=True,
         ),
         objective=(TermConfig(term="hinge"),),
         generator_optimiser=AdamConfig(learning_rate=1e-3, betas=(0.0, 0.99)),
@@ -44,7 +54,7 @@ def flagship_64() -> RunConfig:
         training=Training(
             batch=32,
             images=50_000,
-            augment=AugmentConfig(kinds=("colour", "translation")),
+            augment=AugmentConfig(kinds=("translation",)),
             ema_half_life=5_000,
             ema_rampup=0.05,
         ),
