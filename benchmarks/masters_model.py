@@ -93,14 +93,16 @@ def main() -> None:
     source = find_model(run)
     record = read_json(run / "run.json", "run")
     model = Model.load(source)
+    before = record["started_from"]["images_seen"]
+    whole = model.record.model_copy(update={"images_seen": before + model.record.images_seen})
     opponent = load_discriminator(source).state_dict()
     with atomic_folder(chosen.to) as temporary:
-        Model.write(temporary, halved(model.generator.state_dict()), model.record, halved(opponent))
+        Model.write(temporary, halved(model.generator.state_dict()), whole, halved(opponent))
         made = {
             "made_by": "python -m benchmarks.masters_model",
             "seed": record["config"]["training"]["seed"],
             "images_seen": model.record.images_seen,
-            "images_seen_before": record["started_from"]["images_seen"],
+            "images_seen_before": before,
             "machine": record["machine"],
             "versions": record["versions"],
             "scores": scores(temporary, chosen.device),
