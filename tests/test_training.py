@@ -251,6 +251,14 @@ def test_both_players_see_every_portion(tiny: Collection, monkeypatch: pytest.Mo
     assert seen["generator"] == seen["discriminator"]
 
 
+def test_a_term_that_is_never_in_a_steps_last_turn_is_told(tiny: Collection) -> None:
+    objective = [{"term": "bce"}, {"term": "r1", "weight": 1, "every": 2}]
+    config = change(small(training__discriminator_steps=2), {"objective": objective})
+    game = session(config, tiny).game
+    for _ in range(2):
+        assert game.step()["term/r1/discriminator"].item() > 0
+
+
 def test_the_average_halves_as_it_says(tiny: Collection) -> None:
     ready = session(small(), tiny)
     players = ready.players

@@ -265,8 +265,8 @@ class Game:
         """One discriminator step.
 
         Args:
-            statistics: what the last turn of a step adds to.
-            last: whether this is it.
+            statistics: of the step.
+            last: whether this is the step's last turn, of which the judgements are told.
             keep: give the round back, its fakes with the graph that made them.
         """
         training, players = self.config.training, self.players
@@ -291,10 +291,11 @@ class Game:
                     "discriminator", round, images_seen=players.images_seen, turn=turn
                 )
                 (loss / training.accumulate).backward()
+            # Of every turn: a term that is not in each of them may never be in the last one.
+            statistics.add("loss/discriminator", loss)
+            for name, share in shares.items():
+                statistics.add(f"term/{name}/discriminator", share)
             if last:
-                statistics.add("loss/discriminator", loss)
-                for name, share in shares.items():
-                    statistics.add(f"term/{name}/discriminator", share)
                 statistics.add_judgements(self.objective, round, self.config.labels)
             if players.adaptive is not None:
                 boundary = self.objective.boundary(
