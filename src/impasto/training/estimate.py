@@ -65,8 +65,8 @@ def estimate(
     before = session.players.images_seen = config.training.pretrain_images
     print(f"measuring some steps at {config.resolution} pixels ...", file=sys.stderr, flush=True)
     times: list[float] = []
-    # The first step warms up; where steps take long, two more will do.
-    while len(times) < steps + 1 and (len(times) < 3 or sum(times) < _PATIENCE):
+    # The first step warms up; where steps take long, one more will do.
+    while len(times) < steps + 1 and (len(times) < 2 or sum(times) < _PATIENCE):
         step = len(times)
         seed_step(config.training.seed, step)
         began = time.monotonic()
