@@ -25,7 +25,7 @@ def flagship_64() -> RunConfig:
     pixels, mixed across scales at one width, with small heads, and beside them a narrow DCGAN's
     discriminator of the pixels, which keeps the colours; of DiffAugment (Zhao et al. 2020) translation.
     Command: impasto train flagship_64 --data masters
-    Cost: 50,000 images take some 9 minutes on 2 CPU cores (87 images a second on one; 130 where the CPU
+    Cost: 50,000 images take some 9 minutes on 2 CPU cores (80 images a second on one; 125 where the CPU
     multiplies bfloat16), 0.8 GB of memory.
     """
     return RunConfig(
