@@ -101,7 +101,7 @@ def main() -> None:
         made = {
             "made_by": "python -m benchmarks.masters_model",
             "seed": record["config"]["training"]["seed"],
-            "images_seen": model.record.images_seen,
+            "images_seen": whole.images_seen,
             "images_seen_before": before,
             "machine": record["machine"],
             "versions": record["versions"],

@@ -23,7 +23,8 @@ def flagship_64() -> RunConfig:
     its batch norms told the latent (self-modulation, Chen et al. 2019), without which a class has one
     palette; the projected discriminator (Sauer et al. 2021) on EfficientNet-Lite0's maps read at 64
     pixels, mixed across scales at one width, with small heads, and beside them a narrow DCGAN's
-    discriminator of the pixels, which keeps the colours; of DiffAugment (Zhao et al. 2020) translation.
+    discriminator of the pixels, which keeps the colours; colour and translation of DiffAugment (Zhao
+    et al. 2020).
     Command: impasto train flagship_64 --data masters
     Cost: 50,000 images take some 9 minutes on 2 CPU cores (80 images a second on one; 125 where the CPU
     multiplies bfloat16), 0.8 GB of memory.
@@ -55,7 +56,7 @@ def flagship_64() -> RunConfig:
         training=Training(
             batch=32,
             images=50_000,
-            augment=AugmentConfig(kinds=("translation",)),
+            augment=AugmentConfig(kinds=("colour", "translation")),
             ema_half_life=5_000,
             ema_rampup=0.05,
         ),
