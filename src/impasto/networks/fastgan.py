@@ -158,7 +158,7 @@ class Generator(nn.Module):
         resolution: H, a power of two from 16 to 1024.
         label_sizes: classes of each label field, any number of fields or none.
         width: `ngf`, channels of the maps of side 128; see `_GENERATOR` for the others.
-        embedding: E, values of the label's embedding, which batch norms are told; without label
+        embedding: values of the label's embedding, which batch norms are told; without label
             fields there is none.
         big: whether every other level has its second convolution and its noise.
         excite: whether the maps of side s gate those of 16s.

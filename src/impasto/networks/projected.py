@@ -213,8 +213,8 @@ class Discriminator(nn.Module):
         deviation: a minibatch deviation channel in each head.
         pixel_width: channels of a discriminator beside the heads that sees the pixels; 0 for none.
         pixel_deviation: a minibatch deviation channel in it.
-        pixel_batch_norm: batch norm in it, in place of spectral norm; so bounded it has hardly a say
-            beside the heads (see docs/notebook.md).
+        pixel_batch_norm: batch norm in it, in place of spectral norm, under which it has hardly a say
+            beside the heads (docs/notebook.md).
     """
 
     def __init__(

@@ -26,7 +26,7 @@ def flagship_64() -> RunConfig:
     discriminator of the pixels, which keeps the colours; colour and translation of DiffAugment (Zhao
     et al. 2020).
     Command: impasto train flagship_64 --data masters
-    Cost: 50,000 images take some 9 minutes on 2 CPU cores (80 images a second on one; 125 where the CPU
+    Cost: 50,000 images take some 9 minutes on 2 CPU cores (90 images a second on one; 125 where the CPU
     multiplies bfloat16), 0.8 GB of memory.
     """
     return RunConfig(
