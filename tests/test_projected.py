@@ -200,9 +200,12 @@ def test_the_pixels_discriminator_is_leans() -> None:
         torch.testing.assert_close(network.eval()(images, none()).flatten(1), expected)
 
 
-def test_the_pixels_discriminator_with_batch_norm_is_dcgans() -> None:
-    network = made(64, pixel_width=4, pixel_deviation=False, pixel_batch_norm=True).pixels
-    dcgan: Any = build_discriminator("dcgan", {"width": 4}, resolution=64)
+@pytest.mark.parametrize(
+    "width", [3, 4]
+)  # with 3, a later layer sees as many channels as the first
+def test_the_pixels_discriminator_with_batch_norm_is_dcgans(width: int) -> None:
+    network = made(64, pixel_width=width, pixel_deviation=False, pixel_batch_norm=True).pixels
+    dcgan: Any = build_discriminator("dcgan", {"width": width}, resolution=64)
     ours, theirs = (
         [type(module) for module in net.modules() if not list(module.children())]
         for net in (network, dcgan)

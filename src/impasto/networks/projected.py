@@ -161,8 +161,10 @@ class _Pixels(nn.Module):
     ) -> None:
         super().__init__()
 
-        def layer(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
-            norm, spectral = batch_norm and inputs != 3, not batch_norm
+        def layer(
+            inputs: int, outputs: int, kernel: int, stride: int, *, first: bool = False
+        ) -> nn.Sequential:
+            norm, spectral = batch_norm and not first, not batch_norm
             return _convolution(inputs, outputs, kernel, stride, batch_norm=norm, spectral=spectral)
 
         self.from_rgb = nn.ModuleDict()
@@ -171,7 +173,7 @@ class _Pixels(nn.Module):
         while side > 4:
             outputs = width * max(1, 64 // side)
             layers = self.from_rgb if side == resolution else self.halvings
-            layers[str(side)] = layer(channels, outputs, 4, 2)
+            layers[str(side)] = layer(channels, outputs, 4, 2, first=side == resolution)
             side, channels = side // 2, outputs
         self.deviation = deviation
         self.joint = layer(channels + deviation, channels, 3, 1)
