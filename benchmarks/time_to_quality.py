@@ -11,7 +11,8 @@ a name to
 
 where `images` is its own budget, in place of `--images`; or `images_per_second: 150`, what a CPU
 trains it at, so that on a GPU the budget is the images that a CPU would see in `--seconds`. On a GPU
-without either, `--seconds` are those of the clock. Precision is float32 unless it is set.
+without either, `--seconds` are those of the clock. `start_from: MODEL` is `impasto train --from`: two
+configurations that differ only by it show what a model buys. Precision is float32 unless it is set.
 
 At each share of the budget the averaged generator paints seeds 0 and on, with classes as frequent as
 in the collection; see benchmarks/_judging.py for the scores, all against up to 5,000 training
@@ -59,6 +60,7 @@ from impasto.training.checkpoint import seed_step
 from impasto.training.loop import Session
 from impasto.training.records import Averages
 from impasto.training.resolve import resolve
+from impasto.training.transfer import Source, begin
 
 RESULTS = "results.jsonl"
 RANKED_BY = "fd-lite1"
@@ -90,6 +92,16 @@ class Entry(Config):
     """Its own budget."""
     images_per_second: float | None = Field(default=None, gt=0)
     """Of a CPU: on another device it sees as many images as a CPU in the same seconds."""
+    start_from: Path | None = None
+    """A model, as for `--from`."""
+
+    def source(self) -> Source | None:
+        """The model it starts from.
+
+        Raises:
+            ImpastoError: it is none.
+        """
+        return None if self.start_from is None else Source.load(self.start_from)
 
 
 @dataclass(frozen=True)
@@ -148,14 +160,17 @@ class Job:
     @property
     def key(self) -> str:
         """12 hexadecimal digits; runs that may differ in their results never share them."""
+        source = self.entry.source()
         known = {
-            "entry": self.entry.model_dump(mode="json"),
+            "entry": self.entry.model_dump(mode="json", exclude={"start_from"}),
             "budget": [self.budget.seconds, self.budget.images],
             "shares": self.options.shares,
             "seed": self.seed,
             "pictures": [self.options.data, self.options.pictures, self.options.reference],
             "device": choose_device(self.options.device).type,
         }
+        if source is not None:
+            known["source"] = [source.record.weights_sha256, source.record.discriminator_sha256]
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
 
     def config(self) -> RunConfig:
@@ -214,8 +229,10 @@ def moments(
     device: torch.device,
     budget: Budget,
     shares: Sequence[float],
+    source: Source | None = None,
 ) -> Iterator[Moment]:
-    """Train, and stop at each share of the budget; what is done meanwhile does not count."""
+    """Train, from `source` if there is one, and stop at each share of the budget; what is done meanwhile
+    does not count."""
     clock = time.process_time if device.type == "cpu" else time.perf_counter
     spent, images = 0.0, 0
     averages = Averages()
@@ -241,6 +258,8 @@ def moments(
     session = Session(config, collection, device)
     if first is not None:
         session.players.begin_with(first.players.average)
+    if source is not None:
+        begin(session.players, source, session.model_record())
     for share in shares:
         play(session, share)
         yield Moment(share, session, images, spent, averages.read())
@@ -316,7 +335,8 @@ def run(job: Job) -> list[dict[str, Any]]:
         config = job.config()
         collection = open_or_pack(options.data, config.resolution)
         config = resolve(config, collection)
-        for moment in moments(config, collection, device, job.budget, options.shares):
+        source = job.entry.source()
+        for moment in moments(config, collection, device, job.budget, options.shares, source):
             share = moment.share
             row = {
                 "share": share,

@@ -13,12 +13,15 @@ from benchmarks.time_to_quality import (
     Job,
     Options,
     done,
+    moments,
     parse_entry,
     read_entries,
     summary,
     table,
 )
+from impasto.collection import open_or_pack
 from impasto.errors import ImpastoError
+from impasto.training.resolve import resolve
 
 
 def options(**changes: object) -> Options:
@@ -65,6 +68,23 @@ def test_the_budget_and_the_seed_reach_the_config() -> None:
     assert by_time.budget == Budget(60.0, None)  # on a CPU the seconds themselves are measured
     assert by_time.budget.share(15, 10**9) == 0.25
     assert by_time.key != Job("a", Entry(recipe="first_look"), 0, options()).key
+
+
+def test_a_configuration_may_start_from_a_model() -> None:
+    plain = Entry(recipe="flagship_64", set={"labels": ["style"]}, images=32)
+    entry = plain.model_copy(update={"start_from": Path("masters")})
+    job, source = Job("a", entry, 0, options()), entry.source()
+    assert source is not None
+    assert job.key != Job("a", plain, 0, options()).key
+    collection = open_or_pack("masters", 64)
+    config = resolve(job.config(), collection)
+    (moment,) = moments(config, collection, torch.device("cpu"), job.budget, (1.0,), source)
+    # One step by Adam moves no weight by more than the learning rate.
+    weights = dict(moment.session.players.generator.named_parameters())
+    name = max(weights, key=lambda name: weights[name].numel())
+    assert (weights[name] - source.generator[name]).abs().max() <= 1.01e-3
+    with pytest.raises(ImpastoError, match="nowhere"):
+        _ = Job("a", plain.model_copy(update={"start_from": Path("nowhere")}), 0, options()).key
 
 
 def test_the_summary_is_the_median_over_seeds_and_the_best_comes_first() -> None:
