@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks._command import run
 from benchmarks.training_profile import ceiling
 from impasto.collection import open_or_pack
 from impasto.config import change
@@ -143,4 +144,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -17,6 +17,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
+from benchmarks._command import run
 from impasto.collection.duplicates import find_duplicates
 from impasto.collection.look import LOOK, look
 from impasto.collection.packing import MASTERS
@@ -216,4 +217,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks._command import run
 from impasto.collection import Collection, open_or_pack
 from impasto.config import change
 from impasto.registry import load_recipe
@@ -124,4 +125,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -26,6 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks._command import run
 from benchmarks._judging import spread
 from benchmarks.first_look import frechet, layout_of, pictures_of, texture_of
 from impasto.collection import Collection, open_or_pack
@@ -206,4 +207,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

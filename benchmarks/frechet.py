@@ -32,6 +32,7 @@ import torch
 from scipy import linalg
 from torch import Tensor
 
+from benchmarks._command import run
 from impasto.metrics import Moments, Sample
 from impasto.metrics.frechet import frechet_distance, prepare
 
@@ -121,4 +122,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

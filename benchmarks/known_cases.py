@@ -18,6 +18,7 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
+from benchmarks._command import run
 from impasto.collection import Collection, open_or_pack
 from impasto.evaluation.evaluate import Evaluator
 from impasto.evaluation.kinds import kind_of
@@ -296,4 +297,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -16,9 +16,11 @@ from pathlib import Path
 
 from torch import Tensor
 
+from benchmarks._command import run as run_command
 from impasto.cli.train import configure, parse_count
 from impasto.collection import open_or_pack
 from impasto.device import choose_device
+from impasto.errors import ImpastoError
 from impasto.evaluation.evaluate import Evaluator, Plan
 from impasto.evaluation.record import SubjectRecord
 from impasto.features import load_network
@@ -72,8 +74,6 @@ def trained(chosen: argparse.Namespace) -> Path:
         f"{player}_optimiser.learning_rate={{start: {rate}, end: {rate / 20}, images: {images}}}"
         for player, rate in (("generator", 1e-3), ("discriminator", 5e-4))
     ]
-    # The first weights are good ones already: nothing that the average should forget soon.
-    settings.append("training.ema_rampup=null")
     then = configure("flagship_64", settings, labels="style", images=chosen.more, seed=chosen.seed)
     return train(then, collection, out=chosen.out, device=chosen.device, start_from=begun)
 
@@ -93,6 +93,8 @@ def main() -> None:
     source = find_model(run)
     record = read_json(run / "run.json", "run")
     model = Model.load(source)
+    if "started_from" not in record:
+        raise ImpastoError(f"{run} is the first of the two runs; give the one that started from it")
     before = record["started_from"]["images_seen"]
     whole = model.record.model_copy(update={"images_seen": before + model.record.images_seen})
     opponent = load_discriminator(source).state_dict()
@@ -112,4 +114,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

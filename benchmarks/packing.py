@@ -35,6 +35,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks._command import run
 from impasto.collection import Collection, PackOptions, pack
 from impasto.collection.packing import MASTERS
 
@@ -233,4 +234,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -32,6 +32,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks._command import run
 from benchmarks._judging import judge, lite1, look, training_pictures
 from benchmarks.peer_training import PEERS, Job
 from impasto.collection import Collection, open_or_pack
@@ -121,4 +122,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

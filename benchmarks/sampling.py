@@ -12,6 +12,7 @@ import time
 
 import torch
 
+from benchmarks._command import run
 from impasto.config import LatentConfig
 from impasto.networks import build_generator
 from impasto.sampling import Sampler
@@ -57,4 +58,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

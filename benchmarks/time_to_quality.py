@@ -45,6 +45,7 @@ import yaml
 from pydantic import Field, ValidationError
 from torch import Tensor
 
+from benchmarks._command import run as run_command
 from benchmarks._judging import Seen, floor, judge, lite1, look, spread, training_pictures
 from impasto.collection import Collection, open_or_pack
 from impasto.config import Config, Count, RunConfig, change, parse_settings
@@ -60,7 +61,7 @@ from impasto.training.checkpoint import seed_step
 from impasto.training.loop import Session
 from impasto.training.records import Averages
 from impasto.training.resolve import resolve
-from impasto.training.transfer import Source, begin
+from impasto.training.transfer import Source, begin, without_rampup
 
 RESULTS = "results.jsonl"
 RANKED_BY = "fd-lite1"
@@ -157,16 +158,18 @@ class Job:
             images = round(options.seconds * entry.images_per_second)
         return Budget(None if images else options.seconds, images)
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
-        """12 hexadecimal digits; runs that may differ in their results never share them."""
-        source = self.entry.source()
+        """12 hexadecimal digits; runs that may differ in their results, by a change of the recipe or
+        the collection too, never share them."""
+        config, source = self.config(), self.entry.source()
         known = {
-            "entry": self.entry.model_dump(mode="json", exclude={"start_from"}),
+            "config": config.model_dump(mode="json"),
+            "collection": open_or_pack(self.options.data, config.resolution).content_hash,
             "budget": [self.budget.seconds, self.budget.images],
             "shares": self.options.shares,
             "seed": self.seed,
-            "pictures": [self.options.data, self.options.pictures, self.options.reference],
+            "pictures": [self.options.pictures, self.options.reference],
             "device": choose_device(self.options.device).type,
         }
         if source is not None:
@@ -180,7 +183,7 @@ class Job:
         if images is not None:  # what is set to go with a run's length goes with this one
             settings.setdefault("training.images", images)
         config: RunConfig = change(load_recipe(self.entry.recipe)(), settings)
-        return config
+        return config if self.entry.start_from is None else without_rampup(config)
 
 
 def parse_entry(text: str) -> Entry:
@@ -568,10 +571,7 @@ def main() -> None:
         weights=given.lite1,
         out=given.out,
     )
-    try:
-        _all(given, options)
-    except ImpastoError as error:
-        raise SystemExit(f"error: {error}") from None
+    _all(given, options)
 
 
 def _all(given: argparse.Namespace, options: Options) -> None:
@@ -606,4 +606,4 @@ def _all(given: argparse.Namespace, options: Options) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -42,6 +42,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks._command import run as run_command
 from impasto.collection import Collection, PackOptions
 from impasto.collection.fitting import fit_stream
 from impasto.collection.packing import MASTERS
@@ -369,4 +370,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -24,7 +24,15 @@ from impasto.report.record import read_record
 from impasto.sampling.model import checkpoint_folders
 from impasto.training import checkpoint, doctor, resume, run_folder, train
 from impasto.training import evaluation as training_evaluation
-from impasto.training.doctor import COPIED_BY_CHANCE, COPIED_LOW, Doctor, Intervention, broken
+from impasto.training.doctor import (
+    COPIED_BY_CHANCE,
+    COPIED_LOW,
+    Doctor,
+    Intervention,
+    Series,
+    Sign,
+    broken,
+)
 from impasto.training.players import Game, Players
 from impasto.training.run_folder import Stats
 from tests.test_cli import Say, say  # noqa: F401
@@ -33,6 +41,7 @@ from tests.test_training import small
 from tests.test_training_evaluation import sketch
 
 Row = dict[str, Any]
+Rule = Callable[[Series, bool], Sign | None]
 
 
 # What is told
@@ -142,6 +151,80 @@ def test_a_symptom_is_told_once_and_once_when_it_has_passed(symptom: str) -> Non
             )
             assert again.in_short(()) == [f"doctor: not passed by the end: {symptom}"]
             watching = again
+
+
+def steady(**values: float) -> Series:
+    """Twenty rows of these values."""
+    return {name: [value] * 20 for name, value in values.items()}
+
+
+def memory(share: float) -> dict[str, float]:
+    """Held-out pictures lie that share of the way from training pictures to generated ones."""
+    return {"shown less heldout": share, "shown less sampled": 1.0}
+
+
+def sure(real: float, **more: float) -> Series:
+    return steady(**{"accuracy/real": real, "adversarial/discriminator": 1.0, **more})
+
+
+def lopsided(accuracy: float, times: float) -> Series:
+    sides = {"accuracy/real": 1.0, "accuracy/fake": accuracy}
+    return steady(
+        **sides, **{"adversarial/discriminator": 0.2, "adversarial/generator": 0.2 * times}
+    )
+
+
+def alike(before: float, now: float) -> Series:
+    return {"diversity/share": [before] * 5 + [now] * 3}
+
+
+def copied(*low: float) -> Series:
+    return {COPIED_LOW: low, COPIED_BY_CHANCE: [0.16] * len(low)}
+
+
+@pytest.mark.parametrize(
+    ("rule", "told", "just_enough", "not_enough"),
+    [
+        (doctor.knows_by_heart, False, steady(**memory(0.61)), steady(**memory(0.59))),
+        (doctor.knows_by_heart, True, steady(**memory(0.41)), steady(**memory(0.39))),
+        (doctor.overfitting_sign, False, sure(0.951), sure(0.949)),
+        (doctor.overfitting_sign, True, sure(0.901), sure(0.899)),
+        (doctor.overfitting_sign, False, sure(0.96, **memory(0.31)), sure(0.96, **memory(0.29))),
+        (doctor.discriminator_wins, False, lopsided(0.981, 11), lopsided(0.979, 11)),
+        (doctor.discriminator_wins, False, lopsided(0.99, 10.1), lopsided(0.99, 9.9)),
+        (doctor.discriminator_wins, True, lopsided(0.951, 6), lopsided(0.949, 6)),
+        (doctor.discriminator_wins, True, lopsided(0.99, 5.1), lopsided(0.99, 4.9)),
+        (
+            doctor.generator_wins,
+            False,
+            steady(**{"accuracy/fake": 0.099}),
+            steady(**{"accuracy/fake": 0.101}),
+        ),
+        (
+            doctor.generator_wins,
+            True,
+            steady(**{"accuracy/fake": 0.249}),
+            steady(**{"accuracy/fake": 0.251}),
+        ),
+        (doctor.collapse, False, alike(0.8, 0.35), alike(0.8, 0.37)),
+        (doctor.collapse, False, alike(2.0, 0.44), alike(2.0, 0.46)),  # a best above 1 counts as 1
+        (doctor.collapse, True, alike(0.8, 0.47), alike(0.8, 0.49)),
+        (
+            doctor.collapse,
+            False,
+            {"diversity/share": [0.19] * 10},
+            {"diversity/share": [0.21] * 10},
+        ),
+        (doctor.collapse, False, {"diversity/share": [0.19] * 10}, {"diversity/share": [0.19] * 9}),
+        (doctor.copying, False, copied(0.17, 0.17), copied(0.15, 0.17)),
+        (doctor.copying, True, copied(0.15, 0.17), copied(0.17, 0.15)),
+    ],
+)
+def test_the_limits_are_where_the_rules_say(
+    rule: Rule, told: bool, just_enough: Series, not_enough: Series
+) -> None:
+    assert rule(just_enough, told) is not None
+    assert rule(not_enough, told) is None
 
 
 def test_pictures_alike_from_the_start() -> None:

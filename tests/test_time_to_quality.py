@@ -20,7 +20,9 @@ from benchmarks.time_to_quality import (
     table,
 )
 from impasto.collection import open_or_pack
+from impasto.config import change
 from impasto.errors import ImpastoError
+from impasto.registry import load_recipe
 from impasto.training.resolve import resolve
 
 
@@ -67,7 +69,20 @@ def test_the_budget_and_the_seed_reach_the_config() -> None:
     by_time = Job("a", Entry(recipe="first_look", images_per_second=10), 0, options())
     assert by_time.budget == Budget(60.0, None)  # on a CPU the seconds themselves are measured
     assert by_time.budget.share(15, 10**9) == 0.25
-    assert by_time.key != Job("a", Entry(recipe="first_look"), 0, options()).key
+
+
+def test_runs_that_may_differ_have_other_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    def key(**changes: object) -> str:
+        return Job("a", Entry(recipe="first_look"), 0, options(**changes)).key
+
+    usual = key()
+    assert usual == key()
+    assert len({usual, key(seconds=61.0), key(shares=(1.0,)), key(pictures=101)}) == 4
+    assert Job("a", Entry(recipe="first_look"), 1, options()).key != usual
+    recipe = load_recipe("first_look")
+    other = change(recipe(), {"training.batch": 8})
+    monkeypatch.setattr("benchmarks.time_to_quality.load_recipe", lambda name: lambda: other)
+    assert key() != usual  # the recipe of that name has changed
 
 
 def test_a_configuration_may_start_from_a_model() -> None:

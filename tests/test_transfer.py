@@ -13,7 +13,7 @@ from benchmarks.kill_resume import fingerprint
 from impasto.cli import train as train_command
 from impasto.cli.classify import find_collection
 from impasto.collection import Collection, PackOptions, open_or_pack, pack
-from impasto.config import RunConfig, change, read_record
+from impasto.config import NetworkConfig, RunConfig, change, read_record
 from impasto.errors import ImpastoError
 from impasto.registry import load_recipe
 from impasto.report.page import write_report
@@ -148,6 +148,13 @@ def test_classes_go_by_their_names(by_style: Path, others: Collection) -> None:
     assert torch.equal(average.embedding.fields[0], generator.embedding.fields[0])  # type: ignore
 
 
+def test_classes_are_new_where_their_embedding_is(by_style: Path, labelled: Collection) -> None:
+    config = tiny_r3gan(labels=["style"], generator__embedding=3)
+    _, taken = begun(config, labelled, by_style)
+    assert "embedding" in taken.generator.new
+    assert taken.classes == {"style": ([], ["Cubism", "Rococo", "Ukiyo-e"])}
+
+
 def test_a_field_goes_by_its_name_too(by_style: Path, labelled: Collection) -> None:
     session, taken = begun(tiny_r3gan(labels=["genre", "style"]), labelled, by_style)
     kept, new = taken.classes["style"]
@@ -259,6 +266,18 @@ def test_a_run_that_died_at_once_ends_as_one_that_did_not(
         assert fingerprint(died) == fingerprint(whole)
 
 
+def test_the_average_goes_on_from_the_models(
+    by_style: Path, labelled: Collection, tmp_path: Path
+) -> None:
+    slow = {"training.ema_half_life": 1e9, "training.ema_rampup": 0.05}
+    config = change(tiny_r3gan(labels=["style"]), slow)
+    run = train(config, labelled, out=tmp_path, device="cpu", start_from=by_style)
+    assert json.loads((run / "run.json").read_text())["config"]["training"]["ema_rampup"] is None
+    before, after = (Model.load(find_model(each)).generator for each in (by_style, run))
+    for old, new in zip(before.parameters(), after.parameters(), strict=True):
+        assert torch.allclose(old, new, atol=1e-6)  # after four steps, and a half-life of 1e9
+
+
 def test_without_its_checkpoints_it_does_not_begin_from_nothing(
     by_style: Path, labelled: Collection, tmp_path: Path
 ) -> None:
@@ -277,6 +296,10 @@ def test_nothing_kept_is_an_error(
     wide = tiny_r3gan(labels=["style"], generator__width=12, generator__embedding=3)
     with pytest.raises(ImpastoError, match=r"other sizes; .*--set generator.width=8"):
         train(wide, labelled, out=tmp_path, device="cpu", start_from=by_style)
+    # Only embeddings are as large as there; they are next to nothing.
+    wider = tiny_r3gan(labels=["style"], generator__width=64, generator__group_width=64)
+    with pytest.raises(ImpastoError, match=r"nothing of .* can be kept: .*--set generator.width=8"):
+        train(wider, labelled, out=tmp_path, device="cpu", start_from=by_style)
     stacked = small("gantor_v2", labels=["style"], training__balance=None)
     with pytest.raises(ImpastoError, match="two stages"):
         train(stacked, labelled, out=tmp_path, device="cpu", start_from=by_style)
@@ -407,6 +430,43 @@ def test_the_flagship_for_a_collection(
         monkeypatch.setattr(Collection, "open", lambda path, other=other: other)
         assert usual(str(packed)) == f"flagship_{recipe}"
     assert opened.resolution == about["resolution"]
+
+
+@pytest.fixture
+def narrower() -> ModelRecord:
+    """What is known of the package's own model, a flagship of 64 pixels by style, made narrower."""
+    known = read_record(models.MASTERS_MODEL / MODEL_FILE, "model", ModelRecord)
+    options = {**known.generator.options, "width": 8}
+    return known.model_copy(update={"generator": NetworkConfig(network="fastgan", **options)})
+
+
+def test_the_flagships_side_goes_by_what_is_wanted_then_by_the_model(
+    narrower: ModelRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "collection.json").touch()
+    monkeypatch.setattr(
+        Collection, "open", lambda path: type("Packed", (), {"resolutions": (64, 256)})
+    )
+    usual, data = train_command.default_recipe, str(tmp_path)
+    assert usual(data) == "flagship_256"
+    assert usual(data, wanted=64) == usual(data, model=narrower) == "flagship_64"
+    assert usual(data, wanted=128, model=narrower) == "flagship_128"
+    assert usual(data, wanted=100) == "flagship_256"
+    monkeypatch.setattr(
+        Collection, "open", lambda path: type("Packed", (), {"resolutions": (256,)})
+    )
+    assert usual(data, model=narrower) == "flagship_256"
+
+
+def test_a_flagship_grows_with_its_networks_and_classes(narrower: ModelRecord) -> None:
+    grown = train_command.configure("flagship_128", [], model=narrower)
+    assert (grown.resolution, grown.labels) == (128, ("style",))
+    assert grown.generator.options == narrower.generator.options
+    theirs = narrower.discriminator.options
+    assert theirs["read_at"] == 64
+    assert grown.discriminator.options == {**theirs, "read_at": 128}
+    same = train_command.configure("flagship_64", [], model=narrower)
+    assert (same.resolution, same.discriminator) == (64, narrower.discriminator)
 
 
 def test_labels_that_the_flagship_would_not_learn_are_told(say: Say, labelled: Collection) -> None:

@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from impasto.errors import ImpastoError, choices
+from impasto.errors import ImpastoError, choices, in_words
 from impasto.files import read_json
 
 FIRST_STAGE = "stage-1"
@@ -242,7 +242,8 @@ class TrainingConfig(Config):
     """Images after which a weight's share in the averaged generator has halved; 0: no averaging."""
     ema_rampup: float | None = Field(default=None, gt=0)
     """The half-life is at most this share of the images seen so far, so that the first, poor weights
-    are soon forgotten (0.05 in StyleGAN2-ADA, Karras et al. 2020, arXiv:2006.06676, appendix C)."""
+    are soon forgotten (0.05 in StyleGAN2-ADA, Karras et al. 2020, arXiv:2006.06676, appendix C). Not
+    so where a training starts from a model, whose first weights are good ones."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of what the networks compute; weights, losses and sums stay in float32. `auto`: bfloat16 on GPUs
     and CPUs with instructions for it (Ampere and later; AVX512-BF16, AMX), float32 elsewhere."""
@@ -336,21 +337,12 @@ _OPTIONAL = ("first_stage", "learning_rate_decay", "augment")
 
 
 # pydantic's wording where a user would not understand it.
-_WORDS = {
-    "tuple_type": "should be a list, such as [this, that]",
-    "model_type": "should be a section, such as '{name: value, ...}'",
-    "too_short": "should have at least one entry",
-    "missing": "is missing",
-    "extra_forbidden": "there is no such setting",
-}
-
-
 def _describe(error: ValidationError) -> str:
     """The first thing wrong, as `training.batch: ...`."""
     first = error.errors()[0]
     tags = ("adam", "rmsprop", "number", "ramp")
     place = ".".join(str(part) for part in first["loc"] if part not in tags)
-    message = _WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
+    message = in_words(first)
     return f"{place}: {message}" if place else message
 
 

@@ -1,7 +1,8 @@
 """The one exception that is meant for the user's eyes."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 class ImpastoError(Exception):
@@ -23,6 +24,21 @@ class StoppedError(ImpastoError):
 def choices(names: list[str]) -> str:
     """Name the valid choices for an error message: `a, b, c`, or `none` where there are none."""
     return ", ".join(sorted(names)) if names else "none"
+
+
+_WORDS = {
+    "tuple_type": "should be a list, such as [this, that]",
+    "model_type": "should be a section, such as '{name: value, ...}'",
+    "too_short": "should have at least one entry",
+    "missing": "is missing",
+    "extra_forbidden": "there is no such setting",
+}
+
+
+def in_words(error: Mapping[str, Any]) -> str:
+    """What is wrong with a value, of an entry of pydantic's `errors()`."""
+    text: str = error["msg"]
+    return _WORDS.get(error["type"], text.removeprefix("Value error, "))
 
 
 _LISTED = 12

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_type_hints
 
-from impasto.errors import ImpastoError, choices
+from impasto.errors import ImpastoError, choices, in_words
 
 _ROOT = Path(__file__).parent
 
@@ -118,7 +118,7 @@ def resolve_options(
         try:
             resolved[name] = TypeAdapter(kind).validate_python(options[name])
         except ValidationError as error:
-            reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+            reason = in_words(error.errors()[0])
             raise ImpastoError(
                 f"setting '{where}.{name}' cannot be {options[name]!r}: {reason}"
             ) from error

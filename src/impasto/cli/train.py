@@ -38,25 +38,36 @@ FLAGSHIP = "flagship_"
 USUAL_SIDE = 64
 
 
-def default_recipe(data: str) -> str:
-    """The recipe for a collection that none is named for: of the flagship's sides that its pictures
-    can be averaged down to, the largest; 64 for the 21 paintings and what is no collection yet."""
+def default_recipe(data: str, *, wanted: object = None, model: ModelRecord | None = None) -> str:
+    """The flagship for a collection that no recipe is named for, at the first of these sides:
+
+    - the `wanted` one, where there is such a flagship;
+    - that of the `model` to start from, where the collection is packed at it;
+    - of the flagship's sides that the pictures can be averaged down to, the largest;
+    - 64, for the 21 paintings and what is no collection yet.
+    """
     from impasto.collection import Collection
     from impasto.registry import recipe_modules
 
+    names = [name for name in recipe_modules() if name.startswith(FLAGSHIP)]
+    sides = [int(name.removeprefix(FLAGSHIP)) for name in names]
     path = Path(data).expanduser()
     fitting: list[int] = []
+    if wanted in sides:
+        return f"{FLAGSHIP}{wanted}"
     if data != "masters" and (path / "collection.json").is_file():
         packed = Collection.open(path).resolutions
-        names = [name for name in recipe_modules() if name.startswith(FLAGSHIP)]
-        sides = [int(name.removeprefix(FLAGSHIP)) for name in names]
+        if model is not None and model.resolution in packed and model.resolution in sides:
+            return f"{FLAGSHIP}{model.resolution}"
         fitting = [side for side in sides if any(each % side == 0 for each in packed)]
     return f"{FLAGSHIP}{max(fitting, default=USUAL_SIDE)}"
 
 
-def choose_recipe(recipe: str | None, data: str | None, model: ModelRecord | None) -> str:
+def choose_recipe(
+    recipe: str | None, data: str | None, model: ModelRecord | None, wanted: object = None
+) -> str:
     """The recipe that is named; else that of the model to start from, unless it is a flagship, of
-    which the collection decides the side; else the flagship.
+    which the collection and the `wanted` resolution decide the side; else the flagship.
 
     Raises:
         ImpastoError: an unknown recipe, or no collection.
@@ -79,14 +90,20 @@ def choose_recipe(recipe: str | None, data: str | None, model: ModelRecord | Non
         return recipe
     if model is not None and model.recipe in known and not model.recipe.startswith(FLAGSHIP):
         return model.recipe
-    return default_recipe(data)
+    return default_recipe(data, wanted=wanted, model=model)
 
 
 def as_model(config: RunConfig, model: ModelRecord) -> RunConfig:
     """The recipe of a model with the model's own networks, resolution, latent and labels, which may
-    have been set otherwise when it was trained."""
-    own = ("resolution", "latent", "generator", "discriminator")
-    changed = config.model_copy(update={name: getattr(model, name) for name in own})
+    have been set otherwise when it was trained. Another size of the flagship keeps its resolution,
+    and the side that its discriminator reads at."""
+    own = {name: getattr(model, name) for name in ("latent", "generator", "discriminator")}
+    if model.recipe == config.recipe:
+        own["resolution"] = model.resolution
+    elif "read_at" in config.discriminator.options:
+        read_at = config.discriminator.options["read_at"]
+        own["discriminator"] = model.discriminator.model_copy(update={"read_at": read_at})
+    changed = config.model_copy(update=own)
     return with_labels(changed, tuple(field.name for field in model.labels))
 
 
@@ -192,10 +209,13 @@ def command(
         from impasto.sampling.model import MODEL_FILE, ModelRecord, find_model
 
         model = read_record(find_model(start_from) / MODEL_FILE, "model", ModelRecord)
-    chosen = choose_recipe(recipe, data, model)
+    from impasto.config import parse_settings
+
+    chosen = choose_recipe(recipe, data, model, parse_settings(settings or []).get("resolution"))
     assert data is not None
-    if recipe is None and model is not None and model.recipe == chosen:
-        own = model
+    if recipe is None and model is not None:
+        flagships = model.recipe.startswith(FLAGSHIP) and chosen.startswith(FLAGSHIP)
+        own = model if flagships or model.recipe == chosen else None
     config = configure(chosen, settings or [], labels=labels, images=images, seed=seed, model=own)
 
     from impasto.collection import open_or_pack

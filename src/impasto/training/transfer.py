@@ -5,6 +5,9 @@ half a layer is never kept. Families name their layers by the side of the maps t
 of another resolution change only what the networks gain or lose. Where the classes differ, what is
 learned of each one (the rows of label embeddings and of class heads) goes by the names of its label
 field and of the class; other layers whose shapes depend on the classes begin afresh.
+
+The averaged generator, which is what is taken over, is averaged on without the ramp-up that a training
+from nothing has: after a hundred images that average would be all new, and worse.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from impasto.config import NetworkConfig, read_record
+from impasto.config import NetworkConfig, RunConfig, read_record
 from impasto.errors import ImpastoError
 from impasto.networks import ClassHead, build_discriminator, build_generator
 from impasto.networks._conditioning import LabelEmbedding
@@ -33,6 +36,8 @@ from impasto.sampling.model import (
 from impasto.training.players import Players
 
 _MOST_NAMES = 6  # in a line that is printed
+_LEAST = 0.01
+"""Of a generator's values: below it, to call what is kept a start would be idle words."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +172,12 @@ class Transfer:
         }
 
 
+def without_rampup(config: RunConfig) -> RunConfig:
+    """The config of a training that starts from a model: its average needs no ramp-up."""
+    training = config.training.model_copy(update={"ema_rampup": None})
+    return config.model_copy(update={"training": training})
+
+
 def begin(players: Players, source: Source, record: ModelRecord) -> Transfer:
     """Put what fits of a model into players whose training has not begun yet.
 
@@ -179,14 +190,11 @@ def begin(players: Players, source: Source, record: ModelRecord) -> Transfer:
         record: what is known of the players' own generator.
 
     Raises:
-        ImpastoError: nothing of the generator fits, or it paints in two stages.
+        ImpastoError: nothing of the generator fits, or next to nothing, or it paints in two stages.
     """
     theirs = source.record
     if record.generator.network == "stacked":
-        raise ImpastoError(
-            f"recipe {record.recipe} trains in two stages, and these cannot start from a model; choose "
-            "another recipe, or leave out --from"
-        )
+        raise two_stages(record.recipe)
     if theirs.generator.network != record.generator.network:
         raise ImpastoError(
             f"nothing of {source.name} can be kept: its generator is of the family "
@@ -200,7 +208,7 @@ def begin(players: Players, source: Source, record: ModelRecord) -> Transfer:
     generator, known = _take(
         players.generator, record.labels, source.generator, theirs.labels, sized
     )
-    if not generator.kept:
+    if generator.values < _LEAST * generator.of:
         raise ImpastoError(
             f"nothing of {source.name} can be kept: {_other_settings(theirs.generator, record)}"
         )
@@ -229,11 +237,27 @@ def begin(players: Players, source: Source, record: ModelRecord) -> Transfer:
         discriminator, _ = _take(
             players.discriminator, record.labels, source.discriminator, theirs.labels, sized
         )
+    if not changed and _reads_labels(players.generator) <= set(generator.kept):
+        known = {(field.name, name) for field in record.labels for name in field.classes}
     classes = {}
     for field in record.labels:
-        kept = [name for name in field.classes if not changed or (field.name, name) in known]
+        kept = [name for name in field.classes if (field.name, name) in known]
         classes[field.name] = (kept, [name for name in field.classes if name not in kept])
     return Transfer(source, generator, discriminator, classes, tuple(notes))
+
+
+def two_stages(recipe: str) -> ImpastoError:
+    """What to say where a recipe in two stages is to start from a model."""
+    return ImpastoError(
+        f"recipe {recipe} trains in two stages, and these cannot start from a model; choose another "
+        "recipe, or leave out --from"
+    )
+
+
+def _reads_labels(network: nn.Module) -> set[str]:
+    """A generator's layers that hold what is learned of each class, where there are any."""
+    found = network.named_modules()
+    return {path for path, module in found if isinstance(module, LabelEmbedding)}
 
 
 def _take(
