@@ -1,8 +1,9 @@
 """Starting a training from another model: layers that fit are kept, all others begin afresh.
 
 A layer is kept where the new network has one of the same name whose tensors all have the same shapes;
-half a layer is never kept. Families name their layers by the side of the maps they make, so pictures
-of another resolution change only what the networks gain or lose. Where the classes differ, what is
+half a layer is never kept. `fastgan`, `r3gan` and `projected` name their layers by the side of the maps
+they make or see, so pictures of another resolution change only what the networks gain or lose, and what
+reads that; families that count their layers keep what happens to fit. Where the classes differ, what is
 learned of each one (the rows of label embeddings and of class heads) goes by the names of its label
 field and of the class; other layers whose shapes depend on the classes begin afresh.
 

@@ -1,0 +1,58 @@
+"""The flagship's recipes are what docs/notebook.md measured: a setting that is changed by mistake, or by
+measuring again, is to be changed here too."""
+
+import pytest
+
+from impasto.config import AdamConfig, RunConfig
+from impasto.registry import load_recipe
+
+
+def recipe(side: int) -> RunConfig:
+    config: RunConfig = load_recipe(f"flagship_{side}")()
+    return config
+
+
+@pytest.mark.parametrize("side", [32, 64, 128])
+def test_what_was_chosen_by_measuring(side: int) -> None:
+    config = recipe(side)
+    training = config.training
+    assert config.resolution == side
+    assert config.latent.dim == 128
+    assert config.generator.model_dump() == {
+        "network": "fastgan",
+        "width": 16,
+        "embedding": 16,
+        "pixel_shuffle": True,
+        "spectral_norm": False,
+        "big": False,
+        "self_modulation": True,
+    }
+    assert config.discriminator.model_dump() == {
+        "network": "projected",
+        "read_at": max(side, 64),
+        "expand": False,
+        "head_width": 64,
+        "pixel_width": 16,
+        "pixel_batch_norm": True,
+    }
+    assert [(term.term, term.weight, term.options) for term in config.objective] == [
+        ("hinge", 1.0, {})
+    ]
+    assert config.generator_optimiser == AdamConfig(learning_rate=1e-3, betas=(0, 0.99))
+    assert config.discriminator_optimiser == AdamConfig(learning_rate=5e-4, betas=(0, 0.99))
+    assert training.augment is not None
+    assert training.augment.kinds == ("colour", "translation")
+    assert (training.batch, training.ema_half_life, training.ema_rampup) == (32, 5_000, 0.05)
+    assert training.images == (300_000 if side == 128 else 50_000)
+
+
+def test_the_one_for_a_gpu_is_wider() -> None:
+    config, narrow = recipe(256), recipe(64)
+    assert config.resolution == config.discriminator.options["read_at"] == 256
+    wider = {"width": 64, "big": True}
+    assert config.generator.options == {**narrow.generator.options, **wider}
+    larger = {"read_at": 256, "head_width": 128, "pixel_width": 32}
+    assert config.discriminator.options == {**narrow.discriminator.options, **larger}
+    optimiser = AdamConfig(learning_rate=5e-4, betas=(0, 0.99))
+    assert config.generator_optimiser == config.discriminator_optimiser == optimiser
+    assert (config.training.images, config.training.ema_half_life) == (1_000_000, 10_000)
