@@ -1,6 +1,6 @@
 """Makes the model that the package ships: the flagship, trained longer on the 21 paintings.
 
-    python -m benchmarks.masters_model [--images 154k] [--more 64k] [--seed 0] [--device auto]
+    python -m benchmarks.masters_model [--images 150k] [--more 50k] [--seed 0] [--device auto]
         [--out runs] [--to FOLDER] [--run RUN]
 
 Trains `flagship_64` by style, then from there `--more` images with learning rates that fall to a
@@ -36,8 +36,8 @@ def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {n: t.half() if t.is_floating_point() else t for n, t in tensors.items()}
 
 
-def scores(folder: Path, device: str) -> dict[str, float]:
-    """The overall scores of a model folder's pictures against the 21 paintings' tiles."""
+def scores(folder: Path, device: str, count: int = 2_000) -> dict[str, float]:
+    """The overall scores of `count` pictures of a model folder against the 21 paintings' tiles."""
     model = Model.load(folder)
     record, chosen = model.record, choose_device(device)
     labels = tuple(field.name for field in record.labels)
@@ -56,7 +56,7 @@ def scores(folder: Path, device: str) -> dict[str, float]:
         weights_sha256=record.weights_sha256,
         recipe=record.recipe,
     )
-    (found,) = evaluator.evaluate(Painter(sampler, record), subject, Plan(count=2_000))
+    (found,) = evaluator.evaluate(Painter(sampler, record), subject, Plan(count=count))
     return {
         score.name: round(score.value, 4)
         for score in found.row.scores
@@ -80,8 +80,8 @@ def trained(chosen: argparse.Namespace) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", default="154k")
-    parser.add_argument("--more", default="64k")
+    parser.add_argument("--images", default="150k")
+    parser.add_argument("--more", default="50k")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, default=Path("runs"))
@@ -105,6 +105,7 @@ def main() -> None:
             "seed": record["config"]["training"]["seed"],
             "images_seen": whole.images_seen,
             "images_seen_before": before,
+            "weights_sha256": Model.load(temporary).record.weights_sha256,
             "machine": record["machine"],
             "versions": record["versions"],
             "scores": scores(temporary, chosen.device),

@@ -14,7 +14,7 @@ from impasto.errors import ImpastoError
 from impasto.fold import fold_batch_norm
 from impasto.networks import build_discriminator, build_generator, count_parameters
 from impasto.networks._conditioning import ConditionalBatchNorm2d
-from impasto.networks.fastgan import Excitation, Gated, ResidualHalving, _quarter
+from impasto.networks.fastgan import Excitation, Gated, ResidualHalving, _blurred, _quarter
 from impasto.training.resolve import rehearse
 
 SIZES = (3, 2)
@@ -285,6 +285,24 @@ def test_weights_begin_as_published() -> None:
     assert network.first.convolution.weight.std().item() == pytest.approx(0.02, rel=0.05)
     assert network.blocks["8"].first.norm.weight.std().item() == pytest.approx(0.02, rel=0.3)
     assert network.blocks["8"].first.noise.item() == 0
+
+
+def test_the_blur_is_a_binomial_filter_and_lets_no_chessboard_pass() -> None:
+    impulse = torch.zeros(1, 1, 7, 7)
+    impulse[0, 0, 3, 3] = 16
+    by_hand = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]])
+    torch.testing.assert_close(_blurred(impulse)[0, 0, 2:5, 2:5], by_hand)
+    assert _blurred(impulse).sum() == 16
+    board = (torch.arange(8)[:, None] + torch.arange(8)) % 2 * 2.0 - 1
+    assert _blurred(board[None, None])[0, 0, 1:-1, 1:-1].abs().max() == 0
+    torch.testing.assert_close(
+        _blurred(torch.full((1, 3, 4, 4), 0.3)), torch.full((1, 3, 4, 4), 0.3)
+    )
+    latents, labels = torch.randn(2, 8), torch.zeros(2, 0, dtype=torch.int64)
+    plain, blurred = (generator(64, pixel_shuffle=True, blur=blur).eval() for blur in (False, True))
+    blurred.load_state_dict(plain.state_dict())
+    expected = torch.tanh(_blurred(torch.atanh(plain(latents, labels).double())))
+    torch.testing.assert_close(blurred(latents, labels).double(), expected, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("sizes", [(), SIZES])
