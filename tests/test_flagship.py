@@ -23,7 +23,6 @@ def test_what_was_chosen_by_measuring(side: int) -> None:
         "width": 16,
         "embedding": 16,
         "pixel_shuffle": True,
-        "blur": True,
         "spectral_norm": False,
         "big": False,
         "self_modulation": True,

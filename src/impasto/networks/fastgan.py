@@ -30,7 +30,8 @@ A pixel shuffle leaves the finest pattern, a chessboard of single pixels, to cha
 painted greys and outlines with it: 32 times as much of it as paintings have, where all coarser patterns
 had half as much. `blur` puts a fixed binomial filter behind it (Karras et al. 2019, arXiv:1812.04948,
 section 3, after a doubling), which lets none of that pattern pass and all others in part; the
-convolution before it learns to make up for that part.
+convolution before it learns to make up for that part. Fills and outlines are smoother then; the scores
+are better early and no better later (docs/notebook.md).
 
 Nor does the published generator's latent reach further than its first layer. With `self_modulation`
 (Chen et al. 2019, arXiv:1810.01365) every batch norm is told it too, so that it can decide of colours

@@ -19,12 +19,12 @@ def flagship_64() -> RunConfig:
 
     Source: impasto's own, put together from published parts and chosen by measuring
     (docs/notebook.md, benchmarks/time_to_quality.py). FastGAN's generator (Liu et al. 2021) made
-    narrow, without its second convolutions and spectral norm; the last doubling a pixel shuffle,
-    behind which a fixed filter keeps chessboards out; all its batch norms told the latent
-    (self-modulation, Chen et al. 2019), without which a class has one palette; the projected
-    discriminator (Sauer et al. 2021) on EfficientNet-Lite0's maps read at 64 pixels, mixed across
-    scales at one width, with small heads, and beside them a narrow DCGAN's discriminator of the
-    pixels, which keeps the colours; colour and translation of DiffAugment (Zhao et al. 2020).
+    narrow, without its second convolutions and spectral norm; the last doubling a pixel shuffle; all
+    its batch norms told the latent (self-modulation, Chen et al. 2019), without which a class has one
+    palette; the projected discriminator (Sauer et al. 2021) on EfficientNet-Lite0's maps read at 64
+    pixels, mixed across scales at one width, with small heads, and beside them a narrow DCGAN's
+    discriminator of the pixels, which keeps the colours; colour and translation of DiffAugment (Zhao
+    et al. 2020).
     Command: impasto train flagship_64 --data masters
     Cost: 50,000 images take some 9 minutes on 2 CPU cores (90 images a second on one; 125 where the CPU
     multiplies bfloat16), 0.8 GB of memory.
@@ -38,7 +38,6 @@ def flagship_64() -> RunConfig:
             width=16,
             embedding=16,
             pixel_shuffle=True,
-            blur=True,
             spectral_norm=False,
             big=False,
             self_modulation=True,
