@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from impasto import cli
+from impasto.config import RunConfig
 from impasto.files import read_json
+from impasto.registry import load_recipe
 from impasto.sampling import Sampler, latents_of_seeds
 from impasto.sampling.classes import labels_of_seeds
 from impasto.sampling.model import (
@@ -32,9 +34,19 @@ def test_it_paints_and_says_where_it_comes_from() -> None:
     assert 0.01 < neighbours < 0.25
     made = read_json(MASTERS_MODEL / "made.json", "record")
     assert made["images_seen"] == model.record.images_seen
-    assert made["seed"] == 0
+    assert made["weights_sha256"] == model.record.weights_sha256
     assert made["scores"]["kid-lite0"] < 0.1
     assert load_discriminator(MASTERS_MODEL) is not None
+
+
+def test_it_is_what_the_recipe_trains_now() -> None:
+    record = Model.load(MASTERS_MODEL).record
+    recipe: RunConfig = load_recipe(record.recipe)()
+    for player in ("generator", "discriminator"):
+        mine, theirs = getattr(record, player), getattr(recipe, player)
+        assert mine.network == theirs.network
+        # What the recipe sets; a model's record has the defaults besides.
+        assert mine.options | theirs.options == mine.options
 
 
 def test_it_is_small() -> None:
