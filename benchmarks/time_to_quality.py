@@ -61,7 +61,7 @@ from impasto.training.checkpoint import seed_step
 from impasto.training.loop import Session
 from impasto.training.records import Averages
 from impasto.training.resolve import resolve
-from impasto.training.transfer import Source, begin, without_rampup
+from impasto.training.transfer import Source, begin, settled
 
 RESULTS = "results.jsonl"
 RANKED_BY = "fd-lite1"
@@ -183,7 +183,7 @@ class Job:
         if images is not None:  # what is set to go with a run's length goes with this one
             settings.setdefault("training.images", images)
         config: RunConfig = change(load_recipe(self.entry.recipe)(), settings)
-        return config if self.entry.start_from is None else without_rampup(config)
+        return config
 
 
 def parse_entry(text: str) -> Entry:
@@ -337,8 +337,9 @@ def run(job: Job) -> list[dict[str, Any]]:
     try:
         config = job.config()
         collection = open_or_pack(options.data, config.resolution)
-        config = resolve(config, collection)
-        source = job.entry.source()
+        config, source = resolve(config, collection), job.entry.source()
+        if source is not None:
+            config = settled(config, collection, source)
         for moment in moments(config, collection, device, job.budget, options.shares, source):
             share = moment.share
             row = {

@@ -278,6 +278,23 @@ def test_the_average_goes_on_from_the_models(
         assert torch.allclose(old, new, atol=1e-6)  # after four steps, and a half-life of 1e9
 
 
+def test_where_something_is_new_the_average_ramps_up(
+    by_style: Path, labelled: Collection, others: Collection
+) -> None:
+    source = Source.load(by_style)
+
+    def rampup(collection: Collection, **changes: Any) -> float | None:
+        config = tiny_r3gan(labels=["style"], training__ema_rampup=0.05, **changes)
+        settled = transfer.settled(resolve(config, collection), collection, source)
+        return settled.training.ema_rampup
+
+    assert rampup(labelled) is None
+    assert rampup(labelled, resolution=32) == 0.05
+    assert rampup(labelled, latent__dim=9) == 0.05
+    assert rampup(labelled, generator__embedding=3) == 0.05
+    assert rampup(others) == 0.05  # other styles
+
+
 def test_without_its_checkpoints_it_does_not_begin_from_nothing(
     by_style: Path, labelled: Collection, tmp_path: Path
 ) -> None:

@@ -243,7 +243,7 @@ class TrainingConfig(Config):
     ema_rampup: float | None = Field(default=None, gt=0)
     """The half-life is at most this share of the images seen so far, so that the first, poor weights
     are soon forgotten (0.05 in StyleGAN2-ADA, Karras et al. 2020, arXiv:2006.06676, appendix C). Not
-    so where a training starts from a model, whose first weights are good ones."""
+    so where a training starts from a model and keeps all of it: its first weights are good ones."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of what the networks compute; weights, losses and sums stay in float32. `auto`: bfloat16 on GPUs
     and CPUs with instructions for it (Ampere and later; AVX512-BF16, AMX), float32 elsewhere."""

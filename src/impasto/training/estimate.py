@@ -16,7 +16,7 @@ from impasto.training.checkpoint import seed_step
 from impasto.training.evaluation import require_networks
 from impasto.training.loop import Session
 from impasto.training.resolve import resolve
-from impasto.training.transfer import Source, Transfer, begin, two_stages, without_rampup
+from impasto.training.transfer import Source, Transfer, begin, settled, two_stages
 
 _PATIENCE = 20
 """Seconds after which no further step is measured."""
@@ -54,11 +54,11 @@ def estimate(
     """
     chosen = choose_device(device)
     source = None if start_from is None else Source.load(start_from)
-    if source is not None:
-        if config.first_stage is not None:
-            raise two_stages(config.recipe)
-        config = without_rampup(config)
+    if source is not None and config.first_stage is not None:
+        raise two_stages(config.recipe)
     config = resolve(config, collection)
+    if source is not None:
+        config = settled(config, collection, source)
     require_networks(config)
     first = None
     if config.first_stage is not None:

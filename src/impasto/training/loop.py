@@ -151,7 +151,8 @@ def train(
         recipe_text: what the recipe says of itself, for the report.
         tensorboard: whether TensorBoard events are written too.
         start_from: a model whose weights are taken over as far as they fit, see `transfer.py`; a run,
-            a checkpoint, a model folder or the word `masters`. `training.ema_rampup` is null then.
+            a checkpoint, a model folder or the word `masters`. `training.ema_rampup` is null then, if
+            nothing of the generator is new.
 
     Raises:
         ImpastoError: the config does not fit the collection, the model or this machine, or the
@@ -160,9 +161,9 @@ def train(
     """
     chosen = choose_device(device)
     source = None if start_from is None else transfer.Source.load(start_from)
-    if source is not None:
-        config = transfer.without_rampup(config)
     config = resolve(config, collection)
+    if source is not None:
+        config = transfer.settled(config, collection, source)
     collection.verify()
     if tensorboard:
         require_tensorboard()

@@ -7,8 +7,8 @@ reads that; families that count their layers keep what happens to fit. Where the
 learned of each one (the rows of label embeddings and of class heads) goes by the names of its label
 field and of the class; other layers whose shapes depend on the classes begin afresh.
 
-The averaged generator, which is what is taken over, is averaged on without the ramp-up that a training
-from nothing has: after a hundred images that average would be all new, and worse.
+What is taken over is the averaged generator. Where nothing of it is new, it is averaged on without the
+ramp-up that a training from nothing has: after a hundred images the average would be all new, and worse.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from impasto.collection import Collection
 from impasto.config import NetworkConfig, RunConfig, read_record
 from impasto.errors import ImpastoError
 from impasto.networks import ClassHead, build_discriminator, build_generator
@@ -173,8 +174,27 @@ class Transfer:
         }
 
 
-def without_rampup(config: RunConfig) -> RunConfig:
-    """The config of a training that starts from a model: its average needs no ramp-up."""
+def settled(config: RunConfig, collection: Collection, source: Source) -> RunConfig:
+    """The config of a training that starts from a model: where the generator is to be the very same,
+    its average needs no ramp-up. Where layers or classes are new, it does: half a half-life long they
+    would spoil what is painted.
+
+    Args:
+        config: resolved.
+        collection: to learn from.
+        source: the model.
+    """
+    theirs, fields = source.record, {field.name: field.classes for field in collection.fields}
+    options = config.generator.options
+    same = (
+        (theirs.resolution, theirs.latent.dim) == (config.resolution, config.latent.dim)
+        and theirs.generator.network == config.generator.network
+        and options | theirs.generator.options == options
+        and [(field.name, tuple(field.classes)) for field in theirs.labels]
+        == [(name, tuple(fields[name])) for name in config.labels]
+    )
+    if not same:
+        return config
     training = config.training.model_copy(update={"ema_rampup": None})
     return config.model_copy(update={"training": training})
 
