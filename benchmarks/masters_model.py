@@ -34,8 +34,8 @@ def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {n: t.half() if t.is_floating_point() else t for n, t in tensors.items()}
 
 
-def scores(folder: Path, device: str, count: int = 2_000) -> dict[str, float]:
-    """The overall scores of `count` pictures of a model folder against the 21 paintings' tiles."""
+def scores(folder: Path, device: str) -> dict[str, float]:
+    """The overall scores of a model folder's pictures against the 21 paintings' tiles."""
     model = Model.load(folder)
     record, chosen = model.record, choose_device(device)
     labels = tuple(field.name for field in record.labels)
@@ -54,7 +54,7 @@ def scores(folder: Path, device: str, count: int = 2_000) -> dict[str, float]:
         weights_sha256=record.weights_sha256,
         recipe=record.recipe,
     )
-    (found,) = evaluator.evaluate(Painter(sampler, record), subject, Plan(count=count))
+    (found,) = evaluator.evaluate(Painter(sampler, record), subject, Plan(count=2_000))
     return {
         score.name: round(score.value, 4)
         for score in found.row.scores
