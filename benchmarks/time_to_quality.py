@@ -205,8 +205,10 @@ def read_entries(path: Path) -> dict[str, Entry]:
     """
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ImpastoError(f"{path} is to have a name before each configuration")
         return {str(name): Entry.model_validate(entry) for name, entry in found.items()}
-    except (OSError, yaml.YAMLError, ValidationError, AttributeError) as error:
+    except (OSError, yaml.YAMLError, ValidationError) as error:
         reason = " ".join(str(error).split())
         raise ImpastoError(f"{path} is no file of configurations ({reason})") from error
 

@@ -58,6 +58,9 @@ def test_a_file_of_configurations(tmp_path: Path) -> None:
     path.write_text("wide: {recipe: first_look, steps: 900}\n")
     with pytest.raises(ImpastoError, match="steps"):
         read_entries(path)
+    path.write_text("- {recipe: first_look}\n")
+    with pytest.raises(ImpastoError, match="a name before each"):
+        read_entries(path)
 
 
 def test_the_budget_and_the_seed_reach_the_config() -> None:

@@ -563,5 +563,6 @@ def test_times_read_well() -> None:
 
 def test_devices() -> None:
     assert choose_device("cpu") == CPU
-    with pytest.raises(ImpastoError, match="no device 'cuda:99' on this machine"):
-        choose_device("cuda:99")
+    for name in ("cuda:99", "cpu:7"):
+        with pytest.raises(ImpastoError, match=f"no device '{name}' on this machine"):
+            choose_device(name)

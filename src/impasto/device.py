@@ -23,7 +23,8 @@ def choose_device(name: str) -> torch.device:
         there.insert(0, "mps")
     if name == "auto":
         return torch.device(there[0])
-    if name.partition(":")[0] not in there:
+    # Torch takes any number after `cpu:` and computes on the one CPU all the same.
+    if name.partition(":")[0] not in there or name.startswith("cpu:"):
         raise ImpastoError(f"no device '{name}' on this machine; there is {', '.join(there)}")
     try:
         device = torch.device(name)
