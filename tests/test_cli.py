@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from impasto import cli
@@ -102,6 +103,17 @@ def test_a_dry_run_writes_nothing(tiny: Collection, tmp_path: Path, say: Say) ->
     for words in ("images: 1000", "generator:     ", "discriminator: ", "memory:", "time:"):
         assert words in out
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_on_a_busy_machine_says_so(
+    tiny: Collection, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("train", "ukiyoe_dcgan_v1", "--data", str(tiny.path), *SMALL, "--dry-run")
+    for share, told in ((0.1, True), (0.9, False)):
+        threads = share * torch.get_num_threads()
+        monkeypatch.setattr(time, "process_time", lambda rate=threads: rate * time.monotonic())
+        out = say(*command)[1]
+        assert ("other programs held the processor" in out) == told
 
 
 def test_mistakes_are_one_line_that_names_the_choices(

@@ -36,6 +36,8 @@ def parse_count(text: str) -> int:
 FLAGSHIP = "flagship_"
 """Recipes of this name and a side in pixels are trained where none is named."""
 USUAL_SIDE = 64
+_CROWDED = 0.6
+"""A share of the processor below which its steps were slowed by other programs, not by waiting."""
 
 
 def default_recipe(data: str, *, wanted: object = None, model: ModelRecord | None = None) -> str:
@@ -277,6 +279,11 @@ def _print_estimate(
             f"time:          {readable_time(stage.seconds)} for {stage.config.training.images:,} "
             f"images, at the {stage.images_per_second:.1f} images a second of a few measured steps"
         )
+        if stage.processor_share is not None and stage.processor_share < _CROWDED:
+            typer.echo(
+                "               (other programs held the processor: alone it is quicker, and beside "
+                "them OMP_NUM_THREADS=1 may be)"
+            )
         scored = stage.config.evaluation
         if scored.every:
             typer.echo(

@@ -38,6 +38,9 @@ class Estimate:
     """What the first stage would cost before that, where there is one."""
     transfer: Transfer | None = None
     """What would be taken from the model that it starts from, where there is one."""
+    processor_share: float | None = None
+    """Of the CPU threads' time while it was measured, what was not lost to other programs, nor to
+    waiting; None where another device computes."""
 
 
 def estimate(
@@ -69,6 +72,7 @@ def estimate(
     before = session.players.images_seen = config.training.pretrain_images
     print(f"measuring some steps at {config.resolution} pixels ...", file=sys.stderr, flush=True)
     times: list[float] = []
+    worked, waited = time.process_time(), time.monotonic()
     # The first step warms up; where steps take long, one more will do.
     while len(times) < steps + 1 and (len(times) < 2 or sum(times) < _PATIENCE):
         step = len(times)
@@ -78,6 +82,7 @@ def estimate(
         if chosen.type == "cuda":
             torch.cuda.synchronize(chosen)
         times.append(time.monotonic() - began)
+    worked, waited = time.process_time() - worked, time.monotonic() - waited
     images_a_step = (session.players.images_seen - before) / len(times)
     rate = images_a_step / statistics.median(times[1:])  # the first one warms up
     assert config.training.images
@@ -90,6 +95,7 @@ def estimate(
         _peak_memory(chosen),
         first,
         taken,
+        worked / (waited * torch.get_num_threads()) if chosen.type == "cpu" else None,
     )
 
 
