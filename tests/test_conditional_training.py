@@ -98,6 +98,23 @@ def test_the_label_feeds_back_through_the_discriminator(labelled: Collection) ->
         assert sum(float(p.grad.abs().sum()) for p in trained if p.grad is not None) > 0, recipe
 
 
+def test_pictures_that_are_compared_one_by_one_are_of_the_same_classes(
+    labelled: Collection,
+) -> None:
+    networks = {f"{player}.network": "fastgan" for player in ("generator", "discriminator")}
+    widths = {"generator.width": 2, "discriminator.width": 2}
+    settings = {"labels": ["genre", "style"], "training.batch": 8, **networks, **widths}
+    for term, paired in (("relativistic", True), ("hinge", False)):
+        config = change(small("first_look"), {**settings, "objective": [{"term": term}]})
+        ready = session(config, labelled)
+        rounds = []
+        for start in range(0, 40, 8):
+            images, labels = ready.pictures.shown(start, 8)
+            rounds.append(ready.game._round(images, labels, with_gradient=False))
+        same = all(torch.equal(made.fake_labels, made.real_labels) for made in rounds)
+        assert same == paired
+
+
 def test_reconstruction_trains_encoder_and_decoder(labelled: Collection) -> None:
     config = change(small("artgan"), {"objective.reconstruction.only": None})
     ready = session(config, labelled)

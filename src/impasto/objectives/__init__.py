@@ -15,6 +15,9 @@ A term that looks at the discriminator's gradient with respect to a batch's pict
 `NEEDS_GRADIENT_OF = "real"` or `"fake"`: these then gather gradients before anything is judged, so
 that it needs no pass of its own.
 
+A term that compares the pictures of the two batches one by one says so, `PAIRED = True`: those
+generated are then of the classes of the real ones, where otherwise both are drawn for themselves.
+
 A term never steps an optimiser, logs, or keeps state, and no shape in it depends on a value: a
 rehearsal on torch's meta device, which has none, runs each once before training begins.
 """
@@ -123,6 +126,8 @@ class Objective:
         """The label of the term that tells real from generated, the first of them."""
         self.score: Callable[[Tensor], Tensor] = self._adversarial.score
         self.score_meaning: str = self._adversarial.SCORE
+        self.paired = any(getattr(term.module, "PAIRED", False) for term in self.terms)
+        """Whether each generated picture is to be of the classes of the real one in its place."""
 
     def boundary(self, real: Tensor, fake: Tensor) -> Tensor:
         """The realness above which a picture counts as taken for real, from that of both batches."""

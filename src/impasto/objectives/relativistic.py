@@ -3,8 +3,9 @@ logistic function, as R3GAN has it (Huang et al. 2024, arXiv:2501.05441, section
 
 Each generated picture is judged against a real one: the discriminator is to find the real one of the
 pair more real, the generator the generated one. Since only differences count, it cannot win by one
-answer for all, which is how modes are dropped. R3GAN has the terms `r1` and `r2` beside it, without
-which it need not converge.
+answer for all, which is how modes are dropped. The two are of the same classes, as in R3GAN's published
+code, so that what is found of a class cancels out. R3GAN has the terms `r1` and `r2` beside it,
+without which it need not converge.
 """
 
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from torch import Tensor
 from impasto.objectives import Round
 
 SCORE = "critic"
+PAIRED = True
 
 
 def score(realness: Tensor) -> Tensor:

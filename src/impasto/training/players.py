@@ -206,7 +206,9 @@ class Game:
 
     def _round(self, images: Tensor, labels: Tensor, *, with_gradient: bool) -> Round:
         latents = self._latents()
-        fake_labels = self._some_hidden(self.pictures.random_labels(self.portion))
+        fake_labels = labels
+        if not self.objective.paired:
+            fake_labels = self._some_hidden(self.pictures.random_labels(self.portion))
         with torch.set_grad_enabled(with_gradient):
             fake = self._generate(latents, fake_labels)
         return Round(
