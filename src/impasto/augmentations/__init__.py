@@ -33,7 +33,8 @@ PRESETS = {
     # DiffAugment's policy for small collections (Zhao et al. 2020, section 4).
     "diffaugment": ("colour", "translation", "cutout"),
     # ADA's blitting, geometric and colour transformations, the set it is best with (Karras et al.
-    # 2020, section 3 and appendix B), by bilinear sampling where theirs is by wavelet filters.
+    # 2020, section 3 and appendix B), by bilinear sampling where theirs is by wavelet filters; and
+    # translation by whole pixels moves grey in, where theirs mirrors the picture.
     "bgc": (
         *("flip", "rotate90", "translation"),
         *("scale", "rotation", "stretch", "shift"),

@@ -1,5 +1,6 @@
 """Translation by whole pixels (DiffAugment: Zhao et al. 2020, arXiv:2006.10738, section 3; the integer
-translation of ADA, Karras et al. 2020, arXiv:2006.06676, appendix B, has the same reach)."""
+translation of ADA, Karras et al. 2020, arXiv:2006.06676, appendix B, has the same reach, and mirrors the
+picture where this one moves grey in)."""
 
 from typing import Any
 

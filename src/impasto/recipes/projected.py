@@ -20,7 +20,7 @@ def projected_256() -> RunConfig:
     maps mixed across channels (64 in the finest) and scales; four heads up to 512 channels with
     spectral norm and batch norm; hinge and no other term; batches of 64; Adam 2e-4 (0, 0.99) for
     both players; colours, translation and cutout (Zhao et al. 2020, arXiv:2006.10738) on every
-    picture; a half-life of 20,000 images of EMA.
+    picture; a half-life of 20,000 images of EMA, at first a twentieth of the images seen.
     Different here: see networks/projected.py for the form of the mixing and of the heads; classes
     are known by projection. Set here: a million images, mirrored.
     Command: impasto train projected_256 --data masters
@@ -43,5 +43,6 @@ def projected_256() -> RunConfig:
             mirror=True,
             augment=AugmentConfig(kinds=("colour", "translation", "cutout")),
             ema_half_life=20_000,
+            ema_rampup=0.05,
         ),
     )
