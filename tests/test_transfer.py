@@ -60,6 +60,15 @@ R3GAN: dict[str, Any] = {
 }
 
 
+FASTGAN: dict[str, Any] = {
+    **{name: value for name, value in R3GAN.items() if not name.startswith("generator.")},
+    "generator.network": "fastgan",
+    "generator.width": 2,
+    "generator.embedding": 4,
+    "generator.spectral_norm": False,
+}
+
+
 def tiny_r3gan(**settings: Any) -> RunConfig:
     """A conditional pair of a few thousand weights whose layers are named by their side."""
     more = {name.replace("__", "."): value for name, value in settings.items()}
@@ -114,6 +123,7 @@ def test_where_nothing_differs_it_paints_what_the_model_paints(
     assert told[0].startswith(f"from {by_style.name} (first_look, 16 pixels, 16 images seen): gen")
     assert "layers kept (" in told[0]
     assert "new" not in told[0]
+    assert "so its average has no ramp-up" in told[1]
     assert told[1].endswith("classes of style kept: 3 of 3")
     noted = json.loads((run / "run.json").read_text())["started_from"]
     assert noted["model"] == by_style.name
@@ -138,12 +148,13 @@ def test_classes_go_by_their_names(by_style: Path, others: Collection) -> None:
         rows, old = network.state_dict()[name], tensors[name]
         # Baroque, Cubism, Tachisme, Ukiyo-e here; Cubism, Rococo, Ukiyo-e there.
         assert torch.equal(rows[[1, 3]], old[[0, 2]])
-        assert not any(torch.equal(rows[row], other) for row in (0, 2) for other in old)
+        assert torch.equal(rows[[0, 2]], old.mean(0).expand(2, -1))  # new ones: the mean of them
     assert taken.generator.partly == ("embedding",)
     assert taken.generator.line().startswith("13 of 14 layers kept, 1 in part (")
     assert taken.generator.new == ()
     assert taken.generator.values == taken.generator.of - 2 * 4
     assert "classes of style kept: 2 of 4, new: Baroque, Tachisme" in taken.lines()[1]
+    assert "ramp-up" not in taken.lines()[1]
     average, generator = session.players.average, session.players.generator
     assert torch.equal(average.embedding.fields[0], generator.embedding.fields[0])  # type: ignore
 
@@ -188,6 +199,57 @@ def test_without_labels_what_reads_them_is_new(by_style: Path, labelled: Collect
     assert taken.generator.new == ("strengths",)
     assert taken.classes == {}
     assert "layers that read them are new" in taken.lines()[1]
+
+
+@pytest.mark.parametrize("self_modulation", [True, False])
+def test_a_generator_told_of_classes_by_its_norms(
+    labelled: Collection, tmp_path: Path, *, self_modulation: bool
+) -> None:
+    """Without classes it paints as the model told the mean of its classes; with classes that the model
+    had not, as the model, whatever the class; and with other classes as with that mean."""
+    settings = {**FASTGAN, "generator.self_modulation": self_modulation}
+    latents = torch.randn(5, 8)
+
+    def configured(*labels: str) -> RunConfig:
+        return change(load_recipe("first_look")(), {**settings, "labels": list(labels)})
+
+    def painted(config: RunConfig, source: Source, told: int = 0) -> tuple[torch.Tensor, str]:
+        session = Session(resolve(config, labelled), labelled, CPU)
+        taken = begin(session.players, source, session.model_record())
+        labels = torch.full((len(latents), len(config.labels)), told)
+        with torch.no_grad():
+            images: torch.Tensor = session.players.average.eval()(latents, labels)
+        return images, taken.lines()[1]
+
+    both = Source.load(train(configured("style", "genre"), labelled, out=tmp_path, device="cpu"))
+    for name, values in both.generator.items():
+        if name.endswith(("gain.weight", "shift.weight")):
+            values *= 10  # as if it had learned for longer
+    mean = {name: v.clone() for name, v in both.generator.items()}
+    for name in ("embedding.fields.0", "embedding.fields.1"):
+        mean[name][:] = mean[name].mean(0)
+    by_mean = Source(both.name, both.record, mean, None)
+    asked, _ = painted(configured("style", "genre"), by_mean)
+    assert asked.std() > 0.01
+
+    without, told = painted(configured(), both)
+    assert torch.allclose(without, asked, atol=1e-5)
+    assert "it begins as the mean of that model's classes" in told
+    # One field is dropped, and its mean is told by the other, or by one that is new.
+    kept = {**both.generator, "embedding.fields.1": mean["embedding.fields.1"]}
+    by_style = painted(configured("style", "genre"), Source("", both.record, kept, None))[0]
+    assert torch.allclose(painted(configured("style"), both)[0], by_style, atol=1e-5)
+    theirs = [r.model_copy(update={"name": f"other {r.name}"}) for r in both.record.labels]
+    renamed = both.record.model_copy(update={"labels": tuple(theirs)})
+    for labels in (("style",), ("style", "genre")):
+        other, _ = painted(configured(*labels), Source("", renamed, both.generator, None))
+        assert torch.allclose(other, asked, atol=1e-5)
+
+    none = Source.load(train(configured(), labelled, out=tmp_path, device="cpu"))
+    alike, told = painted(configured("style"), none)
+    assert torch.allclose(alike, painted(configured(), none)[0], atol=1e-5)
+    assert torch.allclose(alike, painted(configured("style"), none, told=1)[0], atol=1e-5)
+    assert "at first it paints all classes alike" in told
 
 
 def test_another_latent(by_style: Path, labelled: Collection) -> None:
@@ -293,6 +355,13 @@ def test_where_something_is_new_the_average_ramps_up(
     assert rampup(labelled, latent__dim=9) == 0.05
     assert rampup(labelled, generator__embedding=3) == 0.05
     assert rampup(others) == 0.05  # other styles
+
+
+def test_nor_does_a_half_life_grow_again(by_style: Path, labelled: Collection) -> None:
+    growing = {"start": 0.0, "end": 50.0, "images": 100}
+    config = resolve(tiny_r3gan(labels=["style"], training__ema_half_life=growing), labelled)
+    settled = transfer.settled(config, labelled, Source.load(by_style))
+    assert settled.training.ema_half_life == 50
 
 
 def test_without_its_checkpoints_it_does_not_begin_from_nothing(

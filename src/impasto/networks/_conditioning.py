@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from impasto.networks import one_hot
 
+_LEAST_SCALE = 0.05
+
 
 class LabelEmbedding(nn.Module):
     """Labels [B, F] (int64, -1 = unknown) to embeddings [B, E]: the sum of a learned row a field.
@@ -63,6 +65,38 @@ class ConditionalBatchNorm2d(nn.BatchNorm2d):
             return maps
         gain, shift = self.gain(embedding), self.shift(embedding)
         return torch.addcmul(shift[:, :, None, None], 1 + gain[:, :, None, None], maps)
+
+
+def told_otherwise(
+    weight: Tensor, bias: Tensor, gain: Tensor, shift: Tensor, constant: Tensor, width: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The values of a conditional batch norm that is to be told something else of the classes, but the
+    same of the rest: for (anything, z) it does what the given values do for (constant, z).
+
+    Args:
+        weight: [C], of the plain batch norm.
+        bias: [C], likewise.
+        gain: [C, T + Z], of an embedding whose first T values are of the classes.
+        shift: likewise.
+        constant: [T], in the place of those.
+        width: W, values that it is to be told of classes in their place; it does not heed them yet.
+
+    Returns:
+        Weight and bias [C], gain and shift [C, W + Z].
+    """
+    known = len(constant)
+    scale = 1 + gain[:, :known] @ constant
+    # The latent's part is divided by it; where it is about nothing, what is painted changes a little.
+    scale = torch.where(scale.abs() < _LEAST_SCALE, _LEAST_SCALE, scale)
+    moved = (shift[:, :known] @ constant) / scale
+    rest = gain[:, known:]
+    unheeded = rest.new_zeros(len(rest), width)
+    return (
+        scale * weight,
+        scale * (bias + moved),
+        torch.cat([unheeded, rest / scale[:, None]], dim=1),
+        torch.cat([unheeded, shift[:, known:] - moved[:, None] * rest], dim=1),
+    )
 
 
 class Projection(nn.Module):

@@ -7,6 +7,10 @@ reads that; families that count their layers keep what happens to fit. Where the
 learned of each one (the rows of label embeddings and of class heads) goes by the names of its label
 field and of the class; other layers whose shapes depend on the classes begin afresh.
 
+The rows of embeddings for new classes begin as the mean of the model's, and a network without classes
+as one that is told that mean: drawn at random, they would ask the generator for what it has never
+painted, and get flat fields of one colour.
+
 What is taken over is the averaged generator. Where nothing of it is new, it is averaged on without the
 ramp-up that a training from nothing has: after a hundred images the average would be all new, and worse.
 """
@@ -14,16 +18,16 @@ ramp-up that a training from nothing has: after a hundred images the average wou
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from impasto.collection import Collection
-from impasto.config import NetworkConfig, RunConfig, read_record
+from impasto.config import NetworkConfig, Ramp, RunConfig, read_record
 from impasto.errors import ImpastoError
 from impasto.networks import ClassHead, build_discriminator, build_generator
-from impasto.networks._conditioning import LabelEmbedding
+from impasto.networks._conditioning import ConditionalBatchNorm2d, LabelEmbedding, told_otherwise
 from impasto.sampling.model import (
     DISCRIMINATOR_FILE,
     MASTERS,
@@ -176,8 +180,8 @@ class Transfer:
 
 def settled(config: RunConfig, collection: Collection, source: Source) -> RunConfig:
     """The config of a training that starts from a model: where the generator is to be the very same,
-    its average needs no ramp-up. Where layers or classes are new, it does: half a half-life long they
-    would spoil what is painted.
+    its average needs no ramp-up, nor a half-life that grows from nothing. Where layers or classes are
+    new, it does: half a half-life long they would spoil what is painted.
 
     Args:
         config: resolved.
@@ -195,7 +199,11 @@ def settled(config: RunConfig, collection: Collection, source: Source) -> RunCon
     )
     if not same:
         return config
-    training = config.training.model_copy(update={"ema_rampup": None})
+    half_life = config.training.ema_half_life
+    if isinstance(half_life, Ramp):
+        half_life = half_life.end
+    update = {"ema_rampup": None, "ema_half_life": half_life}
+    training = config.training.model_copy(update=update)
     return config.model_copy(update={"training": training})
 
 
@@ -226,9 +234,8 @@ def begin(players: Players, source: Source, record: ModelRecord) -> Transfer:
     changed = theirs.labels != record.labels
     if changed:
         sized = _sized_by_classes("generator", record)
-    generator, known = _take(
-        players.generator, record.labels, source.generator, theirs.labels, sized
-    )
+    tensors, retold = _retold(players.generator, source.generator)
+    generator, known = _take(players.generator, record.labels, tensors, theirs.labels, sized)
     if generator.values < _LEAST * generator.of:
         raise ImpastoError(
             f"nothing of {source.name} can be kept: {_other_settings(theirs.generator, record)}"
@@ -246,7 +253,11 @@ def begin(players: Players, source: Source, record: ModelRecord) -> Transfer:
             if record.labels
             else "that model learned labels, this run"
         )
-        notes.append(f"{learns} none: the layers that read them are new")
+        begins = {
+            (True, False): "it begins as the mean of that model's classes",
+            (True, True): "at first it paints all classes alike",
+        }.get((retold, bool(record.labels)), "the layers that read them are new")
+        notes.append(f"{learns} none: {begins}")
     discriminator = None
     if source.discriminator is None:
         notes.append("there is none beside that model")
@@ -260,6 +271,8 @@ def begin(players: Players, source: Source, record: ModelRecord) -> Transfer:
         )
     if not changed and _reads_labels(players.generator) <= set(generator.kept):
         known = {(field.name, name) for field in record.labels for name in field.classes}
+    if not (generator.new or generator.partly or changed):
+        notes.append("nothing of the generator is new, so its average has no ramp-up")
     classes = {}
     for field in record.labels:
         kept = [name for name in field.classes if (field.name, name) in known]
@@ -299,7 +312,13 @@ def _take(
     """
     state = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
     sizes = {name: p.numel() for name, p in network.named_parameters() if name in state}
-    rows, pairs = _take_rows(network, mine, tensors, theirs, state) if sized else ({}, set())
+    rows: dict[str, int] = {}
+    pairs: set[tuple[str, str]] = set()
+    if sized:
+        unsaid = _average_rows(network, mine, tensors, theirs, state)
+        rows, pairs = _take_rows(network, mine, tensors, theirs, state)
+        for name, mean in unsaid.items():
+            state[name] += mean
     layers: dict[str, list[str]] = {}
     for name in state:
         layers.setdefault(_layer_of(name), []).append(name)
@@ -323,6 +342,62 @@ def _take(
             new.append(layer)
     network.load_state_dict(state)
     return Kept(tuple(kept), tuple(partly), tuple(new), values, sum(sizes.values())), pairs
+
+
+def _retold(network: nn.Module, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], bool]:
+    """The tensors of a model that is told as many values of the classes as `network`: where these are
+    more or fewer, or none, what it learned of the latent stands, and its classes are as their mean.
+    Also gives whether any batch norm was changed for that."""
+    theirs = [values for name, values in tensors.items() if name.startswith("embedding.fields.")]
+    constant = torch.stack([rows.mean(0) for rows in theirs]).sum(0) if theirs else torch.zeros(0)
+    mine = getattr(network, "embedding", None)
+    width = mine.fields[0].shape[1] if isinstance(mine, LabelEmbedding) else 0
+    if width == len(constant):
+        return tensors, False
+    changed: dict[str, Tensor] = {}
+    for path, module in network.named_modules():
+        if not isinstance(module, nn.BatchNorm2d) or f"{path}.weight" not in tensors:
+            continue
+        weight, bias = tensors[f"{path}.weight"], tensors[f"{path}.bias"]
+        none = weight.new_zeros(len(weight), 0)
+        gain = tensors.get(f"{path}.gain.weight", none)
+        shift = tensors.get(f"{path}.shift.weight", none)
+        own = module.gain.in_features if isinstance(module, ConditionalBatchNorm2d) else 0
+        if own - width != gain.shape[1] - len(constant):
+            continue  # told another latent, or only one of them is told it
+        values = told_otherwise(weight, bias, gain, shift, constant, width)
+        names = ("weight", "bias", "gain.weight", "shift.weight")
+        changed |= {f"{path}.{name}": each for name, each in zip(names, values, strict=True)}
+    return tensors | changed, bool(changed)
+
+
+def _average_rows(
+    network: nn.Module,
+    mine: Sequence[LabelRecord],
+    tensors: dict[str, Tensor],
+    theirs: Sequence[LabelRecord],
+    state: dict[str, Tensor],
+) -> dict[str, Tensor]:
+    """Let all rows of embeddings in `state` begin as the mean of those of the same field in `tensors`,
+    and those of a field that is new at zero. What the model's other fields say on the mean, one field
+    is to say for them, a new one if there is any: gives, by tensor, what to add to each of its rows."""
+    unsaid = {}
+    for path, module in network.named_modules():
+        if not isinstance(module, LabelEmbedding):
+            continue
+        width = cast(Tensor, module.fields[0]).shape[1]
+        rows = {f.name: tensors.get(f"{path}.fields.{n}") for n, f in enumerate(theirs)}
+        means = {name: each.mean(0) for name, each in rows.items() if each is not None}
+        if not means or any(len(mean) != width for mean in means.values()):
+            continue
+        for position, field in enumerate(mine):
+            state[f"{path}.fields.{position}"][:] = means.get(field.name, torch.zeros(width))
+        names = [field.name for field in mine]
+        others = [mean for name, mean in means.items() if name not in names]
+        if others:
+            speaker = next((n for n, name in enumerate(names) if name not in means), 0)
+            unsaid[f"{path}.fields.{speaker}"] = torch.stack(others).sum(0)
+    return unsaid
 
 
 def _take_rows(
