@@ -2,6 +2,8 @@
 
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from impasto.files import read_json
 from impasto.report.page import write_report
 from impasto.report.record import read_record
 from impasto.training import train
+from impasto.training.data import TrainingPictures
 from impasto.training.loop import Session
 from impasto.training.order import TurnOrder, equal_turns, square_root_turns
 from impasto.training.resolve import resolve
@@ -126,6 +129,27 @@ def test_how_often_classes_are_shown_in_words(labelled: Collection) -> None:
     assert natural.startswith("each picture is shown once an epoch: 3 genre classes of ")
     assert natural.endswith(" unknown")
     assert session(labelled, balance=None).pictures.classes_shown() == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ((9,), "1 genre class of 9 and 7 unknown"),
+        ((8, 8), "2 genre classes of 8 each"),
+        ((3, 0, 1300), "2 genre classes of 3 to 1,300"),
+    ],
+)
+def test_the_sizes_of_classes_in_words(counts: tuple[int, ...], words: str) -> None:
+    field = SimpleNamespace(name="genre", counts=counts)
+    unknown = 7 if len(counts) == 1 else 0
+    pictures: Any = SimpleNamespace(
+        classes_shown=list,
+        collection=SimpleNamespace(fields=[field]),
+        fields=("genre",),
+        rows=range(sum(counts) + unknown),
+    )
+    told = TrainingPictures.shown_in_words(pictures)
+    assert told == f"each picture is shown once an epoch: {words}"
 
 
 def test_what_was_chosen_is_on_record(

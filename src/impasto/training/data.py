@@ -124,8 +124,11 @@ class TrainingPictures:
             known = [count for count in field.counts if count]
             if known and field.name in self.fields:
                 unknown = len(self.rows) - sum(known)
+                sizes = f"{min(known):,}"
+                if len(known) > 1:
+                    sizes += f" to {max(known):,}" if max(known) > min(known) else " each"
                 parts.append(
-                    f"{len(known)} {field.name} classes of {min(known):,} to {max(known):,}"
+                    f"{counted(len(known), f'{field.name} class')} of {sizes}"
                     + (f" and {unknown:,} unknown" if unknown else "")
                 )
         return f"each picture is shown once an epoch: {', '.join(parts)}" if parts else ""
