@@ -126,6 +126,11 @@ def test_mistakes_are_one_line_that_names_the_choices(
         ([*dcgan, "--set", "training.btch=3"], "unknown setting 'training.btch'; there is acc"),
         ([*dcgan, "--set", "nothing"], "--set takes name=value"),
         ([*dcgan, "--images", "many"], "--images is a number of pictures such as 200k"),
+        (
+            [*dcgan, "--images", "8", "--set", "training.images=foo"],
+            "--images and --set training.im",
+        ),
+        ([*dcgan, "--images", "8", "--set", "training.epochs=1"], "--images and --set training.ep"),
         ([*dcgan, "--set", "resolution=32", "--device", "tpu"], "no device 'tpu'"),
         ([*dcgan, "--set", "resolution=32", "--set", "labels=[style]"], "'style'"),
         (["train", "ukiyoe_dcgan_v1", "--data", str(tmp_path / "x")], str(tmp_path / "x")),

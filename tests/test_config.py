@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impasto.cli.train import parse_count
+from impasto.cli.train import configure, parse_count
 from impasto.config import (
     AdamConfig,
     DecayConfig,
@@ -189,3 +189,11 @@ def test_the_other_optimisers_options_can_be_set_at_once() -> None:
     assert changed.betas == (0.0, 0.9)
     assert changed.learning_rate == 1e-3
     assert changed.learning_rate_decay is not None
+
+
+def test_a_first_stage_keeps_the_epochs_it_is_given() -> None:
+    config = configure("gantor_v2", ["first_stage.training.epochs=2"], images="32")
+    assert config.first_stage is not None
+    assert (config.training.images, config.training.epochs) == (32, None)
+    first = config.first_stage.training
+    assert (first.images, first.epochs) == (None, 2)

@@ -138,8 +138,13 @@ def configure(
     if model is not None:
         config = as_model(config, model)
     if images is not None:
+        for name in ("training.images", "training.epochs"):
+            if name in changes:
+                raise ImpastoError(
+                    f"--images and --set {name} both say how long to train; give one of them"
+                )
         changes["training.images"] = parse_count(images)
-        if config.first_stage is not None:
+        if config.first_stage is not None and "first_stage.training.epochs" not in changes:
             # Each stage is that long, unless the first one's length is set too.
             changes.setdefault("first_stage.training.images", changes["training.images"])
     if config.first_stage is not None and "first_stage" not in changes:
