@@ -38,7 +38,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import yaml
@@ -62,6 +62,8 @@ from impasto.training.loop import Session
 from impasto.training.records import Averages
 from impasto.training.resolve import resolve
 from impasto.training.transfer import Source, begin, settled
+
+Number = TypeVar("Number", int, float)
 
 RESULTS = "results.jsonl"
 RANKED_BY = "fd-lite1"
@@ -211,6 +213,19 @@ def read_entries(path: Path) -> dict[str, Entry]:
     except (OSError, yaml.YAMLError, ValidationError) as error:
         reason = " ".join(str(error).split())
         raise ImpastoError(f"{path} is no file of configurations ({reason})") from error
+
+
+def numbers(option: str, text: str, kind: type[Number]) -> list[Number]:
+    """An option's numbers, which have commas between them.
+
+    Raises:
+        ImpastoError: one of them is no such number.
+    """
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError:
+        what = "whole numbers" if kind is int else "numbers"
+        raise ImpastoError(f"{option} takes {what} with commas between, not '{text}'") from None
 
 
 # Training
@@ -559,7 +574,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("time-to-quality"))
     parser.add_argument("--plot", action="store_true")
     given = parser.parse_args()
-    shares = tuple(sorted(float(share) for share in given.at.split(",")))
+    shares = tuple(sorted(numbers("--at", given.at, float)))
     if not (shares[0] > 0 and shares[-1] <= 1 and given.pictures >= 100 and given.jobs > 0):
         parser.error("--at takes shares from 0 to 1, --pictures at least 100, --jobs at least 1")
     options = Options(
@@ -583,8 +598,8 @@ def _all(given: argparse.Namespace, options: Options) -> None:
         entries |= read_entries(given.file)
     shared = parse_settings(given.set)
     jobs = [
-        Job(name, entry.model_copy(update={"set": {**shared, **entry.set}}), int(seed), options)
-        for seed in given.seeds.split(",")  # a seed of all, then the next
+        Job(name, entry.model_copy(update={"set": {**shared, **entry.set}}), seed, options)
+        for seed in numbers("--seeds", given.seeds, int)  # a seed of all, then the next
         for name, entry in entries.items()
     ]
     check_writable(options.out)

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks import time_to_quality
+from benchmarks._command import run as run_command
 from benchmarks._judging import FILE, colours_of, layout_of, lite1
 from benchmarks.time_to_quality import (
     Budget,
@@ -61,6 +63,27 @@ def test_a_file_of_configurations(tmp_path: Path) -> None:
     path.write_text("- {recipe: first_look}\n")
     with pytest.raises(ImpastoError, match="a name before each"):
         read_entries(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--at", "x"), "error: --at takes numbers with commas between, not 'x'\n"),
+        (("--at", "0.5,"), "error: --at takes numbers with commas between, not '0.5,'\n"),
+        (("--seeds", "0,a"), "error: --seeds takes whole numbers with commas between, not '0,a'\n"),
+    ],
+)
+def test_what_is_no_number_is_told_in_one_line(
+    arguments: tuple[str, str],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["time_to_quality", *arguments, "flagship_64"])
+    with pytest.raises(SystemExit) as end:
+        run_command(time_to_quality.main)
+    assert end.value.code == 2
+    assert capsys.readouterr().err == words
 
 
 def test_the_budget_and_the_seed_reach_the_config() -> None:
