@@ -779,6 +779,41 @@ def test_what_the_report_tells(
     assert "Copied" not in out
 
 
+def test_the_report_of_a_run_that_was_given_up(
+    tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_weights(monkeypatch, step=5, until=99)
+    with pytest.raises(ImpastoError, match="has diverged"):
+        train(small(doctor__rollbacks=0), tiny, out=tmp_path, device="cpu")
+    (run,) = tmp_path.iterdir()
+    status = page.write_report(run).status
+    assert status == "stopped by the doctor, for it had diverged: 48 of 64 images (75%)"
+    text = (run / "report.html").read_text()
+    assert "Resumed, it would diverge again: start again with other settings." in text
+    assert "make the report again" not in text
+    assert "Go on from a checkpoint" not in text
+    assert "What to try:</strong> The run was stopped. Start again with lower" in text
+    # Resumed after all, say on another device, and gone on: it counts as any other.
+    Stats(run).append({"images_seen": 56, "step": 7, "seconds": 1.0})
+    assert page.write_report(run).status == "not finished: 56 of 64 images (88%)"
+    assert "make the report again" in (run / "report.html").read_text()
+
+
+def test_the_report_of_a_first_stage_that_was_given_up(
+    labelled: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_weights(monkeypatch, step=2, until=99)
+    lengths = {"training__images": 32, "first_stage__training__images": 32}
+    config = small("gantor_v2", **lengths, first_stage__doctor__rollbacks=0)
+    with pytest.raises(ImpastoError, match="has diverged"):
+        train(config, labelled, out=tmp_path, device="cpu")
+    (run,) = tmp_path.iterdir()
+    status = page.write_report(run).status
+    assert status.startswith("stage I stopped by the doctor, for it had diverged: ")
+    assert status.endswith("; stage II not begun")
+    assert "make the report again" not in (run / "report.html").read_text()
+
+
 def test_an_intervention_is_a_record() -> None:
     one = Intervention(symptom="not finite", words="w", seen_at=2, back_to=1)
     assert Intervention.model_validate(json.loads(json.dumps(one.model_dump()))) == one

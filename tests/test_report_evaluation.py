@@ -565,5 +565,6 @@ def test_a_run_that_ended_early_is_not_called_unfinished(
     told = json.loads((run / "run.json").read_text())
     told["config"]["evaluation"] = {"patience": patience}
     (run / "run.json").write_text(json.dumps(told))
-    status = write_report(run).status
-    assert status.startswith("ended early" if early else "not finished"), status
+    report = write_report(run)
+    assert report.status.startswith("ended early" if early else "not finished"), report.status
+    assert ("The training goes on or was stopped" in report.page.read_text()) == (not early)

@@ -3,7 +3,7 @@
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
@@ -156,6 +156,9 @@ def run_findings(record: Record, classes: Sequence[Classes] = ()) -> list[Findin
     )
     if record.steps is None or record.steps >= LEAST_STEPS:
         found += score_findings(made_alike(record.evaluations), record.collection_hash)
+    if stop := record.given_up:
+        # The doctor went back to checkpoints already: its own advice knows what that did not mend.
+        found = [replace(each, advice=stop.then) if each.kind == "nan" else each for each in found]
     return sorted(found, key=lambda finding: finding.began_at_images)
 
 
@@ -219,6 +222,9 @@ def _status(record: Record, first_stage: Report | None = None) -> str:
     done, planned = record.images_done, record.images_planned
     if planned is None:
         return f"{moment(record, done)} so far"
+    if record.given_up:
+        so_far = f"{done:,} of {planned:,} images ({percent(done / planned)})"
+        return f"stopped by the doctor, for it had diverged: {so_far}"
     if done >= planned:
         return f"finished: {moment(record, done)}"
     if record.ended_early:
@@ -286,12 +292,14 @@ def _status_html(record: Record, report: Report) -> str:
     text = f"<p>{escape(status[0].upper() + status[1:])}.</p>"
     if planned is None or done >= planned:
         return text
-    width = 100 * done / planned
-    return (
-        text + f'<div class="progress"><div style="width: {width:.1f}%"></div></div>'
-        "<p class='faint'>The training goes on or was stopped; make the report again for a newer "
-        "one.</p>"
-    )
+    text += f'<div class="progress"><div style="width: {100 * done / planned:.1f}%"></div></div>'
+    if record.given_up or (report.first_stage and report.first_stage.record.given_up):
+        note = "Resumed, it would diverge again: start again with other settings."
+    elif record.ended_early:
+        return text
+    else:
+        note = "The training goes on or was stopped; make the report again for a newer one."
+    return f"{text}<p class='faint'>{note}</p>"
 
 
 def _links_html(record: Record, report: Report) -> str:

@@ -180,6 +180,13 @@ class Record:
         return stalled(rows, self.count("config", "evaluation", "patience"))
 
     @property
+    def given_up(self) -> Event | None:
+        """What made the doctor stop it for good, unless it was resumed and has gone on since."""
+        last = self.doctor[-1] if self.doctor else None
+        ended = last is not None and last.kind == "gave up" and last.images_seen >= self.images_done
+        return last if ended else None
+
+    @property
     def probability(self) -> bool:
         """Whether scores are probabilities, rather than a critic's."""
         return bool(self.get("score", default="probability") == "probability")
