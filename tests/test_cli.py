@@ -168,21 +168,28 @@ def test_a_surprise_is_no_traceback(say: Say, monkeypatch: pytest.MonkeyPatch) -
         cli.main()
 
 
-def test_ctrl_c_before_anything_runs_is_one_line() -> None:
-    """While commands are still being imported, as it is in the first moments."""
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("moment", ["impasto.registry", "pydantic", "impasto.collection"])
+def test_ctrl_c_before_anything_runs_is_one_line(moment: str, again: bool) -> None:
+    """While commands or what typer needs are being imported, or what the command needs; and `again`
+    while Python ends."""
     code = (
-        "import sys\n"
+        "import atexit, os, signal, sys\n"
         "class Interrupted:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'impasto.registry':\n"
-        "            raise KeyboardInterrupt\n"
+        f"        if name == '{moment}':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Interrupted())\n"
-        "sys.argv = ['impasto', '--version']\n"
+        f"if {again}:\n"
+        "    atexit.register(os.kill, os.getpid(), signal.SIGINT)\n"
+        "sys.argv = ['impasto', 'train', 'first_look', '--data', 'masters', '--dry-run']\n"
         "import runpy\n"
         "runpy.run_module('impasto', run_name='__main__')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "impasto: interrupted\n")
+    assert (done.stdout, done.stderr) == ("", "impasto: interrupted\n")
+    assert done.returncode == (-signal.SIGINT if again else 130)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")

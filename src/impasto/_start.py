@@ -12,3 +12,8 @@ def main() -> None:
     except KeyboardInterrupt:
         print("impasto: interrupted", file=sys.stderr)
         sys.exit(130)
+    finally:
+        import signal
+
+        # What is left is Python's own end, of which Ctrl-C would make a traceback: it ends at once.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -7,14 +7,39 @@ Files import what they need inside `command`, so that `impasto --help` stays qui
 import importlib
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from impasto import __version__
-from impasto.errors import ImpastoError
+from impasto.errors import ImpastoError, StoppedError
 from impasto.registry import module_names
 
+
+@contextmanager
+def _ctrl_c_told() -> Iterator[None]:
+    """Ctrl-C, where a command does not see to it, for `main` to tell: typer ends without a word."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise StoppedError("interrupted") from stop
+
+
+class _Commands(TyperGroup):
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        with _ctrl_c_told():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _ctrl_c_told():
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="impasto",
     help="Turn a collection of pictures into a generator of new ones.",
     no_args_is_help=True,
