@@ -197,3 +197,9 @@ def test_a_first_stage_keeps_the_epochs_it_is_given() -> None:
     assert (config.training.images, config.training.epochs) == (32, None)
     first = config.first_stage.training
     assert (first.images, first.epochs) == (None, 2)
+
+
+def test_images_are_those_of_the_only_stage_where_the_first_is_left_out() -> None:
+    config = configure("gantor_v2", ["first_stage=null"], images="32")
+    assert config.first_stage is None
+    assert config.training.images == 32

@@ -144,7 +144,8 @@ def configure(
                     f"--images and --set {name} both say how long to train; give one of them"
                 )
         changes["training.images"] = parse_count(images)
-        if config.first_stage is not None and "first_stage.training.epochs" not in changes:
+        said = {"first_stage", "first_stage.training.epochs"} & changes.keys()
+        if config.first_stage is not None and not said:
             # Each stage is that long, unless the first one's length is set too.
             changes.setdefault("first_stage.training.images", changes["training.images"])
     if config.first_stage is not None and "first_stage" not in changes:
