@@ -7,9 +7,9 @@ reads that; families that count their layers keep what happens to fit. Where the
 learned of each one (the rows of label embeddings and of class heads) goes by the names of its label
 field and of the class; other layers whose shapes depend on the classes begin afresh.
 
-The rows of embeddings for new classes begin as the mean of the model's, and a network without classes
-as one that is told that mean: drawn at random, they would ask the generator for what it has never
-painted, and get flat fields of one colour.
+The rows of embeddings for new classes begin around the mean of the model's, and a network without
+classes as one that is told that mean: drawn around zero, they would ask the generator for what it has
+never painted, and get flat fields of one colour; all at the mean, they would stay alike for long.
 
 What is taken over is the averaged generator. Where nothing of it is new, it is averaged on without the
 ramp-up that a training from nothing has: after a hundred images the average would be all new, and worse.
@@ -378,9 +378,9 @@ def _average_rows(
     theirs: Sequence[LabelRecord],
     state: dict[str, Tensor],
 ) -> dict[str, Tensor]:
-    """Let all rows of embeddings in `state` begin as the mean of those of the same field in `tensors`,
-    and those of a field that is new at zero. What the model's other fields say on the mean, one field
-    is to say for them, a new one if there is any: gives, by tensor, what to add to each of its rows."""
+    """Let the rows of embeddings, fresh in `state`, lie around the mean of those of the same field in
+    `tensors`. What the model's other fields say on the mean, one field is to say for them, a new one if
+    there is any: gives, by tensor, what to add to each of its rows."""
     unsaid = {}
     for path, module in network.named_modules():
         if not isinstance(module, LabelEmbedding):
@@ -391,7 +391,7 @@ def _average_rows(
         if not means or any(len(mean) != width for mean in means.values()):
             continue
         for position, field in enumerate(mine):
-            state[f"{path}.fields.{position}"][:] = means.get(field.name, torch.zeros(width))
+            state[f"{path}.fields.{position}"] += means.get(field.name, torch.zeros(width))
         names = [field.name for field in mine]
         others = [mean for name, mean in means.items() if name not in names]
         if others:
