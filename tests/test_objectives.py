@@ -330,6 +330,23 @@ def test_auxiliary_classifier() -> None:
     assert share(term, "generator", round) == pytest.approx(on_fakes, rel=1e-6)
 
 
+def test_mismatched() -> None:
+    # Two values a picture: its brightness less twice its class in the first field, and one more.
+    def discriminate(images: Tensor, labels: Tensor) -> Judgement:
+        found = images.mean(dim=(2, 3))[:, :1] - 2 * labels[:, :1]
+        return Judgement(torch.cat([found, found + 1], dim=1))
+
+    round = judged_round([0.5, 0.25, 2.0, 3.0], [0.0] * 4).changed(
+        real_labels=torch.tensor([[1, 0], [0, 0], [0, -1], [-1, 1]]), discriminate=discriminate
+    )
+    # Each is told to be what the one before it is: the first of [-1, 1], another class in the second
+    # field, so it is found 2.5 and 3.5; the second of [1, 0], another one in the first field, so
+    # -1.75 and -0.75. Of the others no field is known to differ.
+    by_hand = ((3.5 + 4.5) / 2 + (0 + 0.25) / 2) / 4
+    assert share({"term": "mismatched"}, "discriminator", round) == pytest.approx(by_hand)
+    assert share({"term": "mismatched"}, "discriminator", judged_round([0.5], [0.5])) == 0
+
+
 def test_unknown_classes_are_left_out_of_the_mean() -> None:
     real = [[2.0, 1.0, 0.3, 0.1, 0.2, 0.0], [-1.0, 0.5, 0.0, 1.0, 0.0, 0.0]]
     round = labelled_round(real, real, [[0, -1], [-1, 1]], [[-1, -1], [-1, -1]], (2, 3))

@@ -1,0 +1,27 @@
+"""Real pictures under another one's labels are to be found generated (Reed et al. 2016,
+arXiv:1605.05396, section 4.1: there a picture with a text that is not its own, here with labels).
+
+Without it the discriminator need not know the classes as long as something else gives the generated
+pictures away, and classes come late or in disorder. With it beside the hinge loss it must tell from the
+first step whether a picture is of the class it is said to be. For discriminators that judge by the
+label (`projected`, `fastgan`, `r3gan`), and at the price of one more pass of the real pictures; those
+that only name classes have `auxiliary_classifier`.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from impasto.objectives import Round
+
+
+def discriminator_loss(round: Round) -> Tensor:
+    """E[max(0, 1 + D(x, y'))], y' the labels of the picture before x in the batch; of those where a
+    field that is known of both has another class, the others count as zero. Nothing where there are no
+    label fields."""
+    labels = round.real_labels
+    if not labels.shape[1]:
+        return round.real.new_zeros(())
+    others = labels.roll(1, dims=0)
+    apart = ((labels != others) & (labels >= 0) & (others >= 0)).any(dim=1)
+    realness = round.discriminate(round.real, others).realness
+    return (F.relu(1 + realness).mean(dim=1) * apart).mean()
