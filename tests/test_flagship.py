@@ -36,7 +36,8 @@ def test_what_was_chosen_by_measuring(side: int) -> None:
         "pixel_batch_norm": True,
     }
     assert [(term.term, term.weight, term.options) for term in config.objective] == [
-        ("hinge", 1.0, {})
+        ("hinge", 1.0, {}),
+        ("mismatched", 1.0, {}),
     ]
     assert config.generator_optimiser == AdamConfig(learning_rate=1e-3, betas=(0, 0.99))
     assert config.discriminator_optimiser == AdamConfig(learning_rate=5e-4, betas=(0, 0.99))
