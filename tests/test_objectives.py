@@ -344,7 +344,8 @@ def test_mismatched() -> None:
     # -1.75 and -0.75. Of the others no field is known to differ.
     by_hand = ((3.5 + 4.5) / 2 + (0 + 0.25) / 2) / 4
     assert share({"term": "mismatched"}, "discriminator", round) == pytest.approx(by_hand)
-    assert share({"term": "mismatched"}, "discriminator", judged_round([0.5], [0.5])) == 0
+    objective = Objective([TermConfig(term="hinge"), TermConfig(term="mismatched")])
+    assert objective.loss("discriminator", judged_round([0.5], [0.5]))[1].keys() == {"hinge"}
 
 
 def test_unknown_classes_are_left_out_of_the_mean() -> None:

@@ -15,6 +15,9 @@ A term that looks at the discriminator's gradient with respect to a batch's pict
 `NEEDS_GRADIENT_OF = "real"` or `"fake"`: these then gather gradients before anything is judged, so
 that it needs no pass of its own.
 
+A term that is nothing where there are no label fields says so, `ABOUT_LABELS = True`, and is left out
+there.
+
 A term that compares the pictures of the two batches one by one says so, `PAIRED = True`: those
 generated are then of the classes of the real ones, where otherwise both are drawn for themselves.
 
@@ -95,6 +98,10 @@ class Term:
             and turn % self.config.every == 0
         )
 
+    def concerns(self, round: Round) -> bool:
+        """Whether it has anything to say of these pictures."""
+        return round.real_labels.shape[1] > 0 or not getattr(self.module, "ABOUT_LABELS", False)
+
     def loss(self, player: str, round: Round, images_seen: int) -> Tensor:
         """This term's weighted share of the player's loss."""
         function = getattr(self.module, f"{player}_loss")
@@ -160,7 +167,7 @@ class Objective:
         shares: dict[str, Tensor] = {}
         total: list[Tensor] = []
         for label, term in zip(self.labels, self.terms, strict=True):
-            if term.plays(player, turn):
+            if term.plays(player, turn) and term.concerns(round):
                 share = term.loss(player, round, images_seen)
                 shares[label] = share.detach()
                 total.append(share * term.config.every)
