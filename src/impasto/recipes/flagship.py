@@ -27,8 +27,8 @@ def flagship_64() -> RunConfig:
     among what is to be found generated (Reed et al. 2016), without which classes come late; colour
     and translation of DiffAugment (Zhao et al. 2020).
     Command: impasto train flagship_64 --data masters
-    Cost: 50,000 images take some 9 minutes on 2 CPU cores (90 images a second on one; 125 where the CPU
-    multiplies bfloat16), 0.8 GB of memory.
+    Cost: 50,000 images take some 6 minutes on 2 CPU cores that multiply bfloat16 (137 images a second;
+    85 to 100 on one), half as long again in float32; 0.8 GB of memory.
     """
     return RunConfig(
         recipe="flagship_64",
@@ -82,7 +82,8 @@ def flagship_128() -> RunConfig:
     Source: `flagship_64`; features read at 128 pixels. Its coarse layers are those of 64 pixels, so
     training can start from such a model: `--from RUN`.
     Command: impasto train flagship_128 --data masters
-    Cost: 300,000 images take some 2 hours on 2 CPU cores (28 images a CPU-second), 1 GB of memory.
+    Cost: 300,000 images take some 2 hours on 2 CPU cores that multiply bfloat16 (49 images a second;
+    32 on one), 1.2 GB of memory.
     """
     settings = {"resolution": 128, "discriminator.read_at": 128, "training.images": 300_000}
     return change(flagship_64(), settings, "flagship_128")
