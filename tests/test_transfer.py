@@ -253,6 +253,12 @@ def test_a_generator_told_of_classes_by_its_norms(
         assert torch.allclose(other, asked, atol=1e-5)
 
     none = Source.load(train(configured(), labelled, out=tmp_path, device="cpu"))
+    assert "no ramp-up" in painted(configured(), none)[1]
+    smooth = change(
+        configured(), {"generator.blur": True}
+    )  # no layer is new, yet it is another one
+    assert transfer.settled(resolve(smooth, labelled), labelled, none).training.ema_rampup
+    assert "no ramp-up" not in painted(smooth, none)[1]
     alike, told = painted(configured("style"), none)
     assert torch.allclose(alike, painted(configured(), none)[0], atol=1e-5)
     assert torch.allclose(alike, painted(configured("style"), none, told=1)[0], atol=1e-5)

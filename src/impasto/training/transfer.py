@@ -188,16 +188,9 @@ def settled(config: RunConfig, collection: Collection, source: Source) -> RunCon
         collection: to learn from.
         source: the model.
     """
-    theirs, fields = source.record, {field.name: field.classes for field in collection.fields}
-    options = config.generator.options
-    same = (
-        (theirs.resolution, theirs.latent.dim) == (config.resolution, config.latent.dim)
-        and theirs.generator.network == config.generator.network
-        and options | theirs.generator.options == options
-        and [(field.name, tuple(field.classes)) for field in theirs.labels]
-        == [(name, tuple(fields[name])) for name in config.labels]
-    )
-    if not same:
+    fields = {field.name: field.classes for field in collection.fields}
+    labels = [(name, fields[name]) for name in config.labels]
+    if not _same(source.record, config.resolution, config.latent.dim, config.generator, labels):
         return config
     half_life = config.training.ema_half_life
     if isinstance(half_life, Ramp):
@@ -205,6 +198,24 @@ def settled(config: RunConfig, collection: Collection, source: Source) -> RunCon
     update = {"ema_rampup": None, "ema_half_life": half_life}
     training = config.training.model_copy(update=update)
     return config.model_copy(update={"training": training})
+
+
+def _same(
+    theirs: ModelRecord,
+    resolution: int,
+    latent_dim: int,
+    generator: NetworkConfig,
+    labels: Iterable[tuple[str, Sequence[str]]],
+) -> bool:
+    """Whether a model's generator is this very one, its label fields and their classes included."""
+    options = generator.options
+    return (
+        (theirs.resolution, theirs.latent.dim) == (resolution, latent_dim)
+        and theirs.generator.network == generator.network
+        and options | theirs.generator.options == options
+        and [(field.name, tuple(field.classes)) for field in theirs.labels]
+        == [(name, tuple(classes)) for name, classes in labels]
+    )
 
 
 def begin(players: Players, source: Source, record: ModelRecord) -> Transfer:
@@ -271,7 +282,8 @@ def begin(players: Players, source: Source, record: ModelRecord) -> Transfer:
         )
     if not changed and _reads_labels(players.generator) <= set(generator.kept):
         known = {(field.name, name) for field in record.labels for name in field.classes}
-    if not (generator.new or generator.partly or changed):
+    labels = [(field.name, field.classes) for field in record.labels]
+    if _same(theirs, record.resolution, record.latent.dim, record.generator, labels):
         notes.append("nothing of the generator is new, so its average has no ramp-up")
     classes = {}
     for field in record.labels:
