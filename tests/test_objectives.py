@@ -344,6 +344,18 @@ def test_mismatched() -> None:
     # -1.75 and -0.75. Of the others no field is known to differ.
     by_hand = ((3.5 + 4.5) / 2 + (0 + 0.25) / 2) / 4
     assert share({"term": "mismatched"}, "discriminator", round) == pytest.approx(by_hand)
+
+    # A discriminator that can say it without looking at the pictures again is not shown them again.
+    looks: list[Tensor] = []
+
+    def discriminate_once(images: Tensor, labels: Tensor) -> Judgement:
+        looks.append(images)
+        realness = discriminate(images, labels).realness
+        return Judgement(realness, realness_under=lambda told: discriminate(images, told).realness)
+
+    round = round.changed(discriminate=discriminate_once)
+    assert share({"term": "mismatched"}, "discriminator", round) == pytest.approx(by_hand)
+    assert sum(images is round.real for images in looks) == 1
     objective = Objective([TermConfig(term="hinge"), TermConfig(term="mismatched")])
     assert objective.loss("discriminator", judged_round([0.5], [0.5]))[1].keys() == {"hinge"}
 

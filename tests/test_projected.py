@@ -144,16 +144,28 @@ def test_shapes(resolution: int, options: dict[str, Any], side: int) -> None:
     }
 
 
+def test_realness_under_other_labels_is_that_of_looking_again() -> None:
+    network = made(64, SIZES, read_at=64, pixel_width=2, deviation=True).eval()
+    for name, rows in network.named_parameters():  # a fresh network heeds no label
+        if "embedding" in name:
+            nn.init.normal_(rows)
+    images, others = pictures(64), LABELS.flip(0)
+    judgement = network(images, LABELS)
+    found = judgement.realness_under(others)
+    assert (found - judgement.realness).abs().amax() > 0.1
+    torch.testing.assert_close(found, network(images, others).realness)
+
+
 def test_every_head_weighs_the_same() -> None:
     network = made(64, SIZES, read_at=64, pixel_width=2).eval()
     images = pictures(64)
     with torch.no_grad():
         mean = network(images, LABELS).realness.mean(1)
         heads = [
-            network.heads[str(stride)](maps, LABELS)
-            for stride, maps in network.project(images).items()
+            network.heads[str(stride)](maps) for stride, maps in network.project(images).items()
         ]
-        heads.append(network.pixels(images, LABELS))
+        heads.append(network.pixels(images))
+        heads = [seen.under(LABELS) for seen in heads]
     assert [each.shape[-1] for each in heads] == [4, 4, 4, 2, 1]
     by_hand = torch.stack([each.mean((1, 2, 3)) for each in heads]).mean(0)
     torch.testing.assert_close(mean, by_hand)
@@ -197,7 +209,7 @@ def test_the_pixels_discriminator_is_leans() -> None:
     images = pictures(64)
     with torch.no_grad():
         expected = lean.eval()(images, none()).realness
-        torch.testing.assert_close(network.eval()(images, none()).flatten(1), expected)
+        torch.testing.assert_close(network.eval()(images).logits.flatten(1), expected)
 
 
 @pytest.mark.parametrize(

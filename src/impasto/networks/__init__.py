@@ -44,6 +44,9 @@ class Judgement(NamedTuple):
     reconstruct: Callable[[], tuple[tuple[Tensor, Tensor], ...]] | None = None
     """Where the network has several decoders, of which only some terms ask: pairs of what they paint
     and what that should be, the picture or a part of it, each [B, 3, h, w] in [-1, 1]."""
+    realness_under: Callable[[Tensor], Tensor] | None = None
+    """Where labels come in only at the network's end: the realness of the same pictures under other
+    labels [B, F], without looking at the pictures again."""
 
 
 def _family(name: str, player: str) -> Any:

@@ -12,7 +12,7 @@ learned to look past colour. `pixel_width` adds a discriminator that sees the pi
 """
 
 import itertools
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -90,6 +90,25 @@ class _Mixing(nn.Module):
         return mixed
 
 
+class _Seen(NamedTuple):
+    """What a head makes of pictures before it is told their labels."""
+
+    logits: Tensor
+    """[B, 1, t, t]."""
+    features: Tensor
+    """[B, C, u, u], averaged to one position where the logits have one."""
+    projection: Projection | None
+
+    def under(self, labels: Tensor) -> Tensor:
+        """Logits [B, 1, t, t] with the labels [B, F] told."""
+        if self.projection is None:
+            return self.logits
+        told: Tensor = self.projection(self.features, labels)
+        if told.shape != self.logits.shape:
+            told = told.mean((2, 3), keepdim=True)
+        return self.logits + told
+
+
 class _Head(nn.Module):
     """Maps [B, C, s, s] to logits [B, 1, t, t], one a position of the halved maps. The trunk's layers
     are named by the side of the maps that they see.
@@ -130,12 +149,11 @@ class _Head(nn.Module):
         self.last = spectral_norm(nn.Conv2d(width + deviation, 1, 3, padding=1))
         self.projection = Projection(label_sizes, width) if label_sizes else None
 
-    def forward(self, maps: Tensor, labels: Tensor) -> Tensor:
-        seen = maps
+    def forward(self, maps: Tensor) -> "_Seen":
         for layer in self.trunk.values():
-            seen = layer(seen)
-        logits: Tensor = self.last(_with_deviation(seen) if self.deviation else seen)
-        return logits if self.projection is None else logits + self.projection(seen, labels)
+            maps = layer(maps)
+        logits: Tensor = self.last(_with_deviation(maps) if self.deviation else maps)
+        return _Seen(logits, maps, self.projection)
 
 
 class _Pixels(nn.Module):
@@ -181,15 +199,12 @@ class _Pixels(nn.Module):
         self.last = last if batch_norm else spectral_norm(last)
         self.projection = Projection(label_sizes, channels) if label_sizes else None
 
-    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> _Seen:
         seen = images
         for layer in (*self.from_rgb.values(), *self.halvings.values()):
             seen = layer(seen)
         seen = self.joint(_with_deviation(seen) if self.deviation else seen)
-        logits: Tensor = self.last(seen)
-        if self.projection is None:
-            return logits
-        return logits + self.projection(seen, labels).mean((2, 3), keepdim=True)
+        return _Seen(self.last(seen), seen, self.projection)
 
 
 class Discriminator(nn.Module):
@@ -302,11 +317,13 @@ class Discriminator(nn.Module):
         return maps if self.mixing is None else self.mixing(maps)
 
     def forward(self, images: Tensor, labels: Tensor) -> Judgement:
-        logits = [
-            self.heads[str(stride)](maps, labels) for stride, maps in self.project(images).items()
-        ]
+        seen = [self.heads[str(stride)](maps) for stride, maps in self.project(images).items()]
         if self.pixels is not None:
-            logits.append(self.pixels(images, labels))
-        # Sides are parts of the largest, so each logit is repeated equally often.
-        logits = [F.interpolate(each, (self.side, self.side)).flatten(1) for each in logits]
-        return Judgement(torch.cat(logits, dim=1))
+            seen.append(self.pixels(images))
+
+        def realness(labels: Tensor) -> Tensor:
+            # Sides are parts of the largest, so each logit is repeated equally often.
+            side = (self.side, self.side)
+            return torch.cat([F.interpolate(s.under(labels), side).flatten(1) for s in seen], dim=1)
+
+        return Judgement(realness(labels), realness_under=realness)

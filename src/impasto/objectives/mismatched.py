@@ -4,8 +4,8 @@ arXiv:1605.05396, section 4.1: there a picture with a text that is not its own, 
 Without it the discriminator need not know the classes as long as something else gives the generated
 pictures away, and classes come late or in disorder. With it beside the hinge loss it must tell from the
 first step whether a picture is of the class it is said to be. For discriminators that judge by the
-label (`projected`, `fastgan`, `r3gan`), and at the price of one more pass of the real pictures; those
-that only name classes have `auxiliary_classifier`.
+label: `projected`, where it costs hardly anything, and `fastgan` and `r3gan`, at the price of one more
+pass of the real pictures. Those that only name classes have `auxiliary_classifier`.
 """
 
 import torch.nn.functional as F
@@ -22,5 +22,6 @@ def discriminator_loss(round: Round) -> Tensor:
     labels = round.real_labels
     others = labels.roll(1, dims=0)
     apart = ((labels != others) & (labels >= 0) & (others >= 0)).any(dim=1)
-    realness = round.discriminate(round.real, others).realness
+    under = round.real_judgement.realness_under
+    realness = round.discriminate(round.real, others).realness if under is None else under(others)
     return (F.relu(1 + realness).mean(dim=1) * apart).mean()

@@ -183,7 +183,12 @@ class Game:
         with autocast(self.pictures.device, self.config.training.precision):
             judgement: Judgement = self.players.discriminator(images, labels)
         class_logits, painted = judgement.class_logits, judgement.reconstruction
-        reconstruct = judgement.reconstruct
+        reconstruct, under = judgement.reconstruct, judgement.realness_under
+
+        def realness_under(labels: Tensor) -> Tensor:
+            assert under is not None
+            with autocast(self.pictures.device, self.config.training.precision):
+                return under(labels).float()
 
         def reconstruct_so() -> tuple[tuple[Tensor, Tensor], ...]:
             assert reconstruct is not None
@@ -196,6 +201,7 @@ class Game:
             class_logits=class_logits and tuple(logits.float() for logits in class_logits),
             reconstruction=None if painted is None else painted.float(),
             reconstruct=None if reconstruct is None else reconstruct_so,
+            realness_under=None if under is None else realness_under,
         )
 
     def _decode(self, features: Tensor) -> Tensor:
