@@ -5,12 +5,13 @@
 
 Trains `flagship_64` by style (or takes the last checkpoint of `--run`, or the checkpoint that this is);
 scores it with 2,000 pictures; and writes it to `--to` (by default where the package keeps the model
-`masters`), weights in half precision. Beside them `made.json` says from what seed, for how many images,
-on what machine, and how it scored.
+`masters`, in place of the one there), weights in half precision. Beside them `made.json` says from what
+seed, for how many images, by what configuration, on what machine, and how it scored.
 """
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 
 from torch import Tensor
@@ -19,6 +20,7 @@ from benchmarks._command import run as run_command
 from impasto.cli.train import configure
 from impasto.collection import open_or_pack
 from impasto.device import choose_device
+from impasto.errors import ImpastoError
 from impasto.evaluation.evaluate import Evaluator, Plan
 from impasto.evaluation.record import SubjectRecord
 from impasto.features import load_network
@@ -78,12 +80,15 @@ def main() -> None:
     parser.add_argument("--run", type=Path)
     parser.add_argument("--to", type=Path, default=MASTERS_MODEL)
     chosen = parser.parse_args()
+    if chosen.to != MASTERS_MODEL and chosen.to.exists():
+        raise ImpastoError(f"{chosen.to} exists already; choose another name or remove it first")
 
     source = find_model(chosen.run or trained(chosen))
     record = read_json(source.resolve().parent.parent / "run.json", "run")
     model = Model.load(source)
     opponent = load_discriminator(source).state_dict()
-    with atomic_folder(chosen.to) as temporary:
+    made_anew = chosen.to.with_name(f"{chosen.to.name}-anew")
+    with atomic_folder(made_anew) as temporary:
         Model.write(temporary, halved(model.generator.state_dict()), model.record, halved(opponent))
         made = {
             "made_by": "python -m benchmarks.masters_model",
@@ -92,9 +97,13 @@ def main() -> None:
             "weights_sha256": Model.load(temporary).record.weights_sha256,
             "machine": record["machine"],
             "versions": record["versions"],
+            "config": record["config"],
             "scores": scores(temporary, chosen.device),
         }
         write_json(temporary / "made.json", made)
+    if chosen.to.exists():  # the package's own, which git has
+        shutil.rmtree(chosen.to)
+    made_anew.rename(chosen.to)
     print(json.dumps(made, indent=2))
 
 

@@ -23,6 +23,7 @@ published is in benchmarks/peer_training.py and, by run, in `result.json`. None 
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict
@@ -88,6 +89,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.checkout is None and options.peer != "lightweight-gan":
         parser.error(f"{options.peer} needs --checkout")
+    if shutil.which(options.python) is None:
+        parser.error(f"--python: {options.python} is no program")
     out = options.out.resolve()
     if (out / "training").exists():
         raise ImpastoError(f"{out} holds a run already; choose another --out")

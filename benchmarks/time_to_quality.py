@@ -391,14 +391,15 @@ def _threads(jobs: int) -> int:
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row as JSON has it: four significant digits, and null for what is not finite."""
+    """The row as JSON has it: five significant digits (but for the share, by which rows are found
+    again), and null for what is not finite."""
 
-    def value(of: Any) -> Any:
-        if not isinstance(of, float):
+    def value(name: str, of: Any) -> Any:
+        if not isinstance(of, float) or name == "share":
             return of
         return float(f"{of:.5g}") if math.isfinite(of) else None
 
-    return {name: value(of) for name, of in row.items()}
+    return {name: value(name, of) for name, of in row.items()}
 
 
 def append(path: Path, row: Mapping[str, Any]) -> None:

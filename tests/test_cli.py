@@ -131,6 +131,13 @@ def test_mistakes_are_one_line_that_names_the_choices(
             "--images and --set training.im",
         ),
         ([*dcgan, "--images", "8", "--set", "training.epochs=1"], "--images and --set training.ep"),
+        (
+            [*dcgan, "--set", "training.seed=2020-99-99"],
+            "training.seed: '2020-99-99' is not a YAML",
+        ),
+        ([*dcgan, "--set", "generator_optimiser.optimiser=[adam]"], "generator_optimiser"),
+        (["train", "gangogh", *data, "--set", "labels=5"], "labels"),
+        (["train", "gangogh", *data, "--set", "labels={a: 1}"], "labels"),
         ([*dcgan, "--set", "resolution=32", "--device", "tpu"], "no device 'tpu'"),
         ([*dcgan, "--set", "resolution=32", "--set", "labels=[style]"], "'style'"),
         (["train", "ukiyoe_dcgan_v1", "--data", str(tmp_path / "x")], str(tmp_path / "x")),
@@ -146,6 +153,28 @@ def test_mistakes_are_one_line_that_names_the_choices(
         assert err.startswith("impasto: ")
         assert err.count("\n") == 1, err
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has this full device")
+def test_output_that_cannot_be_written_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "impasto", "recipes"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "impasto: cannot use the output: No space left on device\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
+def test_training_goes_on_when_nobody_reads_its_output(tiny: Collection, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "impasto", "train", "ukiyoe_dcgan_v1", *SMALL]
+    command += ["--data", str(tiny.path), "--out", str(tmp_path), "--images", "16"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as training:
+        assert training.stdout is not None
+        assert training.stdout.readline().startswith(b"run: ")
+        training.stdout.close()
+        assert training.wait() == 0
+    (run,) = tmp_path.iterdir()
+    assert list((run / "checkpoints").iterdir())
 
 
 def test_an_unknown_command_is_an_error_too(say: Say) -> None:

@@ -1,7 +1,7 @@
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from impasto.cli.train import configure, parse_count
@@ -136,13 +136,16 @@ def test_a_config_survives_yaml_and_json(config: RunConfig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "count"), [("7", 7), ("200k", 200_000), ("1.5M", 1_500_000), ("1e3", 1000)]
+    ("text", "count"),
+    [("7", 7), ("200k", 200_000), ("1.5M", 1_500_000), ("1e3", 1000), ("2.01k", 2_010)],
 )
 def test_counts(text: str, count: int) -> None:
     assert parse_count(text) == count
 
 
 @given(st.text(max_size=6))
+@example("9e999999999999999999k")
+@example("nan")
 def test_counts_never_crash(text: str) -> None:
     with contextlib.suppress(ImpastoError):
         assert parse_count(text) >= 1

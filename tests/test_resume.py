@@ -262,6 +262,17 @@ def test_a_last_row_cut_short_is_written_again(stopped: Path) -> None:
     ]
 
 
+def test_rows_with_odd_ends_of_lines_in_their_names_are_kept(tmp_path: Path) -> None:
+    rows = [
+        {"images_seen": n, "class": name} for n, name in ((8, "a\x85b"), (16, "\u2028"), (24, ""))
+    ]
+    stats = run_folder.Stats(tmp_path)
+    for row in rows:
+        stats.append(row)
+    run_folder.rewind(tmp_path, 16)
+    assert stats.rows() == rows[:2]
+
+
 def test_what_a_kill_left_half_done_is_swept_away(stopped: Path) -> None:
     (stopped / "checkpoints" / ".0123456789ab.tmp").mkdir()
     (stopped / "checkpoints" / ".000000000016.removed").mkdir()

@@ -91,6 +91,29 @@ def test_stopping_in_stage_one_names_the_whole_run(
     assert find_model(run / "stage-1").parent == run / "stage-1" / "checkpoints"
 
 
+def test_a_request_to_stop_in_the_last_step_of_stage_one_is_heard(
+    labelled: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, steps = Game.step, 0
+
+    def step(self: Game) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self)
+
+    whole = train(config(), labelled, out=tmp_path / "whole", device="cpu")
+    monkeypatch.setattr(Game, "step", step)
+    with pytest.raises(StoppedError, match="the first stage is finished; go on: impasto resume"):
+        train(config(), labelled, out=tmp_path / "stopped", device="cpu")
+    assert steps == 4
+    (run,) = (tmp_path / "stopped").iterdir()
+    resume(run)
+    assert steps == 8
+    assert fingerprint(run) == fingerprint(whole)
+
+
 def test_stage_one_stays_as_it_is(labelled: Collection) -> None:
     ready = Session(resolved(config(), labelled), labelled, CPU)
     generator: Any = ready.players.generator

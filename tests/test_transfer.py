@@ -21,6 +21,7 @@ from impasto.report.page import write_report
 from impasto.sampling import Model, find_model
 from impasto.sampling import model as models
 from impasto.sampling.model import (
+    MASTERS_MODEL,
     MODEL_FILE,
     LabelRecord,
     ModelRecord,
@@ -473,6 +474,13 @@ def test_the_word_masters_is_the_model_in_the_package(
         find_model(Path("masters"))
 
 
+def test_weights_in_half_precision_are_taken_over_in_single() -> None:
+    source = Source.load(MASTERS_MODEL)
+    assert source.discriminator is not None
+    for tensors in (source.generator, source.discriminator):
+        assert {t.dtype for t in tensors.values() if t.is_floating_point()} == {torch.float32}
+
+
 def test_training_starts_from_masters(shipped: Path, labelled: Collection, say: Say) -> None:
     settings = [part for name, value in R3GAN.items() for part in ("--set", f"{name}={value}")]
     data = ["--data", str(labelled.path), "--device", "cpu", "--from", "masters"]
@@ -566,6 +574,9 @@ def test_a_flagship_grows_with_its_networks_and_classes(narrower: ModelRecord) -
     assert grown.discriminator.options == {**theirs, "read_at": 128}
     same = train_command.configure("flagship_64", [], model=narrower)
     assert (same.resolution, same.discriminator) == (64, narrower.discriminator)
+    other = NetworkConfig.model_validate({"network": "fastgan", "width": 8})
+    opposed = narrower.model_copy(update={"discriminator": other})
+    assert train_command.configure("flagship_128", [], model=opposed).discriminator == other
 
 
 def test_labels_that_the_flagship_would_not_learn_are_told(say: Say, labelled: Collection) -> None:

@@ -386,7 +386,7 @@ def parse_settings(assignments: list[str]) -> dict[str, Any]:
             raise ImpastoError(f"--set takes name=value, such as training.batch=64, not '{text}'")
         try:
             settings[name.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:  # the latter: a day 32, say
             raise ImpastoError(f"--set {name}: '{value}' is not a YAML value") from error
     return settings
 
@@ -462,7 +462,7 @@ def change(config: RunConfig, settings: Mapping[str, Any], recipe: str | None = 
             if step in _SELECTORS and node.get(step) != value:
                 for other in [name for name in node if name not in _SHARED]:
                     del node[other]
-                if step == "optimiser" and value in _OPTIMISERS:
+                if step == "optimiser" and isinstance(value, str) and value in _OPTIMISERS:
                     for name, option in _OPTIMISERS[value].model_fields.items():
                         node.setdefault(name, option.get_default())
         node[step] = value

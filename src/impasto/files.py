@@ -159,7 +159,8 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         ImpastoError: the file cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        # Not splitlines(): names in the rows may hold what it takes for the end of a line.
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     except FileNotFoundError:
         return []
     except OSError as error:

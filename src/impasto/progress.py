@@ -1,6 +1,7 @@
 """Long work shows how far it is: a bar on a terminal, plain lines elsewhere."""
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -16,6 +17,16 @@ from impasto.words import readable_time
 class _RunText(ProgressColumn):
     def render(self, task: Task) -> Text:
         return Text(task.fields["text"])
+
+
+def say(text: str) -> None:
+    """Print what long work says on its way; where nobody reads it any more (`| head -1`), the work
+    goes on."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # For all that is printed later, too, and for what is still in the buffer.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class ProgressLine:

@@ -75,7 +75,10 @@ def main() -> None:
     except OSError as error:
         if os.environ.get("IMPASTO_DEBUG"):
             raise
-        print(f"impasto: cannot use {error.filename}: {error.strerror}", file=sys.stderr)
+        print(
+            f"impasto: cannot use {error.filename or 'the output'}: {error.strerror}",
+            file=sys.stderr,
+        )
         sys.exit(2)
     except Exception as error:
         if os.environ.get("IMPASTO_DEBUG"):

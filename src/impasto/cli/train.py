@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,10 +26,10 @@ def parse_count(text: str) -> int:
     scale = {"k": 1_000, "m": 1_000_000}.get(text[-1:].lower(), 1)
     digits = text if scale == 1 else text[:-1]
     try:
-        value = float(digits) * scale
-    except ValueError:
-        value = -1
-    if not 1 <= value < 1e15 or value != int(value):
+        value = Decimal(digits) * scale
+    except ArithmeticError:
+        value = Decimal(-1)
+    if not value.is_finite() or not 1 <= value < 10**15 or value != int(value):
         raise ImpastoError(f"--images is a number of pictures such as 200k or 1.5M, not '{text}'")
     return int(value)
 
@@ -55,8 +56,8 @@ def default_recipe(data: str, *, wanted: object = None, model: ModelRecord | Non
     sides = [int(name.removeprefix(FLAGSHIP)) for name in names]
     path = Path(data).expanduser()
     fitting: list[int] = []
-    if wanted in sides:
-        return f"{FLAGSHIP}{wanted}"
+    if isinstance(wanted, int | float) and wanted in sides:
+        return f"{FLAGSHIP}{int(wanted)}"
     if data != "masters" and (path / "collection.json").is_file():
         packed = Collection.open(path).resolutions
         if model is not None and model.resolution in packed and model.resolution in sides:
@@ -102,7 +103,7 @@ def as_model(config: RunConfig, model: ModelRecord) -> RunConfig:
     own = {name: getattr(model, name) for name in ("latent", "generator", "discriminator")}
     if model.recipe == config.recipe:
         own["resolution"] = model.resolution
-    elif "read_at" in config.discriminator.options:
+    elif all("read_at" in each.discriminator.options for each in (config, model)):
         read_at = config.discriminator.options["read_at"]
         own["discriminator"] = model.discriminator.model_copy(update={"read_at": read_at})
     changed = config.model_copy(update=own)
@@ -154,9 +155,10 @@ def configure(
             changes.setdefault(f"first_stage.{name}", changes[name])
     if seed is not None:
         changes["training.seed"] = seed
-    if config.training.balance is not None and changes.get("labels"):
+    fields = changes.get("labels")
+    if config.training.balance is not None and isinstance(fields, list) and fields:
         # Other fields than the recipe's: the first of them is what is balanced.
-        changes.setdefault("training.balance", changes["labels"][0])
+        changes.setdefault("training.balance", fields[0])
     return change(config, changes)
 
 
@@ -258,9 +260,11 @@ def command(
 
 def tell_finished(run: Path) -> None:
     """Where a run is, and what to do with it."""
-    typer.echo(f"finished: {run}")
-    typer.echo(f"look at it: impasto report {shlex.quote(str(run))}")
-    typer.echo(f"score it:   impasto evaluate {shlex.quote(str(run))}")
+    from impasto.progress import say
+
+    say(f"finished: {run}")
+    say(f"look at it: impasto report {shlex.quote(str(run))}")
+    say(f"score it:   impasto evaluate {shlex.quote(str(run))}")
 
 
 def _print_estimate(

@@ -149,7 +149,7 @@ class _Head(nn.Module):
         self.last = spectral_norm(nn.Conv2d(width + deviation, 1, 3, padding=1))
         self.projection = Projection(label_sizes, width) if label_sizes else None
 
-    def forward(self, maps: Tensor) -> "_Seen":
+    def forward(self, maps: Tensor) -> _Seen:
         for layer in self.trunk.values():
             maps = layer(maps)
         logits: Tensor = self.last(_with_deviation(maps) if self.deviation else maps)

@@ -24,7 +24,7 @@ from impasto.errors import ImpastoError, StoppedError
 from impasto.files import WriteError
 from impasto.networks import count_parameters
 from impasto.objectives import Objective
-from impasto.progress import ProgressLine
+from impasto.progress import ProgressLine, say
 from impasto.sampling import Sampler, latents_of_seeds
 from impasto.sampling.classes import ClassGrid
 from impasto.sampling.grid import columns_of
@@ -124,7 +124,9 @@ class Session:
         """Print what is to be known before it plays: how often which class is shown, and whether
         pictures were taken out of the collection."""
         told = [self.pictures.shown_in_words(), taken_out(self.known["forgotten"])]
-        print("".join(f"{line}\n" for line in told if line), end="", flush=True)
+        for line in told:
+            if line:
+                say(line)
 
     def model_record(self) -> ModelRecord:
         """What is known of the generator at this moment."""
@@ -175,7 +177,7 @@ def train(
         run = run_folder.create(out, name, record)
     else:
         taken = transfer.begin(session.players, source, session.model_record())
-        print("\n".join(taken.lines()))
+        say("\n".join(taken.lines()))
         record["started_from"] = taken.record()
 
         # With its first checkpoint in it from the beginning, so that it never asks for the model again.
@@ -183,7 +185,7 @@ def train(
             checkpoint.save(run, session.players, session.model_record())
 
         run = run_folder.create(out, name, record, put)
-    print(f"run: {run}", flush=True)
+    say(f"run: {run}")
     session.tell()
     with run_folder.exclusive(run), _resumable(run):
         _play(run, session, tensorboard=tensorboard)
@@ -262,19 +264,19 @@ def resume(run: Path, *, data: str | None = None, device: str | None = None) -> 
     return run
 
 
-def _play(run: Path, session: Session, *, tensorboard: bool) -> None:
+def _play(run: Path, session: Session, *, tensorboard: bool) -> bool:
     """Play a run to its end from wherever it stands, its first stage before it; where its numbers
-    break, from its last good checkpoint again."""
+    break, from its last good checkpoint again. Gives whether it was asked to stop as it ended."""
     begun = _take_up(run, session)
     if session.config.first_stage is not None and not begun:
         stage = _first_stage(run, session, session.config.first_stage, tensorboard=tensorboard)
         session.players.begin_with(Model.load(find_model(stage)).generator)
-        print(f"stage 2 of 2: {_in_short(session.config)}: {run}", flush=True)
+        say(f"stage 2 of 2: {_in_short(session.config)}: {run}")
     with _stop_requested() as stop:
         while True:
             try:
                 _run(run, session, stop, tensorboard=tensorboard)
-                break
+                return bool(stop)
             except DivergedError as error:
                 _go_back(run, session, error)
                 _take_up(run, session)
@@ -324,7 +326,7 @@ def _go_back(run: Path, session: Session, error: DivergedError) -> None:
         back_to=int(folders[-1].name),
     )
     checkpoint.go_back(run, folders[-1], [*before, intervention])
-    print(doctor_says(went_back([*before, intervention])[-1]), flush=True)
+    say(doctor_says(went_back([*before, intervention])[-1]))
 
 
 def _in_short(config: RunConfig) -> str:
@@ -340,9 +342,10 @@ def _first_stage(run: Path, session: Session, config: RunConfig, *, tensorboard:
             first, recipe_text=f"First stage of {run.name}.", tensorboard=tensorboard
         )
         run_folder.create_stage(stage, record)
-    print(f"stage 1 of 2: {_in_short(config)}: {stage}", flush=True)
+    say(f"stage 1 of 2: {_in_short(config)}: {stage}")
     with run_folder.exclusive(stage):
-        _play(stage, first, tensorboard=tensorboard)
+        if _play(stage, first, tensorboard=tensorboard):
+            raise StoppedError("stopped, the first stage is finished")
     return stage
 
 
@@ -418,7 +421,7 @@ def _run(run: Path, session: Session, stop: list[int], *, tensorboard: bool) -> 
                 rows = stats.rows()
                 row |= session.evaluator.evaluate(run, players, session.model_record(), rows)
                 rows.append({"images_seen": players.images_seen, **row})
-                print(in_passing(rows), flush=True)
+                say(in_passing(rows))
                 leading = players.images_seen in ranked(rows)[: evaluation.keep_best]
                 ended = stalled(rows, evaluation.patience)
                 finished = finished or ended
@@ -454,7 +457,7 @@ def _run(run: Path, session: Session, stop: list[int], *, tensorboard: bool) -> 
                 if trouble is not None:
                     raise trouble
                 for event in events:
-                    print(f"after {players.images_seen:,} images, {doctor_says(event)}", flush=True)
+                    say(f"after {players.images_seen:,} images, {doctor_says(event)}")
             if saving:
                 checkpoint.save(run, players, session.model_record())
                 checkpoint.prune(
@@ -471,7 +474,7 @@ def _run(run: Path, session: Session, stop: list[int], *, tensorboard: bool) -> 
         *in_short(run, stats.rows(), session.config),
         *doctor.in_short(players.interventions),
     ]:
-        print(told, flush=True)
+        say(told)
 
 
 def _draw_samples(run: Path, session: Session, board: TensorBoard | None) -> torch.Tensor:

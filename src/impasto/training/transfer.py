@@ -82,11 +82,18 @@ class Source:
                 f"{folder} holds weights that are not finite: its training has diverged; start from "
                 "an earlier checkpoint of the run"
             )
+        # The model of this package has its weights in half precision.
+        generator, discriminator = _single(generator), discriminator and _single(discriminator)
         whole = folder.resolve()
         name = whole.parent.parent.name if whole.parent.name == "checkpoints" else whole.name
         if folder == MASTERS_MODEL:
             name = MASTERS
         return cls(name, record, generator, discriminator)
+
+
+def _single(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, what is a fraction in single precision."""
+    return {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
 
 
 @dataclass(frozen=True)
