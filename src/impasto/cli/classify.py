@@ -59,10 +59,12 @@ def command(
         Path | None, typer.Option(help="Folder for numbers and pictures; the run if left out.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    batch: Annotated[int, typer.Option(min=1, help="Pictures named at once.")] = 64,
+    batch: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures named at once.")] = 64,
 ) -> None:
-    """Let the discriminator name the classes of held-out pictures: accuracy, overall and by class,
-    with a confusion matrix.
+    """Let the discriminator name the classes of held-out pictures.
+
+    Tells its accuracy, overall and by class, with a confusion matrix. For recipes whose discriminator
+    names classes (gangogh, artgan, gantor); the flagship's does not.
 
     Writes classify-FIELD.json and confusion-FIELD.png; of other pictures than those held out from
     the model's own collection, their names begin with the collection's and the split's.

@@ -132,7 +132,7 @@ def evaluate_alike(
 
 
 def command(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of two to six runs.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of two to six runs.")],
     data: Annotated[str, typer.Option(help="The collection to compare with, or the word masters.")],
     out: Annotated[Path, typer.Option(help="The page.")] = Path("compare.html"),
     best: Annotated[
@@ -146,11 +146,14 @@ def command(
     ] = "lite0",
     weights: Annotated[
         list[str] | None,
-        typer.Option(help="NETWORK=FILE or NETWORK=URL: where a network's weights are."),
+        typer.Option(
+            metavar="NETWORK=FILE", help="Where a network's weights are: a file or a URL."
+        ),
     ] = None,
     pictures: Annotated[
         int | None,
         typer.Option(
+            metavar="N",
             min=2,
             help="Compare scores of so many pictures of each run; if left out, what they share, or "
             "else 2,000.",
@@ -158,17 +161,20 @@ def command(
     ] = None,
     per_class: Annotated[
         int | None,
-        typer.Option(min=0, help="The same of each class, at least; or else 100."),
+        typer.Option(metavar="N", min=0, help="The same of each class, at least; or else 100."),
     ] = None,
     reference: Annotated[
         int | None,
-        typer.Option(min=2, help="Training pictures compared with at most, chosen at random."),
+        typer.Option(
+            metavar="N", min=2, help="Training pictures compared with at most, chosen at random."
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    batch: Annotated[int, typer.Option(min=1, help="Pictures made at once.")] = 64,
+    batch: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures made at once.")] = 64,
 ) -> None:
-    """Compare runs on one HTML page: the same latents, scores over time, tables overall and by class.
+    """Compare runs on one HTML page: pictures, scores, tables.
 
+    The same latents of each run side by side; scores over time, overall and by class.
     A best value is marked only where its interval overlaps no other's. Runs whose checkpoints were not
     yet evaluated alike on the collection, or not as asked for, are evaluated first. The page's path is
     the last line printed.

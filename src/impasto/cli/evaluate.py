@@ -192,7 +192,9 @@ def command(
     ] = "lite0",
     weights: Annotated[
         list[str] | None,
-        typer.Option(help="NETWORK=FILE or NETWORK=URL: where a network's weights are."),
+        typer.Option(
+            metavar="NETWORK=FILE", help="Where a network's weights are: a file or a URL."
+        ),
     ] = None,
     checkpoints: Annotated[
         str | None,
@@ -202,20 +204,26 @@ def command(
     ] = None,
     pictures: Annotated[
         int,
-        typer.Option(min=2, help="Pictures made, with classes as frequent as in the collection."),
+        typer.Option(
+            metavar="N", min=2, help="Pictures made, with classes as frequent as in the collection."
+        ),
     ] = 2_000,
     per_class: Annotated[
         int,
-        typer.Option(min=0, help="As many of each class at least, for the scores by class."),
+        typer.Option(
+            metavar="N", min=0, help="As many of each class at least, for the scores by class."
+        ),
     ] = 100,
     against: Annotated[
         str, typer.Option(help="train, heldout or all: the real pictures compared with.")
     ] = "train",
     reference: Annotated[
         int | None,
-        typer.Option(min=2, help="Compare with so many of them at most, chosen at random."),
+        typer.Option(
+            metavar="N", min=2, help="Compare with so many of them at most, chosen at random."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first picture.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of the first picture.")] = 0,
     truncation: Annotated[
         float | None, typer.Option(help="As in `impasto sample`; by default none.")
     ] = None,
@@ -227,11 +235,13 @@ def command(
         bool, typer.Option("--again", help="Score anew what was scored in just this way before.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    batch: Annotated[int, typer.Option(min=1, help="Pictures made at once, 64 at most.")] = 64,
+    batch: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Pictures made at once, 64 at most.")
+    ] = 64,
 ) -> None:
-    """Score pictures against a collection's: distance, quality, variety, classes and copies, overall
-    and by class, each with a 95% interval.
+    """Score pictures against a collection's, with 95% intervals.
 
+    Distance, quality, variety, classes and copies, overall and by class.
     Adds a row to metrics.jsonl, and beside it the table and the closest pairs of a generated and a
     training picture. Features of the collection are kept in the cache for the next time.
     """

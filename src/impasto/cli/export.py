@@ -10,13 +10,18 @@ from impasto.words import counted
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="A run, one of its checkpoints, or a model.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A run, one of its checkpoints, or a model.")
+    ],
     destination: Annotated[Path, typer.Argument(help="The model folder to make.")],
     discriminator: Annotated[
         bool, typer.Option("--discriminator", help="With its opponent, for sample --curate.")
     ] = False,
 ) -> None:
-    """Export the generator as a model folder: safetensors and JSON, nothing that is executed."""
+    """Export the generator as a model folder to keep or to share.
+
+    Safetensors and JSON, nothing that is executed.
+    """
     from impasto.collection.provenance import in_words
     from impasto.config import read_record
     from impasto.sampling.model import MODEL_FILE, ModelRecord, export

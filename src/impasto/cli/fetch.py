@@ -30,7 +30,10 @@ def command(
     destination: Annotated[Path, typer.Argument(metavar="DEST", help="A folder.")],
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Of a repository, files that fit, such as '*.parquet'; may be repeated."),
+        typer.Option(
+            metavar="PATTERN",
+            help="Of a repository, files that fit, such as '*.parquet'; may be repeated.",
+        ),
     ] = None,
     sha256: Annotated[str | None, typer.Option(help="What a file by address must have.")] = None,
     rate: Annotated[
@@ -61,7 +64,9 @@ def command(
         bool, typer.Option("--no-robots", help="Do not ask for robots.txt: you know you may.")
     ] = False,
 ) -> None:
-    """Fetch a data set, or pictures with their titles, artists and licences; run again, it goes on.
+    """Fetch a data set, or pictures with titles, artists, licences.
+
+    Run again, it goes on.
 
     What a site's terms and a picture's licence allow is yours to know; impasto keeps them beside
     the pictures, and says 'unknown' where nobody told. HF_TOKEN, HF_ENDPOINT, HF_HOME,

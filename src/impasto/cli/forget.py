@@ -13,14 +13,15 @@ def command(
     id: Annotated[
         list[str],
         typer.Option(
+            metavar="PICTURE",
             help="A picture: its path in sources.csv, or its SHA-256 or the first digits of it. "
-            "May be given several times."
+            "May be given several times.",
         ),
     ],
 ) -> None:
-    """Take pictures out of a collection, with all copies of them; later runs say so.
+    """Take pictures out of a collection, with all copies of them.
 
-    Models that were trained before have seen them still: train those again.
+    Later runs say so. Models that were trained before have seen them still: train those again.
     """
     from impasto.collection.forgetting import forget
 

@@ -29,7 +29,10 @@ def command(
         typer.Option("--duplicates", help="Also draw what was found to be duplicates, by groups."),
     ] = False,
 ) -> None:
-    """Print what is in a collection; write a contact sheet and a chart of its classes (PNG)."""
+    """Print what is in a collection; draw a sheet and its classes.
+
+    The contact sheet and the chart are PNGs.
+    """
     from impasto.collection import Collection, open_or_pack
     from impasto.collection.overview import contact_sheet, summary
     from impasto.files import write_bytes

@@ -63,8 +63,9 @@ def command(
     merge: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="CLASSES",
             help="Take classes as one: 'style: Ukiyo-e = Shin-hanga | Sosaku-hanga', or a CSV file "
-            "with columns field, from, to. May be given several times."
+            "with columns field, from, to. May be given several times.",
         ),
     ] = None,
     min_class: Annotated[
@@ -139,7 +140,7 @@ def command(
         str | None, typer.Option(help="The collection's name.", show_default="that of its folder")
     ] = None,
 ) -> None:
-    """Make a collection of pictures: square, of one size, ready for training.
+    """Make a collection of square pictures, ready for training.
 
     Interrupted, the same command goes on. Given again after pictures were added to the source, it
     decodes only those.

@@ -15,7 +15,7 @@ def command(
         typer.Option(help="Take the newest run in this folder instead.", show_default=False),
     ] = None,
 ) -> None:
-    """Make one HTML page of a run: curves, grids, a time-lapse, and what went wrong.
+    """Make one HTML page of a run: curves, grids, what went wrong.
 
     It works while the run goes on, too. The page is report.html in the run's folder; its path is
     the last line printed.

@@ -177,8 +177,9 @@ def command(
         list[str] | None,
         typer.Option(
             "--class",
-            help="FIELD=CLASS such as genre=landscape; CLASS where there is one field; again for "
-            "another field. By default each seed draws its classes, as often as they occur.",
+            metavar="FIELD=CLASS",
+            help="Such as genre=landscape; CLASS where there is one field; again for another field. "
+            "By default each seed draws its classes, as often as they occur.",
         ),
     ] = None,
     every_class: Annotated[
@@ -195,17 +196,24 @@ def command(
         typer.Option(
             metavar="best|worst",
             help="Keep those that the discriminator finds most clearly of their class and most "
-            "real, or the other end; with a table of all scores.",
+            "real, or the other end; with a table of all scores. The flagship's names no classes: "
+            "add --judge.",
         ),
     ] = None,
     per_class: Annotated[
         int | None,
-        typer.Option(min=1, help="Pictures kept of a class.", show_default=str(PER_CLASS)),
+        typer.Option(
+            metavar="N", min=1, help="Pictures kept of a class.", show_default=str(PER_CLASS)
+        ),
     ] = None,
     candidates: Annotated[
         int | None,
         typer.Option(
-            "--from", min=1, help="Pictures judged of a class.", show_default=str(CANDIDATES)
+            "--from",
+            metavar="N",
+            min=1,
+            help="Pictures judged of a class.",
+            show_default=str(CANDIDATES),
         ),
     ] = None,
     judge: Annotated[
@@ -217,15 +225,18 @@ def command(
         ),
     ] = None,
     grid: Annotated[
-        Path | None, typer.Option(help="One PNG with all of them, instead of one each.")
+        Path | None,
+        typer.Option(help="One PNG with all of them, instead of one each; replaced if there."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for one PNG a seed.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for one PNG a seed.", show_default="samples/NAME")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    batch: Annotated[int, typer.Option(min=1, help="Pictures made at once.")] = 64,
+    batch: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures made at once.")] = 64,
 ) -> None:
-    """Make pictures: one PNG a seed, named by it, or one grid of them all.
+    """Make pictures: one PNG a seed, or one grid of them all.
 
-    With --class a seed's file keeps its name; give another --out for another class.
+    A seed's file is named by it, with --class too; give another --out for another class.
     """
     from impasto.curation.choosing import check_enough, groups_of
     from impasto.device import choose_device

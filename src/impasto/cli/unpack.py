@@ -42,7 +42,10 @@ def command(
         ),
     ] = None,
 ) -> None:
-    """Write a collection out for other tools: pixels as they are, classes, and where each is from."""
+    """Write a collection out for other tools.
+
+    Pixels as they are, classes, and where each is from.
+    """
     from impasto.collection import Collection, open_or_pack
     from impasto.collection.unpacking import unpack
     from impasto.progress import ProgressLine
