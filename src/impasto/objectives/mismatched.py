@@ -6,6 +6,10 @@ pictures away, and classes come late or in disorder. With it beside the hinge lo
 first step whether a picture is of the class it is said to be. For discriminators that judge by the
 label: `projected`, where it costs hardly anything, and `fastgan` and `r3gan`, at the price of one more
 pass of the real pictures. Those that only name classes have `auxiliary_classifier`.
+
+There the two kinds of what is to be found generated weigh a half each; here this one has the term's
+`weight`, and beside hinge the other keeps its own. So realness lies lower than without it, and fewer
+than half of the pictures are above 0 where the discriminator cannot tell.
 """
 
 import torch.nn.functional as F
