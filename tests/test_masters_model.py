@@ -8,6 +8,7 @@ import torch
 from impasto import cli
 from impasto.config import RunConfig
 from impasto.files import read_json
+from impasto.objectives import Objective
 from impasto.registry import load_recipe
 from impasto.sampling import Sampler, latents_of_seeds
 from impasto.sampling.classes import labels_of_seeds
@@ -47,6 +48,13 @@ def test_it_is_what_the_recipe_trains_now() -> None:
         assert mine.network == theirs.network
         # What the recipe sets; a model's record has the defaults besides.
         assert mine.options | theirs.options == mine.options
+    made = read_json(MASTERS_MODEL / "made.json", "record")["config"]
+    now = recipe.model_copy(update={"objective": Objective(recipe.objective).configs()})
+    expected = now.model_dump(mode="json")
+    for section in ("objective", "generator_optimiser", "discriminator_optimiser"):
+        assert made[section] == expected[section]
+    for setting in ("batch", "augment", "ema_half_life", "ema_rampup"):
+        assert made["training"][setting] == expected["training"][setting]
 
 
 def test_it_is_small() -> None:
