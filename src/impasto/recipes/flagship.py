@@ -28,7 +28,7 @@ def flagship_64() -> RunConfig:
     and translation of DiffAugment (Zhao et al. 2020).
     Command: impasto train flagship_64 --data masters
     Cost: 50,000 images take some 6 minutes on 2 CPU cores that multiply bfloat16 (137 images a second;
-    85 to 100 on one), half as long again in float32; 0.8 GB of memory.
+    110 to 130 on one), half as long again in float32; 0.8 GB of memory.
     """
     return RunConfig(
         recipe="flagship_64",
