@@ -27,7 +27,7 @@ def flagship_64() -> RunConfig:
     among what is to be found generated (Reed et al. 2016), without which classes come late; colour
     and translation of DiffAugment (Zhao et al. 2020).
     Command: impasto train flagship_64 --data masters
-    Cost: 50,000 images take some 6 minutes on 2 CPU cores that multiply bfloat16 (137 images a second;
+    Cost: 50,000 images take some 6 minutes on 2 CPU cores that multiply bfloat16 (157 images a second;
     110 to 130 on one), half as long again in float32; 0.8 GB of memory.
     """
     return RunConfig(
@@ -71,7 +71,7 @@ def flagship_32() -> RunConfig:
     frozen network sees little in smaller ones (read at 32, pictures of 64 pixels came out worse by a
     third).
     Command: impasto train flagship_32 --data masters
-    Cost: 50,000 images take some 8 minutes on one CPU core (100 images a CPU-second), 0.8 GB of memory.
+    Cost: 50,000 images take some 6 minutes on one CPU core (144 images a second), 0.8 GB of memory.
     """
     return change(flagship_64(), {"resolution": 32}, "flagship_32")
 
@@ -82,8 +82,8 @@ def flagship_128() -> RunConfig:
     Source: `flagship_64`; features read at 128 pixels. Its coarse layers are those of 64 pixels, so
     training can start from such a model: `--from RUN`.
     Command: impasto train flagship_128 --data masters
-    Cost: 300,000 images take some 2 hours on 2 CPU cores that multiply bfloat16 (49 images a second;
-    32 on one), 1.2 GB of memory.
+    Cost: 300,000 images take over an hour on 2 CPU cores that multiply bfloat16 (77 images a second;
+    44 to 54 on one), 1.2 GB of memory.
     """
     settings = {"resolution": 128, "discriminator.read_at": 128, "training.images": 300_000}
     return change(flagship_64(), settings, "flagship_128")
