@@ -17,6 +17,7 @@ from PIL import Image
 from impasto.collection import Collection, PackOptions, encoding, open_or_pack, pack, writer
 from impasto.collection.overview import summary
 from impasto.errors import ImpastoError
+from tests.test_files import POINTER
 
 COUNT, SIDE = 24, 8
 
@@ -191,6 +192,26 @@ def test_missing_or_short_files(copy: Path, file: str, damage: str) -> None:
     with pytest.raises(ImpastoError, match=file) as caught:
         Collection.open(copy)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "file", ["images-00000.npy", "labels.npy", "source.npy", "collection.json", "sources.csv"]
+)
+def test_files_that_git_has_left_pointers_of(copy: Path, file: str) -> None:
+    (copy / file).write_bytes(POINTER)
+    with pytest.raises(ImpastoError, match=f"{file} is a Git LFS pointer; .* git lfs pull$"):
+        Collection.open(copy).source_table()
+
+
+def test_tables_and_description_saved_by_an_editor(copy: Path) -> None:
+    whole = Collection.open(copy)
+    rows = whole.source_table()
+    for file in ("collection.json", "sources.csv"):
+        content = (copy / file).read_bytes().replace(b"\n", b"\r\n")
+        (copy / file).write_bytes(b"\xef\xbb\xbf" + content)
+    opened = Collection.open(copy)
+    assert opened.content_hash == whole.content_hash
+    assert opened.source_table() == rows
 
 
 def test_pickled_arrays_are_refused(copy: Path) -> None:

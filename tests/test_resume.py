@@ -19,9 +19,11 @@ from benchmarks.kill_resume import fingerprint, kill_and_resume
 from impasto import device
 from impasto.collection import Collection
 from impasto.errors import ImpastoError, StoppedError
+from impasto.files import read_json_lines
 from impasto.sampling.model import checkpoint_folders
 from impasto.training import checkpoint, loop, resume, run_folder, train
 from impasto.training.players import Game
+from tests.test_files import POINTER
 from tests.test_training import WGAN_GP, small
 
 
@@ -348,6 +350,27 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(
 def test_two_processes_do_not_train_one_run(stopped: Path) -> None:
     with run_folder.exclusive(stopped), pytest.raises(ImpastoError, match="another process"):
         resume(stopped)
+
+
+@pytest.mark.parametrize("file", ["state.safetensors", "discriminator.safetensors", "state.json"])
+def test_a_checkpoint_that_git_has_left_pointers_of_is_not_to_be_removed(
+    stopped: Path, file: str
+) -> None:
+    (stopped / "checkpoints" / "000000000048" / file).write_bytes(POINTER)
+    with pytest.raises(ImpastoError, match=f"{file} is a Git LFS pointer; .* git lfs pull$"):
+        resume(stopped)
+
+
+def test_a_run_goes_on_where_an_editor_has_saved_its_records(stopped: Path) -> None:
+    for file in ("run.json", "stats.jsonl"):
+        content = (stopped / file).read_bytes().replace(b"\n", b"\r\n")
+        (stopped / file).write_bytes(b"\xef\xbb\xbf" + content)
+    before = [row["images_seen"] for row in read_json_lines(stopped / "stats.jsonl")]
+    assert before
+    resume(stopped)
+    after = [row["images_seen"] for row in read_json_lines(stopped / "stats.jsonl")]
+    assert after[: len(before)] == before
+    assert len(after) > len(before)
 
 
 def test_what_is_no_run(tmp_path: Path) -> None:

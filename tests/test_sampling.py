@@ -20,6 +20,7 @@ from impasto.sampling import Model, Sampler, find_model, latents_of_seeds, parse
 from impasto.sampling.grid import grid_picture
 from impasto.sampling.model import CollectionRecord, ModelRecord, export, read_tensors, to_uint8
 from impasto.sampling.output import save_grid_of, save_pictures, seed_name
+from tests.test_files import POINTER
 
 NORMAL = LatentConfig(dim=16)
 UNIFORM = LatentConfig(dim=16, distribution="uniform")
@@ -220,6 +221,24 @@ def test_damaged_models_are_refused_with_the_reason(tmp_path: Path) -> None:
         record.write_text(json.dumps({**json.loads(text), **change}))
         with pytest.raises(ImpastoError, match=f"is damaged .*{reason}"):
             Model.load(folder)
+
+
+@pytest.mark.parametrize("file", ["generator.safetensors", "model.json"])
+def test_a_model_that_git_has_left_pointers_of(tmp_path: Path, file: str) -> None:
+    write_model(tmp_path / "model")
+    (tmp_path / "model" / file).write_bytes(POINTER)
+    with pytest.raises(ImpastoError, match=f"{file} is a Git LFS pointer; .* git lfs pull$"):
+        Model.load(tmp_path / "model")
+
+
+def test_a_models_record_saved_by_an_editor(tmp_path: Path) -> None:
+    write_model(tmp_path / "model")
+    record = tmp_path / "model" / "model.json"
+    whole = Model.load(tmp_path / "model").record
+    text = record.read_text(encoding="utf-8").replace("\n", "\r\n")
+    for encoding in ("utf-8-sig", "utf-16"):
+        record.write_bytes(text.encode(encoding))
+        assert Model.load(tmp_path / "model").record == whole
 
 
 def test_a_file_that_begins_like_a_pickle_may_be_none(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Writing so that nothing is ever half written: a temporary name beside the goal, then a rename."""
+"""Writing so that nothing is ever half written (a temporary name, then a rename), and reading JSON."""
 
 import contextlib
 import errno
@@ -27,8 +27,38 @@ _REASONS = {
 }
 
 
+_POINTER = b"version https://git-lfs"
+"""How the small file begins that Git keeps in place of a large one."""
+POINTER = "a Git LFS pointer; fetch the files themselves with git lfs pull"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
 class WriteError(ImpastoError):
     """Something could not be written: the disk is full, the folder is not writable, ..."""
+
+
+class PointerError(ImpastoError):
+    """A file is only a Git LFS pointer to what it should hold."""
+
+
+def refuse_pointer(path: Path, start: bytes) -> None:
+    """Check that `start`, the first bytes of the file at `path`, is not a Git LFS pointer.
+
+    Raises:
+        PointerError: it is one.
+    """
+    if start.startswith(_POINTER):
+        raise PointerError(f"{path} is {POINTER}")
+
+
+def refuse_pointer_file(path: Path) -> None:
+    """Check that the file at `path` is not a Git LFS pointer; one that cannot be read passes.
+
+    Raises:
+        PointerError: it is one.
+    """
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        refuse_pointer(path, file.read(len(_POINTER)))
 
 
 def write_error(error: OSError, path: Path) -> WriteError:
@@ -137,14 +167,18 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path, what: str) -> Any:
     """Read JSON from `path`; `what` names it in errors ("collection", "run", ...).
 
+    UTF-8 with or without a byte-order mark, or UTF-16, as editors on Windows save it.
+
     Raises:
-        ImpastoError: the file is missing, unreadable or not JSON.
+        ImpastoError: the file is missing, unreadable, a Git LFS pointer or not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        refuse_pointer(path, content)
+        return json.loads(content)
     except FileNotFoundError:
         raise ImpastoError(f"{path} is missing: {path.parent} is not a {what}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ImpastoError(f"{path} is damaged ({error}); restore it from a copy") from error
     except OSError as error:
         raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error
@@ -154,20 +188,26 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """The JSON objects in `path`, one a line; none if there is no such file.
 
     A line that is no JSON object is left out: a process killed while appending leaves half of one.
+    A byte-order mark at the beginning is skipped.
 
     Raises:
-        ImpastoError: the file cannot be read.
+        ImpastoError: the file cannot be read, is a Git LFS pointer or is in UTF-16.
     """
     try:
-        # Not splitlines(): names in the rows may hold what it takes for the end of a line.
-        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+        content = path.read_bytes()
     except FileNotFoundError:
         return []
     except OSError as error:
         raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error
+    refuse_pointer(path, content)
+    if content.startswith(_UTF16):
+        # Rows are appended to such a file as UTF-8: mixed, nothing could be read any more.
+        raise ImpastoError(f"{path} is in UTF-16; save it as UTF-8")
+    # Not splitlines(): names in the rows may hold what it takes for the end of a line.
+    lines = content.decode("utf-8-sig", errors="replace").split("\n")
     rows: list[dict[str, Any]] = []
     for line in lines:
-        with contextlib.suppress(json.JSONDecodeError):
+        with contextlib.suppress(json.JSONDecodeError, RecursionError):
             row = json.loads(line)
             if isinstance(row, dict):
                 rows.append(row)

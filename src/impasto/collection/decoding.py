@@ -14,6 +14,7 @@ from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedI
 
 from impasto.collection.colour import WHITE, finish, prepare, profile_of
 from impasto.collection.trees import UnusableError
+from impasto.files import POINTER
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, in pixels of the source picture as it is shown (EXIF applied)."""
@@ -60,7 +61,7 @@ _OTHERS = {
     b"<html": "a web page",
     b"<svg": "an SVG drawing",
     b"<?xml": "an XML file",
-    b"version https://git-lfs": "a Git LFS pointer; fetch the files themselves with git lfs pull",
+    b"version https://git-lfs": POINTER,
     b"%pdf": "a PDF",
     b"%!ps": "a PostScript file",
     b"8bps": "a Photoshop file",

@@ -11,6 +11,7 @@ import numpy as np
 from impasto.collection.encoding import RAW, Stored, decode
 from impasto.collection.workers import available_cores
 from impasto.errors import ImpastoError
+from impasto.files import refuse_pointer_file
 
 _RESTORE = "restore it from a copy or pack the collection again"
 _MAGIC = b"\x93NUMPY"
@@ -171,8 +172,10 @@ def check_size(path: Path, size: int) -> None:
     """Compare a file's length with what was written.
 
     Raises:
-        ImpastoError: it differs. A missing file is found when it is opened.
+        ImpastoError: it differs, or the file is a Git LFS pointer. A missing file is found when it is
+            opened.
     """
+    refuse_pointer_file(path)
     if path.exists() and path.stat().st_size != size:
         raise ImpastoError(
             f"{path} has {path.stat().st_size} bytes where {size} are expected; {_RESTORE}"
@@ -183,8 +186,9 @@ def load_array(path: Path, **how: Any) -> np.ndarray:
     """A `.npy` file of a collection, never unpickling.
 
     Raises:
-        ImpastoError: it is missing or damaged.
+        ImpastoError: it is missing, damaged or a Git LFS pointer.
     """
+    refuse_pointer_file(path)
     try:
         with path.open("rb") as file:
             is_array = file.read(len(_MAGIC)) == _MAGIC

@@ -15,7 +15,7 @@ from impasto.collection.encoding import RAW
 from impasto.collection.listing import holds_pictures
 from impasto.collection.shards import ShardReader, file_name, load_array
 from impasto.errors import ImpastoError, choices
-from impasto.files import read_json, sha256_of_file
+from impasto.files import read_json, refuse_pointer_file, sha256_of_file
 
 FORMAT = "impasto collection"
 FORMAT_VERSION = 2
@@ -337,8 +337,9 @@ class Collection:
 
     def _table(self, name: str, *, required: bool = True) -> list[dict[str, str]]:
         path = self.path / name
+        refuse_pointer_file(path)
         try:
-            with path.open(encoding="utf-8", newline="") as file:
+            with path.open(encoding="utf-8-sig", newline="") as file:
                 return list(csv.DictReader(file))
         except FileNotFoundError:
             if not required:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from impasto.errors import ImpastoError
-from impasto.files import atomic_file, cache_folder, sha256_of_file
+from impasto.files import atomic_file, cache_folder, refuse_pointer_file, sha256_of_file
 from impasto.progress import ProgressLine
 
 _TIMEOUT_S = 30.0
@@ -152,8 +152,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """The named tensors in a weights file, on the CPU.
 
     Raises:
-        ImpastoError: the file is damaged, or holds more than named tensors.
+        ImpastoError: the file is damaged, a Git LFS pointer, or holds more than named tensors.
     """
+    refuse_pointer_file(path)
     try:
         with path.open("rb") as file:
             start = file.read(9)

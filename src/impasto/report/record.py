@@ -4,7 +4,6 @@ Only files are read, so a report can be made while the training goes on, or on a
 Nothing but `run.json` has to be there.
 """
 
-import json
 import math
 import re
 from dataclasses import dataclass
@@ -398,8 +397,8 @@ def _created(folder: Path) -> datetime:
     """When a run was begun, as `run.json` says or as its date on disk."""
     path = folder / "run.json"
     try:
-        created = datetime.fromisoformat(json.loads(path.read_text(encoding="utf-8"))["created"])
-    except (OSError, ValueError, KeyError, TypeError):
+        created = datetime.fromisoformat(read_json(path, "run")["created"])
+    except (ImpastoError, ValueError, KeyError, TypeError):
         return datetime.fromtimestamp(path.stat().st_mtime, UTC)
     return created.astimezone(UTC)
 

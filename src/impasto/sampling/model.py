@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from impasto.config import FIRST_STAGE, Config, Count, LatentConfig, NetworkConfig, read_record
 from impasto.errors import ImpastoError
-from impasto.files import atomic_folder, read_json_lines, write_json
+from impasto.files import atomic_folder, read_json_lines, refuse_pointer, write_json
 from impasto.networks import build_discriminator, build_generator
 
 WEIGHTS_FILE = "generator.safetensors"
@@ -41,7 +41,8 @@ def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
         sha256: what the file's digest must be, where that is known.
 
     Raises:
-        ImpastoError: the file is missing, cut short, changed, a pickle, or no safetensors.
+        ImpastoError: the file is missing, cut short, changed, a pickle, a Git LFS pointer, or no
+            safetensors.
     """
     try:
         content = path.read_bytes()
@@ -49,6 +50,7 @@ def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
         raise ImpastoError(f"{path} is missing; the folder is incomplete") from None
     except OSError as error:
         raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error
+    refuse_pointer(path, content)
     try:
         tensors: dict[str, Tensor] = load_safetensors(content)
     except SafetensorError as error:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from impasto.config import Config, read_record
 from impasto.errors import ImpastoError
-from impasto.files import atomic_folder, write_json
+from impasto.files import PointerError, atomic_folder, write_json
 from impasto.sampling.model import (
     Model,
     ModelRecord,
@@ -150,6 +150,8 @@ def load(folder: Path, players: Players) -> None:
         state = read_tensors(folder / STATE_FILE, record.state_sha256)
         average = Model.load(folder).generator.state_dict()
         opponent = load_discriminator(folder).state_dict()
+    except PointerError:
+        raise  # nothing is lost: the checkpoint only waits to be fetched
     except ImpastoError as error:
         raise ImpastoError(f"{error}, or {advice}") from error
     try:
