@@ -2,6 +2,7 @@
 
 import csv
 import email.utils
+import functools
 import gzip
 import hashlib
 import io
@@ -1657,6 +1658,113 @@ def test_a_listing_without_an_end_ends(nasty: Nasty, tmp_path: Path) -> None:
     assert sum("page=" in path for path in nasty.paths()) == 2
 
 
+def listed(nasty: Nasty, listing: str, *paintings: dict[str, object]) -> None:
+    """A listing of one page."""
+    kind, _, name = listing.partition("/")
+    pages = {"1": list(paintings)}
+
+    def page(request: Request) -> None:
+        told = {"Paintings": pages.get(request.query["page"]), "AllPaintingsCount": len(paintings)}
+        status(200, json.dumps(told).encode())(request)
+
+    nasty.on(f"/en/paintings-by-{kind}/{name}", page)
+
+
+def style_and_genre(nasty: Nasty) -> list[dict[str, object]]:
+    """Pictures 0 to 2 are ukiyo-e, 1 to 3 landscapes, 2 shin-hanga too."""
+    paintings = [painting(nasty, number) for number in range(4)]
+    large = {"image": f"{nasty.address}/images/monet/%31.jpg!Large.jpg"}
+    listed(nasty, "style/ukiyo-e", *paintings[:3])
+    listed(nasty, "genre/landscape", {**paintings[1], **large}, *paintings[2:])
+    listed(nasty, "style/shin-hanga", paintings[2])
+    return paintings
+
+
+STYLE_AND_GENRE = [
+    ("Water Lilies 0", "ukiyo-e", ""),
+    ("Water Lilies 1", "ukiyo-e", "landscape"),
+    ("Water Lilies 2", "ukiyo-e|shin-hanga", "landscape"),
+    ("Water Lilies 3", "", "landscape"),
+]
+
+
+def labels_in(path: Path) -> list[tuple[str, str, str]]:
+    return [(row["title"], row["style"], row["genre"]) for row in rows_of(path)]
+
+
+def test_style_and_genre_of_two_listings_are_of_one_picture(nasty: Nasty, tmp_path: Path) -> None:
+    style_and_genre(nasty)
+    assert wikiart_of(nasty, tmp_path, "style/ukiyo-e").notes == []
+    assert wikiart_of(nasty, tmp_path, "genre/landscape").there == 4
+    for _ in range(2):  # asked for again, nothing changes
+        report = wikiart_of(nasty, tmp_path, "style/shin-hanga")
+        assert report.notes == [
+            "1 picture of style shin-hanga with another style too, such as ukiyo-e|shin-hanga; "
+            "impasto pack takes the first"
+        ]
+        assert labels_in(tmp_path / "metadata.csv") == STYLE_AND_GENRE
+        assert labels_in(tmp_path / "urls.csv") == STYLE_AND_GENRE
+    asked = [path for path in nasty.paths() if path.startswith("/images")]
+    assert len(asked) == 4  # each picture once, however a listing writes its address
+    labels = ("style", "genre")
+    packed = pack(tmp_path, tmp_path / "packed", PackOptions(resolution=32, labels=labels))
+    fields = {field.name: field.classes for field in packed.collection.fields}
+    assert fields == {"style": ("ukiyo-e",), "genre": ("landscape",)}
+    assert packed.collection.labels.tolist() == [[0, -1], [0, 0], [0, 0], [-1, 0]]
+
+
+def test_the_command_takes_several_listings(
+    nasty: Nasty,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    style_and_genre(nasty)
+    here = functools.partial(list_wikiart, home=nasty.address)
+    monkeypatch.setattr("impasto.fetching.list_wikiart", here)
+    listings = ("wikiart:style/ukiyo-e", "wikiart:genre/landscape", "wikiart:style/shin-hanga")
+    told = ["impasto", "fetch", *listings, str(tmp_path / "to"), "--rate", "0"]
+    monkeypatch.setattr(sys, "argv", told)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    out, _ = capsys.readouterr()
+    assert ended.value.code == 0
+    assert f"4 of 4 pictures are in {tmp_path / 'to'}: 4 fetched" in out
+    assert "note: 1 picture of style shin-hanga with another style too" in out
+    assert labels_in(tmp_path / "to" / "metadata.csv") == STYLE_AND_GENRE
+
+
+def test_an_artists_listing_does_not_replace_a_pictures_page(nasty: Nasty, tmp_path: Path) -> None:
+    paintings = style_and_genre(nasty)
+    short = {key: paintings[0][key] for key in ("title", "artistName", "image")}
+    again = json.dumps([{**short, "title": "Nympheas", "yearAsString": ""}]).encode()
+    nasty.on("/en/App/Painting/PaintingsByArtist", status(200, again))
+    wikiart_of(nasty, tmp_path, "style/ukiyo-e")
+    assert wikiart_of(nasty, tmp_path, "artist/claude-monet").there == 3
+    row = rows_of(tmp_path / "metadata.csv")[0]
+    assert (row["title"], row["year"], row["style"]) == ("Nympheas", "1906", "ukiyo-e")
+    assert row["source"] == f"{nasty.address}/en/claude-monet/water-lilies-0"
+
+
+def test_a_picture_is_known_on_any_of_the_sites_hosts(nasty: Nasty, tmp_path: Path) -> None:
+    for listing, host in (("style/ukiyo-e", "uploads3"), ("genre/landscape", "uploads7")):
+        image = f"https://{host}.wikiart.org/images/hokusai/wave.jpg!Large.jpg"
+        listed(nasty, listing, painting(nasty, 1, image=image))
+        table = list_wikiart(listing, tmp_path, politeness=FakeTime().polite(), home=nasty.address)
+    (row,) = table.rows
+    assert row.url == "https://uploads3.wikiart.org/images/hokusai/wave.jpg"
+    assert (row.told["style"], row.told["genre"]) == ("ukiyo-e", "landscape")
+
+
+def test_a_listing_keeps_what_a_table_of_ones_own_says(nasty: Nasty, tmp_path: Path) -> None:
+    style_and_genre(nasty)
+    mine = "url,title,licence,genre\nhttps://example.org/1.jpg,Mine,CC0,portrait\n"
+    (tmp_path / "urls.csv").write_text(mine)
+    list_wikiart("style/ukiyo-e", tmp_path, politeness=FakeTime().polite(), home=nasty.address)
+    row = rows_of(tmp_path / "urls.csv")[0]
+    assert (row["title"], row["licence"], row["genre"]) == ("Mine", "CC0", "portrait")
+
+
 @pytest.mark.parametrize(
     ("listing", "message"),
     [
@@ -1740,6 +1848,9 @@ def test_what_fails_at_once_leaves_no_empty_folder(nasty: Nasty, tmp_path: Path)
         (("ftp://x/y",), "ftp://x/y is not an http or https address"),
         (("hf:one",), "is no repository"),
         (("hf:datasets/one",), "is no repository; write hf:datasets/OWNER/NAME"),
+        (("urls.csv", "more.csv"), "2 sources are given; only wikiart: listings can be fetched"),
+        (("wikiart:style/x", "urls.csv"), "2 sources are given; only wikiart: listings"),
+        (("wikiart:style/x", "wikiart:genre"), "unknown listing 'wikiart:genre'; there is"),
         (("urls.csv", "--rate", "-1"), "the rate cannot be -1.0; at least 0"),
         (("urls.csv", "--timeout", "0"), "the timeout, in seconds, cannot be 0"),
         (("urls.csv", "--max-mb", "nan"), "--max-mb cannot be nan"),
@@ -1754,7 +1865,8 @@ def test_wrong_commands_are_one_line(
     arguments: tuple[str, ...],
     message: str,
 ) -> None:
-    told = ["impasto", "fetch", arguments[0], str(tmp_path), *arguments[1:]]
+    sources = next((i for i, told in enumerate(arguments) if told[0] == "-"), len(arguments))
+    told = ["impasto", "fetch", *arguments[:sources], str(tmp_path), *arguments[sources:]]
     monkeypatch.setattr(sys, "argv", told)
     with pytest.raises(SystemExit) as ended:
         main()

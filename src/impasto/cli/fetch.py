@@ -18,13 +18,15 @@ _REASONS = 10
 
 
 def command(
-    source: Annotated[
-        str,
+    sources: Annotated[
+        list[str],
         typer.Argument(
+            metavar="SOURCE",
             help="hf:datasets/OWNER/NAME[@REVISION][/PATH] or its address on the hub; the address "
             "of a file; a table of URLs (CSV with a column url, or an address a line, # before "
             "comments); or "
-            "wikiart:style/NAME, genre/NAME, media/NAME, artist/NAME or wikiart:all."
+            "wikiart:style/NAME, genre/NAME, media/NAME, artist/NAME or wikiart:all. Several "
+            "wikiart: listings may be given; a picture in more than one gets all their labels.",
         ),
     ],
     destination: Annotated[Path, typer.Argument(metavar="DEST", help="A folder.")],
@@ -82,7 +84,7 @@ def command(
         fetch_file,
         fetch_repository,
         is_repository,
-        list_wikiart,
+        kind_and_name,
         read_table,
     )
     from impasto.fetching.client import Client
@@ -100,6 +102,15 @@ def command(
         refresh=refresh,
         licence=licence,
     )
+    source = sources[0]
+    listings = [text.removeprefix("wikiart:") for text in sources if text.startswith("wikiart:")]
+    for listing in listings:
+        kind_and_name(listing)
+    if len(sources) > 1 and len(listings) < len(sources):
+        raise ImpastoError(
+            f"{len(sources)} sources are given; only wikiart: listings can be fetched together. "
+            "Fetch the others one by one, each into a folder of its own"
+        )
     from_hub = source.startswith("hf:") or is_repository(source)
     if only and not from_hub:
         raise ImpastoError("--only chooses files of a repository; there is none in this source")
@@ -117,10 +128,8 @@ def command(
             with _progress("MB", 1_000_000) as tell:
                 files = fetch_file(source, destination, sha256, most, *files_only, tell=tell)
             lines = _of_files(files, destination)
-        elif source.startswith("wikiart:"):
-            listing = source.removeprefix("wikiart:")
-            with _progress("artists listed" if listing == "all" else "pages listed") as tell:
-                table = list_wikiart(listing, destination, options, pages, tell=tell)
+        elif listings:
+            table = _listed(listings, destination, options, pages)
             lines, failed = _pictures(table, destination, options)
         else:
             table = read_table(Path(source).expanduser())
@@ -131,6 +140,21 @@ def command(
         typer.echo(line)
     if failed:
         raise typer.Exit(1)
+
+
+def _listed(
+    listings: list[str], folder: Path, options: "PictureOptions", pages: int | None
+) -> "Table":
+    """The pictures of WikiArt's listings, one after the other, as one table."""
+    from impasto.fetching import list_wikiart
+
+    notes: list[str] = []
+    for listing in listings:
+        with _progress("artists listed" if listing == "all" else "pages listed") as tell:
+            table = list_wikiart(listing, folder, options, pages, tell=tell)
+        notes += table.notes
+    table.notes = notes
+    return table
 
 
 def _pictures(table: "Table", folder: Path, options: "PictureOptions") -> tuple[list[str], bool]:

@@ -9,7 +9,7 @@ from impasto.fetching.file import fetch_file
 from impasto.fetching.hub import fetch_repository, is_repository
 from impasto.fetching.politeness import Politeness
 from impasto.fetching.table import PictureOptions, fetch_table, read_table
-from impasto.fetching.wikiart import list_wikiart
+from impasto.fetching.wikiart import kind_and_name, list_wikiart
 
 __all__ = [
     "PictureOptions",
@@ -18,6 +18,7 @@ __all__ = [
     "fetch_repository",
     "fetch_table",
     "is_repository",
+    "kind_and_name",
     "list_wikiart",
     "read_table",
 ]

@@ -24,7 +24,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, unquote, urljoin
 
 from impasto.errors import ImpastoError
 from impasto.fetching.client import Client, FetchError, switched_off
@@ -58,6 +58,10 @@ def list_wikiart(
 ) -> Table:
     """The pictures that a listing of WikiArt's names, for `fetch_table`; kept as `urls.csv` too.
 
+    Pictures that `urls.csv` has already, as from a listing before, stay in it. One that both name is
+    one row with the labels of both, such as its style and its genre; of two styles it has both, as
+    `ukiyo-e|shin-hanga`, in the order of the listings.
+
     An interrupted listing goes on when it is asked for again.
 
     Args:
@@ -72,12 +76,7 @@ def list_wikiart(
     """
     options = options or PictureOptions()
     politeness = politeness or Politeness(options.rate, options.retries)
-    kind, _, name = listing.partition("/")
-    if not (kind in (*_KINDS, "artist") and name) and listing != "all":
-        raise ImpastoError(
-            f"unknown listing 'wikiart:{listing}'; there is wikiart:artist/NAME, style/NAME, "
-            "genre/NAME, media/NAME and wikiart:all"
-        )
+    kind, name = kind_and_name(listing)
     if pages is not None and pages < 1:
         raise ImpastoError(f"pages cannot be {pages}; at least 1")
     path = folder / "urls.csv"
@@ -98,11 +97,62 @@ def list_wikiart(
                 f"wikiart:{listing} names no pictures; names are as in the addresses of "
                 f"{home}, such as style/impressionism or artist/claude-monet"
             )
-        columns = (kind,) if kind in _KINDS else ()
-        table = Table(list(rows.values()), columns, site.notes)
+        before = read_table(path) if path.exists() else Table([])
+        table = _merged(before, list(rows.values()), kind, name)
+        table.notes = [*site.notes, *table.notes]
         write_text(path, _csv(table))
         site.forget()
     return table
+
+
+def kind_and_name(listing: str) -> tuple[str, str]:
+    """The parts of `style/NAME` and the like; of `all`, that and nothing.
+
+    Raises:
+        ImpastoError: there is no such kind of listing.
+    """
+    kind, _, name = listing.partition("/")
+    if not (kind in (*_KINDS, "artist") and name) and listing != "all":
+        raise ImpastoError(
+            f"unknown listing 'wikiart:{listing}'; there is wikiart:artist/NAME, style/NAME, "
+            "genre/NAME, media/NAME and wikiart:all"
+        )
+    return kind, name
+
+
+def _merged(before: Table, listed: list[Row], kind: str, name: str) -> Table:
+    """The rows of a table and those of a listing of this kind and name, one for each picture."""
+    rows: dict[str, Row] = {}
+    for row in before.rows:
+        rows.setdefault(_picture(row.url), row)
+    several: list[str] = []
+    for row in listed:
+        known = rows.get(_picture(row.url), row)
+        told = {**known.told, **{column: text for column, text in row.told.items() if text}}
+        if known.told.get("source", "").startswith(f"{row.told['source']}/"):
+            told["source"] = known.told["source"]  # the picture's page, not only its artist's
+        if kind in _KINDS:
+            classes = [text for text in known.told.get(kind, "").split("|") if text]
+            if name.casefold() not in map(str.casefold, classes):
+                classes.append(name)
+            told[kind] = "|".join(classes)
+            several += [told[kind]] if len(classes) > 1 else []
+        rows[_picture(row.url)] = Row(known.url, told, known.sha256)
+    columns = dict.fromkeys((*before.columns, *([kind] if kind in _KINDS else [])))
+    notes = []
+    if several:
+        notes.append(
+            f"{counted(len(several), 'picture')} of {kind} {name} with another {kind} too, such as "
+            f"{several[0]}; impasto pack takes the first"
+        )
+    return Table(list(rows.values()), tuple(columns), notes)
+
+
+def _picture(url: str) -> str:
+    """An address as it is compared with others: the site has one picture on several hosts
+    (uploads3.wikiart.org, uploads7.wikiart.org), and writes a name plainly or in %xx."""
+    address = re.sub(r"^https?://uploads\d*\.wikiart\.org/", f"{HOME}/", url)
+    return unquote(address)
 
 
 class _Site:
@@ -217,7 +267,8 @@ def _text(value: Any) -> str:
 
 def _csv(table: Table) -> str:
     text = io.StringIO()
-    header = ("url", "title", "artist", "year", "source", *table.columns)
+    licence = ["licence"] if any(row.told.get("licence") for row in table.rows) else []
+    header = ["url", "title", "artist", "year", "source", *licence, *table.columns]
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     for row in table.rows:
