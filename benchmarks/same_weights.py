@@ -140,8 +140,8 @@ def compare(revision: str, recipes: list[str], images: int) -> bool:
                 resumed = differences(before, fingerprint(run))
                 same = same and not found and not resumed
                 print(
-                    f"{recipe:18} trained: {'identical' if not found else found}; "
-                    f"resumed: {'identical' if not resumed else resumed}",
+                    f"{recipe:18} trained: {found or 'identical'}; "
+                    f"resumed: {resumed or 'identical'}",
                     flush=True,
                 )
         finally:

@@ -22,10 +22,9 @@ pytestmark = pytest.mark.parametrize("made", MADE, ids=lambda folder: folder.nam
 def _impasto(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
     """Run a command in this process; it must end well."""
     monkeypatch.setattr("sys.argv", ["impasto", *map(str, arguments)])
-    try:
+    with pytest.raises(SystemExit) as end:
         main()
-    except SystemExit as end:
-        assert not end.code
+    assert not end.value.code
 
 
 def test_a_collection_opens(made: Path) -> None:
