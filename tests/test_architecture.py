@@ -16,7 +16,7 @@ GROUND = {
     "config",
     "words",
     "progress",
-    "lettering",
+    "fonts",
     "device",
     "fold",
     "__init__",

@@ -1,6 +1,7 @@
 """`impasto inspect`: the numbers, the contact sheet and the chart."""
 
 import builtins
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from impasto import fonts
 from impasto.cli import app
 from impasto.collection import Collection, PackOptions, pack
 from impasto.collection.overview import contact_sheet, summary
@@ -83,6 +85,41 @@ def test_the_command_writes_two_pictures(collection: Collection, tmp_path: Path)
             opened.load()
             assert min(opened.size) > 60
             assert len(set(opened.convert("RGB").resize((50, 50)).get_flattened_data())) > 3
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    folder = tmp_path_factory.mktemp("foreign")
+    for name in ("浮世絵", "🎨 emoji", "Café $x$"):
+        (folder / "pictures" / name).mkdir(parents=True)
+        Image.new("RGB", (16, 16), (len(name), 0, 0)).save(folder / "pictures" / name / "0.png")
+    return pack(folder / "pictures", folder / "packed", PackOptions(resolution=16)).collection
+
+
+def test_names_that_no_font_has_are_boxes_and_one_line(
+    foreign: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(fonts, "_further", lambda: ())
+    fonts._font_of.cache_clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = invoke(str(foreign.path), "--out", str(tmp_path))
+    fonts._font_of.cache_clear()
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    notes = [line for line in result.stdout.splitlines() if line.startswith("note:")]
+    assert len(notes) == 1
+    assert notes[0].startswith("note: no font here has ")
+    assert set("浮世絵🎨") <= set(notes[0])
+    assert (tmp_path / "packed-classes.png").is_file()
+
+
+def test_columns_of_names_in_wide_letters_stand_below_each_other(foreign: Collection) -> None:
+    rows = summary(foreign).splitlines()[-3:]
+    # Such letters take two columns in a terminal.
+    ends = [len(row) + sum(letter in "浮世絵🎨" for letter in row) for row in rows]
+    assert len(set(ends)) == 1
 
 
 def test_without_matplotlib_one_line_says_so(

@@ -1,4 +1,6 @@
-"""Numbers as people say them, the same everywhere."""
+"""Numbers as people say them, the same everywhere; and columns of text in a terminal."""
+
+import unicodedata
 
 
 def readable_time(seconds: float) -> str:
@@ -17,3 +19,18 @@ def counted(count: int, noun: str) -> str:
     """`1 picture`, `4,474 pictures`, `3 classes`."""
     ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
     return f"{count:,} {noun}{ending}"
+
+
+def terminal_width(text: str) -> int:
+    """Columns that a text takes in a terminal: two for each Chinese, Japanese or Korean letter and each
+    emoji, none for accents."""
+    width = 0
+    for letter in text:
+        if unicodedata.category(letter) not in ("Mn", "Me", "Cf"):
+            width += 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+    return width
+
+
+def padded(text: str, width: int) -> str:
+    """A text with blanks after it, so that it takes `width` columns of a terminal."""
+    return text + " " * (width - terminal_width(text))

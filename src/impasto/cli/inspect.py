@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from PIL import Image
 
-    from impasto.collection import Collection
+    from impasto.collection import Collection, LabelField
 
 _BARS = 40
 """A chart shows at most this many classes of a field, the most frequent."""
+_BOXES = 20
+"""Letters that no font has: at most so many are printed."""
 
 
 def command(
@@ -36,6 +39,7 @@ def command(
     from impasto.collection import Collection, open_or_pack
     from impasto.collection.overview import contact_sheet, summary
     from impasto.files import write_bytes
+    from impasto.fonts import missing
 
     if collection == "masters":
         opened = open_or_pack("masters", 64)
@@ -65,6 +69,12 @@ def command(
     chart = out / f"{stem}-classes.png"
     write_bytes(chart, drawn)
     typer.echo(f"chart of classes: {chart}")
+    if boxes := missing(_names(opened)):
+        some = boxes if len(boxes) <= _BOXES else f"{boxes[:_BOXES]} ..."
+        typer.echo(
+            f"note: no font here has {some}, drawn as boxes; Noto Sans CJK has Chinese, Japanese and "
+            "Korean, Noto Emoji has signs"
+        )
 
 
 def _write_duplicates(collection: "Collection", out: Path, stem: str) -> None:
@@ -94,6 +104,29 @@ def _png(image: "Image.Image") -> bytes:
     return buffer.getvalue()
 
 
+def _shown(field: "LabelField") -> list[tuple[int, str]]:
+    """Count and name of the classes that the chart shows, the most frequent last."""
+    # Stable, so that equal counts stay in the order of their names.
+    by_count = sorted(zip(field.counts, field.classes, strict=True), key=lambda pair: -pair[0])
+    return by_count[:_BARS][::-1]
+
+
+def _names(collection: "Collection") -> list[str]:
+    """All names in the chart."""
+    fields = collection.fields
+    return [text for field in fields for text in (field.name, *(name for _, name in _shown(field)))]
+
+
+def _as_written(name: str, most: int | None = None) -> str:
+    """A name for matplotlib: on one line, at most so many letters, a dollar sign no mathematics."""
+    from impasto.fonts import one_line
+
+    name = one_line(name)
+    if most is not None and len(name) > most:
+        name = name[: most - 1] + "…"
+    return name.replace("$", r"\$")
+
+
 def _chart(collection: "Collection") -> bytes | None:
     """A PNG with a bar a class, the fields beside each other; None without matplotlib."""
     try:
@@ -101,28 +134,31 @@ def _chart(collection: "Collection") -> bytes | None:
         from matplotlib.figure import Figure
     except ImportError:
         return None
+    from impasto.fonts import chart_fonts
 
     fields = collection.fields
     most = max(min(len(field.classes), _BARS) for field in fields)
-    figure = Figure(figsize=(5.5 * len(fields), 1.2 + 0.26 * most), layout="constrained", dpi=110)
-    for column, field in enumerate(fields, start=1):
-        axes = figure.add_subplot(1, len(fields), column)
-        # Stable, so that equal counts stay in the order of their names.
-        by_count = sorted(zip(field.counts, field.classes, strict=True), key=lambda pair: -pair[0])
-        shown = by_count[:_BARS][::-1]
-        bars = axes.barh(range(len(shown)), [count for count, _ in shown], color="#3b6ea5")
-        axes.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize=8)
-        names = [name if len(name) <= 32 else name[:31] + "…" for _, name in shown]
-        # A dollar sign in a name is not mathematics.
-        axes.set_yticks(range(len(shown)), [name.replace("$", r"\$") for name in names], fontsize=9)
-        axes.margins(x=0.15)
-        axes.set_ylim(len(shown) - most - 0.6, len(shown) - 0.4)
-        axes.set_xlabel("pictures for training")
-        more = len(field.classes) - len(shown)
-        title = field.name if not more else f"{field.name} (and {more} classes more)"
-        axes.set_title(title.replace("$", r"\$"), fontsize=11)
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    with chart_fonts(_names(collection)):
+        size = (5.5 * len(fields), 1.2 + 0.26 * most)
+        figure = Figure(figsize=size, layout="constrained", dpi=110)
+        for column, field in enumerate(fields, start=1):
+            _draw_field(figure.add_subplot(1, len(fields), column), field, most)
+        figure.savefig(buffer, format="png")
     return buffer.getvalue()
+
+
+def _draw_field(axes: "Axes", field: "LabelField", most: int) -> None:
+    """Draw the bars of one field's classes, with room for `most`."""
+    shown = _shown(field)
+    bars = axes.barh(range(len(shown)), [count for count, _ in shown], color="#3b6ea5")
+    axes.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize=8)
+    axes.set_yticks(range(len(shown)), [_as_written(name, 32) for _, name in shown], fontsize=9)
+    axes.margins(x=0.15)
+    axes.set_ylim(len(shown) - most - 0.6, len(shown) - 0.4)
+    axes.set_xlabel("pictures for training")
+    more = len(field.classes) - len(shown)
+    title = field.name if not more else f"{field.name} (and {more} classes more)"
+    axes.set_title(_as_written(title), fontsize=11)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)

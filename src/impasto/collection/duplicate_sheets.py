@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from impasto.collection.store import Collection
 from impasto.errors import ImpastoError
-from impasto.lettering import font
+from impasto.fonts import draw_text, text_length
 
 GROUPS = 30
 """Groups on a page, at most."""
@@ -155,17 +155,17 @@ def _paste(
     for line, text in enumerate(lines):
         place = (left, top + _CELL + 3 + line * _LINE)
         colour = _KEPT if text is told and member.kept else _INK
-        draw.text(place, _shortened(text), fill=colour, font=font(_LETTERS))
+        draw_text(draw, place, _shortened(text), colour, _LETTERS)
 
 
 def _shortened(text: str) -> str:
     """A text, or as much of its beginning and its end as fits below a picture: copies of one name
     differ in folders at the beginning, or in a number at the end."""
-    letters, width = font(_LETTERS), _STEP - 2 * _GAP
-    if letters.getlength(text) <= width:
+    width = _STEP - 2 * _GAP
+    if text_length(text, _LETTERS) <= width:
         return text
     kept = len(text) - 1
-    while kept and letters.getlength(_without_middle(text, kept)) > width:
+    while kept and text_length(_without_middle(text, kept), _LETTERS) > width:
         kept -= 1
     return _without_middle(text, kept)
 

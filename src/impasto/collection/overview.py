@@ -8,7 +8,7 @@ from PIL import Image
 
 from impasto.collection.encoding import ENCODINGS
 from impasto.collection.store import Collection
-from impasto.words import counted
+from impasto.words import counted, padded, terminal_width
 
 _CLASSES = 30
 """A field's table shows at most this many classes, the most frequent."""
@@ -39,7 +39,7 @@ def summary(collection: Collection) -> str:
         lines.append("  labels      none")
     # One width for all tables, so that their columns stand below each other.
     names = [name for field in collection.fields for name in (f"{field.name} (00)", *field.classes)]
-    width = max(map(len, names), default=0)
+    width = max(map(terminal_width, names), default=0)
     for column in range(len(collection.fields)):
         lines += ["", *_field_lines(collection, column, width)]
     return "\n".join(lines)
@@ -93,7 +93,7 @@ def _field_lines(collection: Collection, column: int, width: int) -> list[str]:
     ]
     title = (f"{field.name} ({len(field.classes)})", "training", "held out", "sources")
     lines = [
-        f"{name:{width}}  {train:>9}  {held:>9}  {sources:>9}"
+        f"{padded(name, width)}  {train:>9}  {held:>9}  {sources:>9}"
         for name, train, held, sources in [title, *rows]
     ]
     if len(field.classes) > len(shown):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from impasto.evaluation.kinds import INFINITY, base_of, interval_text, place_of, value_text
 from impasto.evaluation.record import PICTURE, EvaluationRow, ScoreRow
-from impasto.words import counted
+from impasto.words import counted, padded, terminal_width
 
 
 def place(row: ScoreRow) -> tuple[bool, int, bool, str]:
@@ -72,10 +72,10 @@ def _heading(row: EvaluationRow) -> list[str]:
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
     """Cells under each other: the first column to the left, the others to the right."""
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    widths = [max(terminal_width(row[place]) for row in rows) for place in range(len(rows[0]))]
     return [
         "  ".join(
-            cell.ljust(width) if place == 0 else cell.rjust(width)
+            padded(cell, width) if place == 0 else " " * (width - terminal_width(cell)) + cell
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows

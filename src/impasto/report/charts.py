@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from impasto.errors import ImpastoError
+from impasto.fonts import chart_fonts, one_line
 from impasto.report.findings import Counts, Floats
 
 # matplotlib draws with these stand-ins, which then become the page's CSS variables; so one drawing
@@ -167,7 +168,8 @@ def chart(
         "grid.color": _RULE,
         "grid.linewidth": 0.5,
     }
-    with mpl.rc_context(style):
+    texts = [axis, *(line.name for line in lines), *(level.name for level in levels)]
+    with mpl.rc_context(style), chart_fonts([*texts, *(mark.text for mark in marks)]):
         # Small on purpose: on a phone the drawing keeps its size and its letters can be read.
         figure = Figure(figsize=(4.7, 2.7), layout="constrained")
         axes = figure.add_subplot()
@@ -190,7 +192,7 @@ def chart(
                     linewidth=1.7,
                     marker="o" if len(values) <= 60 else None,
                     markersize=3.5,
-                    label=line.name,
+                    label=one_line(line.name),
                 )
                 continue
             alone = len(values) == 1
@@ -209,7 +211,7 @@ def chart(
                 color=colour,
                 linewidth=1.7,
                 marker="o" if alone else None,
-                label=line.name,
+                label=one_line(line.name),
             )
         if bounds is not None:
             axes.set_ylim(*bounds)
@@ -224,14 +226,18 @@ def chart(
             axes.axvspan(0, shaded_until, color=_RULE, alpha=0.5, linewidth=0, zorder=0)
         for level, dots in zip(levels, ((1, 2), (4, 2)), strict=False):
             axes.axhline(
-                level.height, color=_FAINT, linewidth=1.2, linestyle=(0, dots), label=level.name
+                level.height,
+                color=_FAINT,
+                linewidth=1.2,
+                linestyle=(0, dots),
+                label=one_line(level.name),
             )
         if from_zero and bounds is None:
             axes.set_ylim(bottom=0)
         for mark in marks:
             axes.axvline(mark.images, color=_ALARM, linewidth=1, linestyle=(0, (4, 3)))
             axes.annotate(
-                mark.text,
+                one_line(mark.text),
                 (mark.images, 1),
                 xycoords=("data", "axes fraction"),
                 xytext=(0, 2),

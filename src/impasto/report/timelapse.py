@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from impasto.errors import ImpastoError
 from impasto.files import atomic_file
-from impasto.lettering import font
+from impasto.fonts import font
 from impasto.report.pictures import cut, enlarge, evenly, open_picture
 
 # Long enough to follow, short enough to be watched to the end.

@@ -1,5 +1,6 @@
 """Pictures side by side, and the names of their columns and rows."""
 
+import bisect
 import math
 import re
 from collections.abc import Sequence
@@ -7,11 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from impasto.lettering import font
+from impasto.fonts import draw_text, font, text_length
 
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
 _SIZE = 12  # of letters, in pixels
 _GAP = 4  # between letters and pictures
+_LINE_GAP = 4  # between lines of a name
 _LONGEST = 180  # pixels of a name that stands upright or at the side; the rest is left out
 
 
@@ -33,45 +35,56 @@ def grid_picture(images: np.ndarray, columns: int | None = None) -> Image.Image:
 
 
 def text_font(size: int = _SIZE) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """What all names in grids are written in; see `lettering.font`."""
+    """What numbers in pictures are written in; see `fonts.font`."""
     return font(size)
 
 
 def shortened(text: str, width: float, size: int = _SIZE) -> str:
     """`text`, or as much of its beginning as fits into `width` pixels, with an ellipsis."""
-    font = text_font(size)
-    if font.getlength(text) <= width:
+    if text_length(text, size) <= width:
         return text
-    while text and font.getlength(text + "…") > width:
-        text = text[:-1]
-    return text.rstrip() + "…"
+    fits = bisect.bisect_right(
+        range(1, len(text) + 1), width, key=lambda kept: text_length(text[:kept] + "…", size)
+    )
+    return text[:fits].rstrip() + "…"
 
 
-def _wrapped(name: str, width: int) -> str | None:
+def _wrapped(name: str, width: int) -> list[str] | None:
     """`name` on up to three lines within `width` pixels, broken at spaces and hyphens only."""
-    font = text_font()
     lines = [""]
     for word in re.findall(r"[^\s-]+-?|-", name):
         joint = " " if lines[-1] and not lines[-1].endswith("-") else ""
-        if font.getlength(lines[-1] + joint + word) <= width:
+        if text_length(lines[-1] + joint + word, _SIZE) <= width:
             lines[-1] += joint + word
         else:
             lines.append(word)
     lines = [line for line in lines if line]
-    if len(lines) > 3 or any(font.getlength(line) > width for line in lines):
+    if len(lines) > 3 or any(text_length(line, _SIZE) > width for line in lines):
         return None
-    return "\n".join(lines)
+    return lines
 
 
 def written(text: str, size: int = _SIZE, *, upright: bool = False) -> Image.Image:
-    """Text as a picture just large enough for it; `upright` reads from the bottom to the top."""
-    probe = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    _, _, right, bottom = probe.multiline_textbbox((0, 0), text, text_font(size), align="center")
-    # A full line is as high as its tallest letter can be, so that all names stand on one line.
-    height = max(math.ceil(bottom), math.ceil(size * 1.25))
-    picture = Image.new("RGB", (max(math.ceil(right), 1), height), _PAPER)
-    ImageDraw.Draw(picture).multiline_text((0, 0), text, _INK, text_font(size), align="center")
+    """Text on one line as a picture just large enough for it; `upright` reads from the bottom to the
+    top."""
+    picture = _written_lines([text], size)
     return picture.transpose(Image.Transpose.ROTATE_90) if upright else picture
+
+
+def _written_lines(lines: Sequence[str], size: int = _SIZE) -> Image.Image:
+    """Lines of text below each other, each in the middle."""
+    probe = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    drawn = [draw_text(probe, (0, 0), line, _INK, size) for line in lines]
+    width = max((math.ceil(right) for right, _ in drawn), default=0)
+    step = draw_text(probe, (0, 0), "A", _INK, size)[1] + _LINE_GAP
+    # A full line is as high as its tallest letter can be, so that all names stand on one line.
+    bottom = (len(lines) - 1) * step + (drawn[-1][1] if drawn else 0)
+    height = max(math.ceil(bottom), math.ceil(size * 1.25))
+    picture = Image.new("RGB", (max(width, 1), height), _PAPER)
+    for number, (line, (right, _)) in enumerate(zip(lines, drawn, strict=True)):
+        corner = ((width - math.ceil(right)) // 2, number * step)
+        draw_text(ImageDraw.Draw(picture), corner, line, _INK, size)
+    return picture
 
 
 def heading(names: Sequence[str], width: int) -> Image.Image:
@@ -79,7 +92,7 @@ def heading(names: Sequence[str], width: int) -> Image.Image:
     wrapped = [_wrapped(name, width - 2) for name in names]
     fits = all(text is not None for text in wrapped)
     pictures = [
-        written(text or "") if fits else written(shortened(name, _LONGEST), upright=True)
+        _written_lines(text or []) if fits else written(shortened(name, _LONGEST), upright=True)
         for name, text in zip(names, wrapped, strict=True)
     ]
     height = max(picture.height for picture in pictures)
