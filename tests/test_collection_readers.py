@@ -489,8 +489,9 @@ def test_a_column_split_says_what_is_held_out(tmp_path: Path) -> None:
     listing = read_source(tmp_path, None)
     assert [entry.heldout for entry in listing.entries] == [False, True, False, False]
     assert listing.notes[:2] == [
-        "held out is what the column 'split' says; --heldout and --seed choose nothing here",
-        "2 pictures of no split that is known by its name, taken for training",
+        "held out is what the column 'split' says (Validation); --heldout and --seed choose nothing "
+        "here",
+        "2 pictures of no split that is known by its name (fold 3), taken for training",
     ]
     write_table(tmp_path, "file,split\na.png,1\nb.png,2\n")
     assert {entry.heldout for entry in read_source(tmp_path, None).entries} == {None}

@@ -4,20 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import takewhile
 
-TRAINING = frozenset({"train", "training"})
-HELD_OUT = frozenset(
-    {"val", "valid", "validation", "dev", "test", "testing", "eval", "evaluation", "heldout"}
-)
-"""The names of splits that Hugging Face's `datasets` knows (its documentation, 'File names and
-splits'), and our own. Whatever is not for training is held out."""
-
-
-def is_heldout(split: str) -> bool | None:
-    """Whether a split of this name is kept from training; None where it is no split's name."""
-    word = split.casefold()
-    if word in HELD_OUT:
-        return True
-    return False if word in TRAINING else None
+from impasto.collection.heldout import is_heldout
 
 
 @dataclass(frozen=True)

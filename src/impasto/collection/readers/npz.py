@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from impasto.collection.arrays import StoredArray, arrays_in, reading, rows_of, whole
-from impasto.collection.folders import is_heldout
+from impasto.collection.heldout import hold_out, is_heldout
 from impasto.collection.listing import PICTURE_SUFFIXES, Content, Entry, Listing, known, suffix_of
 from impasto.collection.trees import File, Source, UnusableError, stamp_of, tidy, unreadable
 from impasto.errors import ImpastoError, choices
@@ -59,7 +59,9 @@ def _own_words(array: StoredArray) -> list[str]:
 
 def _part(array: StoredArray) -> str:
     """The word that names the part, such as `test`, in the array's own name, or else the file's."""
-    words = [*_own_words(array), *_words(array.file.rpartition(".")[0])]
+    own = _own_words(array)
+    # `is_test` is a row a picture of all parts.
+    words = [*(own if own[:1] != ["is"] else []), *_words(array.file.rpartition(".")[0])]
     return next((word for word in words if is_heldout(word) is not None), "")
 
 
@@ -239,7 +241,9 @@ def _beside(pictures: StoredArray, others: list[StoredArray]) -> dict[str, Store
         if array.file != pictures.file and not subject <= {*_words(array.file.rpartition(".")[0])}:
             continue
         # `style` by `style_train`, `class` by `y_train`.
-        words = [word for word in _own_words(array) if is_heldout(word) is None]
+        words = _own_words(array)
+        if words[:1] != ["is"]:
+            words = [word for word in words if is_heldout(word) is None]
         words = [
             word for word in words if word not in _LABELS and (array.key or word not in subject)
         ]
@@ -422,7 +426,7 @@ def _add_entries(
     heldout = [is_heldout(_part(array)) for array in pictures]
     split = {True, False} <= set(heldout)
     number = 0
-    for array, held in zip(pictures, heldout, strict=True):
+    for array in pictures:
         width = max(5, len(str(array.shape[0] - 1)))
         name = f"{array.file.rpartition('.')[0]}/{array.key}".rstrip("/")
         for row in range(array.shape[0]):
@@ -437,13 +441,16 @@ def _add_entries(
                 f"{array.stamp}-{row}",
                 tuple(column[number] for column in told),
                 about,
-                bool(held) if split else None,
             )
             listing.entries.append(entry)
             number += 1
-    if split:
-        count = sum(bool(entry.heldout) for entry in listing.entries)
-        listing.notes.append(
-            f"held out are the arrays for testing and validation ({counted(count, 'picture')}); "
-            "--heldout and --seed choose nothing here"
-        )
+    own = [
+        bool(held) if split else None
+        for array, held in zip(pictures, heldout, strict=True)
+        for _ in range(array.shape[0])
+    ]
+    note = (
+        f"held out are the arrays for testing and validation ({counted(own.count(True), 'picture')}); "
+        "--heldout and --seed choose nothing here"
+    )
+    hold_out(listing, own, [note] if split else [])

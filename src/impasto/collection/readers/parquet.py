@@ -28,7 +28,7 @@ from typing import Any
 
 from PIL import Image
 
-from impasto.collection.folders import is_heldout
+from impasto.collection.heldout import hold_out, is_heldout
 from impasto.collection.listing import (
     PICTURE_SUFFIXES,
     Content,
@@ -464,10 +464,8 @@ def _heldout(name: str) -> bool | None:
     None: they do not say."""
     *folders, last = name.split("/")
     for part in (*reversed(folders), posixpath.splitext(last)[0]):
-        # What `datasets` has between the words in a name.
-        told = {is_heldout(word) for word in re.split(r"[-._ 0-9]+", part)} - {None}
-        if told:
-            return False not in told
+        if (told := is_heldout(part)) is not None:
+            return told
     return None
 
 
@@ -518,17 +516,22 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
         for row in range(part.rows):
             about = {key: texts[row] for key, texts in rest.items() if texts[row]}
             described.append((tuple(texts[row] for texts in by_field), about))
-    _add_entries(listing, parts, held if split else [None] * len(parts), described, paths)
+    _add_entries(listing, parts, described, paths)
     listing.contents = partial(_contents, source.tree, parts)
     listing.notes += _notes(listing, labels, unknown, nameless)
     if long:
         listing.notes.append(f"columns of long texts were passed over: {choices(list(long))}")
-    if split:
-        count = sum(part.rows for part, is_held in zip(parts, held, strict=True) if is_held)
-        listing.notes.append(
-            f"held out are the data set's own test and validation parts ({counted(count, 'picture')}); "
-            "--heldout and --seed choose nothing here"
-        )
+    count = sum(part.rows for part, is_held in zip(parts, held, strict=True) if is_held)
+    own = [
+        bool(is_held) if split else None
+        for part, is_held in zip(parts, held, strict=True)
+        for _ in range(part.rows)
+    ]
+    note = (
+        f"held out are the data set's own test and validation parts ({counted(count, 'picture')}); "
+        "--heldout and --seed choose nothing here"
+    )
+    hold_out(listing, own, [note] if split else [])
     return listing
 
 
@@ -557,7 +560,6 @@ def _fields(path: Path, parts: list[_Part], labels: tuple[str, ...] | None) -> l
 def _add_entries(
     listing: Listing,
     parts: list[_Part],
-    held: Sequence[bool | None],
     described: list[tuple[tuple[str, ...], dict[str, str]]],
     paths: list[str],
 ) -> None:
@@ -565,12 +567,12 @@ def _add_entries(
     names = [path.replace("\\", "/").lstrip("/") for path in paths]
     own = all(names) and len(set(names)) == len(names)
     number = 0
-    for part, is_held in zip(parts, held, strict=True):
+    for part in parts:
         for row in range(part.rows):
             picked, about = described[number]
             name = names[number] if own else f"{part.name}/{row:08}"
             stamp = f"{part.stamp}-{row}"
-            listing.entries.append(Entry(name, None, stamp, picked, about, is_held))
+            listing.entries.append(Entry(name, None, stamp, picked, about))
             number += 1
 
 

@@ -13,7 +13,8 @@ CSV and TSV as spreadsheets write them, and JSON Lines (an object a line). What 
   quotes, nobody can tell which cell is which, so its picture is left out.
 - A picture has one class in a field: of `portrait|landscape`, or a list, the first counts.
 - What is blank, or only says that nobody knows (`listing.known` lists how), is not known.
-- A column `split` says what is held out; if there is none, folders train, val and test do.
+- A column such as `split` or `is_test` says what is held out (`heldout.py`); if there is none, folders
+  train, val and test do.
 """
 
 import csv
@@ -23,9 +24,10 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from impasto.collection.folders import is_heldout, layout
+from impasto.collection.folders import layout
+from impasto.collection.heldout import hold_out
 from impasto.collection.listing import (
     ABOUT,
     PICTURE_SUFFIXES,
@@ -304,25 +306,10 @@ class _Classes:
 
 
 def _hold_out(listing: Listing) -> None:
-    """Say of each entry whether it is held out: by a column `split`, or by the folders it is in."""
-    entries = listing.entries
-    told = [is_heldout(entry.about.get("split", "")) for entry in entries]
-    if {True, False} <= set(told):
-        listing.notes.append(
-            "held out is what the column 'split' says; --heldout and --seed choose nothing here"
-        )
-        if others := told.count(None):
-            listing.notes.append(
-                f"{counted(others, 'picture')} of no split that is known by its name, taken for training"
-            )
-        told = [bool(heldout) for heldout in told]
-    else:
-        folders = layout(entry.relative for entry in entries)
-        listing.notes += folders.notes()
-        told = [folders.heldout(entry.relative) for entry in entries]
-    listing.entries = [
-        replace(entry, heldout=heldout) for entry, heldout in zip(entries, told, strict=True)
-    ]
+    """Say of each entry whether it is held out: by a column, or by the folders it is in."""
+    folders = layout(entry.relative for entry in listing.entries)
+    own = [folders.heldout(entry.relative) for entry in listing.entries]
+    hold_out(listing, own, folders.notes())
 
 
 def _with_files(source: Source, listing: Listing) -> list[_Table]:

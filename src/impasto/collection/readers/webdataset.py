@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from impasto.collection.archives.tar import Tar, open_archive
-from impasto.collection.folders import is_heldout, layout
+from impasto.collection.folders import layout
+from impasto.collection.heldout import hold_out, is_heldout
 from impasto.collection.listing import (
     ABOUT,
     PICTURE_SUFFIXES,
@@ -136,12 +137,6 @@ def _shards(source: Source) -> list[_Shard]:
 def _close(tree: Tree) -> None:
     assert isinstance(tree, Tar)
     tree.close()
-
-
-def _heldout(name: str) -> bool | None:
-    """Whether a shard is of a part for testing or validation, by the words in its name."""
-    told = {is_heldout(word) for word in re.split(r"[^a-z]+", name.lower())} - {None}
-    return False not in told if told else None
 
 
 def _flat(value: object, name: str = "") -> Iterator[tuple[str, str]]:
@@ -338,7 +333,7 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
         _classes([about.get(name, "") for about in found.abouts] if name else found.classes, label)
         for label, name in columns.items()
     ]
-    held = {shard.name: _heldout(shard.name) for shard in shards}
+    held = {shard.name: is_heldout(shard.name) for shard in shards}
     split = {True, False} <= set(held.values())
     only_labels = {name for name in columns.values() if name not in ABOUT}
     for number, shard in enumerate(found.shards):
@@ -349,11 +344,16 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
             picture.stamp,
             tuple(classes[number] for classes in given),
             {name: text for name, text in about.items() if name not in only_labels},
-            bool(held[shard.name]) if split else None,
         )
         listing.entries.append(entry)
     listing.contents = partial(_contents, shards)
-    listing.notes += _notes(found, listing, len(shards))
+    listing.notes += _notes(found, len(shards))
+    own = [bool(held[shard.name]) if split else None for shard in found.shards]
+    note = (
+        f"held out are the shards for testing and validation ({counted(own.count(True), 'picture')}); "
+        "--heldout and --seed choose nothing here"
+    )
+    hold_out(listing, own, [note] if split else [])
     unasked = labels is None and not columns
     if unasked and (could := could_be_labels(found.abouts, _NO_CLASS)):
         listing.notes.append(
@@ -362,7 +362,7 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     return listing
 
 
-def _notes(found: _Found, listing: Listing, shards: int) -> list[str]:
+def _notes(found: _Found, shards: int) -> list[str]:
     notes = []
     if found.damaged:
         notes.append(
@@ -372,11 +372,5 @@ def _notes(found: _Found, listing: Listing, shards: int) -> list[str]:
         notes.append(
             f"{counted(len(found.broken), 'sample')} with a damaged .cls, .json or .txt: what that "
             f"should tell is not known, such as of {found.broken[0]}"
-        )
-    if any(entry.heldout is not None for entry in listing.entries):
-        count = sum(bool(entry.heldout) for entry in listing.entries)
-        notes.append(
-            f"held out are the shards for testing and validation ({counted(count, 'picture')}); "
-            "--heldout and --seed choose nothing here"
         )
     return notes
