@@ -2,6 +2,7 @@
 
 import bz2
 import contextlib
+import dataclasses
 import gzip
 import io
 import lzma
@@ -11,6 +12,7 @@ import stat
 import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -463,10 +465,67 @@ def test_kinds_of_tar(tmp_path: Path, kind: int) -> None:
 
 
 def test_names_in_a_tar_that_are_no_utf_8(tmp_path: Path) -> None:
-    source = in_tar(
-        tmp_path / "a.tar", {"é.png": b"x"}, format=tarfile.GNU_FORMAT, encoding="latin-1"
-    )
-    assert all_of(source) == {"\ufffd.png": b"x"}
+    files = {"é/1.png": b"x", "è/1.png": b"y", "plain.png": b"z"}
+    for encoding in ("latin-1", "cp437"):
+        path = tmp_path / f"{encoding}.tar"
+        source = in_tar(path, files, format=tarfile.GNU_FORMAT, encoding=encoding)
+        guessed = tree(source)
+        # Whatever they are taken for, they are two.
+        assert sorted(map(guessed.read, guessed.files)) == [b"x", b"y", b"z"]
+        assert guessed.notes[0].startswith("2 file names beyond ASCII taken for Windows-1252 or")
+        told = open_source(source, encoding).tree
+        assert {name: told.read(name) for name in told.files} == files
+        assert not told.notes
+    # PAX headers are in UTF-8 whatever else is.
+    told = open_source(in_tar(tmp_path / "pax.tar", files), "cp932").tree
+    assert set(told.files) == set(files)
+
+
+def legacy_zip(path: Path, names: list[str], encoding: str, field: bytes = b"") -> Path:
+    """A zip with names in a code page, no flag that says so, and an extra field for each file."""
+
+    class Legacy(zipfile.ZipInfo):
+        def _encodeFilenameFlags(self) -> tuple[bytes, int]:  # noqa: N802
+            return self.filename.encode(encoding), self.flag_bits & ~0x800
+
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, name in enumerate(names):
+            info = Legacy(name)
+            info.extra = field
+            archive.writestr(info, picture(number))
+    with zipfile.ZipFile(path) as archive:
+        assert not any(info.flag_bits & 0x800 for info in archive.infolist())
+    return path
+
+
+def test_zips_in_a_legacy_code_page(tmp_path: Path) -> None:
+    names = [f"{kind}/絵{n}.png" for kind in ("浮世絵", "油絵") for n in range(2)]
+    source = legacy_zip(tmp_path / "sjis.zip", names, "cp932")
+    notes = read_source(source, None).notes
+    assert notes[0].startswith("4 file names beyond ASCII taken for code page 437, such as ")
+    assert "--names-encoding cp932" in notes[0]
+    listing = read_source(source, None, "cp932")
+    assert sorted(entry.relative for entry in listing.entries) == sorted(names)
+    assert {entry.labels[0] for entry in listing.entries} == {"浮世絵", "油絵"}
+    assert not listing.notes
+    with pytest.raises(ImpastoError, match=r"name \\x95.* is not in ascii; give another --names"):
+        read_source(source, None, "ascii")
+    with pytest.raises(ImpastoError, match="'nonsense' is no encoding that Python knows"):
+        PackOptions(names_encoding="nonsense")
+    packed = pack(source, tmp_path / "packed", dataclasses.replace(ALL, names_encoding="cp932"))
+    assert packed.collection.fields[0].classes == ("油絵", "浮世絵")
+
+
+def test_the_unicode_path_field_of_a_zip_counts(tmp_path: Path) -> None:
+    given, meant = "ü.png", "ユ.png"
+    for name, checksum, expected in (
+        ("good.zip", zlib.crc32(given.encode("cp437")), meant),
+        ("of-another-name.zip", 7, given),
+    ):
+        told = struct.pack("<BL", 1, checksum) + meant.encode()
+        field = struct.pack("<HH", 0x7075, len(told)) + told
+        source = legacy_zip(tmp_path / name, [given], "cp437", field)
+        assert list(tree(source).files) == [expected]
 
 
 def test_how_a_tar_is_compressed_is_seen_in_its_bytes(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from impasto.collection import Collection
+from impasto.collection import Collection, PackOptions, pack, readers
 from impasto.config import LatentConfig, NetworkConfig
 from impasto.errors import ImpastoError
 from impasto.fold import fold_batch_norm
@@ -216,6 +216,37 @@ def test_every_class_is_a_row_a_seed_and_a_column_a_class(
     ]
     portrait = picture(tmp_path / "one" / "seed-00000002-genre-portrait.png")
     assert np.abs(portrait.astype(int) - grid[32:, 64:]).max() <= 1
+
+
+def test_names_of_earlier_collections_are_drawn_whatever_is_in_them(
+    tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["Pop\nArt", "b\x1b[31m\u202eX", "c\td"]
+    for name in names:
+        (tmp_path / "source" / name).mkdir(parents=True)
+        for number in range(4):
+            Image.new("RGB", (40, 40), (number * 60, len(name) * 9, 0)).save(
+                tmp_path / "source" / name / f"{number}\n.png"
+            )
+    monkeypatch.setattr(readers, "one_line_each", lambda listing: listing)
+    options = PackOptions(resolution=32, duplicates="none")
+    old = pack(tmp_path / "source", tmp_path / "old", options).collection
+    assert set(old.fields[0].classes) == set(names)
+    told = say("inspect", str(tmp_path / "old"), "--out", str(tmp_path))
+    assert told[0] == 0
+    assert "Pop Art  " in told[1]
+    settings = {"training__images": 8, "training__grid": 4, "training__balance": "class"}
+    config = small("gangogh", labels=("class",), **settings)
+    run = train(config, old, out=tmp_path / "runs", device="cpu")
+    path = tmp_path / "grid.png"
+    assert say("sample", str(run), "--every-class", "class", "--grid", str(path))[0] == 0
+    assert picture(path).shape[1] == 96
+    chosen = ["--class", "class=Pop Art", "--seeds", "1", "--out", str(tmp_path / "one")]
+    assert say("sample", str(run), *chosen)[0] == 0
+    for name in names:  # Beside rows too, and upright.
+        assert named_grid_picture(np.zeros((1, 8, 8, 3), np.uint8), beside=[name]).width > 8
+        assert heading([name, name], 4).height > 8
+    assert shortened("Pop\nArt", 500) == "Pop Art"
 
 
 def test_every_class_has_a_place_by_itself(

@@ -1,5 +1,6 @@
 """Classes merged, small ones left unknown, and in which order that is done."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from impasto.collection.classing import (
     read_merges,
     renaming,
 )
-from impasto.collection.listing import Entry, Listing
+from impasto.collection.listing import Entry, Listing, class_name
 from impasto.errors import ImpastoError
 
 
@@ -96,7 +97,7 @@ def test_a_class_goes_to_one_place() -> None:
         renaming(PRINTS, twice)
 
 
-NAMES = st.text(alphabet="ab'=|: é.", min_size=1, max_size=6).map(str.strip).filter(bool)
+NAMES = st.text(alphabet="ab'=|: é.", min_size=1, max_size=6).map(class_name).filter(bool)
 
 
 @given(into=NAMES, classes=st.lists(NAMES, min_size=1, max_size=4, unique=True))
@@ -166,3 +167,23 @@ def test_first_where_then_merge_then_the_least_size() -> None:
     with pytest.raises(ImpastoError, match="no style has 2"):
         choose(source, "year < 1802", [], 2)
     assert labels(choose(source, None, [], 1)) == labels(source)
+
+
+def test_classes_that_differ_by_how_they_are_written_alone_are_told_with_the_merge() -> None:
+    names = ["Pop Art", "pop art", "Pop-Art", "POP_ART.", "Ｐｏｐ Art", "l'art", "L’art", "L'art!"]
+    names += ["l'art", "Pop Art", "A-", "A", "1-2", "12", "A = B", "a=b", "'Q'", "'q'"]
+    entries = [Entry(f"{number}.png", labels=(name,)) for number, name in enumerate(names)]
+    found = Listing("a test", ("dc:subject",), entries)
+    (note,) = choose(found, None, [], 1).notes
+    said = "dc:subject: 9 classes differ by capitals, blanks or punctuation alone; "
+    said += "to take those as one: "
+    assert note.startswith(said)
+    # As a shell gives it back, the note joins them all.
+    given = shlex.split(note.removeprefix(said))
+    assert given[::2] == ["--merge"] * 3
+    merged = choose(found, None, [line for text in given[1::2] for line in read_merges(text)], 1)
+    classes = {label for (label,) in labels(merged)}
+    assert classes == {"Pop Art", "l'art", "L’art", "A-", "A", "1-2", "12", "A = B", "a=b", "'Q'"}
+    assert not any("differ by" in note for note in merged.notes)
+    # A class too small to be kept may be the same as another.
+    assert "differ by" in choose(found, None, [], 2).notes[0]

@@ -407,20 +407,59 @@ def test_one_class_a_field(tmp_path: Path) -> None:
 
 def test_what_only_says_that_nobody_knows_is_no_class(tmp_path: Path) -> None:
     words = ["null", "None", "NaN", "N/A", "NA", "-", "?", "''", "unknown", "Unknown Genre"]
-    words += ["Unknown Artist", "n.a.", "--"]
-    touch(tmp_path, *(f"{number}.png" for number in range(len(words))))
-    rows = [f"{number}.png,{word},{word}\n" for number, word in enumerate(words)]
+    words += ["#N/A", "#N/A N/A", "#NA", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!"]
+    words += [
+        "#SPILL!",
+        "#ref!",
+        "(blank)",
+        "(Leer)",
+        "#BEZUG!",
+        "#WERT!",
+        "#NV",
+        "#VALEUR!",
+        "#NOM?",
+    ]
+    words += ["#¡DIV/0!", "#¿NOMBRE?", "#ССЫЛКА!", "#DĚLENÍ_NULOU!", "Err:502", "####", "-1.#IND"]
+    words += ["n.a.", "--", "—", "...", "\\N", "(null)", "<NA>", "undefined"]
+    kept = ["Unknown Artist", "A-", "#1", "#sunset!", "None of these", "!", "Nan Goldin", "(1)"]
+    count = len(words) + len(kept)
+    touch(tmp_path, *(f"{number}.png" for number in range(count)))
+    rows = [f"{number}.png,{word},{word}\n" for number, word in enumerate(words + kept)]
     write_table(tmp_path, "file,genre,title\n" + "".join(rows))
     listing = read_source(tmp_path, ("genre",))
     genres = {Path(entry.relative).stem: entry.labels[0] for entry in listing.entries}
-    assert [genres[str(number)] for number in range(13)] == [""] * 10 + words[10:]
+    assert [genres[str(number)] for number in range(count)] == [""] * len(words) + kept
     assert listing.notes == [
-        "genre: 10 pictures of 'null' or 'None' or 'NaN', which counts as not known"
+        f"genre: {len(words)} pictures of 'null' or 'None' or 'NaN', which counts as not known"
     ]
-    assert sum(not entry.about for entry in listing.entries) == 9
+    # The one title that may be one is Unknown Genre.
+    assert sum(not entry.about for entry in listing.entries) == len(words) - 1
     # A folder is there because somebody means it.
     touch(tmp_path / "folders", "NA/1.png", "-/2.png")
     assert labels(read_source(tmp_path / "folders", None)) == [("-",), ("NA",)]
+
+
+def test_every_class_becomes_one_line_whatever_reads_it(tmp_path: Path) -> None:
+    given = ["Pop\nArt", "Op\tArt", "Sur\u202erealism", "Art\u2028\x85Nouveau\x1b", "\ufeffCubism "]
+    meant = ["Pop Art", "Op Art", "Surrealism", "Art Nouveau", "Cubism"]
+    touch(tmp_path / "folders", *(f"{name}/{n}.png" for n, name in enumerate(given)))
+    rows = [{"file_name": f"{n}.png", "style": name} for n, name in enumerate(given)]
+    table = touch(tmp_path / "table", *(row["file_name"] for row in rows)) / "metadata.jsonl"
+    table.write_text("\n".join(map(json.dumps, rows)))
+    for source in ("folders", "table"):
+        entries = read_source(tmp_path / source, ("style",)).entries
+        found = {Path(entry.relative).stem: entry.labels for entry in entries}
+        assert [found[str(n)] for n in range(5)] == [(name,) for name in meant]
+    # Persian and emoji keep their joiners; names that become one are told.
+    joined = ["\u0645\u06cc\u200c\u062e", "\U0001f469\u200d\U0001f3a8"]
+    touch(tmp_path / "joined", *(f"{name}/1.png" for name in joined))
+    touch(tmp_path / "joined", "Pop Art/1.png", "Pop\nArt/2.png")
+    listing = read_source(tmp_path / "joined", None)
+    assert {label for (label,) in labels(listing)} == {*joined, "Pop Art"}
+    assert listing.notes == [
+        "class: taken as one class, 'Pop Art': 'Pop\\nArt' and 'Pop Art', which differ by blanks or "
+        "unseen characters alone"
+    ]
 
 
 def test_all_columns_are_told_and_some_by_other_names(tmp_path: Path) -> None:

@@ -79,9 +79,9 @@ def test_any_rising_part_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         shard(tmp_path / f"{number}.tar", samples(range(number * 5, number * 5 + 5)))
     opened: list[str] = []
 
-    def open_archive(path: Path) -> tar.Tar:
+    def open_archive(path: Path, names_encoding: str | None) -> tar.Tar:
         opened.append(path.name)
-        return tar.open_archive(path)
+        return tar.open_archive(path, names_encoding)
 
     monkeypatch.setattr(webdataset, "open_archive", open_archive)
     listing = read_source(tmp_path, None)

@@ -1,6 +1,17 @@
-"""Numbers as people say them, the same everywhere; and columns of text in a terminal."""
+"""Numbers, names and paths as people read them, the same everywhere; columns of text in a terminal."""
 
+import re
+import shlex
 import unicodedata
+from os import PathLike
+
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f"  # controls, but for those that are blanks
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # marks of direction
+    "\u00ad\u180e\u200b\u2060-\u2064\u206a-\u206f\ufeff\ufff9-\ufffb]"  # of no width
+)
+"""What is never seen and may turn or break a line. The joiners that Persian, Hindi and emoji need
+(U+200C, U+200D) are not among it."""
 
 
 def readable_time(seconds: float) -> str:
@@ -34,3 +45,20 @@ def terminal_width(text: str) -> int:
 def padded(text: str, width: int) -> str:
     """A text with blanks after it, so that it takes `width` columns of a terminal."""
     return text + " " * (width - terminal_width(text))
+
+
+def one_line(text: str) -> str:
+    """Text as one line: any run of blanks, tabs and line breaks becomes one blank, and control
+    characters, marks of direction and characters of no width are taken out."""
+    if text.isprintable() and "  " not in text:
+        return text.strip()  # Almost all names, so this is quick.
+    text = _UNSEEN.sub("", text).encode("utf-8", "replace").decode()
+    return " ".join(text.split())
+
+
+def quoted(path: str | PathLike[str]) -> str:
+    """A path or another word as a shell takes it in a command; as it is where nothing in it is
+    special to a shell."""
+    text = str(path)
+    # What begins with a dash would be taken for an option.
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)

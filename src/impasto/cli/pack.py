@@ -53,6 +53,15 @@ def command(
             "for each level of them."
         ),
     ] = None,
+    names_encoding: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENCODING",
+            help="Encoding of the file names in a zip or tar that does not say it, such as cp932 for "
+            "a zip from Japanese Windows.",
+            show_default="UTF-8, else a guess",
+        ),
+    ] = None,
     where: Annotated[
         str | None,
         typer.Option(
@@ -155,6 +164,7 @@ def command(
         resolution=sides[-1],
         smaller=tuple(sides[:-1]),
         labels=None if labels is None else _names(labels),
+        names_encoding=names_encoding,
         where=where,
         merge=tuple(line for text in merge or () for line in read_merges(text)),
         min_class=min_class,

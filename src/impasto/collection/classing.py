@@ -7,22 +7,30 @@ what is merged is not merged again, and the size of a class is counted after all
 import csv
 import io
 import re
-from collections import Counter
+import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from impasto.collection.listing import Listing
+from impasto.collection.listing import Listing, class_name
 from impasto.collection.trees import Folder, read_text, tidy
 from impasto.collection.where import where as chosen_where
 from impasto.errors import ImpastoError, near
-from impasto.words import counted
+from impasto.words import counted, one_line, quoted
 
 _NAMED = 8
 """Classes named in a note, at most."""
 _QUOTED = re.compile(r"\s*'((?:[^']|'')*)'\s*(?=[=|]|$)")
 _PLAIN = re.compile(r"\s*([^=|]*)")
+_JOINTS = re.compile(
+    r"(?<=[^\W_])(?<!\d)[\s_\u200c\u200d\u2010-\u2015-]+(?=[^\W_])"
+    r"|(?<=\d)[\s_\u200c\u200d\u2010-\u2015-]+(?=[^\W\d_])"
+)
+"""Blanks, underscores, hyphens, dashes and joiners of no width between two letters, or a letter and a
+digit: `1-2` is not `12`, and `A-` is not `A`."""
+_ENDS = ".,;:!?\u2026'\"\u2018\u2019\u201c\u201d"
 
 
 @dataclass(frozen=True)
@@ -58,16 +66,19 @@ def parse_merge(text: str) -> Merge:
     def fail() -> NoReturn:
         raise ImpastoError(
             "--merge takes 'FIELD: NEW = CLASS | CLASS', or a CSV file with columns field, from and to; "
-            f"not '{text}'"
+            f"not '{one_line(text)}'"
         )
 
-    field, colon, rest = text.replace("\n", " ").partition(":")
+    text = text.replace("\n", " ")
+    # A field such as dc:subject may have a colon itself, where a blank follows the other one.
+    first = text.partition("=")[0]
+    field, colon, rest = text.partition(": " if ": " in first else ":")
     names: list[str] = []
     at, sign = 0, ":" if colon and field.strip() else ""
     while sign:
         found = _QUOTED.match(rest, at) or _PLAIN.match(rest, at)
         assert found is not None
-        names.append(tidy(found[1].replace("''", "'") if found.re is _QUOTED else found[1]))
+        names.append(class_name(found[1].replace("''", "'") if found.re is _QUOTED else found[1]))
         at, sign = found.end() + 1, rest[found.end() : found.end() + 1]
         if sign and sign != ("=" if len(names) == 1 else "|"):
             fail()
@@ -96,7 +107,9 @@ def read_merges(text: str) -> list[str]:
         raise ImpastoError(f"{path} is not a readable table: {error}") from error
     merged: dict[tuple[str, str], list[str]] = {}
     for number, row in enumerate(rows, start=2):
-        cells = {tidy(name or "").lower(): tidy(str(cell or "")) for name, cell in row.items()}
+        cells = {
+            tidy(name or "").lower(): class_name(str(cell or "")) for name, cell in row.items()
+        }
         field, old, new = (cells.get(name, "") for name in ("field", "from", "to"))
         if not (field and old and new):
             raise ImpastoError(
@@ -169,6 +182,36 @@ def merge_classes(listing: Listing, renamed: Renamed) -> Listing:
     return merged
 
 
+def _sound(name: str) -> str:
+    """What is left of a class's name where capitals, blanks, hyphens and underscores, Unicode's other
+    forms of the same letters, and punctuation at its end do not count."""
+    letters = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return _JOINTS.sub("", letters).rstrip(_ENDS) or letters
+
+
+def alike(listing: Listing) -> list[str]:
+    """A note for each field with classes that are the same but for how they are written, with the
+    `--merge` that takes them as one: by the name that most pictures have."""
+    notes = []
+    for field in listing.fields:
+        sizes = _sizes(listing, field)
+        groups = defaultdict(list)
+        for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
+            groups[_sound(name)].append(name)
+        same = [names for names in groups.values() if len(names) > 1]
+        if not same:
+            continue
+        told = [
+            f"--merge {quoted(str(Merge(field, names[0], tuple(names[1:]))))}" for names in same
+        ]
+        more = f" and {counted(len(told) - _NAMED, 'more')}" if len(told) > _NAMED else ""
+        notes.append(
+            f"{field}: {counted(sum(map(len, same)), 'class')} differ by capitals, blanks or "
+            f"punctuation alone; to take those as one: {' '.join(told[:_NAMED])}{more}"
+        )
+    return notes
+
+
 def minimum_class(listing: Listing, least: int) -> Listing:
     """The listing with every class of fewer than `least` pictures as unknown, and a note of them.
 
@@ -225,4 +268,5 @@ def choose(listing: Listing, where: str | None, merge: Sequence[str], min_class:
         listing = chosen_where(listing, where)
     if renamed:
         listing = merge_classes(listing, renamed)
+    listing = replace(listing, notes=[*listing.notes, *alike(listing)])
     return minimum_class(listing, min_class) if min_class > 1 else listing

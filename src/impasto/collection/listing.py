@@ -3,12 +3,13 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from impasto.collection.trees import File, Tree, UnusableError, readable, walk
+from impasto.collection.trees import File, Tree, UnusableError, readable, tidy, walk
+from impasto.words import one_line
 
 _PICTURES = """
 .jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .avif .jp2 .j2k .ppm .pgm .pbm
@@ -27,15 +28,30 @@ _BEGINNINGS = re.compile(
 _BEGINNING = 12
 """Bytes that tell."""
 _NOBODY_KNOWS = """
-unknown null none nan n/a na <na> - ? '' ""
+unknown, null, none, nan, n/a, na, undefined, '', "",
+<na>, <null>, <none>, <nan>, <unknown>, (null), (none), [null], \\n,
+-nan, 1.#ind, -1.#ind, 1.#qnan, -1.#qnan, n.a., n/d, n.d., k.a.,
+(blank), (leer), (vide), (vuoto), (vazio), (leeg), (en blanco),
+#n/a, #n/a n/a, #na, #n/d, #n/b, #nv, #i/t, #\u043d/\u0434, #yok,
+#ref!, #value!, #div/0!, #name?, #null!, #num!, #spill!, #calc!, #field!, #blocked!, #connect!,
+#busy!, #error!, #getting_data
 """
+_NOT_KNOWN = frozenset(word.strip() for word in _NOBODY_KNOWS.split(","))
+"""What sources write where nobody knows the class, in small letters: by hand; pandas, databases and
+JavaScript; a spreadsheet's pivot tables where a cell is blank (in English, German, French, Italian,
+Portuguese, Dutch, Spanish) and its error values. A folder of such a name is a class all the same."""
+_NO_WORD = re.compile(
+    r"[-\u2013\u2014.\u2026?]+"  # nothing but dashes, dots and question marks
+    r"|#[\u00a1\u00bf]?[^\W\d_]+(?:[/_][^\W_]+)*[!?]"  # #BEZUG! #\u00a1DIV/0! #NOMBRE? ...
+    r"|Err:\d{3}"  # LibreOffice
+    r"|##+"  # a column too narrow for what is in it
+)
+"""A spreadsheet's error values in whatever language are in capitals, so only those count."""
 PICTURE_SUFFIXES = frozenset(_PICTURES.split())
 _SIDE_SUFFIXES = frozenset(_BESIDE.split())
 ABOUT = ("title", "artist", "year", "licence", "source")
 """What `sources.csv` says of a picture where the source tells it; `source` is the page or address that
 it came from."""
-_NOT_KNOWN = frozenset(_NOBODY_KNOWS.split())
-"""What sources write where nobody knows. A folder of such a name is a class all the same."""
 
 
 Content = bytes | np.ndarray | UnusableError
@@ -116,11 +132,52 @@ def is_picture(file: File) -> bool:
         return False
 
 
-def known(class_name: str, field: str) -> str:
-    """A class as a source names it; blank where that only says that nobody knows it, as those in
-    `_NOT_KNOWN` (`unknown`, `NaN`, `-`, ...) and, of the field genre, `Unknown Genre` do."""
-    word = class_name.casefold()
-    return "" if word in _NOT_KNOWN or word == f"unknown {field.casefold()}" else class_name
+def class_name(text: str) -> str:
+    """A class as it is stored and shown: composed Unicode (NFC) on one line, see `one_line`."""
+    return tidy(one_line(text))
+
+
+def known(text: str, field: str) -> str:
+    """A class as a source names it, as `class_name` writes it; blank where that only says that nobody
+    knows it, as the words in `_NOT_KNOWN` (`unknown`, `NaN`, `#N/A`, `(blank)`, ...), a spreadsheet's
+    error value and, of the field genre, `Unknown Genre` do."""
+    name = class_name(text)
+    word = name.casefold()
+    if word in _NOT_KNOWN or word == f"unknown {field.casefold()}":
+        return ""
+    error = _NO_WORD.fullmatch(name)
+    return "" if error and (name[0] != "#" or name == name.upper()) else name
+
+
+def one_line_each(listing: Listing) -> Listing:
+    """The listing with every field and class as `class_name` writes it, and a note of classes that
+    thereby became one.
+
+    Every listing goes through here, whatever reader made it, so that nothing that comes after meets
+    a line break or a control character in a name.
+    """
+    listing.fields = tuple(map(class_name, listing.fields))
+    written: list[dict[str, str]] = [{} for _ in listing.fields]
+    entries = []
+    for entry in listing.entries:
+        for names, label in zip(written, entry.labels, strict=True):
+            if label not in names:
+                names[label] = class_name(label)
+        labels = tuple(names[label] for names, label in zip(written, entry.labels, strict=True))
+        entries.append(entry if labels == entry.labels else replace(entry, labels=labels))
+    listing.entries = entries
+    for field_name, names in zip(listing.fields, written, strict=True):
+        before: dict[str, list[str]] = defaultdict(list)
+        for given, name in names.items():
+            before[name].append(given)
+        for name, several in before.items():
+            if name and len(several) > 1:
+                listing.notes.append(
+                    f"{field_name}: taken as one class, '{name}': "
+                    f"{' and '.join(map(ascii, sorted(several)))}, which differ by blanks or unseen "
+                    "characters alone"
+                )
+    return listing
 
 
 def could_be_labels(abouts: Sequence[Mapping[str, str]], no_class: Collection[str]) -> list[str]:

@@ -26,6 +26,9 @@ class PackOptions:
     """Further sides at which the same pictures are packed too."""
     labels: tuple[str, ...] | None = None
     """Label fields: columns of the table, or one name for folders by class; None: the source's."""
+    names_encoding: str | None = None
+    """Of file names in a zip or tar that does not say it, such as cp932; None: UTF-8 where they are,
+    else a guess that is noted."""
     where: str | None = None
     """Only the pictures of which this is true, such as `style = 'Realism' and year >= 1870`."""
     merge: tuple[str, ...] = ()
@@ -82,6 +85,8 @@ class PackOptions:
             raise ImpastoError(f"max_pixels must be 1 or more, not {self.max_pixels}")
         if not self.max_seconds > 0:
             raise ImpastoError(f"max_seconds must be above 0, not {self.max_seconds}")
+        if self.names_encoding is not None:
+            _check_encoding(self.names_encoding)
         if self.min_class < 1:
             raise ImpastoError(f"min_class must be 1 or more, not {self.min_class}")
         if len(self.background) != 3 or not all(0 <= part <= 255 for part in self.background):
@@ -111,6 +116,17 @@ class PackOptions:
         """The options that decide what a collection holds, for its description."""
         how_only = ("workers", "max_seconds")
         return {key: value for key, value in asdict(self).items() if key not in how_only}
+
+
+def _check_encoding(name: str) -> None:
+    """Raises: ImpastoError: there is no encoding of text of this name."""
+    try:
+        "a".encode(name)
+    except (LookupError, UnicodeError, ValueError):
+        raise ImpastoError(
+            f"names_encoding '{name}' is no encoding that Python knows; there is cp932 (Japanese), gbk "
+            "(Chinese), cp949 (Korean), cp866 (Russian), cp1252 (Western European) and others"
+        ) from None
 
 
 def options_key(options: PackOptions, source_digests: list[str]) -> str:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from impasto.collection.encoding import ENCODINGS
 from impasto.collection.store import Collection
-from impasto.words import counted, padded, terminal_width
+from impasto.words import counted, one_line, padded, terminal_width
 
 _CLASSES = 30
 """A field's table shows at most this many classes, the most frequent."""
@@ -84,7 +84,7 @@ def _field_lines(collection: Collection, column: int, width: int) -> list[str]:
     shown = sorted(range(len(field.classes)), key=lambda index: -field.counts[index])[:_CLASSES]
     rows = [
         (
-            field.classes[index],
+            one_line(field.classes[index]),
             f"{field.counts[index]:,}",
             f"{int((heldout == index).sum()):,}",
             f"{len(np.unique(collection.sources[labels == index])):,}",

@@ -240,7 +240,7 @@ def _listing(source: Path | str, options: PackOptions) -> tuple[Listing, str]:
         labels = options.labels if options.labels is not None else ("style", "genre", "artist")
         return read_source(MASTERS, labels), "masters"
     path = Path(source).expanduser()
-    return read_source(path, options.labels), str(path.absolute())
+    return read_source(path, options.labels, options.names_encoding), str(path.absolute())
 
 
 def place_of(destination: Path) -> Path:
@@ -289,7 +289,9 @@ def _there_already(
     return description
 
 
-_DESCRIBING = ("labels", "where", "merge", "min_class", "heldout", "seed", "duplicates")
+_DESCRIBING = (
+    *("labels", "names_encoding", "where", "merge", "min_class", "heldout", "seed", "duplicates"),
+)
 """Options that may change from one packing of a collection to the next: they choose and describe, and
 no picture looks different for it."""
 

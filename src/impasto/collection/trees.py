@@ -50,10 +50,12 @@ class Tree(ABC):
 
     Attributes:
         place: the folder or the archive.
+        notes: what the user may want to know of it, a sentence each; complete once it is listed.
     """
 
     def __init__(self, place: Path) -> None:
         self.place = place
+        self.notes: list[str] = []
 
     @cached_property
     def _listed(self) -> tuple[dict[str, File], list[tuple[str, str]]]:
@@ -106,6 +108,8 @@ class Source:
     """The folder, what is in the archive, or the folder that the file lies in."""
     file: str | None = None
     """The name of that other file, in the tree's folder."""
+    names_encoding: str | None = None
+    """Of file names in archives that do not say theirs; None: each kind's own rule."""
 
 
 def tidy(text: str) -> str:
@@ -190,19 +194,20 @@ class Folder(Tree):
             raise UnusableError(f"unreadable for now: {error.strerror or error}") from error
 
 
-def open_source(path: Path) -> Source:
+def open_source(path: Path, names_encoding: str | None = None) -> Source:
     """The tree that a path stands for.
 
     Raises:
         ImpastoError: it cannot be read.
     """
     if path.is_dir():
-        return Source(path, Folder(path))
+        return Source(path, Folder(path), names_encoding=names_encoding)
     for name in module_names("collection/archives"):
         archive = importlib.import_module(f"impasto.collection.archives.{name}")
         if archive.claims(path):
-            return Source(path, archive.open_archive(path))
-    return Source(path, Folder(path.absolute().parent), path.name)
+            tree = archive.open_archive(path, names_encoding)
+            return Source(path, tree, names_encoding=names_encoding)
+    return Source(path, Folder(path.absolute().parent), path.name, names_encoding)
 
 
 def read_text(tree: Tree, name: str) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from impasto.errors import ImpastoError, choices
 from impasto.sampling.model import LabelRecord, ModelRecord
+from impasto.words import one_line
 
 MAX_COLUMNS = 40
 """Classes shown side by side; of more, the most frequent ones."""
@@ -52,9 +53,13 @@ def _commonest(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def _position(names: Sequence[str], wanted: str, what: str) -> int:
-    if wanted not in names:
-        raise ImpastoError(f"unknown {what} '{wanted}'; there is {choices(list(names))}")
-    return list(names).index(wanted)
+    """Where a name is: exactly so, or as it is shown (models of earlier collections may have names
+    with line breaks)."""
+    shown = [one_line(name) for name in names]
+    for known in (list(names), shown):
+        if wanted in known:
+            return known.index(wanted)
+    raise ImpastoError(f"unknown {what} '{wanted}'; there is {choices(shown)}")
 
 
 def field_of(record: ModelRecord, name: str) -> int:

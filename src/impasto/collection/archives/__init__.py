@@ -2,7 +2,8 @@
 
 An archive is a module with:
 - `claims(path: Path) -> bool`, whether this file is one, by its name or its first bytes;
-- `open_archive(path: Path) -> Tree`, what is in it.
+- `open_archive(path: Path, names_encoding: str | None = None) -> Tree`, what is in it; file names that
+  do not say their encoding are in `names_encoding`, where it is given.
 
 Nothing is ever unpacked under a name from inside an archive, so that no name, link or device in one
 leads anywhere. What all kinds have in common is here.
@@ -14,8 +15,10 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from impasto import words
 from impasto.collection.trees import File, Tree, UnusableError, is_litter, readable
 from impasto.errors import ImpastoError
+from impasto.words import counted
 
 MOST_BYTES = 2**30
 """A file in an archive that is larger than this, uncompressed, is left out: it may be a trap."""
@@ -45,6 +48,10 @@ class Archive(Tree):
     """
 
     _where: dict[str, Any]
+
+    def __init__(self, place: Path, names_encoding: str | None = None) -> None:
+        super().__init__(place)
+        self.names_encoding = names_encoding
 
     @abstractmethod
     def _members(self, left_out: list[tuple[str, str]]) -> Iterator[Member]:
@@ -91,6 +98,22 @@ class Archive(Tree):
         left_out = [(name, reason) for name, reason in left_out if name and not _is_litter(name)]
         self._pass_over_collections(files)
         return self._unwrapped(files, left_out)
+
+    def _decoded(self, name: bytes) -> str:
+        """A file's name in the encoding that the user gave.
+
+        Raises:
+            ImpastoError: it is not in it.
+        """
+        assert self.names_encoding is not None
+        try:
+            return name.decode(self.names_encoding)
+        except UnicodeError as error:
+            shown = name.decode("ascii", "backslashreplace")
+            raise ImpastoError(
+                f"the name {one_line(shown)} in {self.place} is not in {self.names_encoding}; give "
+                "another --names-encoding"
+            ) from error
 
     def damaged(self, reason: object) -> ImpastoError:
         """The line for an archive that cannot be listed."""
@@ -144,6 +167,16 @@ class Archive(Tree):
         return content
 
 
+def names_note(names: list[str], taken_for: str) -> str:
+    """What to say of file names that had to be guessed."""
+    return (
+        f"{counted(len(names), 'file name')} beyond ASCII taken for {taken_for}, such as "
+        f"{one_line(plain_name(names[0]))}; if that is wrong, name the right one, such as "
+        "--names-encoding cp932 (Japanese), gbk (Chinese), cp949 (Korean), cp866 (Russian) or cp1252 "
+        "(Western European)"
+    )
+
+
 def begins_with(path: Path, count: int) -> bytes:
     """The first bytes of a file; none of what is no file (a pipe would wait for ever)."""
     with suppress(OSError):
@@ -161,8 +194,7 @@ def plain_name(name: str) -> str:
 
 def one_line(reason: object) -> str:
     """An error's text, or its kind if it has none, without line breaks."""
-    text = " ".join(str(reason).split()) or type(reason).__name__
-    return text.encode("utf-8", "replace").decode()
+    return words.one_line(str(reason)) or type(reason).__name__
 
 
 def _told(file: File) -> tuple[int, str]:

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-from impasto.collection.archives import Archive, Member, begins_with
+from impasto.collection.archives import Archive, Member, begins_with, names_note
 from impasto.collection.trees import UnusableError, stamp_of
 from impasto.errors import ImpastoError
 from impasto.files import cache_folder, write_error
@@ -55,9 +55,9 @@ def claims(path: Path) -> bool:
     return begins_with(path, _BLOCK)[_MAGIC_AT : _MAGIC_AT + 5] == b"ustar"
 
 
-def open_archive(path: Path) -> "Tar":
+def open_archive(path: Path, names_encoding: str | None = None) -> "Tar":
     """What is in a tar archive; nothing is read yet."""
-    return Tar(path)
+    return Tar(path, names_encoding)
 
 
 class Tar(Archive):
@@ -118,8 +118,11 @@ class Tar(Archive):
         plain = self._plain
         plain.seek(0)
         headers: Any = _Headers(plain)  # It reads and seeks as files do.
-        with tarfile.open(fileobj=headers, mode="r:") as archive:
+        with tarfile.open(
+            fileobj=headers, mode="r:", encoding="utf-8", errors="surrogateescape"
+        ) as archive:
             before = -1
+            guessed: list[str] = []
             while (member := archive.next()) is not None:
                 archive.members.clear()  # type: ignore[attr-defined]  # It would keep all.
                 if member.offset <= before or member.size < 0:
@@ -127,15 +130,17 @@ class Tar(Archive):
                 before = member.offset
                 if member.isdir():
                     continue
+                name = self._name(member, guessed)
                 if member.issym() or member.islnk():
-                    reason = "a link: links in an archive are not followed"
-                    left_out.append((member.name, reason))
+                    left_out.append((name, "a link: links in an archive are not followed"))
                 elif not member.isreg() or member.issparse():
-                    left_out.append((member.name, "not a file: a device, a pipe or a sparse file"))
+                    left_out.append((name, "not a file: a device, a pipe or a sparse file"))
                 else:
                     where = (member.offset_data, member.size)
-                    yield Member(member.name, member.size, f"{stamp}-{where[0]}", where)
+                    yield Member(name, member.size, f"{stamp}-{where[0]}", where)
             end = archive.offset
+        if guessed:
+            self.notes.append(names_note(guessed, "Windows-1252 or code page 437"))
         # It stops without a word at anything that is no header.
         plain.seek(end)
         block = plain.read(_BLOCK)
@@ -144,6 +149,27 @@ class Tar(Archive):
         if not block:
             reason = "unreadable: the archive has no end mark; it may have been cut short"
             left_out.append((f"the end of {self.place.name}", reason))
+
+    def _name(self, member: tarfile.TarInfo, guessed: list[str]) -> str:
+        """A file's name. That of a PAX header is in UTF-8; others are in what the user says, or else in
+        UTF-8 where they can be; those that cannot go to `guessed` too, each byte as some letter, so
+        that no two names become the same."""
+        given = member.name.encode("utf-8", "surrogateescape")
+        if given.isascii() or "path" in member.pax_headers:
+            return member.name
+        if self.names_encoding is not None:
+            return self._decoded(given)
+        for encoding in ("utf-8", "cp1252"):
+            try:
+                name = given.decode(encoding)
+                break
+            except UnicodeError:
+                continue
+        else:
+            name = given.decode("cp437")
+        if encoding != "utf-8":
+            guessed.append(name)
+        return name
 
     def _content(self, where: tuple[int, int]) -> bytes:
         offset, size = where

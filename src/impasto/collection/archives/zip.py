@@ -6,14 +6,20 @@ a damaged file is found out when it is read, and leaves the others alone.
 
 The module could read bzip2 and LZMA too, but not piece by piece: 4 KB of bzip2 may become 4 GB at
 once. Hardly any zip has them.
+
+A name is in UTF-8 where its flag says so or Info-ZIP's Unicode Path field (0x7075) is there and fits
+the name; else in what the user says; else in UTF-8 where it is (macOS does not say so); else in code
+page 437, as the format has it, and a note says so: Windows takes its own code page.
 """
 
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from impasto.collection.archives import Archive, Member, begins_with
+from impasto.collection.archives import Archive, Member, begins_with, names_note
 from impasto.collection.trees import Tree
 from impasto.errors import ImpastoError
 
@@ -21,6 +27,7 @@ _SUFFIXES = (".zip", ".cbz")
 _FIRST_BYTES = b"PK\x03\x04"
 _ENCRYPTED = 0x1
 _UTF_8 = 0x800
+_UNICODE_PATH = 0x7075
 _READ = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
 
@@ -33,9 +40,9 @@ def claims(path: Path) -> bool:
     return suffix in _SUFFIXES or (suffix != ".npz" and begins_with(path, 4) == _FIRST_BYTES)
 
 
-def open_archive(path: Path) -> Tree:
+def open_archive(path: Path, names_encoding: str | None = None) -> Tree:
     """What is in a zip archive; nothing is read yet."""
-    return _Zip(path)
+    return _Zip(path, names_encoding)
 
 
 class _Zip(Archive):
@@ -52,8 +59,9 @@ class _Zip(Archive):
                 "a folder"
             )
         self._opened = zipfile.ZipFile(self.place)
+        guessed: list[str] = []
         for info in self._opened.infolist():
-            name = _name(info)
+            name = self._name(info, guessed)
             if info.is_dir() or name.endswith("/"):
                 continue
             if stat.S_ISLNK(info.external_attr >> 16):
@@ -66,6 +74,28 @@ class _Zip(Archive):
             else:
                 stamp = f"{info.file_size}-{info.CRC:08x}"
                 yield Member(name, info.file_size, stamp, info)
+        if guessed:
+            self.notes.append(names_note(guessed, "code page 437"))
+
+    def _name(self, info: zipfile.ZipInfo, guessed: list[str]) -> str:
+        """A file's name, with `/` between its parts, whatever wrote it; one that is in code page 437
+        for want of anything better goes to `guessed` too."""
+        name = info.filename
+        if not info.flag_bits & _UTF_8 and not info.orig_filename.isascii():
+            # The module has read it as code page 437, from which its bytes come back.
+            given = info.orig_filename.encode("cp437").partition(b"\0")[0]
+            told = _unicode_path(info.extra, given)
+            if told is not None:
+                name = told
+            elif self.names_encoding is not None:
+                name = self._decoded(given)
+            else:
+                try:
+                    name = given.decode("utf-8")
+                except UnicodeError:
+                    name = given.decode("cp437")
+                    guessed.append(name)
+        return name.replace("\\", "/")
 
     def _content(self, where: zipfile.ZipInfo) -> bytes:
         assert self._opened is not None  # Only what is listed is read.
@@ -76,13 +106,19 @@ class _Zip(Archive):
             return content
 
 
-def _name(info: zipfile.ZipInfo) -> str:
-    """A file's name, with `/` between its parts, whatever wrote it."""
-    name = info.filename
-    if not info.flag_bits & _UTF_8:
-        # Not said to be UTF-8, it ought to be in code page 437; but macOS does not say so.
-        try:
-            name = name.encode("cp437").decode("utf-8")
-        except UnicodeError:
-            name = info.filename
-    return name.replace("\\", "/")
+def _unicode_path(extra: bytes, given: bytes) -> str | None:
+    """The name in Info-ZIP's Unicode Path field: version 1, the CRC-32 of the other name, and UTF-8.
+    None where there is no such field, or it is of another name, which somebody has changed since."""
+    at = 0
+    while at + 4 <= len(extra):
+        kind, size = struct.unpack_from("<HH", extra, at)
+        content = extra[at + 4 : at + 4 + size]
+        if kind == _UNICODE_PATH and len(content) == size > 5:
+            version, checksum = struct.unpack_from("<BL", content)
+            if version == 1 and checksum == zlib.crc32(given):
+                try:
+                    return content[5:].decode("utf-8")
+                except UnicodeError:
+                    return None
+        at += 4 + size
+    return None

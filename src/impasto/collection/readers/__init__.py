@@ -11,7 +11,7 @@ import importlib
 from pathlib import Path
 from types import ModuleType
 
-from impasto.collection.listing import Listing
+from impasto.collection.listing import Listing, one_line_each
 from impasto.collection.trees import open_source
 from impasto.errors import ImpastoError
 from impasto.registry import module_names
@@ -23,8 +23,15 @@ def _readers() -> list[ModuleType]:
     return sorted(modules, key=lambda module: module.ORDER)
 
 
-def read_source(source: Path, labels: tuple[str, ...] | None) -> Listing:
+def read_source(
+    source: Path, labels: tuple[str, ...] | None, names_encoding: str | None = None
+) -> Listing:
     """List a source with the first reader that claims it.
+
+    Args:
+        source: a folder, an archive or another file.
+        labels: the fields asked for; None: the source's own.
+        names_encoding: of file names in archives that do not say theirs; None: see `archives/`.
 
     Raises:
         ImpastoError: there is no such source, no reader for it, or the labels are not in it.
@@ -36,11 +43,12 @@ def read_source(source: Path, labels: tuple[str, ...] | None) -> Listing:
         )
     if (source / "collection.json").is_file():
         raise ImpastoError(f"{source} is a collection already; pack from the pictures themselves")
-    opened = open_source(source)
+    opened = open_source(source, names_encoding)
     for reader in _readers():
         if reader.claims(opened, labels):
             listing: Listing = reader.read(opened, labels)
-            return listing
+            listing.notes += opened.tree.notes
+            return one_line_each(listing)
     raise ImpastoError(
         f"{source} is of no kind that can be read; give a folder of pictures, a zip or tar of one, "
         "a table that lists them in a column 'file', parquet or .npz"

@@ -130,7 +130,9 @@ def _shards(source: Source) -> list[_Shard]:
         for suffix in _SHARDS:
             name = name.removesuffix(suffix)
         assert file.path is not None
-        shards.append(_Shard(f"{name}/", partial(open_archive, file.path), _close, []))
+        shards.append(
+            _Shard(f"{name}/", partial(open_archive, file.path, source.names_encoding), _close, [])
+        )
     return shards
 
 
