@@ -39,7 +39,7 @@ def summary(collection: Collection) -> str:
         lines.append("  labels      none")
     # One width for all tables, so that their columns stand below each other.
     names = [name for field in collection.fields for name in (f"{field.name} (00)", *field.classes)]
-    width = max(map(terminal_width, names), default=0)
+    width = max(map(terminal_width, map(one_line, names)), default=0)
     for column in range(len(collection.fields)):
         lines += ["", *_field_lines(collection, column, width)]
     return "\n".join(lines)

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from impasto.fonts import draw_text, font, text_length
+from impasto.words import one_line
 
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
 _SIZE = 12  # of letters, in pixels
@@ -40,7 +41,8 @@ def text_font(size: int = _SIZE) -> ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def shortened(text: str, width: float, size: int = _SIZE) -> str:
-    """`text`, or as much of its beginning as fits into `width` pixels, with an ellipsis."""
+    """`text` on one line, or as much of its beginning as fits into `width` pixels, with an ellipsis."""
+    text = one_line(text)
     if text_length(text, size) <= width:
         return text
     fits = bisect.bisect_right(
