@@ -106,7 +106,10 @@ def test_each_level_of_folders_can_be_a_label(tmp_path: Path) -> None:
         ("Ukiyo-e/hokusai/3.png", ("Ukiyo-e", "hokusai")),
     ]
     assert listing.notes == [
-        "2 pictures in fewer folders than there are labels: of those, what no folder tells is not known"
+        "2 pictures in fewer folders than there are labels: of those, what no folder tells is not known",
+        "the classes of style and artist are the folders of level 1 (Cubism, Ukiyo-e) and level 2 "
+        "(hokusai, juan-gris), not those of level 3 (old); --labels artist=3 takes level 3, "
+        "NAME=LEVEL,NAME=LEVEL several",
     ]
     with pytest.raises(
         ImpastoError, match=r"names 4: a, b, c, d; the pictures in .* 3 folders deep"

@@ -50,7 +50,7 @@ def command(
         str | None,
         typer.Option(
             help="Columns of the table to keep as labels, such as style,genre; for folders, a name "
-            "for each level of them."
+            "for each level of classes, or name=2 for the second level of all."
         ),
     ] = None,
     names_encoding: Annotated[

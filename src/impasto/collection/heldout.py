@@ -127,11 +127,11 @@ def _by_words(column: str, values: list[str]) -> tuple[list[bool | None] | None,
     if not decides:
         return None, []
     notes = [
-        f"held out is what the column '{column}' says ({_few(kept)}); --heldout and --seed choose "
+        f"held out is what the column '{column}' says ({few(kept)}); --heldout and --seed choose "
         "nothing here"
     ]
     if others := sum(count for value, count in counts.items() if meant[value] is None):
-        which = f" ({_few(strange)})" if strange else ""
+        which = f" ({few(strange)})" if strange else ""
         notes.append(
             f"{counted(others, 'picture')} of no split that is known by its name{which}, taken for "
             "training"
@@ -141,10 +141,10 @@ def _by_words(column: str, values: list[str]) -> tuple[list[bool | None] | None,
 
 def _not_understood(column: str, counts: Counter[str], strange: list[str]) -> str:
     known = [value for value in counts if value and value not in strange]
-    but = f" but {_few(known)}" if known else ""
+    but = f" but {few(known)}" if known else ""
     among = [f"{value} ({counts[value]:,})" for value in sorted(strange)]
     return (
-        f"no value of '{column}'{but} is known as a part for training or testing: {_few(among)}; so "
+        f"no value of '{column}'{but} is known as a part for training or testing: {few(among)}; so "
         f"'{column}' decides nothing. Write train and test there, or leave a part out, such as by "
         f"--where \"{column} != '{sorted(strange)[0]}'\""
     )
@@ -192,7 +192,7 @@ def _by_flags(
     return None, notes
 
 
-def _few(names: Sequence[str]) -> str:
+def few(names: Sequence[str]) -> str:
     """Names for a note, the first where there are many."""
     more = f" and {len(names) - _SHOWN} others" if len(names) > _SHOWN else ""
     return f"{', '.join(sorted(names)[:_SHOWN])}{more}"

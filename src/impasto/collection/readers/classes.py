@@ -1,10 +1,15 @@
 """Folders by class: the folders that a picture lies in name its classes, from the top.
 
-With `--labels style,artist`, a picture in `Cubism/juan-gris` is of that style and artist. A folder that
-holds all pictures names nothing, and `train`, `val` and `test` name what is held out (`folders.py`).
+With `--labels style,artist`, a picture in `Cubism/juan-gris` is of that style and artist. Folders that
+name no classes are passed over: one that holds all pictures, parts for training and testing, numbered
+parts (`folders.py` has them all). `--labels artist=2` takes the second level of folders, whatever it is.
 """
 
-from impasto.collection.folders import layout
+import re
+from collections.abc import Callable
+
+from impasto.collection.folders import Layout, layout
+from impasto.collection.heldout import few, is_split_word
 from impasto.collection.listing import (
     Listing,
     entry_of,
@@ -12,15 +17,30 @@ from impasto.collection.listing import (
     pictures,
     read_from,
 )
-from impasto.collection.trees import Source, tidy
+from impasto.collection.resized import without_smaller
+from impasto.collection.trees import File, Source, tidy
 from impasto.errors import ImpastoError
 from impasto.words import counted
 
 ORDER = 50
 
+_LEVEL = re.compile(r"(.*)=\s*([0-9]{1,3})\s*")
 
-def _names(source: Source) -> list[str]:
-    return [name for name, file in source.tree.files.items() if is_picture(file)]
+
+def _chosen(labels: tuple[str, ...] | None) -> dict[str, int]:
+    """The level of each label, from 1, where the user says which: `artist=2`.
+
+    Raises:
+        ImpastoError: of some labels but not of all.
+    """
+    found = [_LEVEL.fullmatch(label) for label in labels or ()]
+    chosen = {tidy(match[1]): int(match[2]) for match in found if match}
+    if chosen and (len(chosen) < len(found) or 0 in chosen.values()):
+        raise ImpastoError(
+            f"--labels {','.join(labels or ())} is to name a level of folders, from 1, for each label, "
+            "such as style=1,artist=2, or for none"
+        )
+    return chosen
 
 
 def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
@@ -28,11 +48,49 @@ def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
     often not told); one will do where labels are asked."""
     if source.file is not None or labels == ():
         return False
-    names = _names(source)
-    folders = layout(names, levels=len(labels or ("class",)))
+    files = without_smaller([file for file in source.tree.files.values() if is_picture(file)])
+    names = [file.name for file in files]
+    if _chosen(labels):
+        return bool(names)
+    fields = labels or ("class",)
+    folders = layout(names, len(fields), fields)
     if not labels and any(not folders.levels(name) and not folders.heldout(name) for name in names):
         return False
     return len(folders.tops(names)) >= (1 if labels else 2)
+
+
+def _levels(
+    source: Source, folders: Layout, files: list[File], labels: tuple[str, ...]
+) -> tuple[tuple[str, ...], Callable[[str], list[str]]]:
+    """The label fields, and what gives the folders that name the classes of a picture.
+
+    Raises:
+        ImpastoError: no picture lies in as many folders as labels were asked for.
+    """
+    chosen = _chosen(labels)
+    if not chosen:
+        deepest = max(len(folders.levels(file.name)) for file in files)
+        if deepest < len(labels):
+            apart = folders.apart()
+            raise ImpastoError(
+                f"folders by class hold one label each, but --labels names {len(labels)}: "
+                f"{', '.join(labels)}; the pictures in {source.path} are {counted(deepest, 'folder')} "
+                f"deep at most: name as many, or add a table metadata.csv{apart and f'; {apart}'}"
+            )
+        return labels, lambda name: folders.levels(name)[: len(labels)]
+    deepest = max(file.name.count("/") for file in files)
+    if deepest < max(chosen.values()):
+        raise ImpastoError(
+            f"--labels {','.join(labels)}: the pictures in {source.path} are "
+            f"{counted(deepest, 'folder')} deep at most, counted from there"
+        )
+    numbers = list(chosen.values())
+
+    def named(name: str) -> list[str]:
+        inside = name.split("/")[:-1]
+        return [inside[number - 1] if number <= len(inside) else "" for number in numbers]
+
+    return tuple(chosen), named
 
 
 def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
@@ -41,28 +99,39 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     Raises:
         ImpastoError: no picture lies in as many folders as labels were asked for.
     """
-    fields = labels or ("class",)
-    listing = Listing("folders by class", fields=tuple(fields))
-    files = list(pictures(source.tree, listing))
-    folders = layout([file.name for file in files], levels=len(fields))
-    deepest = max(len(folders.levels(file.name)) for file in files)
-    if deepest < len(fields):
-        raise ImpastoError(
-            f"folders by class hold one label each, but --labels names {len(fields)}: "
-            f"{', '.join(fields)}; the pictures in {source.path} are {counted(deepest, 'folder')} "
-            "deep at most: name as many, or add a table metadata.csv"
-        )
+    listing = Listing("folders by class")
+    files = without_smaller(list(pictures(source.tree, listing)), listing)
+    names = [file.name for file in files]
+    labels = labels or ("class",)
+    folders = layout(names, len(labels), labels)
+    listing.fields, levels_of = _levels(source, folders, files, labels)
     outside = 0
     for file in files:
-        levels = [tidy(level) for level in folders.levels(file.name)[: len(fields)]]
-        outside += len(levels) < len(fields)
-        classes = (*levels, *[""] * (len(fields) - len(levels)))
+        levels = [tidy(level) for level in levels_of(file.name)]
+        levels += [""] * (len(listing.fields) - len(levels))
+        outside += "" in levels
         heldout = folders.heldout(file.name)
-        listing.entries.append(entry_of(file, labels=classes, heldout=heldout))
+        listing.entries.append(entry_of(file, labels=tuple(levels), heldout=heldout))
     if outside:
         listing.notes.append(
             f"{counted(outside, 'picture')} in fewer folders than there are labels: of those, what no "
             "folder tells is not known"
         )
+    if listing.fields == labels:
+        listing.notes += folders.choice(labels, names)
+    if not folders.splits:
+        listing.notes += _called_like_parts(listing)
     listing.notes += folders.notes()
     return read_from(source.tree, listing)
+
+
+def _called_like_parts(listing: Listing) -> list[str]:
+    """A note of classes that are called like a part of a data set, as nothing beside them is one."""
+    classes = {label for entry in listing.entries for label in entry.labels}
+    odd = sorted(name for name in classes if is_split_word(name.lower()))
+    if not odd:
+        return []
+    return [
+        f"{few(odd)} taken as a class like the folders beside it; if it is a part of the data set, put "
+        "the others in a folder train beside it"
+    ]

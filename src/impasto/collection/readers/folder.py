@@ -2,6 +2,7 @@
 
 from impasto.collection.folders import layout
 from impasto.collection.listing import Listing, entry_of, pictures, read_from
+from impasto.collection.resized import without_smaller
 from impasto.collection.trees import Source
 from impasto.errors import ImpastoError
 
@@ -13,10 +14,15 @@ def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
     return source.file is None
 
 
-def _could_be_classes(names: list[str]) -> bool:
-    """Whether there are folders by class, but for pictures beside them."""
+def _could_be_classes(names: list[str]) -> list[str]:
+    """A note where there may be folders by class."""
     folders = layout(names, levels=1)
-    return len(folders.tops(names)) >= (1 if folders.splits else 2)
+    # With pictures beside them.
+    if len(folders.tops(names)) >= (1 if folders.splits else 2):
+        return ["no labels were asked for; --labels class would take the folders' names"]
+    if folders.passed and not folders.splits:
+        return [folders.apart()]
+    return []
 
 
 def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
@@ -25,18 +31,17 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     Raises:
         ImpastoError: labels were asked for, and there is nothing to take them from.
     """
-    if labels:
+    listing = Listing("a folder")
+    files = without_smaller(list(pictures(source.tree, listing)), listing)
+    folders = layout((file.name for file in files), len(labels or ()))
+    if labels and files:
+        apart = folders.apart()
         raise ImpastoError(
             f"no labels '{', '.join(labels)}' in {source.path}: it has neither a table metadata.csv nor "
-            "a folder for each class; leave --labels out, or add one of them"
+            f"a folder for each class; leave --labels out, or add one of them{apart and f'; {apart}'}"
         )
-    listing = Listing("a folder")
-    files = list(pictures(source.tree, listing))
-    folders = layout(file.name for file in files)
     listing.entries = [entry_of(file, heldout=folders.heldout(file.name)) for file in files]
     listing.notes += folders.notes()
-    if labels is None and _could_be_classes([file.name for file in files]):
-        listing.notes.append(
-            "no labels were asked for; --labels class would take the folders' names"
-        )
+    if labels is None:
+        listing.notes += _could_be_classes([file.name for file in files])
     return read_from(source.tree, listing)
