@@ -79,8 +79,8 @@ class _Worker(Generic[Item]):
     connection: Connection
     ready: bool = False
     given: deque[tuple[int, Item]] = field(default_factory=deque)
-    since: float = 0.0
-    """When it began with the first of those, by the monotonic clock."""
+    spent: float = 0.0
+    """Seconds that it has been waited for since it began with the first of those."""
 
     def give(self, item: tuple[int, Item]) -> bool:
         """Send it an item, unless that could wait for the one it is at."""
@@ -88,7 +88,7 @@ class _Worker(Generic[Item]):
         if self.given and len(message) > _QUEUED_BYTES:
             return False
         if not self.given:
-            self.since = time.monotonic()
+            self.spent = 0.0
         self.given.append(item)
         # One that has died is found out where it is listened to.
         with contextlib.suppress(OSError):
@@ -158,7 +158,8 @@ def in_order(
         processes: how many work at once.
         ahead: how many results may be in the works or waiting for an earlier one: the bound on
             memory.
-        seconds: how long one item may take; None: as long as it likes.
+        seconds: how long one item may be waited for from when its process begins with it; None: as
+            long as it likes.
 
     Raises:
         ImpastoError: the processes do not even start.
@@ -181,10 +182,11 @@ def in_order(
                         break
             if queue.ended and next_index == queue.taken:
                 return
-            heard = wait([worker.connection for worker in workers], _patience(workers, seconds))
+            heard, waited = _listen(workers, seconds)
             for position, worker in enumerate(workers):
+                worker.spent += waited
                 if worker.connection not in heard:
-                    if seconds is not None and _spent(worker) > seconds:
+                    if seconds is not None and worker.given and worker.spent > seconds:
                         reason = DiedError(f"it took more than {seconds:g} s")
                         workers[position] = _replace(worker, function, queue, done, reason)
                     continue
@@ -194,7 +196,7 @@ def in_order(
                     reason = DiedError("decoding it ended the process")
                     workers[position] = _replace(worker, function, queue, done, reason)
                     continue
-                worker.since = time.monotonic()
+                worker.spent = 0.0
                 if answer == _READY:
                     worker.ready = True
                 else:
@@ -208,16 +210,17 @@ def in_order(
             worker.end()
 
 
-def _spent(worker: _Worker[Any]) -> float:
-    """Seconds that a process has been at its item."""
-    return time.monotonic() - worker.since if worker.ready and worker.given else 0.0
+def _listen(workers: list[_Worker[Any]], seconds: float | None) -> tuple[list[Any], float]:
+    """Connections with an answer, and the seconds waited for one.
 
-
-def _patience(workers: list[_Worker[Any]], seconds: float | None) -> float | None:
-    """How long to wait for an answer before one of the processes has taken too long."""
-    if seconds is None:
-        return None
-    return max(0.0, seconds - max(map(_spent, workers))) + 0.05
+    Only these count towards a time limit, each time no more than was meant to be waited: when this
+    process is busy itself, or all are stopped as by Ctrl-Z, no item is blamed for it.
+    """
+    most = None if seconds is None else max(0.05, min(1.0, seconds / 10))
+    began = time.monotonic()
+    heard = wait([worker.connection for worker in workers], most)
+    waited = time.monotonic() - began
+    return heard, waited if most is None else min(waited, most)
 
 
 def _replace(
