@@ -21,6 +21,7 @@ from impasto.errors import ImpastoError
 from impasto.evaluation import gather as gathering
 from impasto.evaluation.evaluate import Evaluator, Plan, deviation_of
 from impasto.evaluation.gather import gather, kept_numbers
+from impasto.evaluation.given import look_through, of_given
 from impasto.evaluation.outcome import evaluate_model, evaluate_pictures
 from impasto.evaluation.record import (
     EvaluationRow,
@@ -30,7 +31,7 @@ from impasto.evaluation.record import (
     read_rows,
 )
 from impasto.evaluation.reference import collection_features
-from impasto.evaluation.subjects import Subject, of_folder, of_model
+from impasto.evaluation.subjects import Subject, of_model
 from impasto.evaluation.table import lines
 from impasto.features import FeatureNetwork
 from impasto.metrics import Moments, Sample, Score
@@ -506,9 +507,13 @@ def saved(folder: Path, collection: Collection, rows: np.ndarray, by_class: bool
     return folder
 
 
+def looked(folder: Path, collection: Collection) -> Subject:
+    return of_given(look_through(folder, collection.resolutions), collection)
+
+
 def test_a_folder_of_pictures_by_class(many: Collection, tmp_path: Path) -> None:
     folder = saved(tmp_path / "made", many, many.train_indices[:40], by_class=True)
-    evaluate_pictures(of_folder(folder, many), "made", evaluator(many), tmp_path / "out")
+    evaluate_pictures(looked(folder, many), "made", evaluator(many), tmp_path / "out")
     (row,) = read_rows(tmp_path / "out" / "metrics.jsonl")
     assert lines(row)[0] == "made: 40 pictures"
     # All 40 are pictures that it was trained on, and it says so.
@@ -518,30 +523,16 @@ def test_a_folder_of_pictures_by_class(many: Collection, tmp_path: Path) -> None
     assert row.score("top1-judge", "class").value > 0.8  # type: ignore[union-attr, operator]
     assert (tmp_path / "out" / "lite0-many-40" / "scores.txt").is_file()
     plain = saved(tmp_path / "plain", many, many.train_indices[:40], by_class=False)
-    assert of_folder(plain, many).groups == {}
-    assert of_folder(plain, many).notes == ()
+    assert looked(plain, many).groups == {}
+    assert looked(plain, many).notes == ()
     (folder / "others").mkdir()
     Image.fromarray(many.images(many.train_indices[:1])[0]).save(folder / "others" / "one.png")
-    mixed = of_folder(folder, many)
+    mixed = looked(folder, many)
     assert mixed.groups == {}
     assert mixed.notes == (
         "no scores by class: some pictures are in folders named by its classes, and others are not "
         "(the folder others)",
     )
-
-
-def test_folders_that_cannot_be_evaluated(many: Collection, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ImpastoError, match="holds no pictures"):
-        of_folder(tmp_path / "empty", many)
-    folder = saved(tmp_path / "made", many, many.train_indices[:5], by_class=False)
-    Image.new("RGB", (16, 16)).save(folder / "zz.png")
-    with pytest.raises(ImpastoError, match=r"zz.png is of 16 x 16 pixels where 32 x 32"):
-        evaluate_pictures(of_folder(folder, many), "made", evaluator(many), tmp_path / "out")
-    (folder / "zz.png").write_bytes(b"no picture")
-    with pytest.raises(ImpastoError, match="cannot read"):
-        evaluate_pictures(of_folder(folder, many), "made", evaluator(many), tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
 
 
 # The command
@@ -613,10 +604,10 @@ def test_what_the_command_refuses(run: Path, many: Collection, tmp_path: Path) -
     folder = saved(tmp_path / "made", many, many.train_indices[:3], by_class=False)
     assert "say with --data what to compare" in refused(folder)
     assert "are for a run's" in refused(folder, "--data", many.path, "--checkpoints", "all")
-    assert "holds no pictures" in refused(many.path, "--data", many.path)
     small = tmp_path / "small"
     small.mkdir()
     Image.new("RGB", (24, 24)).save(small / "1.png")
     assert "--resolution 24" in refused(small, "--data", many.path)
+    assert "--fit and --resolution are for a folder" in refused(run, "--fit", "crop")
     record = json.loads((find_model(run) / MODEL_FILE).read_text())
     assert record["images_seen"] == 24  # and nothing of the run was touched

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -91,7 +92,7 @@ def checkpoints_of(run: Path, which: str | None) -> list[Path]:
 
 def tell(outcomes: Sequence[Outcome], home: Path) -> None:
     """Print each outcome's table, and where all of it lies."""
-    from impasto.evaluation.outcome import PAIRS, SHEET, TABLE
+    from impasto.evaluation.outcome import LEFT_OUT, PAIRS, SHEET, TABLE
     from impasto.evaluation.record import METRICS_FILE
     from impasto.evaluation.table import lines
 
@@ -108,6 +109,8 @@ def tell(outcomes: Sequence[Outcome], home: Path) -> None:
             folder = home / outcome.row.folder
             typer.echo(f"closest pairs: {folder / SHEET}, of all pictures: {folder / PAIRS}")
             typer.echo(f"this table: {folder / TABLE}")
+            if outcome.row.pictures.left_out:
+                typer.echo(f"left out: {folder / LEFT_OUT}")
     typer.echo(f"all numbers: {home / METRICS_FILE}")
 
 
@@ -172,12 +175,89 @@ def discriminator_rows(
     return [row for each in results for row in accuracy_rows("accuracy-discriminator", each)]
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What pictures are compared with, and how they are brought to size."""
+
+    split: Split
+    limit: int | None
+    fit: str | None
+    side: int | None
+
+
+def is_given(path: Path) -> bool:
+    """Whether a path is of pictures (a folder, an archive, a collection), not of a run or a model."""
+    from impasto.cli.classify import run_of
+    from impasto.collection.trees import open_source
+    from impasto.sampling.model import MODEL_FILE
+
+    if path.is_dir():
+        return run_of(path) is None and not (path / MODEL_FILE).is_file()
+    return path.is_file() and open_source(path).file is None
+
+
+def evaluate_given(
+    path: Path,
+    data: str | None,
+    wanted: Wanted,
+    networks: Callable[[], list[FeatureNetwork]],
+    out: Path | None,
+) -> None:
+    """Evaluate the pictures of a folder, an archive or a collection, and print the outcome.
+
+    They are looked at before anything that takes long: loading the networks, packing the paintings in
+    the package, looking at training pictures.
+    """
+    from impasto.collection import Collection, open_or_pack
+    from impasto.collection.cache import packed_at
+    from impasto.evaluation.evaluate import Evaluator
+    from impasto.evaluation.given import common_side, look_through, of_collection, of_given
+    from impasto.evaluation.outcome import evaluate_pictures
+
+    if data is None:
+        raise ImpastoError(f"{path} holds pictures: say with --data what to compare them with")
+    if wanted.side is not None and wanted.fit is None:
+        raise ImpastoError("--resolution goes with --fit")
+    there = packed_at(data)
+    if (path / "collection.json").is_file():
+        if wanted.fit is not None:
+            raise ImpastoError(
+                f"{path} is a collection, whose pictures are squares already; --fit is for a folder "
+                "or an archive of pictures"
+            )
+        given = Collection.open(path)
+        side = common_side(given, there)
+        collection = open_or_pack(data, side)
+        pictures = of_collection(given, side, collection, wanted.split)
+        for note in pictures.notes:
+            typer.echo(f"note: {note}")
+    else:
+        looked = look_through(path, there, fit=wanted.fit, side=wanted.side, progress=shown)
+        for note in looked.notes:
+            typer.echo(f"note: {note}")
+        side = looked.side
+        collection = open_or_pack(data, side)
+        pictures = of_given(looked, collection)
+    evaluator = Evaluator(
+        networks(),
+        collection,
+        resolution=side,
+        split=wanted.split,
+        limit=wanted.limit,
+        progress=shown,
+    )
+    whole = path.resolve()
+    name = whole.name if path.is_dir() else whole.name.partition(".")[0] or whole.name
+    home = out or Path("evaluations") / name
+    tell(evaluate_pictures(pictures, name, evaluator, home), home)
+
+
 def command(
     path: Annotated[
         Path,
         typer.Argument(
-            help="A run, one of its checkpoints, a model, or a folder of pictures (in folders by "
-            "class, if there are classes)."
+            help="A run, one of its checkpoints, a model; or pictures: a folder or an archive (in "
+            "folders by class, if there are classes), or a collection."
         ),
     ],
     data: Annotated[
@@ -223,7 +303,25 @@ def command(
             metavar="N", min=2, help="Compare with so many of them at most, chosen at random."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of the first picture.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Seed of the first generated picture.")
+    ] = 0,
+    fit: Annotated[
+        str | None,
+        typer.Option(
+            help="crop, squash or pad: bring the pictures of a folder or archive to one size, as "
+            "impasto pack does. Without it, those of other sizes are left out."
+        ),
+    ] = None,
+    resolution: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=4,
+            help="With --fit: their side in pixels. By default that of most of them, or else the "
+            "collection's.",
+        ),
+    ] = None,
     truncation: Annotated[
         float | None, typer.Option(help="As in `impasto sample`; by default none.")
     ] = None,
@@ -246,48 +344,29 @@ def command(
     training picture. Features of the collection are kept in the cache for the next time.
     """
     from impasto.cli.classify import find_collection, run_of
-    from impasto.collection import open_or_pack
     from impasto.config import read_record
     from impasto.device import choose_device
     from impasto.errors import StoppedError
     from impasto.evaluation.evaluate import Evaluator, Plan
-    from impasto.evaluation.outcome import evaluate_pictures
-    from impasto.evaluation.subjects import of_folder, side_of
     from impasto.evaluation.table import over_time
     from impasto.sampling.model import MODEL_FILE, ModelRecord
 
     split = as_split(against)
     where = choose_device(device)
-    networks = load_networks(features, weights or [], device)
+    given = weights or []
     plan = Plan(count=pictures, per_class=per_class, first_seed=seed)
     try:
-        if path.is_dir() and run_of(path) is None and not (path / MODEL_FILE).is_file():
-            if data is None:
-                raise ImpastoError(
-                    f"{path} is a folder of pictures: say with --data what to compare"
-                )
+        if is_given(path):
             if checkpoints is not None or truncation is not None:
                 raise ImpastoError(
-                    f"{path} is a folder of pictures: --checkpoints and --truncation are for a run's"
+                    f"{path} holds pictures: --checkpoints and --truncation are for a run's"
                 )
-            side = side_of(path)
-            collection = open_or_pack(data, side)
-            evaluator = Evaluator(
-                networks,
-                collection,
-                resolution=side,
-                split=split,
-                limit=reference,
-                progress=shown,
-            )
-            home = out or Path("evaluations") / path.resolve().name
-            tell(
-                evaluate_pictures(
-                    of_folder(path, collection), path.resolve().name, evaluator, home
-                ),
-                home,
-            )
+            wanted = Wanted(split, reference, fit, resolution)
+            evaluate_given(path, data, wanted, partial(load_networks, features, given, device), out)
             return
+        if fit is not None or resolution is not None:
+            raise ImpastoError("--fit and --resolution are for a folder or an archive of pictures")
+        networks = load_networks(features, given, device)
         folders = checkpoints_of(path, checkpoints)
         record = read_record(folders[-1] / MODEL_FILE, "model", ModelRecord)
         run = run_of(path)

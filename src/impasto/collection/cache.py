@@ -38,6 +38,19 @@ def open_or_pack(data: str, resolution: int) -> Collection:
     return collection.at(usable[0])
 
 
+def packed_at(data: str) -> tuple[int, ...] | None:
+    """The sides at which `open_or_pack` has the pictures of `data`, in pixels; None: at any.
+
+    Raises:
+        ImpastoError: no collection is there.
+    """
+    if data == "masters":
+        return None
+    path = Path(data).expanduser()
+    check_is_collection(path, 64)
+    return Collection.open(path).resolutions
+
+
 def _masters(resolution: int) -> Collection:
     options = PackOptions(
         resolution=resolution, labels=("style", "genre", "artist"), fit="tiles", name="masters"

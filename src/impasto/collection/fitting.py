@@ -285,10 +285,58 @@ def fit_stream(file: Stream, how: Fitting) -> Fitted:
 
 
 def _fit_bytes(file: Stream, how: Fitting, sha256: str, length: int, salvage: bool) -> Fitted:
+    return _fitted(_decoded(file, how, salvage), how, sha256, length, salvage)
+
+
+def _decoded(file: Stream, how: Fitting, salvage: bool) -> Decoded:
     def spare(width: int, height: int) -> float:
         side = _usable_side(width, height, how)
         return 1 if how.exact else side / how.resolution
 
     file.seek(0)
-    picture = decode(file, spare, how.max_pixels, how.background, salvage)
-    return _fitted(picture, how, sha256, length, salvage)
+    return decode(file, spare, how.max_pixels, how.background, salvage)
+
+
+def square_of(file: Stream, how: Fitting) -> np.ndarray:
+    """The picture in a file as one square, uint8 [R, R, 3], the same that packing makes of it; of tiles
+    the first.
+
+    Raises:
+        UnusableError: with the reason why there is no picture in it.
+    """
+    try:
+        picture = _decoded(file, how, how.salvage)
+        frame = FITS[how.fit].frames(picture.width, picture.height, how)[0]
+        return np.asarray(FITS[how.fit].show(picture, frame.box, how, how.resolution))
+    except Exception as error:
+        raise reason_for(error, file, how.max_pixels) from None
+
+
+def size_of(file: Stream, max_pixels: int) -> tuple[int, int]:
+    """Width and height of the picture in a file, as its header says; nothing is decoded.
+
+    Raises:
+        UnusableError: with the reason why there is no picture in it.
+    """
+
+    def note(width: int, height: int) -> float:
+        raise _SizeKnownError(width, height)
+
+    try:
+        if not file.read(1):
+            raise UnusableError("unreadable: the file is empty")
+        file.seek(0)
+        decode(file, note, max_pixels)
+    except _SizeKnownError as known:
+        return known.size
+    except Exception as error:
+        raise reason_for(error, file, max_pixels) from None
+    raise AssertionError("decoding asks for the size")
+
+
+class _SizeKnownError(Exception):
+    """Ends decoding as soon as the size is known."""
+
+    def __init__(self, width: int, height: int) -> None:
+        super().__init__(width, height)
+        self.size = (width, height)

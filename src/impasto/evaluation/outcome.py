@@ -30,7 +30,7 @@ from impasto.sampling.model import MODEL_FILE, ModelRecord
 from impasto.sampling.output import slugs
 from impasto.sampling.painter import Painter
 
-TABLE, SHEET, PAIRS = "scores.txt", "nearest.png", "nearest.csv"
+TABLE, SHEET, PAIRS, LEFT_OUT = "scores.txt", "nearest.png", "nearest.csv", "left-out.csv"
 
 
 def conditions(row: EvaluationRow) -> tuple[object, ...]:
@@ -40,7 +40,7 @@ def conditions(row: EvaluationRow) -> tuple[object, ...]:
         *(row.network.name, row.network.weights_sha256, row.network.resize),
         *(row.collection.hash, row.reference.split, row.reference.pictures),
         *(row.pictures.count, row.pictures.per_class, row.pictures.first_seed),
-        row.pictures.truncation,
+        *(row.pictures.truncation, row.pictures.fit),
     )
 
 
@@ -81,6 +81,7 @@ def keep(
     folder = home / beside
     write_text(folder / TABLE, "\n".join(lines(row)) + "\n")
     show_closest(evaluation, evaluator, folder)
+    _list_left_out(evaluation.subject, folder)
     append_row(home / METRICS_FILE, row)
     return row
 
@@ -121,6 +122,16 @@ def show_closest(evaluation: Evaluation, evaluator: Evaluator, folder: Path) -> 
             ]
         )
     write_text(folder / PAIRS, file.getvalue())
+
+
+def _list_left_out(pictures: Subject, folder: Path) -> None:
+    """Write the table of what could not be used, where there is anything; an earlier one goes."""
+    if not pictures.left_out:
+        (folder / LEFT_OUT).unlink(missing_ok=True)
+        return
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows([("path", "reason"), *pictures.left_out])
+    write_text(folder / LEFT_OUT, file.getvalue())
 
 
 def scored_before(
@@ -198,6 +209,7 @@ def evaluate_model(
     made: list[EvaluationRow] = []
     if fresh:
         check_writable(home)
+        further = more()  # before the long work: the discriminator may be damaged
         painter = Painter.load(folder, device, truncation=truncation, batch=batch)
         subject = SubjectRecord(
             kind="run" if of_run else "model",
@@ -207,7 +219,7 @@ def evaluate_model(
             recipe=record.recipe,
         )
         found = evaluator.evaluate(painter, subject, plan, networks=fresh)
-        made = _keep_all(found, evaluator, home, more())
+        made = _keep_all(found, evaluator, home, further)
     new = {network.identity: row for network, row in zip(fresh, made, strict=True)}
     return [
         Outcome(before[each.identity], True)
@@ -220,9 +232,9 @@ def evaluate_model(
 def evaluate_pictures(
     pictures: Subject, name: str, evaluator: Evaluator, home: Path
 ) -> list[Outcome]:
-    """The same of the pictures of a folder, whatever was scored before."""
+    """Evaluate pictures that are given; earlier rows are ignored."""
     check_writable(home)
-    record = PicturesRecord(count=pictures.count)
+    record = PicturesRecord(count=pictures.count, fit=pictures.fit, left_out=len(pictures.left_out))
     subject = SubjectRecord(kind="pictures", name=name)
     found = evaluator.evaluate_subject(pictures, subject, record)
     return [Outcome(row, False) for row in _keep_all(found, evaluator, home, ())]

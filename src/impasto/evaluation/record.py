@@ -97,6 +97,10 @@ class PicturesRecord(_Record):
     """As many of each class at least."""
     first_seed: int = 0
     truncation: float | None = None
+    fit: str | None = None
+    """How pictures of a folder or an archive were brought to size: crop, squash or pad."""
+    left_out: int = 0
+    """Files of it that could not be used; `left-out.csv` beside the row's table has their reasons."""
 
 
 class JudgeRecord(_Record):
@@ -147,7 +151,8 @@ class EvaluationRow(_Record):
     """What was not scored, or not as one may think."""
     folder: str | None = None
     """Where the row's table and closest pairs lie, relative to the folder of `metrics.jsonl`: in it are
-    `scores.txt`, `nearest.png` and `nearest.csv`. None: nowhere."""
+    `scores.txt`, `nearest.png` and `nearest.csv`, and `left-out.csv` where files were left out. None:
+    nowhere."""
     seconds: SecondsRecord
 
     def score(self, name: str, field: str | None = None, cls: str | None = None) -> ScoreRow | None:

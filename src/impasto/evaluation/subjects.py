@@ -1,23 +1,22 @@
-"""What can be evaluated: the pictures of a model's seeds, or those in a folder."""
+"""What is evaluated: pictures that can be looked at by number, such as those of a model's seeds.
+
+Those that are given, in a folder or a collection, are in `given.py`.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from impasto.collection import Collection
-from impasto.collection.listing import Listing, pictures
 from impasto.collection.provenance import taken_out_since
-from impasto.collection.trees import Folder
 from impasto.errors import ImpastoError
 from impasto.evaluation.gather import kept_numbers
 from impasto.sampling.model import to_uint8
-from impasto.sampling.output import seed_name, slugs
+from impasto.sampling.output import seed_name
 from impasto.sampling.painter import Painter
 from impasto.sampling.seeds import MAX_SEED
 
@@ -67,6 +66,8 @@ class Subject:
         pixels: numbers [B] to pictures, uint8 [B, H, W, 3].
         side: H and W.
         notes: what is not scored, or not as one may think, a sentence each.
+        fit: how pictures were brought to size, if they were.
+        left_out: path and reason of pictures that were given and could not be used.
     """
 
     names: Sequence[str]
@@ -75,6 +76,8 @@ class Subject:
     pixels: Callable[[np.ndarray], Tensor]
     side: int
     notes: tuple[str, ...] = ()
+    fit: str | None = None
+    left_out: tuple[tuple[str, str], ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -160,82 +163,3 @@ def of_model(painter: Painter, collection: Collection, plan: Plan) -> Subject:
 
     names = [seed_name(seed) for seed in seeds]
     return Subject(names, plan.count, groups, pixels, record.resolution, tuple(notes))
-
-
-def of_folder(folder: Path, collection: Collection) -> Subject:
-    """The pictures below a folder; where its folders are named as the classes of one label field,
-    they are taken to be of these.
-
-    Raises:
-        ImpastoError: no pictures, or one that cannot be read, is not square, or is of another size
-            than the others.
-    """
-    found = list(pictures(Folder(folder), Listing("folder")))
-    side = side_of(folder)
-    names = [file.name for file in found]
-    paths = [file.path for file in found if file.path is not None]
-    groups, notes = _by_folder(names, collection)
-
-    def pixels(numbers: np.ndarray) -> Tensor:
-        some = []
-        for number in numbers:
-            picture = _pixels(paths[number])
-            if picture.shape[:2] != (side, side):
-                raise ImpastoError(
-                    f"{paths[number]} is of {picture.shape[1]} x {picture.shape[0]} pixels where "
-                    f"{side} x {side} are expected; all pictures must be squares of one size"
-                )
-            some.append(torch.from_numpy(picture))
-        return torch.stack(some)
-
-    return Subject(names, len(found), groups, pixels, side, notes)
-
-
-def side_of(folder: Path) -> int:
-    """The side in pixels of the pictures below a folder, by the first of them.
-
-    Raises:
-        ImpastoError: no pictures, or the first cannot be read or is not square.
-    """
-    for file in pictures(Folder(folder), Listing("folder")):
-        if file.path is None:
-            continue
-        height, width, _ = _pixels(file.path).shape
-        if height != width:
-            raise ImpastoError(f"{file.path} is of {width} x {height} pixels; squares are expected")
-        return height
-    raise ImpastoError(f"{folder} holds no pictures; give a run, a model or a folder of them")
-
-
-def _pixels(path: Path) -> np.ndarray:
-    try:
-        with Image.open(path) as picture:
-            return np.array(picture.convert("RGB"))
-    except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError) as error:
-        raise ImpastoError(f"cannot read {path}: {error}; take it out of the folder") from error
-
-
-def _by_folder(
-    names: list[str], collection: Collection
-) -> tuple[dict[tuple[str, int], np.ndarray], tuple[str, ...]]:
-    """The pictures by class, where all folders are named as classes of one field; and a note where
-    only some are."""
-    folders = [name.split("/")[0] if "/" in name else "" for name in names]
-    notes: list[str] = []
-    for field in collection.fields:
-        # Named by the class, or as `impasto sample --curate` names its folders.
-        safe = slugs(field.classes)
-        known = {name: number for number, name in enumerate(field.classes)}
-        known |= {f"{slugs([field.name])[0]}-{name}": number for number, name in enumerate(safe)}
-        strangers = sorted(set(folders) - set(known))
-        if not strangers:
-            classes = np.array([known[folder] for folder in folders])
-            groups = {(field.name, k): np.flatnonzero(classes == k) for k in np.unique(classes)}
-            return groups, ()
-        if set(folders) & set(known):
-            first = f"the folder {strangers[0]}" if strangers[0] else "outside of folders"
-            notes.append(
-                f"no scores by {field.name}: some pictures are in folders named by its classes, and "
-                f"others are not ({first})"
-            )
-    return {}, tuple(notes)

@@ -62,6 +62,8 @@ def _heading(row: EvaluationRow) -> list[str]:
         seeds = f", seeds {first} to {first + row.pictures.count - 1}"
         if row.pictures.truncation is not None:
             seeds += f", truncation {row.pictures.truncation:g}"
+    elif row.pictures.fit is not None:
+        seeds = f", brought to size by {row.pictures.fit}"
     return [
         f"{row.subject.name}{after}: {counted(row.pictures.count, 'picture')}{seeds}",
         f"against {counted(row.reference.pictures, PICTURE[row.reference.split])}{some} of "

@@ -1,0 +1,393 @@
+"""Pictures that are given (a folder, an archive, a collection) as a subject of evaluation.
+
+All of them are looked at before any long work: what cannot be used is left out with its reason, as when
+packing.
+"""
+
+import io
+import stat
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from impasto.collection import Collection, PackOptions
+from impasto.collection.decoding import Stream
+from impasto.collection.fitting import FITS, Fitting, size_of, square_of
+from impasto.collection.listing import Listing, pictures
+from impasto.collection.store import sides
+from impasto.collection.trees import File, Tree, UnusableError, open_source
+from impasto.errors import ImpastoError
+from impasto.evaluation.gather import Progress, silent
+from impasto.evaluation.reference import Split, split_rows
+from impasto.evaluation.reference import pictures as batches_of
+from impasto.evaluation.subjects import Subject
+from impasto.sampling.output import slugs
+from impasto.words import counted
+
+FITTED = ("crop", "squash", "pad")
+"""The ways of packing that make one picture of each."""
+_USUAL = 64
+"""Side that pictures are brought to where neither they nor the collection say one."""
+_SIDES = range(4, 4097)
+"""What pictures can be packed at."""
+_MOST_PIXELS = PackOptions().max_pixels
+_Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Given:
+    """The pictures of a folder or an archive, looked at.
+
+    Attributes:
+        tree: where they are.
+        files: those that can be used, in the order of their names.
+        side: H and W at which they are compared.
+        how: how each becomes a square of that side.
+        fitted: so many of them are brought to size; None: nobody asked for it, and all have it.
+        left_out: path and reason of the others.
+    """
+
+    tree: Tree
+    files: Sequence[File]
+    side: int
+    how: Fitting
+    fitted: int | None
+    left_out: Sequence[tuple[str, str]]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How they were brought to size, and what was left out, a sentence each."""
+        notes = []
+        if self.fitted:
+            notes.append(
+                f"{self.fitted:,} of {counted(len(self.files), 'picture')} brought to {self.side} x "
+                f"{self.side} pixels by {self.how.fit}: {FITS[self.how.fit].says}"
+            )
+        if self.left_out:
+            kinds = Counter(reason.partition(":")[0] for _, reason in self.left_out)
+            each = ", ".join(f"{kind} ({count:,})" for kind, count in kinds.most_common())
+            hint = ""
+            if kinds["another size"] or kinds["not square"]:
+                hint = "; --fit crop, squash or pad brings them to size"
+            elif kinds["too small"]:
+                hint = "; a smaller --resolution takes more of them"
+            notes.append(
+                f"{len(self.left_out):,} of {counted(len(self.files) + len(self.left_out), 'file')} "
+                f"left out: {each}; left-out.csv has each one's reason{hint}"
+            )
+        return tuple(notes)
+
+
+def look_through(
+    path: Path,
+    packed_at: Sequence[int] | None,
+    *,
+    fit: str | None = None,
+    side: int | None = None,
+    progress: Progress = silent,
+) -> Given:
+    """Look at all pictures of a folder or an archive: how large they are, and whether they can be read.
+
+    Without `fit`, those of one size can be used: the commonest one of squares at which the collection
+    can be compared. With it, all of them become squares of `side`.
+
+    Args:
+        path: the folder or the archive.
+        packed_at: sides that the collection is packed at; None: any.
+        fit: one of `FITTED`, as in packing.
+        side: with `fit`, the side they are brought to; by default that of most of them, or else the
+            collection's largest.
+        progress: shows the work.
+
+    Raises:
+        ImpastoError: there is no picture that can be used; the line says what to do.
+    """
+    _check_options(fit, side, packed_at)
+    listing = Listing("folder")
+    tree = open_source(path).tree
+    found = list(pictures(tree, listing))
+    if not found:
+        raise ImpastoError(
+            f"{path} holds no pictures; give a run, a model, a folder or archive of pictures, or a "
+            "collection"
+        )
+    left_out = list(listing.left_out)
+    sizes = _sizes(tree, found, left_out)
+    if not sizes:
+        raise ImpastoError(f"no picture in {path} can be read; {': '.join(left_out[-1])}")
+    usual = _commonest_side(list(sizes.values()), packed_at)
+    if fit is None:
+        side = _check_side(path, usual, list(sizes.values()), packed_at)
+    elif side is None:
+        majority = usual is not None and 2 * _count(sizes, usual) >= len(sizes)
+        side = usual if usual is not None and majority else max(packed_at or (_USUAL,))
+    how = PackOptions(resolution=side, fit=fit or "crop").fitting()
+    used: list[File] = []
+    with progress("pictures looked at", len(sizes)) as update:
+        for number, file in enumerate(file for file in found if file.name in sizes):
+            try:
+                if fit is None:
+                    _check_size(sizes[file.name], side)
+                with _opened(tree, file) as stream:
+                    square_of(stream, how)
+                used.append(file)
+            except UnusableError as reason:
+                left_out.append((file.name, str(reason)))
+            update(number + 1)
+    if not used:
+        raise ImpastoError(
+            f"no picture in {path} can be used at {side} px; {': '.join(left_out[-1])}"
+        )
+    changed = len(used) - _count({file.name: sizes[file.name] for file in used}, side)
+    return Given(tree, used, side, how, None if fit is None else changed, sorted(left_out))
+
+
+def _check_options(fit: str | None, side: int | None, packed_at: Sequence[int] | None) -> None:
+    """Raises: ImpastoError: an unknown fit, or a side at which the collection cannot be compared."""
+    if fit is not None and fit not in FITTED:
+        raise ImpastoError(f"--fit takes {', '.join(FITTED)}, not '{fit}'")
+    if side is not None and packed_at is not None and not _comparable(side, packed_at):
+        raise ImpastoError(
+            f"the collection is packed at {sides(packed_at)}, and --resolution asks for {side}; pack "
+            f"its source with --resolution {side}, or leave that out"
+        )
+
+
+def _sizes(tree: Tree, found: Sequence[File], left_out: list[tuple[str, str]]) -> dict[str, _Size]:
+    """Width and height of each picture by name; those without any go to `left_out`."""
+    sizes: dict[str, _Size] = {}
+    for file in found:
+        try:
+            with _opened(tree, file) as stream:
+                sizes[file.name] = size_of(stream, _MOST_PIXELS)
+        except UnusableError as reason:
+            left_out.append((file.name, str(reason)))
+    return sizes
+
+
+def _count(sizes: dict[str, _Size], side: int) -> int:
+    return sum(size == (side, side) for size in sizes.values())
+
+
+def _comparable(side: int, packed_at: Sequence[int] | None) -> bool:
+    """Whether a collection packed at these sides (None: at any) has its pictures at this one, or can
+    average them down to it."""
+    if packed_at is None:
+        return side in _SIDES
+    return any(packed % side == 0 for packed in packed_at)
+
+
+def _commonest_side(sizes: Sequence[_Size], packed_at: Sequence[int] | None) -> int | None:
+    """The side of most squares among these sizes, of equally many the larger; of those at which the
+    collection can be compared.
+
+    None: there is none, or far fewer than of another size, which must be what was meant.
+    """
+    counts = Counter(sizes)
+    squares = {
+        width: count
+        for (width, height), count in counts.items()
+        if width == height and width in _SIDES and _comparable(width, packed_at)
+    }
+    side = max(squares, key=lambda side: (squares[side], side), default=None)
+    if side is None or 2 * squares[side] < max(counts.values()):
+        return None
+    return side
+
+
+def _check_side(
+    path: Path, side: int | None, sizes: Sequence[_Size], packed_at: Sequence[int] | None
+) -> int:
+    """The side at which pictures can be compared as they are.
+
+    Raises:
+        ImpastoError: there is none.
+    """
+    if side is not None:
+        return side
+    remedy = "--fit crop, squash or pad brings them to size"
+    counts = Counter(sizes)
+    (width, height), count = counts.most_common(1)[0]
+    most = f"of {width} x {height} pixels"
+    if len(counts) > 1:
+        others = counted(len(counts) - 1, "size")
+        most += f" ({count:,} of {len(sizes):,}, the rest of {others} more)"
+    if width != height or packed_at is None:
+        raise ImpastoError(f"the pictures in {path} are {most}, and squares are needed; {remedy}")
+    raise ImpastoError(
+        f"the pictures in {path} are {most}, and the collection is packed at {sides(packed_at)}; "
+        f"{remedy}, or pack the collection's source with --resolution {width}"
+    )
+
+
+def _check_size(size: _Size, side: int) -> None:
+    """Raises: UnusableError: a picture of this size is no square of that side."""
+    width, height = size
+    if size != (side, side):
+        kind = "another size" if width == height else "not square"
+        raise UnusableError(f"{kind}: {width} x {height} pixels")
+
+
+def _opened(tree: Tree, file: File) -> Stream:
+    """A file of a tree, at its beginning.
+
+    Raises:
+        UnusableError: it cannot be read.
+    """
+    if file.path is None:
+        return io.BytesIO(tree.read(file.name))
+    try:
+        if not stat.S_ISREG(file.path.stat().st_mode):  # Opening a pipe would wait for ever.
+            raise UnusableError("unreadable: not a file")
+        return file.path.open("rb")
+    except OSError as error:
+        raise UnusableError(f"unreadable for now: {error.strerror or error}") from error
+
+
+def of_given(given: Given, collection: Collection) -> Subject:
+    """The pictures of a folder or an archive; where its folders are named as the classes of one label
+    field, they are taken to be of these."""
+    names = [file.name for file in given.files]
+    groups, notes = _by_folder(names, collection)
+
+    def pixels(numbers: np.ndarray) -> Tensor:
+        some = []
+        for number in numbers:
+            try:
+                with _opened(given.tree, given.files[number]) as stream:
+                    some.append(torch.from_numpy(square_of(stream, given.how).copy()))
+            except UnusableError as reason:
+                raise ImpastoError(
+                    f"{given.tree.place / names[number]} has changed since it was looked at: {reason}"
+                ) from reason
+        return torch.stack(some)
+
+    return Subject(
+        names,
+        len(names),
+        groups,
+        pixels,
+        given.side,
+        (*given.notes, *notes),
+        fit=None if given.fitted is None else given.how.fit,
+        left_out=tuple(given.left_out),
+    )
+
+
+def _by_folder(
+    names: list[str], collection: Collection
+) -> tuple[dict[tuple[str, int], np.ndarray], tuple[str, ...]]:
+    """The pictures by class, where all folders are named as classes of one field; and a note where
+    only some are."""
+    folders = [name.split("/")[0] if "/" in name else "" for name in names]
+    notes: list[str] = []
+    for field in collection.fields:
+        # Named by the class, or as `impasto sample --curate` names its folders.
+        safe = slugs(field.classes)
+        known = {name: number for number, name in enumerate(field.classes)}
+        known |= {f"{slugs([field.name])[0]}-{name}": number for number, name in enumerate(safe)}
+        strangers = sorted(set(folders) - set(known))
+        if not strangers:
+            classes = np.array([known[folder] for folder in folders])
+            groups = {(field.name, k): np.flatnonzero(classes == k) for k in np.unique(classes)}
+            return groups, ()
+        if set(folders) & set(known):
+            first = f"the folder {strangers[0]}" if strangers[0] else "outside of folders"
+            notes.append(
+                f"no scores by {field.name}: some pictures are in folders named by its classes, and "
+                f"others are not ({first})"
+            )
+    return {}, tuple(notes)
+
+
+# A collection
+
+
+def common_side(collection: Collection, packed_at: Sequence[int] | None) -> int:
+    """The largest side at which the pictures of a collection and those that it is compared with, packed
+    at these sides (None: at any), can both be seen.
+
+    Raises:
+        ImpastoError: there is none.
+    """
+    for side in sorted({*collection.resolutions, *(packed_at or ())}, reverse=True):
+        if _comparable(side, collection.resolutions) and _comparable(side, packed_at):
+            return side
+    theirs = sides(packed_at or ())
+    raise ImpastoError(
+        f"{collection.path} is packed at {sides(collection.resolutions)}, and the collection that it "
+        f"is compared with at {theirs}; pack one of them again with --resolution of the other"
+    )
+
+
+def of_collection(given: Collection, side: int, collection: Collection, split: Split) -> Subject:
+    """All pictures of a collection, held-out ones too, compared at `side`. If it is the very
+    collection that it is compared with: those of it that are not in `split`.
+
+    Their classes are matched with those of the other collection by name.
+
+    Raises:
+        ImpastoError: it is compared with itself, and no picture is left.
+    """
+    given = given.at(min(packed for packed in given.resolutions if packed % side == 0))
+    rows = split_rows(given, "all")
+    notes = []
+    if _is_same(given, collection):
+        rows = split_rows(given, "heldout" if split == "train" else "train")
+        if split == "all" or not len(rows):
+            raise ImpastoError(
+                f"{given.path} is the collection that it is compared with, and no picture of it is "
+                "left; compare with another one, or with --against train where some are held out"
+            )
+        kind = "held-out" if split == "train" else "training"
+        notes.append(f"only its {kind} pictures: the others are those that they are compared with")
+    elif held := len(given.heldout_indices):
+        notes.append(f"all pictures of {given.name}, the {held:,} that it holds out too")
+    groups, strange = _by_label(given, rows, collection)
+
+    def pixels(numbers: np.ndarray) -> Tensor:
+        return torch.cat(list(batches_of(given, rows[numbers], side)))
+
+    table, sources = given.source_table(), given.sources[rows]
+    paths = [table[source].get("path", "") for source in sources]
+    if len(set(paths)) < len(paths):
+        paths = [f"{path} ({row})" for path, row in zip(paths, rows, strict=True)]
+    return Subject(paths, len(rows), groups, pixels, side, (*notes, *strange))
+
+
+def _is_same(one: Collection, other: Collection) -> bool:
+    """Whether two collections hold the same pictures, at any resolution that both have."""
+    shared = set(one.resolutions) & set(other.resolutions)
+    return any(one.at(side).content_hash == other.at(side).content_hash for side in shared)
+
+
+def _by_label(
+    given: Collection, rows: np.ndarray, collection: Collection
+) -> tuple[dict[tuple[str, int], np.ndarray], tuple[str, ...]]:
+    """The pictures by class, as the other collection numbers its classes; and what has no class
+    there."""
+    groups: dict[tuple[str, int], np.ndarray] = {}
+    notes = []
+    there = {field.name: field.classes for field in collection.fields}
+    for column, field in enumerate(given.fields):
+        if field.name not in there:
+            notes.append(f"{collection.name} has no label field '{field.name}': no scores by it")
+            continue
+        labels = given.labels[rows, column]
+        known = [int(k) for k in np.unique(labels[labels >= 0])]
+        strangers = [field.classes[k] for k in known if field.classes[k] not in there[field.name]]
+        if strangers:
+            names = ", ".join(strangers[:5])
+            notes.append(
+                f"{collection.name} has no {field.name} called {names}: no scores of these"
+            )
+        for k in known:
+            if field.classes[k] in there[field.name]:
+                cls = there[field.name].index(field.classes[k])
+                groups[field.name, cls] = np.flatnonzero(labels == k)
+    return groups, tuple(notes)
