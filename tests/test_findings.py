@@ -204,6 +204,15 @@ def test_collapse_is_found_without_real_pictures_to_compare_with() -> None:
     assert found.began_at_images == 26 * INTERVAL
 
 
+@pytest.mark.parametrize(("best", "limit"), [(0.8, 0.36), (2.0, 0.45)])
+def test_collapse_is_below_45_percent_of_the_best(best: float, limit: float) -> None:
+    """A best above 1 counts as 1."""
+    for share, collapsed in ((limit - 0.01, True), (limit + 0.01, False)):
+        fake = np.full(40, best)
+        fake[25:] = share
+        assert (findings.collapse(every(40), fake, np.ones(40)) is not None) == collapsed, share
+
+
 def with_accuracies(
     at: float, *, rise: float, level: float = 0.985, rows: int = 200, seed: int = 0
 ) -> tuple[NDArray[np.int64], dict[str, Floats]]:

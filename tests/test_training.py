@@ -284,11 +284,44 @@ def test_the_average_ramps_up(tiny: Collection, monkeypatch: pytest.MonkeyPatch)
     assert asked == [(8, 4.0), (8, 100)]
 
 
+def test_the_average_ramps_up_from_the_end_of_pretraining(
+    tiny: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only then does the generator begin to change."""
+    config = small(
+        training__ema_half_life=100, training__ema_rampup=0.5, training__pretrain_images=24
+    )
+    ready = session(config, tiny)
+    asked: list[tuple[int, float]] = []
+    monkeypatch.setattr(ready.players, "update_average", lambda *a: asked.append(a))
+    for _ in range(5):
+        ready.game.step()
+    assert asked == [(8, 4.0), (8, 8.0)]
+
+
 def test_the_average_has_the_running_statistics_too(tiny: Collection) -> None:
     ready = session(small(training__ema_half_life=0), tiny)
     ready.game.step()
     for name, value in ready.players.generator.state_dict().items():
         assert torch.equal(value, ready.players.average.state_dict()[name]), name
+
+
+def test_running_statistics_are_averaged_and_other_buffers_copied(tiny: Collection) -> None:
+    players = session(small(), tiny).players
+    old, new = players.average.state_dict(), players.generator.state_dict()
+    for state, value in ((old, 1), (new, 5)):
+        for values in state.values():
+            values.fill_(value)
+    players.update_average(500, half_life=500)
+    for name, values in old.items():
+        expected = 5 if name.endswith("num_batches_tracked") else 3
+        assert (values == expected).all(), name
+    assert {name.rpartition(".")[2] for name in old} >= {
+        "weight",
+        "running_mean",
+        "running_var",
+        "num_batches_tracked",
+    }
 
 
 @given(size=st.integers(1, 40), batch=st.integers(1, 60), seed=st.integers(0, 2**40))
