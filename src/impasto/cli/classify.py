@@ -25,6 +25,18 @@ def run_of(path: Path) -> Path | None:
     return next((run for run in runs if (run / "run.json").is_file()), None)
 
 
+def with_noise(record: ModelRecord, path: Path) -> ModelRecord:
+    """The record with the noise of its training; of models that do not tell it, as their run does."""
+    from impasto.training.run_folder import read_run
+
+    run = run_of(path)
+    if record.real_noise is not None or run is None:
+        return record
+    training = read_run(run)[0].training
+    noise = {"real_noise": training.real_noise, "fake_noise": training.fake_noise}
+    return record.model_copy(update=noise)
+
+
 def find_collection(path: Path, record: ModelRecord, data: str | None) -> Collection:
     """The collection given, or the one that the run, or the model in the package, learned from.
 
@@ -70,7 +82,7 @@ def command(
     the model's own collection, their names begin with the collection's and the split's.
     """
     from impasto.config import read_record
-    from impasto.curation.classify import check_labels, classify
+    from impasto.curation.classify import check_labels, classify, how_judged
     from impasto.curation.confusion import confusion_picture
     from impasto.device import choose_device
     from impasto.errors import StoppedError
@@ -80,7 +92,7 @@ def command(
     from impasto.sampling.output import slugs
 
     folder = find_model(run)
-    record = read_record(folder / MODEL_FILE, "model", ModelRecord)
+    record = with_noise(read_record(folder / MODEL_FILE, "model", ModelRecord), run)
     check_labels(record)
     discriminator = load_discriminator(folder)
     collection = find_collection(run, record, data)
@@ -105,6 +117,8 @@ def command(
     # A report shows what stands under the plain names, so only the honest measurement gets them.
     prefix = "" if own and split == "heldout" else f"{slugs([collection.name])[0]}-{split}-"
     written = []
+    for told in how_judged(discriminator, record, collection):
+        typer.echo(told)
     for each, part in zip(results, parts, strict=True):
         for line in each.lines():
             typer.echo(line)

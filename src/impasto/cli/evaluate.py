@@ -157,12 +157,13 @@ def discriminator_rows(
 ) -> list[ScoreRow]:
     """How the discriminator beside a generator names held-out pictures, as GANGogh was judged;
     nothing where it is not there or names no classes."""
+    from impasto.cli.classify import with_noise
     from impasto.config import read_record
     from impasto.curation.classify import classify
     from impasto.evaluation.evaluate import accuracy_rows
     from impasto.sampling.model import MODEL_FILE, ModelRecord, load_discriminator
 
-    record = read_record(folder / MODEL_FILE, "model", ModelRecord)
+    record = with_noise(read_record(folder / MODEL_FILE, "model", ModelRecord), folder)
     if record.discriminator_sha256 is None or not record.labels:
         return []
     if not len(collection.heldout_indices) or collection.content_hash != record.collection.hash:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -238,6 +239,7 @@ def command(
 
     A seed's file is named by it, with --class too; give another --out for another class.
     """
+    from impasto.cli.classify import with_noise
     from impasto.curation.choosing import check_enough, groups_of
     from impasto.device import choose_device
     from impasto.errors import StoppedError
@@ -265,6 +267,8 @@ def command(
     folder = find_model(model)
     where = choose_device(device)
     painter = Painter.load(folder, where, truncation=truncation, batch=batch, stages=stages)
+    if curate is not None:
+        painter = replace(painter, record=with_noise(painter.record, model))
     chosen = parse_classes(painter.record, classes or [])
     field = None if every_class is None else field_of(painter.record, every_class)
     target = Path("samples") / name_of(model)

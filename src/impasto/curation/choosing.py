@@ -18,6 +18,15 @@ numbers would do neither: most confidences of a trained classifier are close to 
 nothing, while one far from 1 would decide everything. Equal scores are told apart by the better
 side, and then by the seed.
 
+**Batch norm.** Both numbers come from the discriminator in the state in which it judges generated
+pictures in training: by the batch norm statistics of generated pictures, under `training.fake_noise`
+(`evaluation/discriminator.py`). Statistics of real pictures would be a yardstick too, but one that it
+was never asked to use: it learned to tell generated pictures of a batch of generated ones, and the
+generator learned from what it said of them so. Under statistics of real pictures the distance between
+the two kinds comes on top of every candidate, and values saturate. The statistics are those of seeds 0
+to 255, classes as frequent as in the collection, without truncation: not of the candidates, so that a
+seed's score depends on no other candidate, on no batch and on no class asked for besides it.
+
 **With judges** (`judges.py`) confidence is theirs. Realness stays the discriminator's where the model
 has one beside it; an exported model without one is chosen from by confidence alone. Nearness to real
 pictures is no stand-in for it: the nearest would be the copies.
@@ -39,6 +48,7 @@ from torch import Tensor, nn
 
 from impasto.curation.judges import FieldJudges
 from impasto.errors import ImpastoError
+from impasto.evaluation.discriminator import BATCH, MEASURED, judging_by, measure, noisy
 from impasto.files import atomic_folder, write_text
 from impasto.networks import Judgement
 from impasto.sampling.classes import known_classes
@@ -46,6 +56,7 @@ from impasto.sampling.grid import columns_of
 from impasto.sampling.model import ModelRecord
 from impasto.sampling.output import save_grid_of, save_pictures, seed_name, slugs
 from impasto.sampling.painter import Painter
+from impasto.sampling.seeds import latents_of_seeds
 
 Progress = Callable[[int], None]
 """Is told a number of pictures that are judged."""
@@ -166,8 +177,8 @@ class Scorer:
 
     Args:
         painter: of the model.
-        discriminator: any network that keeps the contract of `networks/`; put into evaluation mode.
-            None: there is none, and no realness.
+        discriminator: any network that keeps the contract of `networks/`; judges by the statistics of
+            generated pictures. None: there is none, and no realness.
         judges: who says how clearly a picture is of its class; None: the discriminator.
     """
 
@@ -180,6 +191,20 @@ class Scorer:
         self.discriminator = discriminator
         if discriminator is not None:
             self.discriminator = discriminator.to(device).eval().requires_grad_(False)
+            fields = len(painter.record.labels)
+            self._statistics = measure(self.discriminator, self._generated(), fields)
+
+    def _shown(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Generated pictures as the discriminator sees them."""
+        return noisy(images, self.painter.record.fake_noise or 0.0, seeds)
+
+    def _generated(self) -> Iterator[Tensor]:
+        """The pictures whose statistics it judges by, in batches."""
+        painter = self.painter
+        for start in range(0, MEASURED, BATCH):
+            seeds = range(start, start + BATCH)
+            latents = latents_of_seeds(seeds, painter.sampler.latent)
+            yield self._shown(painter.sampler.images(latents, painter.labels(seeds, {})), seeds)
 
     def scores(self, group: Group, seeds: Sequence[int], judged: Progress) -> Scores:
         """Judge the seeds' pictures in a group; only numbers are kept, never the pictures.
@@ -192,7 +217,7 @@ class Scorer:
         realness: list[np.ndarray] = []
         for start in range(0, len(seeds), self.painter.batch):
             some = slice(start, start + self.painter.batch)
-            named, real = self._judge(group, self.painter.latents(seeds[some]), labels[some])
+            named, real = self._judge(group, seeds[some], labels[some])
             confidence.append(named)
             if real is not None:
                 realness.append(real)
@@ -207,14 +232,16 @@ class Scorer:
 
     @torch.inference_mode()
     def _judge(
-        self, group: Group, latents: Tensor, labels: Tensor
+        self, group: Group, seeds: Sequence[int], labels: Tensor
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        images = self.painter.sampler.images(latents, labels)
+        images = self.painter.sampler.images(self.painter.latents(seeds), labels)
         named, real = np.ones(len(images)), None
         if self.judges is not None:
             named = self.judges.confidence(images, group.chosen)
         if self.discriminator is not None:
-            judgement: Judgement = self.discriminator(images, labels.to(images.device))
+            with judging_by(self.discriminator, self._statistics):
+                shown = self._shown(images, seeds)
+                judgement: Judgement = self.discriminator(shown, labels.to(images.device))
             real = judgement.realness.cpu().double().flatten(1).mean(dim=1).numpy()
             if group.chosen and self.judges is None:
                 named = self._named(judgement, group.chosen)

@@ -4,12 +4,18 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from impasto.collection import Collection
 from impasto.errors import ImpastoError, choices
 from impasto.evaluation.accuracy import FieldResult, result
+from impasto.evaluation.discriminator import (
+    MEASURED,
+    depends_on_batch,
+    judging_by,
+    real_pictures,
+    statistics_of_real,
+)
 from impasto.networks import Judgement
 from impasto.sampling.model import ModelRecord
 
@@ -41,31 +47,52 @@ def named_classes(
 ) -> np.ndarray:
     """What the discriminator names these pictures [N]: a class a label field, int64 [N, F].
 
-    It is told no label, and is in evaluation mode. Pictures of a multiple of the model's resolution
-    are averaged down, as in training.
+    It is told no label. Each picture is judged by itself, by the batch norm statistics of the
+    collection's training pictures and under the noise of training (`evaluation/discriminator.py`).
+    Pictures of a multiple of the model's resolution are averaged down, as in training.
 
     Raises:
         ImpastoError: it names no classes.
     """
     discriminator = discriminator.to(device).eval()
-    reduction = collection.resolution // record.resolution
+    noise, fields = record.real_noise or 0.0, len(record.labels)
+    statistics = statistics_of_real(
+        discriminator, collection, record.resolution, fields, noise=noise, device=device
+    )
     named = []
-    for start in range(0, len(rows), batch):
-        some = rows[start : start + batch]
-        pixels = torch.from_numpy(collection.images(some)).to(device)
-        images = pixels.permute(0, 3, 1, 2).float().div(127.5).sub(1)
-        if reduction > 1:
-            images = F.avg_pool2d(images, reduction)
-        labels = torch.full((len(some), len(record.labels)), -1, device=device)
-        judgement: Judgement = discriminator(images, labels)
-        if judgement.class_logits is None:
-            raise ImpastoError(
-                "this model's discriminator names no classes; train with a recipe whose "
-                "discriminator does, such as gangogh, on a collection with labels"
-            )
-        named.append(torch.stack([each.argmax(dim=1) for each in judgement.class_logits], dim=1))
-        progress(start + len(some))
+    with judging_by(discriminator, statistics):
+        for start in range(0, len(rows), batch):
+            some = rows[start : start + batch]
+            images = real_pictures(collection, some, record.resolution, noise=noise, device=device)
+            labels = torch.full((len(some), fields), -1, device=device)
+            judgement: Judgement = discriminator(images, labels)
+            if judgement.class_logits is None:
+                raise ImpastoError(
+                    "this model's discriminator names no classes; train with a recipe whose "
+                    "discriminator does, such as gangogh, on a collection with labels"
+                )
+            logits = judgement.class_logits
+            named.append(torch.stack([each.argmax(dim=1) for each in logits], dim=1))
+            progress(start + len(some))
     return torch.cat(named).cpu().numpy()
+
+
+def how_judged(discriminator: nn.Module, record: ModelRecord, collection: Collection) -> list[str]:
+    """What an answer depends on besides the picture, a line each."""
+    told = []
+    count = min(MEASURED, len(collection.train_indices))
+    if depends_on_batch(discriminator):
+        told.append(
+            f"batch norm by the statistics of {count} training pictures of {collection.name}"
+            if count
+            else "note: batch norm by the running statistics of training, which mix real and generated "
+            f"pictures, as {collection.name} has no training pictures; accuracies may be too low"
+        )
+    if record.real_noise:
+        told.append(
+            f"pictures are shown under noise of standard deviation {record.real_noise:g}, as in training"
+        )
+    return told
 
 
 def check_labels(record: ModelRecord) -> None:

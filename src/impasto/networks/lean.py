@@ -10,13 +10,12 @@ arXiv:1710.10196, section 3) before its last layer.
 
 import itertools
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from impasto.config import Count
 from impasto.networks import Judgement, levels_above, refuse_labels
-from impasto.networks._layers import GatedLinearUnit
+from impasto.networks._layers import Deviation, GatedLinearUnit
 
 
 def _channels(widest: Count, narrowest: Count, levels: int) -> list[int]:
@@ -102,6 +101,7 @@ class Discriminator(nn.Module):
                 nn.LeakyReLU(0.2, inplace=True),
             ]
         self.halvings = nn.Sequential(*layers)
+        self.deviation = Deviation()
         self.last = nn.Sequential(
             spectral_norm(nn.Conv2d(channels[-1] + 1, channels[-1], 3, padding=1)),
             nn.LeakyReLU(0.2, inplace=True),
@@ -111,8 +111,4 @@ class Discriminator(nn.Module):
     def forward(self, images: Tensor, labels: Tensor) -> Judgement:
         del labels
         seen = self.halvings(images)
-        # How much the batch varies, as one more channel: a generator that paints the same picture
-        # again and again is found out at once.
-        deviation = torch.sqrt(seen.var(dim=0, unbiased=False) + 1e-8).mean()
-        seen = torch.cat([seen, deviation.expand(len(seen), 1, *seen.shape[2:])], dim=1)
-        return Judgement(self.last(seen).flatten(1))
+        return Judgement(self.last(self.deviation(seen)).flatten(1))

@@ -26,6 +26,7 @@ from impasto.features._layers import hold
 from impasto.features.lite0 import load_frozen
 from impasto.networks import Judgement, levels_above
 from impasto.networks._conditioning import Projection
+from impasto.networks._layers import Deviation
 
 _PUBLISHED_SIDE = 224
 _ENOUGH = 8
@@ -40,13 +41,6 @@ def _convolution(
         spectral_norm(convolution)
     norm = [nn.BatchNorm2d(outputs)] if batch_norm else []
     return nn.Sequential(convolution, *norm, nn.LeakyReLU(0.2, inplace=True))
-
-
-def _with_deviation(maps: Tensor) -> Tensor:
-    """One more channel: how much the batch varies (Karras et al. 2018, arXiv:1710.10196, section 3).
-    A generator that paints the same picture again and again is found out at once."""
-    deviation = torch.sqrt(maps.var(dim=0, unbiased=False) + 1e-8).mean()
-    return torch.cat([maps, deviation.expand(len(maps), 1, *maps.shape[2:])], dim=1)
 
 
 class _Mixing(nn.Module):
@@ -145,14 +139,14 @@ class _Head(nn.Module):
             channels = outputs
         if not halvings:  # without a layer, the logits would be linear in frozen features
             self.trunk[str(side)] = _convolution(channels, width, 3, 1, batch_norm=batch_norm)
-        self.deviation = deviation
+        self.deviation = Deviation() if deviation else None
         self.last = spectral_norm(nn.Conv2d(width + deviation, 1, 3, padding=1))
         self.projection = Projection(label_sizes, width) if label_sizes else None
 
     def forward(self, maps: Tensor) -> _Seen:
         for layer in self.trunk.values():
             maps = layer(maps)
-        logits: Tensor = self.last(_with_deviation(maps) if self.deviation else maps)
+        logits: Tensor = self.last(maps if self.deviation is None else self.deviation(maps))
         return _Seen(logits, maps, self.projection)
 
 
@@ -193,7 +187,7 @@ class _Pixels(nn.Module):
             layers = self.from_rgb if side == resolution else self.halvings
             layers[str(side)] = layer(channels, outputs, 4, 2, first=side == resolution)
             side, channels = side // 2, outputs
-        self.deviation = deviation
+        self.deviation = Deviation() if deviation else None
         self.joint = layer(channels + deviation, channels, 3, 1)
         last = nn.Conv2d(channels, 1, 4)
         self.last = last if batch_norm else spectral_norm(last)
@@ -203,7 +197,7 @@ class _Pixels(nn.Module):
         seen = images
         for layer in (*self.from_rgb.values(), *self.halvings.values()):
             seen = layer(seen)
-        seen = self.joint(_with_deviation(seen) if self.deviation else seen)
+        seen = self.joint(seen if self.deviation is None else self.deviation(seen))
         return _Seen(self.last(seen), seen, self.projection)
 
 

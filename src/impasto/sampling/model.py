@@ -133,6 +133,10 @@ class ModelRecord(Config):
     """Of the weights file; filled in when that is written."""
     discriminator_sha256: str | None = None
     """Of the opponent's weights, where they lie beside."""
+    real_noise: float | None = None
+    """`training.real_noise`; None in older models."""
+    fake_noise: float | None = None
+    """`training.fake_noise`; None in older models."""
 
     @property
     def label_sizes(self) -> tuple[int, ...]:

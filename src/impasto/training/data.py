@@ -7,6 +7,7 @@ from torch import Tensor
 
 from impasto.collection import Collection
 from impasto.errors import ImpastoError
+from impasto.evaluation.discriminator import spread
 from impasto.training.order import TURNS, EpochOrder, TurnOrder
 from impasto.words import counted
 
@@ -137,15 +138,6 @@ class TrainingPictures:
         """The different rows of labels there are, [R, F], and how many pictures have each, [R]."""
         return np.unique(self.labels[self.rows].numpy(), axis=0, return_counts=True)
 
-    def fixed(self, count: int, some: range | None = None) -> tuple[Tensor, Tensor]:
-        """`count` pictures spread evenly over the split, the same ones every time; or some of them."""
-        return self._batch(_spread(self.rows, count, some))
-
-    def held_out(self, count: int, some: range | None = None) -> tuple[Tensor, Tensor]:
-        """The same of the pictures that are kept from training."""
-        return self._batch(_spread(self.collection.heldout_indices, count, some))
-
-
-def _spread(rows: np.ndarray, count: int, some: range | None) -> np.ndarray:
-    places = np.linspace(0, len(rows) - 1, count).round().astype(np.int64)
-    return rows[places] if some is None else rows[places[some.start : some.stop]]
+    def fixed(self, count: int) -> tuple[Tensor, Tensor]:
+        """`count` pictures spread evenly over the split, the same ones every time."""
+        return self._batch(spread(self.rows, count))

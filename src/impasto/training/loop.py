@@ -118,6 +118,8 @@ class Session:
             ),
             parameters=count_parameters(self.players.generator),
             images_seen=0,
+            real_noise=config.training.real_noise,
+            fake_noise=config.training.fake_noise,
         )
 
     def tell(self) -> None:
@@ -516,6 +518,8 @@ def _describe_samples(session: Session, fakes: torch.Tensor) -> dict[str, float]
             session.pictures,
             session.config.labels,
             (fakes, session.fixed_labels),
+            real_noise=session.config.training.real_noise,
+            fake_noise=session.config.training.fake_noise,
         ),
     }
 

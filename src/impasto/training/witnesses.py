@@ -1,37 +1,31 @@
 """Whether the discriminator knows its pictures by heart: it is asked about ones it never trained on."""
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from impasto.evaluation.discriminator import (
+    BATCH,
+    Statistics,
+    judging_by,
+    measure,
+    noisy,
+    real_pictures,
+    spread,
+    statistics_of_real,
+)
 from impasto.networks import Judgement
 from impasto.objectives import Objective
 from impasto.training.data import TrainingPictures
 
 _COUNT = 128
-"""Pictures of each kind, at most, that it is asked about at a time."""
-_BATCH = 32
-"""Of each kind of real picture in a batch."""
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+"""Pictures of each kind, at most, that it is asked about."""
 
 
-@contextlib.contextmanager
-def _as_in_training(discriminator: nn.Module) -> Iterator[None]:
-    """Without dropout and noise, but with batch norm by the batch's own statistics and none of them
-    remembered: the running ones mix real and generated pictures, which it never sees in one batch."""
-    discriminator.eval()
-    norms = [module for module in discriminator.modules() if isinstance(module, _NORMS)]
-    for norm in norms:
-        norm.train()
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.track_running_stats = True
-        discriminator.train()
+def _labels(pictures: TrainingPictures, rows: np.ndarray) -> Tensor:
+    return pictures.labels[rows].to(pictures.device)
 
 
 @torch.no_grad()
@@ -41,19 +35,25 @@ def ask_witnesses(
     pictures: TrainingPictures,
     fields: tuple[str, ...],
     fakes: tuple[Tensor, Tensor],
+    *,
+    real_noise: float = 0.0,
+    fake_noise: float = 0.0,
 ) -> dict[str, float]:
     """What the discriminator says of pictures it trains on (`shown`), of held-out ones and of
-    generated ones (`sampled`).
+    generated ones (`sampled`), each under the noise of training.
 
-    Training and held-out pictures stand in the same batches, as many of one as of the other, so that
-    batch norm makes no difference between them.
+    Training and held-out pictures are judged by the same statistics, those of training pictures, and
+    generated ones by their own, see `evaluation/discriminator.py`: so the accuracies are those of
+    `impasto classify`.
 
     Args:
-        discriminator: in training mode, which it is left in.
+        discriminator: left as it was.
         objective: whose score is meant.
         pictures: of both splits.
         fields: label fields whose classes it names.
         fakes: images [B, 3, H, W] and their labels [B, F].
+        real_noise: `training.real_noise`.
+        fake_noise: `training.fake_noise`.
 
     Returns:
         The mean score of each kind (`score/KIND`), the share whose class it names
@@ -62,44 +62,49 @@ def ask_witnesses(
         0: it knows nothing by heart; 1: a real picture that it has not seen is as good as a
         generated one. Nothing without held-out pictures.
     """
-    count = min(_COUNT, len(pictures.collection.heldout_indices), len(pictures))
+    collection, device = pictures.collection, pictures.device
+    count = min(_COUNT, len(collection.heldout_indices), len(pictures))
     if count == 0:
         return {}
-    realness: dict[str, list[Tensor]] = {"shown": [], "heldout": [], "sampled": []}
-    right: dict[str, list[Tensor]] = {}
+    resolution = collection.resolution // pictures.reduction
+    realness: dict[str, Tensor] = {}
+    right: dict[str, float] = {}
 
-    def note(kind: str, judgement: Judgement, labels: Tensor) -> None:
-        realness[kind].append(judgement.realness.float())
-        for field, logits in enumerate(judgement.class_logits or ()):
+    def ask(
+        kind: str, statistics: Statistics, images: Callable[[slice], Tensor], labels: Tensor
+    ) -> None:
+        said: list[Judgement] = []
+        with judging_by(discriminator, statistics):
+            for start in range(0, len(labels), BATCH):
+                some = slice(start, start + BATCH)
+                said.append(discriminator(images(some), labels[some]))
+        realness[kind] = torch.cat([each.realness.float() for each in said])
+        for field, name in enumerate(fields if said[0].class_logits else ()):
+            named = torch.cat([(each.class_logits or ())[field].argmax(dim=1) for each in said])
             known = labels[:, field] >= 0
-            found = logits.argmax(dim=1)[known] == labels[known, field]
-            right.setdefault(f"accuracy/{fields[field]}/{kind}", []).append(found)
+            if known.any():
+                hits = (named == labels[:, field])[known]
+                right[f"accuracy/{name}/{kind}"] = float(hits.float().mean())
 
-    with _as_in_training(discriminator):
-        for start in range(0, count, _BATCH):
-            some = range(start, min(start + _BATCH, count))
-            shown, shown_labels = pictures.fixed(count, some)
-            heldout, heldout_labels = pictures.held_out(count, some)
-            labels = torch.cat([shown_labels, heldout_labels])
-            judgement: Judgement = discriminator(torch.cat([shown, heldout]), labels)
-            for kind, part in (("shown", slice(len(shown))), ("heldout", slice(len(shown), None))):
-                named = judgement.class_logits
-                note(
-                    kind,
-                    Judgement(judgement.realness[part], named and tuple(n[part] for n in named)),
-                    labels[part],
-                )
-        for images, labels in zip(
-            fakes[0].split(2 * _BATCH), fakes[1].split(2 * _BATCH), strict=True
-        ):
-            note("sampled", discriminator(images, labels), labels)
-    values = {kind: torch.cat(parts) for kind, parts in realness.items()}
-    found = {f"score/{kind}": float(objective.score(v).mean()) for kind, v in values.items()}
-    for name, parts in right.items():
-        hits = torch.cat(parts)
-        if len(hits):
-            found[name] = float(hits.float().mean())
-    shown_mean, heldout_mean, sampled_mean = (float(v.mean()) for v in values.values())
-    if shown_mean > sampled_mean:
-        found["overfitting"] = (shown_mean - heldout_mean) / (shown_mean - sampled_mean)
-    return found
+    real = statistics_of_real(
+        discriminator, collection, resolution, len(fields), noise=real_noise, device=device
+    )
+    for kind, split in (("shown", pictures.rows), ("heldout", collection.heldout_indices)):
+        rows = spread(split, count)
+
+        def taken(some: slice, rows: np.ndarray = rows) -> Tensor:
+            return real_pictures(
+                collection, rows[some], resolution, noise=real_noise, device=device
+            )
+
+        ask(kind, real, taken, _labels(pictures, rows))
+    generated = noisy(fakes[0], fake_noise, range(len(fakes[0])))
+    fake = measure(discriminator, generated.split(BATCH), len(fields))
+    ask("sampled", fake, lambda some: generated[some], fakes[1])
+    found = {f"score/{kind}": float(objective.score(v).mean()) for kind, v in realness.items()}
+    shown, heldout, sampled = (
+        float(realness[kind].mean()) for kind in ("shown", "heldout", "sampled")
+    )
+    if shown > sampled:
+        found["overfitting"] = (shown - heldout) / (shown - sampled)
+    return found | right

@@ -1,0 +1,243 @@
+"""How a discriminator is asked about pictures outside its training steps: each by itself.
+
+In training a discriminator sees batches of real pictures and batches of generated ones, and batch norm
+normalises each batch by its own mean and variance. The running statistics that batch norm uses in
+evaluation mode are averages over both kinds, so by them neither kind is judged as it was in training.
+Here the statistics are measured when they are needed: over `MEASURED` pictures of one kind, always the
+same ones in the same batches (Wu and Johnson 2021, arXiv:2105.07576, section 3: mean and variance pooled
+over batches, not a moving average). So an answer depends on the picture alone, not on its batch.
+
+- Real pictures are judged by the statistics of training pictures: `impasto classify`, `evaluate`, and
+  the held-out pictures that are asked about in training.
+- Generated pictures are judged by the statistics of generated pictures: `--curate`, and the grid that is
+  asked about in training.
+
+A minibatch deviation is a statistic of the batch, too, and is treated in the same way.
+
+Pictures are shown under the noise of the training (`training.real_noise`, `training.fake_noise`): a
+discriminator that never saw a clean real picture takes each for a generated one. Augmentations are left
+out. Weights, running statistics and torch's random state stay as they are.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from impasto.collection import Collection
+from impasto.networks._layers import Deviation
+
+MEASURED = 256
+"""Pictures whose statistics are measured, at most."""
+BATCH = 64
+"""Pictures in a batch while statistics are measured, whatever a command's `--batch` says."""
+
+Norm = nn.BatchNorm1d | nn.BatchNorm2d
+
+
+def norms_of(discriminator: nn.Module) -> dict[str, Norm]:
+    """Its batch norms, by path."""
+    return {
+        path: module
+        for path, module in discriminator.named_modules()
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
+    }
+
+
+def deviations_of(discriminator: nn.Module) -> dict[str, Deviation]:
+    """Its minibatch deviations, by path."""
+    return {
+        path: module
+        for path, module in discriminator.named_modules()
+        if isinstance(module, Deviation)
+    }
+
+
+def depends_on_batch(discriminator: nn.Module) -> bool:
+    """Whether it needs statistics at all."""
+    return bool(norms_of(discriminator) or deviations_of(discriminator))
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Statistics of one kind of picture in every layer of a discriminator that needs them."""
+
+    norms: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    """Mean and variance [C] at each batch norm that the pictures passed."""
+    deviations: dict[str, Tensor] = field(default_factory=dict)
+    """The value of each minibatch deviation."""
+
+
+def _pooled(parts: list[tuple[int, Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Mean and variance [C] over all batches, of (values a channel, mean, variance) of each."""
+    counts = torch.tensor([count for count, _, _ in parts], dtype=torch.float64)
+    shares = (counts / counts.sum())[:, None]
+    means = torch.stack([mean for _, mean, _ in parts])
+    variances = torch.stack([variance for _, _, variance in parts])
+    mean = (shares * means).sum(dim=0)
+    return mean, (shares * (variances + (means - mean).square())).sum(dim=0)
+
+
+@torch.no_grad()
+def measure(discriminator: nn.Module, batches: Iterable[Tensor], fields: int) -> Statistics:
+    """The statistics of pictures, each batch normalised by its own, as in training.
+
+    Args:
+        discriminator: without dropout and noise of its own while it is measured; left as it was.
+        batches: images [B, 3, H, W]; none is read where nothing depends on the batch.
+        fields: label fields that the discriminator knows; the pictures' labels are unknown to it.
+    """
+    norms, deviations = norms_of(discriminator), deviations_of(discriminator)
+    if not norms and not deviations:
+        return Statistics()
+    seen: dict[str, list[tuple[int, Tensor, Tensor]]] = {}
+    spread: dict[str, list[Tensor]] = {}
+
+    def note_values(path: str, values: Tensor) -> None:
+        variance, mean = torch.var_mean(
+            values.float(), dim=(0, *range(2, values.dim())), correction=0
+        )
+        count = values.numel() // values.shape[1]
+        # MPS has no float64.
+        seen.setdefault(path, []).append((count, mean.cpu().double(), variance.cpu().double()))
+
+    def note_deviation(path: str, maps: Tensor) -> None:
+        spread.setdefault(path, []).append(maps[0, -1, 0, 0].cpu().double())
+
+    hooks = [
+        norm.register_forward_pre_hook(lambda _, given, path=path: note_values(path, given[0]))
+        for path, norm in norms.items()
+    ]
+    hooks += [
+        each.register_forward_hook(lambda _, __, made, path=path: note_deviation(path, made))
+        for path, each in deviations.items()
+    ]
+    with _by_the_batch(discriminator, norms.values()):
+        try:
+            for images in batches:
+                labels = torch.full((len(images), fields), -1, device=images.device)
+                discriminator(images, labels)
+        finally:
+            for hook in hooks:
+                hook.remove()
+    return Statistics(
+        {path: _pooled(parts) for path, parts in seen.items()},
+        {path: torch.stack(values).mean() for path, values in spread.items()},
+    )
+
+
+@contextlib.contextmanager
+def _by_the_batch(discriminator: nn.Module, norms: Iterable[Norm]) -> Iterator[None]:
+    """In evaluation mode, but with batch norm by the batch's own statistics, and none remembered."""
+    norms = list(norms)
+    training = discriminator.training
+    discriminator.eval()
+    for norm in norms:
+        norm.train()
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+        discriminator.train(training)
+
+
+@contextlib.contextmanager
+def judging_by(discriminator: nn.Module, statistics: Statistics) -> Iterator[None]:
+    """In evaluation mode, by these statistics; afterwards everything is as it was."""
+    norms, deviations = norms_of(discriminator), deviations_of(discriminator)
+    training = discriminator.training
+    kept: list[tuple[Tensor, Tensor]] = []
+
+    def put(buffer: Tensor | None, value: Tensor) -> None:
+        assert buffer is not None
+        kept.append((buffer, buffer.clone()))
+        buffer.copy_(value)
+
+    discriminator.eval()
+    try:
+        for path, (mean, variance) in statistics.norms.items():
+            put(norms[path].running_mean, mean)
+            put(norms[path].running_var, variance)
+        for path, value in statistics.deviations.items():
+            deviations[path].measured = float(value)
+        yield
+    finally:
+        for buffer, before in kept:
+            buffer.copy_(before)
+        for each in deviations.values():
+            each.measured = None
+        discriminator.train(training)
+
+
+def spread(rows: np.ndarray, count: int) -> np.ndarray:
+    """`count` of the rows, spread evenly over them: the same ones every time."""
+    return rows[np.linspace(0, len(rows) - 1, count).round().astype(np.int64)]
+
+
+def noisy(images: Tensor, deviation: float, numbers: Iterable[int]) -> Tensor:
+    """Images [B, 3, H, W] under Gaussian noise, each under that of its own number."""
+    if not deviation:
+        return images
+    noise = torch.stack(
+        [
+            torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(int(number)))
+            for number in numbers
+        ]
+    )
+    return images + deviation * noise.to(images.device)
+
+
+def real_pictures(
+    collection: Collection,
+    rows: np.ndarray,
+    resolution: int,
+    *,
+    noise: float = 0.0,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Pictures of a collection as a discriminator is asked about them, [B, 3, H, W] under noise.
+
+    Pictures of a multiple of the resolution are averaged down, as in training.
+    """
+    pixels = torch.from_numpy(collection.images(rows)).to(device)
+    images = pixels.permute(0, 3, 1, 2).float().div(127.5).sub(1)
+    reduction = collection.resolution // resolution
+    if reduction > 1:
+        images = F.avg_pool2d(images, reduction)
+    return noisy(images, noise, rows.tolist())
+
+
+def statistics_of_real(
+    discriminator: nn.Module,
+    collection: Collection,
+    resolution: int,
+    fields: int,
+    *,
+    noise: float = 0.0,
+    device: torch.device | str = "cpu",
+) -> Statistics:
+    """The statistics of a collection's training pictures, spread evenly over them. Without training
+    pictures there are none, and the discriminator's running statistics are left.
+
+    Args:
+        discriminator: on the device.
+        collection: of `resolution`, or of a multiple of it.
+        resolution: of the pictures that the discriminator sees.
+        fields: label fields that it knows.
+        noise: `training.real_noise`.
+        device: where to run.
+    """
+    there = collection.train_indices
+    rows = spread(there, min(MEASURED, len(there)))
+    batches = (
+        real_pictures(collection, some, resolution, noise=noise, device=device)
+        for some in np.array_split(rows, -(-len(rows) // BATCH) or 1)
+        if len(some)
+    )
+    return measure(discriminator, batches, fields)
