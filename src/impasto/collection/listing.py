@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from impasto.collection.archives import is_archive
 from impasto.collection.trees import File, Tree, UnusableError, readable, tidy, walk
 from impasto.words import one_line
 
@@ -47,6 +48,7 @@ _NO_WORD = re.compile(
     r"|##+"  # a column too narrow for what is in it
 )
 """A spreadsheet's error values in whatever language are in capitals, so only those count."""
+_NOT_READ = (".rar", ".7z")
 PICTURE_SUFFIXES = frozenset(_PICTURES.split())
 _SIDE_SUFFIXES = frozenset(_BESIDE.split())
 ABOUT = ("title", "artist", "year", "licence", "source")
@@ -117,7 +119,17 @@ def pictures(tree: Tree, listing: Listing) -> Iterator[File]:
             yield file
         elif suffix not in _SIDE_SUFFIXES:
             what = suffix or "without a suffix"
-            listing.left_out.append((file.name, f"not a picture file by its name: {what}"))
+            reason = f"not a picture file by its name: {what}"
+            if is_archive(file.name):
+                reason = "an archive beside pictures: unpack it here, or pack it by itself"
+            elif suffix in _NOT_READ:
+                reason = f"an archive: {what} is not read; unpack it here"
+            listing.left_out.append((file.name, reason))
+
+
+def is_side_file(name: str) -> bool:
+    """Whether a file is of those that lie beside pictures, such as a table."""
+    return suffix_of(name) in _SIDE_SUFFIXES
 
 
 def is_picture(file: File) -> bool:

@@ -88,6 +88,9 @@ class Tree(ABC):
             UnusableError: it is damaged or cannot be read.
         """
 
+    def close(self) -> None:  # noqa: B027  # A folder has nothing open.
+        """Let go of what is open; an archive's tree cannot be read any more."""
+
     def contents(self, names: Sequence[str]) -> Iterator[bytes | UnusableError]:
         """The bytes of many files, or why there are none, in the order of the names; an archive
         may be read most quickly in the order in which it lists them."""
@@ -202,12 +205,19 @@ def open_source(path: Path, names_encoding: str | None = None) -> Source:
     """
     if path.is_dir():
         return Source(path, Folder(path), names_encoding=names_encoding)
+    if (tree := archive_at(path, names_encoding)) is not None:
+        return Source(path, tree, names_encoding=names_encoding)
+    return Source(path, Folder(path.absolute().parent), path.name, names_encoding)
+
+
+def archive_at(path: Path, names_encoding: str | None = None) -> Tree | None:
+    """What is in an archive; None where the file is none."""
     for name in module_names("collection/archives"):
         archive = importlib.import_module(f"impasto.collection.archives.{name}")
         if archive.claims(path):
-            tree = archive.open_archive(path, names_encoding)
-            return Source(path, tree, names_encoding=names_encoding)
-    return Source(path, Folder(path.absolute().parent), path.name, names_encoding)
+            tree: Tree = archive.open_archive(path, names_encoding)
+            return tree
+    return None
 
 
 def read_text(tree: Tree, name: str) -> str:

@@ -1,6 +1,7 @@
 """Archives that are read where they lie: one file a kind, so that a new kind touches no other file.
 
 An archive is a module with:
+- `SUFFIXES: tuple[str, ...]`, how its files are mostly called;
 - `claims(path: Path) -> bool`, whether this file is one, by its name or its first bytes;
 - `open_archive(path: Path, names_encoding: str | None = None) -> Tree`, what is in it; file names that
   do not say their encoding are in `names_encoding`, where it is given.
@@ -9,6 +10,7 @@ Nothing is ever unpacked under a name from inside an archive, so that no name, l
 leads anywhere. What all kinds have in common is here.
 """
 
+import importlib
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,6 +20,7 @@ from typing import Any, NamedTuple
 from impasto import words
 from impasto.collection.trees import File, Tree, UnusableError, is_litter, readable
 from impasto.errors import ImpastoError
+from impasto.registry import module_names
 from impasto.words import counted
 
 MOST_BYTES = 2**30
@@ -68,9 +71,6 @@ class Archive(Tree):
         Raises:
             Exception: of any kind, where the archive is damaged.
         """
-
-    def close(self) -> None:
-        """Let go of the archive's file; the tree cannot be read any more."""
 
     def _list(self) -> tuple[dict[str, File], list[tuple[str, str]]]:
         files: dict[str, File] = {}
@@ -175,6 +175,20 @@ def names_note(names: list[str], taken_for: str) -> str:
         "--names-encoding cp932 (Japanese), gbk (Chinese), cp949 (Korean), cp866 (Russian) or cp1252 "
         "(Western European)"
     )
+
+
+def stem_of(name: str) -> str | None:
+    """The name of an archive without its suffix; None where it is none by its name."""
+    kinds = module_names("collection/archives")
+    modules = (importlib.import_module(f"{__name__}.{kind}") for kind in kinds)
+    fitting = (end for module in modules for end in module.SUFFIXES if name.lower().endswith(end))
+    suffix = max(fitting, key=len, default="")
+    return name[: -len(suffix)] if suffix else None
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file is an archive by its name."""
+    return stem_of(name) is not None
 
 
 def begins_with(path: Path, count: int) -> bytes:

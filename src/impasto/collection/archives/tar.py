@@ -22,7 +22,7 @@ from impasto.collection.trees import UnusableError, stamp_of
 from impasto.errors import ImpastoError
 from impasto.files import cache_folder, write_error
 
-_SUFFIXES = (
+SUFFIXES = (
     *(".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz"),
     *(".tar.zst", ".tzst"),
 )
@@ -50,7 +50,7 @@ def claims(path: Path) -> bool:
     """By its name, or because it begins as a plain one."""
     if not path.is_file():
         return False
-    if path.name.lower().endswith(_SUFFIXES):
+    if path.name.lower().endswith(SUFFIXES):
         return True
     return begins_with(path, _BLOCK)[_MAGIC_AT : _MAGIC_AT + 5] == b"ustar"
 

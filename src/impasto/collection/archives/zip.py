@@ -23,7 +23,7 @@ from impasto.collection.archives import Archive, Member, begins_with, names_note
 from impasto.collection.trees import Tree
 from impasto.errors import ImpastoError
 
-_SUFFIXES = (".zip", ".cbz")
+SUFFIXES = (".zip", ".cbz")
 _FIRST_BYTES = b"PK\x03\x04"
 _ENCRYPTED = 0x1
 _UTF_8 = 0x800
@@ -37,7 +37,7 @@ def claims(path: Path) -> bool:
     if not path.is_file():
         return False
     suffix = path.suffix.lower()
-    return suffix in _SUFFIXES or (suffix != ".npz" and begins_with(path, 4) == _FIRST_BYTES)
+    return suffix in SUFFIXES or (suffix != ".npz" and begins_with(path, 4) == _FIRST_BYTES)
 
 
 def open_archive(path: Path, names_encoding: str | None = None) -> Tree:

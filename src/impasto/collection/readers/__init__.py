@@ -2,7 +2,8 @@
 
 A reader is a module with:
 - `ORDER: int`, lower ones are asked first;
-- `claims(source: Source, labels: tuple[str, ...] | None) -> bool`, whether it reads this source;
+- `claims(source: Source, labels: tuple[str, ...] | None) -> bool`, whether it reads this source: of a
+  folder, only where it has found pictures of its own there, as another may read what else is in it;
 - `read(source: Source, labels: tuple[str, ...] | None) -> Listing`, what is in it; `labels` are the
   fields the user asked for, None for the source's own.
 """
@@ -12,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from impasto.collection.listing import Listing, one_line_each
-from impasto.collection.trees import open_source
+from impasto.collection.trees import Source, open_source
 from impasto.errors import ImpastoError
 from impasto.registry import module_names
 
@@ -43,13 +44,21 @@ def read_source(
         )
     if (source / "collection.json").is_file():
         raise ImpastoError(f"{source} is a collection already; pack from the pictures themselves")
-    opened = open_source(source, names_encoding)
+    return one_line_each(read_opened(open_source(source, names_encoding), labels))
+
+
+def read_opened(source: Source, labels: tuple[str, ...] | None) -> Listing:
+    """List what was opened with the first reader that claims it.
+
+    Raises:
+        ImpastoError: there is no reader for it, or the labels are not in it.
+    """
     for reader in _readers():
-        if reader.claims(opened, labels):
-            listing: Listing = reader.read(opened, labels)
-            listing.notes += opened.tree.notes
-            return one_line_each(listing)
+        if reader.claims(source, labels):
+            listing: Listing = reader.read(source, labels)
+            listing.notes += source.tree.notes
+            return listing
     raise ImpastoError(
-        f"{source} is of no kind that can be read; give a folder of pictures, a zip or tar of one, "
+        f"{source.path} is of no kind that can be read; give a folder of pictures, a zip or tar of one, "
         "a table that lists them in a column 'file', parquet or .npz"
     )

@@ -22,7 +22,7 @@ from impasto.collection.plain_pickle import Array, PlainPickleError, load_plain
 from impasto.collection.trees import Source, Tree, UnusableError, tidy
 from impasto.errors import ImpastoError, choices
 
-ORDER = 5
+ORDER = 4
 
 PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 

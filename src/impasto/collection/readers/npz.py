@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from impasto.collection.archives import is_archive
 from impasto.collection.arrays import StoredArray, arrays_in, reading, rows_of, whole
 from impasto.collection.heldout import hold_out, is_heldout
 from impasto.collection.listing import PICTURE_SUFFIXES, Content, Entry, Listing, known, suffix_of
@@ -28,7 +29,7 @@ from impasto.collection.trees import File, Source, UnusableError, stamp_of, tidy
 from impasto.errors import ImpastoError, choices
 from impasto.words import counted
 
-ORDER = 6
+ORDER = 5
 
 _SUFFIXES = (".npz", ".npy")
 _LABELS = frozenset({"labels", "label", "y", "targets", "target", "class", "classes", "cls"})
@@ -94,15 +95,17 @@ def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
         return suffix_of(source.file) in _SUFFIXES and source.path.is_file()
     if any(suffix_of(name) in PICTURE_SUFFIXES for name in source.tree.files):
         return False
-    return any(_shows_pictures(file) for file in _files(source))
+    # Where nothing else could be read, this reader says what is wrong with a file.
+    alone = not any(map(is_archive, source.tree.files))
+    return any(_shows_pictures(file, alone) for file in _files(source))
 
 
-def _shows_pictures(file: File) -> bool:
-    """Whether there are pictures in a file, or might be if it were whole."""
+def _shows_pictures(file: File, if_damaged: bool) -> bool:
+    """Whether there are pictures in a file."""
     try:
         return any(map(_layout, arrays_in(file)))
     except ImpastoError:
-        return True
+        return if_damaged
 
 
 def _range(array: StoredArray) -> tuple[float, float]:

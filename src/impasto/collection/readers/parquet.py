@@ -28,6 +28,7 @@ from typing import Any
 
 from PIL import Image
 
+from impasto.collection.archives import is_archive
 from impasto.collection.heldout import hold_out, is_heldout
 from impasto.collection.listing import (
     PICTURE_SUFFIXES,
@@ -50,7 +51,7 @@ from impasto.collection.trees import (
 from impasto.errors import ImpastoError, choices
 from impasto.words import counted
 
-ORDER = 8
+ORDER = 7
 
 _SUFFIXES = (".parquet", ".pq")
 _MAGIC = b"PAR1"
@@ -85,6 +86,8 @@ class _Part:
     """The columns that are one text a row: strings, numbers, dates."""
     classes: dict[str, list[str]]
     """The names of the classes of those that are numbers of classes."""
+    inside: bool
+    """Whether pictures may be in it, not only the names of files."""
     paths: str | None
     """The column, inside that of the pictures, that says what they are called."""
 
@@ -162,14 +165,26 @@ def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
         # In the hub's cache, files are named by their digests.
         return source.path.is_file() and _starts_with(source.path, _MAGIC)
     files = _files(source)
-    if not files:
-        return False
-    if not any(suffix_of(name) in PICTURE_SUFFIXES for name in source.tree.files):
+    if any(_holds_pictures(file, source.tree) for file in files):
         return True
+    # Where nothing else could be read, this reader says why these cannot.
+    others = (n for n in source.tree.files if suffix_of(n) in PICTURE_SUFFIXES or is_archive(n))
+    return bool(files) and not any(others)
+
+
+def _holds_pictures(file: File, tree: Tree) -> bool:
+    """Whether there are pictures in a file, or the names of some that lie beside it."""
     try:
-        return any(_part(file, {}) is not None for file in files)
+        part = _part(file, {})
+        if part is None or part.inside:
+            return part is not None
+        with _opened(part.path) as opened:
+            first = next(opened.iter_batches(batch_size=_BATCH, columns=[part.picture]), None)
+            values = [] if first is None else _column(first, part.picture).to_pylist()
     except ImpastoError:  # A folder of pictures is one whatever else lies in it.
         return False
+    paths = [value.get("path") if isinstance(value, dict) else value for value in values]
+    return any(path and _file_of(str(path), part, tree) for path in paths)
 
 
 def _beside(source: Source, files: list[File]) -> dict[str, dict[str, Any]]:
@@ -333,6 +348,7 @@ def _part(file: File, beside: dict[str, dict[str, Any]]) -> _Part | None:
             picture,
             others,
             {name: told for name, told in names.items() if told and not _is_string(kinds[name])},
+            "bytes" in _children(kinds[picture]) or _is_binary(kinds[picture]),
             f"{picture}.path" if "path" in _children(kinds[picture]) else None,
         )
 
@@ -667,12 +683,17 @@ def _content(value: Any, part: _Part, tree: Tree) -> Content:
         return content
     if not path:
         return UnusableError("no picture: its row is empty")
-    path = tidy(str(path)).replace("\\", "/")
-    for name in (posixpath.join(posixpath.dirname(part.name), path), path):
-        name = posixpath.normpath(name)
-        if name in tree.files:
-            try:
-                return tree.read(name)
-            except UnusableError as reason:
-                return reason
-    return UnusableError(f"listed but missing: {path}")
+    name = _file_of(str(path), part, tree)
+    if name is None:
+        return UnusableError(f"listed but missing: {tidy(str(path))}")
+    try:
+        return tree.read(name)
+    except UnusableError as reason:
+        return reason
+
+
+def _file_of(path: str, part: _Part, tree: Tree) -> str | None:
+    """The file in the tree that a path in a cell names: from the parquet file's folder, or the top."""
+    path = tidy(path).replace("\\", "/")
+    names = (posixpath.join(posixpath.dirname(part.name), path), path)
+    return next((n for n in map(posixpath.normpath, names) if n in tree.files), None)

@@ -28,7 +28,7 @@ from impasto.collection.trees import Source, Tree, UnusableError, read_text, tid
 from impasto.errors import ImpastoError
 from impasto.words import counted
 
-ORDER = 7
+ORDER = 6
 
 _TABLE = "dataset.json"
 _NAMES = ("classes.txt", "class_names.txt")
@@ -40,12 +40,12 @@ def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
     """What has such a table, or nothing but pictures named like that: they are in no class folders."""
     if source.file is not None:
         return False
-    if _TABLE in source.tree.files:
+    names = [name for name in source.tree.files if suffix_of(name) in PICTURE_SUFFIXES]
+    if names and _TABLE in source.tree.files:
         try:
             return b'"labels"' in source.tree.read(_TABLE)
         except UnusableError:
             return True
-    names = [name for name in source.tree.files if suffix_of(name) in PICTURE_SUFFIXES]
     return bool(names) and all(map(_NUMBERED.fullmatch, names))
 
 

@@ -1,4 +1,5 @@
-"""WebDataset: a tar archive, or a folder of such shards, `train-000000.tar` and so on.
+"""WebDataset: a tar archive, or a folder of such shards, `train-000000.tar` and so on; or samples that
+lie unpacked, `00000/000000001.jpg` beside `.json` and `.txt`, as img2dataset writes either.
 
 The files of a sample share a key, which is all of a name up to the first dot after its last `/`;
 what follows says what they are (https://webdataset.github.io/webdataset). Here that is a picture by
@@ -28,6 +29,7 @@ from impasto.collection.listing import (
     Entry,
     Listing,
     could_be_labels,
+    is_side_file,
     suffix_of,
 )
 from impasto.collection.listing import known as known_class
@@ -35,10 +37,12 @@ from impasto.collection.trees import File, Source, Tree, UnusableError, tidy
 from impasto.errors import ImpastoError, choices
 from impasto.words import counted
 
-ORDER = 9
+ORDER = 8
 
 _SHARDS = (".tar", ".tar.gz", ".tgz")
 _BESIDE = ("cls", "json", "txt")
+_PARQUET = (".parquet", ".pq")
+_NUMBER = re.compile(r"[0-9]+/$")
 _SYNONYMS = {
     "title": ("name",),
     "artist": ("author", "creator"),
@@ -76,9 +80,11 @@ def _samples(tree: Tree) -> tuple[list[_Sample], list[str]]:
     """The samples, in the order of their keys; and files that are in none."""
     keys: dict[str, dict[str, str]] = defaultdict(dict)
     alone = []
+    in_tar = isinstance(tree, Tar)
     for name in tree.files:
         folder, _, base = name.rpartition("/")
-        stem, dot, what = base.partition(".")
+        # On disk, names with dots are no samples' names.
+        stem, dot, what = base.partition(".") if in_tar else base.rpartition(".")
         if stem and dot:
             keys[f"{folder}/{stem}"][what] = name
         else:
@@ -102,27 +108,54 @@ def _shard_files(source: Source) -> list[File]:
 
 
 def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
-    """A tar in which pictures have such files beside them, if they are in no class folders and there is
-    no table; a folder with tars and no pictures beside them."""
+    """Pictures with such files beside them, if they are in no class folders and there is no table: in a
+    tar, in a folder of tars with no pictures beside these, or unpacked."""
     if source.file is not None:
         return False
     names = [name for name in source.tree.files if suffix_of(name) in PICTURE_SUFFIXES]
-    if not isinstance(source.tree, Tar):
-        return not names and bool(_shard_files(source))
-    samples, _ = _samples(source.tree)
+    if names:
+        return _are_samples(source.tree, names)
+    shards = _shards(source)
+    if not shards or any(map(_is_table, source.tree.files)):
+        return any(map(_has_samples, shards))
+    series = {_NUMBER.sub("", shard.name) for shard in shards if _NUMBER.search(shard.name)}
+    return len(series) == 1 or any(map(_has_samples, shards))
+
+
+def _is_table(name: str) -> bool:
+    return name.rpartition("/")[2].startswith("metadata.")
+
+
+def _are_samples(tree: Tree, names: list[str]) -> bool:
+    """Whether these pictures are samples of WebDataset."""
+    samples, _ = _samples(tree)
     if any("cls" in sample.beside for sample in samples):
         return True
-    if any(name.rpartition("/")[2].startswith("metadata.") for name in source.tree.files):
+    if any(map(_is_table, tree.files)):
         return False
     place = layout(names)
     in_folders = {level for name in names for level in place.levels(name)[:1]}
-    described = sum(bool(sample.beside) for sample in samples)
+    # Captions lie beside pictures in folders of other kinds too.
+    telling = _BESIDE if isinstance(tree, Tar) else ("json",)
+    described = sum(any(what in sample.beside for what in telling) for sample in samples)
     return len(in_folders) < 2 and 2 * described > len(samples)
 
 
+def _has_samples(shard: _Shard) -> bool:
+    """Whether there are samples in a shard, with anything beside their pictures."""
+    tree = shard.open()
+    try:
+        return any(sample.beside for sample in _samples(tree)[0])
+    except ImpastoError:
+        return False
+    finally:
+        shard.close(tree)
+
+
 def _shards(source: Source) -> list[_Shard]:
-    """The shards in order; for one that is the source itself, its tree is open already."""
-    if isinstance(source.tree, Tar):
+    """The shards in order; where the source holds the samples itself, its tree is the only one."""
+    tree = source.tree
+    if isinstance(tree, Tar) or any(suffix_of(name) in PICTURE_SUFFIXES for name in tree.files):
         return [_Shard("", lambda: source.tree, lambda tree: None, [])]
     shards = []
     for file in _shard_files(source):
@@ -276,6 +309,8 @@ class _Found:
     def add(self, shard: _Shard, tree: Tree, listing: Listing, strings: dict[str, str]) -> None:
         """Add the samples of a shard; what is none goes to `listing.left_out`."""
         samples, alone = _samples(tree)
+        if not isinstance(tree, Tar):
+            alone = [n for n in alone if not is_side_file(n) and suffix_of(n) not in _PARQUET]
         left_out = [*tree.left_out, *((name, "no picture of its key") for name in alone)]
         for sample in samples:
             name = sample.picture.name
@@ -335,33 +370,61 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
         _classes([about.get(name, "") for about in found.abouts] if name else found.classes, label)
         for label, name in columns.items()
     ]
-    held = {shard.name: is_heldout(shard.name) for shard in shards}
-    split = {True, False} <= set(held.values())
     only_labels = {name for name in columns.values() if name not in ABOUT}
     for number, shard in enumerate(found.shards):
         picture, about = found.pictures[number], found.abouts[number]
         entry = Entry(
             f"{shard.name}{picture.name}",
-            None,
+            picture.path,
             picture.stamp,
             tuple(classes[number] for classes in given),
             {name: text for name, text in about.items() if name not in only_labels},
         )
         listing.entries.append(entry)
-    listing.contents = partial(_contents, shards)
-    listing.notes += _notes(found, len(shards))
-    own = [bool(held[shard.name]) if split else None for shard in found.shards]
-    note = (
-        f"held out are the shards for testing and validation ({counted(own.count(True), 'picture')}); "
-        "--heldout and --seed choose nothing here"
-    )
-    hold_out(listing, own, [note] if split else [])
+    if any(entry.path is None for entry in listing.entries):
+        listing.contents = partial(_contents, shards)
+    listing.notes += _notes(found, len(shards)) + _passed_over(source, listing)
+    hold_out(listing, *_heldout(found))
     unasked = labels is None and not columns
     if unasked and (could := could_be_labels(found.abouts, _NO_CLASS)):
         listing.notes.append(
             f"no labels were asked for; --labels takes fields of the .json: {choices(could)}"
         )
     return listing
+
+
+def _heldout(found: _Found) -> tuple[list[bool | None], list[str]]:
+    """Of each sample, whether it is held out by the name of its shard, or of its folder where there is
+    only one; and what is to be said of it."""
+    held = {shard.name: is_heldout(shard.name) for shard in found.shards}
+    if {True, False} <= set(held.values()):
+        own: list[bool | None] = [bool(held[shard.name]) for shard in found.shards]
+        note = (
+            "held out are the shards for testing and validation "
+            f"({counted(own.count(True), 'picture')}); --heldout and --seed choose nothing here"
+        )
+        return own, [note]
+    names = [picture.name for picture in found.pictures]
+    folders = layout(names if len(held) == 1 else ())
+    return [folders.heldout(name) for name in names], folders.notes()
+
+
+def _passed_over(source: Source, listing: Listing) -> list[str]:
+    """A note of parquet that lies beside the samples, as img2dataset leaves it; what else lies beside
+    shards goes to the listing's `left_out`."""
+    if isinstance(source.tree, Tar):
+        return []
+    tables = [name for name in source.tree.files if suffix_of(name) in _PARQUET]
+    if not listing.entries or not listing.entries[0].path:
+        used = {*tables, *(file.name for file in _shard_files(source))}
+        others = [n for n in source.tree.files if n not in used and not is_side_file(n)]
+        listing.left_out += [(name, "beside the shards: no tar archive") for name in others]
+    if not tables:
+        return []
+    return [
+        f"passed over beside the samples: {counted(len(tables), 'parquet file')} without pictures, such "
+        f"as {tables[0]}; what is known of a picture is taken from its .json"
+    ]
 
 
 def _notes(found: _Found, shards: int) -> list[str]:

@@ -1,0 +1,32 @@
+"""A folder of archives: `images.zip` beside `metadata.jsonl`, as Hugging Face has it, or a zip a class.
+
+They are read where they lie, as if each had been unpacked into a folder of its own name: whatever would
+be read then is read now. Where pictures lie beside them, archives are left out.
+"""
+
+from impasto.collection.archives import is_archive
+from impasto.collection.listing import Listing, is_picture
+from impasto.collection.readers import read_opened
+from impasto.collection.trees import Folder, Source
+from impasto.collection.with_archives import FolderWithArchives
+
+ORDER = 9
+
+
+def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
+    """A folder with archives and no pictures beside them."""
+    if source.file is not None or not isinstance(source.tree, Folder):
+        return False
+    files = source.tree.files.values()
+    return any(is_archive(file.name) for file in files) and not any(map(is_picture, files))
+
+
+def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
+    """List what is in them, by whatever reader claims it.
+
+    Raises:
+        ImpastoError: none of them can be read, or the reader's own.
+    """
+    assert isinstance(source.tree, Folder)
+    tree = FolderWithArchives(source.tree, source.names_encoding)
+    return read_opened(Source(source.path, tree, names_encoding=source.names_encoding), labels)
