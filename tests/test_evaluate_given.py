@@ -205,6 +205,21 @@ def test_an_archive_is_read_as_its_folder(many: Collection, tmp_path: Path, suff
     assert (there.pixels(np.arange(12)) == plain.pixels(np.arange(12))).all()
 
 
+def test_folders_are_named_as_classes_however_these_are_written(tmp_path: Path) -> None:
+    for folder in ("Cafe\u0301", "two  words"):
+        paint(tmp_path / "all" / folder, 4, size=32)
+    for picture in sorted((tmp_path / "all").glob("*/*/*.png")):
+        picture.rename(picture.parent.parent / f"{picture.parent.name}-{picture.name}")
+    options = PackOptions(resolution=32, duplicates="none")
+    packed = pack(tmp_path / "all", tmp_path / "packed", options).collection
+    assert packed.fields[0].classes == ("Café", "two words")
+    subject = of_given(look_through(tmp_path / "all", (32,)), packed)
+    assert {key: list(rows) for key, rows in subject.groups.items()} == {
+        ("class", 0): [0, 1, 2, 3],
+        ("class", 1): [4, 5, 6, 7],
+    }
+
+
 # A collection
 
 

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from impasto.words import one_line
+
 if TYPE_CHECKING:
     from PIL import ImageDraw, ImageFont
 
@@ -149,18 +151,6 @@ def _runs(text: str) -> list[tuple[str | None, str]]:
 # What is drawn
 
 
-def one_line(text: str) -> str:
-    """A text that can be drawn: blanks for ends of lines and control characters, which no font has and
-    drawing fails of, and a replacement for halves of surrogate pairs."""
-    replaced = []
-    for letter in text:
-        kind = unicodedata.category(letter)
-        if kind == "Cs":
-            letter = "\ufffd"
-        replaced.append(" " if kind in ("Cc", "Zl", "Zp") else letter)
-    return "".join(replaced)
-
-
 def missing(texts: Iterable[str]) -> str:
     """The letters in these texts that no font here has, each once; they are drawn as boxes."""
     letters = dict.fromkeys(letter for text in texts for letter in one_line(text))
@@ -192,6 +182,8 @@ def draw_text(
     size: int,
 ) -> tuple[float, float]:
     """Draw a text on one line, the top of its tallest letters at `corner`.
+
+    Line breaks and control characters, which Pillow may fail of, are not drawn.
 
     Returns:
         How far to the right and down it has got.

@@ -119,7 +119,7 @@ def _names(collection: "Collection") -> list[str]:
 
 def _as_written(name: str, most: int | None = None) -> str:
     """A name for matplotlib: on one line, at most so many letters, a dollar sign no mathematics."""
-    from impasto.fonts import one_line
+    from impasto.words import one_line
 
     name = one_line(name)
     if most is not None and len(name) > most:

@@ -18,7 +18,7 @@ from torch import Tensor
 from impasto.collection import Collection, PackOptions
 from impasto.collection.decoding import Stream
 from impasto.collection.fitting import FITS, Fitting, size_of, square_of
-from impasto.collection.listing import Listing, pictures
+from impasto.collection.listing import Listing, class_name, pictures
 from impasto.collection.store import sides
 from impasto.collection.trees import File, Tree, UnusableError, open_source
 from impasto.errors import ImpastoError
@@ -284,7 +284,7 @@ def _by_folder(
 ) -> tuple[dict[tuple[str, int], np.ndarray], tuple[str, ...]]:
     """The pictures by class, where all folders are named as classes of one field; and a note where
     only some are."""
-    folders = [name.split("/")[0] if "/" in name else "" for name in names]
+    folders = [class_name(name.split("/")[0]) if "/" in name else "" for name in names]
     notes: list[str] = []
     for field in collection.fields:
         # Named by the class, or as `impasto sample --curate` names its folders.
