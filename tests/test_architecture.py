@@ -17,6 +17,8 @@ GROUND = {
     "words",
     "progress",
     "fonts",
+    "cells",
+    "tabular",
     "device",
     "fold",
     "__init__",

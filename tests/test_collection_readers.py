@@ -316,12 +316,12 @@ def test_without_labels_the_note_says_which_there_are(tmp_path: Path) -> None:
     [
         ("", "is empty"),
         (
-            "name,style\na.png,x\n",
-            r"has no column 'file' \(or file_name, .*, image\); it has name, style",
+            "name,style\nno such picture,x\n",
+            r"has no column 'file' \(or file_name, .*\) that says .*; it has name, style",
         ),
         ("file,style,Style\na.png,x,y\n", "two columns 'style'"),
         ("file,genre\na.png,x\n", r"unknown label column 'style' in .*; there is genre$"),
-        ('file,style\na.png,"x' + "y" * 200_000 + "\n", "is not a readable table"),
+        ("a.png,x\nb.png,y\n", r"begins with a row \(a.png, x\); put a line above it that names"),
     ],
 )
 def test_tables_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> None:

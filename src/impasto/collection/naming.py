@@ -56,7 +56,21 @@ def _remains(name: str) -> str:
     return kept if len(kept) >= (1 - _MANGLED) * len(_stem(name)) else ""
 
 
-_RULES: tuple[Callable[[str], str], ...] = (str, _spelling, _stem, _folded, _remains)
+def _numbered(name: str) -> str:
+    """Where it is called by a number, that number: a spreadsheet makes `12` or `12.0` of `00012`;
+    blank where it is not."""
+    folder, slash, last = _stem(name).rpartition("/")
+    number = re.fullmatch(r"0*([0-9]+)(?:\.0+)?", last)
+    return f"{folder}{slash}{number[1]}" if number else ""
+
+
+def short_names(name: str) -> set[str]:
+    """What a list may call a file: its name and its number, without folders and suffix."""
+    last = name.rpartition("/")[2]
+    return {_spelling(last), _stem(last), _numbered(last)} - {""}
+
+
+_RULES: tuple[Callable[[str], str], ...] = (str, _spelling, _stem, _numbered, _folded, _remains)
 
 
 def _agree(one: list[str], other: list[str]) -> bool:
@@ -69,9 +83,10 @@ def find_named(listed: Collection[str], files: Iterable[str]) -> dict[str, str]:
     """The file that each listed name means; a name that means none, or may mean several, is missing.
 
     Exact names come first. What is left is compared, one rule after the other, without heed to
-    capitals and URL encoding; to the suffix; to accents, and UTF-8 that was taken for Latin-1; to
-    all letters beyond ASCII. Either name may lack folders at its beginning. A rule only counts where
-    exactly one listed name and one file are left that agree.
+    capitals and URL encoding; to the suffix; to zeros around a number; to accents, and UTF-8 that was
+    taken for Latin-1; to all letters beyond ASCII. Either name may lack folders at its beginning. A
+    rule only counts where exactly one listed name and one file are left that agree; with numbers, where
+    no other file at all agrees.
 
     Args:
         listed: distinct names, as `plain` gives them.
@@ -79,6 +94,7 @@ def find_named(listed: Collection[str], files: Iterable[str]) -> dict[str, str]:
     """
     # Of two that differ by blanks at the end only, the one without.
     free = {tidy(file): file for file in sorted(files, key=lambda file: tidy(file) == file)}
+    every = dict(free)
     found = {name: free[name] for name in listed if name in free}
     for name in found:
         del free[name]
@@ -88,7 +104,7 @@ def find_named(listed: Collection[str], files: Iterable[str]) -> dict[str, str]:
         if not rest or not free:
             break
         by_end: dict[str, list[tuple[list[str], str]]] = defaultdict(list)
-        for name in free:
+        for name in every if key is _numbered else free:
             parts = key(name).split("/")
             by_end[parts[-1]].append((parts, name))
         meant: dict[str, str] = {}
@@ -102,7 +118,7 @@ def find_named(listed: Collection[str], files: Iterable[str]) -> dict[str, str]:
                 meant[name] = (same or agreeing)[0][1]
         wanted = Counter(meant.values())
         for name, file in meant.items():
-            if wanted[file] == 1:
+            if wanted[file] == 1 and file in free:
                 found[name] = free.pop(file)
         rest = [name for name in rest if name not in found]
     return found

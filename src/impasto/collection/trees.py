@@ -6,7 +6,6 @@ A reader sees names and bytes, and does not know where they are. Which archives 
 
 import importlib
 import os
-import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from pathlib import Path
 
 from impasto.errors import ImpastoError
 from impasto.registry import module_names
+from impasto.tabular import decoded
+from impasto.tabular import tidy as tidy
 
 
 class UnusableError(Exception):
@@ -113,11 +114,6 @@ class Source:
     """The name of that other file, in the tree's folder."""
     names_encoding: str | None = None
     """Of file names in archives that do not say theirs; None: each kind's own rule."""
-
-
-def tidy(text: str) -> str:
-    """Text as it is compared and stored: composed Unicode (NFC), no blanks at the ends."""
-    return unicodedata.normalize("NFC", text).strip()
 
 
 def readable(name: str) -> str:
@@ -221,21 +217,13 @@ def archive_at(path: Path, names_encoding: str | None = None) -> Tree | None:
 
 
 def read_text(tree: Tree, name: str) -> str:
-    """A file's text: UTF-8 or UTF-16 by its mark, else UTF-8, else Windows' Western European.
+    """A file's text, whatever its encoding (`tabular.decoded`).
 
     Raises:
-        ImpastoError: it cannot be read, or is in neither.
+        ImpastoError: it cannot be read, or is no text.
     """
     try:
         content = tree.read(name)
     except UnusableError as reason:
         raise ImpastoError(f"cannot read {tree.place / name}: {reason}") from reason
-    marked = content[:2] in (b"\xff\xfe", b"\xfe\xff")
-    for encoding in ["utf-16"] if marked else ["utf-8-sig", "cp1252"]:
-        try:
-            return content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise ImpastoError(
-        f"{tree.place / name} is not text in UTF-8, UTF-16 or Windows-1252; save it as UTF-8"
-    )
+    return decoded(content, str(tree.place / name))[0]

@@ -1,31 +1,34 @@
 """Pictures with a table beside them: a row a picture, a column for its file, others for what is known.
 
-CSV and TSV as spreadsheets write them, and JSON Lines (an object a line). What holds:
+CSV and TSV (`tabular.py`), JSON Lines and JSON (`records.py`). What holds:
 
-- `metadata.csv`, `.tsv` or `.jsonl`, in any folder, tells of the pictures in that folder and below, as
-  Hugging Face's ImageFolder has it, and of none elsewhere; where there is none, the only table at the
-  top that has files in it; or the table that is given as SOURCE.
-- Files are named in a column file, file_name, filename, filepath, file_path, path, image_path or image,
-  the first that is there; by paths from the table's folder, or so that only one can be meant
-  (`naming.py`).
+- `metadata.csv`, `.tsv`, `.jsonl` or `.json`, in any folder, tells of the pictures in that folder and
+  below, as Hugging Face's ImageFolder has it, and of none elsewhere; where there is none, the only table
+  at the top that has files in it; or the table that is given as SOURCE.
+- Files are named in a column such as file, File Name, img_path or image_id (`columns.FILE_COLUMNS`), or
+  else in the only column that has pictures' names in it; by paths from the table's folder, or so that
+  only one can be meant (`naming.py`).
 - An object within an object gives columns such as `labels.style`, which `--labels style` finds as well.
-- A row of CSV or TSV has a cell for each column. In one that has more or fewer, as after a comma without
-  quotes, nobody can tell which cell is which, so its picture is left out.
+- A row has a cell for each column. In one that has more or fewer, as after a comma without quotes, or
+  whose quotation marks have no end, nobody can tell which cell is which, so its picture is left out.
 - A picture has one class in a field: of `portrait|landscape`, or a list, the first counts.
 - What is blank, or only says that nobody knows (`listing.known` lists how), is not known.
 - A column such as `split` or `is_test` says what is held out (`heldout.py`); if there is none, folders
   train, val and test do.
 """
 
-import csv
-import io
-import json
-import re
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from impasto.collection.columns import (
+    CERTAIN,
+    FILE_COLUMNS,
+    IDS,
+    NO_CLASS,
+    Classes,
+    about_of,
+    label_columns,
+)
 from impasto.collection.folders import layout
 from impasto.collection.heldout import hold_out
 from impasto.collection.listing import (
@@ -34,275 +37,139 @@ from impasto.collection.listing import (
     Listing,
     could_be_labels,
     entry_of,
-    known,
+    is_picture,
     pictures,
     read_from,
     suffix_of,
 )
-from impasto.collection.naming import find_named, naming_note, plain
-from impasto.collection.trees import Source, Tree, read_text, tidy
+from impasto.collection.naming import find_named, naming_note, plain, short_names
+from impasto.collection.records import read_json, read_json_lines
+from impasto.collection.trees import Source, Tree, UnusableError, tidy
 from impasto.errors import ImpastoError, choices
+from impasto.tabular import Key, Record, Table, decoded, read_delimited, shown, squeezed
 from impasto.words import counted
 
 ORDER = 10
 
-_CERTAIN = ("file", "file_name", "filename")
-"""A table with such a column is about files."""
-_FILE_COLUMNS = (*_CERTAIN, "filepath", "file_path", "path", "image_path", "image")
-_SUFFIXES = (".csv", ".tsv", ".jsonl")
-# The columns that `sources.csv` fills itself; a label of that name could not be told from them.
-_TAKEN = ("index", "path", "sha256", "width", "height", "split")
-_ADDRESSES = ("url", "image_url", "picture_url", "link")
-_SYNONYMS = {
-    "title": ("name",),
-    "artist": ("author", "artist_name", "creator"),
-    "year": ("date",),
-    "licence": ("license", "rights"),
-    "source": ("source_url", "page", "url", "link"),
-}
-"""For what `sources.csv` says: columns that are taken for it where there is none of its own name."""
-_NO_CLASS = frozenset(
-    {*_TAKEN, *_FILE_COLUMNS}.union(
-        *((name, *_SYNONYMS[name]) for name in ("title", "year", "licence", "source"))
-    )
-)
-_SEVERAL = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
+_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json")
+_ADDRESSES = frozenset({"url", "imageurl", "imgurl", "pictureurl", "link"})
 
 
 @dataclass
 class _Table:
+    """A table and where it lies."""
+
     name: str
-    columns: list[str]
-    """In small letters, as they come."""
-    rows: list[tuple[int, dict[str, str]]] = field(default_factory=list)
-    """Number in the table, and the cells that say anything, by column."""
-    unreadable: list[tuple[int, str, str]] = field(default_factory=list)
-    """Number of a row, the file that it seems to name, if any, and what is wrong with it."""
+    read: Table
 
     @property
     def folder(self) -> str:
-        """Where it lies, with a slash at the end; blank at the top."""
+        """With a slash at the end; blank at the top."""
         return self.name[: self.name.rfind("/") + 1]
 
-    @property
-    def files(self) -> str | None:
-        """The column that names files."""
-        return next((name for name in _FILE_COLUMNS if name in self.columns), None)
+    def file_of(self, row: Record) -> str:
+        """The name of the picture that a row is about, as `plain` gives it; may be blank."""
+        return plain(row.cells.get(self.read.key or "", ""))
 
 
-def _filled(cells: list[str]) -> int:
-    """How many cells there are without the blank ones at the end."""
-    return max((number for number, cell in enumerate(cells, start=1) if cell), default=0)
+class _Reading:
+    """Reads the tables of one tree."""
 
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self._short: frozenset[str] | None = None
 
-def _remedy(delimiter: str, too_many: bool) -> str:
-    """What to do with a row of too many cells, or of too few."""
-    if too_many:
-        marks = {",": "commas", ";": "semicolons", "\t": "tabs"}[delimiter]
-        return f"quote cells with {marks} in them"
-    return "give it a cell for each column, blank or not"
+    def _there(self, cell: str) -> bool:
+        """Whether there is a picture of the name, or number, in a cell."""
+        if self._short is None:
+            files = self.tree.files.values()
+            self._short = frozenset(
+                short for file in files if is_picture(file) for short in short_names(file.name)
+            )
+        return "://" not in cell and not self._short.isdisjoint(short_names(plain(cell)))
 
+    def _looks(self, cell: str) -> bool:
+        """Whether a cell may name a picture, there or not."""
+        named = suffix_of(cell) in PICTURE_SUFFIXES and "://" not in cell
+        return named or self._there(cell)
 
-def _read_csv(name: str, place: str, text: str) -> _Table:
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        columns = [sys.intern(tidy(cell).lower()) for cell in next(reader, [])]
-        table = _Table(name, [column for column in columns if column])
-        width = _filled(columns)
-        for number, row in enumerate(reader, start=2):
-            tidied = list(map(tidy, row))
-            cells = {key: cell for key, cell in zip(columns, tidied, strict=False) if key}
-            told = max(_filled(tidied), min(len(row), width))
-            if told == width and any(cells.values()):
-                table.rows.append((number, cells))
-            elif told != width and any(tidied):
-                what = (
-                    f"row {number} of {name} has {counted(told, 'cell')} where there are "
-                    f"{counted(width, 'column')}; {_remedy(delimiter, told > width)}"
-                )
-                table.unreadable.append((number, cells.get(table.files or "", ""), what))
-    except csv.Error as error:
-        raise ImpastoError(f"{place} is not a readable table: {error}") from error
-    if not columns:
-        raise ImpastoError(
-            f"{place} is empty; its first line names the columns, such as file,style"
-        )
-    twice = sorted({column for column in columns if column and columns.count(column) > 1})
-    if twice:
-        raise ImpastoError(f"{place} has two columns '{twice[0]}'; rename one of them")
-    return table
+    def table(self, name: str) -> _Table:
+        """A table as it is.
 
-
-def _cells(value: object, column: str = "") -> Iterator[tuple[str, str]]:
-    """Column and text of all that is in a value of JSON."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _cells(inner, f"{column}.{key}" if column else str(key))
-    elif isinstance(value, list) and not any(isinstance(item, dict | list) for item in value):
-        yield column, "|".join(text for item in value for _, text in _cells(item) if text)
-    elif isinstance(value, str):
-        # JSON may escape half of a letter, which no file can hold.
-        yield column, value.encode("utf-8", "replace").decode()
-    elif value is not None:
-        yield column, json.dumps(value, ensure_ascii=False)
-
-
-def _read_json_lines(name: str, place: str, text: str) -> _Table:
-    table = _Table(name, [])
-    columns: dict[str, None] = {}
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
+        Raises:
+            ImpastoError: it cannot be read as one.
+        """
+        place = str(self.tree.place / name)
         try:
-            row = json.loads(line)
-            if not isinstance(row, dict):
-                raise ValueError("no object in braces")
-            told = {sys.intern(tidy(key).lower()): tidy(cell) for key, cell in _cells(row)}
-        except (ValueError, RecursionError) as error:
-            table.unreadable.append((number, "", str(error)))
-            continue
-        columns |= dict.fromkeys(told)
-        table.rows.append((number, told))
-    if not table.rows:
-        what = "; line {0}: {2}".format(*table.unreadable[0]) if table.unreadable else ""
-        raise ImpastoError(
-            f'{place} has no line such as {{"file_name": "1.png", "style": "Cubism"}}{what}'
-        )
-    table.columns = [column for column in columns if column]
-    return table
+            content = self.tree.read(name)
+        except UnusableError as reason:
+            raise ImpastoError(f"cannot read {place}: {reason}") from reason
+        text, notes = decoded(content, place)
+        key = Key(FILE_COLUMNS, self._looks, self._there, "file,style")
+        read = {".jsonl": read_json_lines, ".json": read_json}.get(suffix_of(name), read_delimited)
+        try:
+            table = read(text, name, key)
+        except ImpastoError as error:
+            raise ImpastoError(f"{place} {error}") from error
+        table.notes[:0] = notes
+        return _Table(name, table)
 
+    def _is_metadata(self, name: str) -> bool:
+        """Whether a table counts by its name; JSON may be anything, so it is one only if it names
+        files."""
+        if name.rpartition("/")[2].lower() not in {f"metadata{suffix}" for suffix in _SUFFIXES}:
+            return False
+        if suffix_of(name) != ".json":
+            return True
+        try:
+            return self.table(name).read.key is not None
+        except ImpastoError:
+            return False
 
-def _read(tree: Tree, name: str) -> _Table:
-    """A table as it is.
+    def _names_pictures(self, name: str) -> int:
+        """How surely a table of any name is about files: 2 by its column or what the first row has
+        there, 1 where a column that may be anything has the pictures' names, or else 0."""
+        try:
+            table = self.table(name)
+        except ImpastoError:
+            return 0
+        key = table.read.key or ""
+        if squeezed(key) in CERTAIN:
+            return 2
+        if not key or not table.read.rows:
+            return 0
+        if squeezed(key) in IDS or table.read.by_cells:
+            rows = table.read.rows[:100]
+            return int(all(self._there(row.cells.get(key, "")) for row in rows))
+        return 2 * (suffix_of(table.read.rows[0].cells.get(key, "")) in PICTURE_SUFFIXES)
 
-    Raises:
-        ImpastoError: it cannot be read as one.
-    """
-    text = read_text(tree, name)
-    read: Callable[[str, str, str], _Table] = (
-        _read_json_lines if suffix_of(name) == ".jsonl" else _read_csv
-    )
-    return read(name, str(tree.place / name), text)
+    def metadata(self) -> list[str]:
+        """The tables that count by their names."""
+        return [name for name in self.tree.files if self._is_metadata(name)]
 
-
-def _is_metadata(name: str) -> bool:
-    return name.rpartition("/")[2].lower() in {f"metadata{suffix}" for suffix in _SUFFIXES}
-
-
-def _lists_files(tree: Tree, name: str) -> bool:
-    """Whether a table of any name is about files: by its columns, or by what the first row has."""
-    try:
-        table = _read(tree, name)
-    except ImpastoError:
-        return False
-    column = table.files
-    if column is None or not table.rows:
-        return column in _CERTAIN
-    return column in _CERTAIN or suffix_of(table.rows[0][1].get(column, "")) in PICTURE_SUFFIXES
-
-
-def _tables(tree: Tree) -> list[str]:
-    """The names of the tables that count, the nearest to the pictures first."""
-    metadata = [name for name in tree.files if _is_metadata(name)]
-    if metadata:
-        # One a folder: that with a suffix named first above.
-        first = {name.rpartition("/")[0]: name for name in sorted(metadata, reverse=True)}
-        return sorted(first.values(), key=lambda name: (-name.count("/"), name))
-    top = "".join(f"{folder}/" for folder in layout(tree.files).shared)
-    others = [name for name in tree.files if suffix_of(name) in _SUFFIXES]
-    others = [name for name in others if name.rpartition("/")[0] + "/" in (top, "/")]
-    return [name for name in others if _lists_files(tree, name)]
+    def names(self) -> list[str]:
+        """The tables that count, the nearest to the pictures first."""
+        metadata = self.metadata()
+        if metadata:
+            # One a folder: that with a suffix named first above.
+            rank = {suffix: number for number, suffix in enumerate(_SUFFIXES)}
+            metadata.sort(key=lambda name: rank[suffix_of(name)], reverse=True)
+            first = {name.rpartition("/")[0]: name for name in metadata}
+            return sorted(first.values(), key=lambda name: (-name.count("/"), name))
+        top = "".join(f"{folder}/" for folder in layout(self.tree.files).shared)
+        others = [name for name in self.tree.files if suffix_of(name) in _SUFFIXES[:3]]
+        others = [name for name in others if name.rpartition("/")[0] + "/" in (top, "/")]
+        sure = {name: self._names_pictures(name) for name in others}
+        certain = [name for name in others if sure[name] == 2]
+        perhaps = [name for name in others if sure[name] == 1]
+        return certain or (perhaps if len(perhaps) == 1 else [])
 
 
 def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
     """A table itself, or a folder or archive with one."""
     if source.file is not None:
         return suffix_of(source.file) in _SUFFIXES
-    return bool(_tables(source.tree))
-
-
-def _label_columns(place: str, columns: list[str], labels: tuple[str, ...]) -> list[str]:
-    """The column of each label: of its name, or the only one within an object.
-
-    Raises:
-        ImpastoError: there is none; the message lists those there are.
-    """
-    valid = [name for name in columns if name not in (*_TAKEN, *_FILE_COLUMNS)]
-    found = []
-    for label in labels:
-        name = label.lower()
-        inner = [column for column in valid if column.endswith(f".{name}")]
-        if name not in valid and len(inner) != 1:
-            raise ImpastoError(
-                f"unknown label column '{label}' in {place}; there is {choices(valid)}"
-            )
-        found.append(name if name in valid else inner[0])
-    return found
-
-
-def _first(cell: str) -> tuple[str, bool]:
-    """The first of the classes in a cell, and whether there are more: `a|b`, `["a", "b"]`, `['a']`."""
-    if cell.startswith("[") and cell.endswith("]"):
-        several = [one or other for one, other in _SEVERAL.findall(cell)]
-        several = several or [part.strip() for part in cell[1:-1].split(",")]
-    else:
-        several = cell.split("|")
-    several = [" ".join(part.split()) for part in map(tidy, several) if part]
-    return (several[0], len(several) > 1) if several else ("", False)
-
-
-def _about(cells: dict[str, str], passed_over: set[str], strings: dict[str, str]) -> dict[str, str]:
-    """All that the columns say, and which of it is a title, an artist, ..."""
-    about = {
-        column: strings.setdefault(cell, cell)
-        for column, cell in cells.items()
-        if cell and column not in passed_over and known(cell, column)
-    }
-    for name, synonyms in _SYNONYMS.items():
-        if name not in about:
-            about.update((name, about[column]) for column in synonyms[::-1] if column in about)
-    return about
-
-
-class _Classes:
-    """The classes in the label columns, and what is to be noted of them."""
-
-    def __init__(self, columns: dict[str, str]) -> None:
-        self.columns = columns
-        """The column of each label."""
-        self.several = {name: Counter[str]() for name in columns}
-        self.unknown = {name: Counter[str]() for name in columns}
-
-    def of(self, cells: dict[str, str], strings: dict[str, str]) -> tuple[str, ...]:
-        """A row's class in each field; blank where it is not known."""
-        classes = []
-        for name, column in self.columns.items():
-            cell = cells.get(column, "")
-            first, more = _first(cell)
-            value = known(first, name)
-            if more:
-                self.several[name][cell] += 1
-            if first and not value:
-                self.unknown[name][first] += 1
-            classes.append(strings.setdefault(value, value))
-        return tuple(classes)
-
-    def notes(self) -> list[str]:
-        notes = []
-        for name, cells in self.several.items():
-            if cells:
-                notes.append(
-                    f"{name}: {counted(cells.total(), 'picture')} of several classes, such as "
-                    f"'{next(iter(cells))}'; the first counts"
-                )
-        for name, words in self.unknown.items():
-            if words:
-                said = " or ".join(f"'{word}'" for word, _ in words.most_common(3))
-                notes.append(
-                    f"{name}: {counted(words.total(), 'picture')} of {said}, which counts as not known"
-                )
-        return notes
+    return bool(_Reading(source.tree).names())
 
 
 def _hold_out(listing: Listing) -> None:
@@ -318,31 +185,38 @@ def _with_files(source: Source, listing: Listing) -> list[_Table]:
     Raises:
         ImpastoError: one cannot be read, none has a column of files, or it is not clear which counts.
     """
-    tree = source.tree
-    names = [source.file] if source.file is not None else _tables(tree)
-    if len(names) > 1 and not all(map(_is_metadata, names)):
+    reading = _Reading(source.tree)
+    names = [source.file] if source.file is not None else reading.names()
+    metadata = reading.metadata() if source.file is None else []
+    if len(names) > 1 and not metadata:
         raise ImpastoError(
             f"several tables in {source.path}: {choices(names)}; give one of them as SOURCE"
         )
-    tables = [_read(tree, name) for name in names]
-    if all(table.files is None for table in tables):
-        table = tables[0]
-        others = ", ".join(_FILE_COLUMNS[1:])
-        hint = ""
-        if any(name in table.columns for name in _ADDRESSES):
-            hint = "; impasto fetch TABLE FOLDER gets pictures by their addresses"
-        raise ImpastoError(
-            f"{tree.place / table.name} has no column 'file' (or {others}); it has "
-            f"{choices(table.columns)}{hint}"
-        )
-    over = [table.name for table in tables if table.files is None]
-    if source.file is None:
-        over += [name for name in tree.files if _is_metadata(name) and name not in names]
-    if over and _is_metadata(names[0]):
+    tables = [reading.table(name) for name in names]
+    if all(table.read.key is None for table in tables):
+        raise ImpastoError(_without_files(source.tree, tables[0]))
+    over = [table.name for table in tables if table.read.key is None]
+    over += [name for name in metadata if name not in names]
+    if over:
         listing.notes.append(
             f"passed over, as it names no files or another table is beside it: {choices(over)}"
         )
-    return [table for table in tables if table.files is not None]
+    tables = [table for table in tables if table.read.key is not None]
+    for table in tables:
+        listing.notes += table.read.notes
+    return tables
+
+
+def _without_files(tree: Tree, table: _Table) -> str:
+    """What to do with a table that has no column of files."""
+    columns = table.read.columns
+    hint = ""
+    if any(squeezed(name) in _ADDRESSES for name in columns):
+        hint = "; impasto fetch TABLE FOLDER gets pictures by their addresses"
+    return (
+        f"{tree.place / table.name} has no column 'file' (or file_name, path, image, image_id ...) that "
+        f"says which picture a row is about; it has {shown(sorted(columns))}{hint}"
+    )
 
 
 def _few(folders: list[str]) -> str:
@@ -350,6 +224,87 @@ def _few(folders: list[str]) -> str:
     some = sorted(folders)[:3]
     more = f" and {counted(len(folders) - 3, 'other folder')}" if len(folders) > 3 else ""
     return f"{', '.join(some)}{more}"
+
+
+class _Pictures:
+    """The pictures of a tree, which one table after another takes: the nearest first."""
+
+    def __init__(
+        self, tree: Tree, listing: Listing, classes: Classes, passed_over: set[str]
+    ) -> None:
+        self.listing, self._classes, self._passed_over = listing, classes, passed_over
+        self.free = {tidy(file.name): file for file in pictures(tree, listing)}
+        """Those that no table took, by name."""
+        self._others = {tidy(name) for name, _ in listing.left_out}
+        self._row_of: dict[str, str] = {}
+        self._strings: dict[str, str] = {}
+
+    def take(self, table: _Table, at_table: str) -> None:
+        """List what a table has rows for, and leave out rows with their reasons.
+
+        Args:
+            at_table: what follows the number of a row: nothing where there is one table only.
+        """
+        listing, first = self.listing, dict[str, str]()
+        for row in table.read.rows:
+            if name := table.file_of(row):
+                first.setdefault(name, row.at)
+        below = [n.removeprefix(table.folder) for n in self.free if n.startswith(table.folder)]
+        found = find_named(first, below)
+        self._leave_out_unreadable(table, set(found.values()))
+        for row in table.read.rows:
+            name = table.file_of(row)
+            path = table.folder + name
+            if not name:
+                reason = "no file named in its row"
+                listing.left_out.append((f"{row.at} of {table.name}", reason))
+            elif first[name] != row.at:
+                reason = f"listed again: {row.at}{at_table}; {first[name]} counts"
+                listing.left_out.append((path, reason))
+            elif name in found:
+                file = self.free.pop(table.folder + found[name])
+                self._row_of[path] = f"{row.at}{at_table}"
+                about = about_of(row.cells, self._passed_over, self._strings)
+                picked = self._classes.of(row.cells, self._strings)
+                listing.entries.append(entry_of(file, labels=picked, about=about))
+            elif path in self._row_of:
+                reason = f"listed again: {row.at}{at_table}; {self._row_of[path]} counts"
+                listing.left_out.append((path, reason))
+            elif path not in self._others:
+                listing.left_out.append((path, f"listed but missing: {row.at}{at_table}"))
+        listing.notes += naming_note(found, table.name)
+
+    def _leave_out_unreadable(self, table: _Table, meant: set[str]) -> None:
+        """Leave out the rows that cannot be used, by the picture that they seem to be about if no
+        other row is."""
+        for row in table.read.unreadable:
+            name = plain(row.key)
+            path = table.folder + name
+            if name not in meant and path in self.free:
+                del self.free[path]
+                self._others.add(path)
+            else:
+                path = f"{row.at} of {table.name}"
+            self.listing.left_out.append((path, f"row not readable: {row.why}"))
+
+    def rest(self, tables: Sequence[_Table]) -> None:
+        """Leave out what no row tells of, and list what no table's folder holds."""
+        where = tables[0].name if len(tables) == 1 else "any table"
+        ruled = tuple(table.folder for table in tables)
+        outside = 0
+        for path, file in self.free.items():
+            if path.startswith(ruled):
+                self.listing.left_out.append((file.name, f"not listed in {where}"))
+            else:
+                outside += 1
+                blank = ("",) * len(self.listing.fields)
+                self.listing.entries.append(entry_of(file, labels=blank))
+        if outside:
+            folders = [table.folder.rstrip("/") for table in tables]
+            self.listing.notes.append(
+                f"{counted(outside, 'picture')} outside of {_few(folders)}: no table tells anything "
+                "of them"
+            )
 
 
 def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
@@ -364,74 +319,21 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     listing = Listing("a folder with a table", fields=tuple(name.lower() for name in labels))
     tables = _with_files(source, listing)
     which = str(tree.place / tables[0].name) if len(tables) == 1 else f"the tables in {source.path}"
-    columns = list(dict.fromkeys(column for table in tables for column in table.columns))
-    taken = {table.files or "" for table in tables}
-    label_columns = _label_columns(which, [name for name in columns if name not in taken], labels)
-    classes = _Classes(dict(zip(listing.fields, label_columns, strict=True)))
-    passed_over = taken | {name for name in label_columns if name not in ABOUT}
-    strings: dict[str, str] = {}
-
-    free = {tidy(file.name): file for file in pictures(tree, listing)}
-    others = {tidy(name) for name, _ in listing.left_out}
-    row_of: dict[str, str] = {}
+    columns = list(dict.fromkeys(column for table in tables for column in table.read.columns))
+    taken = {table.read.key or "" for table in tables}
+    of_labels = label_columns(which, [name for name in columns if name not in taken], labels)
+    classes = Classes(dict(zip(listing.fields, of_labels, strict=True)))
+    passed_over = taken | {name for name in of_labels if name not in ABOUT}
+    listed = _Pictures(tree, listing, classes, passed_over)
     for table in tables:
-        at = f" of {table.name}" if len(tables) > 1 else ""
-        first: dict[str, int] = {}
-        for number, cells in table.rows:
-            if name := plain(cells.get(table.files or "", "")):
-                first.setdefault(name, number)
-        below = [name[len(table.folder) :] for name in free if name.startswith(table.folder)]
-        found = find_named(first, below)
-        meant = set(found.values())
-        for number, seeming, reason in table.unreadable:
-            path = table.folder + plain(seeming)
-            if plain(seeming) not in meant and path in free:
-                del free[path]
-                others.add(path)
-            else:
-                path = f"row {number} of {table.name}"
-            listing.left_out.append((path, f"row not readable: {reason}"))
-        for number, cells in table.rows:
-            name = plain(cells.get(table.files or "", ""))
-            path = table.folder + name
-            if not name:
-                reason = "no file named in its row"
-                listing.left_out.append((f"row {number} of {table.name}", reason))
-            elif first[name] != number:
-                reason = f"listed again: row {number}{at}; row {first[name]} counts"
-                listing.left_out.append((path, reason))
-            elif name in found:
-                file = free.pop(table.folder + found[name])
-                row_of[path] = f"row {number}{at}"
-                about = _about(cells, passed_over, strings)
-                picked = classes.of(cells, strings)
-                listing.entries.append(entry_of(file, labels=picked, about=about))
-            elif path in row_of:
-                reason = f"listed again: row {number}{at}; {row_of[path]} counts"
-                listing.left_out.append((path, reason))
-            elif path not in others:
-                listing.left_out.append((path, f"listed but missing: row {number}{at}"))
-        listing.notes += naming_note(found, table.name)
-    where = tables[0].name if len(tables) == 1 else "any table"
-    ruled = tuple(table.folder for table in tables)
-    outside = 0
-    for path, file in free.items():
-        if path.startswith(ruled):
-            listing.left_out.append((file.name, f"not listed in {where}"))
-        else:
-            outside += 1
-            listing.entries.append(entry_of(file, labels=("",) * len(listing.fields)))
-    if outside:
-        folders = [table.folder.rstrip("/") for table in tables]
-        listing.notes.append(
-            f"{counted(outside, 'picture')} outside of {_few(folders)}: no table tells anything of them"
-        )
+        listed.take(table, f" of {table.name}" if len(tables) > 1 else "")
+    listed.rest(tables)
     # The order of the table may change without the pictures changing; that of the paths is stable.
     listing.entries.sort(key=lambda entry: entry.relative)
     listing.notes += classes.notes()
     _hold_out(listing)
     abouts = [entry.about for entry in listing.entries]
-    if not labels and (could := could_be_labels(abouts, _NO_CLASS)):
+    if not labels and (could := could_be_labels(abouts, NO_CLASS)):
         listing.notes.append(
             f"no labels were asked for; --labels takes columns of the table: {choices(could)}"
         )

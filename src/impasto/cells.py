@@ -1,0 +1,251 @@
+"""Rows of cells from delimited text, such that no row is ever given another row's cells.
+
+A row is normally a line. A cell that begins with a quotation mark may hold delimiters and line breaks;
+it ends at a quotation mark that is followed by a delimiter or the end of a line. Inside, a quotation
+mark is written twice, or as backslash and quotation mark. In any other cell, quotation marks are text.
+
+Tables are often written without heed to that, and then the end of a quoted cell cannot be known for
+sure. What is decided where:
+
+- A row over several lines is believed only if every quotation mark in it is where it should be and
+  none of its further lines could be a row of the table. Otherwise the line that opens the cell is left
+  out, and so is the line that seems to close it; if most of the lines between could be rows, they are
+  read as rows, or else they are left out too.
+- A line on its own may have stray quotation marks, as in `"The "Old" Guitarist",Cubism`: it is read if
+  there is only one way to split it that gives a whole row, and the stray ones are in pairs.
+- Where doubled and backslashed quotation marks give two different whole rows, the row is left out.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+
+_WAYS = 500
+"""Cells that are tried at most in one line with stray quotation marks, and in all lines of a table:"""
+_ALL_WAYS = 50_000
+_TWICE = re.compile(r'"(")')
+_ESCAPED = re.compile(r'["\\](["\\])')
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table."""
+
+    number: int
+    """As a spreadsheet counts rows, from 1."""
+    line: int
+    """The line of the file that it begins in, from 1."""
+    cells: list[str]
+    """Where there is a fault: those of the line, split at every delimiter."""
+    fault: str = ""
+    """Why the row cannot be used, with `{at}` for where it is."""
+
+    @property
+    def at(self) -> str:
+        """`row 5`, or `row 5 (line 9)` where there were cells of several lines before."""
+        more = f" (line {self.line})" if self.line != self.number else ""
+        return f"row {self.number}{more}"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the rows of a table look like."""
+
+    fits: Callable[[list[str]], bool]
+    """Whether these cells are a whole row."""
+    could_be_row: Callable[[list[str]], bool]
+    """Whether a line of these cells may be a row, be it only a damaged one."""
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Cells of a row in which every quotation mark is where it should be."""
+
+    cells: list[str]
+    lines: int
+    safe: bool
+    """Whether none of its further lines could be a row; if one could, it is read no further than to the
+    end of that cell."""
+
+
+class Splitter:
+    """Splits text into rows.
+
+    Args:
+        text: with `\\n` between lines.
+        delimiter: one character.
+        passed_over: whether a line at the beginning of a row is none, as comments are.
+    """
+
+    def __init__(
+        self, text: str, delimiter: str, passed_over: Callable[[str], bool] = lambda line: False
+    ) -> None:
+        self.lines = text.split("\n")
+        self._text, self._delimiter, self._passed_over = text, delimiter, passed_over
+        self._ways_left = _ALL_WAYS
+        self._starts = [0, *accumulate(len(line) + 1 for line in self.lines)]
+        end = rf'"[ ]*(?=[{re.escape(delimiter)}\n]|\Z)'
+        self._doubled = re.compile(rf'[ ]*"((?:[^"]+|"")*+){end}')
+        self._backslashed = re.compile(rf'[ ]*"((?:[^"\\]+|\\.|"")*+){end}', re.DOTALL)
+        self._bare = re.compile(rf"[^{re.escape(delimiter)}\n]*")
+        self._end = re.compile(end)
+
+    def peek(
+        self, at: int, could_be_row: Callable[[list[str]], bool]
+    ) -> list[tuple[list[str], int]]:
+        """The cells of what begins in a line, and how many lines it takes, in each way to read it, where
+        it is not yet known what the rows look like."""
+
+        def could_be(n: int) -> bool:
+            return could_be_row(self.lines[n].split(self._delimiter))
+
+        ways = []
+        if '"' in self.lines[at]:
+            readings = self._readings(at, could_be)
+            ways = [(reading.cells, reading.lines) for reading in readings if reading.safe]
+        return ways or [(self._split(at), 1)]
+
+    def _split(self, at: int) -> list[str]:
+        """The cells of one line, quotation marks read if they are where they should be."""
+        line = self.lines[at]
+        if '"' in line:
+            reading = self._clean(at, self._doubled, lambda n: True)
+            if reading is not None and reading.lines == 1:
+                return reading.cells
+        return line.split(self._delimiter)
+
+    def rows(self, shape: Shape, at: int = 0, number: int = 1) -> Iterator[Row]:
+        """The rows from a line on, blank ones left out.
+
+        Args:
+            at: the line, from 0.
+            number: that of the first row.
+        """
+        doubtful: dict[int, str] = {}
+        while at < len(self.lines):
+            line, taken, fault = self.lines[at], 1, ""
+            if at in doubtful:
+                cells, fault = line.split(self._delimiter), doubtful.pop(at)
+            elif not line.strip() or self._passed_over(line):
+                cells = []
+            elif '"' not in line:
+                cells = line.split(self._delimiter)
+            else:
+                row = Row(number, at + 1, [])
+                cells, taken, doubts = self._row(at, row, shape)
+                doubtful |= doubts
+                fault = doubtful.pop(at, "")
+            if cells:
+                yield Row(number, at + 1, cells, fault)
+            number += 1
+            at += taken
+
+    def _clean(
+        self, at: int, quoted: re.Pattern[str], could_be_row: Callable[[int], bool]
+    ) -> _Reading | None:
+        """The row that begins in a line; None if a quotation mark in it is not where it should be."""
+        text, cells, last = self._text, list[str](), at
+        place = self._starts[at]
+        while True:
+            if match := quoted.match(text, place):
+                escape = _TWICE if quoted is self._doubled else _ESCAPED
+                cells.append(escape.sub(r"\1", match[1]))
+                before, last = last, last + match[1].count("\n")
+                if any(map(could_be_row, range(before + 1, last + 1))):
+                    return _Reading(cells, last - at + 1, False)
+            else:
+                match = self._bare.match(text, place)
+                assert match is not None, "nothing at all matches too"
+                if match[0].lstrip(" ").startswith('"'):
+                    return None
+                cells.append(match[0])
+            place = match.end()
+            if place >= len(text) or text[place] == "\n":
+                return _Reading(cells, last - at + 1, True)
+            place += 1
+
+    def _readings(self, at: int, could_be_row: Callable[[int], bool]) -> list[_Reading]:
+        """Those by doubled and by backslashed quotation marks, if they differ."""
+        first = self._clean(at, self._doubled, could_be_row)
+        lines = self.lines[at : at + first.lines] if first else self.lines[at : at + 1]
+        if first and not any('\\"' in line for line in lines):
+            return [first]
+        second = self._clean(at, self._backslashed, could_be_row)
+        both = [first, second] if second != first else [first]
+        return [reading for reading in both if reading is not None]
+
+    def _row(self, at: int, row: Row, shape: Shape) -> tuple[list[str], int, dict[int, str]]:
+        """Cells of the row that begins in a line, how many lines it takes, and what is wrong with
+        which lines."""
+
+        def could_be_row(n: int) -> bool:
+            bare = self.lines[n].split(self._delimiter)
+            return shape.could_be_row(bare) or shape.could_be_row(self._split(n))
+
+        readings = self._readings(at, could_be_row)
+        safe = [reading for reading in readings if reading.safe]
+        fitting = [reading for reading in safe if shape.fits(reading.cells)]
+        bare = self.lines[at].split(self._delimiter)
+        if len(fitting) == 1:
+            return fitting[0].cells, fitting[0].lines, {}
+        if fitting:
+            why = 'in {at}, \\" may be a quotation mark or end a cell; write quotation marks twice'
+            lines = max(reading.lines for reading in fitting)
+            return bare, 1, dict.fromkeys(range(at, at + lines), why)
+        if not any(reading.lines == 1 for reading in safe):
+            only = self._only_way(self.lines[at], shape)
+            if only is not None:
+                return only, 1, {}
+        if safe:  # Not of the right number of cells, which is for others to say.
+            return safe[0].cells, safe[0].lines, {}
+        return bare, 1, self._doubts(at, row, readings, could_be_row)
+
+    def _doubts(
+        self, at: int, row: Row, readings: list[_Reading], could_be_row: Callable[[int], bool]
+    ) -> dict[int, str]:
+        """What is wrong with which lines, where a quoted cell has no end that is to be trusted."""
+        doubts = {at: "an open quotation mark in {at}; close it, or remove it"}
+        for reading in readings:
+            last = at + reading.lines - 1
+            rows = sum(map(could_be_row, range(at, last + 1)))
+            why = f"{{at}} may be part of a cell with line breaks that is opened in {row.at}"
+            if 2 * rows <= reading.lines:
+                doubts |= dict.fromkeys(range(at + 1, last + 1), why)
+            elif last > at:
+                doubts[last] = f"a quotation mark in {{at}} may close the one opened in {row.at}"
+        return doubts
+
+    def _only_way(self, line: str, shape: Shape) -> list[str] | None:
+        """The one whole row that a line with stray quotation marks can be split into; None if there are
+        several, or quotation marks in it are not in pairs, or there is too much to try.
+
+        A cell that begins with a quotation mark may end at any that a delimiter follows, or at the
+        first delimiter.
+        """
+        found: list[list[str]] = []
+        begun: list[tuple[int, list[str]]] = [(0, [])]
+        for _ in range(min(_WAYS, self._ways_left)):
+            if not begun or len(found) > 1:
+                break
+            self._ways_left -= 1
+            place, cells = begun.pop()
+            bare = self._bare.match(line, place)
+            assert bare is not None, "nothing at all matches too"
+            start = place + len(bare[0]) - len(bare[0].lstrip(" "))
+            ends = [(bare.end(), bare[0])]
+            if line.startswith('"', start):
+                ends += [
+                    (end.end(), line[start + 1 : end.start()].replace('""', '"'))
+                    for end in self._end.finditer(line, start + 1)
+                ]
+                if len(ends) > 1 and ends[1][0] == bare.end():
+                    del ends[0]  # The same cell with its quotation marks around it.
+            for end_of_cell, cell in ends:
+                if end_of_cell < len(line):
+                    begun.append((end_of_cell + 1, [*cells, cell]))
+                elif shape.fits(whole := [*cells, cell]):
+                    found.append(whole)
+        if begun or len(found) != 1 or any(cell.count('"') % 2 for cell in found[0]):
+            return None
+        return found[0]

@@ -1,0 +1,381 @@
+"""Tables as text files: their encoding, their header, their rows. One reader for all tables that users
+bring: those beside pictures, those of addresses, ArtGAN's lists, lists of merges.
+
+What is found out rather than asked: the encoding; the delimiter (comma, semicolon, tab, bar, or what
+Excel's `sep=` line says); which line names the columns; and the **key**, the column that rows are
+about, such as a file's name. Line and delimiter are those that give a key. `cells.py` splits the rows.
+"""
+
+import re
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from impasto.cells import Shape, Splitter
+from impasto.errors import ImpastoError
+from impasto.words import counted
+
+MARKS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+"""The delimiters that are tried, the usual ones first."""
+LONGEST = 32_767
+"""Characters of a cell that are kept: as many as a cell of Excel may have."""
+_HEADER_LINES = 20
+"""Lines that may name the columns: the first that are not blank."""
+_SAMPLE = 50
+"""Rows that are looked at to find the key."""
+_LOOKED_AT = 1_000
+"""Lines in which those are looked for."""
+_MOST_NAMED = 20
+_SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+_NO_TEXT = (
+    (b"PK\x03\x04", b"xl/", "is an Excel workbook: save it as CSV"),
+    (b"PK\x03\x04", b"opendocument", "is an OpenDocument spreadsheet: save it as CSV"),
+    (b"PK\x03\x04", b"", "is a zip archive: unpack it"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"", "is an Excel workbook: save it as CSV"),
+    (b"\x1f\x8b", b"", "is compressed (gzip): unpack it"),
+    (b"PAR1", b"", "is parquet: call it .parquet"),
+    (b"%PDF", b"", "is a PDF document: save the table as CSV"),
+)
+"""How a file begins, what else is in it, and what it is then."""
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+
+
+def tidy(text: str) -> str:
+    """Text as it is compared and stored: composed Unicode (NFC), no blanks at the ends."""
+    return unicodedata.normalize("NFC", text).strip()
+
+
+def squeezed(name: str) -> str:
+    """A column's name without heed to capitals, blanks, underscores and hyphens."""
+    return re.sub(r"[\s_-]+", "", name.casefold())
+
+
+def shown(names: Iterable[str]) -> str:
+    """Names for a message, in their order, each short and printable; `none` where there are none."""
+    short = [
+        "".join(letter if letter.isprintable() else "?" for letter in name[:40]) for name in names
+    ]
+    more = f" and {len(short) - _MOST_NAMED:,} more" if len(short) > _MOST_NAMED else ""
+    return (", ".join(short[:_MOST_NAMED]) + more) if short else "none"
+
+
+# --- Encoding --------------------------------------------------------------------------------------
+
+
+def _unmarked_utf16(content: bytes) -> str | None:
+    """The kind of UTF-16 that text without a mark is in: every other byte of Latin letters is zero."""
+    even, odd = content[0:4096:2].count(0), content[1:4096:2].count(0)
+    most = max(even, odd)
+    if len(content) % 2 or most * 5 < min(len(content), 4096) / 2 or min(even, odd) * 10 > most:
+        return None
+    return "utf-16-be" if even > odd else "utf-16-le"
+
+
+def _by_lines(content: bytes, place: str) -> tuple[str, list[str]]:
+    """Text that is not UTF-8: Windows-1252, at least in the lines that are not UTF-8."""
+    if content.isascii():
+        return content.decode(), []
+    lines, others, in_utf8 = [], 0, 0
+    for line in content.split(b"\n"):
+        try:
+            lines.append(line.decode("utf-8"))
+            in_utf8 += not line.isascii()
+        except UnicodeDecodeError:
+            others += 1
+            lines.append(line.decode("cp1252"))
+    if not in_utf8:
+        what = "is not in UTF-8 and was read as Windows-1252 (Western European)"
+    else:
+        what = f"is in UTF-8 but for {counted(others, 'line')}, read as Windows-1252 (Western European)"
+    return "\n".join(lines), [
+        f"{place} {what}; save it as UTF-8 if letters with accents come out wrong"
+    ]
+
+
+def decoded(content: bytes, place: str) -> tuple[str, list[str]]:
+    """The text of a file, with `\\n` between lines, and what is to be noted of its encoding.
+
+    UTF-8; UTF-16 with or without a mark; else Windows' Western European.
+
+    Raises:
+        ImpastoError: it is no text, such as an Excel workbook, or in none of these.
+    """
+    for beginning, inside, what in _NO_TEXT:
+        if content.startswith(beginning) and inside in content:
+            raise ImpastoError(f"{place} {what}")
+    notes: list[str] = []
+    try:
+        if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            text = content.decode("utf-16")
+        elif wide := _unmarked_utf16(content):
+            text = content.decode(wide)
+        else:
+            try:
+                text = content.decode("utf-8-sig")
+            except UnicodeDecodeError:
+                text, notes = _by_lines(content.removeprefix(b"\xef\xbb\xbf"), place)
+    except UnicodeDecodeError as error:
+        raise ImpastoError(
+            f"{place} is not text in UTF-8, UTF-16 or Windows-1252; save it as UTF-8"
+        ) from error
+    if len(_CONTROL.findall(text[:4096])) > 8:
+        raise ImpastoError(f"{place} is no text; save the table as CSV in UTF-8")
+    return re.sub(r"\r\n?", "\n", text.removeprefix("\ufeff")), notes
+
+
+# --- Tables ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Key:
+    """How the column is known that rows are about."""
+
+    names: tuple[str, ...]
+    """What it may be called (`squeezed`), the likeliest first."""
+    looks: Callable[[str], bool]
+    """Whether a cell may be of it."""
+    there: Callable[[str], bool]
+    """Whether a cell certainly is, so that its column needs no name."""
+    example: str
+    """A header, for messages."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A row that can be used."""
+
+    at: str
+    """`row 5`, as `Row.at` has it."""
+    cells: dict[str, str]
+    """By column, without blanks at the ends."""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A row that cannot be used."""
+
+    at: str
+    key: str
+    """What it seems to be about; may be blank or wrong."""
+    why: str
+
+
+@dataclass
+class Table:
+    """What is in a table."""
+
+    name: str
+    columns: list[str]
+    """In small letters, in their order."""
+    key: str | None = None
+    """The column that rows are about."""
+    by_cells: bool = False
+    """Whether it was found by what is in it, not by its name."""
+    rows: list[Record] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    too_long: list[str] = field(default_factory=list)
+    """Column and row of each cell that was too long."""
+
+    def add(self, at: str, cells: dict[str, str]) -> None:
+        """Take in a row; cells that are too long are blank then."""
+        for column, cell in cells.items():
+            if len(cell) > LONGEST:
+                cells[column] = ""
+                self.too_long.append(f"'{shown([column])}' in {at}")
+        self.rows.append(Record(at, cells))
+
+    def finish(self) -> None:
+        """Note what is to be noted of all rows."""
+        if self.by_cells:
+            self.notes.append(
+                f"{self.name}: column '{shown([self.key or ''])}' says which picture is meant"
+            )
+        if self.too_long:
+            self.notes.append(
+                f"{self.name}: {counted(len(self.too_long), 'cell')} of more than {LONGEST:,} "
+                f"characters taken as blank, such as {self.too_long[0]}"
+            )
+
+
+def filled(cells: Sequence[str]) -> int:
+    """How many cells there are without the blank ones at the end."""
+    return max((number for number, cell in enumerate(cells, start=1) if cell.strip()), default=0)
+
+
+def _told(cells: Sequence[str], width: int) -> int:
+    """How many cells a row has, where blank ones beyond the columns do not count."""
+    return max(filled(cells), min(len(cells), width))
+
+
+def choose_key(columns: Sequence[str], rows: Sequence[Sequence[str]], key: Key) -> tuple[int, bool]:
+    """The number of the column that rows are about, -1 if there is none, and whether only the cells
+    say so.
+
+    One of the names counts, the first of those in which at least half of the cells are of the kind;
+    if there is none of these names, the only column in which nearly all cells are.
+    """
+
+    def hits(column: int, of_kind: Callable[[str], bool]) -> int:
+        return sum(of_kind(tidy(row[column]).strip('"')) for row in rows if column < len(row))
+
+    names = [squeezed(column) for column in columns]
+    named = [names.index(name) for name in key.names if name in names]
+    if named:
+        good = (column for column in named if rows and 2 * hits(column, key.looks) >= len(rows))
+        return next(good, named[0]), False
+    if any(map(key.looks, columns)):  # They are no names of columns.
+        return -1, False
+    good_ones = [
+        column
+        for column, name in enumerate(columns)
+        if name and rows and 10 * hits(column, key.there) >= 9 * len(rows)
+    ]
+    return (good_ones[0], True) if len(good_ones) == 1 else (-1, False)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """One way to take a table: where its header is, and what is between its cells."""
+
+    delimiter: str
+    at: int
+    """The line of the header, from 0."""
+    header: list[str]
+    first: int
+    """The line below it."""
+    key: int
+    by_cells: bool
+    hits: int
+    """Rows of a sample that are whole and whose key looks like one."""
+    sure: bool
+    """Whether most whole rows have such a key."""
+
+    @property
+    def rank(self) -> tuple[bool, bool, bool, int, int]:
+        named = self.key >= 0 and not self.by_cells
+        return self.sure and named, self.sure, named, self.hits, filled(self.header)
+
+
+def _layout(splitter: Splitter, delimiter: str, at: int, full: list[int], key: Key) -> _Layout:
+    """The table with a header in this line.
+
+    Args:
+        full: the lines that are not blank.
+    """
+
+    def names_something(cells: list[str]) -> bool:
+        return any(key.looks(tidy(cell)) for cell in cells)
+
+    cells, taken = splitter.peek(at, names_something)[0]
+    header = [tidy(cell).strip('"') for cell in cells]
+    width = filled(header)
+    first = below = at + taken
+    rows: list[list[str]] = []
+    for line in full:
+        if line >= below and len(rows) < _SAMPLE:
+            ways = splitter.peek(line, names_something)
+            whole = [way for way in ways if _told(way[0], width) == width]
+            below = line + (whole or ways)[0][1]
+            rows += [cells for cells, _ in whole[:1]]
+    column, by_cells = choose_key(header, rows, key)
+    hits = sum(key.looks(tidy(row[column]).strip('"')) for row in rows if 0 <= column < len(row))
+    sure = hits > 0 and 2 * hits >= len(rows)
+    return _Layout(delimiter, at, header, first, column, by_cells, hits, sure)
+
+
+def _find_layout(text: str, key: Key, passed_over: Callable[[str], bool]) -> tuple[_Layout, int]:
+    """How a table is to be taken, and how many lines at its beginning are no rows of a spreadsheet."""
+    lines = text.split("\n", _LOOKED_AT)[:_LOOKED_AT]
+    full = [n for n, line in enumerate(lines) if line.strip() and not passed_over(line)]
+    told = _SEPARATOR.fullmatch(lines[full[0]].strip(" \n")) if full else None
+    full = full[1:] if told else full
+    if not full:
+        raise ImpastoError(f"is empty; its first line names the columns, such as {key.example}")
+    beginning = "\n".join(lines)
+    splitters = {mark: Splitter(beginning, mark) for mark in (told[1] if told else MARKS)}
+    likely: _Layout | None = None
+    for at in full[:_HEADER_LINES]:
+        layouts = [_layout(splitter, mark, at, full, key) for mark, splitter in splitters.items()]
+        best = max(layouts, key=lambda layout: layout.rank)
+        if best.sure and not best.by_cells:
+            return best, int(told is not None)
+        if likely is None and best.key >= 0:
+            likely = best
+        if at == full[0]:  # Where nothing tells: by the mark that is most often in the first line.
+            first = max(layouts, key=lambda layout: len(layout.header))
+    return likely or first, int(told is not None)
+
+
+def _remedy(delimiter: str, too_many: bool) -> str:
+    """What to do with a row of too many cells, or of too few."""
+    if too_many:
+        mark = MARKS.get(delimiter, f"'{delimiter}'")
+        return f"quote cells with {mark} in them"
+    return "give it a cell for each column, blank or not"
+
+
+def _shape(layout: _Layout, key: Key) -> Shape:
+    width = filled(layout.header)
+
+    def fits(cells: list[str]) -> bool:
+        return _told(cells, width) == width
+
+    def could_be_row(cells: list[str]) -> bool:
+        about = tidy(cells[layout.key]) if 0 <= layout.key < len(cells) else ""
+        # Where the key is no file's name by its look, any single word may be one.
+        return (bool(about) and key.looks(about.strip('" '))) or (
+            fits(cells) and (not about or (not layout.sure and " " not in about))
+        )
+
+    return Shape(fits, could_be_row)
+
+
+def read_delimited(
+    text: str, name: str, key: Key, passed_over: Callable[[str], bool] = lambda line: False
+) -> Table:
+    """A table of delimited text.
+
+    Args:
+        text: as `decoded` gives it.
+        name: of the table, for messages.
+        passed_over: whether a line at the beginning of a row is none, as comments are.
+
+    Raises:
+        ImpastoError: it is empty, has a column twice, or begins with a row; without the name.
+    """
+    layout, no_rows = _find_layout(text, key, passed_over)
+    columns = [sys.intern(cell.lower()) for cell in layout.header]
+    twice = sorted({column for column in columns if column and columns.count(column) > 1})
+    if twice:
+        raise ImpastoError(f"has two columns '{shown(twice[:1])}'; rename one of them")
+    about = columns[layout.key] if layout.key >= 0 else None
+    if about is None and any(map(key.looks, layout.header)):
+        raise ImpastoError(
+            f"begins with a row ({shown(layout.header[:3])}); put a line above it that names the "
+            f"columns, such as {key.example}"
+        )
+    table = Table(name, [column for column in columns if column], about, layout.by_cells)
+    width = filled(columns)
+    shape = _shape(layout, key)
+    splitter = Splitter(text, layout.delimiter, passed_over)
+    for row in splitter.rows(shape, layout.first, layout.at + 2 - no_rows):
+        tidied = list(map(tidy, row.cells))
+        cells = {column: cell for column, cell in zip(columns, tidied, strict=False) if column}
+        if row.fault:
+            why = row.fault.format(at=f"{row.at} of {name}")
+            seeming = cells.get(about or "", "").strip('"')
+            table.unreadable.append(Unreadable(row.at, seeming, why))
+        elif shape.fits(tidied):
+            if any(cells.values()):
+                table.add(row.at, cells)
+        elif any(tidied):
+            told = _told(tidied, width)
+            why = (
+                f"{row.at} of {name} has {counted(told, 'cell')} where there are "
+                f"{counted(width, 'column')}; {_remedy(layout.delimiter, told > width)}"
+            )
+            table.unreadable.append(Unreadable(row.at, cells.get(about or "", ""), why))
+    table.finish()
+    return table
