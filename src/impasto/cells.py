@@ -23,7 +23,7 @@ from itertools import accumulate
 
 _WAYS = 500
 """Cells that are tried at most in one line with stray quotation marks, and in all lines of a table:"""
-_ALL_WAYS = 50_000
+_ALL_WAYS = 10_000
 _TWICE = re.compile(r'"(")')
 _ESCAPED = re.compile(r'["\\](["\\])')
 
