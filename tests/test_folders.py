@@ -66,6 +66,7 @@ def told(listing: Listing) -> str:
         ("n01440764 n01443537", "n01440764: n01443537:", None),
         ("2019/a 2020/b", "2019: 2020:", 1),
         ("0/a 1/b", "0: 1:", 1),
+        ("style1/a style1/b style2/a style2/b", "style1: style1: style2: style2:", 1),
         ("a/more b", "a: b:", 1),
         # What repeats a class needs no word.
         ("a/a b/images", "a: b:", None),

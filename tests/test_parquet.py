@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks import wikiart_shape
-from impasto.collection import PackOptions, pack
+from impasto.collection import PackOptions, pack, parquet_files
 from impasto.collection.listing import Listing
 from impasto.collection.readers import parquet, read_source
 from impasto.collection.trees import UnusableError
@@ -429,7 +429,7 @@ def test_a_file_that_goes_away_meanwhile_costs_its_rows(wikiart: Path) -> None:
 
 def test_where_a_disk_fails_it_is_for_now(wikiart: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listing = read_source(wikiart, None)
-    opened = parquet._opened
+    opened = parquet_files.opened_file
 
     class Failing:
         def iter_batches(self, **_: Any) -> Any:
@@ -440,7 +440,7 @@ def test_where_a_disk_fails_it_is_for_now(wikiart: Path, monkeypatch: pytest.Mon
         with opened(path):
             yield Failing()
 
-    monkeypatch.setattr(parquet, "_opened", failing)
+    monkeypatch.setattr(parquet, "opened_file", failing)
     assert all(text.startswith("unreadable for now: ") for text in contents(listing))
 
 

@@ -14,6 +14,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise, takewhile
 
 from impasto.collection.heldout import few, is_heldout, is_split_word, words_of
@@ -52,11 +53,19 @@ _TIMES = frozenset(
     }
 )
 """Labels that may be meant by folders of numbers or dates."""
+_KINDS = frozenset(
+    {
+        *("class", "category", "label", "type", "style", "genre", "artist", "painter", "cluster"),
+        *("subject", "person", "species", "id"),
+    }
+)
+"""With a number, the name of a class."""
 _SHARD = re.compile(r"0[0-9]{3,}|[0-9]{4,}")
 _NUMBER = re.compile(r"[0-9]{1,18}")
 SIZE = re.compile(r"(?<![0-9])[0-9]{2,5}(?:x[0-9]{2,5}(?:px)?|px)(?![a-z0-9])", re.IGNORECASE)
 
 
+@cache
 def is_container(name: str) -> bool:
     """Whether a name only says what files, or pictures of what size, are in a folder."""
     words = [word for word in words_of(SIZE.sub("", name)) if not word.isdigit()]
@@ -269,6 +278,8 @@ def _are_alike(tops: Iterable[str]) -> bool:
     if all(_is_part(top) or _has_number(top, _NUMBERED | _COUNTED) for top in tops):
         return True
     words = {tuple(word for word in words_of(top) if not word.isdigit()) for top in tops}
+    if any(_KINDS & set(one) for one in words):
+        return False
     return len(words) == 1 and all(any(map(str.isdigit, words_of(top))) for top in tops)
 
 
@@ -332,12 +343,11 @@ class Layout:
             "classes (--labels NAME=LEVEL takes those of a level)"
         )
 
-    def choice(self, fields: Sequence[str], names: Iterable[str]) -> list[str]:
+    def choice(self, fields: Sequence[str]) -> list[str]:
         """Which levels the labels are taken from and which not, where that is not plain to see."""
         taken: dict[int, set[str]] = defaultdict(set)
         below: dict[int, set[str]] = defaultdict(set)
-        for name in names:
-            found = self.numbered(name)
+        for found in self._rest.values():
             for number, level in found[: len(fields)]:
                 taken[number].add(level)
             for number, level in found[len(fields) :]:

@@ -14,6 +14,7 @@ import importlib
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -177,18 +178,25 @@ def names_note(names: list[str], taken_for: str) -> str:
     )
 
 
-def stem_of(name: str) -> str | None:
-    """The name of an archive without its suffix; None where it is none by its name."""
+@cache
+def _suffixes() -> tuple[str, ...]:
+    """Of all kinds of archives, the longest first."""
     kinds = module_names("collection/archives")
     modules = (importlib.import_module(f"{__name__}.{kind}") for kind in kinds)
-    fitting = (end for module in modules for end in module.SUFFIXES if name.lower().endswith(end))
-    suffix = max(fitting, key=len, default="")
-    return name[: -len(suffix)] if suffix else None
+    return tuple(sorted((end for module in modules for end in module.SUFFIXES), key=len)[::-1])
+
+
+def stem_of(name: str) -> str | None:
+    """The name of an archive without its suffix; None where it is none by its name."""
+    for suffix in _suffixes():
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return None
 
 
 def is_archive(name: str) -> bool:
     """Whether a file is an archive by its name."""
-    return stem_of(name) is not None
+    return name.lower().endswith(_suffixes())
 
 
 def begins_with(path: Path, count: int) -> bytes:

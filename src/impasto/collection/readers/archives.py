@@ -18,7 +18,7 @@ def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
     if source.file is not None or not isinstance(source.tree, Folder):
         return False
     files = source.tree.files.values()
-    return any(is_archive(file.name) for file in files) and not any(map(is_picture, files))
+    return not any(map(is_picture, files)) and any(is_archive(file.name) for file in files)
 
 
 def read(source: Source, labels: tuple[str, ...] | None) -> Listing:

@@ -118,7 +118,7 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
             "folder tells is not known"
         )
     if listing.fields == labels:
-        listing.notes += folders.choice(labels, names)
+        listing.notes += folders.choice(labels)
     if not folders.splits:
         listing.notes += _called_like_parts(listing)
     listing.notes += folders.notes()

@@ -41,6 +41,7 @@ ORDER = 8
 
 _SHARDS = (".tar", ".tar.gz", ".tgz")
 _BESIDE = ("cls", "json", "txt")
+_ENDS = tuple(f".{what}" for what in _BESIDE)
 _PARQUET = (".parquet", ".pq")
 _NUMBER = re.compile(r"[0-9]+/$")
 _SYNONYMS = {
@@ -128,6 +129,8 @@ def _is_table(name: str) -> bool:
 
 def _are_samples(tree: Tree, names: list[str]) -> bool:
     """Whether these pictures are samples of WebDataset."""
+    if not any(name.lower().endswith(_ENDS) for name in tree.files):
+        return False
     samples, _ = _samples(tree)
     if any("cls" in sample.beside for sample in samples):
         return True

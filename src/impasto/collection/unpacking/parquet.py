@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from impasto.collection.readers.parquet import library
+from impasto.collection.parquet_files import library
 from impasto.collection.unpacking import Job, picture_name
 from impasto.errors import ImpastoError
 from impasto.files import atomic_folder
