@@ -51,7 +51,10 @@ def told(listing: Listing) -> str:
         ("a/train a/test b/train b/test", "a:H a:T b:H b:T", None),
         ("n01/train n01/val n02/train n02/val", "n01:T n01:H n02:T n02:H", None),
         ("a b test/a test/b", "a:T b:T a:H b:H", None),
+        ("train/a train/b test/a x/train/a x/train/b x/test/b", "a:H a:T b:T b:H a:T b:T", 2),
+        ("a b x/a x/b", "a: b: a: b:", 1),
         # Numbered or dated parts.
+        ("fold_0/train/a fold_0/val/a fold_1/train/b fold_1/val/b", "a:T a:H b:T b:H", 3),
         ("fold1/a fold1/b fold2/a fold2/b", "a: b: a: b:", 2),
         ("fold1/a fold1/b fold2/a test/b", "a:T b:T a:T b:H", 2),
         ("2019/a 2019/b 2020/a 2020/b test/a", "a:T b:T a:T b:T a:H", 2),
@@ -125,12 +128,18 @@ def test_a_level_can_be_named(tmp_path: Path) -> None:
 def test_years_are_classes_where_they_are_asked_for(tmp_path: Path) -> None:
     places = "2019/a 2019/b 2020/a 2020/b"
     assert told(listed(tmp_path, places, ("year",))) == "2019: 2019: 2020: 2020:"
-    assert told(listed(tmp_path, places, ("year", "x"))) == "2019+a: 2019+b: 2020+a: 2020+b:"
+    assert told(listed(tmp_path / "dates", "2020-05 2020-06", ("date",))) == "2020-05: 2020-06:"
+    assert (
+        told(listed(tmp_path / "more", places, ("year", "x"))) == "2019+a: 2019+b: 2020+a: 2020+b:"
+    )
     places = "artist1/portrait artist2/portrait"
     assert told(listed(tmp_path / "by", places, ("artist",))) == "artist1: artist2:"
 
 
-@pytest.mark.parametrize("places", ["fold1 fold2", "train_images test_images", "images", "part-1"])
+@pytest.mark.parametrize(
+    "places",
+    ["2020-05-01 2020-06-01", "fold1 fold2", "train_images test_images", "images", "part-1"],
+)
 def test_parts_alone_are_no_classes(tmp_path: Path, places: str) -> None:
     first = places.split()[0]
     with pytest.raises(
@@ -150,6 +159,7 @@ def test_parts_alone_are_no_classes(tmp_path: Path, places: str) -> None:
         ("00000/00000 01000/01000 01000/01001", True),
         ("00000/000000001 00000/000000002", True),
         ("00000/00000_01 00001/00000_01", False),  # German traffic signs.
+        ("0001/12001 0001/3001 0999/999 0999/2999", True),
         ("00000/1 00001/1", False),
         ("0/1 0/2 1/3", False),
         ("2019/1 2020/2", False),

@@ -3,8 +3,9 @@
 From the top, these are passed over before the classes are looked for:
 - folders that hold all pictures;
 - parts for training and testing (`seg_train` beside `seg_test`), which say what is held out;
-- numbered or dated parts (`fold1`, `part-00002`, `00000`; `2019` and `2020` where both hold the same
-  folders), and folders that only say what files are in them (`images`);
+- numbered or dated parts (`fold1`, `part-00002`, `00000`, `2020-05`; `2019` and `2020` where both hold
+  the same folders), and folders that only say what files are in them (`images`);
+- a folder that holds the others beside it once more (`x-ray/train` beside `train`);
 - below those, a folder alone in one of its own name, or called `images` (`seg_train/seg_train`).
 
 What was passed over, and what lies below the classes, is told to the user in one note.
@@ -61,6 +62,7 @@ _KINDS = frozenset(
 )
 """With a number, the name of a class."""
 _SHARD = re.compile(r"0[0-9]{3,}|[0-9]{4,}")
+_DATE = re.compile(r"(?:19|20)[0-9]{2}([-_.]?)(?:0[1-9]|1[0-2])(?:\1(?:0[1-9]|[12][0-9]|3[01]))?")
 _NUMBER = re.compile(r"[0-9]{1,18}")
 SIZE = re.compile(r"(?<![0-9])[0-9]{2,5}(?:x[0-9]{2,5}(?:px)?|px)(?![a-z0-9])", re.IGNORECASE)
 
@@ -175,7 +177,8 @@ class _Sorting:
             for folder in mine:
                 number = self.rest[folder][0][0]
                 named = ((number, classes[top]),) if classes.get(top) else ()
-                self.passed[number].add(top)
+                if not named:
+                    self.passed[number].add(top)
                 self.rest[folder] = named + self.rest[folder][1:]
             at = 1 if classes.get(top) else 0
             while True:
@@ -187,6 +190,16 @@ class _Sorting:
                     if len(rest) > at:
                         self.passed[rest[at][0]].add(rest[at][1])
                         self.rest[folder] = rest[:at] + rest[at + 1 :]
+
+    def once_more(self) -> bool:
+        """Take off a folder that holds the others beside it once more: `x-ray/train` beside `train`."""
+        tops = self.tops()
+        for top, inside in tops.items():
+            direct = any(len(rest) == 1 and rest[0][1] == top for rest in self.rest.values())
+            if len(inside) > 1 and inside < set(tops) and not direct and is_heldout(top) is None:
+                self.take_off([top], {})
+                return True
+        return False
 
     def split(self) -> bool:
         """Take parts for training and testing off, if the topmost folders are such."""
@@ -209,7 +222,10 @@ class _Sorting:
         if not tops:
             return False
         beside = {_beside_split(top) for top in tops if is_heldout(top) is not None}
-        certain = all(_is_part(top) or is_container(top) for top in tops) and len(beside) < 2
+        dated = _DATE.fullmatch if not wanted & _TIMES else lambda top: None
+        certain = len(beside) < 2 and all(
+            _is_part(top) or is_container(top) or dated(top) for top in tops
+        )
         if not certain:
             meant = any(wanted & (_TIMES | set(words_of(top))) for top in tops)
             deep = self.depth() > levels and not meant
@@ -250,7 +266,7 @@ class _Sorting:
                 return
 
     def _are_shards(self, tops: dict[str, set[str]]) -> bool:
-        """Whether folders are numbered like `00000`, and the pictures in them go on counting."""
+        """Whether folders are numbered like `00000`, and so are the pictures in them accordingly."""
         if len({len(top) for top in tops}) != 1 or not all(map(_SHARD.fullmatch, tops)):
             return False
         if not any(top.startswith("0") for top in tops):
@@ -258,6 +274,7 @@ class _Sorting:
         if all(inside and not any(map(str.isdigit, inside)) for inside in tops.values()):
             return True
         numbers: dict[str, list[int]] = defaultdict(list)
+        by_end = True  # By the last digits of their numbers.
         for name in self._names:
             *folder, last = name.split("/")
             stem = last.partition(".")[0]
@@ -265,8 +282,9 @@ class _Sorting:
             if len(rest) != 1 or not _NUMBER.fullmatch(stem):
                 return False
             numbers[rest[0][1]].append(int(stem))
+            by_end = by_end and stem.endswith(rest[0][1][-3:])
         ranges = [(min(numbers[top]), max(numbers[top])) for top in sorted(numbers)]
-        return all(one[1] < other[0] for one, other in pairwise(ranges))
+        return by_end or all(one[1] < other[0] for one, other in pairwise(ranges))
 
 
 def _repeats(name: str, inside: str) -> bool:
@@ -354,11 +372,7 @@ class Layout:
                 if not _repeats(found[len(fields) - 1][1], level):
                     below[number].add(level)
         plain = {name for name in self.splits if is_split_word(name.lower())}
-        above = {
-            number: passed
-            for number, passed in self.passed.items()
-            if number not in taken and not passed <= plain
-        }
+        above = {number: passed for number, passed in self.passed.items() if not passed <= plain}
         if not taken or not (above or below):
             return []
         other = min(below or above)
@@ -394,7 +408,12 @@ def layout(names: Iterable[str], levels: int = 0, fields: Sequence[str] = ()) ->
     shared = tuple(common[: max(0, deepest - levels)])
     sorting = _Sorting(names, len(shared))
     wanted = {word for name in fields for word in words_of(name)}
-    while sorting.split() or sorting.parts(levels, wanted) or sorting.alone(levels):
+    while (
+        sorting.once_more()
+        or sorting.split()
+        or sorting.parts(levels, wanted)
+        or sorting.alone(levels)
+    ):
         pass
     sorting.split_below()
     return Layout(shared, sorting.splits, dict(sorting.passed), sorting.rest, sorting.heldout)
