@@ -139,6 +139,17 @@ def test_labels_reach_the_second_stage(field: int) -> None:
     assert not torch.allclose(generator.repaint(-sketch[:1], labels[:1]), large[:1])
 
 
+@pytest.mark.parametrize("fields", [[1], [1, 0], []])
+def test_the_first_stage_knows_some_fields(fields: list[int]) -> None:
+    generator = stacked(base_fields=fields).eval()
+    latents, labels = some()
+    small, _ = generator.stages(latents, labels)
+    assert generator.base.label_sizes == tuple(SIZES[field] for field in fields)
+    assert torch.equal(small, generator.base(latents, labels[:, fields]))
+    # A setting, not a weight: checkpoints hold what they held.
+    assert not [name for name in generator.state_dict() if "fields" in name]
+
+
 def test_skip_starts_from_the_enlarged_sketch() -> None:
     generator = stacked(64, skip=True).eval()
     torch.nn.init.zeros_(generator.paint[-1].weight)
@@ -206,3 +217,6 @@ def test_errors() -> None:
         build(base={"network": "biggan"}, base_resolution=16)
     with pytest.raises(ImpastoError, match="'dcgan' knows no classes"):
         build(sizes=(3,), base=base, base_resolution=16)
+    for fields in ([2], [-1], [0, 5]):
+        with pytest.raises(ImpastoError, match="but there are 2 label fields; set first_stage"):
+            build(sizes=(3, 2), base=BASE, base_resolution=16, base_fields=fields)

@@ -322,7 +322,8 @@ class RunConfig(Config):
     doctor: DoctorConfig = DoctorConfig()
     first_stage: "RunConfig | None" = None
     """A run that is trained first, in this run's folder; its generator becomes the frozen beginning
-    of this run's one. It shares this run's labels, latent and seed."""
+    of this run's one. It shares this run's latent and seed. Its labels are this run's or some of
+    them; where they are the same, changing this run's changes both."""
 
 
 # Choosing another of these in a section puts the section's other options back to their defaults,
@@ -442,6 +443,14 @@ def change(config: RunConfig, settings: Mapping[str, Any], recipe: str | None = 
     tree: dict[str, Any] = config.model_dump(mode="json")
     if recipe is not None:
         tree["recipe"] = recipe
+    first = tree["first_stage"]
+    follows = first is not None and first["labels"] == tree["labels"]
+    if (
+        follows
+        and "labels" in settings
+        and not {"first_stage", "first_stage.labels"} & set(settings)
+    ):
+        settings = {**settings, "first_stage.labels": settings["labels"]}
     for path, value in settings.items():
         *parents, last = path.split(".")
         node: Any = tree

@@ -112,11 +112,12 @@ def as_model(config: RunConfig, model: ModelRecord) -> RunConfig:
 
 def with_labels(config: RunConfig, labels: tuple[str, ...]) -> RunConfig:
     """The config with other label fields; what was balanced is, if need be, the first of these."""
+    from impasto.config import change
+
     balance = config.training.balance
     if balance is not None and balance not in labels:
         balance = next(iter(labels), None)
-    training = config.training.model_copy(update={"balance": balance})
-    return config.model_copy(update={"labels": labels, "training": training})
+    return change(config, {"labels": list(labels), "training.balance": balance})
 
 
 def configure(

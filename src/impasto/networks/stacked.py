@@ -57,6 +57,9 @@ class Residual(nn.Module):
 class Generator(nn.Module):
     """Latent and label to a small picture by a frozen first stage, and from there to a large one.
 
+    The first stage may know only some of the label fields (`base_fields`): told genre alone it settles
+    what is painted, and this stage, told genre and style, how.
+
     The trained part brings the small picture [B, 3, r, r] down to r/4, joins it there with the label
     repeated over all positions, and doubles it up to the resolution. It has no noise of its own: what
     differs between two pictures of a class is the first stage's to say, and training this stage
@@ -70,9 +73,11 @@ class Generator(nn.Module):
     Args:
         latent_dim: Z, of the first stage.
         resolution: H, `base_resolution` times 2, 4, 8, ...
-        label_sizes: classes of each label field, or none; both stages know them.
+        label_sizes: classes of each label field, or none; this stage knows all of them.
         base: the first stage, as {"network": its name, ...its settings}.
         base_resolution: r, of its pictures.
+        base_fields: places in `label_sizes` of the label fields that the first stage knows, in its
+            order; None: all of them.
         width: channels after the first convolution; 4 times as many at r/4, at least a quarter at
             the end.
         blocks: residual blocks at r/4. The paper takes 2 for 128 pixels and 4 for 256.
@@ -89,6 +94,7 @@ class Generator(nn.Module):
         label_sizes: tuple[int, ...] = (),
         base: dict[str, Any] | None = None,
         base_resolution: Count = 64,
+        base_fields: tuple[int, ...] | None = None,
         width: Count = 64,
         blocks: Count = 2,
         skip: bool = False,
@@ -121,6 +127,18 @@ class Generator(nn.Module):
             channels = fewer
         self.paint = nn.Sequential(*paint, nn.Conv2d(channels, 3, 3, padding=1))
         self.apply(_initialise)
+        known = range(len(label_sizes)) if base_fields is None else base_fields
+        if not set(known) <= set(range(len(label_sizes))):
+            raise ImpastoError(
+                f"generator.base_fields is {list(known)}, but there are {len(label_sizes)} label "
+                "fields; set first_stage.labels instead, and this follows"
+            )
+        # Not saved: a function of the settings. A buffer, so that it lies where the labels do.
+        self.register_buffer(
+            "base_fields",
+            None if base_fields is None else torch.tensor(base_fields, dtype=torch.int64),
+            persistent=False,
+        )
         options = {name: value for name, value in base.items() if name != "network"}
         # Built last: its own first weights are not to be drawn anew.
         self.base = build_generator(
@@ -128,9 +146,11 @@ class Generator(nn.Module):
             options,
             latent_dim=latent_dim,
             resolution=base_resolution,
-            label_sizes=label_sizes,
+            label_sizes=tuple(label_sizes[field] for field in known),
         )
         self.base.eval().requires_grad_(False)
+
+    base_fields: Tensor | None
 
     def train(self, mode: bool = True) -> Self:
         """As ever, but the first stage stays as it is: in evaluation mode."""
@@ -143,8 +163,11 @@ class Generator(nn.Module):
 
     def stages(self, latents: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The first stage's picture [B, 3, r, r] and the final one [B, 3, H, W]."""
+        known = labels
+        if self.base_fields is not None:
+            known = labels.index_select(1, self.base_fields)
         with torch.no_grad():
-            sketch: Tensor = self.base(latents, labels)
+            sketch: Tensor = self.base(latents, known)
         return sketch, self.repaint(sketch, labels)
 
     def repaint(self, sketch: Tensor, labels: Tensor) -> Tensor:

@@ -70,7 +70,13 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
                 "choose --set generator.network=stacked or --set first_stage=null"
             )
         base = {"network": first.generator.network, **first.generator.options}
-        stacked = {"base": base, "base_resolution": first.resolution}
+        stacked = {
+            "base": base,
+            "base_resolution": first.resolution,
+            "base_fields": None
+            if first.labels == config.labels
+            else [config.labels.index(name) for name in first.labels],
+        }
     generator = config.generator.model_copy(update=stacked)
     resolved = with_defaults(
         filled.model_copy(update={"generator": generator, "first_stage": first})
@@ -148,7 +154,11 @@ def _check_labels(names: tuple[str, ...], collection: Collection) -> None:
 
 
 def _first_stage(config: RunConfig, collection: Collection) -> RunConfig | None:
-    """The first stage with what it shares with the second, resolved; None where there is none."""
+    """The first stage with what it shares with the second, resolved; None where there is none.
+
+    Raises:
+        ImpastoError: its pictures are not smaller, or it learns a label field that the run does not.
+    """
     first = config.first_stage
     if first is None:
         return None
@@ -157,11 +167,24 @@ def _first_stage(config: RunConfig, collection: Collection) -> RunConfig | None:
             f"the first stage's pictures, of {first.resolution} pixels, are to be smaller than the "
             f"second's, of {config.resolution}: --set first_stage.resolution={config.resolution // 2}"
         )
-    shared = {"labels": config.labels, "latent": config.latent}
+    if unknown := [name for name in first.labels if name not in config.labels]:
+        wanted = ",".join([*config.labels, *unknown])
+        raise ImpastoError(
+            f"the first stage learns {choices(unknown)}, but the run's labels are "
+            f"{choices(list(config.labels))}: add --labels {wanted}, or choose some of the run's with "
+            "--set first_stage.labels"
+        )
     training = first.training.model_copy(update={"seed": config.training.seed})
-    if training.balance not in (None, *config.labels):
-        training = training.model_copy(update={"balance": config.training.balance})
-    return resolve(first.model_copy(update={**shared, "training": training}), collection)
+    if training.balance not in (None, *first.labels):
+        balance = config.training.balance
+        if balance not in (None, *first.labels):
+            balance = next(iter(first.labels), None)
+        training = training.model_copy(update={"balance": balance})
+    shared = {"latent": config.latent, "training": training}
+    try:
+        return resolve(first.model_copy(update=shared), collection)
+    except ImpastoError as error:
+        raise ImpastoError(f"in the first stage: {error}") from error
 
 
 def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
