@@ -1090,7 +1090,7 @@ _is_no_picture(
 )
 _is_no_picture("drawing.png", b'<svg xmlns="http://www.w3.org/2000/svg"/>', "not a picture: an SVG")
 _is_no_picture("paper.jpg", b"%PDF-1.7\n" + bytes(99), "not a picture: a PDF")
-_is_no_picture("photo.jpg", b"\0\0\0\x18ftypheic" + bytes(99), "not a picture: a HEIC photo")
+_is_no_picture("raw.jpg", b"\0\0\0\x18ftypcrx " + bytes(99), "not a picture: a camera raw file")
 _is_no_picture("film.jpg", b"\0\0\0\x18ftypisom" + bytes(99), "not a picture: a video")
 _is_no_picture("archive.jpg", b"PK\x03\x04" + bytes(99), "not a picture: a zip archive")
 _is_no_picture("pickle.jpg", b"\x80\x04\x95\x0a\0\0\0\0\0\0\0\x8c\x02os\x94.", "not a picture")

@@ -39,13 +39,15 @@ def reasons(listing: Listing) -> dict[str, str]:
 
 def test_a_folder_lists_its_pictures_at_any_depth(tmp_path: Path) -> None:
     touch(tmp_path, "b.JPG", "a.png", "sub/deep/c.webp", ".hidden.png", ".git/d.png", "notes.txt")
-    touch(tmp_path, "__MACOSX/._a.png", "film.mp4", "raw.heic")
+    touch(tmp_path, "__MACOSX/._a.png", "film.mp4", "raw.NEF", "photo.heic")
     listing = read_source(tmp_path, None)
-    assert paths(listing) == ["a.png", "b.JPG", "sub/deep/c.webp"]
+    assert paths(listing) == ["a.png", "b.JPG", "photo.heic", "sub/deep/c.webp"]
     assert listing.fields == ()
-    assert reasons(listing) == dict.fromkeys(
-        ["film.mp4", "raw.heic"], "not a picture file by its name"
-    )
+    assert dict(listing.left_out) == {
+        "film.mp4": "not a picture file by its name: .mp4",
+        "raw.NEF": "not a picture file by its name: .nef, a camera raw file; develop it to JPEG, PNG or "
+        "TIFF first",
+    }
 
 
 @pytest.mark.parametrize("suffix", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM"])

@@ -224,6 +224,7 @@ def _facts(plan: Plan) -> Facts:
             facts.looks[position],
             bool(facts.salvaged[position]),
             int(facts.file_bytes[position]),
+            int(facts.guessed_bits[position]),
         )
     for key, reason in plan.unusable:
         writer.add_unusable(key, reason)

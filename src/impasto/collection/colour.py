@@ -66,9 +66,7 @@ def _grey(image: Image.Image) -> Change:
             f"unreadable: its pixels are numbers from {low} to {high}, and only those of 8 or 16 "
             "bits are known to mean black to white"
         )
-    # Only a TIFF keeps 8 bits in 32. What is a number of 16 bits elsewhere is so if it is small, too.
-    divisor = 1 if high <= 255 and image.format == "TIFF" else 257
-    return lambda band: _as_grey(np.asarray(band), divisor)
+    return lambda band: _as_grey(np.asarray(band), 257)
 
 
 def _as_grey(values: np.ndarray, divisor: float) -> Image.Image:

@@ -12,9 +12,24 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
+from impasto.collection.boxes import code_points
 from impasto.collection.colour import WHITE, finish, prepare, profile_of
+from impasto.collection.depth import in_planes, stored_bits, to_eight, told_bits
+from impasto.collection.kinds import (
+    BEGINNING,
+    RAW,
+    TIFF,
+    begins_as_picture,
+    camera_raw,
+    container,
+    what_else,
+)
+from impasto.collection.plugins import jxl_size, load_plugin
+from impasto.collection.tones import Tones, chunks_of, of_code_points, of_png
 from impasto.collection.trees import UnusableError
-from impasto.files import POINTER
+
+DECODING_VERSION = 2
+"""Raised whenever some files give other pixels than before; `decoded_otherwise` says which."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, in pixels of the source picture as it is shown (EXIF applied)."""
@@ -23,10 +38,11 @@ Stream = io.BufferedReader | io.BytesIO
 """A file's bytes: open, or in memory."""
 
 FORMATS = (
-    *("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "DIB", "AVIF", "JPEG2000", "PPM", "ICO"),
+    *("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "DIB", "JPEG2000", "PPM", "ICO"),
     "TGA",  # Last: its files begin with nothing of their own.
 )
-"""What is read, in Pillow's words. Not all that it can: some of it starts other programs (EPS)."""
+"""What is read, in Pillow's words, besides what `plugins.py` sees to. Not all that Pillow can: some of
+it starts other programs (EPS)."""
 
 _METADATA_BYTES = 2**26
 """How large a text or a colour profile in a PNG may be once it is unpacked."""
@@ -50,25 +66,6 @@ _ORIENTATIONS = {
 
 _TILE_SIDES = (322, 323)
 """TIFF's tags for a tile's width and height."""
-_TIFF = (b"II*\0", b"MM\0*")
-_BEGINNINGS = (
-    *(b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"RIFF", b"BM", b"\0\0\0\x0cjP"),
-    *_TIFF,
-)
-"""How pictures begin."""
-_OTHERS = {
-    b"<!doctype html": "a web page",
-    b"<html": "a web page",
-    b"<svg": "an SVG drawing",
-    b"<?xml": "an XML file",
-    b"version https://git-lfs": POINTER,
-    b"%pdf": "a PDF",
-    b"%!ps": "a PostScript file",
-    b"8bps": "a Photoshop file",
-    b"pk\x03\x04": "a zip archive",
-    b"\x1f\x8b": "a gzip archive",
-}
-"""What lies about under a picture's name, by how it begins in small letters."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +84,8 @@ class Decoded:
     profile: bytes = b""
     """The colour profile that `image` is of; empty: none."""
     background: tuple[int, int, int] = WHITE
+    guessed_bits: int = 0
+    """How many of a sample's 16 bits were guessed to count; 0: nothing was guessed."""
 
     def within(self, box: Box) -> Box:
         """A box in the picture's own pixels as one in `image`."""
@@ -159,9 +158,8 @@ def _limits(max_pixels: int, salvage: bool) -> Iterator[None]:
 @contextmanager
 def _silence(file: Stream) -> Iterator[None]:
     """Keep libtiff from writing what it finds wrong with a file to the process's error stream."""
-    start = file.read(4)
     file.seek(0)
-    if start not in _TIFF:
+    if file.read(4) not in TIFF:
         yield
         return
     with contextlib.ExitStack() as undo:
@@ -229,11 +227,17 @@ def decode(
         UnusableError: with the reason why there is no picture in it.
         Exception: damaged files make decoders raise almost anything; `reason_for` puts it in words.
     """
+    if camera_raw(file):
+        raise UnusableError(f"not a picture: {RAW}")
+    chunks = chunks_of(file)
     with (
         _limits(max_pixels, salvage),
         _silence(file),
-        Image.open(file, formats=_formats()) as opened,
+        _open(file, max_pixels) as opened,
     ):
+        tones = _tones(opened, file, chunks)
+        stored = stored_bits(opened, chunks.get(b"IHDR", b""))
+        told = told_bits(opened, chunks.get(b"sBIT", b""))
         width, height = opened.size
         _check_tiles(opened)
         too_fine = spare(width, height)
@@ -244,20 +248,81 @@ def decode(
             if reduced is not None:
                 extent = reduced[1]
                 too_fine /= width / extent[2]
-        profile = profile_of(opened)
         opened.load()
+        eight, guessed = to_eight(
+            opened, lambda: _open(file, max_pixels), stored, told, tones.curve
+        )
         factor = 1
         if opened.width * opened.height > _LARGE:
             factor = max(1, int(too_fine / _GAP))
             extent = (0, 0, extent[2] / factor, extent[3] / factor)
         # Read after loading: there, a TIFF turns itself upright and then says so.
         orientation = _orientation(opened)
-        image, extent = _upright(prepare(opened, factor), extent, orientation)
+        image, extent = _upright(prepare(eight, factor), extent, orientation)
     if salvage and _is_blank(image):
         raise UnusableError("truncated: the file ends before its picture begins")
     if orientation in _ORIENTATIONS and _ORIENTATIONS[orientation][0]:
         width, height = height, width
-    return Decoded(image, extent, width, height, profile, background)
+    return Decoded(image, extent, width, height, tones.profile, background, guessed)
+
+
+def _open(file: Stream, max_pixels: int) -> ImageFile.ImageFile:
+    """Open a picture by its first bytes, with what reads such.
+
+    Raises:
+        UnusableError: nothing that is installed reads it, or it is too large.
+        Exception: as `decode`.
+    """
+    file.seek(0)
+    form = container(file.read(BEGINNING))
+    if form:
+        load_plugin(form)
+    if form == "JXL":
+        width, height = jxl_size(file)
+        if width * height > max_pixels:
+            raise Image.DecompressionBombError
+    file.seek(0)
+    try:
+        opened = Image.open(file, formats=(form,) if form else _formats())
+    except RuntimeError as error:
+        if form != "JXL":
+            raise
+        # Whatever is wrong, its plugin gives advice on how to build it.
+        raise UnusableError("unreadable: damaged or cut short") from error
+    in_planes(opened)
+    return opened
+
+
+def _tones(opened: ImageFile.ImageFile, file: Stream, chunks: dict[bytes, bytes]) -> Tones:
+    """How the samples of a picture become sRGB.
+
+    Raises:
+        UnusableError: nothing that sRGB can show.
+    """
+    profile = profile_of(opened)
+    if opened.format == "PNG":
+        return of_png(chunks, profile)
+    if opened.format in ("AVIF", "HEIF") and not profile:
+        # Decoding has seen to the matrix and the range.
+        points = code_points(file)
+        return Tones() if points is None else of_code_points((*points[:3], True))
+    return Tones(profile=profile)
+
+
+def decoded_otherwise(file: Stream) -> bool:
+    """Whether a file that gave a picture may give another one since version 1: PNG by its chunks on
+    colours, AVIF by its code points, and what has 12 or 16 bits a sample."""
+    start = file.read(BEGINNING)
+    if not start.startswith((b"\x89PNG", *TIFF)) and container(start) != "AVIF":
+        return False
+    try:
+        chunks = chunks_of(file)
+        with _limits(2**40, salvage=False), _silence(file), _open(file, 2**40) as opened:
+            tones = _tones(opened, file, chunks)
+            stored = stored_bits(opened, chunks.get(b"IHDR", b""))
+            return tones != Tones(profile=profile_of(opened)) or stored > 8 or camera_raw(file)
+    except Exception:
+        return True
 
 
 def _check_tiles(opened: ImageFile.ImageFile) -> None:
@@ -284,8 +349,9 @@ def _is_blank(image: Image.Image) -> bool:
 def reason_for(error: Exception, file: Stream, max_pixels: int) -> UnusableError:
     """Why a file gives no picture, of what decoding it raised: `kind: details`.
 
-    The kinds: `not a picture`, `truncated`, `unreadable` (damaged, for the most part), `too large`
-    and `too small`; and, from where files are opened, `unreadable for now`.
+    The kinds: `not a picture`, `truncated`, `unreadable` (damaged, for the most part), `too large`,
+    `too small` and `not installed` (what reads it); and, from where files are opened, `unreadable for
+    now`.
     """
     if isinstance(error, UnusableError):
         return error
@@ -303,16 +369,21 @@ def reason_for(error: Exception, file: Stream, max_pixels: int) -> UnusableError
     if "truncated" in text.lower() or _is_cut(start, size, end):
         return UnusableError("truncated: the file ends before its picture does")
     if isinstance(error, UnidentifiedImageError):
-        if start.startswith(_BEGINNINGS) or start[4:12] == b"ftypavif":
+        if start.startswith(TIFF):
+            return UnusableError(
+                "unreadable: damaged, or a TIFF of a kind that is not read here; save it with 8 or 16 "
+                "bits a sample"
+            )
+        if begins_as_picture(start):
             return UnusableError("unreadable: damaged (its header makes no sense)")
-        return UnusableError(f"not a picture: {_what_else(start)}")
+        return UnusableError(f"not a picture: {what_else(start)}")
     return UnusableError(f"unreadable: damaged ({text})")
 
 
 def _ends(file: Stream) -> tuple[bytes, int, bytes]:
     """A file's first bytes, its length and its last bytes."""
     file.seek(0)
-    start = file.read(64)
+    start = file.read(BEGINNING)
     size = file.seek(0, io.SEEK_END)
     file.seek(max(0, size - 64))
     return start, size, file.read()
@@ -328,19 +399,6 @@ def _is_cut(start: bytes, size: int, end: bytes) -> bool:
         return not end.rstrip(b"\0").endswith(b";")
     if start.startswith(b"RIFF"):
         return int.from_bytes(start[4:8], "little") + 8 > size
-    if start.startswith(_TIFF):
+    if start.startswith(TIFF):
         return int.from_bytes(start[4:8], "little" if start[:1] == b"I" else "big") >= size
     return False
-
-
-def _what_else(start: bytes) -> str:
-    """What a file that is no picture seems to be, by how it begins."""
-    if start[4:8] == b"ftyp":
-        if start[8:12] in (b"heic", b"heix", b"mif1", b"msf1"):
-            return "a HEIC photo; convert it to JPEG or PNG first"
-        return "a video"
-    if not start.strip(b"\0"):
-        return "zeros only"
-    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    known = (what for begin, what in _OTHERS.items() if text.startswith(begin))
-    return next(known, "in no format that is known here")

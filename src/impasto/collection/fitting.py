@@ -73,6 +73,8 @@ class Fitted:
     """Length of the file; of the pixels where it came without one."""
     salvaged: bool = False
     """Whether the file ended too early."""
+    guessed_bits: int = 0
+    """As in `Decoded`."""
 
 
 def _centre_square(width: int, height: int) -> Box:
@@ -222,6 +224,7 @@ def _fitted(
         look=look(picture.glance(_LOOK_SIDE), pixels[how.resolution]),
         file_bytes=file_bytes,
         salvaged=salvaged,
+        guessed_bits=picture.guessed_bits,
     )
 
 

@@ -9,25 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from impasto.collection.archives import is_archive
+from impasto.collection.kinds import BEGINNING, RAW, RAW_SUFFIXES, begins_as_picture
 from impasto.collection.trees import File, Tree, UnusableError, readable, tidy, walk
 from impasto.words import one_line
 
 _PICTURES = """
-.jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .avif .jp2 .j2k .ppm .pgm .pbm
-.pnm .tga .ico
+.jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .avif .avifs .heic .heics .heif
+.heifs .hif .jxl .jp2 .j2k .ppm .pgm .pbm .pnm .tga .ico
 """
 # These lie beside pictures and nobody expects them in a collection, so they are not reported.
 _BESIDE = """
 .txt .md .rst .csv .tsv .json .jsonl .yaml .yml .xml .html .htm .py .pyc .db .ini .log .url .lnk
 .xmp .npy .npz .safetensors
 """
-_BEGINNINGS = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II\*\0|MM\0\*",
-    re.DOTALL,
-)
-"""JPEG, PNG, GIF, WebP, BMP, TIFF in either order: as their specifications begin."""
-_BEGINNING = 12
-"""Bytes that tell."""
 _NOBODY_KNOWS = """
 unknown, null, none, nan, n/a, na, undefined, '', "",
 <na>, <null>, <none>, <nan>, <unknown>, (null), (none), [null], \\n,
@@ -50,6 +44,10 @@ _NO_WORD = re.compile(
 """A spreadsheet's error values in whatever language are in capitals, so only those count."""
 _NOT_READ = (".rar", ".7z")
 PICTURE_SUFFIXES = frozenset(_PICTURES.split())
+_LIKE_A_PICTURE = re.compile(
+    rf"(?P<stem>[^/]+)({'|'.join(map(re.escape, _PICTURES.split()))})[^/]*$", re.IGNORECASE
+)
+"""A name in which something follows a picture's suffix: `.jpg_large`, `.jpg (1)`, `.jpg?w=640`."""
 _SIDE_SUFFIXES = frozenset(_BESIDE.split())
 ABOUT = ("title", "artist", "year", "licence", "source")
 """What `sources.csv` says of a picture where the source tells it; `source` is the page or address that
@@ -115,10 +113,10 @@ def pictures(tree: Tree, listing: Listing) -> Iterator[File]:
     listing.left_out += tree.left_out
     for file in tree.files.values():
         suffix = suffix_of(file.name)
-        if is_picture(file):
+        if is_picture(file, tree):
             yield file
         elif suffix not in _SIDE_SUFFIXES:
-            what = suffix or "without a suffix"
+            what = f"{suffix}, {RAW}" if suffix in RAW_SUFFIXES else suffix or "without a suffix"
             reason = f"not a picture file by its name: {what}"
             if is_archive(file.name):
                 reason = "an archive beside pictures: unpack it here, or pack it by itself"
@@ -132,16 +130,29 @@ def is_side_file(name: str) -> bool:
     return suffix_of(name) in _SIDE_SUFFIXES
 
 
-def is_picture(file: File) -> bool:
-    """Whether a file is a picture by its suffix or, on disk and without any, by its first bytes."""
+def is_picture(file: File, tree: Tree) -> bool:
+    """Whether a file is a picture: by its suffix or, where that is only like a picture's, by its first
+    bytes; so is one on disk without a suffix."""
     suffix = suffix_of(file.name)
-    if suffix or file.path is None or file.size < _BEGINNING:  # As pipes have no size.
-        return suffix in PICTURE_SUFFIXES
-    try:
-        with file.path.open("rb") as opened:
-            return _BEGINNINGS.match(opened.read(_BEGINNING)) is not None
-    except OSError:
+    if suffix in PICTURE_SUFFIXES:
+        return True
+    if suffix in _SIDE_SUFFIXES or file.size == 0:  # As pipes have no size.
         return False
+    if not _LIKE_A_PICTURE.search(file.name) and (suffix or file.path is None):
+        return False
+    try:
+        if file.path is None:
+            return begins_as_picture(tree.read(file.name)[:BEGINNING])
+        with file.path.open("rb") as opened:
+            return begins_as_picture(opened.read(BEGINNING))
+    except (OSError, UnusableError):
+        return False
+
+
+def without_suffix(name: str) -> str:
+    """A name up to a picture's suffix and what follows that, as in `.jpg_large`."""
+    found = _LIKE_A_PICTURE.search(name)
+    return name if found is None else name[: found.end("stem")]
 
 
 def class_name(text: str) -> str:

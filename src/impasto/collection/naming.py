@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable
 from urllib.parse import unquote
 
-from impasto.collection.listing import PICTURE_SUFFIXES, suffix_of
+from impasto.collection.listing import PICTURE_SUFFIXES, suffix_of, without_suffix
 from impasto.collection.trees import tidy
 from impasto.words import counted
 
@@ -32,6 +32,10 @@ def _stem(name: str) -> str:
     name = _spelling(name)
     suffix = suffix_of(name)
     return name.removesuffix(suffix) if suffix in PICTURE_SUFFIXES else name
+
+
+def _longer_suffix(name: str) -> str:
+    return without_suffix(_spelling(name))
 
 
 def repaired(name: str) -> str:
@@ -67,10 +71,18 @@ def _numbered(name: str) -> str:
 def short_names(name: str) -> set[str]:
     """What a list may call a file: its name and its number, without folders and suffix."""
     last = name.rpartition("/")[2]
-    return {_spelling(last), _stem(last), _numbered(last)} - {""}
+    return {_spelling(last), _stem(last), _longer_suffix(last), _numbered(last)} - {""}
 
 
-_RULES: tuple[Callable[[str], str], ...] = (str, _spelling, _stem, _numbered, _folded, _remains)
+_RULES: tuple[Callable[[str], str], ...] = (
+    str,
+    _spelling,
+    _stem,
+    _longer_suffix,
+    _numbered,
+    _folded,
+    _remains,
+)
 
 
 def _agree(one: list[str], other: list[str]) -> bool:
@@ -83,10 +95,10 @@ def find_named(listed: Collection[str], files: Iterable[str]) -> dict[str, str]:
     """The file that each listed name means; a name that means none, or may mean several, is missing.
 
     Exact names come first. What is left is compared, one rule after the other, without heed to
-    capitals and URL encoding; to the suffix; to zeros around a number; to accents, and UTF-8 that was
-    taken for Latin-1; to all letters beyond ASCII. Either name may lack folders at its beginning. A
-    rule only counts where exactly one listed name and one file are left that agree; with numbers, where
-    no other file at all agrees.
+    capitals and URL encoding; to the suffix; to what follows one, as in `.jpg_large`; to zeros around a
+    number; to accents, and UTF-8 that was taken for Latin-1; to all letters beyond ASCII. Either name
+    may lack folders at its beginning. A rule only counts where exactly one listed name and one file are
+    left that agree; with numbers, where no other file at all agrees.
 
     Args:
         listed: distinct names, as `plain` gives them.

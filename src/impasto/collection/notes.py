@@ -1,10 +1,12 @@
 """What a user may want to know of a collection that was packed, a sentence each."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 from impasto.collection.assembling import Plan
 from impasto.collection.duplicates import told_differently
 from impasto.collection.options import PackOptions
+from impasto.collection.plugins import NOT_INSTALLED
 from impasto.words import counted
 
 _FEW = 1000
@@ -13,7 +15,14 @@ _FEW = 1000
 
 def of_plan(plan: Plan, options: PackOptions) -> list[str]:
     """What is worth a word in what a collection is made of."""
-    return [*_straddling(plan, options), *_disagreeing(plan), *_plain(plan), *_few(plan, options)]
+    return [
+        *_straddling(plan, options),
+        *_disagreeing(plan),
+        *_plain(plan),
+        *_few(plan, options),
+        *_guessed(plan),
+        *_not_installed(plan),
+    ]
 
 
 def since(before: Mapping[str, str], plan: Plan) -> list[str]:
@@ -89,4 +98,29 @@ def _few(plan: Plan, options: PackOptions) -> list[str]:
     return [
         f"a collection of {len(plan.rows)} is small to learn from; --fit tiles makes many "
         "overlapping tiles of each"
+    ]
+
+
+def _guessed(plan: Plan) -> list[str]:
+    """A note of pictures whose brightness was guessed (`depth.guessed_bits`)."""
+    guessed = [
+        (row.relative, bits)
+        for row in (*plan.rows, *plan.aside)
+        if (bits := int(row.piece.facts.guessed_bits[row.position]))
+    ]
+    if not guessed:
+        return []
+    name, bits = guessed[0]
+    return [
+        f"{counted(len(guessed), 'picture')} of 16 bits a sample packed as of fewer, since no sample "
+        f"is greater, such as {name} ({bits} bits); PNG's sBIT would tell"
+    ]
+
+
+def _not_installed(plan: Plan) -> list[str]:
+    """A note of each kind of pictures that something else to install would read."""
+    missing = Counter(reason for _, reason in plan.left_out if reason.startswith(NOT_INSTALLED))
+    return [
+        f"{counted(count, 'picture')} left out: {reason.partition(': ')[2]}"
+        for reason, count in missing.items()
     ]

@@ -38,6 +38,7 @@ from impasto.collection.assembling import (
     write_collection,
 )
 from impasto.collection.classing import choose
+from impasto.collection.decoding import DECODING_VERSION, decoded_otherwise
 from impasto.collection.duplicates import Features, find_duplicates
 from impasto.collection.encoding import RAW, choose_encoding, encode
 from impasto.collection.fitting import (
@@ -61,6 +62,7 @@ from impasto.collection.parts import (
     of_collection,
     open_parts,
 )
+from impasto.collection.plugins import NOT_INSTALLED
 from impasto.collection.readers import read_source
 from impasto.collection.split import held_out
 from impasto.collection.store import Collection
@@ -95,7 +97,7 @@ _WAITING_BYTES = 2**30
 _FEATURE_SIDE = 64
 """Features are of the smallest pictures packed that have this side, in pixels."""
 _GAVE_UP = "gave up"
-_FOR_NOW = (_GAVE_UP, "unreadable for now")
+_FOR_NOW = (_GAVE_UP, "unreadable for now", NOT_INSTALLED)
 """The kinds of reasons why a picture is left out that might be read another time."""
 
 
@@ -139,6 +141,8 @@ class _Job:
     """The description of the collection that is there already, of the same source and options."""
     forgotten: list[dict[str, str]] = field(default_factory=list)
     features: PixelFeatures | None = None
+    checked: frozenset[bytes] | None = None
+    """What `_outdated` has found."""
 
     @property
     def work(self) -> Path:
@@ -150,7 +154,31 @@ class _Job:
         if self.earlier is not None:
             with contextlib.suppress(ImpastoError, OSError, ValueError, KeyError, TypeError):
                 pieces.append(of_collection(self.destination, self.earlier))
+                if self.earlier["made"].get("decoding_version") != DECODING_VERSION:
+                    pieces[-1].outdated = self._outdated(pieces[-1])
         return pieces
+
+    def _outdated(self, piece: Piece) -> frozenset[bytes]:
+        """Keys of source pictures that an earlier version packed, or could not, and that this one may
+        decode otherwise: told by the beginnings of their files."""
+        if self.checked is None:
+            facts = piece.facts
+            unusable = {key.tobytes() for key in facts.keys[facts.counts == 0]}
+            usable = {key.tobytes() for key in facts.keys[facts.counts > 0]}
+            numbers = [number for number, key in enumerate(self.keys) if key in usable]
+            changed = {
+                self.keys[number]
+                for number, picture in zip(numbers, self.pictures(numbers), strict=True)
+                if may_differ(picture)
+            }
+            self.checked = frozenset(unusable | changed)
+        return self.checked
+
+    def pictures(self, numbers: Sequence[int]) -> Iterable[Path | Content]:
+        """What there is to decode of these entries."""
+        if self.listing.contents is not None:
+            return self.listing.contents(numbers)
+        return (path for path in (self.listing.entries[n].path for n in numbers) if path)
 
     def digest(self) -> str:
         """Of all that decides what the collection becomes, as far as the source's stamps tell."""
@@ -158,9 +186,28 @@ class _Job:
             [key.hex(), entry.labels, entry.about, entry.heldout]
             for key, entry in zip(self.keys, self.listing.entries, strict=True)
         ]
-        told = [PACKING_VERSION, self.options.told(), self.listing.fields, entries]
+        told = [
+            PACKING_VERSION,
+            DECODING_VERSION,
+            self.options.told(),
+            self.listing.fields,
+            entries,
+        ]
         text = json.dumps([*told, self.listing.left_out, self.forgotten], sort_keys=True)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def may_differ(picture: Path | Content) -> bool:
+    """`decoded_otherwise`, of a picture as a source gives it."""
+    if isinstance(picture, bytes):
+        return decoded_otherwise(io.BytesIO(picture))
+    if not isinstance(picture, Path):
+        return False
+    try:
+        with picture.open("rb") as file:
+            return decoded_otherwise(file)
+    except OSError:
+        return False
 
 
 def fit(options: PackOptions, encodings: dict[int, str], picture: Path | Content) -> Done | str:
@@ -199,6 +246,7 @@ def _stored(fitted: Fitted, encodings: dict[int, str]) -> Done:
         fitted.look,
         fitted.salvaged,
         fitted.file_bytes,
+        fitted.guessed_bits,
     )
 
 
@@ -206,11 +254,7 @@ def _fit_all(job: _Job, numbers: Sequence[int]) -> Generator[Done | str | DiedEr
     """The result of each of these entries, in order, from this process or from several."""
     listing, options = job.listing, job.options
     work = functools.partial(fit, options, job.encodings)
-    pictures: Iterable[Path | Content]
-    if listing.contents is not None:
-        pictures = listing.contents(numbers)
-    else:
-        pictures = (path for path in (listing.entries[n].path for n in numbers) if path)
+    pictures = job.pictures(numbers)
     workers = options.workers or available_cores()
     if listing.decoded or options.workers == 1:
         # To send what is decoded to other processes and back takes longer than to fit it.
@@ -556,6 +600,7 @@ def _made(job: _Job, for_now: list[str]) -> dict[str, Any]:
     return {
         "impasto": __version__,
         "packing_version": PACKING_VERSION,
+        "decoding_version": DECODING_VERSION,
         "pillow": PIL.__version__,
         "python": platform.python_version(),
         "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -12,7 +12,7 @@ import json
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from impasto.collection.decoding import DECODING_VERSION
 from impasto.collection.encoding import Stored
 from impasto.collection.fitting import Fitting, Frame
 from impasto.collection.listing import Entry
@@ -62,6 +63,7 @@ class Done:
     look: Look
     salvaged: bool
     file_bytes: int
+    guessed_bits: int
 
 
 @dataclass
@@ -78,6 +80,8 @@ class Facts:
         looks: `look.LOOK` [S].
         salvaged: whether the file was cut short and taken all the same, bool [S].
         file_bytes: lengths of the files, int64 [S]; of the pixels where they came without one.
+        guessed_bits: how many of their samples' 16 bits were guessed to count, uint8 [S]; 0: nothing
+            was guessed.
     """
 
     keys: np.ndarray
@@ -89,6 +93,7 @@ class Facts:
     looks: np.ndarray
     salvaged: np.ndarray
     file_bytes: np.ndarray
+    guessed_bits: np.ndarray
 
     def write(self, folder: Path) -> None:
         """Write `facts.npz` and `looks.npy`."""
@@ -104,6 +109,7 @@ class Facts:
                 frames=self.frames,
                 salvaged=self.salvaged,
                 file_bytes=self.file_bytes,
+                guessed_bits=self.guessed_bits,
             )
         np.save(folder / LOOKS, self.looks, allow_pickle=False)
 
@@ -127,13 +133,17 @@ class Facts:
                     np.load(folder / LOOKS, mmap_mode="r", allow_pickle=False),
                     arrays["salvaged"],
                     arrays["file_bytes"],
+                    # Collections packed before version 2 of decoding have none.
+                    arrays["guessed_bits"]
+                    if "guessed_bits" in arrays
+                    else np.zeros(len(arrays["keys"]), np.uint8),
                 )
         except Exception as error:
             # Damaged files make NumPy raise almost anything.
             told = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(f"{FACTS} or {LOOKS}: {told}") from error
         columns = [facts.sha256, facts.sizes, facts.counts, facts.looks, facts.salvaged]
-        columns.append(facts.file_bytes)
+        columns += [facts.file_bytes, facts.guessed_bits]
         if any(len(column) != len(facts.keys) for column in columns):
             raise ValueError("its columns are of different lengths")
         if len(facts.frames) != facts.counts.sum():
@@ -156,6 +166,7 @@ class FactsWriter:
         self._looks: list[np.ndarray] = []
         self._salvaged: list[bool] = []
         self._file_bytes: list[int] = []
+        self._guessed_bits: list[int] = []
 
     def add(
         self,
@@ -166,6 +177,7 @@ class FactsWriter:
         look: np.ndarray,
         salvaged: bool,
         file_bytes: int,
+        guessed_bits: int,
     ) -> None:
         """A source picture with its frames [K, 5] and its look, `look.LOOK` []."""
         self._keys.append(key)
@@ -176,10 +188,11 @@ class FactsWriter:
         self._looks.append(look)
         self._salvaged.append(salvaged)
         self._file_bytes.append(file_bytes)
+        self._guessed_bits.append(guessed_bits)
 
     def add_unusable(self, key: bytes, reason: str) -> None:
         """A source picture that gives none, and why."""
-        self.add(key, bytes(32), (0, 0), np.empty((0, 5)), np.zeros((), LOOK), False, 0)
+        self.add(key, bytes(32), (0, 0), np.empty((0, 5)), np.zeros((), LOOK), False, 0, 0)
         self._reasons.append(" ".join(reason.splitlines()))
 
     def facts(self) -> Facts:
@@ -194,6 +207,7 @@ class FactsWriter:
             np.array(self._looks, LOOK),
             np.array(self._salvaged, bool),
             np.array(self._file_bytes, np.int64),
+            np.array(self._guessed_bits, np.uint8),
         )
 
 
@@ -211,6 +225,8 @@ class Piece:
         """The number of each source picture's first picture, int64 [S]."""
         self._readers = readers
         """By resolution; one goes on with the numbers where the one before it ends."""
+        self.outdated: Set[bytes] = frozenset()
+        """Keys of source pictures that would be decoded to something else now."""
         self._unusable = np.cumsum(facts.counts == 0) - 1
         pictures = int(facts.counts.sum())
         for resolution, some in readers.items():
@@ -224,12 +240,14 @@ class Piece:
         Raises:
             ImpastoError, OSError, ValueError, KeyError, TypeError: it is damaged.
         """
-        shards = read_json(folder / SHARDS, "part of a packing")
+        told = read_json(folder / SHARDS, "part of a packing")
+        if told["decoding_version"] != DECODING_VERSION:
+            raise ValueError("it was decoded by another version")
         readers = {
             each["resolution"]: [
                 ShardReader(folder, each["resolution"], each["encoding"], each["shards"])
             ]
-            for each in shards
+            for each in told["shards"]
         }
         return cls(Facts.read(folder), readers)
 
@@ -321,6 +339,7 @@ class PartWriter:
             result.look.record(),
             result.salvaged,
             result.file_bytes,
+            result.guessed_bits,
         )
 
     def _open(self) -> None:
@@ -345,7 +364,8 @@ class PartWriter:
                 for side, writer in writers.items()
             ]
             self._facts.facts().write(self._part)
-            write_json(self._part / SHARDS, shards)
+            told = {"decoding_version": DECODING_VERSION, "shards": shards}
+            write_json(self._part / SHARDS, told)
 
 
 def of_collection(folder: Path, description: dict[str, Any]) -> Piece:
@@ -379,8 +399,9 @@ class Known:
         self.pieces = list(pieces)
         self._places: dict[bytes, tuple[int, int]] = {}
         for number, piece in enumerate(self.pieces):
-            for position, key in enumerate(piece.facts.keys):
-                self._places[key.tobytes()] = (number, position)
+            for position, key in enumerate(map(np.ndarray.tobytes, piece.facts.keys)):
+                if key not in piece.outdated:
+                    self._places[key] = (number, position)
 
     def find(self, key: bytes) -> tuple[Piece, int] | None:
         """The piece and the position in it of the picture with this key."""

@@ -48,7 +48,8 @@ def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
     often not told); one will do where labels are asked."""
     if source.file is not None or labels == ():
         return False
-    files = without_smaller([file for file in source.tree.files.values() if is_picture(file)])
+    tree = source.tree
+    files = without_smaller([file for file in tree.files.values() if is_picture(file, tree)])
     names = [file.name for file in files]
     if _chosen(labels):
         return bool(names)

@@ -1,0 +1,87 @@
+"""What colours an AVIF or HEIC picture is of by its boxes (ISO/IEC 23008-12), where Pillow tells only
+of ICC profiles."""
+
+import io
+from collections.abc import Iterator
+
+_MOST = 2**24
+"""Bytes of metadata that are looked through."""
+
+CodePoints = tuple[int, int, int, bool]
+"""Colour primaries, transfer characteristics and matrix coefficients by ITU-T H.273, and whether
+samples use the full range."""
+
+
+def code_points(file: io.BufferedReader | io.BytesIO) -> CodePoints | None:
+    """The code points of the primary picture; None where the file tells none."""
+    meta = _meta(file)[4:]
+    boxes = dict(_inside(meta))
+    properties = dict(_inside(boxes.get(b"iprp", b"")))
+    each = list(_inside(properties.get(b"ipco", b"")))
+    told = {
+        number: _of_box(content)
+        for number, (kind, content) in enumerate(each, 1)
+        if kind == b"colr" and content[:4] == b"nclx" and len(content) >= 11
+    }
+    chosen = _properties_of(_primary(boxes.get(b"pitm", b"")), properties.get(b"ipma", b""))
+    mine = [told[number] for number in chosen if number in told]
+    if mine:
+        return mine[0]
+    # A picture in tiles may leave it to them.
+    return next(iter(told.values())) if len(set(told.values())) == 1 else None
+
+
+def _of_box(content: bytes) -> CodePoints:
+    primaries, transfer, matrix = (int.from_bytes(content[at : at + 2], "big") for at in (4, 6, 8))
+    return primaries, transfer, matrix, bool(content[10] & 0x80)
+
+
+def _meta(file: io.BufferedReader | io.BytesIO) -> bytes:
+    """The content of the file's box `meta`; empty where there is none."""
+    file.seek(0)
+    while len(head := file.read(8)) == 8:
+        length, size = int.from_bytes(head[:4], "big"), 8
+        if length == 1:
+            length, size = int.from_bytes(file.read(8), "big"), 16
+        if head[4:] == b"meta":
+            return file.read(min(_MOST, length - size if length else _MOST))
+        if length < size:
+            break
+        file.seek(length - size, io.SEEK_CUR)
+    return b""
+
+
+def _inside(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and content of each box in another one."""
+    at = 0
+    while at + 8 <= len(content):
+        length = int.from_bytes(content[at : at + 4], "big") or len(content) - at
+        if length < 8:
+            return
+        yield content[at + 4 : at + 8], content[at + 8 : at + length]
+        at += length
+
+
+def _primary(content: bytes) -> int:
+    """The number of the picture that a file is to show."""
+    return int.from_bytes(content[4:6] if content[:1] == b"\0" else content[4:8], "big")
+
+
+def _properties_of(item: int, content: bytes) -> list[int]:
+    """The numbers of the properties of a picture, from 1."""
+    if len(content) < 8:
+        return []
+    wide = 2 if content[0] == 0 else 4
+    long = content[3] & 1
+    at = 8
+    for _ in range(int.from_bytes(content[4:8], "big")):
+        if at + wide >= len(content):
+            break
+        number = int.from_bytes(content[at : at + wide], "big")
+        count, at = content[at + wide], at + wide + 1
+        size = 2 if long else 1
+        if number == item:
+            some = (content[at + size * n : at + size * (n + 1)] for n in range(count))
+            return [int.from_bytes(one, "big") & (0x7FFF if long else 0x7F) for one in some]
+        at += size * count
+    return []

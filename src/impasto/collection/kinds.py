@@ -1,0 +1,125 @@
+"""What kind of file it is by its first bytes, whatever its name says."""
+
+import io
+import re
+import struct
+
+from impasto.files import POINTER
+
+RAW = "a camera raw file; develop it to JPEG, PNG or TIFF first"
+_RAW_SUFFIXES = """
+.3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .rw2 .rwl
+.sr2 .srf .srw .x3f
+"""
+RAW_SUFFIXES = frozenset(_RAW_SUFFIXES.split())
+"""Endings of the names of camera raw files."""
+BEGINNING = 64
+"""Bytes that tell; `camera_raw` reads more of a TIFF."""
+TIFF = (b"II*\0", b"MM\0*")
+
+_PICTURE = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II\*\0|MM\0\*"
+    rb"|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51",
+    re.DOTALL,
+)
+"""JPEG, PNG, GIF, WebP, BMP, TIFF in either order, JPEG 2000: as their specifications begin."""
+_JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+"""JPEG XL, as a bare codestream and in a container."""
+# Brands of ISO/IEC 23008-12 (HEIF), of AV1's binding to it, and Canon's own.
+_AVIF = (b"avif", b"avis")
+_HEVC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
+_ANY_CODE = (b"mif1", b"mif2", b"msf1")
+"""Pictures in some code; the other brands say which."""
+_CR3 = b"crx "
+_RAW = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
+"""Fujifilm, Olympus, Panasonic, Sigma, Minolta."""
+_MAKE, _NEW_SUBFILE_TYPE, _PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION = 271, 254, 262, 330, 50706
+_COLOUR_FILTER_ARRAY = 32803
+
+_OTHERS = {
+    b"<!doctype html": "a web page",
+    b"<html": "a web page",
+    b"<svg": "an SVG drawing",
+    b"<?xml": "an XML file",
+    b"version https://git-lfs": POINTER,
+    b"%pdf": "a PDF",
+    b"%!ps": "a PostScript file",
+    b"8bps": "a Photoshop file",
+    b"pk\x03\x04": "a zip archive",
+    b"\x1f\x8b": "a gzip archive",
+}
+"""What lies about under a picture's name, by how it begins in small letters."""
+
+
+def _brands(start: bytes) -> list[bytes]:
+    """The brands of a file in boxes (ISO/IEC 14496-12), its major one first."""
+    if start[4:8] != b"ftyp":
+        return []
+    end = min(int.from_bytes(start[:4], "big"), len(start))
+    return [start[8:12], *(start[at : at + 4] for at in range(16, end - 3, 4))]
+
+
+def container(start: bytes) -> str:
+    """Which format that Pillow may lack a file begins as, in Pillow's words: `AVIF`, `HEIF`, `JXL`;
+    empty: none of these."""
+    if start.startswith(_JXL):
+        return "JXL"
+    brands = _brands(start)
+    if not brands:
+        return ""
+    if brands[0] in _AVIF:
+        return "AVIF"
+    if brands[0] in _HEVC:
+        return "HEIF"
+    if brands[0] in _ANY_CODE:
+        avif = any(brand in _AVIF for brand in brands)
+        return "AVIF" if avif and not any(brand in _HEVC for brand in brands) else "HEIF"
+    return ""
+
+
+def begins_as_picture(start: bytes) -> bool:
+    """Whether a file that begins so is a picture: one that is read here, or may be with a plugin."""
+    return _PICTURE.match(start) is not None or container(start) != ""
+
+
+def camera_raw(file: io.BufferedReader | io.BytesIO) -> bool:
+    """Whether it is what a camera's sensor saw, not yet developed to a picture. Many such files are
+    TIFFs whose first picture is a small preview, which would be taken for the picture."""
+    file.seek(0)
+    start = file.read(BEGINNING)
+    if start.startswith(_RAW) or _brands(start)[:1] == [_CR3]:
+        return True
+    if not start.startswith(TIFF):
+        return False
+    if start[8:10] == b"CR":  # Canon's CR2 says so there.
+        return True
+    tags = _first_tags(file, "<" if start[:1] == b"I" else ">")
+    preview = tags.get(_NEW_SUBFILE_TYPE, 0) & 1 and _SUB_IFDS in tags and _MAKE in tags
+    return _DNG_VERSION in tags or tags.get(_PHOTOMETRIC) == _COLOUR_FILTER_ARRAY or bool(preview)
+
+
+def _first_tags(file: io.BufferedReader | io.BytesIO, order: str) -> dict[int, int]:
+    """The tags of a TIFF's first picture; of one with a single number of 16 or 32 bits, its value."""
+    file.seek(4)
+    try:
+        file.seek(struct.unpack(order + "I", file.read(4))[0])
+        count = struct.unpack(order + "H", file.read(2))[0]
+        table = file.read(12 * count)
+        entries = list(struct.iter_unpack(order + "HHI4s", table[: len(table) // 12 * 12]))
+    except struct.error:
+        return {}
+    return {
+        tag: struct.unpack(order + ("H" if kind == 3 else "I"), value[: 2 if kind == 3 else 4])[0]
+        for tag, kind, _, value in entries
+    }
+
+
+def what_else(start: bytes) -> str:
+    """What a file that is no picture seems to be, by how it begins."""
+    if start[4:8] == b"ftyp":
+        return "a video"
+    if not start.strip(b"\0"):
+        return "zeros only"
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    known = (what for begin, what in _OTHERS.items() if text.startswith(begin))
+    return next(known, "in no format that is known here")
