@@ -18,6 +18,7 @@ from typing import Any
 
 from PIL import Image
 
+from impasto.collection.kinds import BEGINNING, begins_as_picture
 from impasto.collection.trees import File, Source, tidy
 from impasto.errors import ImpastoError
 
@@ -309,6 +310,8 @@ def _shows_pictures(opened: Any, column: str) -> bool:
 
 
 def _is_picture(content: bytes) -> bool:
+    if begins_as_picture(content[:BEGINNING]):
+        return True
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

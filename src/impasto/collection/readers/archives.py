@@ -17,8 +17,10 @@ def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
     """A folder with archives and no pictures beside them."""
     if source.file is not None or not isinstance(source.tree, Folder):
         return False
-    files = source.tree.files.values()
-    return not any(map(is_picture, files)) and any(is_archive(file.name) for file in files)
+    tree = source.tree
+    if any(is_picture(file, tree) for file in tree.files.values()):
+        return False
+    return any(map(is_archive, tree.files))
 
 
 def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
