@@ -82,10 +82,9 @@ class _Reading:
     def _there(self, cell: str) -> bool:
         """Whether there is a picture of the name, or number, in a cell."""
         if self._short is None:
-            files = self.tree.files.values()
-            self._short = frozenset(
-                short for file in files if is_picture(file) for short in short_names(file.name)
-            )
+            tree = self.tree
+            files = [file for file in tree.files.values() if is_picture(file, tree)]
+            self._short = frozenset(short for file in files for short in short_names(file.name))
         return "://" not in cell and not self._short.isdisjoint(short_names(plain(cell)))
 
     def _looks(self, cell: str) -> bool:
