@@ -28,6 +28,7 @@ from PIL import Image
 
 from impasto.cli import main
 from impasto.collection import PackOptions, pack
+from impasto.collection.readers import read_source
 from impasto.errors import ImpastoError, StoppedError
 from impasto.fetching import (
     PictureOptions,
@@ -609,13 +610,97 @@ def test_rows_without_an_address_or_with_one_seen_before(tmp_path: Path) -> None
     ]
 
 
+def test_rows_that_cannot_be_read_are_failures_and_shift_nothing(
+    nasty: Nasty, tmp_path: Path
+) -> None:
+    """A comma without quotes gives a row another number of cells; nobody can tell which is which."""
+    a, b, c = (nasty.on(path, content(PNG)) for path in ("/a.jpg", "/b.jpg", "/c,d.jpg"))
+    lines = [
+        "url,title,artist,style",
+        f"{a},Landscape, with cows,A. Painter,Baroque",
+        f"{b},Still life,B. Painter,Cubism",
+        f'"{c}","Sea, calm",C. Painter,Fauvism',
+        f"{c},Sea,D. Painter,Op",
+        f'{a}?2,"Untitled,E. Painter,Op',
+    ]
+    path, folder = tmp_path / "shift.csv", tmp_path / "to"
+    path.write_text("\n".join(lines))
+    table = read_table(path)
+    assert [(row.url, row.told["style"]) for row in table.rows] == [(b, "Cubism"), (c, "Fauvism")]
+    report = fetch_table(table, folder, polite_options(), FakeTime().polite())
+    many = "row not readable: row {} of shift.csv has 5 cells where there are 4 columns; "
+    many += "quote cells with commas in them"
+    assert report.failed == {
+        "row 2 of shift.csv": many.format(2),
+        "row 5 of shift.csv": many.format(5),
+        "row 6 of shift.csv": "row not readable: an open quotation mark in row 6 of shift.csv; close "
+        "it, or remove it",
+    }
+    assert (report.wanted, report.there, report.reasons()) == (5, 2, {"row not readable": 3})
+    assert [row["url"] for row in rows_of(folder / "failed.csv")] == list(report.failed)
+    assert report.notes == [
+        "3 rows of shift.csv not readable, such as: " + many.format(2).partition(": ")[2]
+    ]
+    packed = read_source(folder, ("artist", "style"))
+    assert {e.labels for e in packed.entries} == {
+        ("B. Painter", "Cubism"),
+        ("C. Painter", "Fauvism"),
+    }
+    # Put right, they are no failures any more.
+    path.write_text("\n".join(lines[:1] + lines[2:4]))
+    report = fetch_table(read_table(path), folder, polite_options(), FakeTime().polite())
+    assert (report.wanted, report.failed, (folder / "failed.csv").exists()) == (2, {}, False)
+
+
+@pytest.mark.parametrize(
+    ("header", "note"),
+    [
+        ("Image URL,title,url", "addresses are those in the column 'image url'"),
+        ("photo,title,page", None),
+        ("Seite,title,Bild", "urls.csv: column 'bild' says which picture is meant"),
+    ],
+)
+def test_the_column_of_addresses(tmp_path: Path, header: str, note: str | None) -> None:
+    """It may be called otherwise than url; of two unknown ones, nobody can tell which it is."""
+    path = tmp_path / "urls.csv"
+    cells = ["http://a/1.jpg", "A", "http://a/page"]
+    if header.startswith("Seite"):
+        cells = ["7", "A", "http://a/1.jpg"]
+    path.write_text(f"{header}\n{','.join(cells)}\n")
+    if note is None:
+        with pytest.raises(ImpastoError, match="has no column 'url'; it has page, photo, title"):
+            read_table(path)
+        return
+    table = read_table(path)
+    assert [row.url for row in table.rows] == ["http://a/1.jpg"]
+    assert table.rows[0].told.get("source", "") == ("http://a/page" if "url" in header else "")
+    assert table.notes == [note]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
+def test_tables_of_addresses_in_any_encoding(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "urls.csv"
+    text = "sep=;\r\n\r\nurl;title, as written\r\nhttp://a/1;D\u00fcrer, Hase\r\n"
+    path.write_bytes(text.encode(encoding))
+    assert [(row.url, row.told) for row in read_table(path).rows] == [
+        ("http://a/1", {"title, as written": "D\u00fcrer, Hase"})
+    ]
+    path.write_bytes(b"PK\x03\x04...xl/workbook.xml")
+    with pytest.raises(ImpastoError, match=r"urls\.csv is an Excel workbook: save it as CSV$"):
+        read_table(path)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "has no column 'url'"),
+        ("", "is empty; its first line names the columns, such as url,title"),
         ("title,artist\nA,B\n", "has no column 'url'; it has artist, title"),
         ("url\n", "has no addresses"),
-        ('url\n"' + "x" * 200_000, "is not a readable table"),
+        (
+            'url\n"' + "x" * 200_000,
+            "has no addresses below its header: row not readable: an open quot",
+        ),
+        ("http://a/1.jpg, A title\nhttp://a/2.jpg, B, C\n", "begins with a row .*url,title"),
     ],
 )
 def test_tables_that_are_none(tmp_path: Path, text: str, message: str) -> None:

@@ -230,7 +230,10 @@ def choose_key(columns: Sequence[str], rows: Sequence[Sequence[str]], key: Key) 
     good_ones = [
         column
         for column, name in enumerate(columns)
-        if name and rows and 10 * hits(column, key.there) >= 9 * len(rows)
+        if name
+        and not set(name) & set(MARKS)
+        and rows
+        and 10 * hits(column, key.there) >= 9 * len(rows)
     ]
     return (good_ones[0], True) if len(good_ones) == 1 else (-1, False)
 

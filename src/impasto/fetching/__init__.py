@@ -8,7 +8,8 @@ keeps for each picture where it came from and under which licence; it grants not
 from impasto.fetching.file import fetch_file
 from impasto.fetching.hub import fetch_repository, is_repository
 from impasto.fetching.politeness import Politeness
-from impasto.fetching.table import PictureOptions, fetch_table, read_table
+from impasto.fetching.table import PictureOptions, fetch_table
+from impasto.fetching.wanted import read_table
 from impasto.fetching.wikiart import kind_and_name, list_wikiart
 
 __all__ = [

@@ -25,6 +25,8 @@ COLUMNS = ("file", "url", "source", *TOLD)
 KEPT = ("sha256", "bytes", "when")
 UNKNOWN = "unknown"
 FAILED = ("url", "reason", "when", "tries")
+NOT_READABLE = "row not readable"
+"""The reason, before the colon, why a row of a table gives no address."""
 _EVERY = 10.0
 """Seconds between two writings of the tables, at least."""
 
@@ -82,7 +84,12 @@ class Book:
                     row["file"], row.get("sha256", ""), int(size), row.get("when", "")
                 )
         self._further = tuple(further)
-        self._failed = {row["url"]: row for row in failed if row["url"] not in self._pictures}
+        self._failed = {
+            row["url"]: row
+            for row in failed
+            # Rows that could not be read are those of the present table.
+            if row["url"] not in self._pictures and not row["reason"].startswith(NOT_READABLE)
+        }
         self.closed = False
         self._journal: TextIO | None = None
         self._due = time.monotonic() + _EVERY

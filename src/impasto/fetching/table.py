@@ -5,15 +5,11 @@ the addresses, it is itself a table that the same pictures can be fetched by aga
 """
 
 import contextlib
-import csv
 import email.utils
 import hashlib
-import io
-import itertools
 import re
 import threading
 import time
-import unicodedata
 import urllib.parse
 from collections import Counter, deque
 from collections.abc import Callable
@@ -22,8 +18,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from impasto.errors import ImpastoError, StoppedError, choices
-from impasto.fetching.book import COLUMNS, KEPT, UNKNOWN, Book, Picture
+from impasto.errors import ImpastoError, StoppedError
+from impasto.fetching.book import UNKNOWN, Book, Picture
 from impasto.fetching.client import Client, FetchError, check_scheme, switched_off
 from impasto.fetching.download import Download
 from impasto.fetching.folder import fetching_into, remove, slug
@@ -60,6 +56,8 @@ class Table:
     columns: tuple[str, ...] = ()
     """Those that are carried over and are none of `COLUMNS`."""
     notes: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Why rows could not be used, by where they are."""
 
 
 @dataclass(frozen=True)
@@ -120,79 +118,6 @@ class PicturesReport:
         return dict(Counter(why.partition(":")[0] for why in self.failed.values()).most_common())
 
 
-def read_table(path: Path) -> Table:
-    """The pictures that a table asks for: CSV or TSV with a column `url`, or one address a line.
-
-    Blank lines, and those that begin with #, are passed over.
-
-    Columns title, artist, year, licence and source are known, any others are carried over; one
-    named sha256 is held to. What `impasto fetch` itself adds to a table is not taken from it.
-
-    Raises:
-        ImpastoError: it cannot be read, or has no column `url`.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ImpastoError(
-            f"there is no {path}; give a table of URLs, an address (https://...), "
-            "hf:datasets/OWNER/NAME or wikiart:style/NAME"
-        ) from None
-    except IsADirectoryError:
-        raise ImpastoError(
-            f"{path} is a folder; give a table of URLs (a CSV file with a column url, or an address "
-            "a line)"
-        ) from None
-    except OSError as error:
-        raise ImpastoError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ImpastoError(f"cannot read {path}: {error}; a table is CSV in UTF-8") from error
-    # Above a header there may be comments.
-    rest = list(itertools.dropwhile(_says_nothing, io.StringIO(text, newline="")))
-    first = rest[0] if rest else ""
-    if re.match(r"https?://", first):
-        lines = [["url"], *([line] for line in rest)]  # an address may have commas in it
-    else:
-        try:
-            lines = list(csv.reader(rest, delimiter=max(",;\t", key=first.count)))
-        except csv.Error as error:
-            raise ImpastoError(f"{path} is not a readable table: {error}") from error
-    header = (
-        [_tidy(name).lower().replace("license", "licence") for name in lines[0]] if lines else []
-    )
-    if "url" not in header:
-        raise ImpastoError(f"{path} has no column 'url'; it has {choices(header)}")
-    table = Table([], tuple(dict.fromkeys(n for n in header if n and n not in (*COLUMNS, *KEPT))))
-    seen: set[str] = set()
-    twice = empty = 0
-    for line in lines[1:]:
-        cells = dict(zip(header, map(_tidy, line), strict=False))
-        url, sha256 = cells.pop("url", ""), cells.get("sha256", "").lower()
-        told = {k: v for k, v in cells.items() if k and k not in ("file", *KEPT)}
-        if _says_nothing(url):
-            empty += not url and any(cells.values())
-        elif url in seen:
-            twice += 1
-        else:
-            seen.add(url)
-            table.rows.append(Row(url, told, sha256 or None))
-    if twice:
-        table.notes.append(f"{counted(twice, 'row')} with an address that an earlier row has")
-    if empty:
-        table.notes.append(f"{counted(empty, 'row')} without an address")
-    if not table.rows:
-        raise ImpastoError(f"{path} has no addresses below its header")
-    return table
-
-
-def _says_nothing(line: str) -> bool:
-    return not line.strip() or line.lstrip().startswith("#")
-
-
-def _tidy(text: str) -> str:
-    return unicodedata.normalize("NFC", text).strip()
-
-
 def fetch_table(
     table: Table,
     folder: Path,
@@ -229,7 +154,10 @@ class _Fetch:
         self._client = polite_client(options, politeness)
         told = {row.url: row.told for row in table.rows}
         self._book = Book(folder, told, table.columns, options.licence)
-        self._report = PicturesReport(len(table.rows), notes=list(table.notes))
+        for row, reason in table.left_out.items():
+            self._book.fail(row, reason, 0)
+        wanted = len(table.rows) + len(table.left_out)
+        self._report = PicturesReport(wanted, notes=list(table.notes))
         self._done, self._lock = 0, threading.Lock()
         self._broken: BaseException | None = None
         self._threads: list[threading.Thread] = []
@@ -261,7 +189,7 @@ class _Fetch:
         report = self._report
         urls = [row.url for row in self._table.rows]
         report.there = sum(self._book.there(url) is not None for url in urls)
-        report.failed = self._book.reasons(urls)
+        report.failed = self._book.reasons([*urls, *self._table.left_out])
         report.seconds = time.monotonic() - began
         return report
 

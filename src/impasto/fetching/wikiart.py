@@ -35,8 +35,8 @@ from impasto.fetching.table import (
     Row,
     Table,
     polite_client,
-    read_table,
 )
+from impasto.fetching.wanted import read_table
 from impasto.files import write_json, write_text
 from impasto.words import counted
 

@@ -1,0 +1,132 @@
+"""Which pictures a table of addresses asks for."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from impasto.errors import ImpastoError
+from impasto.fetching.book import COLUMNS, KEPT, NOT_READABLE
+from impasto.fetching.table import Row, Table
+from impasto.tabular import Key, decoded, read_delimited, shown, tidy
+from impasto.words import counted
+
+_NAMES = """
+imageurl imgurl pictureurl photourl fileurl mediaurl downloadurl imagelink url urls link href src
+"""
+_ADDRESS = re.compile(r"https?://[^\s/]", re.IGNORECASE)
+
+
+def _is_address(cell: str) -> bool:
+    return _ADDRESS.match(cell) is not None
+
+
+_KEY = Key(tuple(_NAMES.split()), _is_address, _is_address, "url,title")
+
+
+def read_table(path: Path) -> Table:
+    """The pictures that a table asks for: CSV or TSV with a column `url`, or one address a line.
+
+    Blank lines, and those that begin with #, are passed over. The column may be called otherwise, such
+    as `Image URL`, or not known by name where it is the only one that has addresses.
+
+    Columns title, artist, year, licence and source are known, any others are carried over; one
+    named sha256 is held to. What `impasto fetch` itself adds to a table is not taken from it.
+
+    Raises:
+        ImpastoError: it cannot be read, or has no column of addresses.
+    """
+    text, notes = decoded(_content(path), str(path))
+    lines = [line for line in text.split("\n") if not _says_nothing(line)]
+    if lines and _is_address(lines[0].strip(' "')):
+        return _of_rows(path, _addresses(path, lines), notes)
+    try:
+        table = read_delimited(text, path.name, _KEY, _says_nothing)
+    except ImpastoError as error:
+        raise ImpastoError(f"{path} {error}") from error
+    if table.key is None:
+        raise ImpastoError(f"{path} has no column 'url'; it has {shown(sorted(table.columns))}")
+    # What was fetched before may have other addresses carried over.
+    key = "url" if {"url", *KEPT} <= set(table.columns) else table.key
+    rows = []
+    for record in table.rows:
+        cells = {name.replace("license", "licence"): cell for name, cell in record.cells.items()}
+        url = record.cells.get(key, "")
+        if key != "url" and "url" in cells:  # A page about the picture.
+            cells["source"] = cells.get("source") or cells["url"]
+        rows.append((url, {k: v for k, v in cells.items() if k not in (key, "url")}))
+    left_out = {
+        f"{row.at} of {path.name}": f"{NOT_READABLE}: {row.why}" for row in table.unreadable
+    }
+    if key != "url" and not table.by_cells:
+        notes.append(f"addresses are those in the column '{shown([key])}'")
+    notes += table.notes
+    if left_out:
+        first = table.unreadable[0].why
+        notes.append(
+            f"{counted(len(left_out), 'row')} of {path.name} not readable, such as: {first}"
+        )
+    return _of_rows(path, rows, notes, left_out)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ImpastoError(
+            f"there is no {path}; give a table of URLs, an address (https://...), "
+            "hf:datasets/OWNER/NAME or wikiart:style/NAME"
+        ) from None
+    except IsADirectoryError:
+        raise ImpastoError(
+            f"{path} is a folder; give a table of URLs (a CSV file with a column url, or an address "
+            "a line)"
+        ) from None
+    except OSError as error:
+        raise ImpastoError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _addresses(path: Path, lines: list[str]) -> list[tuple[str, dict[str, str]]]:
+    """An address a line; there may be commas in it."""
+    found = [tidy(line).strip('"') for line in lines]
+    if 2 * sum(bool(re.search(r"\s", address)) for address in found) > len(found):
+        raise ImpastoError(
+            f"{path} begins with a row ({shown(found[:1])}); put a line above it that names the "
+            f"columns, such as {_KEY.example}"
+        )
+    return [(address, {}) for address in found]
+
+
+def _of_rows(
+    path: Path,
+    rows: Iterable[tuple[str, dict[str, str]]],
+    notes: list[str],
+    left_out: dict[str, str] | None = None,
+) -> Table:
+    """The table of these addresses, each with what is told of it."""
+    columns: dict[str, None] = {}
+    table = Table([], notes=notes, left_out=left_out or {})
+    seen: set[str] = set()
+    twice = empty = 0
+    for url, cells in rows:
+        told = {k: v for k, v in cells.items() if k not in ("file", *KEPT)}
+        columns |= dict.fromkeys(name for name in told if name not in COLUMNS)
+        if _says_nothing(url):
+            empty += not url and any(cells.values())
+        elif url in seen:
+            twice += 1
+        else:
+            seen.add(url)
+            table.rows.append(Row(url, told, cells.get("sha256", "").lower() or None))
+    table.columns = tuple(columns)
+    if twice:
+        table.notes.append(f"{counted(twice, 'row')} with an address that an earlier row has")
+    if empty:
+        table.notes.append(f"{counted(empty, 'row')} without an address")
+    if not table.rows:
+        why = f": {next(iter(table.left_out.values()))}" if table.left_out else ""
+        raise ImpastoError(f"{path} has no addresses below its header{why}")
+    return table
+
+
+def _says_nothing(line: str) -> bool:
+    return not line.strip() or line.lstrip().startswith("#")
