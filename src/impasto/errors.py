@@ -21,6 +21,16 @@ class StoppedError(ImpastoError):
     exit_code = 130  # what shells expect of a program that Ctrl-C has ended
 
 
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that there is not enough memory: Python's, NumPy's or torch's, which on a
+    CPU is a RuntimeError like any other."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error).lower()
+    said = ("can't allocate memory", "not enough memory", "out of memory", "cannot allocate memory")
+    return isinstance(error, RuntimeError) and any(words in text for words in said)
+
+
 def choices(names: list[str]) -> str:
     """Name the valid choices for an error message: `a, b, c`, or `none` where there are none."""
     return ", ".join(sorted(names)) if names else "none"

@@ -26,6 +26,13 @@ def readable_time(seconds: float) -> str:
     return f"{minutes // 1440} d {minutes % 1440 // 60} h"
 
 
+def readable_size(count: int) -> str:
+    """Bytes as `512 MB` or `48.2 GB`, in powers of ten."""
+    if count < 999.5e6:
+        return f"{max(count / 1e6, 1):,.0f} MB"
+    return f"{count / 1e9:,.1f} GB"
+
+
 def counted(count: int, noun: str) -> str:
     """`1 picture`, `4,474 pictures`, `3 classes`."""
     ending = "" if count == 1 else "es" if noun.endswith("s") else "s"

@@ -15,8 +15,9 @@ import typer
 from typer.core import TyperGroup
 
 from impasto import __version__
-from impasto.errors import ImpastoError, StoppedError
+from impasto.errors import ImpastoError, StoppedError, lacks_memory
 from impasto.registry import module_names
+from impasto.words import one_line
 
 
 @contextmanager
@@ -83,6 +84,13 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("IMPASTO_DEBUG"):
             raise
+        if lacks_memory(error):
+            print(
+                f"impasto: not enough memory ({one_line(str(error))[:200]}); ask for less at once, such "
+                "as by a smaller --batch, or close other programs",
+                file=sys.stderr,
+            )
+            sys.exit(2)
         print(
             f"impasto: an unexpected {type(error).__name__}: {error}; "
             "run it again with IMPASTO_DEBUG=1 for the details, and please report them",

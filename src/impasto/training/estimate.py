@@ -15,7 +15,8 @@ from impasto.networks import count_parameters
 from impasto.training.checkpoint import seed_step
 from impasto.training.evaluation import require_networks
 from impasto.training.loop import Session
-from impasto.training.resolve import resolve
+from impasto.training.memory import memory_told, require_memory
+from impasto.training.resolve import label_sizes, resolve
 from impasto.training.transfer import Source, Transfer, begin, settled, two_stages
 
 _PATIENCE = 20
@@ -66,6 +67,21 @@ def estimate(
     first = None
     if config.first_stage is not None:
         first = estimate(config.first_stage, collection, device, steps)
+    sizes = label_sizes(config, collection)
+    require_memory(config, sizes, chosen, reckon=True)
+    with memory_told(config, sizes, chosen):
+        return _measured(config, collection, chosen, steps, source, first)
+
+
+def _measured(
+    config: RunConfig,
+    collection: Collection,
+    chosen: torch.device,
+    steps: int,
+    source: Source | None,
+    first: Estimate | None,
+) -> Estimate:
+    """The estimate of a resolved config, from steps that are played now."""
     session = Session(config, collection, chosen)
     taken = None if source is None else begin(session.players, source, session.model_record())
     # Steps of the full game, not of a pretraining phase, are what most of the time goes to.

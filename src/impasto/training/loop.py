@@ -57,6 +57,7 @@ from impasto.training.evaluation import (
     in_short,
     require_networks,
 )
+from impasto.training.memory import memory_told, require_memory
 from impasto.training.players import Game, Players
 from impasto.training.records import (
     Averages,
@@ -64,7 +65,7 @@ from impasto.training.records import (
     diversity,
     require_tensorboard,
 )
-from impasto.training.resolve import resolve
+from impasto.training.resolve import label_sizes, resolve
 from impasto.training.witnesses import ask_witnesses
 
 
@@ -172,6 +173,8 @@ def train(
     if tensorboard:
         require_tensorboard()
     require_networks(config)
+    for stage in filter(None, (config.first_stage, config)):
+        require_memory(stage, label_sizes(stage, collection), chosen, reckon=False)
     session = Session(config, collection, chosen)
     record = _run_record(session, recipe_text=recipe_text, tensorboard=tensorboard)
     name = f"{config.recipe}-{collection.name}"
@@ -398,6 +401,7 @@ def _run(run: Path, session: Session, stop: list[int], *, tensorboard: bool) -> 
         if board is not None:
             stack.callback(board.close)
         line = stack.enter_context(ProgressLine(training.images, players.images_seen).shown())
+        stack.enter_context(memory_told(session.config, session.label_sizes, session.device))
         if players.images_seen == 0:
             save_grid(run / "samples" / "reals.png", to_uint8(session.reals).cpu().numpy())
             _draw_samples(run, session, board)

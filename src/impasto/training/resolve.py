@@ -81,10 +81,13 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
     resolved = with_defaults(
         filled.model_copy(update={"generator": generator, "first_stage": first})
     )
-    rehearse(
-        resolved, tuple(len(collection.fields[collection.field(n)].classes) for n in config.labels)
-    )
+    rehearse(resolved, label_sizes(config, collection))
     return resolved
+
+
+def label_sizes(config: RunConfig, collection: Collection) -> tuple[int, ...]:
+    """How many classes there are in each label field of a run."""
+    return tuple(len(collection.fields[collection.field(name)].classes) for name in config.labels)
 
 
 def _evaluation_interval(evaluation: EvaluationConfig, images: int) -> int:
@@ -236,6 +239,7 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
                     decode=decode,
                 )
                 objective.loss(player, round, turn=turn)
+                del round  # Its graph, before the next one is made; see `memory.graph_bytes`.
         except (RuntimeError, ValueError, TypeError) as error:
             raise ImpastoError(
                 "the networks and terms of these settings do not fit together: "

@@ -1,0 +1,166 @@
+"""Whether a run fits into memory: reckoned before it begins, and said in one line where it does not."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from impasto.config import RunConfig
+from impasto.device import numbers
+from impasto.errors import ImpastoError, lacks_memory
+from impasto.training.resolve import rehearse
+from impasto.words import readable_size
+
+_CGROUP = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Where Linux says how much memory a container may use, in version 2 and 1."""
+_USABLE = 0.6
+"""Share of the memory that a suggested batch may take: the rest is for what is not reckoned."""
+_SURE = 2.5
+"""What is reckoned is 1.1 to 2.3 times what was measured, by the recipe; beyond this many times what
+there is, a step is not tried."""
+_TIMES_PICTURES = 64
+"""A step keeps at least so many times its pictures: the leanest recipe about a hundred times."""
+
+
+class _Held:
+    """A tensor kept for a backward pass, counted for as long as it is kept."""
+
+    def __init__(self, tensor: Tensor, counter: "_Counter") -> None:
+        self.tensor, self.counter = tensor, counter
+        self.storage = tensor.untyped_storage()
+        counter.add(self.storage, 1)
+
+    def __del__(self) -> None:
+        self.counter.add(self.storage, -1)
+
+
+class _Counter:
+    """Bytes of all storages that are kept at a moment, each counted once, and the most so far."""
+
+    def __init__(self) -> None:
+        self.holders: dict[int, int] = {}
+        self.bytes = self.most = 0
+
+    def add(self, storage: torch.UntypedStorage, count: int) -> None:
+        place = storage._cdata
+        before = self.holders.get(place, 0)
+        self.holders[place] = before + count
+        if not before or not before + count:
+            self.bytes += count * storage.nbytes()
+            self.most = max(self.most, self.bytes)
+        if not self.holders[place]:
+            del self.holders[place]
+
+
+def graph_bytes(config: RunConfig, label_sizes: tuple[int, ...]) -> int:
+    """Bytes that one pass of a step keeps for its backward pass, with all numbers in float32.
+
+    It is played on torch's meta device, which has no memory, so any batch can be asked for. It is
+    about what a step takes: gradients and optimisers are not in it, but some that a real step frees
+    earlier is.
+    """
+    counter = _Counter()
+
+    def pack(tensor: Tensor) -> _Held:
+        return _Held(tensor, counter)
+
+    def unpack(held: Any) -> Tensor:
+        tensor: Tensor = held.tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+        rehearse(config, label_sizes)
+    return counter.most
+
+
+def memory_of(device: torch.device) -> int | None:
+    """Bytes of memory that a device has in all; None where the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[1]
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory()
+    try:
+        found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    except (AttributeError, ValueError, OSError):  # Windows
+        return None
+    for path in _CGROUP:
+        with contextlib.suppress(OSError, ValueError):  # `max` where there is no limit.
+            found.append(int(path.read_text()))
+    return min(found)
+
+
+def require_memory(
+    config: RunConfig, label_sizes: tuple[int, ...], device: torch.device, *, reckon: bool
+) -> None:
+    """See that a step does not need far more memory than there is: to ask for it may end the process.
+
+    Args:
+        config: of the run.
+        label_sizes: classes of each label field.
+        device: where it is to be computed.
+        reckon: play it on the meta device in any case, which takes up to seconds; otherwise only where
+            the pictures alone are so many that it may be too much.
+
+    Raises:
+        ImpastoError: it does.
+    """
+    there = memory_of(device)
+    if there is None:
+        return
+    pictures = 3 * config.resolution**2 * 4 * config.training.batch // config.training.accumulate
+    if not reckon and pictures * _TIMES_PICTURES < there:
+        return
+    needed = _reckoned(config, label_sizes, device)
+    if needed > _SURE * there:
+        raise _too_little(config, needed, there)
+
+
+@contextlib.contextmanager
+def memory_told(
+    config: RunConfig, label_sizes: tuple[int, ...], device: torch.device
+) -> Iterator[None]:
+    """Where memory runs out meanwhile, say in one line what is needed and what to set.
+
+    Raises:
+        ImpastoError: it did.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not lacks_memory(error):
+            raise
+        raise _too_little(
+            config, _reckoned(config, label_sizes, device), memory_of(device)
+        ) from error
+
+
+def _reckoned(config: RunConfig, label_sizes: tuple[int, ...], device: torch.device) -> int:
+    """As `graph_bytes`, in the numbers that the device computes in."""
+    halved = numbers(device, config.training.precision) == "bfloat16"
+    return graph_bytes(config, label_sizes) // (2 if halved else 1)
+
+
+def _too_little(config: RunConfig, needed: int, there: int | None) -> ImpastoError:
+    batch, accumulate = config.training.batch, config.training.accumulate
+    portion = batch // accumulate
+    of = f"a batch of {batch:,}" if accumulate == 1 else f"a portion of {portion:,}"
+    has = "" if there is None else f", and there is {readable_size(there)}"
+    fits = portion if there is None else int(portion * _USABLE * there / max(needed, 1))
+    fits = min(fits, portion // 2)
+    if fits < 2:
+        what = "take a recipe of a smaller resolution, or narrower networks"
+    else:
+        smaller = 2 ** (fits.bit_length() - 1) * accumulate
+        portions = next(n for n in range(1, batch + 1) if not batch % n and batch // n <= fits)
+        what = (
+            f"set a smaller batch, such as --set training.batch={smaller}, or split it with --set "
+            f"training.accumulate={portions}"
+        )
+    return ImpastoError(
+        f"not enough memory at {config.resolution} pixels: {of} needs some "
+        f"{readable_size(needed)} a step{has}; {what}"
+    )
