@@ -203,3 +203,33 @@ def test_a_picture_without_a_name_for_its_class_has_none(wikiart: Path) -> None:
     text = LISTS["style_class.txt"].replace("4 Baroque\n", "")
     (wikiart / "wikiart_csv" / "style_class.txt").write_text(text)
     assert read_source(wikiart, ("style",)).entries[0].labels == ("",)
+
+
+def test_quotation_marks_in_lists_give_no_picture_another_ones_class(wikiart: Path) -> None:
+    rows = [
+        '"Impressionism/claude-monet_water-lilies-1906.jpg",12',
+        '"Baroque/rembrandt_the-carcass-of-an-ox-1657.jpg,4',
+        "Romanticism/arnold-bã¶cklin_at-alban-hills-1851.jpg,23",
+    ]
+    (wikiart / "wikiart_csv" / "style_train.csv").write_text("\n".join(rows), encoding="utf-8")
+    listing = read_source(wikiart, ("style",))
+    assert {name.rpartition("/")[2]: label for name, (label,) in labels(listing).items()} == {
+        "claude-monet_water-lilies-1906.jpg": "Impressionism",
+        "claude-monet_water-lilies-6.jpg": "Impressionism",
+        "arnold-bã¶cklin_at-alban-hills-1851.jpg": "Romanticism",
+        "ivan-aivazovsky_storm(1).jpg": "Romanticism",
+    }
+    assert listing.left_out[0] == (
+        "row 2 of wikiart_csv/style_train.csv",
+        "row not readable: an open quotation mark in row 2 of wikiart_csv/style_train.csv; close it, "
+        "or remove it",
+    )
+
+
+def test_lists_in_other_encodings_and_paths_with_commas(wikiart: Path) -> None:
+    name = "Romanticism/arnold-böcklin_at-alban-hills, 1851.jpg"
+    (wikiart / "wikiart" / PICTURES[3]).rename(wikiart / "wikiart" / name)
+    for encoding in ("utf-16", "cp1252"):
+        path = wikiart / "wikiart_csv" / "style_train.csv"
+        path.write_bytes(f"{name},23\r\n{PICTURES[1]},12\r\n".encode(encoding))
+        assert labels(read_source(wikiart, ("style",)))[f"wikiart/{name}"] == ("Romanticism",)

@@ -24,7 +24,6 @@ from itertools import accumulate
 _WAYS = 500
 """Cells that are tried at most in one line with stray quotation marks, and in all lines of a table:"""
 _ALL_WAYS = 10_000
-_TWICE = re.compile(r'"(")')
 _ESCAPED = re.compile(r'["\\](["\\])')
 
 
@@ -149,8 +148,10 @@ class Splitter:
         place = self._starts[at]
         while True:
             if match := quoted.match(text, place):
-                escape = _TWICE if quoted is self._doubled else _ESCAPED
-                cells.append(escape.sub(r"\1", match[1]))
+                doubled = quoted is self._doubled
+                cells.append(
+                    match[1].replace('""', '"') if doubled else _ESCAPED.sub(r"\1", match[1])
+                )
                 before, last = last, last + match[1].count("\n")
                 if any(map(could_be_row, range(before + 1, last + 1))):
                     return _Reading(cells, last - at + 1, False)

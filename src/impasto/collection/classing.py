@@ -4,8 +4,6 @@ All of it is decided on a listing, before anything is decoded, and by the names 
 what is merged is not merged again, and the size of a class is counted after all merging.
 """
 
-import csv
-import io
 import re
 import unicodedata
 from collections import Counter, defaultdict
@@ -18,6 +16,7 @@ from impasto.collection.listing import Listing, class_name
 from impasto.collection.trees import Folder, read_text, tidy
 from impasto.collection.where import where as chosen_where
 from impasto.errors import ImpastoError, near
+from impasto.tabular import Key, read_delimited
 from impasto.words import counted, one_line, quoted
 
 _NAMED = 8
@@ -99,21 +98,21 @@ def read_merges(text: str) -> list[str]:
     path = Path(text.strip()).expanduser()
     if not path.is_file():
         raise ImpastoError(f"there is no {path}, which --merge names")
-    content = read_text(Folder(path.absolute().parent), path.name)
-    delimiter = max(",;\t", key=content.partition("\n")[0].count)
+    text = read_text(Folder(path.absolute().parent), path.name)
     try:
-        rows = list(csv.DictReader(io.StringIO(content, newline=""), delimiter=delimiter))
-    except csv.Error as error:
-        raise ImpastoError(f"{path} is not a readable table: {error}") from error
+        table = read_delimited(
+            text, str(path), Key(("from",), bool, lambda _: False, "field,from,to")
+        )
+    except ImpastoError as error:
+        raise ImpastoError(f"{path} {error}") from error
+    if table.unreadable:
+        raise ImpastoError(f"--merge: {table.unreadable[0].why}")
     merged: dict[tuple[str, str], list[str]] = {}
-    for number, row in enumerate(rows, start=2):
-        cells = {
-            tidy(name or "").lower(): class_name(str(cell or "")) for name, cell in row.items()
-        }
-        field, old, new = (cells.get(name, "") for name in ("field", "from", "to"))
+    for row in table.rows:
+        field, old, new = (class_name(row.cells.get(name, "")) for name in ("field", "from", "to"))
         if not (field and old and new):
             raise ImpastoError(
-                f"row {number} of {path} does not name field, from and to, which its columns are to be"
+                f"{row.at} of {path} does not name field, from and to, which its columns are to be"
             )
         merged.setdefault((field, new), []).append(old)
     return [str(Merge(*key, tuple(dict.fromkeys(classes)))) for key, classes in merged.items()]

@@ -216,14 +216,24 @@ def archive_at(path: Path, names_encoding: str | None = None) -> Tree | None:
     return None
 
 
-def read_text(tree: Tree, name: str) -> str:
-    """A file's text, whatever its encoding (`tabular.decoded`).
+def decoded_file(tree: Tree, name: str) -> tuple[str, list[str]]:
+    """A file's text, and what is to be noted of its encoding (`tabular.decoded`).
 
     Raises:
         ImpastoError: it cannot be read, or is no text.
     """
+    place = str(tree.place / name)
     try:
         content = tree.read(name)
     except UnusableError as reason:
-        raise ImpastoError(f"cannot read {tree.place / name}: {reason}") from reason
-    return decoded(content, str(tree.place / name))[0]
+        raise ImpastoError(f"cannot read {place}: {reason}") from reason
+    return decoded(content, place)
+
+
+def read_text(tree: Tree, name: str) -> str:
+    """A file's text, whatever its encoding.
+
+    Raises:
+        ImpastoError: it cannot be read, or is no text.
+    """
+    return decoded_file(tree, name)[0]

@@ -18,6 +18,7 @@ from impasto.collection.listing import (
     read_from,
 )
 from impasto.collection.resized import without_smaller
+from impasto.collection.sidecars import tell
 from impasto.collection.trees import File, Source, tidy
 from impasto.errors import ImpastoError
 from impasto.words import counted
@@ -123,6 +124,7 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     if not folders.splits:
         listing.notes += _called_like_parts(listing)
     listing.notes += folders.notes()
+    tell(source.tree, listing)
     return read_from(source.tree, listing)
 
 

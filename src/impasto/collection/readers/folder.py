@@ -3,6 +3,7 @@
 from impasto.collection.folders import layout
 from impasto.collection.listing import Listing, entry_of, pictures, read_from
 from impasto.collection.resized import without_smaller
+from impasto.collection.sidecars import tell
 from impasto.collection.trees import Source
 from impasto.errors import ImpastoError
 
@@ -44,4 +45,5 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     listing.notes += folders.notes()
     if labels is None:
         listing.notes += _could_be_classes([file.name for file in files])
+    tell(source.tree, listing)
     return read_from(source.tree, listing)

@@ -44,9 +44,9 @@ from impasto.collection.listing import (
 )
 from impasto.collection.naming import find_named, naming_note, plain, short_names
 from impasto.collection.records import read_json, read_json_lines
-from impasto.collection.trees import Source, Tree, UnusableError, tidy
+from impasto.collection.trees import Source, Tree, decoded_file, tidy
 from impasto.errors import ImpastoError, choices
-from impasto.tabular import Key, Record, Table, decoded, read_delimited, shown, squeezed
+from impasto.tabular import Key, Record, Table, read_delimited, shown, squeezed
 from impasto.words import counted
 
 ORDER = 10
@@ -98,18 +98,13 @@ class _Reading:
         Raises:
             ImpastoError: it cannot be read as one.
         """
-        place = str(self.tree.place / name)
-        try:
-            content = self.tree.read(name)
-        except UnusableError as reason:
-            raise ImpastoError(f"cannot read {place}: {reason}") from reason
-        text, notes = decoded(content, place)
+        text, notes = decoded_file(self.tree, name)
         key = Key(FILE_COLUMNS, self._looks, self._there, "file,style")
         read = {".jsonl": read_json_lines, ".json": read_json}.get(suffix_of(name), read_delimited)
         try:
             table = read(text, name, key)
         except ImpastoError as error:
-            raise ImpastoError(f"{place} {error}") from error
+            raise ImpastoError(f"{self.tree.place / name} {error}") from error
         table.notes[:0] = notes
         return _Table(name, table)
 

@@ -16,10 +16,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from impasto.cells import Shape, Splitter
 from impasto.collection.listing import Entry, Listing, entry_of, pictures, read_from
 from impasto.collection.naming import find_named, naming_note, plain, repaired
-from impasto.collection.trees import File, Source, Tree, read_text, tidy
+from impasto.collection.trees import File, Source, Tree, decoded_file, read_text, tidy
 from impasto.errors import ImpastoError, choices
+from impasto.tabular import filled
 from impasto.words import counted
 
 ORDER = 20
@@ -29,7 +31,7 @@ LICENCE = "non-commercial research only"
 """As the README of the lists has it; the pictures' own rights are as WikiArt.org tells."""
 
 _LIST = re.compile(r"(style|genre|artist)_(train|val|class)(?:\.csv|\.txt)?")
-_ROW = re.compile(r'"?(.+?)"?\s*,[\s,]*([0-9]{1,9})')
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _CLASS = re.compile(r"([0-9]{1,9})[\s,.:]+(.+)")
 _YEAR = re.compile(r"-(1[0-9]{3}|20[0-9]{2})(?:-[0-9]+)?(?:\([0-9]+\))?$")
 
@@ -61,11 +63,25 @@ def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
 
 
 def _class_names(tree: Tree, name: str) -> dict[int, str]:
-    lines = map(tidy, read_text(tree, name).splitlines())
+    lines = map(tidy, read_text(tree, name).split("\n"))
     found = {int(line[1]): tidy(line[2]) for text in lines if (line := _CLASS.fullmatch(text))}
     if not found:
         raise ImpastoError(f"{tree.place / name} has no line such as '12 Impressionism'")
     return found
+
+
+def _filled(cells: list[str]) -> list[str]:
+    return cells[: filled(cells)]
+
+
+def _is_row(cells: list[str]) -> bool:
+    """Whether these are a path and the number of a class, with blank cells between them or not."""
+    cells = [tidy(cell) for cell in _filled(cells)]
+    return len(cells) > 1 and bool(cells[0]) and _NUMBER.fullmatch(cells[-1]) is not None
+
+
+def _could_be_row(cells: list[str]) -> bool:
+    return len(_filled(cells)) > 1
 
 
 class _Joined:
@@ -79,6 +95,8 @@ class _Joined:
         """Whether they say what is held out."""
         self.pictures: dict[str, _Picture] = {}
         self.notes: list[str] = []
+        self.left_out: list[tuple[str, str]] = []
+        """Where rows are that cannot be read, and why."""
         for name in self.fields:
             self._add(name)
 
@@ -104,12 +122,18 @@ class _Joined:
         self.notes += [f"{name} lists: {counted(n, 'row')} {what}" for what, n in odd.items()]
 
     def _rows(self, list_name: str, odd: Counter[str]) -> Iterator[tuple[str, int]]:
-        # Not splitlines(): mangled names may hold what it takes for the end of a line.
-        lines = read_text(self.tree, list_name).split("\n")
-        for place, line in enumerate(map(tidy, lines)):
-            if match := _ROW.fullmatch(line):
-                yield plain(match[1]), int(match[2])
-            elif line and place:  # The first may be a header.
+        text, notes = decoded_file(self.tree, list_name)
+        self.notes += notes
+        shape = Shape(fits=_is_row, could_be_row=_could_be_row)
+        for row in Splitter(text, ",").rows(shape):
+            if row.fault:
+                where = f"{row.at} of {list_name}"
+                self.left_out.append((where, f"row not readable: {row.fault.format(at=where)}"))
+            elif _is_row(row.cells):
+                cells = _filled(row.cells)
+                # A path may have a comma in it, since all else is a number.
+                yield plain(",".join(cells[:-1]).rstrip(" ,")), int(cells[-1])
+            elif row.line > 1 and any(map(tidy, row.cells)):  # The first may be a header.
                 odd["without a path and a class, passed over"] += 1
 
     def heldout(self, picture: _Picture) -> bool | None:
@@ -164,6 +188,7 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
             listing.entries.append(_entry(file, path, picture, labels, joined.heldout(picture)))
         else:
             listing.left_out.append((path, "listed but missing: in the WikiArt lists"))
+    listing.left_out += joined.left_out
     listing.left_out += [(name, "not listed in the WikiArt lists") for name in files]
     listing.entries.sort(key=lambda entry: entry.relative)
     listing.notes += [*joined.notes, *naming_note(found, "the WikiArt lists")]
