@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from impasto.collection import Collection
 from impasto.config import LatentConfig
 from impasto.curation.choosing import Group, Scorer
-from impasto.curation.classify import classify
+from impasto.curation.classify import classify, how_judged
 from impasto.evaluation import discriminator as asked
 from impasto.evaluation.discriminator import (
+    MEASURED,
     Statistics,
     depends_on_batch,
     deviations_of,
@@ -166,6 +167,19 @@ def test_statistics_are_of_training_pictures_in_fixed_batches(
     assert not asked_for  # nothing to measure, so nothing is read
 
 
+def test_without_training_pictures_it_is_said(
+    labelled: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = record_of({"style": ("a", "b")}, [(0,)], [1])
+    (told,) = how_judged(Bright(), record, labelled)
+    assert told == "batch norm by the statistics of 27 training pictures of labelled"
+    assert how_judged(nn.Identity(), record, labelled) == []
+    monkeypatch.setattr(labelled, "train_indices", np.array([], np.int64))
+    assert statistics_of_real(Bright(), labelled, 32, 1) == Statistics()
+    (told,) = how_judged(Bright(), record, labelled)
+    assert told.startswith("note: batch norm by the running statistics of training, which mix real")
+
+
 class Rough(nn.Module):
     """Takes a picture for as real as its neighbours differ, as one does that learned under noise."""
 
@@ -259,7 +273,7 @@ def test_candidates_are_judged_by_the_statistics_of_generated_pictures() -> None
 
     many = scores(range(40))
     painter = Painter(Sampler(Echo(), LatentConfig(dim=4)), record)
-    means = painter.latents(range(256)).mean(1) / 4
+    means = painter.latents(range(MEASURED)).mean(1) / 4
     by_hand = (means - means.mean()) / (means.var(correction=0) + 1e-5).sqrt()
     assert many == pytest.approx(by_hand[:40].numpy(), abs=1e-4)
     # No other candidate, batch or truncation changes what a picture is measured by.

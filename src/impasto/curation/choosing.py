@@ -24,7 +24,7 @@ pictures in training: by the batch norm statistics of generated pictures, under 
 was never asked to use: it learned to tell generated pictures of a batch of generated ones, and the
 generator learned from what it said of them so. Under statistics of real pictures the distance between
 the two kinds comes on top of every candidate, and values saturate. The statistics are those of seeds 0
-to 255, classes as frequent as in the collection, without truncation: not of the candidates, so that a
+to 127, classes as frequent as in the collection, without truncation: not of the candidates, so that a
 seed's score depends on no other candidate, on no batch and on no class asked for besides it.
 
 **With judges** (`judges.py`) confidence is theirs. Realness stays the discriminator's where the model

@@ -31,8 +31,9 @@ from torch import Tensor, nn
 from impasto.collection import Collection
 from impasto.networks._layers import Deviation
 
-MEASURED = 256
-"""Pictures whose statistics are measured, at most."""
+MEASURED = 128
+"""Pictures whose statistics are measured, at most: as many as a large batch of training, to whose
+differences the discriminator is used, and few enough to be asked at every sample grid."""
 BATCH = 64
 """Pictures in a batch while statistics are measured, whatever a command's `--batch` says."""
 
