@@ -227,11 +227,12 @@ def choose_key(columns: Sequence[str], rows: Sequence[Sequence[str]], key: Key) 
         return next(good, named[0]), False
     if any(map(key.looks, columns)):  # They are no names of columns.
         return -1, False
+    several = sum(map(bool, columns)) > 1
     good_ones = [
         column
         for column, name in enumerate(columns)
         if name
-        and not set(name) & set(MARKS)
+        and (several or not set(name) & set(MARKS))
         and rows
         and 10 * hits(column, key.there) >= 9 * len(rows)
     ]
