@@ -1,5 +1,5 @@
-"""What colours an AVIF or HEIC picture is of by its boxes (ISO/IEC 23008-12), where Pillow tells only
-of ICC profiles."""
+"""Files in boxes (ISO/IEC 14496-12), as AVIF, HEIC and JPEG XL are: whether they are whole, and what
+colours a picture is of (ISO/IEC 23008-12), where Pillow tells only of ICC profiles."""
 
 import io
 from collections.abc import Iterator
@@ -36,18 +36,35 @@ def _of_box(content: bytes) -> CodePoints:
     return primaries, transfer, matrix, bool(content[10] & 0x80)
 
 
+def top_level(file: io.BufferedReader | io.BytesIO) -> Iterator[tuple[bytes, int, int]]:
+    """The kind of each of a file's boxes, where its content begins and where that should end."""
+    size = file.seek(0, io.SEEK_END)
+    at = 0
+    while at + 8 <= size:
+        file.seek(at)
+        head = file.read(16)
+        length, begins = int.from_bytes(head[:4], "big"), at + 8
+        if length == 1:
+            length, begins = int.from_bytes(head[8:16], "big"), at + 16
+        end = at + length if length else max(size, begins)
+        if end < begins:
+            return
+        yield head[4:8], begins, end
+        at = end
+
+
+def is_cut(file: io.BufferedReader | io.BytesIO) -> bool:
+    """Whether a file in boxes ends before its last box should."""
+    size = file.seek(0, io.SEEK_END)
+    return max((end for _, _, end in top_level(file)), default=0) > size
+
+
 def _meta(file: io.BufferedReader | io.BytesIO) -> bytes:
     """The content of the file's box `meta`; empty where there is none."""
-    file.seek(0)
-    while len(head := file.read(8)) == 8:
-        length, size = int.from_bytes(head[:4], "big"), 8
-        if length == 1:
-            length, size = int.from_bytes(file.read(8), "big"), 16
-        if head[4:] == b"meta":
-            return file.read(min(_MOST, length - size if length else _MOST))
-        if length < size:
-            break
-        file.seek(length - size, io.SEEK_CUR)
+    for kind, begins, end in top_level(file):
+        if kind == b"meta":
+            file.seek(begins)
+            return file.read(min(_MOST, end - begins))
     return b""
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
-from impasto.collection.boxes import code_points
+from impasto.collection.boxes import code_points, is_cut
 from impasto.collection.colour import WHITE, finish, prepare, profile_of
 from impasto.collection.depth import in_planes, stored_bits, to_eight, told_bits
 from impasto.collection.kinds import (
@@ -288,7 +288,7 @@ def _open(file: Stream, max_pixels: int) -> ImageFile.ImageFile:
         if form != "JXL":
             raise
         # Whatever is wrong, its plugin gives advice on how to build it.
-        raise UnusableError("unreadable: damaged or cut short") from error
+        raise OSError("or cut short") from error
     in_planes(opened)
     return opened
 
@@ -366,7 +366,8 @@ def reason_for(error: Exception, file: Stream, max_pixels: int) -> UnusableError
     if "MAX_TEXT_CHUNK" in text or "MAX_TEXT_MEMORY" in text:
         return UnusableError("too large: what is written in it unpacks to more than 64 MB")
     start, size, end = _ends(file)
-    if "truncated" in text.lower() or _is_cut(start, size, end):
+    in_boxes = container(start) and not start.startswith(b"\xff\x0a")
+    if "truncated" in text.lower() or _is_cut(start, size, end) or (in_boxes and is_cut(file)):
         return UnusableError("truncated: the file ends before its picture does")
     if isinstance(error, UnidentifiedImageError):
         if start.startswith(TIFF):

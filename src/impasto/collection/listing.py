@@ -52,6 +52,8 @@ _SIDE_SUFFIXES = frozenset(_BESIDE.split())
 ABOUT = ("title", "artist", "year", "licence", "source")
 """What `sources.csv` says of a picture where the source tells it; `source` is the page or address that
 it came from."""
+BY_NAME = "not a picture file by its name"
+"""The kind of reason why a file is left out that was not looked into."""
 
 
 Content = bytes | np.ndarray | UnusableError
@@ -117,7 +119,7 @@ def pictures(tree: Tree, listing: Listing) -> Iterator[File]:
             yield file
         elif suffix not in _SIDE_SUFFIXES:
             what = f"{suffix}, {RAW}" if suffix in RAW_SUFFIXES else suffix or "without a suffix"
-            reason = f"not a picture file by its name: {what}"
+            reason = f"{BY_NAME}: {what}"
             if is_archive(file.name):
                 reason = "an archive beside pictures: unpack it here, or pack it by itself"
             elif suffix in _NOT_READ:

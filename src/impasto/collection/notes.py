@@ -5,12 +5,15 @@ from collections.abc import Mapping
 
 from impasto.collection.assembling import Plan
 from impasto.collection.duplicates import told_differently
+from impasto.collection.listing import BY_NAME
 from impasto.collection.options import PackOptions
 from impasto.collection.plugins import NOT_INSTALLED
 from impasto.words import counted
 
 _FEW = 1000
 """A collection of fewer pictures is told of tiles."""
+_ENDS = 6
+"""Kinds of names that a note tells."""
 
 
 def of_plan(plan: Plan, options: PackOptions) -> list[str]:
@@ -22,6 +25,7 @@ def of_plan(plan: Plan, options: PackOptions) -> list[str]:
         *_few(plan, options),
         *_guessed(plan),
         *_not_installed(plan),
+        *_by_name(plan),
     ]
 
 
@@ -124,3 +128,19 @@ def _not_installed(plan: Plan) -> list[str]:
         f"{counted(count, 'picture')} left out: {reason.partition(': ')[2]}"
         for reason, count in missing.items()
     ]
+
+
+def _by_name(plan: Plan) -> list[str]:
+    """A note of the files that were not looked into, by how their names end."""
+    kind = f"{BY_NAME}: "
+    ends = Counter(
+        reason.removeprefix(kind).partition(",")[0]
+        for _, reason in plan.left_out
+        if reason.startswith(kind)
+    )
+    if not ends:
+        return []
+    told = [f"{count:,} {end}" for end, count in ends.most_common(_ENDS)]
+    if len(ends) > _ENDS:
+        told.append("others")
+    return [f"{counted(ends.total(), 'file')} not looked into for their names: {', '.join(told)}"]

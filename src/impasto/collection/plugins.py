@@ -5,6 +5,7 @@ import io
 
 from PIL import Image
 
+from impasto.collection.boxes import top_level
 from impasto.collection.trees import UnusableError
 
 NOT_INSTALLED = "not installed"
@@ -74,17 +75,8 @@ def _codestream(file: io.BufferedReader | io.BytesIO) -> bytes:
     start = file.read(16)
     if start.startswith(b"\xff\x0a"):
         return start
-    file.seek(0)
-    while len(head := file.read(8)) == 8:
-        length, kind = int.from_bytes(head[:4], "big"), head[4:]
-        here = file.tell()
-        if length == 1:
-            length = int.from_bytes(file.read(8), "big") - 8
-        if kind == b"jxlc":
+    for kind, begins, _ in top_level(file):
+        if kind in (b"jxlc", b"jxlp"):  # Whole, or a part after its number.
+            file.seek(begins if kind == b"jxlc" else begins + 4)
             return file.read(16)
-        if kind == b"jxlp":  # A part, after its number.
-            return file.read(20)[4:]
-        if length < 8:
-            break
-        file.seek(here + length - 8)
     return b""
