@@ -8,6 +8,8 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import yaml
+
 import impasto
 
 ROOT = Path(__file__).parent.parent
@@ -46,6 +48,17 @@ def test_every_extra_is_pinned() -> None:
         wanted += extra
     names = {re.split(r"[>=\[]", text)[0].strip().lower() for text in wanted}
     assert names - {"torch", "torchvision", "impasto"} <= pinned, "torch and torchvision: Makefile"
+
+
+def test_the_papers_name_this_version() -> None:
+    """The newest release in the changelog and the citation file are this version, of the same day."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    releases = re.findall(r"^## \[(\d.*?)\] - (\S+)$", changelog, re.MULTILINE)
+    version, date = releases[0]
+    assert version == citation["version"] == impasto.__version__
+    assert date == citation["date-released"]
+    assert releases == sorted(releases, key=lambda each: each[1], reverse=True)
 
 
 def test_the_public_surface() -> None:
