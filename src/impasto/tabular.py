@@ -206,7 +206,7 @@ def filled(cells: Sequence[str]) -> int:
 
 def _told(cells: Sequence[str], width: int) -> int:
     """How many cells a row has, where blank ones beyond the columns do not count."""
-    return max(filled(cells), min(len(cells), width))
+    return len(cells) if len(cells) <= width else max(filled(cells), width)
 
 
 def choose_key(columns: Sequence[str], rows: Sequence[Sequence[str]], key: Key) -> tuple[int, bool]:
