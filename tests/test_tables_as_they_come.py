@@ -66,6 +66,7 @@ def test_headers(tmp_path: Path, text: str, encoding: str) -> None:
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "an Excel workbook: save it as CSV"),
         (b"PK\x03\x04mimetypeapplication/vnd.oasis.opendocument.spreadsheet", "OpenDocument"),
         (b"\x1f\x8b\x08\x00 not a table", "compressed"),
+        (b"\n<html><table><tr><td>file</td></tr></table>", "is a web page"),
         (bytes(range(1, 32)) * 9, "is no text"),
         (b"\xff\xfe\x00", "is not text in UTF-8"),
         (b"file\x1b[31m,st\x07yle\nx,y\n", r"it has file\?\[31m, st\?yle"),

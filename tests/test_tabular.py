@@ -206,6 +206,12 @@ def test_two_that_look_like_one_long_cell_cost_two_rows() -> None:
     ]
 
 
+def test_rows_inside_a_cell_are_none() -> None:
+    table = table_of('0.jpg,"like', "1.jpg,Sea,,Op", 'and",,x', "2.jpg,a,b,c")
+    assert rows(table) == [["2.jpg", "a", "b", "c"]]
+    assert [row.at for row in table.unreadable] == ["row 2", "row 3", "row 4"]
+
+
 def test_where_only_some_lines_of_a_cell_could_be_rows_none_is_taken() -> None:
     text = "\n".join(["one", "two", "1.jpg,copied,,here", "three"])
     table = table_of(f'0.jpg,"{text}",,x', "2.jpg,a,b,c")

@@ -9,8 +9,8 @@ sure. What is decided where:
 
 - A row over several lines is believed only if every quotation mark in it is where it should be and
   none of its further lines could be a row of the table. Otherwise the line that opens the cell is left
-  out, and so is the line that seems to close it; if most of the lines between could be rows, they are
-  read as rows, or else they are left out too.
+  out, and so is the line that seems to close it. If both are whole rows by themselves, and most of the
+  lines between could be rows, those are read as rows, or else they are left out too.
 - A line on its own may have stray quotation marks, as in `"The "Old" Guitarist",Cubism`: it is read if
   there is only one way to split it that gives a whole row, and the stray ones are in pairs.
 - Where doubled and backslashed quotation marks give two different whole rows, the row is left out.
@@ -200,22 +200,26 @@ class Splitter:
                 return only, 1, {}
         if safe:  # Not of the right number of cells, which is for others to say.
             return safe[0].cells, safe[0].lines, {}
-        return bare, 1, self._doubts(at, row, readings, could_be_row)
-
-    def _doubts(
-        self, at: int, row: Row, readings: list[_Reading], could_be_row: Callable[[int], bool]
-    ) -> dict[int, str]:
-        """What is wrong with which lines, where a quoted cell has no end that is to be trusted."""
         doubts = {at: "an open quotation mark in {at}; close it, or remove it"}
         for reading in readings:
-            last = at + reading.lines - 1
-            rows = sum(map(could_be_row, range(at, last + 1)))
-            why = f"{{at}} may be part of a cell with line breaks that is opened in {row.at}"
-            if 2 * rows <= reading.lines:
-                doubts |= dict.fromkeys(range(at + 1, last + 1), why)
-            elif last > at:
-                doubts[last] = f"a quotation mark in {{at}} may close the one opened in {row.at}"
-        return doubts
+            doubts |= self._doubts(at, at + reading.lines - 1, row, shape, could_be_row)
+        return bare, 1, doubts
+
+    def _doubts(
+        self, at: int, last: int, row: Row, shape: Shape, could_be_row: Callable[[int], bool]
+    ) -> dict[int, str]:
+        """Which lines below one are left out, and why, where a cell seems to go from it to the last, and
+        some of them could be rows."""
+
+        def is_row(n: int) -> bool:
+            bare = self.lines[n].split(self._delimiter)
+            return shape.fits(bare) and shape.could_be_row(bare)
+
+        rows = sum(map(could_be_row, range(at, last + 1)))
+        if is_row(at) and is_row(last) and 2 * rows > last - at + 1:
+            return {last: f"a quotation mark in {{at}} may close the one opened in {row.at}"}
+        why = f"{{at}} may be part of a cell with line breaks that is opened in {row.at}"
+        return dict.fromkeys(range(at + 1, last + 1), why)
 
     def _only_way(self, line: str, shape: Shape) -> list[str] | None:
         """The one whole row that a line with stray quotation marks can be split into; None if there are

@@ -38,6 +38,7 @@ _NO_TEXT = (
     (b"%PDF", b"", "is a PDF document: save the table as CSV"),
 )
 """How a file begins, what else is in it, and what it is then."""
+_PAGE = re.compile(rb"\s*<(!doctype html|html|table)\b", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
 
@@ -104,6 +105,8 @@ def decoded(content: bytes, place: str) -> tuple[str, list[str]]:
     for beginning, inside, what in _NO_TEXT:
         if content.startswith(beginning) and inside in content:
             raise ImpastoError(f"{place} {what}")
+    if _PAGE.match(content):
+        raise ImpastoError(f"{place} is a web page (HTML): save the table as CSV")
     notes: list[str] = []
     try:
         if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
