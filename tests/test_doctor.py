@@ -248,6 +248,15 @@ def test_single_rows_and_the_first_steps_say_nothing() -> None:
     assert told(alone) != []
 
 
+def test_the_first_200_steps_are_counted_from_the_end_of_pretraining() -> None:
+    wins = rows(80, accuracy__fake=0.0)
+    for number, row in enumerate(wins):
+        row["step"] = 5 * (number + 1)
+    for pretraining, first in ((0, 39), (30, 69)):  # rows
+        found = told(wins, pretrain_images=wins[pretraining - 1]["images_seen"] * bool(pretraining))
+        assert [number for number, _, name in found if name == "generator wins"] == [first]
+
+
 def test_a_wasserstein_critic_may_tell_all_pictures_apart() -> None:
     made = rows(
         accuracy__real=1.0,

@@ -88,6 +88,9 @@ def test_inception_score_by_hand() -> None:
     sure = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     entropy = -(2 / 3 * math.log(2 / 3) + 1 / 3 * math.log(1 / 3))
     assert inception_score(sure) == pytest.approx(math.exp(entropy))
+    # One sure, one not at all, q = (3/4, 1/4): KL(p, q) is log 4/3, and half of log 4/3.
+    unsure = torch.tensor([[1.0, 0.0], [0.5, 0.5]])
+    assert inception_score(unsure) == pytest.approx((4 / 3) ** 0.75)
     assert values("inception_score", 1000 * torch.eye(4), torch.eye(4)) == {"is": pytest.approx(4)}
     # In their order each half holds one class; dealt out, both.
     halves = torch.eye(2).repeat_interleave(2, 0)
@@ -376,6 +379,18 @@ def test_a_metric_says_what_it_needs_and_warns(metric: str) -> None:
     sentence = module.warning(10, 10, 2048)
     assert "10" in sentence
     assert "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("metric", "fakes", "reals"), [("inception_score", 40, 1000), ("prdc", 100, 100)]
+)
+def test_metrics_warn_of_fewer_pictures_than_their_limit(
+    metric: str, fakes: int, reals: int
+) -> None:
+    """Of 8 features, or classes."""
+    warning = metric_module(metric).warning
+    assert warning(fakes, reals, 8) is None
+    assert warning(fakes - 1, reals, 8) is not None
 
 
 def test_every_metric_is_in_the_lists_here() -> None:

@@ -238,6 +238,21 @@ def test_zero_centred_gradient_penalties() -> None:
         assert not round.real.requires_grad  # what others look at is left as it was
 
 
+@pytest.mark.parametrize("term", ["r1", "r2", "gradient_penalty"])
+def test_penalties_leave_the_generator_alone(term: str) -> None:
+    """Even where the generated pictures come with the graph that made them."""
+    colour = torch.ones(2, 3, 1, 1, requires_grad=True)
+    scale = torch.tensor(1.0, requires_grad=True)
+    round = judged_round([1.0, 2.0], [0.0, 0.0])
+    round.fake = 2 * colour
+    round.discriminate = lambda images, labels: Judgement(
+        scale * images.square().sum((1, 2, 3))[:, None]
+    )
+    load_module("objectives", term, "term").discriminator_loss(round).backward()
+    assert scale.grad is not None
+    assert colour.grad is None
+
+
 @pytest.mark.parametrize(("term", "pictures"), [("r1", "real"), ("r2", "fake")])
 def test_penalties_look_at_the_pass_that_is_made_anyway(term: str, pictures: str) -> None:
     # A small network with curved activations, so that second derivatives matter everywhere.

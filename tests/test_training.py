@@ -31,7 +31,7 @@ from impasto.training.checkpoint import prune, seed_step
 from impasto.training.loop import Session
 from impasto.training.order import EpochOrder
 from impasto.training.players import Game, StepStatistics
-from impasto.training.records import diversity
+from impasto.training.records import TensorBoard, diversity
 from impasto.training.resolve import resolve
 from impasto.training.run_folder import Stats, create
 from impasto.words import readable_time
@@ -257,6 +257,15 @@ def test_a_term_that_is_never_in_a_steps_last_turn_is_told(tiny: Collection) -> 
     game = session(config, tiny).game
     for _ in range(2):
         assert game.step()["term/r1/discriminator"].item() > 0
+
+
+def test_the_seeds_of_steps_stay_as_they_are() -> None:
+    """Or a run that was begun with an earlier version would end as another one."""
+    seeds = []
+    for seed, step in ((0, 0), (0, 1), (7, 123_456)):
+        seed_step(seed, step)
+        seeds.append(torch.initial_seed())
+    assert seeds == [6375474604893067239, 8514611595815388268, 2925363117013094829]
 
 
 def test_the_average_halves_as_it_says(tiny: Collection) -> None:
@@ -579,6 +588,19 @@ def test_tensorboard(tiny: Collection, tmp_path: Path) -> None:
     assert [step for step, _ in written] == [step for step, _ in rows]
     assert [v for _, v in written] == pytest.approx([v for _, v in rows], rel=1e-6)
     assert len(events.Images("samples")) == 3
+
+
+def test_tensorboard_has_numbers_only(tmp_path: Path) -> None:
+    """Neither what the doctor said nor the clock itself."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = TensorBoard(tmp_path, 0)
+    told = [{"event": "begun", "symptom": "collapse"}]
+    board.row({"images_seen": 8, "step": 1, "loss/discriminator": 0.5, "doctor": told})
+    board.close()
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert events.Tags()["scalars"] == ["loss/discriminator"]
 
 
 def test_diversity() -> None:
