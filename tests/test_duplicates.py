@@ -139,10 +139,14 @@ def test_a_tear_on_a_face_makes_it_another() -> None:
     assert (found(drawing(), compressed(60)(drawing())).group == 0).all()
 
 
-def test_what_shows_next_to_nothing_is_like_nothing_else() -> None:
+def test_what_shows_next_to_nothing_is_no_copy() -> None:
     ramp = Image.linear_gradient("L").convert("RGB")
     sheets = [Image.new("RGB", (40, 40), (shade, shade, shade)) for shade in (254, 255)]
-    assert (found(*sheets, ramp, compressed(50)(ramp)).group == -1).all()
+    outcome = found(*sheets, ramp, compressed(50)(ramp))
+    assert (outcome.group == -1).all()
+    assert outcome.kept.all()
+    # They cannot be told apart, so each two are on one side.
+    assert outcome.alike.tolist() == outcome.side.tolist() == [0, 0, 1, 1]
     # But what is packed of them may be the same.
     assert found(sheets[0], sheets[0].copy()).kind == ["exact", "exact"]
 
@@ -419,7 +423,7 @@ def test_any_mixture(chosen: list[tuple[int, bool]], aside: str, random: object)
             assert one.kept[same].any()
     if aside == "none":
         assert one.kept.all()
-    sides = one.sides
+    sides = one.side
     for a in range(len(chosen)):
         for b in range(a):
             assert (sides[a] == sides[b]) == (of[a] == of[b])

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from impasto.collection import Collection, LabelField
+    from impasto.collection.duplicate_sheets import Member
 
 _BARS = 40
 """A chart shows at most this many classes of a field, the most frequent."""
@@ -78,24 +79,39 @@ def command(
 
 
 def _write_duplicates(collection: "Collection", out: Path, stem: str) -> None:
-    """Draw the groups of duplicates, page by page, and say where."""
-    from impasto.collection.duplicate_sheets import GROUPS, PAGES, groups_of, pages
+    """Draw the groups of duplicates, and the sets of pictures that cannot be told apart."""
+    from impasto.collection.duplicate_sheets import alike_of, groups_of
+
+    groups, sets = groups_of(collection), alike_of(collection)
+    if not groups:
+        typer.echo("duplicates: none")
+    else:
+        told = _write_pages(
+            collection, groups, out / f"{stem}-duplicates", "group", "those least alike"
+        )
+        typer.echo(f"duplicates: {told}, the kept in green frames")
+    if sets:
+        told = _write_pages(collection, sets, out / f"{stem}-alike", "set", "the largest")
+        typer.echo(f"too little detail to be told apart: {told}, all kept")
+
+
+def _write_pages(
+    collection: "Collection", groups: "list[list[Member]]", path: Path, noun: str, first: str
+) -> str:
+    """Draw groups page by page; returns where they are and how many."""
+    from impasto.collection.duplicate_sheets import GROUPS, PAGES, pages
     from impasto.files import write_bytes
     from impasto.words import counted
 
-    groups = groups_of(collection)
-    if not groups:
-        typer.echo("duplicates: none")
-        return
     several = len(groups) > GROUPS
     names = []
     for number, page in enumerate(pages(collection, groups), start=1):
-        names.append(out / f"{stem}-duplicates{f'-{number:02}' if several else ''}.png")
+        names.append(path.with_name(f"{path.name}{f'-{number:02}' if several else ''}.png"))
         write_bytes(names[-1], _png(page))
     shown = min(len(groups), GROUPS * PAGES)
-    of_all = "" if shown == len(groups) else f" of {len(groups):,}, those least alike"
+    of_all = "" if shown == len(groups) else f" of {len(groups):,}, {first}"
     where = f"{names[0]} to {names[-1].name}" if several else str(names[0])
-    typer.echo(f"duplicates: {where}: {counted(shown, 'group')}{of_all}, the kept in green frames")
+    return f"{where}: {counted(shown, noun)}{of_all}"
 
 
 def _png(image: "Image.Image") -> bytes:

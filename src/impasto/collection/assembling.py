@@ -15,7 +15,8 @@ from impasto.collection.writer import open_writer, shard_prefix
 from impasto.files import sha256_of_file, write_json
 
 LEFT_OUT, DUPLICATES, FORGOTTEN = "left-out.csv", "duplicates.csv", "forgotten.csv"
-TABLES = ("sources.csv", "pictures.csv", LEFT_OUT, DUPLICATES, FORGOTTEN, FACTS, LOOKS)
+ALIKE = "alike.csv"
+TABLES = ("sources.csv", "pictures.csv", LEFT_OUT, DUPLICATES, ALIKE, FORGOTTEN, FACTS, LOOKS)
 """What lies in a collection besides what training reads."""
 LABELS_APART = " | "
 """Between a picture's classes in `duplicates.csv`."""
@@ -94,6 +95,16 @@ class Plan:
     """The rows of `forgotten.csv`."""
     unusable: list[tuple[bytes, str]] = field(default_factory=list)
     """Keys and reasons of what was tried and gave no picture."""
+    alike: dict[str, int] = field(default_factory=dict)
+    """The set of each picture that cannot be told apart from others, by name."""
+
+    def alike_sets(self) -> list[list[int]]:
+        """The rows of each set of two or more."""
+        sets: dict[int, list[int]] = {}
+        for index, row in enumerate(self.rows):
+            if row.relative in self.alike:
+                sets.setdefault(self.alike[row.relative], []).append(index)
+        return [rows for _, rows in sorted(sets.items()) if len(rows) > 1]
 
 
 def _runs(rows: Sequence[SourceRow], most: int) -> Iterator[tuple[Piece, int, int]]:
@@ -271,6 +282,7 @@ def _write_tables(folder: Path, plan: Plan, facts: Facts) -> None:
     write_csv(folder / "pictures.csv", header, pictures())
     write_csv(folder / LEFT_OUT, ["path", "reason"], plan.left_out)
     _write_duplicates(folder / DUPLICATES, plan)
+    _write_alike(folder / ALIKE, plan)
     header = ["path", "sha256", "when"]
     forgotten = ([row[name] for name in header] for row in plan.forgotten)
     write_csv(folder / FORGOTTEN, header, forgotten)
@@ -293,3 +305,14 @@ def _write_duplicates(path: Path, plan: Plan) -> None:
     lines.sort(key=lambda line: (line[0], -line[2], line[1]))  # type: ignore[operator]
     header = ["group", "path", "kept", "kind", "distance", "row", "width", "height", "sha256"]
     write_csv(path, [*header, "labels"], lines)
+
+
+def _write_alike(path: Path, plan: Plan) -> None:
+    """A row for each picture that cannot be told apart from others, set by set."""
+    firsts = np.cumsum([0, *(row.count for row in plan.rows)])
+    lines = [
+        [number, plan.rows[index].relative, firsts[index], *plan.rows[index].size]
+        for number, rows in enumerate(plan.alike_sets())
+        for index in rows
+    ]
+    write_csv(path, ["set", "path", "row", "width", "height"], lines)

@@ -66,6 +66,24 @@ def groups_of(collection: Collection) -> list[list[Member]]:
     return sorted(groups, key=_likeness)
 
 
+def alike_of(collection: Collection) -> list[list[Member]]:
+    """The sets in `alike.csv`, the largest first.
+
+    Raises:
+        ImpastoError: the table is damaged.
+    """
+    sets: dict[int, list[Member]] = {}
+    try:
+        for row in collection.alike_table():
+            told = row | {"kept": "1", "kind": "alike", "distance": "0"}
+            sets.setdefault(int(row["set"]), []).append(_member(told, len(collection)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ImpastoError(
+            f"{collection.path / 'alike.csv'} is damaged ({error}); pack the collection again"
+        ) from error
+    return sorted(sets.values(), key=len, reverse=True)
+
+
 def _likeness(group: list[Member]) -> tuple[float, bool]:
     """What groups are sorted by: the greatest distance, and exact ones after all others."""
     furthest = max(member.distance for member in group)

@@ -6,9 +6,13 @@
 darker. Both hashes are close, and then the pictures themselves are compared, at 32 x 32 in brightness
 and 16 x 16 in colour: nowhere may one be much beyond what the other shows there and right around it.
 That forgives half a pixel, and not a tear on a face. A picture in other colours, with something added,
-mirrored or cropped by more than a hair is another picture; so is any that shows hardly anything,
-since all of those look alike. On Debian's 8,121 clip-art drawings, the hardest case there is for
-perceptual hashes, this was wrong for one picture in 600 (docs/notebook.md).
+mirrored or cropped by more than a hair is another picture. On Debian's 8,121 clip-art drawings, the
+hardest case there is for perceptual hashes, this was wrong for one picture in 600 (docs/notebook.md).
+Pictures with little detail are compared in colours and structure instead, by stricter limits
+(`soft.py`).
+
+**Alike**: pictures with little detail whose colours agree, but which show too little structure to say
+whether they are copies. All are kept, and all of a set are on one side of the split.
 
 **By features**: if asked for, also crops, other margins, watermarks and scans of the same picture: a
 feature network proposes the pairs, and each is confirmed by laying one over the other
@@ -24,9 +28,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from impasto.collection.look import SIDE, THUMB
-from impasto.collection.registration import laid_over, normal, register
+from impasto.collection.comparing import distances, registered_distances
+from impasto.collection.soft import ALIKE, SOFT, SoftIndex, soft_distances
 from impasto.words import counted
+
+FINDING_VERSION = 1
+"""Raised whenever the same looks would give other copies or other sides of the split."""
 
 DUPLICATES = ("none", "exact", "near", "features")
 """What can be set aside: nothing, the exact ones, near ones too, those by features too."""
@@ -37,29 +44,12 @@ Features = Callable[[np.ndarray], np.ndarray]
 _DHASH, _PHASH = 10, 12
 """Hashes of near duplicates differ in at most so many of their 64 bits."""
 _DETAIL = 8.0
-"""Pictures of less detail (see `Look`) are never near: skies and blank sheets look alike. The 21
-paintings have 10 to 23."""
+"""Hashes are compared of pictures with at least this detail (see `Look`). The 21 paintings have 10 to
+23."""
 _ASPECT = 1.1
 """Width to height differs by at most this factor."""
-_MEAN = 45.0
-"""Mean brightness differs by at most so many levels of 255, ..."""
-_GAIN = 1.5
-"""... and contrast by at most this factor."""
-_UNLIKE = 0.03
-"""Brightness correlates by at least 1 less this."""
-_LIGHT = 20.0
-"""How far brightness may lie outside what the other picture shows around the same place, in levels,
-once both have the same mean and contrast. JPEG of quality 40 and another size come to 18; a tear on a
-face to 32."""
-_COLOUR = 12.0
-"""The same for both colour differences, as they are."""
 _COSINE = 0.85
 """Features of duplicates have at least this cosine. Of the 21 paintings no two have more than 0.64."""
-_UNLIKE_REGISTERED, _LIGHT_REGISTERED, _COLOUR_REGISTERED = 0.05, 50.0, 24.0
-"""The limits of `_UNLIKE`, `_LIGHT` and `_COLOUR` for those, once they are laid over each other."""
-
-_CB_CR = np.array([[-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], dtype=np.float32)
-"""Colour differences of red, green and blue (JFIF)."""
 _FEATURES_AT_ONCE = 256
 _AT_ONCE = 1024
 """Pictures that are compared with one at once: the bound on memory."""
@@ -76,20 +66,18 @@ class Duplicates:
             the closest of the others.
         distance: float32 [S] from the picture that it was found to be a duplicate of: 0 of exact ones,
             above 0 to 1 of near ones, where 1 is the furthest that is still called near.
+        alike: int64 [S], the set of pictures that cannot be told apart from one another, from 0 in the
+            order of the first members; -1 of all other pictures. Copies are in the set of their group.
+        side: int64 [S]: the same number for pictures that must be on one side of the split, which are
+            those of one group and those of one set.
     """
 
     group: np.ndarray
     kept: np.ndarray
     kind: list[str]
     distance: np.ndarray
-
-    @property
-    def sides(self) -> list[int]:
-        """A number a picture, the same for all of a group and no others: see `split.held_out`."""
-        alone = self.group < 0
-        numbers = self.group.copy()
-        numbers[alone] = len(self.group) + np.flatnonzero(alone)
-        return [int(number) for number in numbers]
+    alike: np.ndarray
+    side: np.ndarray
 
 
 def find_duplicates(
@@ -137,10 +125,10 @@ def find_duplicates(
     )
     found = _Found(np.array(order, dtype=np.int64), given, aside)
     _exact(found, looks)
-    # What shows hardly anything is like nothing but itself; copies are as their first.
-    telling = looks["detail"][found.order] >= _DETAIL
-    places = np.flatnonzero(telling & (found.kind == 0))
+    # Exact copies are as their first.
+    places = np.flatnonzero(found.kind == 0)
     _near(found, looks, np.asarray(sizes), places)
+    places = places[looks["detail"][found.order[places]] >= _DETAIL]
     if aside == "features" and features is not None:
         _by_features(found, looks, features, places)
     return found.told()
@@ -189,9 +177,12 @@ class _Found:
         self.kind = np.zeros(len(order), dtype=np.int8)
         """As what, a position in `DUPLICATES`."""
         self.distance = np.zeros(len(order), dtype=np.float32)
-        self.group = places
-        """The first of each one's group."""
-        self._members: dict[int, list[int]] = {}
+        self.groups = _Sets(len(order))
+        """Of copies."""
+        self.sides = _Sets(len(order))
+        """Of copies and of what is alike."""
+        self.alike = np.zeros(len(order), dtype=bool)
+        """Which pictures were found to be alike."""
 
     def join(self, first: int, others: np.ndarray, distances: np.ndarray, kind: str) -> None:
         """Make pictures duplicates of an earlier one."""
@@ -202,21 +193,20 @@ class _Found:
                 self.like[other] = first
                 self.kind[other] = DUPLICATES.index(kind)
                 self.distance[other] = distance
-            self._unite(int(self.group[first]), int(self.group[other]))
+            self.groups.unite(first, other)
+            self.sides.unite(first, other)
 
-    def _unite(self, one: int, other: int) -> None:
-        if one == other:
-            return
-        one, other = min(one, other), max(one, other)
-        moved = self._members.pop(other, [other])
-        self._members.setdefault(one, [one]).extend(moved)
-        self.group[moved] = one
+    def keep_together(self, one: int, others: np.ndarray) -> None:
+        """Put pictures that are alike on one side."""
+        for other in others.tolist():
+            self.alike[[one, other]] = True
+            self.sides.unite(one, other)
 
     def open(self, place: int, others: np.ndarray, kind: str) -> np.ndarray:
         """Which of some pictures may still become duplicates of an earlier one, bool [B]."""
         if kind in self.sets_aside:
             return ~self.aside[others]
-        return self.group[others] != self.group[place]
+        return self.groups.first[others] != self.groups.first[place]
 
     def told(self) -> Duplicates:
         """The same by picture."""
@@ -226,23 +216,48 @@ class _Found:
         through = self.aside[self.like] & (self.like[self.like] != self.like)
         kind[through], distance[through] = kind[self.like[through]], distance[self.like[through]]
         # The first of a group is like its closest.
-        closest = np.lexsort((distance, kind, self.group))
+        closest = np.lexsort((distance, kind, self.groups.first))
         closest = closest[kind[closest] > 0]
-        heads, position = np.unique(self.group[closest], return_index=True)
+        heads, position = np.unique(self.groups.first[closest], return_index=True)
         kind[heads], distance[heads] = kind[closest[position]], distance[closest[position]]
 
         by_picture = np.empty(count, dtype=np.int64)
         by_picture[self.order] = np.arange(count)
-        group = np.where(kind > 0, self.group, -1)[by_picture]
-        # Numbered in the order in which the pictures came in.
-        firsts = list(dict.fromkeys(group[group >= 0].tolist()))
-        number = {first: position for position, first in enumerate(firsts)} | {-1: -1}
+        group = np.where(kind > 0, self.groups.first, -1)[by_picture]
+        sides = self.sides.first
+        alike = np.where(np.isin(sides, sides[self.alike]), sides, -1)[by_picture]
         return Duplicates(
-            group=np.array([number[first] for first in group.tolist()], dtype=np.int64),
+            group=_numbered(group),
             kept=~self.aside[by_picture],
             kind=["" if code == 0 else DUPLICATES[code] for code in kind[by_picture].tolist()],
             distance=distance[by_picture],
+            alike=_numbered(alike),
+            side=_numbered(sides[by_picture]),
         )
+
+
+class _Sets:
+    """Places in disjoint sets, each known by its first place."""
+
+    def __init__(self, count: int) -> None:
+        self.first = np.arange(count)
+        self._members: dict[int, list[int]] = {}
+
+    def unite(self, one: int, other: int) -> None:
+        """Join the sets of two places."""
+        one, other = sorted((int(self.first[one]), int(self.first[other])))
+        if one == other:
+            return
+        moved = self._members.pop(other, [other])
+        self._members.setdefault(one, [one]).extend(moved)
+        self.first[moved] = one
+
+
+def _numbered(sets: np.ndarray) -> np.ndarray:
+    """Sets, int64 [S], numbered from 0 in the order in which they occur; -1 stays."""
+    firsts = list(dict.fromkeys(sets[sets >= 0].tolist()))
+    number = {first: position for position, first in enumerate(firsts)} | {-1: -1}
+    return np.array([number[each] for each in sets.tolist()], dtype=np.int64)
 
 
 def _exact(found: _Found, looks: np.ndarray) -> None:
@@ -255,110 +270,56 @@ def _exact(found: _Found, looks: np.ndarray) -> None:
 
 
 def _near(found: _Found, looks: np.ndarray, sizes: np.ndarray, places: np.ndarray) -> None:
-    """Group what looks nearly the same among some pictures."""
+    """Group what looks nearly the same among some pictures, one by one in the order of being kept."""
     numbers = found.order[places]
-    dhash, phash = looks["dhash"][numbers], looks["phash"][numbers]
+    detail = looks["detail"][numbers]
     aspect = np.log(sizes[numbers, 0] / sizes[numbers, 1])
-    for index, place in enumerate(places.tolist()):
+    clear, soft = np.flatnonzero(detail >= _DETAIL), np.flatnonzero(detail < SOFT)
+    dhash, phash = looks["dhash"][numbers[clear]], looks["phash"][numbers[clear]]
+    index = SoftIndex(looks, numbers[soft])
+    # How many of each are before: the place of a picture among its kind.
+    clears, softs = np.cumsum(detail >= _DETAIL) - 1, np.cumsum(detail < SOFT) - 1
+
+    def alike_in_shape(position: int, others: np.ndarray) -> np.ndarray:
+        near: np.ndarray = others[np.abs(aspect[others] - aspect[position]) <= math.log(_ASPECT)]
+        return near
+
+    for position, place in enumerate(places.tolist()):
         if found.aside[place]:
             continue
-        later = np.bitwise_count(dhash[index + 1 :] ^ dhash[index]) <= _DHASH
-        close = np.flatnonzero(later) + index + 1
-        close = close[np.bitwise_count(phash[close] ^ phash[index]) <= _PHASH]
-        close = close[np.abs(aspect[close] - aspect[index]) <= math.log(_ASPECT)]
-        for start in range(0, len(close), _AT_ONCE):
-            others = places[close[start : start + _AT_ONCE]]
-            others = others[found.open(place, others, "near")]
-            distances = _distances(looks, int(found.order[place]), found.order[others])
-            near = distances <= 1
-            found.join(place, others[near], distances[near], "near")
+        if detail[position] >= _DETAIL:
+            own = clears[position]
+            later = np.bitwise_count(dhash[own + 1 :] ^ dhash[own]) <= _DHASH
+            close = np.flatnonzero(later) + own + 1
+            close = close[np.bitwise_count(phash[close] ^ phash[own]) <= _PHASH]
+            _join_near(found, looks, place, places[alike_in_shape(position, clear[close])])
+        if detail[position] < SOFT:
+            own = softs[position]
+            close = index.later(own)
+            # Where no copies can be found, there is no more to find among those on one side.
+            sides = found.sides.first[places[soft[close]]]
+            apart = sides != found.sides.first[place]
+            close = close[apart | index.may_be_copies(own, close)]
+            _join_soft(found, looks, place, places[alike_in_shape(position, soft[close])])
 
 
-def _distances(looks: np.ndarray, one: int, others: np.ndarray) -> np.ndarray:
-    """How far some pictures look from one, float32 [B]: 1 at the limit of what is near."""
-    own, own_mean, own_spread = _normal(looks["light"][one][None])
-    light, mean, spread = _normal(looks["light"][others])
-    far = (1 - (own * light).mean(axis=(1, 2))) / _UNLIKE
-    far[np.abs(mean - own_mean) > _MEAN] = np.inf
-    far[np.abs(np.log(spread / own_spread)) > math.log(_GAIN)] = np.inf
-    left = np.flatnonzero(far <= 1)
-    if len(left):
-        beyond = _largest(_beyond(own, light[left])) * (own_spread + spread[left]) / 2
-        far[left] = np.maximum(far[left], beyond / _LIGHT)
-        left = left[far[left] <= 1]
-    if len(left):
-        beyond = _largest(_beyond(_colour(looks, np.array([one])), _colour(looks, others[left])))
-        far[left] = np.maximum(far[left], beyond / _COLOUR)
-    return np.maximum(far, 0).astype(np.float32)
+def _join_near(found: _Found, looks: np.ndarray, place: int, close: np.ndarray) -> None:
+    """Compare pictures whose hashes are close with an earlier one."""
+    for start in range(0, len(close), _AT_ONCE):
+        others = close[start : start + _AT_ONCE]
+        others = others[found.open(place, others, "near")]
+        far = distances(looks, int(found.order[place]), found.order[others])
+        found.join(place, others[far <= 1], far[far <= 1], "near")
 
 
-def _registered_distances(looks: np.ndarray, one: int, others: np.ndarray) -> np.ndarray:
-    """The same, but each is first laid over the one, or the one over it, and the limits are wider."""
-    alone = np.full(len(others), one)
-    numbers, beside = np.concatenate([alone, others]), np.concatenate([others, alone])
-    frames = register(looks["light"][numbers], looks["light"][beside])
-    light, inside = laid_over(looks["light"][beside].astype(np.float64), frames)
-    own, own_mean, own_spread = normal(looks["light"][numbers].astype(np.float64), inside)
-    light, mean, spread = normal(light, inside)
-    far = (1 - (own * light).sum(axis=(1, 2)) / inside.sum(axis=(1, 2))) / _UNLIKE_REGISTERED
-    far[np.abs(mean - own_mean) > _MEAN] = np.inf
-    far[np.abs(np.log(spread / own_spread)) > math.log(_GAIN)] = np.inf
-    beyond = _largest(_beyond(own, light) * inside) * (own_spread + spread) / 2
-    far = np.maximum(far, beyond / _LIGHT_REGISTERED)
-    half = frames * (1, THUMB / SIDE, 1, THUMB / SIDE)
-    own_colour, colour = _colour(looks, numbers), _colour(looks, beside)
-    for part in range(2):
-        moved, inside = laid_over(colour[..., part], half)
-        beyond = _largest(_beyond(own_colour[..., part], moved) * inside)
-        far = np.maximum(far, beyond / _COLOUR_REGISTERED)
-    nearest: np.ndarray = np.maximum(far, 0).reshape(2, -1).min(axis=0).astype(np.float32)
-    return nearest
-
-
-def _colour(looks: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """The colour differences of some pictures, float32 [B, 16, 16, 2]."""
-    colour: np.ndarray = looks["thumb"][numbers] @ _CB_CR.T
-    return colour
-
-
-def _normal(light: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pictures [B, H, W] with a mean of 0 and a spread of 1, and what mean and spread were, [B]."""
-    light = light.astype(np.float32)
-    mean = light.mean(axis=(1, 2))
-    light -= mean[:, None, None]
-    spread = np.sqrt(np.square(light).mean(axis=(1, 2)))
-    return light / spread[:, None, None], mean, spread
-
-
-def _beyond(one: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """How far each place in a picture [1 or B, H, W, ...] and in another [B, H, W, ...] is outside of
-    what the other shows there and in the eight places around it: below 0 where it is inside."""
-    least, most = _around(one)
-    beyond = np.maximum(least - others, others - most)
-    least, most = _around(others)
-    result: np.ndarray = np.maximum(beyond, np.maximum(least - one, one - most))
-    return result
-
-
-def _largest(values: np.ndarray) -> np.ndarray:
-    """The largest of each of [B, ...], [B]."""
-    largest: np.ndarray = values.reshape(len(values), -1).max(axis=1)
-    return largest
-
-
-def _around(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the most of each place of [B, H, W, ...] and the eight around it."""
-    least = _of_three(_of_three(pictures, 1, np.minimum), 2, np.minimum)
-    return least, _of_three(_of_three(pictures, 1, np.maximum), 2, np.maximum)
-
-
-def _of_three(pictures: np.ndarray, axis: int, choose: np.ufunc) -> np.ndarray:
-    """What `choose` takes of each place and the two beside it along an axis."""
-    given = np.moveaxis(pictures, axis, 0)
-    taken = given.copy()
-    choose(taken[1:], given[:-1], out=taken[1:])
-    choose(taken[:-1], given[1:], out=taken[:-1])
-    return np.moveaxis(taken, 0, axis)
+def _join_soft(found: _Found, looks: np.ndarray, place: int, close: np.ndarray) -> None:
+    """Compare pictures with little detail with an earlier one."""
+    for start in range(0, len(close), _AT_ONCE):
+        others = close[start : start + _AT_ONCE]
+        others = others[found.open(place, others, "near")]
+        far, copies = soft_distances(looks, int(found.order[place]), found.order[others])
+        found.join(place, others[copies], far[copies], "near")
+        found.keep_together(place, others[(far <= ALIKE) & ~copies])
 
 
 def _by_features(found: _Found, looks: np.ndarray, features: Features, places: np.ndarray) -> None:
@@ -383,8 +344,5 @@ def _by_features(found: _Found, looks: np.ndarray, features: Features, places: n
                 others = others[found.open(place, others, "features")]
                 if not len(others):
                     continue
-                distances = _registered_distances(
-                    looks, int(found.order[place]), found.order[others]
-                )
-                near = distances <= 1
-                found.join(place, others[near], distances[near], "features")
+                far = registered_distances(looks, int(found.order[place]), found.order[others])
+                found.join(place, others[far <= 1], far[far <= 1], "features")

@@ -77,6 +77,7 @@ def forget(path: Path, ids: Sequence[str]) -> Forgotten:
     plan.rows = [row for row in plan.rows if row.relative not in gone]
     plan.aside = [row for row in plan.aside if row.relative not in gone]
     plan.copies = {name: copied for name, copied in plan.copies.items() if name not in gone}
+    plan.alike = {name: number for name, number in plan.alike.items() if name not in gone}
     if not plan.rows or all(plan.heldout):
         raise ImpastoError(
             f"nothing would be left in {path} to train on; remove the folder instead"
@@ -157,6 +158,7 @@ def plan_of(collection: Collection) -> Plan:
             left_out=[(row["path"], row["reason"]) for row in collection.left_out_table()],
             forgotten=collection.forgotten_table(),
             unusable=unusable,
+            alike={row["path"]: int(row["set"]) for row in collection.alike_table()},
         )
     except (KeyError, ValueError, TypeError, IndexError, OSError) as error:
         raise ImpastoError(

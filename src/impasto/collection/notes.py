@@ -21,6 +21,7 @@ def of_plan(plan: Plan, options: PackOptions) -> list[str]:
     return [
         *_straddling(plan, options),
         *_disagreeing(plan),
+        *_alike(plan),
         *_plain(plan),
         *_few(plan, options),
         *_guessed(plan),
@@ -82,6 +83,21 @@ def _disagreeing(plan: Plan) -> list[str]:
     groups = [plan.copies[row.relative].group for row in copies]
     note = told_differently(groups, [row.labels for row in copies])
     return [note] if note else []
+
+
+def _alike(plan: Plan) -> list[str]:
+    """A note of pictures that have too little detail to say whether they are copies."""
+    sets = plan.alike_sets()
+    if not sets:
+        return []
+    divided = sum(len({plan.heldout[index] for index in rows}) > 1 for rows in sets)
+    side = "each set is on one side of the split"
+    if divided:
+        side = f"the source has {counted(divided, 'set')} on both sides of its split"
+    return [
+        f"{counted(sum(map(len, sets)), 'picture')} with too little detail to be told apart "
+        f"({counted(len(sets), 'set')}): all are kept, and {side}: see alike.csv"
+    ]
 
 
 def _plain(plan: Plan) -> list[str]:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-from impasto.collection.duplicates import DUPLICATES
+from impasto.collection.duplicates import DUPLICATES, FINDING_VERSION
 from impasto.collection.fitting import FITS, Fitting
 from impasto.errors import ImpastoError, choices
 
@@ -131,5 +131,6 @@ def _check_encoding(name: str) -> None:
 
 def options_key(options: PackOptions, source_digests: list[str]) -> str:
     """A digest of all that decides a collection's contents, for the cache."""
-    text = json.dumps([PACKING_VERSION, options.told(), source_digests], sort_keys=True)
+    versions = [PACKING_VERSION, FINDING_VERSION]
+    text = json.dumps([versions, options.told(), source_digests], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -35,6 +35,11 @@ def summary(collection: Collection) -> str:
     ]
     if (aside := _set_aside(collection)) is not None:
         lines.insert(-1, f"  duplicates  {aside}")
+    if alike := collection.alike_table():
+        sets = counted(len({row.get("set") for row in alike}), "set")
+        lines.insert(
+            -1, f"  alike       {counted(len(alike), 'source picture')} in {sets}, all kept"
+        )
     if not collection.fields:
         lines.append("  labels      none")
     # One width for all tables, so that their columns stand below each other.

@@ -39,7 +39,7 @@ from impasto.collection.assembling import (
 )
 from impasto.collection.classing import choose
 from impasto.collection.decoding import DECODING_VERSION, decoded_otherwise
-from impasto.collection.duplicates import Features, find_duplicates
+from impasto.collection.duplicates import FINDING_VERSION, Features, find_duplicates
 from impasto.collection.encoding import RAW, choose_encoding, encode
 from impasto.collection.fitting import (
     FITS,
@@ -189,6 +189,7 @@ class _Job:
         told = [
             PACKING_VERSION,
             DECODING_VERSION,
+            FINDING_VERSION,
             self.options.told(),
             self.listing.fields,
             entries,
@@ -487,7 +488,7 @@ def _plan(job: _Job) -> tuple[Plan, list[str]]:
         _clear(job.work)  # There is nothing in it to go on from.
         raise ImpastoError(_nothing_in(job.named, left_out, "no usable picture"))
     notes = list(listing.notes)
-    kept, heldout, copies = _without_copies(job, rows, told)
+    kept, heldout, copies, alike = _without_copies(job, rows, told)
     aside = [row for row, keep in zip(rows, kept, strict=True) if not keep]
     if aside:
         notes.append(
@@ -512,6 +513,7 @@ def _plan(job: _Job) -> tuple[Plan, list[str]]:
         left_out=left_out,
         forgotten=job.forgotten,
         unusable=unusable,
+        alike=alike,
     )
     plan.fields = _classes(listing.fields, plan.rows)
     if {entry.heldout for entry in told} in ({True}, {False}):
@@ -533,8 +535,9 @@ def _sides_before(destination: Path) -> dict[str, str]:
 
 def _without_copies(
     job: _Job, rows: list[SourceRow], told: list[Entry]
-) -> tuple[list[bool], list[bool], dict[str, Copied]]:
-    """Which pictures are kept, which of all are held out, and which are copies of which."""
+) -> tuple[list[bool], list[bool], dict[str, Copied], dict[str, int]]:
+    """Which pictures are kept, which of all are held out, which are copies of which, and which cannot
+    be told apart."""
     options = job.options
     given = [entry.heldout for entry in told if entry.heldout is not None]
     # Where all that is left is of one part, the source has not divided it.
@@ -553,7 +556,7 @@ def _without_copies(
     if not decided:
         heldout = held_out(
             [row.relative for row in rows],
-            found.sides,
+            found.side.tolist(),
             [row.labels for row in rows],
             options.heldout,
             options.seed,
@@ -566,7 +569,12 @@ def _without_copies(
         )
         if group >= 0
     }
-    return found.kept.tolist(), heldout, copies
+    alike = {
+        row.relative: int(number)
+        for row, number in zip(rows, found.alike, strict=True)
+        if number >= 0
+    }
+    return found.kept.tolist(), heldout, copies, alike
 
 
 def _features_of(rows: list[SourceRow], job: _Job) -> Features:

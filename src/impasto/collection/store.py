@@ -326,6 +326,12 @@ class Collection:
         collection, or in what is set aside), ...; none in collections of format 1."""
         return self._table("duplicates.csv", required=False)
 
+    def alike_table(self) -> list[dict[str, str]]:
+        """The rows of `alike.csv`, one a source picture that cannot be told apart from others, set by
+        set: set, path, row (its first picture), width, height; none in collections packed before there
+        was such a table."""
+        return self._table("alike.csv", required=False)
+
     def left_out_table(self) -> list[dict[str, str]]:
         """The rows of `left-out.csv`, one a picture that could not be used: path, reason."""
         return self._table("left-out.csv")
