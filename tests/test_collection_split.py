@@ -46,14 +46,14 @@ def test_another_seed_holds_out_others() -> None:
     assert sum(first[path] and second[path] for path in paths) < 10
 
 
-@given(PATHS, st.integers(1, 5), SHARES, st.randoms(use_true_random=False))
+@given(PATHS, st.integers(1, 5), SHARES, st.integers(), st.randoms(use_true_random=False))
 def test_a_group_is_on_one_side(
-    paths: list[str], distinct: int, share: float, random: Random
+    paths: list[str], distinct: int, share: float, seed: int, random: Random
 ) -> None:
     groups = [random.randrange(distinct) for _ in paths]
     # Of each group one is packed at least, whatever is set aside.
     kept = [groups.index(group) == n or random.random() < 0.5 for n, group in enumerate(groups)]
-    chosen = held_out(paths, groups, [()] * len(paths), share, 0, kept)
+    chosen = held_out(paths, groups, [()] * len(paths), share, seed, kept)
     for group in set(groups):
         assert len({held for held, own in zip(chosen, groups, strict=True) if own == group}) == 1
 
@@ -87,6 +87,17 @@ def test_the_last_of_a_class_stays(paths: list[str], share: float) -> None:
     if sum(chosen) > 1:
         train = {row for row, held in zip(labels, chosen, strict=True) if not held}
         assert train == set(labels)
+
+
+def test_where_groups_are_larger_than_the_share_a_class_is_kept() -> None:
+    # Of class a a group of 3 and one of 5, of class b one of 2, all more than a tenth of them.
+    paths = [f"{number}.jpg" for number in range(10)]
+    groups = [0] * 3 + [1] * 5 + [2] * 2
+    labels = [("a",)] * 8 + [("b",)] * 2
+    for seed in range(20):
+        chosen = held_out(paths, groups, labels, 0.1, seed)
+        assert any(chosen)
+        assert not any(chosen[8:])
 
 
 def test_where_every_picture_is_alone_in_its_class_one_is_held_out_all_the_same() -> None:

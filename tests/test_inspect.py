@@ -23,7 +23,7 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
     for name, count, colour in (("red $1", 9, (255, 0, 0)), ("blue", 4, (0, 0, 255))):
         (folder / "pictures" / name).mkdir(parents=True)
         for number in range(count):
-            shade = tuple(max(0, part - number) for part in colour)
+            shade = tuple(max(0, part - 12 * number) for part in colour)
             path = folder / "pictures" / name / f"{number}.png"
             Image.new("RGB", (64, 64), shade).save(path)
     options = PackOptions(resolution=64, name="A name / with signs")

@@ -29,7 +29,7 @@ def held_out(
 
     Args:
         paths: relative paths, distinct.
-        groups: the group of each: the same for duplicates (see `Duplicates.sides`).
+        groups: the group of each: the same for what must be on one side (see `Duplicates.side`).
         labels: each one's class in every field, empty where unknown.
         share: of the pictures, in [0, 1); at least one is held out where there are five or more
             and the share is above 0 (unless all are of one group), and at least one is not.
@@ -63,8 +63,12 @@ def held_out(
         chosen.add(group)
     if wanted and not taken and order:
         # Every picture is the only one of a class, or copied many times: something must be held
-        # out all the same.
-        chosen.add(min(order, key=lambda group: len(members[group])))
+        # out all the same, of a class that others are left of if there is one.
+        def loss(group: Hashable) -> tuple[bool, int]:
+            classes = _classes(labels, members[group])
+            return any(left[item] == n for item, n in classes.items()), len(members[group])
+
+        chosen.add(min(order, key=loss))
     return [group in chosen for group in groups]
 
 
