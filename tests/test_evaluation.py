@@ -22,6 +22,7 @@ from impasto.evaluation import gather as gathering
 from impasto.evaluation.evaluate import Evaluator, Plan, deviation_of
 from impasto.evaluation.gather import gather, kept_numbers
 from impasto.evaluation.given import look_through, of_given
+from impasto.evaluation.kinds import KINDS, Kind
 from impasto.evaluation.outcome import evaluate_model, evaluate_pictures
 from impasto.evaluation.record import (
     EvaluationRow,
@@ -32,7 +33,7 @@ from impasto.evaluation.record import (
 )
 from impasto.evaluation.reference import collection_features
 from impasto.evaluation.subjects import Subject, of_model
-from impasto.evaluation.table import lines
+from impasto.evaluation.table import better_ends, lines
 from impasto.features import FeatureNetwork
 from impasto.metrics import Moments, Sample, Score
 from impasto.metrics.inception_score import inception_score_splits
@@ -611,3 +612,10 @@ def test_what_the_command_refuses(run: Path, many: Collection, tmp_path: Path) -
     assert "--fit and --resolution are for a folder" in refused(run, "--fit", "crop")
     record = json.loads((find_model(run) / MODEL_FILE).read_text())
     assert record["images_seen"] == 24  # and nothing of the run was touched
+
+
+def test_the_line_beneath_a_table_knows_every_kind_of_score(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(KINDS, "gap", Kind("Gap", "lower", "Of another metric."))
+    assert "copied, gap; nearest to 1: diversity;" in better_ends()

@@ -13,6 +13,7 @@ from torch import Tensor
 
 import impasto.metrics
 from impasto.errors import ImpastoError
+from impasto.evaluation.kinds import KINDS, base_of
 from impasto.metrics import METRICS, Moments, Sample, Score, metric_module, scores
 from impasto.metrics.diversity import mean_distance
 from impasto.metrics.frechet import frechet_distance
@@ -391,6 +392,12 @@ def test_metrics_warn_of_fewer_pictures_than_their_limit(
     warning = metric_module(metric).warning
     assert warning(fakes, reals, 8) is None
     assert warning(fakes - 1, reals, 8) is not None
+
+
+def test_every_score_has_its_title_and_its_better_end() -> None:
+    """A score that is not in the list would be called better the higher it is."""
+    known = {base_of(name) for names in NAMES.values() for name in names}
+    assert known <= set(KINDS)
 
 
 def test_every_metric_is_in_the_lists_here() -> None:

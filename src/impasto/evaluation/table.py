@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from impasto.evaluation.kinds import INFINITY, base_of, interval_text, place_of, value_text
+from impasto.evaluation.kinds import INFINITY, KINDS, base_of, interval_text, place_of, value_text
 from impasto.evaluation.record import PICTURE, EvaluationRow, ScoreRow
 from impasto.words import counted, padded, terminal_width
 
@@ -24,8 +24,17 @@ def lines(row: EvaluationRow) -> list[str]:
         *_classes(row),
         *_warnings(row),
         "",
-        "lower is better: fd, fid, kid, copied; nearest to 1: diversity; higher: all others",
+        better_ends(),
     ]
+
+
+def better_ends() -> str:
+    """Which way the kinds of scores are better, as one line."""
+    lower, nearest = (
+        ", ".join(base for base, kind in KINDS.items() if kind.better == better)
+        for better in ("lower", "nearest to 1")
+    )
+    return f"lower is better: {lower}; nearest to 1: {nearest}; higher: all others"
 
 
 _OVER_TIME = ("fd", "fid", "kid", "precision", "recall", "coverage", "diversity", "top1", "copied")
