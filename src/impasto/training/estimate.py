@@ -68,7 +68,7 @@ def estimate(
     if config.first_stage is not None:
         first = estimate(config.first_stage, collection, device, steps)
     sizes = label_sizes(config, collection)
-    require_memory(config, sizes, chosen, reckon=True)
+    require_memory(config, sizes, chosen, careful=True)
     with memory_told(config, sizes, chosen):
         return _measured(config, collection, chosen, steps, source, first)
 

@@ -174,7 +174,7 @@ def train(
         require_tensorboard()
     require_networks(config)
     for stage in filter(None, (config.first_stage, config)):
-        require_memory(stage, label_sizes(stage, collection), chosen, reckon=False)
+        require_memory(stage, label_sizes(stage, collection), chosen, careful=False)
     session = Session(config, collection, chosen)
     record = _run_record(session, recipe_text=recipe_text, tensorboard=tensorboard)
     name = f"{config.recipe}-{collection.name}"

@@ -22,8 +22,9 @@ _USABLE = 0.6
 _SURE = 2.5
 """What is reckoned is 1.1 to 2.3 times what was measured, by the recipe; beyond this many times what
 there is, a step is not tried."""
-_TIMES_PICTURES = 64
-"""A step keeps at least so many times its pictures: the leanest recipe about a hundred times."""
+_TIMES_PICTURES = (64, 6_000)
+"""A step keeps so many times its pictures, at least and at most: the leanest recipe about 80 times, R3GAN
+with its penalties about 7,000 times."""
 
 
 class _Held:
@@ -94,7 +95,7 @@ def memory_of(device: torch.device) -> int | None:
 
 
 def require_memory(
-    config: RunConfig, label_sizes: tuple[int, ...], device: torch.device, *, reckon: bool
+    config: RunConfig, label_sizes: tuple[int, ...], device: torch.device, *, careful: bool
 ) -> None:
     """See that a step does not need far more memory than there is: to ask for it may end the process.
 
@@ -102,8 +103,8 @@ def require_memory(
         config: of the run.
         label_sizes: classes of each label field.
         device: where it is to be computed.
-        reckon: play it on the meta device in any case, which takes up to seconds; otherwise only where
-            the pictures alone are so many that it may be too much.
+        careful: reckon it, which takes up to seconds, wherever a heavy recipe might need too much;
+            otherwise only where the leanest does.
 
     Raises:
         ImpastoError: it does.
@@ -112,7 +113,7 @@ def require_memory(
     if there is None:
         return
     pictures = 3 * config.resolution**2 * 4 * config.training.batch // config.training.accumulate
-    if not reckon and pictures * _TIMES_PICTURES < there:
+    if pictures * _TIMES_PICTURES[careful] < there:
         return
     needed = _reckoned(config, label_sizes, device)
     if needed > _SURE * there:
