@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,9 +14,11 @@ import pytest
 import torch
 from PIL import Image
 
+import impasto
 from impasto import cli
 from impasto.collection import Collection
 from impasto.registry import recipe_modules
+from tests.conftest import paint
 
 SMALL = [
     *("--set", "resolution=32", "--set", "training.batch=8", "--set", "training.grid=4"),
@@ -94,6 +98,65 @@ def test_from_pictures_to_samples(tiny: Collection, tmp_path: Path, say: Say) ->
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.size == (64, 32)
+
+
+def test_what_is_printed_can_be_given_to_a_shell(tmp_path: Path, say: Say) -> None:
+    home = tmp_path / "it's $HOME & more"
+    paint(home / "pictures", 12)
+    (home / "pictures" / "note.doc").write_text("left out")
+    packed, runs, model = home / "a collection", home / "runs", home / "a model"
+    told = say("pack", str(home / "pictures"), str(packed), "--resolution", "32")[1]
+    assert shlex.quote(str(packed / "left-out.csv")) in told
+    told += say(
+        "train",
+        "ukiyoe_dcgan_v1",
+        "--data",
+        str(packed),
+        "--out",
+        str(runs),
+        "--images",
+        "8",
+        *SMALL,
+    )[1]
+    (run,) = runs.iterdir()
+    told += say("export", str(run), str(model))[1]
+    told += say("resume", str(run))[1]
+    commands = [shlex.split(line) for line in re.findall(r"impasto [a-z]+ .*", told)]
+    assert [words[1:3] for words in commands] == [
+        ["inspect", str(packed)],
+        *([each, str(run)] for each in ("report", "evaluate")),
+        ["sample", str(model)],
+        *([each, str(run)] for each in ("report", "evaluate", "resume")),
+    ]
+    sheet = re.findall("contact sheet: (.*)", say("inspect", str(packed), "--out", str(home))[1])
+    page = say("report", str(run))[1].splitlines()[-1:]
+    for text in (sheet, page):
+        assert Path(*shlex.split(text[0])).is_file()
+
+
+def test_no_command_is_printed_with_a_bare_path() -> None:
+    source = Path(impasto.__file__).parent
+    names = "|".join(sorted(path.stem for path in (source / "cli").glob("[a-z]*.py")))
+    bare = re.compile(rf"impasto ({names}) \{{(?!quoted|escape)|--(data|from|out) \{{(?!quoted)")
+    for path in source.rglob("*.py"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if "looks at seeds" not in line:
+                assert not bare.search(line), f"{path.name}: {line}"
+
+
+def test_a_seed_that_is_named_again_counts_once(tiny: Collection, tmp_path: Path, say: Say) -> None:
+    data = ["--data", str(tiny.path), "--out", str(tmp_path / "runs"), "--images", "8"]
+    assert say("train", "ukiyoe_dcgan_v1", *data, *SMALL)[0] == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    out = tmp_path / "out"
+    code, text, err = say("sample", str(run), "--seeds", "1,1,1", "--out", str(out))
+    assert (code, text) == (0, f"1 picture in {out}\n")
+    assert "note: 2 seeds named again: each counts once, for it is one picture" in err
+    assert [path.name for path in out.iterdir()] == ["seed-00000001.png"]
+    grid = tmp_path / "grid.png"
+    assert say("sample", str(run), "--seeds", "3,0-3", "--grid", str(grid))[1].startswith("4 pic")
+    with Image.open(grid) as picture:
+        assert picture.size == (64, 64)
 
 
 def test_a_dry_run_writes_nothing(tiny: Collection, tmp_path: Path, say: Say) -> None:

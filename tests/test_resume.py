@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,9 +15,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
 from benchmarks.kill_resume import fingerprint, kill_and_resume
-from impasto import device
+from impasto import cli, device
 from impasto.collection import Collection
 from impasto.errors import ImpastoError, StoppedError
 from impasto.files import read_json_lines
@@ -250,6 +252,57 @@ def test_a_finished_run_has_nothing_to_resume(stopped: Path) -> None:
     before = fingerprint(stopped)
     resume(stopped)
     assert fingerprint(stopped) == before
+
+
+def test_a_finished_run_goes_on_for_longer_as_if_it_had_been_so_long(
+    tiny: Collection, tmp_path: Path
+) -> None:
+    every: dict[str, Any] = {
+        "training__checkpoint_every": 20,
+        "training__samples_every": 40,
+        "training__stats_every": 16,
+        "generator_optimiser__learning_rate": _ramp(0.001, 0.0001, 70),
+    }
+    out = str(tmp_path / "runs of mine")
+    short = train(small(training__images=48, **every), tiny, out=Path(out), device="cpu")
+    long = train(small(training__images=96, **every), tiny, out=tmp_path, device="cpu")
+    app = CliRunner()
+    result = app.invoke(cli.app, ["resume", str(short)])
+    assert result.exit_code == 0
+    told = result.output.splitlines()[-1]
+    given = shlex.split(told.removeprefix("train on:"))
+    assert given == ["impasto", "resume", str(short), "--images", "96"]
+    assert app.invoke(cli.app, given[1:]).exit_code == 0
+    ends = [checkpoint_folders(run)[-1] for run in (short, long)]
+    assert [int(end.name) for end in ends] == [96, 96]
+    for name in ("state.safetensors", "generator.safetensors"):
+        one, other = (load_file(end / name) for end in ends)
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[key], other[key]) for key in one)
+    record = json.loads((short / "run.json").read_text())
+    assert record["config"]["training"]["images"] == 96
+    assert [(row["from"], row["to"]) for row in record["lengths"]] == [(48, 96)]
+    assert [row["images_seen"] for row in run_folder.Stats(short).rows()][-1] == 96
+    with pytest.raises(ImpastoError, match="has seen 96 images already; --images is its whole"):
+        resume(short, images=90)
+
+
+def test_an_unfinished_run_may_be_made_shorter(stopped: Path) -> None:
+    assert run_folder.how_to_go_on(stopped) is None
+    resume(stopped, images=50)  # rounded up to whole steps
+    assert int(checkpoint_folders(stopped)[-1].name) == 56
+
+
+def test_a_run_that_no_longer_improved_says_how_to_go_on(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_folder, "stalled", lambda rows, patience: True)
+    told = run_folder.how_to_go_on(stopped)
+    assert told is not None
+    assert told.startswith("it ended at 48 of 64 images, as its evaluations no longer improved")
+    assert f"--from {stopped}" in told
+    with pytest.raises(ImpastoError, match="would end again at once; train from it: impasto train"):
+        resume(stopped, images=128)
 
 
 def test_a_last_row_cut_short_is_written_again(stopped: Path) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from impasto.words import quoted
+
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
     from impasto.collection import Collection
     from impasto.sampling.model import ModelRecord
@@ -140,4 +142,4 @@ def command(
             confusion_picture(each, title).save(temporary, "PNG")
         written += [numbers, picture]
     for path in written:
-        typer.echo(path)
+        typer.echo(quoted(path))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from impasto.errors import ImpastoError
+from impasto.words import quoted
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
     import torch
@@ -259,4 +260,4 @@ def command(
     typer.echo(sentence(found, collection.name))
     for text in says:
         typer.echo(text)
-    typer.echo(out)
+    typer.echo(quoted(out))

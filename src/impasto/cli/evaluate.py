@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from impasto.errors import ImpastoError
+from impasto.words import quoted
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
     import torch
@@ -107,11 +108,13 @@ def tell(outcomes: Sequence[Outcome], home: Path) -> None:
         typer.echo()
         if outcome.row.folder is not None:
             folder = home / outcome.row.folder
-            typer.echo(f"closest pairs: {folder / SHEET}, of all pictures: {folder / PAIRS}")
-            typer.echo(f"this table: {folder / TABLE}")
+            typer.echo(
+                f"closest pairs: {quoted(folder / SHEET)}, of all pictures: {quoted(folder / PAIRS)}"
+            )
+            typer.echo(f"this table: {quoted(folder / TABLE)}")
             if outcome.row.pictures.left_out:
-                typer.echo(f"left out: {folder / LEFT_OUT}")
-    typer.echo(f"all numbers: {home / METRICS_FILE}")
+                typer.echo(f"left out: {quoted(folder / LEFT_OUT)}")
+    typer.echo(f"all numbers: {quoted(home / METRICS_FILE)}")
 
 
 def evaluate_folders(

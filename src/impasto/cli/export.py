@@ -1,12 +1,11 @@
 """`impasto export`: a run's generator in a folder of its own, to keep or to share."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from impasto.words import counted
+from impasto.words import counted, quoted
 
 
 def command(
@@ -28,13 +27,11 @@ def command(
 
     source = export(run, destination, discriminator=discriminator)
     learned = read_record(destination / MODEL_FILE, "model", ModelRecord).collection
-    typer.echo(f"exported {source} to {destination}")
+    typer.echo(f"exported {quoted(source)} to {quoted(destination)}")
     typer.echo(
         f"learned from {learned.name}{f', {learned.kind}' if learned.kind else ''}: "
         f"{counted(learned.count, 'picture')} from {counted(learned.sources, 'source picture')}"
     )
     for line in in_words(learned.model_dump()):
         typer.echo(line)
-    typer.echo(
-        f"try it: impasto sample {shlex.quote(str(destination))} --seeds 0-63 --grid grid.png"
-    )
+    typer.echo(f"try it: impasto sample {quoted(destination)} --seeds 0-63 --grid grid.png")

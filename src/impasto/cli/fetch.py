@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from impasto.words import counted, readable_time
+from impasto.words import counted, quoted, readable_time
 
 if TYPE_CHECKING:
     from impasto.fetching.file import FilesReport
@@ -193,7 +193,7 @@ def _of_files(report: "FilesReport", folder: Path) -> list[str]:
     parts += [f"{report.cached:,} from the hub's cache"] if report.cached else []
     parts += [f"{there:,} there before"] if there else []
     lines = [
-        f"{counted(len(report.names), 'file')} in {folder}: {', '.join(parts)}, "
+        f"{counted(len(report.names), 'file')} in {quoted(folder)}: {', '.join(parts)}, "
         f"in {readable_time(report.seconds)}"
     ]
     return lines + [f"note: {note}" for note in report.notes]
@@ -214,7 +214,7 @@ def _of_pictures(report: "PicturesReport", folder: Path) -> list[str]:
             f"{next(iter(reasons))}; all are listed in {folder / 'failed.csv'}"
         )
     lines = [
-        f"{report.there:,} of {counted(report.wanted, 'picture')} are in {folder}: "
+        f"{report.there:,} of {counted(report.wanted, 'picture')} are in {quoted(folder)}: "
         f"{report.fetched:,} fetched ({report.bytes / 1e6:,.1f} MB), "
         f"in {readable_time(report.seconds)}"
     ]
@@ -225,5 +225,5 @@ def _of_pictures(report: "PicturesReport", folder: Path) -> list[str]:
             lines.append(f"  {sum(list(reasons.values())[_REASONS:]):,} for other reasons")
         lines.append("  running it again tries them again")
     lines += [f"note: {note}" for note in report.notes]
-    lines.append(f"make a collection of them: impasto pack {folder} COLLECTION")
+    lines.append(f"make a collection of them: impasto pack {quoted(folder)} COLLECTION")
     return lines

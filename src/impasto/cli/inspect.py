@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from impasto.words import quoted
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from PIL import Image
@@ -55,7 +57,7 @@ def command(
     stem = re.sub(r"[^\w.-]+", "-", opened.name).strip("-.") or "collection"
     sheet = out / f"{stem}-contact-sheet.png"
     write_bytes(sheet, _png(contact_sheet(opened)))
-    typer.echo(f"contact sheet: {sheet}")
+    typer.echo(f"contact sheet: {quoted(sheet)}")
     if duplicates:
         _write_duplicates(opened, out, stem)
     if not opened.fields:
@@ -69,7 +71,7 @@ def command(
         return
     chart = out / f"{stem}-classes.png"
     write_bytes(chart, drawn)
-    typer.echo(f"chart of classes: {chart}")
+    typer.echo(f"chart of classes: {quoted(chart)}")
     if boxes := missing(_names(opened)):
         some = boxes if len(boxes) <= _BOXES else f"{boxes[:_BOXES]} ..."
         typer.echo(

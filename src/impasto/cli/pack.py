@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from impasto.words import counted
+from impasto.words import counted, one_line, quoted
 
 MAX_PIXELS = 200_000_000
 
@@ -300,11 +300,11 @@ def report_lines(report: "PackReport", destination: Path) -> list[str]:
     lines += [f"  {field.name}: {counted(len(field.classes), 'class')}" for field in packed.fields]
     if report.left_out:
         lines.append(
-            f"left out: {len(report.left_out):,}, listed in {destination / 'left-out.csv'}"
+            f"left out: {len(report.left_out):,}, listed in {quoted(destination / 'left-out.csv')}"
         )
         lines += [f"  {count:,} {reason}" for reason, count in report.reasons().items()]
         path, reason = report.left_out[0]
-        lines.append(f"  such as {path} ({reason})")
+        lines.append(f"  such as {one_line(path)} ({reason})")
     lines += [f"note: {note}" for note in report.notes]
-    lines.append(f"look at it: impasto inspect {destination}")
+    lines.append(f"look at it: impasto inspect {quoted(destination)}")
     return lines

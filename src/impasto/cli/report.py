@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from impasto.errors import ImpastoError
+from impasto.words import quoted
 
 
 def command(
@@ -58,4 +59,4 @@ def command(
             typer.echo(f"stage I: {line}")
     for line in lines(report):
         typer.echo(line)
-    typer.echo(report.page)
+    typer.echo(quoted(report.page))

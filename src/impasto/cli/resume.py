@@ -1,11 +1,11 @@
-"""`impasto resume`: an interrupted run goes on."""
+"""`impasto resume`: an interrupted run goes on, or a finished one for longer."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from impasto.cli.train import tell_finished
+from impasto.cli.train import parse_count, tell_finished
 
 
 def command(
@@ -16,9 +16,20 @@ def command(
     device: Annotated[
         str | None, typer.Option(help="Another device than before: cpu, cuda, cuda:1, mps.")
     ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(
+            help="Another length: train until N real images in all, such as 200k.", metavar="N"
+        ),
+    ] = None,
 ) -> None:
-    """Go on with an interrupted run, from its newest checkpoint."""
+    """Go on with an interrupted run, from its newest checkpoint; with --images, with a finished one."""
+    from impasto.progress import say
     from impasto.training import resume
+    from impasto.training.run_folder import how_to_go_on
 
-    resume(run, data=data, device=device)
+    before = None if images is not None else how_to_go_on(run)
+    resume(run, data=data, device=device, images=None if images is None else parse_count(images))
     tell_finished(run)
+    if before is not None:
+        say(before)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from impasto.errors import ImpastoError
+from impasto.words import counted, quoted
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
     import torch
@@ -52,14 +53,13 @@ def paint_seeds(
 ) -> None:
     """A picture a seed."""
     from impasto.sampling.output import save_grid_of, save_pictures, seed_name
-    from impasto.words import counted
 
     pictures = painter.paint(seeds, painter.labels(seeds, chosen))
     if grid is not None:
         save_grid_of(pictures, grid)
     else:
         save_pictures(pictures, [seed_name(seed) for seed in seeds], out)
-    typer.echo(f"{counted(len(seeds), 'picture')} in {grid or out}")
+    typer.echo(f"{counted(len(seeds), 'picture')} in {quoted(grid or out)}")
 
 
 def paint_every_class(
@@ -75,7 +75,6 @@ def paint_every_class(
     """Each seed in every class of a field; one grid, `default`, if neither it nor `out` is given."""
     from impasto.sampling.classes import every_class
     from impasto.sampling.output import save_grid_of, save_pictures, seed_name, slugs
-    from impasto.words import counted
 
     columns = every_class(painter.record, field, chosen)
     count = len(columns.classes)
@@ -93,7 +92,7 @@ def paint_every_class(
         )
     typer.echo(
         f"{counted(len(seeds), 'seed')} in {count} of {len(known.classes)} classes of "
-        f"{known.name}: {out or grid}"
+        f"{known.name}: {quoted(str(out or grid))}"
     )
 
 
@@ -151,9 +150,9 @@ def keep_pictures(
         typer.echo(told)
     if grid is None:
         choice.save_folder(out)
-        typer.echo(f"pictures and scores.csv in {out}")
+        typer.echo(f"pictures and scores.csv in {quoted(out)}")
     else:
-        typer.echo(f"{grid}, its scores in {choice.save_grid(grid)}")
+        typer.echo(f"{quoted(grid)}, its scores in {quoted(choice.save_grid(grid))}")
 
 
 def command(
@@ -263,7 +262,11 @@ def command(
     usual = SEEDS if every_class is None else SEEDS_OF_EVERY_CLASS
     if curate is not None:
         usual = f"0-{(candidates or CANDIDATES) - 1}"
-    numbers = parse_seeds(usual if seeds is None else seeds)
+    asked = parse_seeds(usual if seeds is None else seeds)
+    numbers = list(dict.fromkeys(asked))
+    if len(numbers) < len(asked):
+        again = counted(len(asked) - len(numbers), "seed")
+        typer.echo(f"note: {again} named again: each counts once, for it is one picture", err=True)
     folder = find_model(model)
     where = choose_device(device)
     painter = Painter.load(folder, where, truncation=truncation, batch=batch, stages=stages)
@@ -281,7 +284,7 @@ def command(
             groups = groups_of(painter.record, chosen, field)
             keep_pictures(
                 scorer_of(painter, folder, groups, judge, where),
-                list(dict.fromkeys(numbers)),
+                numbers,
                 groups,
                 per_class or PER_CLASS,
                 worst=curate == "worst",

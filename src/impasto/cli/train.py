@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from impasto.errors import ImpastoError
+from impasto.words import quoted
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
     from impasto.collection import Collection
@@ -84,7 +84,9 @@ def choose_recipe(
         except ImpastoError as error:
             if recipe != "masters" and not Path(recipe).exists():
                 raise
-            raise ImpastoError(f"{error}; to learn from {recipe}: --data {recipe}") from None
+            raise ImpastoError(
+                f"{error}; to learn from {recipe}: --data {quoted(recipe)}"
+            ) from None
     if data is None:
         raise ImpastoError(
             "say what to learn from: --data, with a collection made by impasto pack or the word masters"
@@ -237,7 +239,8 @@ def command(
     if recipe is None and collection.fields and not config.labels:
         names = [field.name for field in collection.fields]
         typer.echo(
-            f"note: labels are not learned ({', '.join(names)}); to paint by class: --labels {names[0]}",
+            f"note: labels are not learned ({', '.join(names)}); to paint by class: "
+            f"--labels {quoted(names[0])}",
             err=True,
         )
     if dry_run:
@@ -263,9 +266,9 @@ def tell_finished(run: Path) -> None:
     """Where a run is, and what to do with it."""
     from impasto.progress import say
 
-    say(f"finished: {run}")
-    say(f"look at it: impasto report {shlex.quote(str(run))}")
-    say(f"score it:   impasto evaluate {shlex.quote(str(run))}")
+    say(f"finished: {quoted(run)}")
+    say(f"look at it: impasto report {quoted(run)}")
+    say(f"score it:   impasto evaluate {quoted(run)}")
 
 
 def _print_estimate(

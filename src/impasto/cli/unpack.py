@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from impasto.words import quoted
+
 
 def command(
     collection: Annotated[
@@ -69,8 +71,8 @@ def command(
 
         report = unpack(opened, out, form, names, split, tell)
     typer.echo(
-        f"{opened.name}: {counted(report.pictures, 'picture')} of {opened.resolution} px in {out}, "
-        f"{report.says}"
+        f"{opened.name}: {counted(report.pictures, 'picture')} of {opened.resolution} px in "
+        f"{quoted(out)}, {report.says}"
     )
     for note in report.notes:
         typer.echo(f"note: {note}")

@@ -71,7 +71,7 @@ from impasto.collection.where import select
 from impasto.collection.workers import DiedError, available_cores, in_order
 from impasto.errors import ImpastoError
 from impasto.files import atomic_folder, check_writable, read_json, write_json
-from impasto.words import counted
+from impasto.words import counted, quoted
 
 MASTERS = Path(__file__).parent.parent / "masters"
 """The 21 paintings inside the package, with their table."""
@@ -493,7 +493,7 @@ def _plan(job: _Job) -> tuple[Plan, list[str]]:
     if aside:
         notes.append(
             f"{counted(len(aside), 'picture')} set aside as the same or nearly the same as another: "
-            f"see them with impasto inspect {job.destination} --duplicates"
+            f"see them with impasto inspect {quoted(job.destination)} --duplicates"
         )
     if salvaged := [row for row in rows if row.piece.facts.salvaged[row.position]]:
         notes.append(

@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import json
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from impasto.collection.listing import holds_pictures
 from impasto.collection.shards import ShardReader, file_name, load_array
 from impasto.errors import ImpastoError, choices
 from impasto.files import read_json, refuse_pointer_file, sha256_of_file
+from impasto.words import quoted
 
 FORMAT = "impasto collection"
 FORMAT_VERSION = 2
@@ -67,10 +67,7 @@ def pack_command(folder: Path, resolution: int) -> str:
     """The command that makes a collection of a folder of pictures."""
     name = folder.resolve().name or "pictures"
     destination = Path("collections") / f"{name}-{resolution}"
-    return (
-        f"impasto pack {shlex.quote(str(folder))} {shlex.quote(str(destination))} "
-        f"--resolution {resolution}"
-    )
+    return f"impasto pack {quoted(folder)} {quoted(destination)} --resolution {resolution}"
 
 
 def check_is_collection(path: Path, resolution: int) -> None:

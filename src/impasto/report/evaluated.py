@@ -4,7 +4,6 @@ The rows come from `metrics.jsonl`, written by training itself and by `impasto e
 measured alike is joined by a line.
 """
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
@@ -31,7 +30,7 @@ from impasto.report.scores import (
     made_alike,
     title_of,
 )
-from impasto.words import counted
+from impasto.words import counted, quoted
 
 # Kinds of scores that share a chart, each with one of its own otherwise; in the order of the page.
 _CHARTS = (
@@ -52,7 +51,7 @@ def evaluation_section(record: Record, charts: Charts) -> str:
     groups = made_alike(record.evaluations)
     if not groups:
         # A page may be shared, and an absolute path tells of the machine.
-        run = record.name if record.folder.is_absolute() else shlex.quote(str(record.folder))
+        run = quoted(record.name if record.folder.is_absolute() else record.folder)
         return (
             "<section><h2>Evaluation</h2><p class='faint'>Not evaluated yet: "
             f"<code>impasto evaluate {escape(run)}</code> measures how good the pictures are."

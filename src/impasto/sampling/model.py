@@ -20,6 +20,7 @@ from impasto.config import FIRST_STAGE, Config, Count, LatentConfig, NetworkConf
 from impasto.errors import ImpastoError
 from impasto.files import atomic_folder, read_json_lines, refuse_pointer, write_json
 from impasto.networks import build_discriminator, build_generator
+from impasto.words import quoted
 
 WEIGHTS_FILE = "generator.safetensors"
 DISCRIMINATOR_FILE = "discriminator.safetensors"
@@ -284,7 +285,9 @@ def find_model(path: Path) -> Path:
                 f"{path / FIRST_STAGE}"
             )
         if not checkpoints:
-            raise ImpastoError(f"{path} has no checkpoint yet; go on with: impasto resume {path}")
+            raise ImpastoError(
+                f"{path} has no checkpoint yet; go on with: impasto resume {quoted(path)}"
+            )
         return checkpoints[-1]
     if path == Path(MASTERS):
         if not (MASTERS_MODEL / MODEL_FILE).is_file():

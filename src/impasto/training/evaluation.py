@@ -5,7 +5,6 @@ Which checkpoints are the best, and whether a run still improves, are functions 
 """
 
 import contextlib
-import shlex
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -37,6 +36,7 @@ from impasto.sampling.model import (
 from impasto.sampling.painter import Painter
 from impasto.training.doctor import COPIED_BY_CHANCE, COPIED_LOW
 from impasto.training.players import Players
+from impasto.words import quoted
 
 _SECONDS = "evaluation/seconds"
 _SMOOTHED = 3
@@ -216,7 +216,7 @@ def in_short(run: Path, rows: list[dict[str, Any]], config: RunConfig) -> list[s
         f"{_smoothed(rows, moments[0]):.3g} (mean of up to three evaluations)"
     )
     if config.evaluation.keep_best:
-        best += f"; paint with it: impasto sample {shlex.quote(str(run / BEST))}"
+        best += f"; paint with it: impasto sample {quoted(run / BEST)}"
     lines.append(best)
     if stalled(rows, config.evaluation.patience) and max(moments) < (config.training.images or 0):
         lines.append(

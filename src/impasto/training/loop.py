@@ -4,7 +4,6 @@ What one step does is in `players.py`; what is noted on the way in `records.py`;
 `doctor.py`; the run's folder and its checkpoints in `run_folder.py` and `checkpoint.py`.
 """
 
-import shlex
 import signal
 import sys
 import time
@@ -67,6 +66,7 @@ from impasto.training.records import (
 )
 from impasto.training.resolve import label_sizes, resolve
 from impasto.training.witnesses import ask_witnesses
+from impasto.words import quoted
 
 
 class Session:
@@ -190,7 +190,7 @@ def train(
             checkpoint.save(run, session.players, session.model_record())
 
         run = run_folder.create(out, name, record, put)
-    say(f"run: {run}")
+    say(f"run: {quoted(run)}")
     session.tell()
     with run_folder.exclusive(run), _resumable(run):
         _play(run, session, tensorboard=tensorboard)
@@ -224,7 +224,9 @@ def _run_record(session: Session, *, recipe_text: str, tensorboard: bool) -> dic
     }
 
 
-def resume(run: Path, *, data: str | None = None, device: str | None = None) -> Path:
+def resume(
+    run: Path, *, data: str | None = None, device: str | None = None, images: int | None = None
+) -> Path:
     """Go on with an interrupted run from its newest checkpoint, or from its beginning.
 
     On the CPU, with as many threads as before, the finished weights are bit for bit those of a run
@@ -234,9 +236,12 @@ def resume(run: Path, *, data: str | None = None, device: str | None = None) -> 
         run: its folder.
         data: where the collection is now, if it has moved.
         device: another device than before.
+        images: another length in real images, of the second stage where there are two. Its intervals
+            and schedules stay what they are: functions of the clock, not of the length.
 
     Raises:
-        ImpastoError: not a run, its collection is gone or has changed, or its checkpoint is damaged.
+        ImpastoError: not a run, one that cannot go on to `images`, its collection is gone or has
+            changed, or its checkpoint is damaged.
         StoppedError: stopped by Ctrl-C, after a checkpoint.
     """
     config, record = run_folder.read_run(run)
@@ -263,6 +268,8 @@ def resume(run: Path, *, data: str | None = None, device: str | None = None) -> 
                 file=sys.stderr,
             )
     with run_folder.exclusive(run), _resumable(run):
+        if images is not None:
+            config = run_folder.lengthen(run, config, record, images)
         session = Session(config, collection, chosen)
         session.tell()
         _play(run, session, tensorboard=record["tensorboard"])
@@ -276,7 +283,7 @@ def _play(run: Path, session: Session, *, tensorboard: bool) -> bool:
     if session.config.first_stage is not None and not begun:
         stage = _first_stage(run, session, session.config.first_stage, tensorboard=tensorboard)
         session.players.begin_with(Model.load(find_model(stage)).generator)
-        say(f"stage 2 of 2: {_in_short(session.config)}: {run}")
+        say(f"stage 2 of 2: {_in_short(session.config)}: {quoted(run)}")
     with _stop_requested() as stop:
         while True:
             try:
@@ -347,7 +354,7 @@ def _first_stage(run: Path, session: Session, config: RunConfig, *, tensorboard:
             first, recipe_text=f"First stage of {run.name}.", tensorboard=tensorboard
         )
         run_folder.create_stage(stage, record)
-    say(f"stage 1 of 2: {_in_short(config)}: {stage}")
+    say(f"stage 1 of 2: {_in_short(config)}: {quoted(stage)}")
     with run_folder.exclusive(stage):
         if _play(stage, first, tensorboard=tensorboard):
             raise StoppedError("stopped, the first stage is finished")
@@ -544,7 +551,7 @@ def _resumable(run: Path) -> Iterator[None]:
 
 
 def _resume_command(run: Path) -> str:
-    return f"impasto resume {shlex.quote(str(run))}"
+    return f"impasto resume {quoted(run)}"
 
 
 @contextmanager

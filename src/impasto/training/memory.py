@@ -23,8 +23,8 @@ _SURE = 2.5
 """What is reckoned is 1.1 to 2.3 times what was measured, by the recipe; beyond this many times what
 there is, a step is not tried."""
 _TIMES_PICTURES = (64, 6_000)
-"""A step keeps so many times its pictures, at least and at most: the leanest recipe about 80 times, R3GAN
-with its penalties about 7,000 times."""
+"""A step keeps so many times its pictures, at least and at most: the leanest recipe about 80 times,
+R3GAN with its penalties about 7,000 times."""
 
 
 class _Held:

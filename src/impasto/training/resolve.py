@@ -14,6 +14,7 @@ from impasto.errors import ImpastoError, choices
 from impasto.networks import build_discriminator, build_generator, resolve_network
 from impasto.objectives import Objective, Round
 from impasto.registry import module_names
+from impasto.words import quoted
 
 
 def resolve(config: RunConfig, collection: Collection) -> RunConfig:
@@ -144,7 +145,7 @@ def _check_labels(names: tuple[str, ...], collection: Collection) -> None:
         if name not in there and there:
             raise ImpastoError(
                 f"no label field '{name}' in {collection.name}; there is {choices(there)}: choose "
-                f"with --labels {there[0]}"
+                f"with --labels {quoted(there[0])}"
             )
         column = collection.field(name)
         if names.count(name) > 1:

@@ -23,7 +23,7 @@ from typing import Any
 from impasto import __version__
 from impasto.collection import Collection, open_or_pack
 from impasto.collection.provenance import provenance
-from impasto.config import RunConfig, parse_config
+from impasto.config import RunConfig, change, parse_config
 from impasto.errors import ImpastoError
 from impasto.evaluation.record import EVALUATION_FOLDER, METRICS_FILE
 from impasto.files import (
@@ -34,7 +34,9 @@ from impasto.files import (
     write_json,
     write_text,
 )
+from impasto.sampling.model import checkpoint_folders, stalled
 from impasto.training.doctor import EVENTS
+from impasto.words import quoted
 
 FORMAT = 1
 
@@ -165,6 +167,78 @@ def read_run(run: Path) -> tuple[RunConfig, dict[str, Any]]:
             f"{run / 'run.json'} is damaged (no {min(missing)}); restore it from a copy"
         )
     return parse_config(record["config"], str(run / "run.json")), record
+
+
+def _newest_moment(run: Path) -> int:
+    folders = checkpoint_folders(run)
+    return int(folders[-1].name) if folders else 0
+
+
+def _stopped_early(run: Path, config: RunConfig) -> bool:
+    """Whether it has ended before its length, because its evaluations no longer improved."""
+    return stalled(Stats(run).rows(), config.evaluation.patience)
+
+
+def how_to_go_on(run: Path) -> str | None:
+    """How to train on with a run that has ended; None where it has not.
+
+    Raises:
+        ImpastoError: not a run.
+    """
+    config, _ = read_run(run)
+    length, seen = config.training.images or 0, _newest_moment(run)
+    if seen >= length:
+        return f"train on:   impasto resume {quoted(run)} --images {2 * seen}"
+    if _stopped_early(run, config):
+        return (
+            f"it ended at {seen:,} of {length:,} images, as its evaluations no longer improved "
+            f"(evaluation.patience); to train from it: {_train_from(run, config)}"
+        )
+    return None
+
+
+def _train_from(run: Path, config: RunConfig) -> str:
+    return f"impasto train {quoted(config.recipe)} --data COLLECTION --from {quoted(run)}"
+
+
+def lengthen(run: Path, config: RunConfig, record: dict[str, Any], images: int) -> RunConfig:
+    """Give a run another length, rounded up to whole steps, in its `run.json` too.
+
+    Args:
+        run: its folder, held by this process.
+        config: its config.
+        record: the whole of its `run.json`.
+        images: the new length.
+
+    Raises:
+        ImpastoError: it has seen as many already, or has ended for want of improvement, or its folder
+            cannot be written.
+    """
+    seen = _newest_moment(run)
+    a_step = config.training.batch * config.training.discriminator_steps
+    images = math.ceil(images / a_step) * a_step
+    if images <= seen:
+        raise ImpastoError(
+            f"{run} has seen {seen:,} images already; --images is its whole length, so give more, such "
+            f"as --images {2 * seen}"
+        )
+    if _stopped_early(run, config):
+        raise ImpastoError(
+            f"{run} ended at {seen:,} images, as its evaluations no longer improved "
+            f"(evaluation.patience), and would end again at once; train from it: "
+            f"{_train_from(run, config)}"
+        )
+    if images == config.training.images:
+        return config
+    changed = change(config, {"training.images": images, "training.epochs": None})
+    when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    lengths = [
+        *record.get("lengths", []),
+        {"when": when, "from": config.training.images, "to": images},
+    ]
+    record |= {"config": changed.model_dump(mode="json"), "lengths": lengths}
+    write_json(run / "run.json", record)
+    return changed
 
 
 @contextlib.contextmanager
