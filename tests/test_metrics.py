@@ -16,7 +16,7 @@ from impasto.errors import ImpastoError
 from impasto.evaluation.kinds import KINDS, base_of
 from impasto.metrics import METRICS, Moments, Sample, Score, metric_module, scores
 from impasto.metrics.diversity import mean_distance
-from impasto.metrics.frechet import frechet_distance
+from impasto.metrics.frechet import _intercept, frechet_distance
 from impasto.metrics.inception_score import inception_score, inception_score_splits
 from impasto.metrics.kid import kernel_distance, subset_kernel_distances
 from impasto.metrics.prdc import prdc
@@ -100,6 +100,14 @@ def test_inception_score_by_hand() -> None:
     assert list(dealt) == pytest.approx([2, 0])
     three_and_one = inception_score_splits(torch.eye(2)[[0, 0, 0, 1]], 2)
     assert list(three_and_one) == pytest.approx([1.5, 0.5])
+
+
+def test_a_line_ends_where_least_squares_say_so() -> None:
+    """Through (1, 1), (2, 2), (3, 4), (4, 4): slope 1.1, and squares of 0.7 left over by two degrees
+    of freedom."""
+    end, half = _intercept([1, 2, 3, 4], [1, 2, 4, 4])
+    assert end == pytest.approx(0, abs=1e-12)
+    assert half == pytest.approx(4.303 * math.sqrt(0.7 / 2 * (1 / 4 + 2.5**2 / 5)))
 
 
 def test_precision_recall_density_coverage_by_hand() -> None:

@@ -371,6 +371,12 @@ def test_mismatched() -> None:
     round = round.changed(discriminate=discriminate_once)
     assert share({"term": "mismatched"}, "discriminator", round) == pytest.approx(by_hand)
     assert sum(images is round.real for images in looks) == 1
+    # The first class is known like any other, of the picture itself and of the one before it.
+    round = round.changed(
+        real=round.real[:2], real_labels=torch.tensor([[0], [1]]), discriminate=discriminate
+    )
+    by_hand = ((0 + 0.5) / 2 + (1.25 + 2.25) / 2) / 2
+    assert share({"term": "mismatched"}, "discriminator", round) == pytest.approx(by_hand)
     objective = Objective([TermConfig(term="hinge"), TermConfig(term="mismatched")])
     assert objective.loss("discriminator", judged_round([0.5], [0.5]))[1].keys() == {"hinge"}
 

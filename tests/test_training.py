@@ -259,6 +259,16 @@ def test_a_term_that_is_never_in_a_steps_last_turn_is_told(tiny: Collection) -> 
         assert game.step()["term/r1/discriminator"].item() > 0
 
 
+def test_uniform_latents_fill_their_range(tiny: Collection) -> None:
+    ready = session(small(latent__distribution="uniform"), tiny)
+    torch.manual_seed(0)
+    latents = torch.cat([ready.game._latents() for _ in range(100)])
+    assert latents.shape == (800, ready.config.latent.dim)
+    assert -1 <= latents.min() < -0.99
+    assert 0.99 < latents.max() <= 1
+    assert latents.std().item() == pytest.approx(3**-0.5, rel=0.02)
+
+
 def test_the_seeds_of_steps_stay_as_they_are() -> None:
     """Or a run that was begun with an earlier version would end as another one."""
     seeds = []
