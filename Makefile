@@ -13,7 +13,7 @@ BIN = .venv/bin
 PEERS_TORCH = torch==2.14.1 torchvision==0.29.1
 PEERS_BIN = .venv-peers/bin
 
-.PHONY: venv venv-peers demo test test-peers check pins clean
+.PHONY: venv venv-peers venv-docs demo test test-peers docs check pins clean
 
 venv: .venv/.complete
 
@@ -34,6 +34,14 @@ venv-peers: .venv-peers/.complete
 	$(PEERS_BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
+# The documentation site needs neither torch nor impasto's other heavy dependencies.
+venv-docs: .venv-docs/.complete
+
+.venv-docs/.complete: requirements/docs.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet --disable-pip-version-check -r requirements/docs.txt
+	touch $@
+
 demo: venv
 	$(BIN)/impasto train --data masters --labels style --out runs
 	$(BIN)/impasto report --latest runs
@@ -43,6 +51,10 @@ test: venv
 
 test-peers: venv-peers
 	$(PEERS_BIN)/python -m pytest tests_peers
+
+# Warnings, links that lead nowhere and anything fetched from the network are errors.
+docs: venv-docs
+	PYTHONPATH=src NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build
 
 check: venv
 	$(BIN)/ruff check .
@@ -55,4 +67,4 @@ pins: venv
 	mv requirements/.pins.new requirements/pins.txt
 
 clean:
-	rm -rf .venv .venv-peers .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-peers .venv-docs site .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,58 @@
+"""The page of commands, made from the command line itself: it says what `--help` says."""
+
+import re
+
+import typer
+import typer.main
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+from impasto.cli import app
+from tools.docs.text import definition, escaped, paragraphs
+
+HEAD = """# Commands
+Each command also prints this with `--help`. The exit code is 0 where all went well, 2 after an error
+(one line says what, where, and what to do), and 130 after Ctrl-C.
+"""
+
+
+def _entry(record: tuple[str, str]) -> str:
+    names, text = record
+    told = re.fullmatch(r"(.*?)\s*\[(.*)\]", text, flags=re.DOTALL)
+    body, notes = (told[1], told[2]) if told else (text, "")
+    shown = escaped(" ".join(body.split()))
+    if notes:
+        shown = f"{shown} *({escaped(' '.join(notes.split()))})*".strip()
+    return definition(f"`{names}`", shown or "&nbsp;")
+
+
+def _section(name: str, command: TyperCommand) -> str:
+    context = typer.Context(command, info_name=f"impasto {name}")
+    pieces = " ".join(command.collect_usage_pieces(context))
+    parts = [f"## {name}\n", *(escaped(each) + "\n" for each in paragraphs(command.help or ""))]
+    parts.append(f"    impasto {name} {pieces}\n")
+    for title, kind in (("Arguments", TyperArgument), ("Options", TyperOption)):
+        of_kind = [each for each in command.get_params(context) if isinstance(each, kind)]
+        records = [each.get_help_record(context) for each in of_kind]
+        entries = [_entry(record) for record in records if record and "--help" not in record[0]]
+        if entries:
+            parts += [f"**{title}**\n", *entries]
+    return "\n".join(parts)
+
+
+def command_line() -> TyperGroup:
+    """The commands as typer knows them."""
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    return group
+
+
+def page() -> str:
+    group = command_line()
+    context = typer.Context(group)
+    named = [(name, group.get_command(context, name)) for name in group.list_commands(context)]
+    sections = [
+        _section(name, command)
+        for name, command in named
+        if isinstance(command, TyperCommand) and not command.hidden
+    ]
+    return "\n".join([HEAD, *sections])
