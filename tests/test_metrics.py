@@ -14,7 +14,7 @@ from torch import Tensor
 import impasto.metrics
 from impasto.errors import ImpastoError
 from impasto.evaluation.kinds import KINDS, base_of
-from impasto.metrics import METRICS, Moments, Sample, Score, metric_module, scores
+from impasto.metrics import METRICS, STUDENT, Moments, Sample, Score, metric_module, scores
 from impasto.metrics.diversity import mean_distance
 from impasto.metrics.frechet import _intercept, frechet_distance
 from impasto.metrics.inception_score import inception_score, inception_score_splits
@@ -100,6 +100,15 @@ def test_inception_score_by_hand() -> None:
     assert list(dealt) == pytest.approx([2, 0])
     three_and_one = inception_score_splits(torch.eye(2)[[0, 0, 0, 1]], 2)
     assert list(three_and_one) == pytest.approx([1.5, 0.5])
+
+
+@pytest.mark.parametrize("freedom", range(1, len(STUDENT) + 1))
+def test_students_quantiles(freedom: int) -> None:
+    """Of the density, 95% lie within them. With x = sqrt(n) tan(a) it is that of cos(a)^(n - 1)."""
+    angles = torch.linspace(-math.pi / 2, math.pi / 2, 100_001, dtype=torch.float64)
+    density = angles.cos() ** (freedom - 1)
+    within = angles.abs() <= math.atan(STUDENT[freedom - 1] / math.sqrt(freedom))
+    assert (density * within).sum() / density.sum() == pytest.approx(0.95, abs=1e-4)
 
 
 def test_a_line_ends_where_least_squares_say_so() -> None:

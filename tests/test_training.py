@@ -259,6 +259,19 @@ def test_a_term_that_is_never_in_a_steps_last_turn_is_told(tiny: Collection) -> 
         assert game.step()["term/r1/discriminator"].item() > 0
 
 
+@pytest.mark.parametrize(
+    ("images", "stats", "samples", "checkpoints"),
+    [(80, 1, 2, 10_000), (400_000, 2_000, 10_000, 10_000), (4_000_000, 20_000, 100_000, 40_000)],
+)
+def test_intervals_follow_from_the_length_of_a_run(
+    tiny: Collection, images: int, stats: int, samples: int, checkpoints: int
+) -> None:
+    names = ("stats_every", "samples_every", "checkpoint_every")
+    unset: dict[str, Any] = {f"training__{name}": None for name in names}
+    training = resolve(small(training__images=images, **unset), tiny).training
+    assert [getattr(training, name) for name in names] == [stats, samples, checkpoints]
+
+
 def test_uniform_latents_fill_their_range(tiny: Collection) -> None:
     ready = session(small(latent__distribution="uniform"), tiny)
     torch.manual_seed(0)
