@@ -53,6 +53,12 @@ def listed(folder: Path, column: str, values: Sequence[object]) -> Listing:
         ("is_train", ["yes", "no", ""], [False, True, False]),
         ("test_set", [0.0, 1.0, 0.0], [False, True, False]),
         ("holdout", ["True", "False", "False"], [True, False, False]),
+        ("is_training_img", [1, 0, 1], [False, True, False]),
+        ("training", [0, 1, 1], [True, False, False]),
+        # As WikiArt's table on Kaggle has it.
+        ("subset", ["train", "test", "uncertain artist"], [False, True, False]),
+        ("dataset", ["train", "test", "train"], [False, True, False]),
+        ("purpose", ["Training", "Testing", "", "Validation"], [False, True, False, True]),
     ],
 )
 def test_columns_that_say_what_is_held_out(
@@ -87,10 +93,23 @@ def test_columns_that_say_what_is_held_out(
         (
             "is_valid",
             [1, 1, 0],
-            "the column 'is_valid' may be of validation or of what is in order",
+            "the column 'is_valid' decides nothing, as it may be of validation or of what is in order; "
+            "call it is_test if its pictures are held out",
         ),
-        *((column, [1, 0, 1], None) for column in ("train", "is_red", "valid", "is_", "tested")),
-        ("set", ["train", "test", "bus"], None),
+        (
+            "train",
+            [1, 1, 0],
+            "the column 'train' decides nothing, as it may be of what is for training or of what is in "
+            "the picture; call it is_train if its other pictures are held out",
+        ),
+        (
+            "set",
+            ["train", "test", "bus", "bus", "tram"],
+            "no value of 'set' but test, train is known as a part for training or testing: bus (2), ",
+        ),
+        *((column, [1, 0, 1], None) for column in ("is_red", "valid", "is_", "tested")),
+        ("scene", ["train", "test", "bus", "train"], None),
+        ("scene", ["train", "train", "train"], None),
         ("is_test", [0, 1, 2], None),
         ("is_test", [1, 1, 1], None),
         ("split", ["test", "test", "test"], None),

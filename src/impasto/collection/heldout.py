@@ -31,14 +31,23 @@ _APPENDED = re.compile(r"(?:set|sets|data|images|imgs|split|part)$")
 
 _COLUMNS = (
     *("split", "usage", "subset", "partition", "data_split", "dataset_split", "split_name"),
-    *("set", "phase", "fold"),
+    *("dataset", "set", "phase", "fold"),
 )
-"""Columns that may say it in words; only of `split` is it worth a note where they do not."""
+"""Columns that may say it in words; only of `split` is it worth a note where they do not. Any other
+column counts where every word in it is that of a part, some for training and some held out."""
+_MOST_PARTS = 8
+"""Different words that such another column has at most."""
 _FLAG_MARKS = frozenset({"is", "in", "for"})
-_PLAIN_FLAGS = frozenset({"test", "testing", "heldout", "holdout", "val", "validation"})
+_PLAIN_FLAGS = frozenset({"training", "test", "testing", "heldout", "holdout", "val", "validation"})
 """Words that are a flag by themselves; `train` is not, as pictures may have one in them."""
-_UNCLEAR_FLAGS = ("is_valid", "is_dev")
-"""True of pictures for validation, or of those that are in order."""
+_BESIDE_FLAGS = frozenset({"set", "split", "image", "images", "img", "data", "sample", "picture"})
+_UNCLEAR_FLAGS = {
+    "is_valid": "of validation or of what is in order; call it is_test if its pictures are held out",
+    "is_dev": "of a development set or of something else; call it is_test if its pictures are held out",
+    "train": "of what is for training or of what is in the picture; call it is_train if its other "
+    "pictures are held out",
+}
+"""Columns of yes and no that are no flag, as they may mean something else, and what to do."""
 _YES = frozenset({"1", "1.0", "true", "t", "yes", "y"})
 _NO = frozenset({"0", "0.0", "false", "f", "no", "n"})
 _SHOWN = 5
@@ -103,6 +112,11 @@ def _by_columns(listing: Listing) -> tuple[list[bool | None] | None, list[str]]:
         if told is not None:
             return told, said
         notes += said
+    for column in columns:
+        values = [entry.about.get(column, "") for entry in listing.entries]
+        words = {value for value in values if value}
+        if len(words) <= _MOST_PARTS and {is_heldout(word) for word in words} == {True, False}:
+            return _by_words(column, values)
     told, said = _by_flags(listing, columns)
     return (told, said) if told is not None else (None, notes + said)
 
@@ -121,7 +135,12 @@ def _by_words(column: str, values: list[str]) -> tuple[list[bool | None] | None,
     # Where all of it is held out, that is what is to be learned from.
     decides = bool(kept) and len(kept) < len(meant)
     if column.rpartition(".")[2].lower() != "split":
-        decides = decides and not strange and {True, False} <= set(meant.values())
+        # Some words may be others (`uncertain artist`), but not most.
+        others = sum(counts[value] for value in strange)
+        both = {True, False} <= set(meant.values())
+        if both and 2 * others > len(values):
+            return None, [_not_understood(column, counts, strange)]
+        decides = decides and both
     elif strange and not decides:
         return None, [_not_understood(column, counts, strange)]
     if not decides:
@@ -154,11 +173,13 @@ def _flag(column: str) -> bool | None:
     """Whether a column is true of what is held out; False: of what is for training; None: of neither."""
     words = words_of(column.rpartition(".")[2])
     marked = bool(words) and words[0] in _FLAG_MARKS
-    rest = [word for word in words[marked:] if word not in ("set", "split")]
+    rest = [word for word in words[marked:] if word not in _BESIDE_FLAGS]
     name = "".join(rest)
     if not marked and name.startswith("is"):  # Readers give `isTest` in small letters.
         marked, name = True, name[2:]
-    if "_".join(words) in _UNCLEAR_FLAGS or not (marked or name in _PLAIN_FLAGS):
+    if column.rpartition(".")[2].lower().replace(" ", "_") in _UNCLEAR_FLAGS or not (
+        marked or name in _PLAIN_FLAGS
+    ):
         return None
     return _is_heldout(name)
 
@@ -182,13 +203,11 @@ def _by_flags(
             f"{counted(len(told), 'picture')}); --heldout and --seed choose nothing here"
         ]
     notes = []
-    for column in _of_name(columns, _UNCLEAR_FLAGS):
-        answers = {entry.about.get(column, "").lower() for entry in listing.entries}
-        if answers <= _YES | _NO | {""} and answers & _YES and answers & _NO:
-            notes.append(
-                f"the column '{column}' may be of validation or of what is in order, so it decides "
-                "nothing; call it is_test if those pictures are to be held out"
-            )
+    for unclear, meaning in _UNCLEAR_FLAGS.items():
+        for column in _of_name(columns, [unclear]):
+            answers = {entry.about.get(column, "").lower() for entry in listing.entries}
+            if answers <= _YES | _NO | {""} and answers & _YES and answers & _NO:
+                notes.append(f"the column '{column}' decides nothing, as it may be {meaning}")
     return None, notes
 
 
