@@ -4,9 +4,11 @@
 
 changes each of the 21 paintings in many ways, and asks of each change whether it is grouped with the
 painting: by looks alone, and by features besides. Then groups as many pictures as are asked for:
-looks of tiles of the paintings, each made different by noise.
+looks of tiles of the paintings, each made different by noise. Also makes soft pictures of the
+paintings, by blurring them and taking nearly all contrast away, and looks for their copies.
 
-Prints the share found of each kind of change, and seconds.
+Prints the share found of each kind of change, of soft pictures also the share that is on one side of
+the split, and seconds.
 """
 
 import argparse
@@ -168,6 +170,25 @@ def recall(network: str | None) -> None:
         print(f"{name:22} {'  '.join(f'{share:4.0%}' for share in shares)}")
 
 
+def soft_recall() -> None:
+    """Print what is found of copies of soft pictures, and how many different ones are taken as one."""
+    originals = []
+    for number, painting in enumerate(paintings()):
+        blurred = painting.filter(ImageFilter.GaussianBlur(min(painting.size) / 20))
+        originals.append(ImageEnhance.Contrast(blurred).enhance((0.05, 0.1, 0.2)[number % 3]))
+    print(f"{'soft pictures':22} near  one side  different as one")
+    for name in ("JPEG 75", "JPEG 40", "half the size", "a quarter, JPEG 60"):
+        pictures = [each for one in originals for each in (one, CHANGES[name](one))]
+        looks = [look(picture, square(picture)[None]).record() for picture in pictures]
+        names = [f"{number:04}" for number in range(len(pictures))]
+        sizes = np.array([picture.size for picture in pictures])
+        outcome = find_duplicates(np.array(looks, LOOK), sizes, [0] * len(names), names)
+        groups, sides = outcome.group.reshape(-1, 2), outcome.side.reshape(-1, 2)
+        near = np.mean((groups[:, 0] == groups[:, 1]) & (groups[:, 0] >= 0))
+        wrong = int((np.bincount(groups[groups >= 0], minlength=1) > 2).sum())
+        print(f"{name:22} {near:4.0%}  {np.mean(sides[:, 0] == sides[:, 1]):8.0%}  {wrong}")
+
+
 def features_of(network: str | None, pixels: np.ndarray) -> np.ndarray:
     """Features of pictures, uint8 [B, 64, 64, 3]; none without a network."""
     if network is None:
@@ -213,6 +234,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=81_444)
     given = parser.parse_args()
     recall(given.features)
+    soft_recall()
     speed(given.pictures)
 
 

@@ -205,6 +205,23 @@ def test_thin_lines_on_a_plain_ground_are_kept() -> None:
     assert (outcome.alike >= 0).any()
 
 
+def sketch(seed: int) -> Image.Image:
+    """Six faint lines that all have, and one of its own."""
+    picture = Image.new("RGB", (SIDE, SIDE), (245, 245, 245))
+    draw = ImageDraw.Draw(picture)
+    for each in (0, seed):
+        ends = np.random.default_rng(each).integers(20, 220, (1 if each else 6, 4))
+        for line in ends.tolist():
+            draw.line(line, fill=(236, 236, 236), width=2)
+    return picture
+
+
+def test_sketches_that_differ_by_a_faint_line_are_kept() -> None:
+    outcome = found([saved(sketch(seed), SIDE, 92) for seed in range(1, 41)])
+    assert outcome.kept.all()
+    assert (outcome.alike >= 0).any()
+
+
 @cache
 def crowd() -> tuple[np.ndarray, np.ndarray]:
     """Looks of 40 files of the twenty pictures, and of 20 that are alike; and the number of each."""

@@ -44,6 +44,9 @@ _PLAIN = 0.3
 _THIN, _NOISE = 0.15, 0.5
 """What is on it is thin if detail is more than this share of the structure; what JPEG adds, as much
 detail as the second number, is no line."""
+_SPARSE = 0.68
+"""It is also thin if the mean of the structure's absolute values is less than this share of the root
+mean square: faint lines have 0.55 to 0.68, blurred shapes 0.8, canvas 0.7 to 0.8."""
 _MOVED = (0.12, 0.14)
 """What differs is a shape that moved if moving the whole picture by more than the first number (in
 32nds of a side) explains more than the second (in levels, root mean square). Of copies with shapes the
@@ -194,9 +197,11 @@ def _too_fine(looks: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     values = light.reshape(count, -1) + 256 * np.arange(count)[:, None]
     shares = np.bincount(values.ravel(), minlength=256 * count).reshape(count, 256) / SIDE**2
     plain = (shares[:, :-2] + shares[:, 1:-1] + shares[:, 2:]).max(axis=1) > _PLAIN
-    structure = _spread(_structure(light[..., None].astype(np.float32)))
+    structure = _structure(light[..., None].astype(np.float32))
+    height = _spread(structure)
     lines = np.sqrt(np.maximum(looks["detail"][numbers] ** 2 - _NOISE**2, 0))
-    fine: np.ndarray = plain & (lines > _THIN * structure)
+    sparse = _means(np.abs(structure)) < _SPARSE * height
+    fine: np.ndarray = plain & ((lines > _THIN * height) | sparse)
     return fine
 
 
