@@ -170,6 +170,7 @@ def test_text_becomes_markdown() -> None:
     assert lists_apart("Words:\n- one\n- two\n    more\n- three\n") == (
         "Words:\n\n- one\n- two\n    more\n- three\n"
     )
+    assert lists_apart("```yaml\nlabels:\n- style\n```\n") == "```yaml\nlabels:\n- style\n```\n"
     assert arguments("What.\n\nArgs:\n    one: first\n        line.\n    two: next.\n") == {
         "one": "first line.",
         "two": "next.",

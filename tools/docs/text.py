@@ -25,10 +25,13 @@ def lists_apart(markdown: str) -> str:
     """The page with an empty line before each list. Python-Markdown needs one; others do not."""
     item = re.compile(r"([-*]|\d+\.) ")
     lines: list[str] = []
+    fenced = False
     for line in markdown.splitlines():
         before = lines[-1] if lines else ""
-        if item.match(line) and before and not item.match(before) and not before.startswith(" "):
+        begins = item.match(line) and before and not item.match(before) and before[0] != " "
+        if begins and not fenced:
             lines.append("")
+        fenced ^= line.startswith("```")
         lines.append(line)
     return "\n".join(lines) + "\n"
 
