@@ -232,6 +232,9 @@ def test_accuracies(labelled: Collection) -> None:
     assert found["accuracy/fake"] == 1.0
     assert found["accuracy/style/real"] == 1.0  # of one: the other's class is unknown
     assert found["accuracy/style/fake"] == 0.5
+    for kind, judgement in (("real", real), ("fake", fake)):
+        mean = ready.objective.score(judgement.realness).mean()
+        assert found[f"score/{kind}"] == pytest.approx(mean.item())
 
 
 def test_an_accuracy_of_nothing_does_not_count() -> None:

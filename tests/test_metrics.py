@@ -14,7 +14,16 @@ from torch import Tensor
 import impasto.metrics
 from impasto.errors import ImpastoError
 from impasto.evaluation.kinds import KINDS, base_of
-from impasto.metrics import METRICS, STUDENT, Moments, Sample, Score, metric_module, scores
+from impasto.metrics import (
+    METRICS,
+    STUDENT,
+    Moments,
+    Sample,
+    Score,
+    _jackknife,
+    metric_module,
+    scores,
+)
 from impasto.metrics.diversity import mean_distance
 from impasto.metrics.frechet import _intercept, frechet_distance
 from impasto.metrics.inception_score import inception_score, inception_score_splits
@@ -111,6 +120,14 @@ def test_students_quantiles(freedom: int) -> None:
     assert (density * within).sum() / density.sum() == pytest.approx(0.95, abs=1e-4)
 
 
+def test_the_interval_of_a_mean_is_the_usual_one() -> None:
+    """Blocks of one picture: t s / sqrt(n)."""
+    told = torch.tensor([float(n * n % 17) for n in range(20)])
+    halves = _jackknife(lambda keep: {"mean": float(told[keep].mean())}, 20, 1, seed=3)
+    assert halves == {"mean": pytest.approx(2.093 * float(told.std()) / math.sqrt(20), rel=1e-5)}
+    assert _jackknife(lambda keep: {"mean": float(told[keep].mean())}, 20, 20, seed=3) == {}
+
+
 def test_a_line_ends_where_least_squares_say_so() -> None:
     """Through (1, 1), (2, 2), (3, 4), (4, 4): slope 1.1, and squares of 0.7 left over by two degrees
     of freedom."""
@@ -195,9 +212,14 @@ def test_moments_join_and_stand_for_pictures_that_are_gone() -> None:
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize(("fakes", "reals"), [(60, 80), (60, 8), (12, 80)])
-def test_a_subset_scores_like_a_sample_of_its_own(metric: str, fakes: int, reals: int) -> None:
-    fake, real = sample(normal(fakes, 10, 1, 1.1)), sample(normal(reals, 10, 2))
+@pytest.mark.parametrize(
+    ("fakes", "reals", "scale"), [(60, 80, 1.0), (60, 8, 1.0), (12, 80, 1.0), (60, 80, 0.01)]
+)
+def test_a_subset_scores_like_a_sample_of_its_own(
+    metric: str, fakes: int, reals: int, scale: float
+) -> None:
+    fake = sample(scale * normal(fakes, 10, 1, 1.1))
+    real = sample(scale * normal(reals, 10, 2))
     prepare = metric_module(metric).prepare
     prepared: Callable[[Tensor], dict[str, float]] = prepare(fake, real)
     order = torch.randperm(fakes, generator=torch.Generator().manual_seed(3))

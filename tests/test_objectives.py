@@ -215,7 +215,7 @@ def test_relativistic() -> None:
     moved = judged_round([9.0, 6.0], [7.5, 4.0])
     assert loss({"term": "relativistic"}, "generator", moved) == pytest.approx(behind)
     objective = Objective([TermConfig(term="relativistic")])
-    assert objective.boundary(torch.tensor([4.0]), torch.tensor([1.0])) == 2.5
+    assert objective.boundary(torch.tensor([3.0, 5.0]), torch.tensor([1.0, 2.0, 0.0])) == 2.5
 
 
 def test_zero_centred_gradient_penalties() -> None:

@@ -79,6 +79,16 @@ def test_each_class_goes_through_epochs_of_its_own(sizes: list[int], seed: int) 
             assert sorted(part) == sorted(group)
 
 
+def test_epochs_go_on_from_one_period_to_the_next() -> None:
+    groups = groups_of([5, 3])
+    order = TurnOrder(groups, np.array([0, 0, 1, 0]), 7)
+    shown = np.concatenate([order.places(start, 6) for start in range(0, 240, 6)])
+    for group in groups:
+        epochs = shown[np.isin(shown, group)].reshape(-1, len(group))
+        assert (np.sort(epochs, axis=1) == np.sort(group)).all()
+        assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
 def test_runs_from_before_go_on_as_they_began() -> None:
     # The numbers that equal turns gave before there were others.
     order = TurnOrder(

@@ -46,6 +46,7 @@ SMALL = {
     "training.checkpoint_every": 16,
 }
 CPU = torch.device("cpu")
+PLAYERS = ("discriminator", "generator")
 
 
 def small(recipe: str = "ukiyoe_dcgan_v1", **settings: Any) -> RunConfig:
@@ -234,6 +235,25 @@ def test_accumulated_portions_add_up_to_the_batch(tiny: Collection) -> None:
     assert colour.abs().sum() > 0
     for name, value in whole.items():
         assert value.item() == pytest.approx(parts[name].item(), rel=1e-5), name
+
+
+def test_what_a_step_tells(tiny: Collection) -> None:
+    told = session(small(), tiny).game.step()
+    both = [f"{name}/{player}" for name in ("loss", "term/bce") for player in PLAYERS]
+    judged = [f"{name}/{kind}" for name in ("score", "accuracy") for kind in ("real", "fake")]
+    assert sorted(told) == sorted([*both, *judged])
+    for player in PLAYERS:
+        assert told[f"loss/{player}"] == told[f"term/bce/{player}"]
+
+
+@pytest.mark.parametrize("portions", [1, 2, 3])
+def test_statistics_are_means_over_portions(portions: int) -> None:
+    statistics = StepStatistics()
+    for portion in range(portions):
+        statistics.add("loss/generator", torch.tensor(float(portion**2)))
+    assert statistics.means()["loss/generator"].item() == pytest.approx(
+        [0, 0.5, 5 / 3][portions - 1]
+    )
 
 
 def test_both_players_see_every_portion(tiny: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -611,6 +631,7 @@ def test_tensorboard(tiny: Collection, tmp_path: Path) -> None:
     assert [step for step, _ in written] == [step for step, _ in rows]
     assert [v for _, v in written] == pytest.approx([v for _, v in rows], rel=1e-6)
     assert len(events.Images("samples")) == 3
+    assert all(row["images_per_second"] > 0 for row in Stats(run).rows())
 
 
 def test_tensorboard_has_numbers_only(tmp_path: Path) -> None:
