@@ -1,5 +1,6 @@
 """The split between training and held-out pictures: stable, and never across copies."""
 
+import hashlib
 from random import Random
 
 from hypothesis import given
@@ -44,6 +45,15 @@ def test_another_seed_holds_out_others() -> None:
     first, second = split(paths, 0.1, seed=0), split(paths, 0.1, seed=1)
     assert sum(first.values()) == sum(second.values()) == 20
     assert sum(first[path] and second[path] for path in paths) < 10
+
+
+def test_a_split_stays_as_it_is_from_one_version_to_the_next() -> None:
+    """By SHA-256 of seed and name: what was held out of a collection is so when it is packed again."""
+    paths = [f"warm/{number}.jpg" for number in range(40)]
+    for seed in (0, 7):
+        by_hash = sorted(paths, key=lambda p: hashlib.sha256(f"{seed}\n{p}".encode()).hexdigest())
+        held = [path for path, out in split(paths, 0.1, seed).items() if out]
+        assert sorted(held) == sorted(by_hash[:4])
 
 
 @given(PATHS, st.integers(1, 5), SHARES, st.integers(), st.randoms(use_true_random=False))
