@@ -53,7 +53,15 @@ def told(listing: Listing) -> str:
         ("a b test/a test/b", "a:T b:T a:H b:H", None),
         ("train/a train/b test/a x/train/a x/train/b x/test/b", "a:H a:T b:T b:H a:T b:T", 2),
         ("a b x/a x/b", "a: b: a: b:", 1),
-        # Numbered or dated parts.
+        ("train/train train/bus test/train test/bus", "bus:H train:H bus:T train:T", None),
+        ("Trainingsdaten/a Trainingsdaten/b Testdaten/a", "a:H a:T b:T", None),
+        ("entraînement/a entraînement/b test/a", "a:T b:T a:H", 2),
+        ("训练集/a 训练集/b 测试集/a", "a:H a:T b:T", None),
+        # Two parts of which one has no known name.
+        ("unseen/a unseen/b train/a train/b", "a:T b:T a:H b:H", 2),
+        ("known/a known/b test/a test/b", "a:T b:T a:H b:H", 2),
+        # Numbered or dated parts, and the classes' first letters.
+        ("data_9/a/abbey data_9/b/bar data_9/b/bay val_9", "abbey:T bar:T bay:T :H", 3),
         ("fold_0/train/a fold_0/val/a fold_1/train/b fold_1/val/b", "a:T a:H b:T b:H", 3),
         ("fold1/a fold1/b fold2/a fold2/b", "a: b: a: b:", 2),
         ("fold1/a fold1/b fold2/a test/b", "a:T b:T a:T b:H", 2),
@@ -110,6 +118,22 @@ def test_a_level_below_the_classes_is_told(tmp_path: Path) -> None:
         "matisse, picasso); --labels style=2 takes level 2, NAME=LEVEL,NAME=LEVEL several"
     ]
     assert not read_source(tmp_path, ("style", "artist")).notes
+
+
+def test_two_parts_of_which_one_has_no_known_name(tmp_path: Path) -> None:
+    listing = listed(tmp_path, "unseen/a unseen/b train/a train/b", ("style",))
+    assert listing.notes[1] == (
+        "held out is unseen, which has the same folders as train beside it; --heldout and --seed choose "
+        "nothing here; if unseen is for training, pack train alone or move all into one folder"
+    )
+    # Where both levels are asked for, they are classes.
+    listing = read_source(tmp_path, ("vehicle", "part"))
+    assert told(listing) == "train+a: train+b: unseen+a: unseen+b:"
+
+
+def test_folders_of_programs_are_passed_over(tmp_path: Path) -> None:
+    places = "a a/@eaDir/p0.png b b/.thumbnails $RECYCLE.BIN #recycle lost+found"
+    assert told(listed(tmp_path, places, None)) == "a: b:"
 
 
 def test_a_level_can_be_named(tmp_path: Path) -> None:

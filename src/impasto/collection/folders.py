@@ -100,19 +100,23 @@ class _Split:
     """The class that a folder's name has beside the part, as in `train_cats`; blank for none."""
 
 
-def _split(tops: dict[str, set[str]]) -> _Split | None:
+def _split(tops: dict[str, set[str]], deep: bool = False) -> _Split | None:
     """What folders at one level say of what is held out; None where they say nothing.
 
     Args:
         tops: by name, the names of the folders in each.
+        deep: whether the folders below are enough for the labels.
     """
     told = {top: is_heldout(top) for top in tops}
     kept = [top for top in tops if told[top]]
     training = [top for top in tops if told[top] is False]
     others = [top for top in tops if told[top] is None]
+    if deep and len(tops) == 2 and len(others) == 1 and _same_inside(tops):
+        # Two parts with the same classes: what the name of one does not say, that of the other does.
+        return _Split({top: top in kept or (bool(training) and top in others) for top in tops}, {})
     if not kept or not (training or others):
         return None
-    strange = [top for top in others if not _is_part(top)]
+    strange = [top for top in others if not (_is_part(top) or is_container(top))]
     dated = all(_has_number(top, _NUMBERED | _COUNTED) for top in strange) and _same_inside(tops)
     if strange and not dated:
         # They must be a part like the others, or else classes that the test part has too.
@@ -172,8 +176,11 @@ class _Sorting:
 
     def take_off(self, tops: Iterable[str], classes: dict[str, str]) -> None:
         """Take these folders off, and what merely repeats each; a name of a class stays in its place."""
-        for top in tops:
-            mine = [folder for folder, rest in self.rest.items() if rest and rest[0][1] == top]
+        in_each: dict[str, list[Folder]] = {top: [] for top in tops}
+        for folder, rest in self.rest.items():
+            if rest and rest[0][1] in in_each:
+                in_each[rest[0][1]].append(folder)
+        for top, mine in in_each.items():
             for folder in mine:
                 number = self.rest[folder][0][0]
                 named = ((number, classes[top]),) if classes.get(top) else ()
@@ -201,9 +208,9 @@ class _Sorting:
                 return True
         return False
 
-    def split(self) -> bool:
+    def split(self, levels: int) -> bool:
         """Take parts for training and testing off, if the topmost folders are such."""
-        if self.heldout or (found := _split(self.tops())) is None:
+        if self.heldout or (found := _split(self.tops(), self.depth() > levels)) is None:
             return False
         for folder, rest in self.rest.items():
             self.heldout[folder] = bool(rest and found.heldout.get(rest[0][1]))
@@ -226,6 +233,7 @@ class _Sorting:
         certain = len(beside) < 2 and all(
             _is_part(top) or is_container(top) or dated(top) for top in tops
         )
+        certain = certain or (self.depth() > levels and _are_initials(tops))
         if not certain:
             meant = any(wanted & (_TIMES | set(words_of(top))) for top in tops)
             deep = self.depth() > levels and not meant
@@ -301,6 +309,16 @@ def _are_alike(tops: Iterable[str]) -> bool:
     return len(words) == 1 and all(any(map(str.isdigit, words_of(top))) for top in tops)
 
 
+def _are_initials(tops: dict[str, set[str]]) -> bool:
+    """Whether folders are the first letters of those inside, as in `b/bridge`."""
+    return len(tops) > 1 and all(
+        len(top) == 1
+        and inside
+        and all(name.casefold().startswith(top.casefold()) for name in inside)
+        for top, inside in tops.items()
+    )
+
+
 def _same_inside(tops: dict[str, set[str]]) -> bool:
     """Whether most folders inside are in two or more of them."""
     counts = Counter(name for inside in tops.values() for name in inside)
@@ -345,6 +363,13 @@ class Layout:
         kept = sorted(name for name, held in self.splits.items() if held)
         rest = sorted(set(self.splits).difference(kept))
         alone = f" (they do where {few(rest)} is packed alone)" if rest else ""
+        strange = [name for name in kept if is_heldout(name) is None]
+        if strange:
+            return [
+                f"held out is {few(kept)}, which has the same folders as {few(rest)} beside it; "
+                f"--heldout and --seed choose nothing here; if {few(kept)} is for "
+                f"training, pack {few(rest)} alone or move all into one folder"
+            ]
         strange = [name for name in rest if is_heldout(name) is None and not _is_part(name)]
         more = f"; {few(strange)} beside them is for training" if strange else ""
         return [
@@ -410,7 +435,7 @@ def layout(names: Iterable[str], levels: int = 0, fields: Sequence[str] = ()) ->
     wanted = {word for name in fields for word in words_of(name)}
     while (
         sorting.once_more()
-        or sorting.split()
+        or sorting.split(levels)
         or sorting.parts(levels, wanted)
         or sorting.alone(levels)
     ):

@@ -6,6 +6,7 @@ decides where its values say it, and where they do not, the user is told what wa
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,20 +15,31 @@ from itertools import pairwise
 from impasto.collection.listing import Listing
 from impasto.words import counted
 
-TRAINING = frozenset({"train", "training", "trn", "trainval"})
+TRAINING = frozenset(
+    {
+        *("train", "training", "trn", "trainval"),
+        *("trainings", "entrainement", "apprentissage", "entrenamiento", "treino", "treinamento"),
+        *("addestramento", "обучение", "训练", "訓練", "学習", "학습", "훈련"),
+    }
+)
 HELD_OUT = frozenset(
     {
-        *("val", "valid", "validation", "dev", "test", "tests", "testing", "tst", "eval"),
+        *("val", "valid", "validation", "dev", "devel", "test", "tests", "testing", "tst", "eval"),
         *("evaluation", "heldout", "holdout", "pred", "predict", "prediction", "predictions"),
         "inference",
+        *("validierung", "validierungs", "prueba", "pruebas", "validacion", "teste", "testes"),
+        *("validacao", "validazione", "тест", "валидация", "测试", "測試", "验证", "驗證"),
+        *("テスト", "検証", "테스트", "검증"),
     }
 )
 """The names of splits that Hugging Face's `datasets` knows (its documentation, 'File names and
-splits'), and others. Whatever is not for training is held out."""
+splits'), and others, also in German, French, Spanish, Portuguese, Italian, Russian, Chinese, Japanese
+and Korean, without accents. Whatever is not for training is held out."""
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+|[^\W\d_]+")
-_APPENDED = re.compile(r"(?:set|sets|data|images|imgs|split|part)$")
-"""What is written onto a word: `testset`, `trainimages`."""
+_APPENDED = re.compile(r"(?:set|sets|data|images|imgs|split|part|daten|bilder|satz|集|データ|用)$")
+"""What is written onto a word: `testset`, `trainimages`, `Testdaten`."""
+_ACCENTS = re.compile("[\u0300-\u036f]")
 
 _COLUMNS = (
     *("split", "usage", "subset", "partition", "data_split", "dataset_split", "split_name"),
@@ -54,7 +66,10 @@ _SHOWN = 5
 
 
 def words_of(name: str) -> list[str]:
-    """The words of a name in small letters: `TrainingSet_2` is training, set, 2."""
+    """The words of a name in small letters: `TrainingSet_2` is training, set, 2; without accents."""
+    if not name.isascii():
+        bare = _ACCENTS.sub("", unicodedata.normalize("NFD", name))
+        name = unicodedata.normalize("NFC", bare)
     return [word.lower() for word in _WORD.findall(name)]
 
 

@@ -125,9 +125,18 @@ def readable(name: str) -> str:
         return name.encode("utf-8", "replace").decode()
 
 
+_LITTER = frozenset(
+    {
+        *("__pycache__", "__macosx", "@eadir", "#recycle", "$recycle.bin", "lost+found"),
+        "system volume information",
+    }
+)
+
+
 def is_litter(folder: str) -> bool:
-    """Whether a folder of this name is passed over: hidden, or made by a program for itself."""
-    return folder.startswith(".") or folder in ("__pycache__", "__MACOSX")
+    """Whether a folder of this name is passed over: hidden, or made by a program for itself, such as
+    thumbnails on a network drive (`@eaDir`) or a bin for deleted files."""
+    return folder.startswith(".") or folder.lower() in _LITTER
 
 
 def stamp_of(status: os.stat_result) -> str:
