@@ -18,6 +18,7 @@ class Asked:
     path: str
     """With its query."""
     headers: Message
+    method: str = "GET"
 
 
 class Request(BaseHTTPRequestHandler):
@@ -30,7 +31,7 @@ class Request(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         nasty = self.server.nasty
         with nasty.lock:
-            nasty.asked.append(Asked(self.path, self.headers))
+            nasty.asked.append(Asked(self.path, self.headers, self.command))
             nasty.under_way += 1
             nasty.most_at_once = max(nasty.most_at_once, nasty.under_way)
         try:
@@ -42,6 +43,9 @@ class Request(BaseHTTPRequestHandler):
         finally:
             with nasty.lock:
                 nasty.under_way -= 1
+
+    def do_HEAD(self) -> None:
+        self.do_GET()  # `send` leaves the body out
 
     @property
     def query(self) -> dict[str, str]:
@@ -56,6 +60,8 @@ class Request(BaseHTTPRequestHandler):
         self.end_headers()
 
     def send(self, content: bytes) -> None:
+        if self.command == "HEAD":
+            return
         self.wfile.write(content)
         self.wfile.flush()
 
@@ -260,9 +266,10 @@ class Nasty:
             return [asked.path for asked in self.asked if asked.path != "/robots.txt"]
 
     def headers(self, path: str) -> list[Message]:
-        """The headers of each request for a path, its query left out."""
+        """The headers of each GET for a path, its query left out."""
         with self.lock:
-            return [a.headers for a in self.asked if urlsplit(a.path).path == path]
+            asked = [a for a in self.asked if a.method == "GET"]
+            return [a.headers for a in asked if urlsplit(a.path).path == path]
 
 
 @contextlib.contextmanager

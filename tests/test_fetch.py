@@ -34,21 +34,20 @@ from impasto.fetching import (
     PictureOptions,
     Politeness,
     fetch_file,
-    fetch_repository,
     fetch_table,
-    is_repository,
     list_wikiart,
     read_table,
 )
 from impasto.fetching import download as download_module
 from impasto.fetching import politeness as politeness_module
 from impasto.fetching import table as table_module
-from impasto.fetching.client import Client, FetchError, origin_of, retry_after
-from impasto.fetching.download import Download, git_sha1_of_file
+from impasto.fetching.client import Client, FetchError, retry_after
+from impasto.fetching.download import Download
 from impasto.fetching.folder import file_name, slug
 from impasto.fetching.kinds import described, is_whole, picture_suffix
 from impasto.fetching.politeness import host_of
 from impasto.fetching.table import PicturesReport, Row, Table
+from tests.fetch_helpers import FakeTime, clear_environment, impasto, run, wait_for
 from tests.nasty_server import (
     Nasty,
     Request,
@@ -69,30 +68,10 @@ from tests.nasty_server import (
     without_length,
 )
 
-SWITCHES = [
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
-    "no_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "HF_TOKEN",
-    "HF_HOME",
-    "HF_ENDPOINT",
-    "HF_HUB_CACHE",
-    "HUGGINGFACE_HUB_CACHE",
-    "HF_HUB_OFFLINE",
-    "IMPASTO_OFFLINE",
-]
-
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in SWITCHES:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
+    clear_environment(monkeypatch, tmp_path)
 
 
 @pytest.fixture
@@ -105,26 +84,6 @@ def nasty() -> Iterator[Nasty]:
 def other() -> Iterator[Nasty]:
     with nasty_server() as server:
         yield server
-
-
-class FakeTime:
-    """A clock that only sleeping moves on."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.sleeps: list[float] = []
-        self._lock = threading.Lock()
-
-    def clock(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        with self._lock:
-            self.now += seconds
-            self.sleeps.append(seconds)
-
-    def polite(self, rate: float = 0.0, retries: int = 3) -> Politeness:
-        return Politeness(rate, retries, self.sleep, self.clock, chance=lambda: 1.0)
 
 
 @pytest.fixture
@@ -970,24 +929,6 @@ def test_a_proxy_of_the_environment_is_used(
 # --- Interrupted ------------------------------------------------------------------------------------
 
 
-def impasto(*arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
-    told = {name: value for name, value in os.environ.items() if name not in SWITCHES}
-    return subprocess.Popen(
-        [sys.executable, "-m", "impasto", "fetch", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**told, **environment},
-    )
-
-
-def wait_for(happens: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
-    while not happens():
-        assert time.monotonic() < until, "it does not happen"
-        time.sleep(0.005)
-
-
 def test_killed_and_run_again_everything_is_there_once(nasty: Nasty, tmp_path: Path) -> None:
     count = 24
     bodies = {f"/{number}.png": picture(colour=number) for number in range(count)}
@@ -1302,326 +1243,6 @@ def test_files_without_a_network(
     assert len(nasty.asked) == asked
 
 
-# --- A repository on the hub -------------------------------------------------------------------------
-
-COMMIT = "c0ffee" * 6 + "beef"
-FILES = {
-    "README.md": b"# pictures",
-    "data/train-0.parquet": BODY,
-    "data/train-1.parquet": BODY[::-1],
-    "data/other/x y.txt": b"spaces",
-    "empty": b"",
-}
-
-
-def git_sha1(body: bytes) -> str:
-    return hashlib.sha1(f"blob {len(body)}\0".encode() + body).hexdigest()
-
-
-def hub(
-    nasty: Nasty, storage: Nasty, kind: str = "datasets", more: dict[str, bytes] | None = None
-) -> None:
-    """A repository `huggan/wikiart`; large files are on another host, as the hub's are."""
-    files = {**FILES, **(more or {})}
-    api = f"/api/{kind}/huggan/wikiart"
-    nasty.on(f"{api}/revision/main", status(200, json.dumps({"sha": COMMIT}).encode()))
-    nasty.on(f"{api}/revision/refs%2Fconvert%2Fparquet", nasty.routes[f"{api}/revision/main"])
-    place = f"/{'' if kind == 'models' else kind + '/'}huggan/wikiart/resolve/{COMMIT}"
-    listed: list[dict[str, Any]] = [{"type": "directory", "path": "data", "oid": "0" * 40}]
-    for path, body in files.items():
-        item: dict[str, Any] = {"type": "file", "path": path, "size": len(body)}
-        if path.endswith(".parquet"):
-            digest = hashlib.sha256(body).hexdigest()
-            item |= {"oid": "1" * 40, "lfs": {"oid": digest, "size": len(body), "pointerSize": 130}}
-            storage.on(f"/blob/{digest}", content(body, f'"{digest}"'))
-            answer = redirect(f"{storage.address}/blob/{digest}?signed=1", 302)
-        else:
-            item["oid"] = git_sha1(body)
-            answer = content(body)
-        listed.append(item)
-        nasty.on(f"{place}/{path.replace(' ', '%20')}", answer)
-
-    def tree(request: Request) -> None:
-        below = request.path.partition("?")[0].removeprefix(f"{api}/tree/{COMMIT}").strip("/")
-        fitting = [item for item in listed if not below or item["path"].startswith(f"{below}/")]
-        cursor = int(request.query.get("cursor", "0"))
-        assert request.query["recursive"] == "true"
-        body = json.dumps(fitting[cursor : cursor + 3]).encode()
-        more = f"<https://huggingface.co{api}/tree/{COMMIT}?recursive=true&cursor={cursor + 3}>"
-        link = f'{more}; rel="next"' if cursor + 3 < len(fitting) else None
-        request.start(200, Content_Length=len(body), Link=link)
-        request.send(body)
-
-    nasty.on(f"{api}/tree/{COMMIT}", tree)
-    nasty.on(f"{api}/tree/{COMMIT}/data", tree)
-    nasty.on(f"{api}/tree/{COMMIT}/data/other", tree)
-
-
-@pytest.fixture
-def wikiart(nasty: Nasty, other: Nasty, monkeypatch: pytest.MonkeyPatch) -> Nasty:
-    monkeypatch.setenv("HF_ENDPOINT", nasty.address + "/")
-    hub(nasty, other)
-    return nasty
-
-
-SOURCE = "hf:datasets/huggan/wikiart"
-
-
-def repository(folder: Path, source: str = SOURCE, *only: str) -> Any:
-    return fetch_repository(source, folder, only, politeness=FakeTime().polite())
-
-
-def test_a_repository_is_fetched_whole(wikiart: Nasty, other: Nasty, tmp_path: Path) -> None:
-    report = repository(tmp_path)
-    assert report.names == list(FILES)
-    assert report.fetched == len(FILES)
-    for path, body in FILES.items():
-        assert (tmp_path / path).read_bytes() == body
-    assert report.notes == [f"datasets/huggan/wikiart@main is commit {COMMIT}"]
-    record = json.loads((tmp_path / "fetched.json").read_text())["files"]
-    assert record["data/train-0.parquet"]["sha256"] == SHA
-    assert record["README.md"]["git_sha1"] == git_sha1(b"# pictures")
-    assert COMMIT in record["README.md"]["url"]
-
-    asked = len(other.asked)
-    report = repository(tmp_path)
-    assert (report.fetched, report.names) == (0, list(FILES))
-    assert len(other.asked) == asked
-
-
-@pytest.mark.parametrize(
-    ("source", "only", "names"),
-    [
-        (SOURCE, ("*.parquet",), ["data/train-0.parquet", "data/train-1.parquet"]),
-        (SOURCE, ("README*", "*-1.*"), ["README.md", "data/train-1.parquet"]),
-        (f"{SOURCE}/data/train-0.parquet", (), ["data/train-0.parquet"]),
-        (f"{SOURCE}@main/data/other", (), ["data/other/x y.txt"]),
-        (f"{SOURCE}/data/*-1*", (), ["data/train-1.parquet"]),
-        (f"{SOURCE}@refs/convert/parquet/README.md", (), ["README.md"]),
-        ("hf://datasets/huggan/wikiart/README.md", (), ["README.md"]),
-        ("{home}/datasets/huggan/wikiart", ("README.md",), ["README.md"]),
-        ("{home}/datasets/huggan/wikiart/tree/main/data/other", (), ["data/other/x y.txt"]),
-        (
-            "{home}/datasets/huggan/wikiart/blob/main/data/other/x%20y.txt",
-            (),
-            ["data/other/x y.txt"],
-        ),
-        ("{home}/datasets/huggan/wikiart/resolve/refs%2Fconvert%2Fparquet/empty", (), ["empty"]),
-        ("https://huggingface.co/datasets/huggan/wikiart/resolve/main/empty", (), ["empty"]),
-    ],
-)
-def test_what_is_chosen_of_a_repository(
-    wikiart: Nasty, tmp_path: Path, source: str, only: tuple[str, ...], names: list[str]
-) -> None:
-    source = source.replace("{home}", wikiart.address)
-    assert is_repository(source)
-    assert repository(tmp_path, source, *only).names == names
-
-
-def test_other_addresses_are_no_repositories() -> None:
-    for source in (
-        "https://example.org/datasets/a/b",
-        "https://huggingface.co/docs/hub",
-        "https://huggingface.co/api/datasets/a/b",
-        "https://huggingface.co/datasets/a/b/viewer/default",
-        "http://[/a",
-        "urls.csv",
-        "hf:justone",
-    ):
-        assert not is_repository(source), source
-    with pytest.raises(ImpastoError, match="is no repository; write hf:datasets/OWNER/NAME"):
-        repository(Path("nowhere"), "hf:justone")
-
-
-def test_a_model_repository(
-    nasty: Nasty, other: Nasty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", nasty.address)
-    hub(nasty, other, "models")
-    assert repository(tmp_path, "hf:huggan/wikiart", "*.md").names == ["README.md"]
-
-
-def test_the_token_is_for_the_hub_alone(
-    wikiart: Nasty, other: Nasty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    repository(tmp_path)
-    assert {asked.headers["Authorization"] for asked in wikiart.asked} == {"Bearer hf_secret"}
-    assert other.asked
-    assert not any("Authorization" in asked.headers for asked in other.asked)
-    assert "hf_secret" not in (tmp_path / "fetched.json").read_text()
-    assert origin_of("https://huggingface.co/a") != origin_of("http://huggingface.co/a")
-    assert origin_of("https://huggingface.co/a") != origin_of("https://huggingface.co.evil.org/a")
-    assert origin_of("https://huggingface.co@evil.org/") != origin_of("https://huggingface.co/")
-
-
-def test_a_large_file_of_the_hub_goes_on(wikiart: Nasty, other: Nasty, tmp_path: Path) -> None:
-    blob = f"/blob/{SHA}"
-    # The storage names no mark: the hub's hash is ground enough.
-    other.on(blob, in_turn(broken_off(BODY, 50_000), content(BODY)))
-    repository(tmp_path, SOURCE, "*-0.parquet")
-    assert (tmp_path / "data/train-0.parquet").read_bytes() == BODY
-    assert other.headers(blob)[1]["Range"] == "bytes=50000-"
-    assert len(other.asked) == 2
-
-
-@pytest.mark.parametrize(
-    ("body", "why"),
-    [
-        (BODY[:-1] + b"x", "another SHA-256"),
-        (BODY + b"x", "larger than"),
-        (BODY[:-1], "204,799 bytes, not 204,800"),
-    ],
-)
-def test_a_damaged_file_of_the_hub_is_not_taken(
-    wikiart: Nasty, other: Nasty, tmp_path: Path, body: bytes, why: str
-) -> None:
-    other.on(f"/blob/{SHA}", content(body))
-    with pytest.raises(ImpastoError, match=why):
-        repository(tmp_path, SOURCE, "*-0.parquet")
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
-
-
-def test_a_small_file_is_held_to_the_name_git_gives_it(wikiart: Nasty, tmp_path: Path) -> None:
-    place = f"/datasets/huggan/wikiart/resolve/{COMMIT}/README.md"
-    wikiart.on(place, content(b"# p1ctures"))
-    with pytest.raises(ImpastoError, match=r"another SHA-1 \(git's\)"):
-        repository(tmp_path, SOURCE, "README.md")
-    path = tmp_path / "known"
-    path.write_bytes(b"hello\n")
-    # `printf 'hello\n' | git hash-object --stdin`
-    assert git_sha1_of_file(path) == "ce013625030ba8dba906f756967f9e9ca394464a"
-
-
-def test_another_file_is_in_the_way_of_the_hubs(wikiart: Nasty, tmp_path: Path) -> None:
-    (tmp_path / "README.md").write_text("mine")
-    why = r"README.md is another file \(another size: 4 bytes, not 10\)"
-    with pytest.raises(ImpastoError, match=why):
-        repository(tmp_path)
-    (tmp_path / "README.md").write_bytes(FILES["README.md"])
-    assert repository(tmp_path, SOURCE, "README.md").fetched == 0
-
-
-def test_a_file_changed_on_the_hub_is_fetched_again(
-    wikiart: Nasty, other: Nasty, tmp_path: Path
-) -> None:
-    repository(tmp_path, SOURCE, "*-0.parquet")
-    hub(wikiart, other, more={"data/train-0.parquet": b"new"})
-    assert repository(tmp_path, SOURCE, "*-0.parquet").fetched == 1
-    assert (tmp_path / "data/train-0.parquet").read_bytes() == b"new"
-
-
-@pytest.mark.parametrize("path", ["../evil", "/etc/x", "a/../../b", "a\\b", "C:x", "a//b", "a\0b"])
-def test_paths_that_lead_out_are_refused(
-    nasty: Nasty, other: Nasty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
-) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", nasty.address)
-    hub(nasty, other, more={path: b"x"})
-    with pytest.raises(ImpastoError, match="lists a file that cannot be"):
-        repository(tmp_path / "to")
-    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == []
-
-
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        (status(404), r"gives no datasets/huggan/wikiart@main \(404\): .*HF_TOKEN"),
-        (status(401), "or a private or gated repository that needs HF_TOKEN"),
-        (status(200, b"<html>"), "did not answer in JSON; is HF_ENDPOINT right"),
-        (status(200, b"[" * 100_000), "did not answer in JSON"),
-        (status(200, b"[]"), "names no commit"),
-        (status(200, b'{"sha": "../x"}'), "names no commit"),
-        (status(500), r"the server failed \(500\); try again later"),
-    ],
-)
-def test_a_hub_that_gives_nothing(
-    wikiart: Nasty, tmp_path: Path, answer: Callable[[Request], None], message: str
-) -> None:
-    wikiart.on("/api/datasets/huggan/wikiart/revision/main", answer)
-    with pytest.raises(ImpastoError, match=message) as caught:
-        repository(tmp_path)
-    assert "\n" not in str(caught.value)
-
-
-def test_nothing_fits(wikiart: Nasty, tmp_path: Path) -> None:
-    with pytest.raises(ImpastoError, match=r"fits \*\.zip; there is .*\*\.md, \*\.parquet"):
-        repository(tmp_path, SOURCE, "*.zip")
-
-
-def test_no_room(wikiart: Nasty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Usage:
-        free = 1000
-
-    monkeypatch.setattr("impasto.fetching.hub.shutil.disk_usage", lambda _: Usage)
-    with pytest.raises(ImpastoError, match=r"GB more in .* are free; choose fewer files"):
-        repository(tmp_path)
-
-
-def cached(home: Path, *names: str, damaged: bool = False) -> None:
-    """The hub's cache on this machine, as its own client lays it out."""
-    folder = home / "datasets--huggan--wikiart"
-    (folder / "refs").mkdir(parents=True)
-    (folder / "blobs").mkdir()
-    (folder / "refs" / "main").write_text(COMMIT)
-    for name in names:
-        body = FILES[name]
-        large = name.endswith(".parquet")
-        blob = folder / "blobs" / (hashlib.sha256(body).hexdigest() if large else git_sha1(body))
-        blob.write_bytes(body[::-1] if damaged else body)
-        link = folder / "snapshots" / COMMIT / name
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(blob)
-
-
-@pytest.mark.parametrize("variable", ["HF_HOME", "HF_HUB_CACHE"])
-def test_the_hubs_cache_is_used(
-    wikiart: Nasty,
-    other: Nasty,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    variable: str,
-) -> None:
-    monkeypatch.setenv(variable, str(tmp_path / "cache"))
-    home = tmp_path / "cache" / ("hub" if variable == "HF_HOME" else "")
-    cached(home, "data/train-0.parquet", "README.md")
-    report = repository(tmp_path / "to", SOURCE, "*.parquet", "*.md")
-    assert (report.cached, report.fetched) == (2, 1)
-    assert (tmp_path / "to/data/train-0.parquet").read_bytes() == BODY
-    assert not (tmp_path / "to/data/train-0.parquet").is_symlink()
-    assert [asked.path.partition("?")[0] for asked in other.asked] == [
-        f"/blob/{hashlib.sha256(BODY[::-1]).hexdigest()}"
-    ]
-
-
-def test_a_damaged_cache_is_passed_over(wikiart: Nasty, tmp_path: Path) -> None:
-    cached(tmp_path / "hf-home" / "hub", "data/train-0.parquet", damaged=True)
-    report = repository(tmp_path / "to", SOURCE, "*-0.parquet")
-    assert (report.cached, report.fetched) == (0, 1)
-    assert (tmp_path / "to/data/train-0.parquet").read_bytes() == BODY
-
-
-@pytest.mark.parametrize("switch", ["HF_HUB_OFFLINE", "IMPASTO_OFFLINE"])
-def test_the_hub_without_a_network(
-    wikiart: Nasty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, switch: str
-) -> None:
-    repository(tmp_path / "had", SOURCE, "*.md")
-    asked = len(wikiart.asked)
-    monkeypatch.setenv(switch, "true")
-    # What is in the folder.
-    report = repository(tmp_path / "had")
-    assert (report.names, report.fetched) == (["README.md"], 0)
-    # Neither there nor in the cache.
-    with pytest.raises(ImpastoError, match=f"{switch} is set, and .* is neither in"):
-        repository(tmp_path / "new")
-    # What is in the cache.
-    cached(tmp_path / "hf-home" / "hub", "data/train-0.parquet", "README.md")
-    report = repository(tmp_path / "new", SOURCE, "*.parquet")
-    assert (report.names, report.cached) == (["data/train-0.parquet"], 1)
-    assert (tmp_path / "new/data/train-0.parquet").read_bytes() == BODY
-    assert repository(tmp_path / "new", SOURCE, "*.parquet").cached == 0
-    assert len(wikiart.asked) == asked
-
-
 # --- WikiArt's listing -------------------------------------------------------------------------------
 
 
@@ -1876,12 +1497,6 @@ def test_listings_that_are_none(nasty: Nasty, tmp_path: Path, listing: str, mess
 # --- The command -------------------------------------------------------------------------------------
 
 
-def run(*arguments: str | Path, **environment: str) -> tuple[int, str, str]:
-    process = impasto(*arguments, **environment)
-    out, err = process.communicate(timeout=60)
-    return process.returncode, out, err
-
-
 def test_the_command_tells_what_came_of_it(nasty: Nasty, other: Nasty, tmp_path: Path) -> None:
     good, bad = nasty.on("/a.png", content(PNG)), nasty.on("/b.png", content(b"<html>"))
     table, folder = tmp_path / "urls.csv", tmp_path / "to"
@@ -1905,12 +1520,6 @@ def test_the_command_tells_what_came_of_it(nasty: Nasty, other: Nasty, tmp_path:
     assert "none of 1 picture could be fetched, most for: no picture" in err.splitlines()[-1]
     table.write_text(f"url\n{good}\n")
     assert run(table, folder, "--rate", "0")[0] == 0
-
-    hub(nasty, other)
-    code, out, _ = run(SOURCE, tmp_path / "hub", "--only", "*.md", HF_ENDPOINT=nasty.address)
-    assert code == 0
-    assert out.startswith(f"1 file in {tmp_path / 'hub'}: 1 fetched (0.0 MB), in ")
-    assert f"is commit {COMMIT}" in out
     assert run(f"{nasty.address}/a.png", tmp_path / "file")[0] == 0
 
 

@@ -121,7 +121,7 @@ def command(
     try:
         if from_hub:
             with _progress("MB", 1_000_000) as tell:
-                files = fetch_repository(source, destination, only or (), *files_only, tell=tell)
+                files = fetch_repository(source, destination, only or (), files_only[1], tell)
             lines = _of_files(files, destination)
         elif "://" in source:
             most = None if max_mb is None else options.most

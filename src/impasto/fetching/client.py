@@ -68,6 +68,19 @@ class FetchError(Exception):
         self.tries = 1
 
 
+def refusal(status: int, retry_after_header: str | None) -> FetchError:
+    """What an answer of this status means, with the seconds to wait if the server names them."""
+    passing = status in _PASSING
+    word = _WORDS.get(status, "the server failed" if status >= 500 else "refused")
+    return FetchError(
+        f"{word} ({status})",
+        again=passing,
+        after=retry_after(retry_after_header) if passing else None,
+        host=passing or status in (401, 403),
+        status=status,
+    )
+
+
 class _Watched(io.RawIOBase):
     """The bytes of one answer as they arrive; gives up on those that only trickle, or never end.
 
@@ -162,19 +175,11 @@ class Answer:
         """Raise what an answer other than 200 and 206 means.
 
         Raises:
-            FetchError: always then, with the seconds to wait if the server names them.
+            FetchError: always then.
         """
         if self.status in (200, 206):
             return
-        passing = self.status in _PASSING
-        word = _WORDS.get(self.status, "the server failed" if self.status >= 500 else "refused")
-        raise FetchError(
-            f"{word} ({self.status})",
-            again=passing,
-            after=retry_after(self.headers.get("Retry-After")) if passing else None,
-            host=passing or self.status in (401, 403),
-            status=self.status,
-        )
+        raise refusal(self.status, self.headers.get("Retry-After"))
 
     def pieces(self, most: int | None = None, decode: bool = True) -> Iterator[bytes]:
         """The body in pieces, uncompressed if it was compressed for the way (`decode`).
