@@ -44,7 +44,8 @@ def command(
     per_host: Annotated[int, typer.Option(help="Requests to one host at the same time.")] = 1,
     retries: Annotated[int, typer.Option(help="Tries after the first.")] = 5,
     timeout: Annotated[
-        float, typer.Option(help="Seconds to wait for a connection and for more bytes.")
+        float,
+        typer.Option(help="Seconds to wait for a connection and for more bytes, but for the hub."),
     ] = 30.0,
     max_mb: Annotated[
         float | None,
@@ -71,8 +72,9 @@ def command(
     Run again, it goes on.
 
     What a site's terms and a picture's licence allow is yours to know; impasto keeps them beside
-    the pictures, and says 'unknown' where nobody told. HF_TOKEN, HF_ENDPOINT, HF_HOME,
-    HF_HUB_OFFLINE, IMPASTO_OFFLINE and the proxy variables are kept to.
+    the pictures, and says 'unknown' where nobody told. Files of the hub take the package
+    huggingface_hub (pip install 'impasto[hub]'), whose environment variables hold, such as HF_TOKEN
+    and HF_HOME. IMPASTO_OFFLINE and the proxy variables hold for all.
 
     The exit code is 0 if all that was asked for is there, 1 if some pictures failed, 2 if all did or
     nothing could be done.
