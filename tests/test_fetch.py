@@ -47,7 +47,7 @@ from impasto.fetching.folder import file_name, slug
 from impasto.fetching.kinds import described, is_whole, picture_suffix
 from impasto.fetching.politeness import host_of
 from impasto.fetching.table import PicturesReport, Row, Table
-from tests.fetch_helpers import FakeTime, clear_environment, impasto, run, wait_for
+from tests.helpers.fetching import FakeTime, clear_environment, impasto, run, wait_for
 from tests.nasty_server import (
     Nasty,
     Request,
@@ -801,9 +801,16 @@ def test_retry_after_may_be_a_date(nasty: Nasty, tmp_path: Path, fake: FakeTime)
     assert 30 < fake.sleeps[0] <= 60
 
 
-@pytest.mark.parametrize("told", ["soon", "-5", "1e9", "9" * 500, "Fri, 99 Foo 2020", "٣"])
-def test_a_retry_after_that_makes_no_sense_is_none(told: str) -> None:
-    assert retry_after(told) is None
+@pytest.mark.parametrize(
+    "header",
+    ["soon", "-5", "1e9", "Fri, 99 Foo 2020", "٣", "9" * 5000, "Fri, 31 Dec 99999 23:59:59 GMT"],
+)
+def test_a_retry_after_that_makes_no_sense_is_none(header: str) -> None:
+    assert retry_after(header) is None
+
+
+def test_a_long_retry_after_is_not_shortened() -> None:
+    assert retry_after("864000") == 864_000
 
 
 def test_a_retry_after_in_the_past_is_now() -> None:

@@ -21,7 +21,7 @@ from impasto.errors import ImpastoError, StoppedError
 from impasto.fetching import fetch_repository, is_repository
 from impasto.fetching.client import origin_of
 from impasto.fetching.download import git_sha1_of_file
-from tests.fetch_helpers import FakeTime, clear_environment, impasto, run, wait_for
+from tests.helpers.fetching import FakeTime, clear_environment, impasto, run, wait_for
 from tests.nasty_server import (
     Nasty,
     Request,

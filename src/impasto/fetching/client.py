@@ -1,7 +1,6 @@
-"""Asking servers over HTTP: redirects followed by rule, an eye on the clock, no secret told on."""
+"""Asking servers over HTTP: redirects followed by rule, an eye on the clock."""
 
 import contextlib
-import email.utils
 import http.client
 import io
 import os
@@ -14,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import urllib3
-from urllib3 import exceptions
+from urllib3 import Retry, exceptions
 
 from impasto import __version__
 from impasto.errors import ImpastoError
@@ -28,6 +27,9 @@ _REDIRECTS = 10
 _MOVED = (301, 302, 303, 307, 308)
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 """Answers that may be another next time."""
+
+_FAR = 10**9
+"""Seconds of a `Retry-After` at most; urllib3 would shorten it to six hours."""
 
 _WORDS = {
     401: "not allowed",
@@ -241,7 +243,6 @@ class Client:
     Args:
         timeout: seconds to wait for a connection and for the next bytes.
         contact: how those who run a server can reach the user: a mail address or a page.
-        secret: an origin (scheme, host and port) and the `Authorization` that is for it alone.
         before: called with each address just before it is asked, those of redirects too; may wait.
     """
 
@@ -249,10 +250,9 @@ class Client:
         self,
         timeout: float = 30.0,
         contact: str = "",
-        secret: tuple[str, str] | None = None,
         before: Callable[[str], None] = lambda url: None,
     ) -> None:
-        self.timeout, self.secret, self.before = timeout, secret, before
+        self.timeout, self.before = timeout, before
         self.agent = f"impasto/{__version__}"
         about = f" ({contact})" if contact else ""
         self._headers = {
@@ -299,8 +299,6 @@ class Client:
             return answer, b"".join(answer.pieces(most))
 
     def _send(self, url: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
-        if self.secret and origin_of(url) == self.secret[0]:
-            headers["Authorization"] = self.secret[1]
         try:
             return self._manager(url).request(
                 "GET",
@@ -382,16 +380,13 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}"
 
 
-def retry_after(told: str | None) -> float | None:
+def retry_after(header: str | None) -> float | None:
     """Seconds to wait by a `Retry-After` header, which holds seconds or a date; None if neither."""
-    if told is None:
+    if header is None:
         return None
-    if re.fullmatch(r"[0-9]{1,9}", told.strip()):
-        return float(told)
     try:
-        moment = email.utils.parsedate_to_datetime(told)
-        return max(0.0, moment.timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):
+        return float(Retry(retry_after_max=_FAR).parse_retry_after(header))
+    except (exceptions.InvalidHeader, ValueError, OverflowError):
         return None
 
 

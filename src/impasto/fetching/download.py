@@ -35,10 +35,7 @@ class Download:
     resume: bool = True
     """Go on with what an earlier attempt left, if it is of the same content: by the server's mark
     (a strong ETag, or a date), or where the content's hash is known."""
-    size: int | None = None
     sha256: str | None = None
-    git_sha1: str | None = None
-    """As git names a file's content: SHA-1 of `blob`, its length and the content."""
     most: int | None = None
     """Bytes; what is larger is not wanted."""
     seconds: float | None = None
@@ -79,16 +76,15 @@ class Download:
             ImpastoError: it cannot be written.
         """
         have, mark = self._kept()
-        if not (have and have == self.size):
-            headers = {"Range": f"bytes={have}-"} if have else {}
-            if have and mark:
-                headers["If-Range"] = mark
-            if self.since:
-                headers["If-Modified-Since"] = self.since
-            with client.get(self.url, headers) as answer:
-                if answer.status == 304 and self.since:
-                    return False
-                self._take(answer, have, mark)
+        headers = {"Range": f"bytes={have}-"} if have else {}
+        if have and mark:
+            headers["If-Range"] = mark
+        if self.since:
+            headers["If-Modified-Since"] = self.since
+        with client.get(self.url, headers) as answer:
+            if answer.status == 304 and self.since:
+                return False
+            self._take(answer, have, mark)
         self._check(resumed=have > 0)
         return True
 
@@ -103,9 +99,7 @@ class Download:
             return 0, None
         mark = note.get("mark")
         same = self.sha256 is not None and note.get("sha256") == self.sha256
-        if not (mark or same) or (self.size is not None and have > self.size):
-            return 0, None
-        return have, mark
+        return (have, mark) if mark or same else (0, None)
 
     def _take(self, answer: Answer, have: int, mark: str | None) -> None:
         if answer.status == 416 and have:
@@ -132,10 +126,9 @@ class Download:
         decode = bool(answer.encoding) and not re.search(r"\.t?gz$", self.url.partition("?")[0])
         if decode:
             total = None
-        most = self.size if self.size is not None else self.most
         began, count = time.monotonic(), have
         try:
-            pieces = answer.pieces(None if most is None else most - have, decode)
+            pieces = answer.pieces(None if self.most is None else self.most - have, decode)
             with self.part.open("ab" if have else "wb") as file:
                 for piece in pieces if have else _headed(pieces):
                     if count == 0:
@@ -164,7 +157,7 @@ class Download:
         Raises:
             FetchError: it is not, and is gone.
         """
-        wrong = what_is_wrong(self.part, self.size, self.sha256, self.git_sha1)
+        wrong = what_is_wrong(self.part, None, self.sha256)
         if wrong:
             self.discard()
             # Two parts may be of two contents; what came in one piece would come again as it did.
