@@ -583,11 +583,9 @@ def test_a_file_is_found_where_only_one_can_be_meant(
 @pytest.mark.parametrize(
     ("listed", "files"),
     [
-        (["a.png"], ["1/a.png", "2/a.png"]),
         (["1/a.png"], ["2/a.png"]),
         (["1/a.png", "2/a.png"], ["a.png"]),
         (["A.png", "a.PNG"], ["a.png"]),
-        (["a"], ["a.png", "a.jpg"]),
         (["富士.png"], ["士.png"]),
         (["富士1.png"], ["1.png"]),
         (["x.png/"], [".png.png"]),
@@ -602,6 +600,19 @@ def test_a_file_that_may_not_be_meant_is_not_taken(
     listing = read_source(tmp_path, None)
     assert not listing.entries
     assert list(reasons(listing).values())[: len(listed)] == ["listed but missing"] * len(listed)
+
+
+@pytest.mark.parametrize("listed", ["3.png", "3"])
+def test_of_several_files_that_may_be_meant_two_are_named(tmp_path: Path, listed: str) -> None:
+    touch(tmp_path, "train/3.png", "test/3.png", "test/4.png")
+    write_table(tmp_path, f"file,style\n{listed},x\n4.png,y\n")
+    listing = read_source(tmp_path, ("style",))
+    assert [(entry.relative, entry.labels) for entry in listing.entries] == [("test/4.png", ("y",))]
+    assert listing.left_out[0] == (
+        listed,
+        "listed, but several pictures are called so: row 2; name the folder too, as in test/3.png or "
+        "train/3.png",
+    )
 
 
 def test_other_names_than_listed_are_noted(tmp_path: Path) -> None:

@@ -211,6 +211,7 @@ OBJECTS = [{"file_name": name, "style": style} for name, style in ROWS.items()]
             "file_name": {str(n): name for n, name in enumerate(ROWS)},
             "style": {str(n): style for n, style in enumerate(ROWS.values())},
         },
+        {"file_name": list(ROWS), "style": list(ROWS.values())},
         {
             "columns": ["file_name", "style"],
             "index": [0, 1, 2],
@@ -222,6 +223,27 @@ def test_tables_in_one_value_of_json(tmp_path: Path, value: object) -> None:
     for encoding in ("utf-8", "utf-8-sig", "utf-16"):
         text = json.dumps(value, indent=1)
         assert styles(read(tmp_path, text.encode(encoding), "metadata.json")) == ROWS
+
+
+def test_numbers_of_rows_without_a_name_as_r_writes_them(tmp_path: Path) -> None:
+    lines = ["file,style,title", "1,a.jpg,x,T", '2,b.jpg,y,"A, b"']
+    assert styles(read(tmp_path, "\n".join(lines).encode())) == {"a.jpg": "x", "b.jpg": "y"}
+    # What is no number of a row may be a cell with a comma.
+    lines[1] = "4,a.jpg,x,T"
+    assert not styles(read(tmp_path, "\n".join(lines).encode()))
+
+
+def test_of_several_tables_the_one_that_has_the_labels(tmp_path: Path) -> None:
+    touch(tmp_path, "train/t1.jpg", "train/t2.jpg", "test/s1.jpg")
+    (tmp_path / "train.csv").write_text("image_id,style\nt1,x\nt2,y\n")
+    (tmp_path / "test.csv").write_text("image_id\ns1\n")
+    (tmp_path / "sample_submission.csv").write_text("image_id,x,y\ns1,0.5,0.5\n")
+    listing = read_source(tmp_path, ("style",))
+    assert styles(listing) == {"train/t1.jpg": "x", "train/t2.jpg": "y"}
+    with pytest.raises(
+        ImpastoError, match=r"or as SOURCE: sample_submission.csv, test.csv, train.csv"
+    ):
+        read_source(tmp_path, ("genre",))
 
 
 def test_a_list_of_objects_called_json_lines(tmp_path: Path) -> None:

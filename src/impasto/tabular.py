@@ -18,6 +18,8 @@ from impasto.words import counted
 
 MARKS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 """The delimiters that are tried, the usual ones first."""
+SEPARATORS = "columns are separated by commas, semicolons, tabs or bars"
+"""For messages about a table of one column."""
 LONGEST = 32_767
 """Characters of a cell that are kept: as many as a cell of Excel may have."""
 _HEADER_LINES = 20
@@ -265,18 +267,22 @@ class _Layout:
         return self.sure and named, self.sure, named, self.hits, filled(self.header)
 
 
-def _layout(splitter: Splitter, delimiter: str, at: int, full: list[int], key: Key) -> _Layout:
+def _layout(
+    splitter: Splitter, delimiter: str, at: int, full: list[int], key: Key, row_names: bool = False
+) -> _Layout:
     """The table with a header in this line.
 
     Args:
         full: the lines that are not blank.
+        row_names: whether rows begin with their number, which has no name in the header: R's
+            `write.table`.
     """
 
     def names_something(cells: list[str]) -> bool:
         return any(key.looks(tidy(cell)) for cell in cells)
 
     cells, taken = splitter.peek(at, names_something)[0]
-    header = [tidy(cell).strip('"') for cell in cells]
+    header = [""] * row_names + [tidy(cell).strip('"') for cell in cells]
     width = filled(header)
     first = below = at + taken
     rows: list[list[str]] = []
@@ -289,6 +295,8 @@ def _layout(splitter: Splitter, delimiter: str, at: int, full: list[int], key: K
     column, by_cells = choose_key(header, rows, key)
     hits = sum(key.looks(tidy(row[column]).strip('"')) for row in rows if 0 <= column < len(row))
     sure = hits > 0 and 2 * hits >= len(rows)
+    if row_names and [row[0] for row in rows] != [str(n) for n, _ in enumerate(rows, start=1)]:
+        return _Layout(delimiter, at, header, first, -1, False, 0, False)
     return _Layout(delimiter, at, header, first, column, by_cells, hits, sure)
 
 
@@ -305,6 +313,11 @@ def _find_layout(text: str, key: Key, passed_over: Callable[[str], bool]) -> tup
     likely: _Layout | None = None
     for at in full[:_HEADER_LINES]:
         layouts = [_layout(splitter, mark, at, full, key) for mark, splitter in splitters.items()]
+        if not any(layout.sure for layout in layouts):
+            numbered = [
+                _layout(splitter, mark, at, full, key, True) for mark, splitter in splitters.items()
+            ]
+            layouts += [layout for layout in numbered if layout.sure]
         best = max(layouts, key=lambda layout: layout.rank)
         if best.sure and not best.by_cells:
             return best, int(told is not None)

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from impasto.collection.listing import known
 from impasto.collection.trees import tidy
 from impasto.errors import ImpastoError
-from impasto.tabular import shown, squeezed
+from impasto.tabular import SEPARATORS, shown, squeezed
 from impasto.words import counted
 
 _FILES = """
 file filename filepath path imagepath imgpath relativepath image img imagefile imagefilename imagename
 imgname imgfile imgfilename picture picturefile picturename photo photofile photoname fname files images
 """
-_IDS = "imageid imgid pictureid photoid imageindex fileid id key"
+_IDS = "imageid imgid pictureid photoid imageindex fileid objectid id key"
 FILE_COLUMNS = (*_FILES.split(), *_IDS.split())
 """What a column that names files may be called (`tabular.squeezed`), the likeliest first."""
 IDS = frozenset(_IDS.split())
@@ -62,8 +62,9 @@ def label_columns(place: str, columns: Sequence[str], labels: tuple[str, ...]) -
         inner = [column for column in valid if column.endswith(f".{name}")]
         inner = inner or [column for column in valid if squeezed(column) == squeezed(name)]
         if name not in valid and len(inner) != 1:
+            others = "" if columns else f"; {SEPARATORS}"
             raise ImpastoError(
-                f"unknown label column '{label}' in {place}; there is {shown(sorted(valid))}"
+                f"unknown label column '{label}' in {place}; there is {shown(sorted(valid))}{others}"
             )
         found.append(name if name in valid else inner[0])
     return found

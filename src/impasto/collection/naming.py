@@ -136,6 +136,19 @@ def find_named(listed: Collection[str], files: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def spelled(name: str) -> str:
+    """A name without folders and suffix, as names are compared."""
+    return _stem(name.rpartition("/")[2])
+
+
+def namesakes(files: Iterable[str]) -> dict[str, list[str]]:
+    """The files of each such name."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for file in files:
+        found[spelled(file)].append(file)
+    return found
+
+
 def naming_note(found: dict[str, str], where: str) -> list[str]:
     """How many files have other names than listed, but for folders, with one of them."""
     others = [

@@ -141,6 +141,10 @@ def _rows(value: object, key: Key) -> list[object] | None:
         if len(rows) == len(data):
             return [dict(zip(map(str, columns), row, strict=True)) for row in rows]
     inner = list(value.values())
+    if inner and all(isinstance(column, list) for column in inner):  # A list a column.
+        if len({len(column) for column in inner if isinstance(column, list)}) == 1:
+            return [dict(zip(value, cells, strict=True)) for cells in zip(*inner, strict=True)]
+        return None
     if not inner or not all(isinstance(row, dict) for row in inner):
         return None
     if all(key.looks(tidy(str(name))) for name in value):

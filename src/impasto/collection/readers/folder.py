@@ -1,13 +1,16 @@
 """A folder of pictures, at any depth, without labels."""
 
 from impasto.collection.folders import layout
-from impasto.collection.listing import Listing, entry_of, pictures, read_from
+from impasto.collection.heldout import few
+from impasto.collection.listing import Listing, entry_of, pictures, read_from, suffix_of
 from impasto.collection.resized import without_smaller
 from impasto.collection.sidecars import tell
 from impasto.collection.trees import Source
 from impasto.errors import ImpastoError
 
 ORDER = 90
+
+_TABLES = (".csv", ".tsv", ".jsonl")
 
 
 def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
@@ -36,10 +39,17 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     files = without_smaller(list(pictures(source.tree, listing)), listing)
     folders = layout((file.name for file in files), len(labels or ()))
     if labels and files:
-        apart = folders.apart()
+        more = [folders.apart()] if folders.apart() else []
+        tables = [
+            name
+            for name in source.tree.files
+            if suffix_of(name) in _TABLES or name.rpartition("/")[2].lower() == "metadata.json"
+        ]
+        if tables:
+            more.append(f"a table counts by the name metadata.csv, or as SOURCE: {few(tables)}")
         raise ImpastoError(
             f"no labels '{', '.join(labels)}' in {source.path}: it has neither a table metadata.csv nor "
-            f"a folder for each class; leave --labels out, or add one of them{apart and f'; {apart}'}"
+            f"a folder for each class; {'; '.join(['leave --labels out, or add one of them', *more])}"
         )
     listing.entries = [entry_of(file, heldout=folders.heldout(file.name)) for file in files]
     listing.notes += folders.notes()

@@ -42,11 +42,18 @@ from impasto.collection.listing import (
     read_from,
     suffix_of,
 )
-from impasto.collection.naming import find_named, naming_note, plain, short_names
+from impasto.collection.naming import (
+    find_named,
+    namesakes,
+    naming_note,
+    plain,
+    short_names,
+    spelled,
+)
 from impasto.collection.records import read_json, read_json_lines
 from impasto.collection.trees import Source, Tree, decoded_file, tidy
 from impasto.errors import ImpastoError, choices
-from impasto.tabular import Key, Record, Table, read_delimited, shown, squeezed
+from impasto.tabular import SEPARATORS, Key, Record, Table, read_delimited, shown, squeezed
 from impasto.words import counted
 
 ORDER = 10
@@ -141,7 +148,15 @@ class _Reading:
         """The tables that count by their names."""
         return [name for name in self.tree.files if self._is_metadata(name)]
 
-    def names(self) -> list[str]:
+    def _has(self, name: str, labels: tuple[str, ...]) -> bool:
+        """Whether a table has a column for each label."""
+        try:
+            label_columns(name, self.table(name).read.columns, labels)
+        except ImpastoError:
+            return False
+        return True
+
+    def names(self, labels: tuple[str, ...] | None) -> list[str]:
         """The tables that count, the nearest to the pictures first."""
         metadata = self.metadata()
         if metadata:
@@ -156,6 +171,9 @@ class _Reading:
         sure = {name: self._names_pictures(name) for name in others}
         certain = [name for name in others if sure[name] == 2]
         perhaps = [name for name in others if sure[name] == 1]
+        # Beside train.csv lie test.csv and sample_submission.csv.
+        certain = [name for name in certain if self._has(name, labels or ())] or certain
+        perhaps = [name for name in perhaps if self._has(name, labels or ())] or perhaps
         return certain or (perhaps if len(perhaps) == 1 else [])
 
 
@@ -163,7 +181,7 @@ def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
     """A table itself, or a folder or archive with one."""
     if source.file is not None:
         return suffix_of(source.file) in _SUFFIXES
-    return bool(_Reading(source.tree).names())
+    return bool(_Reading(source.tree).names(labels))
 
 
 def _hold_out(listing: Listing) -> None:
@@ -173,14 +191,14 @@ def _hold_out(listing: Listing) -> None:
     hold_out(listing, own, folders.notes())
 
 
-def _with_files(source: Source, listing: Listing) -> list[_Table]:
+def _with_files(source: Source, listing: Listing, labels: tuple[str, ...]) -> list[_Table]:
     """The tables that count, the nearest to the pictures first.
 
     Raises:
         ImpastoError: one cannot be read, none has a column of files, or it is not clear which counts.
     """
     reading = _Reading(source.tree)
-    names = [source.file] if source.file is not None else reading.names()
+    names = [source.file] if source.file is not None else reading.names(labels)
     metadata = reading.metadata() if source.file is None else []
     if len(names) > 1 and not metadata:
         raise ImpastoError(
@@ -204,7 +222,7 @@ def _with_files(source: Source, listing: Listing) -> list[_Table]:
 def _without_files(tree: Tree, table: _Table) -> str:
     """What to do with a table that has no column of files."""
     columns = table.read.columns
-    hint = ""
+    hint = f"; {SEPARATORS}" if len(columns) == 1 else ""
     if any(squeezed(name) in _ADDRESSES for name in columns):
         hint = "; impasto fetch TABLE FOLDER gets pictures by their addresses"
     return (
@@ -245,6 +263,7 @@ class _Pictures:
                 first.setdefault(name, row.at)
         below = [n.removeprefix(table.folder) for n in self.free if n.startswith(table.folder)]
         found = find_named(first, below)
+        called_so = namesakes(below)
         self._leave_out_unreadable(table, set(found.values()))
         for row in table.read.rows:
             name = table.file_of(row)
@@ -265,7 +284,14 @@ class _Pictures:
                 reason = f"listed again: {row.at}{at_table}; {self._row_of[path]} counts"
                 listing.left_out.append((path, reason))
             elif path not in self._others:
-                listing.left_out.append((path, f"listed but missing: {row.at}{at_table}"))
+                several = called_so.get(spelled(name), [])
+                reason = f"listed but missing: {row.at}{at_table}"
+                if len(several) > 1:
+                    reason = (
+                        f"listed, but several pictures are called so: {row.at}{at_table}; name the "
+                        f"folder too, as in {several[0]} or {several[1]}"
+                    )
+                listing.left_out.append((path, reason))
         listing.notes += naming_note(found, table.name)
 
     def _leave_out_unreadable(self, table: _Table, meant: set[str]) -> None:
@@ -311,7 +337,7 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     tree = source.tree
     labels = labels or ()
     listing = Listing("a folder with a table", fields=tuple(name.lower() for name in labels))
-    tables = _with_files(source, listing)
+    tables = _with_files(source, listing, labels)
     which = str(tree.place / tables[0].name) if len(tables) == 1 else f"the tables in {source.path}"
     columns = list(dict.fromkeys(column for table in tables for column in table.read.columns))
     taken = {table.read.key or "" for table in tables}
