@@ -297,6 +297,26 @@ def test_what_breaks_a_run(change: Row, symptom: str | None) -> None:
         assert broken({**before[-1], **change}, series, critic=False) is None
 
 
+@pytest.mark.parametrize(
+    ("usual", "limit"),
+    [
+        ([1.5] * 8, 1_500),
+        ([-1.5] * 8, 1_500),
+        ([0.1] * 8, 1_000),  # below 1, it counts as 1
+        ([1.5] * 7, 1e6),  # too few to be usual
+        ([7.0] * 150 + [1.5] * 100, 1_500),  # of the last 100
+        ([1.5] * 150 + [7.0] * 51, 7_000),
+    ],
+)
+def test_an_explosion_is_a_thousand_times_what_is_usual(usual: list[float], limit: float) -> None:
+    series = {"loss/generator": usual}
+    for sign in (1, -1):
+        assert broken({"loss/generator": 0.999 * sign * limit}, series, critic=False) is None
+        error = broken({"loss/generator": 1.001 * sign * limit}, series, critic=False)
+        assert error is not None
+        assert error.symptom == "explosion"
+
+
 # Going back
 
 LENGTHS: dict[str, Any] = {"training__images": 96, "training__ema_half_life": 40}
