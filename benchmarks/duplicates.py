@@ -21,8 +21,8 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
 from benchmarks._command import run
 from impasto.collection.duplicates import find_duplicates
-from impasto.collection.look import LOOK, look
 from impasto.collection.packing import MASTERS
+from impasto.decoding.fingerprint import FINGERPRINT, look
 
 Change = Callable[[Image.Image], Image.Image]
 
@@ -159,7 +159,7 @@ def recall(network: str | None) -> None:
         sizes = [picture.size for picture in pictures]
         for number, name in enumerate(CHANGES, start=1):
             pair = (
-                np.array([records[0], records[number]], LOOK),
+                np.array([records[0], records[number]], FINGERPRINT),
                 np.array([sizes[0], sizes[number]]),
             )
             modes = ("near", "features") if network else ("near",)
@@ -182,7 +182,7 @@ def soft_recall() -> None:
         looks = [look(picture, square(picture)[None]).record() for picture in pictures]
         names = [f"{number:04}" for number in range(len(pictures))]
         sizes = np.array([picture.size for picture in pictures])
-        outcome = find_duplicates(np.array(looks, LOOK), sizes, [0] * len(names), names)
+        outcome = find_duplicates(np.array(looks, FINGERPRINT), sizes, [0] * len(names), names)
         groups, sides = outcome.group.reshape(-1, 2), outcome.side.reshape(-1, 2)
         near = np.mean((groups[:, 0] == groups[:, 1]) & (groups[:, 0] >= 0))
         wrong = int((np.bincount(groups[groups >= 0], minlength=1) > 2).sum())
@@ -211,7 +211,7 @@ def speed(count: int) -> None:
             top = int(random.integers(picture.height - side))
             tile = picture.crop((left, top, left + side, top + side)).resize((64, 64))
             records.append(look(tile, np.asarray(tile)[None]).record())
-    looks = np.array(records, LOOK)[random.integers(len(records), size=count)]
+    looks = np.array(records, FINGERPRINT)[random.integers(len(records), size=count)]
     looks["pixels"] = random.integers(0, 256, (count, 32), dtype=np.uint8)
     for _ in range(6):
         for name in ("dhash", "phash"):

@@ -26,7 +26,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 
 from benchmarks._command import run
 from impasto.features import load_network
-from tests.random_inception import random_tensors
+from tests.helpers.random_inception import random_tensors
 
 Way = Callable[[Tensor], Tensor]
 

@@ -27,7 +27,7 @@ from PIL import Image
 
 from benchmarks._command import run
 from impasto.collection import Collection, PackOptions, pack
-from impasto.collection.workers import available_cores
+from impasto.decoding.workers import available_cores
 
 BATCH = 64
 SIDES = (64, 256)

@@ -54,7 +54,7 @@ from impasto.errors import ImpastoError
 from impasto.files import atomic_file, check_writable, read_json_lines
 from impasto.registry import load_recipe
 from impasto.sampling import Sampler, latents_of_seeds
-from impasto.sampling.classes import labels_of_seeds
+from impasto.sampling.class_choice import labels_of_seeds
 from impasto.sampling.model import to_uint8
 from impasto.sampling.output import save_grid, slugs
 from impasto.training.checkpoint import seed_step

@@ -31,7 +31,7 @@ from benchmarks.time_to_quality import parse_entry
 from impasto.collection import open_or_pack
 from impasto.config import change
 from impasto.device import choose_device, numbers
-from impasto.objectives import Round
+from impasto.objectives import StepInputs
 from impasto.registry import load_recipe
 from impasto.training.checkpoint import seed_step
 from impasto.training.loop import Session
@@ -147,11 +147,11 @@ class Stepper:
         watch = Stopwatch(now)
         game, players = self.session.game, self.session.players
         objective = self.session.objective
-        turn: list[tuple[str, Round]] = []
+        turn: list[tuple[str, StepInputs]] = []
 
         compute = objective.loss
 
-        def loss(player: str, round: Round, **options: Any) -> Any:
+        def loss(player: str, round: StepInputs, **options: Any) -> Any:
             turn[:] = [(player, round)]
             with watch.part("losses"):
                 return compute(player, round, **options)

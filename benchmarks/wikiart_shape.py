@@ -44,8 +44,8 @@ from PIL import Image
 
 from benchmarks._command import run as run_command
 from impasto.collection import Collection, PackOptions
-from impasto.collection.fitting import fit_stream
 from impasto.collection.packing import MASTERS
+from impasto.decoding.fit import fit_stream
 
 ROWS, FILES = 81_444, 72
 COUNTS = {"artist": 129, "genre": 11, "style": 27}
@@ -341,7 +341,7 @@ def one_file(folder: Path) -> None:
     pq.write_table(pa.table({"image": images}), path)
     del images
     code = (
-        "import sys; from pathlib import Path; from impasto.collection.readers import read_source\n"
+        "import sys; from pathlib import Path; from impasto.readers import read_source\n"
         "listing = read_source(Path(sys.argv[1]), None)\n"
         "print(sum(len(c) for c in listing.contents(range(len(listing.entries)))), 'bytes read')"
     )

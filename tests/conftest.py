@@ -5,9 +5,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 # Tests run side by side, one process a core. Set before torch is first imported.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -19,6 +17,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from impasto.collection import Collection, PackOptions, pack
+from tests.helpers.pictures import paint
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,18 +31,6 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         del os.environ["IMPASTO_CACHE"]
     else:
         os.environ["IMPASTO_CACHE"] = before
-
-
-def paint(folder: Path, count: int, size: int = 40) -> None:
-    """Write pictures of coloured blocks, half of them in `warm/`, half in `cold/`."""
-    random = np.random.default_rng(7)
-    for index in range(count):
-        kind = "warm" if index % 2 else "cold"
-        blocks = random.integers(0, 120, (4, 4, 3), dtype=np.uint8)
-        blocks[..., 0 if kind == "warm" else 2] += 120
-        (folder / kind).mkdir(parents=True, exist_ok=True)
-        picture = Image.fromarray(blocks).resize((size, size), Image.Resampling.BICUBIC)
-        picture.save(folder / kind / f"{index:03d}.png")
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,8 @@ import pytest
 
 from impasto.errors import ImpastoError
 from impasto.files import PointerError, read_json, read_json_lines
+from tests.helpers.lfs import POINTER
 
-POINTER = (
-    b"version https://git-lfs.github.com/spec/v1\n"
-    b"oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
-)
 VALUE: dict[str, Any] = {"name": "Café 浮世絵", "numbers": [1, 2.5, None]}
 
 

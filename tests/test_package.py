@@ -46,7 +46,7 @@ def test_every_extra_is_pinned() -> None:
     wanted = [*project["dependencies"]]
     for extra in project["optional-dependencies"].values():
         wanted += extra
-    names = {re.split(r"[>=\[]", text)[0].strip().lower() for text in wanted}
+    names = {re.split(r"[>=\[]", text)[0].strip().lower().replace("_", "-") for text in wanted}
     assert names - {"torch", "torchvision", "impasto"} <= pinned, "torch and torchvision: Makefile"
 
 

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from impasto.collection import Collection, PackOptions, pack
-from impasto.collection.listing import Listing
 from impasto.collection.packing import MASTERS
-from impasto.collection.readers import read_source
 from impasto.collection.unpacking import unpack
+from impasto.readers import read_source
+from impasto.sources.listing import Listing
 
 GENRES = ["landscape", "portrait", "Unknown Genre"]
 FEATURES = datasets.Features(

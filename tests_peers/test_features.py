@@ -24,7 +24,7 @@ from impasto.features._efficientnet_lite import EfficientNetLite
 from impasto.features._inception_v3 import resize
 from impasto.features._layers import bicubic
 from impasto.features._weights import read_tensors
-from tests.random_inception import random_tensors
+from tests.helpers.random_inception import random_tensors
 
 MASTERS = Path(impasto.__file__).parent / "masters"
 

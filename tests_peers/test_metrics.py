@@ -25,7 +25,7 @@ from impasto.metrics.frechet import frechet_distance, prepare
 from impasto.metrics.inception_score import inception_score, inception_score_splits
 from impasto.metrics.kid import kernel_distance, subset_kernel_distances
 from impasto.metrics.prdc import prdc
-from tests.random_inception import random_tensors
+from tests.helpers.random_inception import random_tensors
 
 PICTURES = 48
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impasto.words import one_line
+from impasto.formatting import one_line
 
 if TYPE_CHECKING:
     from PIL import ImageDraw, ImageFont

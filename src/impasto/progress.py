@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from impasto.words import readable_time
+from impasto.formatting import readable_time
 
 
 class _RunText(ProgressColumn):

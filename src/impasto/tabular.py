@@ -12,9 +12,9 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from impasto.cells import Shape, Splitter
+from impasto.delimited import Shape, Splitter
 from impasto.errors import ImpastoError
-from impasto.words import counted
+from impasto.formatting import counted
 
 MARKS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 """The delimiters that are tried, the usual ones first."""

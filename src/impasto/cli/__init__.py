@@ -16,8 +16,8 @@ from typer.core import TyperGroup
 
 from impasto import __version__
 from impasto.errors import ImpastoError, StoppedError, lacks_memory
+from impasto.formatting import one_line
 from impasto.registry import module_names
-from impasto.words import one_line
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from impasto.words import quoted
+from impasto.formatting import quoted
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
     from impasto.collection import Collection
@@ -84,7 +84,7 @@ def command(
     the model's own collection, their names begin with the collection's and the split's.
     """
     from impasto.config import read_record
-    from impasto.curation.classify import check_labels, classify, how_judged
+    from impasto.curation.classification import check_labels, classify, how_judged
     from impasto.curation.confusion import confusion_picture
     from impasto.device import choose_device
     from impasto.errors import StoppedError

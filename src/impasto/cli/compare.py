@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from impasto.errors import ImpastoError
-from impasto.words import quoted
+from impasto.formatting import quoted
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
     import torch

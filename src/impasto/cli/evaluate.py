@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from impasto.errors import ImpastoError
-from impasto.words import quoted
+from impasto.formatting import quoted
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
     import torch
@@ -162,7 +162,7 @@ def discriminator_rows(
     nothing where it is not there or names no classes."""
     from impasto.cli.classify import with_noise
     from impasto.config import read_record
-    from impasto.curation.classify import classify
+    from impasto.curation.classification import classify
     from impasto.evaluation.evaluate import accuracy_rows
     from impasto.sampling.model import MODEL_FILE, ModelRecord, load_discriminator
 
@@ -192,8 +192,8 @@ class Wanted:
 def is_given(path: Path) -> bool:
     """Whether a path is of pictures (a folder, an archive, a collection), not of a run or a model."""
     from impasto.cli.classify import run_of
-    from impasto.collection.trees import open_source
     from impasto.sampling.model import MODEL_FILE
+    from impasto.sources.trees import open_source
 
     if path.is_dir():
         return run_of(path) is None and not (path / MODEL_FILE).is_file()
@@ -213,7 +213,7 @@ def evaluate_given(
     the package, looking at training pictures.
     """
     from impasto.collection import Collection, open_or_pack
-    from impasto.collection.cache import packed_at
+    from impasto.collection.opening import packed_at
     from impasto.evaluation.evaluate import Evaluator
     from impasto.evaluation.given import common_side, look_through, of_collection, of_given
     from impasto.evaluation.outcome import evaluate_pictures

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from impasto.words import counted, quoted
+from impasto.formatting import counted, quoted
 
 
 def command(

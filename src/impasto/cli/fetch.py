@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from impasto.words import counted, quoted, readable_time
+from impasto.formatting import counted, quoted, readable_time
 
 if TYPE_CHECKING:
     from impasto.fetching.file import FilesReport

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from impasto.words import counted
+from impasto.formatting import counted
 
 
 def command(
@@ -23,7 +23,7 @@ def command(
 
     Later runs say so. Models that were trained before have seen them still: train those again.
     """
-    from impasto.collection.forgetting import forget
+    from impasto.collection.removal import forget
 
     report = forget(collection.expanduser(), id)
     sources = len(report.asked_for) + len(report.copies)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from impasto.words import quoted
+from impasto.formatting import quoted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from PIL import Image
 
     from impasto.collection import Collection, LabelField
-    from impasto.collection.duplicate_sheets import Member
+    from impasto.collection.duplicates.sheets import Member
 
 _BARS = 40
 """A chart shows at most this many classes of a field, the most frequent."""
@@ -82,7 +82,7 @@ def command(
 
 def _write_duplicates(collection: "Collection", out: Path, stem: str) -> None:
     """Draw the groups of duplicates, and the sets of pictures that cannot be told apart."""
-    from impasto.collection.duplicate_sheets import alike_of, groups_of
+    from impasto.collection.duplicates.sheets import alike_of, groups_of
 
     groups, sets = groups_of(collection), alike_of(collection)
     if not groups:
@@ -101,9 +101,9 @@ def _write_pages(
     collection: "Collection", groups: "list[list[Member]]", path: Path, noun: str, first: str
 ) -> str:
     """Draw groups page by page; returns where they are and how many."""
-    from impasto.collection.duplicate_sheets import GROUPS, PAGES, pages
+    from impasto.collection.duplicates.sheets import GROUPS, PAGES, pages
     from impasto.files import write_bytes
-    from impasto.words import counted
+    from impasto.formatting import counted
 
     several = len(groups) > GROUPS
     names = []
@@ -137,7 +137,7 @@ def _names(collection: "Collection") -> list[str]:
 
 def _as_written(name: str, most: int | None = None) -> str:
     """A name for matplotlib: on one line, at most so many letters, a dollar sign no mathematics."""
-    from impasto.words import one_line
+    from impasto.formatting import one_line
 
     name = one_line(name)
     if most is not None and len(name) > most:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from impasto.words import counted, one_line, quoted
+from impasto.formatting import counted, one_line, quoted
 
 MAX_PIXELS = 200_000_000
 
@@ -155,9 +155,9 @@ def command(
     decodes only those.
     """
     from impasto.collection import PackOptions, pack, pack_shard
-    from impasto.collection.classing import read_merges
     from impasto.collection.packing import place_of, work_folder
     from impasto.errors import StoppedError
+    from impasto.sources.class_names import read_merges
 
     sides = _sides(resolution)
     options = PackOptions(

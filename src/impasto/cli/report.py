@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from impasto.errors import ImpastoError
-from impasto.words import quoted
+from impasto.formatting import quoted
 
 
 def command(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from impasto.errors import ImpastoError
-from impasto.words import counted, quoted
+from impasto.formatting import counted, quoted
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
     import torch
@@ -73,7 +73,7 @@ def paint_every_class(
     default: Path,
 ) -> None:
     """Each seed in every class of a field; one grid, `default`, if neither it nor `out` is given."""
-    from impasto.sampling.classes import every_class
+    from impasto.sampling.class_choice import every_class
     from impasto.sampling.output import save_grid_of, save_pictures, seed_name, slugs
 
     columns = every_class(painter.record, field, chosen)
@@ -243,7 +243,7 @@ def command(
     from impasto.device import choose_device
     from impasto.errors import StoppedError
     from impasto.sampling import find_model, parse_seeds
-    from impasto.sampling.classes import field_of, parse_classes
+    from impasto.sampling.class_choice import field_of, parse_classes
     from impasto.sampling.model import name_of
     from impasto.sampling.output import check_grid_path
     from impasto.sampling.painter import Painter

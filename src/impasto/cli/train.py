@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from impasto.errors import ImpastoError
-from impasto.words import quoted
+from impasto.formatting import quoted
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
     from impasto.collection import Collection
@@ -275,8 +275,8 @@ def _print_estimate(
     config: RunConfig, collection: Collection, device: str, start_from: Path | None
 ) -> None:
     from impasto.config import to_yaml
+    from impasto.formatting import readable_time
     from impasto.training.estimate import estimate
-    from impasto.words import readable_time
 
     found = estimate(config, collection, device, start_from=start_from)
     typer.echo(to_yaml(found.config))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from impasto.words import quoted
+from impasto.formatting import quoted
 
 
 def command(
@@ -50,8 +50,8 @@ def command(
     """
     from impasto.collection import Collection, open_or_pack
     from impasto.collection.unpacking import unpack
+    from impasto.formatting import counted
     from impasto.progress import ProgressLine
-    from impasto.words import counted
 
     if collection == "masters":
         opened = open_or_pack("masters", resolution or 64)

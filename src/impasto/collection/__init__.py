@@ -4,7 +4,7 @@
 means. Only NumPy and Pillow; never torch.
 """
 
-from impasto.collection.cache import open_or_pack
+from impasto.collection.opening import open_or_pack
 from impasto.collection.options import PackOptions
 from impasto.collection.packing import PackReport, pack, pack_shard
 from impasto.collection.store import Collection, LabelField

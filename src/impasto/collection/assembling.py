@@ -8,15 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from impasto.collection.listing import ABOUT
-from impasto.collection.parts import FACTS, LOOKS, Facts, FactsWriter, Piece
+from impasto.collection.parts import FACTS, FINGERPRINTS, Facts, FactsWriter, Piece
 from impasto.collection.store import FORMAT, FORMAT_VERSION, content_hash
 from impasto.collection.writer import open_writer, shard_prefix
 from impasto.files import sha256_of_file, write_json
+from impasto.sources.listing import ABOUT
 
 LEFT_OUT, DUPLICATES, FORGOTTEN = "left-out.csv", "duplicates.csv", "forgotten.csv"
 ALIKE = "alike.csv"
-TABLES = ("sources.csv", "pictures.csv", LEFT_OUT, DUPLICATES, ALIKE, FORGOTTEN, FACTS, LOOKS)
+TABLES = (
+    "sources.csv",
+    "pictures.csv",
+    LEFT_OUT,
+    DUPLICATES,
+    ALIKE,
+    FORGOTTEN,
+    FACTS,
+    FINGERPRINTS,
+)
 """What lies in a collection besides what training reads."""
 LABELS_APART = " | "
 """Between a picture's classes in `duplicates.csv`."""

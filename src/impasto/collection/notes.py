@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 from impasto.collection.assembling import Plan
 from impasto.collection.duplicates import told_differently
-from impasto.collection.listing import BY_NAME
 from impasto.collection.options import PackOptions
-from impasto.collection.plugins import NOT_INSTALLED
-from impasto.words import counted
+from impasto.decoding.plugins import NOT_INSTALLED
+from impasto.formatting import counted
+from impasto.sources.listing import BY_NAME
 
 _FEW = 1000
 """A collection of fewer pictures is told of tiles."""

@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from impasto.collection.duplicates import DUPLICATES, FINDING_VERSION
-from impasto.collection.fitting import FITS, Fitting
+from impasto.decoding.fit import FITS, Fitting
 from impasto.errors import ImpastoError, choices
 
 PACKING_VERSION = 3

@@ -8,7 +8,7 @@ from PIL import Image
 
 from impasto.collection.encoding import ENCODINGS
 from impasto.collection.store import Collection
-from impasto.words import counted, one_line, padded, terminal_width
+from impasto.formatting import counted, one_line, padded, terminal_width
 
 _CLASSES = 30
 """A field's table shows at most this many classes, the most frequent."""

@@ -37,20 +37,8 @@ from impasto.collection.assembling import (
     SourceRow,
     write_collection,
 )
-from impasto.collection.classing import choose
-from impasto.collection.decoding import DECODING_VERSION, decoded_otherwise
 from impasto.collection.duplicates import FINDING_VERSION, Features, find_duplicates
 from impasto.collection.encoding import RAW, choose_encoding, encode
-from impasto.collection.fitting import (
-    FITS,
-    TILE_SCALES,
-    TILE_STRIDE,
-    Fitted,
-    fit_file,
-    fit_pixels,
-    fit_stream,
-)
-from impasto.collection.listing import Content, Entry, Listing
 from impasto.collection.notes import of_plan, since
 from impasto.collection.options import PACKING_VERSION, PackOptions
 from impasto.collection.parts import (
@@ -62,16 +50,28 @@ from impasto.collection.parts import (
     of_collection,
     open_parts,
 )
-from impasto.collection.plugins import NOT_INSTALLED
-from impasto.collection.readers import read_source
 from impasto.collection.split import held_out
 from impasto.collection.store import Collection
-from impasto.collection.trees import UnusableError
-from impasto.collection.where import select
-from impasto.collection.workers import DiedError, available_cores, in_order
+from impasto.decoding.decode import DECODING_VERSION, decoded_otherwise
+from impasto.decoding.fit import (
+    FITS,
+    TILE_SCALES,
+    TILE_STRIDE,
+    Fitted,
+    fit_file,
+    fit_pixels,
+    fit_stream,
+)
+from impasto.decoding.plugins import NOT_INSTALLED
+from impasto.decoding.workers import DiedError, available_cores, in_order
 from impasto.errors import ImpastoError
 from impasto.files import atomic_folder, check_writable, read_json, write_json
-from impasto.words import counted, quoted
+from impasto.formatting import counted, quoted
+from impasto.readers import read_source
+from impasto.sources.class_names import choose
+from impasto.sources.listing import Content, Entry, Listing
+from impasto.sources.trees import UnusableError
+from impasto.sources.where import select
 
 MASTERS = Path(__file__).parent.parent / "masters"
 """The 21 paintings inside the package, with their table."""

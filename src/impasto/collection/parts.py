@@ -20,20 +20,20 @@ from typing import Any
 
 import numpy as np
 
-from impasto.collection.decoding import DECODING_VERSION
 from impasto.collection.encoding import Stored
-from impasto.collection.fitting import Fitting, Frame
-from impasto.collection.listing import Entry
-from impasto.collection.look import LOOK, Look
 from impasto.collection.options import PACKING_VERSION
 from impasto.collection.shards import ShardReader
 from impasto.collection.writer import ShardWriter, open_writer, shard_prefix
+from impasto.decoding.decode import DECODING_VERSION
+from impasto.decoding.fingerprint import FINGERPRINT, Fingerprint
+from impasto.decoding.fit import Fitting, Frame
 from impasto.errors import ImpastoError
 from impasto.files import atomic_folder, read_json, write_json
+from impasto.sources.listing import Entry
 
 KEY_BYTES = 16
 
-FACTS, LOOKS, SHARDS = "facts.npz", "looks.npy", "shards.json"
+FACTS, FINGERPRINTS, SHARDS = "facts.npz", "looks.npy", "shards.json"
 
 _PART_SECONDS = 2.0
 """A part is closed after so long, so that an interruption costs little, ..."""
@@ -60,7 +60,7 @@ class Done:
     width: int
     height: int
     sha256: str
-    look: Look
+    look: Fingerprint
     salvaged: bool
     file_bytes: int
     guessed_bits: int
@@ -111,7 +111,7 @@ class Facts:
                 file_bytes=self.file_bytes,
                 guessed_bits=self.guessed_bits,
             )
-        np.save(folder / LOOKS, self.looks, allow_pickle=False)
+        np.save(folder / FINGERPRINTS, self.looks, allow_pickle=False)
 
     @classmethod
     def read(cls, folder: Path) -> "Facts":
@@ -130,7 +130,7 @@ class Facts:
                     arrays["counts"],
                     reasons.split("\n") if reasons else [],
                     arrays["frames"],
-                    np.load(folder / LOOKS, mmap_mode="r", allow_pickle=False),
+                    np.load(folder / FINGERPRINTS, mmap_mode="r", allow_pickle=False),
                     arrays["salvaged"],
                     arrays["file_bytes"],
                     # Collections packed before version 2 of decoding have none.
@@ -141,14 +141,14 @@ class Facts:
         except Exception as error:
             # Damaged files make NumPy raise almost anything.
             told = " ".join(str(error).split()) or type(error).__name__
-            raise ValueError(f"{FACTS} or {LOOKS}: {told}") from error
+            raise ValueError(f"{FACTS} or {FINGERPRINTS}: {told}") from error
         columns = [facts.sha256, facts.sizes, facts.counts, facts.looks, facts.salvaged]
         columns += [facts.file_bytes, facts.guessed_bits]
         if any(len(column) != len(facts.keys) for column in columns):
             raise ValueError("its columns are of different lengths")
         if len(facts.frames) != facts.counts.sum():
             raise ValueError("it has not one frame a picture")
-        if facts.looks.dtype != LOOK or len(facts.reasons) != int((facts.counts == 0).sum()):
+        if facts.looks.dtype != FINGERPRINT or len(facts.reasons) != int((facts.counts == 0).sum()):
             raise ValueError("it is of another version")
         return facts
 
@@ -192,7 +192,7 @@ class FactsWriter:
 
     def add_unusable(self, key: bytes, reason: str) -> None:
         """A source picture that gives none, and why."""
-        self.add(key, bytes(32), (0, 0), np.empty((0, 5)), np.zeros((), LOOK), False, 0, 0)
+        self.add(key, bytes(32), (0, 0), np.empty((0, 5)), np.zeros((), FINGERPRINT), False, 0, 0)
         self._reasons.append(" ".join(reason.splitlines()))
 
     def facts(self) -> Facts:
@@ -204,7 +204,7 @@ class FactsWriter:
             np.array(self._counts, np.int64),
             self._reasons,
             np.concatenate(self._frames) if self._frames else np.empty((0, 5)),
-            np.array(self._looks, LOOK),
+            np.array(self._looks, FINGERPRINT),
             np.array(self._salvaged, bool),
             np.array(self._file_bytes, np.int64),
             np.array(self._guessed_bits, np.uint8),

@@ -6,7 +6,7 @@ from typing import Any
 
 from impasto.collection.store import Collection
 from impasto.files import read_json
-from impasto.words import counted
+from impasto.formatting import counted
 
 _LISTED = 20
 """Licences and artists that are named, so that a model's record stays small."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from impasto.collection.encoding import RAW, Stored, decode
-from impasto.collection.workers import available_cores
+from impasto.decoding.workers import available_cores
 from impasto.errors import ImpastoError
 from impasto.files import refuse_pointer_file
 

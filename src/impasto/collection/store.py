@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from impasto.collection.encoding import RAW
-from impasto.collection.listing import holds_pictures
 from impasto.collection.shards import ShardReader, file_name, load_array
 from impasto.errors import ImpastoError, choices
 from impasto.files import read_json, refuse_pointer_file, sha256_of_file
-from impasto.words import quoted
+from impasto.formatting import quoted
+from impasto.sources.listing import holds_pictures
 
 FORMAT = "impasto collection"
 FORMAT_VERSION = 2

@@ -51,7 +51,7 @@ from impasto.errors import ImpastoError
 from impasto.evaluation.discriminator import BATCH, MEASURED, judging_by, measure, noisy
 from impasto.files import atomic_folder, write_text
 from impasto.networks import Judgement
-from impasto.sampling.classes import known_classes
+from impasto.sampling.class_choice import known_classes
 from impasto.sampling.grid import columns_of
 from impasto.sampling.model import ModelRecord
 from impasto.sampling.output import save_grid_of, save_pictures, seed_name, slugs

@@ -16,18 +16,18 @@ import torch
 from torch import Tensor
 
 from impasto.collection import Collection, PackOptions
-from impasto.collection.decoding import Stream
-from impasto.collection.fitting import FITS, Fitting, size_of, square_of
-from impasto.collection.listing import Listing, class_name, pictures
 from impasto.collection.store import sides
-from impasto.collection.trees import File, Tree, UnusableError, open_source
+from impasto.decoding.decode import Stream
+from impasto.decoding.fit import FITS, Fitting, size_of, square_of
 from impasto.errors import ImpastoError
 from impasto.evaluation.gather import Progress, silent
 from impasto.evaluation.reference import Split, split_rows
 from impasto.evaluation.reference import pictures as batches_of
 from impasto.evaluation.subjects import Subject
+from impasto.formatting import counted
 from impasto.sampling.output import slugs
-from impasto.words import counted
+from impasto.sources.listing import Listing, class_name, pictures
+from impasto.sources.trees import File, Tree, UnusableError, open_source
 
 FITTED = ("crop", "squash", "pad")
 """The ways of packing that make one picture of each."""

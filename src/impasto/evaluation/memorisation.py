@@ -44,8 +44,8 @@ from impasto.errors import ImpastoError
 from impasto.evaluation.accuracy import wilson
 from impasto.evaluation.judge import check_finite
 from impasto.files import atomic_file
+from impasto.formatting import counted
 from impasto.sampling.grid import shortened, written
-from impasto.words import counted
 
 QUANTILE = 0.01
 """Of real pictures' distances: the limit."""

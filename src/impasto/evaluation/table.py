@@ -2,9 +2,16 @@
 
 from collections.abc import Sequence
 
-from impasto.evaluation.kinds import INFINITY, KINDS, base_of, interval_text, place_of, value_text
+from impasto.evaluation.column_names import (
+    INFINITY,
+    KINDS,
+    base_of,
+    interval_text,
+    place_of,
+    value_text,
+)
 from impasto.evaluation.record import PICTURE, EvaluationRow, ScoreRow
-from impasto.words import counted, padded, terminal_width
+from impasto.formatting import counted, padded, terminal_width
 
 
 def place(row: ScoreRow) -> tuple[bool, int, bool, str]:

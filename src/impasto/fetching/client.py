@@ -17,7 +17,7 @@ from urllib3 import Retry, exceptions
 
 from impasto import __version__
 from impasto.errors import ImpastoError
-from impasto.words import readable_time
+from impasto.formatting import readable_time
 
 SLOWEST = 1_000
 """Bytes a second. An answer that stays below it for as long as the timeout counts as stuck."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from impasto.fetching.client import FetchError
-from impasto.words import readable_time
+from impasto.formatting import readable_time
 
 T = TypeVar("T")
 

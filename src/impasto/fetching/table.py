@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from impasto.errors import ImpastoError, StoppedError
-from impasto.fetching.book import UNKNOWN, Book, Picture
 from impasto.fetching.client import Client, FetchError, check_scheme, switched_off
 from impasto.fetching.download import Download
+from impasto.fetching.download_log import UNKNOWN, DownloadLog, Picture
+from impasto.fetching.file_kinds import described, is_whole, picture_suffix
 from impasto.fetching.folder import fetching_into, remove, slug
-from impasto.fetching.kinds import described, is_whole, picture_suffix
 from impasto.fetching.politeness import Politeness, StoppedWaitingError, host_of
 from impasto.fetching.robots import Robots
 from impasto.files import sha256_of_file
-from impasto.words import counted
+from impasto.formatting import counted
 
 T = TypeVar("T")
 
@@ -153,7 +153,7 @@ class _Fetch:
         self._politeness = politeness
         self._client = polite_client(options, politeness)
         told = {row.url: row.told for row in table.rows}
-        self._book = Book(folder, told, table.columns, options.licence)
+        self._book = DownloadLog(folder, told, table.columns, options.licence)
         for row, reason in table.left_out.items():
             self._book.fail(row, reason, 0)
         wanted = len(table.rows) + len(table.left_out)

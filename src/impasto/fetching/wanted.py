@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from impasto.errors import ImpastoError
-from impasto.fetching.book import COLUMNS, KEPT, NOT_READABLE
+from impasto.fetching.download_log import COLUMNS, KEPT, NOT_READABLE
 from impasto.fetching.table import Row, Table
+from impasto.formatting import counted
 from impasto.tabular import Key, decoded, read_delimited, shown, tidy
-from impasto.words import counted
 
 _NAMES = """
 imageurl imgurl pictureurl photourl fileurl mediaurl downloadurl imagelink url urls link href src

@@ -38,7 +38,7 @@ from impasto.fetching.table import (
 )
 from impasto.fetching.wanted import read_table
 from impasto.files import write_json, write_text
-from impasto.words import counted
+from impasto.formatting import counted
 
 HOME = "https://www.wikiart.org"
 _KINDS = ("style", "genre", "media")

@@ -36,8 +36,8 @@ import torch
 from torch import Tensor
 
 from impasto.errors import ImpastoError
+from impasto.formatting import counted
 from impasto.registry import load_module, module_names
-from impasto.words import counted
 
 BLOCKS = 20
 

@@ -67,7 +67,7 @@ class ConditionalBatchNorm2d(nn.BatchNorm2d):
         return torch.addcmul(shift[:, :, None, None], 1 + gain[:, :, None, None], maps)
 
 
-def told_otherwise(
+def with_new_condition(
     weight: Tensor, bias: Tensor, gain: Tensor, shift: Tensor, constant: Tensor, width: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The values of a conditional batch norm that is to be told something else of the classes, but the

@@ -1,6 +1,6 @@
 """The objective: a list of weighted terms, each in a file of its own and found by its name.
 
-A term is one or both of two pure functions of a `Round`, giving a scalar to be minimised:
+A term is one or both of two pure functions of a `StepInputs`, giving a scalar to be minimised:
 
     def discriminator_loss(round: Round, *, ...options) -> Tensor
     def generator_loss(round: Round, *, ...options) -> Tensor
@@ -41,7 +41,7 @@ from impasto.registry import load_module, option_types, resolve_options
 
 
 @dataclass
-class Round:
+class StepInputs:
     """All that one loss is computed from. What the discriminator says is asked for at most once."""
 
     real: Tensor
@@ -65,7 +65,7 @@ class Round:
     decode: Callable[[Tensor], Tensor] | None = None
     """The generator's later part, from the discriminator's features to pictures, where it has one."""
 
-    def changed(self, **changes: Any) -> "Round":
+    def changed(self, **changes: Any) -> "StepInputs":
         """The same round with other pictures, and nothing judged yet."""
         return replace(self, **changes)
 
@@ -98,14 +98,14 @@ class Term:
             and turn % self.config.every == 0
         )
 
-    def concerns(self, round: Round) -> bool:
+    def concerns(self, inputs: StepInputs) -> bool:
         """Whether it has anything to say of these pictures."""
-        return round.real_labels.shape[1] > 0 or not getattr(self.module, "ABOUT_LABELS", False)
+        return inputs.real_labels.shape[1] > 0 or not getattr(self.module, "ABOUT_LABELS", False)
 
-    def loss(self, player: str, round: Round, images_seen: int) -> Tensor:
+    def loss(self, player: str, inputs: StepInputs, images_seen: int) -> Tensor:
         """This term's weighted share of the player's loss."""
         function = getattr(self.module, f"{player}_loss")
-        value: Tensor = function(round, **self.options)
+        value: Tensor = function(inputs, **self.options)
         return at(self.config.weight, images_seen) * value
 
 
@@ -153,7 +153,7 @@ class Objective:
         )
 
     def loss(
-        self, player: str, round: Round, *, images_seen: int = 0, turn: int = 0
+        self, player: str, inputs: StepInputs, *, images_seen: int = 0, turn: int = 0
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The player's loss (`discriminator` or `generator`), and each term's share of it.
 
@@ -167,8 +167,8 @@ class Objective:
         shares: dict[str, Tensor] = {}
         total: list[Tensor] = []
         for label, term in zip(self.labels, self.terms, strict=True):
-            if term.plays(player, turn) and term.concerns(round):
-                share = term.loss(player, round, images_seen)
+            if term.plays(player, turn) and term.concerns(inputs):
+                share = term.loss(player, inputs, images_seen)
                 shares[label] = share.detach()
                 total.append(share * term.config.every)
         if not total:

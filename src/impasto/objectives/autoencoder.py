@@ -9,7 +9,7 @@ from torch import Tensor
 
 from impasto.errors import ImpastoError
 from impasto.networks import Judgement
-from impasto.objectives import Round
+from impasto.objectives import StepInputs
 
 
 def _error(judgement: Judgement, images: Tensor) -> Tensor:
@@ -25,11 +25,11 @@ def _error(judgement: Judgement, images: Tensor) -> Tensor:
     return F.mse_loss(painted, images)
 
 
-def discriminator_loss(round: Round) -> Tensor:
+def discriminator_loss(inputs: StepInputs) -> Tensor:
     """Mean over pictures and values of (AE(x) - x)^2."""
-    return _error(round.real_judgement, round.real)
+    return _error(inputs.real_judgement, inputs.real)
 
 
-def generator_loss(round: Round) -> Tensor:
+def generator_loss(inputs: StepInputs) -> Tensor:
     """Mean over pictures and values of (AE(G(z)) - G(z))^2."""
-    return _error(round.fake_judgement, round.fake)
+    return _error(inputs.fake_judgement, inputs.fake)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from impasto.errors import ImpastoError
 from impasto.networks import Judgement
-from impasto.objectives import Round
+from impasto.objectives import StepInputs
 
 
 def _cross_entropy(judgement: Judgement, labels: Tensor) -> Tensor:
@@ -29,16 +29,16 @@ def _cross_entropy(judgement: Judgement, labels: Tensor) -> Tensor:
     return torch.stack(fields).sum()
 
 
-def discriminator_loss(round: Round, *, on_fakes: bool = False) -> Tensor:
+def discriminator_loss(inputs: StepInputs, *, on_fakes: bool = False) -> Tensor:
     """-log P(class | real picture), a mean over the pictures of known class, summed over fields;
     `on_fakes` adds the same of generated ones, as the AC-GAN paper has it (GANGogh does not)."""
-    loss = _cross_entropy(round.real_judgement, round.real_labels)
+    loss = _cross_entropy(inputs.real_judgement, inputs.real_labels)
     if on_fakes:
-        loss = loss + _cross_entropy(round.fake_judgement, round.fake_labels)
+        loss = loss + _cross_entropy(inputs.fake_judgement, inputs.fake_labels)
     return loss
 
 
-def generator_loss(round: Round, *, on_fakes: bool = False) -> Tensor:
+def generator_loss(inputs: StepInputs, *, on_fakes: bool = False) -> Tensor:
     """-log P(class asked for | generated picture)."""
     del on_fakes
-    return _cross_entropy(round.fake_judgement, round.fake_labels)
+    return _cross_entropy(inputs.fake_judgement, inputs.fake_labels)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.config import Interval
-from impasto.objectives import Round
+from impasto.objectives import StepInputs
 
 SCORE = "probability"
 
@@ -29,26 +29,26 @@ def _targets(logits: Tensor, bounds: tuple[float, float]) -> Tensor:
 
 
 def discriminator_loss(
-    round: Round,
+    inputs: StepInputs,
     *,
     real_labels: Interval = (1.0, 1.0),
     fake_labels: Interval = (0.0, 0.0),
 ) -> Tensor:
     """-log D(x) - log(1 - D(G(z))), each a mean over the batch; labels drawn from these ranges."""
-    real = round.real_judgement.realness
-    fake = round.fake_judgement.realness
+    real = inputs.real_judgement.realness
+    fake = inputs.fake_judgement.realness
     return F.binary_cross_entropy_with_logits(
         real, _targets(real, real_labels)
     ) + F.binary_cross_entropy_with_logits(fake, _targets(fake, fake_labels))
 
 
 def generator_loss(
-    round: Round,
+    inputs: StepInputs,
     *,
     real_labels: Interval = (1.0, 1.0),
     fake_labels: Interval = (0.0, 0.0),
 ) -> Tensor:
     """-log D(G(z)), mean over the batch."""
     del real_labels, fake_labels
-    fake = round.fake_judgement.realness
+    fake = inputs.fake_judgement.realness
     return F.binary_cross_entropy_with_logits(fake, torch.ones_like(fake))

@@ -14,7 +14,7 @@ from torch import Tensor
 from impasto.config import Fraction
 from impasto.errors import ImpastoError
 from impasto.networks import Judgement, one_hot
-from impasto.objectives import Round
+from impasto.objectives import StepInputs
 
 SCORE = "probability"
 
@@ -63,23 +63,23 @@ def _random_classes(judgement: Judgement, like: Tensor) -> Tensor:
     return torch.stack(fields, dim=1)
 
 
-def discriminator_loss(round: Round, *, flip: Fraction = 0.0) -> Tensor:
+def discriminator_loss(inputs: StepInputs, *, flip: Fraction = 0.0) -> Tensor:
     """Real pictures belong to their class, generated ones to class K+1.
 
     With probability `flip`, anew for each picture, a real one's target becomes 'generated' and a
     generated one's a random class: section 3.1 of the report, against a discriminator that learns
     the collection by heart (0.05 there).
     """
-    real, fake = round.real_judgement, round.fake_judgement
-    shape, device = len(round.real), round.real.device
+    real, fake = inputs.real_judgement, inputs.fake_judgement
+    shape, device = len(inputs.real), inputs.real.device
     real_as_fake = torch.rand(shape, device=device) < flip
-    fake_as_real = torch.rand(len(round.fake), device=device) < flip
-    loss = _loss(real, round.real_labels, real_as_fake)
-    return loss + _loss(fake, _random_classes(fake, round.fake_labels), ~fake_as_real)
+    fake_as_real = torch.rand(len(inputs.fake), device=device) < flip
+    loss = _loss(real, inputs.real_labels, real_as_fake)
+    return loss + _loss(fake, _random_classes(fake, inputs.fake_labels), ~fake_as_real)
 
 
-def generator_loss(round: Round, *, flip: Fraction = 0.0) -> Tensor:
+def generator_loss(inputs: StepInputs, *, flip: Fraction = 0.0) -> Tensor:
     """Generated pictures shall belong to the class they were asked for."""
     del flip
-    nothing = torch.zeros(len(round.fake), dtype=torch.bool, device=round.fake.device)
-    return _loss(round.fake_judgement, round.fake_labels, nothing)
+    nothing = torch.zeros(len(inputs.fake), dtype=torch.bool, device=inputs.fake.device)
+    return _loss(inputs.fake_judgement, inputs.fake_labels, nothing)

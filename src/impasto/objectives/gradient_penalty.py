@@ -8,14 +8,14 @@ conditional critic is asked with the real picture's labels.
 import torch
 from torch import Tensor
 
-from impasto.objectives import Round
+from impasto.objectives import StepInputs
 
 
-def discriminator_loss(round: Round) -> Tensor:
+def discriminator_loss(inputs: StepInputs) -> Tensor:
     """E[(||grad_x D(x)||_2 - 1)^2] over the interpolated pictures x; one more critic pass."""
-    share = torch.rand(len(round.real), 1, 1, 1, device=round.real.device)
-    between = round.real.detach().lerp(round.fake.detach(), share).requires_grad_()
-    realness = round.discriminate(between, round.real_labels).realness
+    share = torch.rand(len(inputs.real), 1, 1, 1, device=inputs.real.device)
+    between = inputs.real.detach().lerp(inputs.fake.detach(), share).requires_grad_()
+    realness = inputs.discriminate(between, inputs.real_labels).realness
     (gradient,) = torch.autograd.grad(realness.sum(), between, create_graph=True)
     norms = gradient.flatten(1).norm(dim=1)
     return (norms - 1).square().mean()

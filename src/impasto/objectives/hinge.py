@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.config import Interval
-from impasto.objectives import Round
+from impasto.objectives import StepInputs
 
 SCORE = "critic"
 
@@ -27,13 +27,13 @@ def _short(realness: Tensor, margin: tuple[float, float]) -> Tensor:
     return F.relu(drawn - realness).mean()
 
 
-def discriminator_loss(round: Round, *, margin: Interval = (1.0, 1.0)) -> Tensor:
+def discriminator_loss(inputs: StepInputs, *, margin: Interval = (1.0, 1.0)) -> Tensor:
     """E[max(0, m - D(x))] + E[max(0, m + D(G(z)))], each m drawn from `margin`."""
-    real = _short(round.real_judgement.realness, margin)
-    return real + _short(-round.fake_judgement.realness, margin)
+    real = _short(inputs.real_judgement.realness, margin)
+    return real + _short(-inputs.fake_judgement.realness, margin)
 
 
-def generator_loss(round: Round, *, margin: Interval = (1.0, 1.0)) -> Tensor:
+def generator_loss(inputs: StepInputs, *, margin: Interval = (1.0, 1.0)) -> Tensor:
     """-E[D(G(z))], whatever the margin."""
     del margin
-    return -round.fake_judgement.realness.mean()
+    return -inputs.fake_judgement.realness.mean()

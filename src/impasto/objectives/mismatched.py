@@ -15,17 +15,17 @@ than half of the pictures are above 0 where the discriminator cannot tell.
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.objectives import Round
+from impasto.objectives import StepInputs
 
 ABOUT_LABELS = True
 
 
-def discriminator_loss(round: Round) -> Tensor:
+def discriminator_loss(inputs: StepInputs) -> Tensor:
     """E[max(0, 1 + D(x, y'))], y' the labels of the picture before x in the batch; of those where a
     field that is known of both has another class, the others count as zero."""
-    labels = round.real_labels
+    labels = inputs.real_labels
     others = labels.roll(1, dims=0)
     apart = ((labels != others) & (labels >= 0) & (others >= 0)).any(dim=1)
-    under = round.real_judgement.realness_under
-    realness = round.discriminate(round.real, others).realness if under is None else under(others)
+    under = inputs.real_judgement.realness_under
+    realness = inputs.discriminate(inputs.real, others).realness if under is None else under(others)
     return (F.relu(1 + realness).mean(dim=1) * apart).mean()

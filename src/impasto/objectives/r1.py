@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from impasto.networks import Judgement
-from impasto.objectives import Round
+from impasto.objectives import StepInputs
 
 NEEDS_GRADIENT_OF = "real"
 
@@ -21,11 +21,11 @@ def squared_gradient(judgement: Judgement, images: Tensor) -> Tensor:
     return gradient.float().square().flatten(1).sum(dim=1).mean() / 2
 
 
-def discriminator_loss(round: Round) -> Tensor:
+def discriminator_loss(inputs: StepInputs) -> Tensor:
     """E[||grad_x D(x)||^2 / 2] over the real pictures. Where they gather gradients, as training has
     them do, it looks at the pass that other terms look at; else it makes one of its own."""
-    origin = round.real_origin
+    origin = inputs.real_origin
     if origin is None:
-        origin = round.real.detach().requires_grad_()
-        round = round.changed(real=origin)
-    return squared_gradient(round.real_judgement, origin)
+        origin = inputs.real.detach().requires_grad_()
+        inputs = inputs.changed(real=origin)
+    return squared_gradient(inputs.real_judgement, origin)

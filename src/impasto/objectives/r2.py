@@ -6,16 +6,16 @@ The paper's gamma is the term's weight. R3GAN (Huang et al. 2024, arXiv:2501.054
 
 from torch import Tensor
 
-from impasto.objectives import Round
+from impasto.objectives import StepInputs
 from impasto.objectives.r1 import squared_gradient
 
 NEEDS_GRADIENT_OF = "fake"
 
 
-def discriminator_loss(round: Round) -> Tensor:
+def discriminator_loss(inputs: StepInputs) -> Tensor:
     """E[||grad_x D(x)||^2 / 2] over the generated pictures; the pass it looks at as in `r1`."""
-    origin = round.fake_origin
+    origin = inputs.fake_origin
     if origin is None:
-        origin = round.fake.detach().requires_grad_()
-        round = round.changed(fake=origin)
-    return squared_gradient(round.fake_judgement, origin)
+        origin = inputs.fake.detach().requires_grad_()
+        inputs = inputs.changed(fake=origin)
+    return squared_gradient(inputs.fake_judgement, origin)

@@ -11,24 +11,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.errors import ImpastoError
-from impasto.objectives import Round
+from impasto.objectives import StepInputs
 
 
-def _error(round: Round) -> Tensor:
-    features = round.real_judgement.features
-    if features is None or round.decode is None:
+def _error(inputs: StepInputs) -> Tensor:
+    features = inputs.real_judgement.features
+    if features is None or inputs.decode is None:
         raise ImpastoError(
             "term 'reconstruction' needs a discriminator that encodes and a generator that decodes: "
             "choose network artgan for both, or leave this term out"
         )
-    return F.mse_loss(round.decode(features), round.real)
+    return F.mse_loss(inputs.decode(features), inputs.real)
 
 
-def discriminator_loss(round: Round) -> Tensor:
+def discriminator_loss(inputs: StepInputs) -> Tensor:
     """Mean over pictures and values of (Dec(Enc(x)) - x)^2, for the encoder."""
-    return _error(round)
+    return _error(inputs)
 
 
-def generator_loss(round: Round) -> Tensor:
+def generator_loss(inputs: StepInputs) -> Tensor:
     """The same for the decoder."""
-    return _error(round)
+    return _error(inputs)

@@ -11,7 +11,7 @@ without which it need not converge.
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.objectives import Round
+from impasto.objectives import StepInputs
 
 SCORE = "critic"
 PAIRED = True
@@ -27,16 +27,16 @@ def boundary(real: Tensor, fake: Tensor) -> Tensor:
     return (real.mean() + fake.mean()) / 2
 
 
-def _ahead(round: Round) -> Tensor:
+def _ahead(inputs: StepInputs) -> Tensor:
     """By how much each real picture is found more real than the generated one it is paired with."""
-    return round.real_judgement.realness - round.fake_judgement.realness
+    return inputs.real_judgement.realness - inputs.fake_judgement.realness
 
 
-def discriminator_loss(round: Round) -> Tensor:
+def discriminator_loss(inputs: StepInputs) -> Tensor:
     """E[softplus(-(D(x) - D(G(z))))]."""
-    return F.softplus(-_ahead(round)).mean()
+    return F.softplus(-_ahead(inputs)).mean()
 
 
-def generator_loss(round: Round) -> Tensor:
+def generator_loss(inputs: StepInputs) -> Tensor:
     """E[softplus(D(x) - D(G(z)))]."""
-    return F.softplus(_ahead(round)).mean()
+    return F.softplus(_ahead(inputs)).mean()

@@ -12,17 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.errors import ImpastoError
-from impasto.objectives import Round
+from impasto.objectives import StepInputs
 
 
-def discriminator_loss(round: Round) -> Tensor:
+def discriminator_loss(inputs: StepInputs) -> Tensor:
     """E[|G(f) - T(x)|], f the features of real pictures x and T what is to be painted of them, the
     picture or a part; summed over the discriminator's decoders.
 
     Raises:
         ImpastoError: the discriminator has none.
     """
-    reconstruct = round.real_judgement.reconstruct
+    reconstruct = inputs.real_judgement.reconstruct
     if reconstruct is None:
         raise ImpastoError(
             "term 'self_supervised' needs a discriminator that paints its pictures again: choose "

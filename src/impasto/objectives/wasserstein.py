@@ -6,7 +6,7 @@ no batch norm in the critic (Gulrajani et al. 2017, section 4).
 
 from torch import Tensor
 
-from impasto.objectives import Round
+from impasto.objectives import StepInputs
 
 SCORE = "critic"
 
@@ -21,11 +21,11 @@ def boundary(real: Tensor, fake: Tensor) -> Tensor:
     return (real.mean() + fake.mean()) / 2
 
 
-def discriminator_loss(round: Round) -> Tensor:
+def discriminator_loss(inputs: StepInputs) -> Tensor:
     """E[D(G(z))] - E[D(x)], means over the batch."""
-    return round.fake_judgement.realness.mean() - round.real_judgement.realness.mean()
+    return inputs.fake_judgement.realness.mean() - inputs.real_judgement.realness.mean()
 
 
-def generator_loss(round: Round) -> Tensor:
+def generator_loss(inputs: StepInputs) -> Tensor:
     """-E[D(G(z))]."""
-    return -round.fake_judgement.realness.mean()
+    return -inputs.fake_judgement.realness.mean()

@@ -11,8 +11,8 @@ import numpy as np
 
 from impasto.errors import ImpastoError
 from impasto.fonts import chart_fonts
+from impasto.formatting import one_line
 from impasto.report.findings import Counts, Floats
-from impasto.words import one_line
 
 # matplotlib draws with these stand-ins, which then become the page's CSS variables; so one drawing
 # serves both colour schemes. They are used nowhere else.

@@ -16,9 +16,17 @@ import numpy as np
 from PIL import Image
 
 from impasto import __version__
-from impasto.evaluation.kinds import INFINITY, base_of, interval_text, kind_of, place_of, value_text
+from impasto.evaluation.column_names import (
+    INFINITY,
+    base_of,
+    interval_text,
+    kind_of,
+    place_of,
+    value_text,
+)
 from impasto.evaluation.record import EvaluationRow, ScoreRow
 from impasto.files import write_text
+from impasto.formatting import counted, readable_time
 from impasto.report.charts import Level, Line, chart
 from impasto.report.elements import chart_card, image, moment, table
 from impasto.report.evaluated import by_size, is_chief, levels_of, names_by_class
@@ -40,7 +48,6 @@ from impasto.report.scores import (
     replaces,
     title_of,
 )
-from impasto.words import counted, readable_time
 
 MOST_RUNS = 6
 """Lines that a chart can tell apart by their colours."""

@@ -9,12 +9,12 @@ from pydantic import ValidationError
 from impasto.collection import Collection
 from impasto.collection.provenance import in_words, taken_out_since
 from impasto.errors import ImpastoError
+from impasto.formatting import counted
 from impasto.report.elements import image, percent
 from impasto.report.pictures import photo_uri, picture_uri
 from impasto.report.preprocessing import before_and_after
 from impasto.report.record import LabelField, Record
 from impasto.sampling.model import CollectionRecord
-from impasto.words import counted
 
 _MOST_CLASSES = 30
 

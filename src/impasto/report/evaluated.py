@@ -9,8 +9,9 @@ from dataclasses import replace
 from html import escape
 from pathlib import Path
 
-from impasto.evaluation.kinds import INFINITY, base_of, kind_of, place_of
+from impasto.evaluation.column_names import INFINITY, base_of, kind_of, place_of
 from impasto.evaluation.record import EVALUATION_FOLDER, EvaluationRow, ScoreRow
+from impasto.formatting import counted, quoted
 from impasto.report.charts import Level
 from impasto.report.curves import Charts
 from impasto.report.elements import image, moment, table
@@ -30,7 +31,6 @@ from impasto.report.scores import (
     made_alike,
     title_of,
 )
-from impasto.words import counted, quoted
 
 # Kinds of scores that share a chart, each with one of its own otherwise; in the order of the page.
 _CHARTS = (

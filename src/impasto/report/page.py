@@ -17,9 +17,10 @@ from impasto import __version__
 from impasto.config import FIRST_STAGE
 from impasto.errors import ImpastoError
 from impasto.files import write_text
+from impasto.formatting import readable_time
 from impasto.report.by_class import classes_section, measure
 from impasto.report.charts import require_matplotlib
-from impasto.report.classifier import classifier_html
+from impasto.report.classification import classifier_html
 from impasto.report.curves import Charts, curves_section, discriminator_section
 from impasto.report.data import data_section
 from impasto.report.doctor import doctor_html
@@ -32,7 +33,6 @@ from impasto.report.score_findings import score_findings
 from impasto.report.scores import made_alike
 from impasto.report.stages import stages_section
 from impasto.report.timelapse import write_timelapse
-from impasto.words import readable_time
 
 _MOST_GRIDS = 24
 # Sides in pixels up to which a grid is shown whole; of larger ones the first pictures are shown.

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from impasto.report.comparison import Pictures
-from impasto.sampling.classes import known_classes
+from impasto.sampling.class_choice import known_classes
 from impasto.sampling.model import ModelRecord
 from impasto.sampling.painter import Painter
 

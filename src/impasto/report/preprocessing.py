@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
 from impasto.collection import Collection
-from impasto.collection.colour import to_rgb
+from impasto.decoding.colour import to_rgb
 from impasto.errors import ImpastoError
 from impasto.files import read_json, sha256_of_file
 from impasto.report.record import Record

@@ -11,7 +11,7 @@ from statistics import NormalDist
 import numpy as np
 
 from impasto.evaluation.accuracy import wilson
-from impasto.evaluation.kinds import base_of, interval_text, value_text
+from impasto.evaluation.column_names import base_of, interval_text, value_text
 from impasto.evaluation.record import EvaluationRow, ScoreRow
 from impasto.report.findings import Finding, since
 from impasto.report.scores import Alike, best_founded, copied_at_most_by_chance, title_of

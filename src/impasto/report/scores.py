@@ -10,11 +10,18 @@ from typing import Literal
 
 import numpy as np
 
-from impasto.evaluation.kinds import INFINITY, base_of, interval_text, kind_of, place_of, value_text
+from impasto.evaluation.column_names import (
+    INFINITY,
+    base_of,
+    interval_text,
+    kind_of,
+    place_of,
+    value_text,
+)
 from impasto.evaluation.record import PICTURE, EvaluationRow, JudgeRecord, ScoreRow
+from impasto.formatting import counted
 from impasto.report.charts import Line
 from impasto.report.findings import Counts
-from impasto.words import counted
 
 _COPIED_BY_CHANCE = 0.01
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from impasto.fonts import draw_text, font, text_length
-from impasto.words import one_line
+from impasto.formatting import one_line
 
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
 _SIZE = 12  # of letters, in pixels

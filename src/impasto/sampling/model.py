@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from impasto.config import FIRST_STAGE, Config, Count, LatentConfig, NetworkConfig, read_record
 from impasto.errors import ImpastoError
 from impasto.files import atomic_folder, read_json_lines, refuse_pointer, write_json
+from impasto.formatting import quoted
 from impasto.networks import build_discriminator, build_generator
-from impasto.words import quoted
 
 WEIGHTS_FILE = "generator.safetensors"
 DISCRIMINATOR_FILE = "discriminator.safetensors"

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impasto.sampling.classes import labels_of_seeds
+from impasto.sampling.class_choice import labels_of_seeds
 from impasto.sampling.model import Model, ModelRecord
 from impasto.sampling.sampler import Sampler
 from impasto.sampling.seeds import latents_of_seeds

@@ -32,7 +32,7 @@ from impasto.sampling.model import (
     write_tensors,
 )
 from impasto.training.doctor import DivergedError, Intervention
-from impasto.training.players import Players
+from impasto.training.trainer import TrainState
 
 STATE_FILE = "state.safetensors"
 STATE_RECORD = "state.json"
@@ -85,7 +85,7 @@ def _restore_optimiser(
     )
 
 
-def save(run: Path, players: Players, model: ModelRecord) -> Path:
+def save(run: Path, players: TrainState, model: ModelRecord) -> Path:
     """Write a checkpoint of this moment; gives its folder. Nothing is written twice.
 
     Raises:
@@ -136,7 +136,7 @@ def go_back(run: Path, folder: Path, interventions: Sequence[Intervention]) -> N
             _remove(later)
 
 
-def load(folder: Path, players: Players) -> None:
+def load(folder: Path, players: TrainState) -> None:
     """Put a checkpoint's state into players of the same configuration.
 
     Raises:

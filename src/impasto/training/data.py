@@ -8,8 +8,8 @@ from torch import Tensor
 from impasto.collection import Collection
 from impasto.errors import ImpastoError
 from impasto.evaluation.discriminator import spread
+from impasto.formatting import counted
 from impasto.training.order import TURNS, EpochOrder, TurnOrder
-from impasto.words import counted
 
 
 class TrainingPictures:

@@ -23,6 +23,7 @@ from impasto.evaluation.gather import Update
 from impasto.evaluation.record import METRICS_FILE, PICTURE, SubjectRecord, append_row
 from impasto.evaluation.subjects import NotFiniteError
 from impasto.features import FeatureNetwork, load_network
+from impasto.formatting import quoted
 from impasto.progress import ProgressLine
 from impasto.sampling import Sampler
 from impasto.sampling.model import (
@@ -35,8 +36,7 @@ from impasto.sampling.model import (
 )
 from impasto.sampling.painter import Painter
 from impasto.training.doctor import COPIED_BY_CHANCE, COPIED_LOW
-from impasto.training.players import Players
-from impasto.words import quoted
+from impasto.training.trainer import TrainState
 
 _SECONDS = "evaluation/seconds"
 _SMOOTHED = 3
@@ -88,7 +88,7 @@ class TrainingEvaluator:
         )
 
     def evaluate(
-        self, run: Path, players: Players, record: ModelRecord, rows: Iterable[Mapping[str, Any]]
+        self, run: Path, players: TrainState, record: ModelRecord, rows: Iterable[Mapping[str, Any]]
     ) -> dict[str, float]:
         """Score this moment's averaged generator; the whole evaluation goes to `metrics.jsonl`.
 

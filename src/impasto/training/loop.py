@@ -21,11 +21,12 @@ from impasto.config import FIRST_STAGE, RunConfig
 from impasto.device import choose_device, machine_record, memory_format, numbers, set_threads
 from impasto.errors import ImpastoError, StoppedError
 from impasto.files import WriteError
+from impasto.formatting import quoted
 from impasto.networks import count_parameters
 from impasto.objectives import Objective
 from impasto.progress import ProgressLine, say
 from impasto.sampling import Sampler, latents_of_seeds
-from impasto.sampling.classes import ClassGrid
+from impasto.sampling.class_choice import ClassGrid
 from impasto.sampling.grid import columns_of
 from impasto.sampling.model import (
     CollectionRecord,
@@ -56,8 +57,8 @@ from impasto.training.evaluation import (
     in_short,
     require_networks,
 )
+from impasto.training.heldout_probe import probe_heldout
 from impasto.training.memory import memory_told, require_memory
-from impasto.training.players import Game, Players
 from impasto.training.records import (
     Averages,
     TensorBoard,
@@ -65,8 +66,7 @@ from impasto.training.records import (
     require_tensorboard,
 )
 from impasto.training.resolve import label_sizes, resolve
-from impasto.training.witnesses import ask_witnesses
-from impasto.words import quoted
+from impasto.training.trainer import Trainer, TrainState
 
 
 class Session:
@@ -90,8 +90,8 @@ class Session:
             balance_by=config.training.balance_by,
         )
         self.label_sizes = tuple(len(field.classes) for field in fields)
-        self.players = Players.build(config, self.label_sizes, device)
-        self.game = Game(config, self.objective, self.pictures, self.players)
+        self.players = TrainState.build(config, self.label_sizes, device)
+        self.game = Trainer(config, self.objective, self.pictures, self.players)
         self.evaluator = TrainingEvaluator(config, collection, device)
         # What every grid is painted from, and compared with: the same from first to last.
         self.fixed_latents = latents_of_seeds(range(config.training.grid), config.latent)
@@ -324,7 +324,7 @@ def _go_back(run: Path, session: Session, error: DivergedError) -> None:
     assert config.training.checkpoint_every  # `resolve` has filled it in
     folders = checkpoint.scheduled(run, config.training.checkpoint_every)
     if not folders:
-        fresh = Players.build(config, session.label_sizes, session.device)
+        fresh = TrainState.build(config, session.label_sizes, session.device)
         if config.first_stage is not None:
             fresh.begin_with(Model.load(find_model(run / FIRST_STAGE)).generator)
         record = session.model_record().model_copy(update={"images_seen": 0})
@@ -523,7 +523,7 @@ def _describe_samples(session: Session, fakes: torch.Tensor) -> dict[str, float]
     return {
         "diversity/fake": diversity(fakes),
         "diversity/real": session.real_diversity,
-        **ask_witnesses(
+        **probe_heldout(
             session.players.discriminator,
             session.objective,
             session.pictures,

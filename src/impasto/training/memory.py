@@ -12,8 +12,8 @@ from torch import Tensor
 from impasto.config import RunConfig
 from impasto.device import numbers
 from impasto.errors import ImpastoError, lacks_memory
+from impasto.formatting import readable_size
 from impasto.training.resolve import rehearse
-from impasto.words import readable_size
 
 _CGROUP = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """Where Linux says how much memory a container may use, in version 2 and 1."""

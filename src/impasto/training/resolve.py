@@ -11,10 +11,10 @@ from impasto.augmentations import Augmentation
 from impasto.collection import Collection
 from impasto.config import EvaluationConfig, RunConfig, change
 from impasto.errors import ImpastoError, choices
+from impasto.formatting import quoted
 from impasto.networks import build_discriminator, build_generator, resolve_network
-from impasto.objectives import Objective, Round
+from impasto.objectives import Objective, StepInputs
 from impasto.registry import module_names
-from impasto.words import quoted
 
 
 def resolve(config: RunConfig, collection: Collection) -> RunConfig:
@@ -229,7 +229,7 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
             fake: Tensor = generator(latents, labels)
             # The second turn too: terms may be left to every n-th one.
             for turn, player in itertools.product((0, 1), ("discriminator", "generator")):
-                round = Round(
+                round = StepInputs(
                     real=augment(torch.zeros(count, 3, side, side)),
                     real_labels=labels,
                     fake=augment(fake),

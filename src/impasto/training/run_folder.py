@@ -34,9 +34,9 @@ from impasto.files import (
     write_json,
     write_text,
 )
+from impasto.formatting import quoted
 from impasto.sampling.model import checkpoint_folders, stalled
 from impasto.training.doctor import EVENTS
-from impasto.words import quoted
 
 FORMAT = 1
 

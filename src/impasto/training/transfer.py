@@ -27,7 +27,11 @@ from impasto.collection import Collection
 from impasto.config import NetworkConfig, Ramp, RunConfig, read_record
 from impasto.errors import ImpastoError
 from impasto.networks import ClassHead, build_discriminator, build_generator
-from impasto.networks._conditioning import ConditionalBatchNorm2d, LabelEmbedding, told_otherwise
+from impasto.networks._conditioning import (
+    ConditionalBatchNorm2d,
+    LabelEmbedding,
+    with_new_condition,
+)
 from impasto.sampling.model import (
     DISCRIMINATOR_FILE,
     MASTERS,
@@ -39,7 +43,7 @@ from impasto.sampling.model import (
     find_model,
     read_tensors,
 )
-from impasto.training.players import Players
+from impasto.training.trainer import TrainState
 
 _MOST_NAMES = 6  # in a line that is printed
 _LEAST = 0.01
@@ -225,7 +229,7 @@ def _same(
     )
 
 
-def begin(players: Players, source: Source, record: ModelRecord) -> Transfer:
+def begin(players: TrainState, source: Source, record: ModelRecord) -> Transfer:
     """Put what fits of a model into players whose training has not begun yet.
 
     The generator and its average both start from the model's averaged generator; the discriminator
@@ -384,7 +388,7 @@ def _retold(network: nn.Module, tensors: dict[str, Tensor]) -> tuple[dict[str, T
         own = module.gain.in_features if isinstance(module, ConditionalBatchNorm2d) else 0
         if own - width != gain.shape[1] - len(constant):
             continue  # told another latent, or only one of them is told it
-        values = told_otherwise(weight, bias, gain, shift, constant, width)
+        values = with_new_condition(weight, bias, gain, shift, constant, width)
         names = ("weight", "bias", "gain.weight", "shift.weight")
         changed |= {f"{path}.{name}": each for name, each in zip(names, values, strict=True)}
     return tensors | changed, bool(changed)

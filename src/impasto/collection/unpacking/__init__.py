@@ -22,10 +22,10 @@ import numpy as np
 from PIL import Image
 
 from impasto.collection.store import Collection, LabelField
-from impasto.collection.workers import available_cores
+from impasto.decoding.workers import available_cores
 from impasto.errors import ImpastoError, choices
+from impasto.formatting import counted
 from impasto.registry import module_names
-from impasto.words import counted
 
 SPLITS = {"train": ("train",), "heldout": ("test",), "all": ("train", "test")}
 """What may be asked for, and the parts that it is, by the names that others know."""

@@ -10,9 +10,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from impasto.collection.trees import is_litter
 from impasto.collection.unpacking import Job, picture_name
 from impasto.files import atomic_folder
+from impasto.sources.trees import is_litter
 
 SAYS = "a folder by class with metadata.csv"
 SPLIT = "all"

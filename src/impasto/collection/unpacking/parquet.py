@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from impasto.collection.parquet_files import library
 from impasto.collection.unpacking import Job, picture_name
 from impasto.errors import ImpastoError
 from impasto.files import atomic_folder
+from impasto.sources.parquet_files import library
 
 SAYS = "Hugging Face parquet"
 SPLIT = "all"

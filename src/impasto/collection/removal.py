@@ -1,0 +1,185 @@
+"""Taking pictures out of a collection, for good: their pixels, their rows, and that of their copies.
+
+The collection is written anew without them. That they were there stays on record in
+`forgotten.csv`, by name and digest, so that packing the source again does not bring them back.
+"""
+
+import datetime
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from impasto.collection.assembling import LABELS_APART, Copied, Plan, SourceRow
+from impasto.collection.packing import place_of, recover, replace_collection
+from impasto.collection.parts import Piece, of_collection
+from impasto.collection.store import Collection
+from impasto.errors import ImpastoError, choices
+from impasto.files import read_json
+from impasto.sources.listing import ABOUT
+
+_PREFIX = 8
+"""Digits of a digest that are enough to name a picture."""
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What was taken out."""
+
+    collection: Collection
+    """As it is now."""
+    asked_for: list[str]
+    """The names of the pictures that were asked for."""
+    copies: list[str]
+    """Those of others that went with them, being their copies."""
+    pictures: int
+    """How many packed pictures that were, of those that training could see."""
+
+
+def forget(path: Path, ids: Sequence[str]) -> Forgotten:
+    """Take source pictures out of a collection.
+
+    Args:
+        path: the collection's folder.
+        ids: of each one its path in `sources.csv` or `duplicates.csv`, or its file's SHA-256, of
+            which the first eight digits are enough if no other picture has them.
+
+    Raises:
+        ImpastoError: a picture that is not there, nothing would be left, or the collection is damaged
+            or was packed before collections could be changed. It is as it was then.
+    """
+    if str(path) == "masters" and not path.exists():
+        raise ImpastoError(
+            "masters is a part of impasto and stays as it is; pack them into a collection of your "
+            "own first: impasto pack masters my-masters --fit tiles"
+        )
+    place = place_of(path)
+    recover(place)
+    collection = Collection.open(path)
+    plan = plan_of(collection)
+    everything = [*plan.rows, *plan.aside]
+    chosen = {_find(everything, each, collection) for each in ids}
+    groups = {plan.copies[name].group for name in chosen if name in plan.copies}
+    copies = {name for name, copied in plan.copies.items() if copied.group in groups} - chosen
+    gone = chosen | copies
+
+    when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    reason = f"forgotten: on {when}, by impasto forget"
+    for row in everything:
+        if row.relative in gone:
+            plan.forgotten.append({"path": row.relative, "sha256": row.sha256, "when": when})
+            plan.left_out.append((row.relative, reason))
+    pictures = sum(row.count for row in plan.rows if row.relative in gone)
+    stay = [row.relative not in gone for row in plan.rows]
+    plan.heldout = [held for held, keep in zip(plan.heldout, stay, strict=True) if keep]
+    plan.rows = [row for row in plan.rows if row.relative not in gone]
+    plan.aside = [row for row in plan.aside if row.relative not in gone]
+    plan.copies = {name: copied for name, copied in plan.copies.items() if name not in gone}
+    plan.alike = {name: number for name, number in plan.alike.items() if name not in gone}
+    if not plan.rows or all(plan.heldout):
+        raise ImpastoError(
+            f"nothing would be left in {path} to train on; remove the folder instead"
+        )
+    # What it was packed of no longer says what it is.
+    plan.made = {**plan.made, "listing": "", "forgotten": when}
+    replace_collection(place, plan)
+    return Forgotten(Collection.open(path), sorted(chosen), sorted(copies), pictures)
+
+
+def _find(rows: Sequence[SourceRow], wanted: str, collection: Collection) -> str:
+    """The name of the picture that is meant."""
+    if any(row.relative == wanted for row in rows):
+        return wanted
+    if len(wanted) >= _PREFIX and set(wanted.lower()) <= set("0123456789abcdef"):
+        found = {row.sha256: row.relative for row in rows if row.sha256.startswith(wanted.lower())}
+        if len(found) == 1:
+            return next(iter(found.values()))
+        if found:
+            raise ImpastoError(
+                f"several pictures in {collection.path} have a SHA-256 that begins with {wanted}; "
+                "give more of it"
+            )
+    for row in collection.forgotten_table():
+        if row["path"] == wanted or (len(wanted) >= _PREFIX and row["sha256"].startswith(wanted)):
+            raise ImpastoError(
+                f"'{wanted}' was taken out of {collection.path} already, on {row['when']}"
+            )
+    near = difflib.get_close_matches(wanted, [row.relative for row in rows], 3)
+    hint = f", but {choices(near)}" if near else ""
+    raise ImpastoError(
+        f"no picture '{wanted}' in {collection.path}{hint}; give a path from its sources.csv, or a "
+        f"SHA-256 or at least its first {_PREFIX} digits"
+    )
+
+
+def plan_of(collection: Collection) -> Plan:
+    """What a collection is made of, read from its own files.
+
+    Raises:
+        ImpastoError: they are damaged, or of an earlier format.
+    """
+    # All of it is written anew from these files, so all of them must be what was packed.
+    collection.verify(everything=True)
+    path = collection.path
+    description = read_json(path / "collection.json", "collection")
+    try:
+        piece = of_collection(path, description)
+        table = collection.source_table()
+        labels = np.full((len(table), len(collection.fields)), -1)
+        heldout = np.zeros(len(table), bool)
+        labels[collection.sources] = collection.labels
+        heldout[collection.sources[collection.heldout_indices]] = True
+        rows = []
+        for position, told in enumerate(table):
+            about = {name: told[name] for name in ABOUT if told.get(name)}
+            classes = tuple(
+                field.classes[label] if label >= 0 else ""
+                for field, label in zip(collection.fields, labels[position], strict=True)
+            )
+            rows.append(SourceRow(told["path"], classes, about, piece, position))
+        copies, aside = _copies(collection, piece, len(rows))
+        count = len(rows) + len(aside)
+        unusable = [
+            (piece.facts.keys[position].tobytes(), str(piece.reason(position)))
+            for position in range(count, len(piece.facts.keys))
+        ]
+        return Plan(
+            name=collection.name,
+            fields=[(field.name, field.classes) for field in collection.fields],
+            rows=rows,
+            heldout=heldout.tolist(),
+            aside=aside,
+            copies=copies,
+            encodings={each["resolution"]: each["encoding"] for each in description["pixels"]},
+            fit=description["fit"],
+            made=description["made"],
+            left_out=[(row["path"], row["reason"]) for row in collection.left_out_table()],
+            forgotten=collection.forgotten_table(),
+            unusable=unusable,
+            alike={row["path"]: int(row["set"]) for row in collection.alike_table()},
+        )
+    except (KeyError, ValueError, TypeError, IndexError, OSError) as error:
+        raise ImpastoError(
+            f"{path} cannot be changed: it is damaged or was packed by an earlier impasto ({error}); "
+            "pack it again"
+        ) from error
+
+
+def _copies(
+    collection: Collection, piece: Piece, kept: int
+) -> tuple[dict[str, Copied], list[SourceRow]]:
+    """Which pictures are copies, and the rows that are set aside for it."""
+    copies: dict[str, Copied] = {}
+    aside: list[tuple[int, str, tuple[str, ...]]] = []
+    for row in collection.duplicates_table():
+        copies[row["path"]] = Copied(int(row["group"]), row["kind"], float(row["distance"]))
+        if row["kept"] == "0":
+            labels = tuple((row.get("labels") or "").split(LABELS_APART))
+            aside.append((int(row["row"]), row["path"], labels))
+    rows = [
+        SourceRow(name, labels, {}, piece, kept + number)
+        for number, (_, name, labels) in enumerate(sorted(aside))
+    ]
+    return copies, rows

@@ -1,0 +1,1 @@
+"""From one file to one packed picture: decode, colour, fit, fingerprint."""

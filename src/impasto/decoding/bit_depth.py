@@ -1,0 +1,259 @@
+"""Pictures of more than 8 bits a sample, as 8 bits: where 16 hold fewer, by how many there are.
+
+Cameras, scanners and microscopes give 10, 12 or 14 bits, which many programs store in 16 as they are.
+Taken for 16, such a picture is almost black. How many bits count is told (`told_bits`) or, else,
+guessed from the greatest sample (`guessed_bits`), and a guess is reported.
+"""
+
+import sys
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageFile, TiffImagePlugin
+
+from impasto.decoding.colour_metadata import Curve
+from impasto.sources.trees import UnusableError
+
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _MAX_SAMPLE_VALUE = 258, 262, 281
+_WHITE_IS_ZERO = 0
+_REACHES = 0.98
+"""A picture of 10 or 14 bits is known by a greatest sample of at least this share of the greatest
+possible one: a sensor's white."""
+_OTHER_ORDER = {
+    ";16B": ";16L",
+    ";16L": ";16B",
+    ";16N": ";16B" if sys.byteorder == "little" else ";16L",
+}
+"""By the order of two bytes, in Pillow's words, the other one."""
+
+
+def stored_bits(opened: ImageFile.ImageFile, header: bytes) -> int:
+    """The bits of a PNG's or a TIFF's samples as they are stored; 8 of anything else.
+
+    Args:
+        opened: as Pillow has opened it.
+        header: of a PNG, its chunk IHDR.
+    """
+    if isinstance(opened, TiffImagePlugin.TiffImageFile):
+        return max(_numbers(opened, _BITS_PER_SAMPLE), default=1)
+    return header[8] if len(header) > 8 else 8
+
+
+def _numbers(opened: TiffImagePlugin.TiffImageFile, tag: int) -> list[int]:
+    value = opened.tag_v2.get(tag, ())
+    each = value if isinstance(value, tuple) else (value,)
+    return [number for number in each if isinstance(number, int)]
+
+
+def told_bits(opened: ImageFile.ImageFile, significant: bytes) -> int:
+    """How many of a sample's bits count, by the file; 0 where it does not tell.
+
+    Args:
+        opened: as Pillow has opened it. A TIFF's MaxSampleValue tells where it is the greatest number
+            of some bits; it may also be the greatest in the picture.
+        significant: of a PNG, its chunk sBIT.
+    """
+    if isinstance(opened, TiffImagePlugin.TiffImageFile):
+        greatest = max(_numbers(opened, _MAX_SAMPLE_VALUE), default=0)
+        bits = greatest.bit_length()
+        return bits if 8 <= bits <= 16 and greatest == 2**bits - 1 else 0
+    return max(significant, default=0)
+
+
+def counting_bits(samples: np.ndarray, told: int) -> int:
+    """How many bits count where the file tells it: fewer than 16 only where all samples fit in them
+    and are not, as PNG asks for, spread over 16 already."""
+    if not 8 <= told < 16 or samples.max() >= 2**told or _is_spread(samples):
+        return 16
+    # Spread from 14 bits, a dark picture is one of multiples of 4.
+    return told if told <= 12 or (samples % 2 ** (16 - told)).any() else 16
+
+
+def guessed_bits(samples: np.ndarray) -> int:
+    """How many bits count where nothing tells: 8, 10, 12, 14 or 16.
+
+    A picture of 16 bits without a sample above 4,095 would nowhere be brighter than 16 of 255, which
+    no screen shows as a picture: so it is one of 12 bits, or of 8 if no sample is above 255. A picture
+    of 14 bits may be a dark one of 16, and one of 10 a dark one of 12, so those are known only by
+    samples that reach their white. What was spread from 8 bits to 16 is one of 16, however dark.
+    """
+    greatest = int(samples.max())
+    if greatest >= 2**14 or _is_spread(samples):
+        return 16
+    if greatest < 2**8:
+        return 8
+    for bits in (10, 14):
+        if _REACHES * (2**bits - 1) <= greatest < 2**bits:
+            return bits
+    return 12 if greatest < 2**12 else 16
+
+
+def _is_spread(samples: np.ndarray) -> bool:
+    """Whether samples of 16 bits are those of 8 bits, repeated or before zeros."""
+    return not (samples % 257).any() or not (samples % 256).any()
+
+
+def _may_be_fewer(highest: int) -> bool:
+    """Whether samples whose upper bytes are at most this may be of fewer than 16 bits."""
+    return highest < 2**4 or int(_REACHES * (2**14 - 1)) >> 8 <= highest < 2**6
+
+
+def to_eight(
+    opened: ImageFile.ImageFile,
+    again: Callable[[], ImageFile.ImageFile],
+    stored: int,
+    told: int,
+    curve: Curve | None,
+) -> tuple[Image.Image, int]:
+    """A picture that is loaded, of samples of 8 bits, its curve applied.
+
+    What is as Pillow has it, which is most, is returned as it is.
+
+    Args:
+        opened: the picture.
+        again: opens its file once more: of colours of 16 bits, Pillow gives 8 at a time.
+        stored: `stored_bits`.
+        told: `told_bits`.
+        curve: `tones.Tones.curve`.
+
+    Returns:
+        The picture, and how many bits were guessed to count; 0 where nothing was guessed.
+
+    Raises:
+        UnusableError: its samples are fewer than 16 bits, and cannot be had whole.
+    """
+    if opened.mode.startswith("I;16") and opened.format in ("PNG", "TIFF"):
+        return _grey(opened, stored, told, curve)
+    if opened.mode == "I" and opened.format == "TIFF":
+        samples = np.asarray(opened)
+        if samples.min() >= 0 and samples.max() < 2**16:  # Of others, `prepare` tells.
+            bits, guessed = _bits(samples, told)
+            return Image.fromarray(_table(bits, curve)[samples]), guessed
+    if opened.mode == "F" and _is_inverted(opened):
+        return Image.fromarray(1 - np.asarray(opened)), 0
+    if stored == 16 and opened.mode in ("RGB", "RGBA"):
+        return _colours(opened, again, told, curve)
+    return (opened if curve is None else _curved(opened, curve)), 0
+
+
+def _is_inverted(opened: ImageFile.ImageFile) -> bool:
+    """Whether zeros are white in a TIFF; Pillow sees to it only up to 8 bits."""
+    return isinstance(opened, TiffImagePlugin.TiffImageFile) and (
+        opened.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    )
+
+
+def _bits(samples: np.ndarray, told: int) -> tuple[int, int]:
+    """How many bits count, and the same if that is guessed and fewer than 16, else 0."""
+    if told:
+        return counting_bits(samples, told), 0
+    bits = guessed_bits(samples)
+    return bits, bits if bits < 16 else 0
+
+
+def _table(bits: int, curve: Curve | None, inverted: bool = False) -> np.ndarray:
+    """uint8 [65536]: what becomes of each sample."""
+    shares = np.minimum(np.arange(2**16) / (2**bits - 1), 1)
+    if inverted:
+        shares = 1 - shares
+    return np.rint(255 * (shares if curve is None else curve(shares))).astype(np.uint8)
+
+
+def _grey(
+    opened: ImageFile.ImageFile, stored: int, told: int, curve: Curve | None
+) -> tuple[Image.Image, int]:
+    samples = np.asarray(opened)
+    bits, guessed = (stored, 0) if stored < 16 else _bits(samples, told)
+    inverted = _is_inverted(opened)
+    if bits == 16 and curve is None and not inverted:
+        return opened, 0
+    return Image.fromarray(_table(bits, curve, inverted)[samples]), guessed
+
+
+def _colours(
+    opened: ImageFile.ImageFile,
+    again: Callable[[], ImageFile.ImageFile],
+    told: int,
+    curve: Curve | None,
+) -> tuple[Image.Image, int]:
+    upper = np.asarray(opened)
+    highest = int(upper[:, :, :3].max())
+    fewer = highest < 2 ** (told - 8) if 8 <= told < 16 else not told and _may_be_fewer(highest)
+    if not fewer and curve is None:
+        return opened, 0
+    whole = _whole(upper, again)
+    if whole is None:
+        if fewer and highest < 2**4:
+            raise UnusableError(
+                "unreadable: fewer than 16 bits in 16, in an order that is not known here; save it as a "
+                "PNG or TIFF of 8 bits"
+            )
+        return (opened if curve is None else _curved(opened, curve)), 0
+    bits, guessed = _bits(whole[:, :, :3], told) if fewer else (16, 0)
+    if bits == 16 and curve is None:
+        return opened, 0
+    made = _table(bits, curve)[whole]
+    if whole.shape[2] == 4:
+        opacity = whole[:, :, 3]
+        made[:, :, 3] = _table(bits if opacity.max() < 2**bits else 16, None)[opacity]
+    return Image.fromarray(made), guessed
+
+
+def _whole(upper: np.ndarray, again: Callable[[], ImageFile.ImageFile]) -> np.ndarray | None:
+    """The samples, uint16 [H, W, 3 or 4], of their upper bytes and, from the file, of their lower
+    ones; None where the file has them in an order that is not known."""
+    with again() as opened:
+        orders = {_order(tile) for tile in opened.tile}
+        if orders == {"LA;16B"}:
+            # Taken for four samples of 8 bits, a pixel is both bytes of its grey and of its opacity.
+            opened.tile = [_ordered(tile, "RGBA") for tile in opened.tile]
+            opened.load()
+            pairs = np.asarray(opened).astype(np.uint16)
+            both = pairs[:, :, ::2] << 8 | pairs[:, :, 1::2]
+            return both[:, :, [0, 0, 0, 1]]
+        if not all(order[-4:] in _OTHER_ORDER for order in orders):
+            return None
+        # In the wrong order, the upper byte is the lower one.
+        opened.tile = [
+            _ordered(tile, _order(tile)[:-4] + _OTHER_ORDER[_order(tile)[-4:]])
+            for tile in opened.tile
+        ]
+        opened.load()
+        lower = np.asarray(opened)
+    whole = upper.astype(np.uint16)
+    whole <<= 8
+    whole |= lower
+    return whole
+
+
+def in_planes(opened: ImageFile.ImageFile) -> None:
+    """Let Pillow read a TIFF of 16 bits whose colours lie in planes, of which it would take each byte
+    for a pixel."""
+    if isinstance(opened, TiffImagePlugin.TiffImageFile) and stored_bits(opened, b"") == 16:
+        order = ";16L" if opened.tag_v2.prefix == b"II" else ";16B"
+        opened.tile = [
+            _ordered(tile, _order(tile) + order) if _order(tile) in tuple("RGBA") else tile
+            for tile in opened.tile
+        ]
+
+
+def _order(tile: ImageFile._Tile) -> str:
+    """The order of the samples' bytes in a piece of a file, in Pillow's words, such as `RGB;16B`."""
+    told = tile.args if isinstance(tile.args, str) else (tile.args or ("",))[0]
+    return told if isinstance(told, str) else ""
+
+
+def _ordered(tile: ImageFile._Tile, order: str) -> ImageFile._Tile:
+    """The same piece, its bytes in another order."""
+    args = order if isinstance(tile.args, str) else (order, *(tile.args or ("",))[1:])
+    return tile._replace(args=args)
+
+
+def _curved(image: Image.Image, curve: Curve) -> Image.Image:
+    """A picture of 8 bits a sample whose colours have gone through a curve."""
+    table = np.rint(255 * curve(np.arange(256) / 255)).astype(int).tolist()
+    if image.has_transparency_data or image.mode in ("La", "RGBa"):
+        return image.convert("RGBA").point(table * 3 + list(range(256)))
+    if image.mode in ("1", "L"):
+        return image.convert("L").point(table)
+    return image.convert("RGB").point(table * 3)

@@ -1,0 +1,405 @@
+"""From a file to a picture in memory: quickly (by JPEG draft), in bounded memory, or with a reason."""
+
+import contextlib
+import functools
+import io
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
+
+from impasto.decoding.bit_depth import in_planes, stored_bits, to_eight, told_bits
+from impasto.decoding.colour import WHITE, finish, prepare, profile_of
+from impasto.decoding.colour_metadata import Tones, chunks_of, of_code_points, of_png
+from impasto.decoding.heif_boxes import code_points, is_cut
+from impasto.decoding.plugins import jxl_size, load_plugin
+from impasto.sources.file_kinds import (
+    BEGINNING,
+    RAW,
+    TIFF,
+    begins_as_picture,
+    camera_raw,
+    container,
+    what_else,
+)
+from impasto.sources.trees import UnusableError
+
+DECODING_VERSION = 2
+"""Raised whenever some files give other pixels than before; `decoded_otherwise` says which."""
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom, in pixels of the source picture as it is shown (EXIF applied)."""
+
+Stream = io.BufferedReader | io.BytesIO
+"""A file's bytes: open, or in memory."""
+
+FORMATS = (
+    *("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "DIB", "JPEG2000", "PPM", "ICO"),
+    "TGA",  # Last: its files begin with nothing of their own.
+)
+"""What is read, in Pillow's words, besides what `plugins.py` sees to. Not all that Pillow can: some of
+it starts other programs (EPS)."""
+
+_METADATA_BYTES = 2**26
+"""How large a text or a colour profile in a PNG may be once it is unpacked."""
+_LARGE = 2**24
+"""A decoded picture of more pixels is reduced by a whole factor before anything else is done to it,
+which leaves at least `_GAP` times the target."""
+_GAP = 4
+"""How many times the target is left where whole pixels are averaged before resampling."""
+
+_EXIF_ORIENTATION = 0x0112
+# Orientation: are the axes swapped, then is the result mirrored left to right, then top to bottom.
+_ORIENTATIONS = {
+    2: (False, True, False),
+    3: (False, True, True),
+    4: (False, False, True),
+    5: (True, False, False),
+    6: (True, True, False),
+    7: (True, True, True),
+    8: (True, False, True),
+}
+
+_TILE_SIDES = (322, 323)
+"""TIFF's tags for a tile's width and height."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture of `width` by `height` as it is shown, perhaps at a reduced size.
+
+    `extent` is where exactly in `image` the picture lies: a reduced JPEG ends within its last
+    pixels, and taking them as whole shifts everything by up to half a pixel.
+    """
+
+    image: Image.Image
+    """In one of the modes of `colour.prepare`."""
+    extent: Box
+    width: int
+    height: int
+    profile: bytes = b""
+    """The colour profile that `image` is of; empty: none."""
+    background: tuple[int, int, int] = WHITE
+    guessed_bits: int = 0
+    """How many of a sample's 16 bits were guessed to count; 0: nothing was guessed."""
+
+    def within(self, box: Box) -> Box:
+        """A box in the picture's own pixels as one in `image`."""
+        left, top, right, bottom = self.extent
+        x_scale = (right - left) / self.width
+        y_scale = (bottom - top) / self.height
+        return (
+            max(left, left + box[0] * x_scale),
+            max(top, top + box[1] * y_scale),
+            min(right, left + box[2] * x_scale),
+            min(bottom, top + box[3] * y_scale),
+        )
+
+    def shrink(self, box: Box, size: tuple[int, int], exact: bool = False) -> Image.Image:
+        """The part of the picture in `box`, at `size`, by Lanczos resampling; sRGB.
+
+        Unless it is to be exact, what is more than `_GAP` times as large is averaged by whole
+        pixels before, to not less than that: five times as quick, and some 50 dB from it.
+        """
+        gap = None if exact else _GAP
+        small = self.image.resize(
+            size, Image.Resampling.LANCZOS, box=self.within(box), reducing_gap=gap
+        )
+        return finish(small, self.profile, self.background)
+
+    def glance(self, side: int) -> Image.Image:
+        """All of the picture, sRGB: as it is if that is what it is, or in a square of this side, or
+        less if it is smaller, averaged."""
+        if self.image.mode == "RGB" and not self.profile:
+            return self.image
+        size = (min(side, self.image.width), min(side, self.image.height))
+        # The gap makes it average whole pixels first, which is four times as quick. A box would take
+        # pixels whole also where they belong to two.
+        small = self.image.resize(size, Image.Resampling.HAMMING, box=self.extent, reducing_gap=2)
+        return finish(small, self.profile, self.background)
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow knows."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+@contextmanager
+def _limits(max_pixels: int, salvage: bool) -> Iterator[None]:
+    """Pillow's guards against traps, and whether it reads on where a file ends; they are global."""
+    before = (
+        Image.MAX_IMAGE_PIXELS,
+        PngImagePlugin.MAX_TEXT_CHUNK,
+        ImageFile.LOAD_TRUNCATED_IMAGES,
+    )
+    Image.MAX_IMAGE_PIXELS = max_pixels
+    # Pillow's own megabyte for each makes whole pictures unreadable for a long comment.
+    PngImagePlugin.MAX_TEXT_CHUNK = _METADATA_BYTES
+    ImageFile.LOAD_TRUNCATED_IMAGES = salvage
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    finally:
+        (
+            Image.MAX_IMAGE_PIXELS,
+            PngImagePlugin.MAX_TEXT_CHUNK,
+            ImageFile.LOAD_TRUNCATED_IMAGES,
+        ) = before
+
+
+@contextmanager
+def _silence(file: Stream) -> Iterator[None]:
+    """Keep libtiff from writing what it finds wrong with a file to the process's error stream."""
+    file.seek(0)
+    if file.read(4) not in TIFF:
+        yield
+        return
+    with contextlib.ExitStack() as undo:
+        with contextlib.suppress(OSError):  # Where there is no error stream, nobody reads it.
+            kept = os.dup(2)
+            undo.callback(os.close, kept)
+            undo.callback(os.dup2, kept, 2)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            undo.callback(os.close, nowhere)
+            os.dup2(nowhere, 2)
+        yield
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 where there is none or the EXIF data is damaged."""
+    try:
+        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except Exception:
+        return 1
+
+
+def _upright(image: Image.Image, extent: Box, orientation: int) -> tuple[Image.Image, Box]:
+    """Turn a picture, and the box that says where it lies, as its EXIF orientation says."""
+    swap, mirror, flip = _ORIENTATIONS.get(orientation, (False, False, False))
+    left, top, right, bottom = extent
+    if swap:
+        image = image.transpose(Image.Transpose.TRANSPOSE)
+        left, top, right, bottom = top, left, bottom, right
+    if mirror:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        left, right = image.width - right, image.width - left
+    if flip:
+        image = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+        top, bottom = image.height - bottom, image.height - top
+    return image, (left, top, right, bottom)
+
+
+def _draft_factor(spare: float) -> int:
+    """How many times a JPEG may be reduced while decoding: twice the target must remain."""
+    return next((factor for factor in (8, 4, 2) if spare / factor >= 2), 1)
+
+
+def decode(
+    file: Stream,
+    spare: Callable[[int, int], float],
+    max_pixels: int,
+    background: tuple[int, int, int] = WHITE,
+    salvage: bool = False,
+) -> Decoded:
+    """Decode a picture, only as finely as it takes: a JPEG is reduced while decoding, and anything
+    else that is large right after.
+
+    Of what has several pictures in it, the first is taken.
+
+    Args:
+        file: at its beginning.
+        spare: told the picture's width and height, how many times larger it is than it need be; 1:
+            decode it in full. May raise UnusableError.
+        max_pixels: a picture of more is not decoded.
+        background: what is seen where the picture is transparent.
+        salvage: take a file that ends too early for what there is of it. What is missing is grey in
+            a JPEG; in others it is what zeros mean there: black, clear, or a palette's first colour.
+
+    Raises:
+        UnusableError: with the reason why there is no picture in it.
+        Exception: damaged files make decoders raise almost anything; `reason_for` puts it in words.
+    """
+    if camera_raw(file):
+        raise UnusableError(f"not a picture: {RAW}")
+    chunks = chunks_of(file)
+    with (
+        _limits(max_pixels, salvage),
+        _silence(file),
+        _open(file, max_pixels) as opened,
+    ):
+        tones = _tones(opened, file, chunks)
+        stored = stored_bits(opened, chunks.get(b"IHDR", b""))
+        told = told_bits(opened, chunks.get(b"sBIT", b""))
+        width, height = opened.size
+        _check_tiles(opened)
+        too_fine = spare(width, height)
+        extent: Box = (0, 0, width, height)
+        factor = _draft_factor(too_fine)
+        if factor > 1:
+            reduced = opened.draft(None, (max(1, width // factor), max(1, height // factor)))
+            if reduced is not None:
+                extent = reduced[1]
+                too_fine /= width / extent[2]
+        opened.load()
+        eight, guessed = to_eight(
+            opened, lambda: _open(file, max_pixels), stored, told, tones.curve
+        )
+        factor = 1
+        if opened.width * opened.height > _LARGE:
+            factor = max(1, int(too_fine / _GAP))
+            extent = (0, 0, extent[2] / factor, extent[3] / factor)
+        # Read after loading: there, a TIFF turns itself upright and then says so.
+        orientation = _orientation(opened)
+        image, extent = _upright(prepare(eight, factor), extent, orientation)
+    if salvage and _is_blank(image):
+        raise UnusableError("truncated: the file ends before its picture begins")
+    if orientation in _ORIENTATIONS and _ORIENTATIONS[orientation][0]:
+        width, height = height, width
+    return Decoded(image, extent, width, height, tones.profile, background, guessed)
+
+
+def _open(file: Stream, max_pixels: int) -> ImageFile.ImageFile:
+    """Open a picture by its first bytes, with what reads such.
+
+    Raises:
+        UnusableError: nothing that is installed reads it, or it is too large.
+        Exception: as `decode`.
+    """
+    file.seek(0)
+    form = container(file.read(BEGINNING))
+    if form:
+        load_plugin(form)
+    if form == "JXL":
+        width, height = jxl_size(file)
+        if width * height > max_pixels:
+            raise Image.DecompressionBombError
+    file.seek(0)
+    try:
+        opened = Image.open(file, formats=(form,) if form else _formats())
+    except RuntimeError as error:
+        if form != "JXL":
+            raise
+        # Whatever is wrong, its plugin gives advice on how to build it.
+        raise OSError("or cut short") from error
+    in_planes(opened)
+    return opened
+
+
+def _tones(opened: ImageFile.ImageFile, file: Stream, chunks: dict[bytes, bytes]) -> Tones:
+    """How the samples of a picture become sRGB.
+
+    Raises:
+        UnusableError: nothing that sRGB can show.
+    """
+    profile = profile_of(opened)
+    if opened.format == "PNG":
+        return of_png(chunks, profile)
+    if opened.format in ("AVIF", "HEIF") and not profile:
+        # Decoding has seen to the matrix and the range.
+        points = code_points(file)
+        return Tones() if points is None else of_code_points((*points[:3], True))
+    return Tones(profile=profile)
+
+
+def decoded_otherwise(file: Stream) -> bool:
+    """Whether a file that gave a picture may give another one since version 1: PNG by its chunks on
+    colours, AVIF by its code points, and what has 12 or 16 bits a sample."""
+    start = file.read(BEGINNING)
+    if not start.startswith((b"\x89PNG", *TIFF)) and container(start) != "AVIF":
+        return False
+    try:
+        chunks = chunks_of(file)
+        with _limits(2**40, salvage=False), _silence(file), _open(file, 2**40) as opened:
+            tones = _tones(opened, file, chunks)
+            stored = stored_bits(opened, chunks.get(b"IHDR", b""))
+            return tones != Tones(profile=profile_of(opened)) or stored > 8 or camera_raw(file)
+    except Exception:
+        return True
+
+
+def _check_tiles(opened: ImageFile.ImageFile) -> None:
+    """Refuse a TIFF whose tiles are said to be far larger than it: their memory would be taken.
+
+    Raises:
+        UnusableError: they are.
+    """
+    tags = opened.tag_v2 if isinstance(opened, TiffImagePlugin.TiffImageFile) else {}
+    sides = [tags.get(tag, 1) for tag in _TILE_SIDES]
+    if not all(isinstance(side, int) for side in sides):
+        raise UnusableError("unreadable: damaged (its tiles are of no known size)")
+    if math.prod(sides) > max(opened.width * opened.height, _LARGE):
+        raise UnusableError(f"too large: in tiles of {sides[0]:,} x {sides[1]:,} pixels")
+
+
+def _is_blank(image: Image.Image) -> bool:
+    """Whether it is all of one colour."""
+    extremes = image.getextrema()
+    bands = extremes if isinstance(extremes[0], tuple) else (extremes,)
+    return all(low == high for low, high in bands)
+
+
+def reason_for(error: Exception, file: Stream, max_pixels: int) -> UnusableError:
+    """Why a file gives no picture, of what decoding it raised: `kind: details`.
+
+    The kinds: `not a picture`, `truncated`, `unreadable` (damaged, for the most part), `too large`,
+    `too small` and `not installed` (what reads it); and, from where files are opened, `unreadable for
+    now`.
+    """
+    if isinstance(error, UnusableError):
+        return error
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return UnusableError(
+            f"too large: more than {max_pixels:,} pixels; --max-pixels allows more"
+        )
+    if isinstance(error, MemoryError):
+        return UnusableError("unreadable for now: there was not enough memory to decode it")
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = text.encode("utf-8", "replace").decode()  # It may name a file in other bytes.
+    if "MAX_TEXT_CHUNK" in text or "MAX_TEXT_MEMORY" in text:
+        return UnusableError("too large: what is written in it unpacks to more than 64 MB")
+    start, size, end = _ends(file)
+    in_boxes = container(start) and not start.startswith(b"\xff\x0a")
+    if "truncated" in text.lower() or _is_cut(start, size, end) or (in_boxes and is_cut(file)):
+        return UnusableError("truncated: the file ends before its picture does")
+    if isinstance(error, UnidentifiedImageError):
+        if start.startswith(TIFF):
+            return UnusableError(
+                "unreadable: damaged, or a TIFF of a kind that is not read here; save it with 8 or 16 "
+                "bits a sample"
+            )
+        if begins_as_picture(start):
+            return UnusableError("unreadable: damaged (its header makes no sense)")
+        return UnusableError(f"not a picture: {what_else(start)}")
+    return UnusableError(f"unreadable: damaged ({text})")
+
+
+def _ends(file: Stream) -> tuple[bytes, int, bytes]:
+    """A file's first bytes, its length and its last bytes."""
+    file.seek(0)
+    start = file.read(BEGINNING)
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - 64))
+    return start, size, file.read()
+
+
+def _is_cut(start: bytes, size: int, end: bytes) -> bool:
+    """Whether a picture's file lacks its end, by what each format ends with."""
+    if start.startswith(b"\xff\xd8\xff"):
+        return b"\xff\xd9" not in end
+    if start.startswith(b"\x89PNG"):
+        return b"IEND" not in end
+    if start.startswith(b"GIF8"):
+        return not end.rstrip(b"\0").endswith(b";")
+    if start.startswith(b"RIFF"):
+        return int.from_bytes(start[4:8], "little") + 8 > size
+    if start.startswith(TIFF):
+        return int.from_bytes(start[4:8], "little" if start[:1] == b"I" else "big") >= size
+    return False

@@ -1,0 +1,345 @@
+"""From a file to square pictures, in one of four ways to fit."""
+
+import hashlib
+import io
+import math
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from impasto.decoding.decode import Box, Decoded, Stream, decode, reason_for
+from impasto.decoding.fingerprint import Fingerprint, look
+from impasto.sources.trees import UnusableError
+
+TILE_SCALES = (1.0, 0.84, 0.71, 0.59, 0.5)
+"""Sides of the tiles as shares of the picture's short side: from all of it, by steps, to half."""
+TILE_STRIDE = 0.25
+"""Neighbouring tiles lie at most this share of their side apart."""
+
+_IN_MEMORY = 2**25
+"""Bytes of a file that is read as a whole."""
+_LOOK_SIDE = 64
+"""Pixels of the side of what `look` is shown: a multiple of what it averages them to."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What of a source picture a packed one shows."""
+
+    box: Box
+    mirrored: bool = False
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How source pictures become square ones; travels to the worker processes."""
+
+    fit: str
+    resolutions: tuple[int, ...]
+    """Sides of the square pictures, rising. The largest decides how finely a picture is decoded, which
+    tiles it gives and whether it is too small."""
+    exact: bool
+    background: tuple[int, int, int]
+    """What is seen where a picture is transparent, and around it where it is padded."""
+    max_upscale: float
+    max_pixels: int
+    salvage: bool = False
+    """Take a picture whose file ends too early for what there is of it; `decode` says what is seen in
+    place of the rest."""
+
+    @property
+    def resolution(self) -> int:
+        """The largest."""
+        return self.resolutions[-1]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A source picture, fitted."""
+
+    pixels: dict[int, np.ndarray]
+    """By resolution R, uint8 [K, R, R, 3]: one for each frame, all from one decoding."""
+    frames: list[Frame]
+    width: int
+    height: int
+    sha256: str
+    """Of the file's bytes; of the pixels where it came without a file."""
+    look: Fingerprint
+    file_bytes: int
+    """Length of the file; of the pixels where it came without one."""
+    salvaged: bool = False
+    """Whether the file ended too early."""
+    guessed_bits: int = 0
+    """As in `Decoded`."""
+
+
+def _centre_square(width: int, height: int) -> Box:
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    return (left, top, left + side, top + side)
+
+
+def _square_frame(width: int, height: int, how: Fitting) -> list[Frame]:
+    return [Frame(_centre_square(width, height))]
+
+
+def _whole_frame(width: int, height: int, how: Fitting) -> list[Frame]:
+    return [Frame((0, 0, width, height))]
+
+
+def _filling(picture: Decoded, box: Box, how: Fitting, resolution: int) -> Image.Image:
+    return picture.shrink(box, (resolution, resolution), how.exact)
+
+
+def _padded(picture: Decoded, box: Box, how: Fitting, resolution: int) -> Image.Image:
+    scale = resolution / max(picture.width, picture.height)
+    width = max(1, round(picture.width * scale))
+    height = max(1, round(picture.height * scale))
+    square = Image.new("RGB", (resolution, resolution), how.background)
+    corner = ((resolution - width) // 2, (resolution - height) // 2)
+    square.paste(picture.shrink(box, (width, height), how.exact), corner)
+    return square
+
+
+def tile_boxes(width: int, height: int, least: float) -> list[tuple[int, int, int, int]]:
+    """Square boxes at several scales that cover a picture with overlap, whole pixels.
+
+    Args:
+        width: of the picture.
+        height: of the picture.
+        least: smallest side of a box that is allowed, in pixels.
+    """
+    boxes = []
+    short = min(width, height)
+    for scale in TILE_SCALES:
+        side = max(1, round(short * scale))
+        if side < least:
+            break
+        lefts, tops = _starts(width, side), _starts(height, side)
+        boxes += [(left, top, left + side, top + side) for top in tops for left in lefts]
+    return boxes
+
+
+def _starts(length: int, side: int) -> list[int]:
+    """Evenly spaced starts of tiles along one side, the first at 0, the last reaching the end."""
+    room = length - side
+    steps = math.ceil(room / (TILE_STRIDE * side))
+    if steps == 0:
+        return [0]
+    return list(dict.fromkeys(round(room * step / steps) for step in range(steps + 1)))
+
+
+def _tile_frames(width: int, height: int, how: Fitting) -> list[Frame]:
+    boxes = tile_boxes(width, height, how.resolution / how.max_upscale)
+    return [Frame(box, mirrored) for box in boxes for mirrored in (False, True)]
+
+
+def _whole_side(width: int, height: int, how: Fitting) -> float:
+    return min(width, height)
+
+
+def _pad_side(width: int, height: int, how: Fitting) -> float:
+    return max(width, height)
+
+
+def _smallest_tile(width: int, height: int, how: Fitting) -> float:
+    sides = [min(width, height) * scale for scale in TILE_SCALES]
+    return min(
+        (side for side in sides if side >= how.resolution / how.max_upscale), default=sides[0]
+    )
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A way to make squares of a picture."""
+
+    frames: Callable[[int, int, Fitting], list[Frame]]
+    """What is taken of a picture of this width and height; a mirrored frame follows its twin."""
+    show: Callable[[Decoded, Box, Fitting, int], Image.Image]
+    """A box of a picture as a square one of this resolution."""
+    smallest: Callable[[int, int, Fitting], float]
+    """The shortest length in a picture of this width and height that is shown at full resolution;
+    it decides how far a JPEG may be reduced, and whether the picture is too small."""
+    says: str
+
+
+FITS = {
+    "crop": Fit(_square_frame, _filling, _whole_side, "the square in the centre"),
+    "squash": Fit(
+        _whole_frame, _filling, _whole_side, "the whole picture, its proportions ignored"
+    ),
+    "pad": Fit(_whole_frame, _padded, _pad_side, "the whole picture on a square background"),
+    "tiles": Fit(
+        _tile_frames,
+        _filling,
+        _smallest_tile,
+        "overlapping squares at several scales, and mirrored",
+    ),
+}
+
+
+def _usable_side(width: int, height: int, how: Fitting) -> float:
+    """The shortest length that is shown at full resolution; see `Fit.smallest`.
+
+    Raises:
+        UnusableError: it would have to be enlarged by more than is allowed.
+    """
+    side = FITS[how.fit].smallest(width, height, how)
+    least = math.ceil(how.resolution / how.max_upscale)
+    if side < least:
+        raise UnusableError(
+            f"too small: {width} x {height} pixels; {how.resolution} px takes {least}"
+        )
+    return side
+
+
+def _squares(picture: Decoded, frames: list[Frame], how: Fitting, resolution: int) -> np.ndarray:
+    """uint8 [K, R, R, 3], one for each frame."""
+    squares: list[np.ndarray] = []
+    for frame in frames:
+        if frame.mirrored:
+            squares.append(squares[-1][:, ::-1])
+        else:
+            squares.append(np.asarray(FITS[how.fit].show(picture, frame.box, how, resolution)))
+    return np.stack(squares)
+
+
+def _fitted(
+    picture: Decoded, how: Fitting, sha256: str, file_bytes: int, salvaged: bool = False
+) -> Fitted:
+    frames = FITS[how.fit].frames(picture.width, picture.height, how)
+    pixels = {
+        resolution: _squares(picture, frames, how, resolution) for resolution in how.resolutions
+    }
+    return Fitted(
+        pixels=pixels,
+        frames=frames,
+        width=picture.width,
+        height=picture.height,
+        sha256=sha256,
+        look=look(picture.glance(_LOOK_SIDE), pixels[how.resolution]),
+        file_bytes=file_bytes,
+        salvaged=salvaged,
+        guessed_bits=picture.guessed_bits,
+    )
+
+
+def fit_pixels(pixels: np.ndarray, how: Fitting) -> Fitted:
+    """Make the square pictures of one that is decoded already, uint8 [H, W, 3].
+
+    Raises:
+        UnusableError: it is too small.
+    """
+    height, width = pixels.shape[:2]
+    _usable_side(width, height, how)
+    pixels = np.ascontiguousarray(pixels)
+    picture = Decoded(Image.fromarray(pixels), (0, 0, width, height), width, height)
+    return _fitted(picture, how, hashlib.sha256(pixels.data).hexdigest(), pixels.nbytes)
+
+
+def fit_file(path: Path, how: Fitting) -> Fitted:
+    """Read a file and make its square pictures.
+
+    Raises:
+        UnusableError: with the reason why there is no picture in it.
+    """
+    try:
+        # A pipe, say: opening it would wait for ever.
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UnusableError("unreadable: not a file")
+        if status.st_size <= _IN_MEMORY:
+            # Read twice, for its digest and for its pixels, it would take longer.
+            return fit_stream(io.BytesIO(path.read_bytes()), how)
+        with path.open("rb") as file:
+            return fit_stream(file, how)
+    except OSError as error:
+        raise UnusableError(f"unreadable for now: {error.strerror or error}") from error
+    except ValueError as error:  # A name that no file can have.
+        raise UnusableError(f"unreadable: {error}") from error
+
+
+def fit_stream(file: Stream, how: Fitting) -> Fitted:
+    """Read a file's bytes, from its beginning, and make its square pictures.
+
+    Raises:
+        UnusableError: with the reason why there is no picture in it; `reason_for` has the kinds.
+    """
+    try:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        length = file.seek(0, io.SEEK_END)
+        if length == 0:
+            raise UnusableError("unreadable: the file is empty")
+        try:
+            return _fit_bytes(file, how, digest, length, salvage=False)
+        except Exception as error:
+            reason = reason_for(error, file, how.max_pixels)
+            if not (how.salvage and str(reason).startswith("truncated")):
+                raise reason from None
+        return _fit_bytes(file, how, digest, length, salvage=True)
+    except UnusableError:
+        raise
+    except Exception as error:
+        raise reason_for(error, file, how.max_pixels) from None
+
+
+def _fit_bytes(file: Stream, how: Fitting, sha256: str, length: int, salvage: bool) -> Fitted:
+    return _fitted(_decoded(file, how, salvage), how, sha256, length, salvage)
+
+
+def _decoded(file: Stream, how: Fitting, salvage: bool) -> Decoded:
+    def spare(width: int, height: int) -> float:
+        side = _usable_side(width, height, how)
+        return 1 if how.exact else side / how.resolution
+
+    file.seek(0)
+    return decode(file, spare, how.max_pixels, how.background, salvage)
+
+
+def square_of(file: Stream, how: Fitting) -> np.ndarray:
+    """The picture in a file as one square, uint8 [R, R, 3], the same that packing makes of it; of tiles
+    the first.
+
+    Raises:
+        UnusableError: with the reason why there is no picture in it.
+    """
+    try:
+        picture = _decoded(file, how, how.salvage)
+        frame = FITS[how.fit].frames(picture.width, picture.height, how)[0]
+        return np.asarray(FITS[how.fit].show(picture, frame.box, how, how.resolution))
+    except Exception as error:
+        raise reason_for(error, file, how.max_pixels) from None
+
+
+def size_of(file: Stream, max_pixels: int) -> tuple[int, int]:
+    """Width and height of the picture in a file, as its header says; nothing is decoded.
+
+    Raises:
+        UnusableError: with the reason why there is no picture in it.
+    """
+
+    def note(width: int, height: int) -> float:
+        raise _SizeKnownError(width, height)
+
+    try:
+        if not file.read(1):
+            raise UnusableError("unreadable: the file is empty")
+        file.seek(0)
+        decode(file, note, max_pixels)
+    except _SizeKnownError as known:
+        return known.size
+    except Exception as error:
+        raise reason_for(error, file, max_pixels) from None
+    raise AssertionError("decoding asks for the size")
+
+
+class _SizeKnownError(Exception):
+    """Ends decoding as soon as the size is known."""
+
+    def __init__(self, width: int, height: int) -> None:
+        super().__init__(width, height)
+        self.size = (width, height)

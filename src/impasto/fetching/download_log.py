@@ -1,0 +1,220 @@
+"""What is known of fetched pictures: `metadata.csv` and `failed.csv`, and a journal between them.
+
+Each picture's row goes to the journal when the picture has its name, so a process that is killed
+forgets at most one, which then is fetched again to the same name. The tables are written anew now
+and then, and at the end; then the journal goes.
+"""
+
+import csv
+import io
+import json
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TextIO
+
+from impasto.errors import ImpastoError
+from impasto.fetching.folder import now, remove
+from impasto.files import read_json_lines, write_error, write_text
+
+TOLD = ("title", "artist", "year", "licence")
+"""What a table may say of a picture; further columns are carried over."""
+COLUMNS = ("file", "url", "source", *TOLD)
+KEPT = ("sha256", "bytes", "when")
+UNKNOWN = "unknown"
+FAILED = ("url", "reason", "when", "tries")
+NOT_READABLE = "row not readable"
+"""The reason, before the colon, why a row of a table gives no address."""
+_EVERY = 10.0
+"""Seconds between two writings of the tables, at least."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that is there."""
+
+    file: str
+    sha256: str
+    bytes: int
+    when: str
+
+
+class DownloadLog:
+    """The rows of a folder; safe to use from many threads.
+
+    Args:
+        rows: what the present table says of each address, in its order.
+        columns: the table's further columns.
+        licence: of pictures of which nobody ever said one.
+
+    Raises:
+        ImpastoError: the folder has a metadata.csv of somebody else.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        rows: Mapping[str, Mapping[str, str]],
+        columns: Iterable[str],
+        licence: str,
+    ) -> None:
+        self._folder, self._licence, self._lock = folder, licence, threading.Lock()
+        self._tables = folder / "metadata.csv", folder / "failed.csv"
+        self._journal_path = folder / ".fetched.jsonl"
+        known, failed = _read(self._tables[0], ("file", "url")), _read(self._tables[1], FAILED)
+        for row in read_json_lines(self._journal_path):
+            if isinstance(row.get("url"), str) and isinstance(row.get("file"), str):
+                known.append({key: str(value) for key, value in row.items()})
+        self._pictures: dict[str, Picture] = {}
+        self._told: dict[str, dict[str, str]] = {url: dict(told) for url, told in rows.items()}
+        further = dict.fromkeys(columns)
+        for row in known:
+            url, size = row["url"], row.get("bytes", "")
+            told = {key: value for key, value in row.items() if key not in ("file", "url", *KEPT)}
+            if told.get("licence") == UNKNOWN:
+                del told["licence"]
+            further.update(dict.fromkeys(key for key in told if key not in COLUMNS))
+            # What the present table says counts; what it leaves open stays as it was.
+            news = {key: value for key, value in self._told.get(url, {}).items() if value}
+            self._told[url] = {**told, **news}
+            if Path(row["file"]).name == row["file"] and size.isdigit():
+                self._pictures[url] = Picture(
+                    row["file"], row.get("sha256", ""), int(size), row.get("when", "")
+                )
+        self._further = tuple(further)
+        self._failed = {
+            row["url"]: row
+            for row in failed
+            # Rows that could not be read are those of the present table.
+            if row["url"] not in self._pictures and not row["reason"].startswith(NOT_READABLE)
+        }
+        self.closed = False
+        self._journal: TextIO | None = None
+        self._due = time.monotonic() + _EVERY
+        self.save()
+
+    def there(self, url: str) -> Picture | None:
+        """The picture of this address, if it is in the folder and whole."""
+        picture = self._pictures.get(url)
+        try:
+            path = self._folder / picture.file if picture else None
+            same = picture and path and path.stat().st_size == picture.bytes
+        except OSError:
+            same = False
+        return picture if same else None
+
+    def named(self, url: str) -> str | None:
+        """The file that the picture of this address has, or had."""
+        picture = self._pictures.get(url)
+        return picture.file if picture else None
+
+    def keep(self, url: str, part: Path, file: str, sha256: str) -> None:
+        """Give a whole picture its name and its row.
+
+        Raises:
+            ImpastoError: it cannot be written.
+        """
+        with self._lock:
+            if self.closed:
+                return
+            before = self._pictures.get(url)
+            picture = Picture(file, sha256, part.stat().st_size, now())
+            path = self._folder / file
+            try:
+                part.replace(path)
+                if before and before.file != file:
+                    (self._folder / before.file).unlink(missing_ok=True)
+                if self._journal is None:
+                    self._journal = self._journal_path.open("a", encoding="utf-8")
+                row = {"url": url, **self._told.get(url, {}), **asdict(picture)}
+                self._journal.write(json.dumps(row, ensure_ascii=False) + "\n")
+                self._journal.flush()
+            except OSError as error:
+                raise write_error(error, path) from error
+            self._pictures[url] = picture
+            self._failed.pop(url, None)
+
+    def fail(self, url: str, reason: str, tries: int) -> None:
+        """Note why an address gave no picture."""
+        with self._lock:
+            if not self.closed:
+                values = (url, reason, now(), str(tries))
+                self._failed[url] = dict(zip(FAILED, values, strict=True))
+
+    def settle(self, url: str) -> None:
+        """Forget a failure: the picture is there after all."""
+        with self._lock:
+            self._failed.pop(url, None)
+
+    def reasons(self, urls: Iterable[str]) -> dict[str, str]:
+        """Why these addresses gave no picture, of those that did not."""
+        with self._lock:
+            return {url: self._failed[url]["reason"] for url in urls if url in self._failed}
+
+    def save_if_due(self) -> None:
+        """Write the tables if that was long ago, as measured by what it takes."""
+        began = time.monotonic()
+        if began >= self._due:
+            self.save()
+            ended = time.monotonic()
+            self._due = ended + max(_EVERY, 20 * (ended - began))
+
+    def close(self) -> None:
+        """Write the tables for the last time; what still arrives is not taken."""
+        with self._lock:
+            self.closed = True
+        self.save()
+
+    def save(self) -> None:
+        """Write both tables; the journal begins anew.
+
+        Raises:
+            ImpastoError: that cannot be done.
+        """
+        with self._lock:
+            header = (*COLUMNS, *self._further, *KEPT)
+            rows = []
+            for url, told in self._told.items():
+                if url in self._pictures:
+                    picture = self._pictures[url]
+                    open_ones = {"url": url, "source": url, "licence": self._licence}
+                    filled = {key: value for key, value in told.items() if value}
+                    rows.append({**open_ones, **filled, **asdict(picture)})
+            write_text(self._tables[0], _table(header, rows))
+            if self._failed:
+                write_text(self._tables[1], _table(FAILED, self._failed.values()))
+            else:
+                remove(self._tables[1])
+            if self._journal is not None:
+                self._journal.close()
+                self._journal = None
+            remove(self._journal_path)
+
+
+def _table(header: Iterable[str], rows: Iterable[Mapping[str, object]]) -> str:
+    names = list(header)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([row.get(name, "") for name in names] for row in rows)
+    return text.getvalue()
+
+
+def _read(path: Path, needed: Iterable[str]) -> list[dict[str, str]]:
+    """The rows of one of our tables; none if it is not there.
+
+    Raises:
+        ImpastoError: it cannot be read, or is not ours.
+    """
+    if not path.exists():
+        return []
+    try:
+        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
+        rows = [{k: v or "" for k, v in row.items() if k is not None} for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ImpastoError(f"cannot read {path}: {error}; move it away") from error
+    if not set(needed) <= set(reader.fieldnames or ()):
+        raise ImpastoError(f"{path} was not written by impasto fetch; choose another folder")
+    return rows

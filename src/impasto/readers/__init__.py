@@ -1,0 +1,64 @@
+"""Readers: one file a kind of source, so that a new kind touches no other file.
+
+A reader is a module with:
+- `ORDER: int`, lower ones are asked first;
+- `claims(source: Source, labels: tuple[str, ...] | None) -> bool`, whether it reads this source: of a
+  folder, only where it has found pictures of its own there, as another may read what else is in it;
+- `read(source: Source, labels: tuple[str, ...] | None) -> Listing`, what is in it; `labels` are the
+  fields the user asked for, None for the source's own.
+"""
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+from impasto.errors import ImpastoError
+from impasto.registry import module_names
+from impasto.sources.listing import Listing, one_line_each
+from impasto.sources.trees import Source, open_source
+
+
+def _readers() -> list[ModuleType]:
+    names = module_names("readers")
+    modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
+    return sorted(modules, key=lambda module: module.ORDER)
+
+
+def read_source(
+    source: Path, labels: tuple[str, ...] | None, names_encoding: str | None = None
+) -> Listing:
+    """List a source with the first reader that claims it.
+
+    Args:
+        source: a folder, an archive or another file.
+        labels: the fields asked for; None: the source's own.
+        names_encoding: of file names in archives that do not say theirs; None: see `archives/`.
+
+    Raises:
+        ImpastoError: there is no such source, no reader for it, or the labels are not in it.
+    """
+    if not source.exists():
+        raise ImpastoError(
+            f"there is no {source}; SOURCE is a folder of pictures, an archive of one, a table "
+            "beside them, another kind that `impasto pack --help` names, or the word masters"
+        )
+    if (source / "collection.json").is_file():
+        raise ImpastoError(f"{source} is a collection already; pack from the pictures themselves")
+    return one_line_each(read_opened(open_source(source, names_encoding), labels))
+
+
+def read_opened(source: Source, labels: tuple[str, ...] | None) -> Listing:
+    """List what was opened with the first reader that claims it.
+
+    Raises:
+        ImpastoError: there is no reader for it, or the labels are not in it.
+    """
+    for reader in _readers():
+        if reader.claims(source, labels):
+            listing: Listing = reader.read(source, labels)
+            listing.notes += source.tree.notes
+            return listing
+    raise ImpastoError(
+        f"{source.path} is of no kind that can be read; give a folder of pictures, a zip or tar of one, "
+        "a table that lists them in a column 'file', parquet or .npz"
+    )

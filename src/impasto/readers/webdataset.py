@@ -1,0 +1,444 @@
+"""WebDataset: a tar archive, or a folder of such shards, `train-000000.tar` and so on; or samples that
+lie unpacked, `00000/000000001.jpg` beside `.json` and `.txt`, as img2dataset writes either.
+
+The files of a sample share a key, which is all of a name up to the first dot after its last `/`;
+what follows says what they are (https://webdataset.github.io/webdataset). Here that is a picture by
+its suffix; `.cls`, its class; `.json`, an object of whatever is known of it; `.txt`, a caption. Of
+further pictures in a sample, only the first by name counts, `jpg` before `mask.png`.
+
+The label is that of `.cls` unless `--labels` names fields of `.json`. Classes that are numbers are
+filled up with zeros, so that they sort: 7 of 120 is `007`. What is in an object in an object is
+called `a.b`; of a list, the first counts as a class.
+"""
+
+import json
+import re
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from impasto.errors import ImpastoError, choices
+from impasto.formatting import counted
+from impasto.sources.archives.tar import Tar, open_archive
+from impasto.sources.folders import layout
+from impasto.sources.heldout import hold_out, is_heldout
+from impasto.sources.listing import (
+    ABOUT,
+    PICTURE_SUFFIXES,
+    Content,
+    Entry,
+    Listing,
+    could_be_labels,
+    is_side_file,
+    suffix_of,
+)
+from impasto.sources.listing import known as known_class
+from impasto.sources.trees import File, Source, Tree, UnusableError, tidy
+
+ORDER = 8
+
+_SHARDS = (".tar", ".tar.gz", ".tgz")
+_BESIDE = ("cls", "json", "txt")
+_ENDS = tuple(f".{what}" for what in _BESIDE)
+_PARQUET = (".parquet", ".pq")
+_NUMBER = re.compile(r"[0-9]+/$")
+_SYNONYMS = {
+    "title": ("name",),
+    "artist": ("author", "creator"),
+    "licence": ("license", "rights"),
+    "source": ("source_url", "page", "url"),
+}
+_NO_CLASS = ("title", "year", "licence", "source", "caption")
+_LONG_TEXT = 1000
+"""A field of more letters is nothing that pictures are chosen by."""
+
+
+@dataclass(frozen=True)
+class _Sample:
+    picture: File
+    beside: dict[str, str]
+    """The names of its other files, by what they are: some of `_BESIDE`."""
+    further: list[str]
+    """Its further pictures."""
+
+
+@dataclass
+class _Shard:
+    name: str
+    """Blank where there is only one."""
+    open: Callable[[], Tree]
+    close: Callable[[Tree], None]
+    pictures: list[str]
+
+
+def _kind(what: str) -> str:
+    return "picture" if suffix_of(f"x.{what}") in PICTURE_SUFFIXES else what
+
+
+def _samples(tree: Tree) -> tuple[list[_Sample], list[str]]:
+    """The samples, in the order of their keys; and files that are in none."""
+    keys: dict[str, dict[str, str]] = defaultdict(dict)
+    alone = []
+    in_tar = isinstance(tree, Tar)
+    for name in tree.files:
+        folder, _, base = name.rpartition("/")
+        # On disk, names with dots are no samples' names.
+        stem, dot, what = base.partition(".") if in_tar else base.rpartition(".")
+        if stem and dot:
+            keys[f"{folder}/{stem}"][what] = name
+        else:
+            alone.append(name)
+    samples = []
+    for parts in keys.values():
+        # The plainest first.
+        order = sorted(parts, key=lambda what: (what.count("."), what.lower()))
+        found = [parts[what] for what in order if _kind(what) == "picture"]
+        if not found:
+            alone += parts.values()
+            continue
+        beside = {what.lower(): parts[what] for what in order if what.lower() in _BESIDE}
+        samples.append(_Sample(tree.files[found[0]], beside, found[1:]))
+    return samples, alone
+
+
+def _shard_files(source: Source) -> list[File]:
+    files = source.tree.files.values()
+    return [file for file in files if file.path and file.name.lower().endswith(_SHARDS)]
+
+
+def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
+    """Pictures with such files beside them, if they are in no class folders and there is no table: in a
+    tar, in a folder of tars with no pictures beside these, or unpacked."""
+    if source.file is not None:
+        return False
+    names = [name for name in source.tree.files if suffix_of(name) in PICTURE_SUFFIXES]
+    if names:
+        return _are_samples(source.tree, names)
+    shards = _shards(source)
+    if not shards or any(map(_is_table, source.tree.files)):
+        return any(map(_has_samples, shards))
+    series = {_NUMBER.sub("", shard.name) for shard in shards if _NUMBER.search(shard.name)}
+    return len(series) == 1 or any(map(_has_samples, shards))
+
+
+def _is_table(name: str) -> bool:
+    return name.rpartition("/")[2].startswith("metadata.")
+
+
+def _are_samples(tree: Tree, names: list[str]) -> bool:
+    """Whether these pictures are samples of WebDataset."""
+    if not any(name.lower().endswith(_ENDS) for name in tree.files):
+        return False
+    samples, _ = _samples(tree)
+    if any("cls" in sample.beside for sample in samples):
+        return True
+    if any(map(_is_table, tree.files)):
+        return False
+    place = layout(names)
+    in_folders = {level for name in names for level in place.levels(name)[:1]}
+    # Captions lie beside pictures in folders of other kinds too.
+    telling = _BESIDE if isinstance(tree, Tar) else ("json",)
+    described = sum(any(what in sample.beside for what in telling) for sample in samples)
+    return len(in_folders) < 2 and 2 * described > len(samples)
+
+
+def _has_samples(shard: _Shard) -> bool:
+    """Whether there are samples in a shard, with anything beside their pictures."""
+    tree = shard.open()
+    try:
+        return any(sample.beside for sample in _samples(tree)[0])
+    except ImpastoError:
+        return False
+    finally:
+        shard.close(tree)
+
+
+def _shards(source: Source) -> list[_Shard]:
+    """The shards in order; where the source holds the samples itself, its tree is the only one."""
+    tree = source.tree
+    if isinstance(tree, Tar) or any(suffix_of(name) in PICTURE_SUFFIXES for name in tree.files):
+        return [_Shard("", lambda: source.tree, lambda tree: None, [])]
+    shards = []
+    for file in _shard_files(source):
+        name = file.name
+        for suffix in _SHARDS:
+            name = name.removesuffix(suffix)
+        assert file.path is not None
+        shards.append(
+            _Shard(f"{name}/", partial(open_archive, file.path, source.names_encoding), _close, [])
+        )
+    return shards
+
+
+def _close(tree: Tree) -> None:
+    assert isinstance(tree, Tar)
+    tree.close()
+
+
+def _flat(value: object, name: str = "") -> Iterator[tuple[str, str]]:
+    """Name and text of all that an object tells."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            key = tidy(str(key)).lower()
+            if not key.startswith("__"):  # What programs keep for themselves.
+                yield from _flat(inner, f"{name}.{key}" if name else key)
+    elif isinstance(value, list):
+        if not any(isinstance(item, dict | list) for item in value):
+            yield name, "|".join(text for item in value for _, text in _flat(item) if text)
+    elif isinstance(value, str):
+        # JSON may escape half of a letter, which no file can hold.
+        yield name, tidy(value.encode("utf-8", "replace").decode())
+    elif value is not None:
+        yield name, json.dumps(value)
+
+
+def _line(content: bytes) -> str:
+    return " ".join(content.decode("utf-8", "replace").split())
+
+
+def _object(content: bytes) -> list[tuple[str, str]]:
+    """Name and text of all that a `.json` tells.
+
+    Raises:
+        ValueError: it is none, or no object.
+        RecursionError: it is nested too deeply.
+    """
+    loaded = json.loads(content.decode("utf-8", "replace"))
+    if not isinstance(loaded, dict):
+        raise ValueError("no object in braces")
+    return list(_flat(loaded))
+
+
+def _told(
+    tree: Tree, sample: _Sample, strings: dict[str, str]
+) -> tuple[str, dict[str, str], Exception | None]:
+    """A sample's class by `.cls`, all else that is told of it, by name, and what is wrong with the first
+    of those files that is damaged, which costs what that one tells."""
+    given = ""
+    about: dict[str, str] = {}
+    wrong: Exception | None = None
+    for what, name in sample.beside.items():
+        try:
+            content = tree.read(name)
+            if what == "json":
+                about |= {
+                    name: strings.setdefault(text, text)
+                    for name, text in _object(content)
+                    if name and text and len(text) <= _LONG_TEXT and known_class(text, name)
+                }
+            elif what == "cls":
+                given = _line(content)[:_LONG_TEXT]
+            elif caption := _line(content)[:_LONG_TEXT]:
+                about.setdefault("caption", caption)
+        except (UnusableError, ValueError, RecursionError) as error:
+            wrong = wrong or error
+    for name, synonyms in (*_SYNONYMS.items(), ("title", ("caption",))):
+        if name not in about:
+            about.update((name, about[other]) for other in synonyms[::-1] if other in about)
+    return given, about, wrong
+
+
+def _columns(source: Source, labels: tuple[str, ...] | None, found: "_Found") -> dict[str, str]:
+    """What each label is taken from: a field of `.json`, or nothing of that name for `.cls`, which may
+    be called anything where there is no `.json`.
+
+    Raises:
+        ImpastoError: there is no such label; the message lists those there are.
+    """
+    has_classes, fields = any(found.classes), found.fields()
+    if labels is None:
+        return {"class": ""} if has_classes else {}
+    columns = {}
+    for label in labels:
+        name = label.lower()
+        inner = [field for field in fields if field.endswith(f".{name}")]
+        if has_classes and name in ("cls", "class"):
+            columns[name] = ""
+        elif name in fields or len(inner) == 1:
+            columns[name] = name if name in fields else inner[0]
+        elif has_classes and len(labels) == 1 and not found.has_json:
+            columns[name] = ""
+        else:
+            there = [*fields, *(["class"] if has_classes else [])]
+            raise ImpastoError(
+                f"unknown label '{label}' in {source.path}; there is {choices(there)}"
+            )
+    return columns
+
+
+def _classes(texts: list[str], field: str) -> list[str]:
+    """Class names: the first of several, numbers filled up with zeros, blank where not known."""
+    texts = [known_class(tidy(text.partition("|")[0]), field) for text in texts]
+    if all(re.fullmatch(r"-?[0-9]{1,9}", text) for text in texts if text):
+        numbers = [int(text) if text else -1 for text in texts]
+        width = len(str(max(numbers, default=0)))
+        return [f"{number:0{width}}" if number >= 0 else "" for number in numbers]
+    return texts
+
+
+def _contents(shards: list[_Shard], numbers: Sequence[int]) -> Iterator[Content]:
+    """The pictures of some entries; a shard with none of them is not opened."""
+    first = 0
+    for shard in shards:
+        end = first + len(shard.pictures)
+        inside = numbers[bisect_left(numbers, first) : bisect_left(numbers, end)]
+        if inside:
+            tree = shard.open()
+            try:
+                yield from tree.contents([shard.pictures[number - first] for number in inside])
+            finally:
+                shard.close(tree)
+        first = end
+
+
+@dataclass
+class _Found:
+    """What is in the shards, a sample a place in each list but those of damage."""
+
+    shards: list[_Shard] = field(default_factory=list)
+    pictures: list[File] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)
+    """By `.cls`; blank where there is none."""
+    abouts: list[dict[str, str]] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    """Samples with damaged files beside their picture, and what is wrong."""
+    has_json: bool = False
+    """Whether there is any `.json`."""
+    damaged: list[ImpastoError] = field(default_factory=list)
+    """Why shards cannot be read."""
+
+    def add(self, shard: _Shard, tree: Tree, listing: Listing, strings: dict[str, str]) -> None:
+        """Add the samples of a shard; what is none goes to `listing.left_out`."""
+        samples, alone = _samples(tree)
+        if not isinstance(tree, Tar):
+            alone = [n for n in alone if not is_side_file(n) and suffix_of(n) not in _PARQUET]
+        left_out = [*tree.left_out, *((name, "no picture of its key") for name in alone)]
+        for sample in samples:
+            name = sample.picture.name
+            given, about, wrong = _told(tree, sample, strings)
+            if wrong is not None:
+                self.broken.append(f"{shard.name}{name} ({wrong})")
+            self.has_json |= "json" in sample.beside
+            shard.pictures.append(name)
+            self.shards.append(shard)
+            self.pictures.append(sample.picture)
+            self.classes.append(given)
+            self.abouts.append(about)
+            reason = f"a further picture of its sample: {name} counts"
+            left_out += [(further, reason) for further in sample.further]
+        listing.left_out += [(shard.name + name, reason) for name, reason in left_out]
+
+    def fields(self) -> list[str]:
+        """Whatever is told of any sample."""
+        return list(dict.fromkeys(name for about in self.abouts for name in about))
+
+
+def _find(shards: list[_Shard], listing: Listing) -> _Found:
+    """All samples of all shards; a shard that cannot be read is left out.
+
+    Raises:
+        ImpastoError: none can be read.
+    """
+    found = _Found()
+    strings: dict[str, str] = {}  # The same few words are told of most.
+    for shard in shards:
+        tree = shard.open()
+        try:
+            found.add(shard, tree, listing, strings)
+        except ImpastoError as error:
+            found.damaged.append(error)
+            listing.left_out.append((shard.name.rstrip("/"), f"unreadable: {error}"))
+        finally:
+            shard.close(tree)
+    if len(found.damaged) == len(shards):
+        raise found.damaged[0]
+    return found
+
+
+def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
+    """List the samples; shards whose names tell that they are a test or validation part are held out
+    where there are others for training.
+
+    Raises:
+        ImpastoError: no shard can be read, or there are no such labels.
+    """
+    listing = Listing("WebDataset")
+    shards = _shards(source)
+    found = _find(shards, listing)
+    columns = _columns(source, labels, found)
+    listing.fields = tuple(columns)
+    given = [
+        _classes([about.get(name, "") for about in found.abouts] if name else found.classes, label)
+        for label, name in columns.items()
+    ]
+    only_labels = {name for name in columns.values() if name not in ABOUT}
+    for number, shard in enumerate(found.shards):
+        picture, about = found.pictures[number], found.abouts[number]
+        entry = Entry(
+            f"{shard.name}{picture.name}",
+            picture.path,
+            picture.stamp,
+            tuple(classes[number] for classes in given),
+            {name: text for name, text in about.items() if name not in only_labels},
+        )
+        listing.entries.append(entry)
+    if any(entry.path is None for entry in listing.entries):
+        listing.contents = partial(_contents, shards)
+    listing.notes += _notes(found, len(shards)) + _passed_over(source, listing)
+    hold_out(listing, *_heldout(found))
+    unasked = labels is None and not columns
+    if unasked and (could := could_be_labels(found.abouts, _NO_CLASS)):
+        listing.notes.append(
+            f"no labels were asked for; --labels takes fields of the .json: {choices(could)}"
+        )
+    return listing
+
+
+def _heldout(found: _Found) -> tuple[list[bool | None], list[str]]:
+    """Of each sample, whether it is held out by the name of its shard, or of its folder where there is
+    only one; and what is to be said of it."""
+    held = {shard.name: is_heldout(shard.name) for shard in found.shards}
+    if {True, False} <= set(held.values()):
+        own: list[bool | None] = [bool(held[shard.name]) for shard in found.shards]
+        note = (
+            "held out are the shards for testing and validation "
+            f"({counted(own.count(True), 'picture')}); --heldout and --seed choose nothing here"
+        )
+        return own, [note]
+    names = [picture.name for picture in found.pictures]
+    folders = layout(names if len(held) == 1 else ())
+    return [folders.heldout(name) for name in names], folders.notes()
+
+
+def _passed_over(source: Source, listing: Listing) -> list[str]:
+    """A note of parquet that lies beside the samples, as img2dataset leaves it; what else lies beside
+    shards goes to the listing's `left_out`."""
+    if isinstance(source.tree, Tar):
+        return []
+    tables = [name for name in source.tree.files if suffix_of(name) in _PARQUET]
+    if not listing.entries or not listing.entries[0].path:
+        used = {*tables, *(file.name for file in _shard_files(source))}
+        others = [n for n in source.tree.files if n not in used and not is_side_file(n)]
+        listing.left_out += [(name, "beside the shards: no tar archive") for name in others]
+    if not tables:
+        return []
+    return [
+        f"passed over beside the samples: {counted(len(tables), 'parquet file')} without pictures, such "
+        f"as {tables[0]}; what is known of a picture is taken from its .json"
+    ]
+
+
+def _notes(found: _Found, shards: int) -> list[str]:
+    notes = []
+    if found.damaged:
+        notes.append(
+            f"{counted(len(found.damaged), 'shard')} of {shards} could not be read: {found.damaged[0]}"
+        )
+    if found.broken:
+        notes.append(
+            f"{counted(len(found.broken), 'sample')} with a damaged .cls, .json or .txt: what that "
+            f"should tell is not known, such as of {found.broken[0]}"
+        )
+    return notes

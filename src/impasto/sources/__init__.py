@@ -1,0 +1,1 @@
+"""What pictures come from: folders, archives and tables, read where they lie."""

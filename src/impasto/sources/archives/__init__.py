@@ -1,0 +1,247 @@
+"""Archives that are read where they lie: one file a kind, so that a new kind touches no other file.
+
+An archive is a module with:
+- `SUFFIXES: tuple[str, ...]`, how its files are mostly called;
+- `claims(path: Path) -> bool`, whether this file is one, by its name or its first bytes;
+- `open_archive(path: Path, names_encoding: str | None = None) -> Tree`, what is in it; file names that
+  do not say their encoding are in `names_encoding`, where it is given.
+
+Nothing is ever unpacked under a name from inside an archive, so that no name, link or device in one
+leads anywhere. What all kinds have in common is here.
+"""
+
+import importlib
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from impasto import formatting
+from impasto.errors import ImpastoError
+from impasto.formatting import counted
+from impasto.registry import module_names
+from impasto.sources.trees import File, Tree, UnusableError, is_litter, readable
+
+MOST_BYTES = 2**30
+"""A file in an archive that is larger than this, uncompressed, is left out: it may be a trap."""
+
+# Beside pictures alone, a folder of these says something of them; see `_wrapper`.
+_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+
+
+class Member(NamedTuple):
+    """A file in an archive."""
+
+    name: str
+    """As the archive has it."""
+    size: int
+    """Its bytes, uncompressed, as the archive says."""
+    stamp: str
+    where: Any
+    """What the archive needs to read it."""
+
+
+class Archive(Tree):
+    """A tree in an archive. A kind of archive has `_members()` and `_content()`.
+
+    Its names are relative and without `..`; hidden files and what programs keep for themselves are
+    passed over as in a folder, and a folder that merely wraps everything is taken off. Of two files
+    of one name the later counts, as it would if all were unpacked in order.
+    """
+
+    _where: dict[str, Any]
+
+    def __init__(self, place: Path, names_encoding: str | None = None) -> None:
+        super().__init__(place)
+        self.names_encoding = names_encoding
+
+    @abstractmethod
+    def _members(self, left_out: list[tuple[str, str]]) -> Iterator[Member]:
+        """Its files; name and reason of what is none or cannot be read go to `left_out`.
+
+        Raises:
+            Exception: of any kind, where the archive is damaged.
+        """
+
+    @abstractmethod
+    def _content(self, where: Any) -> bytes:
+        """A file's bytes.
+
+        Raises:
+            Exception: of any kind, where the archive is damaged.
+        """
+
+    def _list(self) -> tuple[dict[str, File], list[tuple[str, str]]]:
+        files: dict[str, File] = {}
+        left_out: list[tuple[str, str]] = []
+        self._where = {}
+        try:
+            for member in self._members(left_out):
+                name = plain_name(member.name)
+                if not name or _is_litter(name):
+                    continue
+                if name in files:
+                    left_out.append((name, "twice in the archive: the later one counts"))
+                files[name] = File(name, member.size, member.stamp)
+                self._where[name] = member.where
+        except ImpastoError:
+            raise
+        except OSError as error:
+            if error.errno is None:
+                raise self.damaged(error) from error
+            raise ImpastoError(f"cannot read {self.place}: {error.strerror}") from error
+        except Exception as error:
+            # Damaged archives make the modules that read them raise almost anything.
+            raise self.damaged(error) from error
+        left_out = [(plain_name(name), reason) for name, reason in left_out]
+        left_out = [(name, reason) for name, reason in left_out if name and not _is_litter(name)]
+        self._pass_over_collections(files)
+        return self._unwrapped(files, left_out)
+
+    def _decoded(self, name: bytes) -> str:
+        """A file's name in the encoding that the user gave.
+
+        Raises:
+            ImpastoError: it is not in it.
+        """
+        assert self.names_encoding is not None
+        try:
+            return name.decode(self.names_encoding)
+        except UnicodeError as error:
+            shown = name.decode("ascii", "backslashreplace")
+            raise ImpastoError(
+                f"the name {one_line(shown)} in {self.place} is not in {self.names_encoding}; give "
+                "another --names-encoding"
+            ) from error
+
+    def damaged(self, reason: object) -> ImpastoError:
+        """The line for an archive that cannot be listed."""
+        return ImpastoError(
+            f"{self.place} is damaged or was cut short ({one_line(reason)}); download it or make it "
+            "again"
+        )
+
+    def _pass_over_collections(self, files: dict[str, File]) -> None:
+        packed = {
+            name.removesuffix("collection.json")
+            for name in files
+            if PurePosixPath(name).name == "collection.json"
+        }
+        if "" in packed:
+            raise ImpastoError(f"{self.place} holds a collection; unpack it, and use the folder")
+        for name in [name for name in files if any(name.startswith(folder) for folder in packed)]:
+            del files[name], self._where[name]
+
+    def _unwrapped(
+        self, files: dict[str, File], left_out: list[tuple[str, str]]
+    ) -> tuple[dict[str, File], list[tuple[str, str]]]:
+        wrapper = _wrapper(list(files))
+        if not wrapper:
+            return files, left_out
+        length = len(wrapper)
+        self._where = {name[length:]: where for name, where in self._where.items()}
+        short = {name[length:]: File(name[length:], *_told(file)) for name, file in files.items()}
+        return short, [(name.removeprefix(wrapper), reason) for name, reason in left_out]
+
+    def read(self, name: str) -> bytes:
+        file = self.files.get(name)
+        if file is None:
+            raise UnusableError("unreadable: there is no such file in the archive")
+        if file.size > MOST_BYTES:
+            raise UnusableError(
+                f"too large: {file.size:,} bytes; from an archive, at most {MOST_BYTES:,} are read"
+            )
+        try:
+            content = self._content(self._where[name])
+        except UnusableError:
+            raise
+        except MemoryError:
+            raise UnusableError("too large: there was not enough memory to read it") from None
+        except Exception as error:
+            raise UnusableError(f"unreadable: damaged in the archive: {one_line(error)}") from None
+        if len(content) != file.size:
+            raise UnusableError(
+                f"unreadable: damaged in the archive: {len(content):,} bytes of {file.size:,}"
+            )
+        return content
+
+
+def names_note(names: list[str], taken_for: str) -> str:
+    """What to say of file names that had to be guessed."""
+    return (
+        f"{counted(len(names), 'file name')} beyond ASCII taken for {taken_for}, such as "
+        f"{one_line(plain_name(names[0]))}; if that is wrong, name the right one, such as "
+        "--names-encoding cp932 (Japanese), gbk (Chinese), cp949 (Korean), cp866 (Russian) or cp1252 "
+        "(Western European)"
+    )
+
+
+@cache
+def _suffixes() -> tuple[str, ...]:
+    """Of all kinds of archives, the longest first."""
+    kinds = module_names("sources/archives")
+    modules = (importlib.import_module(f"{__name__}.{kind}") for kind in kinds)
+    return tuple(sorted((end for module in modules for end in module.SUFFIXES), key=len)[::-1])
+
+
+def stem_of(name: str) -> str | None:
+    """The name of an archive without its suffix; None where it is none by its name."""
+    for suffix in _suffixes():
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return None
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file is an archive by its name."""
+    return name.lower().endswith(_suffixes())
+
+
+def begins_with(path: Path, count: int) -> bytes:
+    """The first bytes of a file; none of what is no file (a pipe would wait for ever)."""
+    with suppress(OSError):
+        if path.is_file():
+            with path.open("rb") as file:
+                return file.read(count)
+    return b""
+
+
+def plain_name(name: str) -> str:
+    """A name from an archive as one in a tree: what would lead out of it is taken off."""
+    parts = [part for part in readable(name).split("/") if part not in ("", ".", "..")]
+    return "/".join(parts)
+
+
+def one_line(reason: object) -> str:
+    """An error's text, or its kind if it has none, without line breaks."""
+    return formatting.one_line(str(reason)) or type(reason).__name__
+
+
+def _told(file: File) -> tuple[int, str]:
+    return file.size, file.stamp
+
+
+def _is_litter(name: str) -> bool:
+    *folders, last = name.split("/")
+    return last.startswith(".") or any(map(is_litter, folders))
+
+
+def _wrapper(names: list[str]) -> str:
+    """The folders, with their last `/`, that merely wrap what is in them.
+
+    They hold everything, and not just pictures but folders or tables. So `paintings-main/` is taken
+    off before `Baroque/1.jpg`, but `paintings/` is not before `1.jpg`.
+    """
+    wrapper = ""
+    while True:
+        inside = [name[len(wrapper) :] for name in names]
+        tops = {name.partition("/")[0] if "/" in name else "" for name in inside}
+        if len(tops) != 1 or "" in tops:
+            return wrapper
+        top = f"{tops.pop()}/"
+        below = [name.removeprefix(top) for name in inside]
+        if not any("/" in name or name.lower().endswith(_TABLES) for name in below):
+            return wrapper
+        wrapper += top

@@ -1,0 +1,124 @@
+"""Zip archives, with the `zipfile` module: what is stored or deflated, of any size (Zip64).
+
+PKWARE's APPNOTE.TXT describes the format. Its directory keeps the CRC-32 of every file, so a file
+counts as changed exactly when its size or its CRC-32 does, whatever else happens to the archive; and
+a damaged file is found out when it is read, and leaves the others alone.
+
+The module could read bzip2 and LZMA too, but not piece by piece: 4 KB of bzip2 may become 4 GB at
+once. Hardly any zip has them.
+
+A name is in UTF-8 where its flag says so or Info-ZIP's Unicode Path field (0x7075) is there and fits
+the name; else in what the user says; else in UTF-8 where it is (macOS does not say so); else in code
+page 437, as the format has it, and a note says so: Windows takes its own code page.
+"""
+
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from impasto.errors import ImpastoError
+from impasto.sources.archives import Archive, Member, begins_with, names_note
+from impasto.sources.trees import Tree
+
+SUFFIXES = (".zip", ".cbz")
+_FIRST_BYTES = b"PK\x03\x04"
+_ENCRYPTED = 0x1
+_UTF_8 = 0x800
+_UNICODE_PATH = 0x7075
+_READ = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
+
+
+def claims(path: Path) -> bool:
+    """By its name, or by its first bytes; NumPy's `.npz` is a zip too, with a reader of its own."""
+    if not path.is_file():
+        return False
+    suffix = path.suffix.lower()
+    return suffix in SUFFIXES or (suffix != ".npz" and begins_with(path, 4) == _FIRST_BYTES)
+
+
+def open_archive(path: Path, names_encoding: str | None = None) -> Tree:
+    """What is in a zip archive; nothing is read yet."""
+    return _Zip(path, names_encoding)
+
+
+class _Zip(Archive):
+    _opened: zipfile.ZipFile | None = None
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+
+    def _members(self, left_out: list[tuple[str, str]]) -> Iterator[Member]:
+        if begins_with(self.place, 2) != b"PK" and not zipfile.is_zipfile(self.place):
+            raise ImpastoError(
+                f"{self.place} is no zip archive, or its end is missing; download it again, or give "
+                "a folder"
+            )
+        self._opened = zipfile.ZipFile(self.place)
+        guessed: list[str] = []
+        for info in self._opened.infolist():
+            name = self._name(info, guessed)
+            if info.is_dir() or name.endswith("/"):
+                continue
+            if stat.S_ISLNK(info.external_attr >> 16):
+                left_out.append((name, "a link: links in an archive are not followed"))
+            elif info.flag_bits & _ENCRYPTED:
+                left_out.append((name, "encrypted: unpack the archive with its password"))
+            elif info.compress_type not in _READ:
+                method = _METHODS.get(info.compress_type, f"number {info.compress_type}")
+                left_out.append((name, f"unknown compression: {method}; unpack the archive"))
+            else:
+                stamp = f"{info.file_size}-{info.CRC:08x}"
+                yield Member(name, info.file_size, stamp, info)
+        if guessed:
+            self.notes.append(names_note(guessed, "code page 437"))
+
+    def _name(self, info: zipfile.ZipInfo, guessed: list[str]) -> str:
+        """A file's name, with `/` between its parts, whatever wrote it; one that is in code page 437
+        for want of anything better goes to `guessed` too."""
+        name = info.filename
+        if not info.flag_bits & _UTF_8 and not info.orig_filename.isascii():
+            # The module has read it as code page 437, from which its bytes come back.
+            given = info.orig_filename.encode("cp437").partition(b"\0")[0]
+            told = _unicode_path(info.extra, given)
+            if told is not None:
+                name = told
+            elif self.names_encoding is not None:
+                name = self._decoded(given)
+            else:
+                try:
+                    name = given.decode("utf-8")
+                except UnicodeError:
+                    name = given.decode("cp437")
+                    guessed.append(name)
+        return name.replace("\\", "/")
+
+    def _content(self, where: zipfile.ZipInfo) -> bytes:
+        assert self._opened is not None  # Only what is listed is read.
+        with self._opened.open(where) as file:
+            # Not read(): that would decompress all there is, whatever the directory says.
+            content = file.read(where.file_size)
+            file.read(1)  # At the end, it checks the CRC-32.
+            return content
+
+
+def _unicode_path(extra: bytes, given: bytes) -> str | None:
+    """The name in Info-ZIP's Unicode Path field: version 1, the CRC-32 of the other name, and UTF-8.
+    None where there is no such field, or it is of another name, which somebody has changed since."""
+    at = 0
+    while at + 4 <= len(extra):
+        kind, size = struct.unpack_from("<HH", extra, at)
+        content = extra[at + 4 : at + 4 + size]
+        if kind == _UNICODE_PATH and len(content) == size > 5:
+            version, checksum = struct.unpack_from("<BL", content)
+            if version == 1 and checksum == zlib.crc32(given):
+                try:
+                    return content[5:].decode("utf-8")
+                except UnicodeError:
+                    return None
+        at += 4 + size
+    return None

@@ -1,0 +1,271 @@
+"""Which pictures and classes a collection is to have: `where`, then `merge`, then a least size.
+
+All of it is decided on a listing, before anything is decoded, and by the names that the source gives:
+what is merged is not merged again, and the size of a class is counted after all merging.
+"""
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NoReturn
+
+from impasto.errors import ImpastoError, near
+from impasto.formatting import counted, one_line, quoted
+from impasto.sources.listing import Listing, class_name
+from impasto.sources.trees import Folder, read_text, tidy
+from impasto.sources.where import where as chosen_where
+from impasto.tabular import Key, read_delimited
+
+_NAMED = 8
+"""Classes named in a note, at most."""
+_QUOTED = re.compile(r"\s*'((?:[^']|'')*)'\s*(?=[=|]|$)")
+_PLAIN = re.compile(r"\s*([^=|]*)")
+_JOINTS = re.compile(
+    r"(?<=[^\W_])(?<!\d)[\s_\u200c\u200d\u2010-\u2015-]+(?=[^\W_])"
+    r"|(?<=\d)[\s_\u200c\u200d\u2010-\u2015-]+(?=[^\W\d_])"
+)
+"""Blanks, underscores, hyphens, dashes and joiners of no width between two letters, or a letter and a
+digit: `1-2` is not `12`, and `A-` is not `A`."""
+_ENDS = ".,;:!?\u2026'\"\u2018\u2019\u201c\u201d"
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Classes of a field that are taken as one."""
+
+    field: str
+    into: str
+    classes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.field}: {_written(self.into)} = {' | '.join(map(_written, self.classes))}"
+
+
+Renamed = Mapping[str, Mapping[str, str]]
+"""By field: what a class is called from now on."""
+
+
+def _written(name: str) -> str:
+    """A class's name as `parse_merge` reads it."""
+    plain = not re.search("[=|]", name) and name == name.strip() and not name.startswith("'")
+    return name if plain else "'" + name.replace("'", "''") + "'"
+
+
+def parse_merge(text: str) -> Merge:
+    """Read `style: Ukiyo-e = Ukiyo-e | Shin-hanga | Sosaku-hanga`; a name with = or | in it stands in
+    single quotes.
+
+    Raises:
+        ImpastoError: it is not of this form.
+    """
+
+    def fail() -> NoReturn:
+        raise ImpastoError(
+            "--merge takes 'FIELD: NEW = CLASS | CLASS', or a CSV file with columns field, from and to; "
+            f"not '{one_line(text)}'"
+        )
+
+    text = text.replace("\n", " ")
+    # A field such as dc:subject may have a colon itself, where a blank follows the other one.
+    first = text.partition("=")[0]
+    field, colon, rest = text.partition(": " if ": " in first else ":")
+    names: list[str] = []
+    at, sign = 0, ":" if colon and field.strip() else ""
+    while sign:
+        found = _QUOTED.match(rest, at) or _PLAIN.match(rest, at)
+        assert found is not None
+        names.append(class_name(found[1].replace("''", "'") if found.re is _QUOTED else found[1]))
+        at, sign = found.end() + 1, rest[found.end() : found.end() + 1]
+        if sign and sign != ("=" if len(names) == 1 else "|"):
+            fail()
+    if len(names) < 2 or not all(names):
+        fail()
+    return Merge(tidy(field), names[0], tuple(dict.fromkeys(names[1:])))
+
+
+def read_merges(text: str) -> list[str]:
+    """What one `--merge` asks for, each as `parse_merge` reads it: itself, or, where it is the name
+    of a CSV file, the merges of its rows (field, from, to).
+
+    Raises:
+        ImpastoError: there is no such file, or it lacks a column or a name.
+    """
+    if "=" in text or not text.strip().lower().endswith(".csv"):
+        return [str(parse_merge(text))]
+    path = Path(text.strip()).expanduser()
+    if not path.is_file():
+        raise ImpastoError(f"there is no {path}, which --merge names")
+    text = read_text(Folder(path.absolute().parent), path.name)
+    try:
+        table = read_delimited(
+            text, str(path), Key(("from",), bool, lambda _: False, "field,from,to")
+        )
+    except ImpastoError as error:
+        raise ImpastoError(f"{path} {error}") from error
+    if table.unreadable:
+        raise ImpastoError(f"--merge: {table.unreadable[0].why}")
+    merged: dict[tuple[str, str], list[str]] = {}
+    for row in table.rows:
+        field, old, new = (class_name(row.cells.get(name, "")) for name in ("field", "from", "to"))
+        if not (field and old and new):
+            raise ImpastoError(
+                f"{row.at} of {path} does not name field, from and to, which its columns are to be"
+            )
+        merged.setdefault((field, new), []).append(old)
+    return [str(Merge(*key, tuple(dict.fromkeys(classes)))) for key, classes in merged.items()]
+
+
+def renaming(listing: Listing, merges: Iterable[str]) -> Renamed:
+    """What the classes of a listing are to be called.
+
+    Raises:
+        ImpastoError: a merge that cannot be read, or of a field or class that is not there, or of a
+            class that another one takes elsewhere.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for merge in map(parse_merge, merges):
+        if merge.field not in listing.fields:
+            raise ImpastoError(
+                f"--merge: no label field {near(merge.field, listing.fields)} (labels are chosen with "
+                "--labels)"
+            )
+        there = _sizes(listing, merge.field)
+        names = found.setdefault(merge.field, {})
+        for name in merge.classes:
+            if name not in there:
+                raise ImpastoError(f"--merge: no {merge.field} is called {near(name, there)}")
+            if names.setdefault(name, merge.into) != merge.into:
+                raise ImpastoError(
+                    f"--merge takes {merge.field} '{name}' both for {names[name]} and for {merge.into}"
+                )
+    return found
+
+
+def _sizes(listing: Listing, field: str) -> Counter[str]:
+    """Pictures of each class of a field."""
+    column = listing.fields.index(field)
+    return Counter(label for entry in listing.entries if (label := entry.labels[column]))
+
+
+def rename(listing: Listing, renamed: Renamed) -> Listing:
+    """The listing with other names for some classes; '' makes them unknown."""
+    given = [renamed.get(field, {}) for field in listing.fields]
+    entries = [
+        replace(
+            entry,
+            labels=tuple(
+                names.get(label, label) for names, label in zip(given, entry.labels, strict=True)
+            ),
+        )
+        for entry in listing.entries
+    ]
+    return replace(
+        listing, entries=entries, left_out=list(listing.left_out), notes=list(listing.notes)
+    )
+
+
+def merge_classes(listing: Listing, renamed: Renamed) -> Listing:
+    """The listing with classes merged as `renaming` says, and a note of each new one."""
+    merged = rename(listing, renamed)
+    for field, names in renamed.items():
+        before, after = _sizes(listing, field), _sizes(merged, field)
+        for into in [name for name in dict.fromkeys(names.values()) if after[name]]:
+            # As it is named: with what was called so already.
+            old = [name for name in before if names.get(name, name) == into]
+            merged.notes.append(
+                f"{field} {into}: {counted(after[into], 'picture')} of {_list(before, old)}"
+            )
+    return merged
+
+
+def _sound(name: str) -> str:
+    """What is left of a class's name where capitals, blanks, hyphens and underscores, Unicode's other
+    forms of the same letters, and punctuation at its end do not count."""
+    letters = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return _JOINTS.sub("", letters).rstrip(_ENDS) or letters
+
+
+def alike(listing: Listing) -> list[str]:
+    """A note for each field with classes that are the same but for how they are written, with the
+    `--merge` that takes them as one: by the name that most pictures have."""
+    notes = []
+    for field in listing.fields:
+        sizes = _sizes(listing, field)
+        groups = defaultdict(list)
+        for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
+            groups[_sound(name)].append(name)
+        same = [names for names in groups.values() if len(names) > 1]
+        if not same:
+            continue
+        told = [
+            f"--merge {quoted(str(Merge(field, names[0], tuple(names[1:]))))}" for names in same
+        ]
+        more = f" and {counted(len(told) - _NAMED, 'more')}" if len(told) > _NAMED else ""
+        notes.append(
+            f"{field}: {counted(sum(map(len, same)), 'class')} differ by capitals, blanks or "
+            f"punctuation alone; to take those as one: {' '.join(told[:_NAMED])}{more}"
+        )
+    return notes
+
+
+def minimum_class(listing: Listing, least: int) -> Listing:
+    """The listing with every class of fewer than `least` pictures as unknown, and a note of them.
+
+    Raises:
+        ImpastoError: a field would be left without any class.
+    """
+    small: dict[str, dict[str, str]] = {}
+    notes = []
+    for field in listing.fields:
+        sizes = _sizes(listing, field)
+        few = [name for name, size in sizes.items() if size < least]
+        if not few:
+            continue
+        if len(few) == len(sizes):
+            name, most = max(sizes.items(), key=lambda pair: pair[1])
+            raise ImpastoError(
+                f"no {field} has {least:,} pictures, the least that --min-class asks for; the largest, "
+                f"{name}, has {most:,}"
+            )
+        small[field] = dict.fromkeys(few, "")
+        notes.append(
+            f"{field}: now unknown for {counted(sum(sizes[name] for name in few), 'picture')}, of "
+            f"classes with fewer than {least:,}: {_list(sizes, few)}"
+        )
+    kept = rename(listing, small)
+    kept.notes += notes
+    return kept
+
+
+def _list(sizes: Mapping[str, int], names: Sequence[str]) -> str:
+    """`Rococo (12), Cubism (7) and 3 others`, the largest first."""
+    order = sorted(names, key=lambda name: (-sizes[name], name))
+    told = [f"{name} ({sizes[name]:,})" for name in order[:_NAMED]]
+    if len(order) > _NAMED:
+        return f"{', '.join(told)} and {counted(len(order) - _NAMED, 'other')}"
+    return ", ".join(told)
+
+
+def choose(listing: Listing, where: str | None, merge: Sequence[str], min_class: int) -> Listing:
+    """The listing as it is to be packed: the pictures chosen by `where`, of these the classes merged,
+    and of these the small ones taken as unknown.
+
+    Args:
+        listing: as a reader made it.
+        where: see `where.py`; None: all pictures.
+        merge: texts as `parse_merge` reads them; of classes that the whole listing has.
+        min_class: the least number of pictures in a class.
+
+    Raises:
+        ImpastoError: one of them cannot be read, or names what is not there, or leaves nothing.
+    """
+    renamed = renaming(listing, merge)
+    if where is not None:
+        listing = chosen_where(listing, where)
+    if renamed:
+        listing = merge_classes(listing, renamed)
+    listing = replace(listing, notes=[*listing.notes, *alike(listing)])
+    return minimum_class(listing, min_class) if min_class > 1 else listing

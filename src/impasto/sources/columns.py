@@ -1,0 +1,136 @@
+"""What the columns of a table tell of a picture: its classes, its title, its artist, ..."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from impasto.errors import ImpastoError
+from impasto.formatting import counted
+from impasto.sources.listing import known
+from impasto.sources.trees import tidy
+from impasto.tabular import SEPARATORS, shown, squeezed
+
+_FILES = """
+file filename filepath path imagepath imgpath relativepath image img imagefile imagefilename imagename
+imgname imgfile imgfilename picture picturefile picturename photo photofile photoname fname files images
+"""
+_IDS = "imageid imgid pictureid photoid imageindex fileid objectid id key"
+FILE_COLUMNS = (*_FILES.split(), *_IDS.split())
+"""What a column that names files may be called (`tabular.squeezed`), the likeliest first."""
+IDS = frozenset(_IDS.split())
+"""Those that may be about anything."""
+CERTAIN = frozenset({"file", "filename"})
+"""A table with such a column is about files."""
+# The columns that `sources.csv` fills itself; a label of that name could not be told from them.
+_TAKEN = ("index", "path", "sha256", "width", "height", "split")
+_NO_LABELS = frozenset({"file", "filename", "filepath", "path", "imagepath", "image"})
+_SYNONYMS = {
+    "title": ("name",),
+    "artist": ("author", "artist_name", "creator", "author.name", "author.username", "user.name"),
+    "year": ("date",),
+    "licence": ("license", "rights"),
+    "source": ("source_url", "page", "url", "link"),
+}
+"""For what `sources.csv` says: columns that are taken for it where there is none of its own name."""
+NO_CLASS = frozenset(
+    {
+        *_TAKEN,
+        "file",
+        "file_name",
+        "filename",
+        "filepath",
+        "file_path",
+        "image_path",
+        "image",
+    }.union(*((name, *_SYNONYMS[name]) for name in ("title", "year", "licence", "source")))
+)
+"""Columns that are never proposed as labels."""
+_SEVERAL = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
+
+
+def label_columns(place: str, columns: Sequence[str], labels: tuple[str, ...]) -> list[str]:
+    """The column of each label: of its name, or the only one within an object, or the only one that
+    differs by blanks and underscores.
+
+    Raises:
+        ImpastoError: there is none; the message lists those there are.
+    """
+    valid = [name for name in columns if name not in _TAKEN and squeezed(name) not in _NO_LABELS]
+    found = []
+    for label in labels:
+        name = label.lower()
+        inner = [column for column in valid if column.endswith(f".{name}")]
+        inner = inner or [column for column in valid if squeezed(column) == squeezed(name)]
+        if name not in valid and len(inner) != 1:
+            others = "" if columns else f"; {SEPARATORS}"
+            raise ImpastoError(
+                f"unknown label column '{label}' in {place}; there is {shown(sorted(valid))}{others}"
+            )
+        found.append(name if name in valid else inner[0])
+    return found
+
+
+def _first(cell: str) -> tuple[str, bool]:
+    """The first of the classes in a cell, and whether there are more: `a|b`, `["a", "b"]`, `['a']`."""
+    if cell.startswith("[") and cell.endswith("]"):
+        several = [one or other for one, other in _SEVERAL.findall(cell)]
+        several = several or [part.strip() for part in cell[1:-1].split(",")]
+    else:
+        several = cell.split("|")
+    several = [" ".join(part.split()) for part in map(tidy, several) if part]
+    return (several[0], len(several) > 1) if several else ("", False)
+
+
+def about_of(
+    cells: dict[str, str], passed_over: set[str], strings: dict[str, str]
+) -> dict[str, str]:
+    """All that the columns say, and which of it is a title, an artist, ..."""
+    about = {
+        column: strings.setdefault(cell, cell)
+        for column, cell in cells.items()
+        if cell and column not in passed_over and known(cell, column)
+    }
+    for name, synonyms in _SYNONYMS.items():
+        if name not in about:
+            about.update((name, about[column]) for column in synonyms[::-1] if column in about)
+    return about
+
+
+class Classes:
+    """The classes in the label columns, and what is to be noted of them."""
+
+    def __init__(self, columns: dict[str, str]) -> None:
+        self.columns = columns
+        """The column of each label."""
+        self.several = {name: Counter[str]() for name in columns}
+        self.unknown = {name: Counter[str]() for name in columns}
+
+    def of(self, cells: dict[str, str], strings: dict[str, str]) -> tuple[str, ...]:
+        """A row's class in each field; blank where it is not known."""
+        classes = []
+        for name, column in self.columns.items():
+            cell = cells.get(column, "")
+            first, more = _first(cell)
+            value = known(first, name)
+            if more:
+                self.several[name][cell] += 1
+            if first and not value:
+                self.unknown[name][first] += 1
+            classes.append(strings.setdefault(value, value))
+        return tuple(classes)
+
+    def notes(self) -> list[str]:
+        notes = []
+        for name, cells in self.several.items():
+            if cells:
+                notes.append(
+                    f"{name}: {counted(cells.total(), 'picture')} of several classes, such as "
+                    f"'{next(iter(cells))}'; the first counts"
+                )
+        for name, words in self.unknown.items():
+            if words:
+                said = " or ".join(f"'{word}'" for word, _ in words.most_common(3))
+                notes.append(
+                    f"{name}: {counted(words.total(), 'picture')} of {said}, which counts as not known"
+                )
+        return notes

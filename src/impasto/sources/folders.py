@@ -1,0 +1,444 @@
+"""What the folders that pictures lie in stand for: nothing, a part of the data set, or classes.
+
+From the top, these are passed over before the classes are looked for:
+- folders that hold all pictures;
+- parts for training and testing (`seg_train` beside `seg_test`), which say what is held out;
+- numbered or dated parts (`fold1`, `part-00002`, `00000`, `2020-05`; `2019` and `2020` where both hold
+  the same folders), and folders that only say what files are in them (`images`);
+- a folder that holds the others beside it once more (`x-ray/train` beside `train`);
+- below those, a folder alone in one of its own name, or called `images` (`seg_train/seg_train`).
+
+What was passed over, and what lies below the classes, is told to the user in one note.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import pairwise, takewhile
+
+from impasto.sources.heldout import few, is_heldout, is_split_word, words_of
+
+Folder = tuple[str, ...]
+Level = tuple[int, str]
+"""Its number in the path, from 1, and its name."""
+
+_CONTAINERS = frozenset(
+    """
+    images image imgs img pictures pics photos data dataset datasets files jpg jpeg jpegs png pngs raw
+    original originals orig full resized resize small smaller thumb thumbs thumbnail thumbnails preview
+    previews mini lowres highres
+    """.split()  # noqa: SIM905
+)
+_NUMBERED = frozenset(["fold", "split", "part", "shard", "chunk", "batch", "cv", "subset"])
+"""With a number, the name of a part wherever it stands."""
+_COUNTED = frozenset(
+    """
+    set vol volume v year week day session run version january february march april may june july august
+    september october november december jan feb mar apr jun jul aug sep oct nov dec
+    """.split()  # noqa: SIM905
+)
+"""With a number, the name of a part where its folders are in others too."""
+_IN_SPLITS = frozenset(
+    {
+        *("images", "image", "imgs", "img", "data", "dataset", "set", "split", "part", "of", "v"),
+        *("public", "private", "pictures", "photos"),
+    }
+)
+"""Words beside those of a split that tell nothing."""
+_TIMES = frozenset(
+    {
+        *("year", "decade", "century", "date", "period", "month", "day", "number", "digit", "age"),
+        *("fold", "part"),
+    }
+)
+"""Labels that may be meant by folders of numbers or dates."""
+_KINDS = frozenset(
+    {
+        *("class", "category", "label", "type", "style", "genre", "artist", "painter", "cluster"),
+        *("subject", "person", "species", "id"),
+    }
+)
+"""With a number, the name of a class."""
+_SHARD = re.compile(r"0[0-9]{3,}|[0-9]{4,}")
+_DATE = re.compile(r"(?:19|20)[0-9]{2}([-_.]?)(?:0[1-9]|1[0-2])(?:\1(?:0[1-9]|[12][0-9]|3[01]))?")
+_NUMBER = re.compile(r"[0-9]{1,18}")
+SIZE = re.compile(r"(?<![0-9])[0-9]{2,5}(?:x[0-9]{2,5}(?:px)?|px)(?![a-z0-9])", re.IGNORECASE)
+
+
+@cache
+def is_container(name: str) -> bool:
+    """Whether a name only says what files, or pictures of what size, are in a folder."""
+    words = [word for word in words_of(SIZE.sub("", name)) if not word.isdigit()]
+    if not words:
+        return SIZE.search(name) is not None
+    return all(word in _CONTAINERS for word in words)
+
+
+def _has_number(name: str, words: frozenset[str], needed: frozenset[str] = frozenset()) -> bool:
+    """Whether a name is a number with some of these words, at least one of `needed` if any are."""
+    found = words_of(name)
+    others = {word for word in found if not word.isdigit()}
+    return (
+        len(others) < len(set(found)) and others <= words and (not needed or bool(others & needed))
+    )
+
+
+def _is_part(name: str) -> bool:
+    """Whether a name is that of a part, wherever it stands."""
+    return is_heldout(name) is not None or _has_number(name, _NUMBERED | _IN_SPLITS, _NUMBERED)
+
+
+@dataclass(frozen=True)
+class _Split:
+    """A level of folders that are parts for training and testing."""
+
+    heldout: dict[str, bool]
+    """Of each folder that is one; others beside them are classes."""
+    classes: dict[str, str]
+    """The class that a folder's name has beside the part, as in `train_cats`; blank for none."""
+
+
+def _split(tops: dict[str, set[str]], deep: bool = False) -> _Split | None:
+    """What folders at one level say of what is held out; None where they say nothing.
+
+    Args:
+        tops: by name, the names of the folders in each.
+        deep: whether the folders below are enough for the labels.
+    """
+    told = {top: is_heldout(top) for top in tops}
+    kept = [top for top in tops if told[top]]
+    training = [top for top in tops if told[top] is False]
+    others = [top for top in tops if told[top] is None]
+    if deep and len(tops) == 2 and len(others) == 1 and _same_inside(tops):
+        # Two parts with the same classes: what the name of one does not say, that of the other does.
+        return _Split({top: top in kept or (bool(training) and top in others) for top in tops}, {})
+    if not kept or not (training or others):
+        return None
+    strange = [top for top in others if not (_is_part(top) or is_container(top))]
+    dated = all(_has_number(top, _NUMBERED | _COUNTED) for top in strange) and _same_inside(tops)
+    if strange and not dated:
+        # They must be a part like the others, or else classes that the test part has too.
+        inside = set[str]().union(*(tops[top] for top in kept))
+        if not training:
+            if not inside or not inside <= set(others):
+                return None
+            return _Split(dict.fromkeys(kept, True), {})
+        if not inside & set[str]().union(*(tops[top] for top in training)):
+            return None
+    rests = {top: _beside_split(top) for top in (*kept, *training)}
+    of_training = {rests[top] for top in training} - {""}
+    if of_training and not {rests[top] for top in kept} - {""} <= of_training:
+        return None
+    by_class = len(of_training) > 1
+    return _Split({top: top in kept for top in tops}, rests if by_class else {})
+
+
+def _beside_split(name: str) -> str:
+    """What a split's name says beside the split: `A` in `trainA`."""
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_]+", name)
+    return "_".join(
+        word for word in words if not is_split_word(word.lower()) and word.lower() not in _IN_SPLITS
+    )
+
+
+class _Sorting:
+    """The folders of a source, from which one level after the other is taken off."""
+
+    def __init__(self, names: Sequence[str], shared: int) -> None:
+        self.rest: dict[Folder, tuple[Level, ...]] = {}
+        """What is left of each folder."""
+        self.heldout: dict[Folder, bool] = {}
+        self.passed: dict[int, set[str]] = defaultdict(set)
+        """By number of the level, what was taken off."""
+        self.splits: dict[str, bool] = {}
+        self._names = names
+        for name in names:
+            folder = tuple(name.split("/")[:-1])
+            if folder not in self.rest:
+                self.rest[folder] = tuple(enumerate(folder, start=1))[shared:]
+
+    def tops(self) -> dict[str, set[str]]:
+        """The topmost folders left, and the names of the folders in each, through those that merely
+        repeat it."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for rest in self.rest.values():
+            if rest:
+                inside = list(rest[1:])
+                while inside and _repeats(rest[0][1], inside[0][1]):
+                    inside.pop(0)
+                found[rest[0][1]].update(name for _, name in inside[:1])
+        return found
+
+    def depth(self) -> int:
+        return max(map(len, self.rest.values()))
+
+    def take_off(self, tops: Iterable[str], classes: dict[str, str]) -> None:
+        """Take these folders off, and what merely repeats each; a name of a class stays in its place."""
+        in_each: dict[str, list[Folder]] = {top: [] for top in tops}
+        for folder, rest in self.rest.items():
+            if rest and rest[0][1] in in_each:
+                in_each[rest[0][1]].append(folder)
+        for top, mine in in_each.items():
+            for folder in mine:
+                number = self.rest[folder][0][0]
+                named = ((number, classes[top]),) if classes.get(top) else ()
+                if not named:
+                    self.passed[number].add(top)
+                self.rest[folder] = named + self.rest[folder][1:]
+            at = 1 if classes.get(top) else 0
+            while True:
+                following = {rest[at][1] for f in mine if len(rest := self.rest[f]) > at}
+                if len(following) != 1 or not _repeats(top, *following):
+                    break
+                for folder in mine:
+                    rest = self.rest[folder]
+                    if len(rest) > at:
+                        self.passed[rest[at][0]].add(rest[at][1])
+                        self.rest[folder] = rest[:at] + rest[at + 1 :]
+
+    def once_more(self) -> bool:
+        """Take off a folder that holds the others beside it once more: `x-ray/train` beside `train`."""
+        tops = self.tops()
+        for top, inside in tops.items():
+            direct = any(len(rest) == 1 and rest[0][1] == top for rest in self.rest.values())
+            if len(inside) > 1 and inside < set(tops) and not direct and is_heldout(top) is None:
+                self.take_off([top], {})
+                return True
+        return False
+
+    def split(self, levels: int) -> bool:
+        """Take parts for training and testing off, if the topmost folders are such."""
+        if self.heldout or (found := _split(self.tops(), self.depth() > levels)) is None:
+            return False
+        for folder, rest in self.rest.items():
+            self.heldout[folder] = bool(rest and found.heldout.get(rest[0][1]))
+        self.splits = found.heldout
+        self.take_off(found.heldout, found.classes)
+        return True
+
+    def parts(self, levels: int, wanted: set[str]) -> bool:
+        """Take other parts off, if the topmost folders are such.
+
+        Args:
+            levels: how many levels must be left where it is not certain.
+            wanted: words of the labels, which numbers and dates may be meant by.
+        """
+        tops = self.tops()
+        if not tops:
+            return False
+        beside = {_beside_split(top) for top in tops if is_heldout(top) is not None}
+        dated = _DATE.fullmatch if not wanted & _TIMES else lambda top: None
+        certain = len(beside) < 2 and all(
+            _is_part(top) or is_container(top) or dated(top) for top in tops
+        )
+        certain = certain or (self.depth() > levels and _are_initials(tops))
+        if not certain:
+            meant = any(wanted & (_TIMES | set(words_of(top))) for top in tops)
+            deep = self.depth() > levels and not meant
+            if not (deep and _are_alike(tops) and _same_inside(tops)) and not self._are_shards(
+                tops
+            ):
+                return False
+        self.take_off(tops, {})
+        return True
+
+    def alone(self, levels: int) -> bool:
+        """Take off a folder that holds all that is left."""
+        tops = self.tops()
+        if (
+            not self.passed
+            or len(tops) != 1
+            or self.depth() <= levels
+            or not next(iter(tops.values()))
+        ):
+            return False
+        if any(len(rest) == 1 for rest in self.rest.values()):
+            return False
+        self.take_off(tops, {})
+        return True
+
+    def split_below(self) -> None:
+        """Take off a level of parts for training and testing inside the classes."""
+        if self.heldout:
+            return
+        for at in range(1, self.depth()):
+            names = {rest[at][1]: set[str]() for rest in self.rest.values() if len(rest) > at}
+            found = _split(names)
+            if found is not None and not found.classes and set(found.heldout) == set(names):
+                for folder, rest in self.rest.items():
+                    self.heldout[folder] = len(rest) > at and found.heldout[rest[at][1]]
+                    self.rest[folder] = rest[:at] + rest[at + 1 :]
+                self.splits = found.heldout
+                return
+
+    def _are_shards(self, tops: dict[str, set[str]]) -> bool:
+        """Whether folders are numbered like `00000`, and so are the pictures in them accordingly."""
+        if len({len(top) for top in tops}) != 1 or not all(map(_SHARD.fullmatch, tops)):
+            return False
+        if not any(top.startswith("0") for top in tops):
+            return False
+        if all(inside and not any(map(str.isdigit, inside)) for inside in tops.values()):
+            return True
+        numbers: dict[str, list[int]] = defaultdict(list)
+        by_end = True  # By the last digits of their numbers.
+        for name in self._names:
+            *folder, last = name.split("/")
+            stem = last.partition(".")[0]
+            rest = self.rest[tuple(folder)]
+            if len(rest) != 1 or not _NUMBER.fullmatch(stem):
+                return False
+            numbers[rest[0][1]].append(int(stem))
+            by_end = by_end and stem.endswith(rest[0][1][-3:])
+        ranges = [(min(numbers[top]), max(numbers[top])) for top in sorted(numbers)]
+        return by_end or all(one[1] < other[0] for one, other in pairwise(ranges))
+
+
+def _repeats(name: str, inside: str) -> bool:
+    return inside.casefold() == name.casefold() or is_container(inside)
+
+
+def _are_alike(tops: Iterable[str]) -> bool:
+    """Whether folders are numbered or dated parts, or called alike but for a number."""
+    if all(_is_part(top) or _has_number(top, _NUMBERED | _COUNTED) for top in tops):
+        return True
+    words = {tuple(word for word in words_of(top) if not word.isdigit()) for top in tops}
+    if any(_KINDS & set(one) for one in words):
+        return False
+    return len(words) == 1 and all(any(map(str.isdigit, words_of(top))) for top in tops)
+
+
+def _are_initials(tops: dict[str, set[str]]) -> bool:
+    """Whether folders are the first letters of those inside, as in `b/bridge`."""
+    return len(tops) > 1 and all(
+        len(top) == 1
+        and inside
+        and all(name.casefold().startswith(top.casefold()) for name in inside)
+        for top, inside in tops.items()
+    )
+
+
+def _same_inside(tops: dict[str, set[str]]) -> bool:
+    """Whether most folders inside are in two or more of them."""
+    counts = Counter(name for inside in tops.values() for name in inside)
+    if all(is_heldout(name) is not None for name in counts):
+        return False  # Each has its parts for training and testing.
+    return 2 * sum(count > 1 for count in counts.values()) > len(counts)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the folders above each picture are."""
+
+    shared: tuple[str, ...] = ()
+    """Those at the top that hold all pictures: `wikiart` in an archive of it."""
+    splits: dict[str, bool] = field(default_factory=dict)
+    """Folders that are parts for training and testing, and whether each is held out."""
+    passed: dict[int, set[str]] = field(default_factory=dict)
+    """By number of the level, folders that are parts of any kind, and those that merely repeat them."""
+    _rest: dict[Folder, tuple[Level, ...]] = field(default_factory=dict)
+    _heldout: dict[Folder, bool] = field(default_factory=dict)
+
+    def numbered(self, name: str) -> tuple[Level, ...]:
+        """The folders that a picture lies in and that may be classes, with their levels' numbers."""
+        return self._rest[tuple(name.split("/")[:-1])]
+
+    def levels(self, name: str) -> list[str]:
+        """Their names alone, from the top."""
+        return [level for _, level in self.numbered(name)]
+
+    def tops(self, names: Iterable[str]) -> set[str]:
+        """The topmost of these folders, of some pictures."""
+        return {levels[0] for name in names if (levels := self.levels(name))}
+
+    def heldout(self, name: str) -> bool | None:
+        """Whether a picture is in a part that is held out; None: there are no such parts."""
+        return self._heldout[tuple(name.split("/")[:-1])] if self._heldout else None
+
+    def notes(self) -> list[str]:
+        """What the user should know of the parts that are held out."""
+        if not self.splits:
+            return []
+        kept = sorted(name for name, held in self.splits.items() if held)
+        rest = sorted(set(self.splits).difference(kept))
+        alone = f" (they do where {few(rest)} is packed alone)" if rest else ""
+        strange = [name for name in kept if is_heldout(name) is None]
+        if strange:
+            return [
+                f"held out is {few(kept)}, which has the same folders as {few(rest)} beside it; "
+                f"--heldout and --seed choose nothing here; if {few(kept)} is for "
+                f"training, pack {few(rest)} alone or move all into one folder"
+            ]
+        strange = [name for name in rest if is_heldout(name) is None and not _is_part(name)]
+        more = f"; {few(strange)} beside them is for training" if strange else ""
+        return [
+            f"held out is what the source itself has in {few(kept)}; --heldout and --seed choose "
+            f"nothing here{alone}{more}"
+        ]
+
+    def apart(self) -> str:
+        """A sentence on the folders that were passed over; blank where there are none."""
+        if not self.passed:
+            return ""
+        return (
+            f"the folders of {_told(self.passed, 'and')} are taken for parts of the data set, not for "
+            "classes (--labels NAME=LEVEL takes those of a level)"
+        )
+
+    def choice(self, fields: Sequence[str]) -> list[str]:
+        """Which levels the labels are taken from and which not, where that is not plain to see."""
+        taken: dict[int, set[str]] = defaultdict(set)
+        below: dict[int, set[str]] = defaultdict(set)
+        for found in self._rest.values():
+            for number, level in found[: len(fields)]:
+                taken[number].add(level)
+            for number, level in found[len(fields) :]:
+                if not _repeats(found[len(fields) - 1][1], level):
+                    below[number].add(level)
+        plain = {name for name in self.splits if is_split_word(name.lower())}
+        above = {number: passed for number, passed in self.passed.items() if not passed <= plain}
+        if not taken or not (above or below):
+            return []
+        other = min(below or above)
+        return [
+            f"the classes of {' and '.join(fields)} are the folders of {_told(taken, 'and')}, not those "
+            f"of {_told(above | below, 'or')}; --labels {fields[-1]}={other} takes level {other}, "
+            "NAME=LEVEL,NAME=LEVEL several"
+        ]
+
+
+def _told(levels: dict[int, set[str]], joined: str) -> str:
+    told = [f"level {number} ({few(sorted(levels[number]))})" for number in sorted(levels)]
+    return f" {joined} ".join(told)
+
+
+def layout(names: Iterable[str], levels: int = 0, fields: Sequence[str] = ()) -> Layout:
+    """The layout of a source with pictures of these names.
+
+    Args:
+        names: paths with `/`.
+        levels: how many folders above a picture are to be left as telling something, where there
+            are so many: a folder that holds all pictures may be the only class.
+        fields: what the labels are called; of one called year, folders of years may be the classes.
+    """
+    names = list(names)
+    folders = {tuple(name.split("/")[:-1]) for name in names}
+    if not folders:
+        return Layout()
+    deepest = max(map(len, folders))
+    # What the first and the last in order share, all between them share.
+    pairs = zip(min(folders), max(folders), strict=False)
+    common = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
+    shared = tuple(common[: max(0, deepest - levels)])
+    sorting = _Sorting(names, len(shared))
+    wanted = {word for name in fields for word in words_of(name)}
+    while (
+        sorting.once_more()
+        or sorting.split(levels)
+        or sorting.parts(levels, wanted)
+        or sorting.alone(levels)
+    ):
+        pass
+    sorting.split_below()
+    return Layout(shared, sorting.splits, dict(sorting.passed), sorting.rest, sorting.heldout)

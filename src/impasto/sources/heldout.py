@@ -1,0 +1,232 @@
+"""Which part of a data set a word, a name or a column says that a picture is in: for training, or held
+out.
+
+Words are known alone (`val`) or in a name (`seg_train`, `TestSet`, `train_1`, `PublicTest`). A column
+decides where its values say it, and where they do not, the user is told what was seen.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from impasto.formatting import counted
+from impasto.sources.listing import Listing
+
+TRAINING = frozenset(
+    {
+        *("train", "training", "trn", "trainval"),
+        *("trainings", "entrainement", "apprentissage", "entrenamiento", "treino", "treinamento"),
+        *("addestramento", "обучение", "训练", "訓練", "学習", "학습", "훈련"),
+    }
+)
+HELD_OUT = frozenset(
+    {
+        *("val", "valid", "validation", "dev", "devel", "test", "tests", "testing", "tst", "eval"),
+        *("evaluation", "heldout", "holdout", "pred", "predict", "prediction", "predictions"),
+        "inference",
+        *("validierung", "validierungs", "prueba", "pruebas", "validacion", "teste", "testes"),
+        *("validacao", "validazione", "тест", "валидация", "测试", "測試", "验证", "驗證"),
+        *("テスト", "検証", "테스트", "검증"),
+    }
+)
+"""The names of splits that Hugging Face's `datasets` knows (its documentation, 'File names and
+splits'), and others, also in German, French, Spanish, Portuguese, Italian, Russian, Chinese, Japanese
+and Korean, without accents. Whatever is not for training is held out."""
+
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+|[^\W\d_]+")
+_APPENDED = re.compile(r"(?:set|sets|data|images|imgs|split|part|daten|bilder|satz|集|データ|用)$")
+"""What is written onto a word: `testset`, `trainimages`, `Testdaten`."""
+_ACCENTS = re.compile("[\u0300-\u036f]")
+
+_COLUMNS = (
+    *("split", "usage", "subset", "partition", "data_split", "dataset_split", "split_name"),
+    *("dataset", "set", "phase", "fold"),
+)
+"""Columns that may say it in words; only of `split` is it worth a note where they do not. Any other
+column counts where every word in it is that of a part, some for training and some held out."""
+_MOST_PARTS = 8
+"""Different words that such another column has at most."""
+_FLAG_MARKS = frozenset({"is", "in", "for"})
+_PLAIN_FLAGS = frozenset({"training", "test", "testing", "heldout", "holdout", "val", "validation"})
+"""Words that are a flag by themselves; `train` is not, as pictures may have one in them."""
+_BESIDE_FLAGS = frozenset({"set", "split", "image", "images", "img", "data", "sample", "picture"})
+_UNCLEAR_FLAGS = {
+    "is_valid": "of validation or of what is in order; call it is_test if its pictures are held out",
+    "is_dev": "of a development set or of something else; call it is_test if its pictures are held out",
+    "train": "of what is for training or of what is in the picture; call it is_train if its other "
+    "pictures are held out",
+}
+"""Columns of yes and no that are no flag, as they may mean something else, and what to do."""
+_YES = frozenset({"1", "1.0", "true", "t", "yes", "y"})
+_NO = frozenset({"0", "0.0", "false", "f", "no", "n"})
+_SHOWN = 5
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a name in small letters: `TrainingSet_2` is training, set, 2; without accents."""
+    if not name.isascii():
+        bare = _ACCENTS.sub("", unicodedata.normalize("NFD", name))
+        name = unicodedata.normalize("NFC", bare)
+    return [word.lower() for word in _WORD.findall(name)]
+
+
+def _is_heldout(word: str) -> bool | None:
+    for form in (word, _APPENDED.sub("", word)):
+        if form in TRAINING or form in HELD_OUT:
+            return form in HELD_OUT
+    return None
+
+
+def is_split_word(word: str) -> bool:
+    """Whether a word, in small letters, says which part something is in."""
+    return _is_heldout(word) is not None
+
+
+def is_heldout(name: str) -> bool | None:
+    """Whether a part of this name is kept from training; None where it is no part's name.
+
+    What is for both, such as `train_val`, is for training.
+    """
+    words = words_of(name)
+    told = {_is_heldout(word) for word in words} - {None}
+    if not told and {"heldout", "holdout"} & {one + other for one, other in pairwise(words)}:
+        return True
+    return False not in told if told else None
+
+
+def hold_out(listing: Listing, own: Sequence[bool | None], notes: Sequence[str] = ()) -> None:
+    """Mark the entries that are held out: by a column where one says it, otherwise as `own` does.
+
+    Args:
+        listing: all its entries are there; they and its notes are changed.
+        own: of each entry, what the reader knows of it by names of folders or files.
+        notes: what is to be said where that counts.
+    """
+    told, said = _by_columns(listing)
+    listing.notes += said
+    if told is None:
+        listing.notes += notes
+        told = list(own)
+    else:
+        told = [bool(own[n] if held is None else held) for n, held in enumerate(told)]
+    listing.entries = [
+        replace(entry, heldout=held) for entry, held in zip(listing.entries, told, strict=True)
+    ]
+
+
+def _by_columns(listing: Listing) -> tuple[list[bool | None] | None, list[str]]:
+    """What a column says of each entry, None where none does; and what is to be said of it."""
+    columns = dict.fromkeys(name for entry in listing.entries for name in entry.about)
+    notes: list[str] = []
+    for column in _of_name(columns, _COLUMNS):
+        values = [entry.about.get(column, "") for entry in listing.entries]
+        told, said = _by_words(column, values)
+        if told is not None:
+            return told, said
+        notes += said
+    for column in columns:
+        values = [entry.about.get(column, "") for entry in listing.entries]
+        words = {value for value in values if value}
+        if len(words) <= _MOST_PARTS and {is_heldout(word) for word in words} == {True, False}:
+            return _by_words(column, values)
+    told, said = _by_flags(listing, columns)
+    return (told, said) if told is not None else (None, notes + said)
+
+
+def _of_name(columns: dict[str, None], names: Sequence[str]) -> list[str]:
+    """The columns of these names, also those inside an object, in the order of the names."""
+    last = {column: column.rpartition(".")[2].lower().replace(" ", "_") for column in columns}
+    return [column for name in names for column in columns if last[column] == name]
+
+
+def _by_words(column: str, values: list[str]) -> tuple[list[bool | None] | None, list[str]]:
+    counts = Counter(values)
+    meant = {value: is_heldout(value) for value in counts}
+    kept = [value for value in meant if meant[value]]
+    strange = [value for value in meant if value and meant[value] is None]
+    # Where all of it is held out, that is what is to be learned from.
+    decides = bool(kept) and len(kept) < len(meant)
+    if column.rpartition(".")[2].lower() != "split":
+        # Some words may be others (`uncertain artist`), but not most.
+        others = sum(counts[value] for value in strange)
+        both = {True, False} <= set(meant.values())
+        if both and 2 * others > len(values):
+            return None, [_not_understood(column, counts, strange)]
+        decides = decides and both
+    elif strange and not decides:
+        return None, [_not_understood(column, counts, strange)]
+    if not decides:
+        return None, []
+    notes = [
+        f"held out is what the column '{column}' says ({few(kept)}); --heldout and --seed choose "
+        "nothing here"
+    ]
+    if others := sum(count for value, count in counts.items() if meant[value] is None):
+        which = f" ({few(strange)})" if strange else ""
+        notes.append(
+            f"{counted(others, 'picture')} of no split that is known by its name{which}, taken for "
+            "training"
+        )
+    return [meant[value] for value in values], notes
+
+
+def _not_understood(column: str, counts: Counter[str], strange: list[str]) -> str:
+    known = [value for value in counts if value and value not in strange]
+    but = f" but {few(known)}" if known else ""
+    among = [f"{value} ({counts[value]:,})" for value in sorted(strange)]
+    return (
+        f"no value of '{column}'{but} is known as a part for training or testing: {few(among)}; so "
+        f"'{column}' decides nothing. Write train and test there, or leave a part out, such as by "
+        f"--where \"{column} != '{sorted(strange)[0]}'\""
+    )
+
+
+def _flag(column: str) -> bool | None:
+    """Whether a column is true of what is held out; False: of what is for training; None: of neither."""
+    words = words_of(column.rpartition(".")[2])
+    marked = bool(words) and words[0] in _FLAG_MARKS
+    rest = [word for word in words[marked:] if word not in _BESIDE_FLAGS]
+    name = "".join(rest)
+    if not marked and name.startswith("is"):  # Readers give `isTest` in small letters.
+        marked, name = True, name[2:]
+    if column.rpartition(".")[2].lower().replace(" ", "_") in _UNCLEAR_FLAGS or not (
+        marked or name in _PLAIN_FLAGS
+    ):
+        return None
+    return _is_heldout(name)
+
+
+def _by_flags(
+    listing: Listing, columns: dict[str, None]
+) -> tuple[list[bool | None] | None, list[str]]:
+    told = [False] * len(listing.entries)
+    used = []
+    flags = {name: flag for name in columns if (flag := _flag(name)) is not None}
+    for column, of_heldout in flags.items():
+        values = [entry.about.get(column, "").lower() for entry in listing.entries]
+        # What is blank is for training.
+        truths = [value in (_YES if of_heldout else _NO) for value in values]
+        if set(values) <= _YES | _NO | {""} and len(set(truths)) == 2:
+            told = [before or now for before, now in zip(told, truths, strict=True)]
+            used.append(column)
+    if used and not all(told):
+        return list(told), [
+            f"held out is what the column '{' or '.join(used)}' says ({sum(told):,} of "
+            f"{counted(len(told), 'picture')}); --heldout and --seed choose nothing here"
+        ]
+    notes = []
+    for unclear, meaning in _UNCLEAR_FLAGS.items():
+        for column in _of_name(columns, [unclear]):
+            answers = {entry.about.get(column, "").lower() for entry in listing.entries}
+            if answers <= _YES | _NO | {""} and answers & _YES and answers & _NO:
+                notes.append(f"the column '{column}' decides nothing, as it may be {meaning}")
+    return None, notes
+
+
+def few(names: Sequence[str]) -> str:
+    """Names for a note, the first where there are many."""
+    more = f" and {len(names) - _SHOWN} others" if len(names) > _SHOWN else ""
+    return f"{', '.join(sorted(names)[:_SHOWN])}{more}"

@@ -1,0 +1,183 @@
+"""Tables in JSON: an object a line (JSON Lines), or one value: a list of objects and what is like it."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from impasto.errors import ImpastoError
+from impasto.sources.trees import tidy
+from impasto.tabular import Key, Table, Unreadable, choose_key, shown
+
+T = TypeVar("T")
+
+_LISTS = ("images", "data", "rows", "items", "samples", "records", "pictures", "annotations")
+"""Where an object has its list of objects, the likeliest first."""
+_SHAPES = '[{"file_name": "1.png", "style": "Cubism"}], or {"1.png": {"style": "Cubism"}}'
+_SAMPLE = 1_000
+
+
+class _Doubled(dict[str, object]):
+    """An object that has a name twice: of two values, nobody can tell which counts."""
+
+    name = ""
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    told = dict(pairs)
+    if len(told) == len(pairs):
+        return told
+    names = [name for name, _ in pairs]
+    doubled = _Doubled(told)
+    doubled.name = next(name for name in names if names.count(name) > 1)
+    return doubled
+
+
+def cells_of(value: object, column: str = "") -> Iterator[tuple[str, str]]:
+    """Column and text of all that is in a value of JSON.
+
+    Raises:
+        ValueError: an object has a name twice.
+    """
+    if isinstance(value, _Doubled):
+        raise ValueError(f"has '{shown([value.name])}' twice")
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from cells_of(inner, f"{column}.{key}" if column else str(key))
+    elif isinstance(value, list) and not any(isinstance(item, dict | list) for item in value):
+        yield column, "|".join(text for item in value for _, text in cells_of(item) if text)
+    elif isinstance(value, str):
+        # JSON may escape half of a letter, which no file can hold.
+        yield column, value.encode("utf-8", "replace").decode()
+    elif value is not None:
+        yield column, json.dumps(value, ensure_ascii=False)
+
+
+def told_by(row: object) -> dict[str, str]:
+    """The cells of an object by column, names in small letters.
+
+    Raises:
+        ValueError: it is no object, or has a name twice.
+    """
+    if not isinstance(row, dict):
+        raise ValueError("no object in braces")
+    told: dict[str, str] = {}
+    for key, cell in cells_of(row):
+        column = sys.intern(tidy(key).lower())
+        if column in told:
+            raise ValueError(f"has '{shown([column])}' twice")
+        told[column] = tidy(cell)
+    return told
+
+
+def loads(text: str) -> object:
+    """A value of JSON.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_once)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _table(name: str, rows: Iterable[T], key: Key, value_of: Callable[[T], object]) -> Table:
+    """A table of what each row holds; blank text is no row."""
+    table = Table(name, [])
+    columns: dict[str, None] = {}
+    for number, row in enumerate(rows, start=1):
+        if isinstance(row, str) and not row.strip():
+            continue
+        at = f"row {number}"
+        try:
+            told = told_by(value_of(row))
+        except ValueError as error:
+            table.unreadable.append(Unreadable(at, "", str(error)))
+            continue
+        columns |= dict.fromkeys(told)
+        if any(told.values()):
+            table.add(at, told)
+    table.columns = [column for column in columns if column]
+    sample = [[row.cells.get(name, "") for name in table.columns] for row in table.rows[:_SAMPLE]]
+    column, table.by_cells = choose_key(table.columns, sample, key)
+    table.key = table.columns[column] if column >= 0 else None
+    table.finish()
+    return table
+
+
+def read_json_lines(text: str, name: str, key: Key) -> Table:
+    """A table with an object a line; a list of objects in their stead is read as well.
+
+    Raises:
+        ImpastoError: there is no object; without the table's name.
+    """
+    if text.lstrip().startswith("[") and (table := _whole(text, name, key)):
+        return table
+    table = _table(name, text.split("\n"), key, loads)
+    if not table.rows:
+        what = ""
+        if table.unreadable:
+            what = (
+                f"; line {table.unreadable[0].at.removeprefix('row ')}: {table.unreadable[0].why}"
+            )
+        raise ImpastoError(f'has no line such as {{"file_name": "1.png", "style": "Cubism"}}{what}')
+    return table
+
+
+def _rows(value: object, key: Key) -> list[object] | None:
+    """The objects in a value of JSON; None if it is of no known shape."""
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, dict) or isinstance(value, _Doubled):
+        return None
+    for name in _LISTS:
+        inner = value.get(name)
+        if isinstance(inner, list) and any(isinstance(row, dict) for row in inner):
+            return inner
+    columns, data = value.get("columns"), value.get("data")
+    if isinstance(columns, list) and isinstance(data, list):  # pandas, orient="split"
+        rows = [row for row in data if isinstance(row, list) and len(row) == len(columns)]
+        if len(rows) == len(data):
+            return [dict(zip(map(str, columns), row, strict=True)) for row in rows]
+    inner = list(value.values())
+    if inner and all(isinstance(column, list) for column in inner):  # A list a column.
+        if len({len(column) for column in inner if isinstance(column, list)}) == 1:
+            return [dict(zip(value, cells, strict=True)) for cells in zip(*inner, strict=True)]
+        return None
+    if not inner or not all(isinstance(row, dict) for row in inner):
+        return None
+    if all(key.looks(tidy(str(name))) for name in value):
+        return [
+            row if isinstance(row, _Doubled) else {"key": name, **row}
+            for name, row in value.items()
+            if isinstance(row, dict)
+        ]
+    by_row: dict[str, dict[str, object]] = {}
+    for name, column in value.items():  # pandas, as it is unless told otherwise
+        for number, cell in column.items() if isinstance(column, dict) else ():
+            by_row.setdefault(number, {})[name] = cell
+    return list(by_row.values())
+
+
+def _whole(text: str, name: str, key: Key) -> Table | None:
+    """A table in one value of JSON; None if there is none."""
+    try:
+        rows = _rows(loads(text), key)
+    except ValueError:
+        return None
+    if not rows or not any(isinstance(row, dict) for row in rows):
+        return None
+    return _table(name, rows, key, lambda row: row)
+
+
+def read_json(text: str, name: str, key: Key) -> Table:
+    """A table in one value of JSON: a list of objects, an object with such a list, objects by file, or
+    pandas' columns.
+
+    Raises:
+        ImpastoError: there is none; without the table's name.
+    """
+    if table := _whole(text, name, key):
+        return table
+    raise ImpastoError(f"is no table in JSON, such as {_SHAPES}")

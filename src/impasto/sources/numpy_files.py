@@ -1,0 +1,144 @@
+"""Arrays in NumPy's files, `.npy` and `.npz`, read row by row and never unpickled."""
+
+import io
+import math
+import warnings
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.lib import format as npy
+
+from impasto.errors import ImpastoError
+from impasto.sources.trees import File
+
+_COMPRESSION = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_HEADER = 2**14
+"""NumPy itself reads no longer headers."""
+
+
+@dataclass(frozen=True)
+class StoredArray:
+    """An array in a file."""
+
+    file: str
+    """The file's name in the tree."""
+    key: str
+    """Its name in the file; blank where the file holds nothing else."""
+    path: Path
+    member: str | None
+    """What it is called in the zip that an `.npz` is."""
+    stamp: str
+    start: int
+    """The byte where its values begin."""
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def name(self) -> str:
+        return f"{self.file}/{self.key}" if self.key else self.file
+
+    @property
+    def row_bytes(self) -> int:
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
+
+    def told(self) -> str:
+        """For messages."""
+        return f"{self.key or self.file} {list(self.shape)} {self.dtype}"
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """What goes wrong with a file is one line to the user."""
+    try:
+        yield
+    except ImpastoError:
+        raise
+    except OSError as error:
+        raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as error:
+        # Damaged files make `zipfile`, `zlib` and NumPy raise almost anything.
+        text = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ImpastoError(f"{path} is damaged or was cut short ({text}); get it again") from error
+
+
+@contextmanager
+def _opened(path: Path, member: str | None) -> Iterator[IO[bytes]]:
+    """A file's or a member's bytes, decompressed."""
+    if member is None:
+        with path.open("rb") as file:
+            yield file
+    else:
+        with zipfile.ZipFile(path) as archive, archive.open(member) as inside:
+            yield inside
+
+
+def _header(path: Path, member: str | None) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    """Shape, whether in Fortran's order, type, and where the values begin."""
+    with _opened(path, member) as file:
+        head = io.BytesIO(file.read(_HEADER))
+    version = npy.read_magic(head)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # That Python 2 wrote it.
+        shape, fortran, dtype = read(head)
+    return tuple(int(side) for side in shape), fortran, dtype, head.tell()
+
+
+def arrays_in(file: File) -> list[StoredArray]:
+    """The arrays in a file, by their headers; those of Python objects are only told of.
+
+    Raises:
+        ImpastoError: it is damaged.
+    """
+    assert file.path is not None
+    arrays = []
+    with reading(file.path):
+        members: list[tuple[str | None, int, str]] = [(None, file.size, file.stamp)]
+        if file.name.lower().endswith(".npz"):
+            with zipfile.ZipFile(file.path) as archive:
+                inside = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            if any(info.compress_type not in _COMPRESSION for info in inside):
+                raise ValueError("not compressed as NumPy does")
+            members = [
+                (info.filename, info.file_size, f"{info.file_size}-{info.CRC:08x}")
+                for info in inside
+            ]
+        for member, size, stamp in members:
+            shape, fortran, dtype, start = _header(file.path, member)
+            key = member.removesuffix(".npy") if member is not None and len(members) > 1 else ""
+            array = StoredArray(file.name, key, file.path, member, stamp, start, shape, dtype)
+            if any(side < 0 for side in shape):
+                raise ValueError(f"a shape of {shape}")
+            if not dtype.hasobject and math.prod(shape) * dtype.itemsize != size - start:
+                raise ValueError(f"{size - start:,} bytes for {array.told()}")
+            if fortran and sum(side > 1 for side in shape) > 1:
+                raise ImpastoError(
+                    f"{array.told()} in {file.path} is in Fortran's order, in which no picture lies "
+                    "in one place; save np.ascontiguousarray of it"
+                )
+            arrays.append(array)
+    return arrays
+
+
+def rows_of(array: StoredArray, rows: Sequence[int]) -> Iterator[np.ndarray]:
+    """Some rows of an array, whose numbers rise."""
+    with _opened(array.path, array.member) as file:
+        for row in rows:
+            file.seek(array.start + row * array.row_bytes)
+            data = file.read(array.row_bytes)
+            if len(data) < array.row_bytes:
+                raise EOFError("it is shorter than it was")
+            yield np.frombuffer(data, array.dtype).reshape(array.shape[1:])
+
+
+def whole(array: StoredArray) -> np.ndarray:
+    """An array of one value a picture, or few."""
+    with reading(array.path), _opened(array.path, array.member) as file:
+        file.seek(array.start)
+        data = file.read(math.prod(array.shape) * array.dtype.itemsize)
+        return np.frombuffer(data, array.dtype).reshape(array.shape)

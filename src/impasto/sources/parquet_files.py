@@ -1,0 +1,348 @@
+"""What is in a parquet file: its columns as text, which of them holds pictures, which are classes.
+
+What the columns are (features: Image, ClassLabel with the names of its classes) is JSON under the key
+`huggingface` of the schema's metadata; data sets of before 2023, WikiArt (huggan/wikiart) among them,
+have it in `dataset_infos.json` or in the head of `README.md` instead. Without either, structs with
+`bytes`, columns of bytes that are pictures, and columns of file names are taken for what they look like.
+"""
+
+import io
+import json
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from PIL import Image
+
+from impasto.errors import ImpastoError
+from impasto.sources.file_kinds import BEGINNING, begins_as_picture
+from impasto.sources.trees import File, Source, tidy
+
+_POINTER = b"version https://git-lfs"
+_FILE_COLUMNS = ("file", "file_name", "filename")
+_READ_AHEAD = 2**20
+"""Bytes read at once of a column; without, a column of a row group is read as a whole."""
+_LONGEST_CARD = 2**20
+
+
+@dataclass(frozen=True)
+class Part:
+    """One parquet file."""
+
+    name: str
+    path: Path
+    stamp: str
+    groups: tuple[int, ...]
+    """The rows of each row group."""
+    picture: str
+    """The column of pictures."""
+    others: tuple[str, ...]
+    """The columns that are one text a row: strings, numbers, dates."""
+    classes: dict[str, list[str]]
+    """The names of the classes of those that are numbers of classes."""
+    inside: bool
+    """Whether pictures may be in it, not only the names of files."""
+    paths: str | None
+    """The column, inside that of the pictures, that says what they are called."""
+
+    @property
+    def rows(self) -> int:
+        return sum(self.groups)
+
+
+def library() -> Any:
+    """The module `pyarrow.parquet`.
+
+    Raises:
+        ImpastoError: it is not installed.
+    """
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ImpastoError("parquet takes pyarrow: pip install 'impasto[parquet]'") from error
+    return pyarrow.parquet
+
+
+def broken() -> tuple[type[BaseException], ...]:
+    """What reading a damaged file raises."""
+    import pyarrow
+
+    return (pyarrow.ArrowException, OSError, ValueError, KeyError, OverflowError, MemoryError)
+
+
+def says(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+@contextmanager
+def opened_file(path: Path) -> Iterator[Any]:
+    """A file's `pyarrow.parquet.ParquetFile`; whatever is wrong with it is one line to the user."""
+    parquet = library()
+    try:
+        with path.open("rb") as file:
+            yield parquet.ParquetFile(
+                file, pre_buffer=False, buffer_size=_READ_AHEAD, page_checksum_verification=True
+            )
+    except broken() as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error
+        if starts_with(path, _POINTER):
+            raise ImpastoError(
+                f"{path} is a pointer of Git LFS, not the file itself; `git lfs pull` gets it"
+            ) from error
+        raise ImpastoError(
+            f"{path} is damaged or was cut short ({says(error)}); download it again"
+        ) from error
+
+
+def starts_with(path: Path, mark: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(mark)) == mark
+    except OSError:
+        return False
+
+
+def described_beside(source: Source, files: list[File]) -> dict[str, dict[str, Any]]:
+    """The features that the data set's own description tells, of all its configurations.
+
+    It lies at the top of the repository: somewhere above its files.
+    """
+    top = (source.path if source.path.is_dir() else source.path.parent).absolute()
+    inside = {top / parent for file in files for parent in PurePosixPath(file.name).parents}
+    above = {top.parent} if top.name == "data" else set()
+    features: dict[str, dict[str, Any]] = {}
+    for place in sorted(above | inside, key=lambda place: len(place.parts)):
+        features |= _infos(_text(place / "dataset_infos.json"))
+        features |= _card(_text(place / "README.md"))
+    return features
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _infos(text: str) -> dict[str, dict[str, Any]]:
+    """The features in a `dataset_infos.json`."""
+    try:
+        infos = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    found = [info.get("features") for info in _values(infos) if isinstance(info, dict)]
+    return _merged(found)
+
+
+def _card(text: str) -> dict[str, dict[str, Any]]:
+    """The features in the YAML head of a `README.md`, in the form they have in JSON."""
+    import yaml
+
+    head = re.match(r"---\s*\n(.*?\n)---\s*\n", text[:_LONGEST_CARD], re.DOTALL)
+    try:
+        told = yaml.safe_load(head[1]) if head else None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return {}
+    infos = told.get("dataset_info") if isinstance(told, dict) else None
+    features: dict[str, dict[str, Any]] = {}
+    for info in infos if isinstance(infos, list) else [infos]:
+        listed = info.get("features") if isinstance(info, dict) else None
+        for item in listed if isinstance(listed, list) else []:
+            match item:
+                case {"name": name, "dtype": "image"}:
+                    features[str(name)] = {"_type": "Image"}
+                case {"name": name, "dtype": {"class_label": {"names": dict() as numbered}}}:
+                    if all(str(number).isdecimal() for number in numbered):
+                        names = [numbered[number] for number in sorted(numbered, key=int)]
+                        features[str(name)] = {"_type": "ClassLabel", "names": names}
+                case {"name": name, "dtype": {"class_label": {"names": list() as names}}}:
+                    features[str(name)] = {"_type": "ClassLabel", "names": names}
+    return features
+
+
+def _values(value: Any) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else []
+
+
+def _merged(found: list[Any]) -> dict[str, dict[str, Any]]:
+    """Features of several configurations as one; those of the same name mostly are the same."""
+    return {
+        str(name): feature
+        for features in found
+        if isinstance(features, dict)
+        for name, feature in features.items()
+        if isinstance(feature, dict)
+    }
+
+
+def _features(schema: Any) -> dict[str, dict[str, Any]]:
+    """The features in a schema's metadata; none where it has none, or what is there is damaged."""
+    told = (schema.metadata or {}).get(b"huggingface", b"{}")
+    try:
+        return _merged([json.loads(told)["info"]["features"]])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
+
+
+def _class_names(feature: dict[str, Any]) -> list[str] | None:
+    names = feature.get("names")
+    if feature.get("_type") != "ClassLabel" or not isinstance(names, list):
+        return None
+    return [tidy(str(name)) for name in names]
+
+
+def _plain(kind: Any) -> Any:
+    """A column's type without its encoding: that of a dictionary's values, of an extension's storage."""
+    import pyarrow
+
+    while True:
+        if isinstance(kind, pyarrow.DictionaryType):
+            kind = kind.value_type
+        elif isinstance(kind, pyarrow.BaseExtensionType):
+            kind = kind.storage_type
+        else:
+            return kind
+
+
+def _is_string(kind: Any) -> bool:
+    from pyarrow import types
+
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+
+
+def _is_binary(kind: Any) -> bool:
+    from pyarrow import types
+
+    return types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
+
+
+def _is_one_text(kind: Any) -> bool:
+    from pyarrow import types
+
+    tests = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)
+    return _is_string(kind) or types.is_temporal(kind) or any(test(kind) for test in tests)
+
+
+def part_of(file: File, beside: dict[str, dict[str, Any]]) -> Part | None:
+    """What is in a file, by its footer; None where that is no pictures.
+
+    Raises:
+        ImpastoError: it is damaged, or in an archive.
+    """
+    if file.path is None:
+        raise ImpastoError(
+            f"{file.name} lies in an archive, and parquet is not read there; unpack it"
+        )
+    with opened_file(file.path) as opened:
+        schema, metadata = opened.schema_arrow, opened.metadata
+        # No picture is smaller than a byte: a damaged number must not fill the memory with rows.
+        if metadata.num_rows > file.size:
+            raise ValueError(f"it claims {metadata.num_rows:,} rows in {file.size:,} bytes")
+        kinds = {name: _plain(schema.field(at).type) for at, name in enumerate(schema.names)}
+        features = beside | _features(schema)
+        picture = _picture_column(opened, kinds, features)
+        if picture is None:
+            return None
+        # Nothing else is asked of a row group: pyarrow 26 ends the process where what is said there
+        # of a column is damaged, while reading it raises.
+        groups = [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)]
+        if min(groups, default=0) < 0 or sum(groups) != metadata.num_rows:
+            raise ValueError("its row groups do not have as many rows as it has")
+        others = tuple(
+            name
+            for name, kind in kinds.items()
+            # Two underscores begin what pandas adds for itself.
+            if name != picture and not name.startswith("__") and _is_one_text(kind)
+        )
+        names = {name: _class_names(features.get(name, {})) for name in others}
+        return Part(
+            file.name,
+            file.path,
+            file.stamp,
+            tuple(groups),
+            picture,
+            others,
+            {name: told for name, told in names.items() if told and not _is_string(kinds[name])},
+            "bytes" in _children(kinds[picture]) or _is_binary(kinds[picture]),
+            f"{picture}.path" if "path" in _children(kinds[picture]) else None,
+        )
+
+
+def _children(kind: Any) -> set[str]:
+    """The names inside a struct."""
+    from pyarrow import types
+
+    return {field.name for field in kind} if types.is_struct(kind) else set()
+
+
+def _picture_column(
+    opened: Any, kinds: dict[str, Any], features: dict[str, dict[str, Any]]
+) -> str | None:
+    """The column of pictures: one called so if there is, else the first of the likeliest kind."""
+    types = {name: features.get(name, {}).get("_type") for name in kinds}
+    told = [name for name in kinds if types[name] == "Image"]
+    # Sound and films are such structs too.
+    structs = [
+        name
+        for name, kind in kinds.items()
+        if {"bytes", "path"} & _children(kind) and not types[name]
+    ]
+    binary = [name for name, kind in kinds.items() if _is_binary(kind)]
+    for found in (told, structs, [name for name in binary if _shows_pictures(opened, name)]):
+        if found:
+            return next((name for name in found if name.lower() in ("image", "img")), found[0])
+    files = [name for name, kind in kinds.items() if _is_string(kind)]
+    return next((name for name in files if name.lower() in _FILE_COLUMNS), None)
+
+
+def _shows_pictures(opened: Any, column: str) -> bool:
+    """Whether the first value of a column of bytes is a picture."""
+    for batch in opened.iter_batches(batch_size=64, columns=[column], use_threads=False):
+        for value in column_of(batch, column):
+            if value.is_valid:
+                return _is_picture(value.as_py())
+    return False
+
+
+def _is_picture(content: bytes) -> bool:
+    if begins_as_picture(content[:BEGINNING]):
+        return True
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            Image.open(io.BytesIO(content)).close()
+        except Image.DecompressionBombError:
+            return True  # Whether it is too large is not asked here.
+        except Exception:
+            return False
+    return True
+
+
+def column_of(batch: Any, name: str) -> Any:
+    return batch.column(batch.schema.names.index(name))
+
+
+def texts_of(column: Any) -> list[str]:
+    """Text for each row of an array of any type that is one text a row; empty for null and NaN."""
+    import pyarrow
+
+    while isinstance(column, pyarrow.DictionaryArray | pyarrow.ExtensionArray):
+        if isinstance(column, pyarrow.DictionaryArray):
+            column = column.dictionary_decode()
+        else:
+            column = column.storage
+    if pyarrow.types.is_timestamp(column.type):
+        # Without its time zone it is in UTC, and needs no tables of time zones.
+        column = column.cast(pyarrow.timestamp(column.type.unit))
+    floating = pyarrow.types.is_floating(column.type)
+    if not _is_string(column.type):
+        column = column.cast(pyarrow.string())
+    # By way of bytes, since nobody has checked that strings are UTF-8.
+    values = column.cast(pyarrow.large_binary()).to_pylist()
+    texts = ["" if value is None else tidy(value.decode("utf-8", "replace")) for value in values]
+    return ["" if text == "nan" else text for text in texts] if floating else texts

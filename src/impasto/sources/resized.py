@@ -1,0 +1,67 @@
+"""Pictures that lie in a folder a second time, at another size, as in `resized` beside `images`."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from impasto.formatting import counted
+from impasto.sources.folders import SIZE, is_container, layout
+from impasto.sources.heldout import words_of
+from impasto.sources.listing import Listing
+from impasto.sources.trees import File
+
+_SMALLER = frozenset(
+    """
+    resized resize small smaller thumb thumbs thumbnail thumbnails preview previews mini lowres
+    """.split()  # noqa: SIM905
+)
+
+
+def without_smaller(files: Sequence[File], listing: Listing | None = None) -> list[File]:
+    """The pictures without those that lie once more in another folder at the top, larger: in `resized`
+    or `256x256` beside `images`. They are known by their names, and go to the listing's `left_out`."""
+    by_top: dict[str, list[File]] = defaultdict(list)
+    shared = len(layout(file.name for file in files).shared)
+    for file in files:
+        folders = file.name.split("/")[shared:-1]
+        if folders and is_container(folders[0]):
+            by_top[folders[0]].append(file)
+    # By the bytes of a picture, the largest first.
+    tops = sorted(
+        by_top, key=lambda top: -sum(file.size for file in by_top[top]) / len(by_top[top])
+    )
+    gone: dict[str, str] = {}
+    for at, smaller in enumerate(tops):
+        for larger in tops[:at]:
+            if _says_size(smaller) or _says_size(larger):
+                again = _again(by_top[smaller], by_top[larger])
+                if 2 * len(again) > len(by_top[smaller]):
+                    gone |= again
+                    if listing is not None:
+                        listing.notes.append(
+                            f"{smaller} holds the pictures of {larger} at another size: "
+                            f"{counted(len(again), 'picture')} left out, those in {larger} count"
+                        )
+                    break
+    if listing is not None:
+        listing.left_out += [
+            (n, f"a copy at another size: {other} counts") for n, other in gone.items()
+        ]
+    return [file for file in files if file.name not in gone]
+
+
+def _says_size(name: str) -> bool:
+    return bool(_SMALLER & set(words_of(name))) or SIZE.search(name) is not None
+
+
+def _again(smaller: list[File], larger: list[File]) -> dict[str, str]:
+    """Those of some pictures that others are called like, and which: by their names without suffix or,
+    where those are not unique, by the folders they lie in too."""
+    for parts in (1, 2):
+        one, other = ({_end(file.name, parts): file.name for file in f} for f in (smaller, larger))
+        if len(one) == len(smaller) and len(other) == len(larger):
+            return {one[key]: other[key] for key in one.keys() & other.keys()}
+    return {}
+
+
+def _end(name: str, parts: int) -> str:
+    return "/".join(name.casefold().split("/")[-parts:]).rpartition(".")[0]

@@ -1,0 +1,92 @@
+"""JSON files beside pictures: `x.jpg.json` (gallery-dl) or `x.json` tells of `x.jpg`."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import islice
+
+from impasto.errors import ImpastoError
+from impasto.formatting import counted
+from impasto.sources.columns import NO_CLASS, Classes, about_of
+from impasto.sources.json_tables import loads, told_by
+from impasto.sources.listing import ABOUT, Entry, Listing, could_be_labels, is_picture
+from impasto.sources.trees import Tree, decoded_file
+from impasto.tabular import LONGEST
+
+_SAMPLE = 100
+"""Files that are read to see what they tell."""
+
+
+def _file_beside(tree: Tree, picture: str) -> str | None:
+    stem = picture.rpartition(".")[0]
+    return next((name for name in (f"{picture}.json", f"{stem}.json") if name in tree.files), None)
+
+
+def _told(tree: Tree, name: str) -> dict[str, str]:
+    """What a file tells by column.
+
+    Raises:
+        ImpastoError: it cannot be read, or is no JSON.
+        ValueError: it is no object, or has a name twice.
+    """
+    told = told_by(loads(decoded_file(tree, name)[0]))
+    return {column: cell for column, cell in told.items() if len(cell) <= LONGEST}
+
+
+def beside_pictures(tree: Tree) -> dict[str, str]:
+    """Of each picture that has one, the file that tells of it; none unless most pictures have one."""
+    if not any(name.endswith(".json") for name in tree.files):
+        return {}
+    names = [file.name for file in tree.files.values() if is_picture(file, tree)]
+    found = {name: beside for name in names if (beside := _file_beside(tree, name))}
+    return found if 2 * len(found) > len(names) else {}
+
+
+def columns_of(tree: Tree, beside: Mapping[str, str]) -> list[str]:
+    """What the first of these files tell."""
+    columns: dict[str, None] = {}
+    for name in islice(beside.values(), _SAMPLE):
+        try:
+            columns |= dict.fromkeys(_told(tree, name))
+        except (ImpastoError, ValueError):
+            continue
+    return list(columns)
+
+
+def tell(tree: Tree, listing: Listing) -> None:
+    """Add to a listing of plain files what JSON files beside them tell, but no classes."""
+    fields = listing.fields
+    tell_of(tree, listing, None)
+    abouts = [entry.about for entry in listing.entries]
+    if not fields and (could := could_be_labels(abouts, NO_CLASS)):
+        listing.notes.append(
+            "JSON files beside the pictures tell of them; --labels takes what they tell: "
+            f"{', '.join(sorted(could)[:20])}"
+        )
+
+
+def tell_of(tree: Tree, listing: Listing, classes: Classes | None) -> None:
+    """Add what the files beside pictures tell, and, if any are asked for, the classes."""
+    beside, strings = beside_pictures(tree), dict[str, str]()
+    passed_over = set(listing.fields)
+    if classes:
+        passed_over = {name for name in classes.columns.values() if name not in ABOUT}
+    unreadable: list[str] = []
+    entries: list[Entry] = []
+    for entry in listing.entries:
+        told: dict[str, str] = {}
+        if name := beside.get(entry.relative):
+            try:
+                told = _told(tree, name)
+            except (ImpastoError, ValueError):
+                unreadable.append(name)
+        about = about_of(told, passed_over, strings)
+        picked = classes.of(told, strings) if classes else entry.labels
+        entries.append(replace(entry, labels=picked, about={**about, **entry.about}))
+    listing.entries = entries
+    if classes:
+        listing.notes += classes.notes()
+    if unreadable:
+        listing.notes.append(
+            f"{counted(len(unreadable), 'JSON file')} beside pictures not readable, such as "
+            f"{unreadable[0]}; what it tells is not known"
+        )

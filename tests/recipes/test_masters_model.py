@@ -1,0 +1,71 @@
+"""The model that comes with the package."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from impasto import cli
+from impasto.config import RunConfig
+from impasto.files import read_json
+from impasto.objectives import Objective
+from impasto.registry import load_recipe
+from impasto.sampling import Sampler, latents_of_seeds
+from impasto.sampling.class_choice import labels_of_seeds
+from impasto.sampling.model import (
+    MASTERS_MODEL,
+    Model,
+    find_model,
+    load_discriminator,
+)
+
+
+def test_it_paints_and_says_where_it_comes_from() -> None:
+    model = Model.load(find_model(Path("masters")))
+    assert [field.name for field in model.record.labels] == ["style"]
+    seeds = range(8)
+    sampler = Sampler(model.generator, model.latent, torch.device("cpu"), label_fields=1)
+    pictures = sampler.images(
+        latents_of_seeds(seeds, model.latent), labels_of_seeds(seeds, model.record)
+    )
+    assert pictures.shape == (8, 3, 64, 64)
+    # Pictures, not noise and not one and the same.
+    assert torch.pdist(pictures.flatten(1)).min() > 5
+    neighbours = (pictures[:, :, :, 1:] - pictures[:, :, :, :-1]).abs().mean()
+    assert 0.01 < neighbours < 0.25
+    made = read_json(MASTERS_MODEL / "made.json", "record")
+    assert made["images_seen"] == model.record.images_seen
+    assert made["weights_sha256"] == model.record.weights_sha256
+    assert made["scores"]["kid-lite0"] < 0.1
+    assert load_discriminator(MASTERS_MODEL) is not None
+
+
+def test_it_is_what_the_recipe_trains_now() -> None:
+    record = Model.load(MASTERS_MODEL).record
+    recipe: RunConfig = load_recipe(record.recipe)()
+    for player in ("generator", "discriminator"):
+        mine, theirs = getattr(record, player), getattr(recipe, player)
+        assert mine.network == theirs.network
+        # What the recipe sets; a model's record has the defaults besides.
+        assert mine.options | theirs.options == mine.options
+    made = read_json(MASTERS_MODEL / "made.json", "record")["config"]
+    now = recipe.model_copy(update={"objective": Objective(recipe.objective).configs()})
+    expected = now.model_dump(mode="json")
+    for section in ("objective", "generator_optimiser", "discriminator_optimiser"):
+        assert made[section] == expected[section]
+    for setting in ("batch", "augment", "ema_half_life", "ema_rampup"):
+        assert made["training"][setting] == expected["training"][setting]
+
+
+def test_it_is_small() -> None:
+    assert sum(file.stat().st_size for file in MASTERS_MODEL.iterdir()) < 8_000_000
+
+
+def test_the_command_line_paints_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["impasto", "sample", "masters", "--seeds", "0-3", "--grid", "grid.png"]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    assert (tmp_path / "grid.png").stat().st_size > 1_000

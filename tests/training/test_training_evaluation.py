@@ -1,0 +1,474 @@
+"""Evaluation on the way: what it writes, what it decides, and that training does not notice it."""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks.kill_resume import fingerprint
+from impasto.cli.train import configure
+from impasto.collection import Collection
+from impasto.errors import ImpastoError, StoppedError
+from impasto.evaluation.record import EVALUATION_FOLDER, METRICS_FILE, read_rows
+from impasto.features import FeatureNetwork
+from impasto.registry import load_recipe
+from impasto.sampling import Model, Sampler, find_model
+from impasto.sampling.model import SMOOTHED_KID, checkpoint_folders, stalled
+from impasto.training import checkpoint, evaluation, loop, resume, run_folder, train
+from impasto.training.estimate import estimate
+from impasto.training.evaluation import TrainingEvaluator
+from impasto.training.resolve import resolve
+from impasto.training.run_folder import Stats
+from impasto.training.trainer import Trainer
+from tests.helpers.sketches import sketch
+from tests.helpers.stopping import StoppedByTest, stop_after
+from tests.helpers.training import small
+
+EVALUATED: dict[str, Any] = {"evaluation__every": 16, "evaluation__pictures": 24}
+
+
+@pytest.fixture(autouse=True)
+def _sketched(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "with_lite0" not in request.fixturenames:
+        monkeypatch.setattr(evaluation, "load_network", sketch)
+
+
+@pytest.fixture
+def with_lite0() -> None:
+    """The real feature network."""
+
+
+Script = Callable[[dict[int, float | None]], None]
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Script:
+    """Give evaluations the KIDs that a test wants, by images seen."""
+
+    def follow(kids: dict[int, float | None]) -> None:
+        def evaluate(
+            self: TrainingEvaluator, run: Path, players: Any, record: Any, rows: Any
+        ) -> dict[str, float]:
+            kid = kids[record.images_seen]
+            return {"evaluation/seconds": 0.0, **({} if kid is None else {SMOOTHED_KID: kid})}
+
+        monkeypatch.setattr(TrainingEvaluator, "evaluate", evaluate)
+
+    return follow
+
+
+def kept(run: Path) -> list[int]:
+    return [int(folder.name) for folder in checkpoint_folders(run)]
+
+
+def metrics(run: Path) -> list[dict[str, Any]]:
+    """The rows of `metrics.jsonl` without their times."""
+    lines = [json.loads(line) for line in (run / METRICS_FILE).read_text().splitlines()]
+    return [{k: v for k, v in row.items() if k not in ("created", "seconds")} for row in lines]
+
+
+def test_rows_of_an_evaluated_run(
+    tiny: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(small(**EVALUATED), tiny, out=tmp_path, device="cpu")
+    rows = read_rows(run / METRICS_FILE)
+    assert [row.subject.images_seen for row in rows] == [16, 32, 48, 64]
+    last = rows[-1]
+    assert last.during_training
+    assert (last.subject.kind, last.subject.name) == ("run", run.name)
+    assert last.subject.recipe == "ukiyoe_dcgan_v1"
+    assert last.pictures.count == 24
+    assert last.reference.split == "train"
+    assert last.reference.pictures == len(tiny.train_indices)
+    # The weights are named as in the checkpoint of that moment.
+    assert last.subject.weights_sha256 == Model.load(find_model(run)).record.weights_sha256
+    stats = Stats(run).rows()
+    kids = [row["evaluation/kid-lite0"] for row in stats]
+    score = last.score("kid-lite0")
+    assert score is not None
+    assert kids[-1] == score.value
+    smoothed = [row[SMOOTHED_KID] for row in stats]
+    means = [kids[0], sum(kids[:2]) / 2, sum(kids[:3]) / 3, sum(kids[1:]) / 3]
+    assert smoothed == pytest.approx(means, rel=1e-12)
+    assert all({"evaluation/fd-lite0", "evaluation/seconds"} <= set(row) for row in stats)
+    told = capsys.readouterr().out
+    assert "evaluated 4 times, which took " in told
+    best = 16 * (smoothed.index(min(smoothed)) + 1)
+    assert (
+        f"the best by lite0: after {best} images, smoothed KID {min(smoothed):.3g} (mean of up to "
+        f"three evaluations); paint with it: impasto sample {run / 'best'}\n"
+    ) in told
+    first = (
+        f"evaluated after 16 images: kid-lite0 {kids[0]:.3g}, smoothed {kids[0]:.3g}, the best so"
+    )
+    assert first in told
+    assert "ended after" not in told
+
+
+@pytest.mark.parametrize("recipe", ["ukiyoe_dcgan_v1", "gangogh"])
+def test_training_does_not_notice_evaluation(
+    recipe: str, labelled: Collection, tmp_path: Path
+) -> None:
+    config = small(recipe, training__discriminator_steps=1)
+    plain = train(config, labelled, out=tmp_path / "plain", device="cpu")
+    config = small(recipe, training__discriminator_steps=1, **EVALUATED)
+    scored = train(config, labelled, out=tmp_path / "scored", device="cpu")
+    assert len(metrics(scored)) == 4
+    one, other = fingerprint(plain), fingerprint(scored)
+    for file in ("generator.safetensors", "state.safetensors"):
+        assert one[file] == other[file]
+    assert not (plain / METRICS_FILE).exists()
+
+
+@pytest.mark.parametrize("steps", [1, 4, 7, 10])
+def test_an_evaluated_run_that_died_ends_as_one_that_did_not(
+    steps: int, labelled: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Evaluations fall between checkpoints; the best ones make some of their own.
+    config = small(
+        "gangogh",
+        **EVALUATED,
+        training__discriminator_steps=1,
+        training__images=96,
+        training__checkpoint_every=28,
+        training__ema_half_life=30,
+    )
+    whole = train(config, labelled, out=tmp_path / "whole", device="cpu")
+    with monkeypatch.context() as patch:
+        stop_after(patch, steps)
+        with pytest.raises(StoppedByTest):
+            train(config, labelled, out=tmp_path / "died", device="cpu")
+    (died,) = (tmp_path / "died").iterdir()
+    resume(died)
+    assert fingerprint(died) == fingerprint(whole)
+    assert metrics(died) == metrics(whole)
+    assert kept(died) == kept(whole)
+    assert find_model(died / "best").name == find_model(whole / "best").name
+
+
+def test_dying_between_an_evaluation_and_its_checkpoint(
+    tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small(**EVALUATED)
+    whole = train(config, tiny, out=tmp_path / "whole", device="cpu")
+    original, saved = checkpoint.save, [0]
+
+    def save(*arguments: Any) -> Path:
+        saved[0] += 1
+        if saved[0] == 3:
+            raise StoppedByTest
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", save)
+        with pytest.raises(StoppedByTest):
+            train(config, tiny, out=tmp_path / "died", device="cpu")
+    (died,) = (tmp_path / "died").iterdir()
+    with (died / METRICS_FILE).open("a") as file:
+        file.write('{"format": 1, "created": "20')  # and within the next row
+    resume(died)
+    assert fingerprint(died) == fingerprint(whole)
+    assert metrics(died) == metrics(whole)
+
+
+def test_a_stop_during_evaluation_is_heeded_after_it(
+    tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small(**EVALUATED, training__checkpoint_every=1000, evaluation__keep_best=0)
+    whole = train(config, tiny, out=tmp_path / "whole", device="cpu")
+    original = TrainingEvaluator.evaluate
+
+    def evaluate(*arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingEvaluator, "evaluate", evaluate)
+        with pytest.raises(StoppedError, match="a checkpoint is saved"):
+            train(config, tiny, out=tmp_path / "stopped", device="cpu")
+    (stopped,) = (tmp_path / "stopped").iterdir()
+    assert kept(stopped) == [16]
+    assert len(metrics(stopped)) == 1
+    resume(stopped)
+    assert metrics(stopped) == metrics(whole)
+    assert fingerprint(stopped) == fingerprint(whole)
+
+
+def test_the_best_checkpoints_are_kept(tiny: Collection, tmp_path: Path, script: Script) -> None:
+    script({16: 0.5, 32: 0.2, 48: 0.1, 64: 0.3, 80: 0.4, 96: 0.6})
+    config = small(
+        training__images=96,
+        training__checkpoint_every=1000,
+        training__keep_newest=1,
+        training__keep_every=None,
+        evaluation__every=16,
+        evaluation__keep_best=2,
+    )
+    run = train(config, tiny, out=tmp_path, device="cpu")
+    assert kept(run) == [32, 48, 96]
+    assert find_model(run / "best") == run / "checkpoints" / "000000000048"
+    assert find_model(run).name == "000000000096"
+
+
+def test_none_need_be_kept_for_being_the_best(
+    tiny: Collection, tmp_path: Path, script: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script({16: 0.5, 32: 0.1, 48: 0.2, 64: 0.3})
+    config = small(training__keep_newest=2, evaluation__every=16, evaluation__keep_best=0)
+    run = train(config, tiny, out=tmp_path, device="cpu")
+    assert kept(run) == [48, 64]
+    assert "impasto sample" not in capsys.readouterr().out  # the very best one is gone
+    # The best of those that are there.
+    assert find_model(run / "best").name == "000000000048"
+
+
+def test_a_best_of_none(
+    tiny: Collection, tmp_path: Path, script: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script(dict.fromkeys((16, 32, 48, 64)))  # too few pictures for a KID, say
+    run = train(small(evaluation__every=16), tiny, out=tmp_path, device="cpu")
+    assert "evaluated after 16 images: no KID; metrics.jsonl says why\n" in capsys.readouterr().out
+    with pytest.raises(ImpastoError, match="has no best checkpoint: none was evaluated"):
+        find_model(run / "best")
+    with pytest.raises(ImpastoError, match="does not exist"):
+        find_model(tmp_path / "best")
+
+
+def test_training_ends_where_nothing_improves(
+    tiny: Collection, tmp_path: Path, script: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script({8 * n: kid for n, kid in enumerate((0.5, 0.2, 0.3, 0.2, 0.25, 0.1, 0.1), 1)})
+    config = small(evaluation__every=8, evaluation__patience=24, training__checkpoint_every=1000)
+    run = train(config, tiny, out=tmp_path, device="cpu")
+    assert kept(run)[-1] == 40
+    assert (run / "samples" / "fakes-000000000040.png").exists()
+    before, rows = fingerprint(run), Stats(run).rows()
+    told = capsys.readouterr().out
+    assert "evaluated after 16 images: smoothed 0.2, the best so far\n" in told
+    assert "evaluated after 24 images: smoothed 0.3, the best was 0.2 after 16\n" in told
+    assert "evaluated after 32 images: smoothed 0.2, the best was 0.2 after 16\n" in told
+    assert "after 16 images, smoothed KID 0.2 (mean" in told
+    assert "ended after 40 images: for 24 the smoothed KID was no better" in told
+    resume(run)
+    assert capsys.readouterr().out in told
+    assert (fingerprint(run), Stats(run).rows()) == (before, rows)
+
+
+def test_patience_counts_from_the_best() -> None:
+    def rows(*kids: float) -> list[dict[str, Any]]:
+        return [{"images_seen": 10 * n, SMOOTHED_KID: kid} for n, kid in enumerate(kids, 1)]
+
+    assert not stalled([], 10)
+    assert not stalled(rows(1, 2, 3), None)
+    assert not stalled(rows(3, 2, 1), 10)
+    assert stalled(rows(3, 1, 2), 10)
+    assert stalled(rows(1, 1), 10)  # as good is no better
+    assert not stalled([*rows(1), {"images_seen": 99}], 10)
+
+
+def test_going_back_drops_later_evaluations(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    subjects: list[Any] = [
+        {"kind": "run", "images_seen": 16},
+        {"kind": "run", "images_seen": 32},
+        {"kind": "run", "images_seen": 48},
+        {"kind": "pictures", "images_seen": None},
+    ]
+    lines = [
+        json.dumps({"subject": subject, "during_training": by_itself, "later": "ü"})
+        for subject in subjects
+        for by_itself in (True, False)
+    ]
+    (tmp_path / METRICS_FILE).write_text("\n".join([*lines, '{"newer": 1}', '{"cut']))
+    beside = tmp_path / EVALUATION_FOLDER
+    for moment in (32, 48):
+        (beside / f"{moment:012d}" / "lite0").mkdir(parents=True)
+        (beside / f"{moment:012d}" / "lite0" / "scores.txt").touch()
+    (beside / "0abc").mkdir()  # not ours
+    (tmp_path / "samples").mkdir()
+    for name in ("fakes-000000000032.png", "fakes-000000000048.png", "my-favourite.png"):
+        (tmp_path / "samples" / name).touch()
+    run_folder.rewind(tmp_path, 32)
+    assert sorted(path.name for path in beside.iterdir()) == ["000000000032", "0abc"]
+    assert (beside / "000000000032" / "lite0" / "scores.txt").exists()
+    left_grids = sorted(path.name for path in (tmp_path / "samples").iterdir())
+    assert left_grids == ["fakes-000000000032.png", "my-favourite.png"]
+    left = (tmp_path / METRICS_FILE).read_text().splitlines()
+    told = [json.loads(line) for line in left]
+    assert [row.get("subject", {}).get("images_seen") for row in told] == [
+        16, 16, 32, 32, None, None, None,
+    ]  # fmt: skip
+    assert told[0]["later"] == "ü"
+    assert told[-1] == {"newer": 1}
+
+
+def test_a_run_from_before_evaluations_goes_on_without(
+    tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_after(patch, 4)
+        with pytest.raises(StoppedByTest):
+            train(small(), tiny, out=tmp_path, device="cpu")
+    (run,) = tmp_path.iterdir()
+    record = json.loads((run / "run.json").read_text())
+    assert record["config"].pop("evaluation")["every"] == 0
+    (run / "run.json").write_text(json.dumps(record))
+    resume(run)
+    assert kept(run)[-1] == 64
+    assert not (run / METRICS_FILE).exists()
+
+
+def test_without_the_network_there_is_no_run(
+    labelled: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: Any, **__: Any) -> FeatureNetwork:
+        raise ImpastoError("the weights of lite0 are not installed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation, "load_network", missing)
+        off = r"not installed; or train without evaluation: --set evaluation\.every=0$"
+        for settings in ({"evaluation__every": 16}, {"first_stage__evaluation__every": 16}):
+            config = small("gantor_v2", **settings)
+            with pytest.raises(ImpastoError, match=off):
+                train(config, labelled, out=tmp_path / "runs", device="cpu")
+            with pytest.raises(ImpastoError, match=off):
+                estimate(config, labelled, device="cpu")
+        assert not (tmp_path / "runs").exists()
+        train(small(), labelled, out=tmp_path / "none", device="cpu")
+    run = train(small(evaluation__every=16), labelled, out=tmp_path / "runs", device="cpu")
+    monkeypatch.setattr(evaluation, "load_network", missing)
+    with pytest.raises(ImpastoError, match=r"not installed$"):
+        resume(run)
+
+
+def test_an_unknown_network_is_refused_even_where_none_is_needed(
+    tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for every in (None, 16):  # by default a run so short is not evaluated
+        config = small(evaluation__features="vgg", evaluation__every=every)
+        for begin in (train, estimate):
+            with pytest.raises(ImpastoError, match=r"unknown feature network 'vgg' .*lite0"):
+                begin(config, tiny, device="cpu")
+    assert not list(tmp_path.iterdir())
+
+
+def test_how_often_by_default(tiny: Collection) -> None:
+    def every(**settings: Any) -> int | None:
+        return resolve(small(**settings), tiny).evaluation.every
+
+    assert every(training__images=400_000) == 40_000
+    assert every(training__images=50_000) == 10_000
+    assert every(training__images=50_000, evaluation__pictures=2_000) == 40_000
+    assert every(training__images=9_000) == 0
+    assert every(training__images=9_000, evaluation__patience=100) == 10_000  # so at the end
+    assert every(training__images=50_000, evaluation__every=0) == 0
+    with pytest.raises(ImpastoError, match=r"evaluation\.every is 0"):
+        every(evaluation__every=0, evaluation__patience=100)
+    twice = resolve(resolve(small(training__images=9_000), tiny), tiny)
+    assert twice.evaluation.every == 0
+
+
+def test_both_stages_are_evaluated_alike_unless_told_otherwise() -> None:
+    config = configure("gantor_v2", ["evaluation.every=0", "first_stage.evaluation.pictures=100"])
+    assert config.first_stage is not None
+    assert (config.evaluation.every, config.first_stage.evaluation.every) == (0, 0)
+    assert config.evaluation.pictures == 500
+    assert config.first_stage.evaluation.pictures == 100
+    other = configure("gantor_v2", ["evaluation.every=9", "first_stage.evaluation.every=0"])
+    assert other.first_stage is not None
+    assert (other.evaluation.every, other.first_stage.evaluation.every) == (9, 0)
+    assert load_recipe("first_look")().evaluation.every is None
+
+
+def test_both_stages_have_their_own(labelled: Collection, tmp_path: Path) -> None:
+    settings = {f"first_stage__{name}": value for name, value in EVALUATED.items()}
+    config = small("gantor_v2", **EVALUATED, **settings, training__images=32)
+    run = train(config, labelled, out=tmp_path, device="cpu")
+    for stage, side in ((run / "stage-1", 16), (run, 32)):
+        rows = read_rows(stage / METRICS_FILE)
+        assert {row.collection.resolution for row in rows} == {side}
+        assert any(score.field == "genre" for score in rows[0].scores)
+        assert find_model(stage / "best").parent == stage / "checkpoints"
+
+
+def test_a_generator_that_has_diverged_is_not_scored(tiny: Collection, tmp_path: Path) -> None:
+    config = small(
+        **EVALUATED,
+        generator_optimiser__learning_rate=1e30,
+        discriminator_optimiser__learning_rate=1e30,
+        doctor__rollbacks=0,
+    )
+    with pytest.raises(ImpastoError, match="has diverged by 16 images"):
+        train(config, tiny, out=tmp_path, device="cpu")
+
+
+def test_a_generator_that_paints_no_numbers_is_not_scored(
+    tiny: Collection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Overflowing(Sampler):
+        def images(self, *arguments: Any) -> torch.Tensor:
+            return super().images(*arguments) * float("nan")
+
+    monkeypatch.setattr(evaluation, "Sampler", Overflowing)
+    run = train(small(**EVALUATED), tiny, out=tmp_path, device="cpu")
+    assert kept(run)[-1] == 64
+    assert not (run / METRICS_FILE).exists()
+    assert not any(name.startswith("evaluation/") for row in Stats(run).rows() for name in row)
+    told = capsys.readouterr().out
+    assert "not evaluated after 16 images: the generator has diverged" in told
+    assert "the best" not in told
+
+
+def test_what_is_read_once_says_what_for(
+    tiny: Collection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
+    for times in (1, 0):
+        train(small(**EVALUATED), tiny, out=tmp_path / "runs", device="cpu")
+        told = capsys.readouterr().err
+        assert told.count("reading 27 training pictures once, to evaluate by\n") == times
+        assert "reading 24" not in told
+
+
+def test_nothing_is_loaded_before_the_first_time(
+    tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(self: Trainer) -> Any:
+        assert not {"_network", "_evaluator"} & set(vars(sessions[-1].evaluator))
+        return original(self)
+
+    original, sessions = Trainer.step, []
+    build = loop.Session
+
+    def remember(*arguments: Any) -> loop.Session:
+        sessions.append(build(*arguments))
+        return sessions[-1]
+
+    monkeypatch.setattr(Trainer, "step", step)
+    monkeypatch.setattr(loop, "Session", remember)
+    train(small(**{**EVALUATED, "evaluation__every": 64}), tiny, out=tmp_path, device="cpu")
+    assert "_evaluator" in vars(sessions[-1].evaluator)
+
+
+@pytest.mark.usefixtures("with_lite0")
+def test_with_lite0(tiny: Collection, tmp_path: Path) -> None:
+    config = small(training__images=16, evaluation__every=16, evaluation__pictures=10)
+    run = train(config, tiny, out=tmp_path, device="cpu")
+    (row,) = read_rows(run / METRICS_FILE)
+    assert (row.network.name, row.network.width) == ("lite0", 1280)
+    kid = row.score("kid-lite0")
+    assert kid is not None
+    assert kid.value is not None
+    assert Stats(run).rows()[-1]["evaluation/kid-lite0"] == kid.value
