@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from impasto.collection import PackOptions, pack, packing
 from impasto.decoding import decode as decoding
@@ -26,6 +26,7 @@ from tests.helpers.hostile_files import (
     SIDE,
     chunk,
     inserted,
+    jpeg,
     png,
     quarters,
     saved,
@@ -286,6 +287,22 @@ def test_an_avif_is_of_the_colours_that_its_boxes_tell() -> None:
         code_points(io.BytesIO(content[:end]))
 
 
+def of_a_camera(interoperability: str) -> bytes:
+    """A JPEG without a profile whose EXIF data has this interoperability index."""
+    exif = Image.Exif()
+    exif.get_ifd(0x8769).update({0xA001: 0xFFFF, 0xA005: {1: interoperability}})
+    return jpeg(Image.fromarray(quarters(SOFT).astype(np.uint8)), exif=exif)
+
+
+def test_a_cameras_jpeg_is_of_adobe_rgb_where_its_exif_data_says_so() -> None:
+    near(shown(of_a_camera("R03")), seen(SOFT, ADOBE_RGB), 3)
+    near(shown(of_a_camera("R98")), SOFT, 2)
+    # A profile counts before.
+    told = Image.open(io.BytesIO(of_a_camera("R03")))
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    near(shown(jpeg(told, exif=told.getexif(), icc_profile=srgb)), SOFT, 3)
+
+
 # --- Fewer than 16 bits in 16
 
 
@@ -436,6 +453,7 @@ def test_what_an_earlier_version_packed_wrongly_is_packed_anew(
         "plain.png": picture(gamma(45_455)),
         "photo.jpg": saved(Image.fromarray(quarters(SOFT).astype(np.uint8)), "JPEG"),
         "eight.tif": tiff(rising(8).astype(np.uint8).tobytes(), tiff_entries([8], 1)),
+        "camera.jpg": of_a_camera("R03"),
         "raw.jpg": b"\0\0\0\x18ftypcrx " + bytes(99),
     }
     for name, content in files.items():

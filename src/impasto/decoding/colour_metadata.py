@@ -45,6 +45,7 @@ _SAME_PRIMARIES = 0.0015
 
 _D65 = (0.3127, 0.329)
 _C = (0.31, 0.316)
+ADOBE_RGB: Primaries = (*_D65, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
 _SRGB_PRIMARIES = (*_D65, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
 # ITU-T H.273, table 2.
 _PRIMARIES: dict[int, Primaries] = {

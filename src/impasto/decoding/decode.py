@@ -14,7 +14,14 @@ from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedI
 
 from impasto.decoding.bit_depth import in_planes, stored_bits, to_eight, told_bits
 from impasto.decoding.colour import WHITE, finish, prepare, profile_of
-from impasto.decoding.colour_metadata import Tones, chunks_of, of_code_points, of_png
+from impasto.decoding.colour_metadata import (
+    ADOBE_RGB,
+    Tones,
+    chunks_of,
+    of_code_points,
+    of_png,
+    profile_of_primaries,
+)
 from impasto.decoding.heif_boxes import code_points, is_cut
 from impasto.decoding.plugins import jxl_size, load_plugin
 from impasto.sources.file_kinds import (
@@ -53,6 +60,11 @@ _GAP = 4
 """How many times the target is left where whole pixels are averaged before resampling."""
 
 _EXIF_ORIENTATION = 0x0112
+_EXIF_INTEROPERABILITY = 0xA005
+_EXIF_WITHIN = 2**16
+"""Bytes at the beginning of a JPEG that EXIF data is in, which is its first segment or its second."""
+_ADOBE_RGB = "R03"
+"""What a camera writes there, and no profile, in a JPEG whose colours are Adobe RGB (DCF 2.0)."""
 # Orientation: are the axes swapped, then is the result mirrored left to right, then top to bottom.
 _ORIENTATIONS = {
     2: (False, True, False),
@@ -306,14 +318,31 @@ def _tones(opened: ImageFile.ImageFile, file: Stream, chunks: dict[bytes, bytes]
         # Decoding has seen to the matrix and the range.
         points = code_points(file)
         return Tones() if points is None else of_code_points((*points[:3], True))
+    if not profile and _is_adobe_rgb(opened):
+        return Tones(profile=profile_of_primaries(ADOBE_RGB))
     return Tones(profile=profile)
+
+
+def _is_adobe_rgb(opened: ImageFile.ImageFile) -> bool:
+    """Whether only a JPEG's EXIF data says that its colours are Adobe RGB."""
+    if opened.format not in ("JPEG", "MPO") or opened.mode != "RGB" or "exif" not in opened.info:
+        return False
+    try:
+        told = opened.getexif().get_ifd(_EXIF_INTEROPERABILITY).get(1)
+    except Exception:  # Damaged EXIF data says nothing.
+        return False
+    return isinstance(told, str) and told.startswith(_ADOBE_RGB)
 
 
 def decoded_otherwise(file: Stream) -> bool:
     """Whether a file that gave a picture may give another one since version 1: PNG by its chunks on
-    colours, AVIF by its code points, and what has 12 or 16 bits a sample."""
+    colours, AVIF by its code points, a camera's JPEG by its EXIF data, and what has 12 or 16 bits a
+    sample."""
     start = file.read(BEGINNING)
-    if not start.startswith((b"\x89PNG", *TIFF)) and container(start) != "AVIF":
+    if start.startswith(b"\xff\xd8\xff"):
+        if _ADOBE_RGB.encode() not in file.read(_EXIF_WITHIN):
+            return False
+    elif not start.startswith((b"\x89PNG", *TIFF)) and container(start) != "AVIF":
         return False
     try:
         chunks = chunks_of(file)
