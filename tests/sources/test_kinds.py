@@ -242,6 +242,7 @@ def test_a_folder_of_all_kinds_by_any_name(tmp_path: Path) -> None:
         "web.avif": saved(rgb(), "AVIF", quality=95, subsampling="4:4:4"),
         "web": saved(rgb(), "AVIF", quality=95, subsampling="4:4:4"),
         "no-suffix": heic(rgb()),
+        "large": saved(rgb(), "TIFF", big_tiff=True),
     }
     for name, content in files.items():
         (source / name).write_bytes(content)

@@ -9,10 +9,10 @@ from pathlib import Path
 from impasto.errors import ImpastoError, StoppedError
 from impasto.fetching.client import Client, FetchError, check_scheme, switched_off
 from impasto.fetching.download import Download, what_is_wrong
-from impasto.fetching.file_kinds import is_page
 from impasto.fetching.folder import Record, fetching_into, file_name
 from impasto.fetching.politeness import Politeness
 from impasto.files import sha256_of_file
+from impasto.sources.file_kinds import is_page
 
 
 @dataclass

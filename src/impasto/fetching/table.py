@@ -7,6 +7,7 @@ the addresses, it is itself a table that the same pictures can be fetched by aga
 import contextlib
 import email.utils
 import hashlib
+import io
 import re
 import threading
 import time
@@ -20,14 +21,15 @@ from typing import TypeVar
 
 from impasto.errors import ImpastoError, StoppedError
 from impasto.fetching.client import Client, FetchError, check_scheme, switched_off
+from impasto.fetching.completeness import is_whole
 from impasto.fetching.download import Download
 from impasto.fetching.download_log import UNKNOWN, DownloadLog, Picture
-from impasto.fetching.file_kinds import described, is_whole, picture_suffix
 from impasto.fetching.folder import fetching_into, remove, slug
 from impasto.fetching.politeness import Politeness, StoppedWaitingError, host_of
 from impasto.fetching.robots import Robots
 from impasto.files import sha256_of_file
 from impasto.formatting import counted
+from impasto.sources.file_kinds import BEGINNING, RAW, camera_raw, picture_suffix, what_else
 
 T = TypeVar("T")
 
@@ -294,7 +296,7 @@ class _Fetch:
         if not download.attempt(self._client):
             return  # there, and not changed since
         with part.open("rb") as file:
-            suffix = picture_suffix(file.read(64)) or ""
+            suffix = picture_suffix(file.read(BEGINNING))
         digest, size = sha256_of_file(part), part.stat().st_size
         if not is_whole(part, suffix):
             # Twice the same is no accident on the way: the server's own picture is cut.
@@ -342,8 +344,10 @@ def polite_client(options: PictureOptions, politeness: Politeness) -> Client:
 
 
 def _look(start: bytes) -> None:
-    if picture_suffix(start) is None:
-        raise FetchError(f"no picture: {described(start)}")
+    if camera_raw(io.BytesIO(start)):
+        raise FetchError(f"no picture: {RAW}")
+    if not picture_suffix(start[:BEGINNING]):
+        raise FetchError(f"no picture: {what_else(start)}")
 
 
 def _http_date(picture: Picture | None) -> str | None:

@@ -17,12 +17,17 @@ BEGINNING = 64
 """Bytes that tell; `camera_raw` reads more of a TIFF."""
 TIFF = (b"II*\0", b"MM\0*")
 
-_PICTURE = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II\*\0|MM\0\*"
-    rb"|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51",
-    re.DOTALL,
-)
-"""JPEG, PNG, GIF, WebP, BMP, TIFF in either order, JPEG 2000: as their specifications begin."""
+_PICTURES = {
+    rb"\xff\xd8\xff": ".jpg",
+    rb"\x89PNG\r\n\x1a\n": ".png",
+    rb"GIF8[79]a": ".gif",
+    rb"RIFF....WEBP": ".webp",
+    rb"BM....\0\0\0\0": ".bmp",
+    rb"II[*+]\0|MM\0[*+]": ".tif",  # in either order of bytes; with + it is a BigTIFF
+    rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51": ".jp2",
+}
+"""How pictures begin by their specifications, and the suffix that their names have."""
+_CONTAINERS = {"AVIF": ".avif", "HEIF": ".heic", "JXL": ".jxl"}
 _JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 """JPEG XL, as a bare codestream and in a container."""
 # Brands of ISO/IEC 23008-12 (HEIF), of AV1's binding to it, and Canon's own.
@@ -36,9 +41,11 @@ _RAW = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MR
 _MAKE, _NEW_SUBFILE_TYPE, _PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION = 271, 254, 262, 330, 50706
 _COLOUR_FILTER_ARRAY = 32803
 
+_PAGE = (b"<!doctype html", b"<html", b"<head", b"<body", b"<script", b"<!--", b"<title", b"<meta")
 _OTHERS = {
-    b"<!doctype html": "a web page",
-    b"<html": "a web page",
+    **dict.fromkeys(_PAGE, "a web page"),
+    b"{": "JSON",
+    b"[": "JSON",
     b"<svg": "an SVG drawing",
     b"<?xml": "an XML file",
     b"version https://git-lfs": POINTER,
@@ -77,9 +84,16 @@ def container(start: bytes) -> str:
     return ""
 
 
+def picture_suffix(start: bytes) -> str:
+    """The suffix of the kind of picture that begins so; empty if it is none that is read here or may
+    be with a plugin."""
+    kinds = (kind for begin, kind in _PICTURES.items() if re.match(begin, start, re.DOTALL))
+    return next(kinds, "") or _CONTAINERS.get(container(start), "")
+
+
 def begins_as_picture(start: bytes) -> bool:
-    """Whether a file that begins so is a picture: one that is read here, or may be with a plugin."""
-    return _PICTURE.match(start) is not None or container(start) != ""
+    """Whether a file that begins so is a picture."""
+    return picture_suffix(start) != ""
 
 
 def camera_raw(file: io.BufferedReader | io.BytesIO) -> bool:
@@ -120,6 +134,15 @@ def what_else(start: bytes) -> str:
         return "a video"
     if not start.strip(b"\0"):
         return "zeros only"
-    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    text = _text(start)
     known = (what for begin, what in _OTHERS.items() if text.startswith(begin))
     return next(known, "in no format that is known here")
+
+
+def is_page(start: bytes) -> bool:
+    """Whether it begins as web pages do."""
+    return _text(start).startswith(_PAGE)
+
+
+def _text(start: bytes) -> bytes:
+    return start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
