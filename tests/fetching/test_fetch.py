@@ -113,7 +113,7 @@ def fetch(
     **options: Any,
 ) -> PicturesReport:
     rows = [row if isinstance(row, Row) else Row(row) for row in urls]
-    columns = tuple(dict.fromkeys(key for row in rows for key in row.told if key == "style"))
+    columns = tuple(dict.fromkeys(key for row in rows for key in row.cells if key == "style"))
     return fetch_table(
         Table(rows, columns),
         folder,
@@ -568,7 +568,7 @@ def test_rows_without_an_address_or_with_one_seen_before(tmp_path: Path) -> None
     path = tmp_path / "urls.csv"
     path.write_text("url,title\nhttp://a,A\nhttp://a,B\n,C\n,\n\n")
     table = read_table(path)
-    assert [(row.url, row.told["title"]) for row in table.rows] == [("http://a", "A")]
+    assert [(row.url, row.cells["title"]) for row in table.rows] == [("http://a", "A")]
     assert table.notes == [
         "1 row with an address that an earlier row has",
         "1 row without an address",
@@ -591,7 +591,7 @@ def test_rows_that_cannot_be_read_are_failures_and_shift_nothing(
     path, folder = tmp_path / "shift.csv", tmp_path / "to"
     path.write_text("\n".join(lines))
     table = read_table(path)
-    assert [(row.url, row.told["style"]) for row in table.rows] == [(b, "Cubism"), (c, "Fauvism")]
+    assert [(row.url, row.cells["style"]) for row in table.rows] == [(b, "Cubism"), (c, "Fauvism")]
     report = fetch_table(table, folder, polite_options(), FakeTime().polite())
     many = "row not readable: row {} of shift.csv has 5 cells where there are 4 columns; "
     many += "quote cells with commas in them"
@@ -638,7 +638,7 @@ def test_the_column_of_addresses(tmp_path: Path, header: str, note: str | None) 
         return
     table = read_table(path)
     assert [row.url for row in table.rows] == ["http://a/1.jpg"]
-    assert table.rows[0].told.get("source", "") == ("http://a/page" if "url" in header else "")
+    assert table.rows[0].cells.get("source", "") == ("http://a/page" if "url" in header else "")
     assert table.notes == [note]
 
 
@@ -647,7 +647,7 @@ def test_tables_of_addresses_in_any_encoding(tmp_path: Path, encoding: str) -> N
     path = tmp_path / "urls.csv"
     text = "sep=;\r\n\r\nurl;title, as written\r\nhttp://a/1;D\u00fcrer, Hase\r\n"
     path.write_bytes(text.encode(encoding))
-    assert [(row.url, row.told) for row in read_table(path).rows] == [
+    assert [(row.url, row.cells) for row in read_table(path).rows] == [
         ("http://a/1", {"title, as written": "D\u00fcrer, Hase"})
     ]
     path.write_bytes(b"PK\x03\x04...xl/workbook.xml")
@@ -1472,7 +1472,7 @@ def test_a_picture_is_known_on_any_of_the_sites_hosts(nasty: Nasty, tmp_path: Pa
         table = list_wikiart(listing, tmp_path, politeness=FakeTime().polite(), home=nasty.address)
     (row,) = table.rows
     assert row.url == "https://uploads3.wikiart.org/images/hokusai/wave.jpg"
-    assert (row.told["style"], row.told["genre"]) == ("ukiyo-e", "landscape")
+    assert (row.cells["style"], row.cells["genre"]) == ("ukiyo-e", "landscape")
 
 
 def test_a_listing_keeps_what_a_table_of_ones_own_says(nasty: Nasty, tmp_path: Path) -> None:

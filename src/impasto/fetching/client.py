@@ -164,14 +164,14 @@ class Answer:
     @property
     def encoding(self) -> str:
         """How the body is compressed for the way; empty if it is not."""
-        told = self.headers.get("Content-Encoding", "").strip().lower()
-        return "" if told == "identity" else told
+        coding = self.headers.get("Content-Encoding", "").strip().lower()
+        return "" if coding == "identity" else coding
 
     @property
     def length(self) -> int | None:
         """Bytes of the body as it is sent, where the server says so."""
-        told = self.headers.get("Content-Length", "")
-        return int(told) if re.fullmatch(r"[0-9]{1,18}", told) else None
+        length = self.headers.get("Content-Length", "")
+        return int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
 
     def check(self) -> None:
         """Raise what an answer other than 200 and 206 means.

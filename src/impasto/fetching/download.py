@@ -45,7 +45,7 @@ class Download:
     look: Callable[[bytes], None] = _nothing
     """Is shown the first bytes, and raises FetchError where the rest is not wanted."""
     tell: Callable[[int, int], None] = _silent
-    """Is told of bytes there and of all there will be (0: not known)."""
+    """Called with the bytes that are there and those there will be (0: not known)."""
 
     @property
     def _note(self) -> Path:
@@ -190,14 +190,14 @@ def _mark(answer: Answer) -> str | None:
 
 
 def _range(answer: Answer) -> tuple[int, int | None]:
-    """First byte of a part, and bytes of the whole, by `Content-Range`; -1 where it is not told."""
-    told = re.fullmatch(
+    """First byte of a part, and bytes of the whole, by `Content-Range`; -1 where it has none."""
+    found = re.fullmatch(
         r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)",
         answer.headers.get("Content-Range", "").strip(),
     )
-    if not told:
+    if not found:
         return -1, None
-    return int(told[1]), None if told[2] == "*" else int(told[2])
+    return int(found[1]), None if found[2] == "*" else int(found[2])
 
 
 def what_is_wrong(

@@ -19,9 +19,9 @@ from impasto.errors import ImpastoError
 from impasto.fetching.folder import now, remove
 from impasto.files import read_json_lines, write_error, write_text
 
-TOLD = ("title", "artist", "year", "licence")
+ABOUT = ("title", "artist", "year", "licence")
 """What a table may say of a picture; further columns are carried over."""
-COLUMNS = ("file", "url", "source", *TOLD)
+COLUMNS = ("file", "url", "source", *ABOUT)
 KEPT = ("sha256", "bytes", "when")
 UNKNOWN = "unknown"
 FAILED = ("url", "reason", "when", "tries")
@@ -68,17 +68,17 @@ class DownloadLog:
             if isinstance(row.get("url"), str) and isinstance(row.get("file"), str):
                 known.append({key: str(value) for key, value in row.items()})
         self._pictures: dict[str, Picture] = {}
-        self._told: dict[str, dict[str, str]] = {url: dict(told) for url, told in rows.items()}
+        self._cells: dict[str, dict[str, str]] = {url: dict(cells) for url, cells in rows.items()}
         further = dict.fromkeys(columns)
         for row in known:
             url, size = row["url"], row.get("bytes", "")
-            told = {key: value for key, value in row.items() if key not in ("file", "url", *KEPT)}
-            if told.get("licence") == UNKNOWN:
-                del told["licence"]
-            further.update(dict.fromkeys(key for key in told if key not in COLUMNS))
+            cells = {key: value for key, value in row.items() if key not in ("file", "url", *KEPT)}
+            if cells.get("licence") == UNKNOWN:
+                del cells["licence"]
+            further.update(dict.fromkeys(key for key in cells if key not in COLUMNS))
             # What the present table says counts; what it leaves open stays as it was.
-            news = {key: value for key, value in self._told.get(url, {}).items() if value}
-            self._told[url] = {**told, **news}
+            news = {key: value for key, value in self._cells.get(url, {}).items() if value}
+            self._cells[url] = {**cells, **news}
             if Path(row["file"]).name == row["file"] and size.isdigit():
                 self._pictures[url] = Picture(
                     row["file"], row.get("sha256", ""), int(size), row.get("when", "")
@@ -128,7 +128,7 @@ class DownloadLog:
                     (self._folder / before.file).unlink(missing_ok=True)
                 if self._journal is None:
                     self._journal = self._journal_path.open("a", encoding="utf-8")
-                row = {"url": url, **self._told.get(url, {}), **asdict(picture)}
+                row = {"url": url, **self._cells.get(url, {}), **asdict(picture)}
                 self._journal.write(json.dumps(row, ensure_ascii=False) + "\n")
                 self._journal.flush()
             except OSError as error:
@@ -176,11 +176,11 @@ class DownloadLog:
         with self._lock:
             header = (*COLUMNS, *self._further, *KEPT)
             rows = []
-            for url, told in self._told.items():
+            for url, cells in self._cells.items():
                 if url in self._pictures:
                     picture = self._pictures[url]
                     open_ones = {"url": url, "source": url, "licence": self._licence}
-                    filled = {key: value for key, value in told.items() if value}
+                    filled = {key: value for key, value in cells.items() if value}
                     rows.append({**open_ones, **filled, **asdict(picture)})
             write_text(self._tables[0], _table(header, rows))
             if self._failed:

@@ -46,7 +46,7 @@ def fetch_file(
     Args:
         sha256: 64 hexadecimal digits that the file must have.
         most: bytes; nothing larger is taken.
-        tell: is told of bytes there and of all there will be.
+        tell: called with the bytes that are there and those there will be.
 
     Raises:
         ImpastoError: it cannot be had, is not what was asked for, or cannot be written.

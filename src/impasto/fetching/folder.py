@@ -31,7 +31,7 @@ def fetching_into(folder: Path) -> Iterator[None]:
         ImpastoError: it cannot be written, or another fetch is at work in it.
     """
     made: list[Path] = []
-    with contextlib.suppress(OSError):  # that a name cannot be is told below
+    with contextlib.suppress(OSError):  # that a name cannot be is said below
         made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         check_writable(folder)
@@ -71,8 +71,8 @@ class Record:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / RECORD
-        told = read_json(self._path, "folder of fetched files") if self._path.exists() else {}
-        files = told.get("files") if isinstance(told, dict) else None
+        content = read_json(self._path, "folder of fetched files") if self._path.exists() else {}
+        files = content.get("files") if isinstance(content, dict) else None
         if files is None and self._path.exists():
             raise ImpastoError(
                 f"{self._path} was not written by impasto fetch; choose another folder"

@@ -44,7 +44,7 @@ class Row:
     """A picture that is wanted."""
 
     url: str
-    told: dict[str, str] = field(default_factory=dict)
+    cells: dict[str, str] = field(default_factory=dict)
     """What the table says of it, by column."""
     sha256: str | None = None
     """What its bytes must have, where the table says so."""
@@ -78,7 +78,7 @@ class PictureOptions:
     seconds: float = 600.0
     """For one picture."""
     contact: str = ""
-    """A mail address or a page, told to the servers."""
+    """A mail address or a page, sent to the servers."""
     robots: bool = True
     """Whether robots.txt is asked for and kept to."""
     refresh: bool = False
@@ -133,7 +133,7 @@ def fetch_table(
     picture stops nothing.
 
     Args:
-        tell: is told of rows done and of all rows.
+        tell: called with the rows that are done and all rows.
 
     Raises:
         ImpastoError: the folder cannot be written.
@@ -154,10 +154,10 @@ class _Fetch:
         self._table, self._folder, self._options = table, folder, options
         self._politeness = politeness
         self._client = polite_client(options, politeness)
-        told = {row.url: row.told for row in table.rows}
-        self._book = DownloadLog(folder, told, table.columns, options.licence)
+        cells = {row.url: row.cells for row in table.rows}
+        self._log = DownloadLog(folder, cells, table.columns, options.licence)
         for row, reason in table.left_out.items():
-            self._book.fail(row, reason, 0)
+            self._log.fail(row, reason, 0)
         wanted = len(table.rows) + len(table.left_out)
         self._report = PicturesReport(wanted, notes=list(table.notes))
         self._done, self._lock = 0, threading.Lock()
@@ -167,11 +167,11 @@ class _Fetch:
     def run(self, tell: Callable[[int, int], None]) -> PicturesReport:
         began = time.monotonic()
         self._clear()  # what a killed process left behind; nobody else is at work here
-        there = {row.url: self._book.there(row.url) for row in self._table.rows}
+        there = {row.url: self._log.there(row.url) for row in self._table.rows}
         missing = [row for row in self._table.rows if self._options.refresh or not there[row.url]]
         self._done = len(self._table.rows) - len(missing)
         for url in (url for url, picture in there.items() if picture):
-            self._book.settle(url)
+            self._log.settle(url)
         try:
             if missing and (switch := switched_off("IMPASTO_OFFLINE")):
                 self._without_network(switch, sum(not there[row.url] for row in missing))
@@ -179,19 +179,19 @@ class _Fetch:
                 self._empty(self._queues(missing), tell)
         except KeyboardInterrupt as stop:
             self._stop()
-            count = sum(self._book.there(row.url) is not None for row in self._table.rows)
+            count = sum(self._log.there(row.url) is not None for row in self._table.rows)
             raise StoppedError(
                 f"stopped: {count:,} of {counted(len(self._table.rows), 'picture')} are there; "
                 "run it again to go on"
             ) from stop
         finally:
-            self._book.close()
+            self._log.close()
         if self._broken:
             raise self._broken
         report = self._report
         urls = [row.url for row in self._table.rows]
-        report.there = sum(self._book.there(url) is not None for url in urls)
-        report.failed = self._book.reasons([*urls, *self._table.left_out])
+        report.there = sum(self._log.there(url) is not None for url in urls)
+        report.failed = self._log.reasons([*urls, *self._table.left_out])
         report.seconds = time.monotonic() - began
         return report
 
@@ -222,22 +222,22 @@ class _Fetch:
         ]
         for thread in self._threads:
             thread.start()
-        told = -1
+        shown = -1
         while any(thread.is_alive() for thread in self._threads) and not self._broken:
             next((t for t in self._threads if t.is_alive()), self._threads[0]).join(0.05)
-            if self._done != told:
-                told = self._done
-                tell(told, len(self._table.rows))
-            self._book.save_if_due()
+            if self._done != shown:
+                shown = self._done
+                tell(shown, len(self._table.rows))
+            self._log.save_if_due()
         if self._broken:
             self._stop()
-        elif self._done != told:
+        elif self._done != shown:
             tell(self._done, len(self._table.rows))
 
     def _stop(self) -> None:
         """Let nothing new begin, and take nothing that still arrives."""
         self._politeness.stop.set()
-        self._book.close()
+        self._log.close()
         until = time.monotonic() + _GOODBYE
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
@@ -272,7 +272,7 @@ class _Fetch:
             self._done += 1
 
     def _fail(self, row: Row, error: FetchError) -> None:
-        self._book.fail(row.url, str(error), error.tries)
+        self._log.fail(row.url, str(error), error.tries)
         with self._lock:
             self._done += 1
 
@@ -282,7 +282,7 @@ class _Fetch:
         Raises:
             FetchError: there is none, or it is not whole.
         """
-        options, before = self._options, self._book.there(row.url)
+        options, before = self._options, self._log.there(row.url)
         download = Download(
             row.url,
             part,
@@ -303,7 +303,7 @@ class _Fetch:
             again = digest not in cut
             cut.add(digest)
             raise FetchError(f"cut short: the picture ({suffix}) has no end", again=again)
-        self._book.keep(row.url, part, part.stem + suffix, digest)
+        self._log.keep(row.url, part, part.stem + suffix, digest)
         with self._lock:
             self._report.fetched += 1
             self._report.bytes += size
@@ -312,9 +312,9 @@ class _Fetch:
         """Where a picture grows; its name is of its title, or else of its address, and unlike that
         of any other address."""
         last = urllib.parse.urlsplit(row.url).path.rstrip("/").rpartition("/")[2]
-        title = row.told.get("title", "")
+        title = row.cells.get("title", "")
         name = slug(title) or slug(urllib.parse.unquote(last).partition(".")[0]) or "picture"
-        known = self._book.named(row.url)
+        known = self._log.named(row.url)
         if known:
             return self._folder / f"{Path(known).stem}.part"
         return self._folder / f"{name}-{hashlib.sha256(row.url.encode()).hexdigest()[:16]}.part"
@@ -328,7 +328,7 @@ def _taken(queue: deque[T]) -> T | None:
 
 
 def polite_client(options: PictureOptions, politeness: Politeness) -> Client:
-    """A client that keeps to the rates, and to robots.txt unless it is told not to."""
+    """A client that keeps to the rates, and to robots.txt where the options say so."""
     client = Client(options.timeout, options.contact)
     client.before = politeness.wait
     if options.robots:

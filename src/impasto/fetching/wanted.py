@@ -102,21 +102,21 @@ def _of_rows(
     notes: list[str],
     left_out: dict[str, str] | None = None,
 ) -> Table:
-    """The table of these addresses, each with what is told of it."""
+    """The table of these addresses, each with the other cells of its row."""
     columns: dict[str, None] = {}
     table = Table([], notes=notes, left_out=left_out or {})
     seen: set[str] = set()
     twice = empty = 0
     for url, cells in rows:
-        told = {k: v for k, v in cells.items() if k not in ("file", *KEPT)}
-        columns |= dict.fromkeys(name for name in told if name not in COLUMNS)
+        about = {k: v for k, v in cells.items() if k not in ("file", *KEPT)}
+        columns |= dict.fromkeys(name for name in about if name not in COLUMNS)
         if _says_nothing(url):
             empty += not url and any(cells.values())
         elif url in seen:
             twice += 1
         else:
             seen.add(url)
-            table.rows.append(Row(url, told, cells.get("sha256", "").lower() or None))
+            table.rows.append(Row(url, about, cells.get("sha256", "").lower() or None))
     table.columns = tuple(columns)
     if twice:
         table.notes.append(f"{counted(twice, 'row')} with an address that an earlier row has")

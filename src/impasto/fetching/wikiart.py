@@ -69,7 +69,7 @@ def list_wikiart(
             addresses, or `all` for the artists one after the other.
         pages: of the listing at most, about 60 pictures each; with `all`, so many artists.
         home: another address of the site, for tests.
-        tell: is told of pages (with `all`, artists) listed and of all there are.
+        tell: called with the pages (with `all`, artists) that are listed and all there are.
 
     Raises:
         ImpastoError: no such listing, or the site gives none.
@@ -128,16 +128,16 @@ def _merged(before: Table, listed: list[Row], kind: str, name: str) -> Table:
     several: list[str] = []
     for row in listed:
         known = rows.get(_picture(row.url), row)
-        told = {**known.told, **{column: text for column, text in row.told.items() if text}}
-        if known.told.get("source", "").startswith(f"{row.told['source']}/"):
-            told["source"] = known.told["source"]  # the picture's page, not only its artist's
+        cells = {**known.cells, **{column: text for column, text in row.cells.items() if text}}
+        if known.cells.get("source", "").startswith(f"{row.cells['source']}/"):
+            cells["source"] = known.cells["source"]  # the picture's page, not only its artist's
         if kind in _KINDS:
-            classes = [text for text in known.told.get(kind, "").split("|") if text]
+            classes = [text for text in known.cells.get(kind, "").split("|") if text]
             if name.casefold() not in map(str.casefold, classes):
                 classes.append(name)
-            told[kind] = "|".join(classes)
-            several += [told[kind]] if len(classes) > 1 else []
-        rows[_picture(row.url)] = Row(known.url, told, known.sha256)
+            cells[kind] = "|".join(classes)
+            several += [cells[kind]] if len(classes) > 1 else []
+        rows[_picture(row.url)] = Row(known.url, cells, known.sha256)
     columns = dict.fromkeys((*before.columns, *([kind] if kind in _KINDS else [])))
     notes = []
     if several:
@@ -177,8 +177,8 @@ class _Site:
             yield from self._of_artist(name)
         else:
             artists = self._json("/en/App/Artist/AlphabetJson?v=new")
-            told = [_text(artist.get("url")) for artist in _objects(artists)]
-            names = [name for name in told if name][:pages]
+            found = [_text(artist.get("url")) for artist in _objects(artists)]
+            names = [name for name in found if name][:pages]
             for number, artist in enumerate(names, start=1):
                 yield from self._of_artist(artist)
                 tell(number, len(names))
@@ -190,9 +190,9 @@ class _Site:
         most = min(pages or _PAGES, _PAGES)
         for number in range(1, most + 1):
             page = self._json(f"/en/paintings-by-{kind}/{quote(name)}?json=2&page={number}")
-            told = page if isinstance(page, dict) else {}
-            paintings = _objects(told.get("Paintings"))
-            count, size = told.get("AllPaintingsCount"), told.get("PageSize")
+            answer = page if isinstance(page, dict) else {}
+            paintings = _objects(answer.get("Paintings"))
+            count, size = answer.get("AllPaintingsCount"), answer.get("PageSize")
             if isinstance(count, int) and isinstance(size, int) and size > 0:
                 tell(number, max(number, min(most, -(-count // size))))
             rows = [row for item in paintings if (row := self._row(item, {kind: name}))]
@@ -208,8 +208,8 @@ class _Site:
             yield from news
 
     def _of_artist(self, name: str) -> Iterator[Row]:
-        told = self._json(f"/en/App/Painting/PaintingsByArtist?artistUrl={quote(name)}&json=2")
-        for item in _objects(told):
+        answer = self._json(f"/en/App/Painting/PaintingsByArtist?artistUrl={quote(name)}&json=2")
+        for item in _objects(answer):
             if row := self._row({"artistUrl": f"/en/{name}", **item}, {}):
                 yield row
 
@@ -220,13 +220,13 @@ class _Site:
             return None
         years = (item.get(key) for key in ("yearAsString", "year", "completitionYear"))
         page = _text(item.get("paintingUrl")) or _text(item.get("artistUrl"))
-        told = {
+        cells = {
             "title": _text(item.get("title")),
             "artist": _text(item.get("artistName")),
             "year": next((text for year in years if (text := _text(year))), ""),
             "source": urljoin(f"{self._home}/en/", page),
         }
-        return Row(urljoin(f"{self._home}/", image.partition("!")[0]), {**told, **more})
+        return Row(urljoin(f"{self._home}/", image.partition("!")[0]), {**cells, **more})
 
     def _json(self, path: str) -> Any:
         """A page of the site.
@@ -241,7 +241,7 @@ class _Site:
         except (OSError, ValueError):
             pass
         try:
-            told = json.loads(
+            answer = json.loads(
                 self._politeness.persist(url, lambda: self._client.text(url, _BYTES)[1])
             )
         except FetchError as error:
@@ -253,12 +253,12 @@ class _Site:
                 f"cannot list {url}: the site answered with a page, not with its JSON listing; "
                 "it may not let programs in now"
             ) from error
-        write_json(kept, told)
-        return told
+        write_json(kept, answer)
+        return answer
 
 
-def _objects(told: Any) -> list[dict[str, Any]]:
-    return [item for item in told if isinstance(item, dict)] if isinstance(told, list) else []
+def _objects(answer: Any) -> list[dict[str, Any]]:
+    return [item for item in answer if isinstance(item, dict)] if isinstance(answer, list) else []
 
 
 def _text(value: Any) -> str:
@@ -267,10 +267,10 @@ def _text(value: Any) -> str:
 
 def _csv(table: Table) -> str:
     text = io.StringIO()
-    licence = ["licence"] if any(row.told.get("licence") for row in table.rows) else []
+    licence = ["licence"] if any(row.cells.get("licence") for row in table.rows) else []
     header = ["url", "title", "artist", "year", "source", *licence, *table.columns]
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     for row in table.rows:
-        writer.writerow([row.url, *(row.told.get(name, "") for name in header[1:])])
+        writer.writerow([row.url, *(row.cells.get(name, "") for name in header[1:])])
     return text.getvalue()
