@@ -21,7 +21,11 @@ from tools.docs.text import arguments, escaped, lists_apart
 ROOT = Path(impasto.__file__).parents[2]
 DOCS = ROOT / "docs"
 # The notebook tells what was run then.
-PAGES = [ROOT / "README.md", *sorted(set(DOCS.rglob("*.md")) - {DOCS / "notebook.md"})]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(set(DOCS.rglob("*.md")) - {DOCS / "notebook.md"}),
+]
 GROUP = commands.command_line()
 
 
