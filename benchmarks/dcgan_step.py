@@ -26,8 +26,8 @@ from impasto.collection import open_or_pack
 from impasto.config import change
 from impasto.registry import load_recipe
 from impasto.training.checkpoint import seed_step
-from impasto.training.loop import Session
 from impasto.training.resolve import resolve
+from impasto.training.session import Session
 
 
 def plain_networks() -> tuple[nn.Module, nn.Module]:
@@ -87,8 +87,8 @@ def impasto_loop(batch: int) -> tuple[Callable[[], None], torch.Tensor]:
     session = Session(resolve(config, collection), collection, torch.device("cpu"))
 
     def step() -> None:
-        seed_step(0, session.players.steps)
-        session.game.step()
+        seed_step(0, session.state.steps)
+        session.trainer.step()
 
     pixels = collection.images(collection.train_indices)
     images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).float()

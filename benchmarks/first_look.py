@@ -32,8 +32,8 @@ from impasto.sampling import Sampler, latents_of_seeds
 from impasto.sampling.model import to_uint8
 from impasto.sampling.output import save_grid
 from impasto.training.checkpoint import seed_step
-from impasto.training.loop import Session
 from impasto.training.resolve import resolve
+from impasto.training.session import Session
 
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "first_look": ("first_look", {}),
@@ -92,9 +92,9 @@ def train_for(name: str, collection: Collection, seconds: float, out: Path | Non
     session = Session(config, collection, torch.device("cpu"))
     began = time.process_time()
     while time.process_time() - began < seconds:
-        seed_step(config.training.seed, session.players.steps)
-        session.game.step()
-    sampler = Sampler(session.players.average, config.latent)
+        seed_step(config.training.seed, session.state.steps)
+        session.trainer.step()
+    sampler = Sampler(session.state.average, config.latent)
     latents = latents_of_seeds(range(2000), config.latent)
     fakes = torch.cat([sampler.images(part) for part in latents.split(100)])
     rows = np.random.default_rng(0).permutation(collection.train_indices)[:2000]
@@ -103,7 +103,7 @@ def train_for(name: str, collection: Collection, seconds: float, out: Path | Non
         save_grid(out / f"{name.replace(' ', '-')}.png", to_uint8(fakes[:64]).numpy())
     layout = frechet(layout_of(fakes), layout_of(reals))
     texture = frechet(texture_of(fakes), texture_of(reals))
-    return f"{name:<26} {session.players.images_seen:>8} {layout:>8.2f} {texture:>8.3f}"
+    return f"{name:<26} {session.state.images_seen:>8} {layout:>8.2f} {texture:>8.3f}"
 
 
 def main() -> None:

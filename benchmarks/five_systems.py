@@ -38,9 +38,9 @@ from impasto.sampling.model import to_uint8
 from impasto.sampling.output import save_grid
 from impasto.training import checkpoint
 from impasto.training.checkpoint import seed_step
-from impasto.training.loop import Session
 from impasto.training.records import Averages
 from impasto.training.resolve import resolve
+from impasto.training.session import Session
 
 NARROW = {"generator.width": 32, "discriminator.width": 32}
 EMA = {"training.ema_half_life": 1_000, "training.ema_rampup": 0.05}
@@ -116,14 +116,14 @@ def _play(session: Session, seconds: float) -> list[dict[str, float]]:
     rows: list[dict[str, float]] = []
     while (spent := time.process_time() - began) < seconds:
         if spent > (len(rows) + 1) * seconds / 20:
-            rows.append({"images_seen": session.players.images_seen, **averages.read()})
-        seed_step(training.seed, session.players.steps)
-        averages.add(session.game.step())
-    return [*rows, {"images_seen": session.players.images_seen, **averages.read()}]
+            rows.append({"images_seen": session.state.images_seen, **averages.read()})
+        seed_step(training.seed, session.state.steps)
+        averages.add(session.trainer.step())
+    return [*rows, {"images_seen": session.state.images_seen, **averages.read()}]
 
 
 def _paint(session: Session, latents: Tensor, labels: Tensor) -> Tensor:
-    sampler = Sampler(session.players.average, session.config.latent)
+    sampler = Sampler(session.state.average, session.config.latent)
     pairs = zip(latents.split(50), labels.split(50), strict=True)
     return torch.cat([sampler.images(*some) for some in pairs])
 
@@ -133,7 +133,7 @@ def _keep(out: Path | None, slug: str, session: Session, rows: list[dict[str, fl
     if out is None:
         return
     write_text(out / f"{slug}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    checkpoint.save(out / slug, session.players, session.model_record())
+    checkpoint.save(out / slug, session.state, session.model_record())
 
 
 def train_for(
@@ -147,7 +147,7 @@ def train_for(
         seconds /= 2
         first = Session(config.first_stage, collection, torch.device("cpu"))
         _keep(out, f"{slug}-stage-1", first, _play(first, seconds))
-        session.players.begin_with(first.players.average)
+        session.state.begin_with(first.state.average)
     rows = _play(session, seconds)
     _keep(out, slug, session, rows)
     row = rows[-1]
@@ -179,7 +179,7 @@ def train_for(
         named = [row.get(f"accuracy/{field}/{kind}", float("nan")) for field in config.labels[:1]]
         accuracies += named or [float("nan")]
     return (
-        f"{name:<22} {session.players.images_seen:>8} {session.players.steps:>6} "
+        f"{name:<22} {session.state.images_seen:>8} {session.state.steps:>6} "
         + " ".join(f"{value:>6.2f}" for value in accuracies)
         + f" {apart} {frechet(layout_of(fakes), layout_of(reals)):>7.2f} "
         f"{frechet(texture_of(fakes), texture_of(reals)):>7.3f}"

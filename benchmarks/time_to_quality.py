@@ -58,9 +58,9 @@ from impasto.sampling.class_choice import labels_of_seeds
 from impasto.sampling.model import to_uint8
 from impasto.sampling.output import save_grid, slugs
 from impasto.training.checkpoint import seed_step
-from impasto.training.loop import Session
 from impasto.training.records import Averages
 from impasto.training.resolve import resolve
+from impasto.training.session import Session
 from impasto.training.transfer import Source, begin, settled
 
 Number = TypeVar("Number", int, float)
@@ -259,12 +259,12 @@ def moments(
 
     def play(session: Session, share: float) -> None:
         nonlocal spent, images
-        players = session.players
-        before, seen, began = spent, images - players.images_seen, clock()
+        state = session.state
+        before, seen, began = spent, images - state.images_seen, clock()
         while budget.share(spent, images) < share:
-            seed_step(session.config.training.seed, players.steps)
-            averages.add(session.game.step())
-            images, spent = seen + players.images_seen, before + clock() - began
+            seed_step(session.config.training.seed, state.steps)
+            averages.add(session.trainer.step())
+            images, spent = seen + state.images_seen, before + clock() - began
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         spent = before + clock() - began
@@ -277,9 +277,9 @@ def moments(
         shares = [share for share in shares if share > 0.5]
     session = Session(config, collection, device)
     if first is not None:
-        session.players.begin_with(first.players.average)
+        session.state.begin_with(first.state.average)
     if source is not None:
-        begin(session.players, source, session.model_record())
+        begin(session.state, source, session.model_record())
     for share in shares:
         play(session, share)
         yield Moment(share, session, images, spent, averages.read())
@@ -309,9 +309,9 @@ def score(moment: Moment, job: Job, grid: Path) -> dict[str, float]:
         FloatingPointError: it has diverged.
     """
     session, options = moment.session, job.options
-    if not _finite(session.players.average.state_dict().values()):
+    if not _finite(session.state.average.state_dict().values()):
         raise FloatingPointError("diverged: its weights are not finite")
-    sampler = Sampler(session.players.average, session.config.latent, session.device)
+    sampler = Sampler(session.state.average, session.config.latent, session.device)
     seeds = range(options.pictures)
     latents = latents_of_seeds(seeds, session.config.latent)
     fakes = _paint(sampler, latents, labels_of_seeds(seeds, session.model_record()))
@@ -362,7 +362,7 @@ def run(job: Job) -> list[dict[str, Any]]:
             row = {
                 "share": share,
                 "images": moment.images,
-                "steps": moment.session.players.steps,
+                "steps": moment.session.state.steps,
                 "seconds": moment.seconds,
                 "images_per_second": moment.images / max(moment.seconds, 1e-9),
             }

@@ -34,8 +34,8 @@ from impasto.device import choose_device, numbers
 from impasto.objectives import StepInputs
 from impasto.registry import load_recipe
 from impasto.training.checkpoint import seed_step
-from impasto.training.loop import Session
 from impasto.training.resolve import resolve
+from impasto.training.session import Session
 
 REST = "rest of a step"
 
@@ -122,8 +122,8 @@ class Stepper:
         self.rates: list[float] = []
 
     def step(self) -> None:
-        seed_step(0, self.session.players.steps)
-        self.session.game.step()
+        seed_step(0, self.session.state.steps)
+        self.session.trainer.step()
 
     def steps_for(self, seconds: float, now: Callable[[], float]) -> float:
         """Whole periods for at least so long; gives steps a second."""
@@ -145,7 +145,7 @@ class Stepper:
     def parts(self, seconds: float, now: Callable[[], float]) -> dict[str, float]:
         """Seconds of a step by part."""
         watch = Stopwatch(now)
-        game, players = self.session.game, self.session.players
+        game, state = self.session.trainer, self.session.state
         objective = self.session.objective
         turn: list[tuple[str, StepInputs]] = []
 
@@ -177,9 +177,9 @@ class Stepper:
             patch(game.pictures, "shown", "data: real pictures")
             patch(game.pictures, "random_labels", "data: labels of fakes")
             patch(game, "_shown", "augmentations and noise")
-            patch(players, "update_average", "EMA")
-            patch(players.generator_optimiser, "step", "optimiser, generator")
-            patch(players.discriminator_optimiser, "step", "optimiser, discriminator")
+            patch(state, "update_average", "EMA")
+            patch(state.generator_optimiser, "step", "optimiser, generator")
+            patch(state.discriminator_optimiser, "step", "optimiser, discriminator")
             patch(torch.autograd, "grad", "gradient penalties' gradients")
             stack.enter_context(mock.patch.object(objective, "loss", loss))
             backward = watch.timed(torch.Tensor.backward, whose)

@@ -121,7 +121,7 @@ def test_a_configuration_may_start_from_a_model() -> None:
     config = resolve(job.config(), collection)
     (moment,) = moments(config, collection, torch.device("cpu"), job.budget, (1.0,), source)
     # One step by Adam moves no weight by more than the learning rate.
-    weights = dict(moment.session.players.generator.named_parameters())
+    weights = dict(moment.session.state.generator.named_parameters())
     name = max(weights, key=lambda name: weights[name].numel())
     assert (weights[name] - source.generator[name]).abs().max() <= 1.01e-3
     with pytest.raises(ImpastoError, match="nowhere"):

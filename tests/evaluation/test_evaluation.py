@@ -39,7 +39,7 @@ from impasto.metrics.inception_score import inception_score_splits
 from impasto.registry import load_recipe
 from impasto.sampling.model import MODEL_FILE, find_model
 from impasto.sampling.painter import Painter
-from impasto.training.loop import train
+from impasto.training.runs import train
 from tests.helpers.evaluations import stand_in
 from tests.helpers.pictures import paint
 

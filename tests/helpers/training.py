@@ -8,8 +8,8 @@ from impasto.collection import Collection
 from impasto.config import RunConfig, change
 from impasto.networks import Judgement
 from impasto.registry import load_recipe
-from impasto.training.loop import Session
 from impasto.training.resolve import resolve
+from impasto.training.session import Session
 
 SMALL = {
     "resolution": 32,

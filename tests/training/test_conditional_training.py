@@ -20,11 +20,11 @@ from impasto.sampling.model import load_discriminator
 from impasto.training import train
 from impasto.training.checkpoint import seed_step
 from impasto.training.heldout_probe import probe_heldout
-from impasto.training.loop import Session
 from impasto.training.order import TurnOrder, equal_turns
 from impasto.training.records import Averages
 from impasto.training.resolve import resolve
 from impasto.training.run_folder import Stats
+from impasto.training.session import Session
 from impasto.training.trainer import StepStatistics, frozen
 from tests.helpers.training import CPU, small
 
@@ -83,7 +83,7 @@ def test_the_label_feeds_back_through_the_discriminator(labelled: Collection) ->
     # With nothing but the class loss, what reaches the generator comes by the label.
     for recipe in ("gangogh", "artgan", "artgan_published", "gantor_v2"):
         ready = session(small(recipe), labelled)
-        players, game = ready.players, ready.game
+        state, game = ready.state, ready.trainer
         images, labels = ready.pictures.shown(0, 8)
         seed_step(0, 0)
         round = game._step_inputs(images, labels, with_gradient=True)
@@ -93,7 +93,7 @@ def test_the_label_feeds_back_through_the_discriminator(labelled: Collection) ->
         loss = by_class[0].loss("generator", round, 0)
         assert loss is not None
         loss.backward()
-        trained = [p for p in players.generator.parameters() if p.requires_grad]
+        trained = [p for p in state.generator.parameters() if p.requires_grad]
         assert all(p.grad is not None for p in trained), recipe
         assert sum(float(p.grad.abs().sum()) for p in trained if p.grad is not None) > 0, recipe
 
@@ -110,7 +110,7 @@ def test_pictures_that_are_compared_one_by_one_are_of_the_same_classes(
         rounds = []
         for start in range(0, 40, 8):
             images, labels = ready.pictures.shown(start, 8)
-            rounds.append(ready.game._step_inputs(images, labels, with_gradient=False))
+            rounds.append(ready.trainer._step_inputs(images, labels, with_gradient=False))
         same = all(torch.equal(made.fake_labels, made.real_labels) for made in rounds)
         assert same == paired
 
@@ -118,8 +118,8 @@ def test_pictures_that_are_compared_one_by_one_are_of_the_same_classes(
 def test_reconstruction_trains_encoder_and_decoder(labelled: Collection) -> None:
     config = change(small("artgan"), {"objective.reconstruction.only": None})
     ready = session(config, labelled)
-    generator: Any = ready.players.generator
-    discriminator: Any = ready.players.discriminator
+    generator: Any = ready.state.generator
+    discriminator: Any = ready.state.discriminator
     term = next(t for t in ready.objective.terms if t.name == "reconstruction")
 
     def touched(network: torch.nn.Module) -> bool:
@@ -135,8 +135,8 @@ def test_reconstruction_trains_encoder_and_decoder(labelled: Collection) -> None
         for part in parts:
             part.zero_grad(set_to_none=True)
         images, labels = ready.pictures.shown(0, 8)
-        made = ready.game._step_inputs(images, labels, with_gradient=False)
-        others = ready.game.painting if player == "discriminator" else ready.game.judging
+        made = ready.trainer._step_inputs(images, labels, with_gradient=False)
+        others = ready.trainer.painting if player == "discriminator" else ready.trainer.judging
         with frozen(others):
             loss = term.loss(player, made.changed(), 0)
             assert loss is not None
@@ -159,7 +159,7 @@ def test_real_noise_is_for_the_discriminators_turn_alone(
 
     monkeypatch.setattr(ready.objective, "loss", watched)
     images, _ = ready.pictures.shown(0, 8)
-    ready.game.step()
+    ready.trainer.step()
     assert torch.equal(seen["generator"], images)
     added = seen["discriminator"] - images
     assert added.std().item() == pytest.approx(0.5, rel=0.02)
@@ -178,8 +178,8 @@ def test_noise_on_generated_pictures_is_for_both_turns(
         return loss(player, round, **moment)
 
     monkeypatch.setattr(ready.objective, "loss", watched)
-    ready.players.generator.register_forward_hook(lambda *made: seen.append(made[2]))
-    ready.game.step()
+    ready.state.generator.register_forward_hook(lambda *made: seen.append(made[2]))
+    ready.trainer.step()
     clean, first, second = seen  # painted once, judged twice
     for noisy in (first, second):
         assert (noisy - clean).std().item() == pytest.approx(0.5, rel=0.02)
@@ -196,14 +196,14 @@ def test_learning_rates_follow_the_clock(labelled: Collection) -> None:
     ready = session(change(small("artgan"), settings), labelled)
     found = []
     for images_seen in (0, 96, 104):
-        ready.players.images_seen = images_seen
-        ready.game.step()
+        ready.state.images_seen = images_seen
+        ready.trainer.step()
         found.append(
             [
                 optimiser.param_groups[0]["lr"]
                 for optimiser in (
-                    ready.players.generator_optimiser,
-                    ready.players.discriminator_optimiser,
+                    ready.state.generator_optimiser,
+                    ready.state.discriminator_optimiser,
                 )
             ]
         )
@@ -220,7 +220,7 @@ def test_accuracies(labelled: Collection) -> None:
     judgements = {0.0: real, 1.0: fake}
     labels = torch.tensor([[0], [-1]])
     seed_step(0, 0)
-    made = ready.game._step_inputs(images, labels, with_gradient=False).changed(
+    made = ready.trainer._step_inputs(images, labels, with_gradient=False).changed(
         fake=images + 1,
         fake_labels=torch.tensor([[2], [1]]),
         discriminate=lambda pictures, labels: judgements[pictures.mean().item()],
@@ -254,10 +254,10 @@ def test_no_picture_is_judged_twice(labelled: Collection) -> None:
         ready = session(small(recipe, **settings), labelled)
         calls: Counter[str] = Counter()
         for name in ("generator", "discriminator"):
-            getattr(ready.players, name).register_forward_hook(
+            getattr(ready.state, name).register_forward_hook(
                 lambda *_, name=name, calls=calls: calls.update([name])
             )
-        ready.game.step()
+        ready.trainer.step()
         # gangogh: real, fake, between them; then fake. artgan: real, fake; then fake, real.
         assert calls == {"discriminator": sum(passes), "generator": 1}, recipe
 

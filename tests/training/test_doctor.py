@@ -332,9 +332,9 @@ def break_weights(
     original = Trainer.step
 
     def broken(self: Trainer) -> Any:
-        if self.players.steps == step and len(self.players.interventions) < until:
+        if self.state.steps == step and len(self.state.interventions) < until:
             with torch.no_grad():
-                next(getattr(self.players, network).parameters()).fill_(float("nan"))
+                next(getattr(self.state, network).parameters()).fill_(float("nan"))
         return original(self)
 
     patch.setattr(Trainer, "step", broken)
@@ -394,9 +394,9 @@ def test_weights_that_no_loss_has_shown_yet_are_not_saved(
 
     def step(self: Trainer) -> Any:
         statistics = original(self)
-        if self.players.steps == 6 and not self.players.interventions:
+        if self.state.steps == 6 and not self.state.interventions:
             with torch.no_grad():
-                next(self.players.average.parameters()).fill_(float("nan"))
+                next(self.state.average.parameters()).fill_(float("nan"))
         return statistics
 
     monkeypatch.setattr(Trainer, "step", step)
@@ -509,9 +509,9 @@ def test_an_explosion_is_undone(
     original = Trainer.step
 
     def step(self: Trainer) -> Any:
-        if self.players.steps == 8 and not self.players.interventions:
+        if self.state.steps == 8 and not self.state.interventions:
             with torch.no_grad():
-                list(self.players.discriminator.parameters())[-1].mul_(1e9)
+                list(self.state.discriminator.parameters())[-1].mul_(1e9)
         return original(self)
 
     monkeypatch.setattr(Trainer, "step", step)
@@ -698,14 +698,14 @@ def paint(monkeypatch: pytest.MonkeyPatch, painter: Callable[[Tensor], Tensor]) 
     original = TrainState.build
 
     def build(*arguments: Any) -> TrainState:
-        players = original(*arguments)
+        state = original(*arguments)
 
         def replace(_: nn.Module, inputs: tuple[Tensor, ...], images: Tensor) -> Tensor:
             return images * 0 + painter(inputs[0])
 
-        players.generator.register_forward_hook(replace)
-        players.average.register_forward_hook(replace)
-        return players
+        state.generator.register_forward_hook(replace)
+        state.average.register_forward_hook(replace)
+        return state
 
     monkeypatch.setattr(TrainState, "build", build)
 

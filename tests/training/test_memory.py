@@ -13,8 +13,8 @@ from impasto.config import change
 from impasto.errors import ImpastoError, lacks_memory
 from impasto.training import memory, train
 from impasto.training.estimate import estimate
-from impasto.training.loop import Session
 from impasto.training.resolve import resolve
+from impasto.training.session import Session
 from tests.helpers.training import CPU, small
 
 HUGE = 2**40

@@ -23,7 +23,7 @@ from impasto.collection import Collection
 from impasto.errors import ImpastoError, StoppedError
 from impasto.files import read_json_lines
 from impasto.sampling.model import checkpoint_folders
-from impasto.training import checkpoint, loop, resume, run_folder, train
+from impasto.training import checkpoint, loop, resume, run_folder, samples, train
 from impasto.training.trainer import Trainer
 from tests.helpers.lfs import POINTER
 from tests.helpers.stopping import StoppedByTest, stop_after
@@ -459,7 +459,7 @@ def test_torch_is_seeded_by_step_alone() -> None:
 def test_stopping_while_samples_are_drawn_saves_first(
     tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, drawn = loop._draw_samples, [0]
+    original, drawn = samples.draw_samples, [0]
 
     def draw(*arguments: Any) -> Any:
         drawn[0] += 1
@@ -467,9 +467,9 @@ def test_stopping_while_samples_are_drawn_saves_first(
             os.kill(os.getpid(), signal.SIGTERM)
         return original(*arguments)
 
-    monkeypatch.setattr(loop, "_draw_samples", draw)
+    monkeypatch.setattr(loop, "draw_samples", draw)
     config = small(training__samples_every=8, training__checkpoint_every=1000)
     with pytest.raises(StoppedError, match="a checkpoint is saved"):
         train(config, tiny, out=tmp_path, device="cpu")
     (run,) = tmp_path.iterdir()
-    assert [folder.name for folder in checkpoint_folders(run)] == ["000000000016"]
+    assert [folder.name for folder in checkpoint_folders(run)] == ["000000000008"]

@@ -18,9 +18,9 @@ from impasto.report.page import write_report
 from impasto.report.record import read_record
 from impasto.training import train
 from impasto.training.data import TrainingPictures
-from impasto.training.loop import Session
 from impasto.training.order import TurnOrder, equal_turns, square_root_turns
 from impasto.training.resolve import resolve
+from impasto.training.session import Session
 from tests.helpers.training import CPU, small
 
 SIZES = st.lists(st.integers(1, 30), min_size=1, max_size=6)

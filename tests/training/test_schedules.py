@@ -15,8 +15,8 @@ from impasto.objectives import Objective, StepInputs
 from impasto.registry import load_recipe
 from impasto.training.checkpoint import seed_step
 from impasto.training.doctor import Intervention
-from impasto.training.loop import Session
 from impasto.training.resolve import resolve
+from impasto.training.session import Session
 from impasto.training.trainer import Trainer
 from tests.helpers.judgements import judged_inputs
 from tests.helpers.training import CPU, Brightness, Flat, session, small
@@ -92,15 +92,15 @@ def test_optimisers_follow_the_clock(tiny: Collection) -> None:
     rate = {"start": 1e-3, "end": 1e-4, "images": 100}
     beta = {"start": 0.9, "end": 0.99, "images": 100}
     config = small(generator_optimiser__learning_rate=rate, generator_optimiser__betas=[0.5, beta])
-    players = session(config, tiny).players
-    (group,) = players.generator_optimiser.param_groups
+    state = session(config, tiny).state
+    (group,) = state.generator_optimiser.param_groups
     for images, shares in ((0, 0.0), (50, 0.5), (100, 1.0), (900, 1.0)):
-        players.images_seen = images
-        players.schedule(config)
+        state.images_seen = images
+        state.schedule(config)
         assert group["lr"] == pytest.approx(1e-3 + shares * (1e-4 - 1e-3))
         assert group["betas"] == (0.5, pytest.approx(0.9 + shares * 0.09))
-    players.interventions = (Intervention(symptom="", words="", seen_at=9, back_to=0),)
-    players.schedule(config)
+    state.interventions = (Intervention(symptom="", words="", seen_at=9, back_to=0),)
+    state.schedule(config)
     assert group["lr"] == pytest.approx(0.5e-4)
 
 
@@ -161,7 +161,7 @@ def test_turns_are_counted_by_player(tiny: Collection, monkeypatch: pytest.Monke
     seen: Any = watch(ready, monkeypatch)
     for step in range(2):
         seed_step(0, step)
-        ready.game.step()
+        ready.trainer.step()
     # Two portions a turn.
     assert seen["discriminator turns"] == [0, 0, 1, 1, 2, 2, 3, 3]
     assert seen["generator turns"] == [0, 0, 1, 1]
@@ -171,7 +171,7 @@ def test_half_of_the_real_pictures_are_mirrored(labelled: Collection) -> None:
     config = small("artgan", training__mirror=True, training__batch=200)
     ready = session(config, labelled)
     torch.manual_seed(0)
-    [(shown, labels)] = ready.game._portions(0)
+    [(shown, labels)] = ready.trainer._portions(0)
     images, known = ready.pictures.shown(0, 200)
     assert torch.equal(labels, known)
     same = (shown == images).flatten(1).all(dim=1)
@@ -179,7 +179,7 @@ def test_half_of_the_real_pictures_are_mirrored(labelled: Collection) -> None:
     assert bool((same ^ mirrored).all())
     assert 80 < int(mirrored.sum()) < 120
     plain = session(small("artgan", training__batch=200), labelled)
-    [(shown, _)] = plain.game._portions(0)
+    [(shown, _)] = plain.trainer._portions(0)
     assert torch.equal(shown, images)
 
 
@@ -201,7 +201,7 @@ def test_labels_are_hidden_from_both_players(
     seen = watch(ready, monkeypatch)
     for step in range(3):
         seed_step(0, step)
-        ready.game.step()
+        ready.trainer.step()
     first, half, last = seen["discriminator"]
     assert (first.real_labels == -1).all()
     assert (first.fake_labels == -1).all()
@@ -226,10 +226,10 @@ def test_both_players_see_real_and_generated_pictures_augmented(
     config = small(training__augment=augment, training__accumulate=accumulate)
     ready = session(config, tiny)
     made: list[Tensor] = []
-    ready.players.generator.register_forward_hook(lambda *call: made.append(call[2]))
+    ready.state.generator.register_forward_hook(lambda *call: made.append(call[2]))
     seen = watch(ready, monkeypatch)
     seed_step(0, 0)
-    ready.game.step()
+    ready.trainer.step()
     part = 8 // accumulate
     for player in ("discriminator", "generator"):
         # In one piece the fakes are made once for both.
@@ -248,24 +248,24 @@ def test_both_players_see_real_and_generated_pictures_augmented(
 def test_as_many_are_augmented_as_the_ramp_says(tiny: Collection) -> None:
     ramp = {"start": 0.0, "end": 1.0, "images": 200}
     config = small(training__augment={"kinds": ["brightness"], "probability": ramp})
-    game = session(config, tiny).game
+    game = session(config, tiny).trainer
     images = torch.zeros(1_000, 3, 2, 2)
     torch.manual_seed(0)
     for moment, expected in ((0, 0.0), (100, 0.5), (200, 1.0)):
-        game.players.images_seen = moment
+        game.state.images_seen = moment
         changed = (game._shown(images, 0.0) != 0).flatten(1).any(dim=1)
         assert float(changed.float().mean()) == pytest.approx(expected, abs=0.05)
 
 
-def plain_players(config: RunConfig, collection: Collection) -> tuple[Trainer, Session]:
+def plain_trainer(config: RunConfig, collection: Collection) -> tuple[Trainer, Session]:
     """A game of a linear discriminator and one-coloured pictures, by plain gradient descent."""
     config = resolve(config, collection)
     ready = Session(config, collection, CPU)
-    players = ready.players
-    players.discriminator, players.generator, players.average = Brightness(), Flat(), Flat()
-    players.discriminator_optimiser = torch.optim.SGD(players.discriminator.parameters(), 0.1)
-    players.generator_optimiser = torch.optim.SGD(players.generator.parameters(), 0.1)
-    return Trainer(config, ready.objective, ready.pictures, players), ready
+    state = ready.state
+    state.discriminator, state.generator, state.average = Brightness(), Flat(), Flat()
+    state.discriminator_optimiser = torch.optim.SGD(state.discriminator.parameters(), 0.1)
+    state.generator_optimiser = torch.optim.SGD(state.generator.parameters(), 0.1)
+    return Trainer(config, ready.objective, ready.pictures, state), ready
 
 
 @pytest.mark.parametrize(("term", "kind"), [("r1", "real"), ("r2", "fake")])
@@ -277,10 +277,10 @@ def test_penalties_are_on_the_pictures_before_augmentation(
     config = small(
         objective=[{"term": "hinge"}, {"term": term}], training__augment={"kinds": ["contrast"]}
     )
-    game, ready = plain_players(config, tiny)
+    game, ready = plain_trainer(config, tiny)
     with torch.no_grad():
-        ready.players.generator.colour.fill_(0.3)  # type: ignore[operator]
-    weight = ready.players.discriminator.weight.detach().clone()  # type: ignore[operator]
+        ready.state.generator.colour.fill_(0.3)  # type: ignore[operator]
+    weight = ready.state.discriminator.weight.detach().clone()  # type: ignore[operator]
     seen = watch(ready, monkeypatch)
     seed_step(0, 0)
     statistics = game.step()
@@ -301,9 +301,9 @@ def test_penalties_in_portions_add_up_to_those_of_the_batch(
     found = []
     for accumulate in (1, 4):
         config = small(objective=objective, training__accumulate=accumulate)
-        game, ready = plain_players(config, tiny)
+        game, ready = plain_trainer(config, tiny)
         statistics = game.step()
-        weight = ready.players.discriminator.weight
+        weight = ready.state.discriminator.weight
         assert isinstance(weight, Tensor)
         assert weight.grad is not None
         found.append((weight.grad, statistics))
@@ -321,12 +321,12 @@ def test_a_sure_discriminator_sees_more_augmentations(bias: float, tiny: Collect
     # Every picture is taken for real, or none: after four turns of 8 pictures of 100 it is a step.
     augment = {"kinds": ["hue"], "target": 0.6, "images": 100, "probability": 0.5}
     config = small(objective=[{"term": "hinge"}], training__augment=augment)
-    game, ready = plain_players(config, tiny)
-    torch.nn.init.constant_(ready.players.discriminator.weight, 0.0)  # type: ignore[arg-type]
-    ready.players.discriminator.register_forward_hook(
+    game, ready = plain_trainer(config, tiny)
+    torch.nn.init.constant_(ready.state.discriminator.weight, 0.0)  # type: ignore[arg-type]
+    ready.state.discriminator.register_forward_hook(
         lambda _module, _given, said: said._replace(realness=said.realness + bias)
     )
-    adaptive = ready.players.adaptive
+    adaptive = ready.state.adaptive
     assert adaptive is not None
     for step, expected in enumerate([0.5, 0.5, 0.5, 0.5 + math.copysign(0.32, bias)]):
         seed_step(0, step)

@@ -21,8 +21,8 @@ from impasto.sampling.model import export
 from impasto.training import resume, train
 from impasto.training.checkpoint import seed_step
 from impasto.training.estimate import estimate
-from impasto.training.loop import Session
 from impasto.training.resolve import resolve as resolved
+from impasto.training.session import Session
 from impasto.training.trainer import Trainer
 from tests.helpers.command_line import Say, say
 from tests.helpers.stopping import StoppedByTest, stop_after
@@ -123,11 +123,11 @@ def test_a_request_to_stop_in_the_last_step_of_stage_one_is_heard(
 
 def test_stage_one_stays_as_it_is(labelled: Collection) -> None:
     ready = Session(resolved(config(), labelled), labelled, CPU)
-    generator: Any = ready.players.generator
+    generator: Any = ready.state.generator
     stage, painter = state(generator.base), state(generator.paint)
     for step in range(2):
         seed_step(0, step)
-        ready.game.step()
+        ready.trainer.step()
     for name, value in generator.base.state_dict().items():
         assert torch.equal(stage[name], value), name
     assert all(parameter.grad is None for parameter in generator.base.parameters())
@@ -290,7 +290,7 @@ def test_whose_labels_the_first_stage_learns(labelled: Collection) -> None:
         )
         fields = {"style": [0], "": [], "genre,style": [1, 0]}[",".join(own)]
         assert list(found.generator.options["base_fields"]) == fields
-        paint = Session(found, labelled, CPU).players.generator
+        paint = Session(found, labelled, CPU).state.generator
         latents = torch.randn(2, found.latent.dim)
         assert paint(latents, torch.tensor([[1, 2], [-1, 0]])).shape == (2, 3, 32, 32)
     same = resolved(small("gangogh_128", **settings), labelled)

@@ -28,11 +28,11 @@ from impasto.sampling import Model, Sampler, find_model
 from impasto.sampling.model import checkpoint_folders
 from impasto.training import resume, run_folder, train
 from impasto.training.checkpoint import prune, seed_step
-from impasto.training.loop import Session
 from impasto.training.order import EpochOrder
 from impasto.training.records import TensorBoard, diversity
 from impasto.training.resolve import resolve
 from impasto.training.run_folder import Stats, create
+from impasto.training.session import Session
 from impasto.training.trainer import StepStatistics, Trainer
 from tests.helpers.training import CPU, WGAN_GP, Brightness, Flat, session, small
 
@@ -47,20 +47,20 @@ def weights(network: torch.nn.Module) -> torch.Tensor:
 def test_every_recipe_takes_two_steps(recipe: str, labelled: Collection) -> None:
     config = small(recipe, training__batch=4, training__pretrain_images=0)
     ready = session(config, labelled)
-    players = ready.players
-    before = [weights(n) for n in (players.generator, players.discriminator, players.average)]
+    state = ready.state
+    before = [weights(n) for n in (state.generator, state.discriminator, state.average)]
     for step in range(2):
         seed_step(0, step)
-        statistics = ready.game.step()
+        statistics = ready.trainer.step()
     for old, network in zip(
-        before, (players.generator, players.discriminator, players.average), strict=True
+        before, (state.generator, state.discriminator, state.average), strict=True
     ):
         assert not torch.equal(old, weights(network))
     assert {"loss/generator", "loss/discriminator", "score/real", "score/fake"} <= set(statistics)
     finite = [v for name, v in statistics.items() if not name.startswith("accuracy/")]
     assert all(torch.isfinite(value) for value in finite)
-    assert players.images_seen == 8 * config.training.discriminator_steps
-    assert players.steps == 2
+    assert state.images_seen == 8 * config.training.discriminator_steps
+    assert state.steps == 2
 
 
 @pytest.mark.parametrize("recipe", recipe_modules())
@@ -101,8 +101,8 @@ def test_a_wasserstein_critic_takes_several_steps(tiny: Collection) -> None:
     ready = session(small(training__discriminator_steps=5, **WGAN_GP), tiny)
     for step in range(2):
         seed_step(0, step)
-        statistics = ready.game.step()
-    assert ready.players.images_seen == 2 * 5 * 8
+        statistics = ready.trainer.step()
+    assert ready.state.images_seen == 2 * 5 * 8
     assert ready.objective.score_meaning == "critic"
     assert statistics["term/gradient_penalty/discriminator"] > 0
     assert statistics["loss/discriminator"].item() == pytest.approx(
@@ -115,25 +115,25 @@ def test_a_wasserstein_critic_takes_several_steps(tiny: Collection) -> None:
 
 def test_pretraining_leaves_the_generator_alone(tiny: Collection) -> None:
     ready = session(small(training__pretrain_images=16), tiny)
-    old = weights(ready.players.generator)
-    critic = weights(ready.players.discriminator)
+    old = weights(ready.state.generator)
+    critic = weights(ready.state.discriminator)
     for _ in range(2):
-        assert "loss/generator" not in ready.game.step()
-    assert torch.equal(old, weights(ready.players.generator))
-    assert not torch.equal(critic, weights(ready.players.discriminator))
-    assert "loss/generator" in ready.game.step()
-    assert not torch.equal(old, weights(ready.players.generator))
+        assert "loss/generator" not in ready.trainer.step()
+    assert torch.equal(old, weights(ready.state.generator))
+    assert not torch.equal(critic, weights(ready.state.discriminator))
+    assert "loss/generator" in ready.trainer.step()
+    assert not torch.equal(old, weights(ready.state.generator))
 
 
 def test_the_generators_turn_leaves_no_gradient_in_the_discriminator(tiny: Collection) -> None:
     whole, half = session(small(), tiny), session(small(), tiny)
     seed_step(0, 0)
-    whole.game.step()
+    whole.trainer.step()
     seed_step(0, 0)
-    half.game._discriminator_step(StepStatistics(), last=True)
+    half.trainer._discriminator_step(StepStatistics(), last=True)
     for one, other in zip(
-        whole.players.discriminator.parameters(),
-        half.players.discriminator.parameters(),
+        whole.state.discriminator.parameters(),
+        half.state.discriminator.parameters(),
         strict=True,
     ):
         assert one.grad is not None
@@ -145,11 +145,11 @@ def test_the_generators_turn_leaves_no_gradient_in_the_discriminator(tiny: Colle
 def test_frozen_parts_of_a_discriminator_stay_frozen(tiny: Collection) -> None:
     config = resolve(small(), tiny)
     ready = Session(config, tiny, CPU)
-    first = next(ready.players.discriminator.parameters())
+    first = next(ready.state.discriminator.parameters())
     first.requires_grad_(False)
-    Trainer(config, ready.objective, ready.pictures, ready.players).step()
+    Trainer(config, ready.objective, ready.pictures, ready.state).step()
     assert not first.requires_grad
-    assert all(p.requires_grad for p in list(ready.players.discriminator.parameters())[1:])
+    assert all(p.requires_grad for p in list(ready.state.discriminator.parameters())[1:])
 
 
 def test_accumulated_portions_add_up_to_the_batch(tiny: Collection) -> None:
@@ -157,13 +157,13 @@ def test_accumulated_portions_add_up_to_the_batch(tiny: Collection) -> None:
     for accumulate in (1, 4):
         config = resolve(small(training__accumulate=accumulate), tiny)
         ready = Session(config, tiny, CPU)
-        players = ready.players
-        players.discriminator, players.generator = Brightness(), Flat()
-        players.average = Flat()
-        players.discriminator_optimiser = torch.optim.SGD(players.discriminator.parameters(), 0.1)
-        players.generator_optimiser = torch.optim.SGD(players.generator.parameters(), 0.1)
-        statistics = Trainer(config, ready.objective, ready.pictures, players).step()
-        found.append((players.discriminator.weight, players.generator.colour, statistics))
+        state = ready.state
+        state.discriminator, state.generator = Brightness(), Flat()
+        state.average = Flat()
+        state.discriminator_optimiser = torch.optim.SGD(state.discriminator.parameters(), 0.1)
+        state.generator_optimiser = torch.optim.SGD(state.generator.parameters(), 0.1)
+        statistics = Trainer(config, ready.objective, ready.pictures, state).step()
+        found.append((state.discriminator.weight, state.generator.colour, statistics))
     (weight, colour, whole), (weight_in_parts, colour_in_parts, parts) = found
     assert weight.grad is not None
     assert weight_in_parts.grad is not None
@@ -176,7 +176,7 @@ def test_accumulated_portions_add_up_to_the_batch(tiny: Collection) -> None:
 
 
 def test_what_a_step_tells(tiny: Collection) -> None:
-    told = session(small(), tiny).game.step()
+    told = session(small(), tiny).trainer.step()
     both = [f"{name}/{player}" for name in ("loss", "term/bce") for player in PLAYERS]
     judged = [f"{name}/{kind}" for name in ("score", "accuracy") for kind in ("real", "fake")]
     assert sorted(told) == sorted([*both, *judged])
@@ -204,7 +204,7 @@ def test_both_players_see_every_portion(tiny: Collection, monkeypatch: pytest.Mo
         return loss(player, round, **moment)
 
     monkeypatch.setattr(ready.objective, "loss", watched)
-    ready.game.step()
+    ready.trainer.step()
     assert len(set(seen["discriminator"])) == 4
     assert seen["generator"] == seen["discriminator"]
 
@@ -212,7 +212,7 @@ def test_both_players_see_every_portion(tiny: Collection, monkeypatch: pytest.Mo
 def test_a_term_that_is_never_in_a_steps_last_turn_is_told(tiny: Collection) -> None:
     objective = [{"term": "bce"}, {"term": "r1", "weight": 1, "every": 2}]
     config = change(small(training__discriminator_steps=2), {"objective": objective})
-    game = session(config, tiny).game
+    game = session(config, tiny).trainer
     for _ in range(2):
         assert game.step()["term/r1/discriminator"].item() > 0
 
@@ -233,7 +233,7 @@ def test_intervals_follow_from_the_length_of_a_run(
 def test_uniform_latents_fill_their_range(tiny: Collection) -> None:
     ready = session(small(latent__distribution="uniform"), tiny)
     torch.manual_seed(0)
-    latents = torch.cat([ready.game._latents() for _ in range(100)])
+    latents = torch.cat([ready.trainer._latents() for _ in range(100)])
     assert latents.shape == (800, ready.config.latent.dim)
     assert -1 <= latents.min() < -0.99
     assert 0.99 < latents.max() <= 1
@@ -251,26 +251,26 @@ def test_the_seeds_of_steps_stay_as_they_are() -> None:
 
 def test_the_average_halves_as_it_says(tiny: Collection) -> None:
     ready = session(small(), tiny)
-    players = ready.players
+    state = ready.state
     with torch.no_grad():
-        for p in players.average.parameters():
+        for p in state.average.parameters():
             p.fill_(1.0)
-        for p in players.generator.parameters():
+        for p in state.generator.parameters():
             p.fill_(0.0)
-    players.update_average(500, half_life=1000)
-    players.update_average(500, half_life=1000)
-    assert weights(players.average).mean().item() == pytest.approx(0.5, rel=1e-6)
-    players.update_average(8, half_life=0)
-    assert weights(players.average).abs().max() == 0
+    state.update_average(500, half_life=1000)
+    state.update_average(500, half_life=1000)
+    assert weights(state.average).mean().item() == pytest.approx(0.5, rel=1e-6)
+    state.update_average(8, half_life=0)
+    assert weights(state.average).abs().max() == 0
 
 
 def test_the_average_ramps_up(tiny: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     ready = session(small(training__ema_half_life=100, training__ema_rampup=0.5), tiny)
     asked: list[tuple[int, float]] = []
-    monkeypatch.setattr(ready.players, "update_average", lambda *a: asked.append(a))
-    ready.game.step()
-    ready.players.images_seen = 1000
-    ready.game.step()
+    monkeypatch.setattr(ready.state, "update_average", lambda *a: asked.append(a))
+    ready.trainer.step()
+    ready.state.images_seen = 1000
+    ready.trainer.step()
     assert asked == [(8, 4.0), (8, 100)]
 
 
@@ -283,26 +283,26 @@ def test_the_average_ramps_up_from_the_end_of_pretraining(
     )
     ready = session(config, tiny)
     asked: list[tuple[int, float]] = []
-    monkeypatch.setattr(ready.players, "update_average", lambda *a: asked.append(a))
+    monkeypatch.setattr(ready.state, "update_average", lambda *a: asked.append(a))
     for _ in range(5):
-        ready.game.step()
+        ready.trainer.step()
     assert asked == [(8, 4.0), (8, 8.0)]
 
 
 def test_the_average_has_the_running_statistics_too(tiny: Collection) -> None:
     ready = session(small(training__ema_half_life=0), tiny)
-    ready.game.step()
-    for name, value in ready.players.generator.state_dict().items():
-        assert torch.equal(value, ready.players.average.state_dict()[name]), name
+    ready.trainer.step()
+    for name, value in ready.state.generator.state_dict().items():
+        assert torch.equal(value, ready.state.average.state_dict()[name]), name
 
 
 def test_running_statistics_are_averaged_and_other_buffers_copied(tiny: Collection) -> None:
-    players = session(small(), tiny).players
-    old, new = players.average.state_dict(), players.generator.state_dict()
-    for state, value in ((old, 1), (new, 5)):
-        for values in state.values():
+    state = session(small(), tiny).state
+    old, new = state.average.state_dict(), state.generator.state_dict()
+    for weights, value in ((old, 1), (new, 5)):
+        for values in weights.values():
             values.fill_(value)
-    players.update_average(500, half_life=500)
+    state.update_average(500, half_life=500)
     for name, values in old.items():
         expected = 5 if name.endswith("num_batches_tracked") else 3
         assert (values == expected).all(), name
@@ -514,15 +514,15 @@ def test_bfloat16_where_it_is_asked_for(objective: str, tiny: Collection) -> Non
     more = WGAN_GP if objective == "wasserstein" else {"objective": [{"term": objective}]}
     ready = session(small(training__precision="bfloat16", **more), tiny)
     seed_step(0, 0)
-    mixed = ready.game.step()["loss/discriminator"].item()
+    mixed = ready.trainer.step()["loss/discriminator"].item()
     exact_session = session(small(training__precision="float32", **more), tiny)
     seed_step(0, 0)
-    exact = exact_session.game.step()["loss/discriminator"].item()
+    exact = exact_session.trainer.step()["loss/discriminator"].item()
     assert mixed == pytest.approx(exact, rel=0.05)
     assert mixed != exact
     # Finer than bfloat16 itself: the loss was computed in float32.
     assert mixed != torch.tensor(mixed).bfloat16().item()
-    assert all(p.dtype == torch.float32 for p in ready.players.generator.parameters())
+    assert all(p.dtype == torch.float32 for p in ready.state.generator.parameters())
 
 
 def test_tensorboard_after_an_interruption(

@@ -19,11 +19,12 @@ from impasto.features import FeatureNetwork
 from impasto.registry import load_recipe
 from impasto.sampling import Model, Sampler, find_model
 from impasto.sampling.model import SMOOTHED_KID, checkpoint_folders, stalled
-from impasto.training import checkpoint, evaluation, loop, resume, run_folder, train
+from impasto.training import checkpoint, evaluation, resume, run_folder, runs, train
 from impasto.training.estimate import estimate
 from impasto.training.evaluation import TrainingEvaluator
 from impasto.training.resolve import resolve
 from impasto.training.run_folder import Stats
+from impasto.training.session import Session
 from impasto.training.trainer import Trainer
 from tests.helpers.sketches import sketch
 from tests.helpers.stopping import StoppedByTest, stop_after
@@ -52,7 +53,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Script:
 
     def follow(kids: dict[int, float | None]) -> None:
         def evaluate(
-            self: TrainingEvaluator, run: Path, players: Any, record: Any, rows: Any
+            self: TrainingEvaluator, run: Path, state: Any, record: Any, rows: Any
         ) -> dict[str, float]:
             kid = kids[record.images_seen]
             return {"evaluation/seconds": 0.0, **({} if kid is None else {SMOOTHED_KID: kid})}
@@ -450,14 +451,14 @@ def test_nothing_is_loaded_before_the_first_time(
         return original(self)
 
     original, sessions = Trainer.step, []
-    build = loop.Session
+    build = Session
 
-    def remember(*arguments: Any) -> loop.Session:
+    def remember(*arguments: Any) -> Session:
         sessions.append(build(*arguments))
         return sessions[-1]
 
     monkeypatch.setattr(Trainer, "step", step)
-    monkeypatch.setattr(loop, "Session", remember)
+    monkeypatch.setattr(runs, "Session", remember)
     train(small(**{**EVALUATED, "evaluation__every": 64}), tiny, out=tmp_path, device="cpu")
     assert "_evaluator" in vars(sessions[-1].evaluator)
 

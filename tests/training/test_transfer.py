@@ -30,8 +30,8 @@ from impasto.sampling.model import (
 )
 from impasto.sampling.painter import Painter
 from impasto.training import resume, train, transfer
-from impasto.training.loop import Session
 from impasto.training.resolve import resolve
+from impasto.training.session import Session
 from impasto.training.transfer import Source, begin
 from tests.helpers.command_line import Say, say
 from tests.helpers.pictures import paint
@@ -103,7 +103,7 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> Collection:
 def begun(config: RunConfig, collection: Collection, source: Path) -> tuple[Session, Any]:
     """A session that has started from a model, and what was taken."""
     session = Session(resolve(config, collection), collection, CPU)
-    return session, begin(session.players, Source.load(source), session.model_record())
+    return session, begin(session.state, Source.load(source), session.model_record())
 
 
 def test_where_nothing_differs_it_paints_what_the_model_paints(
@@ -143,11 +143,11 @@ def test_classes_go_by_their_names(by_style: Path, others: Collection) -> None:
     assert taken.classes == {"style": (["Cubism", "Ukiyo-e"], ["Baroque", "Tachisme"])}
     theirs = Source.load(by_style)
     assert theirs.discriminator is not None
-    before = Session(session.config, others, CPU).players
+    before = Session(session.config, others, CPU).state
     fresh = {**before.generator.state_dict(), **before.discriminator.state_dict()}
     for network, tensors, name in (
-        (session.players.generator, theirs.generator, "embedding.fields.0"),
-        (session.players.discriminator, theirs.discriminator, "projection.embedding.fields.0"),
+        (session.state.generator, theirs.generator, "embedding.fields.0"),
+        (session.state.discriminator, theirs.discriminator, "projection.embedding.fields.0"),
     ):
         rows, old = network.state_dict()[name], tensors[name]
         # Baroque, Cubism, Tachisme, Ukiyo-e here; Cubism, Rococo, Ukiyo-e there.
@@ -160,7 +160,7 @@ def test_classes_go_by_their_names(by_style: Path, others: Collection) -> None:
     assert taken.generator.values == taken.generator.of - 2 * 4
     assert "classes of style kept: 2 of 4, new: Baroque, Tachisme" in taken.lines()[1]
     assert "ramp-up" not in taken.lines()[1]
-    average, generator = session.players.average, session.players.generator
+    average, generator = session.state.average, session.state.generator
     assert torch.equal(average.embedding.fields[0], generator.embedding.fields[0])  # type: ignore
 
 
@@ -177,7 +177,7 @@ def test_a_field_goes_by_its_name_too(by_style: Path, labelled: Collection) -> N
     assert (kept, new) == (["Cubism", "Rococo", "Ukiyo-e"], [])
     assert taken.classes["genre"][0] == []
     old = Source.load(by_style).generator["embedding.fields.0"]
-    assert torch.equal(session.players.generator.state_dict()["embedding.fields.1"], old)
+    assert torch.equal(session.state.generator.state_dict()["embedding.fields.1"], old)
 
 
 def test_another_resolution_adds_layers_and_keeps_the_others(
@@ -190,11 +190,11 @@ def test_another_resolution_adds_layers_and_keeps_the_others(
         "to_rgb.32",
     }
     assert taken.generator.line().endswith("; new: blocks.32, changes.32, to_rgb")
-    state, old = session.players.generator.state_dict(), Source.load(by_style).generator
+    state, old = session.state.generator.state_dict(), Source.load(by_style).generator
     shared = [name for name in old if name in state]
     assert len(shared) == len(old) - 1  # but for to_rgb.16
     assert all(torch.equal(state[name], old[name]) for name in shared)
-    sizes = {name: p.numel() for name, p in session.players.generator.named_parameters()}
+    sizes = {name: p.numel() for name, p in session.state.generator.named_parameters()}
     assert taken.generator.values == sum(sizes[name] for name in shared)
     assert taken.generator.of == sum(sizes.values())
 
@@ -220,13 +220,13 @@ def test_a_generator_told_of_classes_by_its_norms(
 
     def painted(config: RunConfig, source: Source, told: int = 0) -> tuple[torch.Tensor, str]:
         session = Session(resolve(config, labelled), labelled, CPU)
-        embedding = session.players.generator.embedding
+        embedding = session.state.generator.embedding
         for rows in embedding.fields if isinstance(embedding, LabelEmbedding) else []:
             torch.nn.init.zeros_(rows)  # so that new rows are the mean itself
-        taken = begin(session.players, source, session.model_record())
+        taken = begin(session.state, source, session.model_record())
         labels = torch.full((len(latents), len(config.labels)), told)
         with torch.no_grad():
-            images: torch.Tensor = session.players.average.eval()(latents, labels)
+            images: torch.Tensor = session.state.average.eval()(latents, labels)
         return images, taken.lines()[1]
 
     both = Source.load(train(configured("style", "genre"), labelled, out=tmp_path, device="cpu"))
@@ -287,7 +287,7 @@ def test_what_is_one_hot_is_kept_only_with_the_same_classes(
     assert taken.discriminator.partly == ("classes.linear",)
     old = Source.load(run).discriminator
     assert old is not None
-    here = session.players.discriminator.state_dict()
+    here = session.state.discriminator.state_dict()
     for name in ("classes.linear.weight", "classes.linear.bias"):
         assert torch.equal(here[name][[1, 3]], old[name][[0, 2]])
 
@@ -319,7 +319,7 @@ def test_spectral_norm_and_batch_norm_are_layers_like_others(
     old = Source.load(run).discriminator
     assert old is not None
     assert any(name.endswith("parametrizations.weight.0._u") for name in old)
-    state = session.players.discriminator.state_dict()
+    state = session.state.discriminator.state_dict()
     assert all(torch.equal(state[name], old[name]) for name in old)
 
 

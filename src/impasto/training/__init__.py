@@ -1,5 +1,5 @@
 """Training: the loop, the run folder, checkpoints. Read `loop.py` first."""
 
-from impasto.training.loop import resume, train
+from impasto.training.runs import resume, train
 
 __all__ = ["resume", "train"]

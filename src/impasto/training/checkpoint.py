@@ -85,23 +85,23 @@ def _restore_optimiser(
     )
 
 
-def save(run: Path, players: TrainState, model: ModelRecord) -> Path:
+def save(run: Path, state: TrainState, model: ModelRecord) -> Path:
     """Write a checkpoint of this moment; gives its folder. Nothing is written twice.
 
     Raises:
         ImpastoError: it cannot be written; the checkpoints before it are untouched.
         DivergedError: the weights are no longer finite, which no checkpoint should hold.
     """
-    folder = run / "checkpoints" / f"{players.images_seen:012d}"
+    folder = run / "checkpoints" / f"{state.images_seen:012d}"
     if folder.exists():
         return folder
-    tensors = {f"generator.{k}": v for k, v in players.generator.state_dict().items()}
-    opponent = players.discriminator.state_dict()
+    tensors = {f"generator.{k}": v for k, v in state.generator.state_dict().items()}
+    opponent = state.discriminator.state_dict()
     for name in ("generator_optimiser", "discriminator_optimiser"):
-        tensors |= _optimiser_tensors(name, getattr(players, name))
-    if players.adaptive is not None:
-        tensors["augment"] = players.adaptive.state
-    average = players.average.state_dict()
+        tensors |= _optimiser_tensors(name, getattr(state, name))
+    if state.adaptive is not None:
+        tensors["augment"] = state.adaptive.state
+    average = state.average.state_dict()
     kept = [*tensors.values(), *opponent.values(), *average.values()]
     if not all(bool(v.isfinite().all()) for v in kept if v.is_floating_point()):
         raise DivergedError("not finite", "The networks' weights are no longer finite numbers.")
@@ -109,11 +109,11 @@ def save(run: Path, players: TrainState, model: ModelRecord) -> Path:
         Model.write(temporary, average, model, opponent)
         digest = write_tensors(temporary / STATE_FILE, tensors)
         record = StateRecord(
-            images_seen=players.images_seen,
-            steps=players.steps,
-            seconds=round(players.seconds, 3),
+            images_seen=state.images_seen,
+            steps=state.steps,
+            seconds=round(state.seconds, 3),
             state_sha256=digest,
-            interventions=players.interventions,
+            interventions=state.interventions,
         )
         write_json(temporary / STATE_RECORD, record.model_dump())
     return folder
@@ -136,7 +136,7 @@ def go_back(run: Path, folder: Path, interventions: Sequence[Intervention]) -> N
             _remove(later)
 
 
-def load(folder: Path, players: TrainState) -> None:
+def load(folder: Path, state: TrainState) -> None:
     """Put a checkpoint's state into players of the same configuration.
 
     Raises:
@@ -147,7 +147,7 @@ def load(folder: Path, players: TrainState) -> None:
     advice = f"remove {folder} and resume again to go on {place}"
     try:
         record = read_record(folder / STATE_RECORD, "checkpoint", StateRecord)
-        state = read_tensors(folder / STATE_FILE, record.state_sha256)
+        tensors = read_tensors(folder / STATE_FILE, record.state_sha256)
         average = Model.load(folder).generator.state_dict()
         opponent = load_discriminator(folder).state_dict()
     except PointerError:
@@ -156,24 +156,24 @@ def load(folder: Path, players: TrainState) -> None:
         raise ImpastoError(f"{error}, or {advice}") from error
     try:
         mine = "generator."
-        players.generator.load_state_dict(
-            {key.removeprefix(mine): v for key, v in state.items() if key.startswith(mine)}
+        state.generator.load_state_dict(
+            {key.removeprefix(mine): v for key, v in tensors.items() if key.startswith(mine)}
         )
-        players.discriminator.load_state_dict(opponent)
-        players.average.load_state_dict(average)
+        state.discriminator.load_state_dict(opponent)
+        state.average.load_state_dict(average)
         for name in ("generator_optimiser", "discriminator_optimiser"):
-            _restore_optimiser(name, getattr(players, name), state)
-        if players.adaptive is not None:
-            players.adaptive.state.copy_(state["augment"])
+            _restore_optimiser(name, getattr(state, name), tensors)
+        if state.adaptive is not None:
+            state.adaptive.state.copy_(tensors["augment"])
     except (RuntimeError, ValueError, KeyError) as error:
         raise ImpastoError(
             f"{folder} does not fit the networks of this run "
             f"({str(error).splitlines()[0]}); {advice}"
         ) from error
-    players.images_seen = record.images_seen
-    players.steps = record.steps
-    players.seconds = record.seconds
-    players.interventions = record.interventions
+    state.images_seen = record.images_seen
+    state.steps = record.steps
+    state.seconds = record.seconds
+    state.interventions = record.interventions
 
 
 def prune(

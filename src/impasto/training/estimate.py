@@ -14,9 +14,9 @@ from impasto.device import choose_device
 from impasto.networks import count_parameters
 from impasto.training.checkpoint import seed_step
 from impasto.training.evaluation import require_networks
-from impasto.training.loop import Session
 from impasto.training.memory import memory_told, require_memory
 from impasto.training.resolve import label_sizes, resolve
+from impasto.training.session import Session
 from impasto.training.transfer import Source, Transfer, begin, settled, two_stages
 
 _PATIENCE = 20
@@ -83,9 +83,9 @@ def _measured(
 ) -> Estimate:
     """The estimate of a resolved config, from steps that are played now."""
     session = Session(config, collection, chosen)
-    taken = None if source is None else begin(session.players, source, session.model_record())
+    taken = None if source is None else begin(session.state, source, session.model_record())
     # Steps of the full game, not of a pretraining phase, are what most of the time goes to.
-    before = session.players.images_seen = config.training.pretrain_images
+    before = session.state.images_seen = config.training.pretrain_images
     print(f"measuring some steps at {config.resolution} pixels ...", file=sys.stderr, flush=True)
     times: list[float] = []
     worked, waited = time.process_time(), time.monotonic()
@@ -94,18 +94,18 @@ def _measured(
         step = len(times)
         seed_step(config.training.seed, step)
         began = time.monotonic()
-        session.game.step()
+        session.trainer.step()
         if chosen.type == "cuda":
             torch.cuda.synchronize(chosen)
         times.append(time.monotonic() - began)
     worked, waited = time.process_time() - worked, time.monotonic() - waited
-    images_a_step = (session.players.images_seen - before) / len(times)
+    images_a_step = (session.state.images_seen - before) / len(times)
     rate = images_a_step / statistics.median(times[1:])  # the first one warms up
     assert config.training.images
     return Estimate(
         config,
-        count_parameters(session.players.generator),
-        count_parameters(session.players.discriminator),
+        count_parameters(session.state.generator),
+        count_parameters(session.state.discriminator),
         rate,
         config.training.images / rate,
         _peak_memory(chosen),

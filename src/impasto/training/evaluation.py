@@ -88,7 +88,7 @@ class TrainingEvaluator:
         )
 
     def evaluate(
-        self, run: Path, players: TrainState, record: ModelRecord, rows: Iterable[Mapping[str, Any]]
+        self, run: Path, state: TrainState, record: ModelRecord, rows: Iterable[Mapping[str, Any]]
     ) -> dict[str, float]:
         """Score this moment's averaged generator; the whole evaluation goes to `metrics.jsonl`.
 
@@ -107,13 +107,13 @@ class TrainingEvaluator:
         Raises:
             ImpastoError: the pictures cannot be scored, or a file cannot be written.
         """
-        weights = players.average.state_dict()
+        weights = state.average.state_dict()
         if not _finite(weights.values()):
             return {}
         began = time.monotonic()
         config, digest = self.config, sha256_of_tensors(weights)
         sampler = Sampler(
-            players.average, config.latent, self.device, label_fields=len(config.labels)
+            state.average, config.latent, self.device, label_fields=len(config.labels)
         )
         subject = SubjectRecord(
             kind="run",

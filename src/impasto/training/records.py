@@ -1,6 +1,8 @@
 """What is noted on the way: averaged statistics, sample grids, TensorBoard."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +102,14 @@ class TensorBoard:
 
     def close(self) -> None:
         self._writer.close()
+
+
+@contextlib.contextmanager
+def board_of(run: Path, images_seen: int, *, wanted: bool) -> Iterator[TensorBoard | None]:
+    """TensorBoard of a run if it is wanted, closed at the end."""
+    board = TensorBoard(run, images_seen) if wanted else None
+    try:
+        yield board
+    finally:
+        if board is not None:
+            board.close()

@@ -151,17 +151,17 @@ class Trainer:
         config: RunConfig,
         objective: Objective,
         pictures: TrainingPictures,
-        players: TrainState,
+        state: TrainState,
     ) -> None:
         self.config = config
         self.objective = objective
         self.pictures = pictures
-        self.players = players
+        self.state = state
         self.portion = config.training.batch // config.training.accumulate
         # A network may hold frozen parts of its own; only these are switched on and off.
-        self.judging = [p for p in players.discriminator.parameters() if p.requires_grad]
-        self.painting = [p for p in players.generator.parameters() if p.requires_grad]
-        self.decoder = getattr(players.generator, "decode", None)
+        self.judging = [p for p in state.discriminator.parameters() if p.requires_grad]
+        self.painting = [p for p in state.generator.parameters() if p.requires_grad]
+        self.decoder = getattr(state.generator, "decode", None)
         augment = config.training.augment
         self.augmentation = None if augment is None else Augmentation(augment.kinds)
 
@@ -176,12 +176,12 @@ class Trainer:
 
     def _generate(self, latents: Tensor, labels: Tensor) -> Tensor:
         with autocast(self.pictures.device, self.config.training.precision):
-            images: Tensor = self.players.generator(latents, labels)
+            images: Tensor = self.state.generator(latents, labels)
         return images.float()
 
     def _judge(self, images: Tensor, labels: Tensor) -> Judgement:
         with autocast(self.pictures.device, self.config.training.precision):
-            judgement: Judgement = self.players.discriminator(images, labels)
+            judgement: Judgement = self.state.discriminator(images, labels)
         class_logits, painted = judgement.class_logits, judgement.reconstruction
         reconstruct, under = judgement.reconstruct, judgement.realness_under
 
@@ -233,13 +233,13 @@ class Trainer:
 
     def _probability(self) -> float | Tensor:
         """How likely each augmentation of a picture is at this moment."""
-        if self.players.adaptive is not None:
-            return self.players.adaptive.probability
+        if self.state.adaptive is not None:
+            return self.state.adaptive.probability
         augment = self.config.training.augment
         if augment is None:
             return 0.0
         probability = 1.0 if augment.probability is None else augment.probability
-        return at(probability, self.players.images_seen)
+        return at(probability, self.state.images_seen)
 
     def _shown(self, images: Tensor, deviation: float) -> Tensor:
         """Pictures as the discriminator is to see them: augmented, under noise."""
@@ -249,7 +249,7 @@ class Trainer:
 
     def _drop_labels(self, labels: Tensor) -> Tensor:
         """Labels [B, F] as the players are told them, some as unknown."""
-        share = at(self.config.training.hide_labels, self.players.images_seen)
+        share = at(self.config.training.hide_labels, self.state.images_seen)
         if share == 0 or labels.shape[1] == 0:
             return labels
         hidden = torch.rand(labels.shape, device=labels.device) < share
@@ -277,11 +277,11 @@ class Trainer:
             last: whether this is the step's last turn, of which the judgements are told.
             keep: give the round back, its fakes with the graph that made them.
         """
-        training, players = self.config.training, self.players
-        turn = players.images_seen // training.batch
+        training, state = self.config.training, self.state
+        turn = state.images_seen // training.batch
         made: StepInputs | None = None
-        players.discriminator_optimiser.zero_grad(set_to_none=True)
-        for images, labels in self._portions(players.images_seen):
+        state.discriminator_optimiser.zero_grad(set_to_none=True)
+        for images, labels in self._portions(state.images_seen):
             made = self._step_inputs(images, labels, with_gradient=keep)
             reals, fakes = images.detach(), made.fake.detach()
             asked = [
@@ -296,7 +296,7 @@ class Trainer:
             )
             with frozen(self.painting):
                 loss, shares = self.objective.loss(
-                    "discriminator", inputs, images_seen=players.images_seen, turn=turn
+                    "discriminator", inputs, images_seen=state.images_seen, turn=turn
                 )
                 (loss / training.accumulate).backward()
             # Of every turn: a term that is not in each of them may never be in the last one.
@@ -305,29 +305,29 @@ class Trainer:
                 statistics.add(f"term/{name}/discriminator", share)
             if last:
                 statistics.add_judgements(self.objective, inputs, self.config.labels)
-            if players.adaptive is not None:
+            if state.adaptive is not None:
                 boundary = self.objective.boundary(
                     inputs.real_judgement.realness, inputs.fake_judgement.realness
                 )
-                players.adaptive.observe(inputs.real_judgement.realness, boundary)
+                state.adaptive.observe(inputs.real_judgement.realness, boundary)
                 if last:
-                    statistics.add("augment/probability", players.adaptive.probability)
-                    statistics.add("augment/overfitting_sign", players.adaptive.overfitting_sign)
-        players.discriminator_optimiser.step()
-        players.images_seen += training.batch
+                    statistics.add("augment/probability", state.adaptive.probability)
+                    statistics.add("augment/overfitting_sign", state.adaptive.overfitting_sign)
+        state.discriminator_optimiser.step()
+        state.images_seen += training.batch
         return made if keep else None
 
     def _generator_step(self, statistics: "StepStatistics", made: StepInputs | None) -> None:
         """One generator step, on the fakes of `made` where there is one, beside the real pictures of
         the last discriminator's turn."""
-        training, players = self.config.training, self.players
-        players.generator_optimiser.zero_grad(set_to_none=True)
+        training, state = self.config.training, self.state
+        state.generator_optimiser.zero_grad(set_to_none=True)
         rounds = (
             [made]
             if made is not None
             else (
                 self._step_inputs(images, labels, with_gradient=True)
-                for images, labels in self._portions(players.images_seen - training.batch)
+                for images, labels in self._portions(state.images_seen - training.batch)
             )
         )
         for clean in rounds:
@@ -337,18 +337,18 @@ class Trainer:
             )
             with frozen(self.judging):
                 loss, shares = self.objective.loss(
-                    "generator", inputs, images_seen=players.images_seen, turn=players.steps
+                    "generator", inputs, images_seen=state.images_seen, turn=state.steps
                 )
                 (loss / training.accumulate).backward()
             statistics.add("loss/generator", loss)
             for name, share in shares.items():
                 statistics.add(f"term/{name}/generator", share)
-        players.generator_optimiser.step()
-        half_life = at(training.ema_half_life, players.images_seen)
+        state.generator_optimiser.step()
+        half_life = at(training.ema_half_life, state.images_seen)
         if training.ema_rampup is not None:
-            trained = players.images_seen - training.pretrain_images
+            trained = state.images_seen - training.pretrain_images
             half_life = min(half_life, training.ema_rampup * trained)
-        players.update_average(training.batch * training.discriminator_steps, half_life)
+        state.update_average(training.batch * training.discriminator_steps, half_life)
 
     def step(self) -> dict[str, Tensor]:
         """Play one step; its statistics are scalars that stay on the device.
@@ -359,8 +359,8 @@ class Trainer:
         """
         training = self.config.training
         statistics = StepStatistics()
-        self.players.schedule(self.config)
-        pretraining = self.players.images_seen < training.pretrain_images
+        self.state.schedule(self.config)
+        pretraining = self.state.images_seen < training.pretrain_images
         made: StepInputs | None = None
         for turn in range(training.discriminator_steps):
             last = turn == training.discriminator_steps - 1
@@ -368,7 +368,7 @@ class Trainer:
             made = self._discriminator_step(statistics, last=last, keep=keep)
         if not pretraining:
             self._generator_step(statistics, made)
-        self.players.steps += 1
+        self.state.steps += 1
         return statistics.means()
 
 

@@ -229,7 +229,7 @@ def _same(
     )
 
 
-def begin(players: TrainState, source: Source, record: ModelRecord) -> Transfer:
+def begin(state: TrainState, source: Source, record: ModelRecord) -> Transfer:
     """Put what fits of a model into players whose training has not begun yet.
 
     The generator and its average both start from the model's averaged generator; the discriminator
@@ -256,13 +256,13 @@ def begin(players: TrainState, source: Source, record: ModelRecord) -> Transfer:
     changed = theirs.labels != record.labels
     if changed:
         sized = _sized_by_classes("generator", record)
-    tensors, retold = _retold(players.generator, source.generator)
-    generator, known = _take(players.generator, record.labels, tensors, theirs.labels, sized)
+    tensors, retold = _retold(state.generator, source.generator)
+    generator, known = _take(state.generator, record.labels, tensors, theirs.labels, sized)
     if generator.values < _LEAST * generator.of:
         raise ImpastoError(
             f"nothing of {source.name} can be kept: {_other_settings(theirs.generator, record)}"
         )
-    players.average.load_state_dict(players.generator.state_dict())
+    state.average.load_state_dict(state.generator.state_dict())
     notes = []
     if theirs.latent.dim != record.latent.dim:
         notes.append(
@@ -289,9 +289,9 @@ def begin(players: TrainState, source: Source, record: ModelRecord) -> Transfer:
         if changed:
             sized = _sized_by_classes("discriminator", record)
         discriminator, _ = _take(
-            players.discriminator, record.labels, source.discriminator, theirs.labels, sized
+            state.discriminator, record.labels, source.discriminator, theirs.labels, sized
         )
-    if not changed and _reads_labels(players.generator) <= set(generator.kept):
+    if not changed and _reads_labels(state.generator) <= set(generator.kept):
         known = {(field.name, name) for field in record.labels for name in field.classes}
     labels = [(field.name, field.classes) for field in record.labels]
     if _same(theirs, record.resolution, record.latent.dim, record.generator, labels):

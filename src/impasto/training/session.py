@@ -1,0 +1,85 @@
+"""A run in memory: networks, pictures, objective and what its grids are made from."""
+
+import torch
+
+from impasto.collection import Collection
+from impasto.collection.provenance import taken_out
+from impasto.config import RunConfig
+from impasto.device import memory_format
+from impasto.networks import count_parameters
+from impasto.objectives import Objective
+from impasto.progress import say
+from impasto.sampling import latents_of_seeds
+from impasto.sampling.class_choice import ClassGrid
+from impasto.sampling.model import CollectionRecord, LabelRecord, ModelRecord
+from impasto.training import run_folder
+from impasto.training.data import TrainingPictures
+from impasto.training.evaluation import TrainingEvaluator
+from impasto.training.records import diversity
+from impasto.training.trainer import Trainer, TrainState
+
+
+class Session:
+    """Everything that training a run works with, in memory."""
+
+    def __init__(self, config: RunConfig, collection: Collection, device: torch.device) -> None:
+        form = memory_format(device, config.training.channels_last)
+        fields = [collection.fields[collection.field(name)] for name in config.labels]
+        self.config = config
+        self.device = device
+        self.collection = collection
+        self.objective = Objective(config.objective)
+        self.pictures = TrainingPictures(
+            collection,
+            config.labels,
+            config.training.seed,
+            device,
+            form,
+            resolution=config.resolution,
+            balance=config.training.balance,
+            balance_by=config.training.balance_by,
+        )
+        self.label_sizes = tuple(len(field.classes) for field in fields)
+        self.state = TrainState.build(config, self.label_sizes, device)
+        self.trainer = Trainer(config, self.objective, self.pictures, self.state)
+        self.evaluator = TrainingEvaluator(config, collection, device)
+        # What every grid is painted from, and compared with: the same from first to last.
+        self.fixed_latents = latents_of_seeds(range(config.training.grid), config.latent)
+        self.reals, self.fixed_labels = self.pictures.fixed(config.training.grid)
+        self.real_diversity = diversity(self.reals)
+        rows, counts = self.pictures.combinations()
+        labels = tuple(LabelRecord(name=f.name, classes=f.classes) for f in fields)
+        # And for each label field the same few latents in every class, side by side.
+        self.class_grids = {
+            field.name: ClassGrid.of(position, labels, rows, counts)
+            for position, field in enumerate(labels)
+        }
+        self.known = run_folder.collection_record(collection)
+        self._model_record = ModelRecord(
+            recipe=config.recipe,
+            resolution=config.resolution,
+            latent=config.latent,
+            generator=config.generator,
+            discriminator=config.discriminator,
+            labels=labels,
+            label_rows=tuple(map(tuple, rows.tolist())),
+            label_counts=tuple(counts.tolist()),
+            collection=CollectionRecord(
+                **{key: self.known[key] for key in CollectionRecord.model_fields},
+            ),
+            parameters=count_parameters(self.state.generator),
+            images_seen=0,
+            real_noise=config.training.real_noise,
+            fake_noise=config.training.fake_noise,
+        )
+
+    def tell(self) -> None:
+        """Print how often each class is shown, and whether pictures were removed from the collection."""
+        told = [self.pictures.shown_in_words(), taken_out(self.known["forgotten"])]
+        for line in told:
+            if line:
+                say(line)
+
+    def model_record(self) -> ModelRecord:
+        """The record of the averaged generator as it is now."""
+        return self._model_record.model_copy(update={"images_seen": self.state.images_seen})
