@@ -12,6 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from impasto.cli import app
+from impasto.cli.evaluate import is_given
 from impasto.collection import Collection, PackOptions, pack
 from impasto.errors import ImpastoError
 from impasto.evaluation.given import (
@@ -140,6 +141,17 @@ def test_pictures_that_cannot_be_compared(
         noise(*size).save(tmp_path / f"{number}.png")
     with pytest.raises(ImpastoError, match=says):
         look_through(tmp_path, packed_at)
+
+
+def test_a_single_file_is_told_from_an_archive(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=np.zeros((4, 8, 8, 3), np.uint8))
+    noise(8, 8).save(tmp_path / "a.png")
+    for name in ("a.npz", "a.png"):
+        with pytest.raises(
+            ImpastoError, match=f"{name} is a single file; give a run, a model, a folder"
+        ):
+            is_given(tmp_path / name)
+    assert not is_given(tmp_path / "gone")
 
 
 def test_folders_without_any_picture(tmp_path: Path) -> None:

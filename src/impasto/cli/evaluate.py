@@ -190,14 +190,23 @@ class Wanted:
 
 
 def is_given(path: Path) -> bool:
-    """Whether a path is of pictures (a folder, an archive, a collection), not of a run or a model."""
+    """Whether a path is of pictures (a folder, an archive, a collection), not of a run or a model.
+
+    Raises:
+        ImpastoError: it is another file.
+    """
     from impasto.cli.classify import run_of
     from impasto.sampling.model import MODEL_FILE
     from impasto.sources.trees import open_source
 
     if path.is_dir():
         return run_of(path) is None and not (path / MODEL_FILE).is_file()
-    return path.is_file() and open_source(path).file is None
+    if path.is_file() and open_source(path).file is not None:
+        raise ImpastoError(
+            f"{path} is a single file; give a run, a model, a folder or archive of pictures, or a "
+            "collection (impasto pack makes one of parquet, .npz and tables)"
+        )
+    return path.is_file()
 
 
 def evaluate_given(

@@ -39,6 +39,11 @@ def read_table(path: Path) -> Table:
     lines = [line for line in text.split("\n") if not _says_nothing(line)]
     if lines and _is_address(lines[0].strip(' "')):
         return _of_rows(path, _addresses(path, lines), notes)
+    if lines and lines[0].lstrip().startswith(("{", "[")):
+        raise ImpastoError(
+            f"{path} is JSON; make it a CSV file with a column url, or a text file with an address a "
+            "line"
+        )
     try:
         table = read_delimited(text, path.name, _KEY, _says_nothing)
     except ImpastoError as error:
