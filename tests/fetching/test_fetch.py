@@ -660,7 +660,10 @@ def test_tables_of_addresses_in_any_encoding(tmp_path: Path, encoding: str) -> N
     [
         ("", "is empty; its first line names the columns, such as url,title"),
         ("title,artist\nA,B\n", "has no column 'url'; it has artist, title"),
-        ('{"url": "http://a/1.jpg"}\n', "is JSON; make it a CSV file with a column url, or a text file"),
+        (
+            '{"url": "http://a/1.jpg"}\n',
+            "is JSON; make it a CSV file with a column url, or a text file",
+        ),
         ("url\n", "has no addresses"),
         (
             'url\n"' + "x" * 200_000,
