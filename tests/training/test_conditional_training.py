@@ -136,7 +136,11 @@ def test_reconstruction_trains_encoder_and_decoder(labelled: Collection) -> None
             part.zero_grad(set_to_none=True)
         images, labels = ready.pictures.shown(0, 8)
         made = ready.trainer._step_inputs(images, labels, with_gradient=False)
-        others = ready.trainer.painting if player == "discriminator" else ready.trainer.judging
+        others = (
+            ready.trainer.generator_parameters
+            if player == "discriminator"
+            else ready.trainer.discriminator_parameters
+        )
         with frozen(others):
             loss = term.loss(player, made.changed(), 0)
             assert loss is not None

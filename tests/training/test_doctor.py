@@ -34,7 +34,8 @@ from impasto.training.doctor import (
     broken,
 )
 from impasto.training.run_folder import Stats
-from impasto.training.trainer import Trainer, TrainState
+from impasto.training.state import TrainState
+from impasto.training.trainer import Trainer
 from tests.helpers.command_line import (
     Say,
     say,  # noqa: F401

@@ -253,7 +253,7 @@ def test_as_many_are_augmented_as_the_ramp_says(tiny: Collection) -> None:
     torch.manual_seed(0)
     for moment, expected in ((0, 0.0), (100, 0.5), (200, 1.0)):
         game.state.images_seen = moment
-        changed = (game._shown(images, 0.0) != 0).flatten(1).any(dim=1)
+        changed = (game._augmented(images, 0.0) != 0).flatten(1).any(dim=1)
         assert float(changed.float().mean()) == pytest.approx(expected, abs=0.05)
 
 

@@ -32,7 +32,7 @@ from impasto.sampling.model import (
     write_tensors,
 )
 from impasto.training.doctor import DivergedError, Intervention
-from impasto.training.trainer import TrainState
+from impasto.training.state import TrainState
 
 STATE_FILE = "state.safetensors"
 STATE_RECORD = "state.json"

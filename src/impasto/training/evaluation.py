@@ -36,7 +36,7 @@ from impasto.sampling.model import (
 )
 from impasto.sampling.painter import Painter
 from impasto.training.doctor import COPIED_BY_CHANCE, COPIED_LOW
-from impasto.training.trainer import TrainState
+from impasto.training.state import TrainState
 
 _SECONDS = "evaluation/seconds"
 _SMOOTHED = 3

@@ -46,7 +46,7 @@ from impasto.training.records import (
 )
 from impasto.training.resolve import label_sizes, resolve
 from impasto.training.session import Session
-from impasto.training.trainer import TrainState
+from impasto.training.state import TrainState
 
 
 def train(

@@ -16,7 +16,8 @@ from impasto.training import run_folder
 from impasto.training.data import TrainingPictures
 from impasto.training.evaluation import TrainingEvaluator
 from impasto.training.records import diversity
-from impasto.training.trainer import Trainer, TrainState
+from impasto.training.state import TrainState
+from impasto.training.trainer import Trainer
 
 
 class Session:

@@ -43,7 +43,7 @@ from impasto.sampling.model import (
     find_model,
     read_tensors,
 )
-from impasto.training.trainer import TrainState
+from impasto.training.state import TrainState
 
 _MOST_NAMES = 6  # in a line that is printed
 _LEAST = 0.01

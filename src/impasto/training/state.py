@@ -1,0 +1,124 @@
+"""The state of training: networks, optimisers, the averaged generator and the clock."""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from impasto.config import AdamConfig, OptimiserConfig, RunConfig, at
+from impasto.device import memory_format
+from impasto.networks import build_discriminator, build_generator
+from impasto.training.adaptive import AdaptiveProbability
+from impasto.training.doctor import Intervention, learning_rate_factor
+
+
+def build_optimiser(config: OptimiserConfig, network: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser of one network, in torch's fastest form for it."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    rate = at(config.learning_rate, 0)
+    if isinstance(config, AdamConfig):
+        betas = (config.betas[0], at(config.betas[1], 0))
+        return torch.optim.Adam(parameters, rate, betas=betas, eps=config.eps, fused=True)
+    return torch.optim.RMSprop(parameters, rate, alpha=config.decay, eps=config.eps)
+
+
+def _adaptive(config: RunConfig, device: torch.device) -> AdaptiveProbability | None:
+    augment = config.training.augment
+    if augment is None or augment.target is None:
+        return None
+    return AdaptiveProbability(
+        target=augment.target,
+        adjust_images=augment.images,
+        start=at(augment.probability or 0.0, 0),
+        device=device,
+    )
+
+
+@dataclass
+class TrainState:
+    """Everything that training changes."""
+
+    generator: nn.Module
+    discriminator: nn.Module
+    average: nn.Module
+    """The generator with exponentially averaged weights: what is sampled and exported."""
+    generator_optimiser: torch.optim.Optimizer
+    discriminator_optimiser: torch.optim.Optimizer
+    images_seen: int = 0
+    """Real pictures shown to the discriminator: the clock of training."""
+    steps: int = 0
+    seconds: float = 0.0
+    """Training time so far, over all sessions of the run."""
+    adaptive: AdaptiveProbability | None = None
+    """How often pictures are augmented, where that follows the discriminator."""
+    interventions: tuple[Intervention, ...] = ()
+    """Of the doctor, so far; each has halved the learning rates."""
+
+    @classmethod
+    def build(
+        cls, config: RunConfig, label_sizes: tuple[int, ...], device: torch.device
+    ) -> "TrainState":
+        """New networks and optimisers. The initial weights are a function of `training.seed` alone."""
+        torch.manual_seed(config.training.seed)
+        form = memory_format(device, config.training.channels_last)
+        generator = build_generator(
+            config.generator.network,
+            config.generator.options,
+            latent_dim=config.latent.dim,
+            resolution=config.resolution,
+            label_sizes=label_sizes,
+        ).to(device, memory_format=form)  # type: ignore[call-overload]
+        discriminator = build_discriminator(
+            config.discriminator.network,
+            config.discriminator.options,
+            resolution=config.resolution,
+            label_sizes=label_sizes,
+        ).to(device, memory_format=form)  # type: ignore[call-overload]
+        return cls(
+            generator,
+            discriminator,
+            copy.deepcopy(generator).eval().requires_grad_(False),
+            build_optimiser(config.generator_optimiser, generator),
+            build_optimiser(config.discriminator_optimiser, discriminator),
+            adaptive=_adaptive(config, device),
+        )
+
+    def begin_with(self, first_stage: nn.Module) -> None:
+        """Load a trained first stage into the generator that is stacked on it."""
+        for network in (self.generator, self.average):
+            stage: nn.Module = network.base  # type: ignore[assignment]
+            stage.load_state_dict(first_stage.state_dict())
+
+    def schedule(self, config: RunConfig) -> None:
+        """Set the current learning rates and betas.
+
+        They are functions of the clock and of the doctor's interventions, so they need no state.
+        """
+        for optimiser, settings in (
+            (self.generator_optimiser, config.generator_optimiser),
+            (self.discriminator_optimiser, config.discriminator_optimiser),
+        ):
+            rate, decay = at(settings.learning_rate, self.images_seen), settings.learning_rate_decay
+            if decay is not None:
+                rate *= decay.share(self.images_seen)
+            rate *= learning_rate_factor(self.interventions)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+                if isinstance(settings, AdamConfig):
+                    group["betas"] = (settings.betas[0], at(settings.betas[1], self.images_seen))
+
+    @torch.no_grad()
+    def update_average(self, images: int, half_life: float) -> None:
+        """Update the averaged generator (EMA), `images` real images after the last update.
+
+        Running statistics of batch norm are averaged like weights. Other buffers are copied: an average
+        of spectral norm's unit vectors, for example, would not be a unit vector.
+        """
+        share = 1.0 if half_life == 0 else 1 - 0.5 ** (images / half_life)
+        new, old = self.generator.state_dict(), self.average.state_dict()
+        weights = {name for name, _ in self.generator.named_parameters()}
+        averaged = [n for n in new if n in weights or n.endswith(("running_mean", "running_var"))]
+        torch._foreach_lerp_([old[n] for n in averaged], [new[n] for n in averaged], share)
+        for name in new.keys() - set(averaged):
+            old[name].copy_(new[name])
