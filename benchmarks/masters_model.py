@@ -17,7 +17,6 @@ from pathlib import Path
 from torch import Tensor
 
 from benchmarks._command import run as run_command
-from impasto.cli.train import configure
 from impasto.collection import open_or_pack
 from impasto.device import choose_device
 from impasto.errors import ImpastoError
@@ -29,6 +28,7 @@ from impasto.sampling import Sampler
 from impasto.sampling.model import MASTERS_MODEL, Model, find_model, load_discriminator
 from impasto.sampling.painter import Painter
 from impasto.training import train
+from impasto.training.choosing import configure, parse_count
 
 
 def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -66,7 +66,9 @@ def scores(folder: Path, device: str) -> dict[str, float]:
 
 def trained(chosen: argparse.Namespace) -> Path:
     """The run, in `--out`."""
-    config = configure("flagship_64", [], labels="style", images=chosen.images, seed=chosen.seed)
+    config = configure(
+        "flagship_64", {}, labels=["style"], images=parse_count(chosen.images), seed=chosen.seed
+    )
     collection = open_or_pack("masters", config.resolution)
     return train(config, collection, out=chosen.out, device=chosen.device)
 

@@ -17,6 +17,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from impasto.collection import Collection, PackOptions, pack
+from impasto.messages import printed
 from tests.helpers.pictures import paint
 
 
@@ -31,6 +32,13 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         del os.environ["IMPASTO_CACHE"]
     else:
         os.environ["IMPASTO_CACHE"] = before
+
+
+@pytest.fixture
+def told() -> Iterator[None]:
+    """Messages are printed, as the command line does."""
+    with printed():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ GROUND = {
     "registry",
     "config",
     "formatting",
+    "messages",
     "progress",
     "fonts",
     "delimited",
@@ -60,6 +61,13 @@ def test_rooms_import_downwards() -> None:
                     continue
                 known = {*allowed, room, *GROUND, "__version__"}
                 assert parts[1] in known, f"{file.relative_to(ROOT)} imports {name}"
+
+
+def test_no_command_imports_another() -> None:
+    for file in (ROOT / "cli").glob("*.py"):
+        commands = {name for name in _imported(file) if name.startswith("impasto.cli.")}
+        shared = {name for name in commands if name.split(".")[2].startswith("_")}
+        assert commands == shared, f"{file.name} imports {commands - shared}"
 
 
 def test_pictures_are_packed_without_torch() -> None:

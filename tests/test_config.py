@@ -4,7 +4,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from impasto.cli.train import configure, parse_count
 from impasto.config import (
     AdamConfig,
     DecayConfig,
@@ -16,6 +15,7 @@ from impasto.config import (
 )
 from impasto.errors import ImpastoError
 from impasto.registry import load_recipe
+from impasto.training.choosing import configure, parse_count
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ def test_the_other_optimisers_options_can_be_set_at_once() -> None:
 
 
 def test_a_first_stage_keeps_the_epochs_it_is_given() -> None:
-    config = configure("gantor_v2", ["first_stage.training.epochs=2"], images="32")
+    config = configure("gantor_v2", {"first_stage.training.epochs": 2}, images=32)
     assert config.first_stage is not None
     assert (config.training.images, config.training.epochs) == (32, None)
     first = config.first_stage.training
@@ -203,6 +203,6 @@ def test_a_first_stage_keeps_the_epochs_it_is_given() -> None:
 
 
 def test_images_are_those_of_the_only_stage_where_the_first_is_left_out() -> None:
-    config = configure("gantor_v2", ["first_stage=null"], images="32")
+    config = configure("gantor_v2", {"first_stage": None}, images=32)
     assert config.first_stage is None
     assert config.training.images == 32

@@ -1,10 +1,9 @@
 """Long work shows how far it is: a bar on a terminal, plain lines elsewhere."""
 
 import contextlib
-import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rich.console import Console
@@ -17,16 +16,6 @@ from impasto.formatting import readable_time
 class _RunText(ProgressColumn):
     def render(self, task: Task) -> Text:
         return Text(task.fields["text"])
-
-
-def say(text: str) -> None:
-    """Print what long work says on its way; where nobody reads it any more (`| head -1`), the work
-    goes on."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        # For all that is printed later, too, and for what is still in the buffer.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class ProgressLine:
@@ -66,3 +55,10 @@ class ProgressLine:
         elif now - self._last_line >= 10 or done >= self.total:
             self._last_line = now
             print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def shown(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress line for a stretch of work; gives the function that says how much is done."""
+    with ProgressLine(total, what=what).shown() as line:
+        yield line.update

@@ -12,9 +12,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from impasto.cli import app
-from impasto.cli.evaluate import is_given
 from impasto.collection import Collection, PackOptions, pack
 from impasto.errors import ImpastoError
+from impasto.evaluation.folders import is_given
 from impasto.evaluation.given import (
     Given,
     common_side,

@@ -10,9 +10,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-import impasto.cli.compare
+import impasto.api.comparing
+from impasto.api.comparing import unique_names
 from impasto.cli import app
-from impasto.cli.compare import unique_names
 from impasto.config import LatentConfig, NetworkConfig
 from impasto.errors import ImpastoError
 from impasto.evaluation.record import EvaluationRow
@@ -95,9 +95,9 @@ def no_evaluation(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     collection = SimpleNamespace(name="ukiyoe-64", content_hash=HASH)
     network = SimpleNamespace(name="lite0", weights_sha256="a" * 64)
-    monkeypatch.setattr(impasto.cli.compare, "open_for", lambda *_: collection)
-    monkeypatch.setattr("impasto.cli.evaluate.load_networks", lambda *_: [network])
-    monkeypatch.setattr(impasto.cli.compare, "evaluate_alike", stand_in)
+    monkeypatch.setattr(impasto.api.comparing, "open_for", lambda *_: collection)
+    monkeypatch.setattr(impasto.api.comparing, "load_networks", lambda *_, **__: [network])
+    monkeypatch.setattr(impasto.api.comparing, "evaluate_alike", stand_in)
     return evaluated
 
 
@@ -241,7 +241,7 @@ def test_other_conditions_stand_in_no_common_table(
         told_rows = (run / "metrics.jsonl").read_text().splitlines()[:1]
         (run / "metrics.jsonl").write_text(told_rows[0] + "\n")
     no_evaluation.clear()
-    monkeypatch.setattr(impasto.cli.compare, "evaluate_alike", lambda *_, **__: None)
+    monkeypatch.setattr(impasto.api.comparing, "evaluate_alike", lambda *_, **__: None)
     page, lines = compare(tmp_path, *runs)
     assert (
         "c was measured otherwise (2,000 generated pictures against 100 training pictures of "
@@ -315,7 +315,7 @@ def test_of_several_evaluations_alike_those_that_runs_share_by_class() -> None:
 def test_runs_of_other_resolutions_are_not_sent_to_evaluate_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(impasto.cli.compare, "evaluate_alike", lambda *_, **__: None)
+    monkeypatch.setattr(impasto.api.comparing, "evaluate_alike", lambda *_, **__: None)
 
     def run(name: str, resolution: int) -> Path:
         told = evaluation(END, scored(0.5, field=None), resolution=resolution)
@@ -369,7 +369,7 @@ def test_judges_are_only_of_what_some_run_paints_by(
 ) -> None:
     asked: dict[str, Any] = {}
     monkeypatch.setattr(
-        impasto.cli.compare, "evaluate_alike", lambda *_, **options: asked.update(options)
+        impasto.api.comparing, "evaluate_alike", lambda *_, **options: asked.update(options)
     )
     runs = [make_run(tmp_path / name, [], model_record()) for name in "ab"]
     compare(tmp_path, *runs, options=("--reference", "50"))
@@ -441,10 +441,10 @@ def test_bad_input_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_collection_must_fit_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     packed: Any = SimpleNamespace(resolution=64, name="c")
-    monkeypatch.setattr("impasto.collection.open_or_pack", lambda *_: packed)
-    assert impasto.cli.compare.open_for("c", [Path("a"), Path("b")], [32, 64]) is packed
+    monkeypatch.setattr("impasto.api.comparing.open_or_pack", lambda *_: packed)
+    assert impasto.api.comparing.open_for("c", [Path("a"), Path("b")], [32, 64]) is packed
     with pytest.raises(ImpastoError, match="b paints 48 pixels"):
-        impasto.cli.compare.open_for("c", [Path("a"), Path("b")], [64, 48])
+        impasto.api.comparing.open_for("c", [Path("a"), Path("b")], [64, 48])
 
 
 def test_a_field_that_one_run_paints_by_is_said_and_not_tabled(tmp_path: Path) -> None:

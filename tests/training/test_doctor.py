@@ -347,6 +347,7 @@ def events_of(run: Path) -> list[tuple[int, Row]]:
     ]
 
 
+@pytest.mark.usefixtures("told")
 def test_nan_is_undone_and_the_rest_is_learnt_at_half_the_rates(
     tiny: Collection,
     tmp_path: Path,
@@ -712,6 +713,7 @@ def paint(monkeypatch: pytest.MonkeyPatch, painter: Callable[[Tensor], Tensor]) 
 
 
 @pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("told")
 def test_collapse(
     noise: Collection,
     tmp_path: Path,

@@ -208,6 +208,7 @@ def stopped(tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return run
 
 
+@pytest.mark.usefixtures("told")
 def test_going_on_in_other_numbers_is_told(
     stopped: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -219,6 +220,7 @@ def test_going_on_in_other_numbers_is_told(
     assert "not bit for bit" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("told")
 def test_a_run_of_before_cpus_took_bfloat16_goes_on_with_a_word(
     stopped: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

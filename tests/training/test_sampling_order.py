@@ -162,6 +162,7 @@ def test_the_sizes_of_classes_in_words(counts: tuple[int, ...], words: str) -> N
     assert told == f"each picture is shown once an epoch: {words}"
 
 
+@pytest.mark.usefixtures("told")
 def test_what_was_chosen_is_on_record(
     labelled: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from benchmarks.kill_resume import fingerprint
-from impasto.cli.train import configure
 from impasto.collection import Collection
 from impasto.errors import ImpastoError, StoppedError
 from impasto.evaluation.record import EVALUATION_FOLDER, METRICS_FILE, read_rows
@@ -20,6 +19,7 @@ from impasto.registry import load_recipe
 from impasto.sampling import Model, Sampler, find_model
 from impasto.sampling.model import SMOOTHED_KID, checkpoint_folders, stalled
 from impasto.training import checkpoint, evaluation, resume, run_folder, runs, train
+from impasto.training.choosing import configure
 from impasto.training.estimate import estimate
 from impasto.training.evaluation import TrainingEvaluator
 from impasto.training.resolve import resolve
@@ -73,6 +73,7 @@ def metrics(run: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if k not in ("created", "seconds")} for row in lines]
 
 
+@pytest.mark.usefixtures("told")
 def test_rows_of_an_evaluated_run(
     tiny: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -216,6 +217,7 @@ def test_the_best_checkpoints_are_kept(tiny: Collection, tmp_path: Path, script:
     assert find_model(run).name == "000000000096"
 
 
+@pytest.mark.usefixtures("told")
 def test_none_need_be_kept_for_being_the_best(
     tiny: Collection, tmp_path: Path, script: Script, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -228,6 +230,7 @@ def test_none_need_be_kept_for_being_the_best(
     assert find_model(run / "best").name == "000000000048"
 
 
+@pytest.mark.usefixtures("told")
 def test_a_best_of_none(
     tiny: Collection, tmp_path: Path, script: Script, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -240,6 +243,7 @@ def test_a_best_of_none(
         find_model(tmp_path / "best")
 
 
+@pytest.mark.usefixtures("told")
 def test_training_ends_where_nothing_improves(
     tiny: Collection, tmp_path: Path, script: Script, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -376,12 +380,12 @@ def test_how_often_by_default(tiny: Collection) -> None:
 
 
 def test_both_stages_are_evaluated_alike_unless_told_otherwise() -> None:
-    config = configure("gantor_v2", ["evaluation.every=0", "first_stage.evaluation.pictures=100"])
+    config = configure("gantor_v2", {"evaluation.every": 0, "first_stage.evaluation.pictures": 100})
     assert config.first_stage is not None
     assert (config.evaluation.every, config.first_stage.evaluation.every) == (0, 0)
     assert config.evaluation.pictures == 500
     assert config.first_stage.evaluation.pictures == 100
-    other = configure("gantor_v2", ["evaluation.every=9", "first_stage.evaluation.every=0"])
+    other = configure("gantor_v2", {"evaluation.every": 9, "first_stage.evaluation.every": 0})
     assert other.first_stage is not None
     assert (other.evaluation.every, other.first_stage.evaluation.every) == (9, 0)
     assert load_recipe("first_look")().evaluation.every is None
@@ -409,6 +413,7 @@ def test_a_generator_that_has_diverged_is_not_scored(tiny: Collection, tmp_path:
         train(config, tiny, out=tmp_path, device="cpu")
 
 
+@pytest.mark.usefixtures("told")
 def test_a_generator_that_paints_no_numbers_is_not_scored(
     tiny: Collection,
     tmp_path: Path,
@@ -429,6 +434,7 @@ def test_a_generator_that_paints_no_numbers_is_not_scored(
     assert "the best" not in told
 
 
+@pytest.mark.usefixtures("told")
 def test_what_is_read_once_says_what_for(
     tiny: Collection,
     tmp_path: Path,

@@ -10,8 +10,6 @@ import torch
 from torch import nn
 
 from benchmarks.kill_resume import fingerprint
-from impasto.cli import train as train_command
-from impasto.cli.classify import find_collection
 from impasto.collection import Collection, PackOptions, open_or_pack, pack
 from impasto.config import NetworkConfig, RunConfig, change, read_record
 from impasto.errors import ImpastoError
@@ -29,8 +27,9 @@ from impasto.sampling.model import (
     load_discriminator,
 )
 from impasto.sampling.painter import Painter
-from impasto.training import resume, train, transfer
+from impasto.training import choosing, resume, train, transfer
 from impasto.training.resolve import resolve
+from impasto.training.run_folder import find_collection
 from impasto.training.session import Session
 from impasto.training.transfer import Source, begin
 from tests.helpers.command_line import Say, say
@@ -106,6 +105,7 @@ def begun(config: RunConfig, collection: Collection, source: Path) -> tuple[Sess
     return session, begin(session.state, Source.load(source), session.model_record())
 
 
+@pytest.mark.usefixtures("told")
 def test_where_nothing_differs_it_paints_what_the_model_paints(
     by_style: Path, labelled: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -519,7 +519,7 @@ def test_the_flagship_for_a_collection(
 ) -> None:
     names = {f"flagship_{side}": "flagship" for side in (32, 64, 128, 256)}
     monkeypatch.setattr("impasto.registry.recipe_modules", lambda: {**names, "dcgan": "dcgan"})
-    usual = train_command.default_recipe
+    usual = choosing.default_recipe
     assert usual(str(tiny.path)) == "flagship_32"
     assert usual("masters") == usual(str(tmp_path)) == "flagship_64"
     packed = Path(shutil.copytree(tiny.path, tmp_path / "collection"))
@@ -554,7 +554,7 @@ def test_the_flagships_side_goes_by_what_is_wanted_then_by_the_model(
     monkeypatch.setattr(
         Collection, "open", lambda path: type("Packed", (), {"resolutions": (64, 256)})
     )
-    usual, data = train_command.default_recipe, str(tmp_path)
+    usual, data = choosing.default_recipe, str(tmp_path)
     assert usual(data) == "flagship_256"
     assert usual(data, wanted=64) == usual(data, model=narrower) == "flagship_64"
     assert usual(data, wanted=128, model=narrower) == "flagship_128"
@@ -566,17 +566,17 @@ def test_the_flagships_side_goes_by_what_is_wanted_then_by_the_model(
 
 
 def test_a_flagship_grows_with_its_networks_and_classes(narrower: ModelRecord) -> None:
-    grown = train_command.configure("flagship_128", [], model=narrower)
+    grown = choosing.configure("flagship_128", {}, model=narrower)
     assert (grown.resolution, grown.labels) == (128, ("style",))
     assert grown.generator.options == narrower.generator.options
     theirs = narrower.discriminator.options
     assert theirs["read_at"] == 64
     assert grown.discriminator.options == {**theirs, "read_at": 128}
-    same = train_command.configure("flagship_64", [], model=narrower)
+    same = choosing.configure("flagship_64", {}, model=narrower)
     assert (same.resolution, same.discriminator) == (64, narrower.discriminator)
     other = NetworkConfig.model_validate({"network": "fastgan", "width": 8})
     opposed = narrower.model_copy(update={"discriminator": other})
-    assert train_command.configure("flagship_128", [], model=opposed).discriminator == other
+    assert choosing.configure("flagship_128", {}, model=opposed).discriminator == other
 
 
 def test_labels_that_the_flagship_would_not_learn_are_told(say: Say, labelled: Collection) -> None:

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from impasto import __version__
 from impasto.errors import ImpastoError, StoppedError, lacks_memory
 from impasto.formatting import one_line
+from impasto.messages import printed
 from impasto.registry import module_names
 
 
@@ -35,7 +36,7 @@ class _Commands(TyperGroup):
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
-        with _ctrl_c_told():
+        with _ctrl_c_told(), printed():
             return super().invoke(ctx)
 
 

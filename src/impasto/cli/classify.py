@@ -3,61 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from impasto.formatting import quoted
-
-if TYPE_CHECKING:  # only for the types: --help must not wait for these
-    from impasto.collection import Collection
-    from impasto.sampling.model import ModelRecord
-
-
-def run_of(path: Path) -> Path | None:
-    """The run that `path` is, or is a checkpoint of (`RUN/best`, too); None for a model by itself."""
-    from impasto.sampling.model import BEST
-
-    path = path.resolve()
-    runs = [path]
-    if path.parent.name == "checkpoints":
-        runs.append(path.parent.parent)
-    if path.name == BEST and not path.exists():
-        runs.append(path.parent)
-    return next((run for run in runs if (run / "run.json").is_file()), None)
-
-
-def with_noise(record: ModelRecord, path: Path) -> ModelRecord:
-    """The record with the noise of its training; of models that do not tell it, as their run does."""
-    from impasto.training.run_folder import read_run
-
-    run = run_of(path)
-    if record.real_noise is not None or run is None:
-        return record
-    training = read_run(run)[0].training
-    noise = {"real_noise": training.real_noise, "fake_noise": training.fake_noise}
-    return record.model_copy(update=noise)
-
-
-def find_collection(path: Path, record: ModelRecord, data: str | None) -> Collection:
-    """The collection given, or the one that the run, or the model in the package, learned from.
-
-    Raises:
-        ImpastoError: neither is there.
-    """
-    from impasto.collection import open_or_pack
-    from impasto.errors import ImpastoError
-    from impasto.sampling.model import MASTERS, MASTERS_MODEL, find_model
-    from impasto.training.run_folder import open_collection, read_run
-
-    run = run_of(path)
-    if run is not None:
-        return open_collection(run, read_run(run)[1], data)
-    if data is None and find_model(path) == MASTERS_MODEL:
-        data = MASTERS
-    if data is None:
-        raise ImpastoError(f"{path} is no run; say which pictures to name with --data")
-    return open_or_pack(data, record.resolution)
 
 
 def command(
@@ -90,8 +40,9 @@ def command(
     from impasto.errors import StoppedError
     from impasto.files import atomic_file, write_json
     from impasto.sampling import find_model
-    from impasto.sampling.model import MODEL_FILE, ModelRecord, load_discriminator
+    from impasto.sampling.model import MODEL_FILE, ModelRecord, load_discriminator, run_of
     from impasto.sampling.output import slugs
+    from impasto.training.run_folder import find_collection, with_noise
 
     folder = find_model(run)
     record = with_noise(read_record(folder / MODEL_FILE, "model", ModelRecord), run)

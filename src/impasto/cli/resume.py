@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from impasto.cli.train import parse_count, tell_finished
+from impasto.cli._shared import tell_finished
 
 
 def command(
@@ -24,8 +24,9 @@ def command(
     ] = None,
 ) -> None:
     """Go on with an interrupted run, from its newest checkpoint; with --images, with a finished one."""
-    from impasto.progress import say
+    from impasto.messages import say
     from impasto.training import resume
+    from impasto.training.choosing import parse_count
     from impasto.training.run_folder import how_to_go_on
 
     before = None if images is not None else how_to_go_on(run)

@@ -100,11 +100,11 @@ def judges_of(
     painter: Painter, groups: list[Group], data: str, device: torch.device
 ) -> FieldJudges:
     """The judges, from a collection, of the classes that pictures are chosen within."""
-    from impasto.cli.evaluate import shown
     from impasto.collection import open_or_pack
     from impasto.curation.judges import FieldJudges
     from impasto.evaluation.evaluate import Evaluator
     from impasto.features import load_network
+    from impasto.progress import shown
 
     side = painter.record.resolution
     network = load_network("lite0", device=device)
@@ -238,7 +238,6 @@ def command(
 
     A seed's file is named by it, with --class too; give another --out for another class.
     """
-    from impasto.cli.classify import with_noise
     from impasto.curation.choosing import check_enough, groups_of
     from impasto.device import choose_device
     from impasto.errors import StoppedError
@@ -247,6 +246,7 @@ def command(
     from impasto.sampling.model import name_of
     from impasto.sampling.output import check_grid_path
     from impasto.sampling.painter import Painter
+    from impasto.training.run_folder import with_noise
 
     check_options(
         grid=grid,

@@ -10,12 +10,13 @@ from impasto.errors import ImpastoError
 from impasto.files import cache_folder, sha256_of_file
 
 
-def open_or_pack(data: str, resolution: int) -> Collection:
+def open_or_pack(data: str | Path | Collection, resolution: int) -> Collection:
     """Open what a command's `--data` names.
 
     Args:
         data: a collection's folder; or `masters`, the paintings inside the package, which are
-            packed as tiles with all their labels at the first call and reused from then on.
+            packed as tiles with all their labels at the first call and reused from then on; or an
+            open collection, which is used as it is where its pictures are that large or a multiple.
         resolution: side of the pictures that is wanted, in pixels. If the collection is not packed
             at it, the smallest multiple that it is packed at will do, for its pictures can be
             averaged down.
@@ -24,8 +25,12 @@ def open_or_pack(data: str, resolution: int) -> Collection:
         ImpastoError: no collection is there (the message names the command that makes one), or it
             is of other resolutions.
     """
-    if data == "masters":
+    if str(data) == "masters":
         return _masters(resolution)
+    if isinstance(data, Collection):
+        if data.resolution % resolution == 0:
+            return data
+        data = data.path
     path = Path(data).expanduser()
     check_is_collection(path, resolution)
     collection = Collection.open(path)
@@ -38,13 +43,15 @@ def open_or_pack(data: str, resolution: int) -> Collection:
     return collection.at(usable[0])
 
 
-def packed_at(data: str) -> tuple[int, ...] | None:
+def packed_at(data: str | Path | Collection) -> tuple[int, ...] | None:
     """The sides at which `open_or_pack` has the pictures of `data`, in pixels; None: at any.
 
     Raises:
         ImpastoError: no collection is there.
     """
-    if data == "masters":
+    if isinstance(data, Collection):
+        return data.resolutions
+    if str(data) == "masters":
         return None
     path = Path(data).expanduser()
     check_is_collection(path, 64)

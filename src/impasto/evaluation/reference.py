@@ -27,6 +27,13 @@ SPLITS: dict[str, Split] = {"train": "train", "heldout": "heldout", "all": "all"
 _BATCH = 64
 
 
+def split_of(word: str) -> Split:
+    """Raises: ImpastoError: not `train`, `heldout` or `all`."""
+    if word in SPLITS:
+        return SPLITS[word]
+    raise ImpastoError(f"--against takes train, heldout or all, not '{word}'")
+
+
 @dataclass(frozen=True)
 class Reference:
     """Real pictures as one feature network sees them."""

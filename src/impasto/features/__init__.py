@@ -9,17 +9,19 @@ network that made it, so that no two kinds of numbers share a name.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from impasto.device import choose_device
+from impasto.errors import ImpastoError
 from impasto.registry import load_module
 
-__all__ = ["Extracted", "FeatureNetwork", "load_network"]
+__all__ = ["Extracted", "FeatureNetwork", "load_network", "load_networks"]
 
 # What the literature calls these scores when the network is its own.
 _STANDARD_NAMES = {"fd": "fid", "kid": "kid", "is": "is"}
@@ -121,3 +123,33 @@ def load_network(
         device = choose_device(device)
     network: FeatureNetwork = module.load(weights=weights, device=device)
     return network
+
+
+def load_networks(
+    names: str | Sequence[str],
+    weights: Mapping[str, str | Path] | None = None,
+    *,
+    device: torch.device | str = "cpu",
+) -> list[FeatureNetwork]:
+    """Several feature networks.
+
+    Args:
+        names: a sequence of names, or a text such as `lite0,inception`.
+        weights: of some of them, a file or a URL; see `load_network`.
+        device: where to run.
+
+    Raises:
+        ImpastoError: no network, an unknown one, or weights of one that is not asked for.
+    """
+    names = names.split(",") if isinstance(names, str) else names
+    wanted = list(dict.fromkeys(name.strip() for name in names if name.strip()))
+    if not wanted:
+        raise ImpastoError("--features names no network; the offline one is lite0")
+    given = {name: str(source) for name, source in (weights or {}).items()}
+    for name in given:
+        if name not in wanted:
+            raise ImpastoError(
+                f"--weights takes NETWORK=FILE for a network of --features ({', '.join(wanted)}), "
+                f"not '{name}={given[name]}'"
+            )
+    return [load_network(name, weights=given.get(name), device=device) for name in wanted]

@@ -6,6 +6,7 @@ Every checkpoint of a run holds one, so a run can stand wherever a model is aske
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
@@ -265,7 +266,7 @@ def best_checkpoint(run: Path) -> Path:
     )
 
 
-def find_model(path: Path) -> Path:
+def find_model(path: str | PathLike[str]) -> Path:
     """The model folder that `path` means: itself, the newest checkpoint of a run, for `RUN/best` the
     one that scored best, or for the mere word `masters` the model inside the package, unless a model
     or a run of that name is there.
@@ -273,6 +274,7 @@ def find_model(path: Path) -> Path:
     Raises:
         ImpastoError: none of these; or a run without such a checkpoint yet.
     """
+    path = Path(path).expanduser()
     if (path / MODEL_FILE).is_file():
         return path
     if path.name == BEST and not path.exists() and (path.parent / "run.json").is_file():
@@ -300,6 +302,17 @@ def find_model(path: Path) -> Path:
     if not path.exists():
         raise ImpastoError(f"{path} does not exist; give the folder of a run or of a model")
     raise ImpastoError(f"{path} is neither a run (no run.json) nor a model (no {MODEL_FILE})")
+
+
+def run_of(path: Path) -> Path | None:
+    """The run that `path` is, or is a checkpoint of (`RUN/best`, too); None for a model by itself."""
+    path = path.resolve()
+    runs = [path]
+    if path.parent.name == "checkpoints":
+        runs.append(path.parent.parent)
+    if path.name == BEST and not path.exists():
+        runs.append(path.parent)
+    return next((run for run in runs if (run / "run.json").is_file()), None)
 
 
 def name_of(path: Path) -> str:

@@ -11,6 +11,7 @@ import torch
 from impasto.collection import Collection
 from impasto.config import RunConfig
 from impasto.device import choose_device
+from impasto.messages import say
 from impasto.networks import count_parameters
 from impasto.training.checkpoint import seed_step
 from impasto.training.evaluation import require_networks
@@ -86,7 +87,7 @@ def _measured(
     taken = None if source is None else begin(session.state, source, session.model_record())
     # Steps of the full game, not of a pretraining phase, are what most of the time goes to.
     before = session.state.images_seen = config.training.pretrain_images
-    print(f"measuring some steps at {config.resolution} pixels ...", file=sys.stderr, flush=True)
+    say(f"measuring some steps at {config.resolution} pixels ...", aside=True)
     times: list[float] = []
     worked, waited = time.process_time(), time.monotonic()
     # The first step warms up; where steps take long, one more will do.

@@ -5,7 +5,6 @@ Which checkpoints are the best, and whether a run still improves, are functions 
 """
 
 import contextlib
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -24,6 +23,7 @@ from impasto.evaluation.record import METRICS_FILE, PICTURE, SubjectRecord, appe
 from impasto.evaluation.subjects import NotFiniteError
 from impasto.features import FeatureNetwork, load_network
 from impasto.formatting import quoted
+from impasto.messages import say
 from impasto.progress import ProgressLine
 from impasto.sampling import Sampler
 from impasto.sampling.model import (
@@ -157,7 +157,7 @@ def _finite(tensors: Iterable[Tensor]) -> bool:
 def _long_work(what: str, total: int) -> Iterator[Update]:
     """A plain line now and then of work that takes long: the bar counts the images of training."""
     if what in _READ:  # the cache has them from then on
-        print(f"reading {total:,} {what} once, to evaluate by", file=sys.stderr, flush=True)
+        say(f"reading {total:,} {what} once, to evaluate by", aside=True)
     line, began = ProgressLine(total, what=what), time.monotonic()
 
     def update(done: int) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from impasto.errors import StoppedError
-from impasto.progress import ProgressLine, say
+from impasto.messages import say
+from impasto.progress import ProgressLine
 from impasto.sampling.model import ranked, stalled, to_uint8
 from impasto.sampling.output import save_grid
 from impasto.training import checkpoint, run_folder

@@ -35,7 +35,15 @@ from impasto.files import (
     write_text,
 )
 from impasto.formatting import quoted
-from impasto.sampling.model import checkpoint_folders, stalled
+from impasto.sampling.model import (
+    MASTERS,
+    MASTERS_MODEL,
+    ModelRecord,
+    checkpoint_folders,
+    find_model,
+    run_of,
+    stalled,
+)
 from impasto.training.doctor import EVENTS
 
 FORMAT = 1
@@ -59,7 +67,9 @@ def collection_record(collection: Collection) -> dict[str, Any]:
     }
 
 
-def open_collection(run: Path, record: dict[str, Any], data: str | None) -> Collection:
+def open_collection(
+    run: Path, record: dict[str, Any], data: str | Path | Collection | None
+) -> Collection:
     """The collection that a run learns from, or `data` in its place.
 
     Args:
@@ -71,8 +81,8 @@ def open_collection(run: Path, record: dict[str, Any], data: str | None) -> Coll
         ImpastoError: it is no longer where it was.
     """
     known = record["collection"]
-    path = data or known["path"]
-    if data is None and not Path(path).exists():
+    path: str | Path | Collection = known["path"] if data is None else data
+    if data is None and not Path(known["path"]).exists():
         if known["name"] != "masters":
             raise ImpastoError(
                 f"the collection of {run} is no longer at {path}; say where it is with --data"
@@ -167,6 +177,34 @@ def read_run(run: Path) -> tuple[RunConfig, dict[str, Any]]:
             f"{run / 'run.json'} is damaged (no {min(missing)}); restore it from a copy"
         )
     return parse_config(record["config"], str(run / "run.json")), record
+
+
+def with_noise(record: ModelRecord, path: Path) -> ModelRecord:
+    """The record with the noise of its training; of models that do not tell it, as their run does."""
+    run = run_of(path)
+    if record.real_noise is not None or run is None:
+        return record
+    training = read_run(run)[0].training
+    noise = {"real_noise": training.real_noise, "fake_noise": training.fake_noise}
+    return record.model_copy(update=noise)
+
+
+def find_collection(
+    path: Path, record: ModelRecord, data: str | Path | Collection | None
+) -> Collection:
+    """The collection given, or the one that the run, or the model in the package, learned from.
+
+    Raises:
+        ImpastoError: neither is there.
+    """
+    run = run_of(path)
+    if run is not None:
+        return open_collection(run, read_run(run)[1], data)
+    if data is None and find_model(path) == MASTERS_MODEL:
+        data = MASTERS
+    if data is None:
+        raise ImpastoError(f"{path} is no run; say which pictures to name with --data")
+    return open_or_pack(data, record.resolution)
 
 
 def _newest_moment(run: Path) -> int:

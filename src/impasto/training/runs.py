@@ -4,7 +4,6 @@ The loop itself is in `loop.py`.
 """
 
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +18,8 @@ from impasto.device import choose_device, machine_record, numbers, set_threads
 from impasto.errors import ImpastoError, StoppedError
 from impasto.files import WriteError
 from impasto.formatting import quoted
+from impasto.messages import say
 from impasto.networks import count_parameters
-from impasto.progress import say
 from impasto.sampling.grid import columns_of
 from impasto.sampling.model import (
     Model,
@@ -188,9 +187,9 @@ def _note_other_numbers(record: dict[str, Any], config: RunConfig, device: torch
         (f"{before} numbers", f"{computing} numbers"),
     ):
         if begun_with != now:
-            print(
+            say(
                 f"note: begun with {begun_with}, now {now}: it goes on, but not bit for bit",
-                file=sys.stderr,
+                aside=True,
             )
 
 

@@ -6,9 +6,9 @@ from impasto.collection import Collection
 from impasto.collection.provenance import taken_out
 from impasto.config import RunConfig
 from impasto.device import memory_format
+from impasto.messages import say
 from impasto.networks import count_parameters
 from impasto.objectives import Objective
-from impasto.progress import say
 from impasto.sampling import latents_of_seeds
 from impasto.sampling.class_choice import ClassGrid
 from impasto.sampling.model import CollectionRecord, LabelRecord, ModelRecord

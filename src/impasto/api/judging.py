@@ -1,0 +1,186 @@
+"""How good pictures are: `evaluate` and `write_report`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from impasto.collection import Collection
+from impasto.config import read_record
+from impasto.curation.classification import classify
+from impasto.device import choose_device
+from impasto.errors import ImpastoError
+from impasto.evaluation.evaluate import Evaluator, Plan, accuracy_rows
+from impasto.evaluation.folders import (
+    Wanted,
+    checkpoints_of,
+    evaluate_folders,
+    evaluate_given,
+    is_given,
+)
+from impasto.evaluation.outcome import Outcome
+from impasto.evaluation.record import EvaluationRow, ScoreRow
+from impasto.evaluation.reference import split_of
+from impasto.evaluation.table import lines
+from impasto.features import load_networks
+from impasto.progress import shown
+from impasto.sampling.model import MODEL_FILE, ModelRecord, load_discriminator, run_of
+from impasto.training.run_folder import find_collection, with_noise
+
+
+@dataclass(frozen=True)
+class Evaluations:
+    """What `evaluate` gives.
+
+    Attributes:
+        outcomes: one for each checkpoint and feature network, checkpoints in order.
+        folder: where `metrics.jsonl` is, with tables and sheets beside it.
+        networks: names of the feature networks.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    folder: Path
+    networks: tuple[str, ...]
+
+    @property
+    def newest(self) -> tuple[Outcome, ...]:
+        """Those of the newest checkpoint, one for each feature network."""
+        return self.outcomes[-len(self.networks) :]
+
+    @property
+    def scores(self) -> dict[str, float | None]:
+        """The scores of the newest checkpoint by name, such as `kid-lite0`, of all pictures."""
+        return {
+            score.name: score.value
+            for outcome in self.newest
+            for score in outcome.row.scores
+            if score.field is None
+        }
+
+    def over_time(self) -> list[list[EvaluationRow]]:
+        """For each feature network the rows of all checkpoints; empty if there is only one."""
+        if len(self.outcomes) == len(self.networks):
+            return []
+        return [
+            [each.row for each in self.outcomes if each.row.network.name == name]
+            for name in self.networks
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join(text for outcome in self.newest for text in lines(outcome.row))
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def evaluate(
+    what: str | Path,
+    data: str | Path | Collection | None = None,
+    *,
+    features: str | Sequence[str] = "lite0",
+    weights: Mapping[str, str | Path] | None = None,
+    checkpoints: str | None = None,
+    pictures: int = 2_000,
+    per_class: int = 100,
+    against: str = "train",
+    reference: int | None = None,
+    seed: int = 0,
+    fit: str | None = None,
+    resolution: int | None = None,
+    truncation: float | None = None,
+    out: str | Path | None = None,
+    again: bool = False,
+    device: str = "auto",
+    batch: int = 64,
+) -> Evaluations:
+    """Score pictures against a collection's, with 95% intervals.
+
+    Adds a row to `metrics.jsonl`, and beside it the table and the closest pairs of a generated and a
+    training picture. What was scored in just this way before is not scored again.
+
+    Args:
+        what: a run, one of its checkpoints (`RUN/best` for the best one), a model; or pictures: a
+            folder, an archive or a collection.
+        data: the collection to compare with, or `masters`; None: what the run learned from.
+        features: one feature network or several: lite0, inception, dinov2, clip.
+        weights: a file or URL for each network whose weights lie elsewhere.
+        checkpoints: `all` or `every:5`: those of a run over time; None: the newest only.
+        pictures: how many are made, with classes as frequent as in the collection; from 2.
+        per_class: of each class at least, for the scores by class; from 0.
+        against: `train`, `heldout` or `all`: the real pictures compared with.
+        reference: compare with so many of them at most, chosen at random; from 2. None: all.
+        seed: of the first generated picture.
+        fit: `crop`, `squash` or `pad`: bring given pictures to one size; None: leave others out.
+        resolution: their side in pixels, with `fit`.
+        truncation: see `Model.sample`.
+        out: folder for `metrics.jsonl`; None: the run, or `evaluations/NAME`.
+        again: score anew what was scored before.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        batch: pictures made at once.
+
+    Raises:
+        ImpastoError: nothing to evaluate or to compare with, or options that do not go together.
+    """
+    path, folder = Path(what).expanduser(), None if out is None else Path(out).expanduser()
+    split = split_of(against)
+    where = choose_device(device)
+    load = partial(load_networks, features, weights, device=where)
+    if is_given(path):
+        if checkpoints is not None or truncation is not None:
+            raise ImpastoError(
+                f"{path} holds pictures: --checkpoints and --truncation are for a run's"
+            )
+        wanted = Wanted(split, reference, fit, resolution)
+        outcomes, home = evaluate_given(path, data, wanted, load, folder)
+        return Evaluations(tuple(outcomes), home, tuple(each.row.network.name for each in outcomes))
+    if fit is not None or resolution is not None:
+        raise ImpastoError("--fit and --resolution are for a folder or an archive of pictures")
+    networks = load()
+    folders = checkpoints_of(path, checkpoints)
+    record = read_record(folders[-1] / MODEL_FILE, "model", ModelRecord)
+    run = run_of(path)
+    name = (run or path.resolve()).name
+    evaluator = Evaluator(
+        networks,
+        find_collection(path, record, data),
+        resolution=record.resolution,
+        labels=tuple(field.name for field in record.labels) or None,
+        split=split,
+        limit=reference,
+        progress=shown,
+    )
+    home = folder or run or Path("evaluations") / name
+    found = evaluate_folders(
+        folders,
+        evaluator,
+        Plan(count=pictures, per_class=per_class, first_seed=seed),
+        run=run,
+        home=home,
+        name=name,
+        device=where,
+        truncation=truncation,
+        batch=batch,
+        again=again,
+        more=discriminator_rows,
+    )
+    return Evaluations(tuple(found), home, tuple(network.name for network in networks))
+
+
+def discriminator_rows(
+    folder: Path, collection: Collection, device: torch.device
+) -> list[ScoreRow]:
+    """How the discriminator beside a generator names held-out pictures, as GANGogh was judged;
+    nothing where it is not there or names no classes."""
+    record = with_noise(read_record(folder / MODEL_FILE, "model", ModelRecord), folder)
+    if record.discriminator_sha256 is None or not record.labels:
+        return []
+    if not len(collection.heldout_indices) or collection.content_hash != record.collection.hash:
+        return []
+    discriminator = load_discriminator(folder)
+    try:
+        results = classify(discriminator, record, collection, device=device)
+    except ImpastoError:
+        return []  # it names no classes; `impasto classify` says why
+    return [row for each in results for row in accuracy_rows("accuracy-discriminator", each)]

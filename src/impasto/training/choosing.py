@@ -1,0 +1,255 @@
+"""What is trained: a recipe, the changes made to it, and a collection that it fits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from impasto.collection import Collection, open_or_pack
+from impasto.config import RunConfig, change, read_record
+from impasto.errors import ImpastoError
+from impasto.formatting import quoted
+from impasto.registry import load_recipe, recipe_modules
+from impasto.sampling.model import MODEL_FILE, ModelRecord, find_model
+
+FLAGSHIP = "flagship_"
+"""Recipes of this name and a side in pixels are trained where none is named."""
+USUAL_SIDE = 64
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is to be trained, on what.
+
+    Attributes:
+        config: the recipe's, with all changes.
+        collection: opened at a resolution that fits the config.
+        recipe_text: what the recipe says of itself.
+        by_name: whether the recipe was named, not chosen.
+    """
+
+    config: RunConfig
+    collection: Collection
+    recipe_text: str
+    by_name: bool
+
+    @property
+    def note(self) -> str | None:
+        """That no labels are learned though there are some, where the recipe was not named."""
+        if self.by_name or not self.collection.fields or self.config.labels:
+            return None
+        names = [field.name for field in self.collection.fields]
+        return (
+            f"note: labels are not learned ({', '.join(names)}); to paint by class: "
+            f"--labels {quoted(names[0])}"
+        )
+
+
+def choose(
+    recipe: str | RunConfig | None,
+    data: str | Path | Collection | None,
+    changes: Mapping[str, Any],
+    *,
+    labels: Sequence[str] | None = None,
+    images: int | None = None,
+    seed: int | None = None,
+    start_from: str | Path | None = None,
+) -> Choice:
+    """The config to train by and the collection to learn from.
+
+    Args:
+        recipe: a recipe's name, a whole config, or None: see `choose_recipe`.
+        data: a collection, its folder, or the word `masters`.
+        changes: settings by their dotted names, such as `training.batch`.
+        labels: label fields to learn; None: the recipe's.
+        images: real images to train for, each stage; None: the recipe's length.
+        seed: of everything random; None: the recipe's.
+        start_from: a run or model whose weights are taken over later. Where no recipe is named, its
+            networks and label fields are taken over too.
+
+    Raises:
+        ImpastoError: an unknown recipe or setting, no collection, no model, or settings that
+            contradict each other.
+    """
+    model = None
+    if start_from is not None:
+        model = read_record(find_model(start_from) / MODEL_FILE, "model", ModelRecord)
+    own: ModelRecord | None = None
+    text = ""
+    if not isinstance(recipe, RunConfig):
+        named, recipe = recipe, choose_recipe(recipe, data, model, changes.get("resolution"))
+        text = load_recipe(recipe).__doc__ or ""
+        if named is None and model is not None:
+            flagships = model.recipe.startswith(FLAGSHIP) and recipe.startswith(FLAGSHIP)
+            own = model if flagships or model.recipe == recipe else None
+    else:
+        named = recipe.recipe
+        if recipe.recipe in recipe_modules():
+            text = load_recipe(recipe.recipe).__doc__ or ""
+    config = configure(recipe, changes, labels=labels, images=images, seed=seed, model=own)
+    if data is None:
+        raise ImpastoError("say what to learn from: a collection, or the word masters")
+    collection = open_or_pack(data, config.resolution)
+    if own is not None:
+        config = known_labels(config, own, collection)
+    return Choice(config, collection, text, named is not None)
+
+
+def choose_recipe(
+    recipe: str | None,
+    data: str | Path | Collection | None,
+    model: ModelRecord | None,
+    wanted: object = None,
+) -> str:
+    """The recipe that is named; else that of the model to start from, unless it is a flagship, of
+    which the collection and the `wanted` resolution decide the side; else the flagship.
+
+    Raises:
+        ImpastoError: an unknown recipe, or no collection.
+    """
+    known = recipe_modules()
+    if recipe is not None and recipe not in known:
+        try:
+            load_recipe(recipe)
+        except ImpastoError as error:
+            if recipe != "masters" and not Path(recipe).exists():
+                raise
+            raise ImpastoError(
+                f"{error}; to learn from {recipe}: --data {quoted(recipe)}"
+            ) from None
+    if data is None:
+        raise ImpastoError(
+            "say what to learn from: --data, with a collection made by impasto pack or the word masters"
+        )
+    if recipe is not None:
+        return recipe
+    if model is not None and model.recipe in known and not model.recipe.startswith(FLAGSHIP):
+        return model.recipe
+    return default_recipe(data, wanted=wanted, model=model)
+
+
+def default_recipe(
+    data: str | Path | Collection, *, wanted: object = None, model: ModelRecord | None = None
+) -> str:
+    """The flagship for a collection that no recipe is named for, at the first of these sides:
+
+    - the `wanted` one, where there is such a flagship;
+    - that of the `model` to start from, where the collection is packed at it;
+    - of the flagship's sides that the pictures can be averaged down to, the largest;
+    - 64, for the 21 paintings and what is no collection yet.
+    """
+    names = [name for name in recipe_modules() if name.startswith(FLAGSHIP)]
+    sides = [int(name.removeprefix(FLAGSHIP)) for name in names]
+    if isinstance(wanted, int | float) and wanted in sides:
+        return f"{FLAGSHIP}{int(wanted)}"
+    packed: Sequence[int] = ()
+    if isinstance(data, Collection):
+        packed = data.resolutions
+    elif str(data) != "masters":
+        path = Path(data).expanduser()
+        packed = Collection.open(path).resolutions if (path / "collection.json").is_file() else ()
+    if model is not None and model.resolution in packed and model.resolution in sides:
+        return f"{FLAGSHIP}{model.resolution}"
+    fitting = [side for side in sides if any(each % side == 0 for each in packed)]
+    return f"{FLAGSHIP}{max(fitting, default=USUAL_SIDE)}"
+
+
+def as_model(config: RunConfig, model: ModelRecord) -> RunConfig:
+    """The recipe of a model with the model's own networks, resolution, latent and labels, which may
+    have been set otherwise when it was trained. Another size of the flagship keeps its resolution,
+    and the side that its discriminator reads at."""
+    own = {name: getattr(model, name) for name in ("latent", "generator", "discriminator")}
+    if model.recipe == config.recipe:
+        own["resolution"] = model.resolution
+    elif all("read_at" in each.discriminator.options for each in (config, model)):
+        read_at = config.discriminator.options["read_at"]
+        own["discriminator"] = model.discriminator.model_copy(update={"read_at": read_at})
+    changed = config.model_copy(update=own)
+    return with_labels(changed, tuple(field.name for field in model.labels))
+
+
+def with_labels(config: RunConfig, labels: tuple[str, ...]) -> RunConfig:
+    """The config with other label fields; what was balanced is, if need be, the first of these."""
+    balance = config.training.balance
+    if balance is not None and balance not in labels:
+        balance = next(iter(labels), None)
+    return change(config, {"labels": list(labels), "training.balance": balance})
+
+
+def configure(
+    recipe: str | RunConfig,
+    changes: Mapping[str, Any],
+    *,
+    labels: Sequence[str] | None = None,
+    images: int | None = None,
+    seed: int | None = None,
+    model: ModelRecord | None = None,
+) -> RunConfig:
+    """The config of a recipe with changes; as `model` was trained, where given. See `choose`.
+
+    Raises:
+        ImpastoError: an unknown recipe or setting, or two lengths.
+    """
+    config = load_recipe(recipe)() if isinstance(recipe, str) else recipe
+    if model is not None:
+        config = as_model(config, model)
+    changes = dict(changes)
+    if labels is not None:
+        changes["labels"] = list(labels)
+    if images is not None:
+        changes |= _lengths(config, changes, images)
+    if config.first_stage is not None and "first_stage" not in changes:
+        # Both stages are evaluated alike, unless the first one's settings say otherwise.
+        for name in [name for name in changes if name.startswith("evaluation.")]:
+            changes.setdefault(f"first_stage.{name}", changes[name])
+    if seed is not None:
+        changes["training.seed"] = seed
+    fields = changes.get("labels")
+    if config.training.balance is not None and isinstance(fields, list) and fields:
+        # Other fields than the recipe's: the first of them is what is balanced.
+        changes.setdefault("training.balance", fields[0])
+    return change(config, changes)
+
+
+def _lengths(config: RunConfig, changes: Mapping[str, Any], images: int) -> dict[str, int]:
+    """The changes that make a run `images` long, each stage unless its length is set too."""
+    for name in ("training.images", "training.epochs"):
+        if name in changes:
+            raise ImpastoError(
+                f"--images and --set {name} both say how long to train; give one of them"
+            )
+    lengths = {"training.images": images}
+    said = {
+        "first_stage",
+        "first_stage.training.epochs",
+        "first_stage.training.images",
+    } & changes.keys()
+    if config.first_stage is not None and not said:
+        lengths["first_stage.training.images"] = images
+    return lengths
+
+
+def known_labels(config: RunConfig, model: ModelRecord, collection: Collection) -> RunConfig:
+    """Without those label fields of the model that the collection has not."""
+    if config.labels != tuple(field.name for field in model.labels):
+        return config  # others are asked for, and checked later
+    there = {field.name for field in collection.fields}
+    return with_labels(config, tuple(name for name in config.labels if name in there))
+
+
+def parse_count(text: str) -> int:
+    """`200000`, `200k` or `1.5M` as a number.
+
+    Raises:
+        ImpastoError: not such a number, or below one.
+    """
+    scale = {"k": 1_000, "m": 1_000_000}.get(text[-1:].lower(), 1)
+    digits = text if scale == 1 else text[:-1]
+    try:
+        value = Decimal(digits) * scale
+    except ArithmeticError:
+        value = Decimal(-1)
+    if not value.is_finite() or not 1 <= value < 10**15 or value != int(value):
+        raise ImpastoError(f"--images is a number of pictures such as 200k or 1.5M, not '{text}'")
+    return int(value)
