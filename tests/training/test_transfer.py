@@ -446,6 +446,7 @@ def shipped(by_style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     Model.write(folder, halves(model.generator.state_dict()), model.record, halves(opponent))
     monkeypatch.setattr(models, "MASTERS_MODEL", folder)
     monkeypatch.setattr(transfer, "MASTERS_MODEL", folder)
+    monkeypatch.setattr("impasto.training.run_folder.MASTERS_MODEL", folder)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     return folder
