@@ -33,6 +33,11 @@ def readable_size(count: int) -> str:
     return f"{count / 1e9:,.1f} GB"
 
 
+def percent(share: float) -> str:
+    """`0.4%`, `9.9%`, `12%`: below a tenth with one decimal."""
+    return f"{100 * share:.1f}%" if share < 0.1 else f"{100 * share:.0f}%"
+
+
 def counted(count: int, noun: str) -> str:
     """`1 picture`, `4,474 pictures`, `3 classes`."""
     ending = "" if count == 1 else "es" if noun.endswith("s") else "s"

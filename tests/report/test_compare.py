@@ -17,8 +17,9 @@ from impasto.config import LatentConfig, NetworkConfig
 from impasto.errors import ImpastoError
 from impasto.evaluation.record import EvaluationRow
 from impasto.networks import build_generator
-from impasto.report.comparison import Compared, scored_alike, settings_that_differ
+from impasto.report.compared import Compared, scored_alike
 from impasto.report.painted import chosen, common_classes, side_by_side
+from impasto.report.settings import settings_that_differ
 from impasto.sampling.model import CollectionRecord, LabelRecord, Model, ModelRecord
 from tests.helpers.pages import Page
 from tests.helpers.report_runs import (

@@ -17,7 +17,7 @@ from impasto.config import RunConfig
 from impasto.report.by_class import distances, measure, say
 from impasto.report.data import uneven
 from impasto.report.page import write_report
-from impasto.report.record import ClassGrids, LabelField, newest_run, read_record
+from impasto.report.record import ClassGrids, RunLabels, newest_run, read_record
 from impasto.report.stages import same_latents
 from impasto.training.records import diversity
 from tests.helpers.pages import Page
@@ -317,8 +317,8 @@ def test_the_discriminator_as_a_classifier(tmp_path: Path) -> None:
 # The data
 
 
-def field(*counts: int) -> LabelField:
-    return LabelField("genre", tuple((f"g{n}", count) for n, count in enumerate(counts)))
+def field(*counts: int) -> RunLabels:
+    return RunLabels("genre", tuple((f"g{n}", count) for n, count in enumerate(counts)))
 
 
 def test_uneven_classes_are_told() -> None:

@@ -17,14 +17,8 @@ from impasto.features import FeatureNetwork, load_networks
 from impasto.messages import say
 from impasto.progress import shown
 from impasto.report.charts import require_matplotlib
-from impasto.report.comparison import (
-    MOST_RUNS,
-    Asked,
-    Compared,
-    scored_alike,
-    sentence,
-    write_comparison,
-)
+from impasto.report.compared import MOST_RUNS, Asked, Compared, scored_alike, sentence
+from impasto.report.comparison import write_comparison
 from impasto.report.painted import side_by_side
 from impasto.report.record import read_record
 from impasto.sampling.model import BEST, MODEL_FILE, ModelRecord, find_model

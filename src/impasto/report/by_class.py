@@ -3,22 +3,27 @@
 All of it is read from the grids of classes that training writes (a latent a row, a class a column).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
 from impasto.report.charts import Line
 from impasto.report.curves import Charts
-from impasto.report.elements import image, moment
-from impasto.report.evaluated import CLASSES_IN_A_CHART, class_charts, class_table
+from impasto.report.elements import Card, Figure, Folded, Picture, folded, moment, pixel_kind
 from impasto.report.findings import LEAST_CHANGE, LITTLE_SAY, MUCH_SAY, Classes
 from impasto.report.pictures import evenly, open_picture, picture_uri
 from impasto.report.record import ClassGrids, Record
+from impasto.report.rendering import render
+from impasto.report.scores_by_class import (
+    CLASSES_IN_A_CHART,
+    ClassTables,
+    class_charts,
+    class_tables,
+)
 
 Pixels = NDArray[np.uint8]
 
@@ -187,60 +192,77 @@ def _shown(record: Record, grids: ClassGrids, measured: Classes, charts: Charts)
     return _Shown(record, grids, order, newest, moments, halfway, measured, charts)
 
 
-def classes_section(record: Record, measured: list[Classes], charts: Charts) -> str:
+@dataclass(frozen=True)
+class _OneNoise:
+    """The newest grid under its classes' names, and how much the class changes a picture."""
+
+    when: str
+    across: int
+    bands: Folded[tuple[list[str], Picture]]
+    says: str
+    card: list[Card]
+
+
+@dataclass(frozen=True)
+class _OverTime:
+    """Of each class the same latent at several moments."""
+
+    times: list[str]
+    rows: Folded[list[tuple[str, Picture]]]
+
+
+@dataclass(frozen=True)
+class _TwoMoments:
+    """Of each class several latents halfway and now."""
+
+    latents: str
+    cards: Folded[list[tuple[str, list[Figure]]]]
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """Of each class its scores: over time a line a class, and the newest as a table."""
+
+    charts: Folded[list[Card]]
+    tables: Folded[ClassTables | None]
+
+
+def classes_section(record: Record, measured: list[Classes], charts: Charts) -> Markup:
     """All that is shown by class, a label field after the other; '' for a run without classes."""
     fields = []
     for grids, classes in zip(record.class_grids, measured, strict=True):
         shown = _shown(record, grids, classes, charts)
         if shown is not None:
-            parts = "".join(part(shown) for part in _PARTS)
-            fields.append(f"<h3>By {escape(grids.field)}</h3>{parts}")
-    return f"<section><h2>Classes</h2>{''.join(fields)}</section>" if fields else ""
+            fields.append(
+                {
+                    "name": grids.field,
+                    "one_noise": _one_noise(shown),
+                    "over_time": _over_time(shown),
+                    "two_moments": _two_moments(shown),
+                    "scores": _scores(shown),
+                }
+            )
+    return render("classes", fields=fields) if fields else Markup()
 
 
-def _folded(
-    columns: list[int], draw: Callable[[list[int]], str], at_once: int = _FIRST_CLASSES
-) -> str:
-    """The most frequent classes, and the others under a line that unfolds."""
-    first, others = draw(columns[:at_once]), columns[at_once:]
-    if not others or not first:
-        return first
-    bands = [others[at : at + at_once] for at in range(0, len(others), at_once)]
-    count = f"{len(others)} class{'es' if len(others) > 1 else ''}"
-    return (
-        f"{first}<details><summary>The other {count}</summary>"
-        f"{''.join(draw(band) for band in bands)}</details>"
-    )
-
-
-def _one_noise(shown: _Shown) -> str:
-    """The newest grid under its classes' names, and how much the class changes a picture."""
+def _one_noise(shown: _Shown) -> _OneNoise:
     seen, grid = shown.newest
     count, rows = len(shown.order), shown.grids.rows
     across = min(count, _FIRST_CLASSES)
     tiles = _tiles(_shrunk(grid, count, _GRID_SIDE // across), rows, count)
-    pixel = _pixel(grid.width // count)
+    kind = pixel_kind(grid.width // count)
 
-    def band(columns: list[int]) -> str:
-        joined = _joined(tiles[:, columns])
-        heads = "".join(f"<span>{escape(shown.name(column))}</span>" for column in columns)
-        names = ", ".join(shown.name(column) for column in columns)
-        address = picture_uri(joined)
-        return (
-            f'<div class="scroll"><div class="band" style="--n: {len(columns)}">'
-            f'<div class="heads">{heads}</div>'
-            f"{image(address, f'the same latents in the classes {names}', pixel)}</div></div>"
-        )
+    def band(columns: list[int]) -> tuple[list[str], Picture]:
+        names = [shown.name(column) for column in columns]
+        description = f"the same latents in the classes {', '.join(names)}"
+        return names, Picture(picture_uri(_joined(tiles[:, columns])), description, kind)
 
-    says = (
+    when = (
         f"After {moment(shown.record, seen)}. A row is one latent, a column one class"
         f"{', the most frequent first' if count > 1 else ''}."
     )
-    return (
-        f"<h4>One noise over all classes</h4><p class='faint'>{escape(says)}</p>"
-        f'<div class="noise" style="--n: {across}"><div>{_folded(shown.order, band)}</div>'
-        f"{_measured_html(shown)}</div>"
-    )
+    bands = folded(shown.order, band, _FIRST_CLASSES)
+    return _OneNoise(when, across, bands, say(shown.measured), _measured_card(shown))
 
 
 def say(classes: Classes) -> str:
@@ -266,14 +288,11 @@ def say(classes: Classes) -> str:
     return f"{measured}: {times:.2g} times as much, so {verdict}."
 
 
-def _measured_html(shown: _Shown) -> str:
+def _measured_card(shown: _Shown) -> list[Card]:
+    """A chart of how much class and latent change a picture, where there are moments enough."""
     classes = shown.measured
-    sentence = say(classes)
-    if not sentence:
-        return ""
-    text = f"<p>{escape(sentence)}</p>"
     if len(classes.images_seen) < 3:
-        return f"<div>{text}</div>"
+        return []
     card = shown.charts.draw(
         f"What changes a picture: {shown.grids.field}",
         classes.images_seen,
@@ -285,87 +304,67 @@ def _measured_html(shown: _Shown) -> str:
         "second, or the further above it, the more the class shows.",
         from_zero=True,
     )
-    return f"<div>{text}{card}</div>"
+    return [card]
 
 
-def _over_time(shown: _Shown) -> str:
-    """A row a class: the same latent at several moments."""
+def _over_time(shown: _Shown) -> _OverTime | None:
     if len(shown.moments) < 2:
-        return ""
-    times = [seen for seen, _ in shown.moments]
+        return None
     first = np.stack([tiles[0] for _, tiles in shown.moments], axis=1)  # [K, moments, ...]
-    heads = "".join(f"<span>{seen:,}</span>" for seen in times)
 
-    def table(columns: list[int]) -> str:
-        rows = "".join(
-            f"<span>{escape(name)}</span>{_small(first[[column]], f'{name} over time')}"
+    def rows(columns: list[int]) -> list[tuple[str, Picture]]:
+        return [
+            (name, _small(first[[column]], f"{name} over time"))
             for column in columns
             for name in [shown.name(column)]
-        )
-        return (
-            f'<div class="scroll"><div class="moments" style="--n: {len(times)}">'
-            f'<span class="faint">images seen</span><div class="heads">{heads}</div>{rows}</div></div>'
-        )
+        ]
 
-    return (
-        "<h4>Each class over time</h4><p class='faint'>The same latent throughout.</p>"
-        f"{_folded(shown.order, table)}"
-    )
+    times = [f"{seen:,}" for seen, _ in shown.moments]
+    return _OverTime(times, folded(shown.order, rows, _FIRST_CLASSES))
 
 
-def _two_moments(shown: _Shown) -> str:
-    """Each class halfway and now, several latents each."""
+def _two_moments(shown: _Shown) -> _TwoMoments | None:
     if shown.halfway is None or not shown.moments or shown.halfway[0] >= shown.moments[-1][0]:
-        return ""
-    (middle, before), (end, now) = shown.halfway, shown.moments[-1]
+        return None
+    both = shown.halfway, shown.moments[-1]
     rows = shown.grids.rows
     across = 4 if rows % 4 == 0 else rows
 
-    def cards(columns: list[int]) -> str:
-        return '<div class="two pairs">' + "".join(map(card, columns)) + "</div>"
-
-    def card(column: int) -> str:
-        name, figures = shown.name(column), ""
-        for seen, tiles in ((middle, before), (end, now)):
+    def card(column: int) -> tuple[str, list[Figure]]:
+        name, figures = shown.name(column), []
+        for seen, tiles in both:
             pictures = tiles[:, column].reshape(-1, across, *tiles.shape[2:])
             drawn = _small(pictures, f"{name} after {seen:,} images")
-            says = escape(moment(shown.record, seen))
-            figures += f"<figure>{drawn}<figcaption>{says}</figcaption></figure>"
-        return f'<div class="card"><h5>{escape(name)}</h5><div class="pair">{figures}</div></div>'
+            figures.append(Figure(drawn, moment(shown.record, seen)))
+        return name, figures
+
+    def cards(columns: list[int]) -> list[tuple[str, list[Figure]]]:
+        return [card(column) for column in columns]
 
     latents = f"{rows} latents, the same in all" if rows > 1 else "one latent, the same in all"
-    return (
-        "<h4>Each class at two moments</h4>"
-        f"<p class='faint'>{latents}.</p>{_folded(shown.order, cards)}"
-    )
+    return _TwoMoments(latents, folded(shown.order, cards, _FIRST_CLASSES))
 
 
-def _small(tiles: Pixels, description: str) -> str:
+def _small(tiles: Pixels, description: str) -> Picture:
     """A few small pictures [rows, columns, side, side, 3] as one image."""
     address = picture_uri(_joined(tiles), most_png=_MOST_PNG)
-    return image(address, description, _pixel(tiles.shape[2]))
+    return Picture(address, description, pixel_kind(tiles.shape[2]))
 
 
-def _pixel(side: int) -> str:
-    """CSS classes of pictures of so many pixels a side: small ones are enlarged by whole pixels."""
-    return "pixel fill" if side < _SMALL_SIDE else "fill"
-
-
-def _scores(shown: _Shown) -> str:
-    """The scores of each class: over time a line a class, and the newest as a table."""
+def _scores(shown: _Shown) -> _Scores | None:
     record, field = shown.record, shown.grids.field
 
     def names(columns: list[int]) -> list[str]:
         return [shown.name(column) for column in columns]
 
-    drawn = _folded(
+    drawn = folded(
         shown.order,
         lambda columns: class_charts(record, field, names(columns), shown.charts),
         CLASSES_IN_A_CHART,
     )
-    table = _folded(shown.order, lambda columns: class_table(record, field, names(columns)))
-    return f"<h4>Scores of each class</h4>{drawn}{table}" if drawn or table else ""
-
-
-# What is shown of a label field, in this order.
-_PARTS: tuple[Callable[[_Shown], str], ...] = (_one_noise, _over_time, _two_moments, _scores)
+    tables = folded(
+        shown.order,
+        lambda columns: class_tables(record, field, names(columns)),
+        _FIRST_CLASSES,
+    )
+    return _Scores(drawn, tables) if drawn.first or tables.first else None

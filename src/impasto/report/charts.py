@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
+from markupsafe import Markup
 
 from impasto.errors import ImpastoError
 from impasto.fonts import chart_fonts
@@ -31,6 +33,24 @@ _COLOURS = {
 _INK, _FAINT, _RULE = "#0a0b01", "#0a0b02", "#0a0b03"
 _LINES = ("#0a0b04", "#0a0b05", "#0a0b07", "#0a0b08", "#0a0b09", "#0a0b0a")
 _ALARM = "#0a0b06"
+
+_STYLE = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "text.color": _INK,
+    "axes.edgecolor": _RULE,
+    "axes.labelcolor": _FAINT,
+    "xtick.color": _RULE,
+    "ytick.color": _RULE,
+    "xtick.labelcolor": _FAINT,
+    "ytick.labelcolor": _FAINT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": _RULE,
+    "grid.linewidth": 0.5,
+}
 
 # Points drawn of a line. A chart is some 700 pixels wide; more cannot be seen, only downloaded.
 _RAW_BINS = 300
@@ -130,7 +150,7 @@ def chart(
     shaded_until: int = 0,
     end: float | None = None,
     axis: str = "images seen",
-) -> str:
+) -> Markup:
     """Curves as an SVG element: each line faint as it is, and strong smoothed.
 
     Args:
@@ -149,118 +169,109 @@ def chart(
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    style: dict[Any, Any] = {
-        "svg.fonttype": "none",
-        "text.parse_math": False,
-        "svg.hashsalt": identity,
-        "font.family": "sans-serif",
-        "font.size": 9,
-        "text.color": _INK,
-        "axes.edgecolor": _RULE,
-        "axes.labelcolor": _FAINT,
-        "xtick.color": _RULE,
-        "ytick.color": _RULE,
-        "xtick.labelcolor": _FAINT,
-        "ytick.labelcolor": _FAINT,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "grid.color": _RULE,
-        "grid.linewidth": 0.5,
-    }
     texts = [axis, *(line.name for line in lines), *(level.name for level in levels)]
+    style: dict[Any, Any] = _STYLE | {"svg.hashsalt": identity}
     with mpl.rc_context(style), chart_fonts([*texts, *(mark.text for mark in marks)]):
         # Small on purpose: on a phone the drawing keeps its size and its letters can be read.
         figure = Figure(figsize=(4.7, 2.7), layout="constrained")
         axes = figure.add_subplot()
-        axes.grid(True, axis="y")
-        axes.set_axisbelow(True)
-        everything = []
+        drawn: list[Floats] = []
         for line, colour in zip(lines, _LINES, strict=False):
-            keep = np.isfinite(line.values)
-            images, values = images_seen[keep], line.values[keep]
-            if not len(values):
-                continue
-            everything.append(values)
-            if line.low is not None and line.high is not None:
-                everything += _band(axes, images, line.low[keep], line.high[keep], colour)
-            if not line.smooth:
-                axes.plot(
-                    images,
-                    values,
-                    color=colour,
-                    linewidth=1.7,
-                    marker="o" if len(values) <= 60 else None,
-                    markersize=3.5,
-                    label=one_line(line.name),
-                )
-                continue
-            alone = len(values) == 1
-            axes.plot(
-                *envelope(images, values),
-                color=colour,
-                linewidth=0.8,
-                alpha=0.45,
-                marker="o" if len(values) <= 12 else None,
-                markersize=3,
-            )
-            step = max(1, len(values) // _SMOOTH_POINTS)
-            axes.plot(
-                np.append(images[::step], images[-1]),
-                np.append(smoothed(values)[::step], smoothed(values)[-1]),
-                color=colour,
-                linewidth=1.7,
-                marker="o" if alone else None,
-                label=one_line(line.name),
-            )
+            drawn += _line(axes, images_seen, line, colour)
         if bounds is not None:
             axes.set_ylim(*bounds)
-        elif everything and not from_zero:
-            _scale(axes, np.concatenate(everything))
-        axes.set_xlabel(axis)
+        elif drawn and not from_zero:
+            _scale(axes, np.concatenate(drawn))
         # From the beginning to now, the same in every chart.
         axes.set_xlim(0, 1.02 * float(images_seen[-1] if end is None else end))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=images_seen.dtype.kind in "iu"))
+        _level_axis(axes, axis, whole=images_seen.dtype.kind in "iu")
         if shaded_until:
             axes.axvspan(0, shaded_until, color=_RULE, alpha=0.5, linewidth=0, zorder=0)
-        for level, dots in zip(levels, ((1, 2), (4, 2)), strict=False):
-            axes.axhline(
-                level.height,
-                color=_FAINT,
-                linewidth=1.2,
-                linestyle=(0, dots),
-                label=one_line(level.name),
-            )
+        _levels_and_marks(axes, levels, marks)
         if from_zero and bounds is None:
             axes.set_ylim(bottom=0)
-        for mark in marks:
-            axes.axvline(mark.images, color=_ALARM, linewidth=1, linestyle=(0, (4, 3)))
-            axes.annotate(
-                one_line(mark.text),
-                (mark.images, 1),
-                xycoords=("data", "axes fraction"),
-                xytext=(0, 2),
-                textcoords="offset points",
-                ha="center",
-                va="bottom",
-                color=_ALARM,
-                fontweight="bold",
-            )
-        if everything:
-            names = [line.name for line in lines] + [level.name for level in levels]
-            longest = max(map(len, names))
-            figure.legend(
-                loc="outside upper left",
-                ncols=max(1, min(3, _LEGEND_LETTERS // (longest + 6))),
-                frameon=False,
-                handlelength=1.2,
-                fontsize=9,
-            )
+        if drawn:
+            _legend(figure, [line.name for line in lines] + [level.name for level in levels])
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return _inline(buffer.getvalue(), identity, label)
+
+
+def _line(axes: Any, images_seen: Counts | Floats, line: Line, colour: str) -> list[Floats]:
+    """Draw a line and its band; gives what was drawn, nothing where no value is finite."""
+    keep = np.isfinite(line.values)
+    images, values = images_seen[keep], line.values[keep]
+    if not len(values):
+        return []
+    drawn = [values]
+    if line.low is not None and line.high is not None:
+        drawn += _band(axes, images, line.low[keep], line.high[keep], colour)
+    if not line.smooth:
+        dots = "o" if len(values) <= 60 else None
+        looks = {"color": colour, "linewidth": 1.7, "marker": dots, "markersize": 3.5}
+        axes.plot(images, values, label=one_line(line.name), **looks)
+        return drawn
+    dots = "o" if len(values) <= 12 else None
+    faint = {"color": colour, "linewidth": 0.8, "alpha": 0.45, "marker": dots, "markersize": 3}
+    axes.plot(*envelope(images, values), **faint)
+    step = max(1, len(values) // _SMOOTH_POINTS)
+    axes.plot(
+        np.append(images[::step], images[-1]),
+        np.append(smoothed(values)[::step], smoothed(values)[-1]),
+        color=colour,
+        linewidth=1.7,
+        marker="o" if len(values) == 1 else None,
+        label=one_line(line.name),
+    )
+    return drawn
+
+
+def _level_axis(axes: Any, name: str, *, whole: bool) -> None:
+    """The level axis: its name and short numbers, only whole ones where it counts."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axes.grid(True, axis="y")
+    axes.set_axisbelow(True)
+    axes.set_xlabel(name)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
+
+
+def _levels_and_marks(axes: Any, levels: Sequence[Level], marks: Sequence[Mark]) -> None:
+    for level, dots in zip(levels, ((1, 2), (4, 2)), strict=False):
+        axes.axhline(
+            level.height,
+            color=_FAINT,
+            linewidth=1.2,
+            linestyle=(0, dots),
+            label=one_line(level.name),
+        )
+    for mark in marks:
+        axes.axvline(mark.images, color=_ALARM, linewidth=1, linestyle=(0, (4, 3)))
+        axes.annotate(
+            one_line(mark.text),
+            (mark.images, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            color=_ALARM,
+            fontweight="bold",
+        )
+
+
+def _legend(figure: Any, names: Sequence[str]) -> None:
+    """The legend above the chart, in as many columns as its longest name leaves room for."""
+    longest = max(map(len, names))
+    figure.legend(
+        loc="outside upper left",
+        ncols=max(1, min(3, _LEGEND_LETTERS // (longest + 6))),
+        frameon=False,
+        handlelength=1.2,
+        fontsize=9,
+    )
 
 
 def _band(
@@ -289,20 +300,40 @@ def _scale(axes: Any, values: Floats) -> None:
         axes.set_yscale("symlog", linthresh=usual)
 
 
-def _inline(svg: str, identity: str, label: str) -> str:
+def _inline(svg: str, identity: str, label: str) -> Markup:
     """A stand-alone SVG file as an element for the page, in the page's colours."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    # Its style sheet would be the whole page's; the page has these few rules itself.
-    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
-    # Hundredths of a point are enough for a line, but not for the numbers written beside it.
-    svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d\.\d\d)\d+", r"\1", tag[0]), svg)
-    # Several drawings share one page, and names must be unique in it.
-    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{identity}-", svg)
+    root = ElementTree.fromstring(svg)
+    for parent in root.iter():
+        for child in list(parent):
+            # A style sheet would be the whole page's; the page has these few rules itself.
+            if _plain(child.tag) in ("metadata", "style"):
+                parent.remove(child)
+    for element in root.iter():
+        element.tag = _plain(element.tag)
+        told = {_plain(name): text for name, text in element.attrib.items()}
+        element.attrib.clear()
+        element.attrib.update({n: _for_page(n, text, identity) for n, text in told.items()})
     # Width and height in points would keep it from filling its column.
-    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
-    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    del root.attrib["width"], root.attrib["height"]
+    root.attrib |= {"role": "img", "aria-label": label}
+    return Markup(ElementTree.tostring(root, encoding="unicode").strip())
+
+
+def _plain(name: str) -> str:
+    """A name without its XML namespace: inside HTML none is needed."""
+    return name.rpartition("}")[2]
+
+
+def _for_page(name: str, text: str, identity: str) -> str:
+    """The text of an attribute of a drawing as the page needs it."""
+    # Several drawings share one page, and names must be unique in it.
+    if name == "id":
+        return f"{identity}-{text}"
+    if name == "href":
+        return text.replace("#", f"#{identity}-", 1)
+    text = text.replace("url(#", f"url(#{identity}-")
+    # Hundredths of a point are enough for a line.
+    text = re.sub(r"(\d\.\d\d)\d+", r"\1", text)
     for stand_in, variable in _COLOURS.items():
-        svg = svg.replace(stand_in, variable)
-    return re.sub(r"font-family: [^;\"]*", "font-family: var(--sans)", svg).strip()
+        text = text.replace(stand_in, variable)
+    return re.sub(r"font-family: [^;]*", "font-family: var(--sans)", text)

@@ -1,18 +1,36 @@
 """The discriminator as a classifier: what `impasto classify` left in a run's folder, if it was run."""
 
-from html import escape
+from dataclasses import dataclass
 from typing import Any
 
 from impasto.errors import ImpastoError
 from impasto.files import read_json
-from impasto.report.elements import image, percent
+from impasto.formatting import percent
+from impasto.report.elements import Picture
 from impasto.report.pictures import open_picture, picture_uri
 from impasto.report.record import Record
 
 
-def classifier_html(record: Record) -> str:
-    """Accuracy and confusion of each label field; '' where nothing was measured."""
-    cards = []
+@dataclass(frozen=True)
+class FieldAccuracy:
+    """How well the classes of a label field were named.
+
+    Attributes:
+        field: its name.
+        accuracy: share named right, as text.
+        confusion: a picture of it, if there is one.
+        about: which pictures were named.
+    """
+
+    field: str
+    accuracy: str
+    confusion: Picture | None
+    about: str
+
+
+def classifier(record: Record) -> list[FieldAccuracy]:
+    """Accuracy and confusion of each label field that was measured."""
+    found = []
     for path in sorted(record.folder.glob("classify-*.json")):
         name = path.stem.removeprefix("classify-")
         try:
@@ -23,19 +41,11 @@ def classifier_html(record: Record) -> str:
         if accuracy is None:
             continue
         field = str(measured.get("field", name))
-        picture = open_picture(record.folder / f"confusion-{name}.png")
-        drawn = (
-            image(picture_uri(picture, exact=True), f"confusion of the classes of {field}")
-            if picture is not None
-            else ""
-        )
-        cards.append(
-            f'<figure class="card"><h4>{escape(field)}: {percent(accuracy)} named right</h4>'
-            f"{drawn}<figcaption>{escape(_about(measured))}</figcaption></figure>"
-        )
-    if not cards:
-        return ""
-    return f'<h3>The discriminator as a classifier</h3><div class="two">{"".join(cards)}</div>'
+        drawn = open_picture(record.folder / f"confusion-{name}.png")
+        description = f"confusion of the classes of {field}"
+        picture = Picture(picture_uri(drawn, exact=True), description) if drawn else None
+        found.append(FieldAccuracy(field, percent(accuracy), picture, _about(measured)))
+    return found
 
 
 def _about(measured: dict[str, Any]) -> str:

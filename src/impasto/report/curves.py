@@ -1,14 +1,16 @@
 """Curves of a run: the losses and scores, and how well the discriminator does."""
 
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
+from markupsafe import Markup
 
 from impasto.report.charts import Level, Line, Mark, chart
-from impasto.report.elements import chart_card
+from impasto.report.classification import FieldAccuracy
+from impasto.report.elements import Card
 from impasto.report.findings import Counts, Finding
 from impasto.report.record import Record
+from impasto.report.rendering import render
 
 Named = dict[str, str]
 """Names of series in `stats.jsonl`, and what their lines are called."""
@@ -31,8 +33,8 @@ class Charts:
         bounds: tuple[float, float] | None = None,
         from_zero: bool = False,
         levels: Sequence[Level] = (),
-    ) -> str:
-        """A card with those of the named series that were recorded; '' if none was."""
+    ) -> list[Card]:
+        """A card with those of the named series that were recorded; none if none was."""
         series = self.record.series
         lines = [
             Line(text, series[name])
@@ -40,8 +42,8 @@ class Charts:
             if name in series and np.isfinite(series[name]).any()
         ]
         if not lines:
-            return ""
-        return self.draw(
+            return []
+        card = self.draw(
             title,
             self.record.images_seen,
             lines,
@@ -50,6 +52,7 @@ class Charts:
             from_zero=from_zero,
             levels=levels,
         )
+        return [card]
 
     def draw(
         self,
@@ -61,7 +64,7 @@ class Charts:
         bounds: tuple[float, float] | None = None,
         from_zero: bool = False,
         levels: Sequence[Level] = (),
-    ) -> str:
+    ) -> Card:
         """A card with a chart of any lines over `images_seen`."""
         end = max(int(images_seen[-1]), self.record.images_done)
         drawing = chart(
@@ -69,7 +72,7 @@ class Charts:
             lines,
             self.marks,
             identity=f"chart{self._drawn}",
-            label=escape(f"{title} over images seen", quote=True),
+            label=f"{title} over images seen",
             bounds=bounds,
             from_zero=from_zero,
             levels=levels,
@@ -77,7 +80,7 @@ class Charts:
             end=end,
         )
         self._drawn += 1
-        return chart_card(title, drawing, explanation)
+        return Card(title, drawing, explanation)
 
     @property
     def legend(self) -> str:
@@ -89,7 +92,7 @@ class Charts:
             says.append(
                 f"Shaded: the discriminator trains alone, for {self.record.pretrain_images:,} images."
             )
-        return f"<p class='faint'>{' '.join(says)}</p>"
+        return " ".join(says)
 
 
 def _marks(record: Record, findings: Sequence[Finding]) -> list[Mark]:
@@ -107,40 +110,25 @@ def _marks(record: Record, findings: Sequence[Finding]) -> list[Mark]:
     return marks
 
 
-def curves_section(record: Record, charts: Charts, missing: list[str]) -> str:
+def curves_section(record: Record, charts: Charts, missing: list[str]) -> Markup:
     """Losses, scores, diversity, the shares of the objective's terms, speed."""
     if not len(record.images_seen):
         missing.append("There are no statistics yet (stats.jsonl has no whole row).")
-        return ""
-    cards = [
-        charts.of(
-            "Losses",
-            {"loss/discriminator": "discriminator", "loss/generator": "generator"},
-            "What each player tries to make small. Two losses that keep their distance mean an even "
-            "game; neither says how good the pictures are.",
-        ),
-        charts.of(
-            "Scores",
-            {"score/real": "D(x), real", "score/fake": "D(G(z)), generated"},
-            "How real the discriminator takes pictures to be, from 0 to 1. The closer the two "
-            "lines, the harder it finds them to tell apart.",
-            bounds=(0.0, 1.0),
-        )
-        if record.probability
-        else charts.of(
-            "Scores",
-            {"score/real": "real", "score/fake": "generated"},
-            "The critic's opinion of real and of generated pictures. Only their distance means "
-            "something; a small one is good.",
-        ),
-        charts.of(
-            "Diversity",
-            {"diversity/fake": "generated", "diversity/real": "real"},
-            "Mean distance between two pictures of a grid. Where generated ones fall far below real "
-            "ones, they look alike.",
-            from_zero=True,
-        ),
-    ]
+        return Markup()
+    cards = charts.of(
+        "Losses",
+        {"loss/discriminator": "discriminator", "loss/generator": "generator"},
+        "What each player tries to make small. Two losses that keep their distance mean an even "
+        "game; neither says how good the pictures are.",
+    )
+    cards += _scores(record, charts)
+    cards += charts.of(
+        "Diversity",
+        {"diversity/fake": "generated", "diversity/real": "real"},
+        "Mean distance between two pictures of a grid. Where generated ones fall far below real "
+        "ones, they look alike.",
+        from_zero=True,
+    )
     for player in ("discriminator", "generator"):
         terms = {
             name: name.split("/")[1]
@@ -149,45 +137,39 @@ def curves_section(record: Record, charts: Charts, missing: list[str]) -> str:
         }
         if len(terms) > 1:
             title = f"Terms of the {player}'s loss"
-            cards.append(charts.of(title, terms, "Each term's weighted share of the loss."))
-    cards.append(
-        charts.of(
-            "Speed",
-            {"images_per_second": "images a second"},
-            "Training images a second.",
-            from_zero=True,
-        )
-    )
-    return (
-        f'<section><h2>Curves</h2>{charts.legend}<div class="two">{"".join(cards)}</div></section>'
-    )
-
-
-def discriminator_section(record: Record, charts: Charts, classifier: str) -> str:
-    """How often the discriminator is right, and about what; `classifier`, if given, goes below."""
-    midway = (
-        ""
-        if record.probability
-        else " A critic's values have no zero, so its boundary is drawn halfway between the two "
-        "means; that it tells nearly all apart is as it should be."
-    )
-    cards = charts.of(
-        "Real or generated",
-        {"accuracy/real": "real", "accuracy/fake": "generated"},
-        "Share of the real and of the generated pictures that the discriminator takes for what they "
-        f"are. At 0.5 in both it cannot tell.{midway}",
-        bounds=(0.0, 1.0),
-        levels=[Level("cannot tell", 0.5)],
-    )
+            cards += charts.of(title, terms, "Each term's weighted share of the loss.")
     cards += charts.of(
-        "By heart",
-        {"overfitting": "held-out pictures"},
-        "How far the discriminator takes real pictures that it never saw for generated ones: 0, it "
-        "treats them as those it trains on; 1, it knows these by heart, and any other picture is as "
-        "good as a generated one (r_v of Karras et al. 2020). With few held-out paintings, chance has "
-        "a large part in it.",
-        levels=[Level("knows nothing by heart", 0.0), Level("knows all by heart", 1.0)],
+        "Speed",
+        {"images_per_second": "images a second"},
+        "Training images a second.",
+        from_zero=True,
     )
+    return render("curves", heading="Curves", legend=charts.legend, cards=cards, classifier=[])
+
+
+def _scores(record: Record, charts: Charts) -> list[Card]:
+    """What the discriminator says of real and of generated pictures."""
+    if record.probability:
+        return charts.of(
+            "Scores",
+            {"score/real": "D(x), real", "score/fake": "D(G(z)), generated"},
+            "How real the discriminator takes pictures to be, from 0 to 1. The closer the two "
+            "lines, the harder it finds them to tell apart.",
+            bounds=(0.0, 1.0),
+        )
+    return charts.of(
+        "Scores",
+        {"score/real": "real", "score/fake": "generated"},
+        "The critic's opinion of real and of generated pictures. Only their distance means "
+        "something; a small one is good.",
+    )
+
+
+def discriminator_section(
+    record: Record, charts: Charts, classifier: Sequence[FieldAccuracy]
+) -> Markup:
+    """How often the discriminator is right, and about what; `classifier`, if any, goes below."""
+    cards = _real_or_generated(record, charts)
     for name in _label_fields(record):
         levels, dotted = _chances(record, name)
         cards += charts.of(
@@ -204,9 +186,38 @@ def discriminator_section(record: Record, charts: Charts, classifier: str) -> st
             levels=levels,
         )
     if not cards and not classifier:
-        return ""
-    grid = f'{charts.legend}<div class="two">{cards}</div>' if cards else ""
-    return f"<section><h2>The discriminator over time</h2>{grid}{classifier}</section>"
+        return Markup()
+    heading = "The discriminator over time"
+    return render(
+        "curves", heading=heading, legend=charts.legend, cards=cards, classifier=classifier
+    )
+
+
+def _real_or_generated(record: Record, charts: Charts) -> list[Card]:
+    """How often it tells real from generated pictures, and how far it knows real ones by heart."""
+    midway = (
+        ""
+        if record.probability
+        else " A critic's values have no zero, so its boundary is drawn halfway between the two "
+        "means; that it tells nearly all apart is as it should be."
+    )
+    cards = charts.of(
+        "Real or generated",
+        {"accuracy/real": "real", "accuracy/fake": "generated"},
+        "Share of the real and of the generated pictures that the discriminator takes for what they "
+        f"are. At 0.5 in both it cannot tell.{midway}",
+        bounds=(0.0, 1.0),
+        levels=[Level("cannot tell", 0.5)],
+    )
+    return cards + charts.of(
+        "By heart",
+        {"overfitting": "held-out pictures"},
+        "How far the discriminator takes real pictures that it never saw for generated ones: 0, it "
+        "treats them as those it trains on; 1, it knows these by heart, and any other picture is as "
+        "good as a generated one (r_v of Karras et al. 2020). With few held-out paintings, chance has "
+        "a large part in it.",
+        levels=[Level("knows nothing by heart", 0.0), Level("knows all by heart", 1.0)],
+    )
 
 
 def _chances(record: Record, name: str) -> tuple[list[Level], str]:

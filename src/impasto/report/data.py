@@ -1,45 +1,61 @@
 """The data that a run was trained on: its classes, and what becomes of a painting."""
 
 import contextlib
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
 
+from markupsafe import Markup
 from pydantic import ValidationError
 
 from impasto.collection import Collection
 from impasto.collection.provenance import in_words, taken_out_since
 from impasto.errors import ImpastoError
-from impasto.formatting import counted
-from impasto.report.elements import image, percent
+from impasto.formatting import counted, percent
+from impasto.report.elements import Figure, Picture
 from impasto.report.pictures import photo_uri, picture_uri
 from impasto.report.preprocessing import before_and_after
-from impasto.report.record import LabelField, Record
+from impasto.report.record import Record, RunLabels
+from impasto.report.rendering import render
 from impasto.sampling.model import CollectionRecord
 
 _MOST_CLASSES = 30
 
 
-def data_section(record: Record) -> str:
+@dataclass(frozen=True)
+class Bar:
+    """A bar: its name, its length as a percentage, its number, and whether it is of a class."""
+
+    name: str
+    length: float
+    number: str
+    is_class: bool
+
+
+@dataclass(frozen=True)
+class FieldBars:
+    """The classes of a label field by their numbers of pictures, and a few sentences on them."""
+
+    field: str
+    says: str
+    bars: list[Bar]
+
+
+def data_section(record: Record) -> Markup:
     """The collection, a painting before and after preprocessing, and the classes of each field."""
-    bars = "".join(_classes_html(record, field) for field in record.fields if field.classes)
-    parts = [
-        _provenance_html(record),
-        _preprocessing_html(record),
-        f'<div class="two">{bars}</div>'
-        if bars
-        else '<p class="faint">The collection has no labels.</p>',
-    ]
-    pictures = record.pictures
-    says = f" of {pictures:,} pictures" if pictures else ""
-    name = record.get("collection", "name", default="not named in run.json")
-    return (
-        f"<section><h2>Data</h2><p>Collection <strong>{escape(str(name))}</strong>{says}.</p>"
-        f"{''.join(parts)}</section>"
+    pair, reason = _before_and_after(record)
+    return render(
+        "data",
+        name=record.get("collection", "name", default="not named in run.json"),
+        pictures=f"{record.pictures:,}" if record.pictures else "",
+        provenance=_provenance(record),
+        pair=pair,
+        reason=reason,
+        fields=[_bars(record, field) for field in record.fields if field.classes],
     )
 
 
-def _provenance_html(record: Record) -> str:
-    """Licences, artists, copies, and what was taken out."""
+def _provenance(record: Record) -> list[str]:
+    """Licences, artists, copies, and what was taken out, a sentence each."""
     known = record.get("collection", default={})
     said: list[str] = []
     # Runs from before this was noted have less; they are shown all the same.
@@ -48,7 +64,7 @@ def _provenance_html(record: Record) -> str:
         said = in_words(CollectionRecord.model_validate(told).model_dump())
     if since := taken_out_since_trained(record):
         said.append(f"{since}.")
-    return "".join(f'<p class="faint">{escape(sentence)}</p>' for sentence in said)
+    return said
 
 
 def taken_out_since_trained(record: Record) -> str:
@@ -65,30 +81,26 @@ def taken_out_since_trained(record: Record) -> str:
     return since and f"After this run began, {since}; it has seen them still"
 
 
-def _preprocessing_html(record: Record) -> str:
+def _before_and_after(record: Record) -> tuple[list[Figure], str]:
+    """A painting as it lies in its source and as the network sees it; or none, and why."""
     pair, reason = before_and_after(record)
     if pair is None:
-        return (
-            "<h3>From the painting to what the network sees</h3>"
-            f'<p class="faint">Not shown: {escape(reason)}.</p>'
-        )
-    width, height = pair.size
-    side = pair.after.width
-    before = image(photo_uri(pair.before, 640), f"the source picture {pair.title}")
-    after = picture_uri(pair.after, exact=True)
-    return (
-        "<h3>From the painting to what the network sees</h3>"
-        '<div class="around">'
-        f'<figure style="max-width: min(100%, 34rem)">{before}<figcaption>{escape(pair.title)}, '
-        f"{width:,} × {height:,} pixels. {escape(pair.says)}</figcaption></figure>"
-        f'<figure style="width: min(100%, 20rem)">'
-        f"{image(after, 'the same picture as the network sees it', 'pixel fill')}"
-        f"<figcaption>What the network sees: {side} × {side} pixels, each value from 0 to 255 as one "
-        "from -1 to 1.</figcaption></figure></div>"
-    )
+        return [], reason
+    (width, height), side = pair.size, pair.after.width
+    before = Picture(photo_uri(pair.before, 640), f"the source picture {pair.title}")
+    address = picture_uri(pair.after, exact=True)
+    after = Picture(address, "the same picture as the network sees it", "pixel fill")
+    return [
+        Figure(before, f"{pair.title}, {width:,} × {height:,} pixels. {pair.says}"),
+        Figure(
+            after,
+            f"What the network sees: {side} × {side} pixels, each value from 0 to 255 as one "
+            "from -1 to 1.",
+        ),
+    ], ""
 
 
-def uneven(field: LabelField) -> str:
+def uneven(field: RunLabels) -> str:
     """How unevenly the pictures are spread over the classes, a sentence; '' if they are not."""
     sizes = sorted(((count, name) for name, count in field.classes if count > 0), reverse=True)
     if len(sizes) < 2 or sizes[0][0] < 3 * sizes[-1][0]:
@@ -106,7 +118,7 @@ def uneven(field: LabelField) -> str:
     return f"{very}{times}, and {many}; what is rare is learnt badly."
 
 
-def _turns(record: Record, field: LabelField) -> str:
+def _turns(record: Record, field: RunLabels) -> str:
     """How often the run shows which class, a sentence; '' where it shows every picture as often."""
     if record.turns != field.name:
         return ""
@@ -118,35 +130,37 @@ def _turns(record: Record, field: LabelField) -> str:
     )
 
 
-def _classes_html(record: Record, field: LabelField) -> str:
+def _bars(record: Record, field: RunLabels) -> FieldBars:
     """Bars of how many training pictures each class has, the largest first."""
     pairs = sorted(field.classes, key=lambda pair: (-pair[1], pair[0]))
     shown, rest = pairs[:_MOST_CLASSES], pairs[_MOST_CLASSES:]
     # Where all are shown equally often, there is nothing to say of each.
     shares = {} if record.balance == field.name else record.shown(field)
-    bars = [(name, count, shares.get(name, 0), "bar") for name, count in shown]
+    told = [(name, count, shares.get(name, 0), True) for name, count in shown]
     if rest:
         share = sum(shares.get(name, 0) for name, _ in rest)
-        bars.append((counted(len(rest), "other"), sum(n for _, n in rest), share, "bar rest"))
+        told.append((counted(len(rest), "other"), sum(n for _, n in rest), share, False))
     unknown = (record.pictures or 0) - field.known
     if unknown > 0:
-        bars.append(("not known", unknown, shares.get(None, 0), "bar rest"))
-    most = max(count for _, count, _, _ in bars) or 1
-    rows = "".join(
-        f'<span>{escape(name)}</span><div><div class="{kind}" style="width: '
-        f'{100 * count / most:.1f}%"></div></div><span class="n">{count:,}'
-        f"{f', {share:.1%}' if shares else ''}</span>"
-        for name, count, share, kind in bars
-    )
+        told.append(("not known", unknown, shares.get(None, 0), False))
+    most = max(count for _, count, _, _ in told) or 1
     empty = sum(count == 0 for _, count in pairs)
     sentences = [
-        f"{len(pairs)} class{'es' if len(pairs) > 1 else ''}.",
+        f"{counted(len(pairs), 'class')}.",
         f"{empty} without a picture for training." if empty else "",
         uneven(field),
         _turns(record, field),
     ]
-    says = " ".join(sentence for sentence in sentences if sentence)
-    return (
-        f'<div class="card"><h3>By {escape(field.name)}</h3><p class="faint">{escape(says)}</p>'
-        f'<div class="classes">{rows}</div></div>'
+    return FieldBars(
+        field.name,
+        " ".join(sentence for sentence in sentences if sentence),
+        [
+            Bar(
+                name,
+                100 * count / most,
+                f"{count:,}{f', {share:.1%}' if shares else ''}",
+                is_class,
+            )
+            for name, count, share, is_class in told
+        ],
     )

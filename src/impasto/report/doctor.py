@@ -1,8 +1,6 @@
 """What the doctor saw and did while a run was trained, see `training/doctor.py`."""
 
-from html import escape
-
-from impasto.report.elements import moment, table, with_code
+from impasto.report.elements import Cell, Table, moment, with_code, words
 from impasto.report.record import Event, Record
 
 
@@ -27,21 +25,21 @@ def doctor_lines(record: Record) -> list[str]:
     ]
 
 
-def doctor_html(record: Record) -> str:
-    """A table of all events; '' where there are none."""
+def doctor_table(record: Record) -> Table | None:
+    """A table of all events; None where there are none."""
     if not record.doctor:
-        return ""
+        return None
     still = lasting(record)
     rows = [
         (
             moment(record, event.images_seen),
             [
-                f'<td class="words">{escape(event.symptom)}{" (lasts)" if event in still else ""}</td>',
-                f'<td class="words">{escape(event.words)}</td>',
-                f'<td class="words">{with_code(event.then)}</td>',
+                words(f"{event.symptom}{' (lasts)' if event in still else ''}"),
+                words(event.words),
+                Cell(code=with_code(event.then), words=True),
             ],
         )
         for event in record.doctor
     ]
     head = ("Seen after", "Sign", "What was seen", "What was done, or what to try")
-    return f"<h3>What the doctor saw and did on the way</h3>{table(head, rows)}"
+    return Table(head, rows)

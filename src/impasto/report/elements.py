@@ -1,16 +1,114 @@
-"""What the sections of the page are made of: words, pictures, figures."""
+"""What the sections of the pages are made of: words, pictures, charts, tables."""
 
 import re
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
+from markupsafe import Markup
 from PIL.Image import Image
 
+from impasto.formatting import counted
 from impasto.report.pictures import cut, picture_uri, tile_size
 from impasto.report.record import Record
 
 # Below this, browsers would blur what are pixels to be seen.
 _PIXEL_ART = 128
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a page.
+
+    Attributes:
+        address: of the file, or a data address.
+        description: for people who cannot see it.
+        kind: its CSS classes.
+    """
+
+    address: str
+    description: str
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture with a caption beneath."""
+
+    picture: Picture
+    caption: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """A chart under its title, with an explanation beneath."""
+
+    title: str
+    drawing: Markup
+    explanation: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table.
+
+    Attributes:
+        text: what it says.
+        interval: a line beneath it.
+        note: number of the note on it; 0: none.
+        best: whether it is marked as the best of its row.
+        words: whether it holds words, rather than a number.
+        code: texts in `text`'s place, of which every second one is code.
+    """
+
+    text: str = ""
+    interval: str = ""
+    note: int = 0
+    best: bool = False
+    words: bool = False
+    code: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of numbers.
+
+    Attributes:
+        head: of every column, the first above the rows' names.
+        rows: a name, and the cells of the other columns.
+        notes: the notes on its cells, in the order of their numbers.
+    """
+
+    head: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[Cell]]]
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Folded(Generic[T]):
+    """What is shown at once, and more of the same under a line that unfolds."""
+
+    first: T
+    others: Sequence[T]
+    summary: str
+
+
+def folded(
+    columns: list[int], draw: Callable[[list[int]], T], at_once: int, noun: str = "class"
+) -> Folded[T]:
+    """What `draw` makes of the first `at_once` columns, and of as many at a time of the others."""
+    first, others = draw(columns[:at_once]), columns[at_once:]
+    # Of what is not there of the most frequent ones, nothing is shown of the others either.
+    starts = range(0, len(others), at_once) if first else ()
+    bands = [draw(others[start : start + at_once]) for start in starts]
+    return Folded(first, bands, f"The other {counted(len(others), noun)}")
+
+
+def words(text: str) -> Cell:
+    """A cell of words."""
+    return Cell(text, words=True)
 
 
 def moment(record: Record, images: int) -> str:
@@ -25,68 +123,30 @@ def moment(record: Record, images: int) -> str:
     )
 
 
-def percent(share: float) -> str:
-    return f"{100 * share:.1f}%" if share < 0.1 else f"{100 * share:.0f}%"
-
-
-def with_code(text: str) -> str:
-    """A sentence for the page, its commands and settings as code."""
-    return re.sub(
-        r"--set [\w.]+=(?:\.\.\.|\[[^\]]*\]|\w+(?:\.\w+)*)|impasto pack --fit tiles",
-        r"<code>\g<0></code>",
-        escape(text),
+def with_code(text: str) -> list[str]:
+    """A sentence in parts: every second one is a command or a setting."""
+    return re.split(
+        r"(--set [\w.]+=(?:\.\.\.|\[[^\]]*\]|\w+(?:\.\w+)*)|impasto pack --fit tiles)", text
     )
-
-
-def image(address: str, description: str, kind: str = "") -> str:
-    return f'<img class="{kind}" src="{address}" alt="{escape(description, quote=True)}">'
 
 
 def pixel_class(grid: Image, record: Record) -> str:
     """CSS classes for a grid: small pictures are enlarged by whole pixels."""
-    return "pixel fill" if tile_size(grid, record.columns) < _PIXEL_ART else "fill"
+    return pixel_kind(tile_size(grid, record.columns))
+
+
+def pixel_kind(side: int) -> str:
+    """CSS classes of pictures of so many pixels a side: small ones are enlarged by whole pixels."""
+    return "pixel fill" if side < _PIXEL_ART else "fill"
 
 
 def grid_figure(
     record: Record, grid: Image, caption: str, description: str, side: int, exact: bool = False
-) -> str:
+) -> Figure:
     """A grid as a figure; where only its first pictures are shown, the caption says so."""
     kept, shown, of = cut(grid, record.columns, side)
     if shown < of:
         caption += f" The first {shown} of {of}."
-    pixel = pixel_class(grid, record)
     exact = exact and kept.width * kept.height <= 1024 * 1024
-    return (
-        f"<figure>{image(picture_uri(kept, exact), description, pixel)}"
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-    )
-
-
-def chart_card(title: str, drawing: str, explanation: str) -> str:
-    """A chart under its title, with what it says beneath."""
-    return (
-        f'<figure class="card"><h3>{escape(title)}</h3>{drawing}'
-        f"<figcaption>{escape(explanation)}</figcaption></figure>"
-    )
-
-
-def table(head: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:
-    """A table of numbers, which scrolls by itself where it is wide; '' without a row.
-
-    Args:
-        head: of every column, the first above the rows' names.
-        rows: a name, and a `<td>` for each of the other columns, as HTML.
-    """
-    if not rows:
-        return ""
-    first, *others = (escape(text) for text in head)
-    words = [cell.startswith('<td class="words"') for cell in rows[0][1]]
-    heads = "".join(
-        f'<th class="words">{text}</th>' if is_words else f"<th>{text}</th>"
-        for text, is_words in zip(others, words, strict=True)
-    )
-    body = "".join(f"<tr><th>{escape(name)}</th>{''.join(cells)}</tr>" for name, cells in rows)
-    return (
-        f'<div class="scroll"><table class="numbers"><thead><tr><th>{first}</th>{heads}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
+    picture = Picture(picture_uri(kept, exact), description, pixel_class(grid, record))
+    return Figure(picture, caption)

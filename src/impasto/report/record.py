@@ -27,8 +27,8 @@ _MUST_BE_FINITE = ("loss/", "score/")
 
 
 @dataclass(frozen=True)
-class LabelField:
-    """A label field of the collection: its name, and (class, training pictures) of each class."""
+class RunLabels:
+    """A label field of the run's collection: its name, and (class, training pictures) of each."""
 
     name: str
     classes: tuple[tuple[str, int], ...]
@@ -121,6 +121,13 @@ class Record:
         is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
         return value if is_count else None
 
+    def last(self, name: str) -> float | None:
+        """The last number recorded in a series, if there is one."""
+        values = self.series.get(name)
+        if values is None or not np.isfinite(values).any():
+            return None
+        return float(values[np.isfinite(values)][-1])
+
     @property
     def name(self) -> str:
         return self.folder.resolve().name
@@ -212,7 +219,7 @@ class Record:
         field = self.get("config", "training", "balance")
         return field if isinstance(field, str) else None
 
-    def shown(self, field: LabelField) -> dict[str | None, float]:
+    def shown(self, field: RunLabels) -> dict[str | None, float]:
         """Share of what is shown of each class (None: unknown) of the field whose classes take turns;
         of others nothing."""
         told = self.get("classes_shown", default=[])
@@ -224,17 +231,17 @@ class Record:
             if isinstance(each, dict) and isinstance(each.get("share"), int | float)
         }
 
-    def commonest(self, field: LabelField) -> float:
+    def commonest(self, field: RunLabels) -> float:
         """The share of the class that is shown most often among what is shown of known class."""
         known = [share for name, share in self.shown(field).items() if name is not None]
         return max(known) / sum(known) if sum(known) else field.commonest
 
     @property
-    def fields(self) -> list[LabelField]:
+    def fields(self) -> list[RunLabels]:
         """The collection's label fields, whether the run is conditioned on them or not."""
         fields = self.get("collection", "fields", default=[])
         return [
-            LabelField(
+            RunLabels(
                 str(item.get("name", "label")),
                 tuple(
                     (str(name), count)

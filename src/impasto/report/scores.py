@@ -5,7 +5,6 @@ one is better than another.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import Literal
 
 import numpy as np
@@ -21,6 +20,7 @@ from impasto.evaluation.column_names import (
 from impasto.evaluation.record import PICTURE, EvaluationRow, JudgeRecord, ScoreRow
 from impasto.formatting import counted
 from impasto.report.charts import Line
+from impasto.report.elements import Cell
 from impasto.report.findings import Counts
 
 _COPIED_BY_CHANCE = 0.01
@@ -94,10 +94,6 @@ def best_of(name: str, scores: Sequence[ScoreRow | None]) -> int | None:
 # Tables
 
 
-BEST = ' class="best"'
-"""Of the cell of a best value."""
-
-
 _NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 
 
@@ -108,18 +104,18 @@ class Notes:
     def __init__(self) -> None:
         self._texts: dict[str, list[str]] = {}
 
-    def mark(self, warning: str | None) -> str:
-        """The number of a warning, for the cell it belongs to; '' without one."""
+    def mark(self, warning: str | None) -> int:
+        """The number of a warning, for the cell it belongs to; 0 without one."""
         if not warning:
-            return ""
+            return 0
         pattern = _NUMBER.sub("#", warning)
         self._texts.setdefault(pattern, []).append(warning)
-        return f"<sup>{list(self._texts).index(pattern) + 1}</sup>"
+        return list(self._texts).index(pattern) + 1
 
     @property
-    def html(self) -> str:
-        items = "".join(f"<li>{escape(_ranged(texts))}</li>" for texts in self._texts.values())
-        return f'<ol class="notes">{items}</ol>' if items else ""
+    def texts(self) -> list[str]:
+        """What was said, in the order of its numbers."""
+        return [_ranged(texts) for texts in self._texts.values()]
 
 
 def _ranged(texts: Sequence[str]) -> str:
@@ -133,15 +129,11 @@ def _ranged(texts: Sequence[str]) -> str:
     return _NUMBER.sub(said, texts[0])
 
 
-def cell(score: ScoreRow | None, notes: Notes, *, best: bool = False) -> str:
+def cell(score: ScoreRow | None, notes: Notes, *, best: bool = False) -> Cell:
     """A table's cell: the value, its interval beneath, the number of its warning."""
     if score is None:
-        return "<td></td>"
-    value = f"<strong>{value_text(score)}</strong>" if best else value_text(score)
-    interval = interval_text(score)
-    return (f"<td{BEST}>" if best else "<td>") + (
-        f"{value}{notes.mark(score.warning)}{f'<small>{interval}</small>' if interval else ''}</td>"
-    )
+        return Cell()
+    return Cell(value_text(score), interval_text(score), notes.mark(score.warning), best)
 
 
 def judged(row: EvaluationRow, name: str, of: str | None) -> ScoreRow | None:
@@ -155,7 +147,7 @@ def judged(row: EvaluationRow, name: str, of: str | None) -> ScoreRow | None:
 
 def commonest_row(
     rows: Sequence[EvaluationRow], name: str, of: str | None, *, heldout: bool
-) -> tuple[str, list[str]] | None:
+) -> tuple[str, list[Cell]] | None:
     """A table's row for beneath a Top-1: what naming all pictures as the commonest class would get, of
     each evaluation's pictures and, with `heldout`, of the held-out ones. None where nobody told."""
     judges = [_judge(row, name, of) for row in rows]
@@ -164,7 +156,7 @@ def commonest_row(
         return None
     if heldout:
         shares.append(next((judge.baseline for judge in judges if judge is not None), None))
-    cells = ["<td></td>" if share is None else f"<td>{100 * share:.1f}%</td>" for share in shares]
+    cells = [Cell("" if share is None else f"{100 * share:.1f}%") for share in shares]
     return f"always the commonest {of}", cells
 
 

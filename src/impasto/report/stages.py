@@ -1,13 +1,13 @@
 """Runs of two stages: how far each is, and the same latents painted by both."""
 
-from html import escape
-
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
-from impasto.report.elements import image, moment
+from impasto.report.elements import Picture, moment, pixel_kind
 from impasto.report.pictures import open_picture, picture_uri
 from impasto.report.record import Record
+from impasto.report.rendering import render
 
 # Latents shown, in groups of one row a stage.
 _ACROSS, _GROUPS = 8, 2
@@ -26,35 +26,32 @@ def same_latents(first: Record, second: Record) -> bool:
     ) and first.get("collection", "hash") == second.get("collection", "hash")
 
 
-def stages_section(first: Record, second: Record) -> str:
+def stages_section(first: Record, second: Record) -> Markup:
     """The newest grids of both stages, row by row one under the other; '' where there is none."""
     if not same_latents(first, second):
-        return ""
+        return Markup()
     newest = [_newest(record) for record in (first, second)]
     if newest[0] is None or newest[1] is None:
-        return ""
+        return Markup()
     (seen_first, small), (seen_second, large) = newest[0], newest[1]
     count = min(len(small), len(large), _ACROSS * _GROUPS)
     groups = []
     for start in range(0, count, _ACROSS):
-        rows = "".join(
-            image(
-                picture_uri(_row(pictures[start : min(start + _ACROSS, count)])),
+        stop = min(start + _ACROSS, count)
+        rows = [
+            Picture(
+                picture_uri(_row(pictures[start:stop])),
                 f"latents {start + 1} and on in stage {number}",
-                "pixel fill" if len(pictures[0]) < 128 else "fill",
+                pixel_kind(pictures.shape[1]),
             )
             for number, pictures in (("I", small), ("II", large))
-        )
-        width = min(_ACROSS, count - start) / _ACROSS
-        groups.append(f'<div class="stages" style="width: {100 * width:g}%">{rows}</div>')
+        ]
+        groups.append((f"{100 * (stop - start) / _ACROSS:g}", rows))
     says = (
         f"Stage I (above, {small.shape[1]} pixels) after {moment(first, seen_first)}, stage II "
         f"(beneath, {large.shape[1]} pixels) after {moment(second, seen_second)}."
     )
-    return (
-        "<section><h2>The same latents in both stages</h2>"
-        f"<p class='faint'>{escape(says)}</p>{''.join(groups)}</section>"
-    )
+    return render("stages", says=says, groups=groups)
 
 
 def _newest(record: Record) -> tuple[int, np.ndarray] | None:

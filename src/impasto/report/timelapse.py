@@ -1,8 +1,9 @@
 """The time-lapse: the grids of a run, one after the other, as a video (PyAV, the extra `video`)."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,6 @@ def write_timelapse(
     if first is None or second is None:
         return 0
     rate = frame_rate(len(chosen))
-    written = 0
     # libx264 would print its settings among our lines.
     logging.getLogger("libav").setLevel(logging.ERROR)
     with atomic_file(path) as temporary:
@@ -87,40 +87,53 @@ def write_timelapse(
             with av.open(
                 str(temporary), "w", format="mp4", options={"movflags": "faststart"}
             ) as video:
-                stream: Any = video.add_stream(
-                    "libx264" if "libx264" in av.codecs_available else "mpeg4", rate=rate
-                )
-                stream.width, stream.height = first.size
-                stream.pix_fmt = "yuv420p"
-                stream.time_base = Fraction(1, rate)
-                if stream.codec.name == "libx264":
-                    stream.options = {"crf": "20", "preset": "veryfast"}
-                    stream.thread_count = 2
-
-                def add(picture: Image.Image) -> None:
-                    nonlocal written
-                    if picture.size != first.size:
-                        # A grid of another size (the run went on with another setting): as it
-                        # is, on a frame of the first's size.
-                        canvas = Image.new("RGB", first.size, (20, 20, 20))
-                        canvas.paste(picture, (0, 0))
-                        picture = canvas
-                    frame = av.VideoFrame.from_image(picture)
-                    frame.pts = written
-                    frame.time_base = Fraction(1, rate)
-                    for packet in stream.encode(frame):
-                        video.mux(packet)
-                    written += 1
-
-                add(first)
-                last = second
-                add(last)
-                for last in frames:
-                    add(last)
-                for _ in range(_HOLD_SECONDS * rate):
-                    add(last)
-                for packet in stream.encode():
-                    video.mux(packet)
+                return _encode(video, chain((first, second), frames), first.size, rate)
         except (av.FFmpegError, ValueError) as error:
             raise ImpastoError(f"cannot make the time-lapse {path}: {error}") from error
+
+
+def _encode(video: Any, frames: Iterable[Image.Image], size: tuple[int, int], rate: int) -> int:
+    """Encode frames, the last one again and again for two seconds; gives how many were written."""
+    import av
+
+    stream = _stream(video, size, rate)
+    written = 0
+    last = Image.new("RGB", size)
+
+    def add(picture: Image.Image) -> None:
+        nonlocal written
+        if picture.size != size:
+            # A grid of another size (the run went on with another setting): as it is, on a frame
+            # of the first's size.
+            canvas = Image.new("RGB", size, (20, 20, 20))
+            canvas.paste(picture, (0, 0))
+            picture = canvas
+        frame = av.VideoFrame.from_image(picture)
+        frame.pts = written
+        frame.time_base = Fraction(1, rate)
+        for packet in stream.encode(frame):
+            video.mux(packet)
+        written += 1
+
+    for last in frames:
+        add(last)
+    for _ in range(_HOLD_SECONDS * rate):
+        add(last)
+    for packet in stream.encode():
+        video.mux(packet)
     return written
+
+
+def _stream(video: Any, size: tuple[int, int], rate: int) -> Any:
+    """An H.264 stream, or an MPEG-4 one where PyAV was built without x264."""
+    import av
+
+    with_x264 = "libx264" in av.codecs_available
+    stream: Any = video.add_stream("libx264" if with_x264 else "mpeg4", rate=rate)
+    stream.width, stream.height = size
+    stream.pix_fmt = "yuv420p"
+    stream.time_base = Fraction(1, rate)
+    if with_x264:
+        stream.options = {"crf": "20", "preset": "veryfast"}
+        stream.thread_count = 2
+    return stream
