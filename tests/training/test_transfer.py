@@ -461,7 +461,7 @@ def test_the_word_masters_is_the_model_in_the_package(
     code, out, _ = say("sample", "masters", "--seeds", "0-3")
     assert code == 0
     assert "4 pictures in samples/masters" in out
-    monkeypatch.setattr("impasto.collection.open_or_pack", lambda data, side: (data, side))
+    monkeypatch.setattr("impasto.training.run_folder.open_or_pack", lambda data, side: (data, side))
     found: object = find_collection(Path("masters"), model.record, None)
     assert found == ("masters", 16)  # what evaluate and classify take where no --data is given
     # A folder of that name is only a model's or a run's if it is one.
