@@ -134,7 +134,7 @@ def test_pages_from_the_code_name_everything() -> None:
         assert all(f"\n### `{name}`\n" in text for name in module_names(room)), room
     for setting in ("training.batch", "discriminator.head_width", "objective.bce.real_labels"):
         assert f"`{setting}`\n:   " in text
-    assert "Channels before the last layer; each level below has twice as many." in text
+    assert "Channels before the last layer; each smaller level has twice as many." in text
     text = recipes.page()
     assert all(f"{{ #{name} }}" in text for name in recipe_modules())
     text = library.page()

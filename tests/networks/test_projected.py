@@ -165,7 +165,7 @@ def test_every_head_weighs_the_same() -> None:
             network.heads[str(stride)](maps) for stride, maps in network.project(images).items()
         ]
         heads.append(network.pixels(images))
-        heads = [seen.under(LABELS) for seen in heads]
+        heads = [seen.with_labels(LABELS) for seen in heads]
     assert [each.shape[-1] for each in heads] == [4, 4, 4, 2, 1]
     by_hand = torch.stack([each.mean((1, 2, 3)) for each in heads]).mean(0)
     torch.testing.assert_close(mean, by_hand)
@@ -345,7 +345,7 @@ def test_every_convolution_that_learns_has_spectral_norm() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"read_at": 16}, "read_at is 16; it is to be 32, 64, 96"),
+        ({"read_at": 16}, "read_at is 16; it must be 32, 64, 96"),
         ({"read_at": 100}, "read_at is 100"),
         ({"levels": ()}, "levels is .*; choose some of 2, 4, 8, 16, 32"),
         ({"levels": (4, 64)}, r"levels is \[4, 64\]"),

@@ -1,4 +1,4 @@
-"""What changes over a run or from turn to turn: ramps, lazy terms, mirrored, hidden and augmented."""
+"""What changes over a run or between updates: ramps, lazy terms, mirrored, hidden and augmented."""
 
 import math
 from collections import defaultdict
@@ -111,8 +111,8 @@ def test_a_lazy_term_by_hand() -> None:
     always = Objective([HINGE, TermConfig(term="r1", weight=0.5)])
     shares: list[set[str]] = []
     totals: list[float] = []
-    for turn in range(8):
-        total, told = lazy.loss("discriminator", round, turn=turn)
+    for update in range(8):
+        total, told = lazy.loss("discriminator", round, update=update)
         totals.append(total.item())
         shares.append(set(told))
         if "r1" in told:
@@ -121,8 +121,8 @@ def test_a_lazy_term_by_hand() -> None:
     assert shares == [{"hinge", "r1"}, {"hinge"}, {"hinge"}, {"hinge"}] * 2
     mean = sum(totals) / len(totals)
     assert mean == pytest.approx(always.loss("discriminator", round)[0].item())
-    assert [lazy.needs_gradient_of("real", "discriminator", turn) for turn in range(5)] == [
-        turn % 4 == 0 for turn in range(5)
+    assert [lazy.needs_gradient_of("real", "discriminator", update) for update in range(5)] == [
+        update % 4 == 0 for update in range(5)
     ]
     assert not lazy.needs_gradient_of("fake", "discriminator", 0)
     assert not lazy.needs_gradient_of("real", "generator", 0)
@@ -138,7 +138,7 @@ def test_a_weight_follows_its_ramp() -> None:
 
 
 def test_a_player_is_never_without_a_loss(tiny: Collection) -> None:
-    with pytest.raises(ImpastoError, match=r"discriminator a loss in every turn.*`every`"):
+    with pytest.raises(ImpastoError, match=r"discriminator a loss in every update.*`every`"):
         resolve(small(objective__bce__every=2), tiny)
 
 
@@ -149,22 +149,22 @@ def watch(ready: Session, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Ste
 
     def watched(player: str, round: StepInputs, **moment: Any) -> Any:
         seen[player].append(round)
-        seen[f"{player} turns"].append(moment["turn"])
+        seen[f"{player} updates"].append(moment["update"])
         return loss(player, round, **moment)
 
     monkeypatch.setattr(ready.objective, "loss", watched)
     return seen
 
 
-def test_turns_are_counted_by_player(tiny: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_updates_are_counted_by_network(tiny: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     ready = session(small(training__discriminator_steps=2, training__accumulate=2), tiny)
     seen: Any = watch(ready, monkeypatch)
     for step in range(2):
         seed_step(0, step)
         ready.trainer.step()
-    # Two portions a turn.
-    assert seen["discriminator turns"] == [0, 0, 1, 1, 2, 2, 3, 3]
-    assert seen["generator turns"] == [0, 0, 1, 1]
+    # Two portions an update.
+    assert seen["discriminator updates"] == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert seen["generator updates"] == [0, 0, 1, 1]
 
 
 def test_half_of_the_real_pictures_are_mirrored(labelled: Collection) -> None:
@@ -318,7 +318,7 @@ def test_penalties_in_portions_add_up_to_those_of_the_batch(
 
 @pytest.mark.parametrize("bias", [5.0, -5.0])
 def test_a_sure_discriminator_sees_more_augmentations(bias: float, tiny: Collection) -> None:
-    # Every picture is taken for real, or none: after four turns of 8 pictures of 100 it is a step.
+    # Every picture is taken for real, or none: after four updates of 8 pictures of 100 it is a step.
     augment = {"kinds": ["hue"], "target": 0.6, "images": 100, "probability": 0.5}
     config = small(objective=[{"term": "hinge"}], training__augment=augment)
     game, ready = plain_trainer(config, tiny)

@@ -1,20 +1,23 @@
 """Generators and discriminators: one file a family, found by its name.
 
-Shapes: B pictures, 3 channels, H = W = resolution; Z latent values; F label fields; K classes.
+Shapes: B images, 3 channels, H = W = resolution; Z latent values; F label fields; K classes.
 
-Contract, kept by every file here:
-- `Generator(*, latent_dim, resolution, label_sizes, ...)`, called with latents [B, Z] and labels
-  [B, F] (int64, -1 = unknown), gives images [B, 3, H, W] in [-1, 1];
-- `Discriminator(*, resolution, label_sizes, ...)`, called with images and labels, gives a
+Every family keeps this contract:
+- `Generator(*, latent_dim, resolution, label_sizes, ...)` is called with latents [B, Z] and
+  labels [B, F] (int64, -1 = unknown). It returns images [B, 3, H, W] in [-1, 1].
+- `Discriminator(*, resolution, label_sizes, ...)` is called with images and labels. It returns a
   `Judgement`.
-A generator whose later part can paint from a discriminator's features has `decode(features) ->
-images`; one that paints in stages has `stages(latents, labels) -> (images, ..., images)`, the last of
-them what calling it gives.
-A frozen part (pretrained features) must also stay in evaluation mode when `train()` is called, or
-its batch norms move. Noise inside a generator must come from its latents, or be off in evaluation
-mode: a seed names a picture.
 
-Further keyword-only arguments are the family's settings, reached as `--set generator.NAME=VALUE`.
+Further keyword-only arguments are the family's settings, set with `--set generator.NAME=VALUE`.
+
+A generator may have two further methods:
+- `decode(features) -> images` makes images from a discriminator's features.
+- `stages(latents, labels) -> (images, ..., images)` returns the image of each stage. The last is
+  the generator's result.
+
+A frozen part (pretrained features) must stay in evaluation mode when `train()` is called.
+Otherwise its batch norms change. Noise in a generator must come from its latents or be off in
+evaluation mode, so that a seed always gives the same image.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,23 +33,24 @@ _GIVEN = ("latent_dim", "resolution", "label_sizes")
 
 
 class Judgement(NamedTuple):
-    """What a discriminator says of a batch."""
+    """A discriminator's output for a batch."""
 
     realness: Tensor
-    """[B, N] logits (or critic scores), N of them a picture: one, or heads times patches."""
+    """[B, N] logits (or critic scores), N an image: one, or one a head and patch."""
     class_logits: tuple[Tensor, ...] | None = None
-    """A [B, K] tensor a label field, where the network classifies."""
+    """One tensor [B, K] a label field, where the network classifies."""
     features: Tensor | None = None
-    """[B, C, h, w] activations, where a term asks for them."""
+    """[B, C, h, w] activations that some terms use."""
     reconstruction: Tensor | None = None
-    """[B, 3, h, w] in [-1, 1]: the pictures as the network's own decoder paints them again, where it
-    has one; h = w may be a fraction of H."""
+    """[B, 3, h, w] in [-1, 1]: the images as reconstructed by the network's decoder, where it has
+    one. h = w may be a fraction of H."""
     reconstruct: Callable[[], tuple[tuple[Tensor, Tensor], ...]] | None = None
-    """Where the network has several decoders, of which only some terms ask: pairs of what they paint
-    and what that should be, the picture or a part of it, each [B, 3, h, w] in [-1, 1]."""
+    """Computes the reconstructions of a network with several decoders, which only some terms
+    need. Returns a pair a decoder: the reconstruction and its target, the image or a part of it,
+    each [B, 3, h, w] in [-1, 1]."""
     realness_under: Callable[[Tensor], Tensor] | None = None
-    """Where labels come in only at the network's end: the realness of the same pictures under other
-    labels [B, F], without looking at the pictures again."""
+    """Computes the realness [B, N] of the same images with other labels [B, F], without another
+    forward pass. Only networks that use labels in their last layers have it."""
 
 
 def _family(name: str, player: str) -> Any:
@@ -57,10 +61,16 @@ def _family(name: str, player: str) -> Any:
 
 
 def resolve_network(name: str, player: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """All options of a network, given and by default; `player` is `generator` or `discriminator`.
+    """All settings of a network, with defaults filled in.
+
+    Args:
+        name: the family.
+        player: `generator` or `discriminator`.
+        options: the settings that were chosen.
 
     Raises:
-        ImpastoError: an unknown network or option (listing the valid ones), or a wrong value.
+        ImpastoError: an unknown network or setting (the message lists the valid ones), or an
+            invalid value.
     """
     return resolve_options(_family(name, player.capitalize()), options, player, _GIVEN)
 
@@ -73,7 +83,12 @@ def build_generator(
     resolution: int,
     label_sizes: tuple[int, ...] = (),
 ) -> nn.Module:
-    """The generator of family `name` with fresh weights, drawn from torch's global random state."""
+    """Build the generator of family `name`. Its weights are drawn from torch's global random state.
+
+    Raises:
+        ImpastoError: as `resolve_network`, or a resolution or labels that the family does not
+            support.
+    """
     options = resolve_network(name, "generator", options)
     module: nn.Module = _family(name, "Generator")(
         latent_dim=latent_dim, resolution=resolution, label_sizes=label_sizes, **options
@@ -88,7 +103,13 @@ def build_discriminator(
     resolution: int,
     label_sizes: tuple[int, ...] = (),
 ) -> nn.Module:
-    """The discriminator of family `name` with fresh weights, as `build_generator`."""
+    """Build the discriminator of family `name`. Its weights are drawn from torch's global random
+    state.
+
+    Raises:
+        ImpastoError: as `resolve_network`, or a resolution or labels that the family does not
+            support.
+    """
     options = resolve_network(name, "discriminator", options)
     module: nn.Module = _family(name, "Discriminator")(
         resolution=resolution, label_sizes=label_sizes, **options
@@ -102,10 +123,10 @@ def count_parameters(module: nn.Module) -> int:
 
 
 def refuse_labels(label_sizes: tuple[int, ...], network: str) -> None:
-    """For a network that knows no classes.
+    """Check that a network without label conditioning gets no label fields.
 
     Raises:
-        ImpastoError: it is asked to be conditioned on some.
+        ImpastoError: there are label fields.
     """
     if label_sizes:
         raise ImpastoError(
@@ -114,8 +135,11 @@ def refuse_labels(label_sizes: tuple[int, ...], network: str) -> None:
 
 
 def one_hot(labels: Tensor, label_sizes: tuple[int, ...]) -> Tensor:
-    """Labels [B, F] as [B, K1 + K2 + ...] float32: a one at each field's class, nothing where it is
-    unknown. Made where the labels are; no value is read on the host."""
+    """Labels [B, F] as one-hot vectors [B, K1 + K2 + ...] float32, one field after another.
+
+    An unknown label (-1) is all zeros in its field. The result is on the labels' device, without
+    synchronisation.
+    """
     rows = [
         labels[:, field, None] == torch.arange(size, device=labels.device)
         for field, size in enumerate(label_sizes)
@@ -126,7 +150,7 @@ def one_hot(labels: Tensor, label_sizes: tuple[int, ...]) -> Tensor:
 
 
 class ClassHead(nn.Module):
-    """Features [B, D] to class logits, a tensor [B, K] a label field; None without fields."""
+    """Features [B, D] to class logits: one tensor [B, K] a label field, or None without fields."""
 
     def __init__(self, features: int, label_sizes: tuple[int, ...]) -> None:
         super().__init__()
@@ -140,10 +164,10 @@ class ClassHead(nn.Module):
 
 
 def levels_above(resolution: int, base: int, network: str) -> int:
-    """How often `base` doubles to `resolution`.
+    """How often `base` must be doubled to reach `resolution`.
 
     Raises:
-        ImpastoError: it is not `base` times a power of two.
+        ImpastoError: the resolution is not `base` times 2, 4, 8, ...
     """
     levels = (resolution // base).bit_length() - 1
     if levels < 1 or base << levels != resolution:

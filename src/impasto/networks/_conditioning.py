@@ -1,8 +1,9 @@
-"""Label conditioning that several families use.
+"""Label conditioning that several families share.
 
-Shapes: B pictures; F label fields; K classes of a field; C channels; E values of an embedding.
-An unknown label (-1) adds nothing anywhere, so a picture may be asked for by some of the fields, or
-by none.
+Shapes: B images; F label fields; K classes of a field; C channels; E values of an embedding.
+
+An unknown label (-1) contributes zero everywhere. So a generator can be conditioned on some of
+the fields or on none.
 """
 
 import math
@@ -17,13 +18,13 @@ _LEAST_SCALE = 0.05
 
 
 class LabelEmbedding(nn.Module):
-    """Labels [B, F] (int64, -1 = unknown) to embeddings [B, E]: the sum of a learned row a field.
+    """Labels [B, F] (int64, -1 = unknown) to embeddings [B, E]: the sum of one learned row a field.
 
-    `fields` holds one matrix [K, E] a field, a row a class. Rows are drawn so that the sum over all
-    fields begins as N(0, 1) in each value.
+    `fields` holds one matrix [K, E] a field, with one row a class. Rows are initialised so that
+    each value of the sum over all fields is N(0, 1).
 
     Args:
-        label_sizes: K of each field, one at least.
+        label_sizes: K of each field, at least one field.
         dim: E.
     """
 
@@ -40,12 +41,12 @@ class LabelEmbedding(nn.Module):
 
 
 class ConditionalBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm whose gain and bias depend on an embedding (de Vries et al. 2017, arXiv:1707.00683,
-    section 3.2; Dumoulin et al. 2017, arXiv:1610.07629, equation 5).
+    """Conditional batch norm: gain and bias depend on an embedding (de Vries et al. 2017,
+    arXiv:1707.00683, section 3.2; Dumoulin et al. 2017, arXiv:1610.07629, equation 5).
 
-    Maps [B, C, h, w] are normalised, scaled and shifted as by plain batch norm, whose names the
-    weights keep, and then become (1 + gain(e)) * maps + shift(e), both linear without a bias: where
-    nothing is known of the label, e = 0, this is plain batch norm.
+    Maps [B, C, h, w] go through plain batch norm, whose parameters keep their names. The result
+    becomes (1 + gain(e)) * maps + shift(e), where gain and shift are linear without bias. For e =
+    0 (unknown label) this is plain batch norm.
 
     Args:
         channels: C.
@@ -70,42 +71,46 @@ class ConditionalBatchNorm2d(nn.BatchNorm2d):
 def with_new_condition(
     weight: Tensor, bias: Tensor, gain: Tensor, shift: Tensor, constant: Tensor, width: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The values of a conditional batch norm that is to be told something else of the classes, but the
-    same of the rest: for (anything, z) it does what the given values do for (constant, z).
+    """Parameters of a conditional batch norm that is conditioned on other classes.
+
+    The given layer is conditioned on (t, z): t of the classes and z of the rest. The new layer is
+    conditioned on (w, z), with w of the new classes. For any w and z, it computes what the given
+    layer computes for (constant, z).
 
     Args:
         weight: [C], of the plain batch norm.
-        bias: [C], likewise.
-        gain: [C, T + Z], of an embedding whose first T values are of the classes.
-        shift: likewise.
-        constant: [T], in the place of those.
-        width: W, values that it is to be told of classes in their place; it does not heed them yet.
+        bias: [C], of the plain batch norm.
+        gain: [C, T + Z] weights of the linear layer `gain`.
+        shift: [C, T + Z] weights of the linear layer `shift`.
+        constant: [T], the value of t.
+        width: W, length of w. Its weights are zero at first.
 
     Returns:
         Weight and bias [C], gain and shift [C, W + Z].
     """
-    known = len(constant)
-    scale = 1 + gain[:, :known] @ constant
-    # The latent's part is divided by it; where it is about nothing, what is painted changes a little.
+    classes = len(constant)
+    scale = 1 + gain[:, :classes] @ constant
+    # The weights of z are divided by the scale. Where it was raised to the least value, the result
+    # differs a little.
     scale = torch.where(scale.abs() < _LEAST_SCALE, _LEAST_SCALE, scale)
-    moved = (shift[:, :known] @ constant) / scale
-    rest = gain[:, known:]
-    unheeded = rest.new_zeros(len(rest), width)
+    moved = (shift[:, :classes] @ constant) / scale
+    rest = gain[:, classes:]
+    zeros = rest.new_zeros(len(rest), width)
     return (
         scale * weight,
         scale * (bias + moved),
-        torch.cat([unheeded, rest / scale[:, None]], dim=1),
-        torch.cat([unheeded, shift[:, known:] - moved[:, None] * rest], dim=1),
+        torch.cat([zeros, rest / scale[:, None]], dim=1),
+        torch.cat([zeros, shift[:, classes:] - moved[:, None] * rest], dim=1),
     )
 
 
 class Projection(nn.Module):
-    """How well features go with a label: <embedding of the label, features> / sqrt(C), at every
-    position (Miyato and Koyama 2018, arXiv:1802.05637, equation 3).
+    """The projection discriminator's label term: <embedding of the label, features> / sqrt(C), at
+    every position (Miyato and Koyama 2018, arXiv:1802.05637, equation 3).
 
-    Features [B, C, h, w] and labels [B, F] give [B, 1, h, w], to be added to the logits. The root
-    keeps what is added as large as one feature is, whatever C. Embeddings begin at zero: a
-    discriminator knows no classes until it has learned them.
+    Features [B, C, h, w] and labels [B, F] give [B, 1, h, w], which is added to the logits. The
+    factor 1 / sqrt(C) keeps the term's scale independent of C. Embeddings are zero at
+    initialisation, so the discriminator ignores labels at first.
 
     Args:
         label_sizes: K of each field.
@@ -120,5 +125,5 @@ class Projection(nn.Module):
         self.scale = 1 / math.sqrt(channels)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        known = self.embedding(labels)[:, :, None, None]
-        return (features * known).sum(dim=1, keepdim=True) * self.scale
+        embedded = self.embedding(labels)[:, :, None, None]
+        return (features * embedded).sum(dim=1, keepdim=True) * self.scale

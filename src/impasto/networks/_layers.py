@@ -1,4 +1,4 @@
-"""Layers that several families use."""
+"""Layers that several families share."""
 
 import torch
 import torch.nn.functional as F
@@ -6,11 +6,12 @@ from torch import Tensor, nn
 
 
 class Doubling(nn.Conv2d):
-    """Nearest-neighbour doubling and a 3x3 convolution, computed as one.
+    """Nearest-neighbour upsampling by 2 and a 3x3 convolution, computed as one transposed
+    convolution.
 
-    Each value of the small maps stands in a 2x2 square of the large ones, so the two steps are a
-    transposed 4x4 convolution with stride 2, whose kernel is the 3x3 one summed over such squares:
-    the same function with 4/9 of the operations, and the doubled maps are never held in memory.
+    Upsampling copies each value to a 2x2 square. So both steps together are a transposed 4x4
+    convolution with stride 2, whose kernel sums the 3x3 kernel over such squares. This takes 4/9
+    of the operations, and the upsampled maps are never stored.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -24,12 +25,15 @@ class Doubling(nn.Conv2d):
 
 
 class Deviation(nn.Module):
-    """Maps [B, C, h, w] with one more channel: how much the batch varies (Karras et al. 2018,
-    arXiv:1710.10196, section 3). A generator that paints the same picture again and again is found
-    out at once."""
+    """Appends a channel to maps [B, C, h, w]: the mean standard deviation over the batch (Karras
+    et al. 2018, arXiv:1710.10196, section 3).
+
+    It lets the discriminator detect a generator that makes the same image again and again.
+    """
 
     measured: float | None = None
-    """Its value where it is not to depend on the batch, see `evaluation/discriminator.py`."""
+    """A fixed value of the channel, for outputs that must not depend on the batch; see
+    `evaluation/discriminator.py`."""
 
     def forward(self, maps: Tensor) -> Tensor:
         if self.measured is None:
@@ -40,9 +44,12 @@ class Deviation(nn.Module):
 
 
 class GatedLinearUnit(nn.Module):
-    """Maps [B, 2C, h, w] to [B, C, h, w]: the first half, times the sigmoid of the second (Dauphin et
-    al. 2017, arXiv:1612.08083, equation 1). What `nn.GLU` does, in a quarter of its time on a CPU
-    with channels last, whose backward pass there copies all maps into another order and back."""
+    """Maps [B, 2C, h, w] to [B, C, h, w]: the first half times the sigmoid of the second (Dauphin
+    et al. 2017, arXiv:1612.08083, equation 1).
+
+    It computes what `nn.GLU` does, in a quarter of the time on a CPU with channels last: the
+    backward pass of `nn.GLU` copies all maps to another memory order and back.
+    """
 
     def forward(self, maps: Tensor) -> Tensor:
         values, gates = maps.chunk(2, dim=1)

@@ -1,21 +1,27 @@
-"""The pair of ArtGAN (Tan et al. 2017, arXiv:1702.03410) as Marin Moreno's report describes it
-(ArtGAN: artwork synthesis with conditional categorical GANs, INF473V project, 2020, section 2.1).
+"""The networks of ArtGAN (Tan et al. 2017, arXiv:1702.03410) as described in Marin Moreno's
+report (ArtGAN: artwork synthesis with conditional categorical GANs, INF473V project, 2020,
+section 2.1).
 
-Each player is two parts, and two of these fit together: the discriminator's encoder brings a picture
-to features [B, 8 * width, H/8, W/8] and its classifier judges them; the generator's zNet makes such
-features of a latent and a label, and its decoder paints them. So Dec(Enc(x)) is a picture again.
+Both networks have two parts. The discriminator's encoder maps an image to features [B, 8 * width,
+H/8, W/8], which its classifier evaluates. The generator's zNet maps a latent and a label to
+features of the same shape, which its decoder maps to an image. So Dec(Enc(x)) is an image again.
 
-The report gives the layers, the places of batch norm, the activations and the size of the features,
-512 x 8 x 8 at 64 pixels. It is silent on the rest, which is chosen here: 4x4 kernels where a layer
-halves or doubles, as in DCGAN, and 3x3 where it does not; channels that double up to the features
-and once more at 4x4, as in the authors' later code (1024 there, github.com/cs-chan/ArtGAN); no
-biases in convolutions; weights from N(0, 0.02), as DCGAN. At 64 pixels and width 64, with latent
-100 and 10 classes, 12,032,896 weights in the generator and 10,410,763 in the discriminator.
+The report gives the layers, the places of batch norm, the activations and the size of the
+features, 512 x 8 x 8 at 64 pixels. It does not give the rest. Chosen here:
+- 4x4 kernels where a layer halves or doubles, as in DCGAN, and 3x3 kernels elsewhere;
+- channels that double up to the features and once more at 4x4, as in the authors' later code
+  (1024 there, github.com/cs-chan/ArtGAN);
+- no biases in convolutions;
+- weights from N(0, 0.02), as in DCGAN.
 
-At another resolution encoder and decoder stay as they are, their features H/8 x W/8. The zNet begins
-with 4x4 maps of 16 * width channels and doubles up to the features: once at 64 pixels, twice at 128,
-and so on. At 32 pixels it is its last layer alone, from the latent to 8 * width maps of 4x4, and at
-16 pixels of 2x2. The discriminator's fully connected layer sees H/16 x W/16.
+At 64 pixels and width 64, with latent 100 and 10 classes, the generator has 12,032,896 weights
+and the discriminator 10,410,763.
+
+At other resolutions encoder and decoder have the same layers, with features H/8 x W/8. The zNet
+starts from 4x4 maps of 16 * width channels and doubles up to the features: once at 64 pixels,
+twice at 128, and so on. At 32 and 16 pixels the zNet is a single layer from the latent to 8 *
+width maps, of 4x4 and of 2x2. The discriminator's fully connected layer has an input of H/16 x
+W/16.
 """
 
 import torch
@@ -36,10 +42,11 @@ def _initialise(module: nn.Module) -> None:
 
 
 class Generator(nn.Module):
-    """Latent and label to a picture: transposed convolutions, batch norm after all but the last.
+    """Latent and label to an image: transposed convolutions, with batch norm after all but the
+    last.
 
-    The report ends in a sigmoid, for pictures in [0, 1]. Ours are in [-1, 1], so the end is tanh,
-    the same function on that scale: tanh(x) = 2 sigmoid(2x) - 1.
+    The report ends in a sigmoid, for images in [0, 1]. Here images are in [-1, 1], so the last
+    activation is tanh, the same function on that scale: tanh(x) = 2 sigmoid(2x) - 1.
 
     Args:
         latent_dim: Z.
@@ -85,23 +92,24 @@ class Generator(nn.Module):
         self.apply(_initialise)
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
-        asked = torch.cat([latents, one_hot(labels, self.label_sizes)], dim=1)
-        images: Tensor = self.decoder(self.z_net(asked[:, :, None, None]))
+        inputs = torch.cat([latents, one_hot(labels, self.label_sizes)], dim=1)
+        images: Tensor = self.decoder(self.z_net(inputs[:, :, None, None]))
         return images
 
     def decode(self, features: Tensor) -> Tensor:
-        """Features [B, 8 * width, H/8, W/8], such as the discriminator's, to images.
+        """Features [B, 8 * width, H/8, W/8], such as the discriminator's, to images [B, 3, H, W].
 
-        Batch norms take the statistics of these features, in evaluation mode too, and leave the
-        running ones alone: those are of zNet's features, which sampling will meet.
+        Batch norms use the statistics of these features, in evaluation mode too. They do not
+        update their running statistics, which are those of zNet's features and are used when
+        sampling.
 
         Raises:
-            ValueError: features of another width.
+            ValueError: features with another number of channels.
         """
         if features.shape[1] != self.features:
             raise ValueError(
                 f"the decoder takes features of {self.features} channels, not {features.shape[1]}: "
-                "give both players the same width"
+                "set generator.width and discriminator.width to the same value"
             )
         maps = features
         for layer in self.decoder:
@@ -117,21 +125,24 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Picture to K+1 classes, the last of them 'generated'; it is shown no label.
+    """Image to K+1 logits, the last of them of the class 'generated'. It is not conditioned on
+    labels.
 
-    Five convolutions, the first four of them the encoder, with batch norm after all but the first;
-    then a fully connected layer to the K classes of all label fields and the one of generated
-    pictures, each with a sigmoid of its own, which belongs to the loss. Class logits are the first
-    K, field by field. Realness is minus the logit of the last: sigmoid(realness) = 1 - P(generated).
-    Without label fields there is only this one. Features are what the encoder gives.
+    Five convolutions, the first four of them the encoder, with batch norm after all but the
+    first. A fully connected layer follows, to the K classes of all label fields and the class
+    'generated'. Each has a sigmoid of its own, which is part of the loss.
+
+    Class logits are the first K outputs, field by field. Realness is minus the last one:
+    sigmoid(realness) = 1 - P(generated). Without label fields there is only the last output.
+    Features are the encoder's output.
 
     Args:
         resolution: H, a power of two from 16 up.
         label_sizes: classes of each label field, any number of fields or none.
         width: channels after the first layer; the features have 8 times as many.
-        dropout: share of values left out before the fifth convolution and before the fully connected
-            layer, in training; the encoder's features stay whole for the decoder. The report names
-            dropout as what it would try next, and no place for it.
+        dropout: probability of dropout before the fifth convolution and before the fully
+            connected layer, in training. The encoder's features have no dropout, because the
+            decoder uses them. The report names dropout as future work, without a place.
     """
 
     def __init__(

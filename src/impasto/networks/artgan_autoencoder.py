@@ -1,21 +1,24 @@
-"""The pair of the published code of ArtGAN (Tan, Chan, Aguirre and Tanaka, Improved ArtGAN for
-conditional synthesis of natural image and artwork, 2019, arXiv:1708.09533): a discriminator that
-also paints again what it saw, and a generator that paints larger than the discriminator looks.
+"""The networks of ArtGAN's published code (Tan, Chan, Aguirre and Tanaka, Improved ArtGAN for
+conditional synthesis of natural image and artwork, 2019, arXiv:1708.09533).
 
-Facts from github.com/cs-chan/ArtGAN, `ArtGAN/Style128GANAE.py` and `ArtGAN/nn/layers.py`: every
-convolution is 3x3, none has a bias, nor has any linear layer; LeakyReLU 0.2; weights from
-N(0, 0.02); doubling is by nearest neighbours before a convolution. For 27 styles at 128 pixels,
-judged at 64 (pool 2), with latent 100, 5,022,624 weights in the generator and 15,291,040 in the
-discriminator, 6,288,160 of them its decoder.
+The discriminator also reconstructs its input. The generator's resolution can be higher than that
+of the discriminator's input.
 
-Where this differs, on purpose:
-- batch norm of the generator and of the decoder always uses the batch's statistics there, even when
-  a trained model paints; here evaluation uses running statistics, because a seed must name a picture
-  whatever else is in its batch;
-- the small pictures are means of 2x2 squares, there of 3x3 squares at every second pixel, and real
-  ones are pooled the same way here, where they are resized on loading there;
-- dropout is on in the generator's turn too, and is off in it there;
-- a halving convolution is padded by a pixel on all sides, there on the lower and the right one only.
+Facts from github.com/cs-chan/ArtGAN, `ArtGAN/Style128GANAE.py` and `ArtGAN/nn/layers.py`: all
+convolutions are 3x3; convolutions and linear layers have no bias; LeakyReLU 0.2; weights from
+N(0, 0.02); nearest-neighbour upsampling before a convolution. With 27 styles at 128 pixels, a
+discriminator input of 64 pixels (pool 2) and latent 100, the generator has 5,022,624 weights and
+the discriminator 15,291,040, of which 6,288,160 are its decoder's.
+
+Intended differences:
+- Batch norm of the generator and of the decoder always uses the batch's statistics there, even
+  when sampling. Here evaluation uses running statistics, because a seed must give the same image
+  whatever else is in its batch.
+- Images are pooled by the mean of 2x2 squares. There it is the mean of 3x3 squares at every
+  second pixel. Real images are pooled the same way here; there they are resized when loaded.
+- Dropout is also on in generator updates. There it is off in them.
+- A halving convolution is padded by one pixel on all sides. There it is padded at the lower and
+  the right edge only.
 """
 
 import itertools
@@ -41,29 +44,29 @@ def _initialise(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 0.0, 0.02)
 
 
-def _followed(convolution: nn.Conv2d) -> list[nn.Module]:
+def _with_norm(convolution: nn.Conv2d) -> list[nn.Module]:
     norm = nn.BatchNorm2d(convolution.out_channels, _EPS)
     return [convolution, norm, nn.LeakyReLU(_SLOPE, inplace=True)]
 
 
 def _layer(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
-    return _followed(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False))
+    return _with_norm(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False))
 
 
 def _doubling(inputs: int, outputs: int) -> list[nn.Module]:
-    return _followed(Doubling(inputs, outputs))
+    return _with_norm(Doubling(inputs, outputs))
 
 
-def _painting(inputs: int) -> list[nn.Module]:
+def _to_image(inputs: int) -> list[nn.Module]:
     return [nn.Conv2d(inputs, 3, 3, padding=1, bias=False), nn.Tanh()]
 
 
 class Generator(nn.Module):
-    """Latent and label to a picture, with one more convolution at half the resolution.
+    """Latent and label to an image, with one more convolution at half the resolution.
 
-    Channels double from the picture down to 4x4, up to 16 times the width. At 128 pixels these are
-    the published ones: 512 at 4x4 and 8x8, then 256, 128, 64 (twice) and 32. A smaller resolution
-    drops levels at the wide end, a larger one adds levels of 16 times the width there.
+    Channels double from the image down to 4x4, up to 16 times the width. At 128 pixels they are
+    the published ones: 512 at 4x4 and 8x8, then 256, 128, 64 (twice) and 32. A lower resolution
+    has fewer of the widest levels, a higher one has more levels of 16 times the width.
 
     Args:
         latent_dim: Z.
@@ -84,7 +87,7 @@ class Generator(nn.Module):
         self.label_sizes = label_sizes
         levels = levels_above(resolution, 8, _NAME) + 1  # doublings from 4x4
         channels = [width * min(1 << level, 16) for level in reversed(range(levels + 1))]
-        # Batch norm here is one of each of the values, as published, not of each channel.
+        # As published, this batch norm is over single values, not over channels.
         values = channels[0] * 4 * 4
         self.first = nn.Sequential(
             nn.Linear(latent_dim + sum(label_sizes), values, bias=False),
@@ -97,41 +100,41 @@ class Generator(nn.Module):
             layers += _doubling(inputs, outputs)
         layers += _layer(channels[-2], channels[-2])
         layers += _doubling(channels[-2], channels[-1])
-        self.layers = nn.Sequential(*layers, *_painting(width))
+        self.layers = nn.Sequential(*layers, *_to_image(width))
         self.apply(_initialise)
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
-        asked = torch.cat([latents, one_hot(labels, self.label_sizes)], dim=1)
-        images: Tensor = self.layers(self.first(asked))
+        inputs = torch.cat([latents, one_hot(labels, self.label_sizes)], dim=1)
+        images: Tensor = self.layers(self.first(inputs))
         return images
 
 
 class Discriminator(nn.Module):
-    """Picture to classes, realness and the picture painted again; it is shown no label.
+    """Image to class logits, realness and a reconstruction. It is not conditioned on labels.
 
-    The encoder's widths are bound to the sides of the maps: 8 * width at 4x4, 4 * width at 8x8, where
+    The encoder's widths depend on the side of the maps: 8 * width at 4x4, 4 * width at 8x8, where
     a second convolution follows without halving, 2 * width at 16x16, width at 32x32, and so on,
-    halving. When pictures of 64 pixels are judged these are the published ones: 128, 256, 512, 512
-    and 1024. Larger pictures add levels at the narrow end, smaller ones drop some there. The decoder
-    is published as 512 at 4x4, then 256, 128, 64 and 32 at 64x64: half the encoder's widths.
+    halving. With an input of 64 pixels they are the published ones: 128, 256, 512, 512 and 1024.
+    Larger inputs have more narrow levels, smaller inputs fewer. The decoder's published widths
+    are 512 at 4x4, then 256, 128, 64 and 32 at 64x64: half the encoder's.
 
     Features are the encoder's [B, 8 * width, 4, 4].
 
     Args:
         resolution: H, a power of two from 16 up.
         label_sizes: classes of each label field, any number of fields or none.
-        width: channels of the maps of 32x32: of the first layer when pictures of 64 pixels are judged.
-        pool: the pictures are made smaller by this factor, as means of squares, before they are
-            judged; the reconstruction is of the small ones. At least 16 pixels must remain.
-        noise: standard deviation of Gaussian noise on the pictures judged, in training.
-        dropout: share of values left out before each halving layer but the first, in training.
-        realness: `implicit`: the class 'generated' is not among the K outputs; its logit is fixed at
-            0 (Salimans et al. 2016, arXiv:1606.03498, section 5), so D(x) = Z / (Z + 1) with Z the
-            sum of exp(class logits), over all label fields, and its logit is log Z. `head`: a linear
-            output of its own. Without label fields there is always a head.
+        width: channels of the maps of 32x32, the first layer's with an input of 64 pixels.
+        pool: factor that images are reduced by, as means of squares, before the encoder. The
+            reconstruction is of the reduced images. At least 16 pixels must remain.
+        noise: standard deviation of Gaussian noise added to the encoder's input in training.
+        dropout: probability of dropout before each halving layer but the first, in training.
+        realness: `implicit`: the class 'generated' has no output of its own; its logit is fixed
+            at 0 (Salimans et al. 2016, arXiv:1606.03498, section 5). So D(x) = Z / (Z + 1) with Z
+            the sum of exp(class logits) over all label fields, and realness is log Z. `head`:
+            realness has a linear output of its own. Without label fields there is always a head.
 
     Raises:
-        ImpastoError: `pool` leaves no such picture, or `noise` is not a deviation.
+        ImpastoError: `pool` leaves fewer than 16 pixels, or `noise` is negative or infinite.
     """
 
     def __init__(
@@ -172,7 +175,7 @@ class Discriminator(nn.Module):
         layers = _layer(channels[-1], painted[0])
         for inputs, outputs in itertools.pairwise(painted):
             layers += _doubling(inputs, outputs)
-        self.decoder = nn.Sequential(*layers, *_painting(painted[-1]))
+        self.decoder = nn.Sequential(*layers, *_to_image(painted[-1]))
         values = channels[-1] * 4 * 4
         self.classes = nn.Linear(values, sum(label_sizes), bias=False) if label_sizes else None
         headed = realness == "head" or not label_sizes
@@ -181,17 +184,17 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor) -> Judgement:
         del labels
-        seen = images if self.pool == 1 else F.avg_pool2d(images, self.pool)
+        inputs = images if self.pool == 1 else F.avg_pool2d(images, self.pool)
         if self.training and self.noise:
-            seen = seen + self.noise * torch.randn_like(seen)
-        features = self.encoder(seen)
+            inputs = inputs + self.noise * torch.randn_like(inputs)
+        features = self.encoder(inputs)
         values = features.flatten(1)
         logits = None if self.classes is None else self.classes(values)
         if self.head is not None:
             realness = self.head(values)
         else:
             assert logits is not None
-            # A sum of exponentials, which bfloat16 is too coarse for.
+            # In float32: bfloat16 is too coarse for a sum of exponentials.
             realness = logits.float().logsumexp(dim=1, keepdim=True)
         return Judgement(
             realness,

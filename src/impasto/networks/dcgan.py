@@ -1,8 +1,9 @@
-"""The deep convolutional pair of Radford, Metz and Chintala (2015, arXiv:1511.06434).
+"""The networks of DCGAN (Radford, Metz and Chintala 2015, arXiv:1511.06434).
 
-Sizes as in PyTorch's DCGAN tutorial, which the Japanese-art and WikiArt works start from: at 64
-pixels and width 64 five layers a player, 3,576,704 weights in the generator (latent 100) and
-2,765,568 in the discriminator. Another resolution adds or drops levels at the widest end.
+Sizes are those of PyTorch's DCGAN tutorial, which the Japanese-art and WikiArt works start from.
+At 64 pixels and width 64 each network has five layers. The generator has 3,576,704 weights
+(latent 100), the discriminator 2,765,568. Other resolutions have more or fewer of the widest
+layers.
 """
 
 from typing import Literal
@@ -16,8 +17,8 @@ _SLOPE = 0.2  # of LeakyReLU, section 3 of the paper
 
 
 def _initialise(module: nn.Module) -> None:
-    """Weights from N(0, 0.02), section 4 of the paper; batch norm's scales from N(1, 0.02), as the
-    tutorial has it."""
+    """Weights from N(0, 0.02), as in section 4 of the paper; batch norm's scales from N(1, 0.02),
+    as in the tutorial."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(module.weight, 0.0, 0.02)
     elif isinstance(module, nn.BatchNorm2d):
@@ -26,14 +27,15 @@ def _initialise(module: nn.Module) -> None:
 
 
 class Generator(nn.Module):
-    """Transposed convolutions from a latent to a picture; batch norm after all but the last.
+    """Latent to an image by transposed convolutions, with batch norm after all but the last.
 
     Args:
         latent_dim: Z.
         resolution: H, a power of two from 8 up.
-        label_sizes: none; it knows no classes.
-        width: channels before the last layer; each level below has twice as many.
-        activation: `relu`, as the paper; `leaky_relu` is version 2 of the Japanese-art work.
+        label_sizes: must be empty; the network is unconditional.
+        width: channels before the last layer; each smaller level has twice as many.
+        activation: `relu`, as in the paper, or `leaky_relu`, as in version 2 of the Japanese-art
+            work.
     """
 
     def __init__(
@@ -74,15 +76,15 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Strided convolutions from a picture to one logit; the generator's mirror image.
+    """Image to one logit by strided convolutions, the mirror of the generator.
 
-    Batch norm follows all convolutions but the first and the last. The sigmoid that turns the logit
-    into a probability is part of the loss (exact, and safe from overflow) and of the logged scores.
+    Batch norm follows all convolutions but the first and the last. The sigmoid is part of the
+    loss, where it is computed without overflow.
 
     Args:
         resolution: H, a power of two from 8 up.
-        label_sizes: none; it knows no classes.
-        width: channels after the first layer; each level below has twice as many.
+        label_sizes: must be empty; the network is unconditional.
+        width: channels after the first layer; each smaller level has twice as many.
     """
 
     def __init__(

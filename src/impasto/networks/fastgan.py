@@ -1,41 +1,50 @@
-"""The pair of FastGAN (Liu et al. 2021, arXiv:2101.04775): made for some hundred pictures and one GPU.
+"""The networks of FastGAN (Liu et al. 2021, arXiv:2101.04775), made for a few hundred images and
+one GPU.
 
-The generator's large maps are gated, channel by channel, by what its small ones say: the skip-layer
-excitation (section 3.1, figure 3). The discriminator is an encoder that must also be able to paint
-the real pictures again (section 3.2, figure 4; see objectives/self_supervised.py), so that it keeps
-looking at all of a picture instead of learning the few by heart.
+In the generator, small maps gate the channels of large ones: the skip-layer excitation (section
+3.1, figure 3). The discriminator is an encoder trained to reconstruct the real images too
+(section 3.2, figure 4; see objectives/self_supervised.py), so that it encodes whole images
+instead of memorising details.
 
-Facts from the paper and from the authors' published code where the paper is silent: 3x3 convolutions
-after doublings by nearest neighbours, batch norm and gated linear units; every other level has a
-second convolution and noise of a learned strength before both of its batch norms; no biases; weights
-from N(0, 0.02); spectral norm (Miyato et al. 2018, arXiv:1802.05957) on every convolution of both
-players; channels by the side of the maps, as in `_GENERATOR` and `_DISCRIMINATOR`; logits for 5x5
-overlapping patches. At 256 pixels and width 64, with latent 256, 29,127,654 weights in the generator
-(192 fewer than there, see below) and 10,676,272 in the discriminator.
+Facts from the paper, and from the authors' published code where the paper is silent:
+- 3x3 convolutions after nearest-neighbour upsampling, batch norm and gated linear units;
+- every other level has a second convolution, and noise of a learned strength before both of its
+  batch norms;
+- no biases; weights from N(0, 0.02);
+- spectral norm (Miyato et al. 2018, arXiv:1802.05957) on all convolutions of both networks;
+- channels by the side of the maps, as in `_GENERATOR` and `_DISCRIMINATOR`;
+- logits for 5x5 overlapping patches.
 
-Where this differs: the published generator also paints a picture of 128 pixels from its maps of that
-side, which the discriminator's small branch judges; ours paints one, and the branch judges it pooled,
-as it does the real ones. Pictures are pooled by averaging (there every second pixel is left out).
-Two decoders, as in the paper (in the code a third one paints from the small branch), and each picture
-has a quarter of its own drawn (there one for the whole batch). Below 256 pixels both players leave
-out the levels with the largest maps, the small branch one level more and the decoders as many; names
-of layers say the side of their maps, so that those of two resolutions fit each other.
+At 256 pixels and width 64, with latent 256, the generator has 29,127,654 weights (192 fewer than
+there, see below) and the discriminator 10,676,272.
 
-Classes, which neither player knows there: the generator is told them by an embedding in every batch
-norm (`ConditionalBatchNorm2d`), the discriminator's patches by a projection (`Projection`). The
-embedding does not stand beside the latent too: the first batch norm would then keep up the maps'
-variance by the classes alone, and in our runs the latent faded until there was one picture a class.
+Differences:
+- The published generator has a second output of 128 pixels, computed from its maps of that side,
+  for the discriminator's small branch. Here the generator has one output. The small branch gets
+  it pooled, like the real images.
+- Images are pooled by averaging. There every second pixel is left out.
+- There are two decoders, as in the paper. The code has a third one from the small branch.
+- Each image has a random quarter of its own. There it is one for the whole batch.
+- Below 256 pixels both networks leave out the levels with the largest maps, the small branch one
+  level more and the decoders as many. Layers are named by the side of their maps, so models of
+  two resolutions share the layers of the same name.
 
-A pixel shuffle leaves the finest pattern, a chessboard of single pixels, to chance, and our generators
-painted greys and outlines with it: 32 times as much of it as paintings have, where all coarser patterns
-had half as much. `blur` puts a fixed binomial filter behind it (Karras et al. 2019, arXiv:1812.04948,
-section 3, after a doubling), which lets none of that pattern pass and all others in part; the
-convolution before it learns to make up for that part. Fills and outlines are smoother then; the scores
-are better early and no better later (docs/notebook.md).
+The published networks are unconditional. Here the generator is conditioned on labels by
+conditional batch norm everywhere (`ConditionalBatchNorm2d`), the discriminator's patches by a
+projection (`Projection`). The label embedding is not concatenated to the latent as well: then the
+first batch norm could keep the maps' variance by the classes alone, and in our runs the latent
+lost its influence until each class had one image.
 
-Nor does the published generator's latent reach further than its first layer. With `self_modulation`
-(Chen et al. 2019, arXiv:1810.01365) every batch norm is told it too, so that it can decide of colours
-and outlines and not only of what is where.
+A pixel shuffle does not constrain the finest pattern, a chessboard of single pixels. Our
+generators made outlines and greys with it: 32 times as much of it as paintings have, and half as
+much of all coarser patterns. `blur` adds a fixed binomial filter after the shuffle (Karras et al.
+2019, arXiv:1812.04948, section 3, after upsampling). It removes that pattern and attenuates all
+others; the convolution before it learns to compensate. Areas and outlines are smoother then.
+Scores are better early and no better later (docs/notebook.md).
+
+In the published generator the latent is an input of the first layer only. With `self_modulation`
+(Chen et al. 2019, arXiv:1810.01365) every batch norm is conditioned on the latent too. Then the
+latent controls colours and outlines and not only the composition.
 """
 
 import torch
@@ -50,9 +59,10 @@ from impasto.networks._conditioning import ConditionalBatchNorm2d, LabelEmbeddin
 from impasto.networks._layers import GatedLinearUnit
 
 _GENERATOR = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 1 / 2, 512: 1 / 4, 1024: 1 / 8}
-"""Channels of the maps of each side, in widths."""
+"""Channels of the maps of each side, in multiples of the width."""
 
 _DISCRIMINATOR = {8: 8, 16: 4, 32: 2, 64: 1, 128: 1 / 2, 256: 1 / 4, 512: 1 / 8}
+"""Channels of the maps of each side, in multiples of the width."""
 
 _BIG = (8, 32, 128, 512)
 """Sides of the levels with a second convolution."""
@@ -65,7 +75,7 @@ def _channels(width: int, share: float) -> int:
 
 
 def _initialise(network: nn.Module, *, spectral_norm: bool) -> None:
-    """Draw the weights as the authors do, and put spectral norm on them."""
+    """Draw the weights as in the authors' code, and add spectral norm."""
     for module in list(network.modules()):
         if isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, 0.02)
@@ -76,10 +86,10 @@ def _initialise(network: nn.Module, *, spectral_norm: bool) -> None:
 
 
 def _check(resolution: int) -> int:
-    """How often 8 doubles to the resolution.
+    """How often 8 must be doubled to reach the resolution.
 
     Raises:
-        ImpastoError: none of the pictures that this family makes.
+        ImpastoError: a resolution that this family does not support.
     """
     if resolution > 1024:
         raise ImpastoError(
@@ -94,7 +104,7 @@ def _pool(images: Tensor, side: int) -> Tensor:
 
 
 class Excitation(nn.Sequential):
-    """Small maps [B, I, h, w] to a factor in (0, 1) for each channel of large ones, [B, O, 1, 1]
+    """Small maps [B, I, h, w] to a factor in (0, 1) for each channel of large maps, [B, O, 1, 1]
     (section 3.1, equation 2)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -110,12 +120,18 @@ class Excitation(nn.Sequential):
 class Gated(nn.Sequential):
     """A convolution to 2C channels, noise, batch norm, and a gated linear unit back to C.
 
-    Noise is one value a position for all channels, times a learned strength that begins at 0; in
-    training only, since a seed names a picture.
+    Noise is one value a position for all channels, times a learned strength that is 0 at
+    initialisation. It is added in training only, so that a seed always gives the same image.
+
+    Args:
+        convolution: from the input to 2C channels.
+        channels: C.
+        dim: E of the embedding that batch norm is conditioned on; 0 for plain batch norm.
+        noise: whether there is noise.
     """
 
     def __init__(self, convolution: nn.Module, channels: int, dim: int, *, noise: bool) -> None:
-        # In a Sequential, whose batch norm can be folded into the convolution for sampling.
+        # A Sequential, so that sampling can fold the batch norm into the convolution.
         super().__init__()
         self.convolution = convolution
         norm = ConditionalBatchNorm2d(2 * channels, dim) if dim else nn.BatchNorm2d(2 * channels)
@@ -126,7 +142,7 @@ class Gated(nn.Sequential):
     def forward(self, maps: Tensor, embedding: Tensor | None = None) -> Tensor:
         maps = self.convolution(maps)
         if self.noise is not None and self.training:
-            # In the maps' own precision, or mixed precision would end here.
+            # In the maps' precision: float32 noise would end mixed precision here.
             maps = maps + self.noise.to(maps.dtype) * torch.randn_like(maps[:, :1])
         maps = self.norm(maps) if embedding is None else self.norm(maps, embedding)
         gated: Tensor = self.gate(maps)
@@ -137,8 +153,11 @@ class Block(nn.Module):
     """A level of the generator: maps [B, I, h, w] to [B, O, 2h, 2w].
 
     Args:
-        big: whether it has a second convolution, and, with `noise`, noise.
-        dim: E of what the batch norms are told, 0 for nothing.
+        inputs: I.
+        outputs: O.
+        dim: E of the embedding that batch norms are conditioned on; 0 for plain batch norm.
+        big: whether there is a second convolution, and, with `noise`, noise.
+        noise: whether a level with a second convolution adds noise in training.
     """
 
     def __init__(self, inputs: int, outputs: int, dim: int = 0, *, big: bool, noise: bool) -> None:
@@ -152,31 +171,31 @@ class Block(nn.Module):
         self.second = layer(outputs) if big else None
 
     def forward(self, maps: Tensor, embedding: Tensor | None = None) -> Tensor:
-        # In two steps: `_layers.Doubling` is no faster with so few channels and so small a batch.
+        # Two steps: `_layers.Doubling` is no faster with these few channels and small batches.
         maps = self.first(F.interpolate(maps, scale_factor=2), embedding)
         return maps if self.second is None else self.second(maps, embedding)
 
 
 class Generator(nn.Module):
-    """Latent and label to a picture.
+    """Latent and label to an image.
 
     Args:
         latent_dim: Z.
         resolution: H, a power of two from 16 to 1024.
         label_sizes: classes of each label field, any number of fields or none.
-        width: `ngf`, channels of the maps of side 128; see `_GENERATOR` for the others.
-        embedding: values of the label's embedding, which batch norms are told; without label
-            fields there is none.
+        width: channels of the maps of side 128 (`ngf`); see `_GENERATOR` for the others.
+        embedding: values of the label embedding that batch norms are conditioned on. Unused
+            without label fields.
         big: whether every other level has its second convolution and its noise.
         excite: whether the maps of side s gate those of 16s.
-        noise: whether levels with a second convolution add noise while training.
-        pixel_shuffle: whether the last doubling is a convolution to 12 channels at half the side
-            and a pixel shuffle (Shi et al. 2016, arXiv:1609.05158), as in networks/lean.py, so that
-            nothing wide is computed at full resolution. All maps are then one level smaller, and
-            those of side s gate those of 8s.
-        blur: whether pictures, before the tanh, are filtered by (1, 2, 1) / 4 in rows and columns.
-        spectral_norm: whether convolutions have it.
-        self_modulation: whether the batch norms are told the latent too.
+        noise: whether levels with a second convolution add noise in training.
+        pixel_shuffle: whether the last upsampling is a convolution to 12 channels at half the
+            side and a pixel shuffle (Shi et al. 2016, arXiv:1609.05158), as in networks/lean.py.
+            Then no wide layer runs at full resolution, all maps are one level smaller, and those
+            of side s gate those of 8s.
+        blur: whether images, before the tanh, are filtered by (1, 2, 1) / 4 in rows and columns.
+        spectral_norm: whether convolutions have spectral norm.
+        self_modulation: whether batch norms are conditioned on the latent too.
     """
 
     def __init__(
@@ -231,13 +250,13 @@ class Generator(nn.Module):
         _initialise(self, spectral_norm=spectral_norm)
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
-        known = None if self.embedding is None else self.embedding(labels)
+        condition = None if self.embedding is None else self.embedding(labels)
         if self.self_modulation:
-            known = latents if known is None else torch.cat([known, latents], dim=1)
-        maps = self.first(latents[:, :, None, None], known)
+            condition = latents if condition is None else torch.cat([condition, latents], dim=1)
+        maps = self.first(latents[:, :, None, None], condition)
         small = {4: maps}
         for name, block in self.blocks.items():
-            maps = block(maps, known)
+            maps = block(maps, condition)
             if name in self.excite:
                 maps = maps * self.excite[name](small[int(name) // self.span])
             small[int(name)] = maps
@@ -247,14 +266,17 @@ class Generator(nn.Module):
 
 
 def _blurred(images: Tensor) -> Tensor:
-    """The images [B, C, H, W] filtered by (1, 2, 1) / 4 in both directions, their edges repeated: twice
-    the mean of neighbours."""
+    """Images [B, C, H, W] filtered by (1, 2, 1) / 4 in both directions, with replicated edges.
+
+    The filter is the mean of neighbours, applied twice.
+    """
     padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
     return F.avg_pool2d(F.avg_pool2d(padded, 2, 1), 2, 1)
 
 
 def _halving(inputs: int, outputs: int, kernel: int = 4) -> list[nn.Module]:
-    """A convolution to half the side (to the same with kernel 3, 1), batch norm and LeakyReLU."""
+    """A convolution to half the side (to the same side with kernel 3 or 1), batch norm and
+    LeakyReLU."""
     stride, padding = {4: (2, 1), 3: (1, 1), 1: (1, 0)}[kernel]
     return [
         nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False),
@@ -264,8 +286,8 @@ def _halving(inputs: int, outputs: int, kernel: int = 4) -> list[nn.Module]:
 
 
 class ResidualHalving(nn.Module):
-    """Maps [B, I, h, w] to [B, O, h/2, w/2]: the mean of two convolutions and of pooling with a 1x1
-    one (figure 4)."""
+    """Maps [B, I, h, w] to [B, O, h/2, w/2]: the mean of two convolutions and of pooling with a
+    1x1 convolution (figure 4)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -281,7 +303,9 @@ class Head(nn.Module):
     """Features [B, C, 8, 8] and labels to logits [B, 25] of overlapping patches.
 
     Args:
-        hidden: channels between; 0 for none.
+        channels: C.
+        hidden: channels of a 1x1 convolution before the logits; 0 for none.
+        label_sizes: classes of each label field.
     """
 
     def __init__(self, channels: int, hidden: int, label_sizes: tuple[int, ...]) -> None:
@@ -294,13 +318,13 @@ class Head(nn.Module):
         features = self.hidden(features)
         logits: Tensor = self.logits(features)
         if self.projection is not None:
-            # A patch's features are the mean of the 4x4 that its logit is made of.
+            # A patch's features are the mean of the 4x4 features that its logit is computed from.
             logits = logits + self.projection(F.avg_pool2d(features, 4, 1), labels)
         return logits.flatten(1)
 
 
 class Decoder(nn.Module):
-    """Features [B, C, 8, 8] to a picture of `side` pixels, with as little as can do it."""
+    """Features [B, C, 8, 8] to an image of `side` pixels, with few layers."""
 
     def __init__(self, channels: int, side: int, width: int) -> None:
         super().__init__()
@@ -319,7 +343,7 @@ class Decoder(nn.Module):
 
 
 def _from_picture(resolution: int, channels: dict[int, int]) -> nn.Sequential:
-    """A picture to the first maps: of its own side, of 256 where it is larger."""
+    """An image to the first maps, of the image's side, at most 256."""
     if resolution <= 256:
         layers: list[nn.Module] = [nn.Conv2d(3, channels[resolution], 3, 1, 1, bias=False)]
     else:
@@ -331,7 +355,7 @@ def _from_picture(resolution: int, channels: dict[int, int]) -> nn.Sequential:
 
 
 class SmallBranch(nn.Module):
-    """The picture pooled to `side` pixels, and plain convolutions to logits [B, 25]."""
+    """The image pooled to `side` pixels, and plain convolutions to logits [B, 25]."""
 
     def __init__(self, side: int, width: int, label_sizes: tuple[int, ...]) -> None:
         super().__init__()
@@ -359,17 +383,18 @@ class SmallBranch(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Picture to 25 logits, and from 32 pixels up 25 more of the picture pooled to half its side, 128
-    at most. When a term asks for them, the picture and a quarter of it painted again.
+    """Image to 25 logits, and from 32 pixels up 25 more of the image pooled to half its side, 128
+    pixels at most.
 
-    Painted again is the whole picture, pooled as for the small branch, from the features of 8x8; and
-    a quarter, drawn anew for each picture, from that quarter of the features of 16x16.
+    `Judgement.reconstruct` gives two reconstructions: the whole image, pooled as for the small
+    branch, from the features of 8x8, and a quarter, drawn for each image, from that quarter of
+    the features of 16x16.
 
     Args:
         resolution: H, a power of two from 16 to 1024.
         label_sizes: classes of each label field, any number of fields or none.
-        width: `ndf`, channels of the maps of side 64; see `_DISCRIMINATOR` for the others.
-        spectral_norm: whether convolutions have it.
+        width: channels of the maps of side 64 (`ndf`); see `_DISCRIMINATOR` for the others.
+        spectral_norm: whether convolutions have spectral norm.
     """
 
     def __init__(
@@ -405,27 +430,33 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor) -> Judgement:
         (maps,) = (layer(images) for layer in self.from_picture.values())
-        seen = {self.largest: maps}
+        levels = {self.largest: maps}
         for name, halving in self.halvings.items():
             side = int(name)
             maps = halving(maps)
             if name in self.excite:
-                maps = maps * self.excite[name](seen[8 * side])
-            seen[side] = maps
+                maps = maps * self.excite[name](levels[8 * side])
+            levels[side] = maps
         realness = [self.head(maps, labels)]
         if self.small is not None:
             realness.append(self.small(images, labels))
         return Judgement(
             torch.cat(realness, dim=1),
-            reconstruct=lambda: self._reconstruct(images, seen[8], seen[16]),
+            reconstruct=lambda: self._reconstruct(images, levels[8], levels[16]),
         )
 
     def _reconstruct(
         self, images: Tensor, coarse: Tensor, fine: Tensor
     ) -> tuple[tuple[Tensor, Tensor], ...]:
-        """Images and their features of 8x8 and 16x16 to what is painted and what it should be."""
+        """Pairs of a reconstruction and its target.
+
+        Args:
+            images: [B, 3, H, W].
+            coarse: their features of 8x8.
+            fine: their features of 16x16.
+        """
         whole = self.whole(coarse.to(images.dtype))
-        # Quarters 0 1 / 2 3, one drawn for each picture; chosen on the device.
+        # Quarters 0 1 / 2 3, one drawn for each image, on the device.
         quarters = torch.randint(4, (len(images),), device=images.device)
         part = self.part(_quarter(fine.to(images.dtype), quarters))
         side = whole.shape[3]
@@ -433,7 +464,8 @@ class Discriminator(nn.Module):
 
 
 def _quarter(maps: Tensor, quarters: Tensor) -> Tensor:
-    """Maps [B, C, h, w] to the quarter [B, C, h/2, w/2] of each that [B] numbers by rows."""
+    """Of maps [B, C, h, w] the quarters [B, C, h/2, w/2] with the numbers `quarters` [B], counted
+    by rows."""
     rows = torch.arange(len(maps), device=maps.device)
     tiles = maps.unflatten(3, (2, -1)).unflatten(2, (2, -1))  # [B, C, 2, h/2, 2, w/2]
     return tiles[rows, :, quarters // 2, :, quarters % 2]

@@ -1,16 +1,19 @@
-"""The pair of GANGogh (Jones and Bonafilia 2017, github.com/rkjones4/GANGogh): a picture of a class.
+"""The networks of GANGogh (Jones and Bonafilia 2017, github.com/rkjones4/GANGogh), conditioned on
+classes.
 
-Facts from its published code (`GANgogh.py`), layer by layer: 5x5 convolutions, labels that gate every
-level of the generator as in the conditional PixelCNN (van den Oord et al. 2016, arXiv:1606.05328,
-equation 4), and a critic with layer norm and two heads, one for realness and one for the class. At
-64 pixels and width 64, with latent 128 and 14 classes, 14,623,171 weights in the generator (3,670,016
-of them the labels' gates) and 4,431,247 in the critic.
+Facts from its published code (`GANgogh.py`): 5x5 convolutions; labels that gate every level of
+the generator as in the conditional PixelCNN (van den Oord et al. 2016, arXiv:1606.05328, equation
+4); a critic with layer norm and two heads, one for realness and one for the class. At 64 pixels
+and width 64, with latent 128 and 14 classes, the generator has 14,623,171 weights (3,670,016 of
+them for the labels' gates) and the critic 4,431,247.
 
-Where this differs: weights are drawn from a normal distribution of standard deviation 0.02, there
-from a uniform one of the same; a level's halves are its first and last channels, there the even and
-odd ones; and transposed convolutions before batch norm have no bias, for it takes any bias away. None
-of these changes what the networks can express. Another resolution adds or drops levels at the widest
-end, but never more than 8 times the width.
+Differences, none of which changes what the networks can express:
+- Weights are drawn from a normal distribution of standard deviation 0.02. There it is a uniform
+  one of the same deviation.
+- The halves of a level are its first and last channels. There they are the even and odd ones.
+- Transposed convolutions before batch norm have no bias, since batch norm would cancel it.
+
+Other resolutions have more or fewer of the widest levels, with at most 8 times the width.
 """
 
 import itertools
@@ -32,19 +35,20 @@ def _initialise(module: nn.Module) -> None:
 
 
 def _channels(width: int, levels: int) -> list[int]:
-    """`levels` widths that halve down to `width`, none above 8 times it."""
+    """Channels of `levels` levels: they halve down to `width`, starting from at most 8 times it."""
     return [width * min(1 << level, 8) for level in reversed(range(levels))]
 
 
 class Gate(nn.Module):
-    """sigmoid(a + c) * tanh(b + d): a and b are the halves of the maps, c and d what the label says.
+    """sigmoid(a + c) * tanh(b + d), with a and b the halves of the maps, c and d linear in the
+    label.
 
     Args:
-        channels: C, of the result; the maps have 2C.
+        channels: C of the result; the maps have 2C.
         side: h = w of the maps.
-        classes: K, all label fields together; without any there is no c and d.
-        per_position: c and d differ from position to position; else they are one value a channel.
-        bias: whether c and d have one.
+        classes: K, of all label fields together. With 0, c and d are left out.
+        per_position: whether c and d have a value at every position. Otherwise one value a channel.
+        bias: whether the linear layer of c and d has a bias.
     """
 
     def __init__(
@@ -55,30 +59,32 @@ class Gate(nn.Module):
         self.shape = (spread, spread, 2 * channels)
         self.label = nn.Linear(classes, 2 * channels * spread**2, bias=bias) if classes else None
 
-    def forward(self, maps: Tensor, known: Tensor) -> Tensor:
+    def forward(self, maps: Tensor, one_hots: Tensor) -> Tensor:
         """Maps [B, 2C, h, w] and one-hot labels [B, K] to [B, C, h, w]."""
         if self.label is not None:
-            # In the order of memory that the maps have (channels last), so that adding is quick.
-            maps = maps + self.label(known).unflatten(1, self.shape).permute(0, 3, 1, 2)
+            # In channels last, the maps' memory format, which makes the addition faster.
+            maps = maps + self.label(one_hots).unflatten(1, self.shape).permute(0, 3, 1, 2)
         a, b = maps.chunk(2, dim=1)
         return torch.sigmoid(a) * torch.tanh(b)
 
 
 class Generator(nn.Module):
-    """Latent and label to a picture; every level but the last is gated by the label.
+    """Latent and label to an image. The label gates every level but the last.
 
     Args:
         latent_dim: Z.
         resolution: H, a power of two from 8 up.
         label_sizes: classes of each label field, any number of fields or none.
-        width: channels before the last layer; each level below has twice as many, 8 times at most.
-        condition_upto: largest side of maps at which the label's projection has weights of its own
-            for every position, as published (all levels at 64 pixels); on larger maps it has one
-            value a channel. At 256 pixels the last two gated levels, 64x64 with 2 * 128 channels and
-            128x128 with 2 * 64, would otherwise need 3,145,728 weights a class, with 14 classes more
-            than all convolutions together; and where things go is settled on the small maps.
-        global_conditioning: whether the label gates every level; else it is told beside the latent
-            alone, as to other generators, and gates see the maps only.
+        width: channels before the last layer; each smaller level has twice as many, at most 8
+            times.
+        condition_upto: largest side of maps where the label's gate has weights of its own at
+            every position, as published (all levels at 64 pixels). Larger maps have one value a
+            channel. At 256 pixels the last two gated levels, 64x64 with 2 * 128 channels and
+            128x128 with 2 * 64, would otherwise need 3,145,728 weights a class. With 14 classes
+            that is more than all convolutions together, and the composition is decided on the
+            small maps.
+        global_conditioning: whether the label gates every level. Otherwise the label is an input
+            beside the latent only, and gates depend on the maps alone.
     """
 
     def __init__(
@@ -122,26 +128,27 @@ class Generator(nn.Module):
         self.apply(_initialise)
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
-        known = one_hot(labels, self.label_sizes)
-        maps = torch.cat([latents, known], dim=1)
+        one_hots = one_hot(labels, self.label_sizes)
+        maps = torch.cat([latents, one_hots], dim=1)
         for layer, gate in zip(self.layers, self.gates, strict=True):
-            maps = gate(layer(maps), known)
+            maps = gate(layer(maps), one_hots)
         images: Tensor = self.last(maps)
         return images
 
 
 class Discriminator(nn.Module):
-    """A critic that also names the class; it is shown no label.
+    """A critic with a second head that classifies. It is not conditioned on labels.
 
-    Layer norm follows all convolutions but the first: over all values of one picture, with a scale
+    Layer norm follows all convolutions but the first: over all values of one image, with a scale
     and a shift a channel, as in the code of the improved Wasserstein GAN (Gulrajani et al. 2017,
-    arXiv:1704.00028) that GANGogh builds on. Batch norm would tie the pictures of a batch together,
-    where the gradient penalty is one of each picture by itself.
+    arXiv:1704.00028) that GANGogh builds on. Batch norm would make the outputs of a batch depend
+    on each other, while the gradient penalty is defined for single images.
 
     Args:
         resolution: H, a power of two from 8 up.
-        label_sizes: classes of each label field; without any there is no second head.
-        width: channels after the first layer; each level below has twice as many, 8 times at most.
+        label_sizes: classes of each label field. Without any there is no second head.
+        width: channels after the first layer; each smaller level has twice as many, at most 8
+            times.
     """
 
     def __init__(
@@ -163,5 +170,5 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor) -> Judgement:
         del labels
-        seen = self.layers(images)
-        return Judgement(self.realness(seen), self.classes(seen))
+        features = self.layers(images)
+        return Judgement(self.realness(features), self.classes(features))

@@ -1,11 +1,13 @@
-"""A narrow pair for two CPU cores: few operations a picture, so that many steps fit in minutes.
+"""Narrow networks for two CPU cores: few operations an image, so that many steps fit in minutes.
 
-The generator doubles by nearest neighbours and a 3x3 convolution with batch norm and a gated linear
-unit, as FastGAN's (Liu et al. 2021, arXiv:2101.04775, section 3.1 and appendix), its last doubling
-is a pixel shuffle (Shi et al. 2016, arXiv:1609.05158), so nothing wide is ever computed at full
-resolution. The discriminator is the DCGAN's shape made narrow, with spectral norm (Miyato et al.
-2018, arXiv:1802.05957) in place of batch norm and a minibatch deviation channel (Karras et al. 2018,
-arXiv:1710.10196, section 3) before its last layer.
+The generator upsamples by nearest neighbours and a 3x3 convolution with batch norm and a gated
+linear unit, as in FastGAN (Liu et al. 2021, arXiv:2101.04775, section 3.1 and appendix). Its last
+upsampling is a pixel shuffle (Shi et al. 2016, arXiv:1609.05158), so no wide layer runs at full
+resolution.
+
+The discriminator has the layers of DCGAN, narrower, with spectral norm (Miyato et al. 2018,
+arXiv:1802.05957) in place of batch norm and a minibatch deviation channel (Karras et al. 2018,
+arXiv:1710.10196, section 3) before its last layers.
 """
 
 import itertools
@@ -19,19 +21,19 @@ from impasto.networks._layers import Deviation, GatedLinearUnit
 
 
 def _channels(widest: Count, narrowest: Count, levels: int) -> list[int]:
-    """`levels` widths that halve from `widest`, but never below `narrowest`."""
+    """Channels of `levels` levels: they halve from `widest` down to no less than `narrowest`."""
     return [max(widest >> level, narrowest) for level in range(levels)]
 
 
 class Generator(nn.Module):
-    """Latent to picture.
+    """Latent to an image.
 
     Args:
         latent_dim: Z.
         resolution: H, a power of two from 16 up.
-        label_sizes: none; it knows no classes.
-        widest: channels at 4x4; they halve at each doubling.
-        narrowest: channels never fall below this.
+        label_sizes: must be empty; the network is unconditional.
+        widest: channels at 4x4; they halve at each doubling of the resolution.
+        narrowest: the fewest channels.
     """
 
     def __init__(
@@ -73,13 +75,13 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Picture to logits, one a position of the last 4x4 map seen as overlapping patches.
+    """Image to one logit.
 
     Args:
         resolution: H, a power of two from 16 up.
-        label_sizes: none; it knows no classes.
-        narrowest: channels after the first layer; they double at each halving.
-        widest: channels never rise above this.
+        label_sizes: must be empty; the network is unconditional.
+        narrowest: channels after the first layer; they double at each halving of the resolution.
+        widest: the most channels.
     """
 
     def __init__(
@@ -110,5 +112,5 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor) -> Judgement:
         del labels
-        seen = self.halvings(images)
-        return Judgement(self.last(self.deviation(seen)).flatten(1))
+        maps = self.halvings(images)
+        return Judgement(self.last(self.deviation(maps)).flatten(1))

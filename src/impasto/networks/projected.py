@@ -1,14 +1,14 @@
-"""A discriminator that judges pictures by the features of a frozen network.
+"""A discriminator on the features of a frozen pretrained network.
 
-Sauer et al. 2021, "Projected GANs Converge Faster" (arXiv:2111.01007). A network trained to name what
-photographs show gives maps at several resolutions (EfficientNet-Lite0, as in their published code);
-random fixed convolutions mix their channels (section 3.2, cross-channel mixing) and then pass coarse
-maps on to the finer ones (cross-scale mixing), so that no part of what the network knows is easier to
-please than the rest; and a small discriminator a resolution, the heads, learns to tell real from
-generated in them. There is no generator of this name: the paper trains FastGAN's.
+Source: Sauer et al. 2021, "Projected GANs Converge Faster" (arXiv:2111.01007).
+EfficientNet-Lite0, trained to classify photographs, gives maps at several strides, as in their
+published code. Random fixed convolutions mix the channels of the maps (section 3.2, cross-channel
+mixing) and add coarse maps to finer ones (cross-scale mixing), so that no part of the features is
+easier to match than the rest. A small discriminator a stride, the head, learns to tell real from
+generated images. There is no generator of this name: the paper trains FastGAN's.
 
-On small collections of paintings the features alone forget the palette, for the frozen network has
-learned to look past colour. `pixel_width` adds a discriminator that sees the pixels themselves.
+On small collections of paintings, training on the features alone loses the palette, because the
+frozen network largely ignores colour. `pixel_width` adds a discriminator on the pixels.
 """
 
 import itertools
@@ -30,7 +30,7 @@ from impasto.networks._layers import Deviation
 
 _PUBLISHED_SIDE = 224
 _ENOUGH = 8
-"""Maps are halved until they have fewer values a side than this: four, for powers of two."""
+"""Heads halve maps until their side is below this: to 4, for powers of two."""
 
 
 def _convolution(
@@ -44,15 +44,15 @@ def _convolution(
 
 
 class _Mixing(nn.Module):
-    """Random fixed mixing of the maps of several strides; its weights are buffers, and saved.
+    """Random fixed mixing of the maps of several strides. Its weights are buffers and are saved.
 
-    Each stride's maps get a 1x1 convolution; across scales, beginning with the coarsest, they then
-    get a 3x3 convolution to the width of the next finer ones, are enlarged (bilinear) and added to
-    those. The convolution comes before the enlargement, where it costs a quarter.
+    The maps of each stride go through a 1x1 convolution. From the coarsest on, each then goes
+    through a 3x3 convolution to the width of the next finer maps, is upsampled (bilinear) and
+    added to them. The convolution comes before the upsampling, where it costs a quarter.
 
     Args:
         widths: channels after mixing, by stride, the finest first.
-        cross_scale: whether coarse maps are passed on.
+        cross_scale: whether coarse maps are added to finer ones.
     """
 
     def __init__(self, widths: dict[int, int], *, cross_scale: bool) -> None:
@@ -69,7 +69,7 @@ class _Mixing(nn.Module):
     @staticmethod
     def _fixed(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
         convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
-        # Nothing bends between these layers, so this gain keeps the maps as large as they come.
+        # There is no activation between these layers, so this gain keeps the variance of the maps.
         nn.init.kaiming_normal_(convolution.weight, nonlinearity="linear")
         return convolution
 
@@ -78,42 +78,43 @@ class _Mixing(nn.Module):
         if not self.scales:
             return mixed
         for fine, coarse in reversed(list(itertools.pairwise(mixed))):
-            passed = self.scales[str(coarse)](mixed[coarse])
+            coarser = self.scales[str(coarse)](mixed[coarse])
             size = mixed[fine].shape[-2:]
-            mixed[fine] = mixed[fine] + F.interpolate(passed, size, mode="bilinear")
+            mixed[fine] = mixed[fine] + F.interpolate(coarser, size, mode="bilinear")
         return mixed
 
 
-class _Seen(NamedTuple):
-    """What a head makes of pictures before it is told their labels."""
+class _HeadOutput(NamedTuple):
+    """The output of a head before label conditioning."""
 
     logits: Tensor
     """[B, 1, t, t]."""
     features: Tensor
-    """[B, C, u, u], averaged to one position where the logits have one."""
+    """[B, C, u, u]. The projection is averaged over positions where the logits have one position.
+    """
     projection: Projection | None
 
-    def under(self, labels: Tensor) -> Tensor:
-        """Logits [B, 1, t, t] with the labels [B, F] told."""
+    def with_labels(self, labels: Tensor) -> Tensor:
+        """Logits [B, 1, t, t] conditioned on labels [B, F]."""
         if self.projection is None:
             return self.logits
-        told: Tensor = self.projection(self.features, labels)
-        if told.shape != self.logits.shape:
-            told = told.mean((2, 3), keepdim=True)
-        return self.logits + told
+        term: Tensor = self.projection(self.features, labels)
+        if term.shape != self.logits.shape:
+            term = term.mean((2, 3), keepdim=True)
+        return self.logits + term
 
 
 class _Head(nn.Module):
-    """Maps [B, C, s, s] to logits [B, 1, t, t], one a position of the halved maps. The trunk's layers
-    are named by the side of the maps that they see.
+    """Maps [B, C, s, s] to logits [B, 1, t, t], one a position of the halved maps. The trunk's
+    layers are named by the side of their input maps.
 
     Args:
         channels: C.
         side: s.
-        width: channels at last; they double at each halving on the way to it.
+        width: channels of the last maps; they double at each halving before.
         label_sizes: classes of each label field.
         batch_norm: after each convolution but the last.
-        deviation: a minibatch deviation channel before the last convolution.
+        deviation: adds a minibatch deviation channel before the last convolution.
     """
 
     def __init__(
@@ -137,28 +138,31 @@ class _Head(nn.Module):
             layer = _convolution(channels, outputs, 4, 2, batch_norm=batch_norm)
             self.trunk[str(side >> level)] = layer
             channels = outputs
-        if not halvings:  # without a layer, the logits would be linear in frozen features
+        if not halvings:  # without this layer, the logits would be linear in frozen features
             self.trunk[str(side)] = _convolution(channels, width, 3, 1, batch_norm=batch_norm)
         self.deviation = Deviation() if deviation else None
         self.last = spectral_norm(nn.Conv2d(width + deviation, 1, 3, padding=1))
         self.projection = Projection(label_sizes, width) if label_sizes else None
 
-    def forward(self, maps: Tensor) -> _Seen:
+    def forward(self, maps: Tensor) -> _HeadOutput:
         for layer in self.trunk.values():
             maps = layer(maps)
         logits: Tensor = self.last(maps if self.deviation is None else self.deviation(maps))
-        return _Seen(logits, maps, self.projection)
+        return _HeadOutput(logits, maps, self.projection)
 
 
 class _Pixels(nn.Module):
-    """Images [B, 3, H, H] to a logit [B, 1, 1, 1]: the network of `lean.py`, or with batch norm
-    that of `dcgan.py` with a minibatch deviation; its layers named by the side of the maps they see.
+    """Images [B, 3, H, H] to a logit [B, 1, 1, 1], with layers named by the side of their input
+    maps.
+
+    It is the network of `lean.py`, or with batch norm that of `dcgan.py` with a minibatch
+    deviation.
 
     Args:
         resolution: H.
-        width: channels of maps of 32 pixels and more; they double below, down to 4.
+        width: channels of maps of 32 pixels and more; they double at each halving below.
         label_sizes: classes of each label field.
-        deviation: a minibatch deviation channel before the last two convolutions.
+        deviation: adds a minibatch deviation channel before the last two convolutions.
         batch_norm: after all convolutions but the first and the last, in place of spectral norm.
     """
 
@@ -193,39 +197,39 @@ class _Pixels(nn.Module):
         self.last = last if batch_norm else spectral_norm(last)
         self.projection = Projection(label_sizes, channels) if label_sizes else None
 
-    def forward(self, images: Tensor) -> _Seen:
-        seen = images
+    def forward(self, images: Tensor) -> _HeadOutput:
+        maps = images
         for layer in (*self.from_rgb.values(), *self.halvings.values()):
-            seen = layer(seen)
-        seen = self.joint(seen if self.deviation is None else self.deviation(seen))
-        return _Seen(self.last(seen), seen, self.projection)
+            maps = layer(maps)
+        maps = self.joint(maps if self.deviation is None else self.deviation(maps))
+        return _HeadOutput(self.last(maps), maps, self.projection)
 
 
 class Discriminator(nn.Module):
-    """Picture to the logits of all heads, each of which weighs the same in their mean.
+    """Image to the logits of all heads. All heads have the same weight in the mean of the logits.
 
-    A head gives a logit a position; those of heads with fewer positions are repeated, so that all
-    give as many: the mean over the logits is the mean over the heads' means. The defaults are the
-    published settings; how the mixed maps are added up, and a head's last layer, are ours.
+    A head gives one logit a position. The logits of heads with fewer positions are repeated, so
+    that all heads give equally many. The defaults are the published settings. The way mixed maps
+    are added up and a head's last layer differ from the published code.
 
     Args:
         resolution: H, a power of two from 32 up.
-        label_sizes: classes of each label field; each head judges by them too (projection).
-        read_at: the side that pictures are brought to before the frozen network sees them, a multiple
-            of 32: enlarged bilinearly, or shrunk by averaging. By default, as published, H but at
-            least 224, the side of the pictures that the network was trained with. Costs go with its
-            square: 64 is for pictures of 64 pixels on a CPU.
-        levels: the strides whose maps are judged: of 2, 4, 8, 16, 32.
+        label_sizes: classes of each label field; each head is conditioned on them by projection.
+        read_at: side of the frozen network's input, a multiple of 32. Images are upsampled
+            bilinearly or reduced by averaging. By default H, but at least 224, the side that the
+            network was trained with (as published). Cost grows with its square: 64 is for images
+            of 64 pixels on a CPU.
+        levels: strides of the maps that have heads: some of 2, 4, 8, 16, 32.
         mixing: `cross-scale` (channels and scales), `cross-channel` or `none`.
-        channels: of the finest mixed maps.
-        expand: coarser mixed maps have more channels: twice as many a level.
-        head_width: channels that each head ends with.
-        batch_norm: in the heads.
-        deviation: a minibatch deviation channel in each head.
-        pixel_width: channels of a discriminator beside the heads that sees the pixels; 0 for none.
-        pixel_deviation: a minibatch deviation channel in it.
-        pixel_batch_norm: batch norm in it, in place of spectral norm, under which it has hardly a say
-            beside the heads (docs/notebook.md).
+        channels: channels of the finest mixed maps.
+        expand: whether mixed maps of each coarser stride have twice as many channels.
+        head_width: channels of each head's last maps.
+        batch_norm: whether heads have batch norm.
+        deviation: whether each head has a minibatch deviation channel.
+        pixel_width: channels of a further discriminator on the pixels; 0 for none.
+        pixel_deviation: whether it has a minibatch deviation channel.
+        pixel_batch_norm: whether it has batch norm in place of spectral norm. With spectral norm
+            it has little effect beside the heads (docs/notebook.md).
     """
 
     def __init__(
@@ -250,7 +254,7 @@ class Discriminator(nn.Module):
         self.read_at = max(_PUBLISHED_SIDE, resolution) if read_at is None else read_at
         if self.read_at < 32 or self.read_at % 32:
             raise ImpastoError(
-                f"discriminator.read_at is {self.read_at}; it is to be 32, 64, 96, ... or null"
+                f"discriminator.read_at is {self.read_at}; it must be 32, 64, 96, ... or null"
             )
         self.levels = sorted(set(levels))
         if not self.levels or not set(levels) <= STAGE_CHANNELS.keys():
@@ -258,7 +262,7 @@ class Discriminator(nn.Module):
                 f"discriminator.levels is {list(levels)}; choose some of 2, 4, 8, 16, 32"
             )
         if pixel_width < 0:
-            raise ImpastoError(f"discriminator.pixel_width is {pixel_width}; it is 0 or more")
+            raise ImpastoError(f"discriminator.pixel_width is {pixel_width}; it must be 0 or more")
         self.features = load_frozen()
         widths = {stride: STAGE_CHANNELS[stride] for stride in self.levels}
         self.mixing: _Mixing | None = None
@@ -294,12 +298,13 @@ class Discriminator(nn.Module):
         )
 
     def train(self, mode: bool = True) -> "Discriminator":
+        """Set training mode; the frozen network stays in evaluation mode."""
         super().train(mode)
         self.features.eval()
         return self
 
     def project(self, images: Tensor) -> dict[int, Tensor]:
-        """What the heads see in images, by stride: mixed maps of the frozen network."""
+        """The heads' input by stride: the frozen network's maps of images [B, 3, H, W], mixed."""
         side = images.shape[-1]
         if side < self.read_at:
             images = F.interpolate(images, (self.read_at, self.read_at), mode="bilinear")
@@ -311,13 +316,14 @@ class Discriminator(nn.Module):
         return maps if self.mixing is None else self.mixing(maps)
 
     def forward(self, images: Tensor, labels: Tensor) -> Judgement:
-        seen = [self.heads[str(stride)](maps) for stride, maps in self.project(images).items()]
+        outputs = [self.heads[str(stride)](maps) for stride, maps in self.project(images).items()]
         if self.pixels is not None:
-            seen.append(self.pixels(images))
+            outputs.append(self.pixels(images))
 
         def realness(labels: Tensor) -> Tensor:
-            # Sides are parts of the largest, so each logit is repeated equally often.
+            # Each side divides the largest, so each logit is repeated equally often.
             side = (self.side, self.side)
-            return torch.cat([F.interpolate(s.under(labels), side).flatten(1) for s in seen], dim=1)
+            logits = (F.interpolate(output.with_labels(labels), side) for output in outputs)
+            return torch.cat([each.flatten(1) for each in logits], dim=1)
 
         return Judgement(realness(labels), realness_under=realness)

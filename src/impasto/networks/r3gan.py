@@ -1,26 +1,29 @@
-"""R3GAN's residual pair without normalisation (Huang et al. 2024, arXiv:2501.05441, section 3).
+"""The residual networks of R3GAN, without normalisation (Huang et al. 2024, arXiv:2501.05441,
+section 3).
 
-A stage for each side of maps, of residual blocks that keep side and channels: a 1x1 convolution to
-`expansion` times the channels, a grouped 3x3 one, and a 1x1 one back, with a bias and a leaky ReLU
-after the first two. Instead of normalising, weights begin as in Fixup (Zhang et al. 2019,
-arXiv:1901.09321, section 3): the last convolution of each block is zero, so that a network begins as
-if it had no blocks, and the others are scaled down by the number L of all blocks, L^(-1/4) for
-branches of three layers. Maps are doubled and halved bilinearly; where channels change too, a 1x1
-convolution does it on the smaller maps.
+There is one stage of residual blocks for each side of maps. A block is a 1x1 convolution to
+`expansion` times the channels, a grouped 3x3 one, and a 1x1 one back. A bias and a leaky ReLU
+follow the first two.
 
-Sizes by default are the paper's but for the width, a quarter of its 768: full width up to 32 pixels,
-then half at each doubling; expansion 2, in groups of 16 channels (a cardinality of 96 at the paper's
-width); two blocks a stage. At the paper's width, 256 pixels and latent 64, the generator has
-23,057,952 weights, the paper's 23.06 million, and the discriminator 23,009,568.
+In place of normalisation, weights are initialised as in Fixup (Zhang et al. 2019,
+arXiv:1901.09321, section 3). The last convolution of each block is zero, so blocks are the
+identity at initialisation. The others are scaled by L^(-1/4), with L the number of all blocks, as
+for branches of three layers. Maps are doubled and halved bilinearly. Where channels change too, a
+1x1 convolution changes them on the smaller maps.
 
-Where this differs:
-- A tanh ends the generator, whose pictures are in [-1, 1] by contract; the paper's is linear.
-- The paper's resampling filter is [1, 2, 1]; here it is centred between pixels, [1, 3, 3, 1], which
-  is [1, 2, 1] after nearest doubling or before a mean of 2x2: so a mirrored picture gives mirrored
-  maps.
-- The discriminator adds what the label says to what it says without one, with an embedding of as
-  many values as it has features (Miyato and Koyama 2018, arXiv:1802.05637, equation 3), so that
-  pictures of unknown class are judged too. In the paper there is only the product with the label.
+Default sizes are the paper's, except the width, which is a quarter of its 768: full width up to
+32 pixels, then half at each doubling; expansion 2, in groups of 16 channels (a cardinality of 96
+at the paper's width); two blocks a stage. At the paper's width, 256 pixels and latent 64, the
+generator has 23,057,952 weights, the paper's 23.06 million, and the discriminator 23,009,568.
+
+Differences:
+- The generator ends in a tanh, since its images are in [-1, 1] by contract. The paper's is linear.
+- The paper's resampling filter is [1, 2, 1]. Here it is centred between pixels, [1, 3, 3, 1],
+  which equals [1, 2, 1] after nearest-neighbour doubling or before a mean of 2x2. So a mirrored
+  image gives mirrored maps.
+- The discriminator adds the projection of the label to an unconditional logit (Miyato and Koyama
+  2018, arXiv:1802.05637, equation 3), so that images of unknown class have a realness too. The
+  label embedding has as many values as there are features. The paper has the projection alone.
 """
 
 import itertools
@@ -47,23 +50,25 @@ def _initialise(layer: nn.Conv2d | nn.Linear, gain: float = 1.0) -> None:
 
 
 def _plain(inputs: int, outputs: int) -> nn.Conv2d:
-    """A 1x1 convolution that no activation follows."""
+    """A 1x1 convolution without bias and activation."""
     layer = nn.Conv2d(inputs, outputs, 1, bias=False)
     _initialise(layer)
     return layer
 
 
 class Block(nn.Module):
-    """Maps [B, C, h, w] and what three convolutions add to them; nothing at first.
+    """Residual block of three convolutions, the identity at initialisation. Maps [B, C, h, w]
+    keep their shape.
 
     Args:
         channels: C.
-        expansion: channels in between, in multiples of C.
-        group_width: channels of a group of the 3x3 convolution; fewer than two such make one group.
-        scale: of the first two convolutions' weights.
+        expansion: channels inside the block, in multiples of C.
+        group_width: channels of a group of the 3x3 convolution. With fewer than two such groups
+            it is not grouped.
+        scale: factor of the initial weights of the first two convolutions.
 
     Raises:
-        ImpastoError: the channels in between do not divide into such groups.
+        ImpastoError: the channels inside the block cannot be divided into such groups.
     """
 
     def __init__(self, channels: int, expansion: int, group_width: int, scale: float) -> None:
@@ -90,13 +95,16 @@ class Block(nn.Module):
 
 
 def _doubled(maps: Tensor) -> Tensor:
-    """Maps [B, C, h, w] at [2h, 2w], bilinearly."""
+    """Maps [B, C, h, w] upsampled bilinearly to [B, C, 2h, 2w]."""
     return F.interpolate(maps, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 class Halving(nn.Module):
-    """Maps [B, C, h, w] at [h/2, w/2]: the mean of 2x2 after [1, 2, 1] / 4 in each direction, with
-    zeros beyond the edge. Away from it, a quarter of the transpose of bilinear doubling."""
+    """Maps [B, C, h, w] to [B, C, h/2, w/2]: the filter [1, 2, 1] / 4 in each direction, then the
+    mean of 2x2, with zeros beyond the edge.
+
+    Except at the edge, it is a quarter of the transpose of bilinear doubling.
+    """
 
     kernel: Tensor
 
@@ -112,8 +120,10 @@ class Halving(nn.Module):
 
 
 class _Stages(nn.Module):
-    """What both players have: blocks, and the 1x1 convolutions that change channels, each by the side
-    of its maps, so that models of different resolutions share those of the same name."""
+    """The residual blocks of both networks by the side of their maps.
+
+    Layers are named by side, so that models of different resolutions share those of the same name.
+    """
 
     def __init__(
         self,
@@ -142,19 +152,20 @@ class _Stages(nn.Module):
 
 
 class Generator(_Stages):
-    """Latent and label to picture: a learned 4x4 pattern a channel, each as strong as a linear layer
-    makes it, and stages up from there.
+    """Latent and label to an image. A linear layer scales a learned 4x4 pattern a channel; stages
+    follow.
 
     Args:
         latent_dim: Z.
         resolution: H, a power of two from 8 up.
         label_sizes: classes of each label field, any number of fields or none.
         width: channels of the first stages.
-        full_width_upto: largest side of maps with so many; then half as many at each doubling.
+        full_width_upto: largest side of maps with full width; above, channels halve at each
+            doubling.
         blocks: residual blocks a stage.
-        expansion: channels within a block, in multiples of its own.
+        expansion: channels inside a block, in multiples of its own.
         group_width: channels of a group of a block's 3x3 convolution.
-        embedding: values that a label is embedded in, beside the latent.
+        embedding: values of the label embedding that is concatenated to the latent.
     """
 
     def __init__(
@@ -202,16 +213,17 @@ class Generator(_Stages):
 
 
 class Discriminator(_Stages):
-    """Picture to one logit: the generator's mirror image, down to a learned 4x4 pattern a channel
-    that its last maps are weighed by.
+    """Image to one logit: the mirror of the generator, down to a learned 4x4 pattern a channel
+    that weights the last maps.
 
     Args:
         resolution: H, a power of two from 8 up.
         label_sizes: classes of each label field, any number of fields or none.
         width: channels of the last stages.
-        full_width_upto: largest side of maps with so many; above, half as many at each doubling.
+        full_width_upto: largest side of maps with full width; above, channels halve at each
+            doubling.
         blocks: residual blocks a stage.
-        expansion: channels within a block, in multiples of its own.
+        expansion: channels inside a block, in multiples of its own.
         group_width: channels of a group of a block's 3x3 convolution.
     """
 

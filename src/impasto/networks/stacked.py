@@ -1,8 +1,8 @@
 """The second stage of a stacked GAN (Zhang et al. 2017, StackGAN, arXiv:1612.03242, section 3.3).
 
-A trained generator sketches a small picture; this one looks at the sketch and the label again, and
-paints the large picture. GANtor-v2 works so, and GANGogh proposes it as its next step. There is no
-discriminator here: any family's can judge the large pictures.
+A trained first stage makes a small image. The second stage is conditioned on that image and on
+the label, and makes a large image. GANtor-v2 does so, and GANGogh proposes it as its next step.
+There is no discriminator here: that of any family can be used.
 """
 
 from typing import Any, Self
@@ -16,7 +16,7 @@ from impasto.errors import ImpastoError
 from impasto.networks import build_generator, levels_above, one_hot
 from impasto.networks._layers import Doubling
 
-_KEPT = 0.95  # of the sketch's contrast under `skip`; the slope of tanh there is still 0.1
+_KEPT = 0.95  # factor of the small image under `skip`; the slope of tanh is then at least 0.0975
 
 
 def _initialise(module: nn.Module) -> None:
@@ -27,7 +27,7 @@ def _initialise(module: nn.Module) -> None:
 
 
 def _convolution(inputs: int, outputs: int, *, halve: bool = False) -> list[nn.Module]:
-    """A convolution and its batch norm, side by side so that sampling can fold the two."""
+    """A convolution and its batch norm, adjacent so that sampling can fold the two."""
     kernel, stride = (4, 2) if halve else (3, 1)
     return [
         nn.Conv2d(inputs, outputs, kernel, stride, padding=1, bias=False),
@@ -40,7 +40,7 @@ def _layer(inputs: int, outputs: int, *, halve: bool = False) -> nn.Sequential:
 
 
 class Residual(nn.Module):
-    """Maps plus what two convolutions make of them."""
+    """Residual block of two convolutions with batch norm. Maps [B, C, h, w] keep their shape."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -55,35 +55,39 @@ class Residual(nn.Module):
 
 
 class Generator(nn.Module):
-    """Latent and label to a small picture by a frozen first stage, and from there to a large one.
+    """Latent and label to a small image by a frozen first stage, and from there to a large one.
 
-    The first stage may know only some of the label fields (`base_fields`): told genre alone it settles
-    what is painted, and this stage, told genre and style, how.
+    The first stage may be conditioned on some of the label fields only (`base_fields`). For
+    example, conditioned on genre it decides the subject, and the second stage, conditioned on
+    genre and style, the manner.
 
-    The trained part brings the small picture [B, 3, r, r] down to r/4, joins it there with the label
-    repeated over all positions, and doubles it up to the resolution. It has no noise of its own: what
-    differs between two pictures of a class is the first stage's to say, and training this stage
-    cannot unlearn it.
+    The trained part encodes the small image [B, 3, r, r] to maps of side r/4, concatenates the
+    label at all positions, and upsamples to the resolution. It has no noise of its own. So the
+    differences between two images of a class come from the first stage, and training this stage
+    does not change them.
 
-    Channels halve at each doubling, so that each costs the same, and full resolution is left to a
-    quarter of `width`. From 64 to 256 pixels at width 64, with labels, a picture takes 1.67 billion
-    multiply-adds besides the first stage's own: 0.28 to look, 0.23 to join, 0.30 a residual block,
-    0.13 a doubling and 0.03 for the last layer.
+    Channels halve at each doubling, so that all doublings cost the same, down to a quarter of
+    `width` at full resolution. From 64 to 256 pixels at width 64, with labels, an image takes
+    1.67 billion multiply-adds besides the first stage's own: 0.28 for the encoder, 0.23 to join,
+    0.30 a residual block, 0.13 a doubling and 0.03 for the last layer.
 
     Args:
         latent_dim: Z, of the first stage.
         resolution: H, `base_resolution` times 2, 4, 8, ...
-        label_sizes: classes of each label field, or none; this stage knows all of them.
+        label_sizes: classes of each label field, or none; this stage is conditioned on all of them.
         base: the first stage, as {"network": its name, ...its settings}.
-        base_resolution: r, of its pictures.
-        base_fields: places in `label_sizes` of the label fields that the first stage knows, in its
-            order; None: all of them.
+        base_resolution: r, the resolution of the first stage.
+        base_fields: indices in `label_sizes` of the label fields that the first stage is
+            conditioned on, in its order. None: all of them.
         width: channels after the first convolution; 4 times as many at r/4, at least a quarter at
             the end.
-        blocks: residual blocks at r/4. The paper takes 2 for 128 pixels and 4 for 256.
-        skip: the small picture, enlarged, is where the large one starts from, and the layers paint
-            what is to be changed. Not in the paper. The first pictures are then as good as the first
-            stage's, which helps short trainings; the price is that its faults must be painted over.
+        blocks: residual blocks at r/4. The paper has 2 for 128 pixels and 4 for 256.
+        skip: whether the layers are added to the upsampled small image, before the tanh. Not in
+            the paper. The first images are then as good as the first stage's, which helps short
+            trainings. The price is that the layers must also correct its faults.
+
+    Raises:
+        ImpastoError: there is no `base`, or `base_fields` or a resolution does not fit.
     """
 
     def __init__(
@@ -127,33 +131,33 @@ class Generator(nn.Module):
             channels = fewer
         self.paint = nn.Sequential(*paint, nn.Conv2d(channels, 3, 3, padding=1))
         self.apply(_initialise)
-        known = range(len(label_sizes)) if base_fields is None else base_fields
-        if not set(known) <= set(range(len(label_sizes))):
+        conditions = range(len(label_sizes)) if base_fields is None else base_fields
+        if not set(conditions) <= set(range(len(label_sizes))):
             raise ImpastoError(
-                f"generator.base_fields is {list(known)}, but there are {len(label_sizes)} label "
-                "fields; set first_stage.labels instead, and this follows"
+                f"generator.base_fields is {list(conditions)}, but there are {len(label_sizes)} label "
+                "fields; set first_stage.labels instead, which determines it"
             )
-        # Not saved: a function of the settings. A buffer, so that it lies where the labels do.
+        # Not saved: a function of the settings. A buffer, so that it is on the labels' device.
         self.register_buffer(
             "base_fields",
             None if base_fields is None else torch.tensor(base_fields, dtype=torch.int64),
             persistent=False,
         )
         options = {name: value for name, value in base.items() if name != "network"}
-        # Built last: its own first weights are not to be drawn anew.
+        # Built last, so that `apply` above does not initialise its weights again.
         self.base = build_generator(
             base["network"],
             options,
             latent_dim=latent_dim,
             resolution=base_resolution,
-            label_sizes=tuple(label_sizes[field] for field in known),
+            label_sizes=tuple(label_sizes[field] for field in conditions),
         )
         self.base.eval().requires_grad_(False)
 
     base_fields: Tensor | None
 
     def train(self, mode: bool = True) -> Self:
-        """As ever, but the first stage stays as it is: in evaluation mode."""
+        """Set training mode; the frozen first stage stays in evaluation mode."""
         super().train(mode)
         self.base.eval()
         return self
@@ -162,22 +166,30 @@ class Generator(nn.Module):
         return self.stages(latents, labels)[-1]
 
     def stages(self, latents: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The first stage's picture [B, 3, r, r] and the final one [B, 3, H, W]."""
-        known = labels
+        """The first stage's image [B, 3, r, r] and the final one [B, 3, H, W], in [-1, 1]."""
+        base_labels = labels
         if self.base_fields is not None:
-            known = labels.index_select(1, self.base_fields)
+            base_labels = labels.index_select(1, self.base_fields)
         with torch.no_grad():
-            sketch: Tensor = self.base(latents, known)
-        return sketch, self.repaint(sketch, labels)
+            small: Tensor = self.base(latents, base_labels)
+        return small, self.repaint(small, labels)
 
-    def repaint(self, sketch: Tensor, labels: Tensor) -> Tensor:
-        """The large picture [B, 3, H, W] of a small one [B, 3, r, r]: the trained part by itself."""
-        maps = self.look(sketch)
+    def repaint(self, small: Tensor, labels: Tensor) -> Tensor:
+        """The trained part alone.
+
+        Args:
+            small: [B, 3, r, r] images of the first stage, in [-1, 1].
+            labels: [B, F].
+
+        Returns:
+            The large images [B, 3, H, W], in [-1, 1].
+        """
+        maps = self.look(small)
         if self.label is not None:
-            said = self.label(one_hot(labels, self.label_sizes))
-            maps = torch.cat([maps, said[:, :, None, None].expand(-1, -1, *maps.shape[2:])], dim=1)
+            label = self.label(one_hot(labels, self.label_sizes))
+            maps = torch.cat([maps, label[:, :, None, None].expand(-1, -1, *maps.shape[2:])], dim=1)
         change: Tensor = self.paint(maps)
         if self.skip:
-            enlarged = F.interpolate(sketch, size=self.resolution, mode="bilinear")
+            enlarged = F.interpolate(small, size=self.resolution, mode="bilinear")
             change = change + torch.atanh(_KEPT * enlarged)
         return torch.tanh(change)

@@ -1,28 +1,29 @@
-"""The objective: a list of weighted terms, each in a file of its own and found by its name.
+"""The objective of a run: a list of weighted terms. Each term is a file, found by its name.
 
-A term is one or both of two pure functions of a `StepInputs`, giving a scalar to be minimised:
+A term defines one or both of two pure functions. Each takes the inputs of a step and returns a
+scalar to be minimised:
 
-    def discriminator_loss(round: Round, *, ...options) -> Tensor
-    def generator_loss(round: Round, *, ...options) -> Tensor
+    def discriminator_loss(inputs: StepInputs, *, ...settings) -> Tensor
+    def generator_loss(inputs: StepInputs, *, ...settings) -> Tensor
 
-Keyword-only parameters are the term's options, the same for both functions. An adversarial term
-also has `score(realness) -> Tensor`, what its discriminator's output means when logged, and
-`SCORE`, the name of that meaning: `probability` (of being real) or `critic` (unbounded). Pictures of
-a realness above 0 count as taken for real, unless it has `boundary(real, fake) -> Tensor`, which
-finds that threshold from the realness of both batches.
+Keyword-only parameters are the term's settings. Both functions must have the same ones.
 
-A term that looks at the discriminator's gradient with respect to a batch's pictures says so,
-`NEEDS_GRADIENT_OF = "real"` or `"fake"`: these then gather gradients before anything is judged, so
-that it needs no pass of its own.
+A term may define further names:
+- `score(realness) -> Tensor` and `SCORE`: an adversarial term has both. `score` turns the
+  discriminator's output into the value that is logged. `SCORE` says what that value is:
+  `probability` (of being real) or `critic` (unbounded).
+- `boundary(real, fake) -> Tensor`: the realness above which the discriminator takes an image for
+  real, computed from the realness of both batches. Without it the boundary is 0.
+- `NEEDS_GRADIENT_OF = "real"` or `"fake"`: the term uses the gradient of the discriminator's
+  output with respect to these images. Training then enables their gradients before the forward
+  pass, so that the term needs no pass of its own.
+- `ABOUT_LABELS = True`: the term needs label fields and is skipped in a run without any.
+- `PAIRED = True`: the term compares the two batches image by image. Training then gives each
+  generated image the labels of the real image in the same position. Otherwise the labels of
+  generated images are drawn independently.
 
-A term that is nothing where there are no label fields says so, `ABOUT_LABELS = True`, and is left out
-there.
-
-A term that compares the pictures of the two batches one by one says so, `PAIRED = True`: those
-generated are then of the classes of the real ones, where otherwise both are drawn for themselves.
-
-A term never steps an optimiser, logs, or keeps state, and no shape in it depends on a value: a
-rehearsal on torch's meta device, which has none, runs each once before training begins.
+A term never steps an optimiser, logs or keeps state. No shape in it may depend on a value: before
+training, each term runs once on torch's meta device, where tensors have no values.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,45 +43,50 @@ from impasto.registry import load_module, option_types, resolve_options
 
 @dataclass
 class StepInputs:
-    """All that one loss is computed from. What the discriminator says is asked for at most once."""
+    """The inputs of one loss. The discriminator's outputs are computed on first use and kept."""
 
     real: Tensor
-    """[B, 3, H, W] pictures of the collection, in [-1, 1]."""
+    """[B, 3, H, W] real images, in [-1, 1]."""
     real_labels: Tensor
-    """[B, F] int64, -1 = unknown."""
+    """[B, F] int64 classes of the real images, -1 = unknown."""
     fake: Tensor
-    """[B, 3, H, W] generated pictures; in the discriminator's turn they carry no gradient."""
+    """[B, 3, H, W] generated images. In a discriminator update they are detached from the
+    generator."""
     fake_labels: Tensor
+    """[B, F] int64 classes that the generated images are conditioned on, -1 = unknown."""
     latents: Tensor
-    """[B, Z] that the fakes were made from."""
+    """[B, Z] latents of the generated images."""
     discriminate: Callable[[Tensor, Tensor], Judgement]
-    """The discriminator, for terms that look at other pictures than these two batches."""
+    """The discriminator, for terms that evaluate it on other images."""
     generate: Callable[[Tensor, Tensor], Tensor]
-    """The generator, for terms that need other pictures of it than these."""
+    """The generator, for terms that need other generated images."""
     real_origin: Tensor | None = None
-    """The real pictures before they were augmented, of which `real` is made, gathering gradients: where
-    a term asks for these (`NEEDS_GRADIENT_OF`)."""
+    """The real images before augmentation, with gradients enabled. Set where an active term has
+    `NEEDS_GRADIENT_OF = "real"`."""
     fake_origin: Tensor | None = None
-    """The same of the generated ones."""
+    """The generated images before augmentation, with gradients enabled. Set where an active term
+    has `NEEDS_GRADIENT_OF = "fake"`."""
     decode: Callable[[Tensor], Tensor] | None = None
-    """The generator's later part, from the discriminator's features to pictures, where it has one."""
+    """The generator's decoder, from the discriminator's features to images, where it has one."""
 
     def changed(self, **changes: Any) -> "StepInputs":
-        """The same round with other pictures, and nothing judged yet."""
+        """A copy with other values. The discriminator's outputs are not copied."""
         return replace(self, **changes)
 
     @cached_property
     def real_judgement(self) -> Judgement:
+        """The discriminator's output for the real images."""
         return self.discriminate(self.real, self.real_labels)
 
     @cached_property
     def fake_judgement(self) -> Judgement:
+        """The discriminator's output for the generated images."""
         return self.discriminate(self.fake, self.fake_labels)
 
 
 @dataclass(frozen=True)
 class Term:
-    """A term with its weight and its options, all of them resolved."""
+    """A term with its weight and all its settings."""
 
     config: TermConfig
     options: dict[str, Any]
@@ -88,41 +94,48 @@ class Term:
 
     @property
     def name(self) -> str:
+        """The name of the term's file."""
         return self.config.term
 
-    def plays(self, player: str, turn: int) -> bool:
-        """Whether it has a say in this turn, counted from 0, of the player."""
+    def is_active(self, network: str, update: int) -> bool:
+        """Whether the term is part of this network's loss in this update.
+
+        Args:
+            network: `discriminator` or `generator`.
+            update: number of the network's update, from 0.
+        """
         return (
-            self.config.only in (None, player)
-            and hasattr(self.module, f"{player}_loss")
-            and turn % self.config.every == 0
+            self.config.only in (None, network)
+            and hasattr(self.module, f"{network}_loss")
+            and update % self.config.every == 0
         )
 
-    def concerns(self, inputs: StepInputs) -> bool:
-        """Whether it has anything to say of these pictures."""
+    def applies_to(self, inputs: StepInputs) -> bool:
+        """Whether the term applies to these inputs: one about labels needs a label field."""
         return inputs.real_labels.shape[1] > 0 or not getattr(self.module, "ABOUT_LABELS", False)
 
-    def loss(self, player: str, inputs: StepInputs, images_seen: int) -> Tensor:
-        """This term's weighted share of the player's loss."""
-        function = getattr(self.module, f"{player}_loss")
+    def loss(self, network: str, inputs: StepInputs, images_seen: int) -> Tensor:
+        """The term's weighted part of the loss of `network`, a scalar."""
+        function = getattr(self.module, f"{network}_loss")
         value: Tensor = function(inputs, **self.options)
         return at(self.config.weight, images_seen) * value
 
 
 class Objective:
-    """Weighted terms, summed for each player.
+    """Weighted terms, summed separately for the discriminator and for the generator.
 
     Raises:
-        ImpastoError: an unknown term or option, or no adversarial term among them.
+        ImpastoError: an unknown term or setting, or no adversarial term.
     """
 
     def __init__(self, configs: Sequence[TermConfig]) -> None:
         self.terms = [_resolve(config) for config in configs]
-        # A term may stand in the list more than once; its second place is called `name.1`.
+        # A term may occur more than once. Its second occurrence is called `name.1`.
         names = [term.name for term in self.terms]
         before = [names[:place].count(name) for place, name in enumerate(names)]
         self.labels = [f"{n}.{k}" if k else n for n, k in zip(names, before, strict=True)]
         adversarial = [term for term in self.terms if hasattr(term.module, "SCORE")]
+        """The label of the first adversarial term."""
         if not adversarial:
             raise ImpastoError(
                 "the objective has no adversarial term: nothing would tell real from generated; "
@@ -134,52 +147,60 @@ class Objective:
         self.score: Callable[[Tensor], Tensor] = self._adversarial.score
         self.score_meaning: str = self._adversarial.SCORE
         self.paired = any(getattr(term.module, "PAIRED", False) for term in self.terms)
-        """Whether each generated picture is to be of the classes of the real one in its place."""
+        """Whether each generated image gets the labels of the real image in the same position."""
 
     def boundary(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The realness above which a picture counts as taken for real, from that of both batches."""
+        """The realness above which the discriminator takes an image for real, a scalar.
+
+        Args:
+            real: realness of the real images.
+            fake: realness of the generated images.
+        """
         if hasattr(self._adversarial, "boundary"):
             threshold: Tensor = self._adversarial.boundary(real, fake)
             return threshold
         return real.new_zeros(())
 
-    def needs_gradient_of(self, pictures: str, player: str, turn: int) -> bool:
-        """Whether a term of this turn asks for gradients with respect to these pictures, `real` or
-        `fake`."""
+    def needs_gradient_of(self, images: str, network: str, update: int) -> bool:
+        """Whether an active term needs the gradient with respect to these images, `real` or `fake`."""
         return any(
-            getattr(term.module, "NEEDS_GRADIENT_OF", None) == pictures
+            getattr(term.module, "NEEDS_GRADIENT_OF", None) == images
             for term in self.terms
-            if term.plays(player, turn)
+            if term.is_active(network, update)
         )
 
     def loss(
-        self, player: str, inputs: StepInputs, *, images_seen: int = 0, turn: int = 0
+        self, network: str, inputs: StepInputs, *, images_seen: int = 0, update: int = 0
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The player's loss (`discriminator` or `generator`), and each term's share of it.
+        """The loss of one network, and each term's part of it by label.
 
         Args:
-            player: whose.
-            round: what it is computed from.
-            images_seen: the clock, for weights that change.
-            turn: of this player, from 0, for terms that are not in every one. Such a term counts
-                n times as much in every n-th turn; its share is told as what it is on average.
+            network: `discriminator` or `generator`.
+            inputs: the step's inputs.
+            images_seen: real images used so far, for weights that change over the run.
+            update: number of this network's update, from 0, for terms with `every` above 1. Such
+                a term is active in every n-th update with n times its weight. Its part is
+                reported without that factor, as its average over the updates.
+
+        Raises:
+            ImpastoError: no term is active for this network in this update.
         """
         shares: dict[str, Tensor] = {}
         total: list[Tensor] = []
         for label, term in zip(self.labels, self.terms, strict=True):
-            if term.plays(player, turn) and term.concerns(inputs):
-                share = term.loss(player, inputs, images_seen)
+            if term.is_active(network, update) and term.applies_to(inputs):
+                share = term.loss(network, inputs, images_seen)
                 shares[label] = share.detach()
                 total.append(share * term.config.every)
         if not total:
             raise ImpastoError(
-                f"no term of the objective gives the {player} a loss"
-                + ("" if turn == 0 else " in every turn; put one's `every` back to 1")
+                f"no term of the objective gives the {network} a loss"
+                + ("" if update == 0 else " in every update; set one's `every` to 1")
             )
         return torch.stack(total).sum(), shares
 
     def configs(self) -> tuple[TermConfig, ...]:
-        """The terms with all their options, for the record."""
+        """The terms with all their settings, as they are saved in run.json."""
         return tuple(
             TermConfig.model_validate(
                 {**t.config.model_dump(exclude=set(t.config.options)), **t.options}
@@ -196,11 +217,13 @@ def _resolve(config: TermConfig) -> Term:
         if hasattr(module, name)
     ]
     if not functions:
-        raise ImpastoError(f"term '{config.term}' gives neither player a loss")
+        raise ImpastoError(
+            f"term '{config.term}' has neither discriminator_loss nor generator_loss"
+        )
     if len(functions) == 2 and option_types(functions[0]) != option_types(functions[1]):
-        raise RuntimeError(f"the two functions of term {config.term} differ in their options")
+        raise RuntimeError(f"the two functions of term {config.term} differ in their settings")
     options = resolve_options(functions[0], config.options, f"objective.{config.term}")
     return Term(config, options, module)
 
 
-__all__ = ["Objective", "Round", "Term"]
+__all__ = ["Objective", "StepInputs", "Term"]

@@ -1,7 +1,10 @@
-"""Reconstruction by the discriminator's own decoder: it should paint real pictures again, and the
-generator pictures that can be painted again. In the published code of ArtGAN (Tan et al. 2019,
-arXiv:1708.09533; weight 0.5) and in GANtor (reconstruction of real pictures in the discriminator's
-loss, of generated ones in the generator's).
+"""Reconstruction error of the discriminator's own decoder.
+
+The discriminator learns to reconstruct real images. The generator learns to make images that the
+discriminator reconstructs well.
+
+Source: the published code of ArtGAN (Tan et al. 2019, arXiv:1708.09533), with weight 0.5. GANtor
+has it too, on real images in the discriminator's loss and on generated images in the generator's.
 """
 
 import torch.nn.functional as F
@@ -13,23 +16,23 @@ from impasto.objectives import StepInputs
 
 
 def _error(judgement: Judgement, images: Tensor) -> Tensor:
-    painted = judgement.reconstruction
-    if painted is None:
+    reconstructed = judgement.reconstruction
+    if reconstructed is None:
         raise ImpastoError(
-            "term 'autoencoder' needs a discriminator that paints what it saw: choose network "
+            "term 'autoencoder' needs a discriminator that reconstructs images: choose network "
             "artgan_autoencoder for it, or leave this term out"
         )
-    # A discriminator that pools its pictures paints them as small as it sees them.
-    if painted.shape != images.shape:
-        images = F.adaptive_avg_pool2d(images, painted.shape[-1])
-    return F.mse_loss(painted, images)
+    # A discriminator that pools its input reconstructs the pooled images.
+    if reconstructed.shape != images.shape:
+        images = F.adaptive_avg_pool2d(images, reconstructed.shape[-1])
+    return F.mse_loss(reconstructed, images)
 
 
 def discriminator_loss(inputs: StepInputs) -> Tensor:
-    """Mean over pictures and values of (AE(x) - x)^2."""
+    """Mean of (AE(x) - x)^2 over real images x, their channels and pixels."""
     return _error(inputs.real_judgement, inputs.real)
 
 
 def generator_loss(inputs: StepInputs) -> Tensor:
-    """Mean over pictures and values of (AE(G(z)) - G(z))^2."""
+    """Mean of (AE(G(z)) - G(z))^2 over generated images, their channels and pixels."""
     return _error(inputs.fake_judgement, inputs.fake)

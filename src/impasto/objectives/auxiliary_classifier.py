@@ -1,9 +1,10 @@
-"""The classes of an AC-GAN (Odena, Olah and Shlens 2016, arXiv:1610.09585, equation 3): the
-discriminator names the class of the pictures it sees, and the generator paints pictures that are
-named as they were asked for.
+"""The class losses of an AC-GAN (Odena, Olah and Shlens 2016, arXiv:1610.09585, equation 3).
 
-With several label fields the cross-entropies are added; pictures of unknown class are left out of
-their field's mean.
+The discriminator classifies real images. The generator learns to make images that are classified
+as the class they are conditioned on.
+
+The cross-entropies of several label fields are added. Images of unknown class are left out of the
+mean of that field.
 """
 
 import torch
@@ -18,7 +19,7 @@ from impasto.objectives import StepInputs
 def _cross_entropy(judgement: Judgement, labels: Tensor) -> Tensor:
     if judgement.class_logits is None:
         raise ImpastoError(
-            "term 'auxiliary_classifier' needs a discriminator that names classes: choose label "
+            "term 'auxiliary_classifier' needs a discriminator that classifies: choose label "
             "fields with --labels, or leave this term out"
         )
     fields = [
@@ -30,8 +31,17 @@ def _cross_entropy(judgement: Judgement, labels: Tensor) -> Tensor:
 
 
 def discriminator_loss(inputs: StepInputs, *, on_fakes: bool = False) -> Tensor:
-    """-log P(class | real picture), a mean over the pictures of known class, summed over fields;
-    `on_fakes` adds the same of generated ones, as the AC-GAN paper has it (GANGogh does not)."""
+    """-log P(class | real image): a mean over the images of known class, summed over the label
+    fields.
+
+    Args:
+        inputs: the step's inputs.
+        on_fakes: adds the cross-entropy of the generated images, as in the AC-GAN paper. GANGogh
+            leaves it out.
+
+    Raises:
+        ImpastoError: the discriminator has no class logits.
+    """
     loss = _cross_entropy(inputs.real_judgement, inputs.real_labels)
     if on_fakes:
         loss = loss + _cross_entropy(inputs.fake_judgement, inputs.fake_labels)
@@ -39,6 +49,10 @@ def discriminator_loss(inputs: StepInputs, *, on_fakes: bool = False) -> Tensor:
 
 
 def generator_loss(inputs: StepInputs, *, on_fakes: bool = False) -> Tensor:
-    """-log P(class asked for | generated picture)."""
+    """-log P(class it is conditioned on | generated image), averaged and summed as above.
+
+    Raises:
+        ImpastoError: the discriminator has no class logits.
+    """
     del on_fakes
     return _cross_entropy(inputs.fake_judgement, inputs.fake_labels)

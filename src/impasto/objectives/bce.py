@@ -1,9 +1,12 @@
-"""Binary cross-entropy, the original game (Goodfellow et al. 2014, arXiv:1406.2661, equation 1),
-with the generator's non-saturating half (section 3 there): it maximises log D(G(z)).
+"""Binary cross-entropy, the original GAN loss (Goodfellow et al. 2014, arXiv:1406.2661, equation
+1).
 
-Smoothing draws each label uniformly from a range, anew for every picture, as version 2 and 3 of the
-Japanese-art work do: real ones from [0.7, 1], generated ones from [0, 0.3]. It slows the
-discriminator, so it applies in the discriminator's turn only; the generator's goal stays 1.
+The generator's loss is the non-saturating one of section 3: it maximises log D(G(z)).
+
+Label smoothing draws each target uniformly from a range, independently for every image and
+update. Versions 2 and 3 of the Japanese-art work use [0.7, 1] for real images and [0, 0.3] for
+generated images. Smoothing slows down the discriminator, so it applies to discriminator updates
+only. The generator's target stays 1.
 """
 
 import torch
@@ -17,7 +20,7 @@ SCORE = "probability"
 
 
 def score(realness: Tensor) -> Tensor:
-    """D(x), the probability of being real, from its logit."""
+    """D(x), the probability that the image is real, from its logit."""
     return realness.sigmoid()
 
 
@@ -34,7 +37,14 @@ def discriminator_loss(
     real_labels: Interval = (1.0, 1.0),
     fake_labels: Interval = (0.0, 0.0),
 ) -> Tensor:
-    """-log D(x) - log(1 - D(G(z))), each a mean over the batch; labels drawn from these ranges."""
+    """-log D(x) - log(1 - D(G(z))), each a mean over the batch.
+
+    Args:
+        inputs: the step's inputs.
+        real_labels: range that the targets of real images are drawn from; [1, 1] is no smoothing.
+        fake_labels: range that the targets of generated images are drawn from; [0, 0] is no
+            smoothing.
+    """
     real = inputs.real_judgement.realness
     fake = inputs.fake_judgement.realness
     return F.binary_cross_entropy_with_logits(
@@ -48,7 +58,7 @@ def generator_loss(
     real_labels: Interval = (1.0, 1.0),
     fake_labels: Interval = (0.0, 0.0),
 ) -> Tensor:
-    """-log D(G(z)), mean over the batch."""
+    """-log D(G(z)), a mean over the batch. The smoothing settings have no effect here."""
     del real_labels, fake_labels
     fake = inputs.fake_judgement.realness
     return F.binary_cross_entropy_with_logits(fake, torch.ones_like(fake))

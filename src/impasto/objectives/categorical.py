@@ -1,10 +1,12 @@
-"""K+1 classes, the last of them 'generated', each a sigmoid of its own: the game of ArtGAN (Tan et
-al. 2017, arXiv:1702.03410, equations 1 to 4), as Marin Moreno's report (2020, section 2.2) writes its
-losses: binary cross-entropy against one-hot targets of K+1 values.
+"""Loss with K+1 classes, the last of them 'generated', each with a sigmoid of its own.
 
-The discriminator's class logits are the first K of them; its realness is minus the logit of the last
-one, so a picture's probability of being real is one minus that of class K+1. Means are taken over
-pictures and classes alike. Classes of a field that is unknown for a picture are left out.
+It is the loss of ArtGAN (Tan et al. 2017, arXiv:1702.03410, equations 1 to 4) in the form of
+Marin Moreno's report (2020, section 2.2): binary cross-entropy against one-hot targets of K+1
+values.
+
+The first K logits are the discriminator's class logits. The last one is minus its realness, so
+the probability of being real is one minus that of class K+1. The loss is a mean over images and
+classes. The classes of a field that is unknown for an image are left out.
 """
 
 import torch
@@ -20,7 +22,7 @@ SCORE = "probability"
 
 
 def score(realness: Tensor) -> Tensor:
-    """One minus the probability of class K+1, 'generated'."""
+    """D(x): one minus the probability of class K+1, 'generated'."""
     return realness.sigmoid()
 
 
@@ -28,13 +30,14 @@ def _loss(judgement: Judgement, labels: Tensor, generated: Tensor) -> Tensor:
     """Mean binary cross-entropy of K+1 sigmoids.
 
     Args:
-        judgement: of B pictures.
-        labels: [B, F] classes whose target is 1, where the target of 'generated' is 0.
-        generated: [B] bool: pictures whose only target of 1 is 'generated'.
+        judgement: the discriminator's output for B images.
+        labels: [B, F] classes. Their target is 1 in the images where the target of 'generated' is
+            0.
+        generated: [B] bool: the images whose target is 1 for 'generated' and 0 for all classes.
     """
     if judgement.class_logits is None:
         raise ImpastoError(
-            "term 'categorical' needs a discriminator that names classes: choose label fields with "
+            "term 'categorical' needs a discriminator that classifies: choose label fields with "
             "--labels, or take term bce instead"
         )
     sizes = tuple(logits.shape[1] for logits in judgement.class_logits)
@@ -48,7 +51,7 @@ def _loss(judgement: Judgement, labels: Tensor, generated: Tensor) -> Tensor:
         ],
         dim=1,
     )
-    # Of a generated picture every class is known: none of them.
+    # Where the target is 'generated', the targets of all classes are known: 0.
     counted = torch.cat([torch.cat(known, dim=1) | column, torch.ones_like(column)], dim=1)
     each = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     return (each * counted).sum() / counted.sum()
@@ -64,11 +67,16 @@ def _random_classes(judgement: Judgement, like: Tensor) -> Tensor:
 
 
 def discriminator_loss(inputs: StepInputs, *, flip: Fraction = 0.0) -> Tensor:
-    """Real pictures belong to their class, generated ones to class K+1.
+    """Cross-entropy with the targets: real images their class, generated images class K+1.
 
-    With probability `flip`, anew for each picture, a real one's target becomes 'generated' and a
-    generated one's a random class: section 3.1 of the report, against a discriminator that learns
-    the collection by heart (0.05 there).
+    Args:
+        inputs: the step's inputs.
+        flip: probability that a target is flipped, drawn for each image. A flipped real image has
+            the target 'generated', a flipped generated one a random class. It counters a
+            discriminator that memorises the collection (section 3.1 of the report, with 0.05).
+
+    Raises:
+        ImpastoError: the discriminator has no class logits.
     """
     real, fake = inputs.real_judgement, inputs.fake_judgement
     shape, device = len(inputs.real), inputs.real.device
@@ -79,7 +87,7 @@ def discriminator_loss(inputs: StepInputs, *, flip: Fraction = 0.0) -> Tensor:
 
 
 def generator_loss(inputs: StepInputs, *, flip: Fraction = 0.0) -> Tensor:
-    """Generated pictures shall belong to the class they were asked for."""
+    """Cross-entropy with the target: the class that the image is conditioned on."""
     del flip
     nothing = torch.zeros(len(inputs.fake), dtype=torch.bool, device=inputs.fake.device)
     return _loss(inputs.fake_judgement, inputs.fake_labels, nothing)

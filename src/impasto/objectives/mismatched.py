@@ -1,15 +1,18 @@
-"""Real pictures under another one's labels are to be found generated (Reed et al. 2016,
-arXiv:1605.05396, section 4.1: there a picture with a text that is not its own, here with labels).
+"""Hinge loss on real images with wrong labels, which the discriminator must call generated.
 
-Without it the discriminator need not know the classes as long as something else gives the generated
-pictures away, and classes come late or in disorder. With it beside the hinge loss it must tell from the
-first step whether a picture is of the class it is said to be. For discriminators that judge by the
-label: `projected`, where it costs hardly anything, and `fastgan` and `r3gan`, at the price of one more
-pass of the real pictures. Those that only name classes have `auxiliary_classifier`.
+Source: Reed et al. 2016 (arXiv:1605.05396, section 4.1), with texts there and labels here.
 
-There the two kinds of what is to be found generated weigh a half each; here this one has the term's
-`weight`, and beside hinge the other keeps its own. So realness lies lower than without it, and fewer
-than half of the pictures are above 0 where the discriminator cannot tell.
+Without this term the discriminator can ignore the classes while other differences separate real
+from generated images. Then generated images match their classes late or never. With it beside the
+hinge loss, the discriminator must use the labels from the first step.
+
+It is for discriminators that are conditioned on labels: `projected`, where it costs little, and
+`fastgan` and `r3gan`, where it costs one more pass of the real images. Discriminators that only
+classify use `auxiliary_classifier` instead.
+
+In the paper, generated images and wrong labels have half the weight each. Here this term has its
+own `weight` and the hinge loss keeps its own. Realness is therefore lower than without this term:
+fewer than half of the images are above 0 where the discriminator cannot tell.
 """
 
 import torch.nn.functional as F
@@ -21,11 +24,16 @@ ABOUT_LABELS = True
 
 
 def discriminator_loss(inputs: StepInputs) -> Tensor:
-    """E[max(0, 1 + D(x, y'))], y' the labels of the picture before x in the batch; of those where a
-    field that is known of both has another class, the others count as zero."""
+    """E[max(0, 1 + D(x, y'))], with y' the labels of the preceding real image in the batch.
+
+    Images whose y' equals their own labels in every field known of both count as zero.
+    """
     labels = inputs.real_labels
-    others = labels.roll(1, dims=0)
-    apart = ((labels != others) & (labels >= 0) & (others >= 0)).any(dim=1)
-    under = inputs.real_judgement.realness_under
-    realness = inputs.discriminate(inputs.real, others).realness if under is None else under(others)
-    return (F.relu(1 + realness).mean(dim=1) * apart).mean()
+    wrong = labels.roll(1, dims=0)
+    differs = ((labels != wrong) & (labels >= 0) & (wrong >= 0)).any(dim=1)
+    with_labels = inputs.real_judgement.realness_under
+    if with_labels is None:
+        realness = inputs.discriminate(inputs.real, wrong).realness
+    else:
+        realness = with_labels(wrong)
+    return (F.relu(1 + realness).mean(dim=1) * differs).mean()

@@ -1,7 +1,8 @@
-"""R2: the discriminator's gradient at generated pictures, drawn towards zero (Mescheder, Geiger and
-Nowozin 2018, arXiv:1801.04406, equation 10).
+"""R2: penalises the discriminator's gradient at generated images (Mescheder, Geiger and Nowozin
+2018, arXiv:1801.04406, equation 10).
 
-The paper's gamma is the term's weight. R3GAN (Huang et al. 2024, arXiv:2501.05441) has it beside R1.
+The paper's gamma is the term's weight. R3GAN (Huang et al. 2024, arXiv:2501.05441) uses it beside
+R1.
 """
 
 from torch import Tensor
@@ -13,7 +14,7 @@ NEEDS_GRADIENT_OF = "fake"
 
 
 def discriminator_loss(inputs: StepInputs) -> Tensor:
-    """E[||grad_x D(x)||^2 / 2] over the generated pictures; the pass it looks at as in `r1`."""
+    """E[||grad_x D(x)||^2 / 2] over the generated images, with the forward pass chosen as in `r1`."""
     origin = inputs.fake_origin
     if origin is None:
         origin = inputs.fake.detach().requires_grad_()

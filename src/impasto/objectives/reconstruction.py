@@ -1,10 +1,11 @@
-"""Reconstruction through both players: the discriminator's first layers encode a real picture, the
-generator's last ones decode it, and the result should be the picture (Tan et al. 2017,
-arXiv:1702.03410, equation 5; Marin Moreno 2020, section 2.2, L_L2).
+"""Reconstruction by the discriminator's encoder and the generator's decoder.
 
-Each player learns its own part from it: the encoder in the discriminator's turn, the decoder in the
-generator's. The report has it in the generator's loss alone, where no step of an optimiser reaches the
-encoder: `only: generator`.
+The discriminator's first layers encode a real image. The generator's last layers decode it. The
+loss is the squared difference to the real image (Tan et al. 2017, arXiv:1702.03410, equation 5;
+Marin Moreno 2020, section 2.2, L_L2).
+
+A discriminator update trains the encoder, a generator update the decoder. The report has the term
+in the generator's loss only (`only: generator`), so there the encoder is not trained by it.
 """
 
 import torch.nn.functional as F
@@ -25,10 +26,20 @@ def _error(inputs: StepInputs) -> Tensor:
 
 
 def discriminator_loss(inputs: StepInputs) -> Tensor:
-    """Mean over pictures and values of (Dec(Enc(x)) - x)^2, for the encoder."""
+    """Mean of (Dec(Enc(x)) - x)^2 over real images x, their channels and pixels; trains the
+    encoder.
+
+    Raises:
+        ImpastoError: the discriminator has no encoder or the generator no decoder.
+    """
     return _error(inputs)
 
 
 def generator_loss(inputs: StepInputs) -> Tensor:
-    """The same for the decoder."""
+    """Mean of (Dec(Enc(x)) - x)^2 over real images x, their channels and pixels; trains the
+    decoder.
+
+    Raises:
+        ImpastoError: the discriminator has no encoder or the generator no decoder.
+    """
     return _error(inputs)

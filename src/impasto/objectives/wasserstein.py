@@ -1,7 +1,8 @@
-"""The Wasserstein critic (Arjovsky, Chintala and Bottou 2017, arXiv:1701.07875, equation 3).
+"""The loss of the Wasserstein critic (Arjovsky, Chintala and Bottou 2017, arXiv:1701.07875,
+equation 3).
 
-It needs a Lipschitz critic: use it with the term `gradient_penalty` and several critic steps, and
-no batch norm in the critic (Gulrajani et al. 2017, section 4).
+The critic must be Lipschitz. Use the term `gradient_penalty` beside it, several critic updates a
+step, and no batch norm in the critic (Gulrajani et al. 2017, section 4).
 """
 
 from torch import Tensor
@@ -12,12 +13,12 @@ SCORE = "critic"
 
 
 def score(realness: Tensor) -> Tensor:
-    """The critic's value itself."""
+    """The critic's output itself, unbounded."""
     return realness
 
 
 def boundary(real: Tensor, fake: Tensor) -> Tensor:
-    """Halfway between the two batches' means: a critic's zero has no meaning."""
+    """The mean of the two batches' mean outputs. Zero has no meaning for a critic."""
     return (real.mean() + fake.mean()) / 2
 
 
@@ -27,5 +28,5 @@ def discriminator_loss(inputs: StepInputs) -> Tensor:
 
 
 def generator_loss(inputs: StepInputs) -> Tensor:
-    """-E[D(G(z))]."""
+    """-E[D(G(z))], a mean over the batch."""
     return -inputs.fake_judgement.realness.mean()

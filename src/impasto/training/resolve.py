@@ -239,7 +239,7 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
                     generate=generator,
                     decode=decode,
                 )
-                objective.loss(player, round, turn=turn)
+                objective.loss(player, round, update=turn)
                 del round  # Its graph, before the next one is made; see `memory.graph_bytes`.
         except (RuntimeError, ValueError, TypeError) as error:
             raise ImpastoError(

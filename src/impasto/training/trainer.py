@@ -186,7 +186,7 @@ class Trainer:
             )
             with frozen(self.generator_parameters):
                 loss, shares = self.objective.loss(
-                    "discriminator", inputs, images_seen=state.images_seen, turn=turn
+                    "discriminator", inputs, images_seen=state.images_seen, update=turn
                 )
                 (loss / training.accumulate).backward()
             # Of every update: a term with `every: n` may never be active in the last one.
@@ -231,7 +231,7 @@ class Trainer:
             )
             with frozen(self.discriminator_parameters):
                 loss, shares = self.objective.loss(
-                    "generator", inputs, images_seen=state.images_seen, turn=state.steps
+                    "generator", inputs, images_seen=state.images_seen, update=state.steps
                 )
                 (loss / training.accumulate).backward()
             statistics.add("loss/generator", loss)
