@@ -87,6 +87,18 @@ def test_tars_of_classes_are_no_shards(tmp_path: Path) -> None:
     assert list(told(listing).values()) == [("Cubism",)] * 2 + [("Fauvism",)] * 2
 
 
+def test_numbered_tars_of_class_folders_are_no_shards(tmp_path: Path) -> None:
+    shard(
+        tmp_path / "images_001.tar.gz", {"images/a/1.png": picture(1), "images/b/2.png": picture(2)}
+    )
+    shard(tmp_path / "images_002.tar.gz", {"images/a/3.png": picture(3)})
+    listing = read_source(tmp_path, ("style",))
+    assert [label for entry in listing.entries for label in entry.labels] == ["a", "b", "a"]
+    assert (
+        pack(tmp_path, tmp_path / "packed", PackOptions(resolution=8, workers=1)).source_count == 3
+    )
+
+
 def test_archives_of_parts(tmp_path: Path) -> None:
     archive(tmp_path / "train.zip", "a/0.png", "b/1.png")
     archive(tmp_path / "test.zip", "a/2.png", "b/3.png")

@@ -70,6 +70,8 @@ def told(listing: Listing) -> str:
         ("art_v1/a art_v1/b art_v2/a art_v2/b", "a: b: a: b:", 2),
         ("00000/a 00001/b", "a: b:", 2),
         ("images/a resized/b", "a: b:", 2),
+        ("archive/a archive_(1)/b", "a: b:", 2),
+        ("Art-20240101T120000Z-001/a Art-20240101T120000Z-002/b", "a: b:", 2),
         # Classes, whatever their names remind of.
         ("steam_train test_tube", "steam_train: test_tube:", None),
         ("train bus test", "bus: test: train:", None),

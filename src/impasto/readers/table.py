@@ -85,6 +85,8 @@ class _Reading:
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
         self._short: frozenset[str] | None = None
+        self.without_labels: list[str] = []
+        """Tables that `names` passed over, as others have the labels."""
 
     def _there(self, cell: str) -> bool:
         """Whether there is a picture of the name, or number, in a cell."""
@@ -172,9 +174,10 @@ class _Reading:
         certain = [name for name in others if sure[name] == 2]
         perhaps = [name for name in others if sure[name] == 1]
         # Beside train.csv lie test.csv and sample_submission.csv.
-        certain = [name for name in certain if self._has(name, labels or ())] or certain
-        perhaps = [name for name in perhaps if self._has(name, labels or ())] or perhaps
-        return certain or (perhaps if len(perhaps) == 1 else [])
+        found = certain or perhaps
+        told = [name for name in found if self._has(name, labels or ())] or found
+        self.without_labels = [name for name in found if name not in told]
+        return told if certain or len(told) == 1 else []
 
 
 def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
@@ -212,6 +215,10 @@ def _with_files(source: Source, listing: Listing, labels: tuple[str, ...]) -> li
     if over:
         listing.notes.append(
             f"passed over, as it names no files or another table is beside it: {choices(over)}"
+        )
+    if reading.without_labels:
+        listing.notes.append(
+            f"passed over, as {choices(names)} has the labels: {choices(reading.without_labels)}"
         )
     tables = [table for table in tables if table.read.key is not None]
     for table in tables:

@@ -120,7 +120,9 @@ def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
     if not shards or any(map(_is_table, source.tree.files)):
         return any(map(_has_samples, shards))
     series = {_NUMBER.sub("", shard.name) for shard in shards if _NUMBER.search(shard.name)}
-    return len(series) == 1 or any(map(_has_samples, shards))
+    if len(series) == 1 and not _has_class_folders(shards[0]):
+        return True
+    return any(map(_has_samples, shards))
 
 
 def _is_table(name: str) -> bool:
@@ -142,6 +144,18 @@ def _are_samples(tree: Tree, names: list[str]) -> bool:
     telling = _BESIDE if isinstance(tree, Tar) else ("json",)
     described = sum(any(what in sample.beside for what in telling) for sample in samples)
     return len(in_folders) < 2 and 2 * described > len(samples)
+
+
+def _has_class_folders(shard: _Shard) -> bool:
+    """Whether pictures in a shard lie in folders by class, as in an archive that was split."""
+    tree = shard.open()
+    try:
+        names = [name for name in tree.files if suffix_of(name) in PICTURE_SUFFIXES]
+        return len(layout(names, 1).tops(names)) > 1
+    except ImpastoError:
+        return False
+    finally:
+        shard.close(tree)
 
 
 def _has_samples(shard: _Shard) -> bool:

@@ -64,6 +64,12 @@ _KINDS = frozenset(
 _SHARD = re.compile(r"0[0-9]{3,}|[0-9]{4,}")
 _DATE = re.compile(r"(?:19|20)[0-9]{2}([-_.]?)(?:0[1-9]|1[0-2])(?:\1(?:0[1-9]|[12][0-9]|3[01]))?")
 _NUMBER = re.compile(r"[0-9]{1,18}")
+_DOWNLOADED = re.compile(
+    r".*-[0-9]{8}T[0-9]{6}Z(?:-[0-9]+)*"  # Google Drive and Takeout
+    r"|(?:archive|download|onedrive|dropbox|icloud photos)(?:[ _-]*\(?[0-9_-]+\)?)?",
+    re.IGNORECASE,
+)
+"""What browsers and clouds call the archives that they make."""
 SIZE = re.compile(r"(?<![0-9])[0-9]{2,5}(?:x[0-9]{2,5}(?:px)?|px)(?![a-z0-9])", re.IGNORECASE)
 
 
@@ -87,7 +93,11 @@ def _has_number(name: str, words: frozenset[str], needed: frozenset[str] = froze
 
 def _is_part(name: str) -> bool:
     """Whether a name is that of a part, wherever it stands."""
-    return is_heldout(name) is not None or _has_number(name, _NUMBERED | _IN_SPLITS, _NUMBERED)
+    return (
+        is_heldout(name) is not None
+        or _has_number(name, _NUMBERED | _IN_SPLITS, _NUMBERED)
+        or _DOWNLOADED.fullmatch(name) is not None
+    )
 
 
 @dataclass(frozen=True)
