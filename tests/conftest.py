@@ -18,7 +18,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 from impasto.collection import Collection, PackOptions, pack
 from impasto.messages import printed
+from tests.helpers.command_line import say
 from tests.helpers.pictures import paint
+
+__all__ = ["say"]  # a fixture for all tests
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,10 +18,8 @@ import impasto
 from impasto import cli
 from impasto.collection import Collection
 from impasto.registry import recipe_modules
-from tests.helpers.command_line import Say, say
+from tests.helpers.command_line import Say
 from tests.helpers.pictures import paint
-
-__all__ = ["say"]  # a fixture
 
 SMALL = [
     *("--set", "resolution=32", "--set", "training.batch=8", "--set", "training.grid=4"),

@@ -188,7 +188,8 @@ def test_a_file_that_ends_the_only_process_does_so_once(tmp_path: Path) -> None:
     script.write_text(
         "import os\n"
         "from pathlib import Path\n"
-        "from impasto.collection import PackOptions, fitting, pack\n"
+        "from impasto.collection import PackOptions, pack\n"
+        "from impasto.decoding import fit as fitting\n"
         "decode = fitting.decode\n"
         "def ending(file, *arguments):\n"
         "    if file.getvalue() == b'the end':\n"

@@ -13,11 +13,9 @@ from impasto.config import read_record
 from impasto.files import read_json
 from impasto.sampling.model import MODEL_FILE, CollectionRecord, ModelRecord, find_model
 from impasto.training import resume, train
-from tests.helpers.command_line import Say, say
+from tests.helpers.command_line import Say
 from tests.helpers.pictures import paint
 from tests.helpers.training import small
-
-__all__ = ["say"]  # a fixture of test_cli
 
 
 def forget_on(collection: Path, *days: str) -> None:

@@ -21,12 +21,10 @@ from impasto.errors import ImpastoError
 from impasto.evaluation.accuracy import over_sources, result, wilson
 from impasto.networks import Judgement
 from impasto.training import train
-from tests.helpers.command_line import Say, say
+from tests.helpers.command_line import Say
 from tests.helpers.pictures import paint
 from tests.helpers.records import record_of
 from tests.helpers.training import small
-
-__all__ = ["say"]  # a fixture of test_cli
 
 SIZES = {"style": ("Ukiyo-e", "Rococo", "Cubism"), "genre": ("landscape", "sea")}
 RECORD = record_of(SIZES, [(0, 0), (2, 1), (-1, 1)], [5, 2, 4]).model_copy(

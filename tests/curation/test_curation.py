@@ -32,12 +32,10 @@ from impasto.networks import Judgement
 from impasto.sampling.painter import Painter
 from impasto.sampling.sampler import Sampler
 from impasto.training import train
-from tests.helpers.command_line import Say, say
+from tests.helpers.command_line import Say
 from tests.helpers.echo import Echo
 from tests.helpers.records import TWO, record_of
 from tests.helpers.training import small
-
-__all__ = ["say"]  # a fixture of test_cli
 
 ONE = record_of({"genre": ("landscape", "marina", "portrait")}, [(0,), (1,), (2,)], [3, 2, 1])
 

@@ -36,13 +36,10 @@ from impasto.sampling.sampler import Sampler
 from impasto.training import train
 from impasto.training.heldout_probe import probe_heldout
 from impasto.training.run_folder import Stats
-from tests.helpers.command_line import Say, say
+from tests.helpers.command_line import Say
 from tests.helpers.echo import Echo
 from tests.helpers.records import record_of
 from tests.helpers.training import session, small
-
-__all__ = ["say"]  # a fixture of test_cli
-
 
 WITH_BATCH_NORM = {"artgan", "artgan_autoencoder", "dcgan", "fastgan", "projected"}
 WITHOUT = {"gangogh", "lean", "r3gan"}

@@ -25,12 +25,10 @@ from impasto.sampling.output import slugs
 from impasto.sampling.painter import Painter
 from impasto.sampling.sampler import Sampler
 from impasto.training import train
-from tests.helpers.command_line import Say, say
+from tests.helpers.command_line import Say
 from tests.helpers.generators import worn_generator
 from tests.helpers.records import TWO, record_of
 from tests.helpers.training import small
-
-__all__ = ["say"]  # a fixture of test_cli
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,6 @@ from impasto.training.state import TrainState
 from impasto.training.trainer import Trainer
 from tests.helpers.command_line import (
     Say,
-    say,  # noqa: F401
 )
 from tests.helpers.sketches import sketch
 from tests.helpers.stopping import StoppedByTest
@@ -460,7 +459,7 @@ def test_it_goes_back_further_where_that_did_not_help_and_then_stops(
     tiny: Collection,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    say: Say,  # noqa: F811
+    say: Say,
 ) -> None:
     config = small(**LENGTHS, training__keep_newest=3, training__keep_every=None)
     break_weights(monkeypatch, step=8, until=99)
@@ -781,7 +780,7 @@ def test_what_the_report_tells(
     tiny: Collection,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    say: Say,  # noqa: F811
+    say: Say,
 ) -> None:
     break_weights(monkeypatch, step=5, until=1)
     run = train(small(), tiny, out=tmp_path, device="cpu")

@@ -24,11 +24,9 @@ from impasto.training.estimate import estimate
 from impasto.training.resolve import resolve as resolved
 from impasto.training.session import Session
 from impasto.training.trainer import Trainer
-from tests.helpers.command_line import Say, say
+from tests.helpers.command_line import Say
 from tests.helpers.stopping import StoppedByTest, stop_after
 from tests.helpers.training import CPU, small
-
-__all__ = ["say"]  # a fixture of test_cli
 
 SHORT: dict[str, Any] = {
     "training__images": 32,

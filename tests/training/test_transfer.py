@@ -32,12 +32,10 @@ from impasto.training.resolve import resolve
 from impasto.training.run_folder import find_collection
 from impasto.training.session import Session
 from impasto.training.transfer import Source, begin
-from tests.helpers.command_line import Say, say
+from tests.helpers.command_line import Say
 from tests.helpers.pictures import paint
 from tests.helpers.stopping import StoppedByTest, stop_after
 from tests.helpers.training import CPU, small
-
-__all__ = ["say"]  # a fixture
 
 R3GAN: dict[str, Any] = {
     "resolution": 16,
