@@ -135,13 +135,15 @@ def paintings() -> list[Image.Image]:
     return [Image.open(path).convert("RGB") for path in sorted(MASTERS.glob("*.jpg"))]
 
 
-def same(looks: np.ndarray, sizes: np.ndarray, aside: str, seen: np.ndarray) -> bool:
+def same(looks: np.ndarray, sizes: np.ndarray, excluded: str, seen: np.ndarray) -> bool:
     """Whether two pictures are grouped."""
 
     def features(numbers: np.ndarray) -> np.ndarray:
         return seen[numbers]
 
-    outcome = find_duplicates(looks, sizes, [0, 0], ["a", "b"], aside=aside, features=features)
+    outcome = find_duplicates(
+        looks, sizes, [0, 0], ["a", "b"], excluded=excluded, features=features
+    )
     return bool(outcome.group[0] == 0)
 
 

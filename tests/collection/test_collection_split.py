@@ -61,7 +61,7 @@ def test_a_group_is_on_one_side(
     paths: list[str], distinct: int, share: float, seed: int, random: Random
 ) -> None:
     groups = [random.randrange(distinct) for _ in paths]
-    # Of each group one is packed at least, whatever is set aside.
+    # Of each group one is packed at least, whatever is excluded.
     kept = [groups.index(group) == n or random.random() < 0.5 for n, group in enumerate(groups)]
     chosen = held_out(paths, groups, [()] * len(paths), share, seed, kept)
     for group in set(groups):

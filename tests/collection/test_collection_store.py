@@ -435,7 +435,7 @@ def test_format_1_still_opens(collection: Collection, copy: Path) -> None:
     assert (opened.images(everything) == collection.images(everything)).all()
     opened.verify(everything=True)
     assert opened.duplicates_table() == opened.forgotten_table() == []
-    assert len(opened.aside()) == 0
+    assert len(opened.excluded()) == 0
     for shards in (None, [{"file": "../x", "pictures": 1, "bytes": 1, "sha256": ""}]):
         edit(copy, shards=shards)
         with pytest.raises(ImpastoError, match=r"collection.json is damaged"):
@@ -443,7 +443,7 @@ def test_format_1_still_opens(collection: Collection, copy: Path) -> None:
 
 
 def test_what_was_set_aside(several: Collection, several_copy: Path) -> None:
-    assert len(several.aside()) == 0
+    assert len(several.excluded()) == 0
     aside, names = [], set()
     for side, stored in RESOLUTIONS.items():
         with writer.open_writer(several_copy, side, stored, f"aside-{side}") as out:
@@ -456,7 +456,7 @@ def test_what_was_set_aside(several: Collection, several_copy: Path) -> None:
     opened = Collection.open(several_copy)
     assert opened.content_hash == several.content_hash
     for side in RESOLUTIONS:
-        found = opened.at(side).aside().pixels(np.arange(2))
+        found = opened.at(side).excluded().pixels(np.arange(2))
         assert (found == several.at(side).images(np.array([5, 2]))).all()
     assert [row["kept"] for row in opened.duplicates_table()] == ["1", "0"]
     assert [row["path"] for row in opened.forgotten_table()] == ["b/z.png"]
@@ -472,7 +472,7 @@ def test_what_was_set_aside(several: Collection, several_copy: Path) -> None:
         (several_copy / name).write_bytes(content)
     edit(several_copy, aside=aside[:1])
     with pytest.raises(ImpastoError, match=r"collection.json is damaged"):
-        Collection.open(several_copy).aside()
+        Collection.open(several_copy).excluded()
 
 
 def test_the_hash_of_raw_pictures_stays_what_it_is(source: Path, tmp_path: Path) -> None:

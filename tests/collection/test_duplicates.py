@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from impasto.cli import app
 from impasto.collection import Collection, PackOptions, pack
-from impasto.collection.duplicates import Duplicates, find_duplicates, told_differently
+from impasto.collection.duplicates import Duplicates, disagreeing_labels, find_duplicates
 from impasto.collection.duplicates.registration import laid_over, register
 from impasto.collection.duplicates.sheets import _shortened, groups_of, pages
 from impasto.collection.packing import MASTERS
@@ -51,12 +51,12 @@ def record(picture: Image.Image) -> np.ndarray:
     return look(picture, np.asarray(picture.resize((16, 16)))[None]).record()
 
 
-def found(*pictures: Image.Image, aside: str = "near") -> Duplicates:
+def found(*pictures: Image.Image, excluded: str = "near") -> Duplicates:
     """With names in alphabetical order."""
     looks = np.array([record(picture) for picture in pictures], FINGERPRINT)
     sizes = np.array([picture.size for picture in pictures])
     names = [f"{number:03}" for number in range(len(pictures))]
-    return find_duplicates(looks, sizes, [0] * len(pictures), names, aside=aside)
+    return find_duplicates(looks, sizes, [0] * len(pictures), names, excluded=excluded)
 
 
 def compressed(quality: int) -> Change:
@@ -223,7 +223,9 @@ def test_of_two_of_one_size_the_one_that_was_compressed_less_is_kept(tmp_path: P
 def test_nothing_is_set_aside_that_is_not_to_be() -> None:
     first, second = painting(3), painting(5)
     pictures = [first, first.copy(), compressed(70)(first), second, resized(0.5)(second)]
-    near, exact, none = (found(*pictures, aside=aside) for aside in ("near", "exact", "none"))
+    near, exact, none = (
+        found(*pictures, excluded=excluded) for excluded in ("near", "exact", "none")
+    )
     assert near.kept.tolist() == [True, False, False, True, False]
     assert exact.kept.tolist() == [True, False, True, True, True]
     assert none.kept.all()
@@ -233,12 +235,12 @@ def test_nothing_is_set_aside_that_is_not_to_be() -> None:
 
 
 def test_copies_of_different_classes_are_told() -> None:
-    assert told_differently([], []) is None
-    assert told_differently([0, 0, 1, 1], [("a", ""), ("a", "x"), ("b", "x"), ("b", "x")]) is None
-    assert told_differently([0, 0, 0], [("a", "x"), ("", "x"), ("a", "y")]) == (
+    assert disagreeing_labels([], []) is None
+    assert disagreeing_labels([0, 0, 1, 1], [("a", ""), ("a", "x"), ("b", "x"), ("b", "x")]) is None
+    assert disagreeing_labels([0, 0, 0], [("a", "x"), ("", "x"), ("a", "y")]) == (
         "1 group of copies has different labels, such as x and y: see duplicates.csv"
     )
-    assert told_differently([1, 0, 1, 0, 2], [("a",), ("c",), ("b",), ("d",), ("e",)]) == (
+    assert disagreeing_labels([1, 0, 1, 0, 2], [("a",), ("c",), ("b",), ("d",), ("e",)]) == (
         "2 groups of copies have different labels, such as c and d: see duplicates.csv"
     )
 
@@ -271,13 +273,13 @@ def fading(steps: int) -> list[Image.Image]:
 def test_there_are_no_chains_to_what_is_set_aside() -> None:
     pictures = fading(7)
     near = found(*pictures)
-    # Each that is set aside is near what is kept of its group.
+    # Each that is excluded is near what is kept of its group.
     for number in np.flatnonzero(~near.kept):
         (head,) = np.flatnonzero(near.kept & (near.group == near.group[number]))
         assert found(pictures[head], pictures[number]).group.tolist() == [0, 0]
     assert 1 < near.kept.sum() < 7
     # Where all are kept, none of two that are near may be on another side.
-    assert (found(*pictures, aside="none").group == 0).all()
+    assert (found(*pictures, excluded="none").group == 0).all()
 
 
 def test_a_copy_of_what_is_set_aside_is_as_far_from_what_is_kept() -> None:
@@ -295,8 +297,10 @@ def test_what_the_source_holds_out_is_kept_and_its_copies_are_not_trained_on() -
     looks = np.array([record(picture) for picture in pictures], FINGERPRINT)
     sizes = np.array([picture.size for picture in pictures])
     pinned = np.array([False, False, True, True, False])
-    for aside, kept in (("near", [0, 0, 1, 1, 1]), ("exact", [1] * 5), ("none", [1] * 5)):
-        outcome = find_duplicates(looks, sizes, [0] * 5, list("abcde"), aside=aside, pinned=pinned)
+    for excluded, kept in (("near", [0, 0, 1, 1, 1]), ("exact", [1] * 5), ("none", [1] * 5)):
+        outcome = find_duplicates(
+            looks, sizes, [0] * 5, list("abcde"), excluded=excluded, pinned=pinned
+        )
         assert outcome.kept.tolist() == kept
         assert outcome.group.tolist() == [0, 0, 0, 0, -1]
 
@@ -315,7 +319,7 @@ def by_features(*pictures: Image.Image, directions: list[list[float]]) -> Duplic
     given = (looks, sizes, [0] * len(pictures), names)
     find_duplicates(*given, features=features)
     assert not asked
-    outcome = find_duplicates(*given, aside="features", features=features)
+    outcome = find_duplicates(*given, excluded="features", features=features)
     assert sorted(asked) == list(range(len(pictures)))
     return outcome
 
@@ -345,12 +349,14 @@ def test_what_features_propose_must_look_the_same() -> None:
         sizes,
         [0] * 6,
         list("abcdef"),
-        aside="features",
+        excluded="features",
         features=lambda numbers: np.ones((len(numbers), 3), np.float32),
     )
     assert outcome.kept.all()
     # Of what shows next to nothing, no features are asked for.
-    outcome = find_duplicates(looks[5:], sizes[5:], [0], ["a"], aside="features", features=np.ones)
+    outcome = find_duplicates(
+        looks[5:], sizes[5:], [0], ["a"], excluded="features", features=np.ones
+    )
     assert outcome.kept.all()
 
 
@@ -393,9 +399,9 @@ def fading_by(factor: float) -> Change:
     st.sampled_from(["none", "exact", "near"]),
     st.randoms(use_true_random=False),
 )
-def test_any_mixture(chosen: list[tuple[int, bool]], aside: str, random: object) -> None:
+def test_any_mixture(chosen: list[tuple[int, bool]], excluded: str, random: object) -> None:
     looks, sizes = crowd()
-    chosen = [(number, False) for number, _ in chosen] if aside != "near" else chosen
+    chosen = [(number, False) for number, _ in chosen] if excluded != "near" else chosen
     order = list(range(len(chosen)))
 
     def outcome(order: list[int]) -> tuple[Duplicates, dict[str, bool]]:
@@ -403,7 +409,7 @@ def test_any_mixture(chosen: list[tuple[int, bool]], aside: str, random: object)
         names = [f"{n:02}" for n in order]
         pinned = np.array([chosen[n][1] for n in order])
         found = find_duplicates(
-            looks[rows], sizes[rows], [0] * len(rows), names, aside=aside, pinned=pinned
+            looks[rows], sizes[rows], [0] * len(rows), names, excluded=excluded, pinned=pinned
         )
         return found, dict(zip(names, found.kept.tolist(), strict=True))
 
@@ -417,11 +423,11 @@ def test_any_mixture(chosen: list[tuple[int, bool]], aside: str, random: object)
         if group >= 0:
             assert same == np.flatnonzero(one.group == group).tolist()
             pinned = [n for n in same if chosen[n][1]]
-            if aside == "near":
+            if excluded == "near":
                 assert one.kept[same].sum() == max(1, len(pinned))
                 assert one.kept[pinned].all()
             assert one.kept[same].any()
-    if aside == "none":
+    if excluded == "none":
         assert one.kept.all()
     sides = one.side
     for a in range(len(chosen)):
@@ -527,7 +533,7 @@ def inspect(*arguments: str) -> tuple[str, BaseException | None]:
 def test_inspect_draws_them(collection: Collection, tmp_path: Path) -> None:
     output, error = inspect(str(collection.path), "--duplicates", "--out", str(tmp_path))
     assert error is None, output
-    assert "duplicates  4 source pictures set aside (2 exact, 2 near)" in output
+    assert "duplicates  4 source pictures excluded (2 exact, 2 near)" in output
     assert f"duplicates: {tmp_path / 'packed-duplicates.png'}: 3 groups" in output
     assert (tmp_path / "packed-duplicates.png").is_file()
 

@@ -17,7 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from impasto.cli import app
-from impasto.collection import Collection, PackOptions, pack, packing
+from impasto.collection import Collection, PackOptions, fitting, pack
 from impasto.collection.packing import MASTERS
 from impasto.decoding.workers import DiedError, in_order
 from impasto.errors import ImpastoError
@@ -112,7 +112,7 @@ def test_copies_are_set_aside_or_at_least_never_split(tmp_path: Path) -> None:
         (source / f"copy-{number:03}.png").write_bytes((source / f"{number:03}.png").read_bytes())
     report = pack(source, tmp_path / "packed", PackOptions(resolution=16, heldout=0.3))
     assert report.source_count == 10
-    assert any(note.startswith("10 pictures set aside") for note in report.notes)
+    assert any(note.startswith("10 pictures excluded") for note in report.notes)
     table = rows(tmp_path / "packed" / "duplicates.csv")
     assert [row["kept"] for row in table] == ["1", "0"] * 10
     assert len({row["group"] for row in table}) == 10
@@ -131,7 +131,7 @@ def test_any_number_of_processes_gives_the_same(
 ) -> None:
     source = pictures(tmp_path / "pictures", 12)
     (source / "005.png").write_bytes(b"bad")
-    monkeypatch.setattr(packing, "_ALONE", 0)
+    monkeypatch.setattr(fitting, "_ALONE", 0)
     seen: list[tuple[int, int]] = []
     made = [
         pack(source, tmp_path / "one", PackOptions(resolution=16, workers=1, name="x")),
@@ -216,15 +216,15 @@ def test_with_one_core_a_file_still_costs_itself_alone(
 ) -> None:
     """Only who asks for it has all decoded in this process."""
     source = pictures(tmp_path / "pictures", 4)
-    monkeypatch.setattr(packing, "_ALONE", 0)
-    monkeypatch.setattr(packing, "available_cores", lambda: 1)
+    monkeypatch.setattr(fitting, "_ALONE", 0)
+    monkeypatch.setattr(fitting, "available_cores", lambda: 1)
     asked: list[int] = []
 
     def spied(*arguments: Any) -> Any:
         asked.append(arguments[2])
         return in_order(*arguments)
 
-    monkeypatch.setattr(packing, "in_order", spied)
+    monkeypatch.setattr(fitting, "in_order", spied)
     assert pack(source, tmp_path / "packed", SMALL).source_count == 4
     assert pack(source, tmp_path / "here", replace(SMALL, workers=1)).source_count == 4
     assert asked == [1]
@@ -441,7 +441,7 @@ def test_after_an_error_in_the_middle_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = pictures(tmp_path / "pictures", 8)
-    monkeypatch.setattr(packing, "_ALONE", 0)
+    monkeypatch.setattr(fitting, "_ALONE", 0)
 
     def fail(done: int, total: int) -> None:
         if done == 5:

@@ -15,9 +15,17 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from impasto.cli import app
-from impasto.collection import Collection, PackOptions, pack, pack_shard, packing
-from impasto.collection.packing import work_folder
+from impasto.collection import (
+    Collection,
+    PackOptions,
+    fitting,
+    pack,
+    pack_shard,
+    packing,
+    replacing,
+)
 from impasto.collection.removal import forget
+from impasto.collection.replacing import work_folder
 from impasto.decoding.workers import DiedError
 from impasto.errors import ImpastoError
 from tests.helpers.packed import contents, rows
@@ -146,13 +154,13 @@ def test_added_pictures_alone_are_decoded(tmp_path: Path, monkeypatch: pytest.Mo
     drawings(source, range(1, 9, 2))
     (source / "000.png").unlink()
     decoded: list[str] = []
-    fit = packing.fit
+    fit = fitting.fit
 
     def spied(options: PackOptions, encodings: dict[int, str], picture: Any) -> Any:
         decoded.append(picture.name)
         return fit(options, encodings, picture)
 
-    monkeypatch.setattr(packing, "fit", spied)
+    monkeypatch.setattr(fitting, "fit", spied)
     report = pack(source, tmp_path / "packed", options)
     assert decoded == ["001.png", "003.png", "005.png", "007.png"]
     assert (report.known, report.source_count) == (9, 13)
@@ -222,16 +230,20 @@ def test_machines_that_end_at_the_same_time(
     source = drawings(tmp_path / "pictures", range(12))
     options = PackOptions(resolution=16)
     whole = pack(source, tmp_path / "whole", options).collection.path
-    for moment in ("_plan", "write_collection", "_take_place"):
+    for module, moment in (
+        (packing, "plan_collection"),
+        (replacing, "write_collection"),
+        (replacing, "_take_place"),
+    ):
         packed = tmp_path / moment
-        original = getattr(packing, moment)
+        original = getattr(module, moment)
 
         def overtaken(*arguments: Any) -> Any:
             monkeypatch.undo()
             pack(source, packed, options)  # noqa: B023
             return original(*arguments)  # noqa: B023
 
-        monkeypatch.setattr(packing, moment, overtaken)
+        monkeypatch.setattr(module, moment, overtaken)
         assert len(pack(source, packed, options).collection) == 12
         assert same(whole, packed) == set()
     hidden = [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
@@ -244,7 +256,7 @@ def test_what_could_not_be_read_is_tried_again(
     source = drawings(tmp_path / "pictures", range(8))
     options = PackOptions(resolution=16)
     whole = pack(source, tmp_path / "whole", options).collection.path
-    read_bytes, fit_all = Path.read_bytes, packing._fit_all
+    read_bytes, fit_all = Path.read_bytes, fitting._fit_all
 
     def refused(self: Path) -> bytes:
         if self.name == "003.png":
@@ -256,7 +268,7 @@ def test_what_could_not_be_read_is_tried_again(
             yield DiedError("it took more than 60 s") if number == 5 else result
 
     monkeypatch.setattr(Path, "read_bytes", refused)
-    monkeypatch.setattr(packing, "_fit_all", gave_up)
+    monkeypatch.setattr(fitting, "_fit_all", gave_up)
     report = pack(source, tmp_path / "packed", options)
     assert report.left_out == [
         ("003.png", "unreadable for now: Permission denied"),

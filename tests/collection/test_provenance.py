@@ -66,7 +66,7 @@ def test_what_is_remembered(collection: Path) -> None:
     assert found["forgotten"] == {"2026-11-22": 2, "2026-12-01": 1}
     assert in_words({**found, "artists": {}}) == [
         "Licences, by source pictures: public domain (13), unknown (9), CC0 (8).",
-        "2 source pictures were set aside as copies of others.",
+        "2 source pictures were excluded as copies of others.",
         "3 pictures were taken out of this collection from 2026-11-22 to 2026-12-01 (impasto forget).",
     ]
     # A record of a run from before there was any of this.

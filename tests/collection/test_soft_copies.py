@@ -115,11 +115,11 @@ def record(file: bytes) -> np.ndarray:
     return look(picture, np.asarray(picture.resize((64, 64)))[None]).record()
 
 
-def found(files: list[bytes], aside: str = "near") -> Duplicates:
+def found(files: list[bytes], excluded: str = "near") -> Duplicates:
     looks = np.array([record(file) for file in files], FINGERPRINT)
     names = [f"{number:03}" for number in range(len(files))]
     sizes = np.array([Image.open(io.BytesIO(file)).size for file in files])
-    return find_duplicates(looks, sizes, [0] * len(files), names, aside=aside)
+    return find_duplicates(looks, sizes, [0] * len(files), names, excluded=excluded)
 
 
 def twice(pictures: list[Image.Image], side: int, quality: int) -> list[bytes]:
@@ -142,8 +142,8 @@ def test_copies_are_found_or_kept_on_one_side(side: int, quality: int, least: in
     copies = (groups[:, 0] == groups[:, 1]) & (groups[:, 0] >= 0)
     assert copies.sum() >= least
     # The larger is kept, and what is no copy is said to be alike.
-    aside = ~outcome.kept.reshape(-1, 2)
-    assert (aside == copies[:, None] * [side > SIDE, side < SIDE]).all()
+    excluded = ~outcome.kept.reshape(-1, 2)
+    assert (excluded == copies[:, None] * [side > SIDE, side < SIDE]).all()
     assert ((outcome.alike.reshape(-1, 2) >= 0) == ~copies[:, None]).all()
 
 
@@ -240,7 +240,7 @@ def crowd() -> tuple[np.ndarray, np.ndarray]:
     st.randoms(use_true_random=False),
 )
 def test_no_copies_cross_the_split(
-    chosen: list[int], aside: str, seed: int, share: float, random: object
+    chosen: list[int], excluded: str, seed: int, share: float, random: object
 ) -> None:
     looks, numbers = crowd()
     names = [f"{place:03}" for place in range(len(chosen))]
@@ -249,7 +249,7 @@ def test_no_copies_cross_the_split(
         rows = [chosen[place] for place in order]
         told = [names[place] for place in order]
         found = find_duplicates(
-            looks[rows], np.full((len(rows), 2), 9), [0] * len(rows), told, aside=aside
+            looks[rows], np.full((len(rows), 2), 9), [0] * len(rows), told, excluded=excluded
         )
         labels = [(str(name),) for name in numbers[rows] % 3]
         kept = found.kept.tolist()

@@ -77,7 +77,7 @@ def test_stylegans_zip(labelled: Collection, tmp_path: Path) -> None:
 def test_stylegans_zip_without_classes(labelled: Collection, tmp_path: Path) -> None:
     report = unpack(labelled, tmp_path / "out.zip", "stylegan", (), "all")
     assert report.pictures == 30
-    assert report.notes == ["which pictures are held out is not told in it: they are the last 3"]
+    assert report.notes == ["which pictures are held out is not written in it: they are the last 3"]
     assert unpack(labelled, tmp_path / "test.zip", "stylegan", (), "heldout").notes == [
         "left out: 27 pictures for training; --split all takes them along"
     ]
@@ -333,7 +333,7 @@ def test_the_command(labelled: Collection, tmp_path: Path) -> None:
     out = tmp_path / "out.zip"
     assert say(str(out), "--labels", "", "--split", "all") == (
         f"labelled: 30 pictures of 32 px in {out}, StyleGAN's zip with dataset.json\n"
-        "note: which pictures are held out is not told in it: they are the last 3\n"
+        "note: which pictures are held out is not written in it: they are the last 3\n"
     )
     assert "a folder by class" in say(str(tmp_path / "folder"), "--labels", "genre")
     assert "note: left out: 27 pictures for training" in say(

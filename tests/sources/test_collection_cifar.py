@@ -192,7 +192,7 @@ def test_pictures_that_are_in_both_parts_are_told(tmp_path: Path) -> None:
     assert report.heldout_source_count == RECORDS + 3
     report = pack(source, tmp_path / "y", replace(AT_32, duplicates="exact"))
     assert report.source_count == 6 * RECORDS
-    assert any("3 pictures set aside as the same" in note for note in report.notes)
+    assert any("3 pictures excluded as the same" in note for note in report.notes)
 
 
 def test_other_sizes_and_fits_are_as_for_any_picture(tmp_path: Path) -> None:

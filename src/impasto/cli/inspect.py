@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from impasto.collection import Collection, LabelField
-    from impasto.collection.duplicates.sheets import Member
+    from impasto.collection.duplicates.sheets import GroupMember
 
 _BARS = 40
 """A chart shows at most this many classes of a field, the most frequent."""
@@ -98,7 +98,7 @@ def _write_duplicates(collection: "Collection", out: Path, stem: str) -> None:
 
 
 def _write_pages(
-    collection: "Collection", groups: "list[list[Member]]", path: Path, noun: str, first: str
+    collection: "Collection", groups: "list[list[GroupMember]]", path: Path, noun: str, first: str
 ) -> str:
     """Draw groups page by page; returns where they are and how many."""
     from impasto.collection.duplicates.sheets import GROUPS, PAGES, pages

@@ -155,7 +155,7 @@ def command(
     decodes only those.
     """
     from impasto.collection import PackOptions, pack, pack_shard
-    from impasto.collection.packing import place_of, work_folder
+    from impasto.collection.replacing import place_of, work_folder
     from impasto.errors import StoppedError
     from impasto.sources.class_names import read_merges
 

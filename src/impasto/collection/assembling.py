@@ -33,7 +33,7 @@ LABELS_APART = " | "
 _COPIED_BYTES = 2**26
 """How much is copied at once."""
 _LONGEST = 10_000
-"""Letters of what is told of a picture that are kept; Python's reader of tables takes 131,072."""
+"""Letters of a description of a picture that are kept; Python's reader of tables takes 131,072."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Copied:
 
 
 @dataclass
-class Plan:
+class CollectionPlan:
     """All that a collection is made of."""
 
     name: str
@@ -89,10 +89,10 @@ class Plan:
     rows: list[SourceRow]
     heldout: list[bool]
     """Of each row."""
-    aside: list[SourceRow]
-    """Copies of some of the rows."""
+    duplicates: list[SourceRow]
+    """Excluded pictures: duplicates of some of the rows."""
     copies: dict[str, Copied]
-    """By the name of a picture, kept or set aside, that has copies."""
+    """By the name of a picture, kept or excluded, that has copies."""
     encodings: dict[int, str]
     """How each resolution is stored, the resolutions rising."""
     fit: dict[str, Any]
@@ -134,8 +134,8 @@ def _runs(rows: Sequence[SourceRow], most: int) -> Iterator[tuple[Piece, int, in
 def _write_pixels(
     folder: Path, rows: Sequence[SourceRow], encodings: dict[int, str], kind: str
 ) -> list[dict[str, Any]]:
-    """The pictures of some rows at every resolution, as the description tells of them."""
-    told = []
+    """The pictures of some rows at every resolution, as `collection.json` describes them."""
+    described = []
     for resolution, encoding in encodings.items():
         prefix = shard_prefix(resolution, list(encodings), kind)
         most = max(1, _COPIED_BYTES // (resolution**2 * 3))
@@ -143,14 +143,18 @@ def _write_pixels(
             for piece, first, count in _runs(rows, most):
                 for stored in piece.stored(resolution, first, count):
                     writer.append_stored(stored)
-        told.append({"resolution": resolution, "encoding": encoding, "shards": writer.describe()})
-    return told
+        described.append(
+            {"resolution": resolution, "encoding": encoding, "shards": writer.describe()}
+        )
+    return described
 
 
-def write_collection(folder: Path, plan: Plan) -> None:
+def write_collection(folder: Path, plan: CollectionPlan) -> None:
     """Write a collection into an empty folder."""
     pixels = _write_pixels(folder, plan.rows, plan.encodings, "images")
-    aside = _write_pixels(folder, plan.aside, plan.encodings, "aside") if plan.aside else []
+    excluded: list[dict[str, Any]] = []
+    if plan.duplicates:
+        excluded = _write_pixels(folder, plan.duplicates, plan.encodings, "aside")
     source_labels = _labels(plan)
     counts = [row.count for row in plan.rows]
     source_of = np.repeat(np.arange(len(plan.rows), dtype=np.int64), counts)
@@ -173,21 +177,7 @@ def write_collection(folder: Path, plan: Plan) -> None:
         "source_count": len(plan.rows),
         "resolution": largest,
         "fit": plan.fit,
-        "fields": [
-            {
-                "name": name,
-                "classes": [
-                    {"name": label, "train_pictures": train, "sources": sources}
-                    for label, train, sources in zip(
-                        classes,
-                        _count(labels[split == 0, column], len(classes)),
-                        _count(source_labels[:, column], len(classes)),
-                        strict=True,
-                    )
-                ],
-            }
-            for column, (name, classes) in enumerate(plan.fields)
-        ],
+        "fields": _described_fields(plan, labels[split == 0], source_labels),
         "splits": {
             split_name: {
                 "pictures": int((split == value).sum()),
@@ -196,7 +186,7 @@ def write_collection(folder: Path, plan: Plan) -> None:
             for value, split_name in enumerate(("train", "heldout"))
         },
         "set_aside": {
-            "sources": len(plan.aside),
+            "sources": len(plan.duplicates),
             "groups": len({copied.group for copied in plan.copies.values()}),
         },
         "forgotten": len(plan.forgotten),
@@ -208,7 +198,7 @@ def write_collection(folder: Path, plan: Plan) -> None:
             plan.fields,
         ),
         "pixels": pixels,
-        "aside": aside,
+        "aside": excluded,
         "arrays": arrays,
         "tables": {file: sha256_of_file(folder / file) for file in TABLES},
         "made": plan.made,
@@ -216,7 +206,34 @@ def write_collection(folder: Path, plan: Plan) -> None:
     write_json(folder / "collection.json", description)
 
 
-def _labels(plan: Plan) -> np.ndarray:
+def _described_fields(
+    plan: CollectionPlan, train_labels: np.ndarray, source_labels: np.ndarray
+) -> list[dict[str, Any]]:
+    """The label fields with their classes and how many pictures each has.
+
+    Args:
+        plan: of the collection.
+        train_labels: of the pictures for training, [N, F].
+        source_labels: of all source pictures, [S, F].
+    """
+    return [
+        {
+            "name": name,
+            "classes": [
+                {"name": label, "train_pictures": train, "sources": sources}
+                for label, train, sources in zip(
+                    classes,
+                    _count(train_labels[:, column], len(classes)),
+                    _count(source_labels[:, column], len(classes)),
+                    strict=True,
+                )
+            ],
+        }
+        for column, (name, classes) in enumerate(plan.fields)
+    ]
+
+
+def _labels(plan: CollectionPlan) -> np.ndarray:
     """The labels of the source pictures, int64 [S, F]; -1 is unknown."""
     labels = np.full((len(plan.rows), len(plan.fields)), -1, dtype=np.int64)
     for column, (_, classes) in enumerate(plan.fields):
@@ -231,10 +248,10 @@ def _count(labels: np.ndarray, classes: int) -> list[int]:
     return counts
 
 
-def _facts(plan: Plan) -> Facts:
-    """What repacking needs to know: of the rows, then of what is set aside, then of the unusable."""
+def _facts(plan: CollectionPlan) -> Facts:
+    """What repacking needs to know: of the rows, then of their duplicates, then of the unusable."""
     writer = FactsWriter()
-    for row in (*plan.rows, *plan.aside):
+    for row in (*plan.rows, *plan.duplicates):
         facts, position = row.piece.facts, row.position
         writer.add(
             facts.keys[position].tobytes(),
@@ -259,22 +276,22 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
         table.writerows(rows)
 
 
-def _write_tables(folder: Path, plan: Plan, facts: Facts) -> None:
+def _write_tables(folder: Path, plan: CollectionPlan, facts: Facts) -> None:
     names = [name for name, _ in plan.fields]
     # A label that is also described (artist) is one column, not two.
     extra = [name for name in names if name not in ABOUT]
 
     def source(index: int) -> list[str | int]:
         row = plan.rows[index]
-        told = dict(zip(names, row.labels, strict=True)) | row.about
+        cells = dict(zip(names, row.labels, strict=True)) | row.about
         return [
             index,
             row.relative,
-            *(told.get(name, "")[:_LONGEST] for name in ABOUT),
+            *(cells.get(name, "")[:_LONGEST] for name in ABOUT),
             row.sha256,
             *row.size,
             "heldout" if plan.heldout[index] else "train",
-            *(told[name] for name in extra),
+            *(cells[name] for name in extra),
         ]
 
     header = ["index", "path", *ABOUT, "sha256", "width", "height", "split", *extra]
@@ -297,10 +314,10 @@ def _write_tables(folder: Path, plan: Plan, facts: Facts) -> None:
     write_csv(folder / FORGOTTEN, header, forgotten)
 
 
-def _write_duplicates(path: Path, plan: Plan) -> None:
+def _write_duplicates(path: Path, plan: CollectionPlan) -> None:
     """A row for each picture that has copies, group by group, the one that is kept first."""
     lines: list[list[object]] = []
-    for rows, kept in ((plan.rows, 1), (plan.aside, 0)):
+    for rows, kept in ((plan.rows, 1), (plan.duplicates, 0)):
         number = 0
         for row in rows:
             copied = plan.copies.get(row.relative)
@@ -316,7 +333,7 @@ def _write_duplicates(path: Path, plan: Plan) -> None:
     write_csv(path, [*header, "labels"], lines)
 
 
-def _write_alike(path: Path, plan: Plan) -> None:
+def _write_alike(path: Path, plan: CollectionPlan) -> None:
     """A row for each picture that cannot be told apart from others, set by set."""
     firsts = np.cumsum([0, *(row.count for row in plan.rows)])
     lines = [

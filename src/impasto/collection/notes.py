@@ -3,20 +3,20 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from impasto.collection.assembling import Plan
-from impasto.collection.duplicates import told_differently
+from impasto.collection.assembling import CollectionPlan
+from impasto.collection.duplicates import disagreeing_labels
 from impasto.collection.options import PackOptions
 from impasto.decoding.plugins import NOT_INSTALLED
 from impasto.formatting import counted
 from impasto.sources.listing import BY_NAME
 
 _FEW = 1000
-"""A collection of fewer pictures is told of tiles."""
+"""For a collection of fewer pictures, a note recommends tiles."""
 _ENDS = 6
-"""Kinds of names that a note tells."""
+"""Kinds of names that a note lists."""
 
 
-def of_plan(plan: Plan, options: PackOptions) -> list[str]:
+def of_plan(plan: CollectionPlan, options: PackOptions) -> list[str]:
     """What is worth a word in what a collection is made of."""
     return [
         *_straddling(plan, options),
@@ -30,7 +30,7 @@ def of_plan(plan: Plan, options: PackOptions) -> list[str]:
     ]
 
 
-def since(before: Mapping[str, str], plan: Plan) -> list[str]:
+def since(before: Mapping[str, str], plan: CollectionPlan) -> list[str]:
     """What has become of the pictures of an earlier packing.
 
     Args:
@@ -39,7 +39,9 @@ def since(before: Mapping[str, str], plan: Plan) -> list[str]:
     """
     notes = []
     now = {row.relative: held for row, held in zip(plan.rows, plan.heldout, strict=True)}
-    still = {row.relative for row in plan.aside} | {name for name, _ in plan.left_out} | set(now)
+    still = (
+        {row.relative for row in plan.duplicates} | {name for name, _ in plan.left_out} | set(now)
+    )
     if gone := sorted(set(before) - still):
         notes.append(
             f"{counted(len(gone), 'picture')} packed before and no longer in the source or not asked "
@@ -58,9 +60,9 @@ def since(before: Mapping[str, str], plan: Plan) -> list[str]:
     return notes
 
 
-def _straddling(plan: Plan, options: PackOptions) -> list[str]:
+def _straddling(plan: CollectionPlan, options: PackOptions) -> list[str]:
     """A note of pictures for training that are copies of held-out ones, where the source divides them
-    so and they are not to be set aside."""
+    so and they are not to be excluded."""
     if options.duplicates not in ("none", "exact"):
         return []
     groups: dict[bool, list[int]] = {True: [], False: []}
@@ -73,19 +75,19 @@ def _straddling(plan: Plan, options: PackOptions) -> list[str]:
         return []
     return [
         f"{counted(both, 'picture')} for training, copies of pictures that the source holds out: "
-        "--duplicates near sets them aside"
+        "--duplicates near excludes them"
     ]
 
 
-def _disagreeing(plan: Plan) -> list[str]:
+def _disagreeing(plan: CollectionPlan) -> list[str]:
     """A note of copies that the source has in different classes."""
-    copies = [row for row in (*plan.rows, *plan.aside) if row.relative in plan.copies]
+    copies = [row for row in (*plan.rows, *plan.duplicates) if row.relative in plan.copies]
     groups = [plan.copies[row.relative].group for row in copies]
-    note = told_differently(groups, [row.labels for row in copies])
+    note = disagreeing_labels(groups, [row.labels for row in copies])
     return [note] if note else []
 
 
-def _alike(plan: Plan) -> list[str]:
+def _alike(plan: CollectionPlan) -> list[str]:
     """A note of pictures that have too little detail to say whether they are copies."""
     sets = plan.alike_sets()
     if not sets:
@@ -100,7 +102,7 @@ def _alike(plan: Plan) -> list[str]:
     ]
 
 
-def _plain(plan: Plan) -> list[str]:
+def _plain(plan: CollectionPlan) -> list[str]:
     """A note of pictures that show one colour and nothing else."""
     plain = [
         row.relative
@@ -112,7 +114,7 @@ def _plain(plan: Plan) -> list[str]:
     return [f"{counted(len(plain), 'picture')} of one brightness all over, such as {plain[0]}"]
 
 
-def _few(plan: Plan, options: PackOptions) -> list[str]:
+def _few(plan: CollectionPlan, options: PackOptions) -> list[str]:
     if options.fit == "tiles" or len(plan.rows) >= _FEW:
         return []
     return [
@@ -121,11 +123,11 @@ def _few(plan: Plan, options: PackOptions) -> list[str]:
     ]
 
 
-def _guessed(plan: Plan) -> list[str]:
+def _guessed(plan: CollectionPlan) -> list[str]:
     """A note of pictures whose brightness was guessed (`depth.guessed_bits`)."""
     guessed = [
         (row.relative, bits)
-        for row in (*plan.rows, *plan.aside)
+        for row in (*plan.rows, *plan.duplicates)
         if (bits := int(row.piece.facts.guessed_bits[row.position]))
     ]
     if not guessed:
@@ -137,7 +139,7 @@ def _guessed(plan: Plan) -> list[str]:
     ]
 
 
-def _not_installed(plan: Plan) -> list[str]:
+def _not_installed(plan: CollectionPlan) -> list[str]:
     """A note of each kind of pictures that something else to install would read."""
     missing = Counter(reason for _, reason in plan.left_out if reason.startswith(NOT_INSTALLED))
     return [
@@ -146,7 +148,7 @@ def _not_installed(plan: Plan) -> list[str]:
     ]
 
 
-def _by_name(plan: Plan) -> list[str]:
+def _by_name(plan: CollectionPlan) -> list[str]:
     """A note of the files that were not looked into, by how their names end."""
     kind = f"{BY_NAME}: "
     ends = Counter(
@@ -156,7 +158,7 @@ def _by_name(plan: Plan) -> list[str]:
     )
     if not ends:
         return []
-    told = [f"{count:,} {end}" for end, count in ends.most_common(_ENDS)]
+    kinds = [f"{count:,} {end}" for end, count in ends.most_common(_ENDS)]
     if len(ends) > _ENDS:
-        told.append("others")
-    return [f"{counted(ends.total(), 'file')} not looked into for their names: {', '.join(told)}"]
+        kinds.append("others")
+    return [f"{counted(ends.total(), 'file')} not looked into for their names: {', '.join(kinds)}"]

@@ -112,7 +112,7 @@ class PackOptions:
             self.salvage,
         )
 
-    def told(self) -> dict[str, object]:
+    def recorded(self) -> dict[str, object]:
         """The options that decide what a collection holds, for its description."""
         how_only = ("workers", "max_seconds")
         return {key: value for key, value in asdict(self).items() if key not in how_only}
@@ -132,5 +132,5 @@ def _check_encoding(name: str) -> None:
 def options_key(options: PackOptions, source_digests: list[str]) -> str:
     """A digest of all that decides a collection's contents, for the cache."""
     versions = [PACKING_VERSION, FINDING_VERSION]
-    text = json.dumps([versions, options.told(), source_digests], sort_keys=True)
+    text = json.dumps([versions, options.recorded(), source_digests], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -33,8 +33,8 @@ def summary(collection: Collection) -> str:
         f"  held out    {_part(collection, heldout)}",
         f"  hash        {collection.content_hash}",
     ]
-    if (aside := _set_aside(collection)) is not None:
-        lines.insert(-1, f"  duplicates  {aside}")
+    if (excluded := _excluded(collection)) is not None:
+        lines.insert(-1, f"  duplicates  {excluded}")
     if alike := collection.alike_table():
         sets = counted(len({row.get("set") for row in alike}), "set")
         lines.insert(
@@ -61,13 +61,13 @@ def _stored(collection: Collection) -> str:
     return "; ".join(f"at {side} px {says}" for side, says in stored.items())
 
 
-def _set_aside(collection: Collection) -> str | None:
-    """`1,356 set aside (1,307 exact, 49 near)`; None where no duplicates were found."""
+def _excluded(collection: Collection) -> str | None:
+    """`1,356 excluded (1,307 exact, 49 near)`; None where no duplicates were found."""
     rows = collection.duplicates_table()
     kinds = Counter(row.get("kind", "") for row in rows if row.get("kept") == "0")
     if kinds:
         each = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
-        return f"{counted(kinds.total(), 'source picture')} set aside ({each})"
+        return f"{counted(kinds.total(), 'source picture')} excluded ({each})"
     return f"{counted(len(rows), 'source picture')}, all kept" if rows else None
 
 

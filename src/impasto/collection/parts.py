@@ -77,7 +77,7 @@ class Facts:
         counts: how many pictures each gave, int64 [S]; 0 of those that cannot be used.
         reasons: why those cannot, in order.
         frames: left, top, right, bottom, mirrored of each picture, float64 [N, 5].
-        looks: `look.LOOK` [S].
+        looks: `fingerprint.FINGERPRINT` [S].
         salvaged: whether the file was cut short and taken all the same, bool [S].
         file_bytes: lengths of the files, int64 [S]; of the pixels where they came without one.
         guessed_bits: how many of their samples' 16 bits were guessed to count, uint8 [S]; 0: nothing
@@ -140,8 +140,8 @@ class Facts:
                 )
         except Exception as error:
             # Damaged files make NumPy raise almost anything.
-            told = " ".join(str(error).split()) or type(error).__name__
-            raise ValueError(f"{FACTS} or {FINGERPRINTS}: {told}") from error
+            details = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(f"{FACTS} or {FINGERPRINTS}: {details}") from error
         columns = [facts.sha256, facts.sizes, facts.counts, facts.looks, facts.salvaged]
         columns += [facts.file_bytes, facts.guessed_bits]
         if any(len(column) != len(facts.keys) for column in columns):
@@ -179,7 +179,7 @@ class FactsWriter:
         file_bytes: int,
         guessed_bits: int,
     ) -> None:
-        """A source picture with its frames [K, 5] and its look, `look.LOOK` []."""
+        """A source picture with its frames [K, 5] and its look, `fingerprint.FINGERPRINT` []."""
         self._keys.append(key)
         self._sha256.append(sha256)
         self._sizes.append(size)
@@ -240,14 +240,14 @@ class Piece:
         Raises:
             ImpastoError, OSError, ValueError, KeyError, TypeError: it is damaged.
         """
-        told = read_json(folder / SHARDS, "part of a packing")
-        if told["decoding_version"] != DECODING_VERSION:
+        part = read_json(folder / SHARDS, "part of a packing")
+        if part["decoding_version"] != DECODING_VERSION:
             raise ValueError("it was decoded by another version")
         readers = {
             each["resolution"]: [
                 ShardReader(folder, each["resolution"], each["encoding"], each["shards"])
             ]
-            for each in told["shards"]
+            for each in part["shards"]
         }
         return cls(Facts.read(folder), readers)
 
@@ -364,12 +364,12 @@ class PartWriter:
                 for side, writer in writers.items()
             ]
             self._facts.facts().write(self._part)
-            told = {"decoding_version": DECODING_VERSION, "shards": shards}
-            write_json(self._part / SHARDS, told)
+            part = {"decoding_version": DECODING_VERSION, "shards": shards}
+            write_json(self._part / SHARDS, part)
 
 
 def of_collection(folder: Path, description: dict[str, Any]) -> Piece:
-    """What a collection holds, with what is set aside in it: as a piece of another packing.
+    """What a collection holds, with its excluded duplicates: as a piece of another packing.
 
     Raises:
         ImpastoError, OSError, ValueError, KeyError, TypeError: it is damaged, or was packed before

@@ -19,7 +19,7 @@ def provenance(collection: Collection) -> dict[str, Any]:
     Returns:
         `kind`: of source, in words.
         `licences`, `artists`: source pictures of each; no artists where none is known.
-        `duplicates`: source pictures that were set aside as copies of others.
+        `duplicates`: source pictures that were excluded as copies of others.
         `forgotten`: those that were taken out later (`impasto forget`), by day.
 
     Raises:
@@ -56,12 +56,12 @@ def in_words(record: Mapping[str, Any]) -> list[str]:
     """What `provenance` has found, as sentences, each as far as it is known."""
     said = []
     for name in ("licences", "artists"):
-        if told := record.get(name):
-            listed = ", ".join(f"{each} ({count:,})" for each, count in told.items())
+        if counts := record.get(name):
+            listed = ", ".join(f"{each} ({count:,})" for each, count in counts.items())
             said.append(f"{name.capitalize()}, by source pictures: {listed}.")
     if copies := record.get("duplicates"):
         pictures = counted(copies, "source picture")
-        said.append(f"{pictures} {'was' if copies == 1 else 'were'} set aside as copies of others.")
+        said.append(f"{pictures} {'was' if copies == 1 else 'were'} excluded as copies of others.")
     if days := record.get("forgotten"):
         said.append(f"{taken_out(days)}.")
     return said

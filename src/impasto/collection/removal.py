@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from impasto.collection.assembling import LABELS_APART, Copied, Plan, SourceRow
-from impasto.collection.packing import place_of, recover, replace_collection
+from impasto.collection.assembling import LABELS_APART, CollectionPlan, Copied, SourceRow
 from impasto.collection.parts import Piece, of_collection
+from impasto.collection.replacing import place_of, recover, replace_collection
 from impasto.collection.store import Collection
 from impasto.errors import ImpastoError, choices
 from impasto.files import read_json
@@ -59,7 +59,7 @@ def forget(path: Path, ids: Sequence[str]) -> Forgotten:
     recover(place)
     collection = Collection.open(path)
     plan = plan_of(collection)
-    everything = [*plan.rows, *plan.aside]
+    everything = [*plan.rows, *plan.duplicates]
     chosen = {_find(everything, each, collection) for each in ids}
     groups = {plan.copies[name].group for name in chosen if name in plan.copies}
     copies = {name for name, copied in plan.copies.items() if copied.group in groups} - chosen
@@ -75,7 +75,7 @@ def forget(path: Path, ids: Sequence[str]) -> Forgotten:
     stay = [row.relative not in gone for row in plan.rows]
     plan.heldout = [held for held, keep in zip(plan.heldout, stay, strict=True) if keep]
     plan.rows = [row for row in plan.rows if row.relative not in gone]
-    plan.aside = [row for row in plan.aside if row.relative not in gone]
+    plan.duplicates = [row for row in plan.duplicates if row.relative not in gone]
     plan.copies = {name: copied for name, copied in plan.copies.items() if name not in gone}
     plan.alike = {name: number for name, number in plan.alike.items() if name not in gone}
     if not plan.rows or all(plan.heldout):
@@ -114,7 +114,7 @@ def _find(rows: Sequence[SourceRow], wanted: str, collection: Collection) -> str
     )
 
 
-def plan_of(collection: Collection) -> Plan:
+def plan_of(collection: Collection) -> CollectionPlan:
     """What a collection is made of, read from its own files.
 
     Raises:
@@ -132,25 +132,25 @@ def plan_of(collection: Collection) -> Plan:
         labels[collection.sources] = collection.labels
         heldout[collection.sources[collection.heldout_indices]] = True
         rows = []
-        for position, told in enumerate(table):
-            about = {name: told[name] for name in ABOUT if told.get(name)}
+        for position, record in enumerate(table):
+            about = {name: record[name] for name in ABOUT if record.get(name)}
             classes = tuple(
                 field.classes[label] if label >= 0 else ""
                 for field, label in zip(collection.fields, labels[position], strict=True)
             )
-            rows.append(SourceRow(told["path"], classes, about, piece, position))
-        copies, aside = _copies(collection, piece, len(rows))
-        count = len(rows) + len(aside)
+            rows.append(SourceRow(record["path"], classes, about, piece, position))
+        copies, duplicates = _copies(collection, piece, len(rows))
+        count = len(rows) + len(duplicates)
         unusable = [
             (piece.facts.keys[position].tobytes(), str(piece.reason(position)))
             for position in range(count, len(piece.facts.keys))
         ]
-        return Plan(
+        return CollectionPlan(
             name=collection.name,
             fields=[(field.name, field.classes) for field in collection.fields],
             rows=rows,
             heldout=heldout.tolist(),
-            aside=aside,
+            duplicates=duplicates,
             copies=copies,
             encodings={each["resolution"]: each["encoding"] for each in description["pixels"]},
             fit=description["fit"],
@@ -170,16 +170,16 @@ def plan_of(collection: Collection) -> Plan:
 def _copies(
     collection: Collection, piece: Piece, kept: int
 ) -> tuple[dict[str, Copied], list[SourceRow]]:
-    """Which pictures are copies, and the rows that are set aside for it."""
+    """Which pictures are copies, and the rows of those that are excluded for it."""
     copies: dict[str, Copied] = {}
-    aside: list[tuple[int, str, tuple[str, ...]]] = []
+    excluded: list[tuple[int, str, tuple[str, ...]]] = []
     for row in collection.duplicates_table():
         copies[row["path"]] = Copied(int(row["group"]), row["kind"], float(row["distance"]))
         if row["kept"] == "0":
             labels = tuple((row.get("labels") or "").split(LABELS_APART))
-            aside.append((int(row["row"]), row["path"], labels))
+            excluded.append((int(row["row"]), row["path"], labels))
     rows = [
         SourceRow(name, labels, {}, piece, kept + number)
-        for number, (_, name, labels) in enumerate(sorted(aside))
+        for number, (_, name, labels) in enumerate(sorted(excluded))
     ]
     return copies, rows

@@ -28,11 +28,11 @@ class ShardReader:
         folder: where the shards are.
         resolution: side of the pictures, R.
         encoding: `raw`, or a name in `ENCODINGS`.
-        shards: what `ShardWriter.describe` has told of them.
+        shards: the records of `ShardWriter.describe`.
 
     Raises:
         ImpastoError: a file is missing, or not as long as it was.
-        ValueError: the files are not what is told of them.
+        ValueError: the files do not agree with their records.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ def held_out(
         share: of the pictures, in [0, 1); at least one is held out where there are five or more
             and the share is above 0 (unless all are of one group), and at least one is not.
         seed: another seed gives another split.
-        kept: whether each is to be packed; None: all are. One that is set aside as a duplicate is
+        kept: whether each is to be packed; None: all are. One that is excluded as a duplicate is
             on the side of its group, but counts for nothing.
     """
     names: dict[Hashable, str] = {}

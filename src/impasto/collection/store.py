@@ -191,7 +191,7 @@ class Collection:
         self._table_digests = {
             file_name(file): str(digest) for file, digest in description.get("tables", {}).items()
         }
-        self._aside = {int(each["resolution"]): each for each in description.get("aside", [])}
+        self._excluded = {int(each["resolution"]): each for each in description.get("aside", [])}
         self.resolutions = tuple(sorted(self._pixels))
         if largest != self.resolutions[-1]:
             raise ValueError(
@@ -230,8 +230,10 @@ class Collection:
             self.content_hash = self._computed_hash(self.resolution)
 
     def _reader(self, pixels: dict[int, dict[str, Any]]) -> ShardReader:
-        told = pixels[self.resolution]
-        return ShardReader(self.path, self.resolution, str(told["encoding"]), told["shards"])
+        described = pixels[self.resolution]
+        return ShardReader(
+            self.path, self.resolution, str(described["encoding"]), described["shards"]
+        )
 
     def _computed_hash(self, resolution: int) -> str:
         """The content hash by what `collection.json` says of each file."""
@@ -280,19 +282,19 @@ class Collection:
         """How the pictures of each resolution are stored, and the bytes they take."""
         return {
             side: (
-                str(told["encoding"]),
-                sum(int(shard["bytes"]) for shard in told["shards"]),
+                str(described["encoding"]),
+                sum(int(shard["bytes"]) for shard in described["shards"]),
             )
-            for side, told in sorted(self._pixels.items())
+            for side, described in sorted(self._pixels.items())
         }
 
-    def aside(self) -> ShardReader:
-        """The pictures that packing set aside as copies of others, at this resolution; the rows of
+    def excluded(self) -> ShardReader:
+        """The pictures that packing excluded as copies of others, at this resolution; the rows of
         `duplicates_table()` that are not kept say which is which."""
-        if not self._aside:
+        if not self._excluded:
             return ShardReader(self.path, self.resolution, RAW, [])
         try:
-            return self._reader(self._aside)
+            return self._reader(self._excluded)
         except (KeyError, TypeError, ValueError) as error:
             raise ImpastoError(
                 f"{self.path / 'collection.json'} is damaged ({error}); pack the collection again"
@@ -320,7 +322,7 @@ class Collection:
     def duplicates_table(self) -> list[dict[str, str]]:
         """The rows of `duplicates.csv`, one a source picture that has copies, group by group: group,
         path, kept (1 or 0), kind (exact, near or features), distance, row (its first picture in the
-        collection, or in what is set aside), ...; none in collections of format 1."""
+        collection, or among the excluded), ...; none in collections of format 1."""
         return self._table("duplicates.csv", required=False)
 
     def alike_table(self) -> list[dict[str, str]]:
@@ -365,7 +367,7 @@ class Collection:
         while.
 
         Args:
-            everything: also the other resolutions, what was set aside, and the tables.
+            everything: also the other resolutions, the excluded duplicates, and the tables.
 
         Raises:
             ImpastoError: a file has changed, or the content hash is not that of the files.
@@ -375,7 +377,7 @@ class Collection:
             digests |= self._table_digests
             for resolution in self.resolutions:
                 view = self.at(resolution)
-                digests |= view._shards.digests | view.aside().digests
+                digests |= view._shards.digests | view.excluded().digests
         for file, expected in digests.items():
             path = self.path / file
             try:

@@ -108,7 +108,7 @@ class CollectionRecord(Config):
     artists: dict[str, int] = Field(default_factory=dict)
     """Source pictures by artist, in the same way; empty where none is known."""
     duplicates: int = 0
-    """Source pictures that were set aside as copies of others."""
+    """Source pictures that were excluded as copies of others."""
     forgotten: dict[str, int] = Field(default_factory=dict)
     """Source pictures that had been taken out of it (`impasto forget`), by day."""
 

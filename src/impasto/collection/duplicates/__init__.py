@@ -18,8 +18,8 @@ whether they are copies. All are kept, and all of a set are on one side of the s
 feature network proposes the pairs, and each is confirmed by laying one over the other
 (`registration.py`) and comparing them as above, by wider limits.
 
-No chains: every picture that is set aside is a duplicate of the very one that is kept, not of one
-that was set aside itself. So of a, b and c in a row, each near the next, a and c may both be kept.
+No chains: every picture that is excluded is a duplicate of the very one that is kept, not of one
+that was excluded itself. So of a, b and c in a row, each near the next, a and c may both be kept.
 """
 
 import math
@@ -36,7 +36,7 @@ FINDING_VERSION = 1
 """Raised whenever the same looks would give other copies or other sides of the split."""
 
 DUPLICATES = ("none", "exact", "near", "features")
-"""What can be set aside: nothing, the exact ones, near ones too, those by features too."""
+"""What can be excluded: nothing, the exact ones, near ones too, those by features too."""
 
 Features = Callable[[np.ndarray], np.ndarray]
 """Numbers of pictures, int64 [B], to a feature network's features of them, float32 [B, D]."""
@@ -88,7 +88,7 @@ def find_duplicates(
     names: Sequence[str],
     *,
     file_bytes: Sequence[int] | None = None,
-    aside: str = "near",
+    excluded: str = "near",
     pinned: np.ndarray | None = None,
     features: Features | None = None,
 ) -> Duplicates:
@@ -97,22 +97,22 @@ def find_duplicates(
     Kept is the one with the most pixels; of several, the one with the most labels; of those, the
     largest file, which is as a rule the one that was compressed least; of those, the first by name.
     Nothing here sees that a picture was enlarged: a bad copy of twice the width is kept, and the
-    original set aside. Pictures that their source holds out are kept all, whatever else is: a published
-    test set stays as it is, and what it shares with the pictures for training is set aside from
+    original excluded. Pictures that their source holds out are kept all, whatever else is: a published
+    test set stays as it is, and what it shares with the pictures for training is excluded from
     those.
 
-    What is not to be set aside is grouped all the same, and then every picture belongs to the group
+    What is not to be excluded is grouped all the same, and then every picture belongs to the group
     of all its duplicates: groups stay on one side of the split. Compares every picture with every
     other, half a nanosecond a pair: seconds for 80,000, minutes for a million, in memory that does
     not grow with the number of pairs. An index would be no safer: drawings share most of their bits.
 
     Args:
-        looks: `look.LOOK` [S].
+        looks: `fingerprint.FINGERPRINT` [S].
         sizes: width and height of the source pictures, [S, 2].
         known: how many labels each has.
         names: distinct names.
         file_bytes: lengths of the files; None: not known.
-        aside: one of `DUPLICATES`; features are compared only for `features`.
+        excluded: one of `DUPLICATES`; features are compared only for `features`.
         pinned: bool [S]: those that their source holds out; None: none.
         features: of pictures by number; asked for only with `features`.
     """
@@ -124,18 +124,18 @@ def find_duplicates(
         range(count),
         key=lambda n: (not given[n], -pixels[n], -known[n], -length[n], names[n]),
     )
-    found = _Found(np.array(order, dtype=np.int64), given, aside)
+    found = _Grouping(np.array(order, dtype=np.int64), given, excluded)
     _exact(found, looks)
     # Exact copies are as their first.
     places = np.flatnonzero(found.kind == 0)
     _near(found, looks, np.asarray(sizes), places)
     places = places[looks["detail"][found.order[places]] >= _DETAIL]
-    if aside == "features" and features is not None:
+    if excluded == "features" and features is not None:
         _by_features(found, looks, features, places)
-    return found.told()
+    return found.result()
 
 
-def told_differently(groups: Iterable[int], labels: Iterable[Sequence[str]]) -> str | None:
+def disagreeing_labels(groups: Iterable[int], labels: Iterable[Sequence[str]]) -> str | None:
     """A note of groups whose pictures have different classes in a field; None if there are none. A
     label that is not known differs from no other.
 
@@ -144,9 +144,9 @@ def told_differently(groups: Iterable[int], labels: Iterable[Sequence[str]]) -> 
         labels: its class in each field, or an empty text.
     """
     classes: dict[int, list[dict[str, None]]] = {}
-    for group, told in zip(groups, labels, strict=True):
-        fields = classes.setdefault(group, [{} for _ in told])
-        for seen, label in zip(fields, told, strict=True):
+    for group, row in zip(groups, labels, strict=True):
+        fields = classes.setdefault(group, [{} for _ in row])
+        for seen, label in zip(fields, row, strict=True):
             if label:
                 seen[label] = None
     differing = [
@@ -164,15 +164,15 @@ def told_differently(groups: Iterable[int], labels: Iterable[Sequence[str]]) -> 
     )
 
 
-class _Found:
+class _Grouping:
     """What has been found so far; pictures by their place in the order of being kept."""
 
-    def __init__(self, order: np.ndarray, pinned: np.ndarray, aside: str) -> None:
+    def __init__(self, order: np.ndarray, pinned: np.ndarray, excluded: str) -> None:
         places = np.arange(len(order))
         self.order = order
         self.pinned = pinned[order]
-        self.aside = np.zeros(len(order), dtype=bool)
-        self.sets_aside = DUPLICATES[1 : DUPLICATES.index(aside) + 1]
+        self.excluded = np.zeros(len(order), dtype=bool)
+        self.excludes = DUPLICATES[1 : DUPLICATES.index(excluded) + 1]
         self.like = places.copy()
         """Which picture each was found to be a duplicate of; itself if of none before it."""
         self.kind = np.zeros(len(order), dtype=np.int8)
@@ -188,8 +188,8 @@ class _Found:
     def join(self, first: int, others: np.ndarray, distances: np.ndarray, kind: str) -> None:
         """Make pictures duplicates of an earlier one."""
         for other, distance in zip(others.tolist(), distances.tolist(), strict=True):
-            if kind in self.sets_aside and not self.pinned[other]:
-                self.aside[other] = True
+            if kind in self.excludes and not self.pinned[other]:
+                self.excluded[other] = True
             if self.like[other] == other:
                 self.like[other] = first
                 self.kind[other] = DUPLICATES.index(kind)
@@ -205,16 +205,16 @@ class _Found:
 
     def open(self, place: int, others: np.ndarray, kind: str) -> np.ndarray:
         """Which of some pictures may still become duplicates of an earlier one, bool [B]."""
-        if kind in self.sets_aside:
-            return ~self.aside[others]
+        if kind in self.excludes:
+            return ~self.excluded[others]
         return self.groups.first[others] != self.groups.first[place]
 
-    def told(self) -> Duplicates:
+    def result(self) -> Duplicates:
         """The same by picture."""
         count = len(self.order)
         kind, distance = self.kind.copy(), self.distance.copy()
-        # A copy of one that was set aside itself: as far from the one that is kept as that one.
-        through = self.aside[self.like] & (self.like[self.like] != self.like)
+        # A copy of one that was excluded itself: as far from the one that is kept as that one.
+        through = self.excluded[self.like] & (self.like[self.like] != self.like)
         kind[through], distance[through] = kind[self.like[through]], distance[self.like[through]]
         # The first of a group is like its closest.
         closest = np.lexsort((distance, kind, self.groups.first))
@@ -229,7 +229,7 @@ class _Found:
         alike = np.where(np.isin(sides, sides[self.alike]), sides, -1)[by_picture]
         return Duplicates(
             group=_numbered(group),
-            kept=~self.aside[by_picture],
+            kept=~self.excluded[by_picture],
             kind=["" if code == 0 else DUPLICATES[code] for code in kind[by_picture].tolist()],
             distance=distance[by_picture],
             alike=_numbered(alike),
@@ -261,7 +261,7 @@ def _numbered(sets: np.ndarray) -> np.ndarray:
     return np.array([number[each] for each in sets.tolist()], dtype=np.int64)
 
 
-def _exact(found: _Found, looks: np.ndarray) -> None:
+def _exact(found: _Grouping, looks: np.ndarray) -> None:
     """Group what is packed pixel for pixel the same."""
     first: dict[bytes, int] = {}
     for place, digest in enumerate(looks["pixels"][found.order]):
@@ -270,7 +270,7 @@ def _exact(found: _Found, looks: np.ndarray) -> None:
             found.join(other, np.array([place]), np.zeros(1), "exact")
 
 
-def _near(found: _Found, looks: np.ndarray, sizes: np.ndarray, places: np.ndarray) -> None:
+def _near(found: _Grouping, looks: np.ndarray, sizes: np.ndarray, places: np.ndarray) -> None:
     """Group what looks nearly the same among some pictures, one by one in the order of being kept."""
     numbers = found.order[places]
     detail = looks["detail"][numbers]
@@ -286,7 +286,7 @@ def _near(found: _Found, looks: np.ndarray, sizes: np.ndarray, places: np.ndarra
         return near
 
     for position, place in enumerate(places.tolist()):
-        if found.aside[place]:
+        if found.excluded[place]:
             continue
         if detail[position] >= _DETAIL:
             own = clears[position]
@@ -304,7 +304,7 @@ def _near(found: _Found, looks: np.ndarray, sizes: np.ndarray, places: np.ndarra
             _join_soft(found, looks, place, places[alike_in_shape(position, soft[close])])
 
 
-def _join_near(found: _Found, looks: np.ndarray, place: int, close: np.ndarray) -> None:
+def _join_near(found: _Grouping, looks: np.ndarray, place: int, close: np.ndarray) -> None:
     """Compare pictures whose hashes are close with an earlier one."""
     for start in range(0, len(close), _AT_ONCE):
         others = close[start : start + _AT_ONCE]
@@ -313,7 +313,7 @@ def _join_near(found: _Found, looks: np.ndarray, place: int, close: np.ndarray) 
         found.join(place, others[far <= 1], far[far <= 1], "near")
 
 
-def _join_soft(found: _Found, looks: np.ndarray, place: int, close: np.ndarray) -> None:
+def _join_soft(found: _Grouping, looks: np.ndarray, place: int, close: np.ndarray) -> None:
     """Compare pictures with little detail with an earlier one."""
     for start in range(0, len(close), _AT_ONCE):
         others = close[start : start + _AT_ONCE]
@@ -323,10 +323,12 @@ def _join_soft(found: _Found, looks: np.ndarray, place: int, close: np.ndarray) 
         found.keep_together(place, others[(far <= ALIKE) & ~copies])
 
 
-def _by_features(found: _Found, looks: np.ndarray, features: Features, places: np.ndarray) -> None:
+def _by_features(
+    found: _Grouping, looks: np.ndarray, features: Features, places: np.ndarray
+) -> None:
     """Group what has nearly the same features among some pictures, and once it is laid over the other
     looks nearly the same."""
-    places = places[~found.aside[places]]
+    places = places[~found.excluded[places]]
     if not len(places):
         return
     parts = np.split(found.order[places], range(_FEATURES_AT_ONCE, len(places), _FEATURES_AT_ONCE))
@@ -336,7 +338,7 @@ def _by_features(found: _Found, looks: np.ndarray, features: Features, places: n
         cosines = seen[start : start + _FEATURES_AT_ONCE] @ seen[start:].T
         for row, cosine in enumerate(cosines):
             place = int(places[start + row])
-            if found.aside[place]:
+            if found.excluded[place]:
                 continue
             later = places[start + row + 1 :]
             close = later[cosine[row + 1 :] >= _COSINE]

@@ -1,4 +1,4 @@
-"""Groups of duplicates as pictures, to be looked at: was it right to set these aside?"""
+"""Groups of duplicates as pictures, to be looked at: was it right to exclude these?"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ _KEPT, _INK, _RULE = (0, 120, 60), (30, 30, 30), (225, 225, 225)
 
 
 @dataclass(frozen=True)
-class Member:
+class GroupMember:
     """A picture that has duplicates."""
 
     path: str
@@ -40,18 +40,18 @@ class Member:
     kind: str
     distance: float
     row: int
-    """Its first picture: a row of the collection if it is kept, else of what is set aside."""
+    """Its first picture: a row of the collection if it is kept, else of the excluded ones."""
     size: str
     """Width and height of the source picture."""
 
 
-def groups_of(collection: Collection) -> list[list[Member]]:
+def groups_of(collection: Collection) -> list[list[GroupMember]]:
     """The groups in `duplicates.csv`, each with what is kept first; the least alike come first.
 
     Raises:
         ImpastoError: the table is damaged.
     """
-    counts = {"1": len(collection), "0": len(collection.aside())}
+    counts = {"1": len(collection), "0": len(collection.excluded())}
     try:
         rows = [
             (int(row["group"]), _member(row, counts[row["kept"]]))
@@ -66,17 +66,17 @@ def groups_of(collection: Collection) -> list[list[Member]]:
     return sorted(groups, key=_likeness)
 
 
-def alike_of(collection: Collection) -> list[list[Member]]:
+def alike_of(collection: Collection) -> list[list[GroupMember]]:
     """The sets in `alike.csv`, the largest first.
 
     Raises:
         ImpastoError: the table is damaged.
     """
-    sets: dict[int, list[Member]] = {}
+    sets: dict[int, list[GroupMember]] = {}
     try:
         for row in collection.alike_table():
-            told = row | {"kept": "1", "kind": "alike", "distance": "0"}
-            sets.setdefault(int(row["set"]), []).append(_member(told, len(collection)))
+            alike = row | {"kept": "1", "kind": "alike", "distance": "0"}
+            sets.setdefault(int(row["set"]), []).append(_member(alike, len(collection)))
     except (KeyError, TypeError, ValueError) as error:
         raise ImpastoError(
             f"{collection.path / 'alike.csv'} is damaged ({error}); pack the collection again"
@@ -84,34 +84,34 @@ def alike_of(collection: Collection) -> list[list[Member]]:
     return sorted(sets.values(), key=len, reverse=True)
 
 
-def _likeness(group: list[Member]) -> tuple[float, bool]:
+def _likeness(group: list[GroupMember]) -> tuple[float, bool]:
     """What groups are sorted by: the greatest distance, and exact ones after all others."""
     furthest = max(member.distance for member in group)
     return -furthest, all(member.kind == "exact" for member in group)
 
 
-def _member(row: dict[str, str], count: int) -> Member:
+def _member(row: dict[str, str], count: int) -> GroupMember:
     number = int(row["row"])
     if not 0 <= number < count:
         raise ValueError(f"row {number} of {count}")
     size = f"{row['width']} x {row['height']}"
-    return Member(
+    return GroupMember(
         row["path"], row["kept"] == "1", row["kind"], float(row["distance"]), number, size
     )
 
 
-def pages(collection: Collection, groups: list[list[Member]]) -> Iterator[Image.Image]:
+def pages(collection: Collection, groups: list[list[GroupMember]]) -> Iterator[Image.Image]:
     """Pages of `GROUPS` groups, at most `PAGES`; RGB. Groups stand in rows, several small ones beside
     each other, and a line where each begins; what is kept has a green frame.
 
     Raises:
         ImpastoError: pixels cannot be read.
     """
-    aside = collection.aside()
+    excluded = collection.excluded()
 
-    def pixels(member: Member) -> np.ndarray:
+    def pixels(member: GroupMember) -> np.ndarray:
         rows = np.array([member.row])
-        taken: np.ndarray = (collection.images(rows) if member.kept else aside.pixels(rows))[0]
+        taken: np.ndarray = (collection.images(rows) if member.kept else excluded.pixels(rows))[0]
         return taken
 
     shown = groups[: GROUPS * PAGES]
@@ -119,7 +119,9 @@ def pages(collection: Collection, groups: list[list[Member]]) -> Iterator[Image.
         yield _page(shown[start : start + GROUPS], pixels)
 
 
-def _page(groups: list[list[Member]], pixels: Callable[[Member], np.ndarray]) -> Image.Image:
+def _page(
+    groups: list[list[GroupMember]], pixels: Callable[[GroupMember], np.ndarray]
+) -> Image.Image:
     height = _CELL + 4 * _LINE + 2 * _GAP
     starts: list[int] = []
     place = 0
@@ -151,11 +153,11 @@ def _paste(
     page: Image.Image,
     draw: ImageDraw.ImageDraw,
     corner: tuple[int, int],
-    member: Member,
+    member: GroupMember,
     pixels: np.ndarray,
     more: int,
 ) -> None:
-    """Draw a picture and what is told of it, and of how many more there are in its group."""
+    """Draw a picture with its name, size and distance, and how many more there are in its group."""
     left, top = corner
     picture = Image.fromarray(pixels).resize((_CELL, _CELL), Image.Resampling.LANCZOS)
     page.paste(picture, corner)
@@ -163,16 +165,16 @@ def _paste(
         box = (left - 2, top - 2, left + _CELL + 1, top + _CELL + 1)
         draw.rectangle(box, outline=_KEPT, width=2)
     far = f" {member.distance:.2f}" if member.distance else ""
-    told = "kept" if member.kept else member.kind + far
+    nearness = "kept" if member.kept else member.kind + far
     if more:
-        told += f", {more} more"
+        nearness += f", {more} more"
     folder, _, name = member.path.rpartition("/")
-    lines = [name, member.size, told]
+    lines = [name, member.size, nearness]
     if folder:
         lines.insert(0, f"{folder}/")
     for line, text in enumerate(lines):
         place = (left, top + _CELL + 3 + line * _LINE)
-        colour = _KEPT if text is told and member.kept else _INK
+        colour = _KEPT if text is nearness and member.kept else _INK
         draw_text(draw, place, _shortened(text), colour, _LETTERS)
 
 

@@ -174,7 +174,8 @@ def unpack(
         raise ImpastoError(f"there is nothing to write: {'; '.join(notes) or 'no pictures'}")
     if len(parts) > 1 and not form.TELLS_SPLIT:
         notes.append(
-            f"which pictures are held out is not told in it: they are the last {len(parts['test']):,}"
+            "which pictures are held out is not written in it: they are the last "
+            f"{len(parts['test']):,}"
         )
     job = Job(collection, fields, parts, progress)
     form.write(job, out)

@@ -38,13 +38,13 @@ def write(job: Job, out: Path) -> None:
     fields = [field.name for field in collection.fields]
     # The last is that of -1.
     names = [] if column is None else folder_names([*collection.fields[column].classes, "unknown"])
-    told, sources = job.provenance(leave_out=fields)
+    columns, sources = job.provenance(leave_out=fields)
     with (
         atomic_folder(out) as folder,
         (folder / "metadata.csv").open("w", encoding="utf-8", newline="") as file,
     ):
         table = csv.writer(file)
-        table.writerow(["file_name", "split", *fields, *told])
+        table.writerow(["file_name", "split", *fields, *columns])
         for part, index, picture in job.pictures():
             labels = collection.labels[index].tolist()
             place = Path(part) if column is None else Path(part, names[labels[column]])
@@ -57,7 +57,7 @@ def write(job: Job, out: Path) -> None:
                     path.as_posix(),
                     part,
                     *(field.classes[at] if at >= 0 else "" for field, at in classes),
-                    *(sources[int(collection.sources[index])][name] for name in told),
+                    *(sources[int(collection.sources[index])][name] for name in columns),
                 ]
             )
 

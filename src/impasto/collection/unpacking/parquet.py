@@ -95,8 +95,8 @@ class _Files:
         kinds += [(name, pyarrow.int64()) for name in names]
         for name in self._told:
             kinds.append((name, pyarrow.int32() if name in _NUMBERS else pyarrow.string()))
-        told = json.dumps({"info": {"features": features}})
-        self._schema = pyarrow.schema(kinds, metadata={"huggingface": told})
+        information = json.dumps({"info": {"features": features}})
+        self._schema = pyarrow.schema(kinds, metadata={"huggingface": information})
 
     def write(self, part: str, rows: list[tuple[int, bytes]]) -> None:
         """Add a row group; parts follow each other."""

@@ -1,0 +1,111 @@
+"""A packing: what is to be done, where, and how far it has come."""
+
+import contextlib
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from impasto.collection.duplicates import FINDING_VERSION
+from impasto.collection.options import PACKING_VERSION, PackOptions
+from impasto.collection.parts import Piece, of_collection, open_parts
+from impasto.collection.replacing import work_folder
+from impasto.decoding.decode import DECODING_VERSION, decoded_otherwise
+from impasto.errors import ImpastoError
+from impasto.sources.listing import Content, Listing
+
+PixelFeatures = Callable[[np.ndarray], np.ndarray]
+"""Pictures, uint8 [B, R, R, 3], to a feature network's features of them, float32 [B, D]."""
+
+
+@dataclass
+class PackJob:
+    """What is packed, with which options, and where to."""
+
+    named: str
+    """The source, as the description names it."""
+    destination: Path
+    options: PackOptions
+    listing: Listing
+    encodings: dict[int, str]
+    keys: list[bytes]
+    """Of the entries."""
+    earlier: dict[str, Any] | None
+    """The description of the collection that is there already, of the same source and options."""
+    forgotten: list[dict[str, str]] = field(default_factory=list)
+    features: PixelFeatures | None = None
+    checked: frozenset[bytes] | None = None
+    """The result of `_outdated`, once it was asked for."""
+
+    @property
+    def work(self) -> Path:
+        return work_folder(self.destination)
+
+    def pieces(self) -> list[Piece]:
+        """All that was fitted before: the parts of this packing, and the collection that is there."""
+        pieces = open_parts(self.work)
+        if self.earlier is not None:
+            with contextlib.suppress(ImpastoError, OSError, ValueError, KeyError, TypeError):
+                pieces.append(of_collection(self.destination, self.earlier))
+                if self.earlier["made"].get("decoding_version") != DECODING_VERSION:
+                    pieces[-1].outdated = self._outdated(pieces[-1])
+        return pieces
+
+    def _outdated(self, piece: Piece) -> frozenset[bytes]:
+        """Keys of source pictures that this version may decode to other pixels than the version that
+        packed the collection, judged by the first bytes of their files; all that were unusable, too."""
+        if self.checked is None:
+            facts = piece.facts
+            unusable = {key.tobytes() for key in facts.keys[facts.counts == 0]}
+            usable = {key.tobytes() for key in facts.keys[facts.counts > 0]}
+            numbers = [number for number, key in enumerate(self.keys) if key in usable]
+            changed = {
+                self.keys[number]
+                for number, picture in zip(numbers, self.pictures(numbers), strict=True)
+                if may_differ(picture)
+            }
+            self.checked = frozenset(unusable | changed)
+        return self.checked
+
+    def pictures(self, numbers: Sequence[int]) -> Iterable[Path | Content]:
+        """What there is to decode of these entries."""
+        if self.listing.contents is not None:
+            return self.listing.contents(numbers)
+        return (path for path in (self.listing.entries[n].path for n in numbers) if path)
+
+    def digest(self) -> str:
+        """Of all that decides what the collection becomes, as far as the source's stamps tell."""
+        entries = [
+            [key.hex(), entry.labels, entry.about, entry.heldout]
+            for key, entry in zip(self.keys, self.listing.entries, strict=True)
+        ]
+        decisive = [
+            PACKING_VERSION,
+            DECODING_VERSION,
+            FINDING_VERSION,
+            self.options.recorded(),
+            self.listing.fields,
+            entries,
+            self.listing.left_out,
+            self.forgotten,
+        ]
+        text = json.dumps(decisive, sort_keys=True)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def may_differ(picture: Path | Content) -> bool:
+    """`decoded_otherwise`, of a picture as a source gives it."""
+    if isinstance(picture, bytes):
+        return decoded_otherwise(io.BytesIO(picture))
+    if not isinstance(picture, Path):
+        return False
+    try:
+        with picture.open("rb") as file:
+            return decoded_otherwise(file)
+    except OSError:
+        return False

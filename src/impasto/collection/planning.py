@@ -1,0 +1,264 @@
+"""Deciding what a collection is made of, once every picture of the source is fitted: which are
+duplicates, which are held out, which classes there are, and what the user should know."""
+
+import datetime
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+
+from impasto import __version__
+from impasto.collection.assembling import CollectionPlan, Copied, SourceRow
+from impasto.collection.duplicates import Features, find_duplicates
+from impasto.collection.fitting import TRY_AGAIN
+from impasto.collection.job import PackJob
+from impasto.collection.notes import of_plan, since
+from impasto.collection.options import PACKING_VERSION, PackOptions
+from impasto.collection.parts import Known
+from impasto.collection.replacing import clear
+from impasto.collection.split import held_out
+from impasto.collection.store import Collection
+from impasto.decoding.decode import DECODING_VERSION
+from impasto.decoding.fit import FITS, TILE_SCALES, TILE_STRIDE
+from impasto.errors import ImpastoError
+from impasto.formatting import counted, quoted
+from impasto.sources.listing import Entry
+
+_FEATURE_SIDE = 64
+"""Features are of the smallest pictures packed that have this side, in pixels."""
+
+
+class UnfinishedError(Exception):
+    """Some pictures are not fitted yet; the first argument says how many."""
+
+
+@dataclass
+class _Gathered:
+    """What became of the entries of a listing.
+
+    Attributes:
+        rows: the source pictures that can be used.
+        entries: their entries, in the same order.
+        left_out: path and reason of all others.
+        unusable: key and reason of those that never give a picture.
+        try_again: paths of those that may be readable another time.
+    """
+
+    left_out: list[tuple[str, str]]
+    rows: list[SourceRow] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    unusable: list[tuple[bytes, str]] = field(default_factory=list)
+    try_again: list[str] = field(default_factory=list)
+
+
+def plan_collection(job: PackJob) -> tuple[CollectionPlan, list[str]]:
+    """What the collection is made of, and notes for the user.
+
+    Raises:
+        UnfinishedError: not all pictures are fitted yet.
+        ImpastoError: no picture can be used.
+    """
+    listing, options = job.listing, job.options
+    gathered = _gather(job)
+    rows = gathered.rows
+    if not rows:
+        clear(job.work)  # There is nothing in it to go on from.
+        raise ImpastoError(nothing_in(job.named, gathered.left_out, "no usable picture"))
+    kept, heldout, copies, alike = _without_copies(job, rows, gathered.entries)
+    plan = CollectionPlan(
+        name=options.name or ("masters" if job.named == "masters" else job.destination.name),
+        fields=[],
+        rows=[row for row, keep in zip(rows, kept, strict=True) if keep],
+        heldout=[held for held, keep in zip(heldout, kept, strict=True) if keep],
+        duplicates=[row for row, keep in zip(rows, kept, strict=True) if not keep],
+        copies=copies,
+        encodings=job.encodings,
+        fit={"name": options.fit, "is": FITS[options.fit].says, **_fit_parameters(options)},
+        made=_made(job, gathered.try_again),
+        left_out=gathered.left_out,
+        forgotten=job.forgotten,
+        unusable=gathered.unusable,
+        alike=alike,
+    )
+    plan.fields = _classes(listing.fields, plan.rows)
+    notes = [*listing.notes, *_notes(job, gathered, plan)]
+    return plan, notes + of_plan(plan, options)
+
+
+def _gather(job: PackJob) -> _Gathered:
+    """Look every entry up among what was fitted.
+
+    Raises:
+        UnfinishedError: some are not fitted yet.
+    """
+    known = Known(job.pieces())
+    gone = {row["sha256"]: row["when"] for row in job.forgotten}
+    gathered = _Gathered(list(job.listing.left_out))
+    unfinished = 0
+    for key, entry in zip(job.keys, job.listing.entries, strict=True):
+        place = known.find(key)
+        if place is None:
+            unfinished += 1
+            continue
+        row = SourceRow(entry.relative, entry.labels, entry.about, *place)
+        if (reason := row.piece.reason(row.position)) is not None:
+            gathered.left_out.append((entry.relative, reason))
+            if reason.startswith(TRY_AGAIN):
+                gathered.try_again.append(entry.relative)
+            else:
+                gathered.unusable.append((key, reason))
+        elif row.sha256 in gone:
+            # Under another name.
+            reason = f"forgotten: on {gone[row.sha256]}, by impasto forget"
+            gathered.left_out.append((entry.relative, reason))
+        else:
+            gathered.rows.append(row)
+            gathered.entries.append(entry)
+    if unfinished:
+        raise UnfinishedError(unfinished)
+    return gathered
+
+
+def _notes(job: PackJob, gathered: _Gathered, plan: CollectionPlan) -> list[str]:
+    """What the user should know of duplicates, files cut short, the split and the last packing."""
+    notes = []
+    if plan.duplicates:
+        notes.append(
+            f"{counted(len(plan.duplicates), 'picture')} excluded as the same or nearly the same as "
+            f"another: see them with impasto inspect {quoted(job.destination)} --duplicates"
+        )
+    rows = gathered.rows
+    if salvaged := [row for row in rows if row.piece.facts.salvaged[row.position]]:
+        notes.append(
+            f"{counted(len(salvaged), 'picture')} cut short and taken all the same, such as "
+            f"{salvaged[0].relative}"
+        )
+    if {entry.heldout for entry in gathered.entries} in ({True}, {False}):
+        notes.append(
+            "what is left is of one part of the source only, so --heldout and --seed choose after all"
+        )
+    if job.earlier is not None:
+        notes += since(_sides_before(job.destination), plan)
+    return notes
+
+
+def nothing_in(source: str, left_out: list[tuple[str, str]], what: str) -> str:
+    """The message for a source of which no picture is left."""
+    message = f"{what} in {source}"
+    if left_out:
+        path, reason = left_out[0]
+        message += f"; {len(left_out)} left out, such as {path} ({reason})"
+        if reason.startswith("too small"):
+            message += "; lower --resolution or raise --max-upscale"
+    return message
+
+
+def _sides_before(destination: Path) -> dict[str, str]:
+    """Which pictures of the collection that is there are for training, and which held out."""
+    try:
+        return {row["path"]: row["split"] for row in Collection.open(destination).source_table()}
+    except (ImpastoError, KeyError):
+        return {}
+
+
+def _without_copies(
+    job: PackJob, rows: list[SourceRow], entries: list[Entry]
+) -> tuple[list[bool], list[bool], dict[str, Copied], dict[str, int]]:
+    """Which pictures are kept, which of all are held out, which are copies of which, and which cannot
+    be told apart."""
+    options = job.options
+    given = [entry.heldout for entry in entries if entry.heldout is not None]
+    # Where all that is left is of one part, the source gives no split.
+    decided = len(given) == len(rows) and len(set(given)) == 2
+    found = find_duplicates(
+        np.array([row.piece.facts.looks[row.position] for row in rows]),
+        np.array([row.size for row in rows]),
+        [sum(map(bool, row.labels)) for row in rows],
+        [row.relative for row in rows],
+        file_bytes=[int(row.piece.facts.file_bytes[row.position]) for row in rows],
+        excluded=options.duplicates,
+        pinned=np.array(given) if decided else None,
+        features=None if job.features is None else _features_of(rows, job),
+    )
+    heldout = given
+    if not decided:
+        heldout = held_out(
+            [row.relative for row in rows],
+            found.side.tolist(),
+            [row.labels for row in rows],
+            options.heldout,
+            options.seed,
+            found.kept.tolist(),
+        )
+    copies = {
+        row.relative: Copied(int(group), kind, float(distance))
+        for row, group, kind, distance in zip(
+            rows, found.group, found.kind, found.distance, strict=True
+        )
+        if group >= 0
+    }
+    alike = {
+        row.relative: int(number)
+        for row, number in zip(rows, found.alike, strict=True)
+        if number >= 0
+    }
+    return found.kept.tolist(), heldout, copies, alike
+
+
+def _features_of(rows: list[SourceRow], job: PackJob) -> Features:
+    """The features of source pictures by number: of the first picture that each gave."""
+    side = min(
+        (side for side in job.encodings if side >= _FEATURE_SIDE), default=max(job.encodings)
+    )
+
+    def features(numbers: np.ndarray) -> np.ndarray:
+        assert job.features is not None
+        some = [rows[number] for number in numbers]
+        return job.features(np.concatenate([row.piece.pixels(side, row.first) for row in some]))
+
+    return features
+
+
+def _classes(names: Sequence[str], rows: Sequence[SourceRow]) -> list[tuple[str, tuple[str, ...]]]:
+    """Each field with its class names, sorted."""
+    fields = []
+    for column, name in enumerate(names):
+        classes = tuple(sorted({row.labels[column] for row in rows} - {""}))
+        if not classes:
+            raise ImpastoError(
+                f"label '{name}' is blank for every picture that can be used; leave it out of labels"
+            )
+        fields.append((name, classes))
+    return fields
+
+
+def _made(job: PackJob, try_again: list[str]) -> dict[str, Any]:
+    return {
+        "impasto": __version__,
+        "packing_version": PACKING_VERSION,
+        "decoding_version": DECODING_VERSION,
+        "pillow": PIL.__version__,
+        "python": platform.python_version(),
+        "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "source": job.named,
+        "kind": job.listing.kind,
+        "listing": job.digest(),
+        "to_try_again": try_again,
+        "options": job.options.recorded(),
+    }
+
+
+def _fit_parameters(options: PackOptions) -> dict[str, Any]:
+    if options.fit == "pad":
+        return {"background": list(options.background)}
+    if options.fit == "tiles":
+        return {
+            "scales": list(TILE_SCALES),
+            "stride": TILE_STRIDE,
+            "max_upscale": options.max_upscale,
+        }
+    return {}
