@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from impasto.collection import Collection, PackOptions, open_or_pack, pack
     from impasto.config import RunConfig, change
     from impasto.errors import ImpastoError
+    from impasto.plugins import use_plugin
     from impasto.registry import load_recipe
     from impasto.sampling import Model, Sampler, find_model
-    from impasto.training import resume, train
+    from impasto.training import load_config, resume, train
 
 __version__ = "0.1.0"
 
@@ -33,11 +34,13 @@ _HOMES = {
     "Sampler": "sampling",
     "change": "config",
     "find_model": "sampling",
+    "load_config": "training",
     "load_recipe": "registry",
     "open_or_pack": "collection",
     "pack": "collection",
     "resume": "training",
     "train": "training",
+    "use_plugin": "plugins",
 }
 
 __all__ = [
@@ -49,11 +52,13 @@ __all__ = [
     "Sampler",
     "change",
     "find_model",
+    "load_config",
     "load_recipe",
     "open_or_pack",
     "pack",
     "resume",
     "train",
+    "use_plugin",
 ]
 
 

@@ -3,41 +3,78 @@
 Two kinds of room are listed by scanning their folder, without importing anything:
 - in `networks/` and `objectives/`, a file's name is the thing's name (`dcgan.py` is `dcgan`);
 - in `recipes/`, every public function that returns a `RunConfig` is a recipe of that name.
+
+What `plugins.py` finds outside the package is added; of `names` and `recipe_names` it is a part, of
+`module_names` and `recipe_modules` it is not.
 """
 
 import ast
+import functools
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_type_hints
 
 from impasto.errors import ImpastoError, choices, in_words
+from impasto.plugins import RECIPES, WHAT, Plugin, plugins_of
 
 _ROOT = Path(__file__).parent
 
 
 def module_names(room: str) -> list[str]:
-    """Names of the public files in a room, sorted; imports none of them."""
+    """Names of the package's own public files in a room, sorted; imports none of them."""
     files = (_ROOT / room).glob("*.py")
     return sorted(file.stem for file in files if not file.stem.startswith("_"))
 
 
-def load_module(room: str, name: str, what: str) -> ModuleType:
-    """Import `room/name.py`.
+def _added(room: str, own: Iterable[str]) -> dict[str, Plugin]:
+    """What a room gets from outside.
 
     Raises:
-        ImpastoError: there is no such file; the message lists the valid names.
+        ImpastoError: a name that is one of the package's own, or there twice.
     """
-    names = module_names(room)
-    if name not in names:
-        raise ImpastoError(f"unknown {what} '{name}'; there is {choices(names)}")
+    found = plugins_of(room)
+    for name in own:
+        if name in found:
+            raise ImpastoError(
+                f"{WHAT[room]} '{name}' is in impasto itself (impasto.{room}) and in "
+                f"{found[name].origin}; rename that one, or do without it"
+            )
+    return found
+
+
+def names(room: str) -> list[str]:
+    """All names in a room, those from outside too, sorted; imports none of them.
+
+    Raises:
+        ImpastoError: a name is there twice.
+    """
+    own = module_names(room)
+    return sorted([*own, *_added(room, own)])
+
+
+def load_module(room: str, name: str, what: str) -> ModuleType:
+    """Import `room/name.py`, or the module of that name from outside.
+
+    Raises:
+        ImpastoError: there is no such name, and the message lists the valid ones; it is there twice;
+            or what is from outside cannot be imported.
+    """
+    own = module_names(room)
+    added = _added(room, own) if room in WHAT else {}
+    if name in added:
+        module: ModuleType = added[name].load()
+        return module
+    if name not in own:
+        raise ImpastoError(f"unknown {what} '{name}'; there is {choices([*own, *added])}")
     return importlib.import_module(f"impasto.{room}.{name}")
 
 
 def recipe_modules(folder: Path = _ROOT / "recipes") -> dict[str, str]:
-    """Map each recipe's name to the module that holds it, read from the sources without importing.
+    """Map the name of each recipe of the package to the module that holds it, read from the sources
+    without importing.
 
     Raises:
         RuntimeError: two files define a recipe of the same name.
@@ -59,18 +96,46 @@ def recipe_modules(folder: Path = _ROOT / "recipes") -> dict[str, str]:
     return found
 
 
+def recipe_names() -> list[str]:
+    """The names of all recipes: the package's own, then those from outside.
+
+    Raises:
+        ImpastoError: a name is there twice.
+    """
+    own = recipe_modules()
+    return [*own, *sorted(_added(RECIPES, own))]
+
+
 def load_recipe(name: str) -> Callable[[], Any]:
     """The function of recipe `name`; call it for its `RunConfig`.
 
     Raises:
-        ImpastoError: there is no such recipe; the message lists the valid names.
+        ImpastoError: there is no such recipe, and the message lists the valid names; it is there
+            twice; or what is from outside cannot be imported.
     """
     modules = recipe_modules()
+    added = _added(RECIPES, modules)
+    if name in added:
+        return _named(added[name])
     if name not in modules:
-        raise ImpastoError(f"unknown recipe '{name}'; there is {choices(list(modules))}")
+        raise ImpastoError(f"unknown recipe '{name}'; there is {choices([*modules, *added])}")
     recipe: Callable[[], Any] = getattr(
         importlib.import_module(f"impasto.recipes.{modules[name]}"), name
     )
+    return recipe
+
+
+def _named(plugin: Plugin) -> Callable[[], Any]:
+    """A recipe from outside; its config has the recipe's name, whatever it was derived from."""
+    function: Callable[[], Any] = plugin.load()
+
+    @functools.wraps(function)
+    def recipe() -> Any:
+        config = function()
+        if type(config).__name__ != "RunConfig":
+            raise ImpastoError(f"recipe '{plugin.name}' of {plugin.origin} gives no RunConfig")
+        return config.model_copy(update={"recipe": plugin.name})
+
     return recipe
 
 

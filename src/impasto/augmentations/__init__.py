@@ -27,7 +27,7 @@ from torch import Tensor
 
 from impasto.augmentations._resampling import pixel_places, resample
 from impasto.errors import ImpastoError, choices
-from impasto.registry import load_module, module_names
+from impasto.registry import load_module, names
 
 PRESETS = {
     # DiffAugment's policy for small collections (Zhao et al. 2020, section 4).
@@ -56,7 +56,7 @@ class Augmentation:
 
     def __init__(self, kinds: Sequence[str]) -> None:
         self.kinds = tuple(kind for name in kinds for kind in PRESETS.get(name, (name,)))
-        known = module_names("augmentations")
+        known = names("augmentations")
         for kind in self.kinds:
             if kind not in known:
                 raise ImpastoError(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from impasto.cli._plugins import Plugins
 from impasto.formatting import quoted
 
 
@@ -24,6 +25,7 @@ def command(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     batch: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures named at once.")] = 64,
+    plugin: Plugins = None,
 ) -> None:
     """Let the discriminator name the classes of held-out pictures.
 

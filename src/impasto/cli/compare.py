@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from impasto.cli._plugins import Plugins
 from impasto.cli._shared import weights_of
 from impasto.formatting import quoted
 
@@ -49,6 +50,7 @@ def command(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     batch: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures made at once.")] = 64,
+    plugin: Plugins = None,
 ) -> None:
     """Compare runs on one HTML page: pictures, scores, tables.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from impasto.cli._plugins import Plugins
 from impasto.cli._shared import weights_of
 from impasto.formatting import quoted
 
@@ -125,6 +126,7 @@ def command(
     batch: Annotated[
         int, typer.Option(metavar="N", min=1, help="Pictures made at once, 64 at most.")
     ] = 64,
+    plugin: Plugins = None,
 ) -> None:
     """Score pictures against a collection's, with 95% intervals.
 

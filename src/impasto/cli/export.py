@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from impasto.cli._plugins import Plugins
 from impasto.formatting import counted, quoted
 
 
@@ -16,6 +17,7 @@ def command(
     discriminator: Annotated[
         bool, typer.Option("--discriminator", help="With its opponent, for sample --curate.")
     ] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Export the generator as a model folder to keep or to share.
 

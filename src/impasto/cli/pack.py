@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from impasto.cli._plugins import Plugins
 from impasto.formatting import counted, one_line, quoted
 
 MAX_PIXELS = 200_000_000
@@ -148,6 +149,7 @@ def command(
     name: Annotated[
         str | None, typer.Option(help="The collection's name.", show_default="that of its folder")
     ] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Make a collection of square pictures, ready for training.
 

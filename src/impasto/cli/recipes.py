@@ -1,27 +1,32 @@
 """`impasto recipes`: what there is to train."""
 
 import inspect
+from textwrap import indent
 from typing import Annotated
 
 import typer
 
+from impasto.cli._plugins import Plugins
+
 
 def command(
     name: Annotated[str | None, typer.Argument(help="Show this one in full.")] = None,
+    plugin: Plugins = None,
 ) -> None:
     """List the recipes, or show one in full with its source."""
     from impasto.config import to_yaml
-    from impasto.registry import load_recipe, recipe_modules
+    from impasto.registry import load_recipe, recipe_names
 
     if name is not None:
         recipe = load_recipe(name)
         from impasto.training.resolve import with_defaults
 
-        typer.echo(
-            f"{name}\n\n{inspect.getdoc(recipe)}\n\n{to_yaml(with_defaults(recipe()))}", nl=False
-        )
+        # What it says of itself as comments, so that all of it can be given to train --config.
+        head = "\n".join([name, "", *(inspect.getdoc(recipe) or "").splitlines()])
+        typer.echo(indent(head, "# ", lambda _: True).replace("# \n", "#\n"))
+        typer.echo(f"\n{to_yaml(with_defaults(recipe()))}", nl=False)
         return
-    names = recipe_modules()
+    names = recipe_names()
     width = max(map(len, names))
     for each in names:
         summary = (inspect.getdoc(load_recipe(each)) or "").partition("\n")[0]

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from impasto.cli._plugins import Plugins
 from impasto.cli._shared import tell_finished
 
 
@@ -22,6 +23,7 @@ def command(
             help="Another length: train until N real images in all, such as 200k.", metavar="N"
         ),
     ] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Go on with an interrupted run, from its newest checkpoint; with --images, with a finished one."""
     from impasto.messages import say

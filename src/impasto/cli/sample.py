@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from impasto.cli._plugins import Plugins
 from impasto.errors import ImpastoError
 from impasto.formatting import counted, quoted
 
@@ -233,6 +234,7 @@ def command(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     batch: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures made at once.")] = 64,
+    plugin: Plugins = None,
 ) -> None:
     """Make pictures: one PNG a seed, or one grid of them all.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from impasto.cli._plugins import Plugins
 from impasto.cli._shared import comma_separated, tell_finished
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
@@ -46,6 +47,14 @@ def command(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Change a setting; may be repeated."),
     ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A config: what 'impasto recipes NAME' prints, a run.json, or 'recipe: NAME' with "
+            "changes to it (YAML or JSON). --set comes on top.",
+        ),
+    ] = None,
     labels: Annotated[
         str | None, typer.Option(help="Label fields to learn, such as genre or style,genre.")
     ] = None,
@@ -59,13 +68,15 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what it would be and cost.")
     ] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Train a generator on a collection, following a recipe."""
     from impasto.config import parse_settings
     from impasto.training.choosing import choose, parse_count
+    from impasto.training.config_files import load_config
 
     choice = choose(
-        recipe,
+        recipe if config is None else load_config(config, recipe),
         data,
         parse_settings(settings or []),
         labels=None if labels is None else comma_separated(labels),

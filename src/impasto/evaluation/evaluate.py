@@ -43,8 +43,9 @@ from impasto.evaluation.reference import Reference, Split, collection_features, 
 from impasto.evaluation.subjects import Plan, Subject, of_model
 from impasto.features import FeatureNetwork
 from impasto.files import cache_folder
-from impasto.metrics import METRICS, Sample, Score, metric_module, scores
+from impasto.metrics import Sample, Score, metric_module, scores
 from impasto.metrics.inception_score import inception_score_splits
+from impasto.registry import names
 from impasto.sampling.output import slugs
 from impasto.sampling.painter import Painter
 
@@ -405,7 +406,7 @@ def metrics_for(sample: Sample) -> list[str]:
     """The metrics that need no more than there is."""
     return [
         name
-        for name in METRICS
+        for name in names("metrics")
         if sample.logits is not None or "logits" not in metric_module(name).NEEDS
     ]
 

@@ -8,19 +8,17 @@ A reader is a module with:
   fields the user asked for, None for the source's own.
 """
 
-import importlib
 from pathlib import Path
 from types import ModuleType
 
 from impasto.errors import ImpastoError
-from impasto.registry import module_names
+from impasto.registry import load_module, names
 from impasto.sources.listing import Listing, one_line_each
 from impasto.sources.trees import Source, open_source
 
 
 def _readers() -> list[ModuleType]:
-    names = module_names("readers")
-    modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
+    modules = [load_module("readers", name, "reader") for name in names("readers")]
     return sorted(modules, key=lambda module: module.ORDER)
 
 

@@ -22,6 +22,7 @@ from impasto.errors import ImpastoError
 from impasto.files import atomic_folder, read_json_lines, refuse_pointer, write_json
 from impasto.formatting import quoted
 from impasto.networks import build_discriminator, build_generator
+from impasto.plugin_records import PluginRecord, networks_of, require
 
 WEIGHTS_FILE = "generator.safetensors"
 DISCRIMINATOR_FILE = "discriminator.safetensors"
@@ -139,6 +140,8 @@ class ModelRecord(Config):
     """`training.real_noise`; None in older models."""
     fake_noise: float | None = None
     """`training.fake_noise`; None in older models."""
+    plugins: tuple[PluginRecord, ...] = ()
+    """Packages and files outside impasto that its networks are from."""
 
     @property
     def label_sizes(self) -> tuple[int, ...]:
@@ -162,9 +165,11 @@ class Model:
         """Load a model folder on the CPU.
 
         Raises:
-            ImpastoError: not a model folder, damaged, or of an unknown format or network.
+            ImpastoError: not a model folder, damaged, of an unknown format or network, or it needs
+                a plugin that is not there.
         """
         record = read_record(folder / MODEL_FILE, "model", ModelRecord)
+        require(record.plugins, networks_of(record.generator), folder)
         tensors = read_tensors(folder / WEIGHTS_FILE, record.weights_sha256)
         generator = build_generator(
             record.generator.network,
@@ -209,7 +214,8 @@ def load_discriminator(folder: Path) -> nn.Module:
     """The opponent of a model's generator, on the CPU, in evaluation mode.
 
     Raises:
-        ImpastoError: it is not there (a model that was exported without it), or damaged.
+        ImpastoError: it is not there (a model that was exported without it), damaged, or needs a
+            plugin that is not there.
     """
     record = read_record(folder / MODEL_FILE, "model", ModelRecord)
     if record.discriminator_sha256 is None:
@@ -217,6 +223,7 @@ def load_discriminator(folder: Path) -> nn.Module:
             f"{folder} has no discriminator beside its generator; give the run it comes from, or "
             "export it again with --discriminator"
         )
+    require(record.plugins, networks_of(record.discriminator), folder)
     path = folder / DISCRIMINATOR_FILE
     tensors = read_tensors(path, record.discriminator_sha256)
     network = build_discriminator(

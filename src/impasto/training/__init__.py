@@ -1,5 +1,6 @@
 """Training: the loop, the run folder, checkpoints. Read `loop.py` first."""
 
+from impasto.training.config_files import load_config
 from impasto.training.runs import resume, train
 
-__all__ = ["resume", "train"]
+__all__ = ["load_config", "resume", "train"]

@@ -10,7 +10,7 @@ from impasto.collection import Collection, open_or_pack
 from impasto.config import RunConfig, change, read_record
 from impasto.errors import ImpastoError
 from impasto.formatting import quoted
-from impasto.registry import load_recipe, recipe_modules
+from impasto.registry import load_recipe, recipe_modules, recipe_names
 from impasto.sampling.model import MODEL_FILE, ModelRecord, find_model
 
 FLAGSHIP = "flagship_"
@@ -85,7 +85,7 @@ def choose(
             own = model if flagships or model.recipe == recipe else None
     else:
         named = recipe.recipe
-        if recipe.recipe in recipe_modules():
+        if recipe.recipe in recipe_names():
             text = load_recipe(recipe.recipe).__doc__ or ""
     config = configure(recipe, changes, labels=labels, images=images, seed=seed, model=own)
     if data is None:
@@ -108,7 +108,7 @@ def choose_recipe(
     Raises:
         ImpastoError: an unknown recipe, or no collection.
     """
-    known = recipe_modules()
+    known = recipe_names()
     if recipe is not None and recipe not in known:
         try:
             load_recipe(recipe)

@@ -14,7 +14,7 @@ from impasto.errors import ImpastoError, choices
 from impasto.formatting import quoted
 from impasto.networks import build_discriminator, build_generator, resolve_network
 from impasto.objectives import Objective, StepInputs
-from impasto.registry import module_names
+from impasto.registry import names
 
 
 def resolve(config: RunConfig, collection: Collection) -> RunConfig:
@@ -98,7 +98,7 @@ def _evaluation_interval(evaluation: EvaluationConfig, images: int) -> int:
         ImpastoError: the run is to end for want of improvement, which nothing would look for; or
             there is no such feature network, which is told even of a run too short to need it.
     """
-    known = module_names("features")
+    known = names("features")
     if evaluation.features not in known:
         raise ImpastoError(
             f"unknown feature network '{evaluation.features}' (evaluation.features); there is "

@@ -20,6 +20,11 @@ from impasto.files import WriteError
 from impasto.formatting import quoted
 from impasto.messages import say
 from impasto.networks import count_parameters
+<<<<<<< HEAD
+=======
+from impasto.plugin_records import needs_of, read_plugins, records_of, require
+from impasto.progress import say
+>>>>>>> a7d0d36 (Plugins: networks, terms, metrics, readers, augmentations, feature networks and recipes from installed packages and from files; configs in files)
 from impasto.sampling.grid import columns_of
 from impasto.sampling.model import (
     Model,
@@ -112,6 +117,7 @@ def train(
 def _run_record(session: Session, *, recipe_text: str, tensorboard: bool) -> dict[str, Any]:
     """What `run.json` says from the beginning."""
     config = session.config
+    plugins = [record.model_dump(exclude_none=True) for record in records_of(needs_of(config))]
     return {
         "recipe": config.recipe,
         "recipe_text": recipe_text,
@@ -127,6 +133,7 @@ def _run_record(session: Session, *, recipe_text: str, tensorboard: bool) -> dic
         },
         "score": session.objective.score_meaning,
         "tensorboard": tensorboard,
+        **({"plugins": plugins} if plugins else {}),
         "versions": run_folder.versions(),
         "machine": machine_record(session.device, config.training.precision),
         "parameters": {
@@ -162,6 +169,7 @@ def resume(
             f"{run} started from the model {record['started_from']['model']} and has lost the "
             "checkpoint that held its weights; train anew with --from"
         )
+    require(read_plugins(record.get("plugins")), needs_of(config), run)
     collection = _same_collection(run, record, data)
     require_networks(config, begun=True)
     set_threads(record["machine"]["threads"])

@@ -9,6 +9,7 @@ from impasto.device import memory_format
 from impasto.messages import say
 from impasto.networks import count_parameters
 from impasto.objectives import Objective
+from impasto.plugin_records import networks_of, records_of
 from impasto.sampling import latents_of_seeds
 from impasto.sampling.class_choice import ClassGrid
 from impasto.sampling.model import CollectionRecord, LabelRecord, ModelRecord
@@ -72,6 +73,9 @@ class Session:
             images_seen=0,
             real_noise=config.training.real_noise,
             fake_noise=config.training.fake_noise,
+            plugins=records_of(
+                [*networks_of(config.generator), *networks_of(config.discriminator)]
+            ),
         )
 
     def tell(self) -> None:

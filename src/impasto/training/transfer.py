@@ -32,6 +32,7 @@ from impasto.networks._conditioning import (
     LabelEmbedding,
     with_new_condition,
 )
+from impasto.plugin_records import networks_of, require
 from impasto.sampling.model import (
     DISCRIMINATOR_FILE,
     MASTERS,
@@ -76,6 +77,8 @@ class Source:
         """
         folder = find_model(path)
         record = read_record(folder / MODEL_FILE, "model", ModelRecord)
+        networks = [*networks_of(record.generator), *networks_of(record.discriminator)]
+        require(record.plugins, networks, folder)
         generator = read_tensors(folder / WEIGHTS_FILE, record.weights_sha256)
         discriminator = None
         if record.discriminator_sha256 is not None:
