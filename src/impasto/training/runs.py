@@ -20,11 +20,7 @@ from impasto.files import WriteError
 from impasto.formatting import quoted
 from impasto.messages import say
 from impasto.networks import count_parameters
-<<<<<<< HEAD
-=======
 from impasto.plugin_records import needs_of, read_plugins, records_of, require
-from impasto.progress import say
->>>>>>> a7d0d36 (Plugins: networks, terms, metrics, readers, augmentations, feature networks and recipes from installed packages and from files; configs in files)
 from impasto.sampling.grid import columns_of
 from impasto.sampling.model import (
     Model,
