@@ -14,6 +14,8 @@ GROUND = {
     "files",
     "registry",
     "config",
+    "plugins",
+    "plugin_records",
     "formatting",
     "messages",
     "progress",
