@@ -1,21 +1,24 @@
-"""Augmentations shown to the discriminator: one file a kind, found by its name.
+"""Augmentations of the discriminator's input: one file a kind, found by its name.
 
-With few pictures a discriminator learns them by heart. It is shown real and generated pictures only
-through random changes, and since the generator's gradient passes through these, what it learns to
-paint is still the pictures as they are (Zhao et al. 2020, arXiv:2006.10738; Karras et al. 2020,
-arXiv:2006.06676).
+With few images a discriminator memorises them. So it gets real and generated images after random
+changes only. The changes are differentiable, and the generator's gradient passes through them, so
+that the generator still learns the distribution of the unchanged images (Zhao et al. 2020,
+arXiv:2006.10738; Karras et al. 2020, arXiv:2006.06676).
 
-A kind is one of two functions, its keyword-only parameters being its strength:
+A kind is one of two functions. Its keyword-only parameters are its strength:
 
     def augment(images: Tensor, *, ...) -> Tensor
     def source(images: Tensor, x: Tensor, y: Tensor, *, ...) -> tuple[Tensor, Tensor]
 
-The first takes images [B, 3, H, W] in [-1, 1], H = W, and returns as many of the same shape, type and
-memory format, possibly beyond [-1, 1]. The second says where in the picture each place x, y of the
-changed one is taken from ([B, H, W], from -1 to 1 between the edges): such kinds in a row are sampled
-once, so that they blur no more than one. Every picture has a draw of its own, from torch's global
-generator. Nothing is read on the host and no shape depends on a value. All can be differentiated
-twice, as R1 asks.
+`augment` takes images [B, 3, H, W] in [-1, 1], H = W. It returns images of the same shape, type
+and memory format, which may exceed [-1, 1].
+
+`source` is for kinds that only move pixels. For each position x, y in the changed image ([B, H,
+W], from -1 to 1 between the edges) it returns the position in the input image. Consecutive kinds
+of this sort are resampled once, so that they blur no more than one.
+
+Every image has a random draw of its own, from torch's global generator. Nothing is read on the
+host, and no shape depends on a value. All kinds can be differentiated twice, as R1 needs.
 """
 
 from collections.abc import Sequence
@@ -32,26 +35,26 @@ from impasto.registry import load_module, names
 PRESETS = {
     # DiffAugment's policy for small collections (Zhao et al. 2020, section 4).
     "diffaugment": ("colour", "translation", "cutout"),
-    # ADA's blitting, geometric and colour transformations, the set it is best with (Karras et al.
-    # 2020, section 3 and appendix B), by bilinear sampling where theirs is by wavelet filters; and
-    # translation by whole pixels moves grey in, where theirs mirrors the picture.
+    # ADA's blitting, geometric and colour transformations, its best set (Karras et al. 2020,
+    # section 3 and appendix B). Differences: resampling is bilinear, theirs uses wavelet filters;
+    # translation by whole pixels fills with grey, theirs mirrors the image.
     "bgc": (
         *("flip", "rotate90", "translation"),
         *("scale", "rotation", "stretch", "shift"),
         *("brightness", "contrast", "luma_flip", "hue", "saturation"),
     ),
 }
-"""Kinds that go together, by the name they are known by."""
+"""Sets of kinds by name."""
 
 
 class Augmentation:
-    """Kinds of change, one after another.
+    """Kinds of augmentation, applied one after another.
 
     Args:
-        kinds: names of files in this room, or of presets, which stand for theirs.
+        kinds: names of files in `augmentations/` or of presets.
 
     Raises:
-        ImpastoError: there is no such kind; the message lists the valid names.
+        ImpastoError: an unknown kind; the message lists the valid names.
     """
 
     def __init__(self, kinds: Sequence[str]) -> None:
@@ -65,12 +68,19 @@ class Augmentation:
         self._modules = [load_module("augmentations", k, "augmentation") for k in self.kinds]
 
     def __call__(self, images: Tensor, probability: float | Tensor = 1.0) -> Tensor:
-        """Change each picture by each kind with this probability, in [0, 1]; a tensor is a scalar on
-        the images' device. A picture that a kind is not drawn for passes it bit for bit."""
+        """Apply each kind to each image with this probability.
+
+        Args:
+            images: [B, 3, H, W] in [-1, 1], H = W.
+            probability: in [0, 1]; a tensor is a scalar on the images' device.
+
+        Returns:
+            [B, 3, H, W]. An image that no kind is drawn for is unchanged bit for bit.
+        """
         if not isinstance(probability, Tensor) and probability <= 0:
             return images
-        for placing, modules in groupby(self._modules, lambda module: hasattr(module, "source")):
-            if placing:
+        for moves, modules in groupby(self._modules, lambda module: hasattr(module, "source")):
+            if moves:
                 images = _resampled(images, list(modules), probability)
                 continue
             for module in modules:
@@ -79,7 +89,7 @@ class Augmentation:
 
 
 def _draw(images: Tensor, probability: float | Tensor) -> Tensor | None:
-    """Which pictures to change, [B, 1, 1, 1]; None is all."""
+    """Which images are changed, bool [B, 1, 1, 1]; None means all."""
     if not isinstance(probability, Tensor) and probability >= 1:
         return None
     return torch.rand(len(images), 1, 1, 1, device=images.device) < probability
@@ -92,10 +102,10 @@ def _chosen(changed: Tensor, images: Tensor, drawn: Tensor | None) -> Tensor:
 def _resampled(
     images: Tensor, modules: Sequence[ModuleType], probability: float | Tensor
 ) -> Tensor:
-    """The images changed by kinds that have a `source`, sampled once."""
+    """The images after kinds that have `source`, resampled once."""
     x, y = pixel_places(images)
     drawn: Tensor | None = None
-    # A place of the last change's picture is looked up in the one before it, and so back.
+    # From the last kind to the first: each maps positions in its output to its input.
     for module in reversed(modules):
         picked = _draw(images, probability)
         before = module.source(images, x, y)

@@ -1,4 +1,4 @@
-"""Pictures looked at in other places than their pixels'."""
+"""Resampling of images at given positions."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from torch import Tensor
 
 
 def pixel_places(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the pixels of images [B, 3, H, W] lie: x to the right and y down, each [B, H, W], from
-    -1 to 1 between the picture's edges."""
+    """Positions of the pixels of images [B, 3, H, W]: x to the right and y down, each [B, H, W],
+    from -1 to 1 between the image's edges."""
 
     def centres(side: int) -> Tensor:
         steps = torch.arange(side, device=images.device, dtype=images.dtype)
@@ -21,7 +21,7 @@ def pixel_places(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def resample(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Images [B, 3, H, W] looked at in the places x, y [B, H, W]: bilinear between pixels, mirrored
+    """Images [B, 3, H, W] sampled at positions x, y [B, H, W]: bilinear between pixels, mirrored
     beyond the edges."""
     last = images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()
     resampled: Tensor = _Resample.apply(images, torch.stack((x, y), dim=-1))
@@ -31,10 +31,10 @@ def resample(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 class _Resample(torch.autograd.Function):
-    """Bilinear sampling by a grid [B, H, W, 2] that has no gradient.
+    """Bilinear sampling by a grid [B, H, W, 2] without gradient.
 
-    It is linear in the pictures, so its gradient is its adjoint, and the adjoint's gradient is the
-    sampling again. torch's own cannot be differentiated twice, which R1 asks.
+    It is linear in the images, so its gradient is its adjoint, and the adjoint's gradient is the
+    sampling again. torch's own cannot be differentiated twice, which R1 needs.
     """
 
     @staticmethod
@@ -48,13 +48,13 @@ class _Resample(torch.autograd.Function):
 
 
 class _Spread(torch.autograd.Function):
-    """The adjoint: each value is given to the pixels that it would be sampled from."""
+    """The adjoint: each value is distributed over the pixels that it would be sampled from."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, grid: Tensor) -> Tensor:
         ctx.save_for_backward(grid)
-        # Of the pictures sampled from only the shape matters, which is that of the values. 0 is
-        # bilinear and 2 reflection in torch's own numbering.
+        # Of the sampled images only the shape is used, which is that of the values. In torch's
+        # numbering 0 is bilinear and 2 is reflection.
         pixels, _ = torch.ops.aten.grid_sampler_2d_backward(
             values, values, grid, 0, 2, False, [True, False]
         )

@@ -1,5 +1,4 @@
-"""Lighter or darker by the same amount everywhere (ADA: Karras et al. 2020, arXiv:2006.06676,
-appendix B)."""
+"""Random brightness (ADA: Karras et al. 2020, arXiv:2006.06676, appendix B)."""
 
 from torch import Tensor
 
@@ -7,8 +6,10 @@ from impasto.augmentations._draws import normal
 
 
 def augment(images: Tensor, *, sigma: float = 0.2) -> Tensor:
-    """Args:
-    images: [B, 3, H, W].
-    sigma: standard deviation of what is added.
+    """Add one random number to all pixels of an image.
+
+    Args:
+        images: [B, 3, H, W].
+        sigma: standard deviation of the number.
     """
     return images + normal(images) * sigma

@@ -1,7 +1,8 @@
-"""Brightness, saturation and contrast (DiffAugment: Zhao et al. 2020, arXiv:2006.10738, section 3).
+"""Random brightness, saturation and contrast (DiffAugment: Zhao et al. 2020, arXiv:2006.10738,
+section 3).
 
-A uniform draw is added to all values; what a pixel differs from its own grey by is multiplied; then
-what it differs from the picture's mean by.
+A uniform number is added to all values. Then each pixel's difference to its own grey is scaled,
+then its difference to the image's mean.
 """
 
 from torch import Tensor
@@ -12,11 +13,13 @@ from impasto.augmentations._draws import uniform
 def augment(
     images: Tensor, *, brightness: float = 0.5, saturation: float = 1.0, contrast: float = 0.5
 ) -> Tensor:
-    """Args:
-    images: [B, 3, H, W].
-    brightness: what is added is uniform in plus or minus this.
-    saturation: the factor is uniform in 1 plus or minus this.
-    contrast: the factor is uniform in 1 plus or minus this.
+    """Change brightness, saturation and contrast of each image.
+
+    Args:
+        images: [B, 3, H, W].
+        brightness: the added number is uniform in plus or minus this.
+        saturation: the factor is uniform in 1 plus or minus this.
+        contrast: the factor is uniform in 1 plus or minus this.
     """
     b = (2 * uniform(images) - 1) * brightness
     s = 1 + (2 * uniform(images) - 1) * saturation

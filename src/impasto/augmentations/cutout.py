@@ -1,20 +1,23 @@
-"""A square set to zero (DeVries and Taylor 2017, arXiv:1708.04552; in DiffAugment, Zhao et al. 2020,
-arXiv:2006.10738, section 3, and in ADA, Karras et al. 2020, arXiv:2006.06676, appendix B)."""
+"""A random square set to zero (DeVries and Taylor 2017, arXiv:1708.04552; in DiffAugment, Zhao et
+al. 2020, arXiv:2006.10738, section 3, and in ADA, Karras et al. 2020, arXiv:2006.06676, appendix
+B)."""
 
 import torch
 from torch import Tensor
 
 
 def augment(images: Tensor, *, size: float = 0.5) -> Tensor:
-    """Args:
-    images: [B, 3, H, W].
-    size: the square's side as a share of the picture's. Its centre is uniform in the picture, so
-        that part of the square may lie outside.
+    """Set a square of each image to zero.
+
+    Args:
+        images: [B, 3, H, W].
+        size: the square's side as a share of the image's. Its centre is uniform in the image, so
+            a part of the square may be outside.
     """
 
     def outside(side: int) -> Tensor:
         length = int(side * size + 0.5)
-        # The centre of an even length lies between two pixels: one place more.
+        # The centre of an even length is between two pixels, which gives one more position.
         centres = torch.randint(side + 1 - length % 2, (len(images), 1), device=images.device)
         into = torch.arange(side, device=images.device) - (centres - length // 2)
         return (into < 0) | (into >= length)

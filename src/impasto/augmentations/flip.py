@@ -1,8 +1,8 @@
-"""Mirrored, left for right, half the time (ADA's x-flip: Karras et al. 2020, arXiv:2006.06676,
-appendix B).
+"""Random horizontal mirroring (ADA's x-flip: Karras et al. 2020, arXiv:2006.06676, appendix B).
 
-Under a probability p, p / 2 of the pictures are mirrored. To double a collection that may be
-mirrored, have `training.mirror`, which shows mirrored pictures as real ones.
+With a probability p of augmentation, p / 2 of the images are mirrored. To double a collection
+whose images may be mirrored, use `training.mirror` instead, which counts mirrored images as real
+ones.
 """
 
 import torch
@@ -12,5 +12,5 @@ from impasto.augmentations._draws import uniform
 
 
 def augment(images: Tensor) -> Tensor:
-    """Images [B, 3, H, W]."""
+    """Mirror each image [B, 3, H, W] with probability 1/2."""
     return torch.where(uniform(images) < 0.5, images.flip(3), images)

@@ -1,5 +1,5 @@
-"""Rotated by 0, 90, 180 or 270 degrees, each as likely (ADA: Karras et al. 2020, arXiv:2006.06676,
-appendix B)."""
+"""Random rotation by 0, 90, 180 or 270 degrees, with equal probability (ADA: Karras et al. 2020,
+arXiv:2006.06676, appendix B)."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from impasto.augmentations._draws import uniform
 
 
 def augment(images: Tensor) -> Tensor:
-    """Images [B, 3, H, W], H = W."""
+    """Rotate each image [B, 3, H, W], H = W."""
     half = torch.where(uniform(images) < 0.5, images.flip((2, 3)), images)
-    # Transposed and flipped: a quarter turn.
+    # Transposed and flipped: a rotation by 90 degrees.
     return torch.where(uniform(images) < 0.5, half, half.transpose(2, 3).flip(2))

@@ -1,5 +1,5 @@
-"""Larger or smaller about the centre (ADA's isotropic scaling: Karras et al. 2020, arXiv:2006.06676,
-appendix B). Unlike theirs, what is made smaller is not filtered against aliasing first."""
+"""Random scaling around the centre (ADA's isotropic scaling: Karras et al. 2020,
+arXiv:2006.06676, appendix B). Unlike theirs, reduction is not filtered against aliasing."""
 
 from torch import Tensor
 
@@ -7,10 +7,15 @@ from impasto.augmentations._draws import normal
 
 
 def source(images: Tensor, x: Tensor, y: Tensor, *, sigma: float = 0.2) -> tuple[Tensor, Tensor]:
-    """Args:
-    images: [B, 3, H, W].
-    x, y: places [B, H, W] of the scaled picture.
-    sigma: standard deviation of the factor's binary logarithm.
+    """Scale each image.
+
+    Args:
+        images: [B, 3, H, W].
+        x, y: positions [B, H, W] in the scaled image.
+        sigma: standard deviation of the factor's binary logarithm.
+
+    Returns:
+        The positions in `images`.
     """
     factor = (normal(images)[:, 0] * sigma).exp2()
     return x / factor, y / factor

@@ -1,4 +1,4 @@
-"""Moved by any distance, not by whole pixels (ADA's fractional translation: Karras et al. 2020,
+"""Random translation by fractions of pixels (ADA's fractional translation: Karras et al. 2020,
 arXiv:2006.06676, appendix B)."""
 
 from torch import Tensor
@@ -7,10 +7,15 @@ from impasto.augmentations._draws import normal
 
 
 def source(images: Tensor, x: Tensor, y: Tensor, *, sigma: float = 0.125) -> tuple[Tensor, Tensor]:
-    """Args:
-    images: [B, 3, H, W].
-    x, y: places [B, H, W] of the moved picture.
-    sigma: standard deviation of the distance across and of that down, as a share of the side.
+    """Shift each image.
+
+    Args:
+        images: [B, 3, H, W].
+        x, y: positions [B, H, W] in the shifted image.
+        sigma: standard deviation of the distance in each direction, as a share of the side.
+
+    Returns:
+        The positions in `images`.
     """
-    # The side is 2 long in the units of x and y.
+    # In units of x and y the side has length 2.
     return x - normal(images)[:, 0] * (2 * sigma), y - normal(images)[:, 0] * (2 * sigma)

@@ -1,6 +1,8 @@
-"""Translation by whole pixels (DiffAugment: Zhao et al. 2020, arXiv:2006.10738, section 3; the integer
-translation of ADA, Karras et al. 2020, arXiv:2006.06676, appendix B, has the same reach, and mirrors the
-picture where this one moves grey in)."""
+"""Random translation by whole pixels (DiffAugment: Zhao et al. 2020, arXiv:2006.10738, section 3).
+
+ADA's integer translation (Karras et al. 2020, arXiv:2006.06676, appendix B) has the same range.
+It mirrors the image at the edges, where this one fills with grey.
+"""
 
 from typing import Any
 
@@ -10,10 +12,12 @@ from torch import Tensor
 
 
 def augment(images: Tensor, *, reach: float = 0.125) -> Tensor:
-    """Args:
-    images: [B, 3, H, W].
-    reach: down and across, each is uniform among the whole pixels of at most this share of the
-        side, either way. Zeros, the middle grey, are moved in.
+    """Translate each image.
+
+    Args:
+        images: [B, 3, H, W].
+        reach: largest distance in each direction, as a share of the side. Distances are uniform
+            among whole pixels. Gaps are filled with zeros, the middle grey.
     """
     most = int(max(images.shape[2:]) * reach + 0.5)
     moves = torch.randint(-most, most + 1, (2, len(images)), device=images.device)
@@ -22,10 +26,10 @@ def augment(images: Tensor, *, reach: float = 0.125) -> Tensor:
 
 
 class _Move(torch.autograd.Function):
-    """Moves pictures [B, C, H, W] down by moves[0] and right by moves[1], at most `most` pixels.
+    """Moves images [B, C, H, W] down by moves[0] and right by moves[1], at most `most` pixels.
 
-    What moved out is lost and zeros come in, so the gradient is moved the opposite way. Autograd's
-    own of an index would add up value by value.
+    Pixels moved outside are lost and gaps are filled with zeros, so the gradient is moved the
+    opposite way. Autograd's own gradient of indexing would add value by value.
     """
 
     @staticmethod
@@ -33,8 +37,7 @@ class _Move(torch.autograd.Function):
         ctx.save_for_backward(moves)
         ctx.most = most
         height, width = images.shape[2:]
-        # A view of all the places where the picture's frame can lie on the padded one; each picture
-        # takes one of them.
+        # A view of all positions of the image's frame on the padded image. Each image uses one.
         frames = F.pad(images, (most,) * 4).unfold(2, height, 1).unfold(3, width, 1)
         every = torch.arange(len(images), device=images.device)
         return frames[every, :, most - moves[0], most - moves[1]]

@@ -1,11 +1,13 @@
-"""Frozen feature networks: pixels to features, one file each, found by its name.
+"""Frozen feature networks, which map pixels to features: one file each, found by its name.
 
-Shapes: B pictures of H x W pixels, D features, K classes.
+Shapes: B images of H x W pixels, D features, K classes.
 
-Contract, kept by every file here: `load(*, weights, device) -> FeatureNetwork`. Its weights are
-named tensors (safetensors, or what `torch.load(weights_only=True)` takes); nothing in a file is ever
-executed. A network is known by the SHA-256 of its weights and by its resize rule, and a score by the
-network that made it, so that no two kinds of numbers share a name.
+Every file has `load(*, weights, device) -> FeatureNetwork`. Weights are named tensors
+(safetensors, or what `torch.load(weights_only=True)` accepts). Nothing in a file is ever
+executed.
+
+A network is identified by the SHA-256 of its weights and by its resize rule. A score's name
+contains its network's name, so that scores of different networks never share a name.
 """
 
 import hashlib
@@ -23,10 +25,10 @@ from impasto.registry import load_module
 
 __all__ = ["Extracted", "FeatureNetwork", "load_network", "load_networks"]
 
-# What the literature calls these scores when the network is its own.
+# The literature's names of these scores, for the network with the standard weights.
 _STANDARD_NAMES = {"fd": "fid", "kid": "kid", "is": "is"}
 
-# Pictures at a time, so that memory is bounded; in a CPU's cache small batches are also the fastest.
+# Images at a time, which bounds the memory. On a CPU small batches are fastest: they fit its cache.
 _BATCH = 64
 _CPU_BATCH = 8
 
@@ -34,28 +36,28 @@ Extract = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
 
 class Extracted(NamedTuple):
-    """What a network sees in a batch."""
+    """A network's output for a batch."""
 
     features: Tensor
     """[B, D] float32 on the CPU."""
     logits: Tensor | None
-    """[B, K] float32 on the CPU, of networks that name classes."""
+    """[B, K] float32 on the CPU, or None if the network does not classify."""
 
 
 @dataclass(frozen=True)
 class FeatureNetwork:
-    """A network with its weights, ready to be shown pictures."""
+    """A network with its weights."""
 
     name: str
-    """Its file in `features/`, such as `lite0`."""
+    """The name of its file in `features/`, such as `lite0`."""
     width: int
     """D."""
     classes: int | None
-    """K, or None if it gives no logits."""
+    """K, or None if it has no logits."""
     resize: str
-    """How pictures come to its input size, in words; part of every record."""
+    """A text that describes how images are resized for the network. It is part of every record."""
     weights_sha256: str
-    """SHA-256 of the weights' file."""
+    """SHA-256 of the weights file."""
     standard: bool
     """Whether these are the weights of the FID literature."""
     device: torch.device
@@ -64,15 +66,15 @@ class FeatureNetwork:
 
     @property
     def identity(self) -> str:
-        """64 hexadecimal digits; networks whose features may differ never share them."""
+        """64 hexadecimal digits, different for networks whose features may differ."""
         text = "\n".join((self.name, self.weights_sha256, self.resize))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def score_name(self, score: str) -> str:
         """The full name of a score: `fd` is `fd-lite0`, `fd-infinity` is `fd-lite0-infinity`.
 
-        Of Inception with the standard weights, `fd`, `kid` and `is` are the literature's `fid`, `kid`
-        and `is`, and only of it.
+        Only for Inception with the standard weights, `fd`, `kid` and `is` are the literature's
+        `fid`, `kid` and `is`.
         """
         kind, dash, rest = score.partition("-")
         if self.standard and kind in _STANDARD_NAMES:
@@ -81,10 +83,13 @@ class FeatureNetwork:
 
     @torch.inference_mode()
     def __call__(self, pixels: Tensor) -> Extracted:
-        """Features of uint8 pictures [B, H, W, 3], on any device.
+        """Compute features and logits.
+
+        Args:
+            pixels: uint8 images [B, H, W, 3], on any device.
 
         Raises:
-            ValueError: other than uint8 [B, H, W, 3].
+            ValueError: not uint8 [B, H, W, 3].
         """
         if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[-1] != 3:
             shape = list(pixels.shape)
@@ -92,31 +97,31 @@ class FeatureNetwork:
         batch = _CPU_BATCH if self.device.type == "cpu" else _BATCH
         features = torch.empty(len(pixels), self.width)
         logits = None if self.classes is None else torch.empty(len(pixels), self.classes)
-        # A matrix product in TF32 keeps 10 bits of 23: too few for a score to be compared by.
+        # TF32 keeps 10 of 23 bits in matrix products, which is too inexact for comparable scores.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             for first in range(0, len(pixels), batch):
                 part = slice(first, first + batch)
-                seen, named = self.extract(pixels[part].to(self.device))
-                features[part] = seen.float()
-                if logits is not None and named is not None:
-                    logits[part] = named.float()
+                values, class_logits = self.extract(pixels[part].to(self.device))
+                features[part] = values.float()
+                if logits is not None and class_logits is not None:
+                    logits[part] = class_logits.float()
         return Extracted(features, logits)
 
 
 def load_network(
     name: str, *, weights: str | None = None, device: torch.device | str = "cpu"
 ) -> FeatureNetwork:
-    """The feature network in `features/NAME.py`.
+    """Load the feature network in `features/NAME.py`.
 
     Args:
         name: such as `lite0`.
-        weights: a file or a URL; by default the network's own published weights, from where they are
-            installed, from the cache, or downloaded into it.
-        device: where to run; see `device.choose_device`.
+        weights: a file or a URL. By default the network's published weights: from where they are
+            installed, from the cache, or downloaded into the cache.
+        device: device to run on; see `device.choose_device`.
 
     Raises:
-        ImpastoError: an unknown name (the message lists the valid ones), no weights (it says which
-            file is needed, from where, and where to put it), or a file that is not what it should be.
+        ImpastoError: an unknown name (the message lists the valid ones), missing weights (it
+            names the file, its source and where to save it), or a file with other contents.
     """
     module = load_module("features", name, "feature network")
     if not isinstance(device, torch.device):

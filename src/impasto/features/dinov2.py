@@ -1,9 +1,10 @@
-"""DINOv2, ViT-L/14: features learnt without labels, which agree better with people than Inception's.
+"""DINOv2, ViT-L/14: features learned without labels, which agree with people better than
+Inception's.
 
-Oquab et al., "DINOv2: Learning Robust Visual Features without Supervision" (2023); for judging
-generators: Stein et al., "Exposing flaws of generative model evaluation metrics" (NeurIPS 2023). 1,024
-features of the class token. The network is timm's (extra `vision`), the weights (1.2 GB) Meta's,
-Apache-2.0; timm's own file of them does as well.
+Source: Oquab et al., "DINOv2: Learning Robust Visual Features without Supervision" (2023); for
+evaluating generators: Stein et al., "Exposing flaws of generative model evaluation metrics"
+(NeurIPS 2023). 1,024 features of the class token. The network is timm's (extra `vision`). The
+weights (1.2 GB) are Meta's, Apache-2.0; timm's own file of them works too.
 """
 
 import torch
@@ -28,10 +29,11 @@ _DEVIATION = (0.229, 0.224, 0.225)
 
 
 def load(*, weights: str | None = None, device: torch.device) -> FeatureNetwork:
-    """DINOv2 at 224 px, its position embedding resampled from 518 px.
+    """Load DINOv2 at 224 px, with its position embedding resampled from 518 px.
 
     Raises:
-        ImpastoError: the extra `vision` is not installed; no weights; or a file that holds others.
+        ImpastoError: the extra `vision` is not installed, weights are missing, or a file of other
+            weights.
     """
     try:
         import timm
@@ -46,7 +48,7 @@ def load(*, weights: str | None = None, device: torch.device) -> FeatureNetwork:
     network = timm.create_model(ARCHITECTURE, pretrained=False, num_classes=0, img_size=SIDE)
     try:  # Meta's names to timm's, and the embedding to this size
         tensors = checkpoint_filter_fn(tensors, network)
-    except Exception as error:  # it looks for what any of a dozen kinds of files holds
+    except Exception as error:  # it tries many kinds of files, with any exception
         raise ImpastoError(f"{path} does not hold weights of DINOv2: {error}") from error
     fill(network, tensors, path, "DINOv2")
     network.eval().requires_grad_(False).to(device)

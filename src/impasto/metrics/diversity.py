@@ -1,10 +1,13 @@
-"""Diversity: the mean distance between two generated pictures' features, divided by that between two
-real ones. 1 is as varied as the collection, 0 is one picture over and over: a number for collapse,
-overall and within a class.
+"""Diversity: mean distance between the features of generated images, divided by that of real
+images.
 
-It looks at spread only: noise is varied too, so read it beside precision. Pairwise distance within a
-class is how the literature asks about collapse (Odena et al. 2017, arXiv:1610.09585, section 4.2, with
-MS-SSIM as the likeness); the ratio to the real pictures' makes it comparable between classes.
+It measures mode collapse, overall and within a class. 1 is as varied as the collection, 0 is a
+single image. It measures spread only: noise has a high diversity too, so compare precision as
+well.
+
+Pairwise distance within a class is the literature's measure of collapse (Odena et al. 2017,
+arXiv:1610.09585, section 4.2, with MS-SSIM as the similarity). The ratio to the real images makes
+classes comparable.
 """
 
 import math
@@ -26,7 +29,7 @@ def ranges(width: int) -> dict[str, tuple[float, float]]:
 
 def warning(fakes: int, reals: int, width: int) -> str | None:
     fewest = min(fakes, reals)
-    return None if fewest >= 20 else f"{fewest} pictures are few to speak of their variety"
+    return None if fewest >= 20 else f"{fewest} pictures are few for a diversity"
 
 
 def mean_distance(features: Tensor) -> float:
@@ -35,7 +38,7 @@ def mean_distance(features: Tensor) -> float:
 
 
 def prepare(fake: Sample, real: Sample) -> Prepared:
-    # Distances do not depend on where zero is; near the pictures they round least.
+    # Distances do not depend on the origin. Rounding errors are least near the mean.
     centre = real.features.mean(0, dtype=torch.float64)
     of_real = mean_distance(real.features.double() - centre)
     sums = PairSums(fake.features.double() - centre, _distances)

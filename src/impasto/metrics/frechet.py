@@ -1,26 +1,27 @@
-"""Fréchet distance of two sets of features taken as Gaussians, FID on Inception features (Heusel et al.
-2017, arXiv:1706.08500, eq. 6; Dowson and Landau 1982, J. Multivariate Analysis 12, eq. 4):
+"""Fréchet distance of two sets of features taken as Gaussians; FID on Inception features (Heusel
+et al. 2017, arXiv:1706.08500, eq. 6; Dowson and Landau 1982, J. Multivariate Analysis 12, eq. 4):
 
     |mean1 - mean2|^2 + tr(C1) + tr(C2) - 2 tr((C1 C2)^(1/2))
 
-It sees whether means and covariances agree, so missing quality and missing variety alike, without
-telling which; two different sets with the same moments, and copies of the training pictures, score
-well. It is biased upwards by roughly 1/N: compare only at equal counts.
+It compares means and covariances. So it measures low quality and low variety without
+distinguishing them. Different sets with equal moments, and copies of the training images, have a
+low distance. It is biased upwards by roughly 1/N: compare only at equal counts.
 
-**The trace.** With C2 = F F^T, the eigenvalues of C1 C2 that are not zero are those of F^T C1 F, which
-is symmetric and never negative: real square roots of `eigvalsh`, where a general matrix square root
-goes through complex numbers and fails on singular matrices. F is the Cholesky factor of C2; with no
-more pictures than dimensions it is their centred features, and with C2 singular for another reason its
-symmetric eigenvectors. With Y the centred features of the other side times F, only the smaller of
-Y^T Y and Y Y^T is needed.
+**The trace.** With C2 = F F^T, the nonzero eigenvalues of C1 C2 are those of F^T C1 F. That
+matrix is symmetric and positive semidefinite, so its eigenvalues from `eigvalsh` have real square
+roots. A general matrix square root needs complex numbers and fails on singular matrices. F is the
+Cholesky factor of C2. With no more images than dimensions F is the matrix of centred features,
+and where C2 is singular for another reason F comes from its symmetric eigenvectors. With Y the
+centred features of the other side times F, only the smaller of Y^T Y and Y Y^T is computed.
 
-**Extrapolated** (`fd-infinity`; Chong and Forsyth 2020, arXiv:1911.07023, section 3): a straight line
-through the distance of random subsets against 1/N, and its value at 1/N = 0. The subsets here are
-N/2 to N large: with smaller ones the line bends, and on Gaussians of known distance its end was two to
-five times further off. It takes the generated side to infinity only; the reference stays what it is.
-The interval joins two errors as independent ones: the distance's own (from the jackknife), and the
-intercept's from the line's residuals. A second line through N/4 to N/2 shows whether it bends: where
-the two ends differ by more than the interval, a warning says by how much.
+**Extrapolated** (`fd-infinity`; Chong and Forsyth 2020, arXiv:1911.07023, section 3): a straight
+line is fitted to the distance of random subsets against 1/N; the score is its value at 1/N = 0.
+Subsets have N/2 to N images. With smaller ones the relation is not linear: on Gaussians of known
+distance, the error of the result was two to five times larger. Only the number of generated
+images is extrapolated, not that of the reference. The interval combines two errors as
+independent: that of the distance (from the jackknife), and that of the intercept (from the line's
+residuals). A second line is fitted to N/4 to N/2. Where its value at 0 differs by more than the
+interval, a warning gives the difference.
 """
 
 import math
@@ -35,7 +36,7 @@ LEAST = (2, 2)
 LIMIT = None
 
 LEAST_FOR_A_LINE = 40
-"""Generated pictures below which `fd-infinity` has no value."""
+"""The fewest generated images that give a value of `fd-infinity`."""
 
 
 def ranges(width: int) -> dict[str, tuple[float, float]]:
@@ -56,9 +57,13 @@ def warning(fakes: int, reals: int, width: int) -> str | None:
 def frechet_distance(
     mean1: Tensor, covariance1: Tensor, mean2: Tensor, covariance2: Tensor
 ) -> float:
-    """Squared Fréchet distance of two Gaussians: means [D], covariances [D, D]; never negative.
+    """Squared Fréchet distance of two Gaussians, never negative, in float64.
 
-    Covariances may be singular. Computed in float64.
+    Args:
+        mean1: [D].
+        covariance1: [D, D], may be singular.
+        mean2: [D].
+        covariance2: [D, D], may be singular.
     """
     covariance1, covariance2 = covariance1.double(), covariance2.double()
     root = _root_trace(_between(_factor(covariance2), covariance1))
@@ -78,8 +83,8 @@ def prepare(fake: Sample, real: Sample) -> Prepared:
         return features[index].double() - centre
 
     def sums(index: Tensor) -> tuple[Tensor, float, Tensor]:
-        """Sums over pictures: of features [D], of their squared lengths, and of the outer products
-        of their projections on the reference's factor [rank, rank]; all of centred features."""
+        """Sums over images, of centred features: the features [D], their squared lengths, and the
+        outer products of their projections on the reference's factor [rank, rank]."""
         total, squares = centre.new_zeros(width), 0.0
         scatter = centre.new_zeros(rank, rank)
         for chunk in index.split(4096):
@@ -91,7 +96,7 @@ def prepare(fake: Sample, real: Sample) -> Prepared:
         return total, squares, scatter
 
     def low_rank(rows: Tensor, products: Tensor) -> tuple[Tensor, float, float]:
-        """Mean, trace and root trace from pictures [n, D] and their products by C2 [n, n]."""
+        """Mean, trace and trace of the root, from images [n, D] and their products by C2 [n, n]."""
         mean = rows.mean(0)
         spread = float(rows.square().sum()) - len(rows) * float(mean.square().sum())
         of_row = products.mean(0)
@@ -106,7 +111,7 @@ def prepare(fake: Sample, real: Sample) -> Prepared:
         whole = sums(torch.arange(count))
 
     def moments(keep: Tensor) -> tuple[Tensor, float, float]:
-        """Mean less the centre, trace of the covariance, and trace of (C1 C2)^(1/2)."""
+        """Mean minus the centre, trace of the covariance, and trace of (C1 C2)^(1/2)."""
         if count <= rank:
             return low_rank(all_rows[keep], all_products[keep][:, keep])
         if len(keep) <= rank:
@@ -128,8 +133,8 @@ def prepare(fake: Sample, real: Sample) -> Prepared:
 
     def values(keep: Tensor) -> dict[str, float]:
         if fake.moments is not None and len(keep) == count:
-            # All pictures, more than there are features of. The jackknife goes on with those there
-            # are, so that the interval is a little too wide rather than too narrow.
+            # All images, also those without features. The jackknife uses those with features, so the
+            # interval is slightly too wide rather than too narrow.
             mean, covariance = fake.moments.mean - centre, fake.moments.covariance
             trace, root = float(covariance.trace()), _root_trace(_between(factor, covariance))
         else:
@@ -143,7 +148,7 @@ def prepare(fake: Sample, real: Sample) -> Prepared:
 def beside(
     values: Prepared, count: int, width: int, half_widths: dict[str, float], seed: int
 ) -> list[Score]:
-    """`fd-infinity`, the value of the line through the distance against 1/N at its end."""
+    """`fd-infinity`: the extrapolation of the distance to 1/N = 0."""
     if count < LEAST_FOR_A_LINE or "fd" not in half_widths:
         reason = f"{count} generated pictures: at least {LEAST_FOR_A_LINE} are needed for a line"
         return [Score("fd-infinity", None, None, None, reason)]
@@ -155,7 +160,7 @@ def beside(
         distances = [values(subset)["fd"] for subset in subsets]
         return _intercept([1 / size for size in sizes], distances)
 
-    # Not quite all: `values` of all may be of more pictures than there are features of.
+    # One fewer than all: `values` of all may include images without features.
     value, half = line(count // 2, count - 1, 10)
     bend = abs(value - line(count // 4, count // 2, 5)[0])
     half = math.hypot(half, half_widths["fd"])
@@ -194,8 +199,8 @@ def _reference(real: Sample) -> tuple[Tensor, float, Tensor]:
 
 
 def _factor(covariance: Tensor) -> Tensor:
-    """F [D, rank] with F F^T the covariance: Cholesky's, or where that fails V sqrt(w) of the
-    eigenvalues w that are more than rounding, at least one."""
+    """F [D, rank] with F F^T the covariance: Cholesky's factor. Where that fails, F is V sqrt(w)
+    of the eigenvalues w above rounding, at least one."""
     factor, failed = torch.linalg.cholesky_ex(covariance)
     if not int(failed):
         return factor
@@ -210,9 +215,10 @@ def _squared(rows: Tensor) -> Tensor:
 
 
 def _between(factor: Tensor, covariance: Tensor) -> Tensor:
-    """F^T C F, of which the lower triangle is right; `covariance` is symmetric.
+    """F^T C F, of which only the lower triangle is valid; `covariance` is symmetric.
 
-    For a lower triangular F, by halves: 4/3 D^3 operations of which two products need 4 D^3.
+    For a lower triangular F it is computed by halves: 4/3 D^3 operations, where two products take
+    4 D^3.
     """
     size, rank = factor.shape
     half = size // 2
@@ -230,8 +236,6 @@ def _between(factor: Tensor, covariance: Tensor) -> Tensor:
 
 
 def _root_trace(matrix: Tensor) -> float:
-    """Sum of the square roots of the eigenvalues of a symmetric matrix that has none below 0.
-
-    Only its lower triangle is read.
-    """
+    """Sum of the square roots of the eigenvalues of a positive semidefinite matrix. Only its
+    lower triangle is read."""
     return float(torch.linalg.eigvalsh(matrix).clamp(min=0).sqrt().sum())

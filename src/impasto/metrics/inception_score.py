@@ -1,14 +1,16 @@
-"""Inception Score (Salimans et al. 2016, arXiv:1606.03498, section 4; written out in Barratt and Sharma
-2018, arXiv:1801.01973, eq. 1), with p(y|x) a classifier's probabilities of one picture and p(y) their
-mean over pictures:
+"""Inception Score (Salimans et al. 2016, arXiv:1606.03498, section 4; written out in Barratt and
+Sharma 2018, arXiv:1801.01973, eq. 1), with p(y|x) a classifier's probabilities for one image and
+p(y) their mean over images:
 
     exp( mean over x of KL( p(y|x) || p(y) ) )
 
-From 1 (every picture gets the same answer) to K, the number of classes (all sure, all classes alike).
-It looks at no real picture: it cannot see whether pictures resemble the collection, whether they vary
-within a class, or whether they are copies. With ImageNet's 1,008 outputs it says little about art; with
-the classes of the collection (the judge's probabilities) it says whether pictures can be told apart.
-It is biased downwards where pictures are few for the classes.
+Its range is from 1 (all images get the same probabilities) to K, the number of classes (all
+certain, with equally many images a class).
+
+It uses no real image. So it does not measure whether images resemble the collection, vary within
+a class, or are copies. With ImageNet's 1,008 outputs it says little about art. With the classes
+of the collection (the judge's probabilities) it measures whether classes can be told apart. It is
+biased downwards with few images a class.
 """
 
 import math
@@ -40,7 +42,7 @@ def warning(fakes: int, reals: int, width: int) -> str | None:
 
 
 def inception_score(probabilities: Tensor) -> float:
-    """The score of probabilities [N, K], rows that sum to 1, N at least 1."""
+    """The score of probabilities [N, K], with rows that sum to 1, N at least 1."""
     given = probabilities.double()
     return _score(_negative_entropy(given).mean(), given.mean(0))
 
@@ -48,12 +50,14 @@ def inception_score(probabilities: Tensor) -> float:
 def inception_score_splits(
     probabilities: Tensor, splits: int = 10, order: Tensor | None = None
 ) -> tuple[float, float]:
-    """Mean and deviation of the scores of `splits` equal parts, as the literature reports them.
+    """Mean and standard deviation of the scores of `splits` equal parts, as reported in the
+    literature.
 
     Args:
         probabilities: [N, K], N at least `splits`.
-        order: [N] int64, a permutation to take the pictures in; None for their own order. Where
-            they come class by class, parts in their own order hold few classes and score low.
+        splits: number of parts.
+        order: [N] int64, a permutation of the images; None keeps their order. Images sorted by
+            class give parts with few classes and low scores.
     """
     given = probabilities if order is None else probabilities[order]
     count = len(given)
@@ -66,7 +70,7 @@ def inception_score_splits(
 
 
 def prepare(fake: Sample, real: Sample) -> Prepared:
-    assert fake.logits is not None, "`scores` has asked for them"
+    assert fake.logits is not None, "`scores` checks for logits"
     given = fake.logits.double().softmax(1)
     certainty = _negative_entropy(given)
 

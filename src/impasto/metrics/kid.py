@@ -1,16 +1,18 @@
 """Kernel distance, KID on Inception features: the squared maximum mean discrepancy of two sets of
-features under the kernel k(x, y) = (x.y / D + 1)^3 (Binkowski, Sutherland, Arbel and Gretton 2018,
+features with the kernel k(x, y) = (x.y / D + 1)^3 (Binkowski, Sutherland, Arbel and Gretton 2018,
 arXiv:1801.01401, section 4; the estimator is Gretton et al. 2012, JMLR 13, eq. 3):
 
     mean over i != j of k(x_i, x_j) + mean over i != j of k(y_i, y_j) - 2 * mean of k(x_i, y_j)
 
-It is unbiased at any number of pictures, so that classes and collections of different sizes can be
-compared, and it may come out below 0 where the two are alike. It sees moments up to the third; like
-the Fréchet distance it cannot see copying, nor say whether quality or variety is missing.
+It is unbiased at any number of images, so classes and collections of different sizes can be
+compared. It can be negative where the two sets are alike. It compares moments up to the third.
+Like the Fréchet distance it does not detect copies and does not distinguish low quality from low
+variety.
 
-The usual figure is the mean over 100 random subsets of 1,000 pictures. Its expectation over the choice
-of subsets is the estimator over all pictures, which is what `scores` gives: the same quantity without
-the scatter that the choice adds, and without a seed. `subset_kernel_distances` gives the usual one.
+The usual figure is the mean over 100 random subsets of 1,000 images. Its expectation over the
+choice of subsets is the estimator over all images, which `scores` gives: the same quantity
+without the variance of the choice and without a seed. `subset_kernel_distances` gives the usual
+figure.
 """
 
 import torch
@@ -50,10 +52,18 @@ def kernel_distance(fake: Tensor, real: Tensor) -> float:
 def subset_kernel_distances(
     fake: Tensor, real: Tensor, *, subsets: int = 100, size: int = 1000, seed: int = 0
 ) -> Tensor:
-    """The estimator on random subsets of both sides [subsets]: report their mean and deviation.
+    """The estimator on random subsets of both sides, [subsets] float64. Report their mean and
+    deviation.
+
+    Args:
+        fake: features [N, D].
+        real: features [M, D].
+        subsets: number of subsets.
+        size: images of each side in a subset.
+        seed: chooses the subsets.
 
     Raises:
-        ImpastoError: fewer pictures than `size` on a side.
+        ImpastoError: a side has fewer images than `size`.
     """
     if min(len(fake), len(real)) < size:
         raise ImpastoError(

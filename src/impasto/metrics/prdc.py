@@ -1,19 +1,21 @@
-"""Precision and recall (Kynkäänniemi et al. 2019, arXiv:1904.06991, eq. 1 and 2), density and coverage
-(Naeem et al. 2020, arXiv:2002.09797, eq. 3 and 4). Around each picture lies a ball that reaches to its
-k-th nearest neighbour of the same side:
+"""Precision and recall (Kynkäänniemi et al. 2019, arXiv:1904.06991, eq. 1 and 2), density and
+coverage (Naeem et al. 2020, arXiv:2002.09797, eq. 3 and 4). The ball of an image has the distance
+to its k-th nearest neighbour on the same side as its radius:
 
-- precision: the share of generated pictures that lie in any real picture's ball (quality);
-- recall: the share of real pictures that lie in any generated picture's ball (variety);
-- density: the number of real balls a generated picture lies in, over k, on average; above 1 where
-  pictures crowd where the real ones are dense. One outlier's wide ball raises it less than precision;
-- coverage: the share of real balls that hold a generated picture; 1 - coverage is what is missing.
+- precision: the share of generated images that are in the ball of any real image (quality);
+- recall: the share of real images that are in the ball of any generated image (variety);
+- density: the mean number of real balls that a generated image is in, divided by k. Above 1,
+  generated images concentrate where real ones are dense. It is less sensitive to the large ball
+  of an outlier than precision;
+- coverage: the share of real balls with a generated image in them; 1 - coverage is the share of
+  modes that are missing.
 
-All depend on the counts, recall and coverage strongly: compare only at equal ones. None of them can
-see copies of the training pictures, which score best of all.
+All depend on the counts, recall and coverage strongly: compare only at equal counts. None of them
+detects copies of the training images, which have the best scores.
 
-Kynkäänniemi et al. use k = 3 and Naeem et al. k = 5. One k for all four keeps the balls the same; it is
-5 here, and `nearest_k = 3` gives what torch-fidelity reports. A picture exactly on the edge of a ball
-is outside, as in Naeem et al.'s program; it matters only for more than k copies of one picture.
+Kynkäänniemi et al. use k = 3 and Naeem et al. k = 5. Here all four scores use k = 5; `nearest_k =
+3` gives torch-fidelity's scores. An image exactly on the boundary of a ball is outside, as in the
+code of Naeem et al. This only matters with more than k copies of one image.
 """
 
 import math
@@ -55,8 +57,8 @@ def prepare(fake: Sample, real: Sample) -> Prepared:
 
 
 def _prepare(fake: Tensor, real: Tensor, nearest_k: int) -> Prepared:
-    # All distances are squared ones in float64. Their differences do not depend on where zero is;
-    # near the pictures they round least.
+    # All distances are squared, in float64. They do not depend on the origin. Rounding errors are
+    # least near the mean.
     centre = real.mean(0, dtype=torch.float64)
     fakes, reals = fake.double() - centre, real.double() - centre
     count = len(fakes)
@@ -64,12 +66,12 @@ def _prepare(fake: Tensor, real: Tensor, nearest_k: int) -> Prepared:
     apart = torch.cat([squared_distances(reals[block], fakes) for block in blocks(len(reals))])
     in_real_ball = apart < radii[:, None]
     real_balls = in_real_ball.sum(0)
-    # A generated picture's ball grows when its neighbours are left out, so more than k are kept:
-    # enough for a twentieth left out; where they do not suffice, they are found anew.
+    # A generated image's ball grows when its neighbours are left out. So more than k are kept, enough
+    # for leaving out a twentieth. Where they do not suffice, neighbours are computed again.
     reach, neighbours = _nearest(fakes, min(6 * nearest_k, count - 1))
 
     def fake_radii(kept: Tensor) -> Tensor:
-        """[N]; below 0, a ball that holds nothing, for pictures left out."""
+        """Squared radii [N]; negative, a ball without points, for images left out."""
         found = torch.full((count,), -1.0, dtype=torch.float64)
         rank = kept[neighbours].cumsum(1)
         if bool((rank[kept, -1] >= nearest_k).all()):
@@ -98,7 +100,8 @@ def _prepare(fake: Tensor, real: Tensor, nearest_k: int) -> Prepared:
 
 
 def _nearest(points: Tensor, many: int) -> tuple[Tensor, Tensor]:
-    """Squared distances to the nearest others and who they are, nearest first: [N, many] each."""
+    """Squared distances to the nearest other points and their indices, nearest first: [N, many]
+    each."""
     found = []
     for block in blocks(len(points)):
         distances = squared_distances(points[block], points)

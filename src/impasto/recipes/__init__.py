@@ -1,2 +1,2 @@
-"""Recipes: one file a system. A recipe is a function that takes nothing and returns a `RunConfig`;
-its docstring names its source, what it costs, and what it scored here."""
+"""Recipes: one file a system. A recipe is a function without arguments that returns a
+`RunConfig`. Its docstring names its source, its cost, and the score that was measured here."""

@@ -1,4 +1,4 @@
-"""flagship: the best pictures that a minute of compute can buy, from a small collection."""
+"""flagship: the best pictures from a small collection for little compute."""
 
 from typing import Any
 
@@ -15,20 +15,21 @@ from impasto.config import TrainingConfig as Training
 
 
 def flagship_64() -> RunConfig:
-    """The flagship: a narrow FastGAN generator judged by features of a frozen network, and by pixels.
+    """The flagship: a narrow FastGAN generator, discriminators on frozen features and on pixels.
 
-    Source: impasto's own, put together from published parts and chosen by measuring
-    (docs/notebook.md, benchmarks/time_to_quality.py). FastGAN's generator (Liu et al. 2021) made
-    narrow, without its second convolutions and spectral norm; the last doubling a pixel shuffle; all
-    its batch norms told the latent (self-modulation, Chen et al. 2019), without which a class has one
-    palette; the projected discriminator (Sauer et al. 2021) on EfficientNet-Lite0's maps read at 64
-    pixels, mixed across scales at one width, with small heads, and beside them a narrow DCGAN's
-    discriminator of the pixels, which keeps the colours; real pictures under another one's labels
-    among what is to be found generated (Reed et al. 2016), without which classes come late; colour
-    and translation of DiffAugment (Zhao et al. 2020).
+    Source: impasto's own, combined from published parts and chosen by measuring
+    (docs/notebook.md, benchmarks/time_to_quality.py).
+    The generator is FastGAN's (Liu et al. 2021) made narrow, without its second convolutions and
+    spectral norm. Its last upsampling is a pixel shuffle. All its batch norms are conditioned on
+    the latent (self-modulation, Chen et al. 2019); without that, each class has one palette.
+    The discriminator is the projected one (Sauer et al. 2021) on EfficientNet-Lite0's maps at 64
+    pixels, mixed across scales at one width, with small heads. Beside the heads is a narrow DCGAN
+    discriminator on the pixels, which keeps the colours.
+    Real pictures with wrong labels count as generated (Reed et al. 2016); without that, classes
+    are learned late. Augmentation is colour and translation of DiffAugment (Zhao et al. 2020).
     Command: impasto train flagship_64 --data masters
-    Cost: 50,000 images take some 6 minutes on 2 CPU cores that multiply bfloat16 (157 images a second;
-    110 to 130 on one), half as long again in float32; 0.8 GB of memory.
+    Cost: 50,000 images take about 6 minutes on 2 CPU cores that multiply bfloat16 (157 images a
+    second; 110 to 130 on one), half as long again in float32; 0.8 GB of memory.
     """
     return RunConfig(
         recipe="flagship_64",
@@ -65,13 +66,14 @@ def flagship_64() -> RunConfig:
 
 
 def flagship_32() -> RunConfig:
-    """The flagship at 32 pixels: the quickest look at whether a collection can be learned.
+    """The flagship at 32 pixels: the quickest test of whether a collection can be learned.
 
-    Source: `flagship_64`, whose features read the pictures enlarged to 64 pixels here too, for the
-    frozen network sees little in smaller ones (read at 32, pictures of 64 pixels came out worse by a
-    third).
+    Source: `flagship_64`. The features are computed from pictures enlarged to 64 pixels here too,
+    because the frozen network gives poor features for smaller ones (with pictures of 64 pixels
+    reduced to 32, the score was worse by a third).
     Command: impasto train flagship_32 --data masters
-    Cost: 50,000 images take some 6 minutes on one CPU core (144 images a second), 0.8 GB of memory.
+    Cost: 50,000 images take about 6 minutes on one CPU core (144 images a second), 0.8 GB of
+    memory.
     """
     return change(flagship_64(), {"resolution": 32}, "flagship_32")
 
@@ -79,11 +81,11 @@ def flagship_32() -> RunConfig:
 def flagship_128() -> RunConfig:
     """The flagship at 128 pixels, for some hours of a CPU or minutes of a GPU.
 
-    Source: `flagship_64`; features read at 128 pixels. Its coarse layers are those of 64 pixels, so
-    training can start from such a model: `--from RUN`.
+    Source: `flagship_64`; features are computed at 128 pixels. Its coarse layers are those of 64
+    pixels, so training can start from such a model: `--from RUN`.
     Command: impasto train flagship_128 --data masters
-    Cost: 300,000 images take over an hour on 2 CPU cores that multiply bfloat16 (77 images a second;
-    44 to 54 on one), 1.2 GB of memory.
+    Cost: 300,000 images take over an hour on 2 CPU cores that multiply bfloat16 (77 images a
+    second; 44 to 54 on one), 1.2 GB of memory.
     """
     settings = {"resolution": 128, "discriminator.read_at": 128, "training.images": 300_000}
     return change(flagship_64(), settings, "flagship_128")
@@ -92,11 +94,12 @@ def flagship_128() -> RunConfig:
 def flagship_256() -> RunConfig:
     """The flagship at 256 pixels, for a GPU: the generator four times as wide.
 
-    Source: `flagship_64`; features read at 256 pixels, heads and width nearer to the published ones
-    (recipe projected_256), learning rates of a larger network. Not tuned: chosen by what the others
-    taught, and run for a few steps only.
+    Source: `flagship_64`; features are computed at 256 pixels, heads and width are closer to the
+    published ones (recipe projected_256), learning rates are those of a larger network. Not
+    tuned: settings follow what was measured with the smaller flagships, and it ran for a few
+    steps only.
     Command: impasto train flagship_256 --data masters
-    Cost: a million images; 1.6 images a CPU-second, so this is for a GPU, where it has not been timed.
+    Cost: a million images, for a GPU, where it has not been timed; 1.6 images a CPU-second.
     """
     settings = {
         "resolution": 256,

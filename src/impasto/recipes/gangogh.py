@@ -1,5 +1,5 @@
-"""GANGogh (Kenny Jones and Derrick Bonafilia, 2017): an AC-GAN with a Wasserstein critic on WikiArt,
-and its future work."""
+"""GANGogh (Kenny Jones and Derrick Bonafilia, 2017): an AC-GAN with a Wasserstein critic on
+WikiArt, and its future work."""
 
 from impasto.config import AdamConfig, LatentConfig, NetworkConfig, RunConfig, TermConfig, change
 from impasto.config import TrainingConfig as Training
@@ -11,15 +11,16 @@ def gangogh() -> RunConfig:
     Source: Kenny Jones and Derrick Bonafilia, "GANGogh: Creating Art with GANs" (2017), and the
     figures of their published code (github.com/rkjones4/GANGogh), on Odena et al. 2016
     (arXiv:1610.09585) and Gulrajani et al. 2017 (arXiv:1704.00028).
-    As published: 64 pixels, latent 128 and the one-hot genre, widths 512 to 64, batches of 84 (6 of
-    each of 14 genres), 5 critic steps, gradient penalty 10, class losses of weight 1 (the critic's on
-    real pictures only), Adam 1e-4 (0.5, 0.9) for both, critic pretraining for 2,000 batches, 200,000
-    generator steps.
-    Different here: their class loss of weight 50 for pretraining is built but never used there, and
-    is left out; the length is set in images.
+    As published: 64 pixels, latent 128 and the one-hot genre, widths 512 to 64, batches of 84 (6
+    of each of 14 genres), 5 critic updates a step, gradient penalty 10, class losses of weight 1
+    (the critic's on real pictures only), Adam 1e-4 (0.5, 0.9) for both, critic pretraining for
+    2,000 batches, 200,000 generator updates.
+    Different here: their code builds a class loss of weight 50 for pretraining but never uses it,
+    so it is left out; the length is set in images.
     Command: impasto pack WIKIART wikiart-64 --labels genre; impasto train gangogh --data wikiart-64
-    Cost: 200,000 generator steps show 84 million pictures, for a GPU. 2 CPU cores make some 28
-    a second (docs/notebook.md); the settings that paint in minutes there are in docs/systems.md.
+    Cost: 200,000 generator updates take 84 million pictures, for a GPU. About 28 a second on 2
+    CPU cores (docs/notebook.md); docs/systems.md has settings that give pictures in minutes
+    there.
     """
     return RunConfig(
         recipe="gangogh",
@@ -46,11 +47,11 @@ def gangogh() -> RunConfig:
 
 
 def gangogh_style_genre() -> RunConfig:
-    """GANGogh with two one-hot fields at once: 'Ukiyo-e' by 'landscape'; either may be unknown.
+    """GANGogh with two one-hot label fields: 'Ukiyo-e' by 'landscape'; either may be unknown.
 
-    Source: the future work of Jones and Bonafilia 2017 (see gangogh): style beside genre as a second
-    one-hot vector, so that combinations can be asked for. Batches are balanced by genre, as there;
-    styles come as they are.
+    Source: the future work of Jones and Bonafilia 2017 (see gangogh): style beside genre as a
+    second one-hot vector, so that combinations can be sampled. Batches are balanced by genre, as
+    there; styles are as frequent as in the collection.
     Command: impasto train gangogh_style_genre --data masters
     Cost: that of gangogh.
     """
@@ -58,13 +59,13 @@ def gangogh_style_genre() -> RunConfig:
 
 
 def gangogh_128() -> RunConfig:
-    """GANGogh in two stages: gangogh at 64 pixels, then a second stage on top of it to 128.
+    """GANGogh in two stages: gangogh at 64 pixels, then a second stage from there to 128.
 
-    Source: the future work of Jones and Bonafilia 2017 (see gangogh): a second GAN of the same kind,
-    conditioned on the first one's picture and the label, as in Zhang et al. 2017 (StackGAN,
-    arXiv:1612.03242, section 3.3; see networks/stacked.py). The critic, its terms and optimisers are
-    gangogh's. Half as many pictures as in the first stage, in batches half as large, which their
-    source leaves open.
+    Source: the future work of Jones and Bonafilia 2017 (see gangogh): a second GAN of the same
+    kind, conditioned on the first one's picture and the label, as in Zhang et al. 2017 (StackGAN,
+    arXiv:1612.03242, section 3.3; see networks/stacked.py). The critic, its terms and optimisers
+    are gangogh's. The source does not give length and batch; here both are half those of the
+    first stage.
     Command: impasto train gangogh_128 --data masters
     Cost: gangogh, and about as much again.
     """
@@ -94,18 +95,19 @@ def gangogh_256() -> RunConfig:
 
 
 def gangogh_genre_then_style() -> RunConfig:
-    """GANGogh in two stages, the first one by genre, the second one by genre and style, to 256 pixels.
+    """GANGogh in two stages, the first one by genre, the second one by genre and style, to 256
+    pixels.
 
-    Source: the future work of Jones and Bonafilia 2017 (see gangogh): stage I forces the genres apart,
-    and stage II is told the style besides, as a second one-hot vector, so that combinations such as a
-    Renaissance or an abstract portrait can be asked for. As in gangogh_256 the critic names both
-    fields; there it is to be shown the style.
-    Stage I is told first_stage.labels, which are some of the run's labels. The other way round:
-    --set 'first_stage.labels=[style]' --set first_stage.training.balance=style.
+    Source: the future work of Jones and Bonafilia 2017 (see gangogh): stage I separates the
+    genres, and stage II is conditioned on the style too, as a second one-hot vector, so that
+    combinations such as a Renaissance or an abstract portrait can be sampled. As in gangogh_256
+    the critic classifies both fields; in the source it is to be conditioned on the style.
+    Stage I is conditioned on first_stage.labels, some of the run's labels. To exchange the two
+    fields: --set 'first_stage.labels=[style]' --set first_stage.training.balance=style.
     Command: impasto train gangogh_genre_then_style --data masters; then impasto sample RUN
     --every-class style --class genre=portrait --stages --grid portraits.png
-    Cost: that of gangogh_256; at 128 pixels (--set resolution=128 --set generator.blocks=2) that of
-    gangogh_128.
+    Cost: that of gangogh_256; at 128 pixels (--set resolution=128 --set generator.blocks=2) that
+    of gangogh_128.
     """
     return change(
         gangogh_256(),

@@ -27,25 +27,26 @@ def _stage_one(field: str) -> RunConfig:
 
 
 def gantor_v2() -> RunConfig:
-    """GANtor-v2: genres; stage I paints 64 pixels, stage II makes 256 of them.
+    """GANtor-v2: genres; stage I makes 64 pixels, stage II 256.
 
     Source: Avoy Datta and Michael Cai, "GANtor" (Stanford poster), on Tan et al. 2017
     (arXiv:1702.03410) and Zhang et al. 2017 (StackGAN, arXiv:1612.03242).
-    As described there: both stages get the one-hot genre; stage II gets stage I's picture; the
-    discriminator's loss is cross-entropy of real against generated, cross-entropy of real pictures'
-    labels, and the reconstruction of real ones; the generator's is cross-entropy of generated
-    pictures' labels and their reconstruction; results at 50 to 80 epochs.
-    Where it is silent: networks and reconstruction (weight 0.5) of ArtGAN's published code, with a
-    head of its own for real against generated, and a stage II generator like StackGAN's; Adam 2e-4
-    (0.5, 0.999) as in ArtGAN's published code for genres, batch 64; 80 epochs.
-    The poster's formula gives the generator no adversarial part; here it has one, for without it
-    nothing asks for pictures that look real: --set objective.bce.only=discriminator (and
-    --set first_stage.objective.bce.only=discriminator) is the poster to the letter; docs/systems.md
-    says what each gives.
-    Command: impasto pack WIKIART wikiart-256 --resolution 256 --labels genre;
-    impasto train gantor_v2 --data wikiart-256
-    Cost: for a GPU; 2 CPU cores make some 13 pictures a second in stage I and 3 to 4 in
-    stage II, with 6 GB of memory at batch 64 and 2.3 GB at batch 16 (docs/notebook.md).
+    As described there: both stages are conditioned on the one-hot genre, stage II on stage I's
+    picture too; the discriminator's loss is cross-entropy of real against generated,
+    cross-entropy of real pictures' labels, and the reconstruction of real ones; the generator's
+    is cross-entropy of generated pictures' labels and their reconstruction; results at 50 to 80
+    epochs.
+    Where it is silent: networks and reconstruction (weight 0.5) of ArtGAN's published code, with
+    a head of its own for real against generated, and a stage II generator like StackGAN's; Adam
+    2e-4 (0.5, 0.999) as in ArtGAN's published code for genres, batch 64; 80 epochs.
+    The poster's formula gives the generator no adversarial loss. Here it has one, since otherwise
+    no term rewards realism. --set objective.bce.only=discriminator (and --set
+    first_stage.objective.bce.only=discriminator) is the poster's formula; docs/systems.md has the
+    results of both.
+    Command: impasto pack WIKIART wikiart-256 --resolution 256 --labels genre; impasto train
+    gantor_v2 --data wikiart-256
+    Cost: for a GPU; on 2 CPU cores about 13 pictures a second in stage I and 3 to 4 in stage II,
+    with 6 GB of memory at batch 64 and 2.3 GB at batch 16 (docs/notebook.md).
     """
     first = _stage_one("genre")
     return change(
@@ -63,8 +64,8 @@ def gantor_v2() -> RunConfig:
 def gantor_v1() -> RunConfig:
     """GANtor-v1: gantor_v2 with styles in place of genres.
 
-    Source: Datta and Cai (see gantor_v2). The poster's table of results gives stage I of v1 the genre;
-    its text says style, and so does this.
+    Source: Datta and Cai (see gantor_v2). The poster's table of results gives stage I of v1 the
+    genre; its text says style, which is used here.
     Command: impasto train gantor_v1 --data masters
     Cost: that of gantor_v2.
     """

@@ -12,20 +12,20 @@ from impasto.config import TrainingConfig as Training
 
 
 def projected_256() -> RunConfig:
-    """Projected GAN at 256 pixels: FastGAN's generator, judged by features of a frozen network.
+    """Projected GAN at 256 pixels: FastGAN's generator, and a discriminator on frozen features.
 
     Source: Sauer et al. 2021 (arXiv:2111.01007), and the figures of their published code
     (github.com/autonomousvision/projected-gan).
     As published: FastGAN's generator of width 128 with a latent of 256; EfficientNet-Lite0, its
     maps mixed across channels (64 in the finest) and scales; four heads up to 512 channels with
-    spectral norm and batch norm; hinge and no other term; batches of 64; Adam 2e-4 (0, 0.99) for
-    both players; colours, translation and cutout (Zhao et al. 2020, arXiv:2006.10738) on every
-    picture; a half-life of 20,000 images of EMA, at first a twentieth of the images seen.
+    spectral norm and batch norm; hinge loss and no other term; batches of 64; Adam 2e-4 (0, 0.99)
+    for both networks; colours, translation and cutout (Zhao et al. 2020, arXiv:2006.10738) on
+    every picture; EMA with a half-life of 20,000 images, at first a twentieth of the images seen.
     Different here: see networks/projected.py for the form of the mixing and of the heads; classes
-    are known by projection. Set here: a million images, mirrored.
+    condition the discriminator by projection. Chosen here: a million images, mirrored.
     Command: impasto train projected_256 --data masters
-    Cost: a million images, for a GPU; 2 CPU cores make one in some 2 seconds, with 6 GB of memory at
-    batch 8.
+    Cost: a million images, for a GPU; one in about 2 seconds on 2 CPU cores, with 6 GB of memory
+    at batch 8.
     """
     adam = AdamConfig(learning_rate=2e-4, betas=(0.0, 0.99))
     return RunConfig(

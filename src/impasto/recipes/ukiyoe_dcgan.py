@@ -1,5 +1,5 @@
-"""Japanese-art DCGAN, versions 1 to 3 (Daniel Gao and Edward Qin), each as its difference from
-another. Their 2,235 pictures are the Japanese part of WikiArt, squashed to 64x64."""
+"""Japanese-art DCGAN, versions 1 to 3 (Daniel Gao and Edward Qin), each defined by its difference
+to another. Their 2,235 pictures are the Japanese part of WikiArt, squashed to 64x64."""
 
 from impasto.config import AdamConfig, LatentConfig, NetworkConfig, RunConfig, TermConfig, change
 from impasto.config import TrainingConfig as Training
@@ -9,13 +9,13 @@ def ukiyoe_dcgan_v1() -> RunConfig:
     """Japanese-art DCGAN, version 1: PyTorch's DCGAN tutorial with Adam at 5e-4, 300 epochs.
 
     Source: Daniel Gao and Edward Qin, "Japanese Art DCGAN" (project page), section Version 1.
-    As described there: latent 100, five layers a player, batch norm, ReLU and LeakyReLU, Tanh and
-    sigmoid, pictures squashed to 64x64, batch 128, Adam 5e-4 with beta1 0.5, 300 epochs.
-    What they saw: losses part after some 2,000 iterations, spikes after 2,500; landscapes
+    As described there: latent 100, five layers in each network, batch norm, ReLU and LeakyReLU,
+    Tanh and sigmoid, pictures squashed to 64x64, batch 128, Adam 5e-4 with beta1 0.5, 300 epochs.
+    Published result: losses diverge after about 2,000 iterations, spikes after 2,500; landscapes
     recognisable, no faces.
-    Command: impasto pack PICTURES ukiyoe-64 --fit squash; impasto train ukiyoe_dcgan_v1
-    --data ukiyoe-64
-    Cost: 300 epochs of their 2,235 pictures are 670,500 pictures, some 90 minutes on 2 CPU cores
+    Command: impasto pack PICTURES ukiyoe-64 --fit squash; impasto train ukiyoe_dcgan_v1 --data
+    ukiyoe-64
+    Cost: 300 epochs of their 2,235 pictures are 670,500 pictures, about 90 minutes on 2 CPU cores
     (125 pictures a second, docs/notebook.md).
     """
     return RunConfig(
@@ -35,12 +35,12 @@ def ukiyoe_dcgan_v2() -> RunConfig:
     """Japanese-art DCGAN, version 2: version 1 with smoothed labels and a LeakyReLU generator.
 
     Source: Daniel Gao and Edward Qin, "Japanese Art DCGAN" (project page), section Version 2.
-    As described there: version 1 but for labels from [0, 0.3] and [0.7, 1] instead of 0 and 1,
+    As described there: version 1, but with labels from [0, 0.3] and [0.7, 1] instead of 0 and 1,
     LeakyReLU in the generator too, stopped at 100 epochs.
-    What they saw: lower losses that part after 500 iterations; all pictures with the same blur and
-    checkerboard.
-    The page gives ranges, not how a label is picked from them: here uniformly, anew for each
-    picture, in the discriminator's turn.
+    Published result: lower losses, which diverge after 500 iterations; all pictures with the same
+    blur and checkerboard.
+    The page gives ranges, not how a label is drawn from them. Here it is drawn uniformly for each
+    picture in every discriminator update.
     Command: impasto train ukiyoe_dcgan_v2 --data ukiyoe-64
     Cost: a third of version 1.
     """
@@ -55,10 +55,10 @@ def ukiyoe_dcgan_v3() -> RunConfig:
     """Japanese-art DCGAN, version 3: version 1 with smoothed labels, 400 epochs.
 
     Source: Daniel Gao and Edward Qin, "Japanese Art DCGAN" (project page), section Version 3.
-    As described there: version 1 but for labels from [0, 0.3] and [0.7, 1]; the generator keeps its
-    ReLU; 400 epochs.
-    What they saw: the losses part less and later, some spikes after 6,000 iterations; more
-    structure than in either other version.
+    As described there: version 1, but with labels from [0, 0.3] and [0.7, 1]; the generator keeps
+    its ReLU; 400 epochs.
+    Published result: losses diverge less and later, some spikes after 6,000 iterations; more
+    structure than in the other versions.
     Command: impasto train ukiyoe_dcgan_v3 --data ukiyoe-64
     Cost: four thirds of version 1.
     """

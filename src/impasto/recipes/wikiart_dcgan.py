@@ -9,17 +9,17 @@ def wikiart_dcgan() -> RunConfig:
 
     Source: Jacob Frausto, "WikiArtGAN" (report), on Radford, Metz and Chintala 2015
     (arXiv:1511.06434).
-    As described there: 3x64x64, standard normal latents of 128,
-    strided (transposed) convolutions with batch norm, ReLU in the generator and LeakyReLU in the
-    discriminator, Tanh and sigmoid outputs, batch 128, learning rate 0.001, 20 epochs; losses and
-    scores (mean D(x), D(G(z))) over time.
-    Where the report is silent, the paper it builds on decides: widths 64 to 512, no batch norm in
-    the discriminator's first layer, weights from N(0, 0.02), Adam with beta1 0.5. "Resized to 64x64"
-    is read as squashed to a square.
-    Command: impasto pack WIKIART wikiart-64 --fit squash; impasto train wikiart_dcgan
-    --data wikiart-64
-    Cost: the author's 20 epochs (1.6 million pictures) took some 50 hours on a Tesla K80. 2 CPU
-    cores make 125 pictures a second (docs/notebook.md), which comes to 4 hours.
+    As described there: 3x64x64, standard normal latents of 128, strided (transposed) convolutions
+    with batch norm, ReLU in the generator and LeakyReLU in the discriminator, Tanh and sigmoid
+    outputs, batch 128, learning rate 0.001, 20 epochs; losses and scores (mean D(x), D(G(z)))
+    over time.
+    Where the report is silent, the paper decides: widths 64 to 512, no batch norm in the
+    discriminator's first layer, weights from N(0, 0.02), Adam with beta1 0.5. "Resized to 64x64"
+    is taken as squashed to a square.
+    Command: impasto pack WIKIART wikiart-64 --fit squash; impasto train wikiart_dcgan --data
+    wikiart-64
+    Cost: the author's 20 epochs (1.6 million pictures) took about 50 hours on a Tesla K80. 2 CPU
+    cores take 4 hours, at 125 pictures a second (docs/notebook.md).
     """
     return RunConfig(
         recipe="wikiart_dcgan",
