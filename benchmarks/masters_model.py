@@ -20,7 +20,7 @@ from benchmarks._command import run as run_command
 from impasto.collection import open_or_pack
 from impasto.device import choose_device
 from impasto.errors import ImpastoError
-from impasto.evaluation.evaluate import Evaluator, Plan
+from impasto.evaluation.evaluate import Evaluator, SampleCounts
 from impasto.evaluation.record import SubjectRecord
 from impasto.features import load_network
 from impasto.files import atomic_folder, read_json, write_json
@@ -56,7 +56,7 @@ def scores(folder: Path, device: str) -> dict[str, float]:
         weights_sha256=record.weights_sha256,
         recipe=record.recipe,
     )
-    (found,) = evaluator.evaluate(Painter(sampler, record), subject, Plan(count=2_000))
+    (found,) = evaluator.evaluate(Painter(sampler, record), subject, SampleCounts(count=2_000))
     return {
         score.name: round(score.value, 4)
         for score in found.row.scores

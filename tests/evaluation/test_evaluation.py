@@ -19,7 +19,7 @@ from impasto.config import change
 from impasto.errors import ImpastoError
 from impasto.evaluation import gather as gathering
 from impasto.evaluation.column_names import KINDS, Kind
-from impasto.evaluation.evaluate import Evaluator, Plan, deviation_of
+from impasto.evaluation.evaluate import Evaluator, SampleCounts
 from impasto.evaluation.gather import gather, kept_numbers
 from impasto.evaluation.given import look_through, of_given
 from impasto.evaluation.outcome import evaluate_model, evaluate_pictures
@@ -31,6 +31,7 @@ from impasto.evaluation.record import (
     read_rows,
 )
 from impasto.evaluation.reference import collection_features
+from impasto.evaluation.score_rows import deviation_of
 from impasto.evaluation.subjects import Subject, of_model
 from impasto.evaluation.table import better_ends, lines
 from impasto.features import FeatureNetwork
@@ -340,7 +341,7 @@ def test_heldout_pictures_stand_beside(many: Collection) -> None:
 
 def test_a_models_pictures_and_more_of_rare_classes(run: Path, many: Collection) -> None:
     painter = Painter.load(find_model(run))
-    subject = of_model(painter, many, Plan(count=10, per_class=9, first_seed=3))
+    subject = of_model(painter, many, SampleCounts(count=10, per_class=9, first_seed=3))
     assert subject.count == 10
     assert subject.names[0] == "seed-00000003"
     assert {len(numbers) for numbers in subject.groups.values()} == {9}
@@ -357,7 +358,7 @@ def test_a_models_pictures_and_more_of_rare_classes(run: Path, many: Collection)
 def test_a_runs_checkpoints_are_scored_once(
     run: Path, many: Collection, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    judge, plan = evaluator(many), Plan(count=40, per_class=5)
+    judge, plan = evaluator(many), SampleCounts(count=40, per_class=5)
     folder = find_model(run)
     (made,) = evaluate_model(folder, run.name, judge, plan, run, of_run=True)
     assert not made.before
@@ -379,7 +380,7 @@ def test_a_runs_checkpoints_are_scored_once(
     assert again.before
     assert again.row == row
     # Another choice of pictures leaves what was there alone; the same one takes its place.
-    (other,) = evaluate_model(folder, run.name, judge, Plan(40, 6), run, of_run=True)
+    (other,) = evaluate_model(folder, run.name, judge, SampleCounts(40, 6), run, of_run=True)
     assert other.row.folder == "evaluation/000000000024/lite0-many-40-2"
     (third,) = evaluate_model(folder, run.name, judge, plan, run, of_run=True, again=True)
     assert not third.before
@@ -391,7 +392,7 @@ def test_two_evaluations_agree_to_the_digit(run: Path, many: Collection) -> None
     record = SubjectRecord(kind="run", name="run", images_seen=24)
     first, second = (
         Evaluator([stand_in(seed=20 + 0 * number)], many, resolution=32).evaluate(
-            Painter(painter.sampler, painter.record, batch=batch), record, Plan(30, 5)
+            Painter(painter.sampler, painter.record, batch=batch), record, SampleCounts(30, 5)
         )[0]
         for number, batch in enumerate((64, 7))
     )
@@ -403,11 +404,11 @@ def test_a_model_that_paints_nan_is_refused(run: Path, many: Collection) -> None
     for weight in painter.sampler.generator.parameters():
         weight.fill_(torch.nan)
     with pytest.raises(ImpastoError, match="not finite: its training has diverged"):
-        evaluator(many).evaluate(painter, SubjectRecord(kind="run", name="run"), Plan(4, 0))
+        evaluator(many).evaluate(painter, SubjectRecord(kind="run", name="run"), SampleCounts(4, 0))
 
 
 def test_classes_that_the_collection_does_not_have(run: Path, labelled: Collection) -> None:
-    subject = of_model(Painter.load(find_model(run)), labelled, Plan(4, 3))
+    subject = of_model(Painter.load(find_model(run)), labelled, SampleCounts(4, 3))
     assert subject.groups == {}
     other, field = subject.notes
     assert other.startswith("the model did not learn from labelled as it is here, but from many:")
@@ -431,7 +432,7 @@ def test_a_collection_without_the_models_labels_is_scored_against_and_said_so(
 def test_more_pictures_than_are_kept_are_scored_by_class_too(
     run: Path, many: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    painter, plan = Painter.load(find_model(run)), Plan(count=40, per_class=25)
+    painter, plan = Painter.load(find_model(run)), SampleCounts(count=40, per_class=25)
     subject = SubjectRecord(kind="run", name="run")
     (whole,) = evaluator(many).evaluate(painter, subject, plan)
     monkeypatch.setattr(gathering, "KEPT", 30)

@@ -15,15 +15,13 @@ from impasto.collection import Collection, open_or_pack
 from impasto.errors import ImpastoError
 from impasto.evaluation import memorisation as module
 from impasto.evaluation.accuracy import wilson
+from impasto.evaluation.closest_pairs import closest_pairs, closest_real_pairs, save_sheet
 from impasto.evaluation.memorisation import (
     Nearest,
+    RealDistances,
     RealPictures,
-    Reference,
-    closest_pairs,
-    closest_real_pairs,
     memorisation,
     nearest,
-    save_sheet,
 )
 from impasto.features import load_network
 
@@ -67,10 +65,10 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert whole.distance == pytest.approx(1 - cosine.max(dim=1).values.numpy(), abs=1e-12)
 
 
-def reference(distances: list[float], sources: list[int]) -> Reference:
+def reference(distances: list[float], sources: list[int]) -> RealDistances:
     names = np.array(sources)
     near = Nearest(np.array(distances), np.zeros_like(names), np.zeros_like(names))
-    return Reference("made up", np.arange(len(names)), names, near, 0)
+    return RealDistances("made up", np.arange(len(names)), names, near, 0)
 
 
 def test_each_source_counts_once() -> None:

@@ -11,7 +11,7 @@ from impasto.collection import Collection, open_or_pack
 from impasto.config import read_record as read_json_record
 from impasto.device import choose_device
 from impasto.errors import ImpastoError
-from impasto.evaluation.evaluate import Evaluator, Plan
+from impasto.evaluation.evaluate import Evaluator, SampleCounts
 from impasto.evaluation.folders import evaluate_folders
 from impasto.features import FeatureNetwork, load_networks
 from impasto.messages import say
@@ -111,9 +111,9 @@ def compare(
             [model.resolution for model in models],
             collection,
             networks,
-            Plan(
-                count=Plan.count if pictures is None else pictures,
-                per_class=Plan.per_class if per_class is None else per_class,
+            SampleCounts(
+                count=SampleCounts.count if pictures is None else pictures,
+                per_class=SampleCounts.per_class if per_class is None else per_class,
             ),
             labels=tuple({field.name for model in models for field in model.labels}) or None,
             reference=reference,
@@ -193,7 +193,7 @@ def evaluate_alike(
     resolutions: Sequence[int],
     collection: Collection,
     networks: Sequence[FeatureNetwork],
-    plan: Plan,
+    plan: SampleCounts,
     *,
     labels: tuple[str, ...] | None,
     reference: int | None,

@@ -12,7 +12,7 @@ from impasto.config import read_record
 from impasto.curation.classification import classify
 from impasto.device import choose_device
 from impasto.errors import ImpastoError
-from impasto.evaluation.evaluate import Evaluator, Plan, accuracy_rows
+from impasto.evaluation.evaluate import Evaluator, SampleCounts
 from impasto.evaluation.folders import (
     Wanted,
     checkpoints_of,
@@ -23,6 +23,7 @@ from impasto.evaluation.folders import (
 from impasto.evaluation.outcome import Outcome
 from impasto.evaluation.record import EvaluationRow, ScoreRow
 from impasto.evaluation.reference import split_of
+from impasto.evaluation.score_rows import accuracy_rows
 from impasto.evaluation.table import lines
 from impasto.features import load_networks
 from impasto.progress import shown
@@ -155,7 +156,7 @@ def evaluate(
     found = evaluate_folders(
         folders,
         evaluator,
-        Plan(count=pictures, per_class=per_class, first_seed=seed),
+        SampleCounts(count=pictures, per_class=per_class, first_seed=seed),
         run=run,
         home=home,
         name=name,

@@ -6,7 +6,6 @@ other seeds would lie. What real pictures would score is measured beside, with t
 """
 
 import datetime
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,18 +17,18 @@ from torch import Tensor
 from impasto import __version__
 from impasto.collection import Collection
 from impasto.errors import ImpastoError
-from impasto.evaluation.accuracy import FieldResult
+from impasto.evaluation.fitted_judge import FittedJudge, commonest_share, fitted_judge
 from impasto.evaluation.gather import Progress, gather, silent
 from impasto.evaluation.judge import Judge, top1
 from impasto.evaluation.memorisation import (
     FEW_SOURCES,
     Memorisation,
+    RealDistances,
     RealPictures,
     memorisation,
 )
-from impasto.evaluation.memorisation import Reference as RealDistances
 from impasto.evaluation.record import (
-    CollectionRecord,
+    ComparedCollection,
     EvaluationRow,
     JudgeRecord,
     NetworkRecord,
@@ -40,16 +39,13 @@ from impasto.evaluation.record import (
     SubjectRecord,
 )
 from impasto.evaluation.reference import Reference, Split, collection_features, rows_of
-from impasto.evaluation.subjects import Plan, Subject, of_model
+from impasto.evaluation.score_rows import accuracy_rows, copied_row, deviation_of, part, score_rows
+from impasto.evaluation.subjects import SampleCounts, Subject, of_model
 from impasto.features import FeatureNetwork
-from impasto.files import cache_folder
-from impasto.metrics import Sample, Score, metric_module, scores
-from impasto.metrics.inception_score import inception_score_splits
-from impasto.registry import names
-from impasto.sampling.output import slugs
+from impasto.metrics import Sample, scores
 from impasto.sampling.painter import Painter
 
-__all__ = ["Evaluation", "Evaluator", "Plan"]
+__all__ = ["Evaluation", "Evaluator", "SampleCounts"]
 
 
 _BATCH = 64
@@ -114,7 +110,7 @@ class Evaluator:
         self,
         painter: Painter,
         subject: SubjectRecord,
-        plan: Plan,
+        plan: SampleCounts,
         *,
         networks: Sequence[FeatureNetwork] | None = None,
         during_training: bool = False,
@@ -165,6 +161,25 @@ class Evaluator:
             )
         networks = self.networks if networks is None else tuple(networks)
         self.reference(networks[0], self.split)  # before anything is painted: it may not be there
+        what = "generated pictures" if subject.kind != "pictures" else "pictures"
+        samples, painting, looking = self._gathered(pictures, networks, what)
+        found = []
+        for network, sample in zip(networks, samples, strict=True):
+            began = time.monotonic()
+            made = self._evaluation(network, sample, pictures, subject, record)
+            seconds = SecondsRecord(
+                pictures=round(painting, 3),
+                features=round(looking, 3),
+                scores=round(time.monotonic() - began, 3),
+            )
+            noted = {"seconds": seconds, "during_training": during_training}
+            found.append(replace(made, row=made.row.model_copy(update=noted)))
+        return found
+
+    def _gathered(
+        self, pictures: Subject, networks: Sequence[FeatureNetwork], what: str
+    ) -> tuple[list[Sample], float, float]:
+        """Features of the pictures by each network; seconds spent on making and on looking."""
         clock = time.monotonic()
         painting = 0.0
 
@@ -181,22 +196,10 @@ class Evaluator:
             networks,
             len(pictures),
             first=pictures.count,
-            what="generated pictures" if subject.kind != "pictures" else "pictures",
+            what=what,
             progress=self.progress,
         )
-        looking = time.monotonic() - clock - painting
-        found = []
-        for network, sample in zip(networks, samples, strict=True):
-            began = time.monotonic()
-            made = self._evaluation(network, sample, pictures, subject, record)
-            seconds = SecondsRecord(
-                pictures=round(painting, 3),
-                features=round(looking, 3),
-                scores=round(time.monotonic() - began, 3),
-            )
-            noted = {"seconds": seconds, "during_training": during_training}
-            found.append(replace(made, row=made.row.model_copy(update=noted)))
-        return found
+        return samples, painting, time.monotonic() - clock - painting
 
     def _evaluation(
         self,
@@ -220,7 +223,7 @@ class Evaluator:
                 resize=network.resize,
                 width=network.width,
             ),
-            collection=CollectionRecord(
+            collection=ComparedCollection(
                 name=self.collection.name,
                 hash=self.collection.content_hash,
                 resolution=self.resolution,
@@ -305,7 +308,7 @@ class Evaluator:
 
     # The judges
 
-    def judge(self, network: FeatureNetwork, field: str) -> "FittedJudge":
+    def judge(self, network: FeatureNetwork, field: str) -> FittedJudge:
         """The judge of a label field by one of the networks."""
         if (network.identity, field) not in self._judges:
             self._judges[network.identity, field] = fitted_judge(
@@ -394,199 +397,3 @@ class Evaluator:
         )
         self._real_distances[network.identity] = found.reference
         return found
-
-
-def part(sample: Sample, places: np.ndarray) -> Sample:
-    """The pictures whose features lie at these places."""
-    some = torch.from_numpy(places)
-    return Sample(sample.features[some], None if sample.logits is None else sample.logits[some])
-
-
-def metrics_for(sample: Sample) -> list[str]:
-    """The metrics that need no more than there is."""
-    return [
-        name
-        for name in names("metrics")
-        if sample.logits is not None or "logits" not in metric_module(name).NEEDS
-    ]
-
-
-def score_rows(
-    network: FeatureNetwork,
-    fakes: Sample,
-    reals: Sample,
-    field: str | None = None,
-    cls: str | None = None,
-) -> list[ScoreRow]:
-    """All scores of pictures, overall or of one class; of none, rows without a value that say so."""
-    generated = fakes.moments.count if fakes.moments else len(fakes.features)
-    there = reals.moments.count if reals.moments else len(reals.features)
-    rows = []
-    for metric in metrics_for(fakes):
-        module = metric_module(metric)
-        compares = "logits" not in module.NEEDS
-        if generated == 0 or (compares and there == 0):
-            kind = "generated" if generated == 0 else "real"
-            empty = f"no {kind} picture of {field} {cls}" if cls else f"no {kind} picture"
-            found = [Score(name, None, None, None, empty) for name in module.ranges(network.width)]
-        else:
-            found = scores(metric, fakes, reals if compares else None)
-        rows += [
-            ScoreRow(
-                name=network.score_name(each.name),
-                field=field,
-                cls=cls,
-                value=each.value,
-                low=each.low,
-                high=each.high,
-                deviation=deviation_of(each, fakes),
-                pictures=generated,
-                reference=there if compares else 0,
-                warning=each.warning,
-            )
-            for each in found
-        ]
-    return rows
-
-
-def copied_row(network: FeatureNetwork, memory: Memorisation) -> ScoreRow:
-    """The share of copies as a row."""
-    low, high = memory.interval or (None, None)
-    return ScoreRow(
-        name=network.score_name("copied"),
-        value=memory.copied,
-        low=low,
-        high=high,
-        pictures=len(memory.samples.distance),
-        reference=len(memory.reference.rows),
-        warning=memory.warning,
-    )
-
-
-def deviation_of(score: Score, fakes: Sample) -> float | None:
-    """The deviation of an Inception Score over ten parts; None of another score, or of few pictures."""
-    if score.name != "is" or fakes.logits is None or len(fakes.logits) < 100:
-        return None
-    # Pictures of a folder may come class by class.
-    order = torch.randperm(len(fakes.logits), generator=torch.Generator().manual_seed(0))
-    return inception_score_splits(fakes.logits.double().softmax(dim=1), order=order)[1]
-
-
-def accuracy_rows(name: str, result: FieldResult) -> list[ScoreRow]:
-    """An accuracy as rows: overall first, then by class."""
-    rows = [
-        ScoreRow(
-            name=name,
-            field=result.field,
-            value=result.accuracy,
-            low=result.interval[0],
-            high=result.interval[1],
-            pictures=result.pictures,
-            reference=0,
-            warning=result.warning,
-        )
-    ]
-    for each in result.by_class:
-        low, high = each.interval or (None, None)
-        rows.append(
-            ScoreRow(
-                name=name,
-                field=result.field,
-                cls=each.name,
-                value=each.accuracy,
-                low=low,
-                high=high,
-                pictures=each.pictures,
-                reference=0,
-                warning=None if each.pictures else f"no picture of {result.field} {each.name}",
-            )
-        )
-    return rows
-
-
-@dataclass(frozen=True)
-class FittedJudge:
-    """A label field's judge; None where there can be none, and the record says why."""
-
-    judge: Judge | None
-    record: JudgeRecord
-    accuracy: tuple[ScoreRow, ...] = ()
-    """How it names held-out pictures, overall and by class."""
-
-
-def fitted_judge(
-    network: FeatureNetwork,
-    collection: Collection,
-    field: str,
-    train: Reference,
-    heldout: Reference | None,
-    *,
-    side: int,
-) -> FittedJudge:
-    """The judge of a label field for pictures of `side` pixels, fitted once and then kept in the
-    cache, with what it is worth."""
-    column = collection.field(field)
-    classes = collection.fields[column].classes
-    features = list(train.sample.features.shape)
-    text = f"{collection.content_hash} {network.identity} {field} {features} {side}"
-    key = hashlib.sha256(text.encode()).hexdigest()[:24]
-    folder = cache_folder() / "judges" / f"{slugs([collection.name])[0][:40]}-{key}"
-    judge: Judge | None = None
-    if folder.is_dir():
-        try:
-            judge = Judge.load(folder, network_identity=network.identity)
-        except ImpastoError:
-            judge = None  # damaged: fitted again, and used without being kept
-    if judge is None:
-        try:
-            judge = Judge.fit(
-                field,
-                classes,
-                train.sample.features,
-                train.labels[:, column],
-                train.sources,
-                network_identity=network.identity,
-            )
-        except ImpastoError as error:
-            record = JudgeRecord(field=field, classes=classes, warning=str(error))
-            return FittedJudge(None, record)
-        if not folder.exists():
-            judge.save(folder)
-    result = None
-    if heldout is not None:
-        result = judge.accuracy(heldout.sample.features, heldout.labels[:, column], heldout.sources)
-    if result is None:
-        there = "pictures" if heldout is None else "picture of a class that it names"
-        none = f"no held-out {there}: nobody knows how far this judge can be trusted"
-        return FittedJudge(judge, JudgeRecord(field=field, classes=classes, warning=none))
-    record = JudgeRecord(
-        field=field,
-        classes=classes,
-        accuracy=result.accuracy,
-        low=result.interval[0],
-        high=result.interval[1],
-        baseline=result.baseline,
-        pictures=result.pictures,
-        sources=result.sources,
-        warning="; ".join(filter(None, (_untested(result), result.warning))) or None,
-    )
-    return FittedJudge(judge, record, tuple(accuracy_rows("accuracy-judge", result)))
-
-
-def _untested(result: FieldResult) -> str | None:
-    """What to tell where held-out pictures are not of all classes."""
-    seen = sum(each.pictures > 0 for each in result.by_class)
-    if seen == len(result.by_class):
-        return None
-    return (
-        f"held-out pictures are of {seen} of {len(result.by_class)} classes: this judge is untested on "
-        "the others"
-    )
-
-
-def commonest_share(pictures: Subject, field: str) -> float | None:
-    """The share of the pictures made as the class of `field` that most were made as; None if none
-    were made as one. Of those that overall scores are of."""
-    numbers, asked = pictures.asked(field)
-    first = asked[numbers < pictures.count]
-    return float(np.bincount(first).max() / len(first)) if len(first) else None

@@ -10,7 +10,7 @@ import torch
 from impasto.collection import Collection, open_or_pack
 from impasto.collection.opening import packed_at
 from impasto.errors import ImpastoError
-from impasto.evaluation.evaluate import Evaluator, Plan
+from impasto.evaluation.evaluate import Evaluator, SampleCounts
 from impasto.evaluation.given import common_side, look_through, of_collection, of_given
 from impasto.evaluation.outcome import Outcome, evaluate_model, evaluate_pictures
 from impasto.evaluation.record import ScoreRow
@@ -47,7 +47,7 @@ def checkpoints_of(run: Path, which: str | None) -> list[Path]:
 def evaluate_folders(
     folders: Sequence[Path],
     evaluator: Evaluator,
-    plan: Plan,
+    plan: SampleCounts,
     *,
     run: Path | None,
     home: Path,

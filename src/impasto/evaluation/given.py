@@ -7,7 +7,7 @@ packing.
 import io
 import stat
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,12 +120,7 @@ def look_through(
     sizes = _sizes(tree, found, left_out)
     if not sizes:
         raise ImpastoError(f"no picture in {path} can be read; {': '.join(left_out[-1])}")
-    usual = _commonest_side(list(sizes.values()), packed_at)
-    if fit is None:
-        side = _check_side(path, usual, list(sizes.values()), packed_at)
-    elif side is None:
-        majority = usual is not None and 2 * _count(sizes, usual) >= len(sizes)
-        side = usual if usual is not None and majority else max(packed_at or (_USUAL,))
+    side = _side(path, sizes, packed_at, fit, side)
     how = PackOptions(resolution=side, fit=fit or "crop").fitting()
     used: list[File] = []
     with progress("pictures looked at", len(sizes)) as update:
@@ -145,6 +140,23 @@ def look_through(
         )
     changed = len(used) - _count({file.name: sizes[file.name] for file in used}, side)
     return Given(tree, used, side, how, None if fit is None else changed, sorted(left_out))
+
+
+def _side(
+    path: Path,
+    sizes: Mapping[str, _Size],
+    packed_at: Sequence[int] | None,
+    fit: str | None,
+    side: int | None,
+) -> int:
+    """The side at which the pictures are compared; see `look_through`."""
+    usual = _commonest_side(list(sizes.values()), packed_at)
+    if fit is None:
+        return _check_side(path, usual, list(sizes.values()), packed_at)
+    if side is not None:
+        return side
+    majority = usual is not None and 2 * _count(sizes, usual) >= len(sizes)
+    return usual if usual is not None and majority else max(packed_at or (_USUAL,))
 
 
 def _check_options(fit: str | None, side: int | None, packed_at: Sequence[int] | None) -> None:
@@ -170,7 +182,7 @@ def _sizes(tree: Tree, found: Sequence[File], left_out: list[tuple[str, str]]) -
     return sizes
 
 
-def _count(sizes: dict[str, _Size], side: int) -> int:
+def _count(sizes: Mapping[str, _Size], side: int) -> int:
     return sum(size == (side, side) for size in sizes.values())
 
 

@@ -116,12 +116,7 @@ class Judge:
         truth, sources = labels[known], sources[known]
         counts = np.bincount(truth, minlength=len(classes))
         named = np.flatnonzero(counts)
-        if len(named) < 2:
-            there = f"all are of '{classes[named[0]]}'" if len(named) else "there is none"
-            raise ImpastoError(
-                f"no judge of {field}: it needs training pictures of two classes or more, and "
-                f"{there}; leave the field out, or pack a collection with more of its classes"
-            )
+        _require_two(field, [classes[number] for number in named.tolist()])
         features = features[torch.from_numpy(known)].float()
         check_finite(features)
         weights = _source_weights(sources)
@@ -265,6 +260,16 @@ def check_finite(features: Tensor) -> None:
         raise ImpastoError(
             "some features are not finite: pictures with NaN in them (a run that has diverged?), or "
             "damaged weights of the feature network"
+        )
+
+
+def _require_two(field: str, named: Sequence[str]) -> None:
+    """Raises: ImpastoError: fewer than two classes have training pictures."""
+    if len(named) < 2:
+        there = f"all are of '{named[0]}'" if named else "there is none"
+        raise ImpastoError(
+            f"no judge of {field}: it needs training pictures of two classes or more, and "
+            f"{there}; leave the field out, or pack a collection with more of its classes"
         )
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from impasto.config import read_record
-from impasto.evaluation.evaluate import Evaluation, Evaluator, Plan
-from impasto.evaluation.memorisation import closest_pairs, save_sheet
+from impasto.evaluation.closest_pairs import closest_pairs, save_sheet
+from impasto.evaluation.evaluate import Evaluation, Evaluator, SampleCounts
 from impasto.evaluation.record import (
     EVALUATION_FOLDER,
     METRICS_FILE,
@@ -139,7 +139,7 @@ def scored_before(
     model: ModelRecord,
     evaluator: Evaluator,
     network: FeatureNetwork,
-    plan: Plan,
+    plan: SampleCounts,
     truncation: float | None,
 ) -> EvaluationRow | None:
     """The newest row of just this: the same weights, pictures, network and reference; if any."""
@@ -171,7 +171,7 @@ def evaluate_model(
     folder: Path,
     name: str,
     evaluator: Evaluator,
-    plan: Plan,
+    plan: SampleCounts,
     home: Path,
     *,
     of_run: bool,

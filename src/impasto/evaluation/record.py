@@ -68,7 +68,7 @@ class NetworkRecord(_Record):
     width: int
 
 
-class CollectionRecord(_Record):
+class ComparedCollection(_Record):
     """Where the real pictures come from."""
 
     name: str
@@ -138,7 +138,7 @@ class EvaluationRow(_Record):
     during_training: bool = False
     subject: SubjectRecord
     network: NetworkRecord
-    collection: CollectionRecord
+    collection: ComparedCollection
     reference: ReferenceRecord
     pictures: PicturesRecord
     scores: tuple[ScoreRow, ...]

@@ -103,6 +103,31 @@ def collection_features(
     if not len(rows):
         raise ImpastoError(f"{collection.path} has no {PICTURE[split]}s to compare with")
     side = resolution or collection.resolution
+    samples = _samples(networks, collection, rows, side, split, progress)
+    available = len(split_rows(collection, split))
+    kept = rows[kept_numbers(len(rows))]
+    return [
+        Reference(
+            sample,
+            kept,
+            len(rows),
+            available,
+            collection.labels[kept],
+            collection.sources[kept],
+        )
+        for sample in samples
+    ]
+
+
+def _samples(
+    networks: Sequence[FeatureNetwork],
+    collection: Collection,
+    rows: np.ndarray,
+    side: int,
+    split: Split,
+    progress: Progress,
+) -> list[Sample]:
+    """The features of these pictures by each network, from the cache or made and put there."""
     keys = [_key(network, collection, side, split, len(rows)) for network in networks]
     files = json.dumps(collection.fingerprint())
     known = [_read(_entry(key), key, files, collection) for key in keys]
@@ -119,20 +144,7 @@ def collection_features(
         for place, sample in zip(missing, found, strict=True):
             _write(_entry(keys[place]), keys[place], files, sample)
             known[place] = sample
-    available = len(split_rows(collection, split))
-    kept = rows[kept_numbers(len(rows))]
-    return [
-        Reference(
-            sample,
-            kept,
-            len(rows),
-            available,
-            collection.labels[kept],
-            collection.sources[kept],
-        )
-        for sample in known
-        if sample is not None
-    ]
+    return [sample for sample in known if sample is not None]
 
 
 def pictures(collection: Collection, rows: np.ndarray, side: int) -> Iterator[Tensor]:

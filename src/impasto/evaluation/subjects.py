@@ -40,7 +40,7 @@ def painted(images: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SampleCounts:
     """Which pictures a model is to paint.
 
     Attributes:
@@ -107,7 +107,7 @@ class Subject:
         )
 
 
-def of_model(painter: Painter, collection: Collection, plan: Plan) -> Subject:
+def of_model(painter: Painter, collection: Collection, plan: SampleCounts) -> Subject:
     """The pictures of a model's seeds, its classes matched with the collection's by name.
 
     Raises:

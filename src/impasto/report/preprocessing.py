@@ -33,7 +33,7 @@ _SAYS = {
 
 
 @dataclass(frozen=True)
-class Pair:
+class BeforeAndAfter:
     """A painting and what the network sees of it.
 
     Attributes:
@@ -51,7 +51,7 @@ class Pair:
     says: str
 
 
-def before_and_after(record: Record) -> tuple[Pair | None, str]:
+def before_and_after(record: Record) -> tuple[BeforeAndAfter | None, str]:
     """A pair for the run's collection; where there is none, the second says why (else it is '')."""
     path = record.get("collection", "path")
     if not isinstance(path, str):
@@ -66,7 +66,7 @@ def before_and_after(record: Record) -> tuple[Pair | None, str]:
         return None, f"the collection at {path} cannot be read ({error})"
 
 
-def _pair(collection: Collection) -> tuple[Pair | None, str]:
+def _pair(collection: Collection) -> tuple[BeforeAndAfter | None, str]:
     named = str(read_json(collection.path / "collection.json", "collection")["made"]["source"])
     root = _root(named)
     table = collection.source_table()
@@ -94,7 +94,7 @@ def _pair(collection: Collection) -> tuple[Pair | None, str]:
     says = _SAYS.get(collection.fit, "")
     if mirrored:
         says += " It is also mirrored."
-    pair = Pair(
+    pair = BeforeAndAfter(
         title=row.get("title") or Path(row["path"]).name,
         size=(int(row["width"]), int(row["height"])),
         before=_before(file, (int(row["width"]), int(row["height"])), box),

@@ -17,7 +17,7 @@ from torch import Tensor
 from impasto.collection import Collection
 from impasto.config import RunConfig
 from impasto.errors import ImpastoError
-from impasto.evaluation.evaluate import Evaluator, Plan
+from impasto.evaluation.evaluate import Evaluator, SampleCounts
 from impasto.evaluation.gather import Update
 from impasto.evaluation.record import METRICS_FILE, PICTURE, SubjectRecord, append_row
 from impasto.evaluation.subjects import NotFiniteError
@@ -122,7 +122,7 @@ class TrainingEvaluator:
             weights_sha256=digest,
             recipe=config.recipe,
         )
-        plan = Plan(
+        plan = SampleCounts(
             count=config.evaluation.pictures,
             per_class=config.evaluation.per_class,
         )
