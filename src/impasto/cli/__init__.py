@@ -6,13 +6,14 @@ Files import what they need inside `command`, so that `impasto --help` stays qui
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from impasto import __version__
 from impasto.errors import ImpastoError, StoppedError, lacks_memory
@@ -30,7 +31,55 @@ def _ctrl_c_told() -> Iterator[None]:
         raise StoppedError("interrupted") from stop
 
 
+GROUPS = {
+    "Collections": ("fetch", "pack", "inspect", "forget", "unpack"),
+    "Training": ("recipes", "train", "resume"),
+    "Pictures": ("sample",),
+    "Judging": ("evaluate", "classify", "compare", "report"),
+    "Sharing": ("export",),
+}
+"""Headings of `impasto --help`, and the commands below each in the order of work. A command that is in
+none of them stands below "Other commands"."""
+
+
+class _Command(TyperCommand):
+    """A command whose help names each argument without typer's `<path>` behind it, as its options."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        write = formatter.write_dl
+        formatter.write_dl = lambda rows: write(
+            [(re.sub(r" <\S+>$", "", name), text) for name, text in rows]
+        )
+        super().format_options(ctx, formatter)
+        formatter.write_dl = write
+
+
 class _Commands(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All commands in the order of work."""
+        known = [name for names in GROUPS.values() for name in names]
+        return sorted(
+            super().list_commands(ctx),
+            key=lambda n: (n not in known, known.index(n) if n in known else 0, n),
+        )
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands below their headings."""
+        names = self.list_commands(ctx)
+        grouped = {name for group in GROUPS.values() for name in group}
+        groups = {**GROUPS, "Other commands": tuple(n for n in names if n not in grouped)}
+        width = formatter.width - 6 - max(map(len, names), default=0)
+        for heading, group in groups.items():
+            commands = {name: self.get_command(ctx, name) for name in group if name in names}
+            rows = [
+                (name.ljust(max(map(len, names))), command.get_short_help_str(width))
+                for name, command in commands.items()
+                if command is not None
+            ]
+            if rows:
+                with formatter.section(heading):
+                    formatter.write_dl(rows)
+
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         with _ctrl_c_told():
             return super().make_context(*args, **kwargs)
@@ -59,7 +108,9 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
 
 
 for _name in module_names("cli"):
-    app.command(_name.rstrip("_"))(importlib.import_module(f"impasto.cli.{_name}").command)
+    app.command(_name.rstrip("_"), cls=_Command)(
+        importlib.import_module(f"impasto.cli.{_name}").command
+    )
 
 
 def main() -> None:

@@ -12,19 +12,27 @@ from impasto.formatting import quoted
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="A run, one of its checkpoints, or a model.")],
+    run: Annotated[Path, typer.Argument(help="A run, a checkpoint or a model.", metavar="MODEL")],
     data: Annotated[
         str | None,
-        typer.Option(help="A collection, or the word masters; the run's own if left out."),
+        typer.Option(
+            help="Collection to classify, or 'masters'. Default: the run's own.",
+            metavar="COLLECTION",
+        ),
     ] = None,
     split: Annotated[
-        str, typer.Option(help="heldout, or train: pictures it has learned from.")
+        str, typer.Option(help="Pictures to classify.", metavar="heldout|train")
     ] = "heldout",
     out: Annotated[
-        Path | None, typer.Option(help="Folder for numbers and pictures; the run if left out.")
+        Path | None,
+        typer.Option(help="Folder for the results. Default: the run.", metavar="FOLDER"),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    batch: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures named at once.")] = 64,
+    device: Annotated[
+        str, typer.Option(help="Device to compute on.", metavar="auto|cpu|cuda|cuda:N|mps")
+    ] = "auto",
+    batch: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Pictures classified at a time.")
+    ] = 64,
     plugin: Plugins = None,
 ) -> None:
     """Let the discriminator name the classes of held-out pictures.

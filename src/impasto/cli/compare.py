@@ -11,22 +11,35 @@ from impasto.formatting import quoted
 
 
 def command(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of two to six runs.")],
-    data: Annotated[str, typer.Option(help="The collection to compare with, or the word masters.")],
-    out: Annotated[Path, typer.Option(help="The page.")] = Path("compare.html"),
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Two to six runs.")],
+    data: Annotated[
+        str, typer.Option(help="Collection to compare with, or 'masters'.", metavar="COLLECTION")
+    ],
+    out: Annotated[Path, typer.Option(help="The page to write.", metavar="FILE")] = Path(
+        "compare.html"
+    ),
     best: Annotated[
         bool,
         typer.Option(
-            "--best", help="Each run's best checkpoint, by training's own KID, not its newest."
+            "--best",
+            help=(
+                "Compare each run's best checkpoint by the KID measured in training, "
+                "instead of its newest."
+            ),
         ),
     ] = False,
     features: Annotated[
-        str, typer.Option(help="Feature networks, such as lite0,inception.")
+        str,
+        typer.Option(
+            help="Feature networks, separated by commas, such as lite0,inception.",
+            metavar="NETWORKS",
+        ),
     ] = "lite0",
     weights: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NETWORK=FILE", help="Where a network's weights are: a file or a URL."
+            metavar="NETWORK=FILE",
+            help="File or URL of a feature network's weights. May be repeated.",
         ),
     ] = None,
     pictures: Annotated[
@@ -34,22 +47,28 @@ def command(
         typer.Option(
             metavar="N",
             min=2,
-            help="Compare scores of so many pictures of each run; if left out, what they share, or "
-            "else 2,000.",
+            help=(
+                "Number of generated pictures per run. Default: what the runs' evaluations "
+                "share, else 2,000."
+            ),
         ),
     ] = None,
     per_class: Annotated[
         int | None,
-        typer.Option(metavar="N", min=0, help="The same of each class, at least; or else 100."),
+        typer.Option(metavar="N", min=0, help="At least N pictures of each class (default 100)."),
     ] = None,
     reference: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=2, help="Training pictures compared with at most, chosen at random."
+            metavar="N", min=2, help="Compare with at most N training pictures, chosen at random."
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    batch: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures made at once.")] = 64,
+    device: Annotated[
+        str, typer.Option(help="Device to compute on.", metavar="auto|cpu|cuda|cuda:N|mps")
+    ] = "auto",
+    batch: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Pictures generated at a time.")
+    ] = 64,
     plugin: Plugins = None,
 ) -> None:
     """Compare runs on one HTML page: pictures, scores, tables.

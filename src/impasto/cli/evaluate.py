@@ -46,51 +46,62 @@ def command(
     path: Annotated[
         Path,
         typer.Argument(
-            help="A run, one of its checkpoints, a model; or pictures: a folder or an archive (in "
-            "folders by class, if there are classes), or a collection."
+            help=(
+                "A run, a checkpoint or a model; or a folder or archive of pictures (in "
+                "folders by class, if there are classes); or a collection."
+            ),
+            metavar="PATH",
         ),
     ],
     data: Annotated[
         str | None,
-        typer.Option(help="A collection, or the word masters; the run's own if left out."),
+        typer.Option(
+            help="Collection to compare with, or 'masters'. Default: the run's own.",
+            metavar="COLLECTION",
+        ),
     ] = None,
     features: Annotated[
         str,
         typer.Option(
-            help="Feature networks, such as lite0,inception: lite0, inception, dinov2, clip."
+            help="Feature networks, separated by commas: lite0, inception, dinov2, clip.",
+            metavar="NETWORKS",
         ),
     ] = "lite0",
     weights: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NETWORK=FILE", help="Where a network's weights are: a file or a URL."
+            metavar="NETWORK=FILE",
+            help="File or URL of a feature network's weights. May be repeated.",
         ),
     ] = None,
     checkpoints: Annotated[
         str | None,
         typer.Option(
-            help="all, or every:5: score a run over time, not its newest checkpoint only."
+            help="Evaluate all checkpoints of a run, or every N-th, instead of the newest.",
+            metavar="all|every:N",
         ),
     ] = None,
     pictures: Annotated[
         int,
         typer.Option(
-            metavar="N", min=2, help="Pictures made, with classes as frequent as in the collection."
+            metavar="N",
+            min=2,
+            help=("Number of generated pictures, with classes as frequent as in the collection."),
         ),
     ] = 2_000,
     per_class: Annotated[
         int,
         typer.Option(
-            metavar="N", min=0, help="As many of each class at least, for the scores by class."
+            metavar="N", min=0, help="Generated pictures per class, at least, for scores by class."
         ),
     ] = 100,
     against: Annotated[
-        str, typer.Option(help="train, heldout or all: the real pictures compared with.")
+        str, typer.Option(help="Real pictures to compare with.", metavar="train|heldout|all")
     ] = "train",
     reference: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=2, help="Compare with so many of them at most, chosen at random."
+            metavar="N", min=2, help="Compare with at most N real pictures, chosen at random."
         ),
     ] = None,
     seed: Annotated[
@@ -99,8 +110,11 @@ def command(
     fit: Annotated[
         str | None,
         typer.Option(
-            help="crop, squash or pad: bring the pictures of a folder or archive to one size, as "
-            "impasto pack does. Without it, those of other sizes are left out."
+            help=(
+                "Bring the pictures of a folder or archive to one size, as impasto pack "
+                "does. Without it, pictures of other sizes are left out."
+            ),
+            metavar="crop|squash|pad",
         ),
     ] = None,
     resolution: Annotated[
@@ -113,18 +127,28 @@ def command(
         ),
     ] = None,
     truncation: Annotated[
-        float | None, typer.Option(help="As in `impasto sample`; by default none.")
+        float | None,
+        typer.Option(
+            help="Truncation of the latents, as in impasto sample. Default: none.", metavar="VALUE"
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for metrics.jsonl and what goes with it; the run if left out."),
+        typer.Option(
+            help="Folder for metrics.jsonl and the tables. Default: the run.", metavar="FOLDER"
+        ),
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Score anew what was scored in just this way before.")
+        bool,
+        typer.Option(
+            "--again", help="Evaluate again even if the same evaluation is already recorded."
+        ),
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="Device to compute on.", metavar="auto|cpu|cuda|cuda:N|mps")
+    ] = "auto",
     batch: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Pictures made at once, 64 at most.")
+        int, typer.Option(metavar="N", min=1, help="Pictures generated at a time, 64 at most.")
     ] = 64,
     plugin: Plugins = None,
 ) -> None:

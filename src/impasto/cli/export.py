@@ -10,12 +10,13 @@ from impasto.formatting import counted, quoted
 
 
 def command(
-    run: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A run, one of its checkpoints, or a model.")
-    ],
-    destination: Annotated[Path, typer.Argument(help="The model folder to make.")],
+    run: Annotated[Path, typer.Argument(metavar="MODEL", help="A run, a checkpoint or a model.")],
+    destination: Annotated[Path, typer.Argument(help="The model folder to make.", metavar="DEST")],
     discriminator: Annotated[
-        bool, typer.Option("--discriminator", help="With its opponent, for sample --curate.")
+        bool,
+        typer.Option(
+            "--discriminator", help="Also export the discriminator, which sample --curate needs."
+        ),
     ] = False,
     plugin: Plugins = None,
 ) -> None:

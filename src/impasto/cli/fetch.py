@@ -29,42 +29,69 @@ def command(
             "wikiart: listings may be given; a picture in more than one gets all their labels.",
         ),
     ],
-    destination: Annotated[Path, typer.Argument(metavar="DEST", help="A folder.")],
+    destination: Annotated[Path, typer.Argument(metavar="DEST", help="Folder to fetch into.")],
     only: Annotated[
         list[str] | None,
         typer.Option(
             metavar="PATTERN",
-            help="Of a repository, files that fit, such as '*.parquet'; may be repeated.",
+            help=(
+                "Fetch only files of a repository that match, such as '*.parquet'. May be repeated."
+            ),
         ),
     ] = None,
-    sha256: Annotated[str | None, typer.Option(help="What a file by address must have.")] = None,
+    sha256: Annotated[
+        str | None, typer.Option(help="Expected SHA-256 of a file.", metavar="DIGEST")
+    ] = None,
     rate: Annotated[
-        float, typer.Option(help="Requests a second to one host, for pictures; 0 for no limit.")
+        float,
+        typer.Option(
+            help="Requests per second to one host, for pictures; 0: no limit.", metavar="N"
+        ),
     ] = 1.0,
-    per_host: Annotated[int, typer.Option(help="Requests to one host at the same time.")] = 1,
-    retries: Annotated[int, typer.Option(help="Tries after the first.")] = 5,
+    per_host: Annotated[
+        int, typer.Option(help="Simultaneous requests to one host.", metavar="N")
+    ] = 1,
+    retries: Annotated[
+        int, typer.Option(help="Number of retries after the first try.", metavar="N")
+    ] = 5,
     timeout: Annotated[
         float,
-        typer.Option(help="Seconds to wait for a connection and for more bytes, but for the hub."),
+        typer.Option(
+            help="Time to wait for a connection and between bytes. Not for files of the hub.",
+            metavar="SECONDS",
+        ),
     ] = 30.0,
     max_mb: Annotated[
         float | None,
-        typer.Option(help="Largest picture or file, in MB.", show_default="100 for a picture"),
+        typer.Option(
+            help="Largest picture or file to accept.",
+            show_default="100 for a picture",
+            metavar="MB",
+        ),
     ] = None,
     contact: Annotated[
-        str, typer.Option(help="Your mail address or page, for those who run the servers.")
+        str,
+        typer.Option(
+            help="Your mail address or page, sent to the servers' operators.", metavar="ADDRESS"
+        ),
     ] = "",
     licence: Annotated[
-        str, typer.Option(help="Of pictures whose row names none, where you know it.")
+        str, typer.Option(help="Licence of pictures whose row names none.", metavar="TEXT")
     ] = "unknown",
     pages: Annotated[
-        int | None, typer.Option(help="Pages of a WikiArt listing; of wikiart:all, artists.")
+        int | None,
+        typer.Option(
+            help="Number of pages of a WikiArt listing; of artists with wikiart:all.", metavar="N"
+        ),
     ] = None,
     refresh: Annotated[
-        bool, typer.Option("--refresh", help="Ask whether pictures that are there have changed.")
+        bool,
+        typer.Option(
+            "--refresh", help="Check whether fetched pictures have changed on the server."
+        ),
     ] = False,
     no_robots: Annotated[
-        bool, typer.Option("--no-robots", help="Do not ask for robots.txt: you know you may.")
+        bool, typer.Option("--no-robots", help="Ignore robots.txt. Only if you are allowed to.")
     ] = False,
 ) -> None:
     """Fetch a data set, or pictures with titles, artists, licences.

@@ -9,7 +9,9 @@ from impasto.formatting import counted
 
 
 def command(
-    collection: Annotated[Path, typer.Argument(help="A collection's folder.")],
+    collection: Annotated[
+        Path, typer.Argument(help="A collection's folder.", metavar="COLLECTION")
+    ],
     id: Annotated[
         list[str],
         typer.Option(

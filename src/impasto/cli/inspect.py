@@ -24,15 +24,19 @@ _BOXES = 20
 
 def command(
     collection: Annotated[
-        str, typer.Argument(help="A collection's folder, or the word masters (at 64 px).")
+        str,
+        typer.Argument(
+            help="A collection's folder, or 'masters' (at 64 pixels).", metavar="COLLECTION"
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path(),
+    out: Annotated[Path, typer.Option(help="Folder for the PNGs.", metavar="FOLDER")] = Path(),
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read every file and check it; takes a while.")
+        bool,
+        typer.Option("--verify", help="Read every file and compare its checksum. Takes a while."),
     ] = False,
     duplicates: Annotated[
         bool,
-        typer.Option("--duplicates", help="Also draw what was found to be duplicates, by groups."),
+        typer.Option("--duplicates", help="Also draw groups of duplicates."),
     ] = False,
 ) -> None:
     """Print what is in a collection; draw a sheet and its classes.

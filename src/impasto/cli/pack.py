@@ -27,127 +27,182 @@ def command(
     source: Annotated[
         str,
         typer.Argument(
-            help="A folder of pictures or an archive of one (zip, tar), with folders by class or a "
-            "table metadata.csv if you have labels; a table (CSV, TSV, JSONL); parquet; StyleGAN's "
-            "zip; WebDataset tars; .npz; CIFAR's archive; ArtGAN's WikiArt lists; or the word "
-            "masters, 21 paintings that come with impasto."
+            help=(
+                "A folder of pictures, or an archive of one (zip, tar), with folders by "
+                "class or a table metadata.csv for labels; a table (CSV, TSV, JSON Lines); "
+                "parquet; StyleGAN's zip; WebDataset tars; .npz; CIFAR's archive; ArtGAN's "
+                "WikiArt lists; or 'masters', the 21 paintings that come with impasto."
+            ),
+            metavar="SOURCE",
         ),
     ],
     destination: Annotated[
         Path,
         typer.Argument(
             metavar="DEST",
-            help="The collection's folder: new, empty, or packed of the same source before, when "
-            "only what is new is decoded.",
+            help=(
+                "The collection's folder: new, empty, or an earlier pack of this source, "
+                "which is updated."
+            ),
         ),
     ],
     resolution: Annotated[
         str,
         typer.Option(
-            help="Side of the packed pictures, in pixels; several, such as 64,256, of one decoding."
+            help=("Side of the packed pictures; several, such as 64,256, are made in one pass."),
+            metavar="PIXELS",
         ),
     ] = "64",
     labels: Annotated[
         str | None,
         typer.Option(
-            help="Columns of the table to keep as labels, such as style,genre; for folders, a name "
-            "for each level of classes, or name=2 for the second level of all."
+            help=(
+                "Label fields. With a table: its columns, such as style,genre. With "
+                "folders: a name for each level of folders, or name=2 for level 2."
+            ),
+            metavar="FIELDS",
         ),
     ] = None,
     names_encoding: Annotated[
         str | None,
         typer.Option(
             metavar="ENCODING",
-            help="Encoding of the file names in a zip or tar that does not say it, such as cp932 for "
-            "a zip from Japanese Windows.",
+            help=(
+                "Encoding of file names in a zip or tar that does not state it, such as "
+                "cp932 for a zip from Japanese Windows."
+            ),
             show_default="UTF-8, else a guess",
         ),
     ] = None,
     where: Annotated[
         str | None,
         typer.Option(
-            help="Only these pictures: a condition on labels and columns, such as "
-            "\"style = 'Impressionism' and year >= 1870\"."
+            help=(
+                "Pack only pictures that meet a condition on labels and columns, such as "
+                "\"style = 'Impressionism' and year >= 1870\"."
+            ),
+            metavar="CONDITION",
         ),
     ] = None,
     merge: Annotated[
         list[str] | None,
         typer.Option(
             metavar="CLASSES",
-            help="Take classes as one: 'style: Ukiyo-e = Shin-hanga | Sosaku-hanga', or a CSV file "
-            "with columns field, from, to. May be given several times.",
+            help=(
+                "Merge classes: 'style: Ukiyo-e = Shin-hanga | Sosaku-hanga', or a CSV file"
+                " with columns field, from, to. May be repeated."
+            ),
         ),
     ] = None,
     min_class: Annotated[
-        int, typer.Option(help="Classes of fewer source pictures are taken as unknown.")
+        int,
+        typer.Option(
+            help="Pictures of classes with fewer source pictures lose their label.", metavar="N"
+        ),
     ] = 1,
     fit: Annotated[
         str,
         typer.Option(
-            help="How a picture becomes square: crop (the centre), squash (all of it, proportions "
-            "ignored), pad (all of it on a background), or tiles (many overlapping squares at "
-            "several scales, and mirrored: for few pictures)."
+            help=(
+                "How a picture becomes square. crop: its centre. squash: all of it, "
+                "proportions ignored. pad: all of it on a background. tiles: many "
+                "overlapping squares at several scales, and mirrored, for small "
+                "collections."
+            ),
+            metavar="crop|squash|pad|tiles",
         ),
     ] = "crop",
     heldout: Annotated[
         float,
         typer.Option(
-            help="Share of the source pictures kept from training, for tests; a source's own test "
-            "part is, whatever this says."
+            help=(
+                "Share of source pictures held out from training, from 0 to below 1. A "
+                "source's own test part is always held out."
+            ),
+            metavar="SHARE",
         ),
     ] = 0.1,
-    seed: Annotated[int, typer.Option(help="Another seed holds out other pictures.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the choice of held-out pictures.", metavar="N")
+    ] = 0,
     duplicates: Annotated[
         str,
         typer.Option(
-            help="Of which pictures only one is kept: none, exact (the same pixels when packed), "
-            "near (another file of the same picture), features (crops, margins and watermarked "
-            "copies too; takes Lite0)."
+            help=(
+                "Which copies are excluded. exact: identical pixels once packed. near: "
+                "other files of the same picture. features: crops, margins and watermarks "
+                "too, found by Lite0."
+            ),
+            metavar="none|exact|near|features",
         ),
     ] = "near",
     background: Annotated[
         str,
         typer.Option(
-            help="What is behind transparent pixels, and what pad fills with: a colour's name, or "
-            "#rrggbb."
+            help=(
+                "Colour behind transparent pixels and around padded pictures: a name, or #rrggbb."
+            ),
+            metavar="COLOUR",
         ),
     ] = "white",
     max_upscale: Annotated[
-        float, typer.Option(help="Leave out what would have to be enlarged by more.")
+        float,
+        typer.Option(
+            help="Leave out pictures that would have to be enlarged by more than this.",
+            metavar="FACTOR",
+        ),
     ] = 1.25,
     max_pixels: Annotated[
-        int, typer.Option(help="Leave out pictures of more pixels, unopened.")
+        int,
+        typer.Option(
+            help="Leave out pictures with more pixels than this, without decoding them.",
+            metavar="N",
+        ),
     ] = MAX_PIXELS,
     max_seconds: Annotated[
-        float, typer.Option(help="Leave out a picture that takes longer to decode.")
+        float,
+        typer.Option(
+            help="Leave out pictures that take longer than this to decode.", metavar="SECONDS"
+        ),
     ] = 60,
     salvage: Annotated[
         bool,
-        typer.Option("--salvage", help="Take what there is of files cut short; the rest is grey."),
+        typer.Option(
+            "--salvage", help="Pack what can be decoded of truncated files; the rest is grey."
+        ),
     ] = False,
     exact: Annotated[
-        bool, typer.Option("--exact", help="Decode every JPEG in full: slower, little better.")
+        bool, typer.Option("--exact", help="Decode JPEGs at full size: slower, hardly better.")
     ] = False,
     encoding: Annotated[
         str,
         typer.Option(
-            help="How pixels are stored: raw, webp (lossless) or jpeg (smaller, not quite the "
-            "pixels); auto is raw below 256 px and webp from there."
+            help=(
+                "How pixels are stored. webp is lossless, jpeg is smaller and lossy. auto: "
+                "raw below 256 pixels, webp from there."
+            ),
+            metavar="auto|raw|webp|jpeg",
         ),
     ] = "auto",
     workers: Annotated[
-        int | None, typer.Option(help="Processes.", show_default="one for each core")
+        int | None,
+        typer.Option(help="Number of processes.", show_default="one for each core", metavar="N"),
     ] = None,
     shard: Annotated[
         str | None,
         typer.Option(
             metavar="I/N",
-            help="Do the I-th of N shares of the work, the others on other machines that see the "
-            "same disk; the last to end puts the collection together.",
+            help=(
+                "Pack share I of N; other machines with access to the same disk pack the "
+                "other shares. The last one to finish puts the collection together."
+            ),
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="The collection's name.", show_default="that of its folder")
+        str | None,
+        typer.Option(
+            help="The collection's name.", show_default="that of its folder", metavar="NAME"
+        ),
     ] = None,
     plugin: Plugins = None,
 ) -> None:

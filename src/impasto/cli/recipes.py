@@ -10,7 +10,9 @@ from impasto.cli._plugins import Plugins
 
 
 def command(
-    name: Annotated[str | None, typer.Argument(help="Show this one in full.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Show this recipe in full.", metavar="RECIPE")
+    ] = None,
     plugin: Plugins = None,
 ) -> None:
     """List the recipes, or show one in full with its source."""

@@ -10,10 +10,14 @@ from impasto.formatting import quoted
 
 
 def command(
-    run: Annotated[Path | None, typer.Argument(help="Folder of a run.", show_default=False)] = None,
+    run: Annotated[
+        Path | None, typer.Argument(help="The run's folder.", show_default=False, metavar="RUN")
+    ] = None,
     latest: Annotated[
         Path | None,
-        typer.Option(help="Take the newest run in this folder instead.", show_default=False),
+        typer.Option(
+            help="Report the newest run in this folder.", show_default=False, metavar="FOLDER"
+        ),
     ] = None,
 ) -> None:
     """Make one HTML page of a run: curves, grids, what went wrong.

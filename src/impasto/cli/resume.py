@@ -10,22 +10,27 @@ from impasto.cli._shared import tell_finished
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="The run's folder.")],
+    run: Annotated[Path, typer.Argument(help="The run's folder.", metavar="RUN")],
     data: Annotated[
-        str | None, typer.Option(help="Where its collection is now, if it has moved.")
+        str | None,
+        typer.Option(help="Where the collection is now, if it has moved.", metavar="COLLECTION"),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="Another device than before: cpu, cuda, cuda:1, mps.")
+        str | None, typer.Option(help="Go on on another device.", metavar="cpu|cuda|cuda:N|mps")
     ] = None,
     images: Annotated[
         str | None,
         typer.Option(
-            help="Another length: train until N real images in all, such as 200k.", metavar="N"
+            help="Train until N real images in all, such as 200k; also for a finished run.",
+            metavar="N",
         ),
     ] = None,
     plugin: Plugins = None,
 ) -> None:
-    """Go on with an interrupted run, from its newest checkpoint; with --images, with a finished one."""
+    """Resume an interrupted run; with --images, train a finished one on.
+
+    It goes on from the newest checkpoint.
+    """
     from impasto.messages import say
     from impasto.training import resume
     from impasto.training.choosing import parse_count

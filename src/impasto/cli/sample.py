@@ -160,7 +160,8 @@ def command(
     model: Annotated[
         Path,
         typer.Argument(
-            help="A run, one of its checkpoints, a model, or 'masters': the one in this package."
+            help="A run, a checkpoint, a model, or 'masters' (the model in this package).",
+            metavar="MODEL",
         ),
     ],
     seeds: Annotated[
@@ -168,29 +169,36 @@ def command(
         typer.Option(
             help="Such as 7, 0-63 or 1,5,10-20.",
             show_default=f"{SEEDS}; with --every-class {SEEDS_OF_EVERY_CLASS}",
+            metavar="SEEDS",
         ),
     ] = None,
     truncation: Annotated[
         float | None,
-        typer.Option(help="Stay within this distance of the middle: 0.7 is safer, less varied."),
+        typer.Option(
+            help="Truncation of the latents; lower is safer and less varied, such as 0.7.",
+            metavar="VALUE",
+        ),
     ] = None,
     classes: Annotated[
         list[str] | None,
         typer.Option(
             "--class",
             metavar="FIELD=CLASS",
-            help="Such as genre=landscape; CLASS where there is one field; again for another field. "
-            "By default each seed draws its classes, as often as they occur.",
+            help=(
+                "Class to generate, such as genre=landscape, or just CLASS if there is one "
+                "field. May be repeated for other fields. Default: each seed draws its "
+                "classes, as frequent as in the collection."
+            ),
         ),
     ] = None,
     every_class: Annotated[
         str | None,
         typer.Option(
-            metavar="FIELD", help="Each seed in every class of a field: a row a seed, side by side."
+            metavar="FIELD", help="Generate each seed in every class of a field, a row per seed."
         ),
     ] = None,
     stages: Annotated[
-        bool, typer.Option("--stages", help="Both stages of a stacked model, side by side.")
+        bool, typer.Option("--stages", help="Show both stages of a two-stage model side by side.")
     ] = False,
     curate: Annotated[
         str | None,
@@ -204,7 +212,7 @@ def command(
     per_class: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, help="Pictures kept of a class.", show_default=str(PER_CLASS)
+            metavar="N", min=1, help="Pictures to keep per class.", show_default=str(PER_CLASS)
         ),
     ] = None,
     candidates: Annotated[
@@ -227,13 +235,22 @@ def command(
     ] = None,
     grid: Annotated[
         Path | None,
-        typer.Option(help="One PNG with all of them, instead of one each; replaced if there."),
+        typer.Option(
+            help="Write one PNG with all pictures. An existing file is replaced.", metavar="FILE"
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for one PNG a seed.", show_default="samples/NAME")
+        Path | None,
+        typer.Option(
+            help="Folder for one PNG per seed.", show_default="samples/NAME", metavar="FOLDER"
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    batch: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures made at once.")] = 64,
+    device: Annotated[
+        str, typer.Option(help="Device to compute on.", metavar="auto|cpu|cuda|cuda:N|mps")
+    ] = "auto",
+    batch: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Pictures generated at a time.")
+    ] = 64,
     plugin: Plugins = None,
 ) -> None:
     """Make pictures: one PNG a seed, or one grid of them all.

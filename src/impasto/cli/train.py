@@ -23,15 +23,17 @@ def command(
     recipe: Annotated[
         str | None,
         typer.Argument(
-            help="What to train; see: impasto recipes.",
+            help="What to train; `impasto recipes` lists them.",
             show_default="the flagship, at the collection's resolution",
+            metavar="RECIPE",
         ),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
-            help="What to learn from: a collection made by impasto pack, or 'masters' (21 paintings).",
+            help="Collection to train on, made by impasto pack, or 'masters' (21 paintings).",
             show_default=False,
+            metavar="COLLECTION",
         ),
     ] = None,
     start_from: Annotated[
@@ -39,13 +41,15 @@ def command(
         typer.Option(
             "--from",
             metavar="MODEL",
-            help="Start from the weights of a run or a model, or of 'masters' (the one in this "
-            "package), as far as they fit: also at another resolution, or with other classes.",
+            help=(
+                "Start from the weights of a run or model, or of 'masters' (the model in "
+                "this package), as far as they fit. Resolution and classes may differ."
+            ),
         ),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting; may be repeated."),
+        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting. May be repeated."),
     ] = None,
     config: Annotated[
         Path | None,
@@ -56,17 +60,25 @@ def command(
         ),
     ] = None,
     labels: Annotated[
-        str | None, typer.Option(help="Label fields to learn, such as genre or style,genre.")
+        str | None,
+        typer.Option(
+            help="Label fields to train on, such as genre or style,genre.", metavar="FIELDS"
+        ),
     ] = None,
     images: Annotated[
-        str | None, typer.Option(help="Length in pictures shown, such as 200k; of each stage.")
+        str | None,
+        typer.Option(help="Train for N real images (each stage), such as 200k.", metavar="N"),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs"),
-    tensorboard: Annotated[bool, typer.Option(help="Write TensorBoard events too.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Random seed.", metavar="N")] = None,
+    device: Annotated[
+        str, typer.Option(help="Device to train on.", metavar="auto|cpu|cuda|cuda:N|mps")
+    ] = "auto",
+    out: Annotated[Path, typer.Option(help="Folder of runs.", metavar="FOLDER")] = Path("runs"),
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")
+    ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what it would be and cost.")
+        bool, typer.Option("--dry-run", help="Print configuration, memory and time; do not train.")
     ] = False,
     plugin: Plugins = None,
 ) -> None:

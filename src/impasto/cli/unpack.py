@@ -11,36 +11,54 @@ from impasto.formatting import quoted
 
 def command(
     collection: Annotated[
-        str, typer.Argument(help="A collection's folder, or the word masters (at 64 px).")
+        str,
+        typer.Argument(
+            help="A collection's folder, or 'masters' (at 64 pixels).", metavar="COLLECTION"
+        ),
     ],
-    out: Annotated[Path, typer.Argument(help="The file or folder to make; nothing may be there.")],
+    out: Annotated[
+        Path, typer.Argument(help="The file or folder to make. It must not exist.", metavar="OUT")
+    ],
     format_: Annotated[
         str | None,
         typer.Option(
             "--as",
-            help="stylegan (zip with dataset.json, for StyleGAN and those after it), parquet (for "
-            "Hugging Face's datasets, a folder too) or folder (by class, with a table metadata.csv).",
+            help=(
+                "Format. stylegan: a zip with dataset.json. parquet: for Hugging Face's "
+                "datasets. folder: by class, with a table metadata.csv."
+            ),
             show_default="stylegan if OUT ends in .zip, else folder",
+            metavar="stylegan|parquet|folder",
         ),
     ] = None,
     resolution: Annotated[
         int | None,
-        typer.Option(help="One of those it is packed at.", show_default="the largest"),
+        typer.Option(
+            help="One of the collection's resolutions.",
+            show_default="the largest",
+            metavar="PIXELS",
+        ),
     ] = None,
     labels: Annotated[
         str | None,
         typer.Option(
-            help="Label fields to write, such as style,genre; stylegan and folder take one, to be "
-            "named where there are several; '' for none.",
+            help=(
+                "Label fields to write, such as style,genre. stylegan and folder take one. "
+                "'' writes none."
+            ),
             show_default="for parquet all; for stylegan and folder the only one",
+            metavar="FIELDS",
         ),
     ] = None,
     split: Annotated[
         str | None,
         typer.Option(
-            help="Which pictures: train, heldout or all; stylegan's zip does not say which of all "
-            "are held out (they are the last).",
+            help=(
+                "Pictures to write. In stylegan's zip, held-out pictures come last and are "
+                "not marked."
+            ),
             show_default="train for stylegan, else all, each part marked",
+            metavar="train|heldout|all",
         ),
     ] = None,
 ) -> None:
