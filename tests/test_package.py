@@ -1,5 +1,6 @@
 """What `pip install .` installs."""
 
+import inspect
 import re
 import shutil
 import subprocess
@@ -7,7 +8,9 @@ import sys
 import tomllib
 import zipfile
 from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
 
 import impasto
@@ -70,11 +73,27 @@ def test_the_public_surface() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_the_example_of_the_docstring(tmp_path: Path) -> None:
-    collection = impasto.open_or_pack("masters", resolution=32)
-    small = {"resolution": 32, "training.images": 32, "training.grid": 4}
-    config = impasto.change(impasto.load_recipe("first_look")(), small)
-    run = impasto.train(config, collection, out=tmp_path)
-    model = impasto.Model.load(impasto.find_model(run))
-    pictures = next(impasto.Sampler(model.generator, model.latent).batches([1, 2, 3]))
-    assert pictures.shape == (3, 32, 32, 3)
+def test_every_public_name_is_documented() -> None:
+    for name in impasto.__all__:
+        thing = getattr(impasto, name)
+        assert thing.__doc__, name
+        if inspect.isfunction(thing) and name not in ("change", "list_recipes"):
+            assert "Raises:" in thing.__doc__, name
+            told = set(inspect.signature(thing).parameters)
+            assert all(f"{each}:" in thing.__doc__ for each in told) or len(told) == 1, name
+
+
+def test_the_example_of_the_docstring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = impasto.__doc__ or ""
+    lines = [line[4:] for line in text.splitlines() if line.startswith("    ")]
+    length = "images=20_000"
+    small = 'images=32, settings={"resolution": 32, "training.grid": 4}'
+    code = "\n".join(lines)
+    assert length in code
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(code.replace(length, small), names)
+    assert names["pictures"].shape == (3, 32, 32, 3)
+    assert names["pictures"].dtype == "uint8"
+    assert (tmp_path / "grid.png").is_file()
+    assert list((tmp_path / "runs").iterdir()) == [tmp_path / names["run"].path]

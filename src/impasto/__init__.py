@@ -1,64 +1,97 @@
 """impasto: a collection of pictures becomes a generator of new ones.
 
-The names below are the public surface. Each is imported when it is first asked for, so that
-`import impasto` never waits for torch:
+The names below are the public surface; all that the command line does can be called:
 
     import impasto
-    collection = impasto.open_or_pack("masters", resolution=64)
-    config = impasto.change(impasto.load_recipe("first_look")(), {"training.images": 20_000})
-    run = impasto.train(config, collection)
-    model = impasto.Model.load(impasto.find_model(run))
-    pictures = next(impasto.Sampler(model.generator, model.latent).batches([1, 2, 3]))
+    run = impasto.train("masters", "first_look", images=20_000)
+    model = run.model()
+    pictures = model.sample(seeds=[1, 2, 3])
+    model.grid(seeds=range(16)).save("grid.png")
+
+Paths are `str` or `Path`. Errors that a user can put right are an `ImpastoError` of one line. Messages
+go to the logger `impasto`, which is quiet until `logging.basicConfig(level="INFO")`. Each name is
+imported when it is first asked for, so that `import impasto` never waits for torch.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from impasto.collection import Collection, PackOptions, open_or_pack, pack
+    from impasto.api.collections import fetch, forget, open_collection, pack
+    from impasto.api.comparing import Comparison, compare
+    from impasto.api.judging import Evaluations, evaluate, write_report
+    from impasto.api.pictures import export, sample
+    from impasto.api.training import Run, list_recipes, resume, train
+    from impasto.collection import Collection, PackOptions, open_or_pack
     from impasto.config import RunConfig, change
-    from impasto.errors import ImpastoError
+    from impasto.errors import ImpastoError, StoppedError
     from impasto.plugins import use_plugin
     from impasto.registry import load_recipe
     from impasto.sampling import Model, Sampler, find_model
-    from impasto.training import load_config, resume, train
+    from impasto.training import load_config
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Collection": "collection",
+    "Comparison": "api.comparing",
+    "Evaluations": "api.judging",
     "ImpastoError": "errors",
     "Model": "sampling",
     "PackOptions": "collection",
+    "Run": "api.training",
     "RunConfig": "config",
     "Sampler": "sampling",
+    "StoppedError": "errors",
     "change": "config",
+    "compare": "api.comparing",
+    "evaluate": "api.judging",
+    "export": "api.pictures",
+    "fetch": "api.collections",
     "find_model": "sampling",
+    "forget": "api.collections",
+    "list_recipes": "api.training",
     "load_config": "training",
     "load_recipe": "registry",
+    "open_collection": "api.collections",
     "open_or_pack": "collection",
-    "pack": "collection",
-    "resume": "training",
-    "train": "training",
+    "pack": "api.collections",
+    "resume": "api.training",
+    "sample": "api.pictures",
+    "train": "api.training",
     "use_plugin": "plugins",
+    "write_report": "api.judging",
 }
 
 __all__ = [
     "Collection",
+    "Comparison",
+    "Evaluations",
     "ImpastoError",
     "Model",
     "PackOptions",
+    "Run",
     "RunConfig",
     "Sampler",
+    "StoppedError",
     "change",
+    "compare",
+    "evaluate",
+    "export",
+    "fetch",
     "find_model",
+    "forget",
+    "list_recipes",
     "load_config",
     "load_recipe",
+    "open_collection",
     "open_or_pack",
     "pack",
     "resume",
+    "sample",
     "train",
     "use_plugin",
+    "write_report",
 ]
 
 
@@ -66,3 +99,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'impasto' has no attribute '{name}'")
     return getattr(importlib.import_module(f"impasto.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

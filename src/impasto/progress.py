@@ -62,3 +62,28 @@ def shown(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A progress line for a stretch of work; gives the function that says how much is done."""
     with ProgressLine(total, what=what).shown() as line:
         yield line.update
+
+
+@contextlib.contextmanager
+def counting(what: str, unit: int = 1) -> Iterator[Callable[[int, int], None]]:
+    """A progress line for work whose total is known only on the way; gives the function that says how
+    much is done, and of how much.
+
+    Args:
+        what: is counted, such as pictures.
+        unit: what is reported is divided by it.
+    """
+    with contextlib.ExitStack() as stack:
+        line: ProgressLine | None = None
+        shown_last = -1
+
+        def tell(done: int, total: int) -> None:
+            nonlocal line, shown_last
+            done, total = done // unit, -(-total // unit)
+            if total > 1 and line is None:
+                line = stack.enter_context(ProgressLine(total, done, what).shown())
+            if line is not None and done != shown_last:
+                shown_last = done
+                line.update(done)
+
+        yield tell

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 
 import torch
@@ -41,7 +42,7 @@ class Comparison:
 
 
 def compare(
-    runs: Sequence[str | Path],
+    runs: Sequence[str | PathLike[str]],
     data: str | Path | Collection,
     *,
     out: str | Path = "compare.html",

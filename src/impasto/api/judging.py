@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from os import PathLike
 from pathlib import Path
 
 import torch
@@ -27,6 +28,7 @@ from impasto.evaluation.score_rows import accuracy_rows
 from impasto.evaluation.table import lines
 from impasto.features import load_networks
 from impasto.progress import shown
+from impasto.report import page
 from impasto.sampling.model import MODEL_FILE, ModelRecord, load_discriminator, run_of
 from impasto.training.run_folder import find_collection, with_noise
 
@@ -77,7 +79,7 @@ class Evaluations:
 
 
 def evaluate(
-    what: str | Path,
+    what: str | PathLike[str],
     data: str | Path | Collection | None = None,
     *,
     features: str | Sequence[str] = "lite0",
@@ -167,6 +169,15 @@ def evaluate(
         more=discriminator_rows,
     )
     return Evaluations(tuple(found), home, tuple(network.name for network in networks))
+
+
+def write_report(run: str | PathLike[str]) -> Path:
+    """Write a run's page, `report.html` in its folder, finished or not; gives the page's path.
+
+    Raises:
+        ImpastoError: no run, no matplotlib, or the folder cannot be written.
+    """
+    return page.write_report(Path(run).expanduser()).page
 
 
 def discriminator_rows(

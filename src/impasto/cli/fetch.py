@@ -1,7 +1,5 @@
 """`impasto fetch`: files of a hub repository, a file by its address, or pictures by a table of URLs."""
 
-import contextlib
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +9,7 @@ from impasto.formatting import counted, quoted, readable_time
 
 if TYPE_CHECKING:
     from impasto.fetching.file import FilesReport
-    from impasto.fetching.table import PictureOptions, PicturesReport, Table
+    from impasto.fetching.table import PicturesReport
 
 _REASONS = 10
 """Reasons of failures that are printed, the most frequent."""
@@ -106,114 +104,37 @@ def command(
     The exit code is 0 if all that was asked for is there, 1 if some pictures failed, 2 if all did or
     nothing could be done.
     """
-    from impasto.errors import ImpastoError, StoppedError
-    from impasto.fetching import (
-        PictureOptions,
-        Politeness,
-        fetch_file,
-        fetch_repository,
-        is_repository,
-        kind_and_name,
-        read_table,
-    )
-    from impasto.fetching.client import Client
+    from impasto.api.collections import fetch
+    from impasto.errors import StoppedError
+    from impasto.fetching.table import PicturesReport
 
-    if max_mb is not None and not 0 < max_mb < 1e9:
-        raise ImpastoError(f"--max-mb cannot be {max_mb}; it is a size in MB, such as 20")
-    options = PictureOptions(
-        rate=rate,
-        per_host=per_host,
-        retries=retries,
-        timeout=timeout,
-        most=PictureOptions.most if max_mb is None else int(max_mb * 1e6),
-        contact=contact,
-        robots=not no_robots,
-        refresh=refresh,
-        licence=licence,
-    )
-    source = sources[0]
-    listings = [text.removeprefix("wikiart:") for text in sources if text.startswith("wikiart:")]
-    for listing in listings:
-        kind_and_name(listing)
-    if len(sources) > 1 and len(listings) < len(sources):
-        raise ImpastoError(
-            f"{len(sources)} sources are given; only wikiart: listings can be fetched together. "
-            "Fetch the others one by one, each into a folder of its own"
-        )
-    from_hub = source.startswith("hf:") or is_repository(source)
-    if only and not from_hub:
-        raise ImpastoError("--only chooses files of a repository; there is none in this source")
-    if sha256 and (from_hub or "://" not in source):
-        raise ImpastoError("--sha256 is for one file by its address; leave it out here")
-    files_only = Client(timeout, contact), Politeness(retries=retries)
-    failed = False
     try:
-        if from_hub:
-            with _progress("MB", 1_000_000) as tell:
-                files = fetch_repository(source, destination, only or (), files_only[1], tell)
-            lines = _of_files(files, destination)
-        elif "://" in source:
-            most = None if max_mb is None else options.most
-            with _progress("MB", 1_000_000) as tell:
-                files = fetch_file(source, destination, sha256, most, *files_only, tell=tell)
-            lines = _of_files(files, destination)
-        elif listings:
-            table = _listed(listings, destination, options, pages)
-            lines, failed = _pictures(table, destination, options)
-        else:
-            table = read_table(Path(source).expanduser())
-            lines, failed = _pictures(table, destination, options)
+        report = fetch(
+            sources,
+            destination,
+            only=only or (),
+            sha256=sha256,
+            rate=rate,
+            per_host=per_host,
+            retries=retries,
+            timeout=timeout,
+            max_mb=max_mb,
+            contact=contact,
+            licence=licence,
+            pages=pages,
+            refresh=refresh,
+            robots=not no_robots,
+        )
     except KeyboardInterrupt as stop:
         raise StoppedError("stopped; run it again to go on") from stop
+    if isinstance(report, PicturesReport):
+        lines, failed = _of_pictures(report, destination), bool(report.failed)
+    else:
+        lines, failed = _of_files(report, destination), False
     for line in lines:
         typer.echo(line)
     if failed:
         raise typer.Exit(1)
-
-
-def _listed(
-    listings: list[str], folder: Path, options: "PictureOptions", pages: int | None
-) -> "Table":
-    """The pictures of WikiArt's listings, one after the other, as one table."""
-    from impasto.fetching import list_wikiart
-
-    notes: list[str] = []
-    for listing in listings:
-        with _progress("artists listed" if listing == "all" else "pages listed") as tell:
-            table = list_wikiart(listing, folder, options, pages, tell=tell)
-        notes += table.notes
-    table.notes = notes
-    return table
-
-
-def _pictures(table: "Table", folder: Path, options: "PictureOptions") -> tuple[list[str], bool]:
-    """What came of it, in words, and whether any failed."""
-    from impasto.fetching import fetch_table
-
-    with _progress("pictures") as tell:
-        report = fetch_table(table, folder, options, tell=tell)
-    return _of_pictures(report, folder), bool(report.failed)
-
-
-@contextlib.contextmanager
-def _progress(what: str, unit: int = 1) -> Iterator[Callable[[int, int], None]]:
-    """Show how far it is, from when it is known how much there is."""
-    from impasto.progress import ProgressLine
-
-    with contextlib.ExitStack() as stack:
-        line: ProgressLine | None = None
-        shown = -1
-
-        def tell(done: int, total: int) -> None:
-            nonlocal line, shown
-            done, total = done // unit, -(-total // unit)
-            if total > 1 and line is None:
-                line = stack.enter_context(ProgressLine(total, done, what).shown())
-            if line is not None and done != shown:
-                shown = done
-                line.update(done)
-
-        yield tell
 
 
 def _of_files(report: "FilesReport", folder: Path) -> list[str]:

@@ -1,9 +1,5 @@
 """`impasto pack`: a collection from a folder of pictures."""
 
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,12 +11,7 @@ from impasto.formatting import counted, one_line, quoted
 MAX_PIXELS = 200_000_000
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from impasto.collection import PackReport
-
-_PLAIN_SECONDS = 5.0
-"""Seconds between lines of progress where there is no terminal."""
 
 
 def command(
@@ -211,7 +202,8 @@ def command(
     Interrupted, the same command goes on. Given again after pictures were added to the source, it
     decodes only those.
     """
-    from impasto.collection import PackOptions, pack, pack_shard
+    from impasto.api.collections import pack, pack_shard
+    from impasto.collection import PackOptions
     from impasto.collection.replacing import place_of, work_folder
     from impasto.errors import StoppedError
     from impasto.sources.class_names import read_merges
@@ -239,22 +231,15 @@ def command(
         workers=workers,
         name=name,
     )
-    part = None if shard is None else _shard(shard)
-    features = _lite0() if duplicates == "features" else None
     try:
-        with _progress() as progress:
-            if part is None:
-                report = pack(source, destination, options, progress, features)
-            else:
-                ended = pack_shard(source, destination, part, options, progress, features)
-                if isinstance(ended, int):
-                    typer.echo(
-                        f"shard {shard} is done; {counted(ended, 'picture')} to do by the others, of "
-                        "which the last to end puts the collection together (so does the same "
-                        "command without --shard)"
-                    )
-                    return
-                report = ended
+        if shard is None:
+            report = pack(source, destination, options)
+        else:
+            ended = pack_shard(source, destination, _shard(shard), options)
+            if isinstance(ended, int):
+                typer.echo(_still_to_do(shard, ended))
+                return
+            report = ended
     except KeyboardInterrupt:
         work = work_folder(place_of(destination))
         if not work.exists():
@@ -264,6 +249,13 @@ def command(
         ) from None
     for line in report_lines(report, destination):
         typer.echo(line)
+
+
+def _still_to_do(shard: str, count: int) -> str:
+    return (
+        f"shard {shard} is done; {counted(count, 'picture')} to do by the others, of which the last to "
+        "end puts the collection together (so does the same command without --shard)"
+    )
 
 
 def _sides(text: str) -> list[int]:
@@ -276,16 +268,6 @@ def _sides(text: str) -> list[int]:
         raise ImpastoError(
             f"--resolution takes a number of pixels, or several such as 64,256, not '{text}'"
         ) from None
-
-
-def _lite0() -> "Callable[[np.ndarray], np.ndarray]":
-    """EfficientNet-Lite0's features of pictures, uint8 [B, R, R, 3] to float32 [B, D]."""
-    import torch
-
-    from impasto.features import load_network
-
-    network = load_network("lite0", device="auto")
-    return lambda pixels: network(torch.from_numpy(pixels)).features.cpu().numpy()
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -312,31 +294,6 @@ def _colour(text: str) -> tuple[int, int, int]:
         raise ImpastoError(
             f"unknown background '{text}'; give a colour's name, such as white, or #rrggbb"
         ) from error
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """Show progress on the error stream: a bar in a terminal, elsewhere a line now and then."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if console.is_terminal:
-        columns = (BarColumn(), MofNCompleteColumn(), "pictures", TimeRemainingColumn())
-        with Progress("packing", *columns, console=console, transient=True) as bar:
-            task = bar.add_task("", total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
-        return
-
-    last = time.monotonic()
-
-    def tell(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _PLAIN_SECONDS:
-            last = time.monotonic()
-            print(f"packing: {done:,} of {total:,} pictures", file=sys.stderr, flush=True)
-
-    yield tell
 
 
 def report_lines(report: "PackReport", destination: Path) -> list[str]:

@@ -14,7 +14,7 @@ from impasto.collection.encoding import RAW
 from impasto.collection.shards import ShardReader, file_name, load_array
 from impasto.errors import ImpastoError, choices
 from impasto.files import read_json, refuse_pointer_file, sha256_of_file
-from impasto.formatting import quoted
+from impasto.formatting import counted, quoted
 from impasto.sources.listing import holds_pictures
 
 FORMAT = "impasto collection"
@@ -139,7 +139,7 @@ class Collection:
             ) from error
 
     @classmethod
-    def open(cls, path: Path, resolution: int | None = None) -> "Collection":
+    def open(cls, path: str | Path, resolution: int | None = None) -> "Collection":
         """Open the collection in folder `path`.
 
         Args:
@@ -150,8 +150,14 @@ class Collection:
             ImpastoError: it is not a collection, is of an unknown format or not of that resolution,
                 or has files that are missing, too short or do not fit together.
         """
-        check_is_collection(Path(path), resolution=resolution or 64)
+        path = Path(path).expanduser()
+        check_is_collection(path, resolution=resolution or 64)
         return cls(path, resolution)
+
+    def __repr__(self) -> str:
+        fields = "".join(f", {f.name} of {counted(len(f.classes), 'class')}" for f in self.fields)
+        size = f"{counted(len(self), 'picture')} of {self.resolution} px"
+        return f"<Collection {self.name}: {size}{fields}>"
 
     def at(self, resolution: int) -> "Collection":
         """The same pictures at another of `resolutions`.
@@ -163,9 +169,6 @@ class Collection:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Collection, (self.path, self.resolution)
-
-    def __repr__(self) -> str:
-        return f"<Collection {self.name}: {len(self)} pictures of {self.resolution} px>"
 
     def _check_format(self, description: Any) -> None:
         if not isinstance(description, dict) or description.get("format") != FORMAT:

@@ -99,6 +99,19 @@ def parse_classes(record: ModelRecord, texts: Sequence[str]) -> dict[int, int]:
     return chosen
 
 
+def class_numbers(record: ModelRecord, classes: Mapping[str, str]) -> dict[int, int]:
+    """Label field to class, by names, as column to class.
+
+    Raises:
+        ImpastoError: an unknown field or class; the message lists those there are.
+    """
+    chosen: dict[int, int] = {}
+    for name, wanted in classes.items():
+        field = field_of(record, name)
+        chosen[field] = _position(record.labels[field].classes, wanted, f"class of {name}")
+    return chosen
+
+
 def known_classes(record: ModelRecord, field: int) -> list[int]:
     """The classes of label field `field` that the model has seen pictures of."""
     return sorted({row[field] for row in record.label_rows} - {-1})

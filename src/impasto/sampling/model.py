@@ -4,13 +4,16 @@ Every checkpoint of a run holds one, so a run can stand wherever a model is aske
 """
 
 import hashlib
+import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from PIL import Image
 from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
@@ -20,9 +23,10 @@ from torch import Tensor, nn
 from impasto.config import FIRST_STAGE, Config, Count, LatentConfig, NetworkConfig, read_record
 from impasto.errors import ImpastoError
 from impasto.files import atomic_folder, read_json_lines, refuse_pointer, write_json
-from impasto.formatting import quoted
+from impasto.formatting import counted, quoted
 from impasto.networks import build_discriminator, build_generator
 from impasto.plugin_records import PluginRecord, networks_of, require
+from impasto.sampling.grid import grid_picture
 
 WEIGHTS_FILE = "generator.safetensors"
 DISCRIMINATOR_FILE = "discriminator.safetensors"
@@ -149,25 +153,34 @@ class ModelRecord(Config):
         return tuple(len(field.classes) for field in self.labels)
 
 
-@dataclass
+@dataclass(repr=False)
 class Model:
-    """A generator ready to sample, and what is known of it."""
+    """A generator ready to sample, and what is known of it. A notebook shows pictures of its first
+    seeds."""
 
     generator: nn.Module
     record: ModelRecord
+    device: torch.device | str = "cpu"
+    """Where `sample` runs."""
 
     @property
     def latent(self) -> LatentConfig:
         return self.record.latent
 
     @classmethod
-    def load(cls, folder: Path) -> "Model":
-        """Load a model folder on the CPU.
+    def load(cls, model: str | PathLike[str], device: torch.device | str = "cpu") -> "Model":
+        """Load a model.
+
+        Args:
+            model: a run, one of its checkpoints (`RUN/best` for the best one), a model folder, or the
+                word `masters`.
+            device: where `sample` runs; the generator itself stays on the CPU.
 
         Raises:
-            ImpastoError: not a model folder, damaged, of an unknown format or network, or it needs
+            ImpastoError: not a model, damaged, of an unknown format or network, or it needs
                 a plugin that is not there.
         """
+        folder = find_model(model)
         record = read_record(folder / MODEL_FILE, "model", ModelRecord)
         require(record.plugins, networks_of(record.generator), folder)
         tensors = read_tensors(folder / WEIGHTS_FILE, record.weights_sha256)
@@ -179,7 +192,81 @@ class Model:
             label_sizes=record.label_sizes,
         )
         _fill(generator, tensors, folder / WEIGHTS_FILE)
-        return cls(generator.eval().requires_grad_(False), record)
+        return cls(generator.eval().requires_grad_(False), record, device)
+
+    def sample(
+        self,
+        seeds: Iterable[int] = range(16),
+        classes: Mapping[str, str] | None = None,
+        *,
+        truncation: float | None = None,
+        batch: int = 64,
+    ) -> np.ndarray:
+        """Pictures [B, H, W, 3] of uint8, one a seed. A seed, the classes and the model give the same
+        picture every time.
+
+        Args:
+            seeds: 0 to 4294967295 each.
+            classes: label field to class, such as `{"style": "Ukiyo-e"}`; for fields left out, each
+                seed draws a class, as often as it occurs in the collection.
+            truncation: stay within this distance of the middle, above 0; 0.7 is safer and less varied.
+            batch: pictures made at once; changes memory and speed, not the pictures.
+
+        Raises:
+            ImpastoError: no seeds or one out of range, an unknown field or class (the message lists
+                those there are), or a truncation that is not positive.
+        """
+        # The rest of this room needs this file.
+        from impasto.sampling.class_choice import class_numbers, labels_of_seeds
+        from impasto.sampling.sampler import Sampler
+        from impasto.sampling.seeds import check_seeds
+
+        numbers = check_seeds(seeds)
+        labels = labels_of_seeds(numbers, self.record, class_numbers(self.record, classes or {}))
+        fields = len(self.record.labels)
+        sampler = Sampler(self.generator, self.latent, self.device, label_fields=fields)
+        return np.concatenate(
+            list(sampler.batches(numbers, labels, truncation=truncation, batch=batch))
+        )
+
+    def pictures(
+        self,
+        seeds: Iterable[int] = range(16),
+        classes: Mapping[str, str] | None = None,
+        *,
+        truncation: float | None = None,
+        batch: int = 64,
+    ) -> list[Image.Image]:
+        """As `sample`, as Pillow's pictures."""
+        found = self.sample(seeds, classes, truncation=truncation, batch=batch)
+        return [Image.fromarray(picture) for picture in found]
+
+    def grid(
+        self,
+        seeds: Iterable[int] = range(16),
+        classes: Mapping[str, str] | None = None,
+        *,
+        truncation: float | None = None,
+        columns: int | None = None,
+        batch: int = 64,
+    ) -> Image.Image:
+        """As `sample`, as one picture, row by row; as many columns as rows if `columns` is None."""
+        found = self.sample(seeds, classes, truncation=truncation, batch=batch)
+        return grid_picture(found, columns)
+
+    def _repr_png_(self) -> bytes:
+        """The pictures of seeds 0 to 15, for a notebook."""
+        file = io.BytesIO()
+        self.grid().save(file, "PNG")
+        return file.getvalue()
+
+    def __repr__(self) -> str:
+        record = self.record
+        fields = "".join(f", {f.name} of {counted(len(f.classes), 'class')}" for f in record.labels)
+        return (
+            f"<Model {record.recipe}: {record.resolution} px{fields}, {record.images_seen:,} images "
+            f"of {record.collection.name}>"
+        )
 
     @staticmethod
     def write(

@@ -1,7 +1,8 @@
 """A seed names a picture: the same seed and model give the same one, whatever else is drawn."""
 
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -32,6 +33,24 @@ def parse_seeds(text: str) -> list[int]:
             raise ImpastoError(f"'{text}' asks for more than 10 million pictures at once")
         seeds.extend(range(int(first), int(last) + 1))
     return seeds
+
+
+def check_seeds(seeds: Iterable[int]) -> list[int]:
+    """The seeds as a list.
+
+    Raises:
+        ImpastoError: there are none, or one is no number from 0 to 4294967295.
+    """
+    try:
+        numbers = [operator.index(seed) for seed in seeds]
+    except TypeError:
+        raise ImpastoError(f"seeds are whole numbers, such as [0, 1, 2], not {seeds!r}") from None
+    if not numbers:
+        raise ImpastoError("no seeds are given; give some, such as range(16)")
+    for seed in numbers:
+        if not 0 <= seed <= MAX_SEED:
+            raise ImpastoError(f"seeds are numbers from 0 to {MAX_SEED}, not {seed}")
+    return numbers
 
 
 def latents_of_seeds(

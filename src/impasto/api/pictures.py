@@ -1,0 +1,57 @@
+"""Pictures of a model: `sample` and `export`."""
+
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from impasto.device import choose_device
+from impasto.sampling import Model
+from impasto.sampling import model as models
+
+
+def sample(
+    model: str | PathLike[str] | Model,
+    seeds: Iterable[int] = range(16),
+    classes: Mapping[str, str] | None = None,
+    *,
+    truncation: float | None = None,
+    device: str = "auto",
+    batch: int = 64,
+) -> np.ndarray:
+    """Pictures [B, H, W, 3] of uint8 from a model, one a seed.
+
+    Args:
+        model: a loaded model, which keeps its device; or a run, a checkpoint, a model folder, or the
+            word `masters`.
+        seeds: see `Model.sample`, as for the rest.
+        classes: label field to class, such as `{"style": "Ukiyo-e"}`.
+        truncation: above 0; 0.7 is safer and less varied. None: none.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        batch: pictures made at once.
+
+    Raises:
+        ImpastoError: no model, an unknown class, or a seed out of range.
+    """
+    if not isinstance(model, Model):
+        model = Model.load(model, choose_device(device))
+    return model.sample(seeds, classes, truncation=truncation, batch=batch)
+
+
+def export(
+    model: str | PathLike[str], destination: str | PathLike[str], *, discriminator: bool = False
+) -> Path:
+    """Copy a run's generator to a model folder of its own, to keep or to share; gives that folder.
+
+    Args:
+        model: a run, a checkpoint or a model.
+        destination: a folder that does not exist yet.
+        discriminator: copy the discriminator too.
+
+    Raises:
+        ImpastoError: nothing to export, it is damaged, or `destination` exists.
+    """
+    folder = Path(destination).expanduser()
+    models.export(Path(model), folder, discriminator=discriminator)
+    return folder

@@ -1,0 +1,176 @@
+"""Training: `train`, `resume`, and the run that they give."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from impasto import training
+from impasto.api.judging import Evaluations, evaluate, write_report
+from impasto.collection import Collection
+from impasto.config import RunConfig
+from impasto.messages import say
+from impasto.registry import recipe_modules
+from impasto.sampling.model import BEST, Model, checkpoint_folders
+from impasto.training.choosing import choose, parse_count
+from impasto.training.run_folder import read_run
+
+
+class Run:
+    """A run's folder. It can stand wherever a path or a model is asked for; a notebook shows its
+    newest grid.
+
+    Attributes:
+        path: the folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Open a run.
+
+        Raises:
+            ImpastoError: it is no run.
+        """
+        self.path = Path(path).expanduser()
+        read_run(self.path)
+
+    @property
+    def config(self) -> RunConfig:
+        """The resolved config that it is trained by."""
+        return read_run(self.path)[0]
+
+    @property
+    def images_seen(self) -> int:
+        """Real images that its newest checkpoint has seen; 0 where there is none."""
+        folders = checkpoint_folders(self.path)
+        return int(folders[-1].name) if folders else 0
+
+    def model(self, *, best: bool = False) -> Model:
+        """Load its newest checkpoint, or its best one by training's own KID.
+
+        Raises:
+            ImpastoError: there is no such checkpoint.
+        """
+        return Model.load(self.path / BEST if best else self.path)
+
+    def evaluate(self, **options: Any) -> Evaluations:
+        """Score its newest checkpoint; the options are those of `impasto.evaluate`."""
+        return evaluate(self.path, **options)
+
+    def report(self) -> Path:
+        """Write its page, `report.html`, and give the page's path; see `impasto.write_report`."""
+        return write_report(self.path)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.path}: {self.images_seen:,} of {self.config.training.images:,} images>"
+
+    def _repr_png_(self) -> bytes | None:
+        """The newest grid of samples, for a notebook."""
+        grids = sorted((self.path / "samples").glob("fakes-*.png"))
+        return grids[-1].read_bytes() if grids else None
+
+
+def list_recipes() -> list[str]:
+    """The names of all recipes, for `load_recipe` and `train`, sorted."""
+    return sorted(recipe_modules())
+
+
+def train(
+    collection: str | Path | Collection | RunConfig,
+    recipe: str | Path | RunConfig | Collection | None = None,
+    *,
+    labels: str | Sequence[str] | None = None,
+    images: int | str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    out: str | Path = "runs",
+    device: str = "auto",
+    start_from: str | Path | Run | None = None,
+    tensorboard: bool = False,
+) -> Run:
+    """Train a generator on a collection; gives the run, in a new folder.
+
+    Args:
+        collection: an open collection, its folder, or the word `masters`.
+        recipe: a recipe's name, or a config, such as `change(load_recipe("dcgan")(), {...})`; None:
+            the flagship at the collection's resolution, or what `start_from` was trained by. Config
+            and collection may also come in the other order.
+        labels: label fields to learn, one or several; None: the recipe's.
+        images: real images to train for, each stage, such as 200_000 or `200k`; None: the recipe's.
+        settings: changes by dotted names, such as `{"training.batch": 16}`.
+        seed: of everything random; None: the recipe's.
+        out: the folder of runs.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        start_from: a run or model whose weights are taken over as far as they fit.
+        tensorboard: write TensorBoard events too.
+
+    Raises:
+        ImpastoError: an unknown recipe or setting, or a config that does not fit the collection, the
+            model or this machine. Then no run has been made.
+        StoppedError: stopped by Ctrl-C, after a checkpoint; `resume` goes on from there.
+    """
+    data: Any = collection
+    if isinstance(collection, RunConfig):
+        data, recipe = recipe, collection
+    if isinstance(labels, str):
+        labels = [name.strip() for name in labels.split(",") if name.strip()]
+    start = None if start_from is None else Path(start_from)
+    choice = choose(
+        recipe,  # type: ignore[arg-type]  # after the turn above
+        data,
+        settings or {},
+        labels=labels,
+        images=parse_count(images) if isinstance(images, str) else images,
+        seed=seed,
+        start_from=start,
+    )
+    if choice.note is not None:
+        say(choice.note, aside=True)
+    return Run(
+        training.train(
+            choice.config,
+            choice.collection,
+            out=Path(out).expanduser(),
+            device=device,
+            recipe_text=choice.recipe_text,
+            tensorboard=tensorboard,
+            start_from=start,
+        )
+    )
+
+
+def resume(
+    run: str | Path | Run,
+    *,
+    data: str | Path | Collection | None = None,
+    device: str | None = None,
+    images: int | str | None = None,
+) -> Run:
+    """Go on with an interrupted run from its newest checkpoint; with `images`, with a finished one.
+
+    On the CPU the finished weights are bit for bit those of a run that was never stopped.
+
+    Args:
+        run: its folder.
+        data: where its collection is now, if it has moved.
+        device: another device than before.
+        images: another length: train until so many real images in all.
+
+    Raises:
+        ImpastoError: not a run, one that cannot go on to `images`, or its collection is gone or has
+            changed.
+        StoppedError: stopped by Ctrl-C, after a checkpoint.
+    """
+    place = data.path if isinstance(data, Collection) else data
+    return Run(
+        training.resume(
+            Path(run).expanduser(),
+            data=None if place is None else str(place),
+            device=device,
+            images=parse_count(images) if isinstance(images, str) else images,
+        )
+    )
