@@ -16,6 +16,7 @@ os.environ["MPLBACKEND"] = "Agg"
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+from impasto import plugins
 from impasto.collection import Collection, PackOptions, pack
 from impasto.messages import printed
 from tests.helpers.command_line import say
@@ -41,6 +42,15 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def told() -> Iterator[None]:
     """Messages are printed, as the command line does."""
     with printed():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_plugins() -> Iterator[None]:
+    """What is installed beside impasto adds nothing to it in these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plugins, "entry_points", lambda room: ())
+        plugins.forget_plugins()
         yield
 
 

@@ -8,15 +8,9 @@ import sys
 from pathlib import Path
 
 import impasto
+from tests.helpers.contributing import PAGE, examples
 
 TESTS = Path(__file__).parent
-PAGE = TESTS.parent / "CONTRIBUTING.md"
-
-
-def examples() -> dict[str, str]:
-    """The page's blocks of Python, by the path in their first line."""
-    blocks = re.findall(r"^```python\n# (\S+)\n(.*?)^```$", PAGE.read_text("utf-8"), re.M | re.S)
-    return dict(blocks)
 
 
 def test_the_files_it_names_are_there() -> None:

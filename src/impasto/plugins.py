@@ -21,7 +21,7 @@ import hashlib
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import metadata
@@ -166,10 +166,12 @@ def plugins_of(room: str) -> dict[str, Plugin]:
 @cache
 def _installed(room: str) -> tuple[Plugin, ...]:
     """What installed packages have for a room; imports none of them."""
-    return tuple(
-        _entry(room, entry)
-        for entry in sorted(metadata.entry_points(group=f"impasto.{room}"), key=lambda e: e.name)
-    )
+    return tuple(_entry(room, entry) for entry in entry_points(room))
+
+
+def entry_points(room: str) -> Sequence[metadata.EntryPoint]:
+    """Those of a room in all installed packages, by name."""
+    return sorted(metadata.entry_points(group=f"impasto.{room}"), key=lambda entry: entry.name)
 
 
 def _entry(room: str, entry: metadata.EntryPoint) -> Plugin:
