@@ -116,7 +116,7 @@ class TermConfig(Config):
     term: str
     weight: Scheduled = 1.0
     every: Count = 1
-    """Only in every n-th turn of a player, with n times the weight: as strong on average, for less
+    """Only in every n-th update of a network, with n times the weight: as strong on average, for less
     (lazy regularisation, Karras et al. 2020, arXiv:1912.04958, section 3.1)."""
     only: Literal["discriminator", "generator"] | None = None
     """The one player whose loss it is part of; null: both, as far as the term has a half for each."""
@@ -175,7 +175,7 @@ class LatentConfig(Config):
 
 class AugmentConfig(Config):
     """How pictures, real and generated, are changed before the discriminator judges them, in both
-    players' turns, so that it cannot learn the few there are by heart (Zhao et al. 2020,
+    networks' updates, so that it cannot learn the few there are by heart (Zhao et al. 2020,
     arXiv:2006.10738)."""
 
     kinds: tuple[str, ...] = Field(min_length=1)
@@ -227,10 +227,10 @@ class TrainingConfig(Config):
     pictures that the discriminator judges: a brake on one that learns them by heart. Without noise
     on generated ones too, the generator learns to paint the noise."""
     fake_noise: float = Field(default=0, ge=0)
-    """The same for generated pictures, in both players' turns. As much of both is instance noise
+    """The same for generated pictures, in both networks' updates. As much of both is instance noise
     (Sønderby et al. 2017, arXiv:1610.04490)."""
     hide_labels: ScheduledShare = 0
-    """Share of labels that both players are told as unknown, of each field by itself: so the pair
+    """Label dropout probability: the share of labels that become unknown, for each field: so the pair
     learns to paint by some of the fields, or by none. As a ramp from 1 downwards it learns to paint
     before it learns classes, against the collapse that few pictures a class can bring (Shahbazi et
     al. 2022, arXiv:2201.06578)."""

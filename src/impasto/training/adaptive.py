@@ -15,7 +15,7 @@ class AdaptiveProbability:
 
     Args:
         target: the overfitting sign to keep, in [-1, 1]; the published is 0.6.
-        every: observations, one a portion of a discriminator's turn, between two steps of the
+        every: observations, one a portion of a discriminator's update, between two steps of the
             probability.
         adjust_images: in so many real pictures it can go from 0 to 1.
         start: the probability to begin with, in [0, 1].
@@ -57,12 +57,12 @@ class AdaptiveProbability:
         """
         realness = realness.float()
         signs = torch.sign(realness - boundary).mean() * len(realness)
-        probability, last, total, pictures, turns = self.state.unbind()
-        total, pictures, turns = total + signs, pictures + len(realness), turns + 1
+        probability, last, total, pictures, updates = self.state.unbind()
+        total, pictures, updates = total + signs, pictures + len(realness), updates + 1
         sign = total / pictures
         step = torch.sign(sign - self.target) * pictures / self.adjust_images
         none = torch.zeros_like(total)
         stepped = torch.stack([(probability + step).clamp(0, 1), sign, none, none, none])
-        waiting = torch.stack([probability, last, total, pictures, turns])
+        waiting = torch.stack([probability, last, total, pictures, updates])
         # Whether it is time is asked on the device, so that the host never waits for it.
-        self.state = torch.where(turns >= self.every, stepped, waiting)
+        self.state = torch.where(updates >= self.every, stepped, waiting)

@@ -2,7 +2,7 @@
 
     checkpoints/000000012288/
         generator.safetensors, model.json    the averaged generator, a model folder of its own
-        discriminator.safetensors            its opponent, part of that model
+        discriminator.safetensors            the discriminator, part of that model
         state.safetensors, state.json        the generator, both optimisers, the clock, how often
                                              to augment where that adapts itself, and what the
                                              doctor did
@@ -96,17 +96,17 @@ def save(run: Path, state: TrainState, model: ModelRecord) -> Path:
     if folder.exists():
         return folder
     tensors = {f"generator.{k}": v for k, v in state.generator.state_dict().items()}
-    opponent = state.discriminator.state_dict()
+    discriminator = state.discriminator.state_dict()
     for name in ("generator_optimiser", "discriminator_optimiser"):
         tensors |= _optimiser_tensors(name, getattr(state, name))
     if state.adaptive is not None:
         tensors["augment"] = state.adaptive.state
     average = state.average.state_dict()
-    kept = [*tensors.values(), *opponent.values(), *average.values()]
+    kept = [*tensors.values(), *discriminator.values(), *average.values()]
     if not all(bool(v.isfinite().all()) for v in kept if v.is_floating_point()):
         raise DivergedError("not finite", "The networks' weights are no longer finite numbers.")
     with atomic_folder(folder) as temporary:
-        Model.write(temporary, average, model, opponent)
+        Model.write(temporary, average, model, discriminator)
         digest = write_tensors(temporary / STATE_FILE, tensors)
         record = StateRecord(
             images_seen=state.images_seen,
@@ -137,7 +137,7 @@ def go_back(run: Path, folder: Path, interventions: Sequence[Intervention]) -> N
 
 
 def load(folder: Path, state: TrainState) -> None:
-    """Put a checkpoint's state into players of the same configuration.
+    """Load a checkpoint into a state of the same configuration.
 
     Raises:
         ImpastoError: the checkpoint is damaged, cut short, or does not fit these networks.
@@ -149,7 +149,7 @@ def load(folder: Path, state: TrainState) -> None:
         record = read_record(folder / STATE_RECORD, "checkpoint", StateRecord)
         tensors = read_tensors(folder / STATE_FILE, record.state_sha256)
         average = Model.load(folder).generator.state_dict()
-        opponent = load_discriminator(folder).state_dict()
+        discriminator = load_discriminator(folder).state_dict()
     except PointerError:
         raise  # nothing is lost: the checkpoint only waits to be fetched
     except ImpastoError as error:
@@ -159,7 +159,7 @@ def load(folder: Path, state: TrainState) -> None:
         state.generator.load_state_dict(
             {key.removeprefix(mine): v for key, v in tensors.items() if key.startswith(mine)}
         )
-        state.discriminator.load_state_dict(opponent)
+        state.discriminator.load_state_dict(discriminator)
         state.average.load_state_dict(average)
         for name in ("generator_optimiser", "discriminator_optimiser"):
             _restore_optimiser(name, getattr(state, name), tensors)

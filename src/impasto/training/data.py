@@ -109,7 +109,7 @@ class TrainingPictures:
             rarest = min(shown, key=lambda each: each[1])
             most = max(shown, key=lambda each: each[1])
 
-            def told(name: str | None, pictures: int, share: float) -> str:
+            def described(name: str | None, pictures: int, share: float) -> str:
                 natural = pictures / len(self.rows)
                 return (
                     f"{name or 'unknown'} ({counted(pictures, 'picture')}, {natural:.2%} of all, "
@@ -118,7 +118,7 @@ class TrainingPictures:
 
             return (
                 f"each {self.balance} is shown {how[self.balance_by]}: {len(shown)} of them, from "
-                f"{told(*rarest)} to {told(*most)}"
+                f"{described(*rarest)} to {described(*most)}"
             )
         parts = []
         for field in self.collection.fields:

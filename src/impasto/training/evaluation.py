@@ -94,7 +94,7 @@ class TrainingEvaluator:
 
         Args:
             run: its folder.
-            players: who are left as they are.
+            state: the training state; it is not changed.
             record: what is known of the generator.
             rows: the run's statistics up to now.
 
@@ -168,25 +168,25 @@ def _long_work(what: str, total: int) -> Iterator[Update]:
 
 
 def in_passing(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What to tell of an evaluation when it is done: a line on that of the last row."""
+    """One line about the evaluation in the last of these rows."""
     last = rows[-1]
     after = f"evaluated after {last['images_seen']:,} images"
     if _SECONDS not in last:
         return f"not {after}: the generator has diverged, its numbers are not finite"
     if SMOOTHED_KID not in last:
         return f"{after}: no KID; {METRICS_FILE} says why"
-    told = [
+    scores = [
         f"{name.removeprefix('evaluation/')} {value:.3g}"
         for name, value in last.items()
         if name.startswith("evaluation/kid") and name != SMOOTHED_KID
     ]
-    told.append(f"smoothed {last[SMOOTHED_KID]:.3g}")
+    scores.append(f"smoothed {last[SMOOTHED_KID]:.3g}")
     best = ranked(rows)[0]
     if best == last["images_seen"]:
-        told.append("the best so far")
+        scores.append("the best so far")
     else:
-        told.append(f"the best was {_smoothed(rows, best):.3g} after {best:,}")
-    return f"{after}: {', '.join(told)}"
+        scores.append(f"the best was {_smoothed(rows, best):.3g} after {best:,}")
+    return f"{after}: {', '.join(scores)}"
 
 
 def _smoothed(rows: Iterable[Mapping[str, Any]], moment: int) -> float:
@@ -201,7 +201,7 @@ def _smoothed(rows: Iterable[Mapping[str, Any]], moment: int) -> float:
 
 
 def in_short(run: Path, rows: list[dict[str, Any]], config: RunConfig) -> list[str]:
-    """What to tell of a run's evaluations when it ends, a line each."""
+    """Lines about a run's evaluations, printed when it ends."""
     seconds = [row[_SECONDS] for row in rows if _SECONDS in row]
     if not seconds:
         return []

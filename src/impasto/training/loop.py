@@ -112,7 +112,7 @@ class TrainingLoop:
         )
 
     def step(self) -> None:
-        """One step of both players. The seed is a function of the step's number."""
+        """Train one step, with a seed that is a function of the step's number."""
         self.images_before_step = self.state.images_seen
         checkpoint.seed_step(self.session.config.training.seed, self.state.steps)
         self.averages.add(self.session.trainer.step())

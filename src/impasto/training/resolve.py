@@ -96,7 +96,7 @@ def _evaluation_interval(evaluation: EvaluationConfig, images: int) -> int:
 
     Raises:
         ImpastoError: the run is to end for want of improvement, which nothing would look for; or
-            there is no such feature network, which is told even of a run too short to need it.
+            there is no such feature network, an error even for a run too short to need it.
     """
     known = names("features")
     if evaluation.features not in known:
@@ -227,8 +227,8 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
         decode = getattr(generator, "decode", None)
         try:
             fake: Tensor = generator(latents, labels)
-            # The second turn too: terms may be left to every n-th one.
-            for turn, player in itertools.product((0, 1), ("discriminator", "generator")):
+            # The second update too: terms may be active in every n-th only.
+            for update, player in itertools.product((0, 1), ("discriminator", "generator")):
                 round = StepInputs(
                     real=augment(torch.zeros(count, 3, side, side)),
                     real_labels=labels,
@@ -239,7 +239,7 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
                     generate=generator,
                     decode=decode,
                 )
-                objective.loss(player, round, update=turn)
+                objective.loss(player, round, update=update)
                 del round  # Its graph, before the next one is made; see `memory.graph_bytes`.
         except (RuntimeError, ValueError, TypeError) as error:
             raise ImpastoError(

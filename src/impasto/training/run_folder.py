@@ -180,7 +180,7 @@ def read_run(run: Path) -> tuple[RunConfig, dict[str, Any]]:
 
 
 def with_noise(record: ModelRecord, path: Path) -> ModelRecord:
-    """The record with the noise of its training; of models that do not tell it, as their run does."""
+    """The record with the noise of its training; models without one take it from their run."""
     run = run_of(path)
     if record.real_noise is not None or run is None:
         return record
@@ -325,7 +325,7 @@ class Stats:
         """All whole rows; a last line cut short by a kill is left out."""
         return read_json_lines(self.path)
 
-    def tell(self, images_seen: int, step: int, events: Sequence[dict[str, Any]]) -> None:
+    def add_events(self, images_seen: int, step: int, events: Sequence[dict[str, Any]]) -> None:
         """Add to what the doctor said at that moment those `events` that no row tells of yet; where
         there is no such row, it becomes a new last one."""
         rows = self.rows()
@@ -381,7 +381,7 @@ def _moment(row: dict[str, Any]) -> int:
 
 
 def _evaluated_moment(row: dict[str, Any]) -> int:
-    # Rows that do not tell, such as those of a newer impasto, stay.
+    # Rows without it, such as those of a newer impasto, stay.
     subject = row.get("subject")
-    told = subject.get("images_seen") if isinstance(subject, dict) else None
-    return told if isinstance(told, int) else 0
+    seen = subject.get("images_seen") if isinstance(subject, dict) else None
+    return seen if isinstance(seen, int) else 0

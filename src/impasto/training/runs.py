@@ -104,7 +104,7 @@ def train(
 
         run = run_folder.create(out, name, record, put)
     say(f"run: {quoted(run)}")
-    session.tell()
+    session.print_notes()
     with run_folder.exclusive(run), _resumable(run):
         _train_to_the_end(run, session, tensorboard=tensorboard)
     return run
@@ -175,7 +175,7 @@ def resume(
         if images is not None:
             config = run_folder.lengthen(run, config, record, images)
         session = Session(config, collection, chosen)
-        session.tell()
+        session.print_notes()
         _train_to_the_end(run, session, tensorboard=record["tensorboard"])
     return run
 
@@ -223,7 +223,7 @@ def _load_newest(run: Path, session: Session) -> bool:
         checkpoint.load(folders[-1], state)
     run_folder.rewind(run, state.images_seen)
     # An intervention that another one went back behind lost its row; so it has one here.
-    run_folder.Stats(run).tell(state.images_seen, state.steps, went_back(state.interventions))
+    run_folder.Stats(run).add_events(state.images_seen, state.steps, went_back(state.interventions))
     return bool(folders)
 
 
@@ -241,7 +241,7 @@ def _go_back(run: Path, session: Session, error: DivergedError) -> None:
     before = state.interventions
     if len(before) >= config.doctor.rollbacks:
         event = gave_up(error, state.images_seen, len(before))
-        run_folder.Stats(run).tell(state.images_seen, state.steps, [event])
+        run_folder.Stats(run).add_events(state.images_seen, state.steps, [event])
         raise ImpastoError(f"training of {run} {doctor_says(event)}")
     assert config.training.checkpoint_every  # `resolve` has filled it in
     folders = checkpoint.scheduled(run, config.training.checkpoint_every)

@@ -78,10 +78,10 @@ class Session:
             ),
         )
 
-    def tell(self) -> None:
+    def print_notes(self) -> None:
         """Print how often each class is shown, and whether pictures were removed from the collection."""
-        told = [self.pictures.shown_in_words(), taken_out(self.known["forgotten"])]
-        for line in told:
+        lines = [self.pictures.shown_in_words(), taken_out(self.known["forgotten"])]
+        for line in lines:
             if line:
                 say(line)
 

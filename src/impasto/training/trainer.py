@@ -168,14 +168,14 @@ class Trainer:
             keep: return the step inputs, with the graph of the generated images.
         """
         training, state = self.config.training, self.state
-        turn = state.images_seen // training.batch
+        update = state.images_seen // training.batch
         made: StepInputs | None = None
         state.discriminator_optimiser.zero_grad(set_to_none=True)
         for images, labels in self._portions(state.images_seen):
             made = self._step_inputs(images, labels, with_gradient=keep)
             reals, fakes = images.detach(), made.fake.detach()
             asked = [
-                self.objective.needs_gradient_of(pictures, "discriminator", turn)
+                self.objective.needs_gradient_of(pictures, "discriminator", update)
                 for pictures in ("real", "fake")
             ]
             inputs = made.changed(
@@ -186,7 +186,7 @@ class Trainer:
             )
             with frozen(self.generator_parameters):
                 loss, shares = self.objective.loss(
-                    "discriminator", inputs, images_seen=state.images_seen, update=turn
+                    "discriminator", inputs, images_seen=state.images_seen, update=update
                 )
                 (loss / training.accumulate).backward()
             # Of every update: a term with `every: n` may never be active in the last one.
@@ -256,8 +256,8 @@ class Trainer:
         self.state.schedule(self.config)
         pretraining = self.state.images_seen < training.pretrain_images
         made: StepInputs | None = None
-        for turn in range(training.discriminator_steps):
-            last = turn == training.discriminator_steps - 1
+        for update in range(training.discriminator_steps):
+            last = update == training.discriminator_steps - 1
             keep = last and training.accumulate == 1 and not pretraining
             made = self._discriminator_step(statistics, last=last, keep=keep)
         if not pretraining:
