@@ -204,19 +204,16 @@ def fetch(
         raise ImpastoError("--only chooses files of a repository; there is none in this source")
     if sha256 and (from_hub or "://" not in first):
         raise ImpastoError("--sha256 is for one file by its address; leave it out here")
-    politeness = Politeness(retries=retries)
+    client, politeness = Client(timeout, contact), Politeness(retries=retries)
     if from_hub:
         with counting("MB", 1_000_000) as tell:
             return fetch_repository(first, folder, only, politeness, tell)
     if "://" in first:
         most = None if max_mb is None else options.most
         with counting("MB", 1_000_000) as tell:
-            client = Client(timeout, contact)
             return fetch_file(first, folder, sha256, most, client, politeness, tell=tell)
-    if listings:
-        table = _listed(listings, folder, options, pages)
-    else:
-        table = read_table(Path(first).expanduser())
+    named = _listed(listings, folder, options, pages)
+    table = read_table(Path(first).expanduser()) if named is None else named
     with counting("pictures") as tell:
         return fetch_table(table, folder, options, tell=tell)
 
@@ -242,12 +239,13 @@ def _listings(sources: Sequence[str]) -> list[str]:
 
 def _listed(
     listings: Sequence[str], folder: Path, options: PictureOptions, pages: int | None
-) -> Table:
-    """The pictures of WikiArt's listings, one after the other, as one table."""
-    notes: list[str] = []
+) -> Table | None:
+    """The pictures of WikiArt's listings, one after the other, as one table; None: no listings."""
+    table, notes = None, list[str]()
     for listing in listings:
         with counting("artists listed" if listing == "all" else "pages listed") as tell:
             table = list_wikiart(listing, folder, options, pages, tell=tell)
         notes += table.notes
-    table.notes = notes
+    if table is not None:
+        table.notes = notes
     return table

@@ -23,10 +23,10 @@ from impasto.evaluation.folders import (
 )
 from impasto.evaluation.outcome import Outcome
 from impasto.evaluation.record import EvaluationRow, ScoreRow
-from impasto.evaluation.reference import split_of
+from impasto.evaluation.reference import Split, split_of
 from impasto.evaluation.score_rows import accuracy_rows
 from impasto.evaluation.table import lines
-from impasto.features import load_networks
+from impasto.features import FeatureNetwork, load_networks
 from impasto.progress import shown
 from impasto.report import page
 from impasto.sampling.model import MODEL_FILE, ModelRecord, load_discriminator, run_of
@@ -140,11 +140,42 @@ def evaluate(
         return Evaluations(tuple(outcomes), home, tuple(each.row.network.name for each in outcomes))
     if fit is not None or resolution is not None:
         raise ImpastoError("--fit and --resolution are for a folder or an archive of pictures")
-    networks = load()
-    folders = checkpoints_of(path, checkpoints)
+    plan = SampleCounts(count=pictures, per_class=per_class, first_seed=seed)
+    models = checkpoints_of(path, checkpoints)
+    return _of_models(
+        models,
+        load(),
+        plan,
+        path=path,
+        data=data,
+        against=(split, reference),
+        truncation=truncation,
+        out=folder,
+        again=again,
+        device=where,
+        batch=batch,
+    )
+
+
+def _of_models(
+    folders: Sequence[Path],
+    networks: Sequence[FeatureNetwork],
+    plan: SampleCounts,
+    *,
+    path: Path,
+    data: str | Path | Collection | None,
+    against: tuple[Split, int | None],
+    truncation: float | None,
+    out: Path | None,
+    again: bool,
+    device: torch.device,
+    batch: int,
+) -> Evaluations:
+    """Evaluate model folders, which are those of the run or model in `path`; see `evaluate`."""
     record = read_record(folders[-1] / MODEL_FILE, "model", ModelRecord)
     run = run_of(path)
     name = (run or path.resolve()).name
+    split, reference = against
     evaluator = Evaluator(
         networks,
         find_collection(path, record, data),
@@ -154,15 +185,15 @@ def evaluate(
         limit=reference,
         progress=shown,
     )
-    home = folder or run or Path("evaluations") / name
+    home = out or run or Path("evaluations") / name
     found = evaluate_folders(
         folders,
         evaluator,
-        SampleCounts(count=pictures, per_class=per_class, first_seed=seed),
+        plan,
         run=run,
         home=home,
         name=name,
-        device=where,
+        device=device,
         truncation=truncation,
         batch=batch,
         again=again,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from impasto.cli._plugins import Plugins
 from impasto.formatting import quoted
+
+if TYPE_CHECKING:  # only for the types: --help must not wait for these
+    from impasto.evaluation.accuracy import FieldResult
 
 
 def command(
@@ -45,10 +48,8 @@ def command(
     """
     from impasto.config import read_record
     from impasto.curation.classification import check_labels, classify, how_judged
-    from impasto.curation.confusion import confusion_picture
     from impasto.device import choose_device
     from impasto.errors import StoppedError
-    from impasto.files import atomic_file, write_json
     from impasto.sampling import find_model
     from impasto.sampling.model import MODEL_FILE, ModelRecord, load_discriminator, run_of
     from impasto.sampling.output import slugs
@@ -79,28 +80,34 @@ def command(
     parts = slugs([each.field for each in results])
     # A report shows what stands under the plain names, so only the honest measurement gets them.
     prefix = "" if own and split == "heldout" else f"{slugs([collection.name])[0]}-{split}-"
-    written = []
+    written: list[Path] = []
     for told in how_judged(discriminator, record, collection):
         typer.echo(told)
+    about = {
+        "model": str(folder),
+        "images_seen": record.images_seen,
+        "collection": {"name": collection.name, "hash": collection.content_hash},
+        "same_collection": own,
+        "split": split,
+    }
+    title = f"{kind} pictures of {collection.name}"
     for each, part in zip(results, parts, strict=True):
         for line in each.lines():
             typer.echo(line)
-        numbers = target / f"{prefix}classify-{part}.json"
-        write_json(
-            numbers,
-            {
-                "model": str(folder),
-                "images_seen": record.images_seen,
-                "collection": {"name": collection.name, "hash": collection.content_hash},
-                "same_collection": own,
-                "split": split,
-                **each.numbers(),
-            },
-        )
-        picture = target / f"{prefix}confusion-{part}.png"
-        title = f"{each.field}: {kind} pictures of {collection.name}"
-        with atomic_file(picture) as temporary:
-            confusion_picture(each, title).save(temporary, "PNG")
-        written += [numbers, picture]
+        names = target / f"{prefix}classify-{part}.json", target / f"{prefix}confusion-{part}.png"
+        _write(each, *names, about, title)
+        written += names
     for path in written:
         typer.echo(quoted(path))
+
+
+def _write(
+    found: FieldResult, numbers: Path, picture: Path, about: dict[str, Any], title: str
+) -> None:
+    """Write a label field's numbers and its confusion matrix."""
+    from impasto.curation.confusion import confusion_picture
+    from impasto.files import atomic_file, write_json
+
+    write_json(numbers, {**about, **found.numbers()})
+    with atomic_file(picture) as temporary:
+        confusion_picture(found, f"{found.field}: {title}").save(temporary, "PNG")

@@ -49,6 +49,21 @@ def check_options(
         )
 
 
+def seeds_of(text: str | None, *, every_class: bool, candidates: int | None) -> list[int]:
+    """The seeds asked for, each once, or the usual ones: the first `candidates` to choose among."""
+    from impasto.sampling import parse_seeds
+
+    usual = SEEDS_OF_EVERY_CLASS if every_class else SEEDS
+    if candidates is not None:
+        usual = f"0-{candidates - 1}"
+    asked = parse_seeds(usual if text is None else text)
+    numbers = list(dict.fromkeys(asked))
+    if len(numbers) < len(asked):
+        again = counted(len(asked) - len(numbers), "seed")
+        typer.echo(f"note: {again} named again: each counts once, for it is one picture", err=True)
+    return numbers
+
+
 def paint_seeds(
     painter: Painter, seeds: list[int], chosen: dict[int, int], *, grid: Path | None, out: Path
 ) -> None:
@@ -260,7 +275,7 @@ def command(
     from impasto.curation.choosing import check_enough, groups_of
     from impasto.device import choose_device
     from impasto.errors import StoppedError
-    from impasto.sampling import find_model, parse_seeds
+    from impasto.sampling import find_model
     from impasto.sampling.class_choice import field_of, parse_classes
     from impasto.sampling.model import name_of
     from impasto.sampling.output import check_grid_path
@@ -278,14 +293,11 @@ def command(
     )
     if grid is not None:
         check_grid_path(grid)
-    usual = SEEDS if every_class is None else SEEDS_OF_EVERY_CLASS
-    if curate is not None:
-        usual = f"0-{(candidates or CANDIDATES) - 1}"
-    asked = parse_seeds(usual if seeds is None else seeds)
-    numbers = list(dict.fromkeys(asked))
-    if len(numbers) < len(asked):
-        again = counted(len(asked) - len(numbers), "seed")
-        typer.echo(f"note: {again} named again: each counts once, for it is one picture", err=True)
+    numbers = seeds_of(
+        seeds,
+        every_class=every_class is not None,
+        candidates=(None if curate is None else candidates or CANDIDATES),
+    )
     folder = find_model(model)
     where = choose_device(device)
     painter = Painter.load(folder, where, truncation=truncation, batch=batch, stages=stages)
