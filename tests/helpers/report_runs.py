@@ -13,6 +13,15 @@ INTERVAL = 1024
 """Images between rows."""
 PICTURES = 2235
 
+FAULTS = {
+    "divergence": "divergence",
+    "spikes": "spikes",
+    "saturation": "discriminator wins",
+    "collapse": "collapse",
+    "nan": "not finite",
+}
+"""Faults that `with_fault` brings about, and the kind of finding that each is."""
+
 
 def healthy(
     rows: int = 200, *, seed: int = 0, noise: float = 0.12, drift: float = 0.3
@@ -122,6 +131,11 @@ def jsonl(images: NDArray[np.int64], series: dict[str, Floats]) -> str:
                 row[name] = None if np.isinf(value) else value
         lines.append(json.dumps(row) + "\n")
     return "".join(lines)
+
+
+def stats_rows(images: NDArray[np.int64], series: dict[str, Floats]) -> list[dict[str, Any]]:
+    """The curves as rows of statistics."""
+    return [json.loads(line) for line in jsonl(images, series).splitlines()]
 
 
 def grid(seed: int, share: float, tile: int = 16, columns: int = 4, rows: int = 4) -> Image.Image:

@@ -14,13 +14,14 @@ from impasto.cli import app
 from impasto.collection import PackOptions, pack
 from impasto.errors import ImpastoError
 from impasto.report.charts import Line, Mark, chart, envelope, smoothed
-from impasto.report.page import run_findings, write_report
+from impasto.report.findings import run_findings
+from impasto.report.page import write_report
 from impasto.report.pictures import cut, enlarge, evenly, open_picture, tile_size
 from impasto.report.preprocessing import before_and_after
 from impasto.report.record import newest_run, read_record
 from impasto.report.timelapse import frame_rate, write_timelapse
 from tests.helpers.pages import Page
-from tests.helpers.report_runs import INTERVAL, grid, healthy, jsonl, with_fault, write_run
+from tests.helpers.report_runs import FAULTS, INTERVAL, grid, healthy, jsonl, with_fault, write_run
 
 
 @pytest.fixture(scope="module")
@@ -81,11 +82,11 @@ def test_classes_are_listed_by_size_and_escaped(reported: Page) -> None:
     assert "<print>" not in reported.source
 
 
-@pytest.mark.parametrize("fault", ["divergence", "spikes", "saturation", "collapse", "nan"])
+@pytest.mark.parametrize("fault", list(FAULTS))
 def test_a_fault_is_told_with_moment_and_advice(fault: str, tmp_path: Path) -> None:
     run = write_run(tmp_path / fault, *with_fault(fault, 0.5), grids=2, planned=204_800)
     report = write_report(run)
-    assert [finding.kind for finding in report.findings] == [fault]
+    assert [finding.kind for finding in report.findings] == [FAULTS[fault]]
     assert report.missing == []
     page = Page(report.page)
     began = report.findings[0].began_at_images
@@ -211,7 +212,7 @@ def test_nulls_are_breaks_but_for_a_generator_that_waits(tmp_path: Path) -> None
     assert run_findings(read_record(run)) == []
     series["loss/generator"][10] = np.inf
     run = write_run(tmp_path / "broken", images, series, grids=0, config=config)
-    assert [finding.kind for finding in run_findings(read_record(run))] == ["nan"]
+    assert [finding.kind for finding in run_findings(read_record(run))] == ["not finite"]
 
 
 def test_saturation_is_judged_by_smoothed_labels(tmp_path: Path) -> None:
@@ -223,7 +224,7 @@ def test_saturation_is_judged_by_smoothed_labels(tmp_path: Path) -> None:
     bce = {"term": "bce", "weight": 1.0, "real_labels": [0.7, 1.0], "fake_labels": [0.0, 0.3]}
     config = {"objective": [bce], "training": {"images": 204_800}}
     run = write_run(tmp_path / "smoothed", images, series, grids=0, config=config)
-    assert [finding.kind for finding in run_findings(read_record(run))] == ["saturation"]
+    assert [finding.kind for finding in run_findings(read_record(run))] == ["discriminator wins"]
 
 
 def test_a_critic_has_its_own_words(tmp_path: Path) -> None:

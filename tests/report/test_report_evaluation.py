@@ -12,9 +12,9 @@ from PIL import Image
 from impasto.evaluation.column_names import interval_text, value_text
 from impasto.evaluation.record import EvaluationRow, ScoreRow
 from impasto.report.charts import Line, chart
-from impasto.report.page import run_findings, write_report
+from impasto.report.findings import evaluation_findings, run_findings
+from impasto.report.page import write_report
 from impasto.report.record import read_record
-from impasto.report.score_findings import score_findings
 from impasto.report.scores import Notes, best_founded, best_of, made_alike, title_of
 from tests.helpers.pages import Page
 from tests.helpers.report_runs import (
@@ -214,12 +214,12 @@ def moments(name: str, values: list[tuple[float, float]], **of: Any) -> list[dic
 
 
 def kinds(told: list[dict[str, Any]]) -> dict[str, int]:
-    return {each.kind: each.began_at_images for each in score_findings(made_alike(rows(told)))}
+    return {each.kind: each.began_at_images for each in evaluation_findings(rows(told))}
 
 
 def test_a_run_past_its_best_is_told_where_the_best_was() -> None:
     told = moments("kid-lite0", [(v, 0.01) for v in (0.3, 0.1, 0.11, 0.2, 0.2, 0.21)])
-    (finding,) = score_findings(made_alike(rows(told)))
+    (finding,) = evaluation_findings(rows(told))
     assert (finding.kind, finding.began_at_images) == ("past best", 4000)
     assert "KID (lite0) was best after 2,000 images, at 0.100 (0.090 to 0.110);" in finding.sentence
     assert "by now it is 0.210 (0.200 to 0.220)" in finding.sentence
@@ -239,7 +239,7 @@ def test_the_frechet_distance_stands_in_for_kid() -> None:
 
 def test_copies_are_found_where_the_low_end_is_above_one_percent() -> None:
     assert kinds(moments("copied-lite0", [(0.01, 0.004), (0.04, 0.01), (0.05, 0.01)])) == {
-        "copied": 2000
+        "copying": 2000
     }
     assert kinds(moments("copied-lite0", [(0.05, 0.01), (0.02, 0.011)])) == {}
     # Where the limit rests on few pictures, chance gives more.
@@ -249,14 +249,14 @@ def test_copies_are_found_where_the_low_end_is_above_one_percent() -> None:
     rough[0]["memorisation"] = {"expected": 0.01, "expected_at_most": 0.045}
     assert kinds(rough) == {}
     rough[0]["memorisation"] = {"expected": 0.01, "expected_at_most": 0.035}
-    assert kinds(rough) == {"copied": 1000}
+    assert kinds(rough) == {"copying": 1000}
 
 
 def test_collapse_is_found_where_the_high_end_is_below_a_half() -> None:
     assert kinds(moments("diversity-lite0", [(0.8, 0.1), (0.4, 0.05)])) == {"collapse": 2000}
     assert kinds(moments("diversity-lite0", [(0.45, 0.06)])) == {}
     of = {"field": "genre", "cls": "landscape"}
-    (finding,) = score_findings(made_alike(rows(moments("diversity-lite0", [(0.2, 0.05)], **of))))
+    (finding,) = evaluation_findings(rows(moments("diversity-lite0", [(0.2, 0.05)], **of)))
     assert "Within a class, pictures are alike" in finding.sentence
     assert "landscape 0.200 (0.150 to 0.250)" in finding.sentence
 
@@ -315,7 +315,7 @@ def test_classes_below_chance_are_found() -> None:
 
 def test_only_rare_classes_are_called_rare() -> None:
     def advice(cls: str) -> str:
-        (finding,) = score_findings(made_alike(rows(judged_moments(0.1, cls=cls))))
+        (finding,) = evaluation_findings(rows(judged_moments(0.1, cls=cls)))
         return finding.advice
 
     assert "it is rare, and rare classes are learnt badly" in advice("birds & flowers")
@@ -323,7 +323,7 @@ def test_only_rare_classes_are_called_rare() -> None:
     assert "does the class change the pictures?" in advice("landscape")
     told = judged_moments(0.1)
     told[0]["scores"] += judged_moments(0.1, cls="birds & flowers")[0]["scores"][:2]
-    (finding,) = score_findings(made_alike(rows(told)))
+    (finding,) = evaluation_findings(rows(told))
     assert "birds & flowers is rare, and rare" in finding.advice
 
 
@@ -331,7 +331,7 @@ def test_findings_are_of_the_evaluation_that_the_newest_scores_are_of() -> None:
     """A few pictures scored later, by compare say, displace nothing."""
     told = moments("copied-lite0", [(0.05, 0.01)])
     told.append(evaluation(1000, [score_row("copied-lite0", 0.0, 0.001)], pictures=200))
-    assert kinds(told) == {"copied": 1000}
+    assert kinds(told) == {"copying": 1000}
     told[1]["pictures"]["count"] = 5000
     assert kinds(told) == {}
 
@@ -339,7 +339,7 @@ def test_findings_are_of_the_evaluation_that_the_newest_scores_are_of() -> None:
 def test_findings_of_a_run_hold_those_of_its_scores_in_order(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", *healthy(), grids=0)
     write_evaluations(run, moments("copied-lite0", [(0.05, 0.01)]))
-    assert [finding.kind for finding in run_findings(read_record(run))] == ["copied"]
+    assert [finding.kind for finding in run_findings(read_record(run))] == ["copying"]
     page = Page(write_report(run).page)
     assert "Pictures copied, from 1,000 images" in page.text
     # Before the first 200 steps nothing is judged.

@@ -31,7 +31,8 @@ def command(
     from impasto.report.data import taken_out_since_trained
     from impasto.report.doctor import doctor_lines
     from impasto.report.elements import moment
-    from impasto.report.page import Report, no_findings, write_report
+    from impasto.report.findings import no_findings
+    from impasto.report.page import Report, write_report
     from impasto.report.record import newest_run
 
     folder = newest_run(latest) if latest is not None else run

@@ -126,3 +126,13 @@ def interval_text(score: ScoreRow) -> str:
     decimals = _decimals(score.low, score.high, share)
     low, high = (_written(end, decimals, share) for end in (score.low, score.high))
     return f"{low.removesuffix('%')} to {high}"
+
+
+def title_of(name: str, of: str | None = None, *, by_whom: bool = True) -> str:
+    """`FD (lite0)` of `fd-lite0`, `Top-1 of genre (judge)` of `top1-judge` in the field genre; unless
+    `by_whom`, only `FD` and `Top-1 of genre`."""
+    by = name.removesuffix(INFINITY).split("-")[1:] if by_whom else []
+    title = kind_of(name).title
+    title += " of infinitely many pictures" if name.endswith(INFINITY) else ""
+    title += f" of {of}" if of else ""
+    return f"{title} ({' '.join(by)})" if by else title

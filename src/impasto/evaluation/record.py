@@ -163,6 +163,23 @@ class EvaluationRow(_Record):
         return None
 
 
+_COPIED_BY_CHANCE = 0.01
+
+
+def copied_by_chance(row: EvaluationRow) -> float:
+    """The share that would be called copied of pictures that copy nothing: 1% by its definition, a
+    little more where the limit rests on few pictures."""
+    told = (row.memorisation or {}).get("expected")
+    return max(_COPIED_BY_CHANCE, told) if isinstance(told, float) else _COPIED_BY_CHANCE
+
+
+def copied_at_most_by_chance(row: EvaluationRow) -> float:
+    """What that share may well be by chance alone: the limit is itself found among real pictures."""
+    told = (row.memorisation or {}).get("expected_at_most")
+    chance = copied_by_chance(row)
+    return max(chance, told) if isinstance(told, float) else chance
+
+
 def read_rows(path: Path) -> list[EvaluationRow]:
     """The rows of a `metrics.jsonl`, in order; none if there is no such file.
 

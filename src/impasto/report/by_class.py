@@ -11,10 +11,10 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
+from impasto.diagnosis.classes import LEAST_CHANGE, LITTLE_SAY, MUCH_SAY, Classes
 from impasto.report.charts import Line
 from impasto.report.curves import Charts
 from impasto.report.elements import Card, Figure, Folded, Picture, folded, moment, pixel_kind
-from impasto.report.findings import LEAST_CHANGE, LITTLE_SAY, MUCH_SAY, Classes
 from impasto.report.pictures import evenly, open_picture, picture_uri
 from impasto.report.record import ClassGrids, Record
 from impasto.report.rendering import render

@@ -11,10 +11,10 @@ from xml.etree import ElementTree
 import numpy as np
 from markupsafe import Markup
 
+from impasto.diagnosis.curves import Counts, Floats
 from impasto.errors import ImpastoError
 from impasto.fonts import chart_fonts
 from impasto.formatting import one_line
-from impasto.report.findings import Counts, Floats
 
 # matplotlib draws with these stand-ins, which then become the page's CSS variables; so one drawing
 # serves both colour schemes. They are used nowhere else.

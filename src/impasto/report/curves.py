@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from markupsafe import Markup
 
+from impasto.diagnosis import Finding
+from impasto.diagnosis.curves import Counts
 from impasto.report.charts import Level, Line, Mark, chart
 from impasto.report.classification import FieldAccuracy
 from impasto.report.elements import Card
-from impasto.report.findings import Counts, Finding
 from impasto.report.record import Record
 from impasto.report.rendering import render
 

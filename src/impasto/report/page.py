@@ -1,12 +1,12 @@
 """The report of a run: one HTML page that holds everything it shows."""
 
-import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from markupsafe import Markup
 
+from impasto.diagnosis import LEAST_STEPS, TITLES, Finding
+from impasto.diagnosis.classes import Classes
 from impasto.errors import ImpastoError
 from impasto.report.by_class import classes_section, measure
 from impasto.report.charts import require_matplotlib
@@ -16,32 +16,16 @@ from impasto.report.data import data_section
 from impasto.report.doctor import doctor_table
 from impasto.report.elements import moment, with_code
 from impasto.report.evaluated import evaluation_section
-from impasto.report.findings import LEAST_STEPS, Classes, Finding, find
+from impasto.report.findings import no_findings, run_findings
 from impasto.report.over_time import over_time_section, pictures_section
 from impasto.report.particulars import particulars_section
 from impasto.report.record import Record, read_record
 from impasto.report.rendering import render, write_page
-from impasto.report.score_findings import score_findings
-from impasto.report.scores import made_alike
 from impasto.report.stages import stages_section
 from impasto.report.status import about, first_stage_page, heading, status, status_line, waits
 
 # Rows of statistics from which slow changes can be told from noise.
 _JUDGED_ROWS = 24
-
-_KINDS = {
-    "nan": "Not a number",
-    "divergence": "Divergence",
-    "spikes": "Spikes",
-    "saturation": "Saturation",
-    "collapse": "Collapse",
-    "overfitting": "A discriminator too strong",
-    "ignored": "Classes ignored",
-    "learnt": "Classes learnt",
-    "past best": "Past its best",
-    "copied": "Pictures copied",
-    "missed": "Classes not recognised",
-}
 
 
 @dataclass
@@ -134,52 +118,6 @@ def _sections(report: Report, measured: list[Classes]) -> list[Markup]:
     ]
 
 
-def run_findings(record: Record, classes: Sequence[Classes] = ()) -> list[Finding]:
-    """Findings of a run, of what went wrong and of what went well; `classes` as measured."""
-    found = find(
-        record.images_seen,
-        record.series,
-        probability=record.probability,
-        labels=_label_means(record),
-        steps=record.steps,
-        pretrain_images=record.pretrain_images,
-        terms=record.terms,
-        classes=classes,
-        progress=record.images_done / (record.images_planned or max(1, record.images_done)),
-    )
-    if record.steps is None or record.steps >= LEAST_STEPS:
-        found += score_findings(made_alike(record.evaluations), record.collection_hash)
-    if stop := record.given_up:
-        # The doctor went back to checkpoints already: its own advice knows what that did not mend.
-        found = [replace(each, advice=stop.then) if each.kind == "nan" else each for each in found]
-    return sorted(found, key=lambda finding: finding.began_at_images)
-
-
-def no_findings(record: Record) -> str:
-    """What to say where there are none: a good sign, or too early to tell."""
-    if not len(record.images_seen):
-        return "no findings: there are no statistics yet"
-    if record.steps is not None and record.steps < LEAST_STEPS:
-        return (
-            f"nothing is broken after {record.steps:,} steps; from {LEAST_STEPS} on the curves are "
-            "judged as well"
-        )
-    return "no findings"
-
-
-def _label_means(record: Record) -> tuple[float, float]:
-    """Mean label of generated and of real pictures in the term `bce`; 0 and 1 if not smoothed."""
-    for term in record.get("config", "objective", default=[]):
-        if isinstance(term, dict) and term.get("term") == "bce":
-            try:
-                fake = statistics.fmean(term.get("fake_labels") or (0.0,))
-                real = statistics.fmean(term.get("real_labels") or (1.0,))
-            except TypeError:
-                break
-            return fake, real
-    return 0.0, 1.0
-
-
 def _findings_section(record: Record, report: Report) -> Markup:
     """What went wrong and what went well, and what the doctor saw."""
     rows = len(record.images_seen)
@@ -205,4 +143,4 @@ def _findings_section(record: Record, report: Report) -> Markup:
 
 
 def _finding_heading(record: Record, finding: Finding) -> str:
-    return f"{_KINDS[finding.kind]}, from {moment(record, finding.began_at_images)}"
+    return f"{TITLES[finding.kind]}, from {moment(record, finding.began_at_images)}"

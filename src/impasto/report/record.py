@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from impasto.config import FIRST_STAGE
+from impasto.diagnosis.curves import Counts, Floats
 from impasto.errors import ImpastoError
 from impasto.evaluation.record import METRICS_FILE, EvaluationRow, read_rows
 from impasto.files import read_json, read_json_lines
-from impasto.report.findings import Counts, Floats
 from impasto.sampling.model import SMOOTHED_KID, stalled
 
 # The entry of a row that lists what the doctor said and did.
@@ -94,6 +94,7 @@ class Record:
         class_grids: of each label field that the run is conditioned on.
         evaluations: the rows of `metrics.jsonl`, in the order they were written.
         doctor: what the doctor said and did, likewise.
+        rows: of `stats.jsonl`, as they are.
     """
 
     folder: Path
@@ -105,6 +106,7 @@ class Record:
     class_grids: list[ClassGrids]
     evaluations: list[EvaluationRow]
     doctor: list[Event]
+    rows: list[dict[str, Any]]
 
     def get(self, *names: str, default: Any = None) -> Any:
         """`run.json` at `names`, or `default` where any of them is missing."""
@@ -397,6 +399,7 @@ def read_record(folder: Path) -> Record:
         class_grids=_class_grids(run, folder / "samples"),
         evaluations=read_rows(folder / METRICS_FILE),
         doctor=_events(rows),
+        rows=rows,
     )
 
 

@@ -9,45 +9,20 @@ from typing import Literal
 
 import numpy as np
 
+from impasto.diagnosis.curves import Counts
 from impasto.evaluation.column_names import (
-    INFINITY,
     base_of,
     interval_text,
     kind_of,
     place_of,
     value_text,
 )
+from impasto.evaluation.column_names import title_of as title_of
 from impasto.evaluation.record import PICTURE, EvaluationRow, JudgeRecord, ScoreRow
+from impasto.evaluation.record import copied_by_chance as copied_by_chance
 from impasto.formatting import counted
 from impasto.report.charts import Line
 from impasto.report.elements import Cell
-from impasto.report.findings import Counts
-
-_COPIED_BY_CHANCE = 0.01
-
-
-def copied_by_chance(row: EvaluationRow) -> float:
-    """The share that would be called copied of pictures that copy nothing: 1% by its definition, a
-    little more where the limit rests on few pictures."""
-    told = (row.memorisation or {}).get("expected")
-    return max(_COPIED_BY_CHANCE, told) if isinstance(told, float) else _COPIED_BY_CHANCE
-
-
-def copied_at_most_by_chance(row: EvaluationRow) -> float:
-    """What that share may well be by chance alone: the limit is itself found among real pictures."""
-    told = (row.memorisation or {}).get("expected_at_most")
-    chance = copied_by_chance(row)
-    return max(chance, told) if isinstance(told, float) else chance
-
-
-def title_of(name: str, of: str | None = None, *, by_whom: bool = True) -> str:
-    """`FD (lite0)` of `fd-lite0`, `Top-1 of genre (judge)` of `top1-judge` in the field genre; unless
-    `by_whom`, only `FD` and `Top-1 of genre`."""
-    by = name.removesuffix(INFINITY).split("-")[1:] if by_whom else []
-    title = kind_of(name).title
-    title += " of infinitely many pictures" if name.endswith(INFINITY) else ""
-    title += f" of {of}" if of else ""
-    return f"{title} ({' '.join(by)})" if by else title
 
 
 def _badness(name: str, score: ScoreRow) -> tuple[float, float, float] | None:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from impasto.collection import Collection
 from impasto.config import RunConfig
+from impasto.diagnosis.signs import COPIED_BY_CHANCE, COPIED_LOW
 from impasto.errors import ImpastoError
 from impasto.evaluation.evaluate import Evaluator, SampleCounts
 from impasto.evaluation.gather import Update
@@ -35,7 +36,6 @@ from impasto.sampling.model import (
     stalled,
 )
 from impasto.sampling.painter import Painter
-from impasto.training.doctor import COPIED_BY_CHANCE, COPIED_LOW
 from impasto.training.state import TrainState
 
 _SECONDS = "evaluation/seconds"

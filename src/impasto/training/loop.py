@@ -68,9 +68,9 @@ class TrainingLoop:
         self.averages = Averages()
         self.doctor = Doctor(
             self.stats.rows(),
+            session.config,
             adversarial=session.objective.adversarial,
             critic=session.objective.score_meaning == "critic",
-            pretrain_images=training.pretrain_images,
         )
         self.images_before_step = self.state.images_seen
         self.last_recorded = (self.state.images_seen, self.state.seconds)

@@ -128,6 +128,7 @@ def _run_record(session: Session, *, recipe_text: str, tensorboard: bool) -> dic
             name: grid.record(config.training.grid) for name, grid in session.class_grids.items()
         },
         "score": session.objective.score_meaning,
+        "adversarial": session.objective.adversarial,
         "tensorboard": tensorboard,
         **({"plugins": plugins} if plugins else {}),
         "versions": run_folder.versions(),

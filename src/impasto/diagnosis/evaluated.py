@@ -1,8 +1,9 @@
-"""What evaluations tell of a run, in plain words: better once, copies, collapse, classes missed.
+"""What a run's evaluations show: better once, copies, collapse, classes missed.
 
-As in `findings.py`, a rule would rather be late than wrong: it speaks where whole intervals lie on one
-side, never of values alone. Where many classes are tried, some 95% interval of theirs lies on the wrong
-side by chance; so those are widened until all of them together hold with 95% (Bonferroni).
+Rules are functions of the rows of `metrics.jsonl`, a row a moment, all made alike. A rule would rather
+be late than wrong: it speaks where whole intervals lie on one side, never of values alone. Where many
+classes are tried, some 95% interval of theirs lies on the wrong side by chance; so those are widened
+until all of them together hold with 95% (Bonferroni).
 """
 
 from collections.abc import Callable, Sequence
@@ -10,39 +11,59 @@ from statistics import NormalDist
 
 import numpy as np
 
+from impasto.diagnosis.copying import copying
+from impasto.diagnosis.curves import Counts, Floats, since
+from impasto.diagnosis.signs import COPIED_BY_CHANCE, COPIED_LOW, Finding
 from impasto.evaluation.accuracy import wilson
-from impasto.evaluation.column_names import base_of, interval_text, value_text
-from impasto.evaluation.record import EvaluationRow, ScoreRow
-from impasto.report.findings import Finding, since
-from impasto.report.scores import Alike, best_founded, copied_at_most_by_chance, title_of
+from impasto.evaluation.column_names import base_of, interval_text, title_of, value_text
+from impasto.evaluation.record import EvaluationRow, ScoreRow, copied_at_most_by_chance
 
 _COLLAPSED = 0.5
 _LASTING = 3  # moments
 
 
-def score_findings(groups: Sequence[Alike], own: str | None = None) -> list[Finding]:
+Moments = Sequence[EvaluationRow]
+"""Evaluations made alike, one a moment, the earliest first."""
+
+
+def score_findings(groups: Sequence[Moments], newest: Sequence[Moments]) -> list[Finding]:
     """All findings of a run's evaluations, at most one of each kind.
 
     What went by is told by those made alike at most moments, or else by the next; what is so now by the
     evaluation that the newest scores are of.
 
     Args:
-        groups: of the run, as `made_alike` orders them.
-        own: content hash of the run's own collection.
+        groups: all of the run, those of most moments first.
+        newest: of each feature network the group whose newest evaluation is the best founded.
     """
     found: dict[str, Finding] = {}
-    newest = best_founded(groups, own)
     for rule, told in (
         (past_best, groups),
         (copied, newest),
         (collapsed, newest),
         (missed, newest),
     ):
-        for group in told:
-            finding = rule(group)
+        for moments in told:
+            finding = rule(moments)
             if finding is not None:
                 found.setdefault(finding.kind, finding)
     return list(found.values())
+
+
+def _seen(moments: Moments) -> Counts:
+    return np.array([row.subject.images_seen or 0 for row in moments], dtype=np.int64)
+
+
+def _names(moments: Moments) -> list[str]:
+    """Names of the scores of all pictures that no judge gave."""
+    names = [s.name for row in moments for s in row.scores if s.cls is None and s.field is None]
+    return list(dict.fromkeys(names))
+
+
+def _column(moments: Moments, name: str, part: str) -> Floats:
+    """A part (`value`, `low`, `high`) of a score of all pictures, one a moment; NaN where missing."""
+    values = [getattr(row.score(name), part, None) for row in moments]
+    return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
 
 
 def _widening(tests: int) -> float:
@@ -62,10 +83,10 @@ def _high(score: ScoreRow, widening: float) -> float:
     return score.value + widening * (score.high - score.value)
 
 
-def _began(group: Alike, score: ScoreRow, holds: Callable[[ScoreRow], bool]) -> int:
+def _began(moments: Moments, score: ScoreRow, holds: Callable[[ScoreRow], bool]) -> int:
     """Images seen since when it has held of a score, up to the newest moment."""
-    told = [row.score(score.name, score.field, score.cls) for row in group.rows]
-    return since(group.images_seen, np.array([each is not None and holds(each) for each in told]))
+    told = [row.score(score.name, score.field, score.cls) for row in moments]
+    return since(_seen(moments), np.array([each is not None and holds(each) for each in told]))
 
 
 def _told(score: ScoreRow | None) -> str:
@@ -76,29 +97,29 @@ def _told(score: ScoreRow | None) -> str:
     return f"{value_text(score)} ({interval})" if interval else value_text(score)
 
 
-def past_best(group: Alike) -> Finding | None:
+def past_best(moments: Moments) -> Finding | None:
     """The pictures got worse after a best moment, and stayed so.
 
     Rule: of KID (or, where it was not measured, the Fréchet distance) the last three moments or more
     have intervals that lie above that of the best moment.
     """
-    names = [name for name, of in group.overall if of is None and not name.endswith("-infinity")]
+    names = [name for name in _names(moments) if not name.endswith("-infinity")]
     for base in ("kid", "fid", "fd"):
         name = next((name for name in names if base_of(name) == base), None)
-        line = group.line(name) if name else None
-        if name is None or line is None or line.low is None or line.high is None:
+        if name is None:
             continue
-        told = np.flatnonzero(np.isfinite(line.low) & np.isfinite(line.high))
+        low, high = (_column(moments, name, end) for end in ("low", "high"))
+        told = np.flatnonzero(np.isfinite(low) & np.isfinite(high))
         if len(told) <= _LASTING:
             return None
-        best = told[int(np.argmin(line.values[told]))]
+        best = told[int(np.argmin(_column(moments, name, "value")[told]))]
         after = told[told > best]
-        worse = line.low[after] > line.high[best]
+        worse = low[after] > high[best]
         lasting = len(worse) - (int(np.flatnonzero(~worse)[-1]) + 1 if not worse.all() else 0)
         if lasting < _LASTING:
             return None
-        seen = group.images_seen
-        best_row, now = group.rows[best], group.rows[told[-1]]
+        seen = _seen(moments)
+        best_row, now = moments[best], moments[told[-1]]
         return Finding(
             "past best",
             int(seen[after[len(after) - lasting]]),
@@ -111,42 +132,33 @@ def past_best(group: Alike) -> Finding | None:
     return None
 
 
-def copied(group: Alike) -> Finding | None:
-    """Pictures are copied from the training set.
+def copied(moments: Moments) -> Finding | None:
+    """Pictures are copied from the training set: the rule of `copying.py`, of the newest moment.
 
-    Rule: at the newest moment, the interval of the share of pictures that are nearer to a training
-    picture than 99% of real ones lies above what chance may give: some 1%, more where few real
-    pictures tell what is near.
+    An evaluation that was asked for counts singly; of those during training, which are of few pictures,
+    the last two must agree, as while it trains.
     """
-    for name, of in group.overall:
+    for name in _names(moments):
         if base_of(name) != "copied":
             continue
-        line, newest = group.line(name, of), group.newest.score(name, of)
-        chance = copied_at_most_by_chance(group.newest)
-        if newest is None or newest.low is None or newest.low <= chance:
-            continue
-        assert line is not None  # the newest moment has a value
-        assert line.low is not None
-        return Finding(
-            "copied",
-            since(group.images_seen, line.low > chance),
-            f"Pictures are copied from the training set: {_told(newest)} of the generated ones are "
-            "nearer to a training picture than 99% of real ones are to those of other sources; if "
-            f"nothing were copied, it would be {100 * chance:.2g}% at most.",
-            "Look at the closest pairs, side by side: which pictures come back? Earlier checkpoints "
-            "copy less. More pictures help most; fewer weights and shorter training help too. Tiles "
-            "of one painting count as one source, so cutting finer is no remedy.",
-        )
+        low = _column(moments, name, "low")
+        chance = np.array([copied_at_most_by_chance(row) for row in moments])
+        measured = np.isfinite(low)
+        series = {COPIED_LOW: low[measured].tolist(), COPIED_BY_CHANCE: chance[measured].tolist()}
+        sign = copying(series, not moments[-1].during_training) if measured[-1] else None
+        if sign is not None:
+            began = since(_seen(moments), low > chance)
+            return Finding("copying", began, sign.words, sign.advice)
     return None
 
 
-def collapsed(group: Alike) -> Finding | None:
+def collapsed(moments: Moments) -> Finding | None:
     """Pictures are alike, overall or within classes.
 
     Rule: at the newest moment, the interval of diversity (generated by real) lies below a half; those
     of classes are widened for as many as there are.
     """
-    told = [score for score in group.newest.scores if base_of(score.name) == "diversity"]
+    told = [score for score in moments[-1].scores if base_of(score.name) == "diversity"]
     widening = _widening(sum(score.cls is not None for score in told))
 
     def holds(score: ScoreRow) -> bool:
@@ -168,21 +180,21 @@ def collapsed(group: Alike) -> Finding | None:
     )
     return Finding(
         "collapse",
-        _began(group, score, holds),
+        _began(moments, score, holds),
         f"{what}: the distance between them, by that between real ones, is {many}.",
         "Go back to the pictures from before this, and continue from there with a lower "
         "discriminator learning rate or smoothed labels; a larger batch and another seed help too.",
     )
 
 
-def missed(group: Alike) -> Finding | None:
+def missed(moments: Moments) -> Finding | None:
     """Classes that the judge does not recognise in the pictures made as them.
 
     Rule: at the newest moment, the interval of the class's Top-1, widened for as many classes as there
     are, lies below chance, 1 by the number of classes; and the judge itself names held-out pictures of
     that class better than chance, all of its interval.
     """
-    row = group.newest
+    row = moments[-1]
     for judge in row.judges:
         if len(judge.classes) < 2:
             continue
@@ -212,7 +224,7 @@ def missed(group: Alike) -> Finding | None:
         named = _list([f"{score.cls} {_told(score)}" for score in unseen])
         return Finding(
             "missed",
-            min(_began(group, score, holds) for score in unseen),
+            min(_began(moments, score, holds) for score in unseen),
             f"The judge of {judge.field} recognises these classes less often than by chance "
             f"({100 * chance:.2g}%) in pictures made as them: {named}.",
             _missed_advice(row, judge.field, [score.cls or "" for score in unseen]),

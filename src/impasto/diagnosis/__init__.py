@@ -1,0 +1,21 @@
+"""What goes wrong in a run, and when: one rule a symptom, a function of the rows so far.
+
+Start reading at `watch.py`. Training looks at each row as it comes (`Watch.look`), the report replays
+all rows (`diagnose`), so both name the same symptoms. `evaluated.py` judges the rows of `metrics.jsonl`.
+"""
+
+from impasto.diagnosis.signs import LEAST_STEPS, TITLES, Finding, Setup, Sign
+from impasto.diagnosis.watch import BEGUN, PASSED, Watch, diagnose, replay
+
+__all__ = [
+    "BEGUN",
+    "LEAST_STEPS",
+    "PASSED",
+    "TITLES",
+    "Finding",
+    "Setup",
+    "Sign",
+    "Watch",
+    "diagnose",
+    "replay",
+]

@@ -1,0 +1,70 @@
+"""Whether the numbers of a run are of no more use."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from impasto.diagnosis.signs import EXPLOSION, NOT_FINITE, Series
+
+_TIMES, _USUAL_ROWS, _USUAL_LEAST, _HIGHEST = 1000.0, 100, 8, 1e6
+
+ADVICE = (
+    "Go on from a checkpoint saved before this, or start again, with lower learning rates "
+    "(a half of both is a good first try). If it ran in bfloat16, try "
+    "--set training.precision=float32. If a penalty on gradients has a large weight, lower it."
+)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Numbers of no more use: which symptom, and what was seen."""
+
+    symptom: str
+    words: str
+
+
+def broken(row: Mapping[str, Any], series: Series, *, critic: bool) -> Broken | None:
+    """Whether the numbers of a row are of no more use.
+
+    Rule: a loss is not finite; or its mean over the interval is more than 1,000 times as large, either
+    way, as the median of the up to 100 rows before, and as 1. Until there are eight rows, more than a
+    million. So are a critic's mean scores held, for a Wasserstein critic's loss may stay small while
+    both its scores run away. Losses of our healthy runs, Wasserstein critics with a gradient penalty
+    among them, stay below 125, and below 35 times their median. The report used to know of no
+    explosion; a loss of a thousand times the usual one is no spike.
+
+    Args:
+        row: as it is about to be written, or as it was: null then stands for what was not finite.
+        series: of the rows before it.
+        critic: whether scores are those of a critic, rather than probabilities.
+    """
+    whose = {
+        "loss/discriminator": "The discriminator's loss",
+        "loss/generator": "The generator's loss",
+    }
+    if critic:
+        whose |= {
+            "score/real": "The critic's score of real pictures",
+            "score/fake": "The critic's score of generated pictures",
+        }
+    told = {what: _number(row[name]) for name, what in whose.items() if name in row}
+    for what, value in told.items():
+        if not math.isfinite(value):
+            return Broken(NOT_FINITE, f"{what} is no longer a finite number.")
+    for name, what in whose.items():
+        if what not in told:
+            continue
+        value = abs(told[what])
+        before = [abs(each) for each in series.get(name, ())[-_USUAL_ROWS:]]
+        enough = len(before) >= _USUAL_LEAST
+        usual = median(before) if enough else 0.0
+        if value > (_TIMES * max(1.0, usual) if enough else _HIGHEST):
+            beyond = f", where {usual:.2g} is usual" if enough else ""
+            return Broken(EXPLOSION, f"{what} has exploded to {told[what]:.2g}{beyond}.")
+    return None
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan

@@ -1,0 +1,55 @@
+"""Whether the generated pictures become alike."""
+
+from impasto.diagnosis.signs import Series, Sign, percent
+
+SHARE, ALONE = "diversity/share", "diversity/alone"
+"""Series: the distance between generated pictures by that between real ones; and the bare distance, in
+runs of before the real one was noted."""
+TYPICAL, BEST = ", of three", ", best of three"
+"""Ends of the names of two further series each: its medians of three grids, and the largest so far."""
+
+_ADVICE = (
+    "Take pictures from before this. If it lasts, start again with a lower discriminator learning "
+    "rate, a larger batch or another seed; or with another objective (hinge, relativistic with r1 "
+    "and r2, wasserstein with gradient_penalty)."
+)
+
+
+def collapse(series: Series, active: bool) -> Sign | None:
+    """Generated pictures are alike, whatever the latent.
+
+    Rule: the distance between generated pictures by that between real ones (`diversity/...` in the
+    rows), as a median over three grids, is below 0.45 times its own best so far (a best above 1 counts
+    as 1), passed above 0.6 times; or it never passed 0.2 in ten grids or more, a quarter of a run by
+    default. Needs five grids. Healthy runs of ours end at 0.54 to 1.15, and never fall below 0.63 of
+    their best. Where the distance between real pictures was not noted, only the fall is judged.
+
+    The report used to ask besides that a fall last for a fifth of the grids or to the end of the run,
+    which cannot be known while it trains; the median over three grids keeps single ones out.
+    """
+    name = next((name for name in (SHARE, ALONE) if series.get(name)), None)
+    if name is None or len(series[name]) < 5:
+        return None
+    relative = name == SHARE
+    now, best = series[name + TYPICAL][-1], series[name + BEST][-1]
+    if relative:
+        best = min(best, 1.0)
+    if relative and best < 0.2:
+        if len(series[name]) < 10:
+            return None
+        return Sign(
+            "The generated pictures have been alike from the start: the distance between them never "
+            f"passed {percent(best)} of that between real ones.",
+            _ADVICE,
+            began=0,
+        )
+    if now >= (0.6 if active else 0.45) * best:
+        return None
+    fall = (
+        f"from {percent(best)} to {percent(now)} of that between real ones"
+        if relative
+        else f"from {best:.3g} to {now:.3g}"
+    )
+    return Sign(
+        f"The generated pictures became alike: the distance between them fell {fall}.", _ADVICE
+    )

@@ -1,0 +1,70 @@
+"""Whether the discriminator knows the training pictures by heart."""
+
+from statistics import median
+
+from impasto.diagnosis.opponents import discriminator_wins, never_negative
+from impasto.diagnosis.signs import Series, Sign, percent, recent
+
+GRIDS = 5
+"""Sample grids whose median is judged: an eighth of a run by default."""
+
+_EASIER = (
+    "more pictures help most; else let it see them augmented "
+    "(--set 'training.augment={kinds: [bgc], target: 0.6}') and mirrored (--set training.mirror=true), "
+    "or lower its learning rate"
+)
+
+
+def _remembered(series: Series) -> float | None:
+    """How far the discriminator takes held-out pictures for generated ones, over five grids: r_v of
+    Karras et al. 2020 (arXiv:2006.06676, equation 1), 0 for not at all, 1 for altogether.
+
+    As single grids have few pictures, and a generator that does well leaves little to divide by, it is
+    the median of the one difference by the median of the other, and 0 where the five do not agree.
+    """
+    shown_less_heldout, shown_less_sampled = (
+        series.get(f"shown less {other}", ())[-GRIDS:] for other in ("heldout", "sampled")
+    )
+    if min(len(shown_less_heldout), len(shown_less_sampled)) < GRIDS:
+        return None
+    way = median(shown_less_sampled)
+    return median(shown_less_heldout) / way if way > 0 and min(shown_less_heldout) > 0 else 0.0
+
+
+def knows_by_heart(series: Series, active: bool) -> Sign | None:
+    """The discriminator takes real pictures that it has not been shown for generated ones.
+
+    Rule: r_v, see `_remembered`, is 0.6 or more over five grids; passed below 0.4. Of our healthy runs
+    the highest is 0.5, on tiles of 21 paintings.
+    """
+    value = _remembered(series)
+    if value is None or value < (0.4 if active else 0.6):
+        return None
+    return Sign(
+        "The discriminator knows its pictures by heart: in its judgement held-out ones lie "
+        f"{percent(min(value, 1))} of the way from training pictures to generated ones.",
+        f"{_EASIER[0].upper()}{_EASIER[1:]}.",
+    )
+
+
+def overfitting_sign(series: Series, active: bool) -> Sign | None:
+    """The discriminator hardly ever doubts a training picture.
+
+    Rule: r_t = E[sign(D(real))] (Karras et al. 2020, equation 1), which is twice `accuracy/real` less
+    1, has a median of 0.9 or more over 20 rows; passed below 0.8. Adaptive augmentation holds it at
+    0.6; our healthy runs stay below 0.8. It is a sign only, and held-out pictures are a proof: where
+    they are known and r_v is below 0.3, nothing is said. Nor of a Wasserstein critic, which should
+    tell all pictures apart, or where one of the others says more.
+    """
+    value, proof = recent(series, "accuracy/real"), _remembered(series)
+    if value is None or not never_negative(series) or (proof is not None and proof < 0.3):
+        return None
+    sign = 2 * value - 1
+    said = discriminator_wins(series, False) or knows_by_heart(series, False)
+    if sign < (0.8 if active else 0.9) or (said and not active):
+        return None
+    return Sign(
+        f"The discriminator is too sure of training pictures: it takes {percent(value)} of them for "
+        f"real (overfitting sign r_t {sign:.2f}; 0.6 is where augmentation should begin).",
+        f"It may know them by heart: {_EASIER}.",
+    )

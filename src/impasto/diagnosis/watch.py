@@ -1,0 +1,252 @@
+"""A run watched row by row: which symptoms have begun, and which have passed.
+
+What is told of a row is a function of the rows up to it. So training, which looks at each row as it
+comes, and the report, which replays all rows of a run, name the same symptoms, and so does a run that
+was resumed. Rules take medians of a stretch, never single rows (but for spikes); and a symptom lasts
+until its figure is clearly better than the one that it began at, so that none comes and goes. As a
+false alarm costs more trust than a late one, their limits lie outside of all that our healthy runs do
+(hinge, binary cross-entropy with and without classes, categorical, relativistic, Wasserstein; 200 to
+4,500 steps).
+
+Rules of two kinds: those of `RULES` look at the newest rows, at every row. Those of `_trends` compare
+the end of a run with its beginning, which takes longer: they are asked whenever there are a quarter more
+rows than the last time, and when the run has ended (`Watch.conclude`).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from impasto.diagnosis.broken import ADVICE, Broken, broken
+from impasto.diagnosis.collapse import ALONE, SHARE, collapse
+from impasto.diagnosis.copying import copying
+from impasto.diagnosis.losses import harder_labels, losses_apart, scores_apart
+from impasto.diagnosis.memory import GRIDS, knows_by_heart, overfitting_sign
+from impasto.diagnosis.notes import LOSSES, Notes
+from impasto.diagnosis.opponents import discriminator_wins, generator_wins
+from impasto.diagnosis.signs import COPIED_LOW, LEAST_STEPS, Finding, Rule, Setup, Sign
+from impasto.diagnosis.spikes import spikes
+
+BEGUN, PASSED = "begun", "passed"
+"""Kinds of events."""
+
+RULES: dict[str, Rule] = {
+    "knows by heart": Rule(
+        knows_by_heart,
+        "The discriminator no longer knows its pictures by heart.",
+        ("shown less heldout",),
+        GRIDS // 2,
+    ),
+    "overfitting sign": Rule(
+        overfitting_sign, "The discriminator doubts training pictures again.", ("accuracy/real",)
+    ),
+    "discriminator wins": Rule(
+        discriminator_wins,
+        "The discriminator no longer wins.",
+        ("loss/discriminator",),
+        more=lambda terms: f"Or make its work harder: {harder_labels(terms)}.",
+    ),
+    "generator wins": Rule(generator_wins, "The generator no longer wins.", ("accuracy/fake",)),
+    "collapse": Rule(
+        collapse, "The generated pictures are no longer alike.", (SHARE, ALONE), lag=1
+    ),
+    "copying": Rule(
+        copying, "No more pictures are copied than chance explains.", (COPIED_LOW,), lag=1
+    ),
+}
+
+_FIRST_ROWS, _GROWTH = 100, 1.25
+"""Rows from which trends are looked for on the way, and how many times as many there are when they are
+looked for again: some 30 times in a run of 100,000 rows. The beginning of a run has slopes of its own;
+when the run ends, 24 rows are enough."""
+
+
+@dataclass
+class _Spell:
+    """A symptom from when it began to when it passed; `passed` is None while it lasts."""
+
+    symptom: str
+    began: int
+    sign: Sign
+    passed: int | None = None
+
+
+class Watch:
+    """What has been seen of a run up to now; a function of its rows."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self._notes = Notes(setup)
+        self._alone = 0
+        """Steps before the generator's first."""
+        self._step: int | None = 0
+        self._next_trend = _FIRST_ROWS
+        """Rows at which the rules of whole curves are asked next."""
+        self._spells: list[_Spell] = []
+
+    @property
+    def lasting(self) -> list[str]:
+        """Symptoms that have begun and not passed, in the order they began."""
+        return [spell.symptom for spell in self._spells if spell.passed is None]
+
+    def trouble(self, row: Mapping[str, Any]) -> Broken | None:
+        """Why the next row's numbers are of no more use, if so."""
+        if self._waits(row):
+            # The generator's loss is null, or not there, while the discriminator trains alone.
+            row = {name: value for name, value in row.items() if name != "loss/generator"}
+        return broken(row, self._notes.series, critic=self.setup.critic)
+
+    def look(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """What there is to tell of the next row: events for it."""
+        if self._waits(row):
+            self._alone = row.get("step") or 0
+            return []
+        self._notes.add(row)
+        self._step = row.get("step")
+        if not self._may_judge():
+            return []
+        seen = int(row["images_seen"])
+        events = []
+        for name, rule in RULES.items():
+            sign = rule.judge(self._notes.series, self._spell(name) is not None)
+            if sign is not None and rule.more is not None:
+                sign = replace(sign, advice=f"{sign.advice} {rule.more(self.setup.terms)}")
+            began = self._lagged(rule, seen)
+            events += self._take(name, sign, began, seen, rule.gone)
+        if len(self._notes) >= self._next_trend:
+            events += self._trends(seen)
+            self._next_trend = int(len(self._notes) * _GROWTH) + 1
+        return events
+
+    def conclude(self) -> list[dict[str, Any]]:
+        """What there is to tell of all rows together, where no more are to come: events."""
+        if not self._may_judge() or not len(self._notes):
+            return []
+        return self._trends(int(self._notes.images_seen[-1]))
+
+    def break_off(self, trouble: Broken, images_seen: int) -> list[dict[str, Any]]:
+        """Tell of numbers of no more use, the first time: events."""
+        if any(spell.symptom == trouble.symptom for spell in self._spells):
+            return []
+        words = f"{trouble.words} Nothing that was trained after this is of use."
+        return self._take(trouble.symptom, Sign(words, ADVICE), images_seen, images_seen, "")
+
+    def findings(self) -> list[Finding]:
+        """What was seen up to now, a finding a symptom, the earliest first."""
+        found: dict[str, Finding] = {}
+        for spell in self._spells:
+            words, began = spell.sign.words, spell.began
+            if spell.passed is not None:
+                words += f" It has passed since, after {spell.passed:,} images."
+            earlier = found.get(spell.symptom)
+            if earlier is not None:
+                words += (
+                    f" It had begun and passed before, from {earlier.began_at_images:,} images."
+                )
+                began = min(began, earlier.began_at_images)
+            found[spell.symptom] = Finding(spell.symptom, began, words, spell.sign.advice)
+        return sorted(found.values(), key=lambda finding: finding.began_at_images)
+
+    def _waits(self, row: Mapping[str, Any]) -> bool:
+        """Whether the discriminator still trains alone."""
+        return bool(row["images_seen"] <= self.setup.pretrain_images)
+
+    def _may_judge(self) -> bool:
+        return self._step is None or self._step - self._alone >= LEAST_STEPS
+
+    def _spell(self, symptom: str) -> _Spell | None:
+        return next((s for s in self._spells if s.symptom == symptom and s.passed is None), None)
+
+    def _take(
+        self, symptom: str, sign: Sign | None, began: int, seen: int, gone: str
+    ) -> list[dict[str, Any]]:
+        """Keep what a rule gave: an event where the symptom has begun or passed by it."""
+        spell = self._spell(symptom)
+        if sign is None:
+            if spell is None:
+                return []
+            spell.passed = seen
+            return [{"event": PASSED, "symptom": symptom, "words": gone}]
+        if spell is not None:
+            spell.sign = sign
+            if sign.began is not None:  # more rows date it better
+                spell.began = sign.began
+            return []
+        began = began if sign.began is None else sign.began
+        self._spells.append(_Spell(symptom, began, sign))
+        told = {"words": sign.words, "advice": sign.advice, "began_at_images": began}
+        return [{"event": BEGUN, "symptom": symptom, **told}]
+
+    def _lagged(self, rule: Rule, seen: int) -> int:
+        """When a symptom that is first seen now began, the lag of its median taken off."""
+        for name in rule.of:
+            if moments := self._notes.moments.get(name):
+                return moments[max(0, len(moments) - 1 - rule.lag)]
+        return seen
+
+    def _trends(self, seen: int) -> list[dict[str, Any]]:
+        """Ask the rules of whole curves: events."""
+        gone = (
+            "The critic's scores no longer run apart."
+            if self.setup.critic
+            else "The losses no longer drift apart."
+        )
+        calm = "Measured by the whole run, the spikes are no longer many or high."
+        return [
+            *self._take("divergence", self._apart(), seen, seen, gone),
+            *self._take("spikes", self._spikes(), seen, seen, calm),
+        ]
+
+    def _apart(self) -> Sign | None:
+        notes = self._notes
+        curves = [
+            notes.curve(f"{what}/{kind}")
+            for what, kinds in (("score", ("real", "fake")), ("accuracy", ("real", "fake")))
+            for kind in kinds
+        ]
+        if self.setup.critic:
+            real, fake = curves[:2]
+            if real is None or fake is None:
+                return None
+            return scores_apart(notes.images_seen, real, fake)
+        discriminator, generator = (notes.curve(name) for name in LOSSES)
+        if discriminator is None or generator is None:
+            return None
+        # Where the discriminator has won, it is known that it is hardly ever mistaken.
+        won = any(spell.symptom == "discriminator wins" for spell in self._spells)
+        right = (None, None) if won else (curves[2], curves[3])
+        return losses_apart(
+            notes.images_seen, discriminator, generator, *right, terms=self.setup.terms
+        )
+
+    def _spikes(self) -> Sign | None:
+        """Of both losses, in the order that they began."""
+        notes = self._notes
+        found = []
+        for name, what in LOSSES.items():
+            means = notes.curve(name)
+            if means is not None:
+                found.append(spikes(notes.images_seen, means, notes.curve(f"{name}/max"), what))
+        signs = sorted((sign for sign in found if sign), key=lambda sign: sign.began or 0)
+        if not signs:
+            return None
+        return Sign(" ".join(sign.words for sign in signs), signs[0].advice, signs[0].began)
+
+
+def diagnose(rows: Iterable[Mapping[str, Any]], setup: Setup) -> list[Finding]:
+    """What went wrong in a run, by its rows up to now: a finding a symptom, the earliest first."""
+    watch = Watch(setup)
+    replay(watch, rows)
+    watch.conclude()
+    return watch.findings()
+
+
+def replay(watch: Watch, rows: Iterable[Mapping[str, Any]]) -> list[tuple[int, dict[str, Any]]]:
+    """Show a watch rows that were written; gives (images seen, event) of all that it told."""
+    told = []
+    for row in rows:
+        seen = int(row["images_seen"])
+        trouble = watch.trouble(row)
+        events = watch.break_off(trouble, seen) if trouble is not None else []
+        told += [(seen, event) for event in [*events, *watch.look(row)]]
+    return told
