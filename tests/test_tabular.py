@@ -206,6 +206,22 @@ def test_two_that_look_like_one_long_cell_cost_two_rows() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ['Op,"start,0.jpg', 'Cubism,",1.jpg'],
+        ['Op,"a,b"",0.jpg', 'Cubism,",1.jpg'],
+    ],
+)
+def test_a_cell_that_would_take_in_the_name_of_its_row_is_not_believed(lines: list[str]) -> None:
+    table = read("\n".join(["style,title,file", *lines, "Fauvism,x,2.jpg"]))
+    assert [row.cells["style"] for row in table.rows] == ["Fauvism"]
+    assert faults(table)[0] == "an open quotation mark in row 2 of t.csv"
+    # Where names come first, a cell of several lines may hold any.
+    told = read('file,style,title\n0.jpg,Op,"see 1.jpg,x,3.jpg\nthere"\n')
+    assert [row.cells["style"] for row in told.rows] == ["Op"]
+
+
 def test_rows_inside_a_cell_are_none() -> None:
     table = table_of('0.jpg,"like', "1.jpg,Sea,,Op", 'and",,x', "2.jpg,a,b,c")
     assert rows(table) == [["2.jpg", "a", "b", "c"]]

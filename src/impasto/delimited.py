@@ -7,8 +7,9 @@ mark is written twice, or as backslash and quotation mark. In any other cell, qu
 Tables are often written without heed to that, and then the end of a quoted cell cannot be known for
 sure. What is decided where:
 
-- A row over several lines is believed only if every quotation mark in it is where it should be and
-  none of its further lines could be a row of the table. Otherwise the line that opens the cell is left
+- A row over several lines is believed only if every quotation mark in it is where it should be, none of
+  its further lines could be a row of the table, and no file's name is in its first line after the cell
+  is opened, where that is to come later. Otherwise the line that opens the cell is left
   out, and so is the line that seems to close it. If both are whole rows by themselves, and most of the
   lines between could be rows, those are read as rows, or else they are left out too.
 - A line on its own may have stray quotation marks, as in `"The "Old" Guitarist",Cubism`: it is read if
@@ -55,6 +56,9 @@ class Shape:
     """Whether these cells are a whole row."""
     could_be_row: Callable[[list[str]], bool]
     """Whether a line of these cells may be a row, be it only a damaged one."""
+    named_from: Callable[[list[str], int], bool]
+    """Whether a row's name stands in the cell of this number, from 0, or after it, and one of these cells
+    from there on may be a name."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ class _Reading:
     safe: bool
     """Whether none of its further lines could be a row; if one could, it is read no further than to the
     end of that cell."""
+    opened: int = 0
+    """Cells before the first one of several lines."""
 
 
 class Splitter:
@@ -144,7 +150,7 @@ class Splitter:
         self, at: int, quoted: re.Pattern[str], could_be_row: Callable[[int], bool]
     ) -> _Reading | None:
         """The row that begins in a line; None if a quotation mark in it is not where it should be."""
-        text, cells, last = self._text, list[str](), at
+        text, cells, last, opened = self._text, list[str](), at, 0
         place = self._starts[at]
         while True:
             if match := quoted.match(text, place):
@@ -153,6 +159,8 @@ class Splitter:
                     match[1].replace('""', '"') if doubled else _ESCAPED.sub(r"\1", match[1])
                 )
                 before, last = last, last + match[1].count("\n")
+                if before == at < last:
+                    opened = len(cells) - 1
                 if any(map(could_be_row, range(before + 1, last + 1))):
                     return _Reading(cells, last - at + 1, False)
             else:
@@ -163,7 +171,7 @@ class Splitter:
                 cells.append(match[0])
             place = match.end()
             if place >= len(text) or text[place] == "\n":
-                return _Reading(cells, last - at + 1, True)
+                return _Reading(cells, last - at + 1, True, opened)
             place += 1
 
     def _readings(self, at: int, could_be_row: Callable[[int], bool]) -> list[_Reading]:
@@ -185,9 +193,14 @@ class Splitter:
             return shape.could_be_row(bare) or shape.could_be_row(self._split(n))
 
         readings = self._readings(at, could_be_row)
-        safe = [reading for reading in readings if reading.safe]
-        fitting = [reading for reading in safe if shape.fits(reading.cells)]
         bare = self.lines[at].split(self._delimiter)
+
+        def swallows_name(reading: _Reading) -> bool:
+            """Whether a cell of several lines may have begun with the end of a row of its own."""
+            return reading.lines > 1 and shape.named_from(bare, reading.opened)
+
+        safe = [reading for reading in readings if reading.safe and not swallows_name(reading)]
+        fitting = [reading for reading in safe if shape.fits(reading.cells)]
         if len(fitting) == 1:
             return fitting[0].cells, fitting[0].lines, {}
         if fitting:

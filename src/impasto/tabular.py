@@ -349,7 +349,12 @@ def _shape(layout: _Layout, key: Key) -> Shape:
             fits(cells) and (not about or (not layout.sure and " " not in about))
         )
 
-    return Shape(fits, could_be_row)
+    def named_from(cells: list[str], first: int) -> bool:
+        return layout.key >= first and any(
+            key.looks(tidy(cell).strip('" ')) for cell in cells[first:]
+        )
+
+    return Shape(fits, could_be_row, named_from)
 
 
 def read_delimited(

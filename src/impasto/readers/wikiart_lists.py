@@ -124,7 +124,7 @@ class _Joined:
     def _rows(self, list_name: str, odd: Counter[str]) -> Iterator[tuple[str, int]]:
         text, notes = decoded_file(self.tree, list_name)
         self.notes += notes
-        shape = Shape(fits=_is_row, could_be_row=_could_be_row)
+        shape = Shape(_is_row, _could_be_row, lambda cells, first: first == 0 and _is_row(cells))
         for row in Splitter(text, ",").rows(shape):
             if row.fault:
                 where = f"{row.at} of {list_name}"
