@@ -57,8 +57,8 @@ class Shape:
     could_be_row: Callable[[list[str]], bool]
     """Whether a line of these cells may be a row, be it only a damaged one."""
     named_from: Callable[[list[str], int], bool]
-    """Whether a row's name stands in the cell of this number, from 0, or after it, and one of these cells
-    from there on may be a name."""
+    """Whether a row's name stands in the cell of this number, from 0, or after it, and one of these
+    cells from there on may be a name."""
 
 
 @dataclass(frozen=True)
