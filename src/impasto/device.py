@@ -1,4 +1,4 @@
-"""Where networks run, in which number format and memory order; for training and sampling alike."""
+"""Device, number format and memory format of networks, for training and sampling."""
 
 import contextlib
 import os
@@ -14,18 +14,18 @@ def choose_device(name: str) -> torch.device:
     """The device for `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
 
     Raises:
-        ImpastoError: no such device on this machine; the message lists those there are.
+        ImpastoError: this machine has no such device; the message lists the available ones.
     """
-    there = ["cpu"]
+    available = ["cpu"]
     if torch.cuda.is_available():
-        there.insert(0, "cuda")
+        available.insert(0, "cuda")
     if torch.backends.mps.is_available():
-        there.insert(0, "mps")
+        available.insert(0, "mps")
     if name == "auto":
-        return torch.device(there[0])
-    # Torch takes any number after `cpu:` and computes on the one CPU all the same.
-    if name.partition(":")[0] not in there or name.startswith("cpu:"):
-        raise ImpastoError(f"no device '{name}' on this machine; there is {', '.join(there)}")
+        return torch.device(available[0])
+    # Torch accepts any number after `cpu:`, but there is only one CPU device.
+    if name.partition(":")[0] not in available or name.startswith("cpu:"):
+        raise ImpastoError(f"no device '{name}' on this machine; there is {', '.join(available)}")
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
@@ -35,47 +35,54 @@ def choose_device(name: str) -> torch.device:
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for products of bfloat16: CUDA's from Ampere on, CPUs with
-    AVX512-BF16 or AMX. Elsewhere it is emulated, and slower than float32."""
+    """Whether the device has instructions for bfloat16 products: CUDA from Ampere on, CPUs with
+    AVX512-BF16 or AMX. Other devices emulate them, which is slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
-        # Torch has no public way to ask; a release without these names is one that cannot tell.
-        asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        return any(getattr(torch.cpu, name, bool)() for name in asked)
+        # Torch has no public function for this. In a release without these names the answer is False.
+        names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        return any(getattr(torch.cpu, name, bool)() for name in names)
     return False
 
 
 def numbers(device: torch.device, precision: str) -> str:
-    """`bfloat16` or `float32`: what networks compute in where `training.precision` is this."""
+    """`bfloat16` or `float32`: the number format of networks for this `training.precision`."""
     if precision == "auto":
         return "bfloat16" if multiplies_bfloat16(device) else "float32"
     return precision
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
-    """The mixed precision that `training.precision` means on this device."""
+    """The context manager of mixed precision for this `training.precision` and device."""
     if numbers(device, precision) == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 def memory_format(device: torch.device, channels_last: bool) -> torch.memory_format:
-    """Channels-last pays on CPUs and on tensor cores; on MPS it is left alone."""
+    """The memory format of maps: channels last on CPUs and CUDA if wanted, otherwise contiguous."""
     if channels_last and device.type in ("cpu", "cuda"):
         return torch.channels_last
     return torch.contiguous_format
 
 
 def set_threads(threads: int) -> None:
-    """Use `threads` CPU threads. Sums are split by thread, so results repeat bit for bit only with
-    as many threads as before; a resumed run takes the number it began with."""
+    """Use `threads` CPU threads.
+
+    Sums are divided among threads, so results are equal bit for bit only with the same number. A
+    resumed run uses the number of its start.
+    """
     torch.set_num_threads(threads)
 
 
 def machine_record(device: torch.device, precision: str) -> dict[str, Any]:
-    """What `run.json` says of the machine, and of what `training.precision` means on it: enough to
-    judge a time, nothing private."""
+    """The machine's entry in `run.json`: what a speed depends on, without private data.
+
+    Args:
+        device: the run's device.
+        precision: `training.precision`.
+    """
     accelerator = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
         "system": platform.system(),

@@ -1,4 +1,4 @@
-"""The one exception that is meant for the user's eyes."""
+"""Errors that are reported to users in one line."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -6,33 +6,38 @@ from typing import Any
 
 
 class ImpastoError(Exception):
-    """Something the user can put right.
+    """An error that the user can correct.
 
-    The message is one line that says what is wrong, where, and what to do. The command line prints
-    it without a traceback and ends with `exit_code`.
+    The message is one line with what is wrong, where, and what to do. The command line prints it
+    without a traceback and exits with `exit_code`.
     """
 
     exit_code = 2
 
 
 class StoppedError(ImpastoError):
-    """Training ended because it was asked to (Ctrl-C, SIGTERM); a checkpoint is saved."""
+    """Training was stopped on request (Ctrl-C, SIGTERM) after saving a checkpoint."""
 
-    exit_code = 130  # what shells expect of a program that Ctrl-C has ended
+    exit_code = 130  # the shells' exit code for programs stopped by Ctrl-C
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether an error says that there is not enough memory: Python's, NumPy's or torch's, which on a
-    CPU is a RuntimeError like any other."""
+    """Whether an error means that there is not enough memory. It may be Python's, NumPy's or
+    torch's, which on a CPU is a plain RuntimeError."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     text = str(error).lower()
-    said = ("can't allocate memory", "not enough memory", "out of memory", "cannot allocate memory")
-    return isinstance(error, RuntimeError) and any(words in text for words in said)
+    phrases = (
+        "can't allocate memory",
+        "not enough memory",
+        "out of memory",
+        "cannot allocate memory",
+    )
+    return isinstance(error, RuntimeError) and any(phrase in text for phrase in phrases)
 
 
 def choices(names: list[str]) -> str:
-    """Name the valid choices for an error message: `a, b, c`, or `none` where there are none."""
+    """The valid choices for an error message: `a, b, c`, or `none` if there are none."""
     return ", ".join(sorted(names)) if names else "none"
 
 
@@ -46,7 +51,7 @@ _WORDS = {
 
 
 def in_words(error: Mapping[str, Any]) -> str:
-    """What is wrong with a value, of an entry of pydantic's `errors()`."""
+    """The message for an entry of pydantic's `errors()`."""
     text: str = error["msg"]
     return _WORDS.get(error["type"], text.removeprefix("Value error, "))
 
@@ -56,11 +61,11 @@ _COMPARED = 5_000
 
 
 def near(name: str, names: Iterable[str]) -> str:
-    """A wrong name with what there is instead, for an error message: `'Rococco'; did you mean Rococo?`,
-    or the first of all there are."""
+    """A wrong name with suggestions for an error message: `'Rococco'; did you mean Rococo?`, or
+    with the first of all valid names."""
     known = sorted(set(names))
     same = [other for other in known if other.casefold() == name.casefold()]
-    # Comparing with a hundred thousand titles would take seconds.
+    # Comparison with a hundred thousand names would take seconds.
     some = known if len(known) <= _COMPARED else []
     close = same or difflib.get_close_matches(name, some, n=3)
     if close:

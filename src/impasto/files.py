@@ -1,4 +1,4 @@
-"""Writing so that nothing is ever half written (a temporary name, then a rename), and reading JSON."""
+"""Atomic writing of files and folders (a temporary name, then a rename), and reading of JSON."""
 
 import contextlib
 import errno
@@ -28,21 +28,25 @@ _REASONS = {
 
 
 _POINTER = b"version https://git-lfs"
-"""How the small file begins that Git keeps in place of a large one."""
+"""The beginning of a Git LFS pointer, the small file that Git keeps in place of a large one."""
 POINTER = "a Git LFS pointer; fetch the files themselves with git lfs pull"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class WriteError(ImpastoError):
-    """Something could not be written: the disk is full, the folder is not writable, ..."""
+    """A file or folder cannot be written, for example because the disk is full."""
 
 
 class PointerError(ImpastoError):
-    """A file is only a Git LFS pointer to what it should hold."""
+    """A file is a Git LFS pointer instead of the contents."""
 
 
 def refuse_pointer(path: Path, start: bytes) -> None:
-    """Check that `start`, the first bytes of the file at `path`, is not a Git LFS pointer.
+    """Check that a file is not a Git LFS pointer.
+
+    Args:
+        path: of the file.
+        start: its first bytes.
 
     Raises:
         PointerError: it is one.
@@ -52,7 +56,7 @@ def refuse_pointer(path: Path, start: bytes) -> None:
 
 
 def refuse_pointer_file(path: Path) -> None:
-    """Check that the file at `path` is not a Git LFS pointer; one that cannot be read passes.
+    """Check that the file at `path` is not a Git LFS pointer. An unreadable file passes.
 
     Raises:
         PointerError: it is one.
@@ -62,13 +66,13 @@ def refuse_pointer_file(path: Path) -> None:
 
 
 def write_error(error: OSError, path: Path) -> WriteError:
-    """Turn an operating system error from writing `path` into a line that says what to do."""
+    """A `WriteError` for an operating system error while writing `path`, with what to do."""
     reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
     return WriteError(f"cannot write {path}: {reason}")
 
 
 def _flush_to_disk(path: Path) -> None:
-    # Windows flushes only what is open for writing; a folder can only be opened for reading.
+    # Windows flushes only files opened for writing. A folder can only be opened for reading.
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
@@ -77,17 +81,17 @@ def _flush_to_disk(path: Path) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    # A rename is only safe from a power cut once the folder itself is on disk. Not every file
-    # system (nor Windows) can do this; the rename is atomic all the same.
+    # A rename survives a power cut only when the folder is on disk. Windows and some file systems
+    # cannot flush folders; the rename is atomic there too.
     with contextlib.suppress(OSError):
         _flush_to_disk(folder)
 
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on leaving, it takes `path`'s name in one step.
+    """Yield a temporary path beside `path`, which is renamed to `path` when the block ends.
 
-    If the block fails, `path` is as it was before and the temporary file is gone.
+    If the block fails, `path` is unchanged and the temporary file is removed.
 
     Raises:
         ImpastoError: the file cannot be written (disk full, no permission, ...).
@@ -108,7 +112,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path`; on leaving, it takes `path`'s name in one step.
+    """Yield a temporary folder beside `path`, which is renamed to `path` when the block ends.
 
     `path` must not exist yet. If the block fails, the temporary folder is removed.
 
@@ -133,10 +137,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def check_writable(folder: Path) -> None:
-    """Make the folder, and write into it and remove what was written: before long work, not after.
+    """Create the folder and check that files can be written to it. Called before long work.
 
     Raises:
-        ImpastoError: that cannot be done.
+        ImpastoError: it cannot be created or written to.
     """
     probe = folder / f".{uuid.uuid4().hex[:12]}.tmp"
     try:
@@ -148,26 +152,28 @@ def check_writable(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` (UTF-8) to `path` in one step; see `atomic_file`."""
+    """Write `text` (UTF-8) to `path` atomically; see `atomic_file`."""
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path` in one step; see `atomic_file`."""
+    """Write `content` to `path` atomically; see `atomic_file`."""
     with atomic_file(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` to `path` as indented JSON in one step; NaN and infinity are refused."""
+    """Write `value` to `path` as indented JSON, atomically. NaN and infinity raise ValueError."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path, what: str) -> Any:
-    """Read JSON from `path`; `what` names it in errors ("collection", "run", ...).
+    """Read JSON from `path`, in UTF-8 with or without a byte-order mark or in UTF-16.
 
-    UTF-8 with or without a byte-order mark, or UTF-16, as editors on Windows save it.
+    Args:
+        path: of the file.
+        what: kind of folder it belongs to, for error messages ("collection", "run", ...).
 
     Raises:
         ImpastoError: the file is missing, unreadable, a Git LFS pointer or not JSON.
@@ -185,10 +191,10 @@ def read_json(path: Path, what: str) -> Any:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The JSON objects in `path`, one a line; none if there is no such file.
+    """The JSON objects in `path`, one a line; an empty list if there is no such file.
 
-    A line that is no JSON object is left out: a process killed while appending leaves half of one.
-    A byte-order mark at the beginning is skipped.
+    Lines that are no JSON object are skipped, since a process killed while appending leaves an
+    incomplete line. A byte-order mark at the beginning is skipped.
 
     Raises:
         ImpastoError: the file cannot be read, is a Git LFS pointer or is in UTF-16.
@@ -201,9 +207,9 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error
     refuse_pointer(path, content)
     if content.startswith(_UTF16):
-        # Rows are appended to such a file as UTF-8: mixed, nothing could be read any more.
+        # Rows are appended as UTF-8. A file in both encodings could not be read any more.
         raise ImpastoError(f"{path} is in UTF-16; save it as UTF-8")
-    # Not splitlines(): names in the rows may hold what it takes for the end of a line.
+    # Not splitlines(): names in the rows may contain characters that it splits at.
     lines = content.decode("utf-8-sig", errors="replace").split("\n")
     rows: list[dict[str, Any]] = []
     for line in lines:
@@ -224,6 +230,6 @@ def cache_folder() -> Path:
 
 
 def sha256_of_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    """SHA-256 of a file's contents, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

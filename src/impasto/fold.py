@@ -1,4 +1,4 @@
-"""Batch norm folded into the convolution before it: the same function with fewer operations."""
+"""Folding of batch norms into preceding convolutions: the same function with fewer operations."""
 
 import copy
 import itertools
@@ -9,11 +9,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:
-    """A copy of `network` for inference, its batch norms folded into the layers before them.
+    """A copy of `network` for inference, with batch norms folded into the layers before them.
 
-    In evaluation mode a batch norm is a fixed scale and shift a channel, which the convolution
-    before it can take over (equal up to rounding, about 1e-6). Folded wherever the two stand next to
-    each other in a `Sequential`; every other layer is left as it is.
+    In evaluation mode a batch norm is a fixed scale and shift a channel, which the preceding
+    convolution can apply (equal up to rounding, about 1e-6). It is folded wherever the two are
+    adjacent in a `Sequential`. Other layers are unchanged.
     """
     folded = copy.deepcopy(network).eval().requires_grad_(False)
     for module in list(folded.modules()):
@@ -22,8 +22,8 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
         layers = list(module.named_children())
         for (name, layer), (next_name, following) in itertools.pairwise(layers):
             if parametrize.is_parametrized(layer):
-                continue  # its weight is computed from others (spectral norm), not a weight to scale
-            # Plain batch norm only: one that is told of labels is no fixed scale.
+                continue  # its weight is computed from others (spectral norm) and cannot be scaled
+            # Plain batch norm only: conditional batch norm has no fixed scale.
             if (
                 isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
                 and type(following) is nn.BatchNorm2d

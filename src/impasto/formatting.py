@@ -1,4 +1,4 @@
-"""Numbers, names and paths as people read them, the same everywhere; columns of text in a terminal."""
+"""Formatting of numbers, names and paths for people, and of text columns in a terminal."""
 
 import re
 import shlex
@@ -6,12 +6,12 @@ import unicodedata
 from os import PathLike
 
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f"  # controls, but for those that are blanks
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # marks of direction
-    "\u00ad\u180e\u200b\u2060-\u2064\u206a-\u206f\ufeff\ufff9-\ufffb]"  # of no width
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f"  # control characters other than white space
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # direction marks
+    "\u00ad\u180e\u200b\u2060-\u2064\u206a-\u206f\ufeff\ufff9-\ufffb]"  # of zero width
 )
-"""What is never seen and may turn or break a line. The joiners that Persian, Hindi and emoji need
-(U+200C, U+200D) are not among it."""
+"""Invisible characters that may reverse or break a line. It excludes the joiners that Persian,
+Hindi and emoji need (U+200C, U+200D)."""
 
 
 def readable_time(seconds: float) -> str:
@@ -45,8 +45,8 @@ def counted(count: int, noun: str) -> str:
 
 
 def terminal_width(text: str) -> int:
-    """Columns that a text takes in a terminal: two for each Chinese, Japanese or Korean letter and each
-    emoji, none for accents."""
+    """Columns of a text in a terminal: two for each Chinese, Japanese or Korean character and
+    each emoji, none for accents."""
     width = 0
     for letter in text:
         if unicodedata.category(letter) not in ("Mn", "Me", "Cf"):
@@ -55,22 +55,21 @@ def terminal_width(text: str) -> int:
 
 
 def padded(text: str, width: int) -> str:
-    """A text with blanks after it, so that it takes `width` columns of a terminal."""
+    """A text padded with spaces to `width` columns of a terminal."""
     return text + " " * (width - terminal_width(text))
 
 
 def one_line(text: str) -> str:
-    """Text as one line: any run of blanks, tabs and line breaks becomes one blank, and control
-    characters, marks of direction and characters of no width are taken out."""
+    """Text as one line: each run of spaces, tabs and line breaks becomes one space. Control
+    characters, direction marks and characters of zero width are removed."""
     if text.isprintable() and "  " not in text:
-        return text.strip()  # Almost all names, so this is quick.
+        return text.strip()  # The quick path, for almost all names.
     text = _UNSEEN.sub("", text).encode("utf-8", "replace").decode()
     return " ".join(text.split())
 
 
 def quoted(path: str | PathLike[str]) -> str:
-    """A path or another word as a shell takes it in a command; as it is where nothing in it is
-    special to a shell."""
+    """A path or another word quoted for a shell command; unchanged if it has no special characters."""
     text = str(path)
-    # What begins with a dash would be taken for an option.
+    # A word that begins with a dash would be parsed as an option.
     return shlex.quote(f"./{text}" if text.startswith("-") else text)

@@ -1,4 +1,4 @@
-"""Long work shows how far it is: a bar on a terminal, plain lines elsewhere."""
+"""Progress of long work: a bar on a terminal, plain lines elsewhere."""
 
 import contextlib
 import sys
@@ -19,8 +19,14 @@ class _RunText(ProgressColumn):
 
 
 class ProgressLine:
-    """How many of them are done, how many a second and the time left: a bar on a terminal, now and then
-    a plain line (at most one every ten seconds) elsewhere."""
+    """Number done, rate and time left: a bar on a terminal, elsewhere a plain line at most every
+    ten seconds.
+
+    Args:
+        total: number of items.
+        start: number done before.
+        what: name of the items.
+    """
 
     def __init__(self, total: int, start: int = 0, what: str = "images") -> None:
         self.total = total
@@ -32,12 +38,13 @@ class ProgressLine:
 
     @contextlib.contextmanager
     def shown(self) -> Iterator["ProgressLine"]:
+        """Show the bar during the block, if there is a terminal."""
         console = Console(stderr=True)
         if not console.is_terminal:
             yield self
             return
         columns = [BarColumn(bar_width=30), TextColumn("{task.percentage:>4.1f}%"), _RunText()]
-        # What is printed meanwhile goes above the bar; where output goes to a file, it goes there.
+        # On a terminal, other output appears above the bar. In a file it is unchanged.
         above = sys.stdout.isatty()
         with Progress(*columns, console=console, redirect_stdout=above) as self._progress:
             self._task = self._progress.add_task("", total=self.total, text="starting")
@@ -45,7 +52,7 @@ class ProgressLine:
         self._progress = None
 
     def update(self, done: int) -> None:
-        """Show how far it is; cheap enough for every step."""
+        """Show the number done; cheap enough to call at every step."""
         now = time.monotonic()
         rate = (done - self._start) / max(now - self._began, 1e-9)
         left = readable_time((self.total - done) / rate) if rate else "?"
@@ -59,25 +66,26 @@ class ProgressLine:
 
 @contextlib.contextmanager
 def shown(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress line for a stretch of work; gives the function that says how much is done."""
+    """A progress line for a block of work. Yields the function that reports the number done."""
     with ProgressLine(total, what=what).shown() as line:
         yield line.update
 
 
 @contextlib.contextmanager
 def counting(what: str, unit: int = 1) -> Iterator[Callable[[int, int], None]]:
-    """A progress line for work whose total is known only on the way; gives the function that says how
-    much is done, and of how much.
+    """A progress line for work whose total becomes known on the way.
+
+    Yields the function that reports the number done and the total.
 
     Args:
-        what: is counted, such as pictures.
-        unit: what is reported is divided by it.
+        what: name of the items, such as pictures.
+        unit: reported numbers are divided by this.
     """
     with contextlib.ExitStack() as stack:
         line: ProgressLine | None = None
         shown_last = -1
 
-        def tell(done: int, total: int) -> None:
+        def report(done: int, total: int) -> None:
             nonlocal line, shown_last
             done, total = done // unit, -(-total // unit)
             if total > 1 and line is None:
@@ -86,4 +94,4 @@ def counting(what: str, unit: int = 1) -> Iterator[Callable[[int, int], None]]:
                 shown_last = done
                 line.update(done)
 
-        yield tell
+        yield report

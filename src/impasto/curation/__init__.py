@@ -1,1 +1,1 @@
-"""What a discriminator is good for once training is over: choosing pictures, and naming classes."""
+"""Uses of a trained discriminator: choosing among generated images, and classifying real ones."""

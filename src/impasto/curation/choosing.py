@@ -1,39 +1,40 @@
-"""Choosing among generated pictures by what the run's discriminator says of them, or a judge.
+"""Choosing among generated images by the scores of the run's discriminator or of a judge.
 
-GANGogh (Jones and Bonafilia 2017) shows, of many pictures painted of one class, those that its
-discriminator 1) names with high confidence as that class and 2) finds most real. So here:
+GANGogh (Jones and Bonafilia 2017) generates many images of one class and shows those that its
+discriminator 1) classifies as that class with high confidence and 2) gives the highest realness.
+Here:
 
-- **confidence** is the softmax probability of the class asked for; of several fields asked for, the
-  product. Where classes are sigmoids of their own (term `categorical`), their logits are compared by
-  the same softmax: it keeps their order, and is 1 for a picture that only one class claims.
-- **realness** is the mean of the discriminator's outputs for the picture. Its scale is the
-  objective's own (a critic's score has no bounds), so it is only ever compared within one class.
-- **score** is the lower of the picture's two percentiles among the candidates of its class: the share
-  of them that are no more confidently named, and the share that are no more real. 0.9 says that the
-  picture is in the best tenth in both respects.
+- **confidence** is the softmax probability of the class that the image is conditioned on; with
+  several chosen fields, the product. Where classes have sigmoids of their own (term
+  `categorical`), the same softmax of their logits is used. It keeps their order, and is 1 for an
+  image that only one class has a high logit for.
+- **realness** is the mean of the discriminator's outputs for the image. Its scale depends on the
+  objective (a critic's score has no bounds), so it is compared within one class only.
+- **score** is the lower of the image's two percentiles among the candidates of its class: the
+  share of them with no higher confidence, and the share with no higher realness. 0.9 means that
+  the image is in the best tenth by both.
 
-The lower of two ranks is 'and': a picture is as good as its weaker side. It needs no weights, and
-stays as it is whatever increasing function either number is passed through. A product of the two
-numbers would do neither: most confidences of a trained classifier are close to 1 and would decide
-nothing, while one far from 1 would decide everything. Equal scores are told apart by the better
-side, and then by the seed.
+The lower of two ranks means 'and': an image is as good as the worse of the two. It needs no
+weights, and does not change under increasing functions of either number. A product would not have
+these properties: most confidences of a trained classifier are close to 1 and would have no
+effect, while one far from 1 would decide alone. Equal scores are ordered by the higher
+percentile, and then by the seed.
 
-**Batch norm.** Both numbers come from the discriminator in the state in which it judges generated
-pictures in training: by the batch norm statistics of generated pictures, under `training.fake_noise`
-(`evaluation/discriminator.py`). Statistics of real pictures would be a yardstick too, but one that it
-was never asked to use: it learned to tell generated pictures of a batch of generated ones, and the
-generator learned from what it said of them so. Under statistics of real pictures the distance between
-the two kinds comes on top of every candidate, and values saturate. The statistics are those of seeds 0
-to 127, classes as frequent as in the collection, without truncation: not of the candidates, so that a
-seed's score depends on no other candidate, on no batch and on no class asked for besides it.
+**Batch norm.** The discriminator evaluates candidates as it evaluates generated images in
+training: with batch norm statistics of generated images and with `training.fake_noise`
+(`evaluation/discriminator.py`). It was trained on batches of generated images, and the generator
+on its outputs for such batches. With statistics of real images, the difference between real and
+generated images would be added to every candidate, and outputs would saturate. The statistics are
+those of seeds 0 to 127, with classes as frequent as in the collection and without truncation.
+They do not use the candidates, so a seed's score does not depend on other candidates, batches or
+classes.
 
-**With judges** (`judges.py`) confidence is theirs. Realness stays the discriminator's where the model
-has one beside it; an exported model without one is chosen from by confidence alone. Nearness to real
-pictures is no stand-in for it: the nearest would be the copies.
+**With judges** (`judges.py`) confidence is the judge's probability. Realness is still the
+discriminator's. An exported model without a discriminator is chosen from by confidence alone.
+Similarity to real images cannot replace realness: the most similar images would be copies.
 
-The code published with GANGogh divides raw logits, of either sign, by their sum and calls that
-confidence, and in its quicker variant counts the pictures that it rejects among those it has found;
-neither is done here.
+The code published with GANGogh computes confidence as raw logits, of either sign, divided by
+their sum. In its faster variant it also counts rejected images as chosen. Neither is done here.
 """
 
 import csv
@@ -59,7 +60,7 @@ from impasto.sampling.painter import Painter
 from impasto.sampling.seeds import latents_of_seeds
 
 Progress = Callable[[int], None]
-"""Is told a number of pictures that are judged."""
+"""Called with a number of evaluated images."""
 
 
 @dataclass(frozen=True)
@@ -67,30 +68,30 @@ class Group:
     """Candidates that are compared with each other: those of one class."""
 
     name: str
-    """`genre-landscape`, for folders; empty where the model knows no classes."""
+    """Folder name, such as `genre-landscape`; empty for an unconditional model."""
     title: str
-    """`landscape`, for people."""
+    """Displayed name, such as `landscape`."""
     chosen: dict[int, int]
-    """The classes asked for, by column of their field."""
+    """Classes that the images are conditioned on, by column of their field."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What is known of the candidates of one group; rows are candidates."""
+    """The scores of the candidates of one group, one row a candidate."""
 
     group: Group
     seeds: np.ndarray
-    """int64 [N]"""
+    """int64 [N]."""
     labels: Tensor
-    """[N, F] that they were painted with."""
+    """[N, F] labels that the images were generated with."""
     confidence: np.ndarray
-    """float64 [N]"""
+    """float64 [N], in [0, 1]."""
     realness: np.ndarray | None
     """float64 [N]; None without a discriminator."""
     score: np.ndarray
-    """float64 [N]"""
+    """float64 [N], in (0, 1]."""
     rank: np.ndarray
-    """int64 [N], 1 for the best."""
+    """int64 [N], 1 is the best."""
 
     @classmethod
     def of(
@@ -101,7 +102,7 @@ class Scores:
         confidence: np.ndarray,
         realness: np.ndarray | None,
     ) -> "Scores":
-        """Scores and ranks, see above.
+        """Scores and ranks, as described above.
 
         Raises:
             ImpastoError: a number is not finite (the run has diverged).
@@ -120,24 +121,30 @@ class Scores:
         return cls(group, numbers, labels, confidence, realness, sides.min(axis=0), rank)
 
     def kept(self, count: int, *, worst: bool = False) -> np.ndarray:
-        """The rows of the `count` best, best first; or of the worst, worst first."""
+        """The rows of the `count` best, best first; with `worst` of the worst, worst first."""
         order = np.argsort(self.rank)
         return (order[::-1] if worst else order)[:count]
 
 
 def percentiles(values: np.ndarray) -> np.ndarray:
-    """Of each value [N], the share of all that are no higher: above 0, and 1 for the highest."""
+    """For each value [N], the share of all values that are no higher: above 0, and 1 for the
+    highest."""
     return np.searchsorted(np.sort(values), values, side="right") / len(values)
 
 
 def groups_of(
     record: ModelRecord, chosen: dict[int, int], every_class: int | None = None
 ) -> list[Group]:
-    """What to choose within: each class of field `every_class` (by default the first), or only the
-    classes chosen; one group of all pictures where the model knows no classes.
+    """The groups to choose within. An unconditional model has one group of all images.
+
+    Args:
+        record: of the model.
+        chosen: classes by column of their field.
+        every_class: column of a field; there is a group for each of its classes. By default the
+            first field, unless classes are chosen.
 
     Raises:
-        ImpastoError: `chosen` says a class of `every_class` too.
+        ImpastoError: `chosen` has a class of `every_class` too.
     """
     if every_class is None and record.labels and not chosen:
         every_class = 0
@@ -162,8 +169,11 @@ def _group(record: ModelRecord, chosen: dict[int, int]) -> Group:
 
 
 def confidence_in(logits: Sequence[Tensor], asked: dict[int, int]) -> Tensor:
-    """The probability [B] (float64, on the CPU) of the classes asked for: a softmax over each field's
-    logits [B, K], multiplied over the fields asked for, at least one."""
+    """The probability [B] (float64, on the CPU) of the chosen classes.
+
+    It is the softmax of each field's logits [B, K], multiplied over the chosen fields, at least
+    one.
+    """
     # MPS has no float64.
     shares = [
         logits[field].cpu().double().log_softmax(dim=1)[:, number]
@@ -173,13 +183,13 @@ def confidence_in(logits: Sequence[Tensor], asked: dict[int, int]) -> Tensor:
 
 
 class Scorer:
-    """A generator's pictures as its discriminator, or judges, or both see them.
+    """Scores generated images by the discriminator, by judges, or by both.
 
     Args:
         painter: of the model.
-        discriminator: any network that keeps the contract of `networks/`; judges by the statistics of
-            generated pictures. None: there is none, and no realness.
-        judges: who says how clearly a picture is of its class; None: the discriminator.
+        discriminator: any network with the contract of `networks/`. It uses batch norm statistics
+            of generated images. None: there is no realness.
+        judges: classifiers for the confidence. None: the discriminator's class logits.
     """
 
     def __init__(
@@ -194,23 +204,30 @@ class Scorer:
             fields = len(painter.record.labels)
             self._statistics = measure(self.discriminator, self._generated(), fields)
 
-    def _shown(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
-        """Generated pictures as the discriminator sees them."""
+    def _with_noise(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Generated images with the noise of training."""
         return noisy(images, self.painter.record.fake_noise or 0.0, seeds)
 
     def _generated(self) -> Iterator[Tensor]:
-        """The pictures whose statistics it judges by, in batches."""
+        """The images whose batch norm statistics are used, in batches."""
         painter = self.painter
         for start in range(0, MEASURED, BATCH):
             seeds = range(start, start + BATCH)
             latents = latents_of_seeds(seeds, painter.sampler.latent)
-            yield self._shown(painter.sampler.images(latents, painter.labels(seeds, {})), seeds)
+            yield self._with_noise(
+                painter.sampler.images(latents, painter.labels(seeds, {})), seeds
+            )
 
-    def scores(self, group: Group, seeds: Sequence[int], judged: Progress) -> Scores:
-        """Judge the seeds' pictures in a group; only numbers are kept, never the pictures.
+    def scores(self, group: Group, seeds: Sequence[int], scored: Progress) -> Scores:
+        """Score the seeds' images in a group. Only numbers are kept, not the images.
+
+        Args:
+            group: its classes condition the images.
+            seeds: the candidates.
+            scored: called with the number of images after each batch.
 
         Raises:
-            ImpastoError: the discriminator names no classes, or its numbers are not finite.
+            ImpastoError: the discriminator does not classify, or its output is not finite.
         """
         labels = self.painter.labels(seeds, group.chosen)
         confidence: list[np.ndarray] = []
@@ -221,7 +238,7 @@ class Scorer:
             confidence.append(named)
             if real is not None:
                 realness.append(real)
-            judged(len(named))
+            scored(len(named))
         return Scores.of(
             group,
             seeds,
@@ -240,7 +257,7 @@ class Scorer:
             named = self.judges.confidence(images, group.chosen)
         if self.discriminator is not None:
             with judging_by(self.discriminator, self._statistics):
-                shown = self._shown(images, seeds)
+                shown = self._with_noise(images, seeds)
                 judgement: Judgement = self.discriminator(shown, labels.to(images.device))
             real = judgement.realness.cpu().double().flatten(1).mean(dim=1).numpy()
             if group.chosen and self.judges is None:
@@ -281,7 +298,7 @@ def table(scores: Sequence[Scores], record: ModelRecord, count: int, *, worst: b
 
 @dataclass(frozen=True)
 class Choice:
-    """Scored candidates, and which end of them is kept."""
+    """Scored candidates, and whether the best or the worst are kept."""
 
     scorer: Scorer
     scores: tuple[Scores, ...]
@@ -289,7 +306,7 @@ class Choice:
     worst: bool = False
 
     def lines(self) -> list[str]:
-        """How the kept ones compare with all, a line a group."""
+        """Comparison of the kept images with all candidates, one line a group."""
         lines = []
         for each in self.scores:
             kept = each.kept(self.count, worst=self.worst)
@@ -303,7 +320,7 @@ class Choice:
         return lines
 
     def _pictures(self, scores: Scores) -> Iterator[np.ndarray]:
-        """The kept pictures, painted again from their seeds."""
+        """The kept images, generated again from their seeds."""
         rows = scores.kept(self.count, worst=self.worst)
         labels = scores.labels[torch.from_numpy(rows.copy())]
         return self.scorer.painter.paint(scores.seeds[rows].tolist(), labels)
@@ -312,7 +329,7 @@ class Choice:
         return table(self.scores, self.scorer.painter.record, self.count, worst=self.worst)
 
     def save_folder(self, folder: Path) -> None:
-        """Write a folder a class with its pictures, and `scores.csv`, all at once.
+        """Write a folder a class with its images, and `scores.csv`, atomically.
 
         Raises:
             ImpastoError: `folder` exists or cannot be written.
@@ -325,10 +342,11 @@ class Choice:
             write_text(temporary / "scores.csv", self._table())
 
     def save_grid(self, path: Path) -> Path:
-        """Write one PNG, a row a class, and the table beside it; gives the table's path.
+        """Write one PNG, one row a class, and the table beside it. Returns the table's path.
 
         Raises:
-            ImpastoError: no PNG's path, too many pictures, or it cannot be written.
+            ImpastoError: the path does not end in `.png`, there are too many images, or it cannot
+                be written.
         """
         pictures = (batch for scores in self.scores for batch in self._pictures(scores))
         titles = [scores.group.title for scores in self.scores]
@@ -345,10 +363,14 @@ class Choice:
 
 
 def check_enough(seeds: Sequence[int], count: int) -> None:
-    """Raises: ImpastoError: fewer different seeds than are to be kept."""
-    there = len(set(seeds))
-    if count > there:
-        raise ImpastoError(f"{count} of {there} pictures cannot be chosen: take more seeds")
+    """Check that there are at least `count` different seeds.
+
+    Raises:
+        ImpastoError: there are fewer.
+    """
+    candidates = len(set(seeds))
+    if count > candidates:
+        raise ImpastoError(f"{count} of {candidates} pictures cannot be chosen: take more seeds")
 
 
 def choose(
@@ -358,29 +380,30 @@ def choose(
     count: int,
     *,
     worst: bool = False,
-    progress: Progress = lambda judged: None,
+    progress: Progress = lambda scored: None,
 ) -> Choice:
-    """Judge every seed's picture in every group, and keep `count` of each.
+    """Score every seed's image in every group, and keep `count` of each group.
 
     Args:
-        scorer: who judges.
+        scorer: computes the scores.
         groups: see `groups_of`.
-        seeds: the candidates, the same ones for every group; each counts once.
-        count: how many to keep of a group.
-        worst: keep the other end.
-        progress: told how many pictures are judged by now, of groups times seeds.
+        seeds: the candidates, the same for every group; repeated seeds count once.
+        count: number of images to keep in each group.
+        worst: keep the worst instead of the best.
+        progress: called with the number of images scored so far, of groups times seeds.
 
     Raises:
-        ImpastoError: fewer candidates than are to be kept, or a discriminator that cannot tell.
+        ImpastoError: there are fewer candidates than `count`, or the discriminator does not
+            classify.
     """
     seeds = list(dict.fromkeys(seeds))
     check_enough(seeds, count)
-    judged = 0
+    scored = 0
 
-    def judged_more(more: int) -> None:
-        nonlocal judged
-        judged += more
-        progress(judged)
+    def scored_more(more: int) -> None:
+        nonlocal scored
+        scored += more
+        progress(scored)
 
-    scores = tuple(scorer.scores(group, seeds, judged_more) for group in groups)
+    scores = tuple(scorer.scores(group, seeds, scored_more) for group in groups)
     return Choice(scorer, scores, count, worst)

@@ -1,4 +1,4 @@
-"""The run's discriminator as a classifier of real pictures, as GANGogh's was judged."""
+"""The run's discriminator as a classifier of real images, as GANGogh's was evaluated."""
 
 from collections.abc import Callable
 
@@ -21,8 +21,17 @@ from impasto.sampling.model import ModelRecord
 
 
 def class_numbers(collection: Collection, record: ModelRecord, field: int) -> np.ndarray | None:
-    """Every picture's class [N] as the model numbers them, matched by name; -1 where it is unknown
-    to either. None where the collection has no such field."""
+    """Classes [N] of all images of the collection, numbered as in the model and matched by name.
+
+    Args:
+        collection: the collection.
+        record: of the model.
+        field: column of the label field in the model.
+
+    Returns:
+        int64 [N], -1 where the class is unknown in the collection or to the model. None if the
+        collection has no such field.
+    """
     wanted = record.labels[field]
     there = {each.name: column for column, each in enumerate(collection.fields)}
     if wanted.name not in there:
@@ -30,7 +39,7 @@ def class_numbers(collection: Collection, record: ModelRecord, field: int) -> np
     column = there[wanted.name]
     numbers = {name: number for number, name in enumerate(wanted.classes)}
     known = [numbers.get(name, -1) for name in collection.fields[column].classes]
-    translation = np.array([*known, -1], np.int64)  # its last place is what -1 points at
+    translation = np.array([*known, -1], np.int64)  # -1 indexes the last element
     return translation[collection.labels[:, column]]
 
 
@@ -45,14 +54,24 @@ def named_classes(
     batch: int = 64,
     progress: Callable[[int], None] = lambda done: None,
 ) -> np.ndarray:
-    """What the discriminator names these pictures [N]: a class a label field, int64 [N, F].
+    """The classes that the discriminator predicts for images of a collection: int64 [N, F].
 
-    It is told no label. Each picture is judged by itself, by the batch norm statistics of the
-    collection's training pictures and under the noise of training (`evaluation/discriminator.py`).
-    Pictures of a multiple of the model's resolution are averaged down, as in training.
+    The discriminator gets no labels (all unknown). Each image is evaluated independently, with
+    batch norm statistics of the collection's training images and with the noise of training
+    (`evaluation/discriminator.py`). Images of a multiple of the model's resolution are averaged
+    down, as in training.
+
+    Args:
+        discriminator: of the model.
+        collection: the collection.
+        rows: indices [N] of the images.
+        record: of the model.
+        device: device to run on.
+        batch: images at a time.
+        progress: called with the number of images classified so far.
 
     Raises:
-        ImpastoError: it names no classes.
+        ImpastoError: the discriminator does not classify.
     """
     discriminator = discriminator.to(device).eval()
     noise, fields = record.real_noise or 0.0, len(record.labels)
@@ -78,25 +97,29 @@ def named_classes(
 
 
 def how_judged(discriminator: nn.Module, record: ModelRecord, collection: Collection) -> list[str]:
-    """What an answer depends on besides the picture, a line each."""
-    told = []
+    """What predictions depend on besides the image, one line each."""
+    lines = []
     count = min(MEASURED, len(collection.train_indices))
     if depends_on_batch(discriminator):
-        told.append(
+        lines.append(
             f"batch norm by the statistics of {count} training pictures of {collection.name}"
             if count
             else "note: batch norm by the running statistics of training, which mix real and generated "
             f"pictures, as {collection.name} has no training pictures; accuracies may be too low"
         )
     if record.real_noise:
-        told.append(
+        lines.append(
             f"pictures are shown under noise of standard deviation {record.real_noise:g}, as in training"
         )
-    return told
+    return lines
 
 
 def check_labels(record: ModelRecord) -> None:
-    """Raises: ImpastoError: the model knows no classes at all."""
+    """Check that the model has label fields.
+
+    Raises:
+        ImpastoError: it has none.
+    """
     if not record.labels:
         raise ImpastoError(
             "this model knows no classes: it was trained without labels, so there is nothing to name"
@@ -113,19 +136,20 @@ def classify(
     batch: int = 64,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[FieldResult]:
-    """Let the discriminator name the collection's pictures; a result a label field they share.
+    """Classify the collection's images with the discriminator. One result for each label field
+    that both have.
 
     Args:
         discriminator: of the model.
         record: of the model.
-        collection: of the model's resolution, or of twice it, three times it, ...
+        collection: at the model's resolution or a multiple of it.
         split: `heldout` or `train`.
-        device: where to run.
-        batch: pictures at once.
-        progress: told how many pictures are named by now.
+        device: device to run on.
+        batch: images at a time.
+        progress: called with the number of images classified so far.
 
     Raises:
-        ImpastoError: the model names no classes, or there is no picture of a class it knows.
+        ImpastoError: the model does not classify, or no image has a class that the model knows.
     """
     check_labels(record)
     if split not in ("heldout", "train"):

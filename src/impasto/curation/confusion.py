@@ -1,4 +1,4 @@
-"""A confusion matrix as a picture: rows are true classes, columns what they are named."""
+"""The confusion matrix as an image: rows are true classes, columns predicted ones."""
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -7,15 +7,15 @@ from impasto.evaluation.accuracy import FieldResult
 from impasto.sampling.grid import shortened, text_font, written
 
 MAX_CLASSES = 60
-"""Classes drawn; of more, those with the most pictures."""
+"""The most classes drawn. With more, those with the most images."""
 _PAPER, _NOTHING = (255, 255, 255), (235, 235, 235)
 _LIGHT, _DARK = np.array([247, 250, 253]), np.array([8, 64, 129])
-_NAME = 170  # pixels that a name may take
+_NAME = 170  # longest name in pixels
 _GAP = 8
 
 
 def _shown(confusion: np.ndarray) -> np.ndarray:
-    """The classes to draw: those that are true or named of some picture, in their order."""
+    """The classes to draw: those that are true or predicted for some image, in their order."""
     counts = confusion.sum(axis=1)
     occurring = np.flatnonzero(counts + confusion.sum(axis=0))
     frequent = occurring[np.argsort(-counts[occurring], kind="stable")][:MAX_CLASSES]
@@ -23,10 +23,15 @@ def _shown(confusion: np.ndarray) -> np.ndarray:
 
 
 def confusion_picture(result: FieldResult, title: str) -> Image.Image:
-    """Draw how one field's classes are named.
+    """Draw the confusion matrix of one field.
 
-    A cell's colour and upper number are the share of its row, in percent; below it the pictures. A
-    row without pictures is grey. Classes that are neither true nor named of any picture are left out.
+    A cell's colour and upper number are its share of the row, in percent. The lower number is the
+    count of images. A row without images is grey. Classes that are neither true nor predicted for
+    any image are left out.
+
+    Args:
+        result: of the field.
+        title: first line above the matrix.
     """
     shown = _shown(result.confusion)
     names = [shortened(result.classes[number], _NAME) for number in shown]
@@ -73,7 +78,14 @@ def _head(result: FieldResult, title: str, shown: int) -> list[str]:
 
 
 def _cell(draw: ImageDraw.ImageDraw, place: tuple[int, int, int], count: int, total: int) -> None:
-    """One cell at (left, top) with a side, of `count` of the row's `total` pictures."""
+    """Draw one cell.
+
+    Args:
+        draw: canvas.
+        place: left, top and side in pixels.
+        count: images in the cell.
+        total: images in the row.
+    """
     x, y, side = place
     share = count / total if total else 0.0
     levels = (_LIGHT + (_DARK - _LIGHT) * share).round().astype(int)

@@ -1,9 +1,9 @@
-"""A collection's judges as those who say how clearly a picture is of its class.
+"""A collection's judges as classifiers of generated images.
 
-A model's discriminator has learned to name classes beside its generator, and the two agree where
-neither is right; or it names none at all. The judge of `evaluation/judge.py` has seen real pictures
-only, and says how far it can be trusted. Model and collection are matched by the names of fields and
-classes, so that any collection that has them will do.
+A discriminator that classifies was trained together with its generator, and the two can agree on
+wrong classes. Some discriminators do not classify at all. The judge of `evaluation/judge.py` was
+trained on real images only, and its accuracy on held-out images is known. Model and collection
+are matched by the names of fields and classes, so any collection with these names can be used.
 """
 
 from collections.abc import Sequence
@@ -28,27 +28,27 @@ class FieldJudges:
 
     network: FeatureNetwork
     judges: dict[int, Judge]
-    """By the field's column in the model."""
+    """Judges by the field's column in the model."""
     numbers: dict[int, dict[int, int]]
-    """By column: the model's classes that are asked for, as the judge numbers them."""
+    """By column: the judge's number of each chosen class of the model."""
     records: tuple[JudgeRecord, ...]
-    """How far each can be trusted."""
+    """The accuracy of each judge."""
     collection: str
-    """Name of the collection they have learned from."""
+    """Name of the collection that the judges were trained on."""
 
     @classmethod
     def of(
         cls, evaluator: Evaluator, record: ModelRecord, asked: Sequence[dict[int, int]]
     ) -> "FieldJudges":
-        """The judges of all fields that are asked for, by the evaluator's first network.
+        """The judges of all chosen fields, on the evaluator's first feature network.
 
         Args:
             evaluator: of the collection, at the model's resolution.
             record: of the model.
-            asked: classes by column, as `Group.chosen`.
+            asked: chosen classes by column, as `Group.chosen`.
 
         Raises:
-            ImpastoError: no class is asked for, or the collection cannot judge a field or class.
+            ImpastoError: no class is chosen, or the collection has no judge for a field or class.
         """
         network, collection = evaluator.networks[0], evaluator.collection
         wanted: dict[int, list[int]] = {}
@@ -69,11 +69,11 @@ class FieldJudges:
             facts = fitted.judge.facts
             known = {facts.classes[number]: number for number in fitted.judge.named.tolist()}
             names = [field.classes[number] for number in sorted(set(classes))]
-            strangers = [name for name in names if name not in known]
-            if strangers:
+            unknown = [name for name in names if name not in known]
+            if unknown:
                 raise ImpastoError(
                     f"{collection.name} has no training pictures of {field.name} "
-                    f"{choices(strangers)}, so its judge cannot name them; choose with --class "
+                    f"{choices(unknown)}, so its judge cannot name them; choose with --class "
                     f"among {choices(list(known))}, or take another collection"
                 )
             judges[column] = fitted.judge
@@ -84,7 +84,8 @@ class FieldJudges:
         return cls(network, judges, numbers, tuple(records), collection.name)
 
     def confidence(self, images: Tensor, asked: dict[int, int]) -> np.ndarray:
-        """How likely the judges find the classes asked for, float64 [B]; of several fields the product.
+        """The judges' probability of the chosen classes, float64 [B]; with several fields the
+        product.
 
         Args:
             images: [B, 3, H, W] in [-1, 1].
@@ -101,7 +102,7 @@ class FieldJudges:
         return product.numpy()
 
     def lines(self) -> list[str]:
-        """How far each judge can be trusted, a line each."""
+        """The accuracy of each judge, one line each."""
         lines = []
         for record in self.records:
             text = f"{record.field}: named by a judge from {self.collection}"

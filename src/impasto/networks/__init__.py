@@ -53,26 +53,26 @@ class Judgement(NamedTuple):
     forward pass. Only networks that use labels in their last layers have it."""
 
 
-def _family(name: str, player: str) -> Any:
+def _family(name: str, role: str) -> Any:
     module = load_module("networks", name, "network")
-    if not hasattr(module, player):
-        raise ImpastoError(f"network '{name}' has no {player.lower()}; choose another")
-    return getattr(module, player)
+    if not hasattr(module, role):
+        raise ImpastoError(f"network '{name}' has no {role.lower()}; choose another")
+    return getattr(module, role)
 
 
-def resolve_network(name: str, player: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_network(name: str, role: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """All settings of a network, with defaults filled in.
 
     Args:
         name: the family.
-        player: `generator` or `discriminator`.
+        role: `generator` or `discriminator`.
         options: the settings that were chosen.
 
     Raises:
         ImpastoError: an unknown network or setting (the message lists the valid ones), or an
             invalid value.
     """
-    return resolve_options(_family(name, player.capitalize()), options, player, _GIVEN)
+    return resolve_options(_family(name, role.capitalize()), options, role, _GIVEN)
 
 
 def build_generator(

@@ -95,8 +95,7 @@ def gangogh_256() -> RunConfig:
 
 
 def gangogh_genre_then_style() -> RunConfig:
-    """GANGogh in two stages, the first one by genre, the second one by genre and style, to 256
-    pixels.
+    """GANGogh in two stages, by genre and then by genre and style, to 256 pixels.
 
     Source: the future work of Jones and Bonafilia 2017 (see gangogh): stage I separates the
     genres, and stage II is conditioned on the style too, as a second one-hot vector, so that

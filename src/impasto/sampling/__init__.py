@@ -1,4 +1,4 @@
-"""From seeds to pictures, for training's grids, the command line and everything downstream."""
+"""From seeds to images: for training's grids, the command line, evaluation and everything else."""
 
 from impasto.sampling.grid import grid_picture
 from impasto.sampling.model import Model, find_model

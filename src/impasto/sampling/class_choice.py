@@ -1,7 +1,7 @@
-"""Which labels pictures are painted with: of one class, of every class, or as in the collection.
+"""The labels that images are generated with: of one class, of every class, or as in the collection.
 
-A *combination* is a row of labels, a class a field, that occurs among the training pictures; a model
-remembers all of them with their counts, because not every style goes with every genre.
+A *combination* is a row of labels, one class a field, that occurs among the training images. A
+model saves all combinations with their counts, because not every style occurs with every genre.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,17 +17,22 @@ from impasto.formatting import one_line
 from impasto.sampling.model import LabelRecord, ModelRecord
 
 MAX_COLUMNS = 40
-"""Classes shown side by side; of more, the most frequent ones."""
+"""The most columns of a class grid. With more classes, the most frequent ones are shown."""
 
 
 def labels_of_seeds(
     seeds: Sequence[int], record: ModelRecord, chosen: Mapping[int, int] | None = None
 ) -> Tensor:
-    """A combination a seed, drawn as often as it occurs in the collection: [B, F] int64.
+    """Labels [B, F] int64: one combination a seed, drawn with its frequency in the collection.
 
-    A seed always draws the same one, so that it names a picture without any labels given. With
-    classes chosen (column to class), it is drawn among the combinations that have them; where no
-    picture has them together, among all, and these classes put in.
+    A seed always draws the same combination, so a seed determines an image without given labels.
+
+    Args:
+        seeds: one an image.
+        record: of the model.
+        chosen: classes by column of their field. The combination is drawn among those that have
+            them. Where none has them all, it is drawn among all combinations, and these classes
+            replace its own.
     """
     if not record.labels:
         return torch.zeros(len(seeds), 0, dtype=torch.int64)
@@ -38,7 +43,7 @@ def labels_of_seeds(
         if fits.any():
             rows, counts = rows[fits], counts[fits]
     ends = np.cumsum(counts / counts.sum())
-    # A random state of their own, apart from that of the seed's latents.
+    # A random state of its own, independent of that of the seed's latents.
     shares = [np.random.default_rng([seed, 1]).random() for seed in seeds]
     labels = rows[np.searchsorted(ends, shares).clip(max=len(ends) - 1)]
     for field, number in chosen.items():
@@ -47,14 +52,15 @@ def labels_of_seeds(
 
 
 def _commonest(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The row [F] of most pictures; of equally common ones the last in order, for -1 stands first."""
+    """The row [F] with the most images; of equally frequent rows the last in order, since -1
+    sorts first."""
     most: np.ndarray = rows[np.lexsort((*rows.T[::-1], counts))[-1]]
     return most
 
 
 def _position(names: Sequence[str], wanted: str, what: str) -> int:
-    """Where a name is: exactly so, or as it is shown (models of earlier collections may have names
-    with line breaks)."""
+    """Index of a name: exact, or as displayed (models of earlier collections may have names with
+    line breaks)."""
     shown = [one_line(name) for name in names]
     for known in (list(names), shown):
         if wanted in known:
@@ -66,7 +72,8 @@ def field_of(record: ModelRecord, name: str) -> int:
     """The column of label field `name`.
 
     Raises:
-        ImpastoError: the model is not conditioned on it; the message lists what it is conditioned on.
+        ImpastoError: the model is not conditioned on this field; the message lists its label
+            fields.
     """
     if not record.labels:
         raise ImpastoError("this model knows no classes: it was trained without labels")
@@ -74,11 +81,11 @@ def field_of(record: ModelRecord, name: str) -> int:
 
 
 def parse_classes(record: ModelRecord, texts: Sequence[str]) -> dict[int, int]:
-    """Texts such as `genre=landscape`, or `landscape` where there is one field only, as column to
-    class.
+    """Classes by column, from texts such as `genre=landscape`, or `landscape` with a single label
+    field.
 
     Raises:
-        ImpastoError: an unknown field or class (the message lists those there are), or a field named
+        ImpastoError: an unknown field or class (the message lists the valid ones), or a field
             twice.
     """
     chosen: dict[int, int] = {}
@@ -113,16 +120,20 @@ def class_numbers(record: ModelRecord, classes: Mapping[str, str]) -> dict[int, 
 
 
 def known_classes(record: ModelRecord, field: int) -> list[int]:
-    """The classes of label field `field` that the model has seen pictures of."""
+    """The classes of label field `field` that occur among the training images, sorted."""
     return sorted({row[field] for row in record.label_rows} - {-1})
 
 
 def every_class(record: ModelRecord, field: int, chosen: Mapping[int, int]) -> "ClassGrid":
-    """The grid of label field `field`, with other fields' classes as `chosen`.
+    """The class grid of label field `field`.
+
+    Args:
+        record: of the model.
+        field: its column.
+        chosen: classes of other fields, by column.
 
     Raises:
-        ImpastoError: `chosen` says the class of `field` too, or the model has seen none of its
-            classes.
+        ImpastoError: `chosen` has a class of `field` too, or no training image has a class in it.
     """
     name = record.labels[field].name
     if field in chosen:
@@ -140,13 +151,15 @@ def every_class(record: ModelRecord, field: int, chosen: Mapping[int, int]) -> "
 
 @dataclass(frozen=True)
 class ClassGrid:
-    """The same latents in every class of one field: a row a latent, a column a class."""
+    """The same latents in every class of one field: one row a latent, one column a class."""
 
     classes: tuple[str, ...]
-    """Names, a column each."""
+    """Names of the classes, one a column."""
     labels: Tensor
-    """[K, F] a column's labels: its class, and in other fields those it occurs with most often."""
+    """[K, F] labels of the columns: the class, and its most frequent combination in the other
+    fields."""
     rows: int
+    """Number of latents."""
 
     @classmethod
     def of(
@@ -155,10 +168,10 @@ class ClassGrid:
         """The grid of the field in column `position`.
 
         Args:
-            position: its column.
+            position: the field's column.
             fields: all label fields.
-            rows: the combinations there are, [R, F].
-            counts: how many pictures have each, [R].
+            rows: all combinations, [R, F].
+            counts: number of images of each combination, [R].
         """
         sizes = np.bincount(
             rows[rows[:, position] >= 0, position],
@@ -176,11 +189,11 @@ class ClassGrid:
         )
 
     def inputs(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """Latents [R * K, Z] and labels [R * K, F] of the grid's pictures, row by row, from latents
+        """Latents [R * K, Z] and labels [R * K, F] of the grid's images, row by row, from latents
         [R, Z]."""
         count = len(self.classes)
         return latents.repeat_interleave(count, dim=0), self.labels.repeat(len(latents), 1)
 
     def record(self, latents: int) -> dict[str, Any]:
-        """What `run.json` says of it."""
+        """The grid's entry in `run.json`, for this number of latents."""
         return {"classes": list(self.classes), "rows": min(self.rows, latents)}

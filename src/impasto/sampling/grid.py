@@ -1,4 +1,4 @@
-"""Pictures side by side, and the names of their columns and rows."""
+"""Grids of images, with names of columns and rows."""
 
 import bisect
 import math
@@ -15,16 +15,16 @@ _INK, _PAPER = (20, 20, 20), (255, 255, 255)
 _SIZE = 12  # of letters, in pixels
 _GAP = 4  # between letters and pictures
 _LINE_GAP = 4  # between lines of a name
-_LONGEST = 180  # pixels of a name that stands upright or at the side; the rest is left out
+_LONGEST = 180  # pixels of an upright name or one beside a row; longer names are shortened
 
 
 def columns_of(count: int) -> int:
-    """Columns of the most nearly square grid for `count` pictures; 8 for 64."""
+    """Number of columns of the most nearly square grid for `count` images; 8 for 64."""
     return max(1, math.ceil(math.sqrt(count)))
 
 
 def grid_picture(images: np.ndarray, columns: int | None = None) -> Image.Image:
-    """Pictures [B, H, W, 3] (uint8) in rows, without gaps; what is left of the last row is black."""
+    """Images [B, H, W, 3] (uint8) in rows without gaps. The unused rest of the last row is black."""
     count, height, width, _ = images.shape
     columns = columns or columns_of(count)
     rows = math.ceil(count / columns)
@@ -36,12 +36,12 @@ def grid_picture(images: np.ndarray, columns: int | None = None) -> Image.Image:
 
 
 def text_font(size: int = _SIZE) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """What numbers in pictures are written in; see `fonts.font`."""
+    """The font of numbers in images; see `fonts.font`."""
     return font(size)
 
 
 def shortened(text: str, width: float, size: int = _SIZE) -> str:
-    """`text` on one line, or as much of its beginning as fits into `width` pixels, with an ellipsis."""
+    """`text` on one line, cut with an ellipsis to fit into `width` pixels."""
     text = one_line(text)
     if text_length(text, size) <= width:
         return text
@@ -52,7 +52,8 @@ def shortened(text: str, width: float, size: int = _SIZE) -> str:
 
 
 def _wrapped(name: str, width: int) -> list[str] | None:
-    """`name` on up to three lines within `width` pixels, broken at spaces and hyphens only."""
+    """`name` on up to three lines within `width` pixels, broken at spaces and hyphens only; None
+    if that is impossible."""
     lines = [""]
     for word in re.findall(r"[^\s-]+-?|-", name):
         joint = " " if lines[-1] and not lines[-1].endswith("-") else ""
@@ -67,19 +68,19 @@ def _wrapped(name: str, width: int) -> list[str] | None:
 
 
 def written(text: str, size: int = _SIZE, *, upright: bool = False) -> Image.Image:
-    """Text on one line as a picture just large enough for it; `upright` reads from the bottom to the
-    top."""
+    """An image of one line of text, just large enough; `upright` rotates it to read from bottom
+    to top."""
     picture = _written_lines([text], size)
     return picture.transpose(Image.Transpose.ROTATE_90) if upright else picture
 
 
 def _written_lines(lines: Sequence[str], size: int = _SIZE) -> Image.Image:
-    """Lines of text below each other, each in the middle."""
+    """An image of lines of text, one below another, centred."""
     probe = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     drawn = [draw_text(probe, (0, 0), line, _INK, size) for line in lines]
     width = max((math.ceil(right) for right, _ in drawn), default=0)
     step = draw_text(probe, (0, 0), "A", _INK, size)[1] + _LINE_GAP
-    # A full line is as high as its tallest letter can be, so that all names stand on one line.
+    # A line has the height of the tallest letter, so that all names have the same base line.
     bottom = (len(lines) - 1) * step + (drawn[-1][1] if drawn else 0)
     height = max(math.ceil(bottom), math.ceil(size * 1.25))
     picture = Image.new("RGB", (max(width, 1), height), _PAPER)
@@ -90,7 +91,7 @@ def _written_lines(lines: Sequence[str], size: int = _SIZE) -> Image.Image:
 
 
 def heading(names: Sequence[str], width: int) -> Image.Image:
-    """The names above columns of `width` pixels: wrapped where all of them fit, else all upright."""
+    """The names above columns of `width` pixels: wrapped if all of them fit, otherwise all upright."""
     wrapped = [_wrapped(name, width - 2) for name in names]
     fits = all(text is not None for text in wrapped)
     pictures = [
@@ -111,7 +112,7 @@ def named_grid_picture(
     above: Sequence[str] = (),
     beside: Sequence[str] = (),
 ) -> Image.Image:
-    """As `grid_picture`, with names above the columns, or beside the rows, or both."""
+    """A grid as of `grid_picture`, with names above the columns, beside the rows, or both."""
     grid = grid_picture(images, columns)
     _, height, width, _ = images.shape
     top = heading(above, width) if above else None

@@ -1,6 +1,6 @@
-"""The model folder: `generator.safetensors` + `model.json`, all that sampling needs.
+"""The model folder: `generator.safetensors` and `model.json`, all that sampling needs.
 
-Every checkpoint of a run holds one, so a run can stand wherever a model is asked for.
+Every checkpoint of a run contains one, so a run can be given wherever a model is expected.
 """
 
 import hashlib
@@ -32,23 +32,23 @@ WEIGHTS_FILE = "generator.safetensors"
 DISCRIMINATOR_FILE = "discriminator.safetensors"
 MODEL_FILE = "model.json"
 BEST = "best"
-"""`RUN/best`: not a folder, but the checkpoint of the run that scored best on the way."""
+"""`RUN/best` is not a folder but stands for the run's checkpoint with the best score."""
 MASTERS = "masters"
-"""The word for the model inside the package, trained on its 21 paintings."""
+"""The name of the model inside the package, trained on its 21 paintings."""
 MASTERS_MODEL = Path(__file__).parent.parent / "masters" / "model"
 SMOOTHED_KID = "evaluation/kid-smoothed"
-"""In rows of a run's statistics: what its checkpoints are ranked by, the lower the better."""
+"""Key in a run's statistics of the score that ranks its checkpoints; lower is better."""
 
 
 def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
-    """Read a safetensors file; nothing in it is ever executed.
+    """Read a safetensors file. Nothing in it is ever executed.
 
     Args:
         path: the file.
-        sha256: what the file's digest must be, where that is known.
+        sha256: the expected digest, where it is known.
 
     Raises:
-        ImpastoError: the file is missing, cut short, changed, a pickle, a Git LFS pointer, or no
+        ImpastoError: the file is missing, damaged, changed, a pickle, a Git LFS pointer, or not
             safetensors.
     """
     try:
@@ -61,8 +61,8 @@ def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
     try:
         tensors: dict[str, Tensor] = load_safetensors(content)
     except SafetensorError as error:
-        # Pickles of PyTorch are a zip archive, or a bare pickle stream in old files. A safetensors
-        # file may begin with the same bytes (its header's length), so it is tried first.
+        # PyTorch's pickles are zip archives, or plain pickle streams in old files. A safetensors file
+        # may begin with the same bytes (its header's length), so safetensors is tried first.
         if content[:2] == b"PK" or content[:1] == b"\x80":
             raise ImpastoError(
                 f"{path} is a pickle, which could run any code when loaded; impasto reads "
@@ -79,27 +79,29 @@ def _as_bytes(tensors: dict[str, Tensor]) -> bytes:
 
 
 def sha256_of_tensors(tensors: dict[str, Tensor]) -> str:
-    """The SHA-256 that the file of these tensors would have."""
+    """The SHA-256 of the safetensors file of these tensors."""
     return hashlib.sha256(_as_bytes(tensors)).hexdigest()
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> str:
-    """Write tensors as safetensors; gives the file's SHA-256. `path` should lie in a folder that is
-    not yet visible under its final name, see `files.atomic_folder`."""
+    """Write tensors as safetensors and return the file's SHA-256.
+
+    `path` should be in a folder that does not have its final name yet; see `files.atomic_folder`.
+    """
     content = _as_bytes(tensors)
     path.write_bytes(content)
     return hashlib.sha256(content).hexdigest()
 
 
 class LabelRecord(Config):
-    """A label field the generator is conditioned on."""
+    """A label field that the generator is conditioned on."""
 
     name: str
     classes: tuple[str, ...]
 
 
 class CollectionRecord(Config):
-    """The collection it learned from, in short."""
+    """A summary of the training collection."""
 
     name: str
     hash: str
@@ -107,19 +109,19 @@ class CollectionRecord(Config):
     sources: Count
     fit: str
     licences: dict[str, int]
-    """Source pictures by licence; `unknown` and, of many, `12 others` among them."""
+    """Source pictures by licence. May contain `unknown` and, with many licences, `12 others`."""
     kind: str = ""
-    """Of the source that it was packed from, in words."""
+    """A text that describes the kind of source it was packed from."""
     artists: dict[str, int] = Field(default_factory=dict)
-    """Source pictures by artist, in the same way; empty where none is known."""
+    """Source pictures by artist, in the same form; empty where none is known."""
     duplicates: int = 0
-    """Source pictures that were excluded as copies of others."""
+    """Source pictures that were excluded as duplicates."""
     forgotten: dict[str, int] = Field(default_factory=dict)
-    """Source pictures that had been taken out of it (`impasto forget`), by day."""
+    """Source pictures that were removed (`impasto forget`), by day."""
 
 
 class ModelRecord(Config):
-    """What `model.json` holds."""
+    """The contents of `model.json`."""
 
     format: Literal[1] = 1
     recipe: str
@@ -127,19 +129,21 @@ class ModelRecord(Config):
     latent: LatentConfig
     generator: NetworkConfig
     discriminator: NetworkConfig
-    """Its opponent, whose weights lie beside it in a checkpoint (not needed for painting)."""
+    """The discriminator. A checkpoint has its weights too; sampling does not need them."""
     labels: tuple[LabelRecord, ...]
     label_rows: tuple[tuple[int, ...], ...]
-    """The combinations of classes, one a field (-1: unknown), that occur among training pictures."""
+    """The combinations of classes, one a field (-1: unknown), that occur among training images."""
     label_counts: tuple[int, ...]
-    """Training pictures of each combination."""
+    """Number of training images of each combination."""
     collection: CollectionRecord
     parameters: Count
+    """Trainable values of the generator."""
     images_seen: int
+    """Real images that it was trained with, repetitions included."""
     weights_sha256: str = ""
-    """Of the weights file; filled in when that is written."""
+    """SHA-256 of the weights file; set when that is written."""
     discriminator_sha256: str | None = None
-    """Of the opponent's weights, where they lie beside."""
+    """SHA-256 of the discriminator's weights file, where there is one."""
     real_noise: float | None = None
     """`training.real_noise`; None in older models."""
     fake_noise: float | None = None
@@ -149,19 +153,19 @@ class ModelRecord(Config):
 
     @property
     def label_sizes(self) -> tuple[int, ...]:
-        """Classes of each label field."""
+        """Number of classes of each label field."""
         return tuple(len(field.classes) for field in self.labels)
 
 
 @dataclass(repr=False)
 class Model:
-    """A generator ready to sample, and what is known of it. A notebook shows pictures of its first
-    seeds."""
+    """A generator with its weights and record, ready to sample. Notebooks display the images of
+    its first seeds."""
 
     generator: nn.Module
     record: ModelRecord
     device: torch.device | str = "cpu"
-    """Where `sample` runs."""
+    """Device that `sample` runs on."""
 
     @property
     def latent(self) -> LatentConfig:
@@ -172,13 +176,13 @@ class Model:
         """Load a model.
 
         Args:
-            model: a run, one of its checkpoints (`RUN/best` for the best one), a model folder, or the
-                word `masters`.
-            device: where `sample` runs; the generator itself stays on the CPU.
+            model: a run, one of its checkpoints (`RUN/best` for the best one), a model folder, or
+                `masters`.
+            device: device that `sample` runs on; the generator itself stays on the CPU.
 
         Raises:
-            ImpastoError: not a model, damaged, of an unknown format or network, or it needs
-                a plugin that is not there.
+            ImpastoError: not a model, damaged, of an unknown format or network, or it needs a
+                plugin that is not installed.
         """
         folder = find_model(model)
         record = read_record(folder / MODEL_FILE, "model", ModelRecord)
@@ -202,21 +206,22 @@ class Model:
         truncation: float | None = None,
         batch: int = 64,
     ) -> np.ndarray:
-        """Pictures [B, H, W, 3] of uint8, one a seed. A seed, the classes and the model give the same
-        picture every time.
+        """Images [B, H, W, 3] uint8, one a seed. The same seed, classes and model always give the
+        same image.
 
         Args:
             seeds: 0 to 4294967295 each.
-            classes: label field to class, such as `{"style": "Ukiyo-e"}`; for fields left out, each
-                seed draws a class, as often as it occurs in the collection.
-            truncation: stay within this distance of the middle, above 0; 0.7 is safer and less varied.
-            batch: pictures made at once; changes memory and speed, not the pictures.
+            classes: label field to class, such as `{"style": "Ukiyo-e"}`. In other fields each
+                seed draws a class with its frequency in the collection.
+            truncation: restrict latents to +-truncation, above 0; smaller gives more typical and
+                less varied images, for example 0.7.
+            batch: images at a time. It changes memory and speed, not the images.
 
         Raises:
-            ImpastoError: no seeds or one out of range, an unknown field or class (the message lists
-                those there are), or a truncation that is not positive.
+            ImpastoError: no seeds or one out of range, an unknown field or class (the message
+                lists the valid ones), or a truncation that is not positive.
         """
-        # The rest of this room needs this file.
+        # Imported here, because these modules import this one.
         from impasto.sampling.class_choice import class_numbers, labels_of_seeds
         from impasto.sampling.sampler import Sampler
         from impasto.sampling.seeds import check_seeds
@@ -237,7 +242,7 @@ class Model:
         truncation: float | None = None,
         batch: int = 64,
     ) -> list[Image.Image]:
-        """As `sample`, as Pillow's pictures."""
+        """The images of `sample` as Pillow images."""
         found = self.sample(seeds, classes, truncation=truncation, batch=batch)
         return [Image.fromarray(picture) for picture in found]
 
@@ -250,12 +255,13 @@ class Model:
         columns: int | None = None,
         batch: int = 64,
     ) -> Image.Image:
-        """As `sample`, as one picture, row by row; as many columns as rows if `columns` is None."""
+        """The images of `sample` as one image, row by row. By default there are as many columns
+        as rows."""
         found = self.sample(seeds, classes, truncation=truncation, batch=batch)
         return grid_picture(found, columns)
 
     def _repr_png_(self) -> bytes:
-        """The pictures of seeds 0 to 15, for a notebook."""
+        """The images of seeds 0 to 15 as PNG, for notebooks."""
         file = io.BytesIO()
         self.grid().save(file, "PNG")
         return file.getvalue()
@@ -275,8 +281,14 @@ class Model:
         record: ModelRecord,
         discriminator: dict[str, Tensor] | None = None,
     ) -> None:
-        """Write a model into `folder`, which is not yet visible under its final name; the opponent's
-        weights too, where given."""
+        """Write a model into a folder.
+
+        Args:
+            folder: does not have its final name yet; see `files.atomic_folder`.
+            weights: of the generator.
+            record: of the model; the digests of the weights files are filled in.
+            discriminator: weights of the discriminator, which are written too.
+        """
         digests: dict[str, str | None] = {
             "weights_sha256": write_tensors(folder / WEIGHTS_FILE, weights),
             "discriminator_sha256": None,
@@ -298,11 +310,10 @@ def _fill(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
 
 
 def load_discriminator(folder: Path) -> nn.Module:
-    """The opponent of a model's generator, on the CPU, in evaluation mode.
+    """The discriminator of a model folder, on the CPU, in evaluation mode.
 
     Raises:
-        ImpastoError: it is not there (a model that was exported without it), damaged, or needs a
-            plugin that is not there.
+        ImpastoError: the folder has none (a model exported without it), or it is damaged.
     """
     record = read_record(folder / MODEL_FILE, "model", ModelRecord)
     if record.discriminator_sha256 is None:
@@ -324,14 +335,14 @@ def load_discriminator(folder: Path) -> nn.Module:
 
 
 def checkpoint_folders(run: Path) -> list[Path]:
-    """The whole checkpoints of a run, oldest first."""
+    """The complete checkpoints of a run, oldest first."""
     folders = (run / "checkpoints").glob("[0-9]*")
     return sorted(each for each in folders if each.name.isdecimal() and each.is_dir())
 
 
 def ranked(rows: Iterable[Mapping[str, Any]]) -> list[int]:
-    """The moments, in images seen, of all evaluations in a run's statistics, the best one first: by
-    smoothed KID, the earlier of equals first."""
+    """Images seen at each evaluation in a run's statistics, by smoothed KID, best first; of equal
+    scores the earlier first."""
     found = [
         (row[SMOOTHED_KID], row["images_seen"]) for row in rows if row.get(SMOOTHED_KID) is not None
     ]
@@ -339,21 +350,21 @@ def ranked(rows: Iterable[Mapping[str, Any]]) -> list[int]:
 
 
 def stalled(rows: Iterable[Mapping[str, Any]], patience: int | None) -> bool:
-    """Whether the smoothed KID was last evaluated `patience` images or more after its best."""
+    """Whether the latest smoothed KID is `patience` images or more after the best one."""
     moments = ranked(rows)
     return bool(patience and moments and max(moments) - moments[0] >= patience)
 
 
 def best_checkpoint(run: Path) -> Path:
-    """The best checkpoint, by smoothed KID, of those that are there.
+    """The existing checkpoint with the best smoothed KID.
 
     Raises:
-        ImpastoError: none of them was evaluated.
+        ImpastoError: none of the checkpoints was evaluated.
     """
-    there = {int(folder.name): folder for folder in checkpoint_folders(run)}
+    folders = {int(folder.name): folder for folder in checkpoint_folders(run)}
     for images_seen in ranked(read_json_lines(run / "stats.jsonl")):
-        if images_seen in there:
-            return there[images_seen]
+        if images_seen in folders:
+            return folders[images_seen]
     raise ImpastoError(
         f"{run} has no best checkpoint: none was evaluated in training (evaluation.every); its newest "
         f"one is {run}"
@@ -361,12 +372,15 @@ def best_checkpoint(run: Path) -> Path:
 
 
 def find_model(path: str | PathLike[str]) -> Path:
-    """The model folder that `path` means: itself, the newest checkpoint of a run, for `RUN/best` the
-    one that scored best, or for the mere word `masters` the model inside the package, unless a model
-    or a run of that name is there.
+    """The model folder that `path` stands for.
+
+    Args:
+        path: a model folder, which is returned as it is; a run, for its newest checkpoint;
+            `RUN/best`, for its best checkpoint; or `masters`, for the model inside the package
+            unless a model or run of that name exists.
 
     Raises:
-        ImpastoError: none of these; or a run without such a checkpoint yet.
+        ImpastoError: none of these, or a run without a checkpoint yet.
     """
     path = Path(path).expanduser()
     if (path / MODEL_FILE).is_file():
@@ -410,31 +424,35 @@ def run_of(path: Path) -> Path | None:
 
 
 def name_of(path: Path) -> str:
-    """What a run or a model is called in names of files; `RUN-best` for `RUN/best`."""
+    """Name of a run or a model for file names; `RUN-best` for `RUN/best`."""
     path = path.resolve()
     return f"{path.parent.name}-{BEST}" if path.name == BEST else path.name
 
 
 def export(path: Path, destination: Path, *, discriminator: bool = False) -> Path:
-    """Copy the model of a run (or a model folder) to a folder of its own, checked on the way.
+    """Copy the model of a run (or a model folder) to a new folder. The model is checked by
+    loading it.
 
     Args:
         path: a run, a checkpoint or a model.
         destination: a folder that does not exist yet.
-        discriminator: copy the opponent too, for choosing among pictures.
+        discriminator: also export the discriminator, for choosing among samples.
+
+    Returns:
+        The model folder that was copied.
 
     Raises:
-        ImpastoError: nothing to export, it is damaged, or `destination` exists.
+        ImpastoError: there is no model, it is damaged, or `destination` exists.
     """
     source = find_model(path)
     model = Model.load(source)
-    opponent = load_discriminator(source).state_dict() if discriminator else None
+    weights = load_discriminator(source).state_dict() if discriminator else None
     with atomic_folder(destination) as temporary:
-        Model.write(temporary, model.generator.state_dict(), model.record, opponent)
+        Model.write(temporary, model.generator.state_dict(), model.record, weights)
     return source
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Pictures [B, 3, H, W] in [-1, 1] to [B, H, W, 3] uint8, rounded."""
+    """Images [B, 3, H, W] in [-1, 1] to uint8 [B, H, W, 3], rounded."""
     levels = (images.float() * 127.5 + 127.5).round().clamp(0, 255)
     return levels.to(torch.uint8).permute(0, 2, 3, 1)

@@ -1,4 +1,4 @@
-"""Pictures to files."""
+"""Saving images to files."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,24 +21,28 @@ def save_grid(
     above: Sequence[str] = (),
     beside: Sequence[str] = (),
 ) -> None:
-    """Write pictures [B, H, W, 3] (uint8) as one PNG, in one step.
+    """Write images as one PNG, atomically.
 
     Args:
         path: of the PNG.
-        images: row by row.
-        columns: how many; by default as many as rows.
-        above: names of the columns, drawn above them.
+        images: uint8 [B, H, W, 3], row by row.
+        columns: number of columns; by default as many as rows.
+        above: names of the columns.
         beside: names of the rows.
 
     Raises:
-        ImpastoError: it cannot be written.
+        ImpastoError: the file cannot be written.
     """
     with atomic_file(path) as temporary:
         named_grid_picture(images, columns, above, beside).save(temporary, "PNG")
 
 
 def check_grid_path(path: Path) -> None:
-    """Raises: ImpastoError: the path is not a PNG's."""
+    """Check that a path ends in `.png`.
+
+    Raises:
+        ImpastoError: it does not.
+    """
     if path.suffix.lower() != ".png":
         raise ImpastoError(f"a grid is a PNG: give a path that ends in .png, not {path}")
 
@@ -51,11 +55,11 @@ def save_grid_of(
     above: Sequence[str] = (),
     beside: Sequence[str] = (),
 ) -> None:
-    """Write all pictures of the batches as one PNG; see `save_grid`.
+    """Write all images of the batches as one PNG; see `save_grid`.
 
     Raises:
-        ImpastoError: the path is not a PNG's, cannot be written, or the grid would be larger than
-            30,000 x 30,000 pixels.
+        ImpastoError: the path does not end in `.png` or cannot be written, or the grid would be
+            larger than 30,000 x 30,000 pixels.
     """
     check_grid_path(path)
     images = np.concatenate(list(batches))
@@ -65,13 +69,13 @@ def save_grid_of(
 
 
 def seed_name(seed: int) -> str:
-    """What a seed's picture is called: `seed-00000007`."""
+    """File name of a seed's image: `seed-00000007`."""
     return f"seed-{seed:08d}"
 
 
 def slugs(names: Sequence[str]) -> list[str]:
-    """A name for files of each of these names, no two the same: `Ukiyo-e` as `ukiyo-e`."""
-    made: dict[str, None] = {}  # in order, and quick to look into: there may be thousands
+    """File names for these names, all different: `ukiyo-e` for `Ukiyo-e`."""
+    made: dict[str, None] = {}  # ordered, with quick look-up: there may be thousands
     for name in names:
         letters = "".join(c if c.isalnum() else " " for c in name.lower())
         slug = "-".join(letters.split()).encode()[:100].decode(errors="ignore") or "x"
@@ -83,7 +87,7 @@ def slugs(names: Sequence[str]) -> list[str]:
 
 
 def save_pictures(batches: Iterable[np.ndarray], names: Sequence[str], folder: Path) -> None:
-    """Write each picture as `NAME.png` into `folder`, in one step each; the same names are replaced.
+    """Write each image as `NAME.png` into `folder`, atomically. Existing files are replaced.
 
     Raises:
         ImpastoError: the folder cannot be written.

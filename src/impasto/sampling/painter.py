@@ -1,4 +1,4 @@
-"""A model, and how its pictures are asked for: what all ways of sampling it share."""
+"""A model with its sampling settings, shared by all ways of sampling."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from impasto.sampling.seeds import latents_of_seeds
 
 @dataclass(frozen=True)
 class Painter:
-    """Paints seeds of one model.
+    """Generates images of seeds with one model.
 
     Raises:
-        ImpastoError: stages are asked of a model that has none.
+        ImpastoError: `stages` with a model that has a single stage.
     """
 
     sampler: Sampler
@@ -27,9 +27,9 @@ class Painter:
     truncation: float | None = None
     """See `latents_of_seeds`."""
     batch: int = 64
-    """Pictures at once."""
+    """Images at a time."""
     stages: bool = False
-    """Every stage's picture side by side, see `Sampler.side_by_side`."""
+    """Whether images show all stages side by side; see `Sampler.side_by_side`."""
 
     def __post_init__(self) -> None:
         self.sampler.check_stages(self.stages)
@@ -44,22 +44,22 @@ class Painter:
         batch: int = 64,
         stages: bool = False,
     ) -> "Painter":
-        """Of the model in a model folder."""
+        """The painter of the model in a model folder."""
         model = Model.load(folder)
         fields = len(model.record.labels)
         sampler = Sampler(model.generator, model.latent, device, label_fields=fields)
         return cls(sampler, model.record, truncation, batch, stages)
 
     def labels(self, seeds: Sequence[int], chosen: Mapping[int, int]) -> Tensor:
-        """The seeds' labels [B, F]: as each draws them, but with the classes chosen, see `classes`."""
+        """Labels [B, F] of the seeds, with the chosen classes; see `labels_of_seeds`."""
         return labels_of_seeds(seeds, self.record, chosen)
 
     def latents(self, seeds: Sequence[int]) -> Tensor:
-        """The seeds' latents [B, Z]."""
+        """Latents [B, Z] of the seeds."""
         return latents_of_seeds(seeds, self.sampler.latent, self.truncation)
 
     def paint(self, seeds: Sequence[int], labels: Tensor) -> Iterator[np.ndarray]:
-        """Their pictures in batches, see `Sampler.batches`."""
+        """Images of the seeds in batches; see `Sampler.batches`."""
         return self.sampler.batches(
             seeds, labels, truncation=self.truncation, batch=self.batch, stages=self.stages
         )

@@ -1,4 +1,4 @@
-"""Batches of pictures from seeds."""
+"""Batches of images from seeds."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,15 +16,15 @@ from impasto.sampling.seeds import latents_of_seeds
 
 
 class Sampler:
-    """Draws pictures from a generator, as fast as its device allows.
+    """Generates images, as fast as the device allows.
 
     Args:
-        generator: any network that keeps the contract of `networks/`; folding works on a copy.
-        latent: what it takes.
-        device: where to run.
-        label_fields: how many label fields it is conditioned on.
-        fold: batch norm folded into the convolutions (equal up to rounding); off where the weights
-            change too often for it to pay.
+        generator: any network with the contract of `networks/`. Folding works on a copy.
+        latent: its latents' size and distribution.
+        device: device to run on.
+        label_fields: number of its label fields.
+        fold: whether batch norms are folded into convolutions (equal up to rounding). Off where
+            the weights change so often that folding does not pay.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Sampler:
 
     @torch.inference_mode()
     def images(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Pictures [B, 3, H, W] in [-1, 1] of latents [B, Z] and labels [B, F] (unknown by default)."""
+        """Images [B, 3, H, W] in [-1, 1] of latents [B, Z] and labels [B, F] (unknown by default)."""
         if labels is None:
             labels = torch.full((len(latents), self.label_fields), -1)
         images: Tensor = self.generator(latents.to(self.device), labels.to(self.device))
@@ -55,11 +55,11 @@ class Sampler:
 
     @torch.inference_mode()
     def side_by_side(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """What each stage of the generator paints [B, 3, H, stages * W], from left to right; earlier
-        ones are enlarged to the last one's size by repeating pixels.
+        """The images of all stages, [B, 3, H, stages * W] in [-1, 1], from left to right. Those
+        of earlier stages are enlarged by repeating pixels.
 
         Raises:
-            ImpastoError: the generator paints in one stage.
+            ImpastoError: the generator has a single stage.
         """
         self.check_stages()
         stages: Sequence[Tensor] = self.generator.stages(  # type: ignore[operator]
@@ -69,7 +69,11 @@ class Sampler:
         return torch.cat([F.interpolate(stage, size, mode="nearest") for stage in stages], dim=3)
 
     def check_stages(self, wanted: bool = True) -> None:
-        """Raises: ImpastoError: stages are wanted, but the generator paints in one."""
+        """Check that the generator has several stages, if they are wanted.
+
+        Raises:
+            ImpastoError: it has a single stage.
+        """
         if wanted and not hasattr(self.generator, "stages"):
             raise ImpastoError(
                 "this model paints in one stage: there is nothing to show beside its pictures"
@@ -84,14 +88,14 @@ class Sampler:
         batch: int = 64,
         stages: bool = False,
     ) -> Iterator[np.ndarray]:
-        """The seeds' pictures in order, in batches [up to `batch`, H, W, 3] of uint8.
+        """The images of the seeds in order, in uint8 batches [up to `batch`, H, W, 3].
 
         Args:
-            seeds: one a picture, see `latents_of_seeds`.
+            seeds: one an image; see `latents_of_seeds`.
             labels: [len(seeds), F] int64, one row a seed; unknown by default.
             truncation: see `latents_of_seeds`.
-            batch: pictures at once; changes memory and speed, not the pictures.
-            stages: every stage's picture side by side instead, see `side_by_side`.
+            batch: images at a time. It changes memory and speed, not the images.
+            stages: all stages side by side; see `side_by_side`.
         """
         if labels is None:
             labels = torch.full((len(seeds), self.label_fields), -1)

@@ -1,4 +1,4 @@
-"""A seed names a picture: the same seed and model give the same one, whatever else is drawn."""
+"""Seeds: the same seed and model always give the same image, independently of other seeds."""
 
 import math
 import operator
@@ -14,10 +14,10 @@ MAX_SEED = 2**32 - 1
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Seeds from a text such as `7`, `0-63` or `1,5,10-20`, in the order given.
+    """Seeds from a text such as `7`, `0-63` or `1,5,10-20`, in this order.
 
     Raises:
-        ImpastoError: not such a text, or a seed beyond 4294967295.
+        ImpastoError: not such a text, or a seed above 4294967295.
     """
     seeds: list[int] = []
     for part in text.split(","):
@@ -56,16 +56,16 @@ def check_seeds(seeds: Iterable[int]) -> list[int]:
 def latents_of_seeds(
     seeds: Sequence[int], latent: LatentConfig, truncation: float | None = None
 ) -> Tensor:
-    """One latent a seed, each from a random generator of its own: [B, Z] float32 on the CPU.
+    """Latents [B, Z] float32 on the CPU: one a seed, each from a random generator of its own.
 
     Args:
         seeds: 0 to 2**32 - 1.
-        latent: how many values, from which distribution.
-        truncation: draw from the part of the distribution within +-truncation (Brock et al. 2019,
-            arXiv:1809.11096, section 3.1, the truncation trick); smaller is safer and less varied.
-            The values are moved there by the distribution's own quantiles rather than drawn again,
-            so a seed's picture changes smoothly with it. None: the whole distribution. For uniform
-            latents the interval shrinks from [-1, 1].
+        latent: number of values and their distribution.
+        truncation: restrict values to +-truncation (the truncation trick, Brock et al. 2019,
+            arXiv:1809.11096, section 3.1); smaller gives more typical and less varied images.
+            Values are mapped by the distribution's quantiles instead of drawn again, so a seed's
+            image changes smoothly with the truncation. None: the whole distribution. For uniform
+            latents the interval [-1, 1] shrinks.
 
     Raises:
         ImpastoError: truncation is not positive.
@@ -89,5 +89,5 @@ def _truncated(values: Tensor, latent: LatentConfig, truncation: float) -> Tenso
         return values * min(truncation, 1.0)
     within = math.erf(truncation / math.sqrt(2))  # the share of N(0, 1) inside +-truncation
     squeezed = torch.erf(values / math.sqrt(2)) * within
-    # Where the argument rounds to +-1 (a value or a truncation beyond some 8), erfinv is infinite.
+    # Where the argument rounds to +-1 (a value or a truncation above about 8), erfinv is infinite.
     return (torch.erfinv(squeezed) * math.sqrt(2)).clamp(-truncation, truncation)
