@@ -81,8 +81,9 @@ def test_a_file_from_training_to_export(tiny: Collection, tmp_path: Path, say: S
         assert err.count("\n") == 1
     for command in commands[:4]:
         forget_plugins()
-        code, _, err = say(*command, *given)
+        code, out, err = say(*command, *given)
         assert (code, "note:" in err) == (0, False), (command, err)
+        assert ("one also needs the file plain.py (SHA-256 " in out) == (command[0] == "export")
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert any(score["name"] == "gap-lite0" for score in rows[-1]["scores"])
     assert needs(tmp_path / "model" / "model.json")[0][0] == "plain.py"
@@ -282,3 +283,8 @@ def test_no_run_has_its_plugin_run_by_itself(tiny: Collection, tmp_path: Path, s
         code, _, err = say("resume", str(run))
         assert (code, "its plugins are damaged (" in err) == (2, True)
     assert not mark.exists()
+
+
+def test_the_documentation_names_every_room() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "howto" / "plugins.md").read_text("utf-8")
+    assert all(f"`impasto.{room}`" in text for room in WHAT)

@@ -1,6 +1,7 @@
 """Configs in files: what `impasto recipes` prints, a run.json, and changes to a recipe."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +159,11 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     whole = load_recipe("first_look")().model_dump(mode="json") | {"colour": 1}
     with pytest.raises(ImpastoError, match=r"my.yaml: .*colour: there is no such setting"):
         load_config(written(tmp_path, json.dumps(whole)))
+
+
+def test_the_example_of_the_documentation(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "howto" / "plugins.md"
+    (example,) = re.findall(r"^```yaml\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
+    config = load_config(written(tmp_path, example))
+    assert (config.recipe, config.training.batch) == ("flagship_64", 32)
+    assert {term.term: term.weight for term in config.objective}["mismatched"] == 0.5

@@ -29,7 +29,8 @@ def command(
     from impasto.sampling.model import MODEL_FILE, ModelRecord, export
 
     source = export(run, destination, discriminator=discriminator)
-    learned = read_record(destination / MODEL_FILE, "model", ModelRecord).collection
+    record = read_record(destination / MODEL_FILE, "model", ModelRecord)
+    learned = record.collection
     typer.echo(f"exported {quoted(source)} to {quoted(destination)}")
     typer.echo(
         f"learned from {learned.name}{f', {learned.kind}' if learned.kind else ''}: "
@@ -37,4 +38,6 @@ def command(
     )
     for line in in_words(learned.model_dump()):
         typer.echo(line)
+    for each in record.plugins:
+        typer.echo(f"to open it one also needs the {each}, which is not in this folder")
     typer.echo(f"try it: impasto sample {quoted(destination)} --seeds 0-63 --grid grid.png")
