@@ -33,10 +33,10 @@ def class_numbers(collection: Collection, record: ModelRecord, field: int) -> np
         collection has no such field.
     """
     wanted = record.labels[field]
-    there = {each.name: column for column, each in enumerate(collection.fields)}
-    if wanted.name not in there:
+    columns = {each.name: column for column, each in enumerate(collection.fields)}
+    if wanted.name not in columns:
         return None
-    column = there[wanted.name]
+    column = columns[wanted.name]
     numbers = {name: number for number, name in enumerate(wanted.classes)}
     known = [numbers.get(name, -1) for name in collection.fields[column].classes]
     translation = np.array([*known, -1], np.int64)  # -1 indexes the last element

@@ -136,15 +136,15 @@ def load_networks(
     *,
     device: torch.device | str = "cpu",
 ) -> list[FeatureNetwork]:
-    """Several feature networks.
+    """Load several feature networks.
 
     Args:
         names: a sequence of names, or a text such as `lite0,inception`.
-        weights: of some of them, a file or a URL; see `load_network`.
-        device: where to run.
+        weights: a file or a URL for some of the networks; see `load_network`.
+        device: device to run on.
 
     Raises:
-        ImpastoError: no network, an unknown one, or weights of one that is not asked for.
+        ImpastoError: no network, an unknown one, or weights of a network that is not in `names`.
     """
     names = names.split(",") if isinstance(names, str) else names
     wanted = list(dict.fromkeys(name.strip() for name in names if name.strip()))

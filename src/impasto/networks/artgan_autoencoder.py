@@ -171,11 +171,11 @@ class Discriminator(nn.Module):
         layers += _layer(channels[-2], channels[-2])
         layers += [nn.Dropout(dropout), *_layer(channels[-2], channels[-1], 2)]
         self.encoder = nn.Sequential(*layers)
-        painted = [max((4 * width) >> level, 1) for level in range(levels + 1)]
-        layers = _layer(channels[-1], painted[0])
-        for inputs, outputs in itertools.pairwise(painted):
+        decoded = [max((4 * width) >> level, 1) for level in range(levels + 1)]
+        layers = _layer(channels[-1], decoded[0])
+        for inputs, outputs in itertools.pairwise(decoded):
             layers += _doubling(inputs, outputs)
-        self.decoder = nn.Sequential(*layers, *_to_image(painted[-1]))
+        self.decoder = nn.Sequential(*layers, *_to_image(decoded[-1]))
         values = channels[-1] * 4 * 4
         self.classes = nn.Linear(values, sum(label_sizes), bias=False) if label_sizes else None
         headed = realness == "head" or not label_sizes

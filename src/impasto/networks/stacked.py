@@ -120,16 +120,16 @@ class Generator(nn.Module):
         )
         self.label = nn.Linear(sum(label_sizes), 2 * width) if label_sizes else None
         joined = 4 * width + (2 * width if label_sizes else 0)
-        paint: list[nn.Module] = [
+        layers: list[nn.Module] = [
             _layer(joined, 4 * width),
             *(Residual(4 * width) for _ in range(blocks)),
         ]
         channels = 4 * width
         for _ in range(levels + 2):
             fewer = max(channels // 2, width // 4, 1)
-            paint += [Doubling(channels, fewer), nn.BatchNorm2d(fewer), nn.ReLU(inplace=True)]
+            layers += [Doubling(channels, fewer), nn.BatchNorm2d(fewer), nn.ReLU(inplace=True)]
             channels = fewer
-        self.paint = nn.Sequential(*paint, nn.Conv2d(channels, 3, 3, padding=1))
+        self.paint = nn.Sequential(*layers, nn.Conv2d(channels, 3, 3, padding=1))
         self.apply(_initialise)
         conditions = range(len(label_sizes)) if base_fields is None else base_fields
         if not set(conditions) <= set(range(len(label_sizes))):

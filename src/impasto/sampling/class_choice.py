@@ -107,10 +107,10 @@ def parse_classes(record: ModelRecord, texts: Sequence[str]) -> dict[int, int]:
 
 
 def class_numbers(record: ModelRecord, classes: Mapping[str, str]) -> dict[int, int]:
-    """Label field to class, by names, as column to class.
+    """Classes by column, from the names of label fields and classes.
 
     Raises:
-        ImpastoError: an unknown field or class; the message lists those there are.
+        ImpastoError: an unknown field or class; the message lists the valid ones.
     """
     chosen: dict[int, int] = {}
     for name, wanted in classes.items():

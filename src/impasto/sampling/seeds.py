@@ -39,7 +39,7 @@ def check_seeds(seeds: Iterable[int]) -> list[int]:
     """The seeds as a list.
 
     Raises:
-        ImpastoError: there are none, or one is no number from 0 to 4294967295.
+        ImpastoError: there are no seeds, or one is not a whole number from 0 to 4294967295.
     """
     try:
         numbers = [operator.index(seed) for seed in seeds]
