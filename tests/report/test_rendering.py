@@ -9,7 +9,7 @@ from jinja2 import UndefinedError
 
 import impasto.report
 from impasto.report.charts import Line, chart
-from impasto.report.elements import Card, Cell, Figure, Picture, Table
+from impasto.report.elements import Card, Cell, Figure, PageImage, PageTable
 from impasto.report.rendering import environment, render
 
 ROOM = Path(impasto.report.__file__).parent
@@ -52,17 +52,17 @@ def test_hostile_text_is_escaped_wherever_it_stands() -> None:
     drawing = chart(places, [Line(text, values)], identity="chart0", label=text, axis=text)
     cells = [Cell(text, text, 1), Cell(text, best=True), Cell(text, words=True)]
     cells.append(Cell(code=[text, text], words=True))
-    table = Table([text] * 5, [(text, cells)], [text])
+    table = PageTable([text] * 5, [(text, cells)], [text])
     pages = [
         render(
             "findings", verdict=text, findings=[], good=[(text, text)], few_rows=0, doctor=table
         ),
-        render("pictures", figures=[Figure(Picture(text, text, text), text)]),
+        render("pictures", figures=[Figure(PageImage(text, text, text), text)]),
         render(
             "curves", heading=text, legend=text, cards=[Card(text, drawing, text)], classifier=[]
         ),
         render("particulars", rows=[(text, text)], recipe=text, settings=text),
-        render("stages", says=text, groups=[(text, [Picture(text, text)])]),
+        render("stages", says=text, groups=[(text, [PageImage(text, text)])]),
     ]
     for page in pages:
         assert "&lt;script&gt;" in page

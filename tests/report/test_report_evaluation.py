@@ -15,7 +15,7 @@ from impasto.report.charts import Line, chart
 from impasto.report.findings import evaluation_findings, run_findings
 from impasto.report.page import write_report
 from impasto.report.record import read_record
-from impasto.report.scores import Notes, best_founded, best_of, made_alike, title_of
+from impasto.report.scores import TableNotes, best_founded, best_of, made_alike, title_of
 from tests.helpers.pages import Page
 from tests.helpers.report_runs import (
     CLASSES,
@@ -103,7 +103,7 @@ def test_no_best_among_other_counts_or_without_an_interval() -> None:
 
 
 def test_warnings_that_differ_in_numbers_are_one_note() -> None:
-    notes = Notes()
+    notes = TableNotes()
     few = "{} pictures are no more than the 1,280 dimensions"
     marks = [
         notes.mark(text) for text in (few.format(62), few.format("1,020"), "odd", few.format(7))
@@ -111,7 +111,7 @@ def test_warnings_that_differ_in_numbers_are_one_note() -> None:
     assert marks == [1, 1, 2, 1]
     assert notes.mark(None) == 0
     assert notes.texts == ["7 to 1,020 pictures are no more than the 1,280 dimensions", "odd"]
-    assert Notes().texts == []
+    assert TableNotes().texts == []
 
 
 # What may be joined by a line

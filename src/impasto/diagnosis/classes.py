@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from impasto.diagnosis.curves import Counts, Floats, finite, rolling_median, since
-from impasto.diagnosis.signs import Finding, percent
+from impasto.diagnosis.signs import Finding
+from impasto.formatting import percent
 
 # Of the way from chance to never being wrong: a discriminator that knows a class, and one that
 # cannot tell it. Between the two is no news.

@@ -1,6 +1,7 @@
 """Whether the generated pictures become alike."""
 
-from impasto.diagnosis.signs import Series, Sign, percent
+from impasto.diagnosis.signs import Series, Sign
+from impasto.formatting import percent
 
 SHARE, ALONE = "diversity/share", "diversity/alone"
 """Series: the distance between generated pictures by that between real ones; and the bare distance, in

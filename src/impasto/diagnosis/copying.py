@@ -1,6 +1,7 @@
 """Whether the generator paints training pictures."""
 
-from impasto.diagnosis.signs import COPIED_BY_CHANCE, COPIED_LOW, Series, Sign, percent
+from impasto.diagnosis.signs import COPIED_BY_CHANCE, COPIED_LOW, Series, Sign
+from impasto.formatting import percent
 
 
 def copying(series: Series, active: bool) -> Sign | None:

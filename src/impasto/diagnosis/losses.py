@@ -13,7 +13,8 @@ from impasto.diagnosis.curves import (
     rolling_median,
     unpack,
 )
-from impasto.diagnosis.signs import Sign, percent
+from impasto.diagnosis.signs import Sign
+from impasto.formatting import percent
 
 
 def harder_labels(terms: Collection[str]) -> str:

@@ -3,7 +3,8 @@
 from statistics import median
 
 from impasto.diagnosis.opponents import discriminator_wins, never_negative
-from impasto.diagnosis.signs import Series, Sign, percent, recent
+from impasto.diagnosis.signs import Series, Sign, recent
+from impasto.formatting import percent
 
 GRIDS = 5
 """Sample grids whose median is judged: an eighth of a run by default."""

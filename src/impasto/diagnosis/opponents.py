@@ -2,7 +2,8 @@
 
 from statistics import median
 
-from impasto.diagnosis.signs import ROWS, Series, Sign, percent, recent
+from impasto.diagnosis.signs import ROWS, Series, Sign, recent
+from impasto.formatting import percent
 
 SURE_REAL, SURE_FAKE = "sureness/real", "sureness/fake"
 """Series: where scores are probabilities, the share of the way that the mean score of real and of

@@ -151,7 +151,3 @@ def recent(series: Series, name: str, count: int = ROWS) -> float | None:
     """The median of the last `count` values; None while there are fewer."""
     values = series.get(name, ())
     return median(values[-count:]) if len(values) >= count else None
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.0f}%"

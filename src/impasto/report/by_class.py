@@ -14,9 +14,9 @@ from PIL import Image
 from impasto.diagnosis.classes import LEAST_CHANGE, LITTLE_SAY, MUCH_SAY, Classes
 from impasto.report.charts import Line
 from impasto.report.curves import Charts
-from impasto.report.elements import Card, Figure, Folded, Picture, folded, moment, pixel_kind
+from impasto.report.elements import Card, Figure, Folded, PageImage, folded, moment, pixel_kind
 from impasto.report.pictures import evenly, open_picture, picture_uri
-from impasto.report.record import ClassGrids, Record
+from impasto.report.record import ClassGrids, RunRecord
 from impasto.report.rendering import render
 from impasto.report.scores_by_class import (
     CLASSES_IN_A_CHART,
@@ -40,7 +40,7 @@ _MOST_PNG = 10_000
 # Measured
 
 
-def measure(record: Record) -> list[Classes]:
+def measure(record: RunRecord) -> list[Classes]:
     """What the grids of classes say of each label field that the run is conditioned on."""
     found = []
     for grids in record.class_grids:
@@ -62,7 +62,7 @@ def measure(record: Record) -> list[Classes]:
     return found
 
 
-def _chance(record: Record, grids: ClassGrids) -> float:
+def _chance(record: RunRecord, grids: ClassGrids) -> float:
     """The largest class's share of the pictures that are shown and asked for."""
     field = next((field for field in record.fields if field.name == grids.field), None)
     if field is None or not field.known or record.balance == grids.field:
@@ -143,7 +143,7 @@ class _Shown:
         measured: what its grids say.
     """
 
-    record: Record
+    record: RunRecord
     grids: ClassGrids
     order: list[int]
     newest: tuple[int, Image.Image]
@@ -156,7 +156,9 @@ class _Shown:
         return self.grids.classes[column]
 
 
-def _shown(record: Record, grids: ClassGrids, measured: Classes, charts: Charts) -> _Shown | None:
+def _shown(
+    record: RunRecord, grids: ClassGrids, measured: Classes, charts: Charts
+) -> _Shown | None:
     newest = next(
         (
             (seen, grid)
@@ -198,7 +200,7 @@ class _OneNoise:
 
     when: str
     across: int
-    bands: Folded[tuple[list[str], Picture]]
+    bands: Folded[tuple[list[str], PageImage]]
     says: str
     card: list[Card]
 
@@ -208,7 +210,7 @@ class _OverTime:
     """Of each class the same latent at several moments."""
 
     times: list[str]
-    rows: Folded[list[tuple[str, Picture]]]
+    rows: Folded[list[tuple[str, PageImage]]]
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,7 @@ class _Scores:
     tables: Folded[ClassTables | None]
 
 
-def classes_section(record: Record, measured: list[Classes], charts: Charts) -> Markup:
+def classes_section(record: RunRecord, measured: list[Classes], charts: Charts) -> Markup:
     """All that is shown by class, a label field after the other; '' for a run without classes."""
     fields = []
     for grids, classes in zip(record.class_grids, measured, strict=True):
@@ -252,10 +254,10 @@ def _one_noise(shown: _Shown) -> _OneNoise:
     tiles = _tiles(_shrunk(grid, count, _GRID_SIDE // across), rows, count)
     kind = pixel_kind(grid.width // count)
 
-    def band(columns: list[int]) -> tuple[list[str], Picture]:
+    def band(columns: list[int]) -> tuple[list[str], PageImage]:
         names = [shown.name(column) for column in columns]
         description = f"the same latents in the classes {', '.join(names)}"
-        return names, Picture(picture_uri(_joined(tiles[:, columns])), description, kind)
+        return names, PageImage(picture_uri(_joined(tiles[:, columns])), description, kind)
 
     when = (
         f"After {moment(shown.record, seen)}. A row is one latent, a column one class"
@@ -312,7 +314,7 @@ def _over_time(shown: _Shown) -> _OverTime | None:
         return None
     first = np.stack([tiles[0] for _, tiles in shown.moments], axis=1)  # [K, moments, ...]
 
-    def rows(columns: list[int]) -> list[tuple[str, Picture]]:
+    def rows(columns: list[int]) -> list[tuple[str, PageImage]]:
         return [
             (name, _small(first[[column]], f"{name} over time"))
             for column in columns
@@ -345,10 +347,10 @@ def _two_moments(shown: _Shown) -> _TwoMoments | None:
     return _TwoMoments(latents, folded(shown.order, cards, _FIRST_CLASSES))
 
 
-def _small(tiles: Pixels, description: str) -> Picture:
+def _small(tiles: Pixels, description: str) -> PageImage:
     """A few small pictures [rows, columns, side, side, 3] as one image."""
     address = picture_uri(_joined(tiles), most_png=_MOST_PNG)
-    return Picture(address, description, pixel_kind(tiles.shape[2]))
+    return PageImage(address, description, pixel_kind(tiles.shape[2]))
 
 
 def _scores(shown: _Shown) -> _Scores | None:

@@ -6,9 +6,9 @@ from typing import Any
 from impasto.errors import ImpastoError
 from impasto.files import read_json
 from impasto.formatting import percent
-from impasto.report.elements import Picture
+from impasto.report.elements import PageImage
 from impasto.report.pictures import open_picture, picture_uri
-from impasto.report.record import Record
+from impasto.report.record import RunRecord
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class FieldAccuracy:
 
     field: str
     accuracy: str
-    confusion: Picture | None
+    confusion: PageImage | None
     about: str
 
 
-def classifier(record: Record) -> list[FieldAccuracy]:
+def classifier(record: RunRecord) -> list[FieldAccuracy]:
     """Accuracy and confusion of each label field that was measured."""
     found = []
     for path in sorted(record.folder.glob("classify-*.json")):
@@ -43,7 +43,7 @@ def classifier(record: Record) -> list[FieldAccuracy]:
         field = str(measured.get("field", name))
         drawn = open_picture(record.folder / f"confusion-{name}.png")
         description = f"confusion of the classes of {field}"
-        picture = Picture(picture_uri(drawn, exact=True), description) if drawn else None
+        picture = PageImage(picture_uri(drawn, exact=True), description) if drawn else None
         found.append(FieldAccuracy(field, percent(accuracy), picture, _about(measured)))
     return found
 

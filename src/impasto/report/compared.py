@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from impasto.evaluation.record import EvaluationRow
 from impasto.formatting import counted
-from impasto.report.record import Record
+from impasto.report.record import RunRecord
 from impasto.report.scores import Conditions, replaces
 
 MOST_RUNS = 6
@@ -47,7 +47,7 @@ class Compared:
         asked: what its scores are to be of.
     """
 
-    record: Record
+    record: RunRecord
     name: str
     images_seen: int
     weights_sha256: str

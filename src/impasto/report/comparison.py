@@ -14,7 +14,7 @@ from PIL import Image
 from impasto.report.compared import Compared
 from impasto.report.comparison_curves import curves
 from impasto.report.comparison_tables import Tables
-from impasto.report.elements import Figure, Picture, moment, pixel_kind
+from impasto.report.elements import Figure, PageImage, moment, pixel_kind
 from impasto.report.pictures import picture_uri
 from impasto.report.rendering import write_page
 from impasto.report.settings import facts, settings
@@ -104,9 +104,9 @@ def _by_field(
     return found
 
 
-def _grid(pictures: np.ndarray, columns: int, description: str) -> Picture:
+def _grid(pictures: np.ndarray, columns: int, description: str) -> PageImage:
     """Pictures [N, side, side, 3] without gaps, `columns` in a row; N is a multiple of it."""
     rows, side = len(pictures) // columns, pictures.shape[1]
     joined = pictures.reshape(rows, columns, side, side, 3).swapaxes(1, 2)
     grid = Image.fromarray(joined.reshape(rows * side, columns * side, 3))
-    return Picture(picture_uri(grid), description, pixel_kind(side))
+    return PageImage(picture_uri(grid), description, pixel_kind(side))

@@ -7,10 +7,10 @@ from typing import Any
 from impasto.evaluation.column_names import interval_text, kind_of, place_of, value_text
 from impasto.evaluation.record import EvaluationRow, ScoreRow
 from impasto.report.compared import Compared, listed, scored_alike
-from impasto.report.elements import Table, words
+from impasto.report.elements import PageTable, words
 from impasto.report.scores import (
     Conditions,
-    Notes,
+    TableNotes,
     about_heldout,
     best_of,
     cell,
@@ -38,7 +38,7 @@ class NetworkScores:
     network: str
     conditions: str
     about_heldout: str
-    table: Table
+    table: PageTable
     nothing_certain: bool
 
 
@@ -47,7 +47,7 @@ class TitledTable:
     """A table under its title."""
 
     title: str
-    table: Table
+    table: PageTable
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class Tables:
         }
         pairs_in_order = sorted(pairs, key=lambda pair: (place_of(pair[0]), pair[1] or "", pair[0]))
         real = _shared([_heldout(row, pairs_in_order) for row in rows.values()])
-        notes, body, marked = Notes(), [], 0
+        notes, body, marked = TableNotes(), [], 0
         for place, (name, of) in enumerate(pairs_in_order):
             best = best_of(name, [row.score(name, of) for row in rows.values()])
             marked += best is not None
@@ -165,7 +165,7 @@ class Tables:
             key.network,
             f"{key}.",
             about_heldout(list(rows.values())) if real else "",
-            Table(head, body, notes.texts),
+            PageTable(head, body, notes.texts),
             nothing_certain=len(rows) > 1 and not marked,
         )
 
@@ -215,7 +215,7 @@ class Tables:
         real = _shared(
             [[heldout_score(row, name, field, cls) for cls in classes] for row in rows.values()]
         )
-        notes, body = Notes(), []
+        notes, body = TableNotes(), []
         for place, cls in enumerate(classes):
             scores = [row.score(name, field, cls) for row in rows.values()]
             best = best_of(name, scores)
@@ -224,7 +224,7 @@ class Tables:
         better = kind_of(name).better
         says = f"{better} is {'best' if better == 'nearest to 1' else 'better'}"
         head = [field, *self._names(rows), *(["held-out real"] if real else [])]
-        return TitledTable(f"{title_of(name)}, {says}", Table(head, body, notes.texts))
+        return TitledTable(f"{title_of(name)}, {says}", PageTable(head, body, notes.texts))
 
 
 def _heldout(row: EvaluationRow, pairs: Sequence[tuple[str, str | None]]) -> list[ScoreRow | None]:

@@ -10,7 +10,7 @@ from impasto.diagnosis.curves import Counts
 from impasto.report.charts import Level, Line, Mark, chart
 from impasto.report.classification import FieldAccuracy
 from impasto.report.elements import Card
-from impasto.report.record import Record
+from impasto.report.record import RunRecord
 from impasto.report.rendering import render
 
 Named = dict[str, str]
@@ -20,7 +20,7 @@ Named = dict[str, str]
 class Charts:
     """Draws charts of one run, all with the same findings marked and the same ground shaded."""
 
-    def __init__(self, record: Record, findings: Sequence[Finding]) -> None:
+    def __init__(self, record: RunRecord, findings: Sequence[Finding]) -> None:
         self.record = record
         self.marks = _marks(record, findings)
         self._drawn = 0
@@ -96,7 +96,7 @@ class Charts:
         return " ".join(says)
 
 
-def _marks(record: Record, findings: Sequence[Finding]) -> list[Mark]:
+def _marks(record: RunRecord, findings: Sequence[Finding]) -> list[Mark]:
     """The findings' numbers at their moments; those too close to be told apart share one mark."""
     if not len(record.images_seen):
         return []
@@ -111,7 +111,7 @@ def _marks(record: Record, findings: Sequence[Finding]) -> list[Mark]:
     return marks
 
 
-def curves_section(record: Record, charts: Charts, missing: list[str]) -> Markup:
+def curves_section(record: RunRecord, charts: Charts, missing: list[str]) -> Markup:
     """Losses, scores, diversity, the shares of the objective's terms, speed."""
     if not len(record.images_seen):
         missing.append("There are no statistics yet (stats.jsonl has no whole row).")
@@ -148,7 +148,7 @@ def curves_section(record: Record, charts: Charts, missing: list[str]) -> Markup
     return render("curves", heading="Curves", legend=charts.legend, cards=cards, classifier=[])
 
 
-def _scores(record: Record, charts: Charts) -> list[Card]:
+def _scores(record: RunRecord, charts: Charts) -> list[Card]:
     """What the discriminator says of real and of generated pictures."""
     if record.probability:
         return charts.of(
@@ -167,7 +167,7 @@ def _scores(record: Record, charts: Charts) -> list[Card]:
 
 
 def discriminator_section(
-    record: Record, charts: Charts, classifier: Sequence[FieldAccuracy]
+    record: RunRecord, charts: Charts, classifier: Sequence[FieldAccuracy]
 ) -> Markup:
     """How often the discriminator is right, and about what; `classifier`, if any, goes below."""
     cards = _real_or_generated(record, charts)
@@ -194,7 +194,7 @@ def discriminator_section(
     )
 
 
-def _real_or_generated(record: Record, charts: Charts) -> list[Card]:
+def _real_or_generated(record: RunRecord, charts: Charts) -> list[Card]:
     """How often it tells real from generated pictures, and how far it knows real ones by heart."""
     midway = (
         ""
@@ -221,7 +221,7 @@ def _real_or_generated(record: Record, charts: Charts) -> list[Card]:
     )
 
 
-def _chances(record: Record, name: str) -> tuple[list[Level], str]:
+def _chances(record: RunRecord, name: str) -> tuple[list[Level], str]:
     """How often one would name a field's classes right without looking, and how the lines are read."""
     field = next((field for field in record.fields if field.name == name), None)
     if field is None or not field.known:
@@ -235,7 +235,7 @@ def _chances(record: Record, name: str) -> tuple[list[Level], str]:
     )
 
 
-def _label_fields(record: Record) -> list[str]:
+def _label_fields(record: RunRecord) -> list[str]:
     """Fields whose classes the discriminator names, as the statistics have them."""
     named = [name for name in record.series if name.startswith("accuracy/")]
     return sorted({name[len("accuracy/") : -len("/real")] for name in named if _of_field(name)})

@@ -11,10 +11,10 @@ from impasto.collection import Collection
 from impasto.collection.provenance import in_words, taken_out_since
 from impasto.errors import ImpastoError
 from impasto.formatting import counted, percent
-from impasto.report.elements import Figure, Picture
+from impasto.report.elements import Figure, PageImage
 from impasto.report.pictures import photo_uri, picture_uri
 from impasto.report.preprocessing import before_and_after
-from impasto.report.record import Record, RunLabels
+from impasto.report.record import RunLabels, RunRecord
 from impasto.report.rendering import render
 from impasto.sampling.model import CollectionRecord
 
@@ -22,7 +22,7 @@ _MOST_CLASSES = 30
 
 
 @dataclass(frozen=True)
-class Bar:
+class ClassBar:
     """A bar: its name, its length as a percentage, its number, and whether it is of a class."""
 
     name: str
@@ -37,10 +37,10 @@ class FieldBars:
 
     field: str
     says: str
-    bars: list[Bar]
+    bars: list[ClassBar]
 
 
-def data_section(record: Record) -> Markup:
+def data_section(record: RunRecord) -> Markup:
     """The collection, a painting before and after preprocessing, and the classes of each field."""
     pair, reason = _before_and_after(record)
     return render(
@@ -54,7 +54,7 @@ def data_section(record: Record) -> Markup:
     )
 
 
-def _provenance(record: Record) -> list[str]:
+def _provenance(record: RunRecord) -> list[str]:
     """Licences, artists, copies, and what was taken out, a sentence each."""
     known = record.get("collection", default={})
     said: list[str] = []
@@ -67,7 +67,7 @@ def _provenance(record: Record) -> list[str]:
     return said
 
 
-def taken_out_since_trained(record: Record) -> str:
+def taken_out_since_trained(record: RunRecord) -> str:
     """That pictures were taken out of the run's collection after it began, a sentence without its full
     stop; '' if none were, or the collection is no longer there."""
     known = record.get("collection", default={})
@@ -81,15 +81,15 @@ def taken_out_since_trained(record: Record) -> str:
     return since and f"After this run began, {since}; it has seen them still"
 
 
-def _before_and_after(record: Record) -> tuple[list[Figure], str]:
+def _before_and_after(record: RunRecord) -> tuple[list[Figure], str]:
     """A painting as it lies in its source and as the network sees it; or none, and why."""
     pair, reason = before_and_after(record)
     if pair is None:
         return [], reason
     (width, height), side = pair.size, pair.after.width
-    before = Picture(photo_uri(pair.before, 640), f"the source picture {pair.title}")
+    before = PageImage(photo_uri(pair.before, 640), f"the source picture {pair.title}")
     address = picture_uri(pair.after, exact=True)
-    after = Picture(address, "the same picture as the network sees it", "pixel fill")
+    after = PageImage(address, "the same picture as the network sees it", "pixel fill")
     return [
         Figure(before, f"{pair.title}, {width:,} × {height:,} pixels. {pair.says}"),
         Figure(
@@ -118,7 +118,7 @@ def uneven(field: RunLabels) -> str:
     return f"{very}{times}, and {many}; what is rare is learnt badly."
 
 
-def _turns(record: Record, field: RunLabels) -> str:
+def _turns(record: RunRecord, field: RunLabels) -> str:
     """How often the run shows which class, a sentence; '' where it shows every picture as often."""
     if record.turns != field.name:
         return ""
@@ -130,7 +130,7 @@ def _turns(record: Record, field: RunLabels) -> str:
     )
 
 
-def _bars(record: Record, field: RunLabels) -> FieldBars:
+def _bars(record: RunRecord, field: RunLabels) -> FieldBars:
     """Bars of how many training pictures each class has, the largest first."""
     pairs = sorted(field.classes, key=lambda pair: (-pair[1], pair[0]))
     shown, rest = pairs[:_MOST_CLASSES], pairs[_MOST_CLASSES:]
@@ -155,7 +155,7 @@ def _bars(record: Record, field: RunLabels) -> FieldBars:
         field.name,
         " ".join(sentence for sentence in sentences if sentence),
         [
-            Bar(
+            ClassBar(
                 name,
                 100 * count / most,
                 f"{count:,}{f', {share:.1%}' if shares else ''}",

@@ -1,10 +1,10 @@
 """What the doctor saw and did while a run was trained, see `training/doctor.py`."""
 
-from impasto.report.elements import Cell, Table, moment, with_code, words
-from impasto.report.record import Event, Record
+from impasto.report.elements import Cell, PageTable, moment, with_code, words
+from impasto.report.record import Event, RunRecord
 
 
-def lasting(record: Record) -> list[Event]:
+def lasting(record: RunRecord) -> list[Event]:
     """What was seen and has not passed."""
     found: dict[str, Event] = {}
     for event in record.doctor:
@@ -15,7 +15,7 @@ def lasting(record: Record) -> list[Event]:
     return list(found.values())
 
 
-def doctor_lines(record: Record) -> list[str]:
+def doctor_lines(record: RunRecord) -> list[str]:
     """For the console: what changed the run, and what has not passed."""
     still = lasting(record)
     return [
@@ -25,7 +25,7 @@ def doctor_lines(record: Record) -> list[str]:
     ]
 
 
-def doctor_table(record: Record) -> Table | None:
+def doctor_table(record: RunRecord) -> PageTable | None:
     """A table of all events; None where there are none."""
     if not record.doctor:
         return None
@@ -42,4 +42,4 @@ def doctor_table(record: Record) -> Table | None:
         for event in record.doctor
     ]
     head = ("Seen after", "Sign", "What was seen", "What was done, or what to try")
-    return Table(head, rows)
+    return PageTable(head, rows)

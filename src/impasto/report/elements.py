@@ -10,7 +10,7 @@ from PIL.Image import Image
 
 from impasto.formatting import counted
 from impasto.report.pictures import cut, picture_uri, tile_size
-from impasto.report.record import Record
+from impasto.report.record import RunRecord
 
 # Below this, browsers would blur what are pixels to be seen.
 _PIXEL_ART = 128
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Picture:
+class PageImage:
     """A picture of a page.
 
     Attributes:
@@ -37,7 +37,7 @@ class Picture:
 class Figure:
     """A picture with a caption beneath."""
 
-    picture: Picture
+    picture: PageImage
     caption: str
 
 
@@ -72,7 +72,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Table:
+class PageTable:
     """A table of numbers.
 
     Attributes:
@@ -111,7 +111,7 @@ def words(text: str) -> Cell:
     return Cell(text, words=True)
 
 
-def moment(record: Record, images: int) -> str:
+def moment(record: RunRecord, images: int) -> str:
     """A moment of the run: `12,288 images (epoch 585)`."""
     epochs = record.epochs(images)
     if epochs is None:
@@ -130,7 +130,7 @@ def with_code(text: str) -> list[str]:
     )
 
 
-def pixel_class(grid: Image, record: Record) -> str:
+def pixel_class(grid: Image, record: RunRecord) -> str:
     """CSS classes for a grid: small pictures are enlarged by whole pixels."""
     return pixel_kind(tile_size(grid, record.columns))
 
@@ -141,12 +141,12 @@ def pixel_kind(side: int) -> str:
 
 
 def grid_figure(
-    record: Record, grid: Image, caption: str, description: str, side: int, exact: bool = False
+    record: RunRecord, grid: Image, caption: str, description: str, side: int, exact: bool = False
 ) -> Figure:
     """A grid as a figure; where only its first pictures are shown, the caption says so."""
     kept, shown, of = cut(grid, record.columns, side)
     if shown < of:
         caption += f" The first {shown} of {of}."
     exact = exact and kept.width * kept.height <= 1024 * 1024
-    picture = Picture(picture_uri(kept, exact), description, pixel_class(grid, record))
+    picture = PageImage(picture_uri(kept, exact), description, pixel_class(grid, record))
     return Figure(picture, caption)

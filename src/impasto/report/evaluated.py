@@ -15,13 +15,13 @@ from impasto.evaluation.record import EVALUATION_FOLDER, EvaluationRow, ScoreRow
 from impasto.formatting import counted, quoted
 from impasto.report.charts import Level
 from impasto.report.curves import Charts
-from impasto.report.elements import Card, Figure, Picture, Table, moment, words
+from impasto.report.elements import Card, Figure, PageImage, PageTable, moment, words
 from impasto.report.pictures import open_picture, picture_uri
-from impasto.report.record import Record
+from impasto.report.record import RunRecord
 from impasto.report.rendering import render
 from impasto.report.scores import (
     Alike,
-    Notes,
+    TableNotes,
     about_heldout,
     best_founded,
     cell,
@@ -64,10 +64,10 @@ class Explained:
 
     heading: str
     says: list[str]
-    table: Table
+    table: PageTable
 
 
-def evaluation_section(record: Record, charts: Charts) -> Markup:
+def evaluation_section(record: RunRecord, charts: Charts) -> Markup:
     """Scores over time, the newest ones as tables, who can name the classes, what was copied."""
     groups = made_alike(record.evaluations)
     if not groups:
@@ -110,7 +110,7 @@ def _over_time(groups: list[Alike], charts: Charts) -> tuple[list[OverTime], lis
     ], [group for group in groups if group not in shown]
 
 
-def _otherwise(record: Record, groups: Sequence[Alike], others: Sequence[Alike]) -> list[str]:
+def _otherwise(record: RunRecord, groups: Sequence[Alike], others: Sequence[Alike]) -> list[str]:
     """What else was measured, as a list, for it must not be joined to the curves."""
     tables = best_founded(groups, record.collection_hash)
     items = []
@@ -191,10 +191,10 @@ def _card(group: Alike, names: Sequence[tuple[str, str | None]], charts: Charts)
 # As of now
 
 
-def _scores_table(record: Record, row: EvaluationRow) -> Explained:
+def _scores_table(record: RunRecord, row: EvaluationRow) -> Explained:
     """The newest scores, of one feature network: of its best founded evaluation."""
     group = made_alike([row])[0]
-    notes = Notes()
+    notes = TableNotes()
     heldout = any(score.cls is None for score in row.heldout)
     rows = []
     for name, of in group.overall:
@@ -211,7 +211,7 @@ def _scores_table(record: Record, row: EvaluationRow) -> Explained:
         *(f"{note}." for note in row.notes),
         f"Beneath each value: its 95% interval. {about_heldout([row])}",
     ]
-    return Explained(f"As {row.network.name} sees them", says, Table(head, rows, notes.texts))
+    return Explained(f"As {row.network.name} sees them", says, PageTable(head, rows, notes.texts))
 
 
 def _better(name: str, row: EvaluationRow) -> str:
@@ -224,7 +224,7 @@ def _better(name: str, row: EvaluationRow) -> str:
 # Who can name the classes
 
 
-def _judges(record: Record, groups: list[Alike]) -> list[Explained]:
+def _judges(record: RunRecord, groups: list[Alike]) -> list[Explained]:
     """GANGogh's table: the discriminator's accuracy on held-out pictures beside the judge's."""
     named: dict[str, EvaluationRow] = {}
     for group in groups:
@@ -236,9 +236,9 @@ def _judges(record: Record, groups: list[Alike]) -> list[Explained]:
     return [_judge_table(record, field, row) for field, row in named.items()]
 
 
-def _judge_table(record: Record, field: str, row: EvaluationRow) -> Explained:
+def _judge_table(record: RunRecord, field: str, row: EvaluationRow) -> Explained:
     judge = next(judge for judge in row.judges if judge.field == field)
-    notes = Notes()
+    notes = TableNotes()
     columns = [
         name
         for name in ("accuracy-judge", "accuracy-discriminator")
@@ -267,7 +267,7 @@ def _judge_table(record: Record, field: str, row: EvaluationRow) -> Explained:
         says.append(f"None of {', '.join(absent)}.")
     if judge.warning and not any(score and score.warning == judge.warning for score in overall):
         says.append(sentence(judge.warning))
-    return Explained(f"By {field}", [" ".join(says)], Table(head, rows, notes.texts))
+    return Explained(f"By {field}", [" ".join(says)], PageTable(head, rows, notes.texts))
 
 
 def _overall(
@@ -287,7 +287,7 @@ def _overall(
 # What was copied
 
 
-def _copied(record: Record) -> list[Figure]:
+def _copied(record: RunRecord) -> list[Figure]:
     """The sheets of the closest pairs of a generated and a training picture, one a feature network: of
     the best founded evaluation that has one."""
     shown: dict[str, tuple[EvaluationRow, Path]] = {}
@@ -306,11 +306,11 @@ def _copied(record: Record) -> list[Figure]:
         if isinstance(says, list):
             caption += "".join(f" {sentence(str(text))}" for text in says)
         description = "closest pairs of a generated and a training picture"
-        figures.append(Figure(Picture(picture_uri(sheet), description), caption))
+        figures.append(Figure(PageImage(picture_uri(sheet), description), caption))
     return figures
 
 
-def _sheet(record: Record, row: EvaluationRow) -> Path | None:
+def _sheet(record: RunRecord, row: EvaluationRow) -> Path | None:
     """The sheet that an evaluation left, if it is there."""
     if row.during_training:
         return None

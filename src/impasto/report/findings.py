@@ -8,11 +8,11 @@ from impasto.diagnosis.classes import Classes, class_findings
 from impasto.diagnosis.evaluated import score_findings
 from impasto.diagnosis.signs import EXPLOSION, NOT_FINITE
 from impasto.evaluation.record import EvaluationRow
-from impasto.report.record import Record
+from impasto.report.record import RunRecord
 from impasto.report.scores import best_founded, made_alike
 
 
-def run_findings(record: Record, classes: Sequence[Classes] = ()) -> list[Finding]:
+def run_findings(record: RunRecord, classes: Sequence[Classes] = ()) -> list[Finding]:
     """Findings of a run, of what went wrong and of what went well; `classes` as measured."""
     setup = Setup.of(record.run)
     found = diagnose(record.rows, setup)
@@ -61,7 +61,7 @@ def _together(found: Sequence[Finding], scored: Sequence[Finding]) -> list[Findi
     return [*joined, *of_scores.values()]
 
 
-def no_findings(record: Record) -> str:
+def no_findings(record: RunRecord) -> str:
     """What to say where there are none: a good sign, or too early to tell."""
     if not len(record.images_seen):
         return "no findings: there are no statistics yet"

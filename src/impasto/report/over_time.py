@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from impasto.errors import ImpastoError
-from impasto.report.elements import Figure, Picture, grid_figure, moment, pixel_class
+from impasto.report.elements import Figure, PageImage, grid_figure, moment, pixel_class
 from impasto.report.pictures import cut, data_uri, evenly, open_picture, picture_uri
-from impasto.report.record import Record
+from impasto.report.record import RunRecord
 from impasto.report.rendering import render
 from impasto.report.timelapse import write_timelapse
 
@@ -30,7 +30,7 @@ class Video:
     megabytes: int | None = None
 
 
-def pictures_section(record: Record, missing: list[str]) -> Markup:
+def pictures_section(record: RunRecord, missing: list[str]) -> Markup:
     """The newest grid of generated pictures and that of real ones; what there is not is `missing`."""
     figures = []
     readable = ((seen, open_picture(path)) for seen, path in reversed(record.grids))
@@ -50,7 +50,7 @@ def pictures_section(record: Record, missing: list[str]) -> Markup:
     return render("pictures", figures=figures) if figures else Markup()
 
 
-def over_time_section(record: Record, missing: list[str]) -> Markup:
+def over_time_section(record: RunRecord, missing: list[str]) -> Markup:
     """Grids over time, with a slider and as a strip, and the time-lapse."""
     chosen = [record.grids[place] for place in evenly(len(record.grids), _MOST_GRIDS)]
     figures = []
@@ -61,7 +61,7 @@ def over_time_section(record: Record, missing: list[str]) -> Markup:
         kept, shown, of = cut(grid, record.columns, _GRID_SIDE)
         note = "" if shown == of else f", first {shown} of {of}"
         kind, description = pixel_class(grid, record), f"grid after {seen:,} images"
-        picture = Picture(picture_uri(kept), description, kind)
+        picture = PageImage(picture_uri(kept), description, kind)
         figures.append(Figure(picture, moment(record, seen) + note))
     if len(figures) < 2:
         return Markup()
@@ -69,14 +69,14 @@ def over_time_section(record: Record, missing: list[str]) -> Markup:
     return render(
         "over_time",
         figures=figures,
-        viewer=Picture("", "the chosen grid", newest.kind),
+        viewer=PageImage("", "the chosen grid", newest.kind),
         newest=newest,
         video=_video(record, missing),
         left_out=len(record.grids) - len(chosen),
     )
 
 
-def _video(record: Record, missing: list[str]) -> Video | None:
+def _video(record: RunRecord, missing: list[str]) -> Video | None:
     """The time-lapse, written; why there is none is `missing`."""
     path = record.folder / "timelapse.mp4"
     try:

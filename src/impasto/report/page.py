@@ -19,7 +19,7 @@ from impasto.report.evaluated import evaluation_section
 from impasto.report.findings import no_findings, run_findings
 from impasto.report.over_time import over_time_section, pictures_section
 from impasto.report.particulars import particulars_section
-from impasto.report.record import Record, read_record
+from impasto.report.record import RunRecord, read_record
 from impasto.report.rendering import render, write_page
 from impasto.report.stages import stages_section
 from impasto.report.status import about, first_stage_page, heading, status, status_line, waits
@@ -42,7 +42,7 @@ class Report:
         first_stage: the report of the first of two stages, if there is one.
     """
 
-    record: Record
+    record: RunRecord
     page: Path
     status: str
     findings: list[Finding]
@@ -118,7 +118,7 @@ def _sections(report: Report, measured: list[Classes]) -> list[Markup]:
     ]
 
 
-def _findings_section(record: Record, report: Report) -> Markup:
+def _findings_section(record: RunRecord, report: Report) -> Markup:
     """What went wrong and what went well, and what the doctor saw."""
     rows = len(record.images_seen)
     judged = record.steps is None or record.steps >= LEAST_STEPS
@@ -142,5 +142,5 @@ def _findings_section(record: Record, report: Report) -> Markup:
     )
 
 
-def _finding_heading(record: Record, finding: Finding) -> str:
+def _finding_heading(record: RunRecord, finding: Finding) -> str:
     return f"{TITLES[finding.kind]}, from {moment(record, finding.began_at_images)}"

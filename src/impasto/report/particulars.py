@@ -9,11 +9,11 @@ import yaml
 from markupsafe import Markup
 
 from impasto.formatting import readable_time
-from impasto.report.record import Record
+from impasto.report.record import RunRecord
 from impasto.report.rendering import render
 
 
-def particulars_section(record: Record) -> Markup:
+def particulars_section(record: RunRecord) -> Markup:
     """A table of what is known of the run, its recipe's text and its settings."""
     config = record.get("config")
     settings = (
@@ -25,7 +25,7 @@ def particulars_section(record: Record) -> Markup:
     return render("particulars", rows=_rows(record), recipe=recipe, settings=settings)
 
 
-def _rows(record: Record) -> list[tuple[str, str]]:
+def _rows(record: RunRecord) -> list[tuple[str, str]]:
     # Names, not paths: the page is made to be shared.
     created, seconds = record.get("created"), record.last("seconds")
     told: list[tuple[str, Any]] = [
@@ -52,7 +52,7 @@ def _rows(record: Record) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in told if value not in (None, "", {}, [])]
 
 
-def _speed(record: Record) -> str | None:
+def _speed(record: RunRecord) -> str | None:
     speed = record.series.get("images_per_second")
     if speed is None or not np.isfinite(speed).any():
         return None

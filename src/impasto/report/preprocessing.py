@@ -15,7 +15,7 @@ from impasto.collection import Collection
 from impasto.decoding.colour import to_rgb
 from impasto.errors import ImpastoError
 from impasto.files import read_json, sha256_of_file
-from impasto.report.record import Record
+from impasto.report.record import RunRecord
 
 Box = tuple[float, float, float, float]
 
@@ -51,7 +51,7 @@ class BeforeAndAfter:
     says: str
 
 
-def before_and_after(record: Record) -> tuple[BeforeAndAfter | None, str]:
+def before_and_after(record: RunRecord) -> tuple[BeforeAndAfter | None, str]:
     """A pair for the run's collection; where there is none, the second says why (else it is '')."""
     path = record.get("collection", "path")
     if not isinstance(path, str):

@@ -81,7 +81,7 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Record:
+class RunRecord:
     """What a run folder holds.
 
     Attributes:
@@ -361,7 +361,7 @@ def _class_grids(run: dict[str, Any], folder: Path) -> list[ClassGrids]:
     return found
 
 
-def read_record(folder: Path) -> Record:
+def read_record(folder: Path) -> RunRecord:
     """Read the run in `folder`.
 
     Raises:
@@ -386,7 +386,7 @@ def read_record(folder: Path) -> Record:
     pretrain = training.get("pretrain_images") if isinstance(training, dict) else None
     names = sorted({name for row in rows for name in row} - {"images_seen", _EVENTS})
     reals = folder / "samples" / "reals.png"
-    return Record(
+    return RunRecord(
         folder=folder,
         run=run,
         images_seen=np.array([row["images_seen"] for row in rows], dtype=np.int64),

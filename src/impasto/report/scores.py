@@ -72,7 +72,7 @@ def best_of(name: str, scores: Sequence[ScoreRow | None]) -> int | None:
 _NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 
 
-class Notes:
+class TableNotes:
     """Warnings beneath a table: each is said once, and pointed at by its number. Those that differ in
     their numbers only are said as one, with the range of these."""
 
@@ -104,7 +104,7 @@ def _ranged(texts: Sequence[str]) -> str:
     return _NUMBER.sub(said, texts[0])
 
 
-def cell(score: ScoreRow | None, notes: Notes, *, best: bool = False) -> Cell:
+def cell(score: ScoreRow | None, notes: TableNotes, *, best: bool = False) -> Cell:
     """A table's cell: the value, its interval beneath, the number of its warning."""
     if score is None:
         return Cell()

@@ -7,9 +7,17 @@ from impasto.evaluation.column_names import INFINITY, base_of, kind_of, place_of
 from impasto.evaluation.record import EvaluationRow, ScoreRow
 from impasto.report.charts import Level
 from impasto.report.curves import Charts
-from impasto.report.elements import Card, Cell, Table, moment
-from impasto.report.record import Record
-from impasto.report.scores import Alike, Notes, cell, foundation, is_curve, made_alike, title_of
+from impasto.report.elements import Card, Cell, PageTable, moment
+from impasto.report.record import RunRecord
+from impasto.report.scores import (
+    Alike,
+    TableNotes,
+    cell,
+    foundation,
+    is_curve,
+    made_alike,
+    title_of,
+)
 
 _BY_CLASS_CHARTS = ("fid", "fd", "kid", "top1")
 """Kinds of scores shown over time by class; the tables beneath have all."""
@@ -18,7 +26,9 @@ CHIEF_BY_CLASS = ("fid", "fd", "kid", "top1", "precision", "recall", "diversity"
 CLASSES_IN_A_CHART = 6
 
 
-def class_charts(record: Record, field: str, classes: Sequence[str], charts: Charts) -> list[Card]:
+def class_charts(
+    record: RunRecord, field: str, classes: Sequence[str], charts: Charts
+) -> list[Card]:
     """Scores by class over time, a line a class; none where none was measured at two moments."""
     found = (
         _class_charts(group, field, classes, charts) for group in made_alike(record.evaluations)
@@ -64,11 +74,11 @@ class ClassTables:
     """The newest scores by class: of when they are, those shown at once, and more that unfold."""
 
     when: str
-    shown: Table
-    more: Table | None
+    shown: PageTable
+    more: PageTable | None
 
 
-def class_tables(record: Record, field: str, classes: Sequence[str]) -> ClassTables | None:
+def class_tables(record: RunRecord, field: str, classes: Sequence[str]) -> ClassTables | None:
     """The newest scores by class, a row a class; None where none was measured."""
     rows = [
         group.newest
@@ -98,9 +108,9 @@ def is_chief(name: str) -> bool:
 
 def _class_table(
     row: EvaluationRow, field: str, classes: Sequence[str], names: Sequence[str]
-) -> Table:
+) -> PageTable:
     """These scores, a row a class; without a row where none was measured."""
-    notes = Notes()
+    notes = TableNotes()
     lines = []
     for cls in classes:
         scores = [row.score(name, field, cls) for name in names]
@@ -108,7 +118,7 @@ def _class_table(
             lines.append((cls, [counts(scores), *(cell(score, notes) for score in scores)]))
     # Who sees or judges them is said above, once for all.
     heads = [title_of(name, by_whom=False) for name in names]
-    return Table([field, "pictures", *heads], lines, notes.texts)
+    return PageTable([field, "pictures", *heads], lines, notes.texts)
 
 
 def names_by_class(rows: Sequence[EvaluationRow], field: str) -> list[str]:
@@ -128,7 +138,7 @@ def counts(scores: Sequence[ScoreRow | None]) -> Cell:
     return Cell(f"{max(found):,}" if found else "")
 
 
-def by_size(record: Record, field: str, classes: Sequence[str]) -> list[str]:
+def by_size(record: RunRecord, field: str, classes: Sequence[str]) -> list[str]:
     """Classes of a label field, those of most training pictures first."""
     sizes = {
         name: count

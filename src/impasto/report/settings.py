@@ -6,30 +6,30 @@ from typing import Any
 
 from impasto.formatting import readable_time
 from impasto.report.compared import Compared
-from impasto.report.elements import Table, moment, words
-from impasto.report.record import Record
+from impasto.report.elements import PageTable, moment, words
+from impasto.report.record import RunRecord
 
 
-def facts(runs: Sequence[Compared]) -> Table:
+def facts(runs: Sequence[Compared]) -> PageTable:
     """What was trained on what, for how long, on which machine."""
 
-    def seconds(record: Record) -> str:
+    def seconds(record: RunRecord) -> str:
         told = record.last("seconds")
         return readable_time(told) if told is not None else ""
 
-    def parameters(record: Record) -> str:
+    def parameters(record: RunRecord) -> str:
         count = record.count("parameters", "generator")
         return f"{count:,}" if count else ""
 
-    def trained(record: Record) -> str:
+    def trained(record: RunRecord) -> str:
         planned = record.images_planned
         whole = f" of {planned:,}" if planned and planned > record.images_done else ""
         return f"{record.images_done:,}{whole} images"
 
-    def text(*names: str) -> Callable[[Record], str]:
+    def text(*names: str) -> Callable[[RunRecord], str]:
         return lambda record: str(record.get(*names, default=""))
 
-    of: dict[str, Callable[[Record], str]] = {
+    of: dict[str, Callable[[RunRecord], str]] = {
         "Recipe": text("recipe"),
         "Trained on": text("collection", "name"),
         "Pictures": lambda record: f"{record.pictures:,}" if record.pictures else "",
@@ -44,14 +44,14 @@ def facts(runs: Sequence[Compared]) -> Table:
         of["Started from"] = text("started_from", "model")
     rows = [(name, [words(tell(run.record)) for run in runs]) for name, tell in of.items()]
     rows.append(("Checkpoint", [words(moment(run.record, run.images_seen)) for run in runs]))
-    return Table(["", *(run.name for run in runs)], rows)
+    return PageTable(["", *(run.name for run in runs)], rows)
 
 
-def settings(runs: Sequence[Compared]) -> Table:
+def settings(runs: Sequence[Compared]) -> PageTable:
     """The settings that differ; without a row where none does."""
     rows = settings_that_differ([run.record.get("config", default={}) for run in runs])
     told = [(name, [words(value) for value in values]) for name, values in rows]
-    return Table(["", *(run.name for run in runs)], told)
+    return PageTable(["", *(run.name for run in runs)], told)
 
 
 def settings_that_differ(configs: Sequence[Any]) -> list[tuple[str, list[str]]]:

@@ -4,9 +4,9 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from impasto.report.elements import Picture, moment, pixel_kind
+from impasto.report.elements import PageImage, moment, pixel_kind
 from impasto.report.pictures import open_picture, picture_uri
-from impasto.report.record import Record
+from impasto.report.record import RunRecord
 from impasto.report.rendering import render
 
 # Latents shown, in groups of one row a stage.
@@ -14,7 +14,7 @@ _ACROSS, _GROUPS = 8, 2
 _MOST_SIDE = 256
 
 
-def same_latents(first: Record, second: Record) -> bool:
+def same_latents(first: RunRecord, second: RunRecord) -> bool:
     """Whether both stages paint their grids from the same latents and labels, as far as the first one
     knows them."""
     known, told = (each.get("config", "labels", default=[]) for each in (first, second))
@@ -26,7 +26,7 @@ def same_latents(first: Record, second: Record) -> bool:
     ) and first.get("collection", "hash") == second.get("collection", "hash")
 
 
-def stages_section(first: Record, second: Record) -> Markup:
+def stages_section(first: RunRecord, second: RunRecord) -> Markup:
     """The newest grids of both stages, row by row one under the other; '' where there is none."""
     if not same_latents(first, second):
         return Markup()
@@ -39,7 +39,7 @@ def stages_section(first: Record, second: Record) -> Markup:
     for start in range(0, count, _ACROSS):
         stop = min(start + _ACROSS, count)
         rows = [
-            Picture(
+            PageImage(
                 picture_uri(_row(pictures[start:stop])),
                 f"latents {start + 1} and on in stage {number}",
                 pixel_kind(pictures.shape[1]),
@@ -54,7 +54,7 @@ def stages_section(first: Record, second: Record) -> Markup:
     return render("stages", says=says, groups=groups)
 
 
-def _newest(record: Record) -> tuple[int, np.ndarray] | None:
+def _newest(record: RunRecord) -> tuple[int, np.ndarray] | None:
     """Images seen, and the pictures [N, side, side, 3] of the last grid that can be read."""
     for seen, path in reversed(record.grids):
         grid = open_picture(path)

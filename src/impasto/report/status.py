@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from impasto.config import FIRST_STAGE
 from impasto.formatting import percent, readable_time
 from impasto.report.elements import moment
-from impasto.report.record import Record
+from impasto.report.record import RunRecord
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Status:
     note: str = ""
 
 
-def heading(record: Record) -> str:
+def heading(record: RunRecord) -> str:
     """`gangogh on wikiart-64`, the run's name where it does not tell."""
     recipe = record.get("recipe") or record.get("config", "recipe")
     collection = record.get("collection", "name")
@@ -33,14 +33,14 @@ def heading(record: Record) -> str:
     return f"{text}, stage I" if record.whole else text
 
 
-def waits(record: Record) -> bool:
+def waits(record: RunRecord) -> bool:
     """Whether it is a second stage that has nothing to show while the first is trained."""
     return record.get("config", "first_stage") is not None and not (
         len(record.images_seen) or record.grids
     )
 
 
-def status_line(record: Record, first_stage: str | None = None) -> str:
+def status_line(record: RunRecord, first_stage: str | None = None) -> str:
     """How far the run is, a line; `first_stage` is that of its first stage, if it has begun."""
     if waits(record):
         begun = f"stage I {first_stage}" if first_stage else "stage I has not begun"
@@ -62,7 +62,7 @@ def status_line(record: Record, first_stage: str | None = None) -> str:
     )
 
 
-def status(record: Record, line: str, first_stage: Record | None) -> Status:
+def status(record: RunRecord, line: str, first_stage: RunRecord | None) -> Status:
     """The status line as the page shows it."""
     done, planned = record.images_done, record.images_planned
     sentence = f"{line[0].upper()}{line[1:]}."
@@ -77,7 +77,7 @@ def status(record: Record, line: str, first_stage: Record | None) -> Status:
     return Status(sentence, 100 * done / planned, note)
 
 
-def about(record: Record) -> tuple[str, list[str]]:
+def about(record: RunRecord) -> tuple[str, list[str]]:
     """The recipe's first words, and facts of pictures, size and the model it started from; each
     may be empty."""
     recipe = str(record.get("recipe_text") or "").strip().split("\n\n")[0].split("\n")[0]
@@ -103,7 +103,7 @@ def about(record: Record) -> tuple[str, list[str]]:
     return recipe, [", ".join(facts), *([begun] if begun else [])]
 
 
-def _begun_with(record: Record) -> str:
+def _begun_with(record: RunRecord) -> str:
     """The model that the run started from, and how much of it was kept; nothing if from none."""
     model, seen = record.get("started_from", "model"), record.get("started_from", "images_seen")
     kept, partly, new = (
