@@ -16,9 +16,12 @@ from impasto import plugin_records
 from impasto.augmentations import Augmentation
 from impasto.collection import Collection
 from impasto.errors import ImpastoError
+from impasto.evaluation.column_names import kind_of
+from impasto.evaluation.record import ScoreRow
 from impasto.features import load_network
 from impasto.plugins import RECIPES, WHAT, forget_plugins, use_plugin
 from impasto.registry import load_module, load_recipe, module_names, names, recipe_names
+from impasto.report.scores import best_of
 from tests.helpers.command_line import Say, say
 from tests.helpers.plugins import package, plain_file, plugged
 
@@ -283,6 +286,20 @@ def test_no_run_has_its_plugin_run_by_itself(tiny: Collection, tmp_path: Path, s
         code, _, err = say("resume", str(run))
         assert (code, "its plugins are damaged (" in err) == (2, True)
     assert not mark.exists()
+
+
+def test_reports_do_not_guess_which_of_two_unknown_scores_is_better() -> None:
+    kind = kind_of("gap-lite0")
+    assert (kind.title, kind.better) == ("gap-lite0", "unknown")
+    assert kind.sentence == "Whether higher or lower is better is not known."
+    assert kind_of("kid-lite0").sentence == "Lower is better."
+    assert kind_of("diversity-lite0").sentence == "Nearest to 1 is best."
+    for name, best in (("gap-lite0", None), ("kid-lite0", 0), ("recall-lite0", 1)):
+        scores = [
+            ScoreRow(name=name, value=v, low=v - 0.1, high=v + 0.1, pictures=9, reference=9)
+            for v in (0.2, 0.8)
+        ]
+        assert best_of(name, scores) == best
 
 
 def test_the_documentation_names_every_room() -> None:

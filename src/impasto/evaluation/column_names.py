@@ -13,15 +13,24 @@ class Kind:
 
     Attributes:
         title: what people call it.
-        better: what is better, a higher one, a lower one, or the nearest to 1.
+        better: what is better, a higher one, a lower one, or the nearest to 1; unknown for scores of
+            a metric from outside.
         explanation: what it says, a sentence or two.
         share: whether it is a share of the pictures, written in per cent.
     """
 
     title: str
-    better: Literal["higher", "lower", "nearest to 1"]
+    better: Literal["higher", "lower", "nearest to 1", "unknown"]
     explanation: str
     share: bool = False
+
+    @property
+    def sentence(self) -> str:
+        """`Lower is better.`"""
+        if self.better == "unknown":
+            return "Whether higher or lower is better is not known."
+        comparative = "best" if self.better == "nearest to 1" else "better"
+        return f"{self.better.capitalize()} is {comparative}."
 
 
 _FRECHET = (
@@ -83,8 +92,8 @@ def base_of(name: str) -> str:
 
 
 def kind_of(name: str) -> Kind:
-    """What is known of a score by its name; of an unknown one, that higher is better."""
-    return KINDS.get(base_of(name)) or Kind(name, "higher", "")
+    """What is known of a score by its name; of an unknown one, its name."""
+    return KINDS.get(base_of(name)) or Kind(name, "unknown", "")
 
 
 def place_of(name: str) -> tuple[int, bool]:

@@ -53,12 +53,7 @@ class _Drawing:
             axis=axis,
         )
         self._drawn += 1
-        better = (
-            "Nearest to 1 is best."
-            if kind.better == "nearest to 1"
-            else (f"{kind.better.capitalize()} is better.")
-        )
-        return Card(title, drawing, better)
+        return Card(title, drawing, kind.sentence)
 
 
 def curves(runs: Sequence[Compared], collection_hash: str) -> list[Curves]:

@@ -221,8 +221,8 @@ class Tables:
             best = best_of(name, scores)
             cells = [cell(score, notes, best=number == best) for number, score in enumerate(scores)]
             body.append((cls, [*cells, *([cell(real[place], notes)] if real else [])]))
-        better = kind_of(name).better
-        says = f"{better} is {'best' if better == 'nearest to 1' else 'better'}"
+        sentence = kind_of(name).sentence.rstrip(".")
+        says = sentence[0].lower() + sentence[1:]
         head = [field, *self._names(rows), *(["held-out real"] if real else [])]
         return TitledTable(f"{title_of(name)}, {says}", PageTable(head, body, notes.texts))
 

@@ -172,9 +172,7 @@ def _card(group: Alike, names: Sequence[tuple[str, str | None]], charts: Charts)
     alone = len(kinds) == 1 and (of is None or len(lines) == 1)
     levels = levels_of(group, name, of) if alone else []
     explanations = " ".join(kind.explanation for kind in kinds)
-    better = (
-        "" if kinds[0].better == "nearest to 1" else f" {kinds[0].better.capitalize()} is better."
-    )
+    better = "" if kinds[0].better == "nearest to 1" else f" {kinds[0].sentence}"
     shares = all(kind.share for kind in kinds) and "copied" not in base_of(name)
     card = charts.draw(
         title,

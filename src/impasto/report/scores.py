@@ -26,11 +26,14 @@ from impasto.report.elements import Cell
 
 
 def _badness(name: str, score: ScoreRow) -> tuple[float, float, float] | None:
-    """(value, low, high), turned so that lower is better; None where there is no interval."""
+    """(value, low, high), turned so that lower is better; None where there is no interval, or it is
+    not known what is better."""
     if score.value is None or score.low is None or score.high is None:
         return None
     value, low, high = score.value, score.low, score.high
     better = kind_of(name).better
+    if better == "unknown":
+        return None
     if better == "lower":
         return value, low, high
     if better == "higher":

@@ -61,7 +61,7 @@ def _class_charts(group: Alike, field: str, classes: Sequence[str], charts: Char
             f"{title_of(name)} by {field}",
             group.images_seen,
             lines,
-            f"{kind.better.capitalize()} is better. Intervals are in the table below.",
+            f"{kind.sentence} Intervals are in the table below.",
             bounds=(0.0, 1.0) if kind.share else None,
             levels=levels,
         )
