@@ -57,6 +57,8 @@ def broken(row: Mapping[str, Any], series: Series, *, critic: bool) -> Broken | 
         if what not in told:
             continue
         value = abs(told[what])
+        if value <= _TIMES:  # within any limit
+            continue
         before = [abs(each) for each in series.get(name, ())[-_USUAL_ROWS:]]
         enough = len(before) >= _USUAL_LEAST
         usual = median(before) if enough else 0.0

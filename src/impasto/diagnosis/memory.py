@@ -57,12 +57,12 @@ def overfitting_sign(series: Series, active: bool) -> Sign | None:
     they are known and r_v is below 0.3, nothing is said. Nor of a Wasserstein critic, which should
     tell all pictures apart, or where one of the others says more.
     """
-    value, proof = recent(series, "accuracy/real"), _remembered(series)
-    if value is None or not never_negative(series) or (proof is not None and proof < 0.3):
+    value = recent(series, "accuracy/real")
+    if value is None or 2 * value - 1 < (0.8 if active else 0.9) or not never_negative(series):
         return None
-    sign = 2 * value - 1
+    sign, proof = 2 * value - 1, _remembered(series)
     said = discriminator_wins(series, False) or knows_by_heart(series, False)
-    if sign < (0.8 if active else 0.9) or (said and not active):
+    if (proof is not None and proof < 0.3) or (said and not active):
         return None
     return Sign(
         f"The discriminator is too sure of training pictures: it takes {percent(value)} of them for "

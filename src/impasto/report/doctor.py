@@ -1,4 +1,4 @@
-"""What the doctor saw and did while a run was trained, see `training/doctor.py`."""
+"""What the doctor saw and did while a run was trained, as it was told then (`impasto.diagnosis`)."""
 
 from impasto.report.elements import Cell, PageTable, moment, with_code, words
 from impasto.report.record import Event, RunRecord
