@@ -90,7 +90,7 @@ def counting(what: str, unit: int = 1) -> Iterator[Callable[[int, int], None]]:
             done, total = done // unit, -(-total // unit)
             if total > 1 and line is None:
                 line = stack.enter_context(ProgressLine(total, done, what).shown())
-            if line is not None and done != shown_last:
+            if line is not None and done and done != shown_last:
                 shown_last = done
                 line.update(done)
 
