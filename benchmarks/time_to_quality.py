@@ -58,10 +58,11 @@ from impasto.sampling.class_choice import labels_of_seeds
 from impasto.sampling.model import to_uint8
 from impasto.sampling.output import save_grid, slugs
 from impasto.training.checkpoint import seed_step
+from impasto.training.pretrained import PretrainedModel
 from impasto.training.records import Averages
 from impasto.training.resolve import resolve
 from impasto.training.session import Session
-from impasto.training.transfer import Source, begin, settled
+from impasto.training.transfer import begin, settled
 
 Number = TypeVar("Number", int, float)
 
@@ -98,13 +99,13 @@ class Entry(Config):
     start_from: Path | None = None
     """A model, as for `--from`."""
 
-    def source(self) -> Source | None:
+    def source(self) -> PretrainedModel | None:
         """The model it starts from.
 
         Raises:
             ImpastoError: it is none.
         """
-        return None if self.start_from is None else Source.load(self.start_from)
+        return None if self.start_from is None else PretrainedModel.load(self.start_from)
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,7 @@ def moments(
     device: torch.device,
     budget: Budget,
     shares: Sequence[float],
-    source: Source | None = None,
+    source: PretrainedModel | None = None,
 ) -> Iterator[Moment]:
     """Train, from `source` if there is one, and stop at each share of the budget; what is done meanwhile
     does not count."""

@@ -27,11 +27,12 @@ from impasto.sampling.model import (
     load_discriminator,
 )
 from impasto.sampling.painter import Painter
-from impasto.training import choosing, resume, train, transfer
+from impasto.training import choosing, matching, resume, train, transfer
+from impasto.training.pretrained import PretrainedModel
 from impasto.training.resolve import resolve
 from impasto.training.run_folder import find_collection
 from impasto.training.session import Session
-from impasto.training.transfer import Source, begin
+from impasto.training.transfer import begin
 from tests.helpers.command_line import Say
 from tests.helpers.pictures import paint
 from tests.helpers.stopping import StoppedByTest, stop_after
@@ -100,7 +101,7 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> Collection:
 def begun(config: RunConfig, collection: Collection, source: Path) -> tuple[Session, Any]:
     """A session that has started from a model, and what was taken."""
     session = Session(resolve(config, collection), collection, CPU)
-    return session, begin(session.state, Source.load(source), session.model_record())
+    return session, begin(session.state, PretrainedModel.load(source), session.model_record())
 
 
 @pytest.mark.usefixtures("told")
@@ -139,7 +140,7 @@ def test_where_nothing_differs_it_paints_what_the_model_paints(
 def test_classes_go_by_their_names(by_style: Path, others: Collection) -> None:
     session, taken = begun(tiny_r3gan(labels=["style"]), others, by_style)
     assert taken.classes == {"style": (["Cubism", "Ukiyo-e"], ["Baroque", "Tachisme"])}
-    theirs = Source.load(by_style)
+    theirs = PretrainedModel.load(by_style)
     assert theirs.discriminator is not None
     before = Session(session.config, others, CPU).state
     fresh = {**before.generator.state_dict(), **before.discriminator.state_dict()}
@@ -174,7 +175,7 @@ def test_a_field_goes_by_its_name_too(by_style: Path, labelled: Collection) -> N
     kept, new = taken.classes["style"]
     assert (kept, new) == (["Cubism", "Rococo", "Ukiyo-e"], [])
     assert taken.classes["genre"][0] == []
-    old = Source.load(by_style).generator["embedding.fields.0"]
+    old = PretrainedModel.load(by_style).generator["embedding.fields.0"]
     assert torch.equal(session.state.generator.state_dict()["embedding.fields.1"], old)
 
 
@@ -188,7 +189,7 @@ def test_another_resolution_adds_layers_and_keeps_the_others(
         "to_rgb.32",
     }
     assert taken.generator.line().endswith("; new: blocks.32, changes.32, to_rgb")
-    state, old = session.state.generator.state_dict(), Source.load(by_style).generator
+    state, old = session.state.generator.state_dict(), PretrainedModel.load(by_style).generator
     shared = [name for name in old if name in state]
     assert len(shared) == len(old) - 1  # but for to_rgb.16
     assert all(torch.equal(state[name], old[name]) for name in shared)
@@ -216,7 +217,9 @@ def test_a_generator_told_of_classes_by_its_norms(
     def configured(*labels: str) -> RunConfig:
         return change(load_recipe("first_look")(), {**settings, "labels": list(labels)})
 
-    def painted(config: RunConfig, source: Source, told: int = 0) -> tuple[torch.Tensor, str]:
+    def painted(
+        config: RunConfig, source: PretrainedModel, told: int = 0
+    ) -> tuple[torch.Tensor, str]:
         session = Session(resolve(config, labelled), labelled, CPU)
         embedding = session.state.generator.embedding
         for rows in embedding.fields if isinstance(embedding, LabelEmbedding) else []:
@@ -227,14 +230,16 @@ def test_a_generator_told_of_classes_by_its_norms(
             images: torch.Tensor = session.state.average.eval()(latents, labels)
         return images, taken.lines()[1]
 
-    both = Source.load(train(configured("style", "genre"), labelled, out=tmp_path, device="cpu"))
+    both = PretrainedModel.load(
+        train(configured("style", "genre"), labelled, out=tmp_path, device="cpu")
+    )
     for name, values in both.generator.items():
         if name.endswith(("gain.weight", "shift.weight")):
             values *= 10  # as if it had learned for longer
     mean = {name: v.clone() for name, v in both.generator.items()}
     for name in ("embedding.fields.0", "embedding.fields.1"):
         mean[name][:] = mean[name].mean(0)
-    by_mean = Source(both.name, both.record, mean, None)
+    by_mean = PretrainedModel(both.name, both.record, mean, None)
     asked, _ = painted(configured("style", "genre"), by_mean)
     assert asked.std() > 0.01
 
@@ -243,15 +248,17 @@ def test_a_generator_told_of_classes_by_its_norms(
     assert "it begins as the mean of that model's classes" in told
     # One field is dropped, and its mean is told by the other, or by one that is new.
     kept = {**both.generator, "embedding.fields.1": mean["embedding.fields.1"]}
-    by_style = painted(configured("style", "genre"), Source("", both.record, kept, None))[0]
+    by_style = painted(configured("style", "genre"), PretrainedModel("", both.record, kept, None))[
+        0
+    ]
     assert torch.allclose(painted(configured("style"), both)[0], by_style, atol=1e-5)
     theirs = [r.model_copy(update={"name": f"other {r.name}"}) for r in both.record.labels]
     renamed = both.record.model_copy(update={"labels": tuple(theirs)})
     for labels in (("style",), ("style", "genre")):
-        other, _ = painted(configured(*labels), Source("", renamed, both.generator, None))
+        other, _ = painted(configured(*labels), PretrainedModel("", renamed, both.generator, None))
         assert torch.allclose(other, asked, atol=1e-5)
 
-    none = Source.load(train(configured(), labelled, out=tmp_path, device="cpu"))
+    none = PretrainedModel.load(train(configured(), labelled, out=tmp_path, device="cpu"))
     assert "no ramp-up" in painted(configured(), none)[1]
     smooth = change(
         configured(), {"generator.blur": True}
@@ -283,7 +290,7 @@ def test_what_is_one_hot_is_kept_only_with_the_same_classes(
     assert "gates.0.label" in taken.generator.new
     assert taken.classes["style"][0] == []
     assert taken.discriminator.partly == ("classes.linear",)
-    old = Source.load(run).discriminator
+    old = PretrainedModel.load(run).discriminator
     assert old is not None
     here = session.state.discriminator.state_dict()
     for name in ("classes.linear.weight", "classes.linear.bias"):
@@ -303,7 +310,7 @@ def test_as_many_other_classes_are_not_taken_for_the_same() -> None:
     theirs = [LabelRecord(name="style", classes=("b", "c"))]
     there = OneHot(2).state_dict()
     sized = frozenset({"label.weight"})
-    kept, pairs = transfer._take(OneHot(2), mine, there, theirs, sized)
+    kept, pairs = matching.fill(OneHot(2), mine, there, theirs, sized)
     assert (kept.kept, kept.new, pairs) == (("paint",), ("label",), set())
 
 
@@ -314,7 +321,7 @@ def test_spectral_norm_and_batch_norm_are_layers_like_others(
     session, taken = begun(small("first_look"), tiny, run)
     assert taken.generator.new == taken.discriminator.new == ()
     assert "halvings.0" in taken.discriminator.kept
-    old = Source.load(run).discriminator
+    old = PretrainedModel.load(run).discriminator
     assert old is not None
     assert any(name.endswith("parametrizations.weight.0._u") for name in old)
     state = session.state.discriminator.state_dict()
@@ -355,7 +362,7 @@ def test_the_average_goes_on_from_the_models(
 def test_where_something_is_new_the_average_ramps_up(
     by_style: Path, labelled: Collection, others: Collection
 ) -> None:
-    source = Source.load(by_style)
+    source = PretrainedModel.load(by_style)
 
     def rampup(collection: Collection, **changes: Any) -> float | None:
         config = tiny_r3gan(labels=["style"], training__ema_rampup=0.05, **changes)
@@ -372,7 +379,7 @@ def test_where_something_is_new_the_average_ramps_up(
 def test_nor_does_a_half_life_grow_again(by_style: Path, labelled: Collection) -> None:
     growing = {"start": 0.0, "end": 50.0, "images": 100}
     config = resolve(tiny_r3gan(labels=["style"], training__ema_half_life=growing), labelled)
-    settled = transfer.settled(config, labelled, Source.load(by_style))
+    settled = transfer.settled(config, labelled, PretrainedModel.load(by_style))
     assert settled.training.ema_half_life == 50
 
 
@@ -410,7 +417,7 @@ def test_a_model_that_has_diverged_is_no_start(by_style: Path, tmp_path: Path) -
     weights["strengths.weight"][0, 0] = float("nan")
     Model.write(tmp_path, weights, model.record)
     with pytest.raises(ImpastoError, match=f"{tmp_path} holds weights that are not finite"):
-        Source.load(tmp_path)
+        PretrainedModel.load(tmp_path)
 
 
 def test_another_discriminator_begins_afresh(
@@ -474,7 +481,7 @@ def test_the_word_masters_is_the_model_in_the_package(
 
 
 def test_weights_in_half_precision_are_taken_over_in_single() -> None:
-    source = Source.load(MASTERS_MODEL)
+    source = PretrainedModel.load(MASTERS_MODEL)
     assert source.discriminator is not None
     for tensors in (source.generator, source.discriminator):
         assert {t.dtype for t in tensors.values() if t.is_floating_point()} == {torch.float32}

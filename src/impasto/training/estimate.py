@@ -16,9 +16,10 @@ from impasto.networks import count_parameters
 from impasto.training.checkpoint import seed_step
 from impasto.training.evaluation import require_networks
 from impasto.training.memory import memory_told, require_memory
+from impasto.training.pretrained import PretrainedModel
 from impasto.training.resolve import label_sizes, resolve
 from impasto.training.session import Session
-from impasto.training.transfer import Source, Transfer, begin, settled, two_stages
+from impasto.training.transfer import Transfer, begin, settled, two_stages
 
 _PATIENCE = 20
 """Seconds after which no further step is measured."""
@@ -58,7 +59,7 @@ def estimate(
         ImpastoError: as `train`.
     """
     chosen = choose_device(device)
-    source = None if start_from is None else Source.load(start_from)
+    source = None if start_from is None else PretrainedModel.load(start_from)
     if source is not None and config.first_stage is not None:
         raise two_stages(config.recipe)
     config = resolve(config, collection)
@@ -79,7 +80,7 @@ def _measured(
     collection: Collection,
     chosen: torch.device,
     steps: int,
-    source: Source | None,
+    source: PretrainedModel | None,
     first: Estimate | None,
 ) -> Estimate:
     """The estimate of a resolved config, from steps that are played now."""

@@ -40,6 +40,7 @@ from impasto.training.evaluation import (
 )
 from impasto.training.loop import TrainingLoop
 from impasto.training.memory import require_memory
+from impasto.training.pretrained import PretrainedModel
 from impasto.training.records import (
     board_of,
     require_tensorboard,
@@ -78,7 +79,7 @@ def train(
         StoppedError: stopped by Ctrl-C, after a checkpoint; `resume` goes on from there.
     """
     chosen = choose_device(device)
-    source = None if start_from is None else transfer.Source.load(start_from)
+    source = None if start_from is None else PretrainedModel.load(start_from)
     config = resolve(config, collection)
     if source is not None:
         config = transfer.settled(config, collection, source)

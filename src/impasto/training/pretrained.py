@@ -1,0 +1,72 @@
+"""The model that a training starts from, read with its weights."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from impasto.config import read_record
+from impasto.errors import ImpastoError
+from impasto.plugin_records import networks_of, require
+from impasto.sampling.model import (
+    DISCRIMINATOR_FILE,
+    MASTERS,
+    MASTERS_MODEL,
+    MODEL_FILE,
+    WEIGHTS_FILE,
+    ModelRecord,
+    find_model,
+    read_tensors,
+)
+
+
+@dataclass(frozen=True)
+class PretrainedModel:
+    """The model that a training starts from.
+
+    Attributes:
+        name: the run's where it is a checkpoint of one, else the model folder's; or `masters`.
+        record: what is known of it.
+        generator: its averaged generator's tensors.
+        discriminator: the opponent's, where they lie beside.
+    """
+
+    name: str
+    record: ModelRecord
+    generator: dict[str, Tensor]
+    discriminator: dict[str, Tensor] | None
+
+    @classmethod
+    def load(cls, path: Path) -> "PretrainedModel":
+        """From whatever stands for a model: a run, `RUN/best`, a checkpoint, a model folder, or the
+        word `masters`.
+
+        Raises:
+            ImpastoError: none of these, damaged, or with weights that are not finite.
+        """
+        folder = find_model(path)
+        record = read_record(folder / MODEL_FILE, "model", ModelRecord)
+        networks = [*networks_of(record.generator), *networks_of(record.discriminator)]
+        require(record.plugins, networks, folder)
+        generator = read_tensors(folder / WEIGHTS_FILE, record.weights_sha256)
+        discriminator = None
+        if record.discriminator_sha256 is not None:
+            discriminator = read_tensors(folder / DISCRIMINATOR_FILE, record.discriminator_sha256)
+        every = [*generator.values(), *(discriminator or {}).values()]
+        if not all(bool(value.isfinite().all()) for value in every if value.is_floating_point()):
+            raise ImpastoError(
+                f"{folder} holds weights that are not finite: its training has diverged; start from "
+                "an earlier checkpoint of the run"
+            )
+        # The model of this package has its weights in half precision.
+        generator, discriminator = _single(generator), discriminator and _single(discriminator)
+        whole = folder.resolve()
+        name = whole.parent.parent.name if whole.parent.name == "checkpoints" else whole.name
+        if folder == MASTERS_MODEL:
+            name = MASTERS
+        return cls(name, record, generator, discriminator)
+
+
+def _single(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, what is a fraction in single precision."""
+    return {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
