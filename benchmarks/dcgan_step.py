@@ -23,8 +23,8 @@ from torch import nn
 from benchmarks._command import run
 from benchmarks.training_profile import ceiling
 from impasto.collection import open_or_pack
-from impasto.config import change
 from impasto.registry import load_recipe
+from impasto.settings import change
 from impasto.training.checkpoint import seed_step
 from impasto.training.resolve import resolve
 from impasto.training.session import Session

@@ -30,12 +30,13 @@ from benchmarks._command import run
 from benchmarks._judging import spread
 from benchmarks.first_look import frechet, layout_of, pictures_of, texture_of
 from impasto.collection import Collection, open_or_pack
-from impasto.config import RunConfig, change, parse_settings
+from impasto.config import RunConfig
 from impasto.files import write_text
 from impasto.registry import load_recipe
 from impasto.sampling import Sampler, latents_of_seeds
 from impasto.sampling.model import to_uint8
 from impasto.sampling.output import save_grid
+from impasto.settings import change, parse_settings
 from impasto.training import checkpoint
 from impasto.training.checkpoint import seed_step
 from impasto.training.records import Averages

@@ -48,7 +48,7 @@ from torch import Tensor
 from benchmarks._command import run as run_command
 from benchmarks._judging import Seen, floor, judge, lite1, look, spread, training_pictures
 from impasto.collection import Collection, open_or_pack
-from impasto.config import Config, Count, RunConfig, change, parse_settings
+from impasto.config import Config, Count, RunConfig
 from impasto.device import choose_device
 from impasto.errors import ImpastoError
 from impasto.files import atomic_file, check_writable, read_json_lines
@@ -57,6 +57,7 @@ from impasto.sampling import Sampler, latents_of_seeds
 from impasto.sampling.class_choice import labels_of_seeds
 from impasto.sampling.model import to_uint8
 from impasto.sampling.output import save_grid, slugs
+from impasto.settings import change, parse_settings
 from impasto.training.checkpoint import seed_step
 from impasto.training.pretrained import PretrainedModel
 from impasto.training.records import Averages

@@ -29,10 +29,10 @@ from torch.utils.flop_counter import flop_registry
 from benchmarks._command import run
 from benchmarks.time_to_quality import parse_entry
 from impasto.collection import open_or_pack
-from impasto.config import change
 from impasto.device import choose_device, numbers
 from impasto.objectives import StepInputs
 from impasto.registry import load_recipe
+from impasto.settings import change
 from impasto.training.checkpoint import seed_step
 from impasto.training.resolve import resolve
 from impasto.training.session import Session

@@ -16,6 +16,7 @@ GROUND = {
     "config",
     "plugins",
     "plugin_records",
+    "settings",
     "formatting",
     "messages",
     "progress",

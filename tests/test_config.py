@@ -4,17 +4,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from impasto.config import (
-    AdamConfig,
-    DecayConfig,
-    RunConfig,
-    change,
-    parse_config,
-    parse_settings,
-    to_yaml,
-)
+from impasto.config import AdamConfig, DecayConfig, RunConfig, parse_config, to_yaml
 from impasto.errors import ImpastoError
 from impasto.registry import load_recipe
+from impasto.settings import change, parse_settings
 from impasto.training.choosing import configure, parse_count
 
 

@@ -12,8 +12,8 @@ from typer import Context
 from typer.core import TyperCommand
 
 import impasto
-from impasto.config import parse_settings
 from impasto.registry import module_names, recipe_modules
+from impasto.settings import parse_settings
 from tools.docs import commands, library, recipes, settings
 from tools.docs.check import faults
 from tools.docs.text import arguments, escaped, lists_apart

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from impasto.api.pictures import export, sample
     from impasto.api.training import Run, list_recipes, resume, train
     from impasto.collection import Collection, PackOptions, open_or_pack
-    from impasto.config import RunConfig, change
+    from impasto.config import RunConfig
     from impasto.errors import ImpastoError, StoppedError
     from impasto.plugins import use_plugin
     from impasto.registry import load_recipe
     from impasto.sampling import Model, Sampler, find_model
+    from impasto.settings import change
     from impasto.training import load_config
 
 __version__ = "0.1.0"
@@ -43,7 +44,7 @@ _HOMES = {
     "RunConfig": "config",
     "Sampler": "sampling",
     "StoppedError": "errors",
-    "change": "config",
+    "change": "settings",
     "compare": "api.comparing",
     "evaluate": "api.judging",
     "export": "api.pictures",

@@ -1,4 +1,4 @@
-"""The typed description of a training run, and how `--set dotted.name=value` changes it.
+"""The typed description of a training run; `settings.py` changes it by dotted names.
 
 A recipe is a function that returns a `RunConfig`; `run.json` holds the resolved one. Counts and
 intervals are in images (real pictures shown to the discriminator), never in steps.
@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from impasto.errors import ImpastoError, choices, in_words
+from impasto.errors import ImpastoError, in_words
 from impasto.files import read_json
 
 FIRST_STAGE = "stage-1"
@@ -163,7 +163,7 @@ class RMSPropConfig(Config):
 OptimiserConfig = Annotated[AdamConfig | RMSPropConfig, Field(discriminator="optimiser")]
 
 
-_OPTIMISERS: dict[str, type[Config]] = {"adam": AdamConfig, "rmsprop": RMSPropConfig}
+OPTIMISERS: dict[str, type[Config]] = {"adam": AdamConfig, "rmsprop": RMSPropConfig}
 
 
 class LatentConfig(Config):
@@ -326,17 +326,6 @@ class RunConfig(Config):
     them; where they are the same, changing this run's changes both."""
 
 
-# Choosing another of these in a section puts the section's other options back to their defaults,
-# but for these few that mean the same everywhere. So only networks, terms and optimisers may have
-# a setting of such a name.
-_SELECTORS = ("network", "term", "optimiser")
-_SHARED = ("learning_rate", "learning_rate_decay", "weight", "every", "only")
-# The two ways to give a run's length.
-_LENGTHS = {"images": "epochs", "epochs": "images"}
-# Sections that may be left out with null.
-_OPTIONAL = ("first_stage", "learning_rate_decay", "augment")
-
-
 # pydantic's wording where a user would not understand it.
 def _describe(error: ValidationError) -> str:
     """The first thing wrong, as `training.batch: ...`."""
@@ -372,113 +361,6 @@ def read_record(path: Path, what: str, kind: type[Record]) -> Record:
         return kind.model_validate(read_json(path, what))
     except ValidationError as error:
         raise ImpastoError(f"{path} is damaged ({_describe(error)}); restore a copy") from error
-
-
-def parse_settings(assignments: list[str]) -> dict[str, Any]:
-    """Parse `name=value` texts; values are YAML (`2`, `1e-4`, `[0.5, 0.9]`, `null`, `text`).
-
-    Raises:
-        ImpastoError: a text without `=`, or a value that is not YAML.
-    """
-    settings: dict[str, Any] = {}
-    for text in assignments:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise ImpastoError(f"--set takes name=value, such as training.batch=64, not '{text}'")
-        try:
-            settings[name.strip()] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError) as error:  # the latter: a day 32, say
-            raise ImpastoError(f"--set {name}: '{value}' is not a YAML value") from error
-    return settings
-
-
-def _step_into(node: Any, key: str, path: str) -> Any:
-    """The index or key that `key` means in `node`; terms of the objective go by name or position."""
-    if isinstance(node, list):
-        names = [item.get("term", "") for item in node if isinstance(item, dict)]
-        if key in names:
-            return names.index(key)
-        if key.isdecimal() and int(key) < len(node):
-            return int(key)
-        whole = path.rpartition(".")[0]
-        if not names:
-            raise ImpastoError(f"unknown setting '{path}': '{whole}' is a list; set all of it")
-        terms = ", ".join(f"{{term: {name}}}" for name in names)
-        raise ImpastoError(
-            f"unknown setting '{path}'; there is {choices(names)}; to add a term, set the whole list, "
-            f"such as --set '{whole}=[{terms}, {{term: r1, weight: 1}}]'"
-        )
-    if isinstance(node, dict):
-        return key
-    if node is None:
-        whole = path.rpartition(".")[0]
-        raise ImpastoError(
-            f"'{whole}' is left out here (null), so there is no '{path}'; set the whole section: "
-            f"--set '{whole}={{{key}: ..., ...}}'"
-        )
-    raise ImpastoError(f"unknown setting '{path}': what stands before '.{key}' is a plain value")
-
-
-def _is_ramp(node: Any) -> bool:
-    """Whether this is a number that changes over the run, for which a plain one may stand."""
-    return isinstance(node, dict) and node.keys() == Ramp.model_fields.keys()
-
-
-def _is_open(node: Mapping[str, Any]) -> bool:
-    """Whether a section takes further options, checked later against the network or term itself."""
-    return "network" in node or "term" in node
-
-
-def change(config: RunConfig, settings: Mapping[str, Any], recipe: str | None = None) -> RunConfig:
-    """A copy of `config` with dotted settings changed; so a recipe reads as its difference.
-
-    Args:
-        config: what to start from.
-        settings: such as `{"training.epochs": 100, "objective.bce.weight": 2.0}`.
-        recipe: the copy's own name, if it is a recipe.
-
-    Raises:
-        ImpastoError: an unknown name (the message lists the valid ones) or an invalid value.
-    """
-    tree: dict[str, Any] = config.model_dump(mode="json")
-    if recipe is not None:
-        tree["recipe"] = recipe
-    first = tree["first_stage"]
-    follows = first is not None and first["labels"] == tree["labels"]
-    if (
-        follows
-        and "labels" in settings
-        and not {"first_stage", "first_stage.labels"} & set(settings)
-    ):
-        settings = {**settings, "first_stage.labels": settings["labels"]}
-    for path, value in settings.items():
-        *parents, last = path.split(".")
-        node: Any = tree
-        for position, key in enumerate(parents):
-            place = ".".join(path.split(".")[: position + 1])
-            step = _step_into(node, key, place)
-            if isinstance(node, dict) and step not in node:
-                raise ImpastoError(f"unknown setting '{place}'; there is {choices(list(node))}")
-            node = node[step]
-        step = _step_into(node, last, path)
-        if isinstance(node, dict):
-            if step not in node and not _is_open(node):
-                raise ImpastoError(f"unknown setting '{path}'; there is {choices(list(node))}")
-            whole = (step in _OPTIONAL and value is None) or _is_ramp(node.get(step))
-            if isinstance(node.get(step), dict) and not isinstance(value, dict) and not whole:
-                inside = choices(list(node[step]))
-                raise ImpastoError(f"'{path}' is a section; set one of {inside} in it")
-            if step in _SELECTORS and node.get(step) != value:
-                for other in [name for name in node if name not in _SHARED]:
-                    del node[other]
-                if step == "optimiser" and isinstance(value, str) and value in _OPTIMISERS:
-                    for name, option in _OPTIMISERS[value].model_fields.items():
-                        node.setdefault(name, option.get_default())
-        node[step] = value
-        # Length is given in one of two ways; asking for one takes the other back.
-        if parents[-1:] == ["training"] and last in _LENGTHS and value is not None:
-            node[_LENGTHS[last]] = None
-    return parse_config(tree, "settings")
 
 
 def to_yaml(config: RunConfig) -> str:

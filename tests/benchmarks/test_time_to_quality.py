@@ -22,9 +22,9 @@ from benchmarks.time_to_quality import (
     table,
 )
 from impasto.collection import open_or_pack
-from impasto.config import change
 from impasto.errors import ImpastoError
 from impasto.registry import load_recipe
+from impasto.settings import change
 from impasto.training.resolve import resolve
 
 

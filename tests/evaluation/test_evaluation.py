@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from impasto.cli import app
 from impasto.collection import Collection, PackOptions, pack
-from impasto.config import change
 from impasto.errors import ImpastoError
 from impasto.evaluation import gather as gathering
 from impasto.evaluation.column_names import KINDS, Kind
@@ -40,6 +39,7 @@ from impasto.metrics.inception_score import inception_score_splits
 from impasto.registry import load_recipe
 from impasto.sampling.model import MODEL_FILE, find_model
 from impasto.sampling.painter import Painter
+from impasto.settings import change
 from impasto.training.runs import train
 from tests.helpers.evaluations import stand_in
 from tests.helpers.pictures import paint

@@ -5,9 +5,10 @@ from typing import Any
 import torch
 
 from impasto.collection import Collection
-from impasto.config import RunConfig, change
+from impasto.config import RunConfig
 from impasto.networks import Judgement
 from impasto.registry import load_recipe
+from impasto.settings import change
 from impasto.training.resolve import resolve
 from impasto.training.session import Session
 

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.collection import Collection
-from impasto.config import RunConfig, change
+from impasto.config import RunConfig
 from impasto.errors import ImpastoError
 from impasto.networks import Judgement, build_generator
 from impasto.registry import load_recipe
 from impasto.sampling import find_model
 from impasto.sampling.model import load_discriminator
+from impasto.settings import change
 from impasto.training import train
 from impasto.training.checkpoint import seed_step
 from impasto.training.heldout_probe import probe_heldout

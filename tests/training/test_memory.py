@@ -9,8 +9,8 @@ import torch
 
 from impasto.cli import main
 from impasto.collection import Collection
-from impasto.config import change
 from impasto.errors import ImpastoError, lacks_memory
+from impasto.settings import change
 from impasto.training import memory, train
 from impasto.training.estimate import estimate
 from impasto.training.resolve import resolve

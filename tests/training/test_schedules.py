@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from impasto.collection import Collection
-from impasto.config import Ramp, RunConfig, TermConfig, at, change, parse_settings
+from impasto.config import Ramp, RunConfig, TermConfig, at
 from impasto.errors import ImpastoError
 from impasto.objectives import Objective, StepInputs
 from impasto.registry import load_recipe
+from impasto.settings import change, parse_settings
 from impasto.training.checkpoint import seed_step
 from impasto.training.doctor import Intervention
 from impasto.training.resolve import resolve

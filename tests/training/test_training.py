@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from impasto.collection import Collection
-from impasto.config import change
 from impasto.device import choose_device, memory_format
 from impasto.errors import ImpastoError, StoppedError
 from impasto.formatting import readable_time
 from impasto.registry import load_recipe, recipe_modules
 from impasto.sampling import Model, Sampler, find_model
 from impasto.sampling.model import checkpoint_folders
+from impasto.settings import change
 from impasto.training import resume, run_folder, train
 from impasto.training.checkpoint import prune, seed_step
 from impasto.training.order import EpochOrder

@@ -11,7 +11,7 @@ from torch import nn
 
 from benchmarks.kill_resume import fingerprint
 from impasto.collection import Collection, PackOptions, open_or_pack, pack
-from impasto.config import NetworkConfig, RunConfig, change, read_record
+from impasto.config import NetworkConfig, RunConfig, read_record
 from impasto.errors import ImpastoError
 from impasto.networks._conditioning import LabelEmbedding
 from impasto.registry import load_recipe
@@ -27,6 +27,7 @@ from impasto.sampling.model import (
     load_discriminator,
 )
 from impasto.sampling.painter import Painter
+from impasto.settings import change
 from impasto.training import choosing, matching, resume, train, transfer
 from impasto.training.pretrained import PretrainedModel
 from impasto.training.resolve import resolve

@@ -83,7 +83,7 @@ def command(
     plugin: Plugins = None,
 ) -> None:
     """Train a generator on a collection, following a recipe."""
-    from impasto.config import parse_settings
+    from impasto.settings import parse_settings
     from impasto.training.choosing import choose, parse_count
     from impasto.training.config_files import load_config
 

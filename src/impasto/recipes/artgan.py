@@ -8,9 +8,9 @@ from impasto.config import (
     RMSPropConfig,
     RunConfig,
     TermConfig,
-    change,
 )
 from impasto.config import TrainingConfig as Training
+from impasto.settings import change
 
 
 def artgan() -> RunConfig:

@@ -9,9 +9,9 @@ from impasto.config import (
     NetworkConfig,
     RunConfig,
     TermConfig,
-    change,
 )
 from impasto.config import TrainingConfig as Training
+from impasto.settings import change
 
 
 def flagship_64() -> RunConfig:

@@ -1,8 +1,9 @@
 """GANGogh (Kenny Jones and Derrick Bonafilia, 2017): an AC-GAN with a Wasserstein critic on
 WikiArt, and its future work."""
 
-from impasto.config import AdamConfig, LatentConfig, NetworkConfig, RunConfig, TermConfig, change
+from impasto.config import AdamConfig, LatentConfig, NetworkConfig, RunConfig, TermConfig
 from impasto.config import TrainingConfig as Training
+from impasto.settings import change
 
 
 def gangogh() -> RunConfig:

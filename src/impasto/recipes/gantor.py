@@ -1,7 +1,8 @@
 """GANtor v1 and v2 (Avoy Datta and Michael Cai): ArtGAN's parts in two stages, up to 256 pixels."""
 
-from impasto.config import AdamConfig, LatentConfig, NetworkConfig, RunConfig, TermConfig, change
+from impasto.config import AdamConfig, LatentConfig, NetworkConfig, RunConfig, TermConfig
 from impasto.config import TrainingConfig as Training
+from impasto.settings import change
 
 
 def _stage_one(field: str) -> RunConfig:

@@ -9,9 +9,9 @@ from impasto.config import (
     Ramp,
     RunConfig,
     TermConfig,
-    change,
 )
 from impasto.config import TrainingConfig as Training
+from impasto.settings import change
 
 _BURN_IN = 20_000_000  # images until the scheduled settings reach their final values
 

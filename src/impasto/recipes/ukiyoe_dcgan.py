@@ -1,8 +1,9 @@
 """Japanese-art DCGAN, versions 1 to 3 (Daniel Gao and Edward Qin), each defined by its difference
 to another. Their 2,235 pictures are the Japanese part of WikiArt, squashed to 64x64."""
 
-from impasto.config import AdamConfig, LatentConfig, NetworkConfig, RunConfig, TermConfig, change
+from impasto.config import AdamConfig, LatentConfig, NetworkConfig, RunConfig, TermConfig
 from impasto.config import TrainingConfig as Training
+from impasto.settings import change
 
 
 def ukiyoe_dcgan_v1() -> RunConfig:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from impasto.collection import Collection, open_or_pack
-from impasto.config import RunConfig, change, read_record
+from impasto.config import RunConfig, read_record
 from impasto.errors import ImpastoError
 from impasto.formatting import quoted
 from impasto.registry import load_recipe, recipe_modules, recipe_names
 from impasto.sampling.model import MODEL_FILE, ModelRecord, find_model
+from impasto.settings import change
 
 FLAGSHIP = "flagship_"
 """Recipes of this name and a side in pixels are trained where none is named."""

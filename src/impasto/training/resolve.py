@@ -9,12 +9,13 @@ from torch import Tensor
 
 from impasto.augmentations import Augmentation
 from impasto.collection import Collection
-from impasto.config import EvaluationConfig, RunConfig, change
+from impasto.config import EvaluationConfig, RunConfig
 from impasto.errors import ImpastoError, choices
 from impasto.formatting import quoted
 from impasto.networks import build_discriminator, build_generator, resolve_network
 from impasto.objectives import Objective, StepInputs
 from impasto.registry import names
+from impasto.settings import change
 
 
 def resolve(config: RunConfig, collection: Collection) -> RunConfig:

@@ -23,7 +23,7 @@ from typing import Any
 from impasto import __version__
 from impasto.collection import Collection, open_or_pack
 from impasto.collection.provenance import provenance
-from impasto.config import RunConfig, change, parse_config
+from impasto.config import RunConfig, parse_config
 from impasto.errors import ImpastoError
 from impasto.evaluation.record import EVALUATION_FOLDER, METRICS_FILE
 from impasto.files import (
@@ -44,6 +44,7 @@ from impasto.sampling.model import (
     run_of,
     stalled,
 )
+from impasto.settings import change
 from impasto.training.doctor import EVENTS
 
 FORMAT = 1
