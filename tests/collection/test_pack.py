@@ -289,7 +289,7 @@ def test_nothing_usable_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_name_that_windows_alone_can_have() -> None:
-    assert readable("half of a letter \ud83d.png") == "half of a letter ?.png"
+    assert readable("half of a letter \ud83d.png") == r"half of a letter \ud83d.png"
 
 
 def test_names_that_are_no_text(tmp_path: Path) -> None:
@@ -300,7 +300,20 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
         pytest.skip("this file system takes no such names")
     report = pack(source, tmp_path / "packed", SMALL)
     assert report.source_count == 5
-    assert report.collection.source_table()[-1]["path"] == "caf\ufffd.png"
+    assert report.collection.source_table()[-1]["path"] == r"caf\xe9.png"
+
+
+def test_class_folders_whose_names_are_no_text_stay_different(tmp_path: Path) -> None:
+    for name in (b"caf\xe8", b"caf\xe9"):
+        folder = Path(os.fsdecode(os.fsencode(tmp_path / "source") + b"/" + name))
+        try:
+            folder.mkdir(parents=True)
+        except OSError:
+            pytest.skip("this file system takes no such names")
+        pictures(folder, 4)
+    options = PackOptions(resolution=16, duplicates="none")
+    collection = pack(tmp_path / "source", tmp_path / "packed", options).collection
+    assert collection.fields[0].classes == (r"caf\xe8", r"caf\xe9")
 
 
 def test_folders_that_cannot_be_read_are_left_out(

@@ -117,12 +117,15 @@ class Source:
 
 
 def readable(name: str) -> str:
-    """A file's name as text that can be written, where its bytes are not UTF-8 (or, on Windows, its
-    characters not UTF-16)."""
+    r"""A file's name as text that can be written.
+
+    Bytes that are not UTF-8 are shown as `\xe9` (on Windows, characters that are not UTF-16 as
+    `\ud83d`), so that different names stay different: folders may be classes.
+    """
     try:
-        return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:
-        return name.encode("utf-8", "replace").decode()
+        return name.encode("utf-8", "backslashreplace").decode()
 
 
 _LITTER = frozenset(
@@ -149,8 +152,8 @@ def walk(
 ) -> Iterator[tuple[Path, str]]:
     """Every file below a folder with its relative path, sorted, links followed once.
 
-    Hidden files and folders are passed over, and so are packed collections. Folders that cannot be
-    read are told to `on_error`.
+    Hidden files and folders are passed over, and so are packed collections. `on_error` is called for
+    folders that cannot be read.
     """
     seen: set[tuple[int, int]] = set()
     for place, folders, files in os.walk(folder, onerror=on_error, followlinks=True):
@@ -186,7 +189,7 @@ class Folder(Tree):
             except OSError as error:
                 left_out.append((name, f"unreadable: {error.strerror}"))
                 continue
-            if name in files:  # Bytes that are no text all read alike.
+            if name in files:  # A name may be spelt as the bytes of another are shown.
                 left_out.append((name, "unreadable: another file's name reads the same"))
                 continue
             files[name] = File(name, status.st_size, stamp_of(status), path)
