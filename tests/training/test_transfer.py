@@ -28,7 +28,7 @@ from impasto.sampling.model import (
 )
 from impasto.sampling.painter import Painter
 from impasto.settings import change
-from impasto.training import choosing, matching, resume, train, transfer
+from impasto.training import choosing, matching, pretrained, resume, train, transfer
 from impasto.training.pretrained import PretrainedModel
 from impasto.training.resolve import resolve
 from impasto.training.run_folder import find_collection
@@ -451,7 +451,7 @@ def shipped(by_style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     opponent = load_discriminator(source).state_dict()
     Model.write(folder, halves(model.generator.state_dict()), model.record, halves(opponent))
     monkeypatch.setattr(models, "MASTERS_MODEL", folder)
-    monkeypatch.setattr(transfer, "MASTERS_MODEL", folder)
+    monkeypatch.setattr(pretrained, "MASTERS_MODEL", folder)
     monkeypatch.setattr("impasto.training.run_folder.MASTERS_MODEL", folder)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")

@@ -174,40 +174,52 @@ def in_order(
             worker: _Worker[Item] = _start(function)
             workers.append(worker)
         while True:
-            for worker in workers:
-                while worker.ready and len(worker.given) < _QUEUED:
-                    item = queue.take(next_index + max(1, ahead))
-                    if item is None or not worker.give(item):
-                        queue.give_back([item] if item else [])
-                        break
+            _give_out(queue, workers, next_index + max(1, ahead))
             if queue.ended and next_index == queue.taken:
                 return
             heard, waited = _listen(workers, seconds)
             for position, worker in enumerate(workers):
                 worker.spent += waited
-                if worker.connection not in heard:
-                    if seconds is not None and worker.given and worker.spent > seconds:
-                        reason = DiedError(f"it took more than {seconds:g} s")
-                        workers[position] = _replace(worker, function, queue, done, reason)
-                    continue
-                try:
-                    answer = worker.connection.recv()
-                except (EOFError, OSError):
-                    reason = DiedError("decoding it ended the process")
-                    workers[position] = _replace(worker, function, queue, done, reason)
-                    continue
-                worker.spent = 0.0
-                if answer == _READY:
-                    worker.ready = True
-                else:
-                    worker.given.popleft()
-                    done[answer[0]] = answer[1]
+                failure = _hear(worker, worker.connection in heard, seconds, done)
+                if failure is not None:
+                    workers[position] = _replace(worker, function, queue, done, failure)
             while next_index in done:
                 yield done.pop(next_index)
                 next_index += 1
     finally:
         for worker in workers:
             worker.end()
+
+
+def _give_out(queue: _Queue[Item], workers: list[_Worker[Item]], limit: int) -> None:
+    """Give items with numbers below the limit to the workers that are ready for more."""
+    for worker in workers:
+        while worker.ready and len(worker.given) < _QUEUED:
+            item = queue.take(limit)
+            if item is None or not worker.give(item):
+                queue.give_back([item] if item else [])
+                break
+
+
+def _hear(
+    worker: _Worker[Any], answered: bool, seconds: float | None, done: dict[int, Any]
+) -> DiedError | None:
+    """Take a worker's answer into `done`; a failure if it has died or takes too long."""
+    if not answered:
+        if seconds is not None and worker.given and worker.spent > seconds:
+            return DiedError(f"it took more than {seconds:g} s")
+        return None
+    try:
+        answer = worker.connection.recv()
+    except (EOFError, OSError):
+        return DiedError("decoding it ended the process")
+    worker.spent = 0.0
+    if answer == _READY:
+        worker.ready = True
+    else:
+        worker.given.popleft()
+        done[answer[0]] = answer[1]
+    return None
 
 
 def _listen(workers: list[_Worker[Any]], seconds: float | None) -> tuple[list[Any], float]:

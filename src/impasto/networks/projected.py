@@ -205,6 +205,22 @@ class _Pixels(nn.Module):
         return _HeadOutput(self.last(maps), maps, self.projection)
 
 
+def _check(read_at: int, levels: list[int], pixel_width: int) -> None:
+    """Refuse settings that do not fit the feature network.
+
+    Raises:
+        ImpastoError: with what to choose.
+    """
+    if read_at < 32 or read_at % 32:
+        raise ImpastoError(
+            f"discriminator.read_at is {read_at}; it must be 32, 64, 96, ... or null"
+        )
+    if not levels or not set(levels) <= STAGE_CHANNELS.keys():
+        raise ImpastoError(f"discriminator.levels is {levels}; choose some of 2, 4, 8, 16, 32")
+    if pixel_width < 0:
+        raise ImpastoError(f"discriminator.pixel_width is {pixel_width}; it must be 0 or more")
+
+
 class Discriminator(nn.Module):
     """Image to the logits of all heads. All heads have the same weight in the mean of the logits.
 
@@ -252,17 +268,8 @@ class Discriminator(nn.Module):
         super().__init__()
         levels_above(resolution, 16, "projected")
         self.read_at = max(_PUBLISHED_SIDE, resolution) if read_at is None else read_at
-        if self.read_at < 32 or self.read_at % 32:
-            raise ImpastoError(
-                f"discriminator.read_at is {self.read_at}; it must be 32, 64, 96, ... or null"
-            )
         self.levels = sorted(set(levels))
-        if not self.levels or not set(levels) <= STAGE_CHANNELS.keys():
-            raise ImpastoError(
-                f"discriminator.levels is {list(levels)}; choose some of 2, 4, 8, 16, 32"
-            )
-        if pixel_width < 0:
-            raise ImpastoError(f"discriminator.pixel_width is {pixel_width}; it must be 0 or more")
+        _check(self.read_at, self.levels, pixel_width)
         self.features = load_frozen()
         widths = {stride: STAGE_CHANNELS[stride] for stride in self.levels}
         self.mixing: _Mixing | None = None

@@ -54,6 +54,20 @@ class Residual(nn.Module):
         return F.relu(maps + self.layers(maps))
 
 
+def _painting_layers(joined: int, width: int, blocks: int, doublings: int) -> nn.Sequential:
+    """Maps of `joined` channels to pictures of 2**doublings times their side."""
+    layers: list[nn.Module] = [
+        _layer(joined, 4 * width),
+        *(Residual(4 * width) for _ in range(blocks)),
+    ]
+    channels = 4 * width
+    for _ in range(doublings):
+        fewer = max(channels // 2, width // 4, 1)
+        layers += [Doubling(channels, fewer), nn.BatchNorm2d(fewer), nn.ReLU(inplace=True)]
+        channels = fewer
+    return nn.Sequential(*layers, nn.Conv2d(channels, 3, 3, padding=1))
+
+
 class Generator(nn.Module):
     """Latent and label to a small image by a frozen first stage, and from there to a large one.
 
@@ -120,16 +134,7 @@ class Generator(nn.Module):
         )
         self.label = nn.Linear(sum(label_sizes), 2 * width) if label_sizes else None
         joined = 4 * width + (2 * width if label_sizes else 0)
-        layers: list[nn.Module] = [
-            _layer(joined, 4 * width),
-            *(Residual(4 * width) for _ in range(blocks)),
-        ]
-        channels = 4 * width
-        for _ in range(levels + 2):
-            fewer = max(channels // 2, width // 4, 1)
-            layers += [Doubling(channels, fewer), nn.BatchNorm2d(fewer), nn.ReLU(inplace=True)]
-            channels = fewer
-        self.paint = nn.Sequential(*layers, nn.Conv2d(channels, 3, 3, padding=1))
+        self.paint = _painting_layers(joined, width, blocks, levels + 2)
         self.apply(_initialise)
         conditions = range(len(label_sizes)) if base_fields is None else base_fields
         if not set(conditions) <= set(range(len(label_sizes))):

@@ -62,7 +62,7 @@ def _table(tree: Tree) -> dict[str, Any]:
 
 
 def _labels(table: dict[str, Any], place: str, notes: list[str]) -> dict[str, Any]:
-    """The label of each picture by its name, as it is told; rows that are none go to the notes.
+    """The label of each picture by its name, as it is written; rows that are none go to the notes.
 
     Raises:
         ImpastoError: there are rows, and all are none.
@@ -128,6 +128,31 @@ def _class_names(table: dict[str, Any], tree: Tree, count: int) -> list[str]:
     return tidied
 
 
+def _numbers(
+    rows: dict[str, Any], source: Source, labels: tuple[str, ...] | None, notes: list[str]
+) -> dict[str, int | str | None]:
+    """The class of each picture by its name; none at all where most labels are no classes.
+
+    Raises:
+        ImpastoError: there are none, and labels were asked for.
+    """
+    numbers = {name: _class(label) for name, label in rows.items()}
+    strange = [name for name, number in numbers.items() if number is None]
+    if not strange:
+        return numbers
+    text = json.dumps(rows[strange[0]])
+    text = text if len(text) <= 40 else f"{text[:40]}..."
+    such = f"no classes, such as {text} of {strange[0]}"
+    if 2 * len(strange) < len(numbers):
+        notes.append(f"{counted(len(strange), 'label')} in {_TABLE} taken as not known: {such}")
+        return numbers
+    if labels:
+        reason = f"the labels in {_TABLE} are {such}"
+        raise ImpastoError(f"no labels '{', '.join(labels)}' in {source.path}: {reason}")
+    notes.append(f"the labels in {_TABLE} are {such}: they were left out")
+    return {}
+
+
 def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     """List the pictures; one without a label has no known class.
 
@@ -139,23 +164,8 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     table = _table(tree)
     place = str(tree.place / _TABLE)
     listing = Listing("StyleGAN's dataset")
-    told = _labels(table, place, listing.notes)
-    numbers = {name: _class(label) for name, label in told.items()}
-    strange = [name for name, number in numbers.items() if number is None]
-    if strange:
-        text = json.dumps(told[strange[0]])
-        text = text if len(text) <= 40 else f"{text[:40]}..."
-        such = f"no classes, such as {text} of {strange[0]}"
-        if 2 * len(strange) < len(numbers):
-            listing.notes.append(
-                f"{counted(len(strange), 'label')} in {_TABLE} taken as not known: {such}"
-            )
-        elif labels:
-            reason = f"the labels in {_TABLE} are {such}"
-            raise ImpastoError(f"no labels '{', '.join(labels)}' in {source.path}: {reason}")
-        else:
-            listing.notes.append(f"the labels in {_TABLE} are {such}: they were left out")
-            numbers = {}
+    rows = _labels(table, place, listing.notes)
+    numbers = _numbers(rows, source, labels, listing.notes)
     count = max((number for number in numbers.values() if type(number) is int), default=-1) + 1
     texts = any(type(number) is str for number in numbers.values())
     if labels and not count and not texts:
@@ -181,9 +191,9 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
         if isinstance(number, int):
             number = names[number] if names and number >= 0 else ""
         listing.entries.append(entry_of(file, labels=(number or "",) if listing.fields else ()))
-    missing = [name for name in told if name not in found]
+    missing = [name for name in rows if name not in found]
     listing.left_out += [(name, f"listed but missing: in {_TABLE}") for name in missing]
-    without = sum(name not in told for name in found)
+    without = sum(name not in rows for name in found)
     if listing.fields and without:
         listing.notes.append(
             f"{counted(without, 'picture')} without a label in {_TABLE}, so of no known class"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from impasto.augmentations import Augmentation
 from impasto.collection import Collection
-from impasto.config import EvaluationConfig, RunConfig
+from impasto.config import EvaluationConfig, RunConfig, TrainingConfig
 from impasto.errors import ImpastoError, choices
 from impasto.formatting import quoted
 from impasto.networks import build_discriminator, build_generator, resolve_network
@@ -32,6 +32,32 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
             f"{config.resolution}, or train with --set resolution={collection.resolution}"
         )
     _check_labels(config.labels, collection)
+    _check_balance(config)
+    images = _length(config.training, len(collection.train_indices))
+    training = config.training
+    settings = {
+        "training.images": images,
+        "training.stats_every": training.stats_every or max(1, images // 200),
+        "training.samples_every": training.samples_every or max(1, images // 40),
+        "training.checkpoint_every": training.checkpoint_every or max(10_000, images // 100),
+        "evaluation.every": _evaluation_interval(config.evaluation, images),
+    }
+    filled = change(config, settings)
+    first = _first_stage(config, collection)
+    generator = config.generator.model_copy(update=_on_top_of(first, config))
+    resolved = with_defaults(
+        filled.model_copy(update={"generator": generator, "first_stage": first})
+    )
+    rehearse(resolved, label_sizes(config, collection))
+    return resolved
+
+
+def _check_balance(config: RunConfig) -> None:
+    """Refuse to balance by a field that is no label, and a rule for balancing without a field.
+
+    Raises:
+        ImpastoError: with what to set.
+    """
     training = config.training
     if training.balance is not None and training.balance not in config.labels:
         raise ImpastoError(
@@ -44,7 +70,18 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
             f"training.balance_by is '{training.balance_by}', but training.balance names no label field "
             "to do so by; set it, such as --set training.balance=style"
         )
-    count = len(collection.train_indices)
+
+
+def _length(training: TrainingConfig, count: int) -> int:
+    """Images of a run, whole steps.
+
+    Args:
+        training: with `images` or `epochs`.
+        count: training pictures of the collection.
+
+    Raises:
+        ImpastoError: it has neither.
+    """
     if training.images is not None:
         images = training.images
     elif training.epochs is not None:
@@ -54,37 +91,29 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
             "how long to train is not set: --images 200k or --set training.epochs=20"
         )
     a_step = training.batch * training.discriminator_steps
-    images = math.ceil(images / a_step) * a_step
-    settings = {
-        "training.images": images,
-        "training.stats_every": training.stats_every or max(1, images // 200),
-        "training.samples_every": training.samples_every or max(1, images // 40),
-        "training.checkpoint_every": training.checkpoint_every or max(10_000, images // 100),
-        "evaluation.every": _evaluation_interval(config.evaluation, images),
+    return math.ceil(images / a_step) * a_step
+
+
+def _on_top_of(first: RunConfig | None, config: RunConfig) -> dict[str, Any]:
+    """The generator's settings that follow from the first stage; none where there is none.
+
+    Raises:
+        ImpastoError: the generator takes no first stage.
+    """
+    if first is None:
+        return {}
+    if config.generator.network != "stacked":
+        raise ImpastoError(
+            f"generator network '{config.generator.network}' cannot begin with a first stage; "
+            "choose --set generator.network=stacked or --set first_stage=null"
+        )
+    return {
+        "base": {"network": first.generator.network, **first.generator.options},
+        "base_resolution": first.resolution,
+        "base_fields": None
+        if first.labels == config.labels
+        else [config.labels.index(name) for name in first.labels],
     }
-    filled = change(config, settings)
-    first = _first_stage(config, collection)
-    stacked: dict[str, Any] = {}
-    if first is not None:
-        if config.generator.network != "stacked":
-            raise ImpastoError(
-                f"generator network '{config.generator.network}' cannot begin with a first stage; "
-                "choose --set generator.network=stacked or --set first_stage=null"
-            )
-        base = {"network": first.generator.network, **first.generator.options}
-        stacked = {
-            "base": base,
-            "base_resolution": first.resolution,
-            "base_fields": None
-            if first.labels == config.labels
-            else [config.labels.index(name) for name in first.labels],
-        }
-    generator = config.generator.model_copy(update=stacked)
-    resolved = with_defaults(
-        filled.model_copy(update={"generator": generator, "first_stage": first})
-    )
-    rehearse(resolved, label_sizes(config, collection))
-    return resolved
 
 
 def label_sizes(config: RunConfig, collection: Collection) -> tuple[int, ...]:

@@ -36,8 +36,8 @@ Progress = Callable[[int, int], None]
 _CHUNK = 256
 _CHUNK_BYTES = 2**26
 """Pixels in memory at once: so many pictures, or so many bytes if that is less."""
-# What sources.csv says besides, which the files say themselves.
-_TOLD = ("index", "split")
+# Columns of sources.csv that are not written: the files have their own.
+_OWN_COLUMNS = ("index", "split")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Job:
         """What is known of the source pictures: columns that say anything, and a row for each."""
         rows = self.collection.source_table()
         names = list(rows[0]) if rows else []
-        kept = [name for name in names if name not in (*_TOLD, *leave_out)]
+        kept = [name for name in names if name not in (*_OWN_COLUMNS, *leave_out)]
         return [name for name in kept if any(row[name] for row in rows)], rows
 
 
@@ -150,6 +150,26 @@ def unpack(
             f"{form.SAYS} has one class a picture: add "
             f"{' or '.join(f'--labels {field}' for field in names)}"
         )
+    parts, notes = _chosen(collection, form, wanted, fields)
+    job = Job(collection, fields, parts, progress)
+    form.write(job, out)
+    return Unpacked(job.total, form.SAYS, notes)
+
+
+def _chosen(
+    collection: Collection, form: ModuleType, wanted: str, fields: tuple[int, ...]
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The pictures that are written, by part, and notes on those that are not.
+
+    Args:
+        collection: what is unpacked.
+        form: the format.
+        wanted: a name in `SPLITS`.
+        fields: the label fields that are written.
+
+    Raises:
+        ImpastoError: no picture is left.
+    """
     parts = {"train": collection.train_indices, "test": collection.heldout_indices}
     notes = []
     left_out = sum(len(parts.pop(part)) for part in list(parts) if part not in SPLITS[wanted])
@@ -164,8 +184,9 @@ def unpack(
         }
         unknown = sum(len(parts[part]) - len(known[part]) for part in parts)
         if unknown:
+            name = collection.fields[fields[0]].name
             notes.append(
-                f"left out: {counted(unknown, 'picture')} of unknown {names[0]}, since each must have "
+                f"left out: {counted(unknown, 'picture')} of unknown {name}, since each must have "
                 "a class; --labels '' takes them along, without classes"
             )
         parts = known
@@ -177,6 +198,4 @@ def unpack(
             "which pictures are held out is not written in it: they are the last "
             f"{len(parts['test']):,}"
         )
-    job = Job(collection, fields, parts, progress)
-    form.write(job, out)
-    return Unpacked(job.total, form.SAYS, notes)
+    return parts, notes
