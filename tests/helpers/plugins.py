@@ -10,7 +10,8 @@ from tests.helpers.contributing import examples
 
 REALLY_INSTALLED = plugins.entry_points
 RECIPE = '''
-from impasto.config import RunConfig, change
+from impasto.config import RunConfig
+from impasto.settings import change
 from impasto.recipes.first_look import first_look
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from impasto.collection import Collection
-from impasto.config import AdamConfig, Ramp, RunConfig, change
+from impasto.config import AdamConfig, Ramp, RunConfig
 from impasto.errors import ImpastoError
 from impasto.registry import load_recipe, recipe_modules
+from impasto.settings import change
 from impasto.training import load_config
 from impasto.training.resolve import with_defaults
 from tests.helpers.command_line import Say, say

@@ -9,10 +9,11 @@ from typing import Any
 
 import yaml
 
-from impasto.config import RunConfig, change, parse_config
+from impasto.config import RunConfig, parse_config
 from impasto.errors import ImpastoError
 from impasto.plugin_records import needs_of, read_plugins, require
 from impasto.registry import load_recipe
+from impasto.settings import change
 from impasto.training.resolve import with_defaults
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
