@@ -83,7 +83,6 @@ LONGEST_FILE, LONGEST_FUNCTION, LARGEST_ROOM = 450, 60, 1 / 8
 """Lines of a file, lines of a function with its docstring, and a room's share of all lines of src."""
 FILES_TO_SPLIT: set[str] = {
     "networks/fastgan.py",
-    "readers/npz.py",
     "readers/webdataset.py",
     "report/findings.py",
     "sources/folders.py",
@@ -99,7 +98,6 @@ FUNCTIONS_TO_SPLIT: set[str] = {
     "curation/classification.py classify",
     "decoding/decode.py decode",
     "metrics/frechet.py prepare",
-    "readers/parquet.py read",
     "report/findings.py find",
     "report/findings.py saturation",
     "training/heldout_probe.py probe_heldout",

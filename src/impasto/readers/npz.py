@@ -24,6 +24,7 @@ import numpy as np
 from impasto.errors import ImpastoError, choices
 from impasto.formatting import counted
 from impasto.sources.archives import is_archive
+from impasto.sources.array_pictures import layout_of, pixels_of, scale_of
 from impasto.sources.heldout import hold_out, is_heldout
 from impasto.sources.listing import PICTURE_SUFFIXES, Content, Entry, Listing, known, suffix_of
 from impasto.sources.numpy_files import StoredArray, arrays_in, reading, rows_of, whole
@@ -34,8 +35,6 @@ ORDER = 5
 _SUFFIXES = (".npz", ".npy")
 _LABELS = frozenset({"labels", "label", "y", "targets", "target", "class", "classes", "cls"})
 _PICTURES = frozenset({"images", "image", "imgs", "img", "x", "data", "pictures"})
-_CHANNELS = (1, 3, 4)
-_LEAST_SIDE = 4
 _MOST_BYTES = 2**28
 """Of an array that is read as a whole, and of a picture."""
 _FEW_ROWS = 2**16
@@ -44,8 +43,6 @@ _LEAST_STORED = 4
 squares of random place and size on 64 x 64 pixels took 11. An entry takes 400 bytes of memory, so that
 a listing takes at most some 100 times the file's size, whatever its arrays claim."""
 _LONG_TEXT = 1000
-_TOLERANCE = 1e-3
-"""How far floating-point levels may exceed their range; rounding makes as much."""
 
 
 def _words(name: str) -> list[str]:
@@ -64,21 +61,6 @@ def _part(array: StoredArray) -> str:
     # `is_test` is a row a picture of all parts.
     words = [*(own if own[:1] != ["is"] else []), *_words(array.file.rpartition(".")[0])]
     return next((word for word in words if is_heldout(word) is not None), "")
-
-
-def _layout(array: StoredArray) -> str:
-    """Which axes an array of pictures has: `hw`, `hwc`, `chw`; blank for anything else."""
-    if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
-        return ""
-    sides = array.shape[1:]
-    layout = ""
-    if len(sides) == 2 and sides[1] not in _CHANNELS:
-        layout = "hw"
-    elif len(sides) == 3 and sides[2] in _CHANNELS:
-        layout, sides = "hwc", sides[:2]
-    elif len(sides) == 3 and sides[0] in _CHANNELS:
-        layout, sides = "chw", sides[1:]
-    return layout if layout and min(sides) >= _LEAST_SIDE and array.shape[0] > 0 else ""
 
 
 def _files(source: Source) -> list[File]:
@@ -103,67 +85,9 @@ def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
 def _shows_pictures(file: File, if_damaged: bool) -> bool:
     """Whether there are pictures in a file."""
     try:
-        return any(map(_layout, arrays_in(file)))
+        return any(map(layout_of, arrays_in(file)))
     except ImpastoError:
         return if_damaged
-
-
-def _range(array: StoredArray) -> tuple[float, float]:
-    """The least and the greatest of an array's values that are numbers."""
-    least, greatest = math.inf, -math.inf
-    with reading(array.path):
-        for row in rows_of(array, range(array.shape[0])):
-            numbers = row[np.isfinite(row)]
-            if numbers.size:
-                least = min(least, float(numbers.min()))
-                greatest = max(greatest, float(numbers.max()))
-    return least, greatest
-
-
-def _scale(arrays: list[StoredArray]) -> tuple[float, float]:
-    """What the values in arrays of one type are multiplied with, and what is then added, to make levels
-    from 0 to 255.
-
-    Raises:
-        ImpastoError: they are in none of the ranges that pictures have.
-    """
-    kind = arrays[0].dtype
-    if kind in (np.uint8, np.bool_):
-        return (255.0 if kind == np.bool_ else 1.0), 0.0
-    ranges = [_range(array) for array in arrays]
-    least, greatest = min(low for low, _ in ranges), max(high for _, high in ranges)
-    if kind.kind != "f":
-        if 0 <= least <= greatest <= 65535:
-            return (1.0 if greatest <= 255 else 1 / 257), 0.0
-    elif least < 0 and max(-least, greatest) <= 1 + _TOLERANCE:
-        return 127.5, 127.5
-    elif 0 <= least <= greatest <= 255:
-        return (255.0 if greatest <= 1 + _TOLERANCE else 1.0), 0.0
-    raise ImpastoError(
-        f"the pictures in {arrays[0].path} have values from {least:g} to {greatest:g}; save them as "
-        "uint8 from 0 to 255, or as numbers from 0 to 1 or from -1 to 1"
-    )
-
-
-def _picture(values: np.ndarray, layout: str, scale: tuple[float, float]) -> np.ndarray:
-    """A row as uint8 [H, W, 3].
-
-    Raises:
-        UnusableError: it has values that are no numbers.
-    """
-    if layout == "chw":
-        values = values.transpose(1, 2, 0)
-    if values.ndim == 2:
-        values = values[..., None]
-    if values.dtype != np.uint8:
-        if not np.isfinite(values).all():
-            raise UnusableError("unreadable: some of its pixels are no numbers (NaN, infinite)")
-        levels = np.rint(values.astype(np.float64) * scale[0] + scale[1])
-        values = levels.clip(0, 255).astype(np.uint8)
-    if values.shape[2] == 4:
-        opacity = values[..., 3:].astype(np.float64) / 255
-        values = np.rint(values[..., :3] * opacity + 255 * (1 - opacity)).astype(np.uint8)
-    return values if values.shape[2] == 3 else values.repeat(3, axis=2)
 
 
 def _contents(
@@ -180,7 +104,7 @@ def _contents(
             with reading(array.path):
                 for row in rows_of(array, rows) if rows else []:
                     try:
-                        made: Content = _picture(row, _layout(array), scale)
+                        made: Content = pixels_of(row, layout_of(array), scale)
                     except UnusableError as reason:
                         made = reason
                     done += 1
@@ -289,7 +213,7 @@ def _without_objects(
     """
     for array in arrays:
         if array.dtype.hasobject:
-            reason = f"{array.told()} in {array.path} holds Python objects, which could run code"
+            reason = f"{array.summary()} in {array.path} holds Python objects, which could run code"
             if labels or (labels is None and _says_label(array)):
                 raise ImpastoError(
                     f"{reason}; save it as numbers, or as text: np.array(values, dtype=str)"
@@ -331,18 +255,18 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     """
     listing = Listing("NumPy arrays")
     arrays = [array for file in _files(source) for array in arrays_in(file)]
-    pictures = [array for array in arrays if _layout(array)]
-    others = [array for array in arrays if not _layout(array)]
+    pictures = [array for array in arrays if layout_of(array)]
+    others = [array for array in arrays if not layout_of(array)]
     if source.file is not None and not others:
         others = [array for file in _label_files(source) for array in arrays_in(file)]
     others = _without_objects(others, labels if pictures else ("",), listing)
     if not pictures:
         raise ImpastoError(
             f"{source.path} has no array of pictures, [N, H, W], [N, H, W, 3] or [N, 3, H, W]; it has "
-            f"{choices([array.told() for array in arrays])}"
+            f"{choices([array.summary() for array in arrays])}"
         )
     if (largest := max(pictures, key=lambda array: array.row_bytes)).row_bytes > _MOST_BYTES:
-        raise ImpastoError(f"the pictures in {largest.path} are too large: {largest.told()}")
+        raise ImpastoError(f"the pictures in {largest.path} are too large: {largest.summary()}")
     _check_rows(pictures)
     beside = [_beside(array, others) for array in pictures]
     there = {field: array for found in beside for field, array in found.items()}
@@ -354,17 +278,17 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     names = _class_names(unused)
     for array in unused:
         if not (names and _names_classes(array)):
-            reason = f"neither pictures nor something of each: {array.told()}"
+            reason = f"neither pictures nor something of each: {array.summary()}"
             listing.left_out.append((array.name, reason))
     listing.fields = tuple(fields)
-    told = [_classes(columns[name], label, names) for label, name in fields.items()]
+    classes = [_classes(columns[name], label, names) for label, name in fields.items()]
     abouts = {name: texts for name, texts in columns.items() if name not in fields.values()}
-    _add_entries(listing, pictures, told, abouts)
+    _add_entries(listing, pictures, classes, abouts)
     # Parts in one file are of one range.
     alike: dict[tuple[Path, np.dtype], list[StoredArray]] = {}
     for array in pictures:
         alike.setdefault((array.path, array.dtype), []).append(array)
-    scales = {kind: _scale(group) for kind, group in alike.items()}
+    scales = {kind: scale_of(group) for kind, group in alike.items()}
     listing.contents = partial(
         _contents, [(array, scales[array.path, array.dtype]) for array in pictures]
     )
@@ -406,14 +330,14 @@ def _columns(
         texts: list[str] = []
         for array, found in zip(pictures, beside, strict=True):
             own = found.get(field)
-            told = [""] * array.shape[0] if own is None else _texts(own)
-            if own is not None and told is None:
-                reason = f"{own.told()} in {own.path} does not hold one value for each picture"
+            column = [""] * array.shape[0] if own is None else _texts(own)
+            if own is not None and column is None:
+                reason = f"{own.summary()} in {own.path} does not hold one value for each picture"
                 if field in needed.values():
                     raise ImpastoError(f"no label '{field}' in {path}: {reason}")
                 listing.notes.append(f"{reason}: it was left out")
                 break
-            texts += told or []
+            texts += column or []
         else:
             columns[field] = texts
     return columns
@@ -422,7 +346,7 @@ def _columns(
 def _add_entries(
     listing: Listing,
     pictures: list[StoredArray],
-    told: list[list[str]],
+    classes: list[list[str]],
     abouts: dict[str, list[str]],
 ) -> None:
     """Fill the listing: an entry for each row of each array."""
@@ -442,7 +366,7 @@ def _add_entries(
                 f"{name}/{row:0{width}}",
                 None,
                 f"{array.stamp}-{row}",
-                tuple(column[number] for column in told),
+                tuple(column[number] for column in classes),
                 about,
             )
             listing.entries.append(entry)

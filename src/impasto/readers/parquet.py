@@ -215,6 +215,21 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     listing.notes += _notes(listing, labels, unknown, nameless)
     if long:
         listing.notes.append(f"columns of long texts were passed over: {choices(list(long))}")
+    _hold_out_parts(listing, parts, held, split)
+    return listing
+
+
+def _hold_out_parts(
+    listing: Listing, parts: list[Part], held: list[bool | None], split: bool
+) -> None:
+    """Hold out the parts for testing, where there are others.
+
+    Args:
+        listing: with an entry a row.
+        parts: the parquet files.
+        held: whether each is for testing, by its name.
+        split: whether that decides what is held out.
+    """
     count = sum(part.rows for part, is_held in zip(parts, held, strict=True) if is_held)
     own = [
         bool(is_held) if split else None
@@ -226,7 +241,6 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
         "--heldout and --seed choose nothing here"
     )
     hold_out(listing, own, [note] if split else [])
-    return listing
 
 
 def _key(name: str) -> str:

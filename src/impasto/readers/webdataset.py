@@ -254,7 +254,7 @@ def _told(
     return given, about, wrong
 
 
-def _columns(source: Source, labels: tuple[str, ...] | None, found: "_Found") -> dict[str, str]:
+def _columns(source: Source, labels: tuple[str, ...] | None, found: "_Known") -> dict[str, str]:
     """What each label is taken from: a field of `.json`, or nothing of that name for `.cls`, which may
     be called anything where there is no `.json`.
 
@@ -308,7 +308,7 @@ def _contents(shards: list[_Shard], numbers: Sequence[int]) -> Iterator[Content]
 
 
 @dataclass
-class _Found:
+class _Known:
     """What is in the shards, a sample a place in each list but those of damage."""
 
     shards: list[_Shard] = field(default_factory=list)
@@ -349,13 +349,13 @@ class _Found:
         return list(dict.fromkeys(name for about in self.abouts for name in about))
 
 
-def _find(shards: list[_Shard], listing: Listing) -> _Found:
+def _find(shards: list[_Shard], listing: Listing) -> _Known:
     """All samples of all shards; a shard that cannot be read is left out.
 
     Raises:
         ImpastoError: none can be read.
     """
-    found = _Found()
+    found = _Known()
     strings: dict[str, str] = {}  # The same few words are told of most.
     for shard in shards:
         tree = shard.open()
@@ -410,7 +410,7 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     return listing
 
 
-def _heldout(found: _Found) -> tuple[list[bool | None], list[str]]:
+def _heldout(found: _Known) -> tuple[list[bool | None], list[str]]:
     """Of each sample, whether it is held out by the name of its shard, or of its folder where there is
     only one; and what is to be said of it."""
     held = {shard.name: is_heldout(shard.name) for shard in found.shards}
@@ -444,7 +444,7 @@ def _passed_over(source: Source, listing: Listing) -> list[str]:
     ]
 
 
-def _notes(found: _Found, shards: int) -> list[str]:
+def _notes(found: _Known, shards: int) -> list[str]:
     notes = []
     if found.damaged:
         notes.append(

@@ -46,7 +46,7 @@ class StoredArray:
     def row_bytes(self) -> int:
         return math.prod(self.shape[1:]) * self.dtype.itemsize
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """For messages."""
         return f"{self.key or self.file} {list(self.shape)} {self.dtype}"
 
@@ -90,7 +90,7 @@ def _header(path: Path, member: str | None) -> tuple[tuple[int, ...], bool, np.d
 
 
 def arrays_in(file: File) -> list[StoredArray]:
-    """The arrays in a file, by their headers; those of Python objects are only told of.
+    """The arrays in a file, by their headers; those of Python objects are listed, but never read.
 
     Raises:
         ImpastoError: it is damaged.
@@ -115,10 +115,10 @@ def arrays_in(file: File) -> list[StoredArray]:
             if any(side < 0 for side in shape):
                 raise ValueError(f"a shape of {shape}")
             if not dtype.hasobject and math.prod(shape) * dtype.itemsize != size - start:
-                raise ValueError(f"{size - start:,} bytes for {array.told()}")
+                raise ValueError(f"{size - start:,} bytes for {array.summary()}")
             if fortran and sum(side > 1 for side in shape) > 1:
                 raise ImpastoError(
-                    f"{array.told()} in {file.path} is in Fortran's order, in which no picture lies "
+                    f"{array.summary()} in {file.path} is in Fortran's order, in which no picture lies "
                     "in one place; save np.ascontiguousarray of it"
                 )
             arrays.append(array)
