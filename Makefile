@@ -60,6 +60,7 @@ check: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/pytest -q tests/test_architecture.py
 
 pins: venv
 	sed -n '/^#/p' requirements/pins.txt > requirements/.pins.new
