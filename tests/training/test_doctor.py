@@ -262,7 +262,7 @@ def test_learning_rates_beyond_reason_explode(tiny: Collection, tmp_path: Path) 
 PLACES = {
     "before it has begun": (checkpoint, "write_json", 0),
     "between the state and the row": (run_folder, "rewind", 0),
-    "before the row": (run_folder.Stats, "tell", 0),
+    "before the row": (run_folder.Stats, "add_events", 0),
     "while a later checkpoint is removed": (shutil, "rmtree", 0),
     "in the next step": (Trainer, "step", 0),
     "two steps later": (Trainer, "step", 1),
