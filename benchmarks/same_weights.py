@@ -4,7 +4,7 @@
 
 Each recipe is trained, small, by the code of REVISION (in a git worktree of its own) and by the code
 of this tree, on the same machine with one thread. All weights, optimiser states and the rows of
-`stats.jsonl`, but for their times, must be equal. Then a run that REVISION left at half its length is
+`stats.jsonl`, but for their times, must be equal; statistics that differ are named. Then a run that REVISION left at half its length is
 resumed by this tree, and must end the same. The packed collection must have the same content hash.
 """
 
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 TIMED = ("seconds", "images_per_second", "evaluation/seconds")
@@ -88,9 +89,9 @@ class Side:
         return next(out.glob("00000-*"))
 
 
-def fingerprint(run: Path) -> dict[str, object]:
+def fingerprint(run: Path) -> dict[str, Any]:
     """Digests of a run's newest weights and states, stage by stage, and its rows without times."""
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     for stage in [run, *sorted(run.glob("stage-*"))]:
         newest = sorted((stage / "checkpoints").glob("[0-9]*"))[-1]
         name = "" if stage == run else f"{stage.name}/"
@@ -112,9 +113,24 @@ def cut_in_half(run: Path) -> None:
     shutil.rmtree(folders[-1])
 
 
-def differences(old: dict[str, object], new: dict[str, object]) -> list[str]:
-    """The names of what is not the same."""
-    return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """The names of what is not the same; of rows, the statistics that differ."""
+    found = []
+    for name in sorted(old.keys() | new.keys()):
+        before, now = old.get(name), new.get(name)
+        if before == now:
+            continue
+        if not (name.endswith("rows") and before and now and len(before) == len(now)):
+            found.append(name)
+            continue
+        keys = {
+            key
+            for one, other in zip(before, now, strict=True)
+            for key in one.keys() | other.keys()
+            if one.get(key) != other.get(key)
+        }
+        found += [f"{name}: {key}" for key in sorted(keys)]
+    return found
 
 
 def compare(revision: str, recipes: list[str], images: int) -> bool:
