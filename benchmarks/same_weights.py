@@ -4,8 +4,9 @@
 
 Each recipe is trained, small, by the code of REVISION (in a git worktree of its own) and by the code
 of this tree, on the same machine with one thread. All weights, optimiser states and the rows of
-`stats.jsonl`, but for their times, must be equal; statistics that differ are named. Then a run that REVISION left at half its length is
-resumed by this tree, and must end the same. The packed collection must have the same content hash.
+`stats.jsonl`, but for their times, must be equal; statistics that differ are named. Then a run
+that REVISION left at half its length is resumed by this tree, and must end the same. The packed
+collection must have the same content hash.
 """
 
 import argparse
