@@ -95,7 +95,6 @@ FUNCTIONS_TO_SPLIT: set[str] = {
     "api/training.py train",
     "cli/classify.py command",
     "curation/classification.py classify",
-    "decoding/decode.py decode",
     "metrics/frechet.py prepare",
     "training/heldout_probe.py probe_heldout",
 }

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from impasto.collection import PackOptions, pack, packing
+from impasto.collection import PackOptions, job, pack, planning
 from impasto.decoding import decode as decoding
 from impasto.decoding.bit_depth import guessed_bits
 from impasto.decoding.colour_metadata import Tones
@@ -462,7 +462,8 @@ def test_what_an_earlier_version_packed_wrongly_is_packed_anew(
     with monkeypatch.context() as before:
         before.setattr(decoding, "_tones", lambda *_: Tones())
         before.setattr(decoding, "to_eight", lambda opened, *_: (opened, 0))
-        before.setattr(packing, "DECODING_VERSION", 1)
+        for module in (job, planning):
+            before.setattr(module, "DECODING_VERSION", 1)
         pack(source, tmp_path / "packed", options)
     report = pack(source, tmp_path / "packed", options)
 

@@ -1,8 +1,8 @@
 """Pictures of more than 8 bits a sample, as 8 bits: where 16 hold fewer, by how many there are.
 
 Cameras, scanners and microscopes give 10, 12 or 14 bits, which many programs store in 16 as they are.
-Taken for 16, such a picture is almost black. How many bits count is told (`told_bits`) or, else,
-guessed from the greatest sample (`guessed_bits`), and a guess is reported.
+Taken for 16, such a picture is almost black. How many bits count is declared in the file
+(`declared_bits`) or else guessed from the greatest sample (`guessed_bits`), and a guess is reported.
 """
 
 import sys
@@ -45,7 +45,7 @@ def _numbers(opened: TiffImagePlugin.TiffImageFile, tag: int) -> list[int]:
     return [number for number in each if isinstance(number, int)]
 
 
-def told_bits(opened: ImageFile.ImageFile, significant: bytes) -> int:
+def declared_bits(opened: ImageFile.ImageFile, significant: bytes) -> int:
     """How many of a sample's bits count, by the file; 0 where it does not tell.
 
     Args:
@@ -60,13 +60,13 @@ def told_bits(opened: ImageFile.ImageFile, significant: bytes) -> int:
     return max(significant, default=0)
 
 
-def counting_bits(samples: np.ndarray, told: int) -> int:
+def counting_bits(samples: np.ndarray, declared: int) -> int:
     """How many bits count where the file tells it: fewer than 16 only where all samples fit in them
     and are not, as PNG asks for, spread over 16 already."""
-    if not 8 <= told < 16 or samples.max() >= 2**told or _is_spread(samples):
+    if not 8 <= declared < 16 or samples.max() >= 2**declared or _is_spread(samples):
         return 16
     # Spread from 14 bits, a dark picture is one of multiples of 4.
-    return told if told <= 12 or (samples % 2 ** (16 - told)).any() else 16
+    return declared if declared <= 12 or (samples % 2 ** (16 - declared)).any() else 16
 
 
 def guessed_bits(samples: np.ndarray) -> int:
@@ -102,7 +102,7 @@ def to_eight(
     opened: ImageFile.ImageFile,
     again: Callable[[], ImageFile.ImageFile],
     stored: int,
-    told: int,
+    declared: int,
     curve: Curve | None,
 ) -> tuple[Image.Image, int]:
     """A picture that is loaded, of samples of 8 bits, its curve applied.
@@ -113,7 +113,7 @@ def to_eight(
         opened: the picture.
         again: opens its file once more: of colours of 16 bits, Pillow gives 8 at a time.
         stored: `stored_bits`.
-        told: `told_bits`.
+        declared: `declared_bits`.
         curve: `tones.Tones.curve`.
 
     Returns:
@@ -123,16 +123,16 @@ def to_eight(
         UnusableError: its samples are fewer than 16 bits, and cannot be had whole.
     """
     if opened.mode.startswith("I;16") and opened.format in ("PNG", "TIFF"):
-        return _grey(opened, stored, told, curve)
+        return _grey(opened, stored, declared, curve)
     if opened.mode == "I" and opened.format == "TIFF":
         samples = np.asarray(opened)
         if samples.min() >= 0 and samples.max() < 2**16:  # Of others, `prepare` tells.
-            bits, guessed = _bits(samples, told)
+            bits, guessed = _bits(samples, declared)
             return Image.fromarray(_table(bits, curve)[samples]), guessed
     if opened.mode == "F" and _is_inverted(opened):
         return Image.fromarray(1 - np.asarray(opened)), 0
     if stored == 16 and opened.mode in ("RGB", "RGBA"):
-        return _colours(opened, again, told, curve)
+        return _colours(opened, again, declared, curve)
     return (opened if curve is None else _curved(opened, curve)), 0
 
 
@@ -143,10 +143,10 @@ def _is_inverted(opened: ImageFile.ImageFile) -> bool:
     )
 
 
-def _bits(samples: np.ndarray, told: int) -> tuple[int, int]:
+def _bits(samples: np.ndarray, declared: int) -> tuple[int, int]:
     """How many bits count, and the same if that is guessed and fewer than 16, else 0."""
-    if told:
-        return counting_bits(samples, told), 0
+    if declared:
+        return counting_bits(samples, declared), 0
     bits = guessed_bits(samples)
     return bits, bits if bits < 16 else 0
 
@@ -160,10 +160,10 @@ def _table(bits: int, curve: Curve | None, inverted: bool = False) -> np.ndarray
 
 
 def _grey(
-    opened: ImageFile.ImageFile, stored: int, told: int, curve: Curve | None
+    opened: ImageFile.ImageFile, stored: int, declared: int, curve: Curve | None
 ) -> tuple[Image.Image, int]:
     samples = np.asarray(opened)
-    bits, guessed = (stored, 0) if stored < 16 else _bits(samples, told)
+    bits, guessed = (stored, 0) if stored < 16 else _bits(samples, declared)
     inverted = _is_inverted(opened)
     if bits == 16 and curve is None and not inverted:
         return opened, 0
@@ -173,12 +173,16 @@ def _grey(
 def _colours(
     opened: ImageFile.ImageFile,
     again: Callable[[], ImageFile.ImageFile],
-    told: int,
+    declared: int,
     curve: Curve | None,
 ) -> tuple[Image.Image, int]:
     upper = np.asarray(opened)
     highest = int(upper[:, :, :3].max())
-    fewer = highest < 2 ** (told - 8) if 8 <= told < 16 else not told and _may_be_fewer(highest)
+    fewer = (
+        highest < 2 ** (declared - 8)
+        if 8 <= declared < 16
+        else not declared and _may_be_fewer(highest)
+    )
     if not fewer and curve is None:
         return opened, 0
     whole = _whole(upper, again)
@@ -189,7 +193,7 @@ def _colours(
                 "PNG or TIFF of 8 bits"
             )
         return (opened if curve is None else _curved(opened, curve)), 0
-    bits, guessed = _bits(whole[:, :, :3], told) if fewer else (16, 0)
+    bits, guessed = _bits(whole[:, :, :3], declared) if fewer else (16, 0)
     if bits == 16 and curve is None:
         return opened, 0
     made = _table(bits, curve)[whole]
@@ -239,8 +243,8 @@ def in_planes(opened: ImageFile.ImageFile) -> None:
 
 def _order(tile: ImageFile._Tile) -> str:
     """The order of the samples' bytes in a piece of a file, in Pillow's words, such as `RGB;16B`."""
-    told = tile.args if isinstance(tile.args, str) else (tile.args or ("",))[0]
-    return told if isinstance(told, str) else ""
+    declared = tile.args if isinstance(tile.args, str) else (tile.args or ("",))[0]
+    return declared if isinstance(declared, str) else ""
 
 
 def _ordered(tile: ImageFile._Tile, order: str) -> ImageFile._Tile:

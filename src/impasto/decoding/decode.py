@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
-from impasto.decoding.bit_depth import in_planes, stored_bits, to_eight, told_bits
+from impasto.decoding.bit_depth import declared_bits, in_planes, stored_bits, to_eight
 from impasto.decoding.colour import WHITE, finish, prepare, profile_of
 from impasto.decoding.colour_metadata import (
     ADOBE_RGB,
@@ -228,7 +228,7 @@ def decode(
 
     Args:
         file: at its beginning.
-        spare: told the picture's width and height, how many times larger it is than it need be; 1:
+        spare: of a picture's width and height, how many times larger it is than needed; 1:
             decode it in full. May raise UnusableError.
         max_pixels: a picture of more is not decoded.
         background: what is seen where the picture is transparent.
@@ -249,20 +249,15 @@ def decode(
     ):
         tones = _tones(opened, file, chunks)
         stored = stored_bits(opened, chunks.get(b"IHDR", b""))
-        told = told_bits(opened, chunks.get(b"sBIT", b""))
+        declared = declared_bits(opened, chunks.get(b"sBIT", b""))
         width, height = opened.size
         _check_tiles(opened)
         too_fine = spare(width, height)
-        extent: Box = (0, 0, width, height)
-        factor = _draft_factor(too_fine)
-        if factor > 1:
-            reduced = opened.draft(None, (max(1, width // factor), max(1, height // factor)))
-            if reduced is not None:
-                extent = reduced[1]
-                too_fine /= width / extent[2]
+        extent = _drafted(opened, _draft_factor(too_fine))
+        too_fine /= width / extent[2]
         opened.load()
         eight, guessed = to_eight(
-            opened, lambda: _open(file, max_pixels), stored, told, tones.curve
+            opened, lambda: _open(file, max_pixels), stored, declared, tones.curve
         )
         factor = 1
         if opened.width * opened.height > _LARGE:
@@ -276,6 +271,17 @@ def decode(
     if orientation in _ORIENTATIONS and _ORIENTATIONS[orientation][0]:
         width, height = height, width
     return Decoded(image, extent, width, height, tones.profile, background, guessed)
+
+
+def _drafted(opened: ImageFile.ImageFile, factor: int) -> Box:
+    """Let the decoder reduce a picture by about a factor, where it can; the picture's part of what it
+    will give."""
+    width, height = opened.size
+    if factor > 1:
+        reduced = opened.draft(None, (max(1, width // factor), max(1, height // factor)))
+        if reduced is not None:
+            return reduced[1]
+    return 0, 0, width, height
 
 
 def _open(file: Stream, max_pixels: int) -> ImageFile.ImageFile:
@@ -328,10 +334,10 @@ def _is_adobe_rgb(opened: ImageFile.ImageFile) -> bool:
     if opened.format not in ("JPEG", "MPO") or opened.mode != "RGB" or "exif" not in opened.info:
         return False
     try:
-        told = opened.getexif().get_ifd(_EXIF_INTEROPERABILITY).get(1)
+        declared = opened.getexif().get_ifd(_EXIF_INTEROPERABILITY).get(1)
     except Exception:  # Damaged EXIF data says nothing.
         return False
-    return isinstance(told, str) and told.startswith(_ADOBE_RGB)
+    return isinstance(declared, str) and declared.startswith(_ADOBE_RGB)
 
 
 def decoded_otherwise(file: Stream) -> bool:

@@ -300,9 +300,9 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
         stamp = source.tree.files[published.path(file)].stamp
         heldout = name == data_set.test
         for number, row in enumerate(given.tolist()):
-            told = tuple(classes[column][row[column]] for column in columns.values())
+            named = tuple(classes[column][row[column]] for column in columns.values())
             relative = f"{name}/{number:05}"
-            entry = Entry(relative, None, f"{stamp}-{number}", told, heldout=heldout)
+            entry = Entry(relative, None, f"{stamp}-{number}", named, heldout=heldout)
             listing.entries.append(entry)
     listing.contents = partial(_pixels, published.batch, counts)
     listing.decoded = True

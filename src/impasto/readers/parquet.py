@@ -124,32 +124,32 @@ def _told(part: Part) -> _Told:
     Raises:
         ImpastoError: it is damaged.
     """
-    told = _Told({name: [] for name in part.others}, [], Counter(), Counter())
+    texts_known = _Told({name: [] for name in part.others}, [], Counter(), Counter())
     columns = [*part.others, *([part.paths] if part.paths else [])]
     with opened_file(part.path) as opened:
         for batch in opened.iter_batches(columns=columns, use_threads=False) if columns else []:
             for name in part.others:
                 texts = texts_of(column_of(batch, name))
-                told.texts[name] += _known(name, texts, part.classes.get(name), told)
+                texts_known.texts[name] += _known(name, texts, part.classes.get(name), texts_known)
             if part.paths:
-                told.paths += texts_of(column_of(batch, part.picture).field("path"))
-        told.paths = told.paths if part.paths else [""] * part.rows
-        for texts in (*told.texts.values(), told.paths):
+                texts_known.paths += texts_of(column_of(batch, part.picture).field("path"))
+        texts_known.paths = texts_known.paths if part.paths else [""] * part.rows
+        for texts in (*texts_known.texts.values(), texts_known.paths):
             if len(texts) != part.rows:
                 raise ValueError(f"{len(texts):,} rows where it claims {part.rows:,}")
-    return told
+    return texts_known
 
 
-def _known(field: str, texts: list[str], names: list[str] | None, told: _Told) -> list[str]:
+def _known(field: str, texts: list[str], names: list[str] | None, texts_known: _Told) -> list[str]:
     """Classes by name, and none where they say that it is not known."""
     if names is not None:
         numbers = [int(text) if text else -1 for text in texts]
         # By `datasets`, numbers below 0 are those of no class.
-        told.nameless[field.lower()] += sum(number >= len(names) for number in numbers)
+        texts_known.nameless[field.lower()] += sum(number >= len(names) for number in numbers)
         texts = [names[at] if 0 <= at < len(names) else "" for at in numbers]
     unknown = {text for text in set(texts) if text and not known(text, field)}
     for text in sorted(unknown):
-        told.unknown[field.lower(), text] += texts.count(text)
+        texts_known.unknown[field.lower(), text] += texts.count(text)
     return ["" if text in unknown else text for text in texts]
 
 
@@ -158,8 +158,8 @@ def _heldout(name: str) -> bool | None:
     None: they do not say."""
     *folders, last = name.split("/")
     for part in (*reversed(folders), posixpath.splitext(last)[0]):
-        if (told := is_heldout(part)) is not None:
-            return told
+        if (texts_known := is_heldout(part)) is not None:
+            return texts_known
     return None
 
 
@@ -198,12 +198,12 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     nameless: Counter[str] = Counter()
     long: set[str] = set()
     for part in parts:
-        told = _told(part)
-        unknown += told.unknown
-        nameless += told.nameless
-        paths += told.paths
-        by_field = [told.texts.get(name, [""] * part.rows) for name in fields]
-        rest = {name: texts for name, texts in told.texts.items() if name not in fields}
+        texts_known = _told(part)
+        unknown += texts_known.unknown
+        nameless += texts_known.nameless
+        paths += texts_known.paths
+        by_field = [texts_known.texts.get(name, [""] * part.rows) for name in fields]
+        rest = {name: texts for name, texts in texts_known.texts.items() if name not in fields}
         lengthy = {name for name in rest if sum(map(len, rest[name])) > _LONG_TEXT * part.rows}
         long |= lengthy
         rest = {_key(name): texts for name, texts in rest.items() if name not in lengthy}

@@ -200,13 +200,13 @@ def alike(listing: Listing) -> list[str]:
         same = [names for names in groups.values() if len(names) > 1]
         if not same:
             continue
-        told = [
+        shown = [
             f"--merge {quoted(str(Merge(field, names[0], tuple(names[1:]))))}" for names in same
         ]
-        more = f" and {counted(len(told) - _NAMED, 'more')}" if len(told) > _NAMED else ""
+        more = f" and {counted(len(shown) - _NAMED, 'more')}" if len(shown) > _NAMED else ""
         notes.append(
             f"{field}: {counted(sum(map(len, same)), 'class')} differ by capitals, blanks or "
-            f"punctuation alone; to take those as one: {' '.join(told[:_NAMED])}{more}"
+            f"punctuation alone; to take those as one: {' '.join(shown[:_NAMED])}{more}"
         )
     return notes
 
@@ -243,10 +243,10 @@ def minimum_class(listing: Listing, least: int) -> Listing:
 def _list(sizes: Mapping[str, int], names: Sequence[str]) -> str:
     """`Rococo (12), Cubism (7) and 3 others`, the largest first."""
     order = sorted(names, key=lambda name: (-sizes[name], name))
-    told = [f"{name} ({sizes[name]:,})" for name in order[:_NAMED]]
+    shown = [f"{name} ({sizes[name]:,})" for name in order[:_NAMED]]
     if len(order) > _NAMED:
-        return f"{', '.join(told)} and {counted(len(order) - _NAMED, 'other')}"
-    return ", ".join(told)
+        return f"{', '.join(shown)} and {counted(len(order) - _NAMED, 'other')}"
+    return ", ".join(shown)
 
 
 def choose(listing: Listing, where: str | None, merge: Sequence[str], min_class: int) -> Listing:

@@ -2,7 +2,7 @@
 out.
 
 Words are known alone (`val`) or in a name (`seg_train`, `TestSet`, `train_1`, `PublicTest`). A column
-decides where its values say it, and where they do not, the user is told what was seen.
+decides where its values say it, and where they do not, a note says what was seen.
 """
 
 import re
@@ -91,10 +91,10 @@ def is_heldout(name: str) -> bool | None:
     What is for both, such as `train_val`, is for training.
     """
     words = words_of(name)
-    told = {_is_heldout(word) for word in words} - {None}
-    if not told and {"heldout", "holdout"} & {one + other for one, other in pairwise(words)}:
+    decided = {_is_heldout(word) for word in words} - {None}
+    if not decided and {"heldout", "holdout"} & {one + other for one, other in pairwise(words)}:
         return True
-    return False not in told if told else None
+    return False not in decided if decided else None
 
 
 def hold_out(listing: Listing, own: Sequence[bool | None], notes: Sequence[str] = ()) -> None:
@@ -105,15 +105,15 @@ def hold_out(listing: Listing, own: Sequence[bool | None], notes: Sequence[str] 
         own: of each entry, what the reader knows of it by names of folders or files.
         notes: what is to be said where that counts.
     """
-    told, said = _by_columns(listing)
+    decided, said = _by_columns(listing)
     listing.notes += said
-    if told is None:
+    if decided is None:
         listing.notes += notes
-        told = list(own)
+        decided = list(own)
     else:
-        told = [bool(own[n] if held is None else held) for n, held in enumerate(told)]
+        decided = [bool(own[n] if held is None else held) for n, held in enumerate(decided)]
     listing.entries = [
-        replace(entry, heldout=held) for entry, held in zip(listing.entries, told, strict=True)
+        replace(entry, heldout=held) for entry, held in zip(listing.entries, decided, strict=True)
     ]
 
 
@@ -123,17 +123,17 @@ def _by_columns(listing: Listing) -> tuple[list[bool | None] | None, list[str]]:
     notes: list[str] = []
     for column in _of_name(columns, _COLUMNS):
         values = [entry.about.get(column, "") for entry in listing.entries]
-        told, said = _by_words(column, values)
-        if told is not None:
-            return told, said
+        decided, said = _by_words(column, values)
+        if decided is not None:
+            return decided, said
         notes += said
     for column in columns:
         values = [entry.about.get(column, "") for entry in listing.entries]
         words = {value for value in values if value}
         if len(words) <= _MOST_PARTS and {is_heldout(word) for word in words} == {True, False}:
             return _by_words(column, values)
-    told, said = _by_flags(listing, columns)
-    return (told, said) if told is not None else (None, notes + said)
+    decided, said = _by_flags(listing, columns)
+    return (decided, said) if decided is not None else (None, notes + said)
 
 
 def _of_name(columns: dict[str, None], names: Sequence[str]) -> list[str]:
@@ -202,7 +202,7 @@ def _flag(column: str) -> bool | None:
 def _by_flags(
     listing: Listing, columns: dict[str, None]
 ) -> tuple[list[bool | None] | None, list[str]]:
-    told = [False] * len(listing.entries)
+    decided = [False] * len(listing.entries)
     used = []
     flags = {name: flag for name in columns if (flag := _flag(name)) is not None}
     for column, of_heldout in flags.items():
@@ -210,12 +210,12 @@ def _by_flags(
         # What is blank is for training.
         truths = [value in (_YES if of_heldout else _NO) for value in values]
         if set(values) <= _YES | _NO | {""} and len(set(truths)) == 2:
-            told = [before or now for before, now in zip(told, truths, strict=True)]
+            decided = [before or now for before, now in zip(decided, truths, strict=True)]
             used.append(column)
-    if used and not all(told):
-        return list(told), [
-            f"held out is what the column '{' or '.join(used)}' says ({sum(told):,} of "
-            f"{counted(len(told), 'picture')}); --heldout and --seed choose nothing here"
+    if used and not all(decided):
+        return list(decided), [
+            f"held out is what the column '{' or '.join(used)}' says ({sum(decided):,} of "
+            f"{counted(len(decided), 'picture')}); --heldout and --seed choose nothing here"
         ]
     notes = []
     for unclear, meaning in _UNCLEAR_FLAGS.items():

@@ -24,11 +24,11 @@ class _Doubled(dict[str, object]):
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    told = dict(pairs)
-    if len(told) == len(pairs):
-        return told
+    by_name = dict(pairs)
+    if len(by_name) == len(pairs):
+        return by_name
     names = [name for name, _ in pairs]
-    doubled = _Doubled(told)
+    doubled = _Doubled(by_name)
     doubled.name = next(name for name in names if names.count(name) > 1)
     return doubled
 
@@ -61,13 +61,13 @@ def told_by(row: object) -> dict[str, str]:
     """
     if not isinstance(row, dict):
         raise ValueError("no object in braces")
-    told: dict[str, str] = {}
+    by_name: dict[str, str] = {}
     for key, cell in cells_of(row):
         column = sys.intern(tidy(key).lower())
-        if column in told:
+        if column in by_name:
             raise ValueError(f"has '{shown([column])}' twice")
-        told[column] = tidy(cell)
-    return told
+        by_name[column] = tidy(cell)
+    return by_name
 
 
 def loads(text: str) -> object:
@@ -91,13 +91,13 @@ def _table(name: str, rows: Iterable[T], key: Key, value_of: Callable[[T], objec
             continue
         at = f"row {number}"
         try:
-            told = told_by(value_of(row))
+            by_name = told_by(value_of(row))
         except ValueError as error:
             table.unreadable.append(Unreadable(at, "", str(error)))
             continue
-        columns |= dict.fromkeys(told)
-        if any(told.values()):
-            table.add(at, told)
+        columns |= dict.fromkeys(by_name)
+        if any(by_name.values()):
+            table.add(at, by_name)
     table.columns = [column for column in columns if column]
     sample = [[row.cells.get(name, "") for name in table.columns] for row in table.rows[:_SAMPLE]]
     column, table.by_cells = choose_key(table.columns, sample, key)
@@ -154,7 +154,7 @@ def _rows(value: object, key: Key) -> list[object] | None:
             if isinstance(row, dict)
         ]
     by_row: dict[str, dict[str, object]] = {}
-    for name, column in value.items():  # pandas, as it is unless told otherwise
+    for name, column in value.items():  # pandas, by default
         for number, cell in column.items() if isinstance(column, dict) else ():
             by_row.setdefault(number, {})[name] = cell
     return list(by_row.values())

@@ -145,10 +145,10 @@ def _card(text: str) -> dict[str, dict[str, Any]]:
 
     head = re.match(r"---\s*\n(.*?\n)---\s*\n", text[:_LONGEST_CARD], re.DOTALL)
     try:
-        told = yaml.safe_load(head[1]) if head else None
+        declared = yaml.safe_load(head[1]) if head else None
     except (yaml.YAMLError, ValueError, RecursionError):
         return {}
-    infos = told.get("dataset_info") if isinstance(told, dict) else None
+    infos = declared.get("dataset_info") if isinstance(declared, dict) else None
     features: dict[str, dict[str, Any]] = {}
     for info in infos if isinstance(infos, list) else [infos]:
         listed = info.get("features") if isinstance(info, dict) else None
@@ -182,9 +182,9 @@ def _merged(found: list[Any]) -> dict[str, dict[str, Any]]:
 
 def _features(schema: Any) -> dict[str, dict[str, Any]]:
     """The features in a schema's metadata; none where it has none, or what is there is damaged."""
-    told = (schema.metadata or {}).get(b"huggingface", b"{}")
+    declared = (schema.metadata or {}).get(b"huggingface", b"{}")
     try:
-        return _merged([json.loads(told)["info"]["features"]])
+        return _merged([json.loads(declared)["info"]["features"]])
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
 
@@ -267,7 +267,11 @@ def part_of(file: File, beside: dict[str, dict[str, Any]]) -> Part | None:
             tuple(groups),
             picture,
             others,
-            {name: told for name, told in names.items() if told and not _is_string(kinds[name])},
+            {
+                name: declared
+                for name, declared in names.items()
+                if declared and not _is_string(kinds[name])
+            },
             "bytes" in _children(kinds[picture]) or _is_binary(kinds[picture]),
             f"{picture}.path" if "path" in _children(kinds[picture]) else None,
         )
@@ -285,7 +289,7 @@ def _picture_column(
 ) -> str | None:
     """The column of pictures: one called so if there is, else the first of the likeliest kind."""
     types = {name: features.get(name, {}).get("_type") for name in kinds}
-    told = [name for name in kinds if types[name] == "Image"]
+    declared = [name for name in kinds if types[name] == "Image"]
     # Sound and films are such structs too.
     structs = [
         name
@@ -293,7 +297,7 @@ def _picture_column(
         if {"bytes", "path"} & _children(kind) and not types[name]
     ]
     binary = [name for name, kind in kinds.items() if _is_binary(kind)]
-    for found in (told, structs, [name for name in binary if _shows_pictures(opened, name)]):
+    for found in (declared, structs, [name for name in binary if _shows_pictures(opened, name)]):
         if found:
             return next((name for name in found if name.lower() in ("image", "img")), found[0])
     files = [name for name, kind in kinds.items() if _is_string(kind)]

@@ -28,8 +28,8 @@ def _told(tree: Tree, name: str) -> dict[str, str]:
         ImpastoError: it cannot be read, or is no JSON.
         ValueError: it is no object, or has a name twice.
     """
-    told = told_by(loads(decoded_file(tree, name)[0]))
-    return {column: cell for column, cell in told.items() if len(cell) <= LONGEST}
+    described = told_by(loads(decoded_file(tree, name)[0]))
+    return {column: cell for column, cell in described.items() if len(cell) <= LONGEST}
 
 
 def beside_pictures(tree: Tree) -> dict[str, str]:
@@ -73,14 +73,14 @@ def tell_of(tree: Tree, listing: Listing, classes: Classes | None) -> None:
     unreadable: list[str] = []
     entries: list[Entry] = []
     for entry in listing.entries:
-        told: dict[str, str] = {}
+        described: dict[str, str] = {}
         if name := beside.get(entry.relative):
             try:
-                told = _told(tree, name)
+                described = _told(tree, name)
             except (ImpastoError, ValueError):
                 unreadable.append(name)
-        about = about_of(told, passed_over, strings)
-        picked = classes.of(told, strings) if classes else entry.labels
+        about = about_of(described, passed_over, strings)
+        picked = classes.of(described, strings) if classes else entry.labels
         entries.append(replace(entry, labels=picked, about={**about, **entry.about}))
     listing.entries = entries
     if classes:

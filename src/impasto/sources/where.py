@@ -338,8 +338,8 @@ def row_of(entry: Entry, fields: Sequence[str]) -> dict[str, str]:
 
 def columns_of(listing: Listing) -> list[str]:
     """The columns of which at least one picture has something."""
-    told = {name for entry in listing.entries for name in entry.about}
-    return [PATH, *listing.fields, *sorted(told - {PATH, *listing.fields})]
+    described = {name for entry in listing.entries for name in entry.about}
+    return [PATH, *listing.fields, *sorted(described - {PATH, *listing.fields})]
 
 
 def select(listing: Listing, numbers: Sequence[int]) -> Listing:

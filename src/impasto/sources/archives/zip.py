@@ -84,9 +84,9 @@ class _Zip(Archive):
         if not info.flag_bits & _UTF_8 and not info.orig_filename.isascii():
             # The module has read it as code page 437, from which its bytes come back.
             given = info.orig_filename.encode("cp437").partition(b"\0")[0]
-            told = _unicode_path(info.extra, given)
-            if told is not None:
-                name = told
+            unicode_name = _unicode_path(info.extra, given)
+            if unicode_name is not None:
+                name = unicode_name
             elif self.names_encoding is not None:
                 name = self._decoded(given)
             else:
