@@ -11,7 +11,6 @@ filled up with zeros, so that they sort: 7 of 120 is `007`. What is in an object
 called `a.b`; of a list, the first counts as a class.
 """
 
-import json
 import re
 from bisect import bisect_left
 from collections import defaultdict
@@ -24,6 +23,7 @@ from impasto.formatting import counted
 from impasto.sources.archives.tar import Tar, open_archive
 from impasto.sources.folders import layout
 from impasto.sources.heldout import hold_out, is_heldout
+from impasto.sources.json_objects import object_of
 from impasto.sources.listing import (
     ABOUT,
     PICTURE_SUFFIXES,
@@ -191,38 +191,8 @@ def _close(tree: Tree) -> None:
     tree.close()
 
 
-def _flat(value: object, name: str = "") -> Iterator[tuple[str, str]]:
-    """Name and text of all that an object tells."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            key = tidy(str(key)).lower()
-            if not key.startswith("__"):  # What programs keep for themselves.
-                yield from _flat(inner, f"{name}.{key}" if name else key)
-    elif isinstance(value, list):
-        if not any(isinstance(item, dict | list) for item in value):
-            yield name, "|".join(text for item in value for _, text in _flat(item) if text)
-    elif isinstance(value, str):
-        # JSON may escape half of a letter, which no file can hold.
-        yield name, tidy(value.encode("utf-8", "replace").decode())
-    elif value is not None:
-        yield name, json.dumps(value)
-
-
 def _line(content: bytes) -> str:
     return " ".join(content.decode("utf-8", "replace").split())
-
-
-def _object(content: bytes) -> list[tuple[str, str]]:
-    """Name and text of all that a `.json` tells.
-
-    Raises:
-        ValueError: it is none, or no object.
-        RecursionError: it is nested too deeply.
-    """
-    loaded = json.loads(content.decode("utf-8", "replace"))
-    if not isinstance(loaded, dict):
-        raise ValueError("no object in braces")
-    return list(_flat(loaded))
 
 
 def _told(
@@ -239,7 +209,7 @@ def _told(
             if what == "json":
                 about |= {
                     name: strings.setdefault(text, text)
-                    for name, text in _object(content)
+                    for name, text in object_of(content)
                     if name and text and len(text) <= _LONG_TEXT and known_class(text, name)
                 }
             elif what == "cls":
