@@ -20,10 +20,10 @@ from torch import Tensor
 
 from benchmarks._command import run
 from impasto.collection import Collection, open_or_pack
-from impasto.evaluation.column_names import kind_of
 from impasto.evaluation.evaluate import Evaluator
 from impasto.evaluation.record import EvaluationRow, PicturesRecord, SubjectRecord
 from impasto.evaluation.reference import rows_of
+from impasto.evaluation.score_kinds import kind_of
 from impasto.evaluation.subjects import Subject
 from impasto.features import Extracted, FeatureNetwork, load_network
 

@@ -16,8 +16,8 @@ from impasto import plugin_records
 from impasto.augmentations import Augmentation
 from impasto.collection import Collection
 from impasto.errors import ImpastoError
-from impasto.evaluation.column_names import kind_of
 from impasto.evaluation.record import ScoreRow
+from impasto.evaluation.score_kinds import kind_of
 from impasto.features import load_network
 from impasto.plugins import RECIPES, WHAT, forget_plugins, use_plugin
 from impasto.registry import load_module, load_recipe, module_names, names, recipe_names

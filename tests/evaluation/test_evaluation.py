@@ -17,7 +17,6 @@ from impasto.cli import app
 from impasto.collection import Collection, PackOptions, pack
 from impasto.errors import ImpastoError
 from impasto.evaluation import gather as gathering
-from impasto.evaluation.column_names import KINDS, Kind
 from impasto.evaluation.evaluate import Evaluator, SampleCounts
 from impasto.evaluation.gather import gather, kept_numbers
 from impasto.evaluation.given import look_through, of_given
@@ -30,6 +29,7 @@ from impasto.evaluation.record import (
     read_rows,
 )
 from impasto.evaluation.reference import collection_features
+from impasto.evaluation.score_kinds import KINDS, Kind
 from impasto.evaluation.score_rows import deviation_of
 from impasto.evaluation.subjects import Subject, of_model
 from impasto.evaluation.table import better_ends, lines

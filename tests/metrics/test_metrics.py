@@ -13,7 +13,7 @@ from torch import Tensor
 
 import impasto.metrics
 from impasto.errors import ImpastoError
-from impasto.evaluation.column_names import KINDS, base_of
+from impasto.evaluation.score_kinds import KINDS, base_of
 from impasto.metrics import (
     METRICS,
     STUDENT,

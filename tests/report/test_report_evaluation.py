@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto.evaluation.column_names import interval_text, value_text
 from impasto.evaluation.record import EvaluationRow, ScoreRow
+from impasto.evaluation.score_kinds import interval_text, value_text
 from impasto.report.charts import Line, chart
 from impasto.report.findings import evaluation_findings, run_findings
 from impasto.report.page import write_report

@@ -15,8 +15,8 @@ from impasto.diagnosis.copying import copying
 from impasto.diagnosis.curves import Counts, Floats, since
 from impasto.diagnosis.signs import COPIED_BY_CHANCE, COPIED_LOW, Finding
 from impasto.evaluation.accuracy import wilson
-from impasto.evaluation.column_names import base_of, interval_text, title_of, value_text
 from impasto.evaluation.record import EvaluationRow, ScoreRow, copied_at_most_by_chance
+from impasto.evaluation.score_kinds import base_of, interval_text, title_of, value_text
 
 _COLLAPSED = 0.5
 _LASTING = 3  # moments

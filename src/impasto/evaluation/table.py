@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from impasto.evaluation.column_names import (
+from impasto.evaluation.record import PICTURE, EvaluationRow, ScoreRow
+from impasto.evaluation.score_kinds import (
     INFINITY,
     KINDS,
     base_of,
@@ -10,7 +11,6 @@ from impasto.evaluation.column_names import (
     place_of,
     value_text,
 )
-from impasto.evaluation.record import PICTURE, EvaluationRow, ScoreRow
 from impasto.formatting import counted, padded, terminal_width
 
 

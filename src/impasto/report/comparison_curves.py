@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from impasto.diagnosis.curves import Counts, Floats
-from impasto.evaluation.column_names import INFINITY, base_of, kind_of, place_of
+from impasto.evaluation.score_kinds import INFINITY, base_of, kind_of, place_of
 from impasto.report.charts import Level, Line, chart
 from impasto.report.compared import Compared, listed
 from impasto.report.elements import Card

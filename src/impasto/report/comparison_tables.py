@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from impasto.evaluation.column_names import interval_text, kind_of, place_of, value_text
 from impasto.evaluation.record import EvaluationRow, ScoreRow
+from impasto.evaluation.score_kinds import interval_text, kind_of, place_of, value_text
 from impasto.report.compared import Compared, listed, scored_alike
 from impasto.report.elements import PageTable, words
 from impasto.report.scores import (

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from impasto.evaluation.column_names import base_of, kind_of
 from impasto.evaluation.record import EVALUATION_FOLDER, EvaluationRow, ScoreRow
+from impasto.evaluation.score_kinds import base_of, kind_of
 from impasto.formatting import counted, quoted
 from impasto.report.charts import Level
 from impasto.report.curves import Charts

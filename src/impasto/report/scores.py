@@ -10,16 +10,16 @@ from typing import Literal
 import numpy as np
 
 from impasto.diagnosis.curves import Counts
-from impasto.evaluation.column_names import (
+from impasto.evaluation.record import PICTURE, EvaluationRow, JudgeRecord, ScoreRow
+from impasto.evaluation.record import copied_by_chance as copied_by_chance
+from impasto.evaluation.score_kinds import (
     base_of,
     interval_text,
     kind_of,
     place_of,
     value_text,
 )
-from impasto.evaluation.column_names import title_of as title_of
-from impasto.evaluation.record import PICTURE, EvaluationRow, JudgeRecord, ScoreRow
-from impasto.evaluation.record import copied_by_chance as copied_by_chance
+from impasto.evaluation.score_kinds import title_of as title_of
 from impasto.formatting import counted
 from impasto.report.charts import Line
 from impasto.report.elements import Cell

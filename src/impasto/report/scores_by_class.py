@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from impasto.evaluation.column_names import INFINITY, base_of, kind_of, place_of
 from impasto.evaluation.record import EvaluationRow, ScoreRow
+from impasto.evaluation.score_kinds import INFINITY, base_of, kind_of, place_of
 from impasto.report.charts import Level
 from impasto.report.curves import Charts
 from impasto.report.elements import Card, Cell, PageTable, moment
