@@ -132,13 +132,16 @@ def test_a_class_is_that_of_its_name(run: impasto.Run) -> None:
 def test_expected_errors_are_one_line(run: impasto.Run, tmp_path: Path) -> None:
     model = run.model()
     unknown: Any = ["a"]
+    text: Any = "Fauvism"
     for call, told in (
         (lambda: model.sample([]), "no seeds"),
         (lambda: model.sample([-1]), "from 0 to 4294967295"),
         (lambda: model.sample(unknown), "whole numbers"),
         (lambda: model.sample([0], {"style": "Fauvism"}), "there is Cubism"),
         (lambda: model.sample([0], {"artist": "x"}), "unknown label field"),
+        (lambda: model.sample([0], text), "by label field"),
         (lambda: model.sample([0], truncation=0), "positive"),
+        (lambda: model.sample([0], truncation=text), "positive"),
         (lambda: impasto.Model.load(str(tmp_path / "no")), "does not exist"),
         (lambda: impasto.Run(str(tmp_path)), "run"),
         (lambda: impasto.train("masters", "nothing"), "unknown recipe"),

@@ -8,8 +8,8 @@ from impasto.objectives import StepInputs
 
 
 def judged_inputs(real: list[float], fake: list[float]) -> StepInputs:
-    """A round of two one-pixel pictures, which the discriminator judges to be as bright as they
-    are."""
+    """The inputs of a step with pictures of one pixel; the realness of a picture is its
+    brightness."""
 
     def pictures(values: list[float]) -> Tensor:
         return torch.tensor(values)[:, None, None, None].expand(-1, 3, 1, 1).clone()
@@ -22,5 +22,4 @@ def judged_inputs(real: list[float], fake: list[float]) -> StepInputs:
         fake_labels=none,
         latents=torch.zeros(len(real), 4),
         discriminate=lambda images, labels: Judgement(images.mean(dim=(2, 3))[:, :1]),
-        generate=lambda latents, labels: latents,
     )

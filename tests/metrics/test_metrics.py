@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,13 +23,12 @@ from impasto.metrics import (
     Score,
     _jackknife,
     metric_module,
+    prdc,
     scores,
 )
 from impasto.metrics.diversity import mean_distance
 from impasto.metrics.frechet import _intercept, frechet_distance
 from impasto.metrics.inception_score import inception_score, inception_score_splits
-from impasto.metrics.kid import kernel_distance, subset_kernel_distances
-from impasto.metrics.prdc import prdc
 
 NAMES = {
     "diversity": ["diversity"],
@@ -84,11 +84,10 @@ def test_frechet_distance_by_hand() -> None:
 def test_kernel_distance_by_hand() -> None:
     # k(0, 1) + k(1, 2) - 2 * (k(0, 1) + k(0, 2) + k(1, 1) + k(1, 2)) / 4, with k = (xy + 1)^3
     expected = 1 + 27 - 2 * (1 + 1 + 8 + 27) / 4
-    assert kernel_distance(column(0, 1), column(1, 2)) == pytest.approx(expected)
     assert values("kid", column(0, 1), column(1, 2))["kid"] == pytest.approx(expected)
     # In two dimensions: k(x, x') = (0/2 + 1)^3, k(y, y') = (8/2 + 1)^3, across (2/2 + 1)^3
     fake, real = torch.eye(2), torch.full((2, 2), 2.0)
-    assert kernel_distance(fake, real) == pytest.approx(1 + 125 - 2 * 8)
+    assert values("kid", fake, real)["kid"] == pytest.approx(1 + 125 - 2 * 8)
 
 
 def test_inception_score_by_hand() -> None:
@@ -139,7 +138,9 @@ def test_a_line_ends_where_least_squares_say_so() -> None:
 def test_precision_recall_density_coverage_by_hand() -> None:
     real = column(0, 2, 6, 7, 13)  # balls reach 2, 2, 1, 1, 6
     fake = column(1, 6.5, 21, 23)  # balls reach 5.5, 5.5, 2, 2
-    assert prdc(fake, real, nearest_k=1) == {
+    everything = torch.arange(len(fake))
+    nearest = partial(prdc.prepare, sample(fake), sample(real))
+    assert nearest(1)(everything) == {
         "precision": pytest.approx(2 / 4),  # 1 and 6.5, each in two balls
         "recall": pytest.approx(4 / 5),  # all but 13, which is 6.5 from the nearest
         "density": pytest.approx(4 / 4),
@@ -147,7 +148,7 @@ def test_precision_recall_density_coverage_by_hand() -> None:
     }
     # With k = 2 real balls reach 6, 4, 4, 5, 7: two of them hold 1, three 6.5, none 21. Generated
     # ones reach 20, 14.5, 14.5, 16.5.
-    assert prdc(fake, real, nearest_k=2) == {
+    assert nearest(2)(everything) == {
         "precision": pytest.approx(2 / 4),
         "recall": pytest.approx(5 / 5),
         "density": pytest.approx((2 + 3) / 4 / 2),
@@ -374,17 +375,6 @@ def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(impasto.metrics._pairs, "ROWS", 7)
     after = [values(metric, fake, real) for metric in ("kid", "prdc", "diversity")]
     assert after == [pytest.approx(row) for row in before]
-
-
-def test_kid_of_subsets_is_on_average_that_of_all() -> None:
-    fake, real = normal(60, 4, 1, 1.2), normal(70, 4, 2)
-    whole = kernel_distance(fake, real)
-    parts = subset_kernel_distances(fake, real, subsets=400, size=30)
-    assert abs(float(parts.mean()) - whole) < 4 * float(parts.std()) / math.sqrt(400)
-    same = subset_kernel_distances(fake, real[:60], subsets=2, size=60)
-    assert same.tolist() == pytest.approx([kernel_distance(fake, real[:60])] * 2)
-    with pytest.raises(ImpastoError, match="choose a smaller size"):
-        subset_kernel_distances(fake, real, size=61)
 
 
 def test_what_cannot_be_scored_is_said_in_one_line() -> None:

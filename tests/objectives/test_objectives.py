@@ -47,7 +47,6 @@ def labelled_round(
         fake_labels=torch.tensor(fake_labels),
         latents=torch.zeros(len(real), 4),
         discriminate=discriminate,
-        generate=lambda latents, labels: latents,
         decode=lambda features: features,
     )
 

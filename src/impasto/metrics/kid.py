@@ -11,14 +11,12 @@ variety.
 
 The usual figure is the mean over 100 random subsets of 1,000 images. Its expectation over the
 choice of subsets is the estimator over all images, which `scores` gives: the same quantity
-without the variance of the choice and without a seed. `subset_kernel_distances` gives the usual
-figure.
+without the variance of the choice and without a seed.
 """
 
 import torch
 from torch import Tensor
 
-from impasto.errors import ImpastoError
 from impasto.metrics import Prepared, Sample
 from impasto.metrics._pairs import PairSums, row_sums
 
@@ -41,42 +39,6 @@ def warning(fakes: int, reals: int, width: int) -> str | None:
 def kernel(first: Tensor, second: Tensor) -> Tensor:
     """(x.y / D + 1)^3 for all pairs: [n, D], [m, D] -> [n, m]."""
     return (first @ second.T).div_(first.shape[1]).add_(1).pow_(3)
-
-
-def kernel_distance(fake: Tensor, real: Tensor) -> float:
-    """Unbiased squared MMD of features [N, D] and [M, D], N and M at least 2, over all pairs."""
-    values = prepare(Sample(fake, None), Sample(real, None))
-    return values(torch.arange(len(fake)))["kid"]
-
-
-def subset_kernel_distances(
-    fake: Tensor, real: Tensor, *, subsets: int = 100, size: int = 1000, seed: int = 0
-) -> Tensor:
-    """The estimator on random subsets of both sides, [subsets] float64. Report their mean and
-    deviation.
-
-    Args:
-        fake: features [N, D].
-        real: features [M, D].
-        subsets: number of subsets.
-        size: images of each side in a subset.
-        seed: chooses the subsets.
-
-    Raises:
-        ImpastoError: a side has fewer images than `size`.
-    """
-    if min(len(fake), len(real)) < size:
-        raise ImpastoError(
-            f"subsets of {size:,} need as many pictures, and there are {len(fake):,} generated and "
-            f"{len(real):,} real ones; choose a smaller size"
-        )
-    generator = torch.Generator().manual_seed(seed)
-
-    def some(features: Tensor) -> Tensor:
-        return features[torch.randperm(len(features), generator=generator)[:size]]
-
-    distances = [kernel_distance(some(fake), some(real)) for _ in range(subsets)]
-    return torch.tensor(distances, dtype=torch.float64)
 
 
 def prepare(fake: Sample, real: Sample) -> Prepared:

@@ -47,20 +47,11 @@ def warning(fakes: int, reals: int, width: int) -> str | None:
     )
 
 
-def prdc(fake: Tensor, real: Tensor, nearest_k: int = NEAREST_K) -> dict[str, float]:
-    """The four scores of features [N, D] and [M, D], N and M above `nearest_k`."""
-    return _prepare(fake, real, nearest_k)(torch.arange(len(fake)))
-
-
-def prepare(fake: Sample, real: Sample) -> Prepared:
-    return _prepare(fake.features, real.features, NEAREST_K)
-
-
-def _prepare(fake: Tensor, real: Tensor, nearest_k: int) -> Prepared:
+def prepare(fake: Sample, real: Sample, nearest_k: int = NEAREST_K) -> Prepared:
     # All distances are squared, in float64. They do not depend on the origin. Rounding errors are
     # least near the mean.
-    centre = real.mean(0, dtype=torch.float64)
-    fakes, reals = fake.double() - centre, real.double() - centre
+    centre = real.features.mean(0, dtype=torch.float64)
+    fakes, reals = fake.features.double() - centre, real.features.double() - centre
     count = len(fakes)
     radii = _nearest(reals, nearest_k)[0][:, -1]
     apart = torch.cat([squared_distances(reals[block], fakes) for block in blocks(len(reals))])

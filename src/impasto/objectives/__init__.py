@@ -58,8 +58,6 @@ class StepInputs:
     """[B, Z] latents of the generated images."""
     discriminate: Callable[[Tensor, Tensor], Judgement]
     """The discriminator, for terms that evaluate it on other images."""
-    generate: Callable[[Tensor, Tensor], Tensor]
-    """The generator, for terms that need other generated images."""
     real_origin: Tensor | None = None
     """The real images before augmentation, with gradients enabled. Set where an active term has
     `NEEDS_GRADIENT_OF = "real"`."""

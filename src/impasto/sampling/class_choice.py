@@ -110,8 +110,13 @@ def class_numbers(record: ModelRecord, classes: Mapping[str, str]) -> dict[int, 
     """Classes by column, from the names of label fields and classes.
 
     Raises:
-        ImpastoError: an unknown field or class; the message lists the valid ones.
+        ImpastoError: an unknown field or class (the message lists the valid ones), or a class
+            without its field.
     """
+    if not isinstance(classes, Mapping):
+        raise ImpastoError(
+            f'classes are given by label field, such as {{"style": "Ukiyo-e"}}, not {classes!r}'
+        )
     chosen: dict[int, int] = {}
     for name, wanted in classes.items():
         field = field_of(record, name)

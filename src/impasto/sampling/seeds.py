@@ -3,6 +3,7 @@
 import math
 import operator
 from collections.abc import Iterable, Sequence
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -70,8 +71,10 @@ def latents_of_seeds(
     Raises:
         ImpastoError: truncation is not positive.
     """
-    if truncation is not None and not (truncation > 0 and math.isfinite(truncation)):
-        raise ImpastoError(f"truncation must be a positive number, such as 0.7, not {truncation}")
+    if truncation is not None and not (
+        isinstance(truncation, Real) and truncation > 0 and math.isfinite(truncation)
+    ):
+        raise ImpastoError(f"truncation must be a positive number, such as 0.7, not {truncation!r}")
     values = torch.empty(len(seeds), latent.dim, dtype=torch.float64)
     for row, seed in zip(values, seeds, strict=True):
         random = torch.Generator().manual_seed(seed)

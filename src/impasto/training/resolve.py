@@ -266,7 +266,6 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
                     fake_labels=labels,
                     latents=latents,
                     discriminate=discriminator,
-                    generate=generator,
                     decode=decode,
                 )
                 objective.loss(player, round, update=update)

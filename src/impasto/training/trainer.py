@@ -114,7 +114,6 @@ class Trainer:
             fake_labels=fake_labels,
             latents=latents,
             discriminate=self._discriminate,
-            generate=self._generate,
             decode=None if self.decoder is None else self._decode,
         )
 
