@@ -120,13 +120,13 @@ def test_scores_of_features_equal_torch_fidelity() -> None:
 
 
 def test_kid_is_the_expectation_of_torch_fidelitys_subsets() -> None:
-    """The mean of a hundred random subsets lies within its own scatter of the score of all."""
+    """The mean of a hundred random subsets lies within five standard errors of the score of all."""
     fake, real = drawn(400, 32, 1, 1.2).double(), drawn(400, 32, 2).double()
     options = {"kid_subsets": 100, "kid_subset_size": 200, "rng_seed": 0, "verbose": False}
     theirs = kid_features_to_metric(fake, real, **options)
     assert kernel_distance(fake, real) == pytest.approx(
         theirs["kernel_inception_distance_mean"],
-        abs=4 * theirs["kernel_inception_distance_std"] / 100**0.5,
+        abs=5 * theirs["kernel_inception_distance_std"] / 100**0.5,
     )
 
 
@@ -178,7 +178,7 @@ def test_scores_of_pictures_equal_torch_fidelity(folders: tuple[Path, Path, Path
     chances = fake.logits.double().softmax(1)
     mean, deviation = inception_score_splits(chances, 4)
     assert 1 < mean <= inception_score(chances)
-    parts = prdc(fake.features, real.features, nearest_k=3)
+    parts = nearest(fake.features, real.features, 3)
     ours = {
         "frechet_inception_distance": scores_alone(fake.features, real.features),
         "kernel_inception_distance_mean": kernel_distance(fake.features, real.features),
