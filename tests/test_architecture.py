@@ -142,6 +142,17 @@ def test_rooms_are_small() -> None:
     assert {r for r, count in lines.items() if count > LARGEST_ROOM * everything} <= ROOMS_TO_SPLIT
 
 
+def test_files_that_are_named_exist() -> None:
+    """`name.py` in docs/architecture.md and in the code's own texts, with its folder or without."""
+    top = ROOT.parent.parent
+    there = [path.relative_to(top).as_posix() for path in top.glob("[a-z]*/**/*.py")]
+    elsewhere = {"plain.py", "room/name.py"}  # examples
+    for file in (top / "docs" / "architecture.md", *ROOT.rglob("*.py")):
+        named = re.findall(r"`((?:\w+/)*\w+\.py)`", file.read_text(encoding="utf-8"))
+        for name in {name for name in named if name.islower()} - elsewhere:
+            assert any(f"/{path}".endswith(f"/{name}") for path in there), f"{file}: no {name}"
+
+
 def test_pictures_are_packed_without_torch() -> None:
     for room in ("collection", "decoding", "readers", "sources"):
         for file in (ROOT / room).rglob("*.py"):

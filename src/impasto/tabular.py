@@ -3,7 +3,8 @@ bring: those beside pictures, those of addresses, ArtGAN's lists, lists of merge
 
 What is found out rather than asked: the encoding; the delimiter (comma, semicolon, tab, bar, or what
 Excel's `sep=` line says); which line names the columns; and the **key**, the column that rows are
-about, such as a file's name. Line and delimiter are those that give a key. `cells.py` splits the rows.
+about, such as a file's name. Line and delimiter are those that give a key. `delimited.py` splits the
+rows.
 """
 
 import re

@@ -2,7 +2,7 @@
 
 An object's names are taken as the columns of a table are (`table.py`). Which of them are labels has to
 be asked for; without, the pictures are read as they would be without such files (`folder.py`,
-`classes.py`), and what the files tell comes along all the same.
+`class_folders.py`), and the files' other columns are kept all the same.
 """
 
 from impasto.errors import ImpastoError

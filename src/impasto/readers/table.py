@@ -1,13 +1,13 @@
 """Pictures with a table beside them: a row a picture, a column for its file, others for what is known.
 
-CSV and TSV (`tabular.py`), JSON Lines and JSON (`records.py`). What holds:
+CSV and TSV (`tabular.py`), JSON Lines and JSON (`json_tables.py`). What holds:
 
 - `metadata.csv`, `.tsv`, `.jsonl` or `.json`, in any folder, tells of the pictures in that folder and
   below, as Hugging Face's ImageFolder has it, and of none elsewhere; where there is none, the only table
   at the top that has files in it; or the table that is given as SOURCE.
 - Files are named in a column such as file, File Name, img_path or image_id (`columns.FILE_COLUMNS`), or
   else in the only column that has pictures' names in it; by paths from the table's folder, or so that
-  only one can be meant (`naming.py`).
+  only one can be meant (`file_names.py`).
 - An object within an object gives columns such as `labels.style`, which `--labels style` finds as well.
 - A row has a cell for each column. In one that has more or fewer, as after a comma without quotes, or
   whose quotation marks have no end, nobody can tell which cell is which, so its picture is left out.

@@ -8,7 +8,8 @@ some without a suffix, with a header and two commas. Lists may lie anywhere besi
 
 The three were split apart, so that 566 of the 81,446 pictures are for training in one and for validation
 in another. Here a picture is held out where all lists that have it hold it out, whichever labels are
-asked for. Names were once UTF-8 that was taken for Latin-1; `naming.py` finds the files all the same.
+asked for. Names in the lists are UTF-8 that was once decoded as Latin-1; `file_names.py` finds their
+files.
 """
 
 import re
