@@ -40,11 +40,11 @@ def command(
 ) -> None:
     """Let the discriminator name the classes of held-out pictures.
 
-    Tells its accuracy, overall and by class, with a confusion matrix. For recipes whose discriminator
-    names classes (gangogh, artgan, gantor); the flagship's does not.
+    It prints the accuracy, overall and by class, and draws a confusion matrix. The recipes gangogh,
+    artgan and gantor have a discriminator that names classes; the flagship's does not.
 
-    Writes classify-FIELD.json and confusion-FIELD.png; of other pictures than those held out from
-    the model's own collection, their names begin with the collection's and the split's.
+    Writes classify-FIELD.json and confusion-FIELD.png. For other pictures than the held-out ones of
+    the model's own collection, the file names begin with the names of the collection and the split.
     """
     from impasto.config import read_record
     from impasto.curation.classification import check_labels, classify, how_judged

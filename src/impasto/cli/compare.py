@@ -73,10 +73,10 @@ def command(
 ) -> None:
     """Compare runs on one HTML page: pictures, scores, tables.
 
-    The same latents of each run side by side; scores over time, overall and by class.
-    A best value is marked only where its interval overlaps no other's. Runs whose checkpoints were not
-    yet evaluated alike on the collection, or not as asked for, are evaluated first. The page's path is
-    the last line printed.
+    The page shows the same latents of each run side by side, and scores over time, overall and by
+    class. A best value is marked only where its interval overlaps no other's. Checkpoints without an
+    evaluation on this collection by the same settings are evaluated first. The page's path is the
+    last line printed.
     """
     from impasto.api.comparing import compare
     from impasto.errors import StoppedError

@@ -22,7 +22,7 @@ def command(
 ) -> None:
     """Export the generator as a model folder to keep or to share.
 
-    Safetensors and JSON, nothing that is executed.
+    The folder has safetensors and JSON files; loading it executes nothing.
     """
     from impasto.collection.provenance import in_words
     from impasto.config import read_record

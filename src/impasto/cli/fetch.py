@@ -63,7 +63,7 @@ def command(
         float | None,
         typer.Option(
             help="Largest picture or file to accept.",
-            show_default="100 for a picture",
+            show_default="100 for a picture, no limit for a file",
             metavar="MB",
         ),
     ] = None,
@@ -94,12 +94,12 @@ def command(
 ) -> None:
     """Fetch a data set, or pictures with titles, artists, licences.
 
-    Run again, it goes on.
+    Given again, the same command goes on where it stopped.
 
-    What a site's terms and a picture's licence allow is yours to know; impasto keeps them beside
-    the pictures, and says 'unknown' where nobody told. Files of the hub take the package
-    huggingface_hub (pip install 'impasto[hub]'), whose environment variables hold, such as HF_TOKEN
-    and HF_HOME. IMPASTO_OFFLINE and the proxy variables hold for all.
+    Whether a site's terms and a picture's licence allow your use is for you to check. impasto keeps
+    the licence beside each picture, 'unknown' where none is stated. Files of the hub need the package
+    huggingface_hub (pip install 'impasto[hub]'), whose environment variables apply, such as HF_TOKEN
+    and HF_HOME. IMPASTO_OFFLINE and the proxy variables apply to every source.
 
     The exit code is 0 if all that was asked for is there, 1 if some pictures failed, 2 if all did or
     nothing could be done.

@@ -23,7 +23,8 @@ def command(
 ) -> None:
     """Take pictures out of a collection, with all copies of them.
 
-    Later runs say so. Models that were trained before have seen them still: train those again.
+    Runs and models made later record how many were removed, and when. Models trained before have
+    still seen them: train those again.
     """
     from impasto.collection.removal import forget
 

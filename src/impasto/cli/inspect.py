@@ -39,9 +39,9 @@ def command(
         typer.Option("--duplicates", help="Also draw groups of duplicates."),
     ] = False,
 ) -> None:
-    """Print what is in a collection; draw a sheet and its classes.
+    """Print what is in a collection; draw a contact sheet and its classes.
 
-    The contact sheet and the chart are PNGs.
+    The contact sheet and the chart of the classes are PNGs.
     """
     from impasto.collection import Collection, open_or_pack
     from impasto.collection.overview import contact_sheet, summary

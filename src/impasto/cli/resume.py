@@ -27,7 +27,7 @@ def command(
     ] = None,
     plugin: Plugins = None,
 ) -> None:
-    """Resume an interrupted run; with --images, train a finished one on.
+    """Resume an interrupted run, or train one for longer.
 
     It goes on from the newest checkpoint.
     """

@@ -220,14 +220,17 @@ def command(
         typer.Option(
             metavar="best|worst",
             help="Keep those that the discriminator finds most clearly of their class and most "
-            "real, or the other end; with a table of all scores. The flagship's names no classes: "
-            "add --judge.",
+            "real, or the other end; with a table of all scores. The flagship's discriminator "
+            "does not classify: add --judge.",
         ),
     ] = None,
     per_class: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, help="Pictures to keep per class.", show_default=str(PER_CLASS)
+            metavar="N",
+            min=1,
+            help="With --curate: pictures to keep per class.",
+            show_default=str(PER_CLASS),
         ),
     ] = None,
     candidates: Annotated[
@@ -236,7 +239,7 @@ def command(
             "--from",
             metavar="N",
             min=1,
-            help="Pictures judged of a class.",
+            help="With --curate: pictures to choose from, per class.",
             show_default=str(CANDIDATES),
         ),
     ] = None,
@@ -244,8 +247,8 @@ def command(
         str | None,
         typer.Option(
             metavar="COLLECTION|masters",
-            help="With --curate: how clearly a picture is of its class is said by a judge that has "
-            "learned from this collection, instead of the discriminator.",
+            help="With --curate: judge the classes by a classifier fitted on this collection, "
+            "instead of by the discriminator.",
         ),
     ] = None,
     grid: Annotated[
@@ -270,7 +273,7 @@ def command(
 ) -> None:
     """Make pictures: one PNG a seed, or one grid of them all.
 
-    A seed's file is named by it, with --class too; give another --out for another class.
+    Files are named by their seed only; give another --out for another class.
     """
     from impasto.curation.choosing import check_enough, groups_of
     from impasto.device import choose_device

@@ -64,7 +64,7 @@ def command(
 ) -> None:
     """Write a collection out for other tools.
 
-    Pixels as they are, classes, and where each is from.
+    It writes the pixels unchanged, the classes, and where each picture is from.
     """
     from impasto.collection import Collection, open_or_pack
     from impasto.collection.unpacking import unpack

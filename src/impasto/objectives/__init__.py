@@ -133,11 +133,11 @@ class Objective:
         before = [names[:place].count(name) for place, name in enumerate(names)]
         self.labels = [f"{n}.{k}" if k else n for n, k in zip(names, before, strict=True)]
         adversarial = [term for term in self.terms if hasattr(term.module, "SCORE")]
-        """The label of the first adversarial term."""
         if not adversarial:
             raise ImpastoError(
                 "the objective has no adversarial term: nothing would tell real from generated; "
-                "add one of bce, hinge, wasserstein, relativistic or categorical"
+                "add one of bce, hinge, wasserstein, relativistic or categorical (a term of your own "
+                "counts if its file has `score` and `SCORE`)"
             )
         self._adversarial = adversarial[0].module
         self.adversarial = self.labels[self.terms.index(adversarial[0])]
