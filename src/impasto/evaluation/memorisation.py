@@ -361,7 +361,7 @@ def memorisation(
     """
     if not len(samples) or not len(training.rows):
         kind = "generated" if not len(samples) else "training"
-        raise ImpastoError(f"no {kind} pictures: nothing can be said of what was learned by heart")
+        raise ImpastoError(f"no {kind} pictures, so copies of training pictures cannot be measured")
     for features in (samples, training.features, heldout.features):
         check_finite(features)
     found = nearest(samples, training)

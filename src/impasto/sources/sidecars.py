@@ -59,7 +59,7 @@ def tell(tree: Tree, listing: Listing) -> None:
     abouts = [entry.about for entry in listing.entries]
     if not fields and (could := could_be_labels(abouts, NO_CLASS)):
         listing.notes.append(
-            "JSON files beside the pictures tell of them; --labels takes what they tell: "
+            "JSON files beside the pictures describe them; --labels can take any of: "
             f"{', '.join(sorted(could)[:20])}"
         )
 
