@@ -64,7 +64,7 @@ def test_without_labels_the_folders_count_and_what_is_told_comes_along(tmp_path:
     assert listing.entries[0].about["source"] == "https://example.org/0"
     alone = read_source(tmp_path / "deviantart" / "Ann", None)
     assert [entry.about["title"] for entry in alone.entries] == ["Picture 0", "Picture 2"]
-    assert any("--labels takes what they tell" in note for note in alone.notes)
+    assert any("--labels can take any of: " in note for note in alone.notes)
     with pytest.raises(ImpastoError, match="no labels 'style' in"):
         read_source(tmp_path / "deviantart" / "Ann", ("style",))
 
