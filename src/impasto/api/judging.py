@@ -140,6 +140,8 @@ def evaluate(
         return Evaluations(tuple(outcomes), home, tuple(each.row.network.name for each in outcomes))
     if fit is not None or resolution is not None:
         raise ImpastoError("--fit and --resolution are for a folder or an archive of pictures")
+    if pictures < 2:
+        raise ImpastoError(f"pictures is the number to generate, from 2, not {pictures}")
     plan = SampleCounts(count=pictures, per_class=per_class, first_seed=seed)
     models = checkpoints_of(path, checkpoints)
     return _of_models(

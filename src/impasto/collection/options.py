@@ -71,7 +71,7 @@ class PackOptions:
                 f"{choices(list(DUPLICATES))}"
             )
         for side in self.resolutions:
-            if not 4 <= side <= 4096:
+            if not isinstance(side, int) or not 4 <= side <= 4096:
                 raise ImpastoError(f"resolution must be from 4 to 4096 pixels, not {side}")
         if len(set(self.resolutions)) < len(self.resolutions):
             raise ImpastoError("resolution names a size twice")

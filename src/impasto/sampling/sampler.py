@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from impasto.config import LatentConfig
-from impasto.device import memory_format
+from impasto.device import choose_device, memory_format
 from impasto.errors import ImpastoError
 from impasto.fold import fold_batch_norm
 from impasto.sampling.model import to_uint8
@@ -38,7 +38,7 @@ class Sampler:
     ) -> None:
         self.latent = latent
         self.label_fields = label_fields
-        self.device = torch.device(device)
+        self.device = choose_device(device) if isinstance(device, str) else device
         if fold:
             generator = fold_batch_norm(generator)
             form = memory_format(self.device, channels_last=True)
@@ -96,7 +96,12 @@ class Sampler:
             truncation: see `latents_of_seeds`.
             batch: images at a time. It changes memory and speed, not the images.
             stages: all stages side by side; see `side_by_side`.
+
+        Raises:
+            ImpastoError: `batch` or the truncation is not above 0.
         """
+        if batch < 1:
+            raise ImpastoError(f"batch is the number of images at a time, from 1, not {batch}")
         if labels is None:
             labels = torch.full((len(seeds), self.label_fields), -1)
         paint = self.side_by_side if stages else self.images

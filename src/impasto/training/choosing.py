@@ -73,6 +73,10 @@ def choose(
         ImpastoError: an unknown recipe or setting, no collection, no model, or settings that
             contradict each other.
     """
+    if not isinstance(changes, Mapping):
+        raise ImpastoError(
+            f'settings are given by name, such as {{"training.batch": 16}}, not {changes!r}'
+        )
     model = None
     if start_from is not None:
         model = read_record(find_model(start_from) / MODEL_FILE, "model", ModelRecord)
