@@ -108,7 +108,7 @@ def test_each_level_of_folders_can_be_a_label(tmp_path: Path) -> None:
         ("Ukiyo-e/hokusai/3.png", ("Ukiyo-e", "hokusai")),
     ]
     assert listing.notes == [
-        "2 pictures in fewer folders than there are labels: of those, what no folder tells is not known",
+        "2 pictures in fewer folders than there are labels: the missing labels are unknown",
         "the classes of style and artist are the folders of level 1 (Cubism, Ukiyo-e) and level 2 "
         "(hokusai, juan-gris), not those of level 3 (old); --labels artist=3 takes level 3, "
         "NAME=LEVEL,NAME=LEVEL several",
@@ -499,7 +499,7 @@ def test_tables_in_the_folders_tell_of_what_is_below(tmp_path: Path) -> None:
     ]
     assert listing.left_out == [("test/d.png", "not listed in any table")]
     assert listing.notes[0].endswith("another table is beside it: test/metadata.tsv")
-    assert listing.notes[1] == "1 picture outside of test, train: no table tells anything of them"
+    assert listing.notes[1] == "1 picture outside of test, train: no table describes them"
     assert listing.notes[2].startswith("held out is what the source itself has in test;")
 
 
@@ -513,7 +513,7 @@ def test_a_table_in_a_folder_says_nothing_of_those_beside_it(tmp_path: Path) -> 
         ("ab/3.png", ("",)),
     ]
     assert listing.left_out == [("a/2.png", "not listed in a/metadata.csv")]
-    assert listing.notes == ["2 pictures outside of a: no table tells anything of them"]
+    assert listing.notes == ["2 pictures outside of a: no table describes them"]
     assert paths(read_source(tmp_path / "a", ("s",))) == ["1.png"]
 
 

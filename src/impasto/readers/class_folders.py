@@ -116,8 +116,8 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
         listing.entries.append(entry_of(file, labels=tuple(levels), heldout=heldout))
     if outside:
         listing.notes.append(
-            f"{counted(outside, 'picture')} in fewer folders than there are labels: of those, what no "
-            "folder tells is not known"
+            f"{counted(outside, 'picture')} in fewer folders than there are labels: the missing labels "
+            "are unknown"
         )
     if listing.fields == labels:
         listing.notes += folders.choice(labels)

@@ -329,8 +329,7 @@ class _Pictures:
         if outside:
             folders = [table.folder.rstrip("/") for table in tables]
             self.listing.notes.append(
-                f"{counted(outside, 'picture')} outside of {_few(folders)}: no table tells anything "
-                "of them"
+                f"{counted(outside, 'picture')} outside of {_few(folders)}: no table describes them"
             )
 
 
