@@ -69,7 +69,7 @@ def test_memory_that_runs_out_in_training_is_one_line(
         step(None)
     assert lacks_memory(raised.value)
     assert not isinstance(raised.value, ImpastoError)
-    monkeypatch.setattr("impasto.training.trainer.Game.step", step)
+    monkeypatch.setattr("impasto.training.trainer.Trainer.step", step)
     config = small(training__batch=8, training__images=8)
     with pytest.raises(ImpastoError, match=r"a batch of 8 needs some .*training.accumulate=2"):
         train(config, tiny, out=tmp_path, device="cpu")

@@ -72,8 +72,8 @@ def evaluation_section(record: RunRecord, charts: Charts) -> Markup:
     groups = made_alike(record.evaluations)
     if not groups:
         # A page may be shared, and an absolute path tells of the machine.
-        run = quoted(record.name if record.folder.is_absolute() else record.folder)
-        return render("evaluation", command=f"impasto evaluate {run}", over_time=[])
+        run = record.name if record.folder.is_absolute() else record.folder
+        return render("evaluation", command=f"impasto evaluate {quoted(run)}", over_time=[])
     over_time, others = _over_time(groups, charts)
     return render(
         "evaluation",

@@ -19,6 +19,7 @@ from impasto.training import checkpoint, run_folder
 from impasto.training.doctor import EVENTS, Doctor
 from impasto.training.doctor import in_passing as doctor_says
 from impasto.training.evaluation import in_passing, in_short
+from impasto.training.memory import memory_told
 from impasto.training.records import Averages, TensorBoard
 from impasto.training.samples import describe_samples, draw_samples
 from impasto.training.session import Session
@@ -84,8 +85,13 @@ class TrainingLoop:
         Raises:
             DivergedError: the numbers are of no more use.
             StoppedError: stopped on request, after a checkpoint.
+            ImpastoError: out of memory.
         """
-        with ProgressLine(self.length, self.state.images_seen).shown() as progress:
+        session = self.session
+        with (
+            ProgressLine(self.length, self.state.images_seen).shown() as progress,
+            memory_told(session.config, session.label_sizes, session.device),
+        ):
             if self.state.images_seen == 0:
                 self.draw_first_grids()
             self.clock = time.monotonic()
