@@ -131,7 +131,7 @@ def judges_of(
 def scorer_of(
     painter: Painter, folder: Path, groups: list[Group], judge: str | None, device: torch.device
 ) -> Scorer:
-    """Who scores the candidates; says whom to thank for what where it is not the discriminator."""
+    """The scorer of the candidates. Prints which judge scores each field, if one is used."""
     from impasto.curation.choosing import Scorer
     from impasto.sampling.model import load_discriminator
 

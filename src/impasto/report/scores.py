@@ -127,7 +127,7 @@ def commonest_row(
     rows: Sequence[EvaluationRow], name: str, of: str | None, *, heldout: bool
 ) -> tuple[str, list[Cell]] | None:
     """A table's row for beneath a Top-1: what naming all pictures as the commonest class would get, of
-    each evaluation's pictures and, with `heldout`, of the held-out ones. None where nobody told."""
+    each evaluation's pictures and, with `heldout`, of the held-out ones. None where that is unknown."""
     judges = [_judge(row, name, of) for row in rows]
     shares = [None if judge is None else judge.made_baseline for judge in judges]
     if all(share is None for share in shares):
