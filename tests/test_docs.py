@@ -126,8 +126,8 @@ def test_links_of_the_readme_lead_somewhere() -> None:
 def test_pages_from_the_code_name_everything() -> None:
     text = commands.page()
     for name, options in OPTIONS.items():
-        assert f"\n## {name}\n" in text
-        section = text.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+        assert f"\n### {name}\n" in text
+        section = text.partition(f"\n### {name}\n")[2].partition("\n## ")[0].partition("\n### ")[0]
         assert all(option in section for option in options - {"--help"}), name
     text = settings.page()
     for room in ("networks", "objectives"):

@@ -16,8 +16,9 @@ from PIL import Image
 
 import impasto
 from impasto import cli
+from impasto.cli import GROUPS
 from impasto.collection import Collection
-from impasto.registry import recipe_modules
+from impasto.registry import module_names, recipe_modules
 from tests.helpers.command_line import Say
 from tests.helpers.pictures import paint
 
@@ -280,3 +281,25 @@ def test_ctrl_c_in_a_terminal(tiny: Collection, tmp_path: Path) -> None:
     (trained,) = tmp_path.iterdir()
     assert f"go on: impasto resume {trained}" in err
     assert list((trained / "checkpoints").glob("[0-9]*"))
+
+
+def test_help_lists_every_command_below_a_heading(say: Say) -> None:
+    code, out, _ = say("--help")
+    assert code == 0
+    headings = [line for line in out.splitlines() if line.endswith(":") and line[0] != " "]
+    assert headings == ["Options:", *(f"{heading}:" for heading in GROUPS)]
+    listed = [
+        line.split()[0]
+        for line in out.partition("Collections:")[2].splitlines()
+        if line[:2] == "  "
+    ]
+    assert listed == [name for group in GROUPS.values() for name in group]
+    assert sorted(listed) == sorted(name.rstrip("_") for name in module_names("cli"))
+
+
+def test_help_of_a_command_names_choices_and_no_types(say: Say) -> None:
+    for name in (name for group in GROUPS.values() for name in group):
+        code, out, _ = say(name, "--help")
+        assert code == 0
+        assert not re.search(r"<(str|int|float|path|Path)>", out), name
+    assert "--fit crop|squash|pad|tiles" in say("pack", "--help")[1]

@@ -6,7 +6,7 @@ import typer
 import typer.main
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
-from impasto.cli import app
+from impasto.cli import app, groups_of, without_type
 from tools.docs.text import definition, escaped, paragraphs
 
 HEAD = """# Commands
@@ -17,18 +17,19 @@ Each command also prints this with `--help`. The exit code is 0 where all went w
 
 def _entry(record: tuple[str, str]) -> str:
     names, text = record
-    told = re.fullmatch(r"(.*?)\s*\[(.*)\]", text, flags=re.DOTALL)
-    body, notes = (told[1], told[2]) if told else (text, "")
+    # Notes such as [default: 64] stand at the end; square brackets may also be in the text itself.
+    noted = re.fullmatch(r"(.*\S)?\s*\[((?:default: |required|x[<>=]).*)\]", text, flags=re.DOTALL)
+    body, notes = (noted[1] or "", noted[2]) if noted else (text, "")
     shown = escaped(" ".join(body.split()))
     if notes:
         shown = f"{shown} *({escaped(' '.join(notes.split()))})*".strip()
-    return definition(f"`{names}`", shown or "&nbsp;")
+    return definition(f"`{without_type(names)}`", shown or "&nbsp;")
 
 
 def _section(name: str, command: TyperCommand) -> str:
     context = typer.Context(command, info_name=f"impasto {name}")
     pieces = " ".join(command.collect_usage_pieces(context))
-    parts = [f"## {name}\n", *(escaped(each) + "\n" for each in paragraphs(command.help or ""))]
+    parts = [f"### {name}\n", *(escaped(each) + "\n" for each in paragraphs(command.help or ""))]
     parts.append(f"    impasto {name} {pieces}\n")
     for title, kind in (("Arguments", TyperArgument), ("Options", TyperOption)):
         of_kind = [each for each in command.get_params(context) if isinstance(each, kind)]
@@ -49,10 +50,11 @@ def command_line() -> TyperGroup:
 def page() -> str:
     group = command_line()
     context = typer.Context(group)
-    named = [(name, group.get_command(context, name)) for name in group.list_commands(context)]
-    sections = [
-        _section(name, command)
-        for name, command in named
-        if isinstance(command, TyperCommand) and not command.hidden
-    ]
-    return "\n".join([HEAD, *sections])
+    parts = [HEAD]
+    for heading, names in groups_of(group.list_commands(context)).items():
+        commands = [(name, group.get_command(context, name)) for name in names]
+        parts += [
+            f"## {heading}\n",
+            *(_section(name, each) for name, each in commands if isinstance(each, TyperCommand)),
+        ]
+    return "\n".join(parts)

@@ -8,7 +8,7 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -42,14 +42,25 @@ GROUPS = {
 none of them stands below "Other commands"."""
 
 
+def groups_of(names: Sequence[str]) -> dict[str, list[str]]:
+    """These commands below their headings, without empty ones."""
+    groups = {heading: [n for n in group if n in names] for heading, group in GROUPS.items()}
+    grouped = {name for group in GROUPS.values() for name in group}
+    groups["Other commands"] = [name for name in names if name not in grouped]
+    return {heading: group for heading, group in groups.items() if group}
+
+
+def without_type(names: str) -> str:
+    """An argument's name in the help, without typer's ` <path>` behind it."""
+    return re.sub(r" <\S+>$", "", names)
+
+
 class _Command(TyperCommand):
     """A command whose help names each argument without typer's `<path>` behind it, as its options."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         write = formatter.write_dl
-        formatter.write_dl = lambda rows: write(
-            [(re.sub(r" <\S+>$", "", name), text) for name, text in rows]
-        )
+        formatter.write_dl = lambda rows: write([(without_type(name), text) for name, text in rows])
         super().format_options(ctx, formatter)
         formatter.write_dl = write
 
@@ -66,19 +77,13 @@ class _Commands(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """List the commands below their headings."""
         names = self.list_commands(ctx)
-        grouped = {name for group in GROUPS.values() for name in group}
-        groups = {**GROUPS, "Other commands": tuple(n for n in names if n not in grouped)}
-        width = formatter.width - 6 - max(map(len, names), default=0)
-        for heading, group in groups.items():
-            commands = {name: self.get_command(ctx, name) for name in group if name in names}
-            rows = [
-                (name.ljust(max(map(len, names))), command.get_short_help_str(width))
-                for name, command in commands.items()
-                if command is not None
-            ]
-            if rows:
-                with formatter.section(heading):
-                    formatter.write_dl(rows)
+        longest = max(map(len, names))
+        for heading, group in groups_of(names).items():
+            commands = [(name, self.get_command(ctx, name)) for name in group]
+            width = formatter.width - 6 - longest
+            rows = [(n.ljust(longest), c.get_short_help_str(width)) for n, c in commands if c]
+            with formatter.section(heading):
+                formatter.write_dl(rows)
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         with _ctrl_c_told():
