@@ -17,20 +17,21 @@ have the parts of several rooms, and any number of recipes.
 `use_plugin` runs a file. Nothing else does: no config, run or model has its plugin run by itself.
 """
 
-import hashlib
 import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from importlib import metadata
 from os import PathLike
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from impasto.errors import ImpastoError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 RECIPES = "recipes"
 WHAT = {
@@ -107,6 +108,8 @@ def use_plugin(path: str | PathLike[str]) -> None:
     Raises:
         ImpastoError: there is no such file, it fails, or it has nothing that impasto knows.
     """
+    import hashlib  # here, as below: `--help` uses no plugin
+
     file = Path(path).expanduser().resolve()
     if file.suffix != ".py" or not re.fullmatch(r"[A-Za-z][\w-]*", file.stem, re.ASCII):
         raise ImpastoError(
@@ -169,12 +172,14 @@ def _installed(room: str) -> tuple[Plugin, ...]:
     return tuple(_entry(room, entry) for entry in entry_points(room))
 
 
-def entry_points(room: str) -> Sequence[metadata.EntryPoint]:
+def entry_points(room: str) -> "Sequence[EntryPoint]":
     """Those of a room in all installed packages, by name."""
+    from importlib import metadata
+
     return sorted(metadata.entry_points(group=f"impasto.{room}"), key=lambda entry: entry.name)
 
 
-def _entry(room: str, entry: metadata.EntryPoint) -> Plugin:
+def _entry(room: str, entry: "EntryPoint") -> Plugin:
     package = entry.dist
     origin = Origin(
         "unknown" if package is None else package.name,
