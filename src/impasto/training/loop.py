@@ -66,9 +66,10 @@ class TrainingLoop:
         self.statistics = Interval(training.stats_every)
         self.checkpoints = Interval(training.checkpoint_every)
         self.stats = run_folder.Stats(run)
+        rows = self.stats.rows()
         self.averages = Averages()
         self.doctor = Doctor(
-            self.stats.rows(),
+            rows,
             session.config,
             adversarial=session.objective.adversarial,
             critic=session.objective.score_meaning == "critic",
@@ -77,7 +78,7 @@ class TrainingLoop:
         self.last_recorded = (self.state.images_seen, self.state.seconds)
         self.seconds_of_steps = self.state.seconds
         self.clock = time.monotonic()
-        self.finished = self.state.images_seen >= self.length or self._stalled(self.stats.rows())
+        self.finished = self.state.images_seen >= self.length or self._stalled(rows)
 
     def train(self) -> None:
         """Train to the end of the run.
@@ -101,10 +102,10 @@ class TrainingLoop:
                 samples = self.sample()
                 # Asked once: a request that comes later is for the next step, which saves.
                 stopping = bool(self.stop_requests)
-                saving = stopping or self.is_among_the_best(scores) or self.due(self.checkpoints)
+                saving = stopping or self.due(self.checkpoints)
                 if scores or samples or saving or self.due(self.statistics):
                     self.record({**scores, **samples})
-                if saving:
+                if saving or (scores and self.is_among_the_best()):
                     self.save()
                 progress.update(self.state.images_seen)
                 if stopping and not self.finished:
@@ -150,12 +151,9 @@ class TrainingLoop:
             return {}
         return describe_samples(self.session, draw_samples(self.run, self.session, self.board))
 
-    def is_among_the_best(self, scores: dict[str, Any]) -> bool:
-        """Whether these scores make this moment's checkpoint one of the best, which are kept."""
-        if not scores:
-            return False
-        rows = [*self.stats.rows(), {"images_seen": self.state.images_seen, **scores}]
-        return self.state.images_seen in self._best(rows)
+    def is_among_the_best(self) -> bool:
+        """Whether the recorded scores make this moment's checkpoint one of the best, which are kept."""
+        return self.state.images_seen in self._best(self.stats.rows())
 
     def record(self, more: dict[str, Any]) -> None:
         """Append a row to `stats.jsonl`: averages since the last one, scores, and the doctor's words.

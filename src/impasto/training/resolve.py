@@ -90,6 +90,11 @@ def _length(training: TrainingConfig, count: int) -> int:
         raise ImpastoError(
             "how long to train is not set: --images 200k or --set training.epochs=20"
         )
+    return whole_steps(training, images)
+
+
+def whole_steps(training: TrainingConfig, images: int) -> int:
+    """This many images, rounded up to whole steps."""
     a_step = training.batch * training.discriminator_steps
     return math.ceil(images / a_step) * a_step
 

@@ -46,6 +46,7 @@ from impasto.sampling.model import (
 )
 from impasto.settings import change
 from impasto.training.doctor import EVENTS
+from impasto.training.resolve import whole_steps
 
 FORMAT = 1
 
@@ -254,8 +255,7 @@ def lengthen(run: Path, config: RunConfig, record: dict[str, Any], images: int) 
             cannot be written.
     """
     seen = _newest_moment(run)
-    a_step = config.training.batch * config.training.discriminator_steps
-    images = math.ceil(images / a_step) * a_step
+    images = whole_steps(config.training, images)
     if images <= seen:
         raise ImpastoError(
             f"{run} has seen {seen:,} images already; --images is its whole length, so give more, such "

@@ -22,29 +22,15 @@ from impasto.messages import say
 from impasto.networks import count_parameters
 from impasto.plugin_records import needs_of, read_plugins, records_of, require
 from impasto.sampling.grid import columns_of
-from impasto.sampling.model import (
-    Model,
-    checkpoint_folders,
-    find_model,
-)
+from impasto.sampling.model import Model, checkpoint_folders
 from impasto.training import checkpoint, run_folder, transfer
-from impasto.training.doctor import (
-    DivergedError,
-    Intervention,
-    gave_up,
-    went_back,
-)
+from impasto.training.doctor import DivergedError, Intervention, gave_up, went_back
 from impasto.training.doctor import in_passing as doctor_says
-from impasto.training.evaluation import (
-    require_networks,
-)
+from impasto.training.evaluation import require_networks
 from impasto.training.loop import TrainingLoop
 from impasto.training.memory import require_memory
 from impasto.training.pretrained import PretrainedModel
-from impasto.training.records import (
-    board_of,
-    require_tensorboard,
-)
+from impasto.training.records import board_of, require_tensorboard
 from impasto.training.resolve import label_sizes, resolve
 from impasto.training.session import Session
 from impasto.training.state import TrainState
@@ -205,7 +191,7 @@ def _train_to_the_end(run: Path, session: Session, *, tensorboard: bool) -> bool
     begun = _load_newest(run, session)
     if session.config.first_stage is not None and not begun:
         stage = _first_stage(run, session, session.config.first_stage, tensorboard=tensorboard)
-        session.state.begin_with(Model.load(find_model(stage)).generator)
+        session.state.begin_with(Model.load(stage).generator)
         say(f"stage 2 of 2: {_in_short(session.config)}: {quoted(run)}")
     with _stop_requested() as stop:
         while True:
@@ -250,7 +236,7 @@ def _go_back(run: Path, session: Session, error: DivergedError) -> None:
     if not folders:
         fresh = TrainState.build(config, session.label_sizes, session.device)
         if config.first_stage is not None:
-            fresh.begin_with(Model.load(find_model(run / FIRST_STAGE)).generator)
+            fresh.begin_with(Model.load(run / FIRST_STAGE).generator)
         record = session.model_record().model_copy(update={"images_seen": 0})
         folders = [checkpoint.save(run, fresh, record)]
     if before and len(folders) > 1 and int(folders[-1].name) == before[-1].back_to:

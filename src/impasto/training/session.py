@@ -17,6 +17,7 @@ from impasto.training import run_folder
 from impasto.training.data import TrainingPictures
 from impasto.training.evaluation import TrainingEvaluator
 from impasto.training.records import diversity
+from impasto.training.resolve import label_sizes
 from impasto.training.state import TrainState
 from impasto.training.trainer import Trainer
 
@@ -41,7 +42,7 @@ class Session:
             balance=config.training.balance,
             balance_by=config.training.balance_by,
         )
-        self.label_sizes = tuple(len(field.classes) for field in fields)
+        self.label_sizes = label_sizes(config, collection)
         self.state = TrainState.build(config, self.label_sizes, device)
         self.trainer = Trainer(config, self.objective, self.pictures, self.state)
         self.evaluator = TrainingEvaluator(config, collection, device)
