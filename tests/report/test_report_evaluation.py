@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from impasto.evaluation.record import EvaluationRow, ScoreRow
-from impasto.evaluation.score_kinds import interval_text, value_text
+from impasto.evaluation.score_kinds import interval_text, title_of, value_text
 from impasto.report.charts import Line, chart
 from impasto.report.findings import evaluation_findings, run_findings
 from impasto.report.page import write_report
 from impasto.report.record import read_record
-from impasto.report.scores import TableNotes, best_founded, best_of, made_alike, title_of
+from impasto.report.scores import TableNotes, best_founded, best_of, made_alike
 from tests.helpers.pages import Page
 from tests.helpers.report_runs import (
     CLASSES,

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from impasto.diagnosis.curves import Counts, Floats
-from impasto.evaluation.score_kinds import INFINITY, base_of, kind_of, place_of
+from impasto.evaluation.score_kinds import INFINITY, base_of, kind_of, place_of, title_of
 from impasto.report.charts import Level, Line, chart
 from impasto.report.compared import Compared, listed
 from impasto.report.elements import Card
 from impasto.report.evaluated import levels_of
-from impasto.report.scores import Alike, Conditions, is_curve, made_alike, title_of
+from impasto.report.scores import Alike, Conditions, is_curve, made_alike
 
 _MOST_BANDS = 3
 _OVER_SECONDS = ("fid", "fd", "kid")

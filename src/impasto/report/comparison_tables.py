@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from impasto.evaluation.record import EvaluationRow, ScoreRow
-from impasto.evaluation.score_kinds import interval_text, kind_of, place_of, value_text
+from impasto.evaluation.score_kinds import (
+    interval_text,
+    kind_of,
+    place_of,
+    title_of,
+    value_text,
+)
 from impasto.report.compared import Compared, listed, scored_alike
 from impasto.report.elements import PageTable, words
 from impasto.report.scores import (
@@ -18,7 +24,6 @@ from impasto.report.scores import (
     heldout_score,
     judged,
     made_alike,
-    title_of,
 )
 from impasto.report.scores_by_class import by_size, is_chief, names_by_class
 

@@ -10,8 +10,13 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from impasto.evaluation.record import EVALUATION_FOLDER, EvaluationRow, ScoreRow
-from impasto.evaluation.score_kinds import base_of, kind_of
+from impasto.evaluation.record import (
+    EVALUATION_FOLDER,
+    EvaluationRow,
+    ScoreRow,
+    copied_by_chance,
+)
+from impasto.evaluation.score_kinds import base_of, kind_of, title_of
 from impasto.formatting import counted, quoted
 from impasto.report.charts import Level
 from impasto.report.curves import Charts
@@ -26,12 +31,10 @@ from impasto.report.scores import (
     best_founded,
     cell,
     commonest_row,
-    copied_by_chance,
     foundation,
     is_curve,
     judged,
     made_alike,
-    title_of,
 )
 from impasto.report.scores_by_class import by_size, counts
 

@@ -11,15 +11,14 @@ import numpy as np
 
 from impasto.diagnosis.curves import Counts
 from impasto.evaluation.record import PICTURE, EvaluationRow, JudgeRecord, ScoreRow
-from impasto.evaluation.record import copied_by_chance as copied_by_chance
 from impasto.evaluation.score_kinds import (
     base_of,
     interval_text,
     kind_of,
     place_of,
+    title_of,
     value_text,
 )
-from impasto.evaluation.score_kinds import title_of as title_of
 from impasto.formatting import counted
 from impasto.report.charts import Line
 from impasto.report.elements import Cell

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from impasto.evaluation.record import EvaluationRow, ScoreRow
-from impasto.evaluation.score_kinds import INFINITY, base_of, kind_of, place_of
+from impasto.evaluation.score_kinds import INFINITY, base_of, kind_of, place_of, title_of
 from impasto.report.charts import Level
 from impasto.report.curves import Charts
 from impasto.report.elements import Card, Cell, PageTable, moment
@@ -16,7 +16,6 @@ from impasto.report.scores import (
     foundation,
     is_curve,
     made_alike,
-    title_of,
 )
 
 _BY_CLASS_CHARTS = ("fid", "fd", "kid", "top1")
