@@ -5,13 +5,25 @@ all rows (`diagnose`), so both name the same symptoms. `evaluated.py` judges the
 """
 
 from impasto.diagnosis.signs import LEAST_STEPS, TITLES, Finding, Setup, Sign
-from impasto.diagnosis.watch import BEGUN, PASSED, Watch, diagnose, replay
+from impasto.diagnosis.watch import (
+    BEGUN,
+    EVENTS,
+    GAVE_UP,
+    PASSED,
+    WENT_BACK,
+    Watch,
+    diagnose,
+    replay,
+)
 
 __all__ = [
     "BEGUN",
+    "EVENTS",
+    "GAVE_UP",
     "LEAST_STEPS",
     "PASSED",
     "TITLES",
+    "WENT_BACK",
     "Finding",
     "Setup",
     "Sign",

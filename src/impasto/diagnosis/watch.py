@@ -27,8 +27,12 @@ from impasto.diagnosis.opponents import discriminator_wins, generator_wins
 from impasto.diagnosis.signs import COPIED_LOW, LEAST_STEPS, Finding, Rule, Setup, Sign
 from impasto.diagnosis.spikes import spikes
 
+EVENTS = "doctor"
+"""The entry of a row of statistics that holds what was said and done then: a list of events."""
 BEGUN, PASSED = "begun", "passed"
-"""Kinds of events."""
+"""Kinds of events: of a symptom."""
+WENT_BACK, GAVE_UP = "went back", "gave up"
+"""Kinds of events: of what training did about one."""
 
 RULES: dict[str, Rule] = {
     "knows by heart": Rule(

@@ -21,6 +21,7 @@ from impasto.report.rendering import render
 from impasto.report.scores_by_class import (
     CLASSES_IN_A_CHART,
     ClassTables,
+    by_size,
     class_charts,
     class_tables,
 )
@@ -169,14 +170,8 @@ def _shown(
     )
     if newest is None:
         return None
-    sizes = {
-        name: count
-        for field in record.fields
-        if field.name == grids.field
-        for name, count in field.classes
-    }
-    columns = range(len(grids.classes))
-    order = sorted(columns, key=lambda column: (-sizes.get(grids.classes[column], 0), column))
+    columns = len(grids.classes)
+    order = [grids.classes.index(name) for name in by_size(record, grids.field, grids.classes)]
     # While the discriminator trains alone, the generator's pictures stay as they are.
     waiting = sum(seen <= record.pretrain_images for seen, _ in grids.grids)
     told = grids.grids[max(0, waiting - 1) :]
@@ -185,7 +180,7 @@ def _shown(
         grid = _open(path, grids)
         if grid is None:
             return []
-        return [(seen, _tiles(_shrunk(grid, len(columns), _SMALL_SIDE), grids.rows, len(columns)))]
+        return [(seen, _tiles(_shrunk(grid, columns, _SMALL_SIDE), grids.rows, columns))]
 
     places = evenly(len(told), _MOST_MOMENTS)
     moments = [taken for place in places for taken in small(*told[place])]

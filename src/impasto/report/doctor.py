@@ -1,5 +1,6 @@
 """What the doctor saw and did while a run was trained, as it was told then (`impasto.diagnosis`)."""
 
+from impasto.diagnosis import BEGUN, GAVE_UP, PASSED, WENT_BACK
 from impasto.report.elements import Cell, PageTable, moment, with_code, words
 from impasto.report.record import Event, RunRecord
 
@@ -8,9 +9,9 @@ def lasting(record: RunRecord) -> list[Event]:
     """What was seen and has not passed."""
     found: dict[str, Event] = {}
     for event in record.doctor:
-        if event.kind == "begun":
+        if event.kind == BEGUN:
             found[event.symptom] = event
-        elif event.kind == "passed":
+        elif event.kind == PASSED:
             found.pop(event.symptom, None)
     return list(found.values())
 
@@ -21,7 +22,7 @@ def doctor_lines(record: RunRecord) -> list[str]:
     return [
         f"doctor, after {event.images_seen:,} images: {event.words} {event.then}"
         for event in record.doctor
-        if event.kind in ("went back", "gave up") or event in still
+        if event.kind in (WENT_BACK, GAVE_UP) or event in still
     ]
 
 

@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 
 from impasto.config import FIRST_STAGE
+from impasto.diagnosis import EVENTS, GAVE_UP, WENT_BACK
 from impasto.diagnosis.curves import Counts, Floats
 from impasto.errors import ImpastoError
 from impasto.evaluation.record import METRICS_FILE, EvaluationRow, read_rows
 from impasto.files import read_json, read_json_lines
 from impasto.sampling.model import SMOOTHED_KID, stalled
 
-# The entry of a row that lists what the doctor said and did.
-_EVENTS = "doctor"
 # A null in one of these rows is a number that broke; elsewhere it is a value that was not taken.
 _MUST_BE_FINITE = ("loss/", "score/")
 
@@ -191,23 +190,13 @@ class RunRecord:
     def given_up(self) -> Event | None:
         """What made the doctor stop it for good, unless it was resumed and has gone on since."""
         last = self.doctor[-1] if self.doctor else None
-        ended = last is not None and last.kind == "gave up" and last.images_seen >= self.images_done
+        ended = last is not None and last.kind == GAVE_UP and last.images_seen >= self.images_done
         return last if ended else None
 
     @property
     def probability(self) -> bool:
         """Whether scores are probabilities, rather than a critic's."""
         return bool(self.get("score", default="probability") == "probability")
-
-    @property
-    def terms(self) -> tuple[str, ...]:
-        """Names of the objective's terms."""
-        terms = self.get("config", "objective", default=[])
-        if not isinstance(terms, list):
-            return ()
-        return tuple(
-            str(term["term"]) for term in terms if isinstance(term, dict) and "term" in term
-        )
 
     @property
     def balance(self) -> str | None:
@@ -317,7 +306,7 @@ def _events(rows: list[dict[str, Any]]) -> list[Event]:
     """The doctor's events; what is no such event is left out."""
     found = []
     for row in rows:
-        told = row.get(_EVENTS)
+        told = row.get(EVENTS)
         for event in told if isinstance(told, list) else ():
             if not isinstance(event, dict):
                 continue
@@ -326,9 +315,9 @@ def _events(rows: list[dict[str, Any]]) -> list[Event]:
                 continue
             seen_at, advice = event.get("seen_at"), event.get("advice") or ""
             then = str(advice)
-            if kind == "gave up":
+            if kind == GAVE_UP:
                 then = f"The run was stopped. {advice}"
-            if kind == "went back":
+            if kind == WENT_BACK:
                 back, factor = event.get("back_to"), event.get("learning_rate_factor")
                 if not isinstance(back, int) or not isinstance(factor, float):
                     continue
@@ -384,7 +373,7 @@ def read_record(folder: Path) -> RunRecord:
     config = run.get("config")
     training = config.get("training") if isinstance(config, dict) else None
     pretrain = training.get("pretrain_images") if isinstance(training, dict) else None
-    names = sorted({name for row in rows for name in row} - {"images_seen", _EVENTS})
+    names = sorted({name for row in rows for name in row} - {"images_seen", EVENTS})
     reals = folder / "samples" / "reals.png"
     return RunRecord(
         folder=folder,

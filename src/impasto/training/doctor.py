@@ -10,13 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from impasto.config import Config, RunConfig
-from impasto.diagnosis import BEGUN, Setup, Watch, replay
+from impasto.diagnosis import BEGUN, GAVE_UP, WENT_BACK, Setup, Watch, replay
 from impasto.errors import ImpastoError
 
-EVENTS = "doctor"
-"""The entry of a row of statistics that holds what was said and done then: a list of objects."""
-WENT_BACK, GAVE_UP = "went back", "gave up"
-"""Kinds of events, besides those of `impasto.diagnosis`."""
 REMEDY = "both learning rates halved"
 
 

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from impasto.diagnosis import EVENTS
 from impasto.errors import StoppedError
 from impasto.messages import say
 from impasto.progress import ProgressLine
 from impasto.sampling.model import ranked, stalled, to_uint8
 from impasto.sampling.output import save_grid
 from impasto.training import checkpoint, run_folder
-from impasto.training.doctor import EVENTS, Doctor
+from impasto.training.doctor import Doctor
 from impasto.training.doctor import in_passing as doctor_says
 from impasto.training.evaluation import in_passing, in_short
 from impasto.training.memory import memory_told

@@ -24,6 +24,7 @@ from impasto import __version__
 from impasto.collection import Collection, open_or_pack
 from impasto.collection.provenance import provenance
 from impasto.config import RunConfig, parse_config
+from impasto.diagnosis import EVENTS
 from impasto.errors import ImpastoError
 from impasto.evaluation.record import EVALUATION_FOLDER, METRICS_FILE
 from impasto.files import (
@@ -45,7 +46,6 @@ from impasto.sampling.model import (
     stalled,
 )
 from impasto.settings import change
-from impasto.training.doctor import EVENTS
 from impasto.training.resolve import whole_steps
 
 FORMAT = 1
