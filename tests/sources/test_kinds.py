@@ -15,6 +15,7 @@ from impasto.collection import PackOptions, pack
 from impasto.decoding.plugins import jxl_size, load_plugin
 from impasto.errors import ImpastoError
 from impasto.readers import read_source
+from impasto.sources.archives import Archive
 from impasto.sources.file_kinds import begins_as_picture, container
 from impasto.sources.file_names import find_named
 from impasto.sources.listing import Listing, is_picture, pictures
@@ -366,8 +367,28 @@ def test_what_has_such_a_name_and_no_bytes_is_never_waited_for(tmp_path: Path) -
     (tmp_path / "good.jpg_large").write_bytes(jpeg(rgb()))
     tree = Folder(tmp_path)
     assert [file.name for file in pictures(tree, Listing("folder"))] == ["good.jpg_large"]
+    tree = Folder(tmp_path)
+    file = tree.files["good.jpg_large"]
     (tmp_path / "good.jpg_large").unlink()
-    assert not is_picture(tree.files["good.jpg_large"], tree)
+    assert not is_picture(file, tree)
+
+
+def test_such_a_file_is_looked_into_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("cubism/a.jpg_large", "op/b.jpg?w=640", "op/c.jpg (1)"):
+            archive.writestr(name, jpeg(rgb()))
+    read: list[str] = []
+    content = Archive.read
+
+    def note(tree: Archive, name: str) -> bytes:
+        read.append(name)
+        return content(tree, name)
+
+    monkeypatch.setattr(Archive, "read", note)
+    assert len(read_source(path, None).entries) == 3
+    # Out of an archive, all of a file is read for its first bytes.
+    assert sorted(read) == ["cubism/a.jpg_large", "op/b.jpg?w=640", "op/c.jpg (1)"]
 
 
 def test_tables_name_such_pictures() -> None:

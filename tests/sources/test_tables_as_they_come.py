@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from impasto.errors import ImpastoError
-from impasto.readers import read_source
+from impasto.readers import read_source, table
 from impasto.sources.class_names import read_merges
 from impasto.sources.listing import Listing
+from impasto.tabular import Key, Table
 
 ROWS = {"a.jpg": "Cubism", "b.jpg": "Fauvism", "c.jpg": "Op"}
 
@@ -29,6 +30,27 @@ def read(folder: Path, content: bytes, name: str = "metadata.csv") -> Listing:
     touch(folder, *ROWS)
     (folder / name).write_bytes(content)
     return read_source(folder, ("style",))
+
+
+@pytest.mark.parametrize(
+    ("name", "reader"), [("train.csv", "read_delimited"), ("metadata.json", "read_json")]
+)
+def test_a_table_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, reader: str
+) -> None:
+    counted, calls = getattr(table, reader), list[str]()
+
+    def count(text: str, name: str, key: Key) -> Table:
+        calls.append(name)
+        found: Table = counted(text, name, key)
+        return found
+
+    monkeypatch.setattr(table, reader, count)
+    content = "file,style\n" + "".join(f"{file},{style}\n" for file, style in ROWS.items())
+    if name == "metadata.json":
+        content = json.dumps([{"file": file, "style": style} for file, style in ROWS.items()])
+    assert styles(read(tmp_path, content.encode(), name)) == ROWS
+    assert calls == [name]
 
 
 LINES = "".join(f"{name};{style}\r\n" for name, style in ROWS.items())

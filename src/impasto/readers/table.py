@@ -79,11 +79,12 @@ class _Table:
         return plain(row.cells.get(self.read.key or "", ""))
 
 
-class _Reading:
-    """Reads the tables of one tree."""
+class _Tables:
+    """The tables of one tree, each read when it is first asked for."""
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
+        self._read: dict[str, _Table] = {}
         self._short: frozenset[str] | None = None
         self.without_labels: list[str] = []
         """Tables that `names` passed over, as others have the labels."""
@@ -107,6 +108,11 @@ class _Reading:
         Raises:
             ImpastoError: it cannot be read as one.
         """
+        if name not in self._read:
+            self._read[name] = self._parsed(name)
+        return self._read[name]
+
+    def _parsed(self, name: str) -> _Table:
         text, notes = decoded_file(self.tree, name)
         key = Key(FILE_COLUMNS, self._looks, self._there, "file,style")
         read = {".jsonl": read_json_lines, ".json": read_json}.get(suffix_of(name), read_delimited)
@@ -180,11 +186,17 @@ class _Reading:
         return told if certain or len(told) == 1 else []
 
 
+def _tables_of(source: Source) -> _Tables:
+    """The tables of a source, which `read` takes as `claims` has read them."""
+    tables: _Tables = source.kept.setdefault(__name__, _Tables(source.tree))
+    return tables
+
+
 def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
     """A table itself, or a folder or archive with one."""
     if source.file is not None:
         return suffix_of(source.file) in _SUFFIXES
-    return bool(_Reading(source.tree).names(labels))
+    return bool(_tables_of(source).names(labels))
 
 
 def _hold_out(listing: Listing) -> None:
@@ -200,14 +212,14 @@ def _with_files(source: Source, listing: Listing, labels: tuple[str, ...]) -> li
     Raises:
         ImpastoError: one cannot be read, none has a column of files, or it is not clear which counts.
     """
-    reading = _Reading(source.tree)
-    names = [source.file] if source.file is not None else reading.names(labels)
-    metadata = reading.metadata() if source.file is None else []
+    there = _tables_of(source)
+    names = [source.file] if source.file is not None else there.names(labels)
+    metadata = there.metadata() if source.file is None else []
     if len(names) > 1 and not metadata:
         raise ImpastoError(
             f"several tables in {source.path}: {choices(names)}; give one of them as SOURCE"
         )
-    tables = [reading.table(name) for name in names]
+    tables = [there.table(name) for name in names]
     if all(table.read.key is None for table in tables):
         raise ImpastoError(_without_files(source.tree, tables[0]))
     over = [table.name for table in tables if table.read.key is None]
@@ -216,9 +228,9 @@ def _with_files(source: Source, listing: Listing, labels: tuple[str, ...]) -> li
         listing.notes.append(
             f"passed over, as it names no files or another table is beside it: {choices(over)}"
         )
-    if reading.without_labels:
+    if there.without_labels:
         listing.notes.append(
-            f"passed over, as {choices(names)} has the labels: {choices(reading.without_labels)}"
+            f"passed over, as {choices(names)} has the labels: {choices(there.without_labels)}"
         )
     tables = [table for table in tables if table.read.key is not None]
     for table in tables:

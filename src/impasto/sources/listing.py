@@ -142,6 +142,12 @@ def is_picture(file: File, tree: Tree) -> bool:
         return False
     if not _LIKE_A_PICTURE.search(file.name) and (suffix or file.path is None):
         return False
+    if file.name not in tree.looked_into:
+        tree.looked_into[file.name] = _begins_as_picture(file, tree)
+    return tree.looked_into[file.name]
+
+
+def _begins_as_picture(file: File, tree: Tree) -> bool:
     try:
         if file.path is None:
             return begins_as_picture(tree.read(file.name)[:BEGINNING])

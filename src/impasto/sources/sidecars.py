@@ -67,6 +67,8 @@ def tell(tree: Tree, listing: Listing) -> None:
 def tell_of(tree: Tree, listing: Listing, classes: Classes | None) -> None:
     """Add what the files beside pictures tell, and, if any are asked for, the classes."""
     beside, strings = beside_pictures(tree), dict[str, str]()
+    if not beside and classes is None:
+        return
     passed_over = set(listing.fields)
     if classes:
         passed_over = {name for name in classes.columns.values() if name not in ABOUT}

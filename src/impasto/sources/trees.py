@@ -8,9 +8,10 @@ import importlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from impasto.errors import ImpastoError
 from impasto.registry import module_names
@@ -52,11 +53,13 @@ class Tree(ABC):
     Attributes:
         place: the folder or the archive.
         notes: what the user may want to know of it, a sentence each; complete once it is listed.
+        looked_into: whether a file is a picture by its first bytes, of those whose names do not say it.
     """
 
     def __init__(self, place: Path) -> None:
         self.place = place
         self.notes: list[str] = []
+        self.looked_into: dict[str, bool] = {}
 
     @cached_property
     def _listed(self) -> tuple[dict[str, File], list[tuple[str, str]]]:
@@ -114,6 +117,9 @@ class Source:
     """The name of that other file, in the tree's folder."""
     names_encoding: str | None = None
     """Of file names in archives that do not say theirs; None: each kind's own rule."""
+    kept: dict[str, Any] = field(default_factory=dict)
+    """What readers found out when they were asked whether they claim it, for when they read it; each
+    reader under the name of its module."""
 
 
 def readable(name: str) -> str:
