@@ -17,8 +17,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from impasto.api.collections import fetch, forget, open_collection, pack
+    from impasto.api.collections import forget, open_collection, pack
     from impasto.api.comparing import Comparison, compare
+    from impasto.api.fetching import fetch
     from impasto.api.judging import Evaluations, evaluate, write_report
     from impasto.api.pictures import export, sample
     from impasto.api.training import Run, list_recipes, resume, train
@@ -48,7 +49,7 @@ _HOMES = {
     "compare": "api.comparing",
     "evaluate": "api.judging",
     "export": "api.pictures",
-    "fetch": "api.collections",
+    "fetch": "api.fetching",
     "find_model": "sampling",
     "forget": "api.collections",
     "list_recipes": "api.training",

@@ -104,7 +104,7 @@ def command(
     The exit code is 0 if all that was asked for is there, 1 if some pictures failed, 2 if all did or
     nothing could be done.
     """
-    from impasto.api.collections import fetch
+    from impasto.api.fetching import fetch
     from impasto.errors import StoppedError
     from impasto.fetching.table import PicturesReport
 
