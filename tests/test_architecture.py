@@ -83,7 +83,6 @@ LONGEST_FILE, LONGEST_FUNCTION, LARGEST_ROOM = 450, 60, 1 / 8
 """Lines of a file, lines of a function with its docstring, and a room's share of all lines of src."""
 FILES_TO_SPLIT: set[str] = {
     "networks/fastgan.py",
-    "sampling/model.py",
     "sources/folders.py",
 }
 """Files that are still longer. None may be added."""

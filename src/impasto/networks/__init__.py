@@ -21,11 +21,12 @@ evaluation mode, so that a seed always gives the same image.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from impasto.config import LatentConfig, NetworkConfig
 from impasto.errors import ImpastoError
 from impasto.registry import load_module, resolve_options
 
@@ -115,6 +116,40 @@ def build_discriminator(
         resolution=resolution, label_sizes=label_sizes, **options
     )
     return module
+
+
+class Architecture(Protocol):
+    """What says which networks there are: a run's config, or a model's record."""
+
+    @property
+    def generator(self) -> NetworkConfig: ...
+    @property
+    def discriminator(self) -> NetworkConfig: ...
+    @property
+    def latent(self) -> LatentConfig: ...
+    @property
+    def resolution(self) -> int: ...
+
+
+def generator_of(what: Architecture, label_sizes: tuple[int, ...]) -> nn.Module:
+    """Build the generator of a config or record; see `build_generator`."""
+    return build_generator(
+        what.generator.network,
+        what.generator.options,
+        latent_dim=what.latent.dim,
+        resolution=what.resolution,
+        label_sizes=label_sizes,
+    )
+
+
+def discriminator_of(what: Architecture, label_sizes: tuple[int, ...]) -> nn.Module:
+    """Build the discriminator of a config or record; see `build_discriminator`."""
+    return build_discriminator(
+        what.discriminator.network,
+        what.discriminator.options,
+        resolution=what.resolution,
+        label_sizes=label_sizes,
+    )
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -24,7 +24,7 @@ from impasto.config import FIRST_STAGE, Config, Count, LatentConfig, NetworkConf
 from impasto.errors import ImpastoError
 from impasto.files import atomic_folder, read_json_lines, refuse_pointer, write_json
 from impasto.formatting import counted, quoted
-from impasto.networks import build_discriminator, build_generator
+from impasto.networks import discriminator_of, generator_of
 from impasto.plugin_records import PluginRecord, networks_of, require
 from impasto.sampling.grid import grid_picture
 
@@ -188,13 +188,7 @@ class Model:
         record = read_record(folder / MODEL_FILE, "model", ModelRecord)
         require(record.plugins, networks_of(record.generator), folder)
         tensors = read_tensors(folder / WEIGHTS_FILE, record.weights_sha256)
-        generator = build_generator(
-            record.generator.network,
-            record.generator.options,
-            latent_dim=record.latent.dim,
-            resolution=record.resolution,
-            label_sizes=record.label_sizes,
-        )
+        generator = generator_of(record, record.label_sizes)
         _fill(generator, tensors, folder / WEIGHTS_FILE)
         return cls(generator.eval().requires_grad_(False), record, device)
 
@@ -324,12 +318,7 @@ def load_discriminator(folder: Path) -> nn.Module:
     require(record.plugins, networks_of(record.discriminator), folder)
     path = folder / DISCRIMINATOR_FILE
     tensors = read_tensors(path, record.discriminator_sha256)
-    network = build_discriminator(
-        record.discriminator.network,
-        record.discriminator.options,
-        resolution=record.resolution,
-        label_sizes=record.label_sizes,
-    )
+    network = discriminator_of(record, record.label_sizes)
     _fill(network, tensors, path)
     return network.eval().requires_grad_(False)
 

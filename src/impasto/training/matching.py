@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from impasto.networks import ClassHead, build_discriminator, build_generator
+from impasto.networks import ClassHead, discriminator_of, generator_of
 from impasto.networks._conditioning import (
     ConditionalBatchNorm2d,
     LabelEmbedding,
@@ -227,20 +227,9 @@ def sized_by_classes(player: str, record: ModelRecord) -> frozenset[str]:
         sizes = tuple(size + more for size in record.label_sizes)
         with torch.device("meta"):
             if player == "generator":
-                network = build_generator(
-                    record.generator.network,
-                    record.generator.options,
-                    latent_dim=record.latent.dim,
-                    resolution=record.resolution,
-                    label_sizes=sizes,
-                )
+                network = generator_of(record, sizes)
             else:
-                network = build_discriminator(
-                    record.discriminator.network,
-                    record.discriminator.options,
-                    resolution=record.resolution,
-                    label_sizes=sizes,
-                )
+                network = discriminator_of(record, sizes)
         found.append(network.state_dict())
     here, other = found
     return frozenset(name for name, value in here.items() if value.shape != other[name].shape)

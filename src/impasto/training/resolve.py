@@ -12,7 +12,7 @@ from impasto.collection import Collection
 from impasto.config import EvaluationConfig, RunConfig, TrainingConfig
 from impasto.errors import ImpastoError, choices
 from impasto.formatting import quoted
-from impasto.networks import build_discriminator, build_generator, resolve_network
+from impasto.networks import discriminator_of, generator_of, resolve_network
 from impasto.objectives import Objective, StepInputs
 from impasto.registry import names
 from impasto.settings import change
@@ -244,19 +244,8 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
     # As many pictures as each pass will have: batch norm refuses to train on too few.
     count = config.training.batch // config.training.accumulate
     with torch.device("meta"):
-        generator = build_generator(
-            config.generator.network,
-            config.generator.options,
-            latent_dim=config.latent.dim,
-            resolution=side,
-            label_sizes=label_sizes,
-        )
-        discriminator = build_discriminator(
-            config.discriminator.network,
-            config.discriminator.options,
-            resolution=side,
-            label_sizes=label_sizes,
-        )
+        generator = generator_of(config, label_sizes)
+        discriminator = discriminator_of(config, label_sizes)
         latents = torch.zeros(count, config.latent.dim)
         labels = torch.zeros(count, len(label_sizes), dtype=torch.int64)
         decode = getattr(generator, "decode", None)

@@ -8,7 +8,7 @@ from torch import nn
 
 from impasto.config import AdamConfig, OptimiserConfig, RunConfig, at
 from impasto.device import memory_format
-from impasto.networks import build_discriminator, build_generator
+from impasto.networks import discriminator_of, generator_of
 from impasto.training.adaptive import AdaptiveProbability
 from impasto.training.doctor import Intervention, learning_rate_factor
 
@@ -62,19 +62,8 @@ class TrainState:
         """New networks and optimisers. The initial weights are a function of `training.seed` alone."""
         torch.manual_seed(config.training.seed)
         form = memory_format(device, config.training.channels_last)
-        generator = build_generator(
-            config.generator.network,
-            config.generator.options,
-            latent_dim=config.latent.dim,
-            resolution=config.resolution,
-            label_sizes=label_sizes,
-        ).to(device, memory_format=form)  # type: ignore[call-overload]
-        discriminator = build_discriminator(
-            config.discriminator.network,
-            config.discriminator.options,
-            resolution=config.resolution,
-            label_sizes=label_sizes,
-        ).to(device, memory_format=form)  # type: ignore[call-overload]
+        generator = generator_of(config, label_sizes).to(device, memory_format=form)  # type: ignore[call-overload]
+        discriminator = discriminator_of(config, label_sizes).to(device, memory_format=form)  # type: ignore[call-overload]
         return cls(
             generator,
             discriminator,
