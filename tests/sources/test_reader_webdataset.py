@@ -223,7 +223,13 @@ def test_a_damaged_shard_leaves_the_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[1]", b"{", b'"text"', b"\xff\xfe\x00", b'{"a":' * 50_000, b"1" * 5000]
+    "content",
+    [
+        *(b"", b"[1]", b"{", b'"text"', b"\xff\xfe\x00", b'{"a":' * 50_000, b"1" * 5000),
+        b'{"a":' * 2000 + b"1" + b"}" * 2000,
+        b'{"style": "Op", "style": "Pop"}',  # Nobody can tell which counts.
+        b'{"Style": "Op", "style": "Pop"}',
+    ],
 )
 def test_damaged_json_costs_what_it_tells(tmp_path: Path, content: bytes) -> None:
     files = samples(range(3), json={"style": "Op"}, cls=b"7", txt=b"Sea")
@@ -234,6 +240,15 @@ def test_damaged_json_costs_what_it_tells(tmp_path: Path, content: bytes) -> Non
     assert listing.notes[0].startswith(
         "1 sample with a damaged .cls, .json or .txt: what that should tell is not known, such as of"
     )
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_json_in_other_encodings(tmp_path: Path, encoding: str) -> None:
+    content = '{"style": "Réalisme", "date": "1872"}'.encode(encoding)
+    source = shard(tmp_path / "a.tar", samples(range(2), json=content))
+    listing = read_source(source, ("style",))
+    assert classes(listing) == ["Réalisme", "Réalisme"]
+    assert listing.entries[0].about == {"date": "1872", "year": "1872"}
 
 
 @pytest.mark.parametrize(

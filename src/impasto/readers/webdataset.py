@@ -21,9 +21,10 @@ from functools import partial
 from impasto.errors import ImpastoError, choices
 from impasto.formatting import counted
 from impasto.sources.archives.tar import Tar, open_archive
+from impasto.sources.columns import about_of
 from impasto.sources.folders import layout
 from impasto.sources.heldout import hold_out, is_heldout
-from impasto.sources.json_objects import object_of
+from impasto.sources.json_tables import loads, told_by
 from impasto.sources.listing import (
     ABOUT,
     PICTURE_SUFFIXES,
@@ -36,6 +37,7 @@ from impasto.sources.listing import (
 )
 from impasto.sources.listing import known as known_class
 from impasto.sources.trees import File, Source, Tree, UnusableError, tidy
+from impasto.tabular import decoded
 
 ORDER = 8
 
@@ -44,12 +46,6 @@ _BESIDE = ("cls", "json", "txt")
 _ENDS = tuple(f".{what}" for what in _BESIDE)
 _PARQUET = (".parquet", ".pq")
 _NUMBER = re.compile(r"[0-9]+/$")
-_SYNONYMS = {
-    "title": ("name",),
-    "artist": ("author", "creator"),
-    "licence": ("license", "rights"),
-    "source": ("source_url", "page", "url"),
-}
 _NO_CLASS = ("title", "year", "licence", "source", "caption")
 _LONG_TEXT = 1000
 """A field of more letters is nothing that pictures are chosen by."""
@@ -195,6 +191,22 @@ def _line(content: bytes) -> str:
     return " ".join(content.decode("utf-8", "replace").split())
 
 
+def _described(content: bytes, name: str, strings: dict[str, str]) -> dict[str, str]:
+    """What a `.json` tells.
+
+    Raises:
+        ImpastoError: it is no text.
+        ValueError: it is no JSON, no object, or has a name twice.
+    """
+    cells = {
+        column: cell
+        for column, cell in told_by(loads(decoded(content, name)[0]), lists=False).items()
+        # Two underscores begin what programs keep for themselves.
+        if len(cell) <= _LONG_TEXT and not any(part.startswith("__") for part in column.split("."))
+    }
+    return about_of(cells, {""}, strings)
+
+
 def _told(
     tree: Tree, sample: _Sample, strings: dict[str, str]
 ) -> tuple[str, dict[str, str], Exception | None]:
@@ -207,20 +219,15 @@ def _told(
         try:
             content = tree.read(name)
             if what == "json":
-                about |= {
-                    name: strings.setdefault(text, text)
-                    for name, text in object_of(content)
-                    if name and text and len(text) <= _LONG_TEXT and known_class(text, name)
-                }
+                about |= _described(content, name, strings)
             elif what == "cls":
                 given = _line(content)[:_LONG_TEXT]
             elif caption := _line(content)[:_LONG_TEXT]:
                 about.setdefault("caption", caption)
-        except (UnusableError, ValueError, RecursionError) as error:
+        except (ImpastoError, UnusableError, ValueError) as error:
             wrong = wrong or error
-    for name, synonyms in (*_SYNONYMS.items(), ("title", ("caption",))):
-        if name not in about:
-            about.update((name, about[other]) for other in synonyms[::-1] if other in about)
+    if "caption" in about:
+        about.setdefault("title", about["caption"])
     return given, about, wrong
 
 

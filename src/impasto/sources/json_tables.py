@@ -33,7 +33,7 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return doubled
 
 
-def cells_of(value: object, column: str = "") -> Iterator[tuple[str, str]]:
+def _cells(value: object, lists: bool, column: str = "") -> Iterator[tuple[str, str]]:
     """Column and text of all that is in a value of JSON.
 
     Raises:
@@ -43,26 +43,34 @@ def cells_of(value: object, column: str = "") -> Iterator[tuple[str, str]]:
         raise ValueError(f"has '{shown([value.name])}' twice")
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from cells_of(inner, f"{column}.{key}" if column else str(key))
+            yield from _cells(inner, lists, f"{column}.{key}" if column else str(key))
     elif isinstance(value, list) and not any(isinstance(item, dict | list) for item in value):
-        yield column, "|".join(text for item in value for _, text in cells_of(item) if text)
+        yield column, "|".join(text for item in value for _, text in _cells(item, lists) if text)
     elif isinstance(value, str):
         # JSON may escape half of a letter, which no file can hold.
         yield column, value.encode("utf-8", "replace").decode()
-    elif value is not None:
+    elif value is not None and (lists or not isinstance(value, list)):
         yield column, json.dumps(value, ensure_ascii=False)
 
 
-def told_by(row: object) -> dict[str, str]:
+def told_by(row: object, lists: bool = True) -> dict[str, str]:
     """The cells of an object by column, names in small letters.
 
+    Args:
+        row: a value, as `loads` gives it.
+        lists: whether lists of objects and of lists are cells, as JSON.
+
     Raises:
-        ValueError: it is no object, or has a name twice.
+        ValueError: it is no object, has a name twice or is nested too deeply.
     """
     if not isinstance(row, dict):
         raise ValueError("no object in braces")
     by_name: dict[str, str] = {}
-    for key, cell in cells_of(row):
+    try:
+        cells = list(_cells(row, lists))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    for key, cell in cells:
         column = sys.intern(tidy(key).lower())
         if column in by_name:
             raise ValueError(f"has '{shown([column])}' twice")
