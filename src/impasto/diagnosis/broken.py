@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from impasto.diagnosis.notes import LOSSES
 from impasto.diagnosis.signs import EXPLOSION, NOT_FINITE, Series
 
 _TIMES, _USUAL_ROWS, _USUAL_LEAST, _HIGHEST = 1000.0, 100, 8, 1e6
@@ -40,10 +41,7 @@ def broken(row: Mapping[str, Any], series: Series, *, critic: bool) -> Broken | 
         series: of the rows before it.
         critic: whether scores are those of a critic, rather than probabilities.
     """
-    whose = {
-        "loss/discriminator": "The discriminator's loss",
-        "loss/generator": "The generator's loss",
-    }
+    whose = dict(LOSSES)
     if critic:
         whose |= {
             "score/real": "The critic's score of real pictures",

@@ -30,7 +30,7 @@ def _drift(
     images_seen: Counts,
     loss_discriminator: Floats,
     loss_generator: Floats,
-    terms: Collection[str] = ("bce",),
+    terms: Collection[str],
 ) -> Sign | None:
     """The two losses drift apart: the generator's up, the discriminator's not.
 
@@ -119,7 +119,7 @@ def _rise_unmistaken(
     accuracy_real: Floats,
     accuracy_fake: Floats,
     loss_generator: Floats,
-    terms: Collection[str] = ("bce",),
+    terms: Collection[str],
 ) -> Sign | None:
     """The discriminator is hardly ever mistaken, and the generator's loss rises under it.
 

@@ -203,13 +203,8 @@ class Watch:
 
     def _apart(self) -> Sign | None:
         notes = self._notes
-        curves = [
-            notes.curve(f"{what}/{kind}")
-            for what, kinds in (("score", ("real", "fake")), ("accuracy", ("real", "fake")))
-            for kind in kinds
-        ]
         if self.setup.critic:
-            real, fake = curves[:2]
+            real, fake = notes.curve("score/real"), notes.curve("score/fake")
             if real is None or fake is None:
                 return None
             return scores_apart(notes.images_seen, real, fake)
@@ -218,9 +213,13 @@ class Watch:
             return None
         # Where the discriminator has won, it is known that it is hardly ever mistaken.
         won = any(spell.symptom == "discriminator wins" for spell in self._spells)
-        right = (None, None) if won else (curves[2], curves[3])
         return losses_apart(
-            notes.images_seen, discriminator, generator, *right, terms=self.setup.terms
+            notes.images_seen,
+            discriminator,
+            generator,
+            None if won else notes.curve("accuracy/real"),
+            None if won else notes.curve("accuracy/fake"),
+            terms=self.setup.terms,
         )
 
     def _spikes(self) -> Sign | None:
