@@ -9,9 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from impasto.cli import app
 from impasto.collection import Collection, PackOptions, pack
 from impasto.errors import ImpastoError
 from impasto.evaluation.folders import is_given
@@ -23,7 +21,7 @@ from impasto.evaluation.given import (
     of_given,
 )
 from impasto.evaluation.record import EvaluationRow, read_rows
-from tests.helpers.evaluations import stand_in
+from tests.helpers.command_line import invoke
 from tests.helpers.pictures import paint
 
 RANDOM = np.random.default_rng(5)
@@ -291,22 +289,6 @@ def test_a_collection_beside_itself(many: Collection, made: Collection) -> None:
 # The command
 
 
-def invoke(*arguments: object) -> tuple[int, str]:
-    result = CliRunner().invoke(app, ["evaluate", *(str(argument) for argument in arguments)])
-    if isinstance(result.exception, ImpastoError):
-        return 2, str(result.exception)
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.exit_code, result.output
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command with a stand-in for its networks."""
-    monkeypatch.setattr(
-        "impasto.features.load_network", lambda name, *, weights=None, device="cpu": stand_in(name)
-    )
-
-
 def only_row(out: Path) -> EvaluationRow:
     (row,) = read_rows(out / "metrics.jsonl")
     return row
@@ -317,7 +299,7 @@ def test_what_was_left_out_is_told_and_listed(
     mixed: Path, many: Collection, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    code, told = invoke(mixed, "--data", many.path, "--out", out)
+    code, told = invoke("evaluate", mixed, "--data", many.path, "--out", out)
     assert code == 0, told
     assert "note: 7 of 13 files left out: " in told
     row = only_row(out)
@@ -331,7 +313,7 @@ def test_what_was_left_out_is_told_and_listed(
     for name in ("large.png", "small.png", "wide.jpg", "text.png", "empty.jpg", "cut.png"):
         (mixed / name).unlink()
     (mixed / "clip.mp4").unlink()
-    assert invoke(mixed, "--data", many.path, "--out", out)[0] == 0
+    assert invoke("evaluate", mixed, "--data", many.path, "--out", out)[0] == 0
     assert not listed.exists()
 
 
@@ -340,14 +322,14 @@ def test_how_pictures_were_brought_to_size_is_told(
     mixed: Path, many: Collection, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    code, told = invoke(mixed, "--data", many.path, "--out", out, "--fit", "pad")
+    code, told = invoke("evaluate", mixed, "--data", many.path, "--out", out, "--fit", "pad")
     assert code == 0, told
     assert "mixed: 8 pictures, brought to size by pad" in told
     row = only_row(out)
     assert (row.pictures.count, row.pictures.left_out, row.pictures.fit) == (8, 5, "pad")
     assert any("2 of 8 pictures brought to 32 x 32 pixels by pad" in note for note in row.notes)
     # Fitted otherwise, they are another evaluation.
-    assert invoke(mixed, "--data", many.path, "--out", out, "--fit", "crop")[0] == 0
+    assert invoke("evaluate", mixed, "--data", many.path, "--out", out, "--fit", "crop")[0] == 0
     folders = {each.folder for each in read_rows(out / "metrics.jsonl")}
     assert len(folders) == 2
 
@@ -357,7 +339,7 @@ def test_collections_and_archives_by_the_command(
     many: Collection, made: Collection, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    code, told = invoke(made.path, "--data", many.path, "--out", out)
+    code, told = invoke("evaluate", made.path, "--data", many.path, "--out", out)
     assert code == 0, told
     assert only_row(out).pictures.count == len(made)
     assert "that it holds out too" in told
@@ -366,7 +348,7 @@ def test_collections_and_archives_by_the_command(
         for row, pixels in enumerate(many.images(np.arange(5))):
             Image.fromarray(pixels).save(tmp_path / "one.png")
             opened.write(tmp_path / "one.png", f"{row}.png")
-    code, told = invoke(archive, "--data", many.path, "--out", tmp_path / "zip")
+    code, told = invoke("evaluate", archive, "--data", many.path, "--out", tmp_path / "zip")
     assert code == 0, told
     assert "some: 5 pictures" in told
     assert only_row(tmp_path / "zip").subject.name == "some"
@@ -385,7 +367,7 @@ def test_pictures_are_looked_at_before_anything_that_takes_long(
     noise(90, 40).save(folder / "a.png")
 
     def refused(*arguments: object) -> str:
-        code, told = invoke(*arguments)
+        code, told = invoke("evaluate", *arguments)
         assert code == 2, told
         return told
 

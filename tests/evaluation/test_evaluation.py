@@ -11,9 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-from typer.testing import CliRunner
 
-from impasto.cli import app
 from impasto.collection import Collection, PackOptions, pack
 from impasto.errors import ImpastoError
 from impasto.evaluation import gather as gathering
@@ -41,6 +39,7 @@ from impasto.sampling.model import MODEL_FILE, find_model
 from impasto.sampling.painter import Painter
 from impasto.settings import change
 from impasto.training.runs import train
+from tests.helpers.command_line import invoke
 from tests.helpers.evaluations import stand_in
 from tests.helpers.pictures import paint
 
@@ -518,22 +517,6 @@ def test_a_folder_of_pictures_by_class(many: Collection, tmp_path: Path) -> None
 
 
 # The command
-
-
-def invoke(*arguments: object) -> tuple[int, str]:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if isinstance(result.exception, ImpastoError):
-        return 2, str(result.exception)
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.exit_code, result.output
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command with the stand-in for its networks."""
-    monkeypatch.setattr(
-        "impasto.features.load_network", lambda name, *, weights=None, device="cpu": stand_in(name)
-    )
 
 
 @pytest.mark.usefixtures("quick")

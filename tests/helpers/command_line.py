@@ -1,10 +1,12 @@
-"""Shared by several tests: run, Say, say."""
+"""Shared by several tests: run, Say, say, invoke."""
 
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
 from impasto import cli
+from impasto.errors import ImpastoError
 
 
 def run(
@@ -32,3 +34,12 @@ class Say:
 @pytest.fixture
 def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Say:
     return Say(capsys, monkeypatch)
+
+
+def invoke(*arguments: object) -> tuple[int, str]:
+    """Exit code and output of `impasto ARGUMENTS`; of an expected error, 2 and its line."""
+    result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+    if isinstance(result.exception, ImpastoError):
+        return 2, str(result.exception)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.output
