@@ -23,7 +23,7 @@ from impasto.errors import ImpastoError
 from impasto.evaluation.gather import Progress, silent
 from impasto.evaluation.reference import Split, split_rows
 from impasto.evaluation.reference import pictures as batches_of
-from impasto.evaluation.subjects import Subject
+from impasto.evaluation.subjects import Subject, classes_there
 from impasto.formatting import counted
 from impasto.sampling.output import slugs
 from impasto.sources.listing import Listing, class_name, pictures
@@ -384,22 +384,11 @@ def _by_label(
     """The pictures by class, as the other collection numbers its classes; and what has no class
     there."""
     groups: dict[tuple[str, int], np.ndarray] = {}
-    notes = []
-    there = {field.name: field.classes for field in collection.fields}
+    notes: list[str] = []
     for column, field in enumerate(given.fields):
-        if field.name not in there:
-            notes.append(f"{collection.name} has no label field '{field.name}': no scores by it")
-            continue
         labels = given.labels[rows, column]
-        known = [int(k) for k in np.unique(labels[labels >= 0])]
-        strangers = [field.classes[k] for k in known if field.classes[k] not in there[field.name]]
-        if strangers:
-            names = ", ".join(strangers[:5])
-            notes.append(
-                f"{collection.name} has no {field.name} called {names}: no scores of these"
-            )
-        for k in known:
-            if field.classes[k] in there[field.name]:
-                cls = there[field.name].index(field.classes[k])
-                groups[field.name, cls] = np.flatnonzero(labels == k)
+        known = np.unique(labels[labels >= 0]).tolist()
+        there, note = classes_there(collection, field.name, {k: field.classes[k] for k in known})
+        notes += note
+        groups |= {(field.name, cls): np.flatnonzero(labels == k) for k, cls in there.items()}
     return groups, tuple(notes)

@@ -3,7 +3,7 @@
 Those that are given, in a folder or a collection, are in `given.py`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -107,6 +107,28 @@ class Subject:
         )
 
 
+def classes_there(
+    collection: Collection, field: str, classes: Mapping[int, str]
+) -> tuple[dict[int, int], list[str]]:
+    """Classes of a label field as a collection numbers them, matched by name; and a note where it lacks
+    some, or the field.
+
+    Args:
+        collection: that pictures are compared with.
+        field: its name.
+        classes: the pictures', by their own numbers.
+    """
+    known = {each.name: each.classes for each in collection.fields}.get(field)
+    if known is None:
+        return {}, [f"{collection.name} has no label field '{field}': no scores by it"]
+    there = {k: known.index(name) for k, name in classes.items() if name in known}
+    strangers = [name for name in classes.values() if name not in known]
+    if not strangers:
+        return there, []
+    names = ", ".join(strangers[:5])
+    return there, [f"{collection.name} has no {field} called {names}: no scores of these"]
+
+
 def of_model(painter: Painter, collection: Collection, plan: SampleCounts) -> Subject:
     """The pictures of a model's seeds, its classes matched with the collection's by name.
 
@@ -117,7 +139,6 @@ def of_model(painter: Painter, collection: Collection, plan: SampleCounts) -> Su
     seeds = list(range(plan.first_seed, plan.first_seed + plan.count))
     labels = painter.labels(seeds, {})
     parts, groups = [labels], {}
-    there = {field.name: field.classes for field in collection.fields}
     notes = []
     if record.collection.hash != collection.content_hash:
         notes.append(
@@ -128,19 +149,10 @@ def of_model(painter: Painter, collection: Collection, plan: SampleCounts) -> Su
     if since := taken_out_since(collection, record.collection.model_dump()):
         notes.append(f"after the model learned from it, {since}")
     for column, field in enumerate(record.labels):
-        if field.name not in there:
-            notes.append(f"{collection.name} has no label field '{field.name}': no scores by it")
-            continue
         known = sorted({row[column] for row in record.label_rows} - {-1})
-        strangers = [k for k in known if field.classes[k] not in there[field.name]]
-        if strangers:
-            unknown = ", ".join(field.classes[k] for k in strangers[:5])
-            notes.append(
-                f"{collection.name} has no {field.name} called {unknown}: no scores of these"
-            )
-        for k in known:
-            if k in strangers:
-                continue
+        there, note = classes_there(collection, field.name, {k: field.classes[k] for k in known})
+        notes += note
+        for k, cls in there.items():
             mine = np.flatnonzero(labels[:, column].numpy() == k)
             more = max(0, plan.per_class - len(mine))
             first = len(seeds)
@@ -148,7 +160,6 @@ def of_model(painter: Painter, collection: Collection, plan: SampleCounts) -> Su
             seeds += extra
             if extra:
                 parts.append(painter.labels(extra, {column: k}))
-            cls = there[field.name].index(field.classes[k])
             groups[field.name, cls] = np.concatenate([mine, np.arange(first, first + more)])
     if seeds[-1] > MAX_SEED:
         raise ImpastoError(f"seeds would go up to {seeds[-1]}; the largest is {MAX_SEED}")
