@@ -129,7 +129,10 @@ def test_pages_from_the_code_name_everything() -> None:
         assert f"\n### {name}\n" in text
         section = text.partition(f"\n### {name}\n")[2].partition("\n## ")[0].partition("\n### ")[0]
         assert all(option in section for option in options - {"--help"}), name
+    assert "*(default: 100 for a picture, no limit for a file)*" in text
+    assert "*(default: 64; at least 1)*" in text
     text = settings.page()
+    assert "\n`learning_rate_decay.factor`\n" in text
     for room in ("networks", "objectives"):
         assert all(f"\n### `{name}`\n" in text for name in module_names(room)), room
     for setting in ("training.batch", "discriminator.head_width", "objective.bce.real_labels"):

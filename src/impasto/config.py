@@ -248,6 +248,7 @@ class TrainingConfig(Config):
     """Of what the networks compute; weights, losses and sums stay in float32. `auto`: bfloat16 on GPUs
     and CPUs with instructions for it (Ampere and later; AVX512-BF16, AMX), float32 elsewhere."""
     channels_last: bool = True
+    """Keep the channels of a pixel together in memory, which is quicker on CPUs and CUDA."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     grid: Count = 64
     """Pictures in a sample grid."""

@@ -15,6 +15,12 @@ Each command also prints this with `--help`. The exit code is 0 where all went w
 """
 
 
+def _in_words(notes: str) -> str:
+    """typer's `default: (its folder's)` and `x>=2` as one writes them."""
+    plain = re.sub(r"^default: \((.*?)\)(?=$|; )", r"default: \1", " ".join(notes.split()))
+    return re.sub(r"\bx>=(\d+)", r"at least \1", plain)
+
+
 def _entry(record: tuple[str, str]) -> str:
     names, text = record
     # Notes such as [default: 64] stand at the end; square brackets may also be in the text itself.
@@ -22,7 +28,7 @@ def _entry(record: tuple[str, str]) -> str:
     body, notes = (noted[1] or "", noted[2]) if noted else (text, "")
     shown = escaped(" ".join(body.split()))
     if notes:
-        shown = f"{shown} *({escaped(' '.join(notes.split()))})*".strip()
+        shown = f"{shown} *({escaped(_in_words(notes))})*".strip()
     return definition(f"`{without_type(names)}`", shown or "&nbsp;")
 
 

@@ -148,7 +148,9 @@ def _config_sections() -> list[str]:
             full = f"{above[0]}.{name}" if len(above) == 1 else name
             inner = list(dict.fromkeys(_sections_of(field.annotation)))
             for each in inner:
-                places.setdefault(each, []).append(f"{full}.TERM" if each is TermConfig else full)
+                place = f"{full}.TERM" if each is TermConfig else full
+                if place not in places.setdefault(each, []):
+                    places[each].append(place)
             waiting += [each for each in inner if each not in waiting]
             section = field.is_required() or isinstance(field.default, Config)
             default = None if section else _default(field.default)
