@@ -125,6 +125,12 @@ def test_the_interval_of_a_mean_is_the_usual_one() -> None:
     halves = _jackknife(lambda keep: {"mean": float(told[keep].mean())}, 20, 1, seed=3)
     assert halves == {"mean": pytest.approx(2.093 * float(told.std()) / math.sqrt(20), rel=1e-5)}
     assert _jackknife(lambda keep: {"mean": float(told[keep].mean())}, 20, 20, seed=3) == {}
+    # Two pictures that are 3 apart: 12.706 times half of it.
+    two = torch.tensor([1.0, 4.0])
+    halves = _jackknife(lambda keep: {"mean": float(two[keep].mean())}, 2, 1, seed=3)
+    assert halves == {"mean": pytest.approx(12.706 * 3 / 2)}
+    assert _jackknife(lambda keep: {"mean": float(two[keep].mean())}, 2, 2, seed=3) == {}
+    assert _jackknife(lambda keep: {"mean": float(two[keep].mean())}, 1, 0, seed=3) == {}
 
 
 def test_a_line_ends_where_least_squares_say_so() -> None:
@@ -195,6 +201,11 @@ def test_frechet_distance_with_singular_covariances() -> None:
         assert forward == pytest.approx(values("frechet", one, real)["fd"], rel=1e-6, abs=1e-5)
     still = torch.zeros(3, 3)
     assert frechet_distance(torch.zeros(3), still, torch.ones(3), still) == 3
+    alike, varied = torch.ones(30, 4), normal(60, 4, 4)
+    expected = (varied.mean(0) - 1).square().sum() + Moments.of(varied).covariance.trace()
+    for one, other in ((alike, varied), (varied, alike)):
+        assert values("frechet", one, other)["fd"] == pytest.approx(float(expected), rel=1e-6)
+    assert values("frechet", alike, alike)["fd"] == 0
 
 
 def test_moments_join_and_stand_for_pictures_that_are_gone() -> None:
@@ -412,7 +423,14 @@ def test_a_metric_says_what_it_needs_and_warns(metric: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "fakes", "reals"), [("inception_score", 40, 1000), ("prdc", 100, 100)]
+    ("metric", "fakes", "reals"),
+    [
+        ("inception_score", 40, 1000),
+        ("prdc", 100, 100),
+        ("diversity", 20, 20),
+        ("kid", 50, 50),
+        ("frechet", 9, 9),
+    ],
 )
 def test_metrics_warn_of_fewer_pictures_than_their_limit(
     metric: str, fakes: int, reals: int

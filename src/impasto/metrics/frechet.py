@@ -200,13 +200,12 @@ def _reference(real: Sample) -> tuple[Tensor, float, Tensor]:
 
 def _factor(covariance: Tensor) -> Tensor:
     """F [D, rank] with F F^T the covariance: Cholesky's factor. Where that fails, F is V sqrt(w)
-    of the eigenvalues w above rounding, at least one."""
+    of the eigenvalues w above rounding; with none, its rank is 0."""
     factor, failed = torch.linalg.cholesky_ex(covariance)
     if not int(failed):
         return factor
     values, vectors = torch.linalg.eigh(covariance)
     kept = values > values[-1] * torch.finfo(values.dtype).eps * len(values)
-    kept[-1] = True
     return vectors[:, kept] * values[kept].clamp(min=0).sqrt()
 
 
