@@ -68,6 +68,11 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def error_text(error: BaseException) -> str:
+    """An error's text as one line, or its kind if it has none."""
+    return one_line(str(error)) or type(error).__name__
+
+
 def quoted(path: str | PathLike[str]) -> str:
     """A path or another word quoted for a shell command; unchanged if it has no special characters."""
     text = str(path)

@@ -392,7 +392,10 @@ def test_a_folder_of_pictures_is_one_whatever_parquet_lies_in_it(tmp_path: Path)
     [
         (b"", "is damaged or was cut short"),
         (b"PAR1PAR1", "is damaged or was cut short"),
-        (b"version https://git-lfs.github.com/spec/v1\noid x\n", "is a pointer of Git LFS"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid x\n",
+            "is a Git LFS pointer; fetch the files themselves",
+        ),
         (None, "is damaged or was cut short"),
     ],
 )

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from impasto.errors import ImpastoError, choices
+from impasto.formatting import error_text
 
 RAW = "raw"
 AUTO = "auto"
@@ -93,4 +94,4 @@ def decode(content: bytes, encoding: str, resolution: int) -> np.ndarray:
             return np.asarray(image)
     except Exception as error:
         # Damaged files make decoders raise almost anything.
-        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
+        raise ValueError(error_text(error)) from error

@@ -29,6 +29,7 @@ from impasto.decoding.fingerprint import FINGERPRINT, Fingerprint
 from impasto.decoding.fit import Fitting, Frame
 from impasto.errors import ImpastoError
 from impasto.files import atomic_folder, read_json, write_json
+from impasto.formatting import error_text
 from impasto.sources.listing import Entry
 
 KEY_BYTES = 16
@@ -140,8 +141,7 @@ class Facts:
                 )
         except Exception as error:
             # Damaged files make NumPy raise almost anything.
-            details = " ".join(str(error).split()) or type(error).__name__
-            raise ValueError(f"{FACTS} or {FINGERPRINTS}: {details}") from error
+            raise ValueError(f"{FACTS} or {FINGERPRINTS}: {error_text(error)}") from error
         columns = [facts.sha256, facts.sizes, facts.counts, facts.looks, facts.salvaged]
         columns += [facts.file_bytes, facts.guessed_bits]
         if any(len(column) != len(facts.keys) for column in columns):

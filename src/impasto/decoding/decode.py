@@ -24,6 +24,7 @@ from impasto.decoding.colour_metadata import (
 )
 from impasto.decoding.heif_boxes import code_points, is_cut
 from impasto.decoding.plugins import jxl_size, load_plugin
+from impasto.formatting import error_text
 from impasto.sources.file_kinds import (
     BEGINNING,
     RAW,
@@ -396,8 +397,7 @@ def reason_for(error: Exception, file: Stream, max_pixels: int) -> UnusableError
         )
     if isinstance(error, MemoryError):
         return UnusableError("unreadable for now: there was not enough memory to decode it")
-    text = " ".join(str(error).split()) or type(error).__name__
-    text = text.encode("utf-8", "replace").decode()  # It may name a file in other bytes.
+    text = error_text(error)
     if "MAX_TEXT_CHUNK" in text or "MAX_TEXT_MEMORY" in text:
         return UnusableError("too large: what is written in it unpacks to more than 64 MB")
     start, size, end = _ends(file)

@@ -50,6 +50,7 @@ from impasto.fetching.download import what_is_wrong
 from impasto.fetching.folder import RECORD
 from impasto.fetching.politeness import Politeness
 from impasto.files import write_error
+from impasto.formatting import error_text
 
 _NO_OWNERS = ("api", "blog", "collections", "docs", "papers")
 """Pages of the hub's site whose addresses are otherwise like those of models."""
@@ -282,7 +283,7 @@ class Hub:
             )
         if isinstance(error, httpx2.TimeoutException):
             return FetchError("no answer in time", again=True, host=True)
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = error_text(error)
         if isinstance(error, httpx2.TransportError):
             return FetchError(f"no connection ({text})", again=True, host=True)
         if isinstance(error, OSError) and error.errno:

@@ -19,7 +19,7 @@ from typing import Any
 
 from impasto.errors import ImpastoError, choices
 from impasto.formatting import counted
-from impasto.sources.archives import is_archive
+from impasto.sources.archives import begins_with, is_archive
 from impasto.sources.heldout import hold_out, is_heldout
 from impasto.sources.listing import (
     PICTURE_SUFFIXES,
@@ -38,7 +38,6 @@ from impasto.sources.parquet_files import (
     opened_file,
     part_of,
     says,
-    starts_with,
     texts_of,
 )
 from impasto.sources.trees import (
@@ -80,7 +79,7 @@ def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
         if suffix_of(source.file) in _SUFFIXES:
             return True
         # In the hub's cache, files are named by their digests.
-        return source.path.is_file() and starts_with(source.path, _MAGIC)
+        return begins_with(source.path, len(_MAGIC)) == _MAGIC
     files = _files(source)
     if any(_holds_pictures(file, source.tree) for file in files):
         return True

@@ -19,10 +19,11 @@ from typing import Any
 from PIL import Image
 
 from impasto.errors import ImpastoError
+from impasto.files import refuse_pointer_file
+from impasto.formatting import error_text
 from impasto.sources.file_kinds import BEGINNING, begins_as_picture
 from impasto.sources.trees import File, Source, tidy
 
-_POINTER = b"version https://git-lfs"
 _FILE_COLUMNS = ("file", "file_name", "filename")
 _READ_AHEAD = 2**20
 """Bytes read at once of a column; without, a column of a row group is read as a whole."""
@@ -75,7 +76,7 @@ def broken() -> tuple[type[BaseException], ...]:
 
 
 def says(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return error_text(error)[:200]
 
 
 @contextmanager
@@ -90,21 +91,10 @@ def opened_file(path: Path) -> Iterator[Any]:
     except broken() as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error
-        if starts_with(path, _POINTER):
-            raise ImpastoError(
-                f"{path} is a pointer of Git LFS, not the file itself; `git lfs pull` gets it"
-            ) from error
+        refuse_pointer_file(path)
         raise ImpastoError(
             f"{path} is damaged or was cut short ({says(error)}); download it again"
         ) from error
-
-
-def starts_with(path: Path, mark: bytes) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(len(mark)) == mark
-    except OSError:
-        return False
 
 
 def described_beside(source: Source, files: list[File]) -> dict[str, dict[str, Any]]:

@@ -18,9 +18,8 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from impasto import formatting
 from impasto.errors import ImpastoError
-from impasto.formatting import counted
+from impasto.formatting import counted, error_text, one_line
 from impasto.registry import module_names
 from impasto.sources.trees import File, Tree, UnusableError, is_litter, readable
 
@@ -116,10 +115,10 @@ class Archive(Tree):
                 "another --names-encoding"
             ) from error
 
-    def damaged(self, reason: object) -> ImpastoError:
+    def damaged(self, error: Exception) -> ImpastoError:
         """The line for an archive that cannot be listed."""
         return ImpastoError(
-            f"{self.place} is damaged or was cut short ({one_line(reason)}); download it or make it "
+            f"{self.place} is damaged or was cut short ({error_text(error)}); download it or make it "
             "again"
         )
 
@@ -160,7 +159,9 @@ class Archive(Tree):
         except MemoryError:
             raise UnusableError("too large: there was not enough memory to read it") from None
         except Exception as error:
-            raise UnusableError(f"unreadable: damaged in the archive: {one_line(error)}") from None
+            raise UnusableError(
+                f"unreadable: damaged in the archive: {error_text(error)}"
+            ) from None
         if len(content) != file.size:
             raise UnusableError(
                 f"unreadable: damaged in the archive: {len(content):,} bytes of {file.size:,}"
@@ -212,11 +213,6 @@ def plain_name(name: str) -> str:
     """A name from an archive as one in a tree: what would lead out of it is taken off."""
     parts = [part for part in readable(name).split("/") if part not in ("", ".", "..")]
     return "/".join(parts)
-
-
-def one_line(reason: object) -> str:
-    """An error's text, or its kind if it has none, without line breaks."""
-    return formatting.one_line(str(reason)) or type(reason).__name__
 
 
 def _told(file: File) -> tuple[int, str]:
