@@ -39,7 +39,7 @@ from torch import Tensor
 
 from impasto.errors import ImpastoError
 from impasto.formatting import counted
-from impasto.registry import load_module, module_names
+from impasto.registry import load_module
 
 BLOCKS = 20
 
@@ -110,9 +110,6 @@ class Score:
     low: float | None
     high: float | None
     warning: str | None
-
-
-METRICS: tuple[str, ...] = tuple(module_names("metrics"))
 
 
 def scores(metric: str, fake: Sample, real: Sample | None, *, seed: int = 0) -> list[Score]:
@@ -254,4 +251,4 @@ def _image_count(sample: Sample) -> int:
     return sample.moments.count if sample.moments else len(sample.features)
 
 
-__all__ = ["METRICS", "Moments", "Prepared", "Sample", "Score", "metric_module", "scores"]
+__all__ = ["Moments", "Prepared", "Sample", "Score", "metric_module", "scores"]

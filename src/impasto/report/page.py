@@ -133,7 +133,6 @@ def _findings_section(record: RunRecord, report: Report) -> Markup:
         findings=[
             (_finding_heading(record, finding), finding.sentence, with_code(finding.advice))
             for finding in report.findings
-            if rows
         ],
         good=[(_finding_heading(record, finding), finding.sentence) for finding in report.good],
         few_rows=rows if 0 < rows < _JUDGED_ROWS and judged else 0,

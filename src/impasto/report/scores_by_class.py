@@ -20,7 +20,7 @@ from impasto.report.scores import (
 
 _BY_CLASS_CHARTS = ("fid", "fd", "kid", "top1")
 """Kinds of scores shown over time by class; the tables beneath have all."""
-CHIEF_BY_CLASS = ("fid", "fd", "kid", "top1", "precision", "recall", "diversity")
+_CHIEF = ("fid", "fd", "kid", "top1", "precision", "recall", "diversity")
 """Kinds of scores by class that are shown at once; the others unfold."""
 CLASSES_IN_A_CHART = 6
 
@@ -102,7 +102,7 @@ def class_tables(record: RunRecord, field: str, classes: Sequence[str]) -> Class
 
 def is_chief(name: str) -> bool:
     """Whether a score by class is shown at once."""
-    return base_of(name) in CHIEF_BY_CLASS and not name.endswith(INFINITY)
+    return base_of(name) in _CHIEF and not name.endswith(INFINITY)
 
 
 def _class_table(
