@@ -1,4 +1,5 @@
-"""Formatting of numbers, names and paths for people, and of text columns in a terminal."""
+"""Formatting of numbers, names and paths for people, and of text columns in a terminal; and lists of
+names in a text."""
 
 import re
 import shlex
@@ -71,6 +72,11 @@ def one_line(text: str) -> str:
 def error_text(error: BaseException) -> str:
     """An error's text as one line, or its kind if it has none."""
     return one_line(str(error)) or type(error).__name__
+
+
+def comma_separated(text: str) -> list[str]:
+    """The names in a text such as `style, genre`."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def quoted(path: str | PathLike[str]) -> str:

@@ -116,15 +116,13 @@ def train(
     data: Any = collection
     if isinstance(collection, RunConfig):
         data, recipe = recipe, collection
-    if isinstance(labels, str):
-        labels = [name.strip() for name in labels.split(",") if name.strip()]
     start = None if start_from is None else Path(start_from)
     choice = choose(
         recipe,  # type: ignore[arg-type]  # after the turn above
         data,
         settings or {},
         labels=labels,
-        images=parse_count(images) if isinstance(images, str) else images,
+        images=images,
         seed=seed,
         start_from=start,
     )
@@ -171,6 +169,6 @@ def resume(
             Path(run).expanduser(),
             data=None if place is None else str(place),
             device=device,
-            images=parse_count(images) if isinstance(images, str) else images,
+            images=None if images is None else parse_count(images),
         )
     )

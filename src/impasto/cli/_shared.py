@@ -7,11 +7,6 @@ from impasto.errors import ImpastoError
 from impasto.formatting import quoted
 
 
-def comma_separated(text: str) -> list[str]:
-    """The names in a text such as `style, genre`."""
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
 def weights_of(texts: Sequence[str] | None, features: str) -> dict[str, str]:
     """Texts such as `inception=FILE` of `--weights`, as network to file.
 

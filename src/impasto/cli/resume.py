@@ -31,13 +31,12 @@ def command(
 
     It goes on from the newest checkpoint.
     """
+    from impasto.api.training import resume
     from impasto.messages import say
-    from impasto.training import resume
-    from impasto.training.choosing import parse_count
     from impasto.training.run_folder import how_to_go_on
 
     before = None if images is not None else how_to_go_on(run)
-    resume(run, data=data, device=device, images=None if images is None else parse_count(images))
+    resume(run, data=data, device=device, images=images)
     tell_finished(run)
     if before is not None:
         say(before)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from impasto.cli._plugins import Plugins
-from impasto.cli._shared import comma_separated, tell_finished
+from impasto.cli._shared import tell_finished
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
     from impasto.collection import Collection
@@ -84,15 +84,15 @@ def command(
 ) -> None:
     """Train a generator on a collection, following a recipe."""
     from impasto.settings import parse_settings
-    from impasto.training.choosing import choose, parse_count
+    from impasto.training.choosing import choose
     from impasto.training.config_files import load_config
 
     choice = choose(
         recipe if config is None else load_config(config, recipe),
         data,
         parse_settings(settings or []),
-        labels=None if labels is None else comma_separated(labels),
-        images=None if images is None else parse_count(images),
+        labels=labels,
+        images=images,
         seed=seed,
         start_from=start_from,
     )

@@ -1,12 +1,11 @@
 """`impasto unpack`: a collection in a format that other tools read."""
 
-import contextlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from impasto.formatting import quoted
+from impasto.formatting import comma_separated, counted, quoted
 
 
 def command(
@@ -68,8 +67,7 @@ def command(
     """
     from impasto.collection import Collection, open_or_pack
     from impasto.collection.unpacking import unpack
-    from impasto.formatting import counted
-    from impasto.progress import ProgressLine
+    from impasto.progress import counting
 
     if collection == "masters":
         opened = open_or_pack("masters", resolution or 64)
@@ -77,16 +75,8 @@ def command(
         opened = Collection.open(Path(collection).expanduser(), resolution)
     by_suffix = {".zip": "stylegan", ".parquet": "parquet"}
     form = format_ or by_suffix.get(out.suffix.lower(), "folder")
-    names = None if labels is None else tuple(filter(None, map(str.strip, labels.split(","))))
-    with contextlib.ExitStack() as shown:
-        lines: list[ProgressLine] = []
-
-        def tell(done: int, total: int) -> None:
-            if not lines:  # Only now is it known how many there are.
-                lines.append(shown.enter_context(ProgressLine(total, what="pictures").shown()))
-            if done:
-                lines[0].update(done)
-
+    names = None if labels is None else tuple(comma_separated(labels))
+    with counting("pictures") as tell:
         report = unpack(opened, out, form, names, split, tell)
     typer.echo(
         f"{opened.name}: {counted(report.pictures, 'picture')} of {opened.resolution} px in "

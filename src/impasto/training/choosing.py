@@ -9,7 +9,7 @@ from typing import Any
 from impasto.collection import Collection, open_or_pack
 from impasto.config import RunConfig, read_record
 from impasto.errors import ImpastoError
-from impasto.formatting import quoted
+from impasto.formatting import comma_separated, quoted
 from impasto.registry import load_recipe, recipe_modules, recipe_names
 from impasto.sampling.model import MODEL_FILE, ModelRecord, find_model
 from impasto.settings import change
@@ -52,8 +52,8 @@ def choose(
     data: str | Path | Collection | None,
     changes: Mapping[str, Any],
     *,
-    labels: Sequence[str] | None = None,
-    images: int | None = None,
+    labels: str | Sequence[str] | None = None,
+    images: int | str | None = None,
     seed: int | None = None,
     start_from: str | Path | None = None,
 ) -> Choice:
@@ -63,8 +63,9 @@ def choose(
         recipe: a recipe's name, a whole config, or None: see `choose_recipe`.
         data: a collection, its folder, or the word `masters`.
         changes: settings by their dotted names, such as `training.batch`.
-        labels: label fields to learn; None: the recipe's.
-        images: real images to train for, each stage; None: the recipe's length.
+        labels: label fields to learn, or a text such as `style,genre`; None: the recipe's.
+        images: real images to train for, each stage, such as 200_000 or `200k`; None: the recipe's
+            length.
         seed: of everything random; None: the recipe's.
         start_from: a run or model whose weights are taken over later. Where no recipe is named, its
             networks and label fields are taken over too.
@@ -92,7 +93,14 @@ def choose(
         named = recipe.recipe
         if recipe.recipe in recipe_names():
             text = load_recipe(recipe.recipe).__doc__ or ""
-    config = configure(recipe, changes, labels=labels, images=images, seed=seed, model=own)
+    config = configure(
+        recipe,
+        changes,
+        labels=comma_separated(labels) if isinstance(labels, str) else labels,
+        images=None if images is None else parse_count(images),
+        seed=seed,
+        model=own,
+    )
     if data is None:
         raise ImpastoError("say what to learn from: a collection, or the word masters")
     collection = open_or_pack(data, config.resolution)
@@ -243,12 +251,14 @@ def known_labels(config: RunConfig, model: ModelRecord, collection: Collection) 
     return with_labels(config, tuple(name for name in config.labels if name in there))
 
 
-def parse_count(text: str) -> int:
-    """`200000`, `200k` or `1.5M` as a number.
+def parse_count(text: str | int) -> int:
+    """`200000`, `200k` or `1.5M` as a number; a number as it is.
 
     Raises:
         ImpastoError: not such a number, or below one.
     """
+    if isinstance(text, int):
+        return text
     scale = {"k": 1_000, "m": 1_000_000}.get(text[-1:].lower(), 1)
     digits = text if scale == 1 else text[:-1]
     try:
