@@ -117,7 +117,7 @@ class Stepper:
         training = self.session.config.training
         self.precision = numbers(device, training.precision)
         self.images = training.batch * training.discriminator_steps
-        # Steps after which the terms that are not in every turn have come round.
+        # Steps after which the terms that are not active in every update have come round.
         self.period = math.lcm(*(term.every for term in self.session.config.objective))
         self.rates: list[float] = []
 
@@ -145,26 +145,26 @@ class Stepper:
     def parts(self, seconds: float, now: Callable[[], float]) -> dict[str, float]:
         """Seconds of a step by part."""
         watch = Stopwatch(now)
-        game, state = self.session.trainer, self.session.state
+        trainer, state = self.session.trainer, self.session.state
         objective = self.session.objective
-        turn: list[tuple[str, StepInputs]] = []
+        update: list[tuple[str, StepInputs]] = []
 
         compute = objective.loss
 
-        def loss(player: str, round: StepInputs, **options: Any) -> Any:
-            turn[:] = [(player, round)]
+        def loss(network: str, round: StepInputs, **options: Any) -> Any:
+            update[:] = [(network, round)]
             with watch.part("losses"):
-                return compute(player, round, **options)
+                return compute(network, round, **options)
 
         def judged(images: Tensor, _labels: Tensor) -> str:
-            for player, round in turn:
+            for network, round in update:
                 for kind in ("real", "fake"):
                     if images is getattr(round, kind):
-                        return f"discriminator forward, {kind}, in {player}'s turn"
+                        return f"discriminator forward, {kind}, in the {network}'s update"
             return "discriminator forward, other pictures"
 
         def whose(*_args: Any, **_options: Any) -> str:
-            return f"backward, {turn[0][0]}'s turn"
+            return f"backward, the {update[0][0]}'s update"
 
         with contextlib.ExitStack() as stack:
 
@@ -172,11 +172,11 @@ class Stepper:
                 timed = watch.timed(getattr(owner, attribute), name)
                 stack.enter_context(mock.patch.object(owner, attribute, timed))
 
-            patch(game, "_generate", "generator forward")
-            patch(game, "_judge", judged)
-            patch(game.pictures, "shown", "data: real pictures")
-            patch(game.pictures, "random_labels", "data: labels of fakes")
-            patch(game, "_shown", "augmentations and noise")
+            patch(trainer, "_generate", "generator forward")
+            patch(trainer, "_discriminate", judged)
+            patch(trainer.pictures, "shown", "data: real pictures")
+            patch(trainer.pictures, "random_labels", "data: labels of fakes")
+            patch(trainer, "_augmented", "augmentations and noise")
             patch(state, "update_average", "EMA")
             patch(state.generator_optimiser, "step", "optimiser, generator")
             patch(state.discriminator_optimiser, "step", "optimiser, discriminator")

@@ -220,13 +220,13 @@ def _rows_of_classes(
     return found
 
 
-def sized_by_classes(player: str, record: ModelRecord) -> frozenset[str]:
-    """The tensors of a player whose shapes change with the number of classes."""
+def sized_by_classes(role: str, record: ModelRecord) -> frozenset[str]:
+    """The tensors of the generator or discriminator whose shapes change with the number of classes."""
     found: list[dict[str, Tensor]] = []
     for more in (0, 1):
         sizes = tuple(size + more for size in record.label_sizes)
         with torch.device("meta"):
-            if player == "generator":
+            if role == "generator":
                 network = generator_of(record, sizes)
             else:
                 network = discriminator_of(record, sizes)

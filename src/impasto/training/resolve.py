@@ -157,11 +157,11 @@ def with_defaults(config: RunConfig) -> RunConfig:
         ImpastoError: an unknown network, term or setting.
     """
     networks = {
-        player: {
+        role: {
             "network": network.network,
-            **resolve_network(network.network, player, network.options),
+            **resolve_network(network.network, role, network.options),
         }
-        for player, network in (
+        for role, network in (
             ("generator", config.generator),
             ("discriminator", config.discriminator),
         )
@@ -252,8 +252,8 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
         try:
             fake: Tensor = generator(latents, labels)
             # The second update too: terms may be active in every n-th only.
-            for update, player in itertools.product((0, 1), ("discriminator", "generator")):
-                round = StepInputs(
+            for update, role in itertools.product((0, 1), ("discriminator", "generator")):
+                inputs = StepInputs(
                     real=augment(torch.zeros(count, 3, side, side)),
                     real_labels=labels,
                     fake=augment(fake),
@@ -262,8 +262,8 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
                     discriminate=discriminator,
                     decode=decode,
                 )
-                objective.loss(player, round, update=update)
-                del round  # Its graph, before the next one is made; see `memory.graph_bytes`.
+                objective.loss(role, inputs, update=update)
+                del inputs  # Its graph, before the next one is made; see `memory.graph_bytes`.
         except (RuntimeError, ValueError, TypeError) as error:
             raise ImpastoError(
                 "the networks and terms of these settings do not fit together: "
