@@ -21,7 +21,7 @@ from impasto.report.charts import require_matplotlib
 from impasto.report.compared import MOST_RUNS, Asked, Compared, scored_alike, sentence
 from impasto.report.comparison import write_comparison
 from impasto.report.painted import side_by_side
-from impasto.report.record import read_record
+from impasto.report.record import RunRecord, read_record
 from impasto.sampling.model import BEST, MODEL_FILE, ModelRecord, find_model
 
 
@@ -90,8 +90,7 @@ def compare(
         )
     require_matplotlib()
     names = unique_names(folders)
-    for folder in folders:
-        read_record(folder)
+    records = [read_record(folder) for folder in folders]
     checkpoints = [find_model(folder / BEST if best else folder) for folder in folders]
     models = [read_json_record(path / MODEL_FILE, "model", ModelRecord) for path in checkpoints]
     collection = open_for(data, folders, [model.resolution for model in models])
@@ -99,13 +98,14 @@ def compare(
     networks = load_networks(features, weights, device=chosen)
     asked = Asked(pictures, per_class, reference)
 
-    def compared() -> list[Compared]:
+    def compared(records: Sequence[RunRecord]) -> list[Compared]:
         return [
-            Compared(read_record(folder), name, model.images_seen, model.weights_sha256, asked)
-            for folder, name, model in zip(folders, names, models, strict=True)
+            Compared(record, name, model.images_seen, model.weights_sha256, asked)
+            for record, name, model in zip(records, names, models, strict=True)
         ]
 
-    if lacking(compared(), collection.content_hash, networks):
+    found = compared(records)
+    if lacking(found, collection.content_hash, networks):
         evaluate_alike(
             folders,
             checkpoints,
@@ -121,8 +121,8 @@ def compare(
             device=chosen,
             batch=batch,
         )
+        found = compared([read_record(folder) for folder in folders])
     painted = side_by_side(checkpoints, device=chosen, batch=batch)
-    found = compared()
     says = write_comparison(found, painted, collection.name, collection.content_hash, page)
     return Comparison(page, (sentence(found, collection.name), *says))
 
