@@ -27,7 +27,7 @@ _REASONS = {
 }
 
 
-_POINTER = b"version https://git-lfs"
+POINTER_START = b"version https://git-lfs"
 """The beginning of a Git LFS pointer, the small file that Git keeps in place of a large one."""
 POINTER = "a Git LFS pointer; fetch the files themselves with git lfs pull"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -51,7 +51,7 @@ def refuse_pointer(path: Path, start: bytes) -> None:
     Raises:
         PointerError: it is one.
     """
-    if start.startswith(_POINTER):
+    if start.startswith(POINTER_START):
         raise PointerError(f"{path} is {POINTER}")
 
 
@@ -62,7 +62,7 @@ def refuse_pointer_file(path: Path) -> None:
         PointerError: it is one.
     """
     with contextlib.suppress(OSError), path.open("rb") as file:
-        refuse_pointer(path, file.read(len(_POINTER)))
+        refuse_pointer(path, file.read(len(POINTER_START)))
 
 
 def write_error(error: OSError, path: Path) -> WriteError:

@@ -12,9 +12,11 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from impasto.delimited import Shape, Splitter
 from impasto.errors import ImpastoError
+from impasto.files import refuse_pointer
 from impasto.formatting import counted
 
 MARKS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -103,8 +105,9 @@ def decoded(content: bytes, place: str) -> tuple[str, list[str]]:
     UTF-8; UTF-16 with or without a mark; else Windows' Western European.
 
     Raises:
-        ImpastoError: it is no text, such as an Excel workbook, or in none of these.
+        ImpastoError: it is no text, such as an Excel workbook or a Git LFS pointer, or in none of these.
     """
+    refuse_pointer(Path(place), content)
     for beginning, inside, what in _NO_TEXT:
         if content.startswith(beginning) and inside in content:
             raise ImpastoError(f"{place} {what}")

@@ -37,6 +37,7 @@ from tests.helpers.hostile_files import (
     turned,
     unswapped,
 )
+from tests.helpers.lfs import POINTER
 
 PLAIN = PackOptions(resolution=16, workers=1, duplicates="none", heldout=0)
 
@@ -417,3 +418,16 @@ def test_labels_reach_pictures_with_such_names(tmp_path: Path) -> None:
         "b.heic": ("Fauvism",),
         "c.jpg (1)": ("Baroque",),
     }
+
+
+@pytest.mark.parametrize(
+    "name", ["a.zip", "a.tar", "a.tar.gz", "a.npz", "a.npy", "a.parquet", "a.csv", "metadata.csv"]
+)
+def test_a_git_lfs_pointer_in_place_of_a_source_is_called_that(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(POINTER)
+    with pytest.raises(ImpastoError) as caught:
+        read_source(path, None)
+    assert str(caught.value) == (
+        f"{path} is a Git LFS pointer; fetch the files themselves with git lfs pull"
+    )

@@ -4,7 +4,7 @@ import io
 import re
 import struct
 
-from impasto.files import POINTER
+from impasto.files import POINTER, POINTER_START
 
 RAW = "a camera raw file; develop it to JPEG, PNG or TIFF first"
 _RAW_SUFFIXES = """
@@ -48,7 +48,7 @@ _OTHERS = {
     b"[": "JSON",
     b"<svg": "an SVG drawing",
     b"<?xml": "an XML file",
-    b"version https://git-lfs": POINTER,
+    POINTER_START: POINTER,
     b"%pdf": "a PDF",
     b"%!ps": "a PostScript file",
     b"8bps": "a Photoshop file",

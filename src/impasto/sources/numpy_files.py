@@ -14,6 +14,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from impasto.errors import ImpastoError
+from impasto.files import refuse_pointer_file
 from impasto.formatting import error_text
 from impasto.sources.trees import File
 
@@ -63,6 +64,7 @@ def reading(path: Path) -> Iterator[None]:
         raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:
         # Damaged files make `zipfile`, `zlib` and NumPy raise almost anything.
+        refuse_pointer_file(path)
         text = error_text(error)[:200]
         raise ImpastoError(f"{path} is damaged or was cut short ({text}); get it again") from error
 

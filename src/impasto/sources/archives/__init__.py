@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from impasto.errors import ImpastoError
+from impasto.files import refuse_pointer_file
 from impasto.formatting import counted, error_text, one_line
 from impasto.registry import module_names
 from impasto.sources.trees import File, Tree, UnusableError, is_litter, readable
@@ -86,6 +87,7 @@ class Archive(Tree):
                 files[name] = File(name, member.size, member.stamp)
                 self._where[name] = member.where
         except ImpastoError:
+            refuse_pointer_file(self.place)
             raise
         except OSError as error:
             if error.errno is None:
@@ -116,7 +118,12 @@ class Archive(Tree):
             ) from error
 
     def damaged(self, error: Exception) -> ImpastoError:
-        """The line for an archive that cannot be listed."""
+        """The line for an archive that cannot be listed.
+
+        Raises:
+            PointerError: it is a Git LFS pointer.
+        """
+        refuse_pointer_file(self.place)
         return ImpastoError(
             f"{self.place} is damaged or was cut short ({error_text(error)}); download it or make it "
             "again"
