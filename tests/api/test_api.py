@@ -84,6 +84,19 @@ def test_the_whole_way_with_texts_as_paths(tmp_path: Path, monkeypatch: pytest.M
     assert len(forgotten.collection) == 29
 
 
+def test_a_text_of_label_fields_is_read_as_in_the_command(tmp_path: Path) -> None:
+    paint(tmp_path / "photos" / "oil", 4)
+    paint(tmp_path / "photos" / "ink", 4)
+    packed = impasto.pack(
+        tmp_path / "photos", tmp_path / "packed", resolution=16, labels="way, kind"
+    )
+    assert [field.name for field in packed.collection.fields] == ["way", "kind"]
+    with pytest.raises(impasto.ImpastoError, match="empty name"):
+        impasto.pack(tmp_path / "photos", tmp_path / "other", resolution=16, labels="way,")
+    none = impasto.pack(tmp_path / "photos", tmp_path / "none", resolution=16, labels="")
+    assert none.collection.fields == ()
+
+
 def test_the_recipe_is_chosen_where_none_is_named(
     labelled: Collection, run: impasto.Run, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ import huggingface_hub.utils._http
 import pytest
 from huggingface_hub import constants
 
+from impasto.api.fetching import fetch
 from impasto.errors import ImpastoError, StoppedError
 from impasto.fetching import fetch_repository, is_repository
 from impasto.fetching.client import origin_of
@@ -133,6 +134,10 @@ SOURCE = "hf:datasets/huggan/wikiart"
 
 def repository(folder: Path, source: str = SOURCE, *only: str) -> Any:
     return fetch_repository(source, folder, only, politeness=FakeTime().polite())
+
+
+def test_one_pattern_is_no_list_of_letters(wikiart: Nasty, tmp_path: Path) -> None:
+    assert fetch(SOURCE, tmp_path, only="*.md", retries=0).names == ["README.md"]
 
 
 def test_a_repository_is_fetched_whole(wikiart: Nasty, other: Nasty, tmp_path: Path) -> None:

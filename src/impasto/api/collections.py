@@ -17,7 +17,7 @@ def pack(
     options: PackOptions | None = None,
     *,
     resolution: int | Sequence[int] | None = None,
-    labels: Sequence[str] | None = None,
+    labels: str | Sequence[str] | None = None,
 ) -> PackReport:
     """Make a collection of pictures, ready for training; the report holds it as `collection`.
 
@@ -31,7 +31,8 @@ def pack(
         options: all that may be chosen; None: `PackOptions()`.
         resolution: side in pixels, 4 to 4096; several pack the same pictures at each. None: as in
             `options`, or else 64.
-        labels: label fields; None: as in `options`, or else all of the source's.
+        labels: label fields, or a text such as `style,genre`; None: as in `options`, or else all of
+            the source's.
 
     Raises:
         ImpastoError: no usable picture, or anything else that the user can put right. A bad file is no
@@ -42,8 +43,7 @@ def pack(
         *smaller, largest = sorted([resolution] if isinstance(resolution, int) else resolution)
         options = replace(options, resolution=largest, smaller=tuple(smaller))
     if labels is not None:
-        fields = (labels,) if isinstance(labels, str) else tuple(labels)
-        options = replace(options, labels=fields)
+        options = replace(options, labels=label_fields(labels))
     features = _lite0() if options.duplicates == "features" else None
     with counting("pictures") as progress:
         return packing.pack(_source(source), _path(destination), options, progress, features)
@@ -71,6 +71,14 @@ def pack_shard(
         return packing.pack_shard(
             _source(source), _path(destination), shard, options, progress, features
         )
+
+
+def label_fields(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Label fields for `PackOptions`. Of a text such as `style,,genre` the empty name stays, which
+    packing refuses."""
+    if isinstance(names, str):
+        names = [name.strip() for name in names.split(",")] if names.strip() else []
+    return tuple(names)
 
 
 def _path(path: str | Path) -> Path:

@@ -25,7 +25,7 @@ def fetch(
     source: str | Path | Sequence[str],
     destination: str | Path,
     *,
-    only: Sequence[str] = (),
+    only: str | Sequence[str] = (),
     sha256: str | None = None,
     rate: float = 1.0,
     per_host: int = 1,
@@ -47,7 +47,7 @@ def fetch(
         source: `hf:datasets/OWNER/NAME[@REVISION][/PATH]`; the address of a file; a table of URLs; or
             a listing of WikiArt such as `wikiart:style/NAME`, of which several may be given.
         destination: a folder.
-        only: of a repository, files that fit one of these patterns, such as `*.parquet`.
+        only: of a repository, files that fit this pattern, such as `*.parquet`, or one of several.
         sha256: expected of a file by its address.
         rate: requests a second to one host, for pictures; 0 for no limit.
         per_host: requests to one host at the same time.
@@ -90,7 +90,8 @@ def fetch(
     client, politeness = Client(timeout, contact), Politeness(retries=retries)
     if from_hub:
         with counting("MB", 1_000_000) as tell:
-            return fetch_repository(first, folder, only, politeness, tell)
+            patterns = [only] if isinstance(only, str) else only
+            return fetch_repository(first, folder, patterns, politeness, tell)
     if "://" in first:
         most = None if max_mb is None else options.most
         with counting("MB", 1_000_000) as tell:

@@ -202,7 +202,7 @@ def command(
     Interrupted, the same command goes on. Given again after pictures were added to the source, it
     decodes only those.
     """
-    from impasto.api.collections import pack, pack_shard
+    from impasto.api.collections import label_fields, pack, pack_shard
     from impasto.collection import PackOptions
     from impasto.collection.replacing import place_of, work_folder
     from impasto.errors import StoppedError
@@ -212,7 +212,7 @@ def command(
     options = PackOptions(
         resolution=sides[-1],
         smaller=tuple(sides[:-1]),
-        labels=None if labels is None else _names(labels),
+        labels=None if labels is None else label_fields(labels),
         names_encoding=names_encoding,
         where=where,
         merge=tuple(line for text in merge or () for line in read_merges(text)),
@@ -277,10 +277,6 @@ def _shard(text: str) -> tuple[int, int]:
     if not (slash and number.isdecimal() and of.isdecimal()):
         raise ImpastoError(f"--shard takes which of how many, such as 1/4, not '{text}'")
     return int(number), int(of)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",")) if text.strip() else ()
 
 
 def _colour(text: str) -> tuple[int, int, int]:
