@@ -22,6 +22,7 @@ from impasto.errors import ImpastoError, StoppedError
 from impasto.fetching import fetch_repository, is_repository
 from impasto.fetching.client import origin_of
 from impasto.fetching.download import git_sha1_of_file
+from impasto.fetching.file import FilesReport
 from tests.helpers.fetching import FakeTime, clear_environment, impasto, run, wait_for
 from tests.helpers.nasty_server import (
     Nasty,
@@ -137,7 +138,9 @@ def repository(folder: Path, source: str = SOURCE, *only: str) -> Any:
 
 
 def test_one_pattern_is_no_list_of_letters(wikiart: Nasty, tmp_path: Path) -> None:
-    assert fetch(SOURCE, tmp_path, only="*.md", retries=0).names == ["README.md"]
+    report = fetch(SOURCE, tmp_path, only="*.md", retries=0)
+    assert isinstance(report, FilesReport)
+    assert report.names == ["README.md"]
 
 
 def test_a_repository_is_fetched_whole(wikiart: Nasty, other: Nasty, tmp_path: Path) -> None:
