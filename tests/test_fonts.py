@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from impasto import fonts
-from impasto.report.charts import Level, Line, Mark, chart
+from impasto.reporting.charts import Level, Line, Mark, chart
 from impasto.sampling.grid import named_grid_picture, shortened, written
 
 BOX = "\uffff"

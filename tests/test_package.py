@@ -16,6 +16,7 @@ import yaml
 import impasto
 
 ROOT = Path(__file__).parent.parent
+SOURCE = Path(impasto.__file__).parent
 
 
 def test_the_wheel_holds_all_that_is_needed(tmp_path: Path) -> None:
@@ -69,6 +70,10 @@ def test_the_public_surface() -> None:
     for name in impasto.__all__:
         assert getattr(impasto, name).__module__.startswith("impasto.")
     assert not hasattr(impasto, "Pickle")
+    code = "from impasto.reporting import page; import impasto; print(impasto.report)"
+    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "function report" in shown.stdout, "a room has the function's name and hides it"
+    assert not set(impasto.__all__) & {file.parent.name for file in SOURCE.glob("*/*.py")}
     code = "import sys, impasto; assert not {'torch', 'numpy', 'PIL'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -21,7 +21,7 @@ from impasto.evaluation.score_kinds import kind_of
 from impasto.features import load_network
 from impasto.plugins import RECIPES, WHAT, forget_plugins, use_plugin
 from impasto.registry import load_module, load_recipe, module_names, names, recipe_names
-from impasto.report.scores import best_of
+from impasto.reporting.scores import best_of
 from tests.helpers.command_line import Say, say
 from tests.helpers.plugins import package, plain_file, plugged
 

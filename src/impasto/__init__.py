@@ -17,10 +17,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from impasto.api.collections import forget, open_collection, pack
+    from impasto.api.collections import forget, open, pack
     from impasto.api.comparing import Comparison, compare
     from impasto.api.fetching import fetch
-    from impasto.api.judging import Evaluations, evaluate, write_report
+    from impasto.api.judging import Evaluations, evaluate, report
     from impasto.api.pictures import export, sample
     from impasto.api.training import Run, list_recipes, resume, train
     from impasto.collection import Collection, PackOptions, open_or_pack
@@ -55,14 +55,14 @@ _HOMES = {
     "list_recipes": "api.training",
     "load_config": "training",
     "load_recipe": "registry",
-    "open_collection": "api.collections",
+    "open": "api.collections",
     "open_or_pack": "collection",
     "pack": "api.collections",
+    "report": "api.judging",
     "resume": "api.training",
     "sample": "api.pictures",
     "train": "api.training",
     "use_plugin": "plugins",
-    "write_report": "api.judging",
 }
 
 __all__ = [
@@ -86,14 +86,14 @@ __all__ = [
     "list_recipes",
     "load_config",
     "load_recipe",
-    "open_collection",
+    "open",
     "open_or_pack",
     "pack",
+    "report",
     "resume",
     "sample",
     "train",
     "use_plugin",
-    "write_report",
 ]
 
 

@@ -41,7 +41,7 @@ def test_the_whole_way_with_texts_as_paths(tmp_path: Path, monkeypatch: pytest.M
     paint(Path("photos"), 30)
     report = impasto.pack("photos", "packed", resolution=[32, 16], labels=["kind"])
     assert report.collection.resolutions == (16, 32)
-    collection = impasto.open_collection("packed", 32)
+    collection = impasto.open("packed", 32)
     assert repr(collection) == "<Collection packed: 30 pictures of 32 px, kind of 2 classes>"
 
     first = impasto.train(
@@ -77,7 +77,7 @@ def test_the_whole_way_with_texts_as_paths(tmp_path: Path, monkeypatch: pytest.M
         [str(first), str(second)], "packed", out="both.html", pictures=8, per_class=0, device="cpu"
     ).page
     assert page.is_file()
-    assert impasto.write_report(str(first)).name == "report.html"
+    assert impasto.report(str(first)).name == "report.html"
 
     named = Path("packed", "sources.csv").read_text().splitlines()[1].split(",")
     forgotten = impasto.forget("packed", next(cell for cell in named if cell.endswith(".png")))
@@ -167,7 +167,7 @@ def test_expected_errors_are_one_line(run: impasto.Run, tmp_path: Path) -> None:
         (lambda: impasto.Run(str(tmp_path)), "run"),
         (lambda: impasto.train("masters", "nothing"), "unknown recipe"),
         (lambda: impasto.train("masters", images="many"), "number of pictures"),
-        (lambda: impasto.open_collection(str(tmp_path / "no")), "no"),
+        (lambda: impasto.open(str(tmp_path / "no")), "no"),
         (lambda: impasto.compare([run], "masters"), "two runs"),
         (lambda: impasto.fetch([], str(tmp_path)), "no source"),
         (lambda: impasto.evaluate(run, against="test"), "train, heldout or all"),

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from impasto.config import RunConfig
 from impasto.diagnosis import BEGUN, PASSED, Setup, Watch, diagnose, replay
 from impasto.evaluation.record import EvaluationRow
-from impasto.report.findings import evaluation_findings, run_findings
-from impasto.report.record import read_record
+from impasto.reporting.findings import evaluation_findings, run_findings
+from impasto.reporting.record import read_record
 from impasto.training.doctor import Doctor
 from tests.helpers.report_runs import (
     FAULTS,

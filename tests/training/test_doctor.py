@@ -21,8 +21,8 @@ from impasto.config import RunConfig, parse_config
 from impasto.diagnosis import watch
 from impasto.diagnosis.signs import COPIED_BY_CHANCE, COPIED_LOW
 from impasto.errors import ImpastoError, StoppedError
-from impasto.report import page
-from impasto.report.record import read_record
+from impasto.reporting import page
+from impasto.reporting.record import read_record
 from impasto.sampling.model import checkpoint_folders
 from impasto.training import checkpoint, resume, run_folder, train
 from impasto.training import evaluation as training_evaluation

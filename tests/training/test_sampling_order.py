@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from impasto.collection import Collection
 from impasto.errors import ImpastoError
 from impasto.files import read_json
-from impasto.report.page import write_report
-from impasto.report.record import read_record
+from impasto.reporting.page import write_report
+from impasto.reporting.record import read_record
 from impasto.training import train
 from impasto.training.data import TrainingPictures
 from impasto.training.order import TurnOrder, equal_turns, square_root_turns

@@ -14,8 +14,8 @@ from benchmarks.kill_resume import fingerprint
 from impasto.collection import Collection
 from impasto.config import NetworkConfig, RunConfig
 from impasto.errors import ImpastoError, StoppedError
-from impasto.report.record import read_record
-from impasto.report.stages import same_latents
+from impasto.reporting.record import read_record
+from impasto.reporting.stages import same_latents
 from impasto.sampling import Model, find_model
 from impasto.sampling.model import export
 from impasto.training import resume, train

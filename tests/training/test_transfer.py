@@ -15,7 +15,7 @@ from impasto.config import NetworkConfig, RunConfig, read_record
 from impasto.errors import ImpastoError
 from impasto.networks._conditioning import LabelEmbedding
 from impasto.registry import load_recipe
-from impasto.report.page import write_report
+from impasto.reporting.page import write_report
 from impasto.sampling import Model, find_model
 from impasto.sampling import model as models
 from impasto.sampling.model import (

@@ -1,4 +1,4 @@
-"""Collections: `pack`, `open_collection` and `forget`. Without torch."""
+"""Collections: `pack`, `open` and `forget`. Without torch."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -99,7 +99,7 @@ def _lite0() -> Callable[[np.ndarray], np.ndarray]:
     return lambda pixels: network(torch.from_numpy(pixels)).features.cpu().numpy()
 
 
-def open_collection(path: str | Path, resolution: int | None = None) -> Collection:
+def open(path: str | Path, resolution: int | None = None) -> Collection:
     """Open a collection.
 
     Args:

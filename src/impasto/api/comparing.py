@@ -17,11 +17,11 @@ from impasto.evaluation.folders import evaluate_folders
 from impasto.features import FeatureNetwork, load_networks
 from impasto.messages import say
 from impasto.progress import shown
-from impasto.report.charts import require_matplotlib
-from impasto.report.compared import MOST_RUNS, Asked, Compared, scored_alike, sentence
-from impasto.report.comparison import write_comparison
-from impasto.report.painted import side_by_side
-from impasto.report.record import RunRecord, read_record
+from impasto.reporting.charts import require_matplotlib
+from impasto.reporting.compared import MOST_RUNS, Asked, Compared, scored_alike, sentence
+from impasto.reporting.comparison import write_comparison
+from impasto.reporting.painted import side_by_side
+from impasto.reporting.record import RunRecord, read_record
 from impasto.sampling.model import BEST, MODEL_FILE, ModelRecord, find_model
 
 

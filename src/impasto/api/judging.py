@@ -1,4 +1,4 @@
-"""How good pictures are: `evaluate` and `write_report`."""
+"""How good pictures are: `evaluate` and `report`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from impasto.evaluation.score_rows import accuracy_rows
 from impasto.evaluation.table import lines
 from impasto.features import FeatureNetwork, load_networks
 from impasto.progress import shown
-from impasto.report import page
+from impasto.reporting import page
 from impasto.sampling.model import MODEL_FILE, ModelRecord, load_discriminator, run_of
 from impasto.training.run_folder import find_collection, with_noise
 
@@ -204,7 +204,7 @@ def _of_models(
     return Evaluations(tuple(found), home, tuple(network.name for network in networks))
 
 
-def write_report(run: str | PathLike[str]) -> Path:
+def report(run: str | PathLike[str]) -> Path:
     """Write a run's page, `report.html` in its folder, finished or not; gives the page's path.
 
     Raises:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto import training
-from impasto.api.judging import Evaluations, evaluate, write_report
+from impasto.api.judging import Evaluations, evaluate, report
 from impasto.collection import Collection
 from impasto.config import RunConfig
 from impasto.messages import say
@@ -56,8 +56,8 @@ class Run:
         return evaluate(self.path, **options)
 
     def report(self) -> Path:
-        """Write its page, `report.html`, and give the page's path; see `impasto.write_report`."""
-        return write_report(self.path)
+        """Write its page, `report.html`, and give the page's path; see `impasto.report`."""
+        return report(self.path)
 
     def __fspath__(self) -> str:
         return str(self.path)

@@ -28,12 +28,12 @@ def command(
     if (run is None) == (latest is None):
         raise ImpastoError("give the folder of a run, or --latest with a folder of runs")
 
-    from impasto.report.data import taken_out_since_trained
-    from impasto.report.doctor import doctor_lines
-    from impasto.report.elements import moment
-    from impasto.report.findings import no_findings
-    from impasto.report.page import Report, write_report
-    from impasto.report.record import newest_run
+    from impasto.reporting.data import taken_out_since_trained
+    from impasto.reporting.doctor import doctor_lines
+    from impasto.reporting.elements import moment
+    from impasto.reporting.findings import no_findings
+    from impasto.reporting.page import Report, write_report
+    from impasto.reporting.record import newest_run
 
     folder = newest_run(latest) if latest is not None else run
     assert folder is not None  # one of the two is given

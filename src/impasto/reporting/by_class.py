@@ -1,0 +1,367 @@
+"""What a run paints of each class: one noise over all of them, each over time, each at two moments.
+
+All of it is read from the grids of classes that training writes (a latent a row, a class a column).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image
+
+from impasto.diagnosis.classes import LEAST_CHANGE, LITTLE_SAY, MUCH_SAY, Classes
+from impasto.reporting.charts import Line
+from impasto.reporting.curves import Charts
+from impasto.reporting.elements import Card, Figure, Folded, PageImage, folded, moment, pixel_kind
+from impasto.reporting.pictures import evenly, open_picture, picture_uri
+from impasto.reporting.record import ClassGrids, RunRecord
+from impasto.reporting.rendering import render
+from impasto.reporting.scores_by_class import (
+    CLASSES_IN_A_CHART,
+    ClassTables,
+    by_size,
+    class_charts,
+    class_tables,
+)
+
+Pixels = NDArray[np.uint8]
+
+# Grids that are measured, and moments that are shown side by side.
+_MOST_MEASURED, _MOST_MOMENTS = 24, 8
+# Classes shown at once, the most frequent ones; the others unfold.
+_FIRST_CLASSES = 10
+# Pixels a side: of a picture among many, and of the newest grid as a whole.
+_SMALL_SIDE, _GRID_SIDE = 128, 2048
+# There are many small ones, so of them only really small files stay exact.
+_MOST_PNG = 10_000
+
+
+# Measured
+
+
+def measure(record: RunRecord) -> list[Classes]:
+    """What the grids of classes say of each label field that the run is conditioned on."""
+    found = []
+    for grids in record.class_grids:
+        moments = [grids.grids[place] for place in evenly(len(grids.grids), _MOST_MEASURED)]
+        measured = [
+            (seen, *both) for seen, path in moments if (both := distances(path, grids)) is not None
+        ]
+        table = np.array(measured, dtype=np.float64).reshape(-1, 3)
+        found.append(
+            Classes(
+                grids.field,
+                _chance(record, grids),
+                table[:, 0].astype(np.int64),
+                table[:, 1],
+                table[:, 2],
+                balanced=record.balance == grids.field,
+            )
+        )
+    return found
+
+
+def _chance(record: RunRecord, grids: ClassGrids) -> float:
+    """The largest class's share of the pictures that are shown and asked for."""
+    field = next((field for field in record.fields if field.name == grids.field), None)
+    if field is None or not field.known or record.balance == grids.field:
+        return 1 / len(grids.classes)
+    return record.commonest(field)
+
+
+def distances(path: Path, grids: ClassGrids) -> tuple[float, float] | None:
+    """Mean distance of two classes' pictures of one latent, and of two latents' of one class.
+
+    The distance of two pictures is the root mean square of their differences, averaged to 16 pixels
+    a side, as a share of the way from black to white; so it is in `diversity/fake`. None where the
+    grid cannot be read, or has one class or one latent only.
+    """
+    grid = _open(path, grids)
+    rows, columns = grids.rows, len(grids.classes)
+    if grid is None or rows < 2 or columns < 2:
+        return None
+    side = min(16, grid.width // columns)
+    # Averaging all of it at once mixes no two pictures, for their borders fall on whole pixels.
+    small = grid.resize((columns * side, rows * side), Image.Resampling.BOX)
+    pictures = _tiles(small, rows, columns).reshape(rows, columns, -1) / 255.0
+    return _mean_distance(pictures), _mean_distance(pictures.swapaxes(0, 1))
+
+
+def _mean_distance(groups: NDArray[np.float64]) -> float:
+    """Mean distance of two pictures of one group: [G, N, values] to a number."""
+    first, second = np.triu_indices(groups.shape[1], k=1)
+    squares = np.square(groups[:, first] - groups[:, second]).mean(axis=2)
+    return float(np.sqrt(squares).mean())
+
+
+# Grids and their pictures
+
+
+def _open(path: Path, grids: ClassGrids) -> Image.Image | None:
+    """A grid, if it can be read and has the pictures that the run's record tells of."""
+    grid = open_picture(path)
+    columns = len(grids.classes)
+    if grid is None or grid.width % columns or grid.height * columns != grid.width * grids.rows:
+        return None
+    return grid
+
+
+def _tiles(grid: Image.Image, rows: int, columns: int) -> Pixels:
+    """The pictures of a grid: [rows, columns, side, side, 3]."""
+    pixels = np.asarray(grid)
+    side = grid.width // columns
+    return pixels.reshape(rows, side, columns, side, 3).swapaxes(1, 2)
+
+
+def _joined(tiles: Pixels) -> Image.Image:
+    """Pictures [rows, columns, side, side, 3] side by side, without gaps."""
+    rows, columns, side = tiles.shape[:3]
+    return Image.fromarray(tiles.swapaxes(1, 2).reshape(rows * side, columns * side, 3))
+
+
+def _shrunk(grid: Image.Image, columns: int, most: int) -> Image.Image:
+    """A grid with its pictures at most `most` pixels wide."""
+    if grid.width <= columns * most:
+        return grid
+    size = (columns * most, grid.height * columns * most // grid.width)
+    return grid.resize(size, Image.Resampling.LANCZOS)
+
+
+# Shown
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A label field as it is shown.
+
+    Attributes:
+        order: columns of its grids, the most frequent class first.
+        newest: (images seen, grid) of the last grid that can be read.
+        moments: (images seen, small pictures [R, K, side, side, 3]), the earliest first.
+        halfway: the one nearest to half of what was seen.
+        measured: what its grids say.
+    """
+
+    record: RunRecord
+    grids: ClassGrids
+    order: list[int]
+    newest: tuple[int, Image.Image]
+    moments: list[tuple[int, Pixels]]
+    halfway: tuple[int, Pixels] | None
+    measured: Classes
+    charts: Charts
+
+    def name(self, column: int) -> str:
+        return self.grids.classes[column]
+
+
+def _shown(
+    record: RunRecord, grids: ClassGrids, measured: Classes, charts: Charts
+) -> _Shown | None:
+    newest = next(
+        (
+            (seen, grid)
+            for seen, path in reversed(grids.grids)
+            if (grid := _open(path, grids)) is not None
+        ),
+        None,
+    )
+    if newest is None:
+        return None
+    columns = len(grids.classes)
+    order = [grids.classes.index(name) for name in by_size(record, grids.field, grids.classes)]
+    # While the discriminator trains alone, the generator's pictures stay as they are.
+    waiting = sum(seen <= record.pretrain_images for seen, _ in grids.grids)
+    told = grids.grids[max(0, waiting - 1) :]
+
+    def small(seen: int, path: Path) -> list[tuple[int, Pixels]]:
+        grid = _open(path, grids)
+        if grid is None:
+            return []
+        return [(seen, _tiles(_shrunk(grid, columns, _SMALL_SIDE), grids.rows, columns))]
+
+    places = evenly(len(told), _MOST_MOMENTS)
+    moments = [taken for place in places for taken in small(*told[place])]
+    half = min(told, key=lambda item: abs(2 * item[0] - newest[0]))
+    halfway = next(iter(small(*half)), None) if half[0] < newest[0] else None
+    return _Shown(record, grids, order, newest, moments, halfway, measured, charts)
+
+
+@dataclass(frozen=True)
+class _OneNoise:
+    """The newest grid under its classes' names, and how much the class changes a picture."""
+
+    when: str
+    across: int
+    bands: Folded[tuple[list[str], PageImage]]
+    says: str
+    card: list[Card]
+
+
+@dataclass(frozen=True)
+class _OverTime:
+    """Of each class the same latent at several moments."""
+
+    times: list[str]
+    rows: Folded[list[tuple[str, PageImage]]]
+
+
+@dataclass(frozen=True)
+class _TwoMoments:
+    """Of each class several latents halfway and now."""
+
+    latents: str
+    cards: Folded[list[tuple[str, list[Figure]]]]
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """Of each class its scores: over time a line a class, and the newest as a table."""
+
+    charts: Folded[list[Card]]
+    tables: Folded[ClassTables | None]
+
+
+def classes_section(record: RunRecord, measured: list[Classes], charts: Charts) -> Markup:
+    """All that is shown by class, a label field after the other; '' for a run without classes."""
+    fields = []
+    for grids, classes in zip(record.class_grids, measured, strict=True):
+        shown = _shown(record, grids, classes, charts)
+        if shown is not None:
+            fields.append(
+                {
+                    "name": grids.field,
+                    "one_noise": _one_noise(shown),
+                    "over_time": _over_time(shown),
+                    "two_moments": _two_moments(shown),
+                    "scores": _scores(shown),
+                }
+            )
+    return render("classes", fields=fields) if fields else Markup()
+
+
+def _one_noise(shown: _Shown) -> _OneNoise:
+    seen, grid = shown.newest
+    count, rows = len(shown.order), shown.grids.rows
+    across = min(count, _FIRST_CLASSES)
+    tiles = _tiles(_shrunk(grid, count, _GRID_SIDE // across), rows, count)
+    kind = pixel_kind(grid.width // count)
+
+    def band(columns: list[int]) -> tuple[list[str], PageImage]:
+        names = [shown.name(column) for column in columns]
+        description = f"the same latents in the classes {', '.join(names)}"
+        return names, PageImage(picture_uri(_joined(tiles[:, columns])), description, kind)
+
+    when = (
+        f"After {moment(shown.record, seen)}. A row is one latent, a column one class"
+        f"{', the most frequent first' if count > 1 else ''}."
+    )
+    bands = folded(shown.order, band, _FIRST_CLASSES)
+    return _OneNoise(when, across, bands, say(shown.measured), _measured_card(shown))
+
+
+def say(classes: Classes) -> str:
+    """What the newest grid says of how much the class matters, in words; '' without a grid."""
+    if not len(classes.images_seen):
+        return ""
+    by_class, by_latent = float(classes.by_class[-1]), float(classes.by_latent[-1])
+    measured = (
+        f"Under the same latent, another class changes the picture by {by_class:.3f}; within a "
+        f"class, another latent does by {by_latent:.3f} (0: not at all, 1: from black to white)"
+    )
+    if by_latent < LEAST_CHANGE:
+        if by_class < LEAST_CHANGE:
+            return f"{measured}: all pictures look alike so far."
+        return f"{measured}: a class is always the same picture, whatever the latent."
+    times = by_class / by_latent
+    if times < LITTLE_SAY:
+        verdict = "the class hardly changes the picture"
+    elif times < MUCH_SAY:
+        verdict = "the class has a say, and the latent a larger one"
+    else:
+        verdict = "the classes differ to the eye"
+    return f"{measured}: {times:.2g} times as much, so {verdict}."
+
+
+def _measured_card(shown: _Shown) -> list[Card]:
+    """A chart of how much class and latent change a picture, where there are moments enough."""
+    classes = shown.measured
+    if len(classes.images_seen) < 3:
+        return []
+    card = shown.charts.draw(
+        f"What changes a picture: {shown.grids.field}",
+        classes.images_seen,
+        [
+            Line("another class, same latent", classes.by_class),
+            Line("another latent, same class", classes.by_latent),
+        ],
+        "Mean distance of two such pictures of the grid. The nearer the first line comes to the "
+        "second, or the further above it, the more the class shows.",
+        from_zero=True,
+    )
+    return [card]
+
+
+def _over_time(shown: _Shown) -> _OverTime | None:
+    if len(shown.moments) < 2:
+        return None
+    first = np.stack([tiles[0] for _, tiles in shown.moments], axis=1)  # [K, moments, ...]
+
+    def rows(columns: list[int]) -> list[tuple[str, PageImage]]:
+        return [
+            (name, _small(first[[column]], f"{name} over time"))
+            for column in columns
+            for name in [shown.name(column)]
+        ]
+
+    times = [f"{seen:,}" for seen, _ in shown.moments]
+    return _OverTime(times, folded(shown.order, rows, _FIRST_CLASSES))
+
+
+def _two_moments(shown: _Shown) -> _TwoMoments | None:
+    if shown.halfway is None or not shown.moments or shown.halfway[0] >= shown.moments[-1][0]:
+        return None
+    both = shown.halfway, shown.moments[-1]
+    rows = shown.grids.rows
+    across = 4 if rows % 4 == 0 else rows
+
+    def card(column: int) -> tuple[str, list[Figure]]:
+        name, figures = shown.name(column), []
+        for seen, tiles in both:
+            pictures = tiles[:, column].reshape(-1, across, *tiles.shape[2:])
+            drawn = _small(pictures, f"{name} after {seen:,} images")
+            figures.append(Figure(drawn, moment(shown.record, seen)))
+        return name, figures
+
+    def cards(columns: list[int]) -> list[tuple[str, list[Figure]]]:
+        return [card(column) for column in columns]
+
+    latents = f"{rows} latents, the same in all" if rows > 1 else "one latent, the same in all"
+    return _TwoMoments(latents, folded(shown.order, cards, _FIRST_CLASSES))
+
+
+def _small(tiles: Pixels, description: str) -> PageImage:
+    """A few small pictures [rows, columns, side, side, 3] as one image."""
+    address = picture_uri(_joined(tiles), most_png=_MOST_PNG)
+    return PageImage(address, description, pixel_kind(tiles.shape[2]))
+
+
+def _scores(shown: _Shown) -> _Scores | None:
+    record, field = shown.record, shown.grids.field
+
+    def names(columns: list[int]) -> list[str]:
+        return [shown.name(column) for column in columns]
+
+    drawn = folded(
+        shown.order,
+        lambda columns: class_charts(record, field, names(columns), shown.charts),
+        CLASSES_IN_A_CHART,
+    )
+    tables = folded(
+        shown.order,
+        lambda columns: class_tables(record, field, names(columns)),
+        _FIRST_CLASSES,
+    )
+    return _Scores(drawn, tables) if drawn.first or tables.first else None

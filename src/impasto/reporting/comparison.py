@@ -1,0 +1,112 @@
+"""Several runs side by side: the same latents, scores over time, tables that mark what is certain.
+
+Scores are compared only where they were measured alike (`scores.Conditions`), and a value is marked as
+the best only where its interval overlaps no other's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from impasto.reporting.compared import Compared
+from impasto.reporting.comparison_curves import curves
+from impasto.reporting.comparison_tables import Tables
+from impasto.reporting.elements import Figure, PageImage, moment, pixel_kind
+from impasto.reporting.pictures import picture_uri
+from impasto.reporting.rendering import write_page
+from impasto.reporting.settings import facts, settings
+
+_MOST_SETTINGS = 12
+"""Of those that differ; more unfold."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What several models paint of the same seeds.
+
+    Attributes:
+        drawn: of each model, uint8 [16, H, W, 3].
+        by_class: (label field, class) -> of each model that knows it, its place and [8, H, W, 3].
+        notes: what is not alike, a sentence each.
+    """
+
+    drawn: Sequence[np.ndarray]
+    by_class: Mapping[tuple[str, str], Sequence[tuple[int, np.ndarray]]]
+    notes: Sequence[str]
+
+
+def write_comparison(
+    runs: Sequence[Compared], pictures: Pictures, collection: str, collection_hash: str, out: Path
+) -> list[str]:
+    """Write one page that compares runs on a collection.
+
+    Args:
+        runs: two to six, as they were asked for.
+        pictures: what they paint.
+        collection: its name.
+        collection_hash: its content hash.
+        out: the HTML file.
+
+    Returns:
+        What was compared with what, and what could not be: a sentence each.
+
+    Raises:
+        ImpastoError: the page cannot be written.
+    """
+    tables = Tables(runs, collection_hash)
+    overall, by_class = tables.overall(), tables.by_class()
+    differing = settings(runs)
+    write_page(
+        out,
+        "compare",
+        heading=" and ".join(run.name for run in runs) if len(runs) == 2 else f"{len(runs)} runs",
+        collection=collection,
+        missing=tables.says,
+        facts=facts(runs),
+        settings=differing,
+        fold_settings=len(differing.rows) > _MOST_SETTINGS,
+        layout="two" if len(runs) == 2 else "two three",
+        figures=_figures(runs, pictures),
+        notes=pictures.notes,
+        fields=_by_field(runs, pictures),
+        overall=overall,
+        curves=curves(runs, collection_hash),
+        by_class=by_class,
+    )
+    return tables.says
+
+
+def _figures(runs: Sequence[Compared], pictures: Pictures) -> list[Figure]:
+    """What each run paints of the same seeds."""
+    return [
+        Figure(
+            _grid(drawn, 4, f"seeds 0 to {len(drawn) - 1} of {run.name}"),
+            f"{run.name}, after {moment(run.record, run.images_seen)}.",
+        )
+        for run, drawn in zip(runs, pictures.drawn, strict=True)
+    ]
+
+
+def _by_field(
+    runs: Sequence[Compared], pictures: Pictures
+) -> dict[str, list[tuple[str, list[Figure]]]]:
+    """Of each label field its classes, and what each run that knows one paints of it."""
+    found: dict[str, list[tuple[str, list[Figure]]]] = {}
+    for (field, cls), painted in pictures.by_class.items():
+        strips = [
+            Figure(_grid(drawn, len(drawn), f"{cls} by {runs[place].name}"), runs[place].name)
+            for place, drawn in painted
+        ]
+        found.setdefault(field, []).append((cls, strips))
+    return found
+
+
+def _grid(pictures: np.ndarray, columns: int, description: str) -> PageImage:
+    """Pictures [N, side, side, 3] without gaps, `columns` in a row; N is a multiple of it."""
+    rows, side = len(pictures) // columns, pictures.shape[1]
+    joined = pictures.reshape(rows, columns, side, side, 3).swapaxes(1, 2)
+    grid = Image.fromarray(joined.reshape(rows * side, columns * side, 3))
+    return PageImage(picture_uri(grid), description, pixel_kind(side))

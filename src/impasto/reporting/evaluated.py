@@ -1,0 +1,336 @@
+"""How good the pictures are: the evaluations of a run, over time and as of now.
+
+The rows come from `metrics.jsonl`, written by training itself and by `impasto evaluate`. Only what was
+measured alike is joined by a line.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from markupsafe import Markup
+
+from impasto.evaluation.record import (
+    EVALUATION_FOLDER,
+    EvaluationRow,
+    ScoreRow,
+    copied_by_chance,
+)
+from impasto.evaluation.score_kinds import base_of, kind_of, title_of
+from impasto.formatting import counted, quoted
+from impasto.reporting.charts import Level
+from impasto.reporting.curves import Charts
+from impasto.reporting.elements import Card, Figure, PageImage, PageTable, moment, words
+from impasto.reporting.pictures import open_picture, picture_uri
+from impasto.reporting.record import RunRecord
+from impasto.reporting.rendering import render
+from impasto.reporting.scores import (
+    Alike,
+    TableNotes,
+    about_heldout,
+    best_founded,
+    cell,
+    commonest_row,
+    foundation,
+    is_curve,
+    judged,
+    made_alike,
+)
+from impasto.reporting.scores_by_class import by_size, counts
+
+# Kinds of scores that share a chart, each with one of its own otherwise; in the order of the page.
+_CHARTS = (
+    ("fid", "fd"),
+    ("kid",),
+    ("is",),
+    ("top1",),
+    ("precision", "recall"),
+    ("density",),
+    ("coverage",),
+    ("diversity",),
+    ("copied",),
+)
+
+
+@dataclass(frozen=True)
+class OverTime:
+    """Charts of evaluations that were made alike: how they were made, and the charts."""
+
+    network: str
+    conditions: str
+    cards: list[Card]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A table under its heading, with what is to be known of it, a sentence or more each."""
+
+    heading: str
+    says: list[str]
+    table: PageTable
+
+
+def evaluation_section(record: RunRecord, charts: Charts) -> Markup:
+    """Scores over time, the newest ones as tables, who can name the classes, what was copied."""
+    groups = made_alike(record.evaluations)
+    if not groups:
+        # A page may be shared, and an absolute path tells of the machine.
+        run = record.name if record.folder.is_absolute() else record.folder
+        return render("evaluation", command=f"impasto evaluate {quoted(run)}", over_time=[])
+    over_time, others = _over_time(groups, charts)
+    return render(
+        "evaluation",
+        command="",
+        over_time=over_time,
+        during_training=any(row.during_training for row in groups[0].rows),
+        otherwise=_otherwise(record, groups, others) if over_time else [],
+        newest=[
+            _scores_table(record, group.newest)
+            for group in best_founded(groups, record.collection_hash)
+        ],
+        judges=_judges(record, groups),
+        copied=_copied(record),
+    )
+
+
+# Over time
+
+
+def _over_time(groups: list[Alike], charts: Charts) -> tuple[list[OverTime], list[Alike]]:
+    """Charts of what was measured at most moments, then other networks'; and what is not drawn."""
+    if len(groups[0].rows) < 2:
+        return [], groups
+    drawn: dict[str, Alike] = {groups[0].conditions.network: groups[0]}
+    for group in groups[1:]:
+        if len(group.rows) >= 2:
+            drawn.setdefault(group.conditions.network, group)
+    shown = list(drawn.values())
+    first = f"{counted(len(shown[0].rows), 'checkpoint')}: {shown[0].conditions}."
+    told = [first, *(f"{group.conditions}." for group in shown[1:])]
+    return [
+        OverTime(group.conditions.network, conditions, _cards(group, charts))
+        for group, conditions in zip(shown, told, strict=True)
+    ], [group for group in groups if group not in shown]
+
+
+def _otherwise(record: RunRecord, groups: Sequence[Alike], others: Sequence[Alike]) -> list[str]:
+    """What else was measured, as a list, for it must not be joined to the curves."""
+    tables = best_founded(groups, record.collection_hash)
+    items = []
+    for group in others:
+        seen = [int(number) for number in group.images_seen]
+        when = (
+            f"after {moment(record, seen[0])}"
+            if len(seen) == 1
+            else f"at {len(seen)} moments from {seen[0]:,} to {seen[-1]:,} images"
+        )
+        where = "; in the table below" if group in tables else ""
+        items.append(f"{when}: {group.conditions}{where}")
+    return items
+
+
+def _cards(group: Alike, charts: Charts) -> list[Card]:
+    cards = []
+    for bases in _CHARTS:
+        names = [pair for pair in group.overall if base_of(pair[0]) in bases]
+        # Those of the judges by themselves: their classes are the collection's own.
+        cards += _card(group, [pair for pair in names if pair[1] is None], charts)
+        cards += _card(group, [pair for pair in names if pair[1] is not None], charts)
+    return cards
+
+
+def levels_of(group: Alike, name: str, of: str | None) -> list[Level]:
+    """What a score is to be compared with: what it should be, or what held-out real pictures have."""
+    if base_of(name) == "diversity":
+        return [Level("as varied as real ones", 1.0)]
+    if base_of(name) == "copied":
+        return [Level("nothing copied", copied_by_chance(group.newest))]
+    levels = []
+    heldout = group.heldout(name, of)
+    if heldout is not None and heldout.value is not None:
+        # The number: some scores depend on it.
+        levels.append(Level(f"{heldout.pictures:,} held-out real pictures", heldout.value))
+    made = group.made_baseline(of) if base_of(name) == "top1" else None
+    return levels if made is None else [Level(f"always the commonest {of}", made), *levels]
+
+
+def _card(group: Alike, names: Sequence[tuple[str, str | None]], charts: Charts) -> list[Card]:
+    """A chart of one score or of a few that belong together; none where none was measured twice."""
+    curves = [
+        (pair, line) for pair in names if (line := group.line(*pair)) is not None and is_curve(line)
+    ][:6]
+    if not curves:
+        return []
+    names, lines = [pair for pair, _ in curves], [line for _, line in curves]
+    name, of = names[0]
+    kinds = list(dict.fromkeys(kind_of(name) for name, _ in names))
+    title = lines[0].name
+    if len(kinds) > 1:
+        title = " and ".join(kind.title for kind in kinds)
+    elif of is not None and len(lines) > 1:
+        title = title_of(name)
+        lines = [
+            replace(line, name=str(field)) for line, (_, field) in zip(lines, names, strict=True)
+        ]
+    alone = len(kinds) == 1 and (of is None or len(lines) == 1)
+    levels = levels_of(group, name, of) if alone else []
+    explanations = " ".join(kind.explanation for kind in kinds)
+    better = "" if kinds[0].better == "nearest to 1" else f" {kinds[0].sentence}"
+    shares = all(kind.share for kind in kinds) and "copied" not in base_of(name)
+    card = charts.draw(
+        title,
+        group.images_seen,
+        lines,
+        explanations + better,
+        bounds=(0.0, 1.0) if shares else None,
+        from_zero=base_of(name) in ("diversity", "copied"),
+        levels=levels,
+    )
+    return [card]
+
+
+# As of now
+
+
+def _scores_table(record: RunRecord, row: EvaluationRow) -> Explained:
+    """The newest scores, of one feature network: of its best founded evaluation."""
+    group = made_alike([row])[0]
+    notes = TableNotes()
+    heldout = any(score.cls is None for score in row.heldout)
+    rows = []
+    for name, of in group.overall:
+        cells = [cell(judged(row, name, of), notes)]
+        if heldout:
+            cells.append(cell(group.heldout(name, of), notes))
+        cells.append(words(_better(name, row)))
+        rows.append((title_of(name, of), cells))
+        if (beneath := commonest_row([row], name, of, heldout=heldout)) is not None:
+            rows.append((beneath[0], [*beneath[1], words("")]))
+    head = ["", "generated", *(["held-out real"] if heldout else []), "better is"]
+    says = [
+        f"After {moment(record, row.subject.images_seen or 0)}: {group.conditions}.",
+        *(f"{note}." for note in row.notes),
+        f"Beneath each value: its 95% interval. {about_heldout([row])}",
+    ]
+    return Explained(f"As {row.network.name} sees them", says, PageTable(head, rows, notes.texts))
+
+
+def _better(name: str, row: EvaluationRow) -> str:
+    better = kind_of(name).better
+    if base_of(name) == "copied":
+        return f"{better}; about {100 * copied_by_chance(row):.2g}% if nothing is copied"
+    return better
+
+
+# Who can name the classes
+
+
+def _judges(record: RunRecord, groups: list[Alike]) -> list[Explained]:
+    """GANGogh's table: the discriminator's accuracy on held-out pictures beside the judge's."""
+    named: dict[str, EvaluationRow] = {}
+    for group in groups:
+        for judge in group.newest.judges:
+            other = named.get(judge.field)
+            own = record.collection_hash
+            if other is None or foundation(group.newest, own) > foundation(other, own):
+                named[judge.field] = group.newest
+    return [_judge_table(record, field, row) for field, row in named.items()]
+
+
+def _judge_table(record: RunRecord, field: str, row: EvaluationRow) -> Explained:
+    judge = next(judge for judge in row.judges if judge.field == field)
+    notes = TableNotes()
+    columns = [
+        name
+        for name in ("accuracy-judge", "accuracy-discriminator")
+        if any((score.name, score.field) == (name, field) for score in row.scores)
+    ]
+    overall = [row.score(name, field) for name in columns]
+    if not overall and judge.accuracy is not None:
+        columns = ["accuracy-judge"]
+        overall = [_overall(judge.accuracy, judge.low, judge.high, judge.pictures, field)]
+    rows = [("all classes", [counts(overall), *(cell(score, notes) for score in overall)])]
+    absent = []
+    for name in by_size(record, field, judge.classes):
+        scores = [row.score(column, field, name) for column in columns]
+        if any(score is not None and score.pictures for score in scores):
+            rows.append((name, [counts(scores), *(cell(score, notes) for score in scores)]))
+        else:
+            absent.append(name)
+    head = [field, "pictures", *(column.removeprefix("accuracy-") for column in columns)]
+    says = []
+    if judge.pictures:
+        sources = f" of {counted(judge.sources, 'source picture')}" if judge.sources else ""
+        says.append(f"{counted(judge.pictures, 'held-out picture')}{sources}.")
+    if judge.baseline is not None:
+        says.append(f"Always naming the commonest class gets {100 * judge.baseline:.0f}%.")
+    if absent:
+        says.append(f"None of {', '.join(absent)}.")
+    if judge.warning and not any(score and score.warning == judge.warning for score in overall):
+        says.append(sentence(judge.warning))
+    return Explained(f"By {field}", [" ".join(says)], PageTable(head, rows, notes.texts))
+
+
+def _overall(
+    value: float, low: float | None, high: float | None, pictures: int, field: str
+) -> ScoreRow:
+    return ScoreRow(
+        name="accuracy-judge",
+        field=field,
+        value=value,
+        low=low,
+        high=high,
+        pictures=pictures,
+        reference=0,
+    )
+
+
+# What was copied
+
+
+def _copied(record: RunRecord) -> list[Figure]:
+    """The sheets of the closest pairs of a generated and a training picture, one a feature network: of
+    the best founded evaluation that has one."""
+    shown: dict[str, tuple[EvaluationRow, Path]] = {}
+    rows = [row for row in record.evaluations if row.subject.kind != "pictures"]
+    for row in sorted(rows, key=lambda row: foundation(row, record.collection_hash))[::-1]:
+        if row.network.name not in shown and (path := _sheet(record, row)) is not None:
+            shown[row.network.name] = row, path
+    figures = []
+    for row, path in shown.values():
+        sheet = open_picture(path)
+        if sheet is None:
+            continue
+        says = (row.memorisation or {}).get("sentences")
+        when = moment(record, row.subject.images_seen or 0)
+        caption = f"After {when}, as {row.network.name} sees them."
+        if isinstance(says, list):
+            caption += "".join(f" {sentence(str(text))}" for text in says)
+        description = "closest pairs of a generated and a training picture"
+        figures.append(Figure(PageImage(picture_uri(sheet), description), caption))
+    return figures
+
+
+def _sheet(record: RunRecord, row: EvaluationRow) -> Path | None:
+    """The sheet that an evaluation left, if it is there."""
+    if row.during_training:
+        return None
+    if row.folder is not None:
+        path = record.folder / row.folder / "nearest.png"
+        return path if path.is_file() else None
+    # Of rows that do not say where it lies, those of one moment wrote over each other's.
+    seen, network = row.subject.images_seen, row.network.name
+    newest = next(
+        other
+        for other in reversed(record.evaluations)
+        if other.folder is None
+        and not other.during_training
+        and (other.subject.images_seen, other.network.name) == (seen, network)
+    )
+    path = record.folder / EVALUATION_FOLDER / f"{seen or 0:012d}" / f"nearest-{network}.png"
+    return path if newest is row and path.is_file() else None
+
+
+def sentence(text: str) -> str:
+    """A line of a table's text as a sentence."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."

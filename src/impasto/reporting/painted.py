@@ -1,0 +1,112 @@
+"""The same latents, in the same classes as far as known, painted by several models (needs torch)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from impasto.reporting.comparison import Pictures
+from impasto.sampling.class_choice import known_classes
+from impasto.sampling.model import ModelRecord
+from impasto.sampling.painter import Painter
+
+DRAWN, OF_A_CLASS = 16, 8
+"""Seeds painted, from 0 on: with the classes that the first model draws for them, and of each class."""
+MOST_CLASSES = 8
+"""Classes of a label field that are painted, the most frequent ones."""
+
+
+def side_by_side(
+    models: Sequence[Path], *, device: torch.device | str = "cpu", batch: int = 64
+) -> Pictures:
+    """Paint seeds 0 and on by every model.
+
+    Args:
+        models: model folders.
+        device: where to paint.
+        batch: pictures at once.
+
+    Raises:
+        ImpastoError: a model is damaged.
+    """
+    painters = [Painter.load(folder, device, batch=batch) for folder in models]
+    records = [painter.record for painter in painters]
+    seeds = range(DRAWN)
+    leader = next((painter for painter in painters if painter.record.labels), painters[0])
+    asked = [names_of(leader.record, row) for row in leader.labels(seeds, {}).tolist()]
+    drawn = [_painted(painter, seeds, asked) for painter in painters]
+    by_class = {}
+    for field, cls in common_classes(records):
+        names = [{field: cls}] * OF_A_CLASS
+        by_class[field, cls] = [
+            (place, _painted(painter, range(OF_A_CLASS), names))
+            for place, painter in enumerate(painters)
+            if chosen(painter.record, {field: cls})
+        ]
+    return Pictures(drawn, by_class, _notes(records))
+
+
+def names_of(record: ModelRecord, row: Sequence[int]) -> dict[str, str]:
+    """A row of labels by names: field to class, without what is unknown."""
+    return {
+        field.name: field.classes[number]
+        for field, number in zip(record.labels, row, strict=True)
+        if number >= 0
+    }
+
+
+def chosen(record: ModelRecord, names: Mapping[str, str]) -> dict[int, int]:
+    """Names as a model's own column and class, as far as it knows them."""
+    return {
+        column: field.classes.index(names[field.name])
+        for column, field in enumerate(record.labels)
+        if names.get(field.name) in field.classes
+    }
+
+
+def common_classes(records: Sequence[ModelRecord]) -> list[tuple[str, str]]:
+    """(field, class) of classes that two models or more have seen pictures of, by the names; of each
+    field the most frequent ones, by the pictures that all models together learned from."""
+    knowing: dict[tuple[str, str], list[int]] = {}
+    for record in records:
+        rows, counts = np.array(record.label_rows), np.array(record.label_counts)
+        for column, field in enumerate(record.labels):
+            for number in known_classes(record, column):
+                pictures = int(counts[rows[:, column] == number].sum())
+                knowing.setdefault((field.name, field.classes[number]), []).append(pictures)
+    fields = list(dict.fromkeys(field for field, _ in knowing))
+    found = []
+    for name in fields:
+        common = [
+            (-sum(counts), cls)
+            for (field, cls), counts in knowing.items()
+            if field == name and len(counts) > 1
+        ]
+        found += [(name, cls) for _, cls in sorted(common)[:MOST_CLASSES]]
+    return found
+
+
+def _painted(
+    painter: Painter, seeds: Sequence[int], asked: Sequence[Mapping[str, str]]
+) -> np.ndarray:
+    labels = torch.cat(
+        [
+            painter.labels([seed], chosen(painter.record, names))
+            for seed, names in zip(seeds, asked, strict=True)
+        ]
+    )
+    return np.concatenate(list(painter.paint(list(seeds), labels)))
+
+
+def _notes(records: Sequence[ModelRecord]) -> list[str]:
+    notes = []
+    if any(record.latent != records[0].latent for record in records):
+        notes.append(
+            "The generators take different latents, so the same seed is not the same noise for all."
+        )
+    if any(record.resolution != records[0].resolution for record in records):
+        notes.append("The generators paint at different sizes; here they are shown equally large.")
+    if any(not record.labels for record in records) and any(record.labels for record in records):
+        notes.append("Those that were trained without labels cannot be asked for a class.")
+    return notes

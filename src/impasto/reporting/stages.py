@@ -1,0 +1,80 @@
+"""Runs of two stages: how far each is, and the same latents painted by both."""
+
+import numpy as np
+from markupsafe import Markup
+from PIL import Image
+
+from impasto.reporting.elements import PageImage, moment, pixel_kind
+from impasto.reporting.pictures import open_picture, picture_uri
+from impasto.reporting.record import RunRecord
+from impasto.reporting.rendering import render
+
+# Latents shown, in groups of one row a stage.
+_ACROSS, _GROUPS = 8, 2
+_MOST_SIDE = 256
+
+
+def same_latents(first: RunRecord, second: RunRecord) -> bool:
+    """Whether both stages paint their grids from the same latents and labels, as far as the first one
+    knows them."""
+    known, told = (each.get("config", "labels", default=[]) for each in (first, second))
+    if not isinstance(known, list) or not isinstance(told, list) or not set(known) <= set(told):
+        return False
+    return all(
+        first.get("config", *names) == second.get("config", *names)
+        for names in (("latent",), ("training", "seed"), ("training", "grid"))
+    ) and first.get("collection", "hash") == second.get("collection", "hash")
+
+
+def stages_section(first: RunRecord, second: RunRecord) -> Markup:
+    """The newest grids of both stages, row by row one under the other; '' where there is none."""
+    if not same_latents(first, second):
+        return Markup()
+    newest = [_newest(record) for record in (first, second)]
+    if newest[0] is None or newest[1] is None:
+        return Markup()
+    (seen_first, small), (seen_second, large) = newest[0], newest[1]
+    count = min(len(small), len(large), _ACROSS * _GROUPS)
+    groups = []
+    for start in range(0, count, _ACROSS):
+        stop = min(start + _ACROSS, count)
+        rows = [
+            PageImage(
+                picture_uri(_row(pictures[start:stop])),
+                f"latents {start + 1} and on in stage {number}",
+                pixel_kind(pictures.shape[1]),
+            )
+            for number, pictures in (("I", small), ("II", large))
+        ]
+        groups.append((f"{100 * (stop - start) / _ACROSS:g}", rows))
+    says = (
+        f"Stage I (above, {small.shape[1]} pixels) after {moment(first, seen_first)}, stage II "
+        f"(beneath, {large.shape[1]} pixels) after {moment(second, seen_second)}."
+    )
+    return render("stages", says=says, groups=groups)
+
+
+def _newest(record: RunRecord) -> tuple[int, np.ndarray] | None:
+    """Images seen, and the pictures [N, side, side, 3] of the last grid that can be read."""
+    for seen, path in reversed(record.grids):
+        grid = open_picture(path)
+        if grid is None or grid.width % record.columns:
+            continue
+        side = grid.width // record.columns
+        rows = grid.height // side
+        if not rows:
+            continue
+        pixels = np.asarray(grid)[: rows * side].reshape(rows, side, record.columns, side, 3)
+        pictures = pixels.swapaxes(1, 2).reshape(-1, side, side, 3)
+        # What is left of the last row is black.
+        asked = record.count("config", "training", "grid")
+        return seen, pictures[:asked]
+    return None
+
+
+def _row(pictures: np.ndarray) -> Image.Image:
+    """Pictures side by side, at most 256 pixels each."""
+    row = Image.fromarray(np.concatenate(list(pictures), axis=1))
+    if row.height > _MOST_SIDE:
+        row = row.resize((_MOST_SIDE * len(pictures), _MOST_SIDE), Image.Resampling.LANCZOS)
+    return row

@@ -1,0 +1,123 @@
+"""The head of a run's page: what was trained on what, and how far it is."""
+
+from dataclasses import dataclass
+
+from impasto.config import FIRST_STAGE
+from impasto.formatting import percent, readable_time
+from impasto.reporting.elements import moment
+from impasto.reporting.record import RunRecord
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a run is.
+
+    Attributes:
+        sentence: in words.
+        progress: percent of the planned images that were seen; None where that is all or unknown.
+        note: what to know of a run that is not finished; may be empty.
+    """
+
+    sentence: str
+    progress: float | None = None
+    note: str = ""
+
+
+def heading(record: RunRecord) -> str:
+    """`gangogh on wikiart-64`, the run's name where it does not tell."""
+    recipe = record.get("recipe") or record.get("config", "recipe")
+    collection = record.get("collection", "name")
+    if not recipe:
+        return record.name
+    text = f"{recipe} on {collection}" if collection else str(recipe)
+    return f"{text}, stage I" if record.whole else text
+
+
+def waits(record: RunRecord) -> bool:
+    """Whether it is a second stage that has nothing to show while the first is trained."""
+    return record.get("config", "first_stage") is not None and not (
+        len(record.images_seen) or record.grids
+    )
+
+
+def status_line(record: RunRecord, first_stage: str | None = None) -> str:
+    """How far the run is, a line; `first_stage` is that of its first stage, if it has begun."""
+    if waits(record):
+        begun = f"stage I {first_stage}" if first_stage else "stage I has not begun"
+        return f"{begun}; stage II not begun"
+    done, planned = record.images_done, record.images_planned
+    if planned is None:
+        return f"{moment(record, done)} so far"
+    if record.given_up:
+        so_far = f"{done:,} of {planned:,} images ({percent(done / planned)})"
+        return f"stopped by the doctor, for it had diverged: {so_far}"
+    if done >= planned:
+        return f"finished: {moment(record, done)}"
+    if record.ended_early:
+        return f"ended early, for it no longer improved: {done:,} of {planned:,} images"
+    return (
+        f"not finished: {done:,} of {planned:,} images ({percent(done / planned)})"
+        if done
+        else f"just begun: 0 of {planned:,} images"
+    )
+
+
+def status(record: RunRecord, line: str, first_stage: RunRecord | None) -> Status:
+    """The status line as the page shows it."""
+    done, planned = record.images_done, record.images_planned
+    sentence = f"{line[0].upper()}{line[1:]}."
+    if planned is None or done >= planned:
+        return Status(sentence)
+    if record.given_up or (first_stage and first_stage.given_up):
+        note = "Resumed, it would diverge again: start again with other settings."
+    elif record.ended_early:
+        note = ""
+    else:
+        note = "The training goes on or was stopped; make the report again for a newer one."
+    return Status(sentence, 100 * done / planned, note)
+
+
+def about(record: RunRecord) -> tuple[str, list[str]]:
+    """The recipe's first words, and facts of pictures, size and the model it started from; each
+    may be empty."""
+    recipe = str(record.get("recipe_text") or "").strip().split("\n\n")[0].split("\n")[0]
+    facts = []
+    if record.pictures:
+        sources = record.count("collection", "sources")
+        cut = (
+            f", cut from {sources:,} source pictures"
+            if sources and sources < record.pictures
+            else ""
+        )
+        facts.append(f"{record.pictures:,} training pictures{cut}")
+    side = record.count("config", "resolution") or record.count("collection", "resolution")
+    if side:
+        facts.append(f"{side} × {side} pixels")
+    labels = record.get("config", "labels", default=[])
+    if labels and isinstance(labels, list):
+        facts.append(f"conditioned on {' and '.join(str(label) for label in labels)}")
+    seconds = record.last("seconds")
+    if seconds is not None:
+        facts.append(f"{readable_time(seconds)} of training")
+    begun = _begun_with(record)
+    return recipe, [", ".join(facts), *([begun] if begun else [])]
+
+
+def _begun_with(record: RunRecord) -> str:
+    """The model that the run started from, and how much of it was kept; nothing if from none."""
+    model, seen = record.get("started_from", "model"), record.get("started_from", "images_seen")
+    kept, partly, new = (
+        len(record.get("started_from", "generator", fate, default=[]))
+        for fate in ("kept", "partly", "new")
+    )
+    if model is None or not isinstance(seen, int):
+        return ""
+    return (
+        f"Started from {model} ({record.get('started_from', 'recipe')}, {seen:,} images seen): "
+        f"{kept} of {kept + partly + new} layers of its generator kept."
+    )
+
+
+def first_stage_page(page: str) -> str:
+    """Address of the page of a first stage, as seen from that of the whole run."""
+    return f"{FIRST_STAGE}/{page}"
