@@ -90,7 +90,6 @@ FUNCTIONS_TO_SPLIT: set[str] = {
     "api/fetching.py fetch",
     "api/comparing.py compare",
     "api/judging.py evaluate",
-    "api/training.py train",
     "cli/classify.py command",
     "curation/classification.py classify",
     "metrics/frechet.py prepare",

@@ -142,7 +142,9 @@ def test_a_class_is_that_of_its_name(run: impasto.Run) -> None:
     assert (drawn != model.sample([5], {"genre": "marina", "style": "Rococo"})).any()
 
 
-def test_expected_errors_are_one_line(run: impasto.Run, tmp_path: Path) -> None:
+def test_expected_errors_are_one_line(
+    run: impasto.Run, labelled: Collection, tmp_path: Path
+) -> None:
     model = run.model()
     unknown: Any = ["a"]
     text: Any = "Fauvism"
@@ -167,6 +169,11 @@ def test_expected_errors_are_one_line(run: impasto.Run, tmp_path: Path) -> None:
         (lambda: impasto.Run(str(tmp_path)), "run"),
         (lambda: impasto.train("masters", "nothing"), "unknown recipe"),
         (lambda: impasto.train("masters", images="many"), "number of pictures"),
+        (lambda: impasto.train(labelled, "nothing"), "unknown recipe"),
+        (lambda: impasto.train("nothing", labelled), "unknown recipe"),
+        (lambda: impasto.train(labelled, labelled), "two collections"),
+        (lambda: impasto.train(run.config, run.config), "two configs"),
+        (lambda: impasto.train(run.config), "what to learn from"),
         (lambda: impasto.open(str(tmp_path / "no")), "no"),
         (lambda: impasto.compare([run], "masters"), "two runs"),
         (lambda: impasto.fetch([], str(tmp_path)), "no source"),

@@ -8,6 +8,7 @@ from impasto import training
 from impasto.api.judging import Evaluations, evaluate, report
 from impasto.collection import Collection
 from impasto.config import RunConfig
+from impasto.errors import ImpastoError
 from impasto.messages import say
 from impasto.registry import recipe_modules
 from impasto.sampling.model import BEST, Model, checkpoint_folders
@@ -96,9 +97,9 @@ def train(
 
     Args:
         collection: an open collection, its folder, or the word `masters`.
-        recipe: a recipe's name, or a config, such as `change(load_recipe("dcgan")(), {...})`; None:
-            the flagship at the collection's resolution, or what `start_from` was trained by. Config
-            and collection may also come in the other order.
+        recipe: a recipe's name, or a config, such as `change(load_recipe("gangogh")(), {...})`; None:
+            the flagship at the collection's resolution, or what `start_from` was trained by. A config
+            may also come first, and an open collection second.
         labels: label fields to learn, one or several; None: the recipe's.
         images: real images to train for, each stage, such as 200_000 or `200k`; None: the recipe's.
         settings: changes by dotted names, such as `{"training.batch": 16}`.
@@ -113,12 +114,10 @@ def train(
             model or this machine. Then no run has been made.
         StoppedError: stopped by Ctrl-C, after a checkpoint; `resume` goes on from there.
     """
-    data: Any = collection
-    if isinstance(collection, RunConfig):
-        data, recipe = recipe, collection
+    chosen, data = _recipe_and_data(collection, recipe)
     start = None if start_from is None else Path(start_from)
     choice = choose(
-        recipe,  # type: ignore[arg-type]  # after the turn above
+        chosen,
         data,
         settings or {},
         labels=labels,
@@ -139,6 +138,23 @@ def train(
             start_from=start,
         )
     )
+
+
+def _recipe_and_data(
+    first: str | Path | Collection | RunConfig, second: str | Path | Collection | RunConfig | None
+) -> tuple[str | RunConfig | None, str | Path | Collection | None]:
+    """Which of the two arguments of `train` is the recipe, and which the collection.
+
+    Raises:
+        ImpastoError: both are configs, or both are collections.
+    """
+    turned = isinstance(first, RunConfig) or isinstance(second, Collection)
+    recipe, data = (first, second) if turned else (second, first)
+    if isinstance(data, RunConfig):
+        raise ImpastoError("two configs are given; give one, and a collection to train on")
+    if isinstance(recipe, Collection):
+        raise ImpastoError("two collections are given; give one, and a recipe")
+    return str(recipe) if isinstance(recipe, Path) else recipe, data
 
 
 def resume(
