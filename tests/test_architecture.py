@@ -90,10 +90,6 @@ FUNCTIONS_TO_SPLIT: set[str] = {
     "api/fetching.py fetch",
     "api/comparing.py compare",
     "api/judging.py evaluate",
-    "cli/classify.py command",
-    "curation/classification.py classify",
-    "metrics/frechet.py prepare",
-    "training/heldout_probe.py probe_heldout",
 }
 """Functions that are still longer. None may be added."""
 ROOMS_TO_SPLIT: set[str] = set()

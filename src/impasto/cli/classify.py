@@ -68,21 +68,16 @@ def command(
     except KeyboardInterrupt:
         raise StoppedError("stopped; nothing is written") from None
     own = collection.content_hash == record.collection.hash
-    kind = "held-out" if split == "heldout" else "training"
-    typer.echo(f"{kind} pictures of {collection.name}, named by the discriminator of {folder}")
-    if split == "train":
-        typer.echo("it has learned from these very pictures: this is memory, not skill")
-    elif not own:
-        typer.echo(
-            "note: not the collection it was trained on; it may have learned from these pictures"
-        )
+    title = f"{'held-out' if split == 'heldout' else 'training'} pictures of {collection.name}"
+    typer.echo(f"{title}, named by the discriminator of {folder}")
+    for note in (_learned_from(split, own), *how_judged(discriminator, record, collection)):
+        if note is not None:
+            typer.echo(note)
     target = out or run_of(run) or folder
     parts = slugs([each.field for each in results])
     # A report shows what stands under the plain names, so only the honest measurement gets them.
     prefix = "" if own and split == "heldout" else f"{slugs([collection.name])[0]}-{split}-"
     written: list[Path] = []
-    for told in how_judged(discriminator, record, collection):
-        typer.echo(told)
     about = {
         "model": str(folder),
         "images_seen": record.images_seen,
@@ -90,7 +85,6 @@ def command(
         "same_collection": own,
         "split": split,
     }
-    title = f"{kind} pictures of {collection.name}"
     for each, part in zip(results, parts, strict=True):
         for line in each.lines():
             typer.echo(line)
@@ -99,6 +93,20 @@ def command(
         written += names
     for path in written:
         typer.echo(quoted(path))
+
+
+def _learned_from(split: str, own: bool) -> str | None:
+    """A warning where the discriminator has learned from the pictures that it names, or may have.
+
+    Args:
+        split: `heldout` or `train`.
+        own: whether they are of the collection that it was trained on.
+    """
+    if split == "train":
+        return "it has learned from these very pictures: this is memory, not skill"
+    if not own:
+        return "note: not the collection it was trained on; it may have learned from these pictures"
+    return None
 
 
 def _write(

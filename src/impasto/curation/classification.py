@@ -126,6 +126,15 @@ def check_labels(record: ModelRecord) -> None:
         )
 
 
+def _commonest(record: ModelRecord, field: int) -> int:
+    """The class that most of the model's training pictures have, by its number."""
+    counts = np.zeros(len(record.labels[field].classes), np.int64)
+    for row, count in zip(record.label_rows, record.label_counts, strict=True):
+        if row[field] >= 0:
+            counts[row[field]] += count
+    return int(counts.argmax())
+
+
 def classify(
     discriminator: nn.Module,
     record: ModelRecord,
@@ -173,10 +182,6 @@ def classify(
     results = []
     for field in usable:
         known = truths[field] >= 0
-        counts = np.zeros(len(record.labels[field].classes), np.int64)
-        for row, count in zip(record.label_rows, record.label_counts, strict=True):
-            if row[field] >= 0:
-                counts[row[field]] += count
         results.append(
             result(
                 record.labels[field].name,
@@ -184,7 +189,7 @@ def classify(
                 truths[field][known],
                 named[known, field],
                 collection.sources[rows][known],
-                commonest=int(counts.argmax()),
+                commonest=_commonest(record, field),
                 unknown=int((~known).sum()),
             )
         )

@@ -73,73 +73,19 @@ def frechet_distance(
 
 
 def prepare(fake: Sample, real: Sample) -> Prepared:
-    features = fake.features
-    count, width = features.shape
-    centre = features.mean(0, dtype=torch.float64)
+    count = len(fake.features)
     mean2, trace2, factor = _reference(real)
-    rank = factor.shape[1]
-
-    def centred(index: Tensor) -> Tensor:
-        return features[index].double() - centre
-
-    def sums(index: Tensor) -> tuple[Tensor, float, Tensor]:
-        """Sums over images, of centred features: the features [D], their squared lengths, and the
-        outer products of their projections on the reference's factor [rank, rank]."""
-        total, squares = centre.new_zeros(width), 0.0
-        scatter = centre.new_zeros(rank, rank)
-        for chunk in index.split(4096):
-            rows = centred(chunk)
-            total += rows.sum(0)
-            squares += float(rows.square().sum())
-            rows = rows @ factor
-            scatter.addmm_(rows.T, rows)
-        return total, squares, scatter
-
-    def low_rank(rows: Tensor, products: Tensor) -> tuple[Tensor, float, float]:
-        """Mean, trace and trace of the root, from images [n, D] and their products by C2 [n, n]."""
-        mean = rows.mean(0)
-        spread = float(rows.square().sum()) - len(rows) * float(mean.square().sum())
-        of_row = products.mean(0)
-        products = products - of_row - of_row[:, None] + of_row.mean()
-        free = len(rows) - 1
-        return mean, spread / free, _root_trace(products / free)
-
-    if count <= rank:
-        all_rows = centred(torch.arange(count))
-        all_products = _squared(all_rows @ factor)
-    else:
-        whole = sums(torch.arange(count))
-
-    def moments(keep: Tensor) -> tuple[Tensor, float, float]:
-        """Mean minus the centre, trace of the covariance, and trace of (C1 C2)^(1/2)."""
-        if count <= rank:
-            return low_rank(all_rows[keep], all_products[keep][:, keep])
-        if len(keep) <= rank:
-            rows = centred(keep)
-            return low_rank(rows, _squared(rows @ factor))
-        if 2 * len(keep) < count:
-            total, squares, scatter = sums(keep)
-        else:
-            left_out = torch.ones(count, dtype=torch.bool)
-            left_out[keep] = False
-            without = sums(torch.nonzero(left_out).flatten())
-            total, squares = whole[0] - without[0], whole[1] - without[1]
-            scatter = whole[2] - without[2]
-        mean, free = total / len(keep), len(keep) - 1
-        along = mean @ factor
-        scatter.addr_(along, along, alpha=-len(keep))
-        trace = (squares - len(keep) * float(mean.square().sum())) / free
-        return mean, trace, _root_trace(scatter / free)
+    subsets = _Subsets(fake.features, factor)
 
     def values(keep: Tensor) -> dict[str, float]:
         if fake.moments is not None and len(keep) == count:
             # All images, also those without features. The jackknife uses those with features, so the
             # interval is slightly too wide rather than too narrow.
-            mean, covariance = fake.moments.mean - centre, fake.moments.covariance
+            mean, covariance = fake.moments.mean - subsets.centre, fake.moments.covariance
             trace, root = float(covariance.trace()), _root_trace(_between(factor, covariance))
         else:
-            mean, trace, root = moments(keep)
-        apart = float((centre + mean - mean2).square().sum())
+            mean, trace, root = subsets.moments(keep)
+        apart = float((subsets.centre + mean - mean2).square().sum())
         return {"fd": max(apart + trace + trace2 - 2 * root, 0.0)}
 
     return values
@@ -184,6 +130,81 @@ def _intercept(along: list[float], heights: list[float]) -> tuple[float, float]:
     variance = (y - end - slope * x).square().sum() / free
     error = (variance * (1 / len(x) + x.mean().square() / spread)).sqrt()
     return float(end), STUDENT[free - 1] * float(error)
+
+
+class _Subsets:
+    """Moments of subsets of the generated images, from products that are computed once.
+
+    Args:
+        features: of all N images, [N, D].
+        factor: F [D, rank] of the reference's covariance C2 = F F^T.
+    """
+
+    def __init__(self, features: Tensor, factor: Tensor) -> None:
+        self.features = features
+        self.factor = factor
+        self.centre = features.mean(0, dtype=torch.float64)
+        """[D]."""
+        count, rank = len(features), factor.shape[1]
+        if count <= rank:
+            self.rows = self._centred(torch.arange(count))
+            self.products = _squared(self.rows @ factor)
+        else:
+            self.whole = self._sums(torch.arange(count))
+
+    def moments(self, keep: Tensor) -> tuple[Tensor, float, float]:
+        """Mean minus the centre, trace of the covariance, and trace of (C1 C2)^(1/2)."""
+        count, rank = len(self.features), self.factor.shape[1]
+        if count <= rank:
+            return _of_few(self.rows[keep], self.products[keep][:, keep])
+        if len(keep) <= rank:
+            rows = self._centred(keep)
+            return _of_few(rows, _squared(rows @ self.factor))
+        if 2 * len(keep) < count:
+            total, squares, scatter = self._sums(keep)
+        else:
+            left_out = torch.ones(count, dtype=torch.bool)
+            left_out[keep] = False
+            without = self._sums(torch.nonzero(left_out).flatten())
+            total, squares = self.whole[0] - without[0], self.whole[1] - without[1]
+            scatter = self.whole[2] - without[2]
+        mean, free = total / len(keep), len(keep) - 1
+        along = mean @ self.factor
+        scatter.addr_(along, along, alpha=-len(keep))
+        trace = (squares - len(keep) * float(mean.square().sum())) / free
+        return mean, trace, _root_trace(scatter / free)
+
+    def _centred(self, index: Tensor) -> Tensor:
+        return self.features[index].double() - self.centre
+
+    def _sums(self, index: Tensor) -> tuple[Tensor, float, Tensor]:
+        """Sums over images, of centred features: the features [D], their squared lengths, and the
+        outer products of their projections on the reference's factor [rank, rank]."""
+        rank = self.factor.shape[1]
+        total, squares = torch.zeros_like(self.centre), 0.0
+        scatter = self.centre.new_zeros(rank, rank)
+        for chunk in index.split(4096):
+            rows = self._centred(chunk)
+            total += rows.sum(0)
+            squares += float(rows.square().sum())
+            rows = rows @ self.factor
+            scatter.addmm_(rows.T, rows)
+        return total, squares, scatter
+
+
+def _of_few(rows: Tensor, products: Tensor) -> tuple[Tensor, float, float]:
+    """Mean, trace and trace of the root, of no more images than the reference has dimensions.
+
+    Args:
+        rows: centred features [n, D].
+        products: of every two of them by C2, [n, n].
+    """
+    mean = rows.mean(0)
+    spread = float(rows.square().sum()) - len(rows) * float(mean.square().sum())
+    of_row = products.mean(0)
+    products = products - of_row - of_row[:, None] + of_row.mean()
+    free = len(rows) - 1
+    return mean, spread / free, _root_trace(products / free)
 
 
 def _reference(real: Sample) -> tuple[Tensor, float, Tensor]:

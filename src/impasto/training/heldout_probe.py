@@ -1,6 +1,7 @@
 """Whether the discriminator knows its pictures by heart: it is asked about ones it never trained on."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -26,6 +27,45 @@ _COUNT = 128
 
 def _labels(pictures: TrainingPictures, rows: np.ndarray) -> Tensor:
     return pictures.labels[rows].to(pictures.device)
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What the discriminator says of images."""
+
+    realness: Tensor
+    """[B, N] float32."""
+    accuracies: dict[str, float]
+    """By label field, the share of the images with a known class whose class is named. Without a
+    field that no image has a class of; empty where the discriminator names no classes."""
+
+
+def _ask(
+    discriminator: nn.Module,
+    statistics: Statistics,
+    images: Callable[[slice], Tensor],
+    labels: Tensor,
+    fields: tuple[str, ...],
+) -> _Answers:
+    """Show images to the discriminator.
+
+    Args:
+        discriminator: left as it was.
+        statistics: of batch norm, to judge by.
+        images: gives those of a slice, [b, 3, H, W].
+        labels: of all of them, [B, F].
+        fields: names of the F label fields.
+    """
+    with judging_by(discriminator, statistics):
+        slices = [slice(start, start + BATCH) for start in range(0, len(labels), BATCH)]
+        said: list[Judgement] = [discriminator(images(some), labels[some]) for some in slices]
+    accuracies = {}
+    for field, name in enumerate(fields if said[0].class_logits else ()):
+        named = torch.cat([(each.class_logits or ())[field].argmax(dim=1) for each in said])
+        known = labels[:, field] >= 0
+        if known.any():
+            accuracies[name] = float((named == labels[:, field])[known].float().mean())
+    return _Answers(torch.cat([each.realness.float() for each in said]), accuracies)
 
 
 @torch.no_grad()
@@ -67,28 +107,10 @@ def probe_heldout(
     if count == 0:
         return {}
     resolution = collection.resolution // pictures.reduction
-    realness: dict[str, Tensor] = {}
-    right: dict[str, float] = {}
-
-    def ask(
-        kind: str, statistics: Statistics, images: Callable[[slice], Tensor], labels: Tensor
-    ) -> None:
-        said: list[Judgement] = []
-        with judging_by(discriminator, statistics):
-            for start in range(0, len(labels), BATCH):
-                some = slice(start, start + BATCH)
-                said.append(discriminator(images(some), labels[some]))
-        realness[kind] = torch.cat([each.realness.float() for each in said])
-        for field, name in enumerate(fields if said[0].class_logits else ()):
-            named = torch.cat([(each.class_logits or ())[field].argmax(dim=1) for each in said])
-            known = labels[:, field] >= 0
-            if known.any():
-                hits = (named == labels[:, field])[known]
-                right[f"accuracy/{name}/{kind}"] = float(hits.float().mean())
-
     real = statistics_of_real(
         discriminator, collection, resolution, len(fields), noise=real_noise, device=device
     )
+    answers: dict[str, _Answers] = {}
     for kind, split in (("shown", pictures.rows), ("heldout", collection.heldout_indices)):
         rows = spread(split, count)
 
@@ -97,14 +119,24 @@ def probe_heldout(
                 collection, rows[some], resolution, noise=real_noise, device=device
             )
 
-        ask(kind, real, taken, _labels(pictures, rows))
+        answers[kind] = _ask(discriminator, real, taken, _labels(pictures, rows), fields)
     generated = noisy(fakes[0], fake_noise, range(len(fakes[0])))
     fake = measure(discriminator, generated.split(BATCH), len(fields))
-    ask("sampled", fake, lambda some: generated[some], fakes[1])
-    found = {f"score/{kind}": float(objective.score(v).mean()) for kind, v in realness.items()}
+    answers["sampled"] = _ask(discriminator, fake, lambda some: generated[some], fakes[1], fields)
+    return _measures(objective, answers)
+
+
+def _measures(objective: Objective, answers: dict[str, _Answers]) -> dict[str, float]:
+    """What `probe_heldout` returns, from the answers to the three kinds of pictures."""
+    found = {
+        f"score/{kind}": float(objective.score(said.realness).mean())
+        for kind, said in answers.items()
+    }
     shown, heldout, sampled = (
-        float(realness[kind].mean()) for kind in ("shown", "heldout", "sampled")
+        float(answers[kind].realness.mean()) for kind in ("shown", "heldout", "sampled")
     )
     if shown > sampled:
         found["overfitting"] = (shown - heldout) / (shown - sampled)
-    return found | right
+    for kind, said in answers.items():
+        found |= {f"accuracy/{name}/{kind}": share for name, share in said.accuracies.items()}
+    return found
