@@ -151,6 +151,31 @@ def check_writable(folder: Path) -> None:
         raise write_error(error, folder) from error
 
 
+def lock(descriptor: int) -> bool:
+    """Lock an open file or folder for this process until it is closed. Windows has no such lock; there
+    nothing is locked.
+
+    Returns:
+        Whether the file system has locks. Lustre without `-o flock`, 9p, and NFS without its lock
+        service have none.
+
+    Raises:
+        BlockingIOError: another process holds the lock.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        # By POSIX, either number may say that another process holds it.
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            raise BlockingIOError(error.errno, error.strerror) from error
+        return False
+    return True
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` (UTF-8) to `path` atomically; see `atomic_file`."""
     with atomic_file(path) as temporary:

@@ -391,3 +391,22 @@ def test_what_is_no_array_is_told_in_our_own_words(tmp_path: Path) -> None:
     path.mkdir()
     with pytest.raises(ImpastoError, match="cannot be read"):
         load_array(path)
+
+
+@pytest.mark.parametrize(
+    ("processes", "threads"),
+    [(None, 8), ("1", 8), ("4", 2), ("3", 2), ("16", 1), ("0", 8), ("", 8)],
+)
+def test_processes_of_one_machine_share_its_cores(
+    processes: str | None, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "available_cores", lambda: 8)
+    monkeypatch.setattr(shards, "_pools", {})
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    if processes is not None:
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+    pixels = paint()
+    reader = written(tmp_path, pixels, "webp")
+    assert (reader.pixels(np.arange(COUNT)) == pixels).all()
+    started = [pool._max_workers for pool in shards._pools.values()]
+    assert started == ([threads] if threads > 1 else [])

@@ -211,18 +211,25 @@ _pools: dict[int, ThreadPoolExecutor] = {}
 """The threads of this process, by its id: what a fork inherits has no threads in it."""
 
 
+def _thread_count() -> int:
+    """How many threads decode: one for each core, shared among the processes that torchrun started on
+    this machine (LOCAL_WORLD_SIZE)."""
+    processes = os.environ.get("LOCAL_WORLD_SIZE", "")
+    return max(1, available_cores() // max(1, int(processes) if processes.isdecimal() else 1))
+
+
 def _pool() -> ThreadPoolExecutor:
     """Threads for decoding, shared by all readers, started when first asked for."""
     if os.getpid() not in _pools:
         _pools.clear()
-        _pools[os.getpid()] = ThreadPoolExecutor(available_cores(), "impasto-decode")
+        _pools[os.getpid()] = ThreadPoolExecutor(_thread_count(), "impasto-decode")
     return _pools[os.getpid()]
 
 
 def _for_each(do: Callable[[int], None], count: int) -> None:
     """Do something for 0 to `count` - 1, in threads where there are cores for them: decoders let go
     of the interpreter. The first error is raised here."""
-    parts = min(count, available_cores())
+    parts = min(count, _thread_count())
     if parts <= 1:
         for place in range(count):
             do(place)

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from impasto.errors import ImpastoError
-from impasto.files import check_writable, read_json, write_error, write_json
+from impasto.files import check_writable, lock, read_json, write_error, write_json
+from impasto.messages import say
 
 RECORD = "fetched.json"
 _EVERY = 5.0
@@ -46,24 +47,30 @@ def fetching_into(folder: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     try:
-        import fcntl
-    except ImportError:  # Windows
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
         yield
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise ImpastoError(
-            f"another impasto fetch is at work in {folder}; wait for it, or choose another folder"
-        ) from error
-    except OSError:
-        pass  # this file system has no locks
-    try:
+        _lock(descriptor, folder)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        has_locks = lock(descriptor)
+    except BlockingIOError as error:
+        raise ImpastoError(
+            f"another impasto fetch is at work in {folder}; wait for it, or choose another folder"
+        ) from error
+    if not has_locks:
+        say(
+            f"note: {folder} is on a file system without locks, so nothing stops another impasto "
+            "fetch from writing to it at the same time; start no second one there",
+            aside=True,
+        )
 
 
 class Record:

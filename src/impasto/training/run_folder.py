@@ -29,6 +29,7 @@ from impasto.errors import ImpastoError
 from impasto.evaluation.record import EVALUATION_FOLDER, METRICS_FILE
 from impasto.files import (
     atomic_folder,
+    lock,
     read_json,
     read_json_lines,
     write_error,
@@ -36,6 +37,7 @@ from impasto.files import (
     write_text,
 )
 from impasto.formatting import quoted
+from impasto.messages import say
 from impasto.sampling.model import (
     MASTERS,
     MASTERS_MODEL,
@@ -284,23 +286,26 @@ def lengthen(run: Path, config: RunConfig, record: dict[str, Any], images: int) 
 def exclusive(run: Path) -> Iterator[None]:
     """Hold a run for this process, so that no two train it at once; a dead process holds nothing.
 
+    A file system without locks cannot hold it: a note says so, and training goes on.
+
     Raises:
         ImpastoError: another process is training it.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such lock; there nothing is held
-        yield
-        return
     try:
         file = (run / ".lock").open("w")
     except OSError as error:
         raise write_error(error, run) from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            has_locks = lock(file.fileno())
+        except BlockingIOError:
             raise ImpastoError(f"another process is training {run}; stop that one first") from None
+        if not has_locks:
+            say(
+                f"note: {run} is on a file system without locks, so nothing stops another process "
+                "from training it at the same time; start no second one there",
+                aside=True,
+            )
         yield
 
 
