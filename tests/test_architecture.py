@@ -87,7 +87,6 @@ FILES_TO_SPLIT: set[str] = {
 }
 """Files that are still longer. None may be added."""
 FUNCTIONS_TO_SPLIT: set[str] = {
-    "api/fetching.py fetch",
     "api/comparing.py compare",
     "api/judging.py evaluate",
 }

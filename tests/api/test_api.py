@@ -177,6 +177,7 @@ def test_expected_errors_are_one_line(
         (lambda: impasto.open(str(tmp_path / "no")), "no"),
         (lambda: impasto.compare([run], "masters"), "two runs"),
         (lambda: impasto.fetch([], str(tmp_path)), "no source"),
+        (lambda: impasto.fetch("urls.csv", tmp_path, max_mb=1e-7), "largest picture"),
         (lambda: impasto.evaluate(run, against="test"), "train, heldout or all"),
     ):
         with pytest.raises(impasto.ImpastoError, match=told) as error:

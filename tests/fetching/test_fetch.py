@@ -1444,7 +1444,7 @@ def test_the_command_takes_several_listings(
 ) -> None:
     style_and_genre(nasty)
     here = functools.partial(list_wikiart, home=nasty.address)
-    monkeypatch.setattr("impasto.api.fetching.list_wikiart", here)
+    monkeypatch.setattr("impasto.fetching.dispatch.list_wikiart", here)
     listings = ("wikiart:style/ukiyo-e", "wikiart:genre/landscape", "wikiart:style/shin-hanga")
     told = ["impasto", "fetch", *listings, str(tmp_path / "to"), "--rate", "0"]
     monkeypatch.setattr(sys, "argv", told)

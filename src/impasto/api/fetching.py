@@ -4,21 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from impasto.errors import ImpastoError
-from impasto.fetching import (
-    PictureOptions,
-    Politeness,
-    fetch_file,
-    fetch_repository,
-    fetch_table,
-    is_repository,
-    kind_and_name,
-    list_wikiart,
-    read_table,
-)
-from impasto.fetching.client import Client
+from impasto.fetching import PictureOptions, fetch_sources
 from impasto.fetching.file import FilesReport
-from impasto.fetching.table import PicturesReport, Table
-from impasto.progress import counting
+from impasto.fetching.table import PicturesReport
 
 
 def fetch(
@@ -66,70 +54,28 @@ def fetch(
     Raises:
         ImpastoError: nothing can be fetched, or options that do not go with the source.
     """
-    if max_mb is not None and not 0 < max_mb < 1e9:
-        raise ImpastoError(f"--max-mb cannot be {max_mb}; it is a size in MB, such as 20")
     options = PictureOptions(
         rate=rate,
         per_host=per_host,
         retries=retries,
         timeout=timeout,
-        most=PictureOptions.most if max_mb is None else int(max_mb * 1e6),
+        most=_bytes(max_mb),
         contact=contact,
         robots=robots,
         refresh=refresh,
         licence=licence,
     )
     sources = [str(source)] if isinstance(source, str | Path) else list(source)
-    listings = _listings(sources)
-    first, folder = sources[0], Path(destination).expanduser()
-    from_hub = first.startswith("hf:") or is_repository(first)
-    if only and not from_hub:
-        raise ImpastoError("--only chooses files of a repository; there is none in this source")
-    if sha256 and (from_hub or "://" not in first):
-        raise ImpastoError("--sha256 is for one file by its address; leave it out here")
-    client, politeness = Client(timeout, contact), Politeness(retries=retries)
-    if from_hub:
-        with counting("MB", 1_000_000) as tell:
-            patterns = [only] if isinstance(only, str) else only
-            return fetch_repository(first, folder, patterns, politeness, tell)
-    if "://" in first:
-        most = None if max_mb is None else options.most
-        with counting("MB", 1_000_000) as tell:
-            return fetch_file(first, folder, sha256, most, client, politeness, tell=tell)
-    named = _listed(listings, folder, options, pages)
-    table = read_table(Path(first).expanduser()) if named is None else named
-    with counting("pictures") as tell:
-        return fetch_table(table, folder, options, tell=tell)
+    folder = Path(destination).expanduser()
+    return fetch_sources(sources, folder, options, only=only, sha256=sha256, pages=pages)
 
 
-def _listings(sources: Sequence[str]) -> list[str]:
-    """The listings of WikiArt among the sources.
+def _bytes(max_mb: float | None) -> int | None:
+    """A size in MB as bytes.
 
     Raises:
-        ImpastoError: one that there is not, or several sources that are not all listings.
+        ImpastoError: it is no size.
     """
-    if not sources:
-        raise ImpastoError("no source is given")
-    listings = [text.removeprefix("wikiart:") for text in sources if text.startswith("wikiart:")]
-    for listing in listings:
-        kind_and_name(listing)
-    if len(sources) > 1 and len(listings) < len(sources):
-        raise ImpastoError(
-            f"{len(sources)} sources are given; only wikiart: listings can be fetched together. "
-            "Fetch the others one by one, each into a folder of its own"
-        )
-    return listings
-
-
-def _listed(
-    listings: Sequence[str], folder: Path, options: PictureOptions, pages: int | None
-) -> Table | None:
-    """The pictures of WikiArt's listings, one after the other, as one table; None: no listings."""
-    table, notes = None, list[str]()
-    for listing in listings:
-        with counting("artists listed" if listing == "all" else "pages listed") as tell:
-            table = list_wikiart(listing, folder, options, pages, tell=tell)
-        notes += table.notes
-    if table is not None:
-        table.notes = notes
-    return table
+    if max_mb is not None and not 0 < max_mb < 1e9:
+        raise ImpastoError(f"--max-mb cannot be {max_mb}; it is a size in MB, such as 20")
+    return None if max_mb is None else int(max_mb * 1e6)

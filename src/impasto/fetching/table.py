@@ -62,6 +62,10 @@ class Table:
     """Why rows could not be used, by where they are."""
 
 
+_MOST = 100_000_000
+"""Bytes of one picture, unless another number is asked for."""
+
+
 @dataclass(frozen=True)
 class PictureOptions:
     """How pictures are fetched."""
@@ -73,8 +77,8 @@ class PictureOptions:
     retries: int = 5
     timeout: float = 30.0
     """Seconds to wait for a connection and for the next bytes."""
-    most: int = 100_000_000
-    """Bytes of one picture."""
+    most: int | None = None
+    """Bytes of one picture or file; None: 100 MB for a picture, any number for a file."""
     seconds: float = 600.0
     """For one picture."""
     contact: str = ""
@@ -91,13 +95,18 @@ class PictureOptions:
             ("the rate", self.rate, 0, 1e6),
             ("the number of retries", self.retries, 0, 1e6),
             ("the number of requests at once", self.per_host, 1, 64),
-            ("the largest picture, in bytes,", self.most, 1, 1e12),
+            ("the largest picture, in bytes,", self.most_of_a_picture, 1, 1e12),
             ("the timeout, in seconds,", self.timeout, 0.1, 1e6),
         ):
             if not least <= value <= most:
                 raise ImpastoError(
                     f"{name} cannot be {value}; at least {least} and at most {most:,.0f}"
                 )
+
+    @property
+    def most_of_a_picture(self) -> int:
+        """Bytes of one picture."""
+        return _MOST if self.most is None else self.most
 
 
 @dataclass
@@ -288,7 +297,7 @@ class _Fetch:
             part,
             resume=False,
             sha256=row.sha256,
-            most=options.most,
+            most=options.most_of_a_picture,
             seconds=options.seconds,
             since=_http_date(before),
             look=_look,
