@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 import impasto
+from impasto.api.collections import PackSettings, pack_options
 from impasto.collection import Collection
 from impasto.messages import printed, say
 from impasto.sampling.class_choice import class_numbers, labels_of_seeds
@@ -95,6 +97,69 @@ def test_a_text_of_label_fields_is_read_as_in_the_command(tmp_path: Path) -> Non
         impasto.pack(tmp_path / "photos", tmp_path / "other", resolution=16, labels="way,")
     none = impasto.pack(tmp_path / "photos", tmp_path / "none", resolution=16, labels="")
     assert none.collection.fields == ()
+
+
+def test_pack_takes_each_option_by_name_as_the_command_does(tmp_path: Path) -> None:
+    picture = Image.new("RGBA", (40, 20), (0, 0, 0, 0))
+    paint(tmp_path / "photos" / "oil", 4)
+    paint(tmp_path / "photos" / "ink", 4)
+    picture.save(tmp_path / "photos" / "oil" / "clear.png")
+    merges = tmp_path / "merges.csv"
+    merges.write_text("field,from,to\nway,oil,paint\nway,ink,paint\n")
+    report = impasto.pack(
+        tmp_path / "photos",
+        tmp_path / "packed",
+        resolution="16,8",
+        labels="way",
+        fit="pad",
+        background="#102030",
+        duplicates="none",
+        merge=str(merges),
+        name="By name",
+    )
+    packed = report.collection
+    assert (packed.name, packed.fit, packed.resolution) == ("By name", "pad", 16)
+    assert impasto.open(tmp_path / "packed", 8).resolution == 8
+    assert packed.fields[0].classes == ("paint",)
+    pixels = packed.images(np.arange(9))
+    assert any((each == (0x10, 0x20, 0x30)).all() for each in pixels)
+
+
+def test_options_by_name_replace_those_of_the_options() -> None:
+    options = impasto.PackOptions(resolution=32, smaller=(8,), fit="pad", seed=4)
+    changed = pack_options(options, {"resolution": [16, 64], "fit": "squash"})
+    assert changed == replace(options, resolution=64, smaller=(16,), fit="squash")
+    assert pack_options(options, {}) == options
+    assert pack_options(None, {"resolution": 64, "smaller": [16]}).resolutions == (16, 64)
+
+
+def test_every_option_of_packing_has_a_keyword() -> None:
+    assert set(PackSettings.__annotations__) == {
+        field.name for field in fields(impasto.PackOptions)
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"fits": "pad"},
+            r"^pack has no option 'fits'; there is background, duplicates, .*workers$",
+        ),
+        ({"fit": "stretch"}, "unknown fit 'stretch'"),
+        ({"background": "blueish"}, "unknown background 'blueish'"),
+        ({"resolution": "big"}, "resolution takes a number of pixels.* not 'big'"),
+        ({"resolution": [16.5]}, r"not '\[16.5\]'"),
+        ({"resolution": []}, "resolution takes a number of pixels"),
+        ({"resolution": None}, "resolution takes a number of pixels"),
+        ({"merge": "oil"}, "--merge takes"),
+    ],
+)
+def test_an_option_of_packing_that_cannot_be(settings: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(impasto.ImpastoError, match=message) as raised:
+        impasto.pack("masters", tmp_path / "packed", **settings)
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "packed").exists()
 
 
 def test_the_recipe_is_chosen_where_none_is_named(

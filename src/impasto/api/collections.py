@@ -1,56 +1,82 @@
 """Collections: `pack`, `open` and `forget`. Without torch."""
 
+import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
 from impasto import collection as packing
 from impasto.collection import Collection, PackOptions, PackReport, open_or_pack, removal
+from impasto.errors import ImpastoError, choices
 from impasto.progress import counting
+from impasto.sources.class_names import read_merges
+
+
+class PackSettings(TypedDict, total=False):
+    """The options of packing by name. A text is read as on the command line."""
+
+    resolution: int | str | Sequence[int]
+    smaller: Sequence[int]
+    labels: str | Sequence[str] | None
+    names_encoding: str | None
+    where: str | None
+    merge: str | Sequence[str]
+    min_class: int
+    fit: str
+    heldout: float
+    seed: int
+    duplicates: str
+    background: str | Sequence[int]
+    max_upscale: float
+    max_pixels: int
+    max_seconds: float
+    salvage: bool
+    exact: bool
+    encoding: str
+    workers: int | None
+    name: str | None
 
 
 def pack(
     source: str | Path,
     destination: str | Path,
     options: PackOptions | None = None,
-    *,
-    resolution: int | Sequence[int] | None = None,
-    labels: str | Sequence[str] | None = None,
+    **settings: Unpack[PackSettings],
 ) -> PackReport:
     """Make a collection of pictures, ready for training; the report holds it as `collection`.
 
     Interrupted, the same call goes on. Given again after pictures were added to the source, it decodes
     only those.
 
+        impasto.pack("paintings", "packed", resolution=[64, 256], labels="style", fit="pad")
+
     Args:
         source: a folder or an archive of pictures, a table, parquet, or another form that
             `impasto pack --help` lists; or the word `masters`, 21 paintings.
         destination: the collection's folder: new, empty, or an earlier pack of this source.
         options: all that may be chosen; None: `PackOptions()`.
-        resolution: side in pixels, 4 to 4096; several pack the same pictures at each. None: as in
-            `options`, or else 64.
-        labels: label fields, or a text such as `style,genre`; None: as in `options`, or else all of
-            the source's.
+        settings: any option of `PackOptions` by its name, in place of the one in `options`. A text is
+            read as by `impasto pack`: `resolution="64,256"`, `labels="style,genre"`,
+            `background="black"`, `merge="merges.csv"`.
 
     Raises:
         ImpastoError: no usable picture, or anything else that the user can put right. A bad file is no
             error: it is left out and reported.
     """
-    options = options or PackOptions()
-    if resolution is not None:
-        *smaller, largest = sorted([resolution] if isinstance(resolution, int) else resolution)
-        options = replace(options, resolution=largest, smaller=tuple(smaller))
-    if labels is not None:
-        options = replace(options, labels=label_fields(labels))
+    options = pack_options(options, settings)
     features = _lite0() if options.duplicates == "features" else None
     with counting("pictures") as progress:
         return packing.pack(_source(source), _path(destination), options, progress, features)
 
 
 def pack_shard(
-    source: str | Path, destination: str | Path, shard: tuple[int, int], options: PackOptions
+    source: str | Path,
+    destination: str | Path,
+    shard: tuple[int, int],
+    **settings: Unpack[PackSettings],
 ) -> PackReport | int:
     """As `pack`, for one of several machines that see the same disk.
 
@@ -58,7 +84,7 @@ def pack_shard(
         source: as in `pack`.
         destination: as in `pack`.
         shard: which of how many machines this is, from 1.
-        options: the same for all.
+        settings: as in `pack`; the same for all.
 
     Returns:
         The report, or how many pictures the other machines have still to do.
@@ -66,6 +92,7 @@ def pack_shard(
     Raises:
         ImpastoError: as `pack`, or there is no such shard.
     """
+    options = pack_options(None, settings)
     features = _lite0() if options.duplicates == "features" else None
     with counting("pictures") as progress:
         return packing.pack_shard(
@@ -73,12 +100,65 @@ def pack_shard(
         )
 
 
-def label_fields(names: str | Sequence[str]) -> tuple[str, ...]:
-    """Label fields for `PackOptions`. Of a text such as `style,,genre` the empty name stays, which
-    packing refuses."""
+def pack_options(options: PackOptions | None, settings: PackSettings) -> PackOptions:
+    """`options` with some of them changed.
+
+    Raises:
+        ImpastoError: there is no such option, or it cannot have the value.
+    """
+    known = [field.name for field in fields(PackOptions)]
+    if unknown := [name for name in settings if name not in known]:
+        raise ImpastoError(f"pack has no option '{unknown[0]}'; there is {choices(known)}")
+    changes: dict[str, Any] = {**settings}
+    if "smaller" in settings:
+        changes["smaller"] = tuple(settings["smaller"])
+    if "resolution" in settings:
+        *smaller, changes["resolution"] = _sides(settings["resolution"])
+        changes["smaller"] = (*smaller, *settings.get("smaller", ()))
+    if (labels := settings.get("labels")) is not None:
+        changes["labels"] = _label_fields(labels)
+    if "merge" in settings:
+        texts = [settings["merge"]] if isinstance(settings["merge"], str) else settings["merge"]
+        changes["merge"] = tuple(line for text in texts for line in read_merges(text))
+    if "background" in settings:
+        changes["background"] = _colour(settings["background"])
+    return replace(options or PackOptions(), **changes)
+
+
+def _sides(resolution: int | str | Sequence[int]) -> list[int]:
+    """The resolutions asked for, rising."""
+    sides: list[int] = []
+    with contextlib.suppress(TypeError, ValueError):
+        if isinstance(resolution, str):
+            sides = [int(part) for part in resolution.split(",")]
+        else:
+            sides = [resolution] if isinstance(resolution, int) else list(resolution)
+    if not sides or not all(isinstance(side, int) for side in sides):
+        raise ImpastoError(
+            "resolution takes a number of pixels from 4 to 4096, or several such as 64,256, not "
+            f"'{resolution}'"
+        )
+    return sorted(sides)
+
+
+def _label_fields(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Of a text such as `style,,genre` the empty name stays, which packing refuses."""
     if isinstance(names, str):
         names = [name.strip() for name in names.split(",")] if names.strip() else []
     return tuple(names)
+
+
+def _colour(colour: str | Sequence[int]) -> tuple[int, ...]:
+    if not isinstance(colour, str):
+        return tuple(colour)
+    from PIL import ImageColor
+
+    try:
+        return ImageColor.getrgb(colour)[:3]
+    except ValueError as error:
+        raise ImpastoError(
+            f"unknown background '{colour}'; give a colour's name, such as white, or #rrggbb"
+        ) from error
 
 
 def _path(path: str | Path) -> Path:

@@ -202,26 +202,22 @@ def command(
     Interrupted, the same command goes on. Given again after pictures were added to the source, it
     decodes only those.
     """
-    from impasto.api.collections import label_fields, pack, pack_shard
-    from impasto.collection import PackOptions
+    from impasto.api.collections import PackSettings, pack, pack_shard
     from impasto.collection.replacing import place_of, work_folder
     from impasto.errors import StoppedError
-    from impasto.sources.class_names import read_merges
 
-    sides = _sides(resolution)
-    options = PackOptions(
-        resolution=sides[-1],
-        smaller=tuple(sides[:-1]),
-        labels=None if labels is None else label_fields(labels),
+    settings = PackSettings(
+        resolution=resolution,
+        labels=labels,
         names_encoding=names_encoding,
         where=where,
-        merge=tuple(line for text in merge or () for line in read_merges(text)),
+        merge=merge or (),
         min_class=min_class,
         fit=fit,
         heldout=heldout,
         seed=seed,
         duplicates=duplicates,
-        background=_colour(background),
+        background=background,
         max_upscale=max_upscale,
         max_pixels=max_pixels,
         max_seconds=max_seconds,
@@ -233,9 +229,9 @@ def command(
     )
     try:
         if shard is None:
-            report = pack(source, destination, options)
+            report = pack(source, destination, **settings)
         else:
-            ended = pack_shard(source, destination, _shard(shard), options)
+            ended = pack_shard(source, destination, _shard(shard), **settings)
             if isinstance(ended, int):
                 typer.echo(_still_to_do(shard, ended))
                 return
@@ -258,18 +254,6 @@ def _still_to_do(shard: str, count: int) -> str:
     )
 
 
-def _sides(text: str) -> list[int]:
-    """The resolutions asked for, rising."""
-    from impasto.errors import ImpastoError
-
-    try:
-        return sorted(int(part) for part in text.split(","))
-    except ValueError:
-        raise ImpastoError(
-            f"--resolution takes a number of pixels, or several such as 64,256, not '{text}'"
-        ) from None
-
-
 def _shard(text: str) -> tuple[int, int]:
     from impasto.errors import ImpastoError
 
@@ -277,19 +261,6 @@ def _shard(text: str) -> tuple[int, int]:
     if not (slash and number.isdecimal() and of.isdecimal()):
         raise ImpastoError(f"--shard takes which of how many, such as 1/4, not '{text}'")
     return int(number), int(of)
-
-
-def _colour(text: str) -> tuple[int, int, int]:
-    from PIL import ImageColor
-
-    from impasto.errors import ImpastoError
-
-    try:
-        return ImageColor.getcolor(text, "RGB")[:3]  # type: ignore[index,return-value]
-    except ValueError as error:
-        raise ImpastoError(
-            f"unknown background '{text}'; give a colour's name, such as white, or #rrggbb"
-        ) from error
 
 
 def report_lines(report: "PackReport", destination: Path) -> list[str]:
