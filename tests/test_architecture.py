@@ -79,6 +79,17 @@ def test_no_command_imports_another() -> None:
         assert commands == shared, f"{file.name} imports {commands - shared}"
 
 
+def test_what_several_commands_take_is_declared_once() -> None:
+    """An option or argument of the same words in two commands is a type in `cli/_shared.py`."""
+    declared: dict[str, list[str]] = {}
+    for file in sorted((ROOT / "cli").glob("*.py")):
+        for node in ast.walk(_tree(file)):
+            if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Annotated":
+                declared.setdefault(ast.unparse(node), []).append(file.name)
+    assert declared
+    assert not {text: files for text, files in declared.items() if len(files) > 1}
+
+
 LONGEST_FILE, LONGEST_FUNCTION, LARGEST_ROOM = 450, 60, 1 / 8
 """Lines of a file, lines of a function with its docstring, and a room's share of all lines of src."""
 FILES_TO_SPLIT: set[str] = {

@@ -1,10 +1,46 @@
-"""What several commands share: how their options are read, and what they say at the end."""
+"""What several commands share: options, how they are read, and what is said at the end."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from impasto.errors import ImpastoError
 from impasto.formatting import quoted
+
+CollectionArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A collection's folder, or 'masters' (at 64 pixels).", metavar="COLLECTION"
+    ),
+]
+Device = Annotated[
+    str, typer.Option(help="Device to compute on.", metavar="auto|cpu|cuda|cuda:N|mps")
+]
+Batch = Annotated[int, typer.Option(metavar="N", min=1, help="Pictures computed at a time.")]
+EvaluationBatch = Annotated[
+    int, typer.Option(metavar="N", min=1, help="Pictures generated at a time, 64 at most.")
+]
+Features = Annotated[
+    str,
+    typer.Option(
+        help="Feature networks, separated by commas: lite0, inception, dinov2, clip.",
+        metavar="NETWORKS",
+    ),
+]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NETWORK=FILE", help="File or URL of a feature network's weights. May be repeated."
+    ),
+]
+Reference = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", min=2, help="Compare with at most N real pictures, chosen at random."
+    ),
+]
 
 
 def weights_of(texts: Sequence[str] | None, features: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from impasto.cli._plugins import Plugins
+from impasto.cli._shared import Batch, Device
 from impasto.formatting import quoted
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
@@ -30,12 +31,8 @@ def command(
         Path | None,
         typer.Option(help="Folder for the results. Default: the run.", metavar="FOLDER"),
     ] = None,
-    device: Annotated[
-        str, typer.Option(help="Device to compute on.", metavar="auto|cpu|cuda|cuda:N|mps")
-    ] = "auto",
-    batch: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Pictures classified at a time.")
-    ] = 64,
+    device: Device = "auto",
+    batch: Batch = 64,
     plugin: Plugins = None,
 ) -> None:
     """Let the discriminator name the classes of held-out pictures.

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from impasto.cli._plugins import Plugins
-from impasto.cli._shared import weights_of
+from impasto.cli._shared import Device, EvaluationBatch, Features, Reference, Weights, weights_of
 from impasto.formatting import quoted
 
 
@@ -28,20 +28,8 @@ def command(
             ),
         ),
     ] = False,
-    features: Annotated[
-        str,
-        typer.Option(
-            help="Feature networks, separated by commas, such as lite0,inception.",
-            metavar="NETWORKS",
-        ),
-    ] = "lite0",
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NETWORK=FILE",
-            help="File or URL of a feature network's weights. May be repeated.",
-        ),
-    ] = None,
+    features: Features = "lite0",
+    weights: Weights = None,
     pictures: Annotated[
         int | None,
         typer.Option(
@@ -57,18 +45,9 @@ def command(
         int | None,
         typer.Option(metavar="N", min=0, help="At least N pictures of each class (default 100)."),
     ] = None,
-    reference: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=2, help="Compare with at most N training pictures, chosen at random."
-        ),
-    ] = None,
-    device: Annotated[
-        str, typer.Option(help="Device to compute on.", metavar="auto|cpu|cuda|cuda:N|mps")
-    ] = "auto",
-    batch: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Pictures generated at a time.")
-    ] = 64,
+    reference: Reference = None,
+    device: Device = "auto",
+    batch: EvaluationBatch = 64,
     plugin: Plugins = None,
 ) -> None:
     """Compare runs on one HTML page: pictures, scores, tables.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from impasto.cli._plugins import Plugins
-from impasto.cli._shared import weights_of
+from impasto.cli._shared import Device, EvaluationBatch, Features, Reference, Weights, weights_of
 from impasto.formatting import quoted
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
@@ -60,20 +60,8 @@ def command(
             metavar="COLLECTION",
         ),
     ] = None,
-    features: Annotated[
-        str,
-        typer.Option(
-            help="Feature networks, separated by commas: lite0, inception, dinov2, clip.",
-            metavar="NETWORKS",
-        ),
-    ] = "lite0",
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NETWORK=FILE",
-            help="File or URL of a feature network's weights. May be repeated.",
-        ),
-    ] = None,
+    features: Features = "lite0",
+    weights: Weights = None,
     checkpoints: Annotated[
         str | None,
         typer.Option(
@@ -98,12 +86,7 @@ def command(
     against: Annotated[
         str, typer.Option(help="Real pictures to compare with.", metavar="train|heldout|all")
     ] = "train",
-    reference: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=2, help="Compare with at most N real pictures, chosen at random."
-        ),
-    ] = None,
+    reference: Reference = None,
     seed: Annotated[
         int, typer.Option(metavar="N", min=0, help="Seed of the first generated picture.")
     ] = 0,
@@ -144,12 +127,8 @@ def command(
             "--again", help="Evaluate again even if the same evaluation is already recorded."
         ),
     ] = False,
-    device: Annotated[
-        str, typer.Option(help="Device to compute on.", metavar="auto|cpu|cuda|cuda:N|mps")
-    ] = "auto",
-    batch: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Pictures generated at a time, 64 at most.")
-    ] = 64,
+    device: Device = "auto",
+    batch: EvaluationBatch = 64,
     plugin: Plugins = None,
 ) -> None:
     """Score pictures against a collection's, with 95% intervals.

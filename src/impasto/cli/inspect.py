@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from impasto.cli._shared import CollectionArgument
 from impasto.formatting import quoted
 
 if TYPE_CHECKING:
@@ -23,12 +24,7 @@ _BOXES = 20
 
 
 def command(
-    collection: Annotated[
-        str,
-        typer.Argument(
-            help="A collection's folder, or 'masters' (at 64 pixels).", metavar="COLLECTION"
-        ),
-    ],
+    collection: CollectionArgument,
     out: Annotated[Path, typer.Option(help="Folder for the PNGs.", metavar="FOLDER")] = Path(),
     verify: Annotated[
         bool,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from impasto.cli._plugins import Plugins
+from impasto.cli._shared import Batch, Device
 from impasto.errors import ImpastoError
 from impasto.formatting import counted, quoted
 
@@ -263,12 +264,8 @@ def command(
             help="Folder for one PNG per seed.", show_default="samples/NAME", metavar="FOLDER"
         ),
     ] = None,
-    device: Annotated[
-        str, typer.Option(help="Device to compute on.", metavar="auto|cpu|cuda|cuda:N|mps")
-    ] = "auto",
-    batch: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Pictures generated at a time.")
-    ] = 64,
+    device: Device = "auto",
+    batch: Batch = 64,
     plugin: Plugins = None,
 ) -> None:
     """Make pictures: one PNG a seed, or one grid of them all.

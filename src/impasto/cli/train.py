@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from impasto.cli._plugins import Plugins
-from impasto.cli._shared import tell_finished
+from impasto.cli._shared import Device, tell_finished
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
     from impasto.collection import Collection
@@ -70,9 +70,7 @@ def command(
         typer.Option(help="Train for N real images (each stage), such as 200k.", metavar="N"),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed.", metavar="N")] = None,
-    device: Annotated[
-        str, typer.Option(help="Device to train on.", metavar="auto|cpu|cuda|cuda:N|mps")
-    ] = "auto",
+    device: Device = "auto",
     out: Annotated[Path, typer.Option(help="Folder of runs.", metavar="FOLDER")] = Path("runs"),
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")

@@ -5,16 +5,12 @@ from typing import Annotated
 
 import typer
 
+from impasto.cli._shared import CollectionArgument
 from impasto.formatting import comma_separated, counted, quoted
 
 
 def command(
-    collection: Annotated[
-        str,
-        typer.Argument(
-            help="A collection's folder, or 'masters' (at 64 pixels).", metavar="COLLECTION"
-        ),
-    ],
+    collection: CollectionArgument,
     out: Annotated[
         Path, typer.Argument(help="The file or folder to make. It must not exist.", metavar="OUT")
     ],

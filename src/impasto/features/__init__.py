@@ -21,6 +21,7 @@ from torch import Tensor
 
 from impasto.device import choose_device
 from impasto.errors import ImpastoError
+from impasto.formatting import comma_separated
 from impasto.registry import load_module
 
 __all__ = ["Extracted", "FeatureNetwork", "load_network", "load_networks"]
@@ -146,8 +147,9 @@ def load_networks(
     Raises:
         ImpastoError: no network, an unknown one, or weights of a network that is not in `names`.
     """
-    names = names.split(",") if isinstance(names, str) else names
-    wanted = list(dict.fromkeys(name.strip() for name in names if name.strip()))
+    wanted = list(
+        dict.fromkeys(comma_separated(names if isinstance(names, str) else ",".join(names)))
+    )
     if not wanted:
         raise ImpastoError("--features names no network; the offline one is lite0")
     given = {name: str(source) for name, source in (weights or {}).items()}
