@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from impasto.collection import Collection
-from impasto.device import choose_device, memory_format
+from impasto.device import memory_format
 from impasto.errors import ImpastoError, StoppedError
 from impasto.formatting import readable_time
 from impasto.registry import load_recipe, recipe_modules
@@ -596,10 +596,3 @@ def test_diversity() -> None:
 def test_times_read_well() -> None:
     texts = [readable_time(s) for s in (5, 99, 600, 3_900, 200_000)]
     assert texts == ["5 s", "99 s", "10 min", "1 h 05 min", "2 d 7 h"]
-
-
-def test_devices() -> None:
-    assert choose_device("cpu") == CPU
-    for name in ("cuda:99", "cpu:7"):
-        with pytest.raises(ImpastoError, match=f"no device '{name}' on this machine"):
-            choose_device(name)

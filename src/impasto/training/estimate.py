@@ -10,7 +10,7 @@ import torch
 
 from impasto.collection import Collection
 from impasto.config import RunConfig
-from impasto.device import choose_device
+from impasto.device import choose_device, wait_for
 from impasto.messages import say
 from impasto.networks import count_parameters
 from impasto.training.checkpoint import seed_step
@@ -97,8 +97,7 @@ def _measured(
         seed_step(config.training.seed, step)
         began = time.monotonic()
         session.trainer.step()
-        if chosen.type == "cuda":
-            torch.cuda.synchronize(chosen)
+        wait_for(chosen)
         times.append(time.monotonic() - began)
     worked, waited = time.process_time() - worked, time.monotonic() - waited
     images_a_step = (session.state.images_seen - before) / len(times)
