@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from impasto.collection import Collection
+from impasto.device import on_cpu
 from impasto.networks._layers import Deviation
 
 MEASURED = 128
@@ -73,12 +74,12 @@ class Statistics:
     """The value of each minibatch deviation."""
 
 
-def _pooled(parts: list[tuple[int, Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Mean and variance [C] over all batches, of (values a channel, mean, variance) of each."""
-    counts = torch.tensor([count for count, _, _ in parts], dtype=torch.float64)
+def _pooled(each: list[int], means: Tensor, variances: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance [C] over all batches, of values a channel [N], means [N, C] and variances
+    [N, C] of each."""
+    counts = torch.tensor(each, dtype=torch.float64)
     shares = (counts / counts.sum())[:, None]
-    means = torch.stack([mean for _, mean, _ in parts])
-    variances = torch.stack([variance for _, _, variance in parts])
+    means, variances = means.double(), variances.double()  # on the CPU: MPS has no float64
     mean = (shares * means).sum(dim=0)
     return mean, (shares * (variances + (means - mean).square())).sum(dim=0)
 
@@ -95,19 +96,19 @@ def measure(discriminator: nn.Module, batches: Iterable[Tensor], fields: int) ->
     norms, deviations = norms_of(discriminator), deviations_of(discriminator)
     if not norms and not deviations:
         return Statistics()
-    seen: dict[str, list[tuple[int, Tensor, Tensor]]] = {}
+    counts: dict[str, list[int]] = {}
+    seen: dict[str, list[tuple[Tensor, Tensor]]] = {}
     spread: dict[str, list[Tensor]] = {}
 
     def note_values(path: str, values: Tensor) -> None:
         variance, mean = torch.var_mean(
             values.float(), dim=(0, *range(2, values.dim())), correction=0
         )
-        count = values.numel() // values.shape[1]
-        # MPS has no float64.
-        seen.setdefault(path, []).append((count, mean.cpu().double(), variance.cpu().double()))
+        counts.setdefault(path, []).append(values.numel() // values.shape[1])
+        seen.setdefault(path, []).append((mean, variance))
 
     def note_deviation(path: str, maps: Tensor) -> None:
-        spread.setdefault(path, []).append(maps[0, -1, 0, 0].cpu().double())
+        spread.setdefault(path, []).append(maps[0, -1, 0, 0].clone())
 
     hooks = [
         norm.register_forward_pre_hook(lambda _, given, path=path: note_values(path, given[0]))
@@ -125,9 +126,18 @@ def measure(discriminator: nn.Module, batches: Iterable[Tensor], fields: int) ->
         finally:
             for hook in hooks:
                 hook.remove()
+    means = on_cpu([torch.stack([mean for mean, _ in parts]) for parts in seen.values()])
+    variances = on_cpu([torch.stack([each for _, each in parts]) for parts in seen.values()])
+    deviations_seen = on_cpu([torch.stack(values) for values in spread.values()])
     return Statistics(
-        {path: _pooled(parts) for path, parts in seen.items()},
-        {path: torch.stack(values).mean() for path, values in spread.items()},
+        {
+            path: _pooled(each, mean, variance)
+            for (path, each), mean, variance in zip(counts.items(), means, variances, strict=True)
+        },
+        {
+            path: values.double().mean()
+            for path, values in zip(spread, deviations_seen, strict=True)
+        },
     )
 
 

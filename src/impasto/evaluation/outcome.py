@@ -97,7 +97,7 @@ def show_closest(evaluation: Evaluation, evaluator: Evaluator, folder: Path) -> 
         folder / SHEET,
         found,
         pairs,
-        pictures.pixels(numbers).numpy(),
+        pictures.pixels(numbers).cpu().numpy(),
         collection,
         f"{row.subject.name}{'' if seen is None else f' after {seen:,} images'}, {row.network.name}",
         [pictures.names[number] for number in numbers],

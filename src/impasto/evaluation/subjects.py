@@ -26,7 +26,8 @@ class NotFiniteError(ImpastoError):
 
 
 def painted(images: Tensor) -> Tensor:
-    """A model's pictures [B, 3, H, W] in [-1, 1] as uint8 [B, H, W, 3] on the CPU.
+    """A model's pictures [B, 3, H, W] in [-1, 1] as uint8 [B, H, W, 3], on the device that they are on:
+    feature networks look at them there.
 
     Raises:
         NotFiniteError: they are not finite.
@@ -36,7 +37,7 @@ def painted(images: Tensor) -> Tensor:
             "the model paints numbers that are not finite: its training has diverged; take an "
             "earlier checkpoint of the run"
         )
-    return to_uint8(images).cpu()
+    return to_uint8(images)
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Subject:
         names: one a picture, for tables: `seed-00000007`, or its path in the folder.
         count: the first so many are what the overall scores are of.
         groups: by (label field, class of the collection): the numbers of the pictures made as such.
-        pixels: numbers [B] to pictures, uint8 [B, H, W, 3].
+        pixels: numbers [B] to pictures, uint8 [B, H, W, 3], on any device.
         side: H and W.
         notes: what is not scored, or not as one may think, a sentence each.
         fit: how pictures were brought to size, if they were.
@@ -170,7 +171,7 @@ def of_model(painter: Painter, collection: Collection, plan: SampleCounts) -> Su
         batches = zip(
             latents.split(painter.batch), asked[numbers].split(painter.batch), strict=True
         )
-        return torch.cat([painted(painter.sampler.images(*some)) for some in batches])
+        return painted(torch.cat([painter.sampler.images(*some) for some in batches]))
 
     names = [seed_name(seed) for seed in seeds]
     return Subject(names, plan.count, groups, pixels, record.resolution, tuple(notes))

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from impasto.device import choose_device
+from impasto.device import choose_device, on_cpu
 from impasto.errors import ImpastoError
 from impasto.formatting import comma_separated
 from impasto.registry import load_module
@@ -96,17 +96,18 @@ class FeatureNetwork:
             shape = list(pixels.shape)
             raise ValueError(f"pictures must be uint8 [B, H, W, 3], not {pixels.dtype} {shape}")
         batch = _CPU_BATCH if self.device.type == "cpu" else _BATCH
-        features = torch.empty(len(pixels), self.width)
-        logits = None if self.classes is None else torch.empty(len(pixels), self.classes)
+        features = [torch.empty(0, self.width, device=self.device)]
+        logits = [torch.empty(0, self.classes or 0, device=self.device)]
         # TF32 keeps 10 of 23 bits in matrix products, which is too inexact for comparable scores.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             for first in range(0, len(pixels), batch):
-                part = slice(first, first + batch)
-                values, class_logits = self.extract(pixels[part].to(self.device))
-                features[part] = values.float()
-                if logits is not None and class_logits is not None:
-                    logits[part] = class_logits.float()
-        return Extracted(features, logits)
+                part = pixels[first : first + batch].to(self.device)
+                values, class_logits = self.extract(part)
+                features.append(values.float())
+                if class_logits is not None:
+                    logits.append(class_logits.float())
+        all_features, all_logits = on_cpu([torch.cat(features), torch.cat(logits)])
+        return Extracted(all_features, all_logits if len(logits) > 1 else None)
 
 
 def load_network(

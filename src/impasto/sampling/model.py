@@ -21,6 +21,7 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
 from impasto.config import FIRST_STAGE, Config, Count, LatentConfig, NetworkConfig, read_record
+from impasto.device import on_cpu
 from impasto.errors import ImpastoError
 from impasto.files import atomic_folder, read_json_lines, refuse_pointer, write_json
 from impasto.formatting import counted, quoted
@@ -75,7 +76,8 @@ def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
 
 
 def _as_bytes(tensors: dict[str, Tensor]) -> bytes:
-    return save_safetensors({k: v.contiguous().cpu() for k, v in tensors.items()})
+    values = on_cpu([tensor.contiguous() for tensor in tensors.values()])
+    return save_safetensors(dict(zip(tensors, values, strict=True)))
 
 
 def sha256_of_tensors(tensors: dict[str, Tensor]) -> str:

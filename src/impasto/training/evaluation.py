@@ -150,7 +150,9 @@ class TrainingEvaluator:
 
 
 def _finite(tensors: Iterable[Tensor]) -> bool:
-    return all(bool(t.isfinite().all()) for t in tensors if t.is_floating_point())
+    """Whether all numbers are finite; the device is waited for once."""
+    found = [t.isfinite().all() for t in tensors if t.is_floating_point()]
+    return not found or bool(torch.stack(found).all())
 
 
 @contextlib.contextmanager

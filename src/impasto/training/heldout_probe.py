@@ -1,5 +1,6 @@
 """Whether the discriminator knows its pictures by heart: it is asked about ones it never trained on."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -35,9 +36,9 @@ class _Answers:
 
     realness: Tensor
     """[B, N] float32."""
-    accuracies: dict[str, float]
-    """By label field, the share of the images with a known class whose class is named. Without a
-    field that no image has a class of; empty where the discriminator names no classes."""
+    accuracies: dict[str, Tensor]
+    """By label field, the share of the images with a known class whose class is named, on the device.
+    NaN for a field that no image has a class of; empty where the discriminator names no classes."""
 
 
 def _ask(
@@ -63,8 +64,7 @@ def _ask(
     for field, name in enumerate(fields if said[0].class_logits else ()):
         named = torch.cat([(each.class_logits or ())[field].argmax(dim=1) for each in said])
         known = labels[:, field] >= 0
-        if known.any():
-            accuracies[name] = float((named == labels[:, field])[known].float().mean())
+        accuracies[name] = ((named == labels[:, field]) & known).sum() / known.sum()
     return _Answers(torch.cat([each.realness.float() for each in said]), accuracies)
 
 
@@ -128,15 +128,17 @@ def probe_heldout(
 
 def _measures(objective: Objective, answers: dict[str, _Answers]) -> dict[str, float]:
     """What `probe_heldout` returns, from the answers to the three kinds of pictures."""
-    found = {
-        f"score/{kind}": float(objective.score(said.realness).mean())
-        for kind, said in answers.items()
-    }
-    shown, heldout, sampled = (
-        float(answers[kind].realness.mean()) for kind in ("shown", "heldout", "sampled")
-    )
+    on_device = {kind: said.realness.mean() for kind, said in answers.items()}
+    for kind, said in answers.items():
+        on_device[f"score/{kind}"] = objective.score(said.realness).mean()
+        on_device |= {f"accuracy/{name}/{kind}": share for name, share in said.accuracies.items()}
+    # One copy from the device for all numbers.
+    found = dict(zip(on_device, torch.stack(list(on_device.values())).tolist(), strict=True))
+    shown, heldout, sampled = (found.pop(kind) for kind in ("shown", "heldout", "sampled"))
     if shown > sampled:
         found["overfitting"] = (shown - heldout) / (shown - sampled)
-    for kind, said in answers.items():
-        found |= {f"accuracy/{name}/{kind}": share for name, share in said.accuracies.items()}
-    return found
+    return {
+        name: value
+        for name, value in found.items()
+        if not (name.startswith("accuracy/") and math.isnan(value))
+    }
