@@ -17,7 +17,7 @@ from impasto.config import LatentConfig, NetworkConfig
 from impasto.errors import ImpastoError
 from impasto.evaluation.record import EvaluationRow
 from impasto.networks import build_generator
-from impasto.reporting.compared import Compared, scored_alike
+from impasto.reporting.compared import Asked, Compared, scored_alike
 from impasto.reporting.painted import chosen, common_classes, side_by_side
 from impasto.reporting.settings import settings_that_differ
 from impasto.sampling.model import CollectionRecord, LabelRecord, Model, ModelRecord
@@ -87,8 +87,8 @@ def no_evaluation(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """A stand-in for the collection, the network and the evaluation; gives the runs evaluated."""
     evaluated: list[Path] = []
 
-    def stand_in(folders: list[Path], *_: Any, **__: Any) -> None:
-        for folder in folders:
+    def stand_in(runs: Any, *_: Any) -> None:
+        for folder in runs.folders:
             evaluated.append(folder)
             with (folder / "metrics.jsonl").open("a") as file:
                 row = evaluation(END, scored(0.6, field=None), pictures=500)
@@ -242,7 +242,7 @@ def test_other_conditions_stand_in_no_common_table(
         told_rows = (run / "metrics.jsonl").read_text().splitlines()[:1]
         (run / "metrics.jsonl").write_text(told_rows[0] + "\n")
     no_evaluation.clear()
-    monkeypatch.setattr(impasto.api.comparing, "evaluate_alike", lambda *_, **__: None)
+    monkeypatch.setattr(impasto.api.comparing, "evaluate_alike", lambda *_: None)
     page, lines = compare(tmp_path, *runs)
     assert (
         "c was measured otherwise (2,000 generated pictures against 100 training pictures of "
@@ -316,7 +316,7 @@ def test_of_several_evaluations_alike_those_that_runs_share_by_class() -> None:
 def test_runs_of_other_resolutions_are_not_sent_to_evaluate_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(impasto.api.comparing, "evaluate_alike", lambda *_, **__: None)
+    monkeypatch.setattr(impasto.api.comparing, "evaluate_alike", lambda *_: None)
 
     def run(name: str, resolution: int) -> Path:
         told = evaluation(END, scored(0.5, field=None), resolution=resolution)
@@ -368,16 +368,20 @@ def test_runs_that_differ_by_seed_show_it(tmp_path: Path) -> None:
 def test_judges_are_only_of_what_some_run_paints_by(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: dict[str, Any] = {}
-    monkeypatch.setattr(
-        impasto.api.comparing, "evaluate_alike", lambda *_, **options: asked.update(options)
-    )
+    judged: list[tuple[str, ...] | None] = []
+    references: list[int | None] = []
+
+    def stand_in(runs: Any, _collection: Any, _networks: Any, asked: Asked, *_: Any) -> None:
+        judged.append(runs.judged)
+        references.append(asked.reference)
+
+    monkeypatch.setattr(impasto.api.comparing, "evaluate_alike", stand_in)
     runs = [make_run(tmp_path / name, [], model_record()) for name in "ab"]
     compare(tmp_path, *runs, options=("--reference", "50"))
-    assert asked["labels"] == ("genre",)
-    assert asked["reference"] == 50
+    assert judged == [("genre",)]
+    assert references == [50]
     compare(tmp_path, *[make_run(tmp_path / name, []) for name in "cd"])
-    assert asked["labels"] is None  # without labels, as evaluate does
+    assert judged[1:] == [None]  # without labels, as evaluate does
 
 
 def test_settings_that_differ_by_their_dotted_names() -> None:

@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
-import torch
-
 from impasto.api.judging import discriminator_rows
 from impasto.collection import Collection, open_or_pack
 from impasto.config import read_record as read_json_record
@@ -14,6 +12,7 @@ from impasto.device import choose_device
 from impasto.errors import ImpastoError
 from impasto.evaluation.evaluate import Evaluator, SampleCounts
 from impasto.evaluation.folders import evaluate_folders
+from impasto.evaluation.outcome import PaintingOptions
 from impasto.features import FeatureNetwork, load_networks
 from impasto.messages import say
 from impasto.progress import shown
@@ -78,6 +77,28 @@ def compare(
             or a collection that does not fit one of them.
     """
     folders, page = [Path(run).expanduser() for run in runs], Path(out).expanduser()
+    _check_count(folders, page)
+    require_matplotlib()
+    compared = _Runs.read(folders, best=best)
+    collection = open_for(data, folders, compared.resolutions)
+    painting = PaintingOptions(choose_device(device), batch=batch)
+    networks = load_networks(features, weights, device=painting.device)
+    asked = Asked(pictures, per_class, reference)
+    found = compared.as_asked(asked)
+    if lacking(found, collection.content_hash, networks):
+        evaluate_alike(compared, collection, networks, asked, painting)
+        found = compared.again().as_asked(asked)
+    painted = side_by_side(compared.checkpoints, device=painting.device, batch=batch)
+    says = write_comparison(found, painted, collection.name, collection.content_hash, page)
+    return Comparison(page, (sentence(found, collection.name), *says))
+
+
+def _check_count(folders: Sequence[Path], page: Path) -> None:
+    """Check that there are two to six runs, and that their page can be a file.
+
+    Raises:
+        ImpastoError: it is not so.
+    """
     if len(folders) < 2:
         raise ImpastoError("give two runs or more to compare; for one, there is impasto report")
     if len(folders) > MOST_RUNS:
@@ -88,43 +109,52 @@ def compare(
         raise ImpastoError(
             f"{page} is a folder; give the page's file, such as {page / 'compare.html'}"
         )
-    require_matplotlib()
-    names = unique_names(folders)
-    records = [read_record(folder) for folder in folders]
-    checkpoints = [find_model(folder / BEST if best else folder) for folder in folders]
-    models = [read_json_record(path / MODEL_FILE, "model", ModelRecord) for path in checkpoints]
-    collection = open_for(data, folders, [model.resolution for model in models])
-    chosen = choose_device(device)
-    networks = load_networks(features, weights, device=chosen)
-    asked = Asked(pictures, per_class, reference)
 
-    def compared(records: Sequence[RunRecord]) -> list[Compared]:
+
+@dataclass(frozen=True)
+class _Runs:
+    """The runs that are compared, each with the checkpoint that stands for it."""
+
+    folders: Sequence[Path]
+    names: Sequence[str]
+    records: Sequence[RunRecord]
+    checkpoints: Sequence[Path]
+    models: Sequence[ModelRecord]
+    """Of the checkpoints."""
+
+    @classmethod
+    def read(cls, folders: Sequence[Path], *, best: bool) -> "_Runs":
+        """Read runs; for each stands its best checkpoint or its newest.
+
+        Raises:
+            ImpastoError: a run is given twice, is none, or has no such checkpoint.
+        """
+        names = unique_names(folders)
+        records = [read_record(folder) for folder in folders]
+        checkpoints = [find_model(folder / BEST if best else folder) for folder in folders]
+        models = [read_json_record(path / MODEL_FILE, "model", ModelRecord) for path in checkpoints]
+        return cls(folders, names, records, checkpoints, models)
+
+    def again(self) -> "_Runs":
+        """The same with what was evaluated since."""
+        return replace(self, records=[read_record(folder) for folder in self.folders])
+
+    @property
+    def resolutions(self) -> list[int]:
+        return [model.resolution for model in self.models]
+
+    @property
+    def judged(self) -> tuple[str, ...] | None:
+        """The label fields that need a judge: those of any of them; None: all that there are."""
+        names = dict.fromkeys(field.name for model in self.models for field in model.labels)
+        return tuple(names) or None
+
+    def as_asked(self, asked: Asked) -> list[Compared]:
+        """For the page, with what a person asked the scores to be of."""
         return [
             Compared(record, name, model.images_seen, model.weights_sha256, asked)
-            for record, name, model in zip(records, names, models, strict=True)
+            for record, name, model in zip(self.records, self.names, self.models, strict=True)
         ]
-
-    found = compared(records)
-    if lacking(found, collection.content_hash, networks):
-        evaluate_alike(
-            folders,
-            checkpoints,
-            [model.resolution for model in models],
-            collection,
-            networks,
-            SampleCounts(
-                count=SampleCounts.count if pictures is None else pictures,
-                per_class=SampleCounts.per_class if per_class is None else per_class,
-            ),
-            labels=tuple({field.name for model in models for field in model.labels}) or None,
-            reference=reference,
-            device=chosen,
-            batch=batch,
-        )
-        found = compared([read_record(folder) for folder in folders])
-    painted = side_by_side(checkpoints, device=chosen, batch=batch)
-    says = write_comparison(found, painted, collection.name, collection.content_hash, page)
-    return Comparison(page, (sentence(found, collection.name), *says))
 
 
 def unique_names(folders: Sequence[Path]) -> list[str]:
@@ -189,45 +219,40 @@ def lacking(
 
 
 def evaluate_alike(
-    folders: Sequence[Path],
-    checkpoints: Sequence[Path],
-    resolutions: Sequence[int],
+    runs: _Runs,
     collection: Collection,
     networks: Sequence[FeatureNetwork],
-    plan: SampleCounts,
-    *,
-    labels: tuple[str, ...] | None,
-    reference: int | None,
-    device: torch.device,
-    batch: int,
+    asked: Asked,
+    painting: PaintingOptions,
 ) -> None:
     """Evaluate the checkpoints of all runs with the same pictures and reference; what was evaluated
-    so already is passed over. Rows go to each run's `metrics.jsonl`.
-
-    Args:
-        labels: label fields that have a judge; None: all.
-        reference: training pictures compared with at most; None: all.
-    """
-    evaluators: dict[int, Evaluator] = {}
-    for folder, checkpoint, side in zip(folders, checkpoints, resolutions, strict=True):
-        if side not in evaluators:
-            evaluators[side] = Evaluator(
-                networks,
-                collection,
-                resolution=side,
-                labels=labels,
-                limit=reference,
-                progress=shown,
-            )
+    so already is passed over. Rows go to each run's `metrics.jsonl`."""
+    plan = SampleCounts(
+        count=SampleCounts.count if asked.pictures is None else asked.pictures,
+        per_class=SampleCounts.per_class if asked.per_class is None else asked.per_class,
+    )
+    evaluators = {
+        side: Evaluator(
+            networks,
+            collection,
+            resolution=side,
+            labels=runs.judged,
+            limit=asked.reference,
+            progress=shown,
+        )
+        for side in set(runs.resolutions)
+    }
+    for folder, checkpoint, side in zip(
+        runs.folders, runs.checkpoints, runs.resolutions, strict=True
+    ):
         say(f"evaluating {checkpoint}")
         evaluate_folders(
             [checkpoint],
             evaluators[side],
             plan,
+            painting,
             run=folder,
             home=folder,
             name=folder.resolve().name,
-            device=device,
-            batch=batch,
             more=discriminator_rows,
         )

@@ -1,6 +1,6 @@
 """How good pictures are: `evaluate` and `report`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
@@ -15,15 +15,15 @@ from impasto.device import choose_device
 from impasto.errors import ImpastoError
 from impasto.evaluation.evaluate import Evaluator, SampleCounts
 from impasto.evaluation.folders import (
-    Wanted,
+    ComparedWith,
     checkpoints_of,
     evaluate_folders,
     evaluate_given,
     is_given,
 )
-from impasto.evaluation.outcome import Outcome
+from impasto.evaluation.outcome import Outcome, PaintingOptions
 from impasto.evaluation.record import EvaluationRow, ScoreRow
-from impasto.evaluation.reference import Split, split_of
+from impasto.evaluation.reference import split_of
 from impasto.evaluation.score_rows import accuracy_rows
 from impasto.evaluation.table import lines
 from impasto.features import FeatureNetwork, load_networks
@@ -40,15 +40,18 @@ class Evaluations:
     Attributes:
         outcomes: one for each checkpoint and feature network, checkpoints in order.
         folder: where `metrics.jsonl` is, with tables and sheets beside it.
-        networks: names of the feature networks.
     """
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: Sequence[Outcome]
     folder: Path
-    networks: tuple[str, ...]
 
     @property
-    def newest(self) -> tuple[Outcome, ...]:
+    def networks(self) -> tuple[str, ...]:
+        """Names of the feature networks."""
+        return tuple(dict.fromkeys(each.row.network.name for each in self.outcomes))
+
+    @property
+    def newest(self) -> Sequence[Outcome]:
         """Those of the newest checkpoint, one for each feature network."""
         return self.outcomes[-len(self.networks) :]
 
@@ -126,65 +129,62 @@ def evaluate(
     Raises:
         ImpastoError: nothing to evaluate or to compare with, or options that do not go together.
     """
-    path, folder = Path(what).expanduser(), None if out is None else Path(out).expanduser()
-    split = split_of(against)
-    where = choose_device(device)
-    load = partial(load_networks, features, weights, device=where)
-    if is_given(path):
-        if checkpoints is not None or truncation is not None:
-            raise ImpastoError(
-                f"{path} holds pictures: --checkpoints and --truncation are for a run's"
-            )
-        wanted = Wanted(split, reference, fit, resolution)
-        outcomes, home = evaluate_given(path, data, wanted, load, folder)
-        return Evaluations(tuple(outcomes), home, tuple(each.row.network.name for each in outcomes))
-    if fit is not None or resolution is not None:
-        raise ImpastoError("--fit and --resolution are for a folder or an archive of pictures")
-    if pictures < 2:
-        raise ImpastoError(f"pictures is the number to generate, from 2, not {pictures}")
+    path, home = Path(what).expanduser(), None if out is None else Path(out).expanduser()
+    given = is_given(path)
+    _check_kind(path, given, checkpoints, truncation, fit, resolution)
+    real = ComparedWith(data, split_of(against), reference)
+    painting = PaintingOptions(choose_device(device), truncation, batch)
+    networks = partial(load_networks, features, weights, device=painting.device)
+    if given:
+        return Evaluations(*evaluate_given(path, real, networks, home, fit=fit, side=resolution))
     plan = SampleCounts(count=pictures, per_class=per_class, first_seed=seed)
-    models = checkpoints_of(path, checkpoints)
-    return _of_models(
-        models,
-        load(),
-        plan,
-        path=path,
-        data=data,
-        against=(split, reference),
-        truncation=truncation,
-        out=folder,
-        again=again,
-        device=where,
-        batch=batch,
-    )
+    return _of_models(path, checkpoints, real, networks, plan, painting, home, again=again)
+
+
+def _check_kind(
+    path: Path,
+    given: bool,
+    checkpoints: str | None,
+    truncation: float | None,
+    fit: str | None,
+    resolution: int | None,
+) -> None:
+    """Check that options are for what is evaluated: pictures that are given, or models.
+
+    Raises:
+        ImpastoError: one is for the other kind.
+    """
+    if given and (checkpoints is not None or truncation is not None):
+        raise ImpastoError(f"{path} holds pictures: --checkpoints and --truncation are for a run's")
+    if not given and (fit is not None or resolution is not None):
+        raise ImpastoError("--fit and --resolution are for a folder or an archive of pictures")
 
 
 def _of_models(
-    folders: Sequence[Path],
-    networks: Sequence[FeatureNetwork],
-    plan: SampleCounts,
-    *,
     path: Path,
-    data: str | Path | Collection | None,
-    against: tuple[Split, int | None],
-    truncation: float | None,
+    checkpoints: str | None,
+    real: ComparedWith,
+    networks: Callable[[], list[FeatureNetwork]],
+    plan: SampleCounts,
+    painting: PaintingOptions,
     out: Path | None,
+    *,
     again: bool,
-    device: torch.device,
-    batch: int,
 ) -> Evaluations:
-    """Evaluate model folders, which are those of the run or model in `path`; see `evaluate`."""
+    """Evaluate a model, or checkpoints of a run; see `evaluate`."""
+    if plan.count < 2:
+        raise ImpastoError(f"pictures is the number to generate, from 2, not {plan.count}")
+    folders = checkpoints_of(path, checkpoints)
     record = read_record(folders[-1] / MODEL_FILE, "model", ModelRecord)
     run = run_of(path)
     name = (run or path.resolve()).name
-    split, reference = against
     evaluator = Evaluator(
-        networks,
-        find_collection(path, record, data),
+        networks(),
+        find_collection(path, record, real.data),
         resolution=record.resolution,
         labels=tuple(field.name for field in record.labels) or None,
-        split=split,
-        limit=reference,
+        split=real.split,
+        limit=real.limit,
         progress=shown,
     )
     home = out or run or Path("evaluations") / name
@@ -192,16 +192,14 @@ def _of_models(
         folders,
         evaluator,
         plan,
+        painting,
         run=run,
         home=home,
         name=name,
-        device=device,
-        truncation=truncation,
-        batch=batch,
         again=again,
         more=discriminator_rows,
     )
-    return Evaluations(tuple(found), home, tuple(network.name for network in networks))
+    return Evaluations(found, home)
 
 
 def report(run: str | PathLike[str]) -> Path:
@@ -214,7 +212,7 @@ def report(run: str | PathLike[str]) -> Path:
 
 
 def discriminator_rows(
-    folder: Path, collection: Collection, device: torch.device
+    folder: Path, collection: Collection, device: torch.device | str
 ) -> list[ScoreRow]:
     """How the discriminator beside a generator names held-out pictures, as GANGogh was judged;
     nothing where it is not there or names no classes."""

@@ -12,9 +12,10 @@ from impasto.collection.opening import packed_at
 from impasto.errors import ImpastoError
 from impasto.evaluation.evaluate import Evaluator, SampleCounts
 from impasto.evaluation.given import common_side, look_through, of_collection, of_given
-from impasto.evaluation.outcome import Outcome, evaluate_model, evaluate_pictures
+from impasto.evaluation.outcome import Outcome, PaintingOptions, evaluate_model, evaluate_pictures
 from impasto.evaluation.record import ScoreRow
 from impasto.evaluation.reference import Split
+from impasto.evaluation.subjects import Subject
 from impasto.features import FeatureNetwork
 from impasto.messages import say
 from impasto.progress import shown
@@ -48,15 +49,13 @@ def evaluate_folders(
     folders: Sequence[Path],
     evaluator: Evaluator,
     plan: SampleCounts,
+    painting: PaintingOptions,
     *,
     run: Path | None,
     home: Path,
     name: str,
-    device: torch.device,
-    truncation: float | None = None,
-    batch: int = 64,
     again: bool = False,
-    more: Callable[[Path, Collection, torch.device], Sequence[ScoreRow]],
+    more: Callable[[Path, Collection, torch.device | str], Sequence[ScoreRow]],
 ) -> list[Outcome]:
     """Evaluate model folders one after the other; of several, say how far it is.
 
@@ -64,12 +63,10 @@ def evaluate_folders(
         folders: such as checkpoints.
         evaluator: with the reference.
         plan: which pictures to make.
+        painting: how to make them.
         run: that they are checkpoints of; None for a model.
         home: where `metrics.jsonl` is.
         name: of the run or model, for people.
-        device: where to make the pictures.
-        truncation: see `latents_of_seeds`.
-        batch: pictures at once.
         again: score anew what is scored already.
         more: gives further scores of a model folder, such as of its discriminator.
     """
@@ -81,12 +78,10 @@ def evaluate_folders(
             evaluator,
             plan,
             home,
+            painting,
             of_run=run is not None,
-            device=device,
-            truncation=truncation,
-            batch=batch,
             again=again,
-            more=partial(more, folder, evaluator.collection, device),
+            more=partial(more, folder, evaluator.collection, painting.device),
         )
         found += outcomes
         if len(folders) > 1:
@@ -96,13 +91,18 @@ def evaluate_folders(
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What given pictures are compared with, and how they are brought to size."""
+class ComparedWith:
+    """The real pictures that others are compared with.
 
+    Attributes:
+        data: a collection, its folder or the word `masters`; None: what the model learned from.
+        split: which of the collection's pictures.
+        limit: so many of them at most, chosen at random; None: all.
+    """
+
+    data: str | Path | Collection | None
     split: Split
     limit: int | None
-    fit: str | None
-    side: int | None
 
 
 def is_given(path: Path) -> bool:
@@ -123,10 +123,12 @@ def is_given(path: Path) -> bool:
 
 def evaluate_given(
     path: Path,
-    data: str | Path | Collection | None,
-    wanted: Wanted,
+    real: ComparedWith,
     networks: Callable[[], list[FeatureNetwork]],
     out: Path | None,
+    *,
+    fit: str | None,
+    side: int | None,
 ) -> tuple[list[Outcome], Path]:
     """Evaluate the pictures of a folder, an archive or a collection; gives the outcomes and the folder
     that they lie in.
@@ -134,41 +136,68 @@ def evaluate_given(
     The pictures are looked at before anything that takes long: loading the networks, packing the
     paintings in the package, looking at training pictures.
 
+    Args:
+        path: of the pictures.
+        real: what to compare them with.
+        networks: loads the feature networks.
+        out: folder for `metrics.jsonl`; None: `evaluations/NAME`.
+        fit: `crop`, `squash` or `pad`: bring the pictures to one size; None: leave others out.
+        side: of the pictures in pixels, with `fit`; None: as most of them have it, or else as the
+            collection.
+
     Raises:
         ImpastoError: nothing to compare with, or no picture that can be compared.
     """
-    if data is None:
+    if real.data is None:
         raise ImpastoError(f"{path} holds pictures: say with --data what to compare them with")
-    if wanted.side is not None and wanted.fit is None:
+    if side is not None and fit is None:
         raise ImpastoError("--resolution goes with --fit")
-    there = packed_at(data)
     if (path / "collection.json").is_file():
-        if wanted.fit is not None:
+        if fit is not None:
             raise ImpastoError(
                 f"{path} is a collection, whose pictures are squares already; --fit is for a folder "
                 "or an archive of pictures"
             )
-        given = Collection.open(path)
-        side = common_side(given, there)
-        collection = open_or_pack(data, side)
-        pictures = of_collection(given, side, collection, wanted.split)
-        notes = pictures.notes
+        pictures, collection = _packed_pictures(path, real.data, real.split)
     else:
-        looked = look_through(path, there, fit=wanted.fit, side=wanted.side, progress=shown)
-        notes, side = looked.notes, looked.side
-        collection = open_or_pack(data, side)
-        pictures = of_given(looked, collection)
-    for note in notes:
-        say(f"note: {note}")
+        pictures, collection = _loose_pictures(path, real.data, fit, side)
     evaluator = Evaluator(
         networks(),
         collection,
-        resolution=side,
-        split=wanted.split,
-        limit=wanted.limit,
+        resolution=pictures.side,
+        split=real.split,
+        limit=real.limit,
         progress=shown,
     )
     whole = path.resolve()
     name = whole.name if path.is_dir() else whole.name.partition(".")[0] or whole.name
     home = out or Path("evaluations") / name
     return evaluate_pictures(pictures, name, evaluator, home), home
+
+
+def _packed_pictures(
+    path: Path, data: str | Path | Collection, split: Split
+) -> tuple[Subject, Collection]:
+    """The pictures of a collection, and the one that they are compared with, at a side of both."""
+    given = Collection.open(path)
+    side = common_side(given, packed_at(data))
+    collection = open_or_pack(data, side)
+    pictures = of_collection(given, side, collection, split)
+    _say_notes(pictures.notes)
+    return pictures, collection
+
+
+def _loose_pictures(
+    path: Path, data: str | Path | Collection, fit: str | None, side: int | None
+) -> tuple[Subject, Collection]:
+    """The pictures of a folder or an archive, and the collection that they are compared with."""
+    looked = look_through(path, packed_at(data), fit=fit, side=side, progress=shown)
+    collection = open_or_pack(data, looked.side)
+    pictures = of_given(looked, collection)
+    _say_notes(looked.notes)
+    return pictures, collection
+
+
+def _say_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        say(f"note: {note}")

@@ -167,17 +167,33 @@ class Outcome:
     before: bool
 
 
+@dataclass(frozen=True)
+class PaintingOptions:
+    """How a model paints pictures.
+
+    Attributes:
+        device: where.
+        truncation: see `latents_of_seeds`.
+        batch: pictures at once.
+    """
+
+    device: torch.device | str = "cpu"
+    truncation: float | None = None
+    batch: int = 64
+
+
+_PAINTING = PaintingOptions()
+
+
 def evaluate_model(
     folder: Path,
     name: str,
     evaluator: Evaluator,
     plan: SampleCounts,
     home: Path,
+    painting: PaintingOptions = _PAINTING,
     *,
     of_run: bool,
-    device: torch.device | str = "cpu",
-    truncation: float | None = None,
-    batch: int = 64,
     again: bool = False,
     more: Callable[[], Sequence[ScoreRow]] = list,
 ) -> list[Outcome]:
@@ -191,10 +207,8 @@ def evaluate_model(
         evaluator: with the reference.
         plan: which pictures to paint.
         home: where `metrics.jsonl` is, the run's folder for a run.
+        painting: how to paint them.
         of_run: whether `folder` is a checkpoint of the run in `home`.
-        device: where to paint.
-        truncation: see `latents_of_seeds`.
-        batch: pictures at once.
         again: score anew what is scored already.
         more: gives further scores for the first network's row; asked only if there is one.
     """
@@ -203,14 +217,17 @@ def evaluate_model(
     before = {
         network.identity: row
         for network in evaluator.networks
-        if (row := scored_before(known, record, evaluator, network, plan, truncation)) is not None
+        if (row := scored_before(known, record, evaluator, network, plan, painting.truncation))
+        is not None
     }
     fresh = [network for network in evaluator.networks if network.identity not in before]
     made: list[EvaluationRow] = []
     if fresh:
         check_writable(home)
         further = more()  # before the long work: the discriminator may be damaged
-        painter = Painter.load(folder, device, truncation=truncation, batch=batch)
+        painter = Painter.load(
+            folder, painting.device, truncation=painting.truncation, batch=painting.batch
+        )
         subject = SubjectRecord(
             kind="run" if of_run else "model",
             name=name,
