@@ -93,7 +93,6 @@ def test_what_several_commands_take_is_declared_once() -> None:
 LONGEST_FILE, LONGEST_FUNCTION, LARGEST_ROOM = 450, 60, 1 / 8
 """Lines of a file, lines of a function with its docstring, and a room's share of all lines of src."""
 FILES_TO_SPLIT: set[str] = {
-    "networks/fastgan.py",
     "sources/folders.py",
 }
 """Files that are still longer. None may be added."""

@@ -14,7 +14,7 @@ from impasto.errors import ImpastoError
 from impasto.fold import fold_batch_norm
 from impasto.networks import build_discriminator, build_generator, count_parameters
 from impasto.networks._conditioning import ConditionalBatchNorm2d
-from impasto.networks.fastgan import Excitation, Gated, ResidualHalving, _blurred, _quarter
+from impasto.networks._fastgan_layers import Excitation, Gated, ResidualHalving, blurred, quarter
 from impasto.training.resolve import rehearse
 
 SIZES = (3, 2)
@@ -210,7 +210,7 @@ def test_the_small_branch_sees_the_picture_pooled() -> None:
 
 def test_quarters_by_hand() -> None:
     maps = torch.arange(16.0).view(1, 1, 4, 4).expand(4, 2, -1, -1)
-    quarters = _quarter(maps, torch.tensor([0, 1, 2, 3]))
+    quarters = quarter(maps, torch.tensor([0, 1, 2, 3]))
     assert quarters.shape == (4, 2, 2, 2)
     assert quarters[:, 1].flatten(1).tolist() == [
         [0, 1, 4, 5],
@@ -291,18 +291,20 @@ def test_the_blur_is_a_binomial_filter_and_lets_no_chessboard_pass() -> None:
     impulse = torch.zeros(1, 1, 7, 7)
     impulse[0, 0, 3, 3] = 16
     by_hand = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]])
-    torch.testing.assert_close(_blurred(impulse)[0, 0, 2:5, 2:5], by_hand)
-    assert _blurred(impulse).sum() == 16
+    torch.testing.assert_close(blurred(impulse)[0, 0, 2:5, 2:5], by_hand)
+    assert blurred(impulse).sum() == 16
     board = (torch.arange(8)[:, None] + torch.arange(8)) % 2 * 2.0 - 1
-    assert _blurred(board[None, None])[0, 0, 1:-1, 1:-1].abs().max() == 0
+    assert blurred(board[None, None])[0, 0, 1:-1, 1:-1].abs().max() == 0
     torch.testing.assert_close(
-        _blurred(torch.full((1, 3, 4, 4), 0.3)), torch.full((1, 3, 4, 4), 0.3)
+        blurred(torch.full((1, 3, 4, 4), 0.3)), torch.full((1, 3, 4, 4), 0.3)
     )
     latents, labels = torch.randn(2, 8), torch.zeros(2, 0, dtype=torch.int64)
-    plain, blurred = (generator(64, pixel_shuffle=True, blur=blur).eval() for blur in (False, True))
-    blurred.load_state_dict(plain.state_dict())
-    expected = torch.tanh(_blurred(torch.atanh(plain(latents, labels).double())))
-    torch.testing.assert_close(blurred(latents, labels).double(), expected, atol=1e-5, rtol=1e-4)
+    plain, filtered = (
+        generator(64, pixel_shuffle=True, blur=blur).eval() for blur in (False, True)
+    )
+    filtered.load_state_dict(plain.state_dict())
+    expected = torch.tanh(blurred(torch.atanh(plain(latents, labels).double())))
+    torch.testing.assert_close(filtered(latents, labels).double(), expected, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("sizes", [(), SIZES])

@@ -55,8 +55,18 @@ from torch.nn.utils.parametrizations import spectral_norm as with_spectral_norm
 from impasto.config import Count
 from impasto.errors import ImpastoError
 from impasto.networks import Judgement, levels_above
-from impasto.networks._conditioning import ConditionalBatchNorm2d, LabelEmbedding, Projection
-from impasto.networks._layers import GatedLinearUnit
+from impasto.networks._conditioning import LabelEmbedding, Projection
+from impasto.networks._fastgan_layers import (
+    SLOPE,
+    Block,
+    Excitation,
+    Gated,
+    ResidualHalving,
+    blurred,
+    halving,
+    pool,
+    quarter,
+)
 
 _GENERATOR = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 1 / 2, 512: 1 / 4, 1024: 1 / 8}
 """Channels of the maps of each side, in multiples of the width."""
@@ -66,8 +76,6 @@ _DISCRIMINATOR = {8: 8, 16: 4, 32: 2, 64: 1, 128: 1 / 2, 256: 1 / 4, 512: 1 / 8}
 
 _BIG = (8, 32, 128, 512)
 """Sides of the levels with a second convolution."""
-
-_SLOPE = 0.2  # of LeakyReLU
 
 
 def _channels(width: int, share: float) -> int:
@@ -97,83 +105,6 @@ def _check(resolution: int) -> int:
             "choose one of these with --set resolution"
         )
     return levels_above(resolution, 8, "fastgan")
-
-
-def _pool(images: Tensor, side: int) -> Tensor:
-    return F.avg_pool2d(images, images.shape[3] // side)
-
-
-class Excitation(nn.Sequential):
-    """Small maps [B, I, h, w] to a factor in (0, 1) for each channel of large maps, [B, O, 1, 1]
-    (section 3.1, equation 2)."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(
-            nn.AdaptiveAvgPool2d(4),
-            nn.Conv2d(inputs, outputs, 4, bias=False),
-            nn.SiLU(),
-            nn.Conv2d(outputs, outputs, 1, bias=False),
-            nn.Sigmoid(),
-        )
-
-
-class Gated(nn.Sequential):
-    """A convolution to 2C channels, noise, batch norm, and a gated linear unit back to C.
-
-    Noise is one value a position for all channels, times a learned strength that is 0 at
-    initialisation. It is added in training only, so that a seed always gives the same image.
-
-    Args:
-        convolution: from the input to 2C channels.
-        channels: C.
-        dim: E of the embedding that batch norm is conditioned on; 0 for plain batch norm.
-        noise: whether there is noise.
-    """
-
-    def __init__(self, convolution: nn.Module, channels: int, dim: int, *, noise: bool) -> None:
-        # A Sequential, so that sampling can fold the batch norm into the convolution.
-        super().__init__()
-        self.convolution = convolution
-        norm = ConditionalBatchNorm2d(2 * channels, dim) if dim else nn.BatchNorm2d(2 * channels)
-        self.norm = norm
-        self.gate = GatedLinearUnit()
-        self.noise = nn.Parameter(torch.zeros(1)) if noise else None
-
-    def forward(self, maps: Tensor, embedding: Tensor | None = None) -> Tensor:
-        maps = self.convolution(maps)
-        if self.noise is not None and self.training:
-            # In the maps' precision: float32 noise would end mixed precision here.
-            maps = maps + self.noise.to(maps.dtype) * torch.randn_like(maps[:, :1])
-        maps = self.norm(maps) if embedding is None else self.norm(maps, embedding)
-        gated: Tensor = self.gate(maps)
-        return gated
-
-
-class Block(nn.Module):
-    """A level of the generator: maps [B, I, h, w] to [B, O, 2h, 2w].
-
-    Args:
-        inputs: I.
-        outputs: O.
-        dim: E of the embedding that batch norms are conditioned on; 0 for plain batch norm.
-        big: whether there is a second convolution, and, with `noise`, noise.
-        noise: whether a level with a second convolution adds noise in training.
-    """
-
-    def __init__(self, inputs: int, outputs: int, dim: int = 0, *, big: bool, noise: bool) -> None:
-        super().__init__()
-
-        def layer(channels: int) -> Gated:
-            convolution = nn.Conv2d(channels, 2 * outputs, 3, padding=1, bias=False)
-            return Gated(convolution, outputs, dim, noise=big and noise)
-
-        self.first = layer(inputs)
-        self.second = layer(outputs) if big else None
-
-    def forward(self, maps: Tensor, embedding: Tensor | None = None) -> Tensor:
-        # Two steps: `_layers.Doubling` is no faster with these few channels and small batches.
-        maps = self.first(F.interpolate(maps, scale_factor=2), embedding)
-        return maps if self.second is None else self.second(maps, embedding)
 
 
 class Generator(nn.Module):
@@ -262,41 +193,7 @@ class Generator(nn.Module):
             small[int(name)] = maps
         (last,) = self.to_rgb.values()
         images: Tensor = self.shuffle(last(maps))
-        return torch.tanh(_blurred(images) if self.blur else images)
-
-
-def _blurred(images: Tensor) -> Tensor:
-    """Images [B, C, H, W] filtered by (1, 2, 1) / 4 in both directions, with replicated edges.
-
-    The filter is the mean of neighbours, applied twice.
-    """
-    padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
-    return F.avg_pool2d(F.avg_pool2d(padded, 2, 1), 2, 1)
-
-
-def _halving(inputs: int, outputs: int, kernel: int = 4) -> list[nn.Module]:
-    """A convolution to half the side (to the same side with kernel 3 or 1), batch norm and
-    LeakyReLU."""
-    stride, padding = {4: (2, 1), 3: (1, 1), 1: (1, 0)}[kernel]
-    return [
-        nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.LeakyReLU(_SLOPE, inplace=True),
-    ]
-
-
-class ResidualHalving(nn.Module):
-    """Maps [B, I, h, w] to [B, O, h/2, w/2]: the mean of two convolutions and of pooling with a
-    1x1 convolution (figure 4)."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.main = nn.Sequential(*_halving(inputs, outputs), *_halving(outputs, outputs, 3))
-        self.direct = nn.Sequential(nn.AvgPool2d(2), *_halving(inputs, outputs, 1))
-
-    def forward(self, maps: Tensor) -> Tensor:
-        mean: Tensor = (self.main(maps) + self.direct(maps)) / 2
-        return mean
+        return torch.tanh(blurred(images) if self.blur else images)
 
 
 class Head(nn.Module):
@@ -310,7 +207,7 @@ class Head(nn.Module):
 
     def __init__(self, channels: int, hidden: int, label_sizes: tuple[int, ...]) -> None:
         super().__init__()
-        self.hidden = nn.Sequential(*(_halving(channels, hidden, 1) if hidden else []))
+        self.hidden = nn.Sequential(*(halving(channels, hidden, 1) if hidden else []))
         self.logits = nn.Conv2d(hidden or channels, 1, 4, bias=False)
         self.projection = Projection(label_sizes, hidden or channels) if label_sizes else None
 
@@ -348,9 +245,9 @@ def _from_picture(resolution: int, channels: dict[int, int]) -> nn.Sequential:
         layers: list[nn.Module] = [nn.Conv2d(3, channels[resolution], 3, 1, 1, bias=False)]
     else:
         layers = [nn.Conv2d(3, channels[resolution // 2], 4, 2, 1, bias=False)]
-    layers.append(nn.LeakyReLU(_SLOPE, inplace=True))
+    layers.append(nn.LeakyReLU(SLOPE, inplace=True))
     if resolution == 1024:
-        layers += _halving(channels[512], channels[256])
+        layers += halving(channels[512], channels[256])
     return nn.Sequential(*layers)
 
 
@@ -364,18 +261,18 @@ class SmallBranch(nn.Module):
         channels = {s: _channels(width, _DISCRIMINATOR[s] / 2) for s in sides}
         first = nn.Conv2d(3, channels[sides[0]], 4, 2, 1, bias=False)
         self.from_picture = nn.ModuleDict(
-            {str(side): nn.Sequential(first, nn.LeakyReLU(_SLOPE, inplace=True))}
+            {str(side): nn.Sequential(first, nn.LeakyReLU(SLOPE, inplace=True))}
         )
         self.halvings = nn.ModuleDict(
             {
-                str(half): nn.Sequential(*_halving(channels[2 * half], channels[half]))
+                str(half): nn.Sequential(*halving(channels[2 * half], channels[half]))
                 for half in sides[1:]
             }
         )
         self.head = Head(channels[8], 0, label_sizes)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        maps = _pool(images, self.side)
+        maps = pool(images, self.side)
         for layer in (*self.from_picture.values(), *self.halvings.values()):
             maps = layer(maps)
         logits: Tensor = self.head(maps, labels)
@@ -431,9 +328,9 @@ class Discriminator(nn.Module):
     def forward(self, images: Tensor, labels: Tensor) -> Judgement:
         (maps,) = (layer(images) for layer in self.from_picture.values())
         levels = {self.largest: maps}
-        for name, halving in self.halvings.items():
+        for name, layer in self.halvings.items():
             side = int(name)
-            maps = halving(maps)
+            maps = layer(maps)
             if name in self.excite:
                 maps = maps * self.excite[name](levels[8 * side])
             levels[side] = maps
@@ -458,14 +355,6 @@ class Discriminator(nn.Module):
         whole = self.whole(coarse.to(images.dtype))
         # Quarters 0 1 / 2 3, one drawn for each image, on the device.
         quarters = torch.randint(4, (len(images),), device=images.device)
-        part = self.part(_quarter(fine.to(images.dtype), quarters))
+        part = self.part(quarter(fine.to(images.dtype), quarters))
         side = whole.shape[3]
-        return (whole, _pool(images, side)), (part, _pool(_quarter(images, quarters), side))
-
-
-def _quarter(maps: Tensor, quarters: Tensor) -> Tensor:
-    """Of maps [B, C, h, w] the quarters [B, C, h/2, w/2] with the numbers `quarters` [B], counted
-    by rows."""
-    rows = torch.arange(len(maps), device=maps.device)
-    tiles = maps.unflatten(3, (2, -1)).unflatten(2, (2, -1))  # [B, C, 2, h/2, 2, w/2]
-    return tiles[rows, :, quarters // 2, :, quarters % 2]
+        return (whole, pool(images, side)), (part, pool(quarter(images, quarters), side))
