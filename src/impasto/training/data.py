@@ -10,6 +10,12 @@ from impasto.errors import ImpastoError
 from impasto.evaluation.discriminator import spread
 from impasto.formatting import counted
 from impasto.training.order import TURNS, EpochOrder, TurnOrder
+from impasto.training.read_ahead import Batch, ReadAhead, SideStream
+
+_AHEAD = 2
+"""Batches that are read ahead."""
+_KEPT_BYTES = 2**25
+"""Of pictures that are kept after they were shown."""
 
 
 class TrainingPictures:
@@ -58,6 +64,10 @@ class TrainingPictures:
             groups = [np.flatnonzero(classes == each) for each in np.unique(classes)]
             turns = TURNS[balance_by](np.array([len(group) for group in groups]))
             self.order = TurnOrder(groups, turns, seed)
+        self._stream = SideStream(device) if device.type == "cuda" else None
+        # A CPU computes the step with the same cores. Reading took 0.1% to 0.6% of a step there, and 8%
+        # for flagship_128 from compressed pictures of 256 pixels.
+        self._ahead = self._read_ahead() if device.type != "cpu" else None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -67,17 +77,43 @@ class TrainingPictures:
             return tensor.pin_memory().to(self.device, non_blocking=True)
         return tensor.to(self.device)
 
-    def _batch(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    def _read_ahead(self) -> ReadAhead:
+        # The functions do not hold this object, so that the thread ends with it.
+        collection, labels, stream = self.collection, self.labels, self._stream
+        rows, order = self.rows, self.order
+
+        def rows_of(start: int, count: int) -> np.ndarray:
+            found: np.ndarray = rows[order.places(start, count)]
+            return found
+
+        def read(some: np.ndarray) -> Batch:
+            batch = Batch(torch.from_numpy(collection.images(some)), labels[some])
+            return batch if stream is None else stream.send(batch)
+
+        kept = _KEPT_BYTES // (3 * collection.resolution**2)
+        return ReadAhead(rows_of, read, ahead=_AHEAD, kept=kept)
+
+    def _images(self, pixels: Tensor) -> Tensor:
+        """Images [B, 3, H, W] of pixels uint8 [B, H, W, 3] on the device."""
         # NHWC bytes travel; viewed as NCHW they are channels-last already.
-        pixels = self._send(torch.from_numpy(self.collection.images(rows)))
         images = pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
         if self.reduction > 1:
             images = F.avg_pool2d(images, self.reduction)
-        return images.contiguous(memory_format=self.memory_format), self._send(self.labels[rows])
+        return images.contiguous(memory_format=self.memory_format)
+
+    def _batch(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        pixels = self._send(torch.from_numpy(self.collection.images(rows)))
+        return self._images(pixels), self._send(self.labels[rows])
 
     def shown(self, start: int, count: int) -> tuple[Tensor, Tensor]:
         """Pictures number `start` and on of the run: images [count, 3, H, W] and labels [count, F]."""
-        return self._batch(self.rows[self.order.places(start, count)])
+        if self._ahead is None:
+            return self._batch(self.rows[self.order.places(start, count)])
+        batch = self._ahead.batch(start, count)
+        if self._stream is not None:
+            self._stream.receive(batch)
+        # On CUDA it is there already.
+        return self._images(batch.pixels.to(self.device)), batch.labels.to(self.device)
 
     def random_labels(self, count: int) -> Tensor:
         """Labels [count, F] of random training pictures, by torch's random state; of the class of a
