@@ -15,38 +15,22 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import pairwise, takewhile
 
+from impasto.sources.folder_names import (
+    are_alike,
+    beside_split,
+    is_container,
+    is_counted,
+    is_part,
+    repeats,
+)
 from impasto.sources.heldout import few, is_heldout, is_split_word, words_of
 
 Folder = tuple[str, ...]
 Level = tuple[int, str]
 """Its number in the path, from 1, and its name."""
 
-_CONTAINERS = frozenset(
-    """
-    images image imgs img pictures pics photos data dataset datasets files jpg jpeg jpegs png pngs raw
-    original originals orig full resized resize small smaller thumb thumbs thumbnail thumbnails preview
-    previews mini lowres highres
-    """.split()  # noqa: SIM905
-)
-_NUMBERED = frozenset(["fold", "split", "part", "shard", "chunk", "batch", "cv", "subset"])
-"""With a number, the name of a part wherever it stands."""
-_COUNTED = frozenset(
-    """
-    set vol volume v year week day session run version january february march april may june july august
-    september october november december jan feb mar apr jun jul aug sep oct nov dec
-    """.split()  # noqa: SIM905
-)
-"""With a number, the name of a part where its folders are in others too."""
-_IN_SPLITS = frozenset(
-    {
-        *("images", "image", "imgs", "img", "data", "dataset", "set", "split", "part", "of", "v"),
-        *("public", "private", "pictures", "photos"),
-    }
-)
-"""Words beside those of a split that tell nothing."""
 _TIMES = frozenset(
     {
         *("year", "decade", "century", "date", "period", "month", "day", "number", "digit", "age"),
@@ -54,50 +38,9 @@ _TIMES = frozenset(
     }
 )
 """Labels that may be meant by folders of numbers or dates."""
-_KINDS = frozenset(
-    {
-        *("class", "category", "label", "type", "style", "genre", "artist", "painter", "cluster"),
-        *("subject", "person", "species", "id"),
-    }
-)
-"""With a number, the name of a class."""
 _SHARD = re.compile(r"0[0-9]{3,}|[0-9]{4,}")
 _DATE = re.compile(r"(?:19|20)[0-9]{2}([-_.]?)(?:0[1-9]|1[0-2])(?:\1(?:0[1-9]|[12][0-9]|3[01]))?")
 _NUMBER = re.compile(r"[0-9]{1,18}")
-_DOWNLOADED = re.compile(
-    r".*-[0-9]{8}T[0-9]{6}Z(?:-[0-9]+)*"  # Google Drive and Takeout
-    r"|(?:archive|download|onedrive|dropbox|icloud photos)(?:[ _-]*\(?[0-9_-]+\)?)?",
-    re.IGNORECASE,
-)
-"""What browsers and clouds call the archives that they make."""
-SIZE = re.compile(r"(?<![0-9])[0-9]{2,5}(?:x[0-9]{2,5}(?:px)?|px)(?![a-z0-9])", re.IGNORECASE)
-
-
-@cache
-def is_container(name: str) -> bool:
-    """Whether a name only says what files, or pictures of what size, are in a folder."""
-    words = [word for word in words_of(SIZE.sub("", name)) if not word.isdigit()]
-    if not words:
-        return SIZE.search(name) is not None
-    return all(word in _CONTAINERS for word in words)
-
-
-def _has_number(name: str, words: frozenset[str], needed: frozenset[str] = frozenset()) -> bool:
-    """Whether a name is a number with some of these words, at least one of `needed` if any are."""
-    found = words_of(name)
-    others = {word for word in found if not word.isdigit()}
-    return (
-        len(others) < len(set(found)) and others <= words and (not needed or bool(others & needed))
-    )
-
-
-def _is_part(name: str) -> bool:
-    """Whether a name is that of a part, wherever it stands."""
-    return (
-        is_heldout(name) is not None
-        or _has_number(name, _NUMBERED | _IN_SPLITS, _NUMBERED)
-        or _DOWNLOADED.fullmatch(name) is not None
-    )
 
 
 @dataclass(frozen=True)
@@ -126,8 +69,8 @@ def _split(tops: dict[str, set[str]], deep: bool = False) -> _Split | None:
         return _Split({top: top in kept or (bool(training) and top in others) for top in tops}, {})
     if not kept or not (training or others):
         return None
-    strange = [top for top in others if not (_is_part(top) or is_container(top))]
-    dated = all(_has_number(top, _NUMBERED | _COUNTED) for top in strange) and _same_inside(tops)
+    strange = [top for top in others if not (is_part(top) or is_container(top))]
+    dated = all(map(is_counted, strange)) and _same_inside(tops)
     if strange and not dated:
         # They must be a part like the others, or else classes that the test part has too.
         inside = set[str]().union(*(tops[top] for top in kept))
@@ -137,20 +80,12 @@ def _split(tops: dict[str, set[str]], deep: bool = False) -> _Split | None:
             return _Split(dict.fromkeys(kept, True), {})
         if not inside & set[str]().union(*(tops[top] for top in training)):
             return None
-    rests = {top: _beside_split(top) for top in (*kept, *training)}
+    rests = {top: beside_split(top) for top in (*kept, *training)}
     of_training = {rests[top] for top in training} - {""}
     if of_training and not {rests[top] for top in kept} - {""} <= of_training:
         return None
     by_class = len(of_training) > 1
     return _Split({top: top in kept for top in tops}, rests if by_class else {})
-
-
-def _beside_split(name: str) -> str:
-    """What a split's name says beside the split: `A` in `trainA`."""
-    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_]+", name)
-    return "_".join(
-        word for word in words if not is_split_word(word.lower()) and word.lower() not in _IN_SPLITS
-    )
 
 
 class _Sorting:
@@ -176,7 +111,7 @@ class _Sorting:
         for rest in self.rest.values():
             if rest:
                 inside = list(rest[1:])
-                while inside and _repeats(rest[0][1], inside[0][1]):
+                while inside and repeats(rest[0][1], inside[0][1]):
                     inside.pop(0)
                 found[rest[0][1]].update(name for _, name in inside[:1])
         return found
@@ -200,7 +135,7 @@ class _Sorting:
             at = 1 if classes.get(top) else 0
             while True:
                 following = {rest[at][1] for f in mine if len(rest := self.rest[f]) > at}
-                if len(following) != 1 or not _repeats(top, *following):
+                if len(following) != 1 or not repeats(top, *following):
                     break
                 for folder in mine:
                     rest = self.rest[folder]
@@ -238,18 +173,16 @@ class _Sorting:
         tops = self.tops()
         if not tops:
             return False
-        beside = {_beside_split(top) for top in tops if is_heldout(top) is not None}
+        beside = {beside_split(top) for top in tops if is_heldout(top) is not None}
         dated = _DATE.fullmatch if not wanted & _TIMES else lambda top: None
         certain = len(beside) < 2 and all(
-            _is_part(top) or is_container(top) or dated(top) for top in tops
+            is_part(top) or is_container(top) or dated(top) for top in tops
         )
         certain = certain or (self.depth() > levels and _are_initials(tops))
         if not certain:
             meant = any(wanted & (_TIMES | set(words_of(top))) for top in tops)
             deep = self.depth() > levels and not meant
-            if not (deep and _are_alike(tops) and _same_inside(tops)) and not self._are_shards(
-                tops
-            ):
+            if not (deep and are_alike(tops) and _same_inside(tops)) and not self._are_shards(tops):
                 return False
         self.take_off(tops, {})
         return True
@@ -303,20 +236,6 @@ class _Sorting:
             by_end = by_end and stem.endswith(rest[0][1][-3:])
         ranges = [(min(numbers[top]), max(numbers[top])) for top in sorted(numbers)]
         return by_end or all(one[1] < other[0] for one, other in pairwise(ranges))
-
-
-def _repeats(name: str, inside: str) -> bool:
-    return inside.casefold() == name.casefold() or is_container(inside)
-
-
-def _are_alike(tops: Iterable[str]) -> bool:
-    """Whether folders are numbered or dated parts, or called alike but for a number."""
-    if all(_is_part(top) or _has_number(top, _NUMBERED | _COUNTED) for top in tops):
-        return True
-    words = {tuple(word for word in words_of(top) if not word.isdigit()) for top in tops}
-    if any(_KINDS & set(one) for one in words):
-        return False
-    return len(words) == 1 and all(any(map(str.isdigit, words_of(top))) for top in tops)
 
 
 def _are_initials(tops: dict[str, set[str]]) -> bool:
@@ -380,7 +299,7 @@ class Layout:
                 f"--heldout and --seed choose nothing here; if {few(kept)} is for "
                 f"training, pack {few(rest)} alone or move all into one folder"
             ]
-        strange = [name for name in rest if is_heldout(name) is None and not _is_part(name)]
+        strange = [name for name in rest if is_heldout(name) is None and not is_part(name)]
         more = f"; {few(strange)} beside them is for training" if strange else ""
         return [
             f"held out is what the source itself has in {few(kept)}; --heldout and --seed choose "
@@ -404,7 +323,7 @@ class Layout:
             for number, level in found[: len(fields)]:
                 taken[number].add(level)
             for number, level in found[len(fields) :]:
-                if not _repeats(found[len(fields) - 1][1], level):
+                if not repeats(found[len(fields) - 1][1], level):
                     below[number].add(level)
         plain = {name for name in self.splits if is_split_word(name.lower())}
         above = {number: passed for number, passed in self.passed.items() if not passed <= plain}

@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from impasto.formatting import counted
-from impasto.sources.folders import SIZE, is_container, layout
+from impasto.sources.folder_names import SIZE, is_container
+from impasto.sources.folders import layout
 from impasto.sources.heldout import words_of
 from impasto.sources.listing import Listing
 from impasto.sources.trees import File
