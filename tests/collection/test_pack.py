@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -186,9 +187,15 @@ def test_a_file_that_ends_the_only_process_does_so_once(tmp_path: Path) -> None:
     (source / "003.png").write_bytes(b"the end")
     script = tmp_path / "script.py"
     script.write_text(
-        "import os\n"
         "from pathlib import Path\n"
         "from impasto.collection import PackOptions, pack\n"
+        "options = PackOptions(resolution=16)\n"
+        f"pack(Path({str(source)!r}), Path({str(tmp_path / 'packed')!r}), options)\n"
+    )
+    (tmp_path / "start").mkdir()
+    # Python runs it at the start of every process.
+    (tmp_path / "start" / "sitecustomize.py").write_text(
+        "import os\n"
         "from impasto.decoding import fit as fitting\n"
         "decode = fitting.decode\n"
         "def ending(file, *arguments):\n"
@@ -196,19 +203,22 @@ def test_a_file_that_ends_the_only_process_does_so_once(tmp_path: Path) -> None:
         "        os._exit(7)\n"
         "    return decode(file, *arguments)\n"
         "fitting.decode = ending\n"
-        "if __name__ == '__main__':\n"
-        "    options = PackOptions(resolution=16)\n"
-        f"    pack(Path({str(source)!r}), Path({str(tmp_path / 'packed')!r}), options)\n"
     )
+    paths = os.pathsep.join([str(tmp_path / "start"), *sys.path])
+    environment = os.environ | {"PYTHONPATH": paths}
     codes = [
-        subprocess.run([sys.executable, str(script)], check=False, timeout=60).returncode
+        subprocess.run(
+            [sys.executable, str(script)], check=False, timeout=60, env=environment
+        ).returncode
         for _ in range(2)
     ]
     assert codes == [7, 0]
     assert rows(tmp_path / "packed" / "left-out.csv") == [
         {"path": "003.png", "reason": "gave up: decoding it ended the process"}
     ]
-    assert {path.name for path in tmp_path.iterdir()} == {"pictures", "packed", "script.py"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("pictures", "packed", "script.py", "start")
+    }
 
 
 def test_with_one_core_a_file_still_costs_itself_alone(
@@ -230,18 +240,25 @@ def test_with_one_core_a_file_still_costs_itself_alone(
     assert asked == [1]
 
 
-def test_processes_that_do_not_start_are_one_clear_error(tmp_path: Path) -> None:
+def test_a_script_runs_once_though_it_starts_processes(tmp_path: Path) -> None:
+    """Also where it is not guarded by `if __name__ == "__main__"`."""
     script = tmp_path / "script.py"
     script.write_text(
         "from impasto.decoding.workers import in_order\n"
         "import math\n"
         "print(list(in_order(math.sqrt, [1.0, 4.0], 2, 4)))\n"
+        "import __main__\n"
+        "print(__main__.__file__)\n"
     )
-    done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.returncode == 1
-    assert "if __name__ == '__main__':" in done.stderr.splitlines()[-1]
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines() == ["[1.0, 2.0]", str(script)]
+
+
+def test_processes_that_do_not_start_are_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("multiprocessing.spawn._python_exe", b"/bin/false")
+    with pytest.raises(ImpastoError, match="the worker processes do not start"):
+        list(in_order(math.sqrt, [1.0, 4.0], 2, 4))
 
 
 def test_destination_must_be_free(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from impasto.collection import Collection, PackOptions, pack
+from impasto.decoding import looking
 from impasto.errors import ImpastoError
 from impasto.evaluation.folders import is_given
 from impasto.evaluation.given import (
@@ -22,6 +23,7 @@ from impasto.evaluation.given import (
 )
 from impasto.evaluation.record import EvaluationRow, read_rows
 from tests.helpers.command_line import invoke
+from tests.helpers.ending import ENDS, HANGS, with_faults
 from tests.helpers.pictures import paint
 
 RANDOM = np.random.default_rng(5)
@@ -381,3 +383,52 @@ def test_pictures_are_looked_at_before_anything_that_takes_long(
     )
     assert "say with --data" in refused(many.path)
     assert "there is no " in refused(folder, "--data", tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("suffix", ["", ".zip"])
+def test_a_file_that_ends_a_decoder_is_left_out(
+    tmp_path: Path, many: Collection, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for number in range(4):
+        noise(32, 32).save(folder / f"{number}.png")
+    (folder / "1-ends.png").write_bytes(ENDS)
+    (folder / "2-hangs.png").write_bytes(HANGS)
+    place = tmp_path / f"folder{suffix}"
+    if suffix:
+        with zipfile.ZipFile(place, "w") as archive:
+            for path in folder.iterdir():
+                archive.write(path, path.name)
+    monkeypatch.setattr(looking, "in_order", with_faults)
+    monkeypatch.setattr("impasto.evaluation.given._LIMITS", PackOptions(max_seconds=1))
+    given = look_through(place, many.resolutions)
+    assert [file.name for file in given.files] == [f"{number}.png" for number in range(4)]
+    assert dict(given.left_out) == {
+        "1-ends.png": "gave up: decoding it ended the process",
+        "2-hangs.png": "gave up: it took more than 1 s",
+    }
+    assert pixels_of(given, many).shape == (4, 32, 32, 3)
+
+
+def test_a_picture_is_seen_as_packing_decodes_it(tmp_path: Path, many: Collection) -> None:
+    """Turned by its EXIF data, its profile applied, 16 bits scaled: not as plain Pillow opens it."""
+    turned = noise(64, 64)
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "0-turned.png", exif=exif)
+    grey = RANDOM.integers(0, 65536, (64, 64), dtype=np.uint16)
+    Image.fromarray(grey).save(tmp_path / "1-deep.png")
+    wide = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    noise(64, 64).convert("LAB").save(tmp_path / "2-lab.tif", icc_profile=wide)
+    given = look_through(tmp_path, (64,))
+    seen = pixels_of(given, many)
+    assert len(seen) == 3
+    assert (seen[0] == np.rot90(np.asarray(turned), -1)).all()
+    assert np.abs(seen[1, ..., 0] - grey / 257).max() <= 1
+    packed = pack(
+        tmp_path,
+        tmp_path.with_name("packed"),
+        PackOptions(resolution=64, heldout=0, duplicates="none"),
+    ).collection
+    assert (packed.images(np.arange(3)) == seen).all()

@@ -10,6 +10,7 @@ import multiprocessing
 import multiprocessing.resource_tracker
 import os
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from impasto.errors import ImpastoError
@@ -60,6 +62,18 @@ def _interrupt_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Processes started meanwhile do not import the script that this process runs, which would run it
+    again where it is not guarded by `if __name__ == "__main__"`."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _serve(connection: Connection, function: Callable[[Any], Any]) -> None:
@@ -106,7 +120,7 @@ def _start(function: Callable[[Item], Result]) -> _Worker[Item]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, function), daemon=True)
-    with _interrupt_blocked():
+    with _interrupt_blocked(), _main_hidden():
         process.start()
     theirs.close()
     return _Worker(process, ours)
@@ -148,9 +162,9 @@ def in_order(
 ) -> Generator[Result | DiedError, None, None]:
     """Yield `function(item)` for each item, in the items' order.
 
-    `function` must be importable and not raise; items and results must pickle. Where a process
-    dies of an item, or takes too long, that item's result is a `DiedError` and another process takes
-    its place.
+    `function` must be importable (from elsewhere than the script that runs) and not raise; items and
+    results must pickle. Where a process dies of an item, or takes too long, that item's result is a
+    `DiedError` and another process takes its place.
 
     Args:
         function: what is done with an item.
@@ -246,8 +260,8 @@ def _replace(
     worker.end()
     if not worker.ready:
         raise ImpastoError(
-            "the worker processes do not start; use --workers 1, or, if this is a script of your "
-            "own, call it under `if __name__ == '__main__':`"
+            "the worker processes do not start, perhaps for lack of memory; packing needs none with "
+            "--workers 1"
         )
     if worker.given:
         index, _ = worker.given.popleft()

@@ -1,13 +1,12 @@
 """Pictures that are given (a folder, an archive, a collection) as a subject of evaluation.
 
-All of them are looked at before any long work: what cannot be used is left out with its reason, as when
-packing.
+All of them are looked at before any long work, in processes of their own: what cannot be used, and what
+ends its process or takes too long, is left out with its reason, as when packing.
 """
 
-import io
-import stat
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +16,8 @@ from torch import Tensor
 
 from impasto.collection import Collection, PackOptions
 from impasto.collection.store import sides
-from impasto.decoding.decode import Stream
-from impasto.decoding.fit import FITS, Fitting, size_of, square_of
+from impasto.decoding.fit import FITS, Fitting, square_of
+from impasto.decoding.looking import Picture, opened, sizes_of, unusable
 from impasto.errors import ImpastoError
 from impasto.evaluation.gather import Progress, silent
 from impasto.evaluation.reference import Split, split_rows
@@ -35,7 +34,8 @@ _USUAL = 64
 """Side that pictures are brought to where neither they nor the collection say one."""
 _SIDES = range(4, 4097)
 """What pictures can be packed at."""
-_MOST_PIXELS = PackOptions().max_pixels
+_LIMITS = PackOptions()
+"""Whose limits of pixels and seconds hold for each picture."""
 _Size = tuple[int, int]
 
 
@@ -122,17 +122,20 @@ def look_through(
         raise ImpastoError(f"no picture in {path} can be read; {': '.join(left_out[-1])}")
     side = _side(path, sizes, packed_at, fit, side)
     how = PackOptions(resolution=side, fit=fit or "crop").fitting()
+    sized = [file for file in found if file.name in sizes]
+    if fit is None:
+        left_out += _of_other_sizes(sizes, side)
+        sized = [file for file in sized if sizes[file.name] == (side, side)]
     used: list[File] = []
-    with progress("pictures looked at", len(sizes)) as update:
-        for number, file in enumerate(file for file in found if file.name in sizes):
-            try:
-                if fit is None:
-                    _check_size(sizes[file.name], side)
-                with _opened(tree, file) as stream:
-                    square_of(stream, how)
+    with (
+        progress("pictures looked at", len(sized)) as update,
+        closing(unusable(_read(tree, sized), len(sized), how, _LIMITS.max_seconds)) as reasons,
+    ):
+        for number, (file, reason) in enumerate(zip(sized, reasons, strict=True)):
+            if reason is None:
                 used.append(file)
-            except UnusableError as reason:
-                left_out.append((file.name, str(reason)))
+            else:
+                left_out.append((file.name, reason))
             update(number + 1)
     if not used:
         raise ImpastoError(
@@ -173,13 +176,23 @@ def _check_options(fit: str | None, side: int | None, packed_at: Sequence[int] |
 def _sizes(tree: Tree, found: Sequence[File], left_out: list[tuple[str, str]]) -> dict[str, _Size]:
     """Width and height of each picture by name; those without any go to `left_out`."""
     sizes: dict[str, _Size] = {}
-    for file in found:
-        try:
-            with _opened(tree, file) as stream:
-                sizes[file.name] = size_of(stream, _MOST_PIXELS)
-        except UnusableError as reason:
-            left_out.append((file.name, str(reason)))
+    limits = (_LIMITS.max_pixels, _LIMITS.max_seconds)
+    with closing(sizes_of(_read(tree, found), len(found), *limits)) as answers:
+        for file, answer in zip(found, answers, strict=True):
+            if isinstance(answer, str):
+                left_out.append((file.name, answer))
+            else:
+                sizes[file.name] = answer
     return sizes
+
+
+def _read(tree: Tree, files: Sequence[File]) -> Iterator[Picture]:
+    """Each file's path, or its bytes where it lies in an archive."""
+    for file in files:
+        try:
+            yield tree.read(file.name) if file.path is None else file.path
+        except UnusableError as reason:
+            yield reason
 
 
 def _count(sizes: Mapping[str, _Size], side: int) -> int:
@@ -237,28 +250,12 @@ def _check_side(
     )
 
 
-def _check_size(size: _Size, side: int) -> None:
-    """Raises: UnusableError: a picture of this size is no square of that side."""
-    width, height = size
-    if size != (side, side):
-        kind = "another size" if width == height else "not square"
-        raise UnusableError(f"{kind}: {width} x {height} pixels")
-
-
-def _opened(tree: Tree, file: File) -> Stream:
-    """A file of a tree, at its beginning.
-
-    Raises:
-        UnusableError: it cannot be read.
-    """
-    if file.path is None:
-        return io.BytesIO(tree.read(file.name))
-    try:
-        if not stat.S_ISREG(file.path.stat().st_mode):  # Opening a pipe would wait for ever.
-            raise UnusableError("unreadable: not a file")
-        return file.path.open("rb")
-    except OSError as error:
-        raise UnusableError(f"unreadable for now: {error.strerror or error}") from error
+def _of_other_sizes(sizes: Mapping[str, _Size], side: int) -> Iterator[tuple[str, str]]:
+    """Name and reason of each picture that is no square of that side."""
+    for name, (width, height) in sizes.items():
+        if (width, height) != (side, side):
+            kind = "another size" if width == height else "not square"
+            yield name, f"{kind}: {width} x {height} pixels"
 
 
 def of_given(given: Given, collection: Collection) -> Subject:
@@ -271,7 +268,8 @@ def of_given(given: Given, collection: Collection) -> Subject:
         some = []
         for number in numbers:
             try:
-                with _opened(given.tree, given.files[number]) as stream:
+                file = given.files[number]
+                with opened(file.path or given.tree.read(file.name)) as stream:
                     some.append(torch.from_numpy(square_of(stream, given.how).copy()))
             except UnusableError as reason:
                 raise ImpastoError(
