@@ -84,6 +84,7 @@ def test_few_batches_are_held() -> None:
     reader = Reader(ahead=2, kept=9)
     reader.ask([4 * n for n in range(30)])
     assert len(reader.ahead._batches) == 1 + 2 + 2
+    reader.ahead._thread.shutdown()  # waits for the two that are being read
     assert reader.times_read == 32
 
 
