@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -266,6 +267,53 @@ def test_resize_is_that_of_tensorflow_1() -> None:
     # Shrinking takes pixels and averages none.
     column = torch.tensor([0, 10, 50, 90], dtype=torch.uint8).view(1, 4, 1, 1).expand(1, 4, 4, 3)
     assert resize(column, 2)[0, :, 0, 0].tolist() == [0, 50]
+
+
+class Mean(nn.Module):
+    """A stand-in for a vision transformer: linear features of the mean colour."""
+
+    output_dim = num_features = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(3, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(images.mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "deviation"),
+    [
+        ("clip", (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+        ("dinov2", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ],
+)
+def test_networks_of_other_packages_see_standardised_pixels(
+    name: str,
+    mean: tuple[float, ...],
+    deviation: tuple[float, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """tests_peers compare them with the packages themselves."""
+    whole = SimpleNamespace(create_model=lambda *_, **__: SimpleNamespace(visual=Mean()))
+    monkeypatch.setitem(sys.modules, "open_clip", whole)
+    transformer = SimpleNamespace(checkpoint_filter_fn=lambda tensors, _: tensors)
+    monkeypatch.setitem(sys.modules, "timm", SimpleNamespace(create_model=lambda *_, **__: Mean()))
+    monkeypatch.setitem(sys.modules, "timm.models", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "timm.models.vision_transformer", transformer)
+    weight, bias = torch.randn(4, 3), torch.randn(4)
+    prefix = "visual." if name == "clip" else ""
+    tensors = {f"{prefix}head.weight": weight, f"{prefix}head.bias": bias}
+    file = tmp_path / "weights.safetensors"
+    safetensors.torch.save_file(tensors, file)
+    network = load_network(name, weights=str(file))
+    assert (network.name, network.width, network.weights_sha256) == (name, 4, sha256_of_file(file))
+    pixels = torch.randint(0, 256, (2, 224, 224, 3), dtype=torch.uint8)
+    colours = (pixels.numpy() / 255.0).mean((1, 2))
+    expected = ((colours - mean) / deviation) @ weight.numpy().T + bias.numpy()
+    torch.testing.assert_close(network(pixels).features, torch.tensor(expected).float())
 
 
 @pytest.mark.parametrize("name", ["dinov2", "clip"])

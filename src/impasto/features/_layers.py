@@ -1,10 +1,8 @@
 """Helpers that several feature networks share."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -34,31 +32,6 @@ def unit(conv: nn.Conv2d, activation: nn.Module | None = None) -> nn.Sequential:
     if activation is not None:
         layers.append(("activation", activation))
     return nn.Sequential(OrderedDict(layers))
-
-
-def standardised(
-    network: Callable[[Tensor], Tensor],
-    side: int,
-    mean: Sequence[float],
-    deviation: Sequence[float],
-    device: torch.device,
-) -> Callable[[Tensor], tuple[Tensor, None]]:
-    """A function from uint8 images [B, H, W, 3] to the features [B, D] of a network without logits.
-
-    Args:
-        network: maps images [B, 3, side, side] to features [B, D].
-        side: side of its input.
-        mean: channel means, of pixels in 0..1, that it was trained with.
-        deviation: channel standard deviations, of pixels in 0..1, that it was trained with.
-        device: device to run on.
-    """
-    middle = 255 * torch.tensor(mean, device=device).view(3, 1, 1)
-    scale = 255 * torch.tensor(deviation, device=device).view(3, 1, 1)
-
-    def extract(pixels: Tensor) -> tuple[Tensor, None]:
-        return network((bicubic(pixels, side) - middle) / scale), None
-
-    return extract
 
 
 _Network = TypeVar("_Network", bound=nn.Module)

@@ -8,9 +8,8 @@ and is never run here.
 
 import torch
 
-from impasto.errors import ImpastoError
 from impasto.features import FeatureNetwork
-from impasto.features._layers import bicubic_in_words, standardised
+from impasto.features._vision import not_installed, of_vision
 from impasto.features._weights import Published, fill, find_weights, read_tensors
 
 # OpenAI trained with the fast approximation of GELU, which these weights need.
@@ -39,10 +38,7 @@ def load(*, weights: str | None = None, device: torch.device) -> FeatureNetwork:
     try:
         import open_clip
     except ImportError as error:
-        raise ImpastoError(
-            f"clip needs open_clip ({error}); pip install 'impasto[vision]', with a torchvision that "
-            "fits your torch"
-        ) from error
+        raise not_installed("clip", "open_clip", error) from error
     path, found = find_weights(weights, PUBLISHED)
     prefix = "visual."
     tensors = {
@@ -52,14 +48,13 @@ def load(*, weights: str | None = None, device: torch.device) -> FeatureNetwork:
     }
     network = open_clip.create_model(ARCHITECTURE, pretrained=None).visual
     fill(network, tensors, path, "CLIP")
-    network.eval().requires_grad_(False).to(device)
-    return FeatureNetwork(
-        name="clip",
+    return of_vision(
+        "clip",
+        network,
         width=network.output_dim,
-        classes=None,
-        resize=bicubic_in_words(SIDE),
         weights_sha256=found,
-        standard=False,
+        side=SIDE,
+        mean=_MEAN,
+        deviation=_DEVIATION,
         device=device,
-        extract=standardised(network, SIDE, _MEAN, _DEVIATION, device),
     )

@@ -11,7 +11,7 @@ import torch
 
 from impasto.errors import ImpastoError
 from impasto.features import FeatureNetwork
-from impasto.features._layers import bicubic_in_words, standardised
+from impasto.features._vision import not_installed, of_vision
 from impasto.features._weights import Published, fill, find_weights, read_tensors
 
 ARCHITECTURE = "vit_large_patch14_dinov2"
@@ -39,10 +39,7 @@ def load(*, weights: str | None = None, device: torch.device) -> FeatureNetwork:
         import timm
         from timm.models.vision_transformer import checkpoint_filter_fn
     except ImportError as error:
-        raise ImpastoError(
-            f"dinov2 needs timm ({error}); pip install 'impasto[vision]', with a torchvision that "
-            "fits your torch"
-        ) from error
+        raise not_installed("dinov2", "timm", error) from error
     path, found = find_weights(weights, PUBLISHED)
     tensors = read_tensors(path)
     network = timm.create_model(ARCHITECTURE, pretrained=False, num_classes=0, img_size=SIDE)
@@ -51,14 +48,13 @@ def load(*, weights: str | None = None, device: torch.device) -> FeatureNetwork:
     except Exception as error:  # it tries many kinds of files, with any exception
         raise ImpastoError(f"{path} does not hold weights of DINOv2: {error}") from error
     fill(network, tensors, path, "DINOv2")
-    network.eval().requires_grad_(False).to(device)
-    return FeatureNetwork(
-        name="dinov2",
+    return of_vision(
+        "dinov2",
+        network,
         width=network.num_features,
-        classes=None,
-        resize=bicubic_in_words(SIDE),
         weights_sha256=found,
-        standard=False,
+        side=SIDE,
+        mean=_MEAN,
+        deviation=_DEVIATION,
         device=device,
-        extract=standardised(network, SIDE, _MEAN, _DEVIATION, device),
     )
