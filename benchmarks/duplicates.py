@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 from benchmarks._command import run
 from impasto.collection.duplicates import find_duplicates
 from impasto.collection.packing import MASTERS
-from impasto.decoding.fingerprint import FINGERPRINT, look
+from impasto.decoding.fingerprint import FINGERPRINT, fingerprint_of
 
 Change = Callable[[Image.Image], Image.Image]
 
@@ -154,7 +154,7 @@ def recall(network: str | None) -> None:
         pictures = [original, *(change(original) for change in CHANGES.values())]
         squares = np.stack([square(picture) for picture in pictures])
         records = [
-            look(picture, pixels[None]).record()
+            fingerprint_of(picture, pixels[None]).record()
             for picture, pixels in zip(pictures, squares, strict=True)
         ]
         seen = features_of(network, squares)
@@ -181,7 +181,7 @@ def soft_recall() -> None:
     print(f"{'soft pictures':22} near  one side  different as one")
     for name in ("JPEG 75", "JPEG 40", "half the size", "a quarter, JPEG 60"):
         pictures = [each for one in originals for each in (one, CHANGES[name](one))]
-        looks = [look(picture, square(picture)[None]).record() for picture in pictures]
+        looks = [fingerprint_of(picture, square(picture)[None]).record() for picture in pictures]
         names = [f"{number:04}" for number in range(len(pictures))]
         sizes = np.array([picture.size for picture in pictures])
         outcome = find_duplicates(np.array(looks, FINGERPRINT), sizes, [0] * len(names), names)
@@ -212,7 +212,7 @@ def speed(count: int) -> None:
             left = int(random.integers(picture.width - side))
             top = int(random.integers(picture.height - side))
             tile = picture.crop((left, top, left + side, top + side)).resize((64, 64))
-            records.append(look(tile, np.asarray(tile)[None]).record())
+            records.append(fingerprint_of(tile, np.asarray(tile)[None]).record())
     looks = np.array(records, FINGERPRINT)[random.integers(len(records), size=count)]
     looks["pixels"] = random.integers(0, 256, (count, 32), dtype=np.uint8)
     for _ in range(6):

@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 from impasto.cli import app
 from impasto.collection import Collection, PackOptions, pack
 from impasto.collection.duplicates import Duplicates, disagreeing_labels, find_duplicates
-from impasto.collection.duplicates.registration import laid_over, register
+from impasto.collection.duplicates.registration import register, warped
 from impasto.collection.duplicates.sheets import _shortened, groups_of, pages
 from impasto.collection.packing import MASTERS
 from impasto.collection.removal import forget
-from impasto.decoding.fingerprint import FINGERPRINT, look
+from impasto.decoding.fingerprint import FINGERPRINT, fingerprint_of
 from impasto.errors import ImpastoError
 
 Change = Callable[[Image.Image], Image.Image]
@@ -48,7 +48,7 @@ def drawing(tear: bool = False) -> Image.Image:
 
 
 def record(picture: Image.Image) -> np.ndarray:
-    return look(picture, np.asarray(picture.resize((16, 16)))[None]).record()
+    return fingerprint_of(picture, np.asarray(picture.resize((16, 16)))[None]).record()
 
 
 def found(*pictures: Image.Image, excluded: str = "near") -> Duplicates:
@@ -152,7 +152,7 @@ def test_what_shows_next_to_nothing_is_no_copy() -> None:
 
 
 def test_a_look_is_a_record_of_fixed_size() -> None:
-    seen = look(painting(0), np.zeros((1, 4, 4, 3), np.uint8))
+    seen = fingerprint_of(painting(0), np.zeros((1, 4, 4, 3), np.uint8))
     one = seen.record()
     assert one.dtype == FINGERPRINT
     assert one.shape == ()
@@ -173,17 +173,21 @@ def saved(array: np.ndarray) -> io.BytesIO:
 def test_the_hashes_say_what_they_say() -> None:
     # Light rises from left to right: every bit of the dHash; and it is one wave: few of the pHash.
     values = np.tile(np.linspace(0, 255, 96).astype(np.uint8), (96, 1))
-    rising = look(Image.fromarray(values).convert("RGB"), np.zeros((1, 1, 1, 3), np.uint8))
+    rising = fingerprint_of(
+        Image.fromarray(values).convert("RGB"), np.zeros((1, 1, 1, 3), np.uint8)
+    )
     assert rising.dhash == 2**64 - 1
-    falling = look(Image.fromarray(values[:, ::-1]).convert("RGB"), np.zeros((1, 1, 1, 3)))
+    falling = fingerprint_of(
+        Image.fromarray(values[:, ::-1]).convert("RGB"), np.zeros((1, 1, 1, 3))
+    )
     assert falling.dhash == 0
     # A cosine from bright to dark is the first wave across, and nothing else.
     wave = 128 + 100 * np.cos(np.pi * (np.arange(32) + 0.5) / 32)
     drawn = Image.fromarray(np.tile(wave.round().astype(np.uint8)[:, None], (1, 32)))
-    assert look(drawn.convert("RGB"), np.zeros((1, 1, 1, 3), np.uint8)).phash == 0
+    assert fingerprint_of(drawn.convert("RGB"), np.zeros((1, 1, 1, 3), np.uint8)).phash == 0
     both = 128 + (wave[:, None] - 128) * (wave[None] - 128) / 100
     drawn = Image.fromarray(both.round().astype(np.uint8))
-    assert look(drawn.convert("RGB"), np.zeros((1, 1, 1, 3), np.uint8)).phash == 2**63
+    assert fingerprint_of(drawn.convert("RGB"), np.zeros((1, 1, 1, 3), np.uint8)).phash == 2**63
 
 
 def test_kept_is_the_largest_then_the_best_labelled_then_the_larger_file_then_the_first() -> None:
@@ -373,7 +377,7 @@ def test_registration_finds_how_a_picture_was_moved(a: float, b: float, c: float
     frames = register(one[None], 0.7 * moved[None] + 40)
     expected = np.array([1 / (1 + a) - 1, -b / (1 + a), 1 / (1 + c) - 1, -d / (1 + c)])
     assert np.abs(frames[0] - expected).max() < 0.35
-    again, inside = laid_over(moved[None].astype(np.float64), frames)
+    again, inside = warped(moved[None].astype(np.float64), frames)
     assert np.abs(again[0] - one)[inside[0]].mean() < 8
 
 

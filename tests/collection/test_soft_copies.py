@@ -20,7 +20,7 @@ from impasto.collection.duplicates.sheets import alike_of
 from impasto.collection.duplicates.soft import ALIKE, SoftIndex, soft_distances
 from impasto.collection.removal import forget
 from impasto.collection.split import held_out
-from impasto.decoding.fingerprint import FINGERPRINT, look
+from impasto.decoding.fingerprint import FINGERPRINT, fingerprint_of
 from impasto.errors import ImpastoError
 
 SIDE = 240
@@ -112,7 +112,7 @@ def saved(picture: Image.Image, side: int, quality: int) -> bytes:
 
 def record(file: bytes) -> np.ndarray:
     picture = Image.open(io.BytesIO(file)).convert("RGB")
-    return look(picture, np.asarray(picture.resize((64, 64)))[None]).record()
+    return fingerprint_of(picture, np.asarray(picture.resize((64, 64)))[None]).record()
 
 
 def found(files: list[bytes], excluded: str = "near") -> Duplicates:

@@ -80,7 +80,7 @@ def test_a_hostile_file_gives_the_right_pixels_or_a_reason(case: Case) -> None:
         off = np.abs(np.array(found) - np.array(case.shows)).max()
         assert off <= case.by, f"{found}, not {case.shows}"
         # What duplicates are found by has seen the same colours.
-        thumb = fitted.look.thumb.astype(int)
+        thumb = fitted.fingerprint.thumb.astype(int)
         seen = np.array([thumb[place] for place in SEEN_AT])
         assert np.abs(seen - np.array(case.shows)).max() <= case.by + 6
         assert fitted.salvaged == ("salvaged" in case.name)

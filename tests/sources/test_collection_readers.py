@@ -143,8 +143,8 @@ def test_folders_train_and_test_say_what_is_held_out(
         told = {Path(e.relative).stem: (e.labels[0], e.heldout) for e in listing.entries}
         assert told == expected
         assert listing.notes[-1] == (
-            f"held out is what the source itself has in {test}; --heldout and --seed choose nothing "
-            f"here (they do where {train} is packed alone)"
+            f"held out is what the source itself has in {test}; --heldout and --seed have no effect "
+            f"(they do where {train} is packed alone)"
         )
     listing = read_source(tmp_path, ())
     assert listing.fields == ()
@@ -533,8 +533,7 @@ def test_a_column_split_says_what_is_held_out(tmp_path: Path) -> None:
     listing = read_source(tmp_path, None)
     assert [entry.heldout for entry in listing.entries] == [False, True, False, False]
     assert listing.notes[:2] == [
-        "held out is what the column 'split' says (Validation); --heldout and --seed choose nothing "
-        "here",
+        "held out is what the column 'split' says (Validation); --heldout and --seed have no effect",
         "2 pictures of no split that is known by its name (fold 3), taken for training",
     ]
     write_table(tmp_path, "file,split\na.png,1\nb.png,2\n")

@@ -106,7 +106,7 @@ def test_one_note_says_what_was_taken_and_what_not(tmp_path: Path) -> None:
         "the classes of scene are the folders of level 3 (ice, sea), not those of level 1 (seg_test, "
         "seg_train) or level 2 (seg_test, seg_train); --labels scene=1 takes level 1, "
         "NAME=LEVEL,NAME=LEVEL several",
-        "held out is what the source itself has in seg_test; --heldout and --seed choose nothing here "
+        "held out is what the source itself has in seg_test; --heldout and --seed have no effect "
         "(they do where seg_train is packed alone)",
     ]
 
@@ -125,8 +125,9 @@ def test_a_level_below_the_classes_is_told(tmp_path: Path) -> None:
 def test_two_parts_of_which_one_has_no_known_name(tmp_path: Path) -> None:
     listing = listed(tmp_path, "unseen/a unseen/b train/a train/b", ("style",))
     assert listing.notes[1] == (
-        "held out is unseen, which has the same folders as train beside it; --heldout and --seed choose "
-        "nothing here; if unseen is for training, pack train alone or move all into one folder"
+        "held out is unseen, which has the same folders as train beside it; "
+        "--heldout and --seed have no effect; if unseen is for training, pack train alone or move "
+        "all into one folder"
     )
     # Where both levels are asked for, they are classes.
     listing = read_source(tmp_path, ("vehicle", "part"))

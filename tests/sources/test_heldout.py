@@ -13,7 +13,7 @@ from impasto.sources.heldout import is_heldout
 from impasto.sources.listing import Listing
 from tests.helpers.webdataset import picture, samples, shard
 
-TAKEN = "--heldout and --seed choose nothing here"
+TAKEN = "--heldout and --seed have no effect"
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_a_folder_as_the_hub_has_it(wikiart: Path) -> None:
     assert listing.notes == [
         "'Unknown Genre' counts as unknown, not as a class of genre (6 pictures)",
         "held out are the data set's own test and validation parts (4 pictures); --heldout and "
-        "--seed choose nothing here",
+        "--seed have no effect",
     ]
     assert not listing.left_out
 
@@ -301,7 +301,7 @@ def test_columns_of_every_kind(tmp_path: Path) -> None:
     assert listing.entries[1].about == {"large": "é"}
     assert contents(listing) == [png(number) for number in range(3)]
     listing = read_source(tmp_path / "a.parquet", None)
-    assert "columns of long texts were passed over: story" in listing.notes
+    assert "columns of long texts were skipped: story" in listing.notes
 
 
 def test_strings_that_are_no_utf_8(tmp_path: Path) -> None:

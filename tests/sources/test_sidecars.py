@@ -91,5 +91,5 @@ def test_damaged_and_missing_files_cost_their_own_picture_its_labels(tmp_path: P
         "g.jpg": "Op",
     }
     assert listing.notes == [
-        "2 JSON files beside pictures not readable, such as b.jpg.json; what it tells is not known"
+        "2 JSON files beside pictures not readable, such as b.jpg.json; its columns are unknown"
     ]

@@ -80,7 +80,7 @@ def test_the_three_are_joined_by_path(wikiart: Path) -> None:
     assert listing.notes == [
         "genre lists: 1 row of another class than in an earlier row, which counts",
         "held out is what every WikiArt list that has it keeps for validation; --heldout and --seed "
-        "choose nothing here",
+        "have no effect",
         "1 picture for training in one WikiArt list and for validation in another; they are trained on",
     ]
 

@@ -1,4 +1,4 @@
-"""From fitted pictures to a collection's folder: shards, arrays, tables and the description."""
+"""Write a collection's folder from fitted pictures: shards, arrays, tables and the description."""
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,19 +26,19 @@ TABLES = (
     FACTS,
     FINGERPRINTS,
 )
-"""What lies in a collection besides what training reads."""
+"""The tables in a collection, which training does not read."""
 LABELS_APART = " | "
-"""Between a picture's classes in `duplicates.csv`."""
+"""Separates a picture's classes in `duplicates.csv`."""
 
 _COPIED_BYTES = 2**26
-"""How much is copied at once."""
+"""Bytes copied at once."""
 _LONGEST = 10_000
-"""Letters of a description of a picture that are kept; Python's reader of tables takes 131,072."""
+"""Descriptions are cut to this length; Python's csv reads at most 131,072 letters."""
 
 
 @dataclass(frozen=True)
 class SourceRow:
-    """A source picture that was fitted, and where its pictures are."""
+    """A fitted source picture, and the place of its packed pictures."""
 
     relative: str
     labels: tuple[str, ...]
@@ -48,12 +48,12 @@ class SourceRow:
 
     @property
     def count(self) -> int:
-        """How many pictures it gave."""
+        """The number of packed pictures from it."""
         return int(self.piece.facts.counts[self.position])
 
     @property
     def first(self) -> int:
-        """The first of them, in its piece."""
+        """The index of the first of them in its piece."""
         return int(self.piece.firsts[self.position])
 
     @property
@@ -64,48 +64,48 @@ class SourceRow:
 
     @property
     def sha256(self) -> str:
-        """Of its file, 64 hexadecimal digits."""
+        """Its file's digest, 64 hexadecimal digits."""
         return self.piece.facts.sha256[self.position].tobytes().hex()
 
 
 @dataclass(frozen=True)
 class Copied:
-    """That two pictures or more are one and the same, or nearly."""
+    """A picture's place in a group of copies."""
 
     group: int
     kind: str
     """`exact`, `near` or `features`."""
     distance: float
-    """From the one that is kept."""
+    """Distance from the kept picture."""
 
 
 @dataclass
 class CollectionPlan:
-    """All that a collection is made of."""
+    """Everything that a collection is written from."""
 
     name: str
     fields: list[tuple[str, tuple[str, ...]]]
     """The label fields with their classes, sorted."""
     rows: list[SourceRow]
     heldout: list[bool]
-    """Of each row."""
+    """Whether each row is held out."""
     duplicates: list[SourceRow]
     """Excluded pictures: duplicates of some of the rows."""
     copies: dict[str, Copied]
-    """By the name of a picture, kept or excluded, that has copies."""
+    """By name of each picture with copies, kept or excluded."""
     encodings: dict[int, str]
-    """How each resolution is stored, the resolutions rising."""
+    """The encoding of each resolution, resolutions rising."""
     fit: dict[str, Any]
-    """How pictures were fitted, for the description."""
+    """The fitting options, for the description."""
     made: dict[str, Any]
-    """With what, when and of what, for the description."""
+    """Versions, time and source, for the description."""
     left_out: list[tuple[str, str]] = field(default_factory=list)
     forgotten: list[dict[str, str]] = field(default_factory=list)
     """The rows of `forgotten.csv`."""
     unusable: list[tuple[bytes, str]] = field(default_factory=list)
-    """Keys and reasons of what was tried and gave no picture."""
+    """Keys and reasons of source pictures that gave no picture."""
     alike: dict[str, int] = field(default_factory=dict)
-    """The set of each picture that cannot be told apart from others, by name."""
+    """By name of each picture alike others: the number of its set."""
 
     def alike_sets(self) -> list[list[int]]:
         """The rows of each set of two or more."""
@@ -117,8 +117,7 @@ class CollectionPlan:
 
 
 def _runs(rows: Sequence[SourceRow], most: int) -> Iterator[tuple[Piece, int, int]]:
-    """The rows' pictures as piece, first and count, those that lie beside each other as one; at most
-    some `most` at once."""
+    """The rows' pictures as (piece, first, count), with adjacent ones merged up to about `most`."""
     piece, first, count = None, 0, 0
     for row in rows:
         if row.piece is piece and row.first == first + count and count + row.count <= most:
@@ -134,7 +133,8 @@ def _runs(rows: Sequence[SourceRow], most: int) -> Iterator[tuple[Piece, int, in
 def _write_pixels(
     folder: Path, rows: Sequence[SourceRow], encodings: dict[int, str], kind: str
 ) -> list[dict[str, Any]]:
-    """The pictures of some rows at every resolution, as `collection.json` describes them."""
+    """Write the pictures of some rows at every resolution; gives their description for
+    `collection.json`."""
     described = []
     for resolution, encoding in encodings.items():
         prefix = shard_prefix(resolution, list(encodings), kind)
@@ -249,7 +249,7 @@ def _count(labels: np.ndarray, classes: int) -> list[int]:
 
 
 def _facts(plan: CollectionPlan) -> Facts:
-    """What repacking needs to know: of the rows, then of their duplicates, then of the unusable."""
+    """The facts for repacking: of the rows, then their duplicates, then unusable pictures."""
     writer = FactsWriter()
     for row in (*plan.rows, *plan.duplicates):
         facts, position = row.piece.facts, row.position
@@ -258,7 +258,7 @@ def _facts(plan: CollectionPlan) -> Facts:
             facts.sha256[position].tobytes(),
             row.size,
             row.piece.frames(position),
-            facts.looks[position],
+            facts.fingerprints[position],
             bool(facts.salvaged[position]),
             int(facts.file_bytes[position]),
             int(facts.guessed_bits[position]),
@@ -269,7 +269,7 @@ def _facts(plan: CollectionPlan) -> Facts:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table for people."""
+    """Write a table for people."""
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow(header)
@@ -278,7 +278,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 
 def _write_tables(folder: Path, plan: CollectionPlan, facts: Facts) -> None:
     names = [name for name, _ in plan.fields]
-    # A label that is also described (artist) is one column, not two.
+    # A label that is also a description (artist) is one column.
     extra = [name for name in names if name not in ABOUT]
 
     def source(index: int) -> list[str | int]:
@@ -315,7 +315,7 @@ def _write_tables(folder: Path, plan: CollectionPlan, facts: Facts) -> None:
 
 
 def _write_duplicates(path: Path, plan: CollectionPlan) -> None:
-    """A row for each picture that has copies, group by group, the one that is kept first."""
+    """A row for each picture with copies, group by group, the kept one first."""
     lines: list[list[object]] = []
     for rows, kept in ((plan.rows, 1), (plan.duplicates, 0)):
         number = 0
@@ -334,7 +334,7 @@ def _write_duplicates(path: Path, plan: CollectionPlan) -> None:
 
 
 def _write_alike(path: Path, plan: CollectionPlan) -> None:
-    """A row for each picture that cannot be told apart from others, set by set."""
+    """A row for each picture alike others, set by set."""
     firsts = np.cumsum([0, *(row.count for row in plan.rows)])
     lines = [
         [number, plan.rows[index].relative, firsts[index], *plan.rows[index].size]

@@ -1,7 +1,7 @@
-"""How packed pictures are stored: plain pixels, or each compressed by itself.
+"""How packed pictures are stored: raw pixels, or each picture compressed.
 
-Small pictures stay raw, for they are then read as fast as memory is copied. From 256 px on they are
-WebP in its lossless form: nothing is lost, and a collection takes half of the disk or less.
+Small pictures stay raw, which reads as fast as memory is copied. From 256 px on they are lossless
+WebP, which takes at most half of the disk.
 """
 
 import io
@@ -17,9 +17,9 @@ from impasto.formatting import error_text
 RAW = "raw"
 AUTO = "auto"
 Stored = np.ndarray | list[bytes]
-"""Pictures as they lie in shards: uint8 [K, R, R, 3] in raw ones, else each one's bytes."""
+"""Pictures as stored in shards: uint8 [K, R, R, 3] in raw ones, else a list of bytes."""
 COMPRESSED_FROM = 256
-"""Side in pixels from which on `auto` compresses."""
+"""The least side in pixels that `auto` compresses."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ ENCODINGS = {
     "webp": Encoding(
         "WEBP",
         "WebP without loss",
-        # Method 0 is four times as fast; but with it drawings take half as much disk again, and
-        # nearly twice the time whenever they are read. Higher ones gain little.
+        # Method 0 is four times faster, but drawings take 1.5 times the disk and nearly twice the
+        # time to read. Higher methods gain little.
         {"lossless": True, "method": 1, "quality": 0},
     ),
     "jpeg": Encoding(
@@ -46,11 +46,11 @@ ENCODINGS = {
         {"quality": 95, "subsampling": 0},
     ),
 }
-"""The encodings that compress; `raw` is no such."""
+"""The compressing encodings, so without `raw`."""
 
 
 def choose_encoding(wanted: str, resolution: int) -> str:
-    """The encoding of pictures of a side, where `wanted` may be `auto`.
+    """The encoding for a resolution; `wanted` may be `auto`.
 
     Raises:
         ImpastoError: there is no such encoding.
@@ -65,7 +65,7 @@ def choose_encoding(wanted: str, resolution: int) -> str:
 
 
 def encode(pixels: np.ndarray, encoding: str) -> list[bytes]:
-    """Pictures, uint8 [K, R, R, 3], each compressed; the same bytes for the same pixels.
+    """Compress each of some pictures, uint8 [K, R, R, 3]; deterministic.
 
     It is slow (milliseconds a picture), so packing does it in the worker processes.
     """
@@ -83,7 +83,7 @@ def decode(content: bytes, encoding: str, resolution: int) -> np.ndarray:
     """One picture's pixels, uint8 [R, R, 3].
 
     Raises:
-        ValueError: the content is damaged, or a picture of another size or kind.
+        ValueError: the content is damaged, or of another size or mode.
     """
     try:
         with Image.open(io.BytesIO(content), formats=[ENCODINGS[encoding].format]) as image:

@@ -1,4 +1,4 @@
-"""Fitting the pictures that no earlier packing has fitted, into parts that are kept."""
+"""Fit the pictures that no earlier packing has fitted, into parts that are kept."""
 
 import contextlib
 import functools
@@ -22,22 +22,23 @@ Progress = Callable[[int, int], None]
 """Called with the number of source pictures done and of all."""
 
 Shard = tuple[int, int]
-"""Which of how many machines this one is, from 1."""
+"""This machine's number, from 1, and the number of machines."""
 
 _ALONE = 32
-"""Up to this many source pictures are fitted in this process, since starting others takes longer, ..."""
+"""Up to this many source pictures are fitted in this process, since starting workers would take
+longer, ..."""
 _BEGUN_ALONE = "begun-alone"
-"""... unless a file of this name shows that the process died of it before: one of the pictures may have
-ended it, or have kept it for ever."""
+"""... unless a file of this name is left over: then an earlier process died or hung on one of the
+pictures."""
 _WAITING_BYTES = 2**30
-"""How much of finished pictures may wait in memory for an earlier one."""
+"""Most bytes of finished pictures that wait in memory for an earlier one."""
 _GAVE_UP = "gave up"
 TRY_AGAIN = (_GAVE_UP, "unreadable for now", NOT_INSTALLED)
-"""The kinds of reasons why a picture is left out that may be readable another time."""
+"""The kinds of reasons that may pass, so the picture is tried again."""
 
 
 def fit_missing(job: PackJob, shard: Shard | None, progress: Progress) -> int:
-    """Fit what was not fitted before and keep it in parts; returns how many had been fitted."""
+    """Fit what was not fitted before and store it in parts; returns how many were fitted already."""
     known = Known(job.pieces())
     mine = [n for n, entry in enumerate(job.listing.entries) if _mine(entry, shard)]
     missing = [number for number in mine if known.find(job.keys[number]) is None]
@@ -56,7 +57,7 @@ def fit_missing(job: PackJob, shard: Shard | None, progress: Progress) -> int:
 
 
 def _mine(entry: Entry, shard: Shard | None) -> bool:
-    """Whether this machine fits a picture: by its name, so that all machines agree."""
+    """Whether this machine fits a picture, decided by its name so that all machines agree."""
     if shard is None:
         return True
     digest = hashlib.sha256(entry.relative.encode("utf-8", "surrogatepass")).digest()
@@ -70,7 +71,7 @@ def _fit_all(job: PackJob, numbers: Sequence[int]) -> Generator[Done | str | Die
     pictures = job.pictures(numbers)
     workers = options.workers or available_cores()
     if listing.decoded or options.workers == 1:
-        # To send what is decoded to other processes and back takes longer than to fit it.
+        # Sending decoded pixels to other processes takes longer than fitting them here.
         yield from map(work, pictures)
         return
     begun = job.work / _BEGUN_ALONE
@@ -82,7 +83,7 @@ def _fit_all(job: PackJob, numbers: Sequence[int]) -> Generator[Done | str | Die
         finally:
             begun.unlink(missing_ok=True)
         return
-    # What one source picture may give, at most but for very long ones.
+    # The most bytes from one source picture, very long ones excepted.
     tiles = 250 if options.fit == "tiles" else 1
     ahead = max(2, min(8 * workers, _WAITING_BYTES // (options.resolution**2 * 3 * tiles)))
     results = in_order(work, pictures, workers, ahead, options.max_seconds)
@@ -91,7 +92,7 @@ def _fit_all(job: PackJob, numbers: Sequence[int]) -> Generator[Done | str | Die
 
 
 def fit(options: PackOptions, encodings: dict[int, str], picture: Path | Content) -> Done | str:
-    """One source picture's square pictures as they are stored, or the reason why there are none.
+    """Fit one source picture: its encoded square pictures, or the reason why there are none.
 
     Runs in the worker processes.
     """
@@ -123,7 +124,7 @@ def _stored(fitted: Fitted, encodings: dict[int, str]) -> Done:
         fitted.width,
         fitted.height,
         fitted.sha256,
-        fitted.look,
+        fitted.fingerprint,
         fitted.salvaged,
         fitted.file_bytes,
         fitted.guessed_bits,

@@ -1,4 +1,4 @@
-"""A packing: what is to be done, where, and how far it has come."""
+"""A packing job: the source, the options, the destination, and earlier results."""
 
 import contextlib
 import hashlib
@@ -20,12 +20,12 @@ from impasto.errors import ImpastoError
 from impasto.sources.listing import Content, Listing
 
 PixelFeatures = Callable[[np.ndarray], np.ndarray]
-"""Pictures, uint8 [B, R, R, 3], to a feature network's features of them, float32 [B, D]."""
+"""A function from pictures, uint8 [B, R, R, 3], to a feature network's features, float32 [B, D]."""
 
 
 @dataclass
 class PackJob:
-    """What is packed, with which options, and where to."""
+    """A source, the options and the destination of a packing."""
 
     named: str
     """The source, as the description names it."""
@@ -34,20 +34,20 @@ class PackJob:
     listing: Listing
     encodings: dict[int, str]
     keys: list[bytes]
-    """Of the entries."""
+    """The key of each entry, see `parts.py`."""
     earlier: dict[str, Any] | None
-    """The description of the collection that is there already, of the same source and options."""
+    """The description of an earlier collection at the destination, of the same source and options."""
     forgotten: list[dict[str, str]] = field(default_factory=list)
     features: PixelFeatures | None = None
     checked: frozenset[bytes] | None = None
-    """The result of `_outdated`, once it was asked for."""
+    """The cached result of `_outdated`."""
 
     @property
     def work(self) -> Path:
         return work_folder(self.destination)
 
     def pieces(self) -> list[Piece]:
-        """All that was fitted before: the parts of this packing, and the collection that is there."""
+        """Everything fitted before: the parts of this packing, and the earlier collection."""
         pieces = open_parts(self.work)
         if self.earlier is not None:
             with contextlib.suppress(ImpastoError, OSError, ValueError, KeyError, TypeError):
@@ -58,7 +58,7 @@ class PackJob:
 
     def _outdated(self, piece: Piece) -> frozenset[bytes]:
         """Keys of source pictures that this version may decode to other pixels than the version that
-        packed the collection, judged by the first bytes of their files; all that were unusable, too."""
+        packed the collection, judged by their files' first bytes; includes all that were unusable."""
         if self.checked is None:
             facts = piece.facts
             unusable = {key.tobytes() for key in facts.keys[facts.counts == 0]}
@@ -73,13 +73,14 @@ class PackJob:
         return self.checked
 
     def pictures(self, numbers: Sequence[int]) -> Iterable[Path | Content]:
-        """What there is to decode of these entries."""
+        """The contents of these entries, to decode."""
         if self.listing.contents is not None:
             return self.listing.contents(numbers)
         return (path for path in (self.listing.entries[n].path for n in numbers) if path)
 
     def digest(self) -> str:
-        """Of all that decides what the collection becomes, as far as the source's stamps tell."""
+        """A digest of everything that determines the collection, with the source's stamps in place
+        of its contents."""
         entries = [
             [key.hex(), entry.labels, entry.about, entry.heldout]
             for key, entry in zip(self.keys, self.listing.entries, strict=True)
@@ -99,7 +100,7 @@ class PackJob:
 
 
 def may_differ(picture: Path | Content) -> bool:
-    """`decoded_otherwise`, of a picture as a source gives it."""
+    """`decoded_otherwise` for a picture from a source."""
     if isinstance(picture, bytes):
         return decoded_otherwise(io.BytesIO(picture))
     if not isinstance(picture, Path):

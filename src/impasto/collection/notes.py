@@ -1,4 +1,4 @@
-"""What a user may want to know of a collection that was packed, a sentence each."""
+"""Notes on a packed collection, a sentence each."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from impasto.sources.listing import BY_NAME
 _FEW = 1000
 """For a collection of fewer pictures, a note recommends tiles."""
 _ENDS = 6
-"""Kinds of names that a note lists."""
+"""Most file name endings that a note lists."""
 
 
 def of_plan(plan: CollectionPlan, options: PackOptions) -> list[str]:
-    """What is worth a word in what a collection is made of."""
+    """The notes on a planned collection."""
     return [
         *_straddling(plan, options),
         *_disagreeing(plan),
@@ -31,10 +31,10 @@ def of_plan(plan: CollectionPlan, options: PackOptions) -> list[str]:
 
 
 def since(before: Mapping[str, str], plan: CollectionPlan) -> list[str]:
-    """What has become of the pictures of an earlier packing.
+    """Notes on the changes since an earlier packing.
 
     Args:
-        before: by name, `train` or `heldout`.
+        before: `train` or `heldout` for each picture, by name.
         plan: of the new one.
     """
     notes = []
@@ -61,8 +61,8 @@ def since(before: Mapping[str, str], plan: CollectionPlan) -> list[str]:
 
 
 def _straddling(plan: CollectionPlan, options: PackOptions) -> list[str]:
-    """A note of pictures for training that are copies of held-out ones, where the source divides them
-    so and they are not to be excluded."""
+    """A note on training pictures that are copies of pictures which the source holds out, if they
+    are not excluded."""
     if options.duplicates not in ("none", "exact"):
         return []
     groups: dict[bool, list[int]] = {True: [], False: []}
@@ -80,7 +80,7 @@ def _straddling(plan: CollectionPlan, options: PackOptions) -> list[str]:
 
 
 def _disagreeing(plan: CollectionPlan) -> list[str]:
-    """A note of copies that the source has in different classes."""
+    """A note on copies with different classes."""
     copies = [row for row in (*plan.rows, *plan.duplicates) if row.relative in plan.copies]
     groups = [plan.copies[row.relative].group for row in copies]
     note = disagreeing_labels(groups, [row.labels for row in copies])
@@ -88,7 +88,7 @@ def _disagreeing(plan: CollectionPlan) -> list[str]:
 
 
 def _alike(plan: CollectionPlan) -> list[str]:
-    """A note of pictures that have too little detail to say whether they are copies."""
+    """A note on pictures with too little detail to decide whether they are copies."""
     sets = plan.alike_sets()
     if not sets:
         return []
@@ -103,11 +103,11 @@ def _alike(plan: CollectionPlan) -> list[str]:
 
 
 def _plain(plan: CollectionPlan) -> list[str]:
-    """A note of pictures that show one colour and nothing else."""
+    """A note on pictures of a single colour."""
     plain = [
         row.relative
         for row in plan.rows
-        if (light := row.piece.facts.looks[row.position]["light"]).min() == light.max()
+        if (light := row.piece.facts.fingerprints[row.position]["light"]).min() == light.max()
     ]
     if not plain:
         return []
@@ -124,7 +124,7 @@ def _few(plan: CollectionPlan, options: PackOptions) -> list[str]:
 
 
 def _guessed(plan: CollectionPlan) -> list[str]:
-    """A note of pictures whose brightness was guessed (`depth.guessed_bits`)."""
+    """A note on pictures whose bit depth was guessed (`bit_depth.guessed_bits`)."""
     guessed = [
         (row.relative, bits)
         for row in (*plan.rows, *plan.duplicates)
@@ -140,7 +140,7 @@ def _guessed(plan: CollectionPlan) -> list[str]:
 
 
 def _not_installed(plan: CollectionPlan) -> list[str]:
-    """A note of each kind of pictures that something else to install would read."""
+    """A note on each kind of picture that an uninstalled plugin would read."""
     missing = Counter(reason for _, reason in plan.left_out if reason.startswith(NOT_INSTALLED))
     return [
         f"{counted(count, 'picture')} left out: {reason.partition(': ')[2]}"
@@ -149,7 +149,7 @@ def _not_installed(plan: CollectionPlan) -> list[str]:
 
 
 def _by_name(plan: CollectionPlan) -> list[str]:
-    """A note of the files that were not looked into, by how their names end."""
+    """A note on files that were left out by name, by their endings."""
     kind = f"{BY_NAME}: "
     ends = Counter(
         reason.removeprefix(kind).partition(",")[0]

@@ -1,4 +1,4 @@
-"""What `--data` means: a collection's folder, or the word `masters`, packed once and kept."""
+"""Open what `--data` names: a collection's folder, or `masters`, which is packed once and cached."""
 
 import shutil
 from pathlib import Path
@@ -11,15 +11,14 @@ from impasto.files import cache_folder, sha256_of_file
 
 
 def open_or_pack(data: str | Path | Collection, resolution: int) -> Collection:
-    """Open what a command's `--data` names.
+    """Open the collection that a command's `--data` names.
 
     Args:
-        data: a collection's folder; or `masters`, the paintings inside the package, which are
-            packed as tiles with all their labels at the first call and reused from then on; or an
-            open collection, which is used as it is where its pictures are that large or a multiple.
-        resolution: side of the pictures that is wanted, in pixels. If the collection is not packed
-            at it, the smallest multiple that it is packed at will do, for its pictures can be
-            averaged down.
+        data: a collection's folder; or `masters`, the paintings inside the package, packed as tiles
+            with all labels at the first call and cached; or an open collection, used directly if
+            its pictures have the resolution or a multiple.
+        resolution: wanted side of the pictures, in pixels. If the collection lacks it, its smallest
+            multiple is used, from which pictures can be averaged down.
 
     Raises:
         ImpastoError: no collection is there (the message names the command that makes one), or it
@@ -69,12 +68,12 @@ def _masters(resolution: int) -> Collection:
         try:
             return Collection.open(path)
         except ImpastoError:
-            # Somebody cleared a part of the cache; it is only a cache.
+            # A part of the cache was deleted.
             shutil.rmtree(path, ignore_errors=True)
     try:
         return pack("masters", path, options).collection
     except ImpastoError as error:
-        # Another process may have packed it at the same time; theirs is as good as ours.
+        # Another process may have packed it meanwhile, with the same result.
         if (path / "collection.json").is_file():
             return Collection.open(path)
         raise ImpastoError(f"{error} (IMPASTO_CACHE chooses another cache folder)") from error

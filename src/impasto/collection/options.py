@@ -1,4 +1,4 @@
-"""What a user may ask of packing."""
+"""The options of packing."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from impasto.decoding.fit import FITS, Fitting
 from impasto.errors import ImpastoError, choices
 
 PACKING_VERSION = 3
-"""Raised whenever the same source and options would give other pixels, labels or split."""
+"""Incremented when the same source and options give other pixels, labels or split."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,48 +17,48 @@ class PackOptions:
     """How a collection is made.
 
     Raises:
-        ImpastoError: a value that makes no sense; the message says which would.
+        ImpastoError: a value is invalid; the message names the valid ones.
     """
 
     resolution: int = 64
     """Side of the packed pictures, in pixels."""
     smaller: tuple[int, ...] = ()
-    """Further sides at which the same pictures are packed too."""
+    """Additional, smaller sides at which the same pictures are packed."""
     labels: tuple[str, ...] | None = None
     """Label fields: columns of the table, or one name for folders by class; None: the source's."""
     names_encoding: str | None = None
-    """Of file names in a zip or tar that does not say it, such as cp932; None: UTF-8 where they are,
-    else a guess that is noted."""
+    """The encoding of undeclared file names in a zip or tar, such as cp932; None: UTF-8 if valid,
+    else a guess with a note."""
     where: str | None = None
-    """Only the pictures of which this is true, such as `style = 'Realism' and year >= 1870`."""
+    """Pack only pictures for which this is true, such as `style = 'Realism' and year >= 1870`."""
     merge: tuple[str, ...] = ()
-    """Classes taken as one, each such as `style: Ukiyo-e = Shin-hanga | Sosaku-hanga`."""
+    """Classes to join, each such as `style: Ukiyo-e = Shin-hanga | Sosaku-hanga`."""
     min_class: int = 1
-    """A class of fewer source pictures is taken as unknown."""
+    """Pictures of classes with fewer source pictures lose their label."""
     fit: str = "crop"
     """How a picture becomes square: a name in `FITS`."""
     heldout: float = 0.1
-    """Share of the source pictures that is kept from training, in [0, 1)."""
+    """Share of the source pictures to hold out, in [0, 1)."""
     seed: int = 0
-    """Another seed holds out others."""
+    """Seed of the choice of held-out pictures."""
     duplicates: str = "near"
-    """Of which pictures only one is kept: a name in `DUPLICATES`."""
+    """Which duplicates are excluded: a name in `DUPLICATES`."""
     background: tuple[int, int, int] = (255, 255, 255)
-    """Red, green, blue (0 to 255) behind what is transparent, and of what `pad` leaves free."""
+    """Red, green, blue (0 to 255) behind transparent pixels and around pictures fitted by `pad`."""
     max_upscale: float = 1.25
-    """A picture or tile that would have to be enlarged by more is left out."""
+    """Pictures and tiles that would be enlarged by more are left out."""
     max_pixels: int = 200_000_000
-    """A picture of more pixels is left out before it is decoded: it may be a trap."""
+    """Pictures with more pixels are left out undecoded, as they may be decompression bombs."""
     max_seconds: float = 60
-    """A picture that takes longer to decode is left out, where processes of their own decode."""
+    """Pictures that take longer to decode are left out (in worker processes only)."""
     salvage: bool = False
-    """Take what there is of files that were cut short, the rest grey."""
+    """Accept truncated files; the missing part is grey."""
     exact: bool = False
     """Decode every JPEG in full; by default it is reduced while decoding, to twice the target."""
     encoding: str = "auto"
     """How pixels are stored: `auto`, `raw`, or a name in `encoding.ENCODINGS`."""
     workers: int | None = None
-    """Processes; None: one for each core. The result is the same for any number."""
+    """Number of processes; None: one for each core. It does not change the result."""
     name: str | None = None
     """The collection's name; None: that of its folder."""
 
@@ -113,7 +113,7 @@ class PackOptions:
         )
 
     def recorded(self) -> dict[str, object]:
-        """The options that decide what a collection holds, for its description."""
+        """The options that determine a collection's contents, for its description."""
         how_only = ("workers", "max_seconds")
         return {key: value for key, value in asdict(self).items() if key not in how_only}
 
@@ -130,7 +130,7 @@ def _check_encoding(name: str) -> None:
 
 
 def options_key(options: PackOptions, source_digests: list[str]) -> str:
-    """A digest of all that decides a collection's contents, for the cache."""
+    """A digest of everything that determines a collection's contents, for the cache."""
     versions = [PACKING_VERSION, FINDING_VERSION]
     text = json.dumps([versions, options.recorded(), source_digests], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""A collection at a glance: its numbers as text, and a sample of it as one picture."""
+"""A collection's summary as text, and a contact sheet."""
 
 import math
 from collections import Counter
@@ -15,7 +15,7 @@ _CLASSES = 30
 _SHEET_PICTURES = 120
 _SHEET_COLUMNS = 12
 _SHEET_CELL = 96
-"""Pixels that a picture takes on the sheet, at most."""
+"""Most pixels of a picture's side on the sheet."""
 _SHEET_GAP = 2
 
 
@@ -42,7 +42,7 @@ def summary(collection: Collection) -> str:
         )
     if not collection.fields:
         lines.append("  labels      none")
-    # One width for all tables, so that their columns stand below each other.
+    # One width for all tables aligns their columns.
     names = [name for field in collection.fields for name in (f"{field.name} (00)", *field.classes)]
     width = max(map(terminal_width, map(one_line, names)), default=0)
     for column in range(len(collection.fields)):
@@ -51,7 +51,7 @@ def summary(collection: Collection) -> str:
 
 
 def _stored(collection: Collection) -> str:
-    """`raw, 55 MB`; where there are more, of each resolution."""
+    """`raw, 55 MB`; for each resolution if there are several."""
     stored = {
         side: f"{ENCODINGS[name].says if name in ENCODINGS else name}, {size / 1e6:,.1f} MB"
         for side, (name, size) in collection.stored().items()
@@ -109,8 +109,8 @@ def _field_lines(collection: Collection, column: int, width: int) -> list[str]:
 
 
 def contact_sheet(collection: Collection) -> Image.Image:
-    """A sample of the pictures for training, evenly from all of them, in rows; RGB."""
-    # Evenly among the sources, and at random among the tiles of each; the same at every call.
+    """An even sample of the training pictures, in rows; RGB."""
+    # Evenly among the sources, with a random tile of each; the same at every call.
     generator = np.random.default_rng(0)
     indices = collection.train_indices
     count = min(len(indices), _SHEET_PICTURES)

@@ -1,9 +1,8 @@
-"""Packing: from a source to a collection's folder, in bounded memory and in steps that are kept.
+"""Pack a source into a collection's folder, in bounded memory and resumable steps.
 
-The page to read: list what the source holds, choose among it, fit what was not fitted before, find
-what is there twice, decide what is held out, and put the collection together. What it becomes is a
-function of the source and the options alone: not of how often it was interrupted, of how many
-machines worked on it, or of what was known from an earlier time.
+The steps: list the source, choose among its pictures, fit those not fitted before, find duplicates,
+choose what is held out, and write the collection. The result is a function of the source and the
+options alone, not of interruptions, the number of machines or earlier packings.
 """
 
 import csv
@@ -34,12 +33,12 @@ MASTERS = Path(__file__).parent.parent / "masters"
 """The 21 paintings inside the package, with their table."""
 
 _COMPUTED = ("index", "path", "sha256", "width", "height", "split")
-"""Columns of `sources.csv` that packing fills in itself."""
+"""Columns of `sources.csv` that packing computes."""
 _DESCRIBING = (
     *("labels", "names_encoding", "where", "merge", "min_class", "heldout", "seed", "duplicates"),
 )
-"""Options that may change from one packing of a collection to the next: they choose and describe, and
-no picture looks different for it."""
+"""Options that may differ between packings of a collection, because they do not change a picture's
+pixels."""
 
 
 def _nothing(done: int, total: int) -> None:
@@ -48,7 +47,7 @@ def _nothing(done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class PackReport:
-    """What packing made, and what it left out."""
+    """The result of packing: the collection, and the files left out."""
 
     collection: Collection
     source_count: int
@@ -58,10 +57,10 @@ class PackReport:
     notes: list[str]
     seconds: float
     known: int = 0
-    """How many source pictures had been fitted before."""
+    """The number of source pictures that were fitted before."""
 
     def reasons(self) -> dict[str, int]:
-        """How many were left out for each kind of reason, most frequent first."""
+        """The number left out for each kind of reason, most frequent first."""
         kinds = Counter(reason.partition(":")[0] for _, reason in self.left_out)
         return dict(kinds.most_common())
 
@@ -73,31 +72,31 @@ def pack(
     progress: Progress = _nothing,
     features: PixelFeatures | None = None,
 ) -> PackReport:
-    """Make a collection of a source.
+    """Pack a source into a collection.
 
-    What was fitted is kept in a hidden folder beside the destination until the collection is there,
-    whole: interrupted at any moment and called again, this goes on, and ends with the same files.
-    Where the destination is a collection of the same source and options, only what is new or has
-    changed is decoded, and the collection takes the other one's place.
+    Fitted pictures are kept in a hidden folder beside the destination until the collection is
+    complete. So an interrupted call can be repeated, and ends with the same files. If the
+    destination is a collection of the same source and options, only new and changed pictures are
+    decoded, and the new collection replaces it.
 
     Args:
-        source: what a reader claims (see `readers/`), or the word `masters`.
-        destination: the collection's folder; it must not exist, be empty, or be what an earlier call
-            has made.
-        options: how; None: `PackOptions()`.
-        progress: called now and then with source pictures done and in all.
-        features: what `duplicates="features"` compares.
+        source: a path that some reader claims (see `readers/`), or `masters`.
+        destination: the collection's folder; not there yet, empty, or the result of an earlier
+            call.
+        options: None: `PackOptions()`.
+        progress: called with the number of source pictures done and of all.
+        features: computes the features for `duplicates="features"`.
 
     Raises:
-        ImpastoError: no usable picture, or anything else that the user can put right. A bad file
-            is no error: it is left out and reported.
+        ImpastoError: no picture is usable, or another error that the user can mend. Bad files are
+            left out and reported.
     """
     began = time.monotonic()
     job = _prepare(source, destination, options or PackOptions(), features)
     try:
         known = fit_missing(job, None, progress)
     except ImpastoError:
-        # Another process that packs the same may have ended, and cleared the parts away.
+        # Another process with the same job may have finished and deleted the parts.
         if _made_before(job.destination).get("listing") != job.digest():
             raise
         known = 0
@@ -117,19 +116,19 @@ def pack_shard(
     progress: Progress = _nothing,
     features: PixelFeatures | None = None,
 ) -> PackReport | int:
-    """The same work for many machines that share a disk: fit every n-th picture; the machine that
-    ends last puts the collection together.
+    """Pack on several machines that share a disk: each fits its share of the pictures, and the last
+    one to end writes the collection.
 
     Args:
         source: as in `pack`, the same for all.
         destination: as in `pack`, on a disk that all share.
-        shard: which of how many machines this is, from 1.
+        shard: this machine's number, from 1, and the number of machines.
         options: as in `pack`, the same for all.
         progress: as in `pack`, of this machine's pictures.
         features: as in `pack`.
 
     Returns:
-        The report, or how many pictures the other machines have still to do.
+        The report, or the number of pictures that other machines have still to fit.
 
     Raises:
         ImpastoError: as `pack`, or there is no such shard.
@@ -150,10 +149,10 @@ def pack_shard(
 def _prepare(
     source: Path | str, destination: Path, options: PackOptions, features: PixelFeatures | None
 ) -> PackJob:
-    """List the source and choose among it; see what is there already.
+    """List the source, choose among its pictures, and check the destination.
 
     Raises:
-        ImpastoError: nothing to pack, or anything else that the user can put right.
+        ImpastoError: there is nothing to pack, or another error that the user can mend.
     """
     if options.duplicates == "features" and features is None:
         raise ImpastoError("duplicates by features take a feature network; give pack() one")
@@ -176,7 +175,7 @@ def _prepare(
 
 
 def _finish(job: PackJob, known: int, began: float) -> PackReport:
-    """Put the collection together from the parts and clear them away.
+    """Write the collection from the parts, and delete them.
 
     Raises:
         UnfinishedError: not all pictures are fitted yet.
@@ -184,7 +183,7 @@ def _finish(job: PackJob, known: int, began: float) -> PackReport:
     try:
         plan, notes = plan_collection(job)
     except UnfinishedError:
-        # Another machine may have put it together meanwhile, and cleared the parts away.
+        # Another machine may have written it meanwhile, and deleted the parts.
         if _made_before(job.destination).get("listing") != job.digest():
             raise
         job.earlier = read_json(job.destination / "collection.json", "collection")
@@ -196,7 +195,7 @@ def _finish(job: PackJob, known: int, began: float) -> PackReport:
         try:
             replace_collection(job.destination, plan)
         except ImpastoError:
-            # So may one that ended at the same time, and cleared away what this one had written.
+            # Or one that ended at the same time deleted what this one had written.
             if not _is_there(plan, job.destination):
                 raise
     return PackReport(
@@ -211,9 +210,9 @@ def _finish(job: PackJob, known: int, began: float) -> PackReport:
 
 
 def _listing(source: Path | str, options: PackOptions) -> tuple[Listing, str]:
-    """What the source holds, and where it is: a path that holds from any folder, or `masters`."""
+    """The source's listing, and its absolute path or `masters`."""
     if str(source) == "masters":
-        # A folder of that name is still to be had, as ./masters (and as a Path with a parent).
+        # A folder of that name can be given as ./masters (or as a Path with a parent).
         labels = options.labels if options.labels is not None else ("style", "genre", "artist")
         return read_source(MASTERS, labels), "masters"
     path = Path(source).expanduser()
@@ -223,11 +222,11 @@ def _listing(source: Path | str, options: PackOptions) -> tuple[Listing, str]:
 def _there_already(
     path: Path, given: Path, named: str, options: PackOptions
 ) -> dict[str, Any] | None:
-    """The description of a collection at the destination that was packed of the same source with the
-    same options, and so may be packed again.
+    """The description of a collection at the destination with the same source and options, which
+    may be packed again.
 
     Raises:
-        ImpastoError: something else is there, other than an empty folder.
+        ImpastoError: anything else but an empty folder is there.
     """
     if not path.exists() and not path.is_symlink():
         return None
@@ -272,11 +271,11 @@ def _check_fields(listing: Listing) -> None:
 
 
 def _forgotten(path: Path) -> list[dict[str, str]]:
-    """What `impasto forget` took out of a collection."""
+    """The pictures that `impasto forget` removed from a collection."""
     try:
         with (path / FORGOTTEN).open(encoding="utf-8", newline="") as file:
-            told = list(csv.DictReader(file))
-        return [{name: row[name] for name in ("path", "sha256", "when")} for row in told]
+            rows = list(csv.DictReader(file))
+        return [{name: row[name] for name in ("path", "sha256", "when")} for row in rows]
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
@@ -287,7 +286,7 @@ def _forgotten(path: Path) -> list[dict[str, str]]:
 
 
 def _without(listing: Listing, forgotten: list[dict[str, str]]) -> Listing:
-    """The listing without what was taken out of the collection, by name."""
+    """The listing without the pictures removed from the collection, by name."""
     when = {row["path"]: row["when"] for row in forgotten}
     left = [n for n, entry in enumerate(listing.entries) if entry.relative not in when]
     if len(left) == len(listing.entries):
@@ -301,10 +300,10 @@ def _without(listing: Listing, forgotten: list[dict[str, str]]) -> Listing:
 
 
 def _agree(job: PackJob, of: int) -> None:
-    """See to it that all machines do shares of the same work.
+    """Check that all machines work on the same job.
 
     Raises:
-        ImpastoError: another one has begun with other options.
+        ImpastoError: another machine began with other options.
     """
     path = job.work / "shards-of.json"
     mine = json.loads(json.dumps({"shards": of, **job.options.recorded()}))
@@ -320,7 +319,7 @@ def _agree(job: PackJob, of: int) -> None:
 
 
 def _made_before(destination: Path) -> dict[str, Any]:
-    """Of what the collection at a place was made; nothing if there is none."""
+    """The `made` record of the collection at the destination; empty if there is none."""
     try:
         return dict(read_json(destination / "collection.json", "collection")["made"])
     except (ImpastoError, KeyError, TypeError, ValueError):
@@ -328,7 +327,7 @@ def _made_before(destination: Path) -> dict[str, Any]:
 
 
 def _is_there(plan: CollectionPlan, destination: Path) -> bool:
-    """Whether the collection at a place is the planned one, with all its files."""
+    """Whether the collection at the destination is the planned one, complete."""
     made = _made_before(destination)
     if any(made.get(name) != plan.made[name] for name in ("listing", "to_try_again")):
         return False

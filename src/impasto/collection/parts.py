@@ -1,9 +1,9 @@
-"""What has been fitted already, so that nothing is decoded twice: the parts of a packing that was
-interrupted or that several machines share, and a collection that was packed before.
+"""Pictures fitted already, so that nothing is decoded twice: the parts of an interrupted or shared
+packing, and an earlier collection.
 
-A picture is known by a key: a digest of its name in the source, of its stamp there and of how it is
-fitted. A part is a folder with pixels in shards and what packing found out about them in arrays; it
-appears whole or not at all. Parts are in no order, and what they were cut into makes no difference.
+A picture is identified by a key: a digest of its name, its stamp and the fitting options. A part is
+a folder with pixels in shards and facts about them in arrays; it appears whole or not at all. The
+order and sizes of parts do not matter.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ KEY_BYTES = 16
 FACTS, FINGERPRINTS, SHARDS = "facts.npz", "looks.npy", "shards.json"
 
 _PART_SECONDS = 2.0
-"""A part is closed after so long, so that an interruption costs little, ..."""
+"""A part is closed after this time, so that an interruption costs little, ..."""
 _PART_SHARE = 0.02
 """... or after this share of the time so far, so that there are not too many."""
 
@@ -45,7 +45,7 @@ _PART_SHARE = 0.02
 def entry_keys(
     entries: Iterable[Entry], fitting: Fitting, encodings: dict[int, str]
 ) -> list[bytes]:
-    """What each source picture's fitted pixels are known by."""
+    """The key of each source picture's fitted pixels."""
     how = json.dumps([PACKING_VERSION, asdict(fitting), sorted(encodings.items())], sort_keys=True)
     texts = (json.dumps([how, entry.relative, entry.stamp]) for entry in entries)
     return [hashlib.sha256(text.encode()).digest()[:KEY_BYTES] for text in texts]
@@ -53,7 +53,7 @@ def entry_keys(
 
 @dataclass(frozen=True)
 class Done:
-    """A source picture that was fitted, its pixels as they are stored."""
+    """A fitted source picture, with its encoded pixels."""
 
     stored: dict[int, Stored]
     """By resolution: uint8 [K, R, R, 3], or K encoded pictures."""
@@ -61,7 +61,7 @@ class Done:
     width: int
     height: int
     sha256: str
-    look: Fingerprint
+    fingerprint: Fingerprint
     salvaged: bool
     file_bytes: int
     guessed_bits: int
@@ -69,20 +69,20 @@ class Done:
 
 @dataclass
 class Facts:
-    """What is known of S source pictures with N fitted ones, as arrays.
+    """Facts about S source pictures with N fitted ones, as arrays.
 
     Attributes:
-        keys: uint8 [S, 16].
+        keys: uint8 [S, 16], see `entry_keys`.
         sha256: of the files, uint8 [S, 32].
         sizes: width and height, int32 [S, 2].
-        counts: how many pictures each gave, int64 [S]; 0 of those that cannot be used.
-        reasons: why those cannot, in order.
+        counts: the number of pictures from each, int64 [S]; 0 if unusable.
+        reasons: the reasons of the unusable ones, in order.
         frames: left, top, right, bottom, mirrored of each picture, float64 [N, 5].
-        looks: `fingerprint.FINGERPRINT` [S].
-        salvaged: whether the file was cut short and taken all the same, bool [S].
-        file_bytes: lengths of the files, int64 [S]; of the pixels where they came without one.
-        guessed_bits: how many of their samples' 16 bits were guessed to count, uint8 [S]; 0: nothing
-            was guessed.
+        fingerprints: `fingerprint.FINGERPRINT` [S].
+        salvaged: whether the file was truncated but accepted, bool [S].
+        file_bytes: lengths of the files, int64 [S]; of the pixels if there is no file.
+        guessed_bits: the guessed number of significant bits in 16, uint8 [S]; 0: nothing was
+            guessed.
     """
 
     keys: np.ndarray
@@ -91,7 +91,7 @@ class Facts:
     counts: np.ndarray
     reasons: list[str]
     frames: np.ndarray
-    looks: np.ndarray
+    fingerprints: np.ndarray
     salvaged: np.ndarray
     file_bytes: np.ndarray
     guessed_bits: np.ndarray
@@ -112,11 +112,11 @@ class Facts:
                 file_bytes=self.file_bytes,
                 guessed_bits=self.guessed_bits,
             )
-        np.save(folder / FINGERPRINTS, self.looks, allow_pickle=False)
+        np.save(folder / FINGERPRINTS, self.fingerprints, allow_pickle=False)
 
     @classmethod
     def read(cls, folder: Path) -> "Facts":
-        """Read them again.
+        """Read both files.
 
         Raises:
             ValueError: they are missing or damaged.
@@ -140,21 +140,23 @@ class Facts:
                     else np.zeros(len(arrays["keys"]), np.uint8),
                 )
         except Exception as error:
-            # Damaged files make NumPy raise almost anything.
+            # On damaged files NumPy raises almost anything.
             raise ValueError(f"{FACTS} or {FINGERPRINTS}: {error_text(error)}") from error
-        columns = [facts.sha256, facts.sizes, facts.counts, facts.looks, facts.salvaged]
+        columns = [facts.sha256, facts.sizes, facts.counts, facts.fingerprints, facts.salvaged]
         columns += [facts.file_bytes, facts.guessed_bits]
         if any(len(column) != len(facts.keys) for column in columns):
             raise ValueError("its columns are of different lengths")
         if len(facts.frames) != facts.counts.sum():
             raise ValueError("it has not one frame a picture")
-        if facts.looks.dtype != FINGERPRINT or len(facts.reasons) != int((facts.counts == 0).sum()):
+        if facts.fingerprints.dtype != FINGERPRINT or len(facts.reasons) != int(
+            (facts.counts == 0).sum()
+        ):
             raise ValueError("it is of another version")
         return facts
 
 
 class FactsWriter:
-    """Gathers what is found out, a source picture at a time."""
+    """Collects facts, a source picture at a time."""
 
     def __init__(self) -> None:
         self._keys: list[bytes] = []
@@ -174,29 +176,29 @@ class FactsWriter:
         sha256: bytes,
         size: tuple[int, int],
         frames: np.ndarray,
-        look: np.ndarray,
+        fingerprint: np.ndarray,
         salvaged: bool,
         file_bytes: int,
         guessed_bits: int,
     ) -> None:
-        """A source picture with its frames [K, 5] and its look, `fingerprint.FINGERPRINT` []."""
+        """Add a source picture with its frames [K, 5] and its fingerprint, `FINGERPRINT` []."""
         self._keys.append(key)
         self._sha256.append(sha256)
         self._sizes.append(size)
         self._counts.append(len(frames))
         self._frames.append(frames)
-        self._looks.append(look)
+        self._looks.append(fingerprint)
         self._salvaged.append(salvaged)
         self._file_bytes.append(file_bytes)
         self._guessed_bits.append(guessed_bits)
 
     def add_unusable(self, key: bytes, reason: str) -> None:
-        """A source picture that gives none, and why."""
+        """Add an unusable source picture, with the reason."""
         self.add(key, bytes(32), (0, 0), np.empty((0, 5)), np.zeros((), FINGERPRINT), False, 0, 0)
         self._reasons.append(" ".join(reason.splitlines()))
 
     def facts(self) -> Facts:
-        """What was gathered, as arrays."""
+        """The collected facts as arrays."""
         return Facts(
             np.frombuffer(b"".join(self._keys), np.uint8).reshape(-1, KEY_BYTES),
             np.frombuffer(b"".join(self._sha256), np.uint8).reshape(-1, 32),
@@ -217,16 +219,16 @@ def frames_array(frames: Sequence[Frame]) -> np.ndarray:
 
 
 class Piece:
-    """A part, or what a collection holds: facts, and the pictures by resolution."""
+    """A part or a collection: facts, and the pictures by resolution."""
 
     def __init__(self, facts: Facts, readers: dict[int, list[ShardReader]]) -> None:
         self.facts = facts
         self.firsts = np.cumsum(facts.counts) - facts.counts
         """The number of each source picture's first picture, int64 [S]."""
         self._readers = readers
-        """By resolution; one goes on with the numbers where the one before it ends."""
+        """By resolution: readers whose picture numbers continue one another."""
         self.outdated: Set[bytes] = frozenset()
-        """Keys of source pictures that would be decoded to something else now."""
+        """Keys of source pictures that this version decodes to other pixels."""
         self._unusable = np.cumsum(facts.counts == 0) - 1
         pictures = int(facts.counts.sum())
         for resolution, some in readers.items():
@@ -252,7 +254,7 @@ class Piece:
         return cls(Facts.read(folder), readers)
 
     def reason(self, position: int) -> str | None:
-        """Why a source picture gives none; None if it does."""
+        """Why a source picture is unusable; None if it is usable."""
         if self.facts.counts[position]:
             return None
         return self.facts.reasons[self._unusable[position]]
@@ -263,7 +265,7 @@ class Piece:
         return self.facts.frames[first : first + self.facts.counts[position]]
 
     def stored(self, resolution: int, first: int, count: int) -> list[Stored]:
-        """Pictures number `first` and on as they are stored, in one piece or more."""
+        """The encoded pictures from number `first` on, in one piece or more."""
         found: list[Stored] = []
         for reader in self._readers[resolution]:
             if count and first < len(reader):
@@ -274,7 +276,7 @@ class Piece:
         return found
 
     def pixels(self, resolution: int, number: int) -> np.ndarray:
-        """One of the pictures, uint8 [1, R, R, 3]."""
+        """One picture, uint8 [1, R, R, 3]."""
         for reader in self._readers[resolution]:
             if number < len(reader):
                 return reader.pixels(np.array([number]))
@@ -283,7 +285,7 @@ class Piece:
 
 
 class PartWriter:
-    """Writes fitted pictures to parts in a folder, each as soon as it is worth it.
+    """Writes fitted pictures to parts in a folder, and closes a part now and then.
 
     Args:
         folder: the folder for the parts.
@@ -307,17 +309,17 @@ class PartWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # What is done is kept, also when the work was interrupted.
+        # Finished pictures are kept after an interruption.
         self.close()
 
     def add(self, key: bytes, result: Done | str) -> None:
-        """Keep what came of a source picture: pictures, or the reason why there are none."""
+        """Store a source picture's result: pictures, or the reason why there are none."""
         if not self._writers:
             self._open()
         try:
             self._add(key, result)
         except BaseException:
-            # Interrupted in the middle, pixels and facts would not fit together.
+            # An interruption in the middle would leave pixels and facts inconsistent.
             self._writers = {}
             self._stack.__exit__(*sys.exc_info())
             raise
@@ -336,7 +338,7 @@ class PartWriter:
             bytes.fromhex(result.sha256),
             (result.width, result.height),
             frames_array(result.frames),
-            result.look.record(),
+            result.fingerprint.record(),
             result.salvaged,
             result.file_bytes,
             result.guessed_bits,
@@ -352,7 +354,7 @@ class PartWriter:
         self._part, self._facts, self._opened = folder, FactsWriter(), time.monotonic()
 
     def close(self) -> None:
-        """End the part that is being written, if there is one."""
+        """Close the part that is being written, if any."""
         if not self._writers:
             return
         writers, self._writers = self._writers, {}
@@ -369,7 +371,7 @@ class PartWriter:
 
 
 def of_collection(folder: Path, description: dict[str, Any]) -> Piece:
-    """What a collection holds, with its excluded duplicates: as a piece of another packing.
+    """A collection with its excluded duplicates, as a piece for another packing.
 
     Raises:
         ImpastoError, OSError, ValueError, KeyError, TypeError: it is damaged, or was packed before
@@ -384,7 +386,7 @@ def of_collection(folder: Path, description: dict[str, Any]) -> Piece:
 
 
 def open_parts(folder: Path) -> list[Piece]:
-    """The parts in a folder; damaged ones are passed over, for they can be made again."""
+    """The parts in a folder; damaged ones are skipped, and fitted again."""
     pieces = []
     for part in sorted(folder.glob("part-*")):
         with contextlib.suppress(ImpastoError, OSError, ValueError, KeyError, TypeError):
@@ -393,7 +395,7 @@ def open_parts(folder: Path) -> list[Piece]:
 
 
 class Known:
-    """Where each source picture lies that was fitted before."""
+    """An index of the source pictures fitted before."""
 
     def __init__(self, pieces: Sequence[Piece]) -> None:
         self.pieces = list(pieces)
@@ -404,6 +406,6 @@ class Known:
                     self._places[key] = (number, position)
 
     def find(self, key: bytes) -> tuple[Piece, int] | None:
-        """The piece and the position in it of the picture with this key."""
+        """The piece with this key's picture, and its position there."""
         place = self._places.get(key)
         return None if place is None else (self.pieces[place[0]], place[1])

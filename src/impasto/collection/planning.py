@@ -1,5 +1,5 @@
-"""Deciding what a collection is made of, once every picture of the source is fitted: which are
-duplicates, which are held out, which classes there are, and what the user should know."""
+"""Plan a collection once all pictures are fitted: duplicates, what is held out, classes, and notes
+for the user."""
 
 import datetime
 import platform
@@ -29,22 +29,22 @@ from impasto.formatting import counted, quoted
 from impasto.sources.listing import Entry
 
 _FEATURE_SIDE = 64
-"""Features are of the smallest pictures packed that have this side, in pixels."""
+"""Features are computed from the smallest packed resolution of at least this side, in pixels."""
 
 
 class UnfinishedError(Exception):
-    """Some pictures are not fitted yet; the first argument says how many."""
+    """Some pictures are not fitted yet; the first argument is their number."""
 
 
 @dataclass
 class _Gathered:
-    """What became of the entries of a listing.
+    """The entries of a listing after fitting.
 
     Attributes:
-        rows: the source pictures that can be used.
+        rows: the usable source pictures.
         entries: their entries, in the same order.
-        left_out: path and reason of all others.
-        unusable: key and reason of those that never give a picture.
+        left_out: path and reason of the others.
+        unusable: key and reason of the permanently unusable ones.
         try_again: paths of those that may be readable another time.
     """
 
@@ -56,7 +56,7 @@ class _Gathered:
 
 
 def plan_collection(job: PackJob) -> tuple[CollectionPlan, list[str]]:
-    """What the collection is made of, and notes for the user.
+    """The plan of the collection, and notes for the user.
 
     Raises:
         UnfinishedError: not all pictures are fitted yet.
@@ -66,7 +66,7 @@ def plan_collection(job: PackJob) -> tuple[CollectionPlan, list[str]]:
     gathered = _gather(job)
     rows = gathered.rows
     if not rows:
-        clear(job.work)  # There is nothing in it to go on from.
+        clear(job.work)  # It has nothing to resume.
         raise ImpastoError(nothing_in(job.named, gathered.left_out, "no usable picture"))
     kept, heldout, copies, alike = _without_copies(job, rows, gathered.entries)
     plan = CollectionPlan(
@@ -90,7 +90,7 @@ def plan_collection(job: PackJob) -> tuple[CollectionPlan, list[str]]:
 
 
 def _gather(job: PackJob) -> _Gathered:
-    """Look every entry up among what was fitted.
+    """Look up every entry among the fitted pictures.
 
     Raises:
         UnfinishedError: some are not fitted yet.
@@ -124,7 +124,7 @@ def _gather(job: PackJob) -> _Gathered:
 
 
 def _notes(job: PackJob, gathered: _Gathered, plan: CollectionPlan) -> list[str]:
-    """What the user should know of duplicates, files cut short, the split and the last packing."""
+    """Notes on duplicates, truncated files, the split and the last packing."""
     notes = []
     if plan.duplicates:
         notes.append(
@@ -147,7 +147,7 @@ def _notes(job: PackJob, gathered: _Gathered, plan: CollectionPlan) -> list[str]
 
 
 def nothing_in(source: str, left_out: list[tuple[str, str]], what: str) -> str:
-    """The message for a source of which no picture is left."""
+    """The error for a source of which no picture is left."""
     message = f"{what} in {source}"
     if left_out:
         path, reason = left_out[0]
@@ -158,7 +158,7 @@ def nothing_in(source: str, left_out: list[tuple[str, str]], what: str) -> str:
 
 
 def _sides_before(destination: Path) -> dict[str, str]:
-    """Which pictures of the collection that is there are for training, and which held out."""
+    """The side (`train` or `heldout`) of each picture in the earlier collection."""
     try:
         return {row["path"]: row["split"] for row in Collection.open(destination).source_table()}
     except (ImpastoError, KeyError):
@@ -168,14 +168,14 @@ def _sides_before(destination: Path) -> dict[str, str]:
 def _without_copies(
     job: PackJob, rows: list[SourceRow], entries: list[Entry]
 ) -> tuple[list[bool], list[bool], dict[str, Copied], dict[str, int]]:
-    """Which pictures are kept, which of all are held out, which are copies of which, and which cannot
-    be told apart."""
+    """Which pictures are kept, which are held out, the groups of copies, and the sets of alike
+    pictures."""
     options = job.options
     given = [entry.heldout for entry in entries if entry.heldout is not None]
-    # Where all that is left is of one part, the source gives no split.
+    # If all remaining pictures are of one side, the source gives no split.
     decided = len(given) == len(rows) and len(set(given)) == 2
     found = find_duplicates(
-        np.array([row.piece.facts.looks[row.position] for row in rows]),
+        np.array([row.piece.facts.fingerprints[row.position] for row in rows]),
         np.array([row.size for row in rows]),
         [sum(map(bool, row.labels)) for row in rows],
         [row.relative for row in rows],
@@ -210,7 +210,7 @@ def _without_copies(
 
 
 def _features_of(rows: list[SourceRow], job: PackJob) -> Features:
-    """The features of source pictures by number: of the first picture that each gave."""
+    """A function from source picture numbers to the features of each one's first picture."""
     side = min(
         (side for side in job.encodings if side >= _FEATURE_SIDE), default=max(job.encodings)
     )

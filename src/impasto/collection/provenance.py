@@ -1,4 +1,4 @@
-"""Where the pictures of a collection come from, in short: what runs and models remember of them."""
+"""A short record of where a collection's pictures come from, kept in runs and models."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -9,12 +9,12 @@ from impasto.files import read_json
 from impasto.formatting import counted
 
 _LISTED = 20
-"""Licences and artists that are named, so that a model's record stays small."""
+"""Most licences and artists that are listed."""
 _UNKNOWN = "unknown"
 
 
 def provenance(collection: Collection) -> dict[str, Any]:
-    """What a collection's tables tell of its source pictures.
+    """Summarise a collection's source tables.
 
     Returns:
         `kind`: of source, in words.
@@ -38,7 +38,7 @@ def provenance(collection: Collection) -> dict[str, Any]:
 
 
 def _counts(values: Iterable[str | None]) -> dict[str, int]:
-    """How often each value occurs, the most frequent first; of many, the rest as `12 others`."""
+    """Counts of values, the most frequent first; the rest as `12 others`."""
     counts = Counter(value or _UNKNOWN for value in values).most_common()
     named, rest = counts[:_LISTED], counts[_LISTED:]
     if len(rest) > 1:
@@ -47,13 +47,13 @@ def _counts(values: Iterable[str | None]) -> dict[str, int]:
 
 
 def _forgotten(collection: Collection) -> dict[str, int]:
-    """Source pictures that were taken out, by day such as 2026-11-22."""
+    """The number of removed source pictures by day, such as 2026-11-22."""
     days = Counter((row.get("when") or _UNKNOWN)[:10] for row in collection.forgotten_table())
     return dict(sorted(days.items()))
 
 
 def in_words(record: Mapping[str, Any]) -> list[str]:
-    """What `provenance` has found, as sentences, each as far as it is known."""
+    """The result of `provenance` as sentences; unknown parts are left out."""
     said = []
     for name in ("licences", "artists"):
         if counts := record.get(name):
@@ -80,7 +80,8 @@ def taken_out(days: Mapping[str, int]) -> str:
 
 
 def taken_out_since(collection: Collection, record: Mapping[str, Any]) -> str:
-    """What was taken out of a collection after somebody learned from it, as `taken_out` says it.
+    """A sentence on pictures removed from a collection since a model was trained on it, as from
+    `taken_out`.
 
     Args:
         collection: as it is now.

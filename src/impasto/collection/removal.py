@@ -1,7 +1,7 @@
-"""Taking pictures out of a collection, for good: their pixels, their rows, and that of their copies.
+"""Remove pictures from a collection for good: their pixels and rows, and those of their copies.
 
-The collection is written anew without them. That they were there stays on record in
-`forgotten.csv`, by name and digest, so that packing the source again does not bring them back.
+The collection is rewritten without them. `forgotten.csv` keeps their names and digests, so that
+packing the source again does not bring them back.
 """
 
 import datetime
@@ -21,34 +21,34 @@ from impasto.files import read_json
 from impasto.sources.listing import ABOUT
 
 _PREFIX = 8
-"""Digits of a digest that are enough to name a picture."""
+"""The least digits of a digest that name a picture."""
 
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What was taken out."""
+    """The result of a removal."""
 
     collection: Collection
-    """As it is now."""
+    """The collection after the removal."""
     asked_for: list[str]
-    """The names of the pictures that were asked for."""
+    """The names of the requested pictures."""
     copies: list[str]
-    """Those of others that went with them, being their copies."""
+    """The names of their copies, which were removed too."""
     pictures: int
-    """How many packed pictures that were, of those that training could see."""
+    """The number of packed pictures removed, excluded ones not counted."""
 
 
 def forget(path: Path, ids: Sequence[str]) -> Forgotten:
-    """Take source pictures out of a collection.
+    """Remove source pictures from a collection.
 
     Args:
         path: the collection's folder.
-        ids: of each one its path in `sources.csv` or `duplicates.csv`, or its file's SHA-256, of
-            which the first eight digits are enough if no other picture has them.
+        ids: for each picture its path in `sources.csv` or `duplicates.csv`, or its file's SHA-256,
+            of which a unique beginning of at least eight digits is enough.
 
     Raises:
-        ImpastoError: a picture that is not there, nothing would be left, or the collection is damaged
-            or was packed before collections could be changed. It is as it was then.
+        ImpastoError: a picture is unknown, nothing would be left, or the collection is damaged or
+            too old to change. The collection is unchanged then.
     """
     if str(path) == "masters" and not path.exists():
         raise ImpastoError(
@@ -82,14 +82,14 @@ def forget(path: Path, ids: Sequence[str]) -> Forgotten:
         raise ImpastoError(
             f"nothing would be left in {path} to train on; remove the folder instead"
         )
-    # What it was packed of no longer says what it is.
+    # The source's digest no longer describes it.
     plan.made = {**plan.made, "listing": "", "forgotten": when}
     replace_collection(place, plan)
     return Forgotten(Collection.open(path), sorted(chosen), sorted(copies), pictures)
 
 
 def _find(rows: Sequence[SourceRow], wanted: str, collection: Collection) -> str:
-    """The name of the picture that is meant."""
+    """The name of the picture with this path or digest."""
     if any(row.relative == wanted for row in rows):
         return wanted
     if len(wanted) >= _PREFIX and set(wanted.lower()) <= set("0123456789abcdef"):
@@ -115,12 +115,12 @@ def _find(rows: Sequence[SourceRow], wanted: str, collection: Collection) -> str
 
 
 def plan_of(collection: Collection) -> CollectionPlan:
-    """What a collection is made of, read from its own files.
+    """A collection's plan, read from its own files.
 
     Raises:
         ImpastoError: they are damaged, or of an earlier format.
     """
-    # All of it is written anew from these files, so all of them must be what was packed.
+    # The collection is rewritten from these files, so verify them first.
     collection.verify(everything=True)
     path = collection.path
     description = read_json(path / "collection.json", "collection")
@@ -170,7 +170,7 @@ def plan_of(collection: Collection) -> CollectionPlan:
 def _copies(
     collection: Collection, piece: Piece, kept: int
 ) -> tuple[dict[str, Copied], list[SourceRow]]:
-    """Which pictures are copies, and the rows of those that are excluded for it."""
+    """The groups of copies, and the rows of the excluded ones."""
     copies: dict[str, Copied] = {}
     excluded: list[tuple[int, str, tuple[str, ...]]] = []
     for row in collection.duplicates_table():

@@ -1,4 +1,4 @@
-"""Putting a finished collection in its place: all of it or nothing, whatever dies meanwhile."""
+"""Move a finished collection to its place, atomically."""
 
 import glob
 import os
@@ -12,23 +12,22 @@ from impasto.files import atomic_folder
 
 
 def place_of(destination: Path) -> Path:
-    """The absolute path of a collection's folder; of a link, the folder that it leads to, since that
-    is what is replaced."""
+    """The absolute path of a collection's folder; of a link its target, which is what gets replaced."""
     path = destination.expanduser().absolute()
-    # Not resolve(), which raises where a link leads to itself.
+    # Not resolve(), which raises on a link to itself.
     return Path(os.path.realpath(path)) if path.name in ("", "..") or path.is_symlink() else path
 
 
 def work_folder(destination: Path) -> Path:
-    """Where parts are kept while a collection is not finished: hidden, beside it."""
+    """The hidden folder beside a collection with the parts of an unfinished packing."""
     return destination.with_name(f".{destination.name}.packing")
 
 
 def replace_collection(destination: Path, plan: CollectionPlan) -> None:
-    """Write a collection where there is none yet, or in the place of one, and clear its work folder.
+    """Write a collection, replacing an earlier one, and delete its work folder.
 
     Raises:
-        ImpastoError: it cannot be written; what was there is there still.
+        ImpastoError: it cannot be written; the earlier collection is unchanged.
     """
     work = work_folder(destination)
     new = work / f"new-{uuid.uuid4().hex}"
@@ -39,10 +38,10 @@ def replace_collection(destination: Path, plan: CollectionPlan) -> None:
 
 
 def _take_place(new: Path, destination: Path) -> None:
-    """Let a finished folder take a collection's place, or an empty folder's.
+    """Move a finished folder over a collection or an empty folder.
 
-    Between the two renames there is no collection at all; `recover` puts the old one back if the
-    process dies just there. Meanwhile it lies where no other machine clears anything away.
+    Between the two renames there is no collection; `recover` puts the old one back if the process
+    dies just then. Meanwhile it lies where no other machine deletes it.
 
     Raises:
         ImpastoError: the operating system does not let it.
@@ -62,8 +61,8 @@ def _take_place(new: Path, destination: Path) -> None:
 
 
 def recover(destination: Path) -> None:
-    """Put back the collection that was being replaced when a process died, or clear it away if the
-    other one has taken its place."""
+    """After a crash in replacing: put the old collection back, or delete it if the new one is in
+    place."""
     for old in destination.parent.glob(f".{glob.escape(destination.name)}.replaced-*"):
         if (destination / "collection.json").is_file():
             clear(old)
@@ -72,5 +71,5 @@ def recover(destination: Path) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove a folder as far as that is possible."""
+    """Delete a folder, ignoring errors."""
     shutil.rmtree(folder, ignore_errors=True)

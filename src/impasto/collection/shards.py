@@ -1,4 +1,4 @@
-"""Shards read back: any pictures by index, by memory map, decoded where they are compressed."""
+"""Read pictures from shards by index, through memory maps; compressed ones are decoded."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -15,14 +15,14 @@ from impasto.files import refuse_pointer_file
 
 _RESTORE = "restore it from a copy or pack the collection again"
 _MAGIC = b"\x93NUMPY"
-"""What a `.npy` file begins with."""
+"""The first bytes of a `.npy` file."""
 
 
 class ShardReader:
     """All pictures of one resolution, numbered through their shards.
 
-    It maps the files and reads none but the pictures that are asked for; of compressed shards it
-    maps also where each begins.
+    Files are memory-mapped, with the offsets of compressed shards, so only requested pictures are
+    read.
 
     Args:
         folder: where the shards are.
@@ -31,7 +31,7 @@ class ShardReader:
         shards: the records of `ShardWriter.describe`.
 
     Raises:
-        ImpastoError: a file is missing, or not as long as it was.
+        ImpastoError: a file is missing or has another length.
         ValueError: the files do not agree with their records.
     """
 
@@ -42,12 +42,12 @@ class ShardReader:
         self.resolution = resolution
         self.encoding = encoding
         self.digests: dict[str, str] = {}
-        """SHA-256 of each file, in their order, as it was written."""
+        """The recorded SHA-256 of each file, in order."""
         self._names = [file_name(shard["file"]) for shard in shards]
         self._shards: list[np.ndarray] = []
         """A raw shard's pixels [K, R, R, 3], or a compressed one's bytes."""
         self._offsets: list[np.ndarray] = []
-        """Of compressed shards, int64 [K + 1]: where each picture begins, and the end."""
+        """For compressed shards, int64 [K + 1]: the start of each picture, and the end."""
         for name, shard in zip(self._names, shards, strict=True):
             self.digests[name] = str(shard["sha256"])
             if encoding == RAW:
@@ -70,7 +70,7 @@ class ShardReader:
 
         Raises:
             IndexError: an index that is out of range or not an integer.
-            ImpastoError: a compressed picture is damaged; the line says which, in what file.
+            ImpastoError: a compressed picture is damaged; the message names it and its file.
         """
         indices = self._checked(indices)
         if len(self._shards) == 1 and self.encoding == RAW:
@@ -90,9 +90,9 @@ class ShardReader:
         return pixels
 
     def stored(self, indices: np.ndarray) -> Stored:
-        """Some pictures as they lie in the shards: pixels [B, R, R, 3], or each one's bytes.
+        """Some pictures as stored: pixels [B, R, R, 3], or each one's bytes.
 
-        `ShardWriter.append_stored` takes them, so that nothing is decoded on the way.
+        `ShardWriter.append_stored` takes them without decoding.
         """
         if self.encoding == RAW:
             return self.pixels(indices)
@@ -127,7 +127,7 @@ class ShardReader:
 
     def _map_raw(self, name: str, shard: dict[str, Any]) -> np.ndarray:
         check_size(self.folder / name, int(shard["bytes"]))
-        # Plain arrays over the map: numpy.memmap's own indexing costs more than the copy.
+        # Plain arrays over the map, because indexing numpy.memmap costs more than the copy.
         pixels = np.asarray(load_array(self.folder / name, mmap_mode="r"))
         expected = (int(shard["pictures"]), self.resolution, self.resolution, 3)
         if pixels.shape != expected or pixels.dtype != np.uint8:
@@ -158,7 +158,7 @@ class ShardReader:
 
 
 def file_name(name: str) -> str:
-    """The name of a file in a collection's folder, out of which it must not lead.
+    """Check that a name is a file's in the collection's folder, not a path out of it.
 
     Raises:
         ValueError: it is a path.
@@ -169,10 +169,10 @@ def file_name(name: str) -> str:
 
 
 def check_size(path: Path, size: int) -> None:
-    """Compare a file's length with what was written.
+    """Compare a file's length with the recorded one.
 
     Raises:
-        ImpastoError: it differs, or the file is a Git LFS pointer. A missing file is found when it is
+        ImpastoError: it differs, or the file is a Git LFS pointer. A missing file raises when it is
             opened.
     """
     refuse_pointer_file(path)
@@ -192,13 +192,13 @@ def load_array(path: Path, **how: Any) -> np.ndarray:
     try:
         with path.open("rb") as file:
             is_array = file.read(len(_MAGIC)) == _MAGIC
-        # Else it might be a zip of arrays, or a pickle, which NumPy would say how to load.
+        # Otherwise NumPy might take it for a zip of arrays, or advise how to load a pickle.
         array = np.load(path, allow_pickle=False, **how) if is_array else None
     except FileNotFoundError:
         raise ImpastoError(f"{path} is missing; {_RESTORE}") from None
     except OSError as error:
         raise ImpastoError(f"{path} cannot be read ({error.strerror}); {_RESTORE}") from error
-    except Exception as error:  # whatever a damaged header makes of NumPy's parsing
+    except Exception as error:  # whatever NumPy raises on a damaged header
         raise ImpastoError(f"{path} is damaged or too short; {_RESTORE}") from error
     if array is None:
         raise ImpastoError(f"{path} is no array of numbers; {_RESTORE}")
@@ -208,7 +208,7 @@ def load_array(path: Path, **how: Any) -> np.ndarray:
 # Decoding in threads
 
 _pools: dict[int, ThreadPoolExecutor] = {}
-"""The threads of this process, by its id: what a fork inherits has no threads in it."""
+"""The thread pool by process id, because a forked process inherits a pool without threads."""
 
 
 def _thread_count() -> int:
@@ -219,7 +219,7 @@ def _thread_count() -> int:
 
 
 def _pool() -> ThreadPoolExecutor:
-    """Threads for decoding, shared by all readers, started when first asked for."""
+    """The decoding threads, shared by all readers and started on first use."""
     if os.getpid() not in _pools:
         _pools.clear()
         _pools[os.getpid()] = ThreadPoolExecutor(_thread_count(), "impasto-decode")
@@ -227,8 +227,8 @@ def _pool() -> ThreadPoolExecutor:
 
 
 def _for_each(do: Callable[[int], None], count: int) -> None:
-    """Do something for 0 to `count` - 1, in threads where there are cores for them: decoders let go
-    of the interpreter. The first error is raised here."""
+    """Call `do` for 0 to `count` - 1, in threads if there are several cores (decoders release the
+    GIL). The first error is raised."""
     parts = min(count, _thread_count())
     if parts <= 1:
         for place in range(count):

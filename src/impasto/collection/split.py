@@ -1,4 +1,4 @@
-"""Which source pictures are held out of training: decided by name, so that it stays as it is."""
+"""Choose the held-out source pictures, by a hash of their names so that the choice is stable."""
 
 import hashlib
 from collections import Counter
@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 
 
 def rank(relative: str, seed: int) -> int:
-    """A picture's place in the order of being held out: a hash of its relative path and the seed."""
+    """A picture's sort key for holding out: a hash of its relative path and the seed."""
     digest = hashlib.sha256(f"{seed}\n{relative}".encode()).digest()
     return int.from_bytes(digest[:8], "big")
 
@@ -21,21 +21,21 @@ def held_out(
 ) -> list[bool]:
     """Whether each source picture is held out: the `share` of them that rank lowest.
 
-    Adding or taking away a picture changes the state of few others, since each one's rank is its
-    own. Two things come before the rank:
-    - of a group, all are on one side, and the first by name decides for all: a picture that is
-      trained on must not be held out under another name;
-    - the last picture of a class stays for training, or there would be nothing to learn it from.
+    Adding or removing a picture changes few others, since ranks are independent. Two rules override
+    the rank:
+    - a group is on one side, by the rank of its first name, so that no copy of a training picture
+      is held out;
+    - the last picture of a class stays for training.
 
     Args:
         paths: relative paths, distinct.
-        groups: the group of each: the same for what must be on one side (see `Duplicates.side`).
-        labels: each one's class in every field, empty where unknown.
-        share: of the pictures, in [0, 1); at least one is held out where there are five or more
-            and the share is above 0 (unless all are of one group), and at least one is not.
-        seed: another seed gives another split.
-        kept: whether each is to be packed; None: all are. One that is excluded as a duplicate is
-            on the side of its group, but counts for nothing.
+        groups: equal for pictures that must be on one side (see `Duplicates.side`).
+        labels: the class of each in every field, empty where unknown.
+        share: the share to hold out, in [0, 1). If it is above 0 and there are five pictures or
+            more in several groups, at least one is held out; at least one never is.
+        seed: of the ranks.
+        kept: whether each is packed; None: all are. Excluded duplicates are on the side of their
+            group, but are not counted.
     """
     names: dict[Hashable, str] = {}
     members: dict[Hashable, list[int]] = {}
@@ -43,7 +43,7 @@ def held_out(
         names[group] = min(path, names.get(group, path))
         if kept is None or kept[index]:
             members.setdefault(group, []).append(index)
-    # The last group in the order always stays for training.
+    # The last group by rank always stays for training.
     order = sorted(members, key=lambda group: rank(names[group], seed))[:-1]
     count = sum(map(len, members.values()))
     wanted = round(share * count)
@@ -55,15 +55,15 @@ def held_out(
     taken = 0
     for group in order:
         size, classes = len(members[group]), _classes(labels, members[group])
-        # Copies may be more than what is left of the share; a later group may not.
+        # A group may exceed the rest of the share; a later one may still fit.
         if taken + size > wanted or any(left[item] == n for item, n in classes.items()):
             continue
         left -= classes
         taken += size
         chosen.add(group)
     if wanted and not taken and order:
-        # Every picture is the only one of a class, or copied many times: something must be held
-        # out all the same, of a class that others are left of if there is one.
+        # If every picture is the only one of a class or copied many times, hold out the smallest
+        # group, preferably one whose classes keep other pictures.
         def loss(group: Hashable) -> tuple[bool, int]:
             classes = _classes(labels, members[group])
             return any(left[item] == n for item, n in classes.items()), len(members[group])
@@ -73,5 +73,5 @@ def held_out(
 
 
 def _classes(labels: Sequence[tuple[str, ...]], indices: list[int]) -> Counter[tuple[int, str]]:
-    """How many of some pictures are of each field and class."""
+    """Counts of pictures by field and class."""
     return Counter(item for index in indices for item in enumerate(labels[index]) if item[1])

@@ -1,4 +1,4 @@
-"""A packed collection, opened: any of its pictures, labels, splits and where each came from."""
+"""An opened collection: pictures, labels, split and sources."""
 
 import csv
 import hashlib
@@ -20,7 +20,7 @@ from impasto.sources.listing import holds_pictures
 FORMAT = "impasto collection"
 FORMAT_VERSION = 2
 _READABLE = (1, 2)
-"""In format 1 there is one resolution, raw."""
+"""Format 1 has a single, raw resolution."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class LabelField:
     name: str
     classes: tuple[str, ...]
     counts: tuple[int, ...]
-    """Pictures for training of each class."""
+    """The number of training pictures of each class."""
 
 
 def content_hash(
@@ -40,9 +40,9 @@ def content_hash(
     split_digest: str,
     fields: list[tuple[str, tuple[str, ...]]],
 ) -> str:
-    """SHA-256 over everything that training reads of a collection, 64 hexadecimal digits.
+    """SHA-256 over everything that training reads at one resolution, 64 hexadecimal digits.
 
-    Of one resolution: those of the others may change, and it is still what it was.
+    Changes at other resolutions do not change it.
     """
     text = json.dumps(
         {
@@ -58,23 +58,23 @@ def content_hash(
 
 
 def sides(resolutions: Sequence[int]) -> str:
-    """`64 px`, or `64 and 256 px`, for people."""
+    """Resolutions as text: `64 px`, or `64 and 256 px`."""
     *others, last = resolutions
     return f"{', '.join(map(str, others))} and {last} px" if others else f"{last} px"
 
 
 def pack_command(folder: Path, resolution: int) -> str:
-    """The command that makes a collection of a folder of pictures."""
+    """The command that packs a folder of pictures."""
     name = folder.resolve().name or "pictures"
     destination = Path("collections") / f"{name}-{resolution}"
     return f"impasto pack {quoted(folder)} {quoted(destination)} --resolution {resolution}"
 
 
 def check_is_collection(path: Path, resolution: int) -> None:
-    """Say what to do instead where `path` is no collection.
+    """Raise an error with advice if `path` is no collection.
 
     Raises:
-        ImpastoError: nothing is there, or a file, or a folder of pictures, or another folder.
+        ImpastoError: `path` is missing, a file, a folder of pictures, or another folder.
     """
     if not path.exists():
         if path.absolute().with_name(f".{path.name}.packing").exists():
@@ -98,11 +98,9 @@ def check_is_collection(path: Path, resolution: int) -> None:
 
 
 class Collection:
-    """A packed collection, seen at one of its resolutions. Made by `Collection.open`; nothing in it
-    is ever changed.
+    """A packed collection at one of its resolutions. Made by `Collection.open`; it is read-only.
 
-    It pickles as its path and resolution, so that a worker process maps the same files and copies no
-    pixels.
+    It pickles as its path and resolution, so that worker processes map the same files.
     """
 
     path: Path
@@ -110,22 +108,22 @@ class Collection:
     resolution: int
     """Side of the pictures, in pixels."""
     resolutions: tuple[int, ...]
-    """All that there are, rising; `at` shows the same pictures at another."""
+    """All packed resolutions, rising; `at` opens another one."""
     encoding: str
-    """How the pictures are stored: raw, or the name of a compression."""
+    """The encoding: raw, or the name of a compression."""
     content_hash: str
-    """Of what there is at this resolution."""
+    """Digest of this resolution's contents."""
     fields: tuple[LabelField, ...]
     fit: str
     """How pictures were made square: crop, squash, pad or tiles."""
     labels: np.ndarray
-    """int64 [N, F]: a column a field, a class's position in it or -1 for unknown."""
+    """int64 [N, F]: for each field the index of the class, or -1 for unknown."""
     train_indices: np.ndarray
-    """int64: the pictures for training."""
+    """int64: the training pictures."""
     heldout_indices: np.ndarray
-    """int64: the others."""
+    """int64: the held-out pictures."""
     sources: np.ndarray
-    """int64 [N]: each picture's source picture, a row of `source_table()`."""
+    """int64 [N]: the source of each picture, as a row of `source_table()`."""
 
     def __init__(self, path: Path, resolution: int | None = None) -> None:
         self.path = path = Path(path)
@@ -144,11 +142,11 @@ class Collection:
 
         Args:
             path: the folder.
-            resolution: one of those it is packed at, in pixels; None: the largest.
+            resolution: a packed resolution in pixels; None: the largest.
 
         Raises:
-            ImpastoError: it is not a collection, is of an unknown format or not of that resolution,
-                or has files that are missing, too short or do not fit together.
+            ImpastoError: it is not a collection, has an unknown format, lacks the resolution, or
+                has missing, truncated or inconsistent files.
         """
         path = Path(path).expanduser()
         check_is_collection(path, resolution=resolution or 64)
@@ -239,7 +237,7 @@ class Collection:
         )
 
     def _computed_hash(self, resolution: int) -> str:
-        """The content hash by what `collection.json` says of each file."""
+        """The content hash, from the digests in `collection.json`."""
         return content_hash(
             resolution,
             [str(shard["sha256"]) for shard in self._pixels[resolution]["shards"]],
@@ -266,7 +264,7 @@ class Collection:
         return array
 
     def __len__(self) -> int:
-        """All pictures, for training or held out."""
+        """The number of pictures, training and held out."""
         return self._count
 
     def images(self, indices: np.ndarray) -> np.ndarray:
@@ -282,7 +280,7 @@ class Collection:
         return self._shards.pixels(indices)
 
     def stored(self) -> dict[int, tuple[str, int]]:
-        """How the pictures of each resolution are stored, and the bytes they take."""
+        """The encoding and bytes of each resolution."""
         return {
             side: (
                 str(described["encoding"]),
@@ -292,8 +290,8 @@ class Collection:
         }
 
     def excluded(self) -> ShardReader:
-        """The pictures that packing excluded as copies of others, at this resolution; the rows of
-        `duplicates_table()` that are not kept say which is which."""
+        """The excluded copies, at this resolution; their order is that of the rows of
+        `duplicates_table()` that are not kept."""
         if not self._excluded:
             return ShardReader(self.path, self.resolution, RAW, [])
         try:
@@ -304,10 +302,10 @@ class Collection:
             ) from error
 
     def field(self, name: str) -> int:
-        """The column of field `name` in `labels`.
+        """The index of field `name` in `labels`.
 
         Raises:
-            ImpastoError: there is no such field; the message lists those there are.
+            ImpastoError: there is no such field; the message lists the fields.
         """
         names = [field.name for field in self.fields]
         if name not in names:
@@ -315,7 +313,7 @@ class Collection:
         return names.index(name)
 
     def source_table(self) -> list[dict[str, str]]:
-        """The rows of `sources.csv`, one a source picture: path, title, artist, licence, ...
+        """The rows of `sources.csv`, one for each source picture: path, title, artist, licence, ...
 
         Raises:
             ImpastoError: the table is missing or unreadable.
@@ -323,23 +321,22 @@ class Collection:
         return self._table("sources.csv")
 
     def duplicates_table(self) -> list[dict[str, str]]:
-        """The rows of `duplicates.csv`, one a source picture that has copies, group by group: group,
-        path, kept (1 or 0), kind (exact, near or features), distance, row (its first picture in the
-        collection, or among the excluded), ...; none in collections of format 1."""
+        """The rows of `duplicates.csv`, one for each source picture with copies, group by group:
+        group, path, kept (1 or 0), kind (exact, near or features), distance, row (its first picture
+        in the collection, or among the excluded), ...; empty for format 1."""
         return self._table("duplicates.csv", required=False)
 
     def alike_table(self) -> list[dict[str, str]]:
-        """The rows of `alike.csv`, one a source picture that cannot be told apart from others, set by
-        set: set, path, row (its first picture), width, height; none in collections packed before there
-        was such a table."""
+        """The rows of `alike.csv`, one for each source picture alike others, set by set: set, path,
+        row (its first picture), width, height; empty for collections older than this table."""
         return self._table("alike.csv", required=False)
 
     def left_out_table(self) -> list[dict[str, str]]:
-        """The rows of `left-out.csv`, one a picture that could not be used: path, reason."""
+        """The rows of `left-out.csv`, one for each unusable picture: path, reason."""
         return self._table("left-out.csv")
 
     def forgotten_table(self) -> list[dict[str, str]]:
-        """The rows of `forgotten.csv`, one a source picture that was taken out after packing: path,
+        """The rows of `forgotten.csv`, one for each source picture removed after packing: path,
         sha256, when."""
         return self._table("forgotten.csv", required=False)
 
@@ -359,21 +356,20 @@ class Collection:
             ) from error
 
     def fingerprint(self) -> list[list[str | int]]:
-        """Name, size and time of writing of each file that `verify` reads: the same as long as nobody
-        has written to them, and quick to ask for."""
+        """Name, size and modification time of each file that `verify` reads: a quick check for
+        changes."""
         names = sorted({**self._shards.digests, **self._array_digests})
         files = ((name, (self.path / name).stat()) for name in names)
         return [[name, status.st_size, status.st_mtime_ns] for name, status in files]
 
     def verify(self, *, everything: bool = False) -> None:
-        """Read every file of this resolution again and compare it with what was packed; takes a
-        while.
+        """Check every file of this resolution against its recorded digest.
 
         Args:
-            everything: also the other resolutions, the excluded duplicates, and the tables.
+            everything: also check other resolutions, excluded duplicates and tables.
 
         Raises:
-            ImpastoError: a file has changed, or the content hash is not that of the files.
+            ImpastoError: a file or the content hash does not match.
         """
         digests = {**self._shards.digests, **self._array_digests}
         if everything:

@@ -1,7 +1,7 @@
-"""Pixels into shards, written as the pictures come.
+"""Write pictures to shards as they come.
 
-A raw shard is a plain `.npy` file. A shard of compressed pictures is two files: their bytes, one
-after another, and where each begins (`.offsets.npy`).
+A raw shard is a plain `.npy` file. A shard of compressed pictures is two files: their bytes in
+sequence, and their offsets (`.offsets.npy`).
 """
 
 import hashlib
@@ -17,8 +17,7 @@ from impasto.collection.encoding import RAW, Stored, encode
 from impasto.files import sha256_of_file
 
 SHARD_BYTES = 2**30
-"""A shard's pictures are at most this many bytes (but one picture at least): small enough to copy
-and check, few enough files."""
+"""Most bytes of a shard (but at least one picture)."""
 
 
 def shard_name(number: int, encoding: str = RAW, prefix: str = "images") -> str:
@@ -27,12 +26,12 @@ def shard_name(number: int, encoding: str = RAW, prefix: str = "images") -> str:
 
 
 def offsets_name(shard: str) -> str:
-    """The file that says where each picture of a compressed shard begins."""
+    """The file with the offsets of a compressed shard's pictures."""
     return shard.removesuffix(".bin") + ".offsets.npy"
 
 
 def shard_prefix(resolution: int, resolutions: Sequence[int], kind: str = "images") -> str:
-    """`images` where that is the only resolution, else `images-256`."""
+    """`images` for a single resolution, else `images-256`."""
     return kind if len(resolutions) == 1 else f"{kind}-{resolution}"
 
 
@@ -44,14 +43,14 @@ def open_writer(
 
 
 class ShardWriter:
-    """Appends pictures to as many shards as it takes; which lie in which is a function of what is
-    appended, not of how many at a time.
+    """Appends pictures to a sequence of shards; their division does not depend on how many are
+    appended at a time.
 
     Args:
         folder: where the shards go; files of their names must not exist.
         resolution: side of the pictures, R.
         encoding: `raw`, or a name in `ENCODINGS`.
-        prefix: what the files' names begin with.
+        prefix: of the file names.
     """
 
     def __init__(
@@ -62,7 +61,7 @@ class ShardWriter:
         self.encoding = encoding
         self.prefix = prefix
         self.capacity = max(1, SHARD_BYTES // (resolution * resolution * 3))
-        """Pictures in a raw shard."""
+        """Most pictures in a raw shard."""
         self._shards: list[dict[str, Any]] = []
         self._file: BinaryIO | None = None
         self._digest = hashlib.sha256()
@@ -81,11 +80,11 @@ class ShardWriter:
         if error is None:
             self.close()
         elif self._file is not None:
-            self._file.close()  # What was interrupted is thrown away anyhow.
+            self._file.close()  # An interrupted shard is discarded anyway.
             self._file = None
 
     def append(self, pixels: np.ndarray) -> None:
-        """Add pictures, uint8 [K, R, R, 3], in order; they are compressed here where the shards are."""
+        """Add pictures, uint8 [K, R, R, 3], in order; for compressed shards they are encoded here."""
         if pixels.dtype != np.uint8 or pixels.shape[1:] != (self.resolution, self.resolution, 3):
             raise ValueError(f"{pixels.dtype} {pixels.shape} for shards of {self.resolution} px")
         if self.encoding != RAW:
@@ -93,7 +92,7 @@ class ShardWriter:
             return
         while len(pixels):
             if self._file is None:
-                # With the header of a full shard, as most are: it is part of the hash.
+                # The header of a full shard, as most are; it is part of the hash.
                 self._begin()
                 self._write(_header(self.capacity, self.resolution))
             part = pixels[: self.capacity - self._count]
@@ -117,21 +116,21 @@ class ShardWriter:
             self._count += 1
 
     def append_stored(self, stored: Stored) -> None:
-        """Add pictures as `ShardReader.stored` gives them, of shards of the same kind."""
+        """Add pictures from `ShardReader.stored`, of shards with the same encoding."""
         if isinstance(stored, np.ndarray):
             self.append(stored)
         else:
             self.append_encoded(stored)
 
     def describe(self) -> list[dict[str, Any]]:
-        """Each shard's file, its pictures, bytes and sha256, and the same of its offsets, for
-        `collection.json`; to be asked when all is written."""
+        """Each shard's file, pictures, bytes and sha256, and those of its offsets, for
+        `collection.json`; call it after `close`."""
         if self._file is not None:
             raise RuntimeError("the last shard is still being written")
         return self._shards
 
     def close(self) -> None:
-        """End the last shard; done by leaving the `with` block."""
+        """Finish the last shard; leaving the `with` block does this."""
         self._finish()
 
     def _begin(self) -> None:
@@ -147,14 +146,14 @@ class ShardWriter:
         self._digest.update(content)
 
     def _finish(self) -> None:
-        """Close the open shard and note what it is."""
+        """Close the open shard and record it."""
         if self._file is None:
             return
         path = self.folder / shard_name(len(self._shards), self.encoding, self.prefix)
         digest = self._digest.hexdigest()
         if self.encoding == RAW and self._count < self.capacity:
-            # Only now is the number of pictures known. NumPy leaves room in a header for the first
-            # number to grow, so that its length stays.
+            # The number of pictures is known only now. NumPy's header leaves room for it, so that
+            # its length stays the same.
             self._file.seek(0)
             self._file.write(_header(self._count, self.resolution))
             self._file.close()
@@ -179,7 +178,7 @@ class ShardWriter:
 
 
 def _header(pictures: int, resolution: int) -> bytes:
-    """What an `.npy` file of pixels [K, R, R, 3] begins with; the same length for any number."""
+    """The `.npy` header of pixels [K, R, R, 3]; of the same length for any number."""
     buffer = io.BytesIO()
     shape = (pictures, resolution, resolution, 3)
     np.lib.format.write_array_header_1_0(

@@ -1,8 +1,8 @@
-"""Pictures of more than 8 bits a sample, as 8 bits: where 16 hold fewer, by how many there are.
+"""Convert pictures with more than 8 bits a sample to 8, also where 16-bit samples use fewer bits.
 
-Cameras, scanners and microscopes give 10, 12 or 14 bits, which many programs store in 16 as they are.
-Taken for 16, such a picture is almost black. How many bits count is declared in the file
-(`declared_bits`) or else guessed from the greatest sample (`guessed_bits`), and a guess is reported.
+Cameras, scanners and microscopes give 10, 12 or 14 bits, which many programs store unscaled in 16.
+Read as 16 bits, such a picture is almost black. The significant bits are declared in the file
+(`declared_bits`) or else guessed from the greatest sample (`guessed_bits`); a guess is reported.
 """
 
 import sys
@@ -17,18 +17,18 @@ from impasto.sources.trees import UnusableError
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _MAX_SAMPLE_VALUE = 258, 262, 281
 _WHITE_IS_ZERO = 0
 _REACHES = 0.98
-"""A picture of 10 or 14 bits is known by a greatest sample of at least this share of the greatest
-possible one: a sensor's white."""
+"""A picture is taken for 10 or 14 bits only if its greatest sample is at least this share of their
+maximum: a sensor's white."""
 _OTHER_ORDER = {
     ";16B": ";16L",
     ";16L": ";16B",
     ";16N": ";16B" if sys.byteorder == "little" else ";16L",
 }
-"""By the order of two bytes, in Pillow's words, the other one."""
+"""Pillow's names for byte orders, each with its opposite."""
 
 
 def stored_bits(opened: ImageFile.ImageFile, header: bytes) -> int:
-    """The bits of a PNG's or a TIFF's samples as they are stored; 8 of anything else.
+    """The stored bits of a PNG's or TIFF's samples; 8 for other files.
 
     Args:
         opened: as Pillow has opened it.
@@ -46,11 +46,11 @@ def _numbers(opened: TiffImagePlugin.TiffImageFile, tag: int) -> list[int]:
 
 
 def declared_bits(opened: ImageFile.ImageFile, significant: bytes) -> int:
-    """How many of a sample's bits count, by the file; 0 where it does not tell.
+    """The significant bits of a sample that the file declares; 0 if it declares none.
 
     Args:
-        opened: as Pillow has opened it. A TIFF's MaxSampleValue tells where it is the greatest number
-            of some bits; it may also be the greatest in the picture.
+        opened: as Pillow has opened it. A TIFF's MaxSampleValue counts only if it is the maximum of
+            a number of bits, since it may also be the picture's own maximum.
         significant: of a PNG, its chunk sBIT.
     """
     if isinstance(opened, TiffImagePlugin.TiffImageFile):
@@ -61,21 +61,21 @@ def declared_bits(opened: ImageFile.ImageFile, significant: bytes) -> int:
 
 
 def counting_bits(samples: np.ndarray, declared: int) -> int:
-    """How many bits count where the file tells it: fewer than 16 only where all samples fit in them
-    and are not, as PNG asks for, spread over 16 already."""
+    """The significant bits, given the declared ones: fewer than 16 only if all samples fit in them
+    and are not scaled to 16 already, as PNG requires."""
     if not 8 <= declared < 16 or samples.max() >= 2**declared or _is_spread(samples):
         return 16
-    # Spread from 14 bits, a dark picture is one of multiples of 4.
+    # Scaled from 14 bits, a dark picture has multiples of 4.
     return declared if declared <= 12 or (samples % 2 ** (16 - declared)).any() else 16
 
 
 def guessed_bits(samples: np.ndarray) -> int:
-    """How many bits count where nothing tells: 8, 10, 12, 14 or 16.
+    """Guess the significant bits of 16-bit samples: 8, 10, 12, 14 or 16.
 
-    A picture of 16 bits without a sample above 4,095 would nowhere be brighter than 16 of 255, which
-    no screen shows as a picture: so it is one of 12 bits, or of 8 if no sample is above 255. A picture
-    of 14 bits may be a dark one of 16, and one of 10 a dark one of 12, so those are known only by
-    samples that reach their white. What was spread from 8 bits to 16 is one of 16, however dark.
+    A 16-bit picture without a sample above 4,095 would nowhere be brighter than 16 of 255, so it
+    has 12 bits, or 8 if no sample is above 255. A 14-bit picture may be a dark 16-bit one, and a
+    10-bit one a dark 12-bit one, so 14 and 10 are guessed only if samples reach their white.
+    Samples scaled from 8 bits to 16 have 16, however dark.
     """
     greatest = int(samples.max())
     if greatest >= 2**14 or _is_spread(samples):
@@ -89,12 +89,12 @@ def guessed_bits(samples: np.ndarray) -> int:
 
 
 def _is_spread(samples: np.ndarray) -> bool:
-    """Whether samples of 16 bits are those of 8 bits, repeated or before zeros."""
+    """Whether 16-bit samples are 8-bit ones, repeated or followed by zeros."""
     return not (samples % 257).any() or not (samples % 256).any()
 
 
 def _may_be_fewer(highest: int) -> bool:
-    """Whether samples whose upper bytes are at most this may be of fewer than 16 bits."""
+    """Whether samples with upper bytes of at most `highest` may have fewer than 16 significant bits."""
     return highest < 2**4 or int(_REACHES * (2**14 - 1)) >> 8 <= highest < 2**6
 
 
@@ -105,28 +105,29 @@ def to_eight(
     declared: int,
     curve: Curve | None,
 ) -> tuple[Image.Image, int]:
-    """A picture that is loaded, of samples of 8 bits, its curve applied.
+    """A loaded picture converted to 8 bits a sample, with its curve applied.
 
-    What is as Pillow has it, which is most, is returned as it is.
+    Most pictures have 8 bits already and are returned unchanged.
 
     Args:
         opened: the picture.
-        again: opens its file once more: of colours of 16 bits, Pillow gives 8 at a time.
+        again: opens the file again, since Pillow reads 8 bits at a time of 16-bit colours.
         stored: `stored_bits`.
         declared: `declared_bits`.
         curve: `tones.Tones.curve`.
 
     Returns:
-        The picture, and how many bits were guessed to count; 0 where nothing was guessed.
+        The picture, and the guessed number of significant bits; 0 if none was guessed.
 
     Raises:
-        UnusableError: its samples are fewer than 16 bits, and cannot be had whole.
+        UnusableError: its samples have fewer than 16 significant bits, and Pillow cannot give them
+        whole.
     """
     if opened.mode.startswith("I;16") and opened.format in ("PNG", "TIFF"):
         return _grey(opened, stored, declared, curve)
     if opened.mode == "I" and opened.format == "TIFF":
         samples = np.asarray(opened)
-        if samples.min() >= 0 and samples.max() < 2**16:  # Of others, `prepare` tells.
+        if samples.min() >= 0 and samples.max() < 2**16:  # `prepare` reports other ranges.
             bits, guessed = _bits(samples, declared)
             return Image.fromarray(_table(bits, curve)[samples]), guessed
     if opened.mode == "F" and _is_inverted(opened):
@@ -137,14 +138,14 @@ def to_eight(
 
 
 def _is_inverted(opened: ImageFile.ImageFile) -> bool:
-    """Whether zeros are white in a TIFF; Pillow sees to it only up to 8 bits."""
+    """Whether zero is white in a TIFF; Pillow inverts only up to 8 bits."""
     return isinstance(opened, TiffImagePlugin.TiffImageFile) and (
         opened.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
     )
 
 
 def _bits(samples: np.ndarray, declared: int) -> tuple[int, int]:
-    """How many bits count, and the same if that is guessed and fewer than 16, else 0."""
+    """The significant bits, and the same number again if it is a guess below 16, else 0."""
     if declared:
         return counting_bits(samples, declared), 0
     bits = guessed_bits(samples)
@@ -152,7 +153,7 @@ def _bits(samples: np.ndarray, declared: int) -> tuple[int, int]:
 
 
 def _table(bits: int, curve: Curve | None, inverted: bool = False) -> np.ndarray:
-    """uint8 [65536]: what becomes of each sample."""
+    """uint8 [65536]: the 8-bit value of each sample."""
     shares = np.minimum(np.arange(2**16) / (2**bits - 1), 1)
     if inverted:
         shares = 1 - shares
@@ -204,12 +205,12 @@ def _colours(
 
 
 def _whole(upper: np.ndarray, again: Callable[[], ImageFile.ImageFile]) -> np.ndarray | None:
-    """The samples, uint16 [H, W, 3 or 4], of their upper bytes and, from the file, of their lower
-    ones; None where the file has them in an order that is not known."""
+    """The samples, uint16 [H, W, 3 or 4], from their upper bytes and the lower ones in the file;
+    None if the file's byte order is unknown."""
     with again() as opened:
         orders = {_order(tile) for tile in opened.tile}
         if orders == {"LA;16B"}:
-            # Taken for four samples of 8 bits, a pixel is both bytes of its grey and of its opacity.
+            # Read as four 8-bit samples, a pixel is the two bytes of its grey and of its opacity.
             opened.tile = [_ordered(tile, "RGBA") for tile in opened.tile]
             opened.load()
             pairs = np.asarray(opened).astype(np.uint16)
@@ -217,7 +218,7 @@ def _whole(upper: np.ndarray, again: Callable[[], ImageFile.ImageFile]) -> np.nd
             return both[:, :, [0, 0, 0, 1]]
         if not all(order[-4:] in _OTHER_ORDER for order in orders):
             return None
-        # In the wrong order, the upper byte is the lower one.
+        # In the opposite byte order, Pillow takes the lower byte for the upper one.
         opened.tile = [
             _ordered(tile, _order(tile)[:-4] + _OTHER_ORDER[_order(tile)[-4:]])
             for tile in opened.tile
@@ -231,8 +232,7 @@ def _whole(upper: np.ndarray, again: Callable[[], ImageFile.ImageFile]) -> np.nd
 
 
 def in_planes(opened: ImageFile.ImageFile) -> None:
-    """Let Pillow read a TIFF of 16 bits whose colours lie in planes, of which it would take each byte
-    for a pixel."""
+    """Make Pillow read a 16-bit TIFF with planar colours, whose bytes it would take for pixels."""
     if isinstance(opened, TiffImagePlugin.TiffImageFile) and stored_bits(opened, b"") == 16:
         order = ";16L" if opened.tag_v2.prefix == b"II" else ";16B"
         opened.tile = [
@@ -242,19 +242,19 @@ def in_planes(opened: ImageFile.ImageFile) -> None:
 
 
 def _order(tile: ImageFile._Tile) -> str:
-    """The order of the samples' bytes in a piece of a file, in Pillow's words, such as `RGB;16B`."""
+    """Pillow's name for the byte order of a tile, such as `RGB;16B`."""
     declared = tile.args if isinstance(tile.args, str) else (tile.args or ("",))[0]
     return declared if isinstance(declared, str) else ""
 
 
 def _ordered(tile: ImageFile._Tile, order: str) -> ImageFile._Tile:
-    """The same piece, its bytes in another order."""
+    """The tile with another byte order."""
     args = order if isinstance(tile.args, str) else (order, *(tile.args or ("",))[1:])
     return tile._replace(args=args)
 
 
 def _curved(image: Image.Image, curve: Curve) -> Image.Image:
-    """A picture of 8 bits a sample whose colours have gone through a curve."""
+    """A picture of 8 bits a sample with a curve applied to its colours."""
     table = np.rint(255 * curve(np.arange(256) / 255)).astype(int).tolist()
     if image.has_transparency_data or image.mode in ("La", "RGBa"):
         return image.convert("RGBA").point(table * 3 + list(range(256)))

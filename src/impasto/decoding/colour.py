@@ -1,7 +1,7 @@
-"""Any picture as RGB for the screen: modes, 16 bits, transparency, colour profiles.
+"""Convert any picture to sRGB: modes, 16 bits, transparency, colour profiles.
 
-In two steps. `prepare` makes what is loaded a picture that can be resampled, its colours still its
-own; `finish` makes those sRGB, and is given the small picture: colours take time by the pixel.
+In two steps: `prepare` puts a loaded picture into a mode that can be resampled, in its own colours.
+`finish` converts the resampled, smaller picture to sRGB, because this takes time for every pixel.
 """
 
 import functools
@@ -16,17 +16,17 @@ from impasto.sources.trees import UnusableError
 WHITE = (255, 255, 255)
 
 _BAND = 2**22
-"""Pixels of a picture that are changed at once, so that a huge one is never in memory twice."""
+"""Pixels converted at once, so that a huge picture is never in memory twice."""
 _SAME = 1
-"""A profile whose colours differ from sRGB's by no more than this, of 255, is taken for sRGB."""
+"""A profile whose colours differ from sRGB's by at most this, of 255, counts as sRGB."""
 _PROFILES = 8
-"""Transforms kept, one a colour profile: most pictures of a collection share a few."""
+"""Cached transforms, one for each profile; most pictures of a collection share a few."""
 
 Change = Callable[[Image.Image], Image.Image]
 
 
 def _change(image: Image.Image) -> tuple[str, Change] | None:
-    """The mode in which an image can be resampled, and how it gets there; None: it can be already.
+    """The mode in which an image can be resampled, and the conversion to it; None: it needs none.
 
     Raises:
         UnusableError: its numbers are no brightness that a screen could show.
@@ -38,7 +38,7 @@ def _change(image: Image.Image) -> tuple[str, Change] | None:
     if image.mode == "LA":
         return "La", lambda band: band.convert("La")
     if image.has_transparency_data:
-        # Premultiplied, so that what cannot be seen does not colour what lies beside it.
+        # Premultiplied, so that transparent pixels do not colour their neighbours.
         return "RGBa", lambda band: band.convert("RGBA").convert("RGBa")
     if image.mode == "1":
         return "L", lambda band: band.convert("L")
@@ -48,7 +48,7 @@ def _change(image: Image.Image) -> tuple[str, Change] | None:
 
 
 def _grey(image: Image.Image) -> Change:
-    """How grey of 16 or 32 bits or of floating-point numbers becomes grey of 8."""
+    """The conversion of 16-bit, 32-bit or floating-point grey to 8 bits."""
     if image.mode.startswith("I;16"):
         return lambda band: _as_grey(np.asarray(band), 257)
     low, high = image.getextrema()
@@ -76,12 +76,13 @@ def _as_grey(values: np.ndarray, divisor: float) -> Image.Image:
 
 
 def prepare(image: Image.Image, factor: int = 1) -> Image.Image:
-    """A picture that is loaded, in a mode that can be resampled: L, La, RGB, RGBa, CMYK, YCbCr, LAB.
+    """A loaded picture, converted to a mode that can be resampled: L, La, RGB, RGBa, CMYK, YCbCr,
+    LAB.
 
     Args:
         image: in any mode.
-        factor: averages so many pixels to the side to one; what is left over at the right and at
-            the bottom becomes a column and a row of their own.
+        factor: side of the blocks of pixels that are averaged to one; the remainders at the right
+            and bottom become a column and a row.
 
     Raises:
         UnusableError: its numbers are no brightness that a screen could show.
@@ -104,10 +105,11 @@ def prepare(image: Image.Image, factor: int = 1) -> Image.Image:
 
 @functools.lru_cache(maxsize=_PROFILES)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From a profile's colours to sRGB; None where it is damaged, of another kind of colours or sRGB.
+    """The transform from a profile to sRGB; None if the profile is damaged, of another colour
+    model, or sRGB.
 
-    The intent is relative colorimetric with black point compensation: what the screen can show is
-    left as it is, and paper's white and black become the screen's.
+    The intent is relative colorimetric with black point compensation: colours inside sRGB stay the
+    same, and the profile's white and black become the screen's.
     """
     try:
         source = (
@@ -126,7 +128,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         if mode in ("L", "RGB") and _changes_nothing(transform, mode):
             return None
     except Exception:
-        # Whatever may be wrong with a profile, the picture is still to be seen without it.
+        # A picture with a damaged profile is shown without it.
         return None
     return transform
 
@@ -138,7 +140,7 @@ def _apply(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image.I
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Whether it leaves colours alone, tried on a grid of them."""
+    """Whether a transform keeps a grid of colours unchanged."""
     if mode == "L":
         colours = np.arange(256, dtype=np.uint8)[None]
     else:
@@ -164,12 +166,12 @@ def _on_screen(image: Image.Image, profile: bytes) -> Image.Image:
 def finish(
     image: Image.Image, profile: bytes = b"", background: tuple[int, int, int] = WHITE
 ) -> Image.Image:
-    """A picture that `prepare` has made, perhaps since reduced, as sRGB (mode RGB).
+    """Convert a picture from `prepare`, perhaps resampled since, to sRGB (mode RGB).
 
     Args:
         image: in one of `prepare`'s modes.
-        profile: the ICC profile that its colours are of; empty where it has none.
-        background: what is seen where it is transparent.
+        profile: its ICC profile; empty if it has none.
+        background: the colour behind transparent pixels.
     """
     if image.mode not in ("La", "RGBa"):
         return _on_screen(image, profile)

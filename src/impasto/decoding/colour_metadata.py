@@ -1,5 +1,6 @@
-"""What a file says of its colours other than by an ICC profile: PNG's chunks (W3C PNG, third edition,
-11.3.2) and code points (ITU-T H.273), made a curve for each channel and a profile of the primaries.
+"""Colour information in a file other than an ICC profile: PNG's chunks (W3C PNG, third edition,
+11.3.2) and code points (ITU-T H.273), converted to a curve for each channel and a profile of the
+primaries.
 """
 
 import functools
@@ -25,23 +26,23 @@ class Tones:
     """How samples become sRGB."""
 
     curve: Curve | None = None
-    """What is done to each sample of a colour (not of opacity) before anything else; None: nothing."""
+    """Applied to each colour sample (not to opacity) first; None: nothing."""
     profile: bytes = b""
-    """The ICC profile of what comes of that; empty: none is needed."""
+    """The ICC profile of the result; empty: none is needed."""
 
 
 _CHUNKS = (b"IHDR", b"cICP", b"sRGB", b"gAMA", b"cHRM", b"sBIT")
 _LONGEST = 64
-"""Bytes of such a chunk."""
+"""Most bytes of such a chunk."""
 _GAMMA_SRGB = 2.2
-"""The exponent that sRGB's curve is taken for where a file has only an exponent."""
+"""The exponent that stands for sRGB's curve where a file has only an exponent."""
 _GAMMA_OFF = 0.05
-"""A gamma that differs from sRGB's by less than this share is taken for it, as in libpng: 0.45455,
-which most PNGs have that tell one, says that samples are sRGB's or nearly."""
+"""A gamma within this share of sRGB's counts as sRGB, as in libpng; most PNGs with a gamma have
+0.45455."""
 _GAMMAS = (16, 625_000_000)
-"""Least and greatest gAMA that makes sense, of 100,000."""
+"""Least and greatest plausible gAMA, in units of 1/100,000."""
 _SAME_PRIMARIES = 0.0015
-"""Primaries that differ from sRGB's by no more, in x and y, are taken for them."""
+"""Primaries that differ from sRGB's by at most this, in x and y, count as sRGB's."""
 
 _D65 = (0.3127, 0.329)
 _C = (0.31, 0.316)
@@ -62,8 +63,8 @@ _PRIMARIES: dict[int, Primaries] = {
     12: (*_D65, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06),
     22: (*_D65, 0.63, 0.34, 0.295, 0.605, 0.155, 0.077),
 }
-# Table 3. Cameras' curves (BT.709, 601, 2020, SMPTE 240M, xvYCC, BT.1361) and the exponent 2.2 are
-# those of pictures made to be seen as they are on a display, as sRGB's is: as browsers show them.
+# Table 3. Camera curves (BT.709, 601, 2020, SMPTE 240M, xvYCC, BT.1361) and the exponent 2.2 are
+# treated as sRGB's, as browsers do.
 _AS_SRGB = (1, 2, 4, 6, 7, 11, 12, 13, 14, 15)
 _LINEAR = 8
 _EXPONENTS = {5: 2.8, 17: 2.6}
@@ -71,7 +72,7 @@ _BEYOND = {16: "PQ", 18: "HLG"}
 
 
 def encoded(light: np.ndarray) -> np.ndarray:
-    """sRGB's samples of light, both from 0 to 1 (IEC 61966-2-1)."""
+    """sRGB samples of linear light, both from 0 to 1 (IEC 61966-2-1)."""
     light = np.clip(light, 0, 1)
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 
@@ -81,14 +82,14 @@ def _power(exponent: float, samples: np.ndarray) -> np.ndarray:
 
 
 def _full(depth: int, curve: Curve | None, samples: np.ndarray) -> np.ndarray:
-    """Samples of the narrow range of video (black 16, white 235 of 8 bits) brought to the full one."""
+    """Video-range samples (black 16, white 235 of 8 bits) scaled to the full range."""
     codes = samples * (2**depth - 1) / 2 ** (depth - 8)
     spread = np.clip((codes - 16) / 219, 0, 1)
     return spread if curve is None else curve(spread)
 
 
 def chunks_of(file: io.BufferedReader | io.BytesIO) -> dict[bytes, bytes]:
-    """A PNG's chunks that tell of its samples, which stand before its pixels; none of other files."""
+    """A PNG's chunks about its samples, which precede its pixels; empty for other files."""
     found: dict[bytes, bytes] = {}
     file.seek(0)
     if file.read(8) != b"\x89PNG\r\n\x1a\n":
@@ -103,8 +104,8 @@ def chunks_of(file: io.BufferedReader | io.BytesIO) -> dict[bytes, bytes]:
 
 
 def of_png(chunks: dict[bytes, bytes], profile: bytes) -> Tones:
-    """How a PNG's samples become sRGB: cICP says it, else its ICC profile, else sRGB, else gAMA and
-    cHRM.
+    """A PNG's conversion to sRGB, from the chunk cICP, else its ICC profile, else sRGB, else gAMA
+    and cHRM.
 
     Raises:
         UnusableError: no screen of sRGB can show its colours.
@@ -134,13 +135,13 @@ def of_png(chunks: dict[bytes, bytes], profile: bytes) -> Tones:
     return Tones(curve, primaries_profile)
 
 
-def of_code_points(told: CodePoints, depth: int = 8) -> Tones:
-    """How samples become sRGB whose colours are told by code points.
+def of_code_points(points: CodePoints, depth: int = 8) -> Tones:
+    """The conversion to sRGB for colours given by code points.
 
     Raises:
-        UnusableError: no screen of sRGB can show them, or they are not known.
+        UnusableError: sRGB cannot show them, or they are unknown.
     """
-    primaries, transfer, _, full = told
+    primaries, transfer, _, full = points
     if transfer in _BEYOND:
         raise UnusableError(
             f"unreadable: of high dynamic range ({_BEYOND[transfer]}), brighter than sRGB's white; "
@@ -163,7 +164,7 @@ def of_code_points(told: CodePoints, depth: int = 8) -> Tones:
     return Tones(curve, profile_of_primaries(_PRIMARIES[primaries]))
 
 
-# From XYZ to how strongly the eye's receptors answer, sharpened (Bradford); and ICC's white.
+# From XYZ to sharpened cone responses (Bradford); and ICC's white.
 _BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )
@@ -172,8 +173,8 @@ _D50 = np.array([0.9642, 1.0, 0.8249])
 
 @functools.lru_cache(maxsize=32)
 def profile_of_primaries(primaries: Primaries) -> bytes:
-    """An ICC profile (ICC.1:2022) of colours with these primaries and sRGB's curve; empty where they
-    are sRGB's, or none that span colours."""
+    """An ICC profile (ICC.1:2022) of colours with these primaries and sRGB's curve; empty if they
+    are sRGB's, or span no colours."""
     if max(abs(a - b) for a, b in zip(primaries, _SRGB_PRIMARIES, strict=True)) <= _SAME_PRIMARIES:
         return b""
     white, *points = (

@@ -1,4 +1,4 @@
-"""From a file to a picture in memory: quickly (by JPEG draft), in bounded memory, or with a reason."""
+"""Decode a file: fast (by JPEG draft mode), in bounded memory, or with a reason why not."""
 
 import contextlib
 import functools
@@ -32,41 +32,42 @@ from impasto.sources.file_kinds import (
     begins_as_picture,
     camera_raw,
     container,
-    what_else,
+    describe_other,
 )
 from impasto.sources.trees import UnusableError
 
 DECODING_VERSION = 2
-"""Raised whenever some files give other pixels than before; `decoded_otherwise` says which."""
+"""Incremented when some files decode to other pixels than before; `decoded_otherwise` names them."""
 
 Box = tuple[float, float, float, float]
-"""Left, top, right, bottom, in pixels of the source picture as it is shown (EXIF applied)."""
+"""Left, top, right, bottom, in pixels of the upright source picture (EXIF applied)."""
 
 Stream = io.BufferedReader | io.BytesIO
-"""A file's bytes: open, or in memory."""
+"""An open file, or bytes in memory."""
 
 FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "DIB", "JPEG2000", "PPM", "ICO"),
-    "TGA",  # Last: its files begin with nothing of their own.
+    "TGA",  # Last, because its files have no signature.
 )
-"""What is read, in Pillow's words, besides what `plugins.py` sees to. Not all that Pillow can: some of
-it starts other programs (EPS)."""
+"""Pillow's names of the formats that are read, besides those of `plugins.py`. Not all of Pillow's:
+some start other programs (EPS)."""
 
 _METADATA_BYTES = 2**26
-"""How large a text or a colour profile in a PNG may be once it is unpacked."""
+"""Most bytes of a text or colour profile in a PNG, decompressed."""
 _LARGE = 2**24
-"""A decoded picture of more pixels is reduced by a whole factor before anything else is done to it,
-which leaves at least `_GAP` times the target."""
+"""A decoded picture of more pixels is first reduced by an integer factor that leaves at least
+`_GAP` times the target."""
 _GAP = 4
-"""How many times the target is left where whole pixels are averaged before resampling."""
+"""The least size, in multiples of the target, after averaging whole pixels before resampling."""
 
 _EXIF_ORIENTATION = 0x0112
 _EXIF_INTEROPERABILITY = 0xA005
 _EXIF_WITHIN = 2**16
-"""Bytes at the beginning of a JPEG that EXIF data is in, which is its first segment or its second."""
+"""Bytes at the beginning of a JPEG that are searched for EXIF data, which is in its first or second
+segment."""
 _ADOBE_RGB = "R03"
-"""What a camera writes there, and no profile, in a JPEG whose colours are Adobe RGB (DCF 2.0)."""
-# Orientation: are the axes swapped, then is the result mirrored left to right, then top to bottom.
+"""What cameras write there, instead of a profile, for Adobe RGB (DCF 2.0)."""
+# By orientation: whether the axes are swapped, then mirrored left to right, then top to bottom.
 _ORIENTATIONS = {
     2: (False, True, False),
     3: (False, True, True),
@@ -83,10 +84,10 @@ _TILE_SIDES = (322, 323)
 
 @dataclass(frozen=True)
 class Decoded:
-    """A picture of `width` by `height` as it is shown, perhaps at a reduced size.
+    """An upright picture of `width` by `height`, perhaps decoded at a reduced size.
 
-    `extent` is where exactly in `image` the picture lies: a reduced JPEG ends within its last
-    pixels, and taking them as whole shifts everything by up to half a pixel.
+    `extent` is the picture's exact box in `image`: a reduced JPEG ends inside its last pixels, and
+    counting these as whole would shift everything by up to half a pixel.
     """
 
     image: Image.Image
@@ -95,13 +96,13 @@ class Decoded:
     width: int
     height: int
     profile: bytes = b""
-    """The colour profile that `image` is of; empty: none."""
+    """The ICC profile of `image`; empty: none."""
     background: tuple[int, int, int] = WHITE
     guessed_bits: int = 0
-    """How many of a sample's 16 bits were guessed to count; 0: nothing was guessed."""
+    """The guessed number of significant bits in 16; 0: nothing was guessed."""
 
     def within(self, box: Box) -> Box:
-        """A box in the picture's own pixels as one in `image`."""
+        """Convert a box in the picture's pixels to one in `image`."""
         left, top, right, bottom = self.extent
         x_scale = (right - left) / self.width
         y_scale = (bottom - top) / self.height
@@ -115,8 +116,8 @@ class Decoded:
     def shrink(self, box: Box, size: tuple[int, int], exact: bool = False) -> Image.Image:
         """The part of the picture in `box`, at `size`, by Lanczos resampling; sRGB.
 
-        Unless it is to be exact, what is more than `_GAP` times as large is averaged by whole
-        pixels before, to not less than that: five times as quick, and some 50 dB from it.
+        Unless `exact`, a part more than `_GAP` times as large is first reduced to at least that by
+        averaging whole pixels: five times faster, at some 50 dB PSNR.
         """
         gap = None if exact else _GAP
         small = self.image.resize(
@@ -124,35 +125,36 @@ class Decoded:
         )
         return finish(small, self.profile, self.background)
 
-    def glance(self, side: int) -> Image.Image:
-        """All of the picture, sRGB: as it is if that is what it is, or in a square of this side, or
-        less if it is smaller, averaged."""
+    def thumbnail(self, side: int) -> Image.Image:
+        """A thumbnail of the whole picture for its fingerprint, sRGB, with sides of at most `side`;
+        a picture of that size is returned unchanged."""
         if self.image.mode == "RGB" and not self.profile:
             return self.image
         size = (min(side, self.image.width), min(side, self.image.height))
-        # The gap makes it average whole pixels first, which is four times as quick. A box would take
-        # pixels whole also where they belong to two.
+        # `reducing_gap` averages whole pixels first, four times faster; a box filter would count
+        # pixels on a boundary whole.
         small = self.image.resize(size, Image.Resampling.HAMMING, box=self.extent, reducing_gap=2)
         return finish(small, self.profile, self.background)
 
 
 @functools.cache
 def _formats() -> tuple[str, ...]:
-    """Those of `FORMATS` that this Pillow knows."""
+    """The `FORMATS` that the installed Pillow has."""
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 @contextmanager
 def _limits(max_pixels: int, salvage: bool) -> Iterator[None]:
-    """Pillow's guards against traps, and whether it reads on where a file ends; they are global."""
+    """Set Pillow's global limits against decompression bombs, and whether it accepts truncated
+    files."""
     before = (
         Image.MAX_IMAGE_PIXELS,
         PngImagePlugin.MAX_TEXT_CHUNK,
         ImageFile.LOAD_TRUNCATED_IMAGES,
     )
     Image.MAX_IMAGE_PIXELS = max_pixels
-    # Pillow's own megabyte for each makes whole pictures unreadable for a long comment.
+    # Pillow's limit of a megabyte would refuse pictures with a long comment.
     PngImagePlugin.MAX_TEXT_CHUNK = _METADATA_BYTES
     ImageFile.LOAD_TRUNCATED_IMAGES = salvage
     try:
@@ -170,13 +172,13 @@ def _limits(max_pixels: int, salvage: bool) -> Iterator[None]:
 
 @contextmanager
 def _silence(file: Stream) -> Iterator[None]:
-    """Keep libtiff from writing what it finds wrong with a file to the process's error stream."""
+    """Keep libtiff's warnings off the process's error stream."""
     file.seek(0)
     if file.read(4) not in TIFF:
         yield
         return
     with contextlib.ExitStack() as undo:
-        with contextlib.suppress(OSError):  # Where there is no error stream, nobody reads it.
+        with contextlib.suppress(OSError):  # The process may have no error stream.
             kept = os.dup(2)
             undo.callback(os.close, kept)
             undo.callback(os.dup2, kept, 2)
@@ -195,7 +197,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _upright(image: Image.Image, extent: Box, orientation: int) -> tuple[Image.Image, Box]:
-    """Turn a picture, and the box that says where it lies, as its EXIF orientation says."""
+    """Turn a picture and its box upright, by its EXIF orientation."""
     swap, mirror, flip = _ORIENTATIONS.get(orientation, (False, False, False))
     left, top, right, bottom = extent
     if swap:
@@ -211,7 +213,8 @@ def _upright(image: Image.Image, extent: Box, orientation: int) -> tuple[Image.I
 
 
 def _draft_factor(spare: float) -> int:
-    """How many times a JPEG may be reduced while decoding: twice the target must remain."""
+    """The factor by which a JPEG may be reduced while decoding; at least twice the target must
+    remain."""
     return next((factor for factor in (8, 4, 2) if spare / factor >= 2), 1)
 
 
@@ -222,23 +225,23 @@ def decode(
     background: tuple[int, int, int] = WHITE,
     salvage: bool = False,
 ) -> Decoded:
-    """Decode a picture, only as finely as it takes: a JPEG is reduced while decoding, and anything
-    else that is large right after.
+    """Decode a picture at no more than the needed size.
 
-    Of what has several pictures in it, the first is taken.
+    A JPEG is reduced while decoding, other large pictures right after. Of several pictures in a
+    file, the first is taken.
 
     Args:
         file: at its beginning.
-        spare: of a picture's width and height, how many times larger it is than needed; 1:
+        spare: a function of width and height: how many times larger the picture is than needed; 1:
             decode it in full. May raise UnusableError.
-        max_pixels: a picture of more is not decoded.
-        background: what is seen where the picture is transparent.
-        salvage: take a file that ends too early for what there is of it. What is missing is grey in
-            a JPEG; in others it is what zeros mean there: black, clear, or a palette's first colour.
+        max_pixels: larger pictures are refused.
+        background: the colour behind transparent pixels.
+        salvage: accept truncated files. The missing part is grey in a JPEG; in others it is zeros:
+            black, transparent, or a palette's first colour.
 
     Raises:
         UnusableError: with the reason why there is no picture in it.
-        Exception: damaged files make decoders raise almost anything; `reason_for` puts it in words.
+        Exception: decoders raise almost anything on damaged files; `reason_for` gives the reason.
     """
     if camera_raw(file):
         raise UnusableError(f"not a picture: {RAW}")
@@ -264,7 +267,7 @@ def decode(
         if opened.width * opened.height > _LARGE:
             factor = max(1, int(too_fine / _GAP))
             extent = (0, 0, extent[2] / factor, extent[3] / factor)
-        # Read after loading: there, a TIFF turns itself upright and then says so.
+        # Read after loading, which turns a TIFF upright and resets its orientation.
         orientation = _orientation(opened)
         image, extent = _upright(prepare(eight, factor), extent, orientation)
     if salvage and _is_blank(image):
@@ -275,8 +278,8 @@ def decode(
 
 
 def _drafted(opened: ImageFile.ImageFile, factor: int) -> Box:
-    """Let the decoder reduce a picture by about a factor, where it can; the picture's part of what it
-    will give."""
+    """Have the decoder reduce a picture by about a factor if it can; gives the picture's box in the
+    result."""
     width, height = opened.size
     if factor > 1:
         reduced = opened.draft(None, (max(1, width // factor), max(1, height // factor)))
@@ -286,10 +289,10 @@ def _drafted(opened: ImageFile.ImageFile, factor: int) -> Box:
 
 
 def _open(file: Stream, max_pixels: int) -> ImageFile.ImageFile:
-    """Open a picture by its first bytes, with what reads such.
+    """Open a picture with the decoder for its first bytes.
 
     Raises:
-        UnusableError: nothing that is installed reads it, or it is too large.
+        UnusableError: no installed decoder reads it, or it is too large.
         Exception: as `decode`.
     """
     file.seek(0)
@@ -306,23 +309,23 @@ def _open(file: Stream, max_pixels: int) -> ImageFile.ImageFile:
     except RuntimeError as error:
         if form != "JXL":
             raise
-        # Whatever is wrong, its plugin gives advice on how to build it.
+        # For any error, its plugin advises how to build it.
         raise OSError("or cut short") from error
     in_planes(opened)
     return opened
 
 
 def _tones(opened: ImageFile.ImageFile, file: Stream, chunks: dict[bytes, bytes]) -> Tones:
-    """How the samples of a picture become sRGB.
+    """A picture's conversion to sRGB.
 
     Raises:
-        UnusableError: nothing that sRGB can show.
+        UnusableError: sRGB cannot show its colours.
     """
     profile = profile_of(opened)
     if opened.format == "PNG":
         return of_png(chunks, profile)
     if opened.format in ("AVIF", "HEIF") and not profile:
-        # Decoding has seen to the matrix and the range.
+        # The decoder has applied the matrix and the range.
         points = code_points(file)
         return Tones() if points is None else of_code_points((*points[:3], True))
     if not profile and _is_adobe_rgb(opened):
@@ -331,12 +334,12 @@ def _tones(opened: ImageFile.ImageFile, file: Stream, chunks: dict[bytes, bytes]
 
 
 def _is_adobe_rgb(opened: ImageFile.ImageFile) -> bool:
-    """Whether only a JPEG's EXIF data says that its colours are Adobe RGB."""
+    """Whether a JPEG is Adobe RGB by its EXIF data alone."""
     if opened.format not in ("JPEG", "MPO") or opened.mode != "RGB" or "exif" not in opened.info:
         return False
     try:
         declared = opened.getexif().get_ifd(_EXIF_INTEROPERABILITY).get(1)
-    except Exception:  # Damaged EXIF data says nothing.
+    except Exception:  # Damaged EXIF data is ignored.
         return False
     return isinstance(declared, str) and declared.startswith(_ADOBE_RGB)
 
@@ -362,7 +365,7 @@ def decoded_otherwise(file: Stream) -> bool:
 
 
 def _check_tiles(opened: ImageFile.ImageFile) -> None:
-    """Refuse a TIFF whose tiles are said to be far larger than it: their memory would be taken.
+    """Refuse a TIFF that declares tiles far larger than itself, since they would be allocated.
 
     Raises:
         UnusableError: they are.
@@ -376,18 +379,17 @@ def _check_tiles(opened: ImageFile.ImageFile) -> None:
 
 
 def _is_blank(image: Image.Image) -> bool:
-    """Whether it is all of one colour."""
+    """Whether a picture has a single colour."""
     extremes = image.getextrema()
     bands = extremes if isinstance(extremes[0], tuple) else (extremes,)
     return all(low == high for low, high in bands)
 
 
 def reason_for(error: Exception, file: Stream, max_pixels: int) -> UnusableError:
-    """Why a file gives no picture, of what decoding it raised: `kind: details`.
+    """The reason why a file gives no picture, from the exception in decoding: `kind: details`.
 
-    The kinds: `not a picture`, `truncated`, `unreadable` (damaged, for the most part), `too large`,
-    `too small` and `not installed` (what reads it); and, from where files are opened, `unreadable for
-    now`.
+    The kinds: `not a picture`, `truncated`, `unreadable` (mostly damaged), `too large`, `too small`
+    and `not installed` (its decoder); and, from where files are opened, `unreadable for now`.
     """
     if isinstance(error, UnusableError):
         return error
@@ -399,7 +401,7 @@ def reason_for(error: Exception, file: Stream, max_pixels: int) -> UnusableError
         return UnusableError("unreadable for now: there was not enough memory to decode it")
     text = error_text(error)
     if "MAX_TEXT_CHUNK" in text or "MAX_TEXT_MEMORY" in text:
-        return UnusableError("too large: what is written in it unpacks to more than 64 MB")
+        return UnusableError("too large: its text unpacks to more than 64 MB")
     start, size, end = _ends(file)
     in_boxes = container(start) and not start.startswith(b"\xff\x0a")
     if "truncated" in text.lower() or _is_cut(start, size, end) or (in_boxes and is_cut(file)):
@@ -412,7 +414,7 @@ def reason_for(error: Exception, file: Stream, max_pixels: int) -> UnusableError
             )
         if begins_as_picture(start):
             return UnusableError("unreadable: damaged (its header makes no sense)")
-        return UnusableError(f"not a picture: {what_else(start)}")
+        return UnusableError(f"not a picture: {describe_other(start)}")
     return UnusableError(f"unreadable: damaged ({text})")
 
 
@@ -426,7 +428,7 @@ def _ends(file: Stream) -> tuple[bytes, int, bytes]:
 
 
 def _is_cut(start: bytes, size: int, end: bytes) -> bool:
-    """Whether a picture's file lacks its end, by what each format ends with."""
+    """Whether a picture's file is cut short, by each format's end marker."""
     if start.startswith(b"\xff\xd8\xff"):
         return b"\xff\xd9" not in end
     if start.startswith(b"\x89PNG"):

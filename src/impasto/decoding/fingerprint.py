@@ -1,4 +1,4 @@
-"""What is kept of a picture's looks: enough to find others that look the same, in few bytes."""
+"""Perceptual fingerprints of pictures, to find copies."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 SIDE = 32
-"""Side of the small picture that all but the pixels' digest is computed of."""
+"""Side of the reduced picture that everything but the pixels' digest is computed from."""
 THUMB = 16
 """Side of the thumbnail in colour."""
 
@@ -21,39 +21,39 @@ FINGERPRINT = np.dtype(
         ("thumb", np.uint8, (THUMB, THUMB, 3)),
     ]
 )
-"""A `Fingerprint` as a NumPy record, 1,844 bytes, so that many of them are one plain array."""
+"""A `Fingerprint` as a NumPy record of 1,844 bytes."""
 
 _LOW = 8
-"""Frequencies along each side in the pHash."""
+"""Frequencies along each axis in the pHash."""
 _MARGIN = 1
-"""The dHash sets a bit where a picture brightens by more than this, of 255: what is flat in a
-drawing is then 0, whatever a JPEG's noise makes of it."""
+"""The dHash sets a bit where brightness rises by more than this, of 255, so that JPEG noise in a
+drawing's flat areas gives 0."""
 _ONE = 4096
 _WAVE = 0.5 * SIDE**2 / 4 * _ONE**2
-"""The pHash sets a bit where a wave's coefficient is above the median by more than this, which is a
-wave of half a level: half of the waves of a symmetric drawing are 0 but for such noise."""
+"""The pHash sets a bit where a coefficient exceeds the median by more than this (a wave of half a
+level), because half of a symmetric drawing's coefficients are 0 but for noise."""
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """How a picture looks; fields of fixed size."""
+    """A picture's digest, hashes and thumbnails; fields of fixed size."""
 
     pixels: bytes
-    """SHA-256 of the packed pixels, 32 bytes: the same for those that no training can tell apart."""
+    """SHA-256 of the packed pixels, 32 bytes."""
     dhash: int
     """64 bits: where the whole picture, squashed to 9 x 8, brightens from left to right."""
     phash: int
     """64 bits: which of its lowest frequencies are above their median."""
     detail: float
-    """How far its brightness at a place is from the mean of the four around it (root mean square, in
-    levels, at 32 x 32): what is flat or a plain gradient has next to none, and looks like others."""
+    """Root mean square difference between a pixel's brightness and the mean of its four neighbours
+    (in levels, at 32 x 32); almost 0 for flat pictures and plain gradients, which resemble others."""
     light: np.ndarray
     """uint8 [32, 32]: the brightness of the whole picture, squashed."""
     thumb: np.ndarray
     """uint8 [16, 16, 3]: the whole picture in RGB, squashed."""
 
     def record(self) -> np.ndarray:
-        """The same as an array of shape () and type `FINGERPRINT`."""
+        """The fingerprint as an array of shape () and type `FINGERPRINT`."""
         digest = np.frombuffer(self.pixels, np.uint8)
         hashes = (self.dhash, self.phash)
         return np.array((digest, *hashes, self.detail, self.light, self.thumb), FINGERPRINT)
@@ -61,7 +61,7 @@ class Fingerprint:
 
 def _cosines() -> np.ndarray:
     """The lowest frequencies of the DCT-II of 32 samples, without the constant, times `_ONE`: int64
-    [8, 32]. Whole numbers, so that every machine has the same bits."""
+    [8, 32]. Integers, so that every machine gives the same bits."""
     frequency = np.arange(1, _LOW + 1)[:, None]
     waves = np.cos(np.pi / SIDE * (np.arange(SIDE) + 0.5) * frequency)
     return np.rint(_ONE * waves).astype(np.int64)
@@ -82,18 +82,18 @@ def _detail(light: np.ndarray) -> float:
     return float(np.sqrt((differences**2).sum() / differences.size) / 4)
 
 
-def look(picture: Image.Image, pixels: np.ndarray) -> Fingerprint:
-    """Keep what a picture looks like.
+def fingerprint_of(picture: Image.Image, pixels: np.ndarray) -> Fingerprint:
+    """The fingerprint of a picture.
 
     Sources: the dHash as N. Krawetz describes it ("Kind of Like That", hackerfactor.com, 2013); the
     pHash after C. Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions"
     (2010), section 3.2.1. The margins are ours.
 
     Args:
-        picture: the whole picture upright, RGB, at any size: it may be reduced already.
-        pixels: uint8 [K, R, R, 3]: what is packed of it.
+        picture: the whole picture upright, RGB, at any size, perhaps reduced.
+        pixels: uint8 [K, R, R, 3]: its packed pixels.
     """
-    # The gap makes it average whole pixels first, which is four times as quick.
+    # `reducing_gap` averages whole pixels first, four times faster.
     small = picture.resize((SIDE, SIDE), Image.Resampling.HAMMING, reducing_gap=2)
     grey = small.convert("L")
     light = np.asarray(grey, dtype=np.int64)

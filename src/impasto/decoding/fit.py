@@ -1,4 +1,4 @@
-"""From a file to square pictures, in one of four ways to fit."""
+"""Make square pictures from a file, in one of four ways."""
 
 import hashlib
 import io
@@ -12,23 +12,23 @@ import numpy as np
 from PIL import Image
 
 from impasto.decoding.decode import Box, Decoded, Stream, decode, reason_for
-from impasto.decoding.fingerprint import Fingerprint, look
+from impasto.decoding.fingerprint import Fingerprint, fingerprint_of
 from impasto.sources.trees import UnusableError
 
 TILE_SCALES = (1.0, 0.84, 0.71, 0.59, 0.5)
-"""Sides of the tiles as shares of the picture's short side: from all of it, by steps, to half."""
+"""Sides of the tiles as shares of the picture's short side, from 1 to 1/2."""
 TILE_STRIDE = 0.25
-"""Neighbouring tiles lie at most this share of their side apart."""
+"""The largest step between neighbouring tiles, as a share of their side."""
 
 _IN_MEMORY = 2**25
-"""Bytes of a file that is read as a whole."""
-_LOOK_SIDE = 64
-"""Pixels of the side of what `look` is shown: a multiple of what it averages them to."""
+"""Files of at most this many bytes are read as a whole."""
+_THUMBNAIL_SIDE = 64
+"""Side of the picture that the fingerprint is computed from; a multiple of `fingerprint.SIDE`."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What of a source picture a packed one shows."""
+    """The part of a source picture that a packed one shows."""
 
     box: Box
     mirrored: bool = False
@@ -36,20 +36,19 @@ class Frame:
 
 @dataclass(frozen=True)
 class Fitting:
-    """How source pictures become square ones; travels to the worker processes."""
+    """Options for making pictures square; sent to the worker processes."""
 
     fit: str
     resolutions: tuple[int, ...]
-    """Sides of the square pictures, rising. The largest decides how finely a picture is decoded, which
-    tiles it gives and whether it is too small."""
+    """Sides of the square pictures, rising. The largest decides the size of decoding, the tiles,
+    and whether a picture is too small."""
     exact: bool
     background: tuple[int, int, int]
-    """What is seen where a picture is transparent, and around it where it is padded."""
+    """The colour behind transparent pixels and of the padding."""
     max_upscale: float
     max_pixels: int
     salvage: bool = False
-    """Take a picture whose file ends too early for what there is of it; `decode` says what is seen in
-    place of the rest."""
+    """Accept truncated files; see `decode` for the missing part."""
 
     @property
     def resolution(self) -> int:
@@ -62,17 +61,17 @@ class Fitted:
     """A source picture, fitted."""
 
     pixels: dict[int, np.ndarray]
-    """By resolution R, uint8 [K, R, R, 3]: one for each frame, all from one decoding."""
+    """By resolution R, uint8 [K, R, R, 3]: a picture for each frame."""
     frames: list[Frame]
     width: int
     height: int
     sha256: str
-    """Of the file's bytes; of the pixels where it came without a file."""
-    look: Fingerprint
+    """Digest of the file's bytes, or of the pixels if it has no file."""
+    fingerprint: Fingerprint
     file_bytes: int
-    """Length of the file; of the pixels where it came without one."""
+    """Length of the file, or of the pixels if it has none."""
     salvaged: bool = False
-    """Whether the file ended too early."""
+    """Whether the file was truncated."""
     guessed_bits: int = 0
     """As in `Decoded`."""
 
@@ -106,12 +105,12 @@ def _padded(picture: Decoded, box: Box, how: Fitting, resolution: int) -> Image.
 
 
 def tile_boxes(width: int, height: int, least: float) -> list[tuple[int, int, int, int]]:
-    """Square boxes at several scales that cover a picture with overlap, whole pixels.
+    """Square boxes at several scales that cover a picture with overlap, in whole pixels.
 
     Args:
         width: of the picture.
         height: of the picture.
-        least: smallest side of a box that is allowed, in pixels.
+        least: the smallest allowed side of a box, in pixels.
     """
     boxes = []
     short = min(width, height)
@@ -155,15 +154,15 @@ def _smallest_tile(width: int, height: int, how: Fitting) -> float:
 
 @dataclass(frozen=True)
 class Fit:
-    """A way to make squares of a picture."""
+    """A way to make a picture square."""
 
     frames: Callable[[int, int, Fitting], list[Frame]]
-    """What is taken of a picture of this width and height; a mirrored frame follows its twin."""
+    """The frames of a picture of this width and height; a mirrored frame follows its original."""
     show: Callable[[Decoded, Box, Fitting, int], Image.Image]
-    """A box of a picture as a square one of this resolution."""
+    """Render a box of a picture as a square of this resolution."""
     smallest: Callable[[int, int, Fitting], float]
-    """The shortest length in a picture of this width and height that is shown at full resolution;
-    it decides how far a JPEG may be reduced, and whether the picture is too small."""
+    """The shortest length of a picture of this width and height that fills a side of the square; it
+    limits how far a JPEG is reduced, and decides whether the picture is too small."""
     says: str
 
 
@@ -183,10 +182,10 @@ FITS = {
 
 
 def _usable_side(width: int, height: int, how: Fitting) -> float:
-    """The shortest length that is shown at full resolution; see `Fit.smallest`.
+    """The shortest length that fills a side of the square; see `Fit.smallest`.
 
     Raises:
-        UnusableError: it would have to be enlarged by more than is allowed.
+        UnusableError: it would be enlarged by more than is allowed.
     """
     side = FITS[how.fit].smallest(width, height, how)
     least = math.ceil(how.resolution / how.max_upscale)
@@ -198,7 +197,7 @@ def _usable_side(width: int, height: int, how: Fitting) -> float:
 
 
 def _squares(picture: Decoded, frames: list[Frame], how: Fitting, resolution: int) -> np.ndarray:
-    """uint8 [K, R, R, 3], one for each frame."""
+    """uint8 [K, R, R, 3], a picture for each frame."""
     squares: list[np.ndarray] = []
     for frame in frames:
         if frame.mirrored:
@@ -221,7 +220,7 @@ def _fitted(
         width=picture.width,
         height=picture.height,
         sha256=sha256,
-        look=look(picture.glance(_LOOK_SIDE), pixels[how.resolution]),
+        fingerprint=fingerprint_of(picture.thumbnail(_THUMBNAIL_SIDE), pixels[how.resolution]),
         file_bytes=file_bytes,
         salvaged=salvaged,
         guessed_bits=picture.guessed_bits,
@@ -229,7 +228,7 @@ def _fitted(
 
 
 def fit_pixels(pixels: np.ndarray, how: Fitting) -> Fitted:
-    """Make the square pictures of one that is decoded already, uint8 [H, W, 3].
+    """Make square pictures from decoded pixels, uint8 [H, W, 3].
 
     Raises:
         UnusableError: it is too small.
@@ -248,12 +247,12 @@ def fit_file(path: Path, how: Fitting) -> Fitted:
         UnusableError: with the reason why there is no picture in it.
     """
     try:
-        # A pipe, say: opening it would wait for ever.
+        # Opening a pipe would block.
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise UnusableError("unreadable: not a file")
         if status.st_size <= _IN_MEMORY:
-            # Read twice, for its digest and for its pixels, it would take longer.
+            # Faster than reading it twice, for the digest and the pixels.
             return fit_stream(io.BytesIO(path.read_bytes()), how)
         with path.open("rb") as file:
             return fit_stream(file, how)
@@ -301,8 +300,8 @@ def _decoded(file: Stream, how: Fitting, salvage: bool) -> Decoded:
 
 
 def square_of(file: Stream, how: Fitting) -> np.ndarray:
-    """The picture in a file as one square, uint8 [R, R, 3], the same that packing makes of it; of tiles
-    the first.
+    """The picture in a file as one square, uint8 [R, R, 3], as packing makes it; of tiles the
+    first.
 
     Raises:
         UnusableError: with the reason why there is no picture in it.
@@ -316,7 +315,7 @@ def square_of(file: Stream, how: Fitting) -> np.ndarray:
 
 
 def size_of(file: Stream, max_pixels: int) -> tuple[int, int]:
-    """Width and height of the picture in a file, as its header says; nothing is decoded.
+    """Width and height of the picture in a file, from its header, without decoding.
 
     Raises:
         UnusableError: with the reason why there is no picture in it.

@@ -1,11 +1,11 @@
-"""Files in boxes (ISO/IEC 14496-12), as AVIF, HEIC and JPEG XL are: whether they are whole, and what
-colours a picture is of (ISO/IEC 23008-12), where Pillow tells only of ICC profiles."""
+"""Files in boxes (ISO/IEC 14496-12), such as AVIF, HEIC and JPEG XL: whether they are complete, and
+a picture's code points for colour (ISO/IEC 23008-12), of which Pillow gives only ICC profiles."""
 
 import io
 from collections.abc import Iterator
 
 _MOST = 2**24
-"""Bytes of metadata that are looked through."""
+"""Most bytes of metadata that are searched."""
 
 CodePoints = tuple[int, int, int, bool]
 """Colour primaries, transfer characteristics and matrix coefficients by ITU-T H.273, and whether
@@ -13,22 +13,22 @@ samples use the full range."""
 
 
 def code_points(file: io.BufferedReader | io.BytesIO) -> CodePoints | None:
-    """The code points of the primary picture; None where the file tells none."""
+    """The code points of the primary picture; None if the file has none."""
     meta = _meta(file)[4:]
     boxes = dict(_inside(meta))
     properties = dict(_inside(boxes.get(b"iprp", b"")))
     each = list(_inside(properties.get(b"ipco", b"")))
-    told = {
+    known = {
         number: _of_box(content)
         for number, (kind, content) in enumerate(each, 1)
         if kind == b"colr" and content[:4] == b"nclx" and len(content) >= 11
     }
     chosen = _properties_of(_primary(boxes.get(b"pitm", b"")), properties.get(b"ipma", b""))
-    mine = [told[number] for number in chosen if number in told]
+    mine = [known[number] for number in chosen if number in known]
     if mine:
         return mine[0]
-    # A picture in tiles may leave it to them.
-    return next(iter(told.values())) if len(set(told.values())) == 1 else None
+    # A picture in tiles may have them at the tiles only.
+    return next(iter(known.values())) if len(set(known.values())) == 1 else None
 
 
 def _of_box(content: bytes) -> CodePoints:
@@ -37,7 +37,7 @@ def _of_box(content: bytes) -> CodePoints:
 
 
 def top_level(file: io.BufferedReader | io.BytesIO) -> Iterator[tuple[bytes, int, int]]:
-    """The kind of each of a file's boxes, where its content begins and where that should end."""
+    """The kind of each box in a file, with the start and declared end of its content."""
     size = file.seek(0, io.SEEK_END)
     at = 0
     while at + 8 <= size:
@@ -54,7 +54,7 @@ def top_level(file: io.BufferedReader | io.BytesIO) -> Iterator[tuple[bytes, int
 
 
 def is_cut(file: io.BufferedReader | io.BytesIO) -> bool:
-    """Whether a file in boxes ends before its last box should."""
+    """Whether a file is shorter than its boxes declare."""
     size = file.seek(0, io.SEEK_END)
     return max((end for _, _, end in top_level(file)), default=0) > size
 
@@ -69,7 +69,7 @@ def _meta(file: io.BufferedReader | io.BytesIO) -> bytes:
 
 
 def _inside(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and content of each box in another one."""
+    """Kind and content of each box inside another."""
     at = 0
     while at + 8 <= len(content):
         length = int.from_bytes(content[at : at + 4], "big") or len(content) - at
@@ -80,12 +80,12 @@ def _inside(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _primary(content: bytes) -> int:
-    """The number of the picture that a file is to show."""
+    """The number of a file's primary picture."""
     return int.from_bytes(content[4:6] if content[:1] == b"\0" else content[4:8], "big")
 
 
 def _properties_of(item: int, content: bytes) -> list[int]:
-    """The numbers of the properties of a picture, from 1."""
+    """The indices of a picture's properties, from 1."""
     if len(content) < 8:
         return []
     wide = 2 if content[0] == 0 else 4

@@ -9,7 +9,7 @@ from impasto.decoding.heif_boxes import top_level
 from impasto.sources.trees import UnusableError
 
 NOT_INSTALLED = "not installed"
-"""The kind of reason where a plugin would read a picture; it may be there another time."""
+"""The kind of reason for a picture whose plugin is missing; it may be installed later."""
 
 _NAMES = {"HEIF": "a HEIC photo", "JXL": "a JPEG XL picture", "AVIF": "an AVIF picture"}
 _INSTALL = {
@@ -20,16 +20,17 @@ _INSTALL = {
 
 
 def load_plugin(form: str) -> None:
-    """See to it that Pillow reads a format: `HEIF`, `JXL` or `AVIF`.
+    """Make Pillow read a format: `HEIF`, `JXL` or `AVIF`.
 
     Raises:
-        UnusableError: what reads it is not installed; the reason says how to.
+        UnusableError: its plugin is not installed; the reason says how to install it.
     """
     Image.init()
     try:
         if form == "HEIF":
             plugin = importlib.import_module("pillow_heif")
-            # A thumbnail is not to be taken for the picture; and each process has one core.
+            # Without thumbnails, which could be read as the picture; one thread, as each process
+            # has one core.
             plugin.register_heif_opener(thumbnails=False, decode_threads=1)
         elif form == "JXL":
             importlib.import_module("pillow_jxl")
@@ -46,7 +47,7 @@ def _reads_avif() -> bool:
 
 def jxl_size(file: io.BufferedReader | io.BytesIO) -> tuple[int, int]:
     """Width and height of a JPEG XL picture by its header (ISO/IEC 18181-1, SizeHeader), since the
-    plugin decodes all of a picture to tell them; 0, 0 where the header makes no sense."""
+    plugin decodes the whole picture to give them; 0, 0 for an invalid header."""
     bits = int.from_bytes(_codestream(file)[2:], "little")
 
     def take(count: int) -> int:

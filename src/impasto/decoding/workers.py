@@ -1,8 +1,8 @@
-"""A function over many items in several processes, the results in order.
+"""Map a function over items in several processes, with results in order.
 
-Not `multiprocessing.Pool`, for three reasons: a file that kills its process (a decoder's crash, no
-memory left) costs that file and not the whole work; Ctrl-C ends all at once and silently; and no
-more results lie in memory than a few for each process.
+`multiprocessing.Pool` is not used, for three reasons. Here a file that kills its process (a
+decoder's crash, no memory) costs only that file; Ctrl-C ends all processes at once and silently;
+and memory holds only a few results for each process.
 """
 
 import contextlib
@@ -29,13 +29,13 @@ Result = TypeVar("Result")
 _QUEUED = 2
 """Items given to a process at once, so that it never waits for the next; ..."""
 _QUEUED_BYTES = 4096
-"""... but only small ones, which a pipe takes at once (the least, macOS's, holds 8 KB). To send more
-to a process at work waits for it; and if it has much to answer, it waits for us."""
+"""... if they are small enough for a pipe's buffer (the smallest, macOS's, holds 8 KB). Sending
+more to a busy process blocks until it reads; if it is sending a long answer itself, both would wait."""
 _READY = "ready"
 
 
 class DiedError(Exception):
-    """The process that worked on an item ended without an answer; the text says how."""
+    """The process ended without a result for an item; the text says why."""
 
 
 def available_cores() -> int:
@@ -47,15 +47,15 @@ def available_cores() -> int:
 
 @contextlib.contextmanager
 def _interrupt_blocked() -> Iterator[None]:
-    """Hold Ctrl-C back for a moment; processes started meanwhile never see it.
+    """Block Ctrl-C; processes started meanwhile never see it.
 
     They inherit the blocked signal, so that even one that is still importing ends without a
-    traceback: this process alone handles Ctrl-C, and ends them.
+    traceback. Only this process handles Ctrl-C, and ends them.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    # It starts with the first process if it does not run yet, and leaves the signal unblocked.
+    # Started here, because the first process would start it with the signal unblocked.
     multiprocessing.resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -66,8 +66,8 @@ def _interrupt_blocked() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _main_hidden() -> Iterator[None]:
-    """Processes started meanwhile do not import the script that this process runs, which would run it
-    again where it is not guarded by `if __name__ == "__main__"`."""
+    """Keep processes started meanwhile from importing the running script, which would run it again
+    if it has no guard `if __name__ == "__main__"`."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -77,9 +77,9 @@ def _main_hidden() -> Iterator[None]:
 
 
 def _serve(connection: Connection, function: Callable[[Any], Any]) -> None:
-    """A worker process: answer each item that comes until there is none."""
+    """The worker process: answer each item until the connection closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The other end closes when the parent is done or dead; either way there is nothing left to do.
+    # The other end closes when the parent is done or dead.
     with contextlib.suppress(EOFError, OSError):
         connection.send(_READY)
         while True:
@@ -94,17 +94,17 @@ class _Worker(Generic[Item]):
     ready: bool = False
     given: deque[tuple[int, Item]] = field(default_factory=deque)
     spent: float = 0.0
-    """Seconds that it has been waited for since it began with the first of those."""
+    """Seconds waited for it since it began its first queued item."""
 
     def give(self, item: tuple[int, Item]) -> bool:
-        """Send it an item, unless that could wait for the one it is at."""
+        """Send it an item, unless sending could block."""
         message = ForkingPickler.dumps(item)
         if self.given and len(message) > _QUEUED_BYTES:
             return False
         if not self.given:
             self.spent = 0.0
         self.given.append(item)
-        # One that has died is found out where it is listened to.
+        # A dead process is noticed when its answer is awaited.
         with contextlib.suppress(OSError):
             self.connection.send_bytes(message)
         return True
@@ -127,13 +127,13 @@ def _start(function: Callable[[Item], Result]) -> _Worker[Item]:
 
 
 class _Queue(Generic[Item]):
-    """The items not given out yet, each with its number; those given back come first."""
+    """The items that are not given out yet, with their numbers; returned items come first."""
 
     def __init__(self, items: Iterable[Item]) -> None:
         self._rest = enumerate(items)
         self._back: list[tuple[int, Item]] = []
         self.taken = 0
-        """How many items have been drawn so far."""
+        """The number of items drawn so far."""
         self.ended = False
 
     def take(self, limit: int) -> tuple[int, Item] | None:
@@ -163,27 +163,25 @@ def in_order(
     """Yield `function(item)` for each item, in the items' order.
 
     `function` must be importable (from elsewhere than the script that runs) and not raise; items and
-    results must pickle. Where a process dies of an item, or takes too long, that item's result is a
-    `DiedError` and another process takes its place.
+    results must pickle. If a process dies on an item or takes too long, the item's result is a
+    `DiedError` and another process is started.
 
     Args:
-        function: what is done with an item.
-        items: what it is done with; drawn only as they are needed.
-        processes: how many work at once.
-        ahead: how many results may be in the works or waiting for an earlier one: the bound on
-            memory.
-        seconds: how long one item may be waited for from when its process begins with it; None: as
-            long as it likes.
+        function: applied to each item.
+        items: drawn only as needed.
+        processes: the number of processes.
+        ahead: the most results in progress or waiting for an earlier one, which bounds memory.
+        seconds: the time limit for an item, from when its process begins it; None: no limit.
 
     Raises:
-        ImpastoError: the processes do not even start.
+        ImpastoError: the processes do not start.
     """
     queue = _Queue(items)
     done: dict[int, Result | DiedError] = {}
     workers: list[_Worker[Item]] = []
     next_index = 0
     try:
-        # One by one, so that those that run already are ended if the next cannot be started.
+        # One by one, so that running ones are ended if the next cannot be started.
         for _ in range(processes):
             worker: _Worker[Item] = _start(function)
             workers.append(worker)
@@ -194,7 +192,7 @@ def in_order(
             heard, waited = _listen(workers, seconds)
             for position, worker in enumerate(workers):
                 worker.spent += waited
-                failure = _hear(worker, worker.connection in heard, seconds, done)
+                failure = _receive(worker, worker.connection in heard, seconds, done)
                 if failure is not None:
                     workers[position] = _replace(worker, function, queue, done, failure)
             while next_index in done:
@@ -215,10 +213,10 @@ def _give_out(queue: _Queue[Item], workers: list[_Worker[Item]], limit: int) -> 
                 break
 
 
-def _hear(
+def _receive(
     worker: _Worker[Any], answered: bool, seconds: float | None, done: dict[int, Any]
 ) -> DiedError | None:
-    """Take a worker's answer into `done`; a failure if it has died or takes too long."""
+    """Put a worker's answer into `done`, or a failure if it has died or takes too long."""
     if not answered:
         if seconds is not None and worker.given and worker.spent > seconds:
             return DiedError(f"it took more than {seconds:g} s")
@@ -239,8 +237,8 @@ def _hear(
 def _listen(workers: list[_Worker[Any]], seconds: float | None) -> tuple[list[Any], float]:
     """Connections with an answer, and the seconds waited for one.
 
-    Only these count towards a time limit, each time no more than was meant to be waited: when this
-    process is busy itself, or all are stopped as by Ctrl-Z, no item is blamed for it.
+    Only these seconds count towards a time limit, each time at most the intended wait, so no item
+    is charged for time when this process is busy or all are stopped (Ctrl-Z).
     """
     most = None if seconds is None else max(0.05, min(1.0, seconds / 10))
     began = time.monotonic()
@@ -256,7 +254,7 @@ def _replace(
     done: dict[int, Result | DiedError],
     reason: DiedError,
 ) -> _Worker[Item]:
-    """Bury a process that died, and start another for what else it had been given."""
+    """Record a process's death, and start another for its remaining items."""
     worker.end()
     if not worker.ready:
         raise ImpastoError(

@@ -29,7 +29,7 @@ from impasto.fetching.politeness import Politeness, StoppedWaitingError, host_of
 from impasto.fetching.robots import Robots
 from impasto.files import sha256_of_file
 from impasto.formatting import counted
-from impasto.sources.file_kinds import BEGINNING, RAW, camera_raw, picture_suffix, what_else
+from impasto.sources.file_kinds import BEGINNING, RAW, camera_raw, describe_other, picture_suffix
 
 T = TypeVar("T")
 
@@ -356,7 +356,7 @@ def _look(start: bytes) -> None:
     if camera_raw(io.BytesIO(start)):
         raise FetchError(f"no picture: {RAW}")
     if not picture_suffix(start[:BEGINNING]):
-        raise FetchError(f"no picture: {what_else(start)}")
+        raise FetchError(f"no picture: {describe_other(start)}")
 
 
 def _http_date(picture: Picture | None) -> str | None:

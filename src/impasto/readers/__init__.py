@@ -1,9 +1,10 @@
 """Readers: one file a kind of source, so that a new kind touches no other file.
 
 A reader is a module with:
-- `ORDER: int`, lower ones are asked first;
-- `claims(source: Source, labels: tuple[str, ...] | None) -> bool`, whether it reads this source: of a
-  folder, only where it has found pictures of its own there, as another may read what else is in it;
+- `ORDER: int`: readers of lower order are tried first;
+- `claims(source: Source, labels: tuple[str, ...] | None) -> bool`, whether it reads this source; a
+  folder only if it has found pictures there that it can read, since another reader may read the
+  rest;
 - `read(source: Source, labels: tuple[str, ...] | None) -> Listing`, what is in it; `labels` are the
   fields the user asked for, None for the source's own.
 """
@@ -30,7 +31,8 @@ def read_source(
     Args:
         source: a folder, an archive or another file.
         labels: the fields asked for; None: the source's own.
-        names_encoding: of file names in archives that do not say theirs; None: see `archives/`.
+        names_encoding: the encoding of file names in archives that do not declare one; None: see
+            `archives/`.
 
     Raises:
         ImpastoError: there is no such source, no reader for it, or the labels are not in it.
@@ -46,7 +48,7 @@ def read_source(
 
 
 def read_opened(source: Source, labels: tuple[str, ...] | None) -> Listing:
-    """List what was opened with the first reader that claims it.
+    """List an opened source with the first reader that claims it.
 
     Raises:
         ImpastoError: there is no reader for it, or the labels are not in it.

@@ -1,7 +1,7 @@
 """A folder of archives: `images.zip` beside `metadata.jsonl`, as Hugging Face has it, or a zip a class.
 
-They are read where they lie, as if each had been unpacked into a folder of its own name: whatever would
-be read then is read now. Where pictures lie beside them, archives are left out.
+They are read as if each were unpacked into a folder of its own name. Archives beside pictures are
+left out.
 """
 
 from impasto.readers import read_opened
@@ -24,10 +24,10 @@ def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
 
 
 def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
-    """List what is in them, by whatever reader claims it.
+    """List their contents with the reader that claims these.
 
     Raises:
-        ImpastoError: none of them can be read, or the reader's own.
+        ImpastoError: none of them can be read, or the reader raises it.
     """
     assert isinstance(source.tree, Folder)
     tree = FolderWithArchives(source.tree, source.names_encoding)

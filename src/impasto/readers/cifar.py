@@ -2,12 +2,12 @@
 unpacked.
 
 A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009; the layout is described
-at https://www.cs.toronto.edu/~kriz/cifar.html. Its pictures come in batches: in the binary version
-nothing but records, each a byte for every label and then the red, the green and the blue plane of a
-picture, row by row; in the Python version a pickled dictionary of the same. No pickle is ever run:
-see `plain_pickle.py`.
+at https://www.cs.toronto.edu/~kriz/cifar.html. Pictures come in batches. A batch of the binary
+version is records: a byte for each label, then the red, green and blue planes, row by row. A batch
+of the Python version is a pickled dictionary of the same. Pickles are never run; see
+`plain_pickle.py`.
 
-One batch at a time lies in memory: 31 MB, or 154 MB for CIFAR-100's training pictures.
+One batch at a time is in memory: 31 MB, or 154 MB for CIFAR-100's training pictures.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -34,16 +34,16 @@ _PLANES = 3 * _SIDE * _SIDE
 class _DataSet:
     name: str
     training: tuple[str, ...]
-    """Its batches, without `.bin`."""
+    """The names of its training batches, without `.bin`."""
     test: str
     fields: tuple[str, ...]
-    """In the order of a record's labels."""
+    """The label fields, in the order of a record's labels."""
     names: tuple[str, ...]
     """For each field, the file with its class names in the binary version."""
     meta: str
     """The file with all class names in the Python version."""
     keys: tuple[tuple[str, str], ...]
-    """For each field, what its labels and its class names are called in the Python version."""
+    """For each field, the keys of its labels and of its class names in the Python version."""
 
     @property
     def batches(self) -> list[str]:
@@ -119,7 +119,7 @@ class _Published:
             raise self.damaged(name, f"cannot be read ({reason})") from reason
 
     def dictionary(self, name: str) -> dict[bytes, Any]:
-        """What a pickle holds."""
+        """The dictionary in a pickle."""
         try:
             loaded = load_plain(self.content(name))
         except PlainPickleError as error:
@@ -129,7 +129,7 @@ class _Published:
         return loaded
 
     def class_names(self) -> list[list[str]]:
-        """For each field; a label is the number of a class in it, from 0."""
+        """The class names of each field; a label is an index into them."""
         found = []
         for file, (_, key) in zip(self.data_set.names, self.data_set.keys, strict=True):
             if self.version == "binary":
@@ -177,15 +177,15 @@ class _Published:
 
 
 def _all(things: list[Any], kind: type) -> Iterator[Any]:
-    """Those that are of a kind."""
+    """The items of a type."""
     return (thing for thing in things if type(thing) is kind)
 
 
 def _found(source: Source) -> list[_Published]:
-    """The versions in a source, whatever folders they are in.
+    """The versions in a source, in any folder.
 
-    Two files with the right names are enough, so that a version that lacks some is not taken for
-    something else; a single one may be called that by chance.
+    Two files with the right names are enough, so an incomplete version is recognised too; a single
+    one may have its name by chance.
     """
     folders: dict[str, set[str]] = {}
     for path in source.tree.files:
@@ -206,7 +206,8 @@ def _found(source: Source) -> list[_Published]:
 
 
 def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
-    """The files of a version, even one that is refused, at the top; or anywhere among no pictures."""
+    """A source with the files of a version (even one that is refused) at the top, or anywhere if it
+    has no pictures."""
     if source.file is not None:
         return False
     found = _found(source)
@@ -218,7 +219,7 @@ def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
 
 
 def _columns(data_set: _DataSet, labels: tuple[str, ...] | None) -> dict[str, int]:
-    """The fields of the listing, and which of a record's labels each is."""
+    """The fields of the listing, and the index of each among a record's labels."""
     own = list(data_set.fields)
     if labels is None:
         labels = data_set.fields
@@ -240,7 +241,7 @@ def _columns(data_set: _DataSet, labels: tuple[str, ...] | None) -> dict[str, in
 def _pixels(
     load: Callable[[str], _Batch], counts: dict[str, int], numbers: Sequence[int]
 ) -> Iterator[np.ndarray]:
-    """The pixels of some pictures, uint8 [32, 32, 3]; a batch with none of them is not read."""
+    """The pixels of some pictures, uint8 [32, 32, 3]; batches without any of them are not read."""
     first = 0
     for name, count in counts.items():
         wanted = [number - first for number in numbers if first <= number < first + count]
@@ -254,11 +255,11 @@ def _pixels(
 
 
 def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
-    """List the pictures, the test batch as held out: that split is part of the data set.
+    """List the pictures; the test batch is held out, as the data set defines.
 
     Raises:
-        ImpastoError: a version that is not read, damaged or incomplete; more than one; or labels
-            that are not in it.
+        ImpastoError: the version is unsupported, damaged or incomplete; there are several; or a
+            label is unknown.
     """
     published, *others = _found(source)
     data_set = published.data_set
@@ -307,7 +308,6 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     listing.contents = partial(_pixels, published.batch, counts)
     listing.decoded = True
     listing.notes.append(
-        f"held out is the test part of {data_set.name} itself; --heldout and --seed choose nothing "
-        "here"
+        f"held out is the test part of {data_set.name} itself; --heldout and --seed have no effect"
     )
     return listing

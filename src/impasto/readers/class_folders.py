@@ -1,8 +1,9 @@
 """Folders by class: the folders that a picture lies in name its classes, from the top.
 
-With `--labels style,artist`, a picture in `Cubism/juan-gris` is of that style and artist. Folders that
-name no classes are passed over: one that holds all pictures, parts for training and testing, numbered
-parts (`folders.py` has them all). `--labels artist=2` takes the second level of folders, whatever it is.
+With `--labels style,artist`, a picture in `Cubism/juan-gris` is of that style and artist. Folders
+that are no classes are skipped: one that holds all pictures, parts for training and testing,
+numbered parts (`folders.py` has them all). `--labels artist=2` takes the second level of folders,
+whatever its names.
 """
 
 import re
@@ -20,7 +21,7 @@ from impasto.sources.listing import (
     read_from,
 )
 from impasto.sources.resized import without_smaller
-from impasto.sources.sidecars import tell
+from impasto.sources.sidecars import add_descriptions
 from impasto.sources.trees import File, Source, tidy
 
 ORDER = 50
@@ -29,10 +30,10 @@ _LEVEL = re.compile(r"(.*)=\s*([0-9]{1,3})\s*")
 
 
 def _chosen(labels: tuple[str, ...] | None) -> dict[str, int]:
-    """The level of each label, from 1, where the user says which: `artist=2`.
+    """The level of each label, from 1, if the user gives it: `artist=2`.
 
     Raises:
-        ImpastoError: of some labels but not of all.
+        ImpastoError: it is given for some labels only.
     """
     found = [_LEVEL.fullmatch(label) for label in labels or ()]
     chosen = {tidy(match[1]): int(match[2]) for match in found if match}
@@ -45,8 +46,8 @@ def _chosen(labels: tuple[str, ...] | None) -> dict[str, int]:
 
 
 def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
-    """Two class folders or more and no picture outside them (but held-out ones: those of a test are
-    often not told); one will do where labels are asked."""
+    """Two class folders or more (one, if labels are asked for), and no picture outside them but
+    held-out ones, since test pictures often have no class."""
     if source.file is not None or labels == ():
         return False
     tree = source.tree
@@ -64,7 +65,7 @@ def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
 def _levels(
     source: Source, folders: Layout, files: list[File], labels: tuple[str, ...]
 ) -> tuple[tuple[str, ...], Callable[[str], list[str]]]:
-    """The label fields, and what gives the folders that name the classes of a picture.
+    """The label fields, and a function from a picture to its class folders.
 
     Raises:
         ImpastoError: no picture lies in as many folders as labels were asked for.
@@ -73,7 +74,7 @@ def _levels(
     if not chosen:
         deepest = max(len(folders.levels(file.name)) for file in files)
         if deepest < len(labels):
-            apart = folders.apart()
+            apart = folders.skipped_note()
             raise ImpastoError(
                 f"folders by class hold one label each, but --labels names {len(labels)}: "
                 f"{', '.join(labels)}; the pictures in {source.path} are {counted(deepest, 'folder')} "
@@ -96,7 +97,7 @@ def _levels(
 
 
 def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
-    """List the folders; where a picture lies in fewer than there are labels, the rest is not known.
+    """List the folders; a picture in fewer folders than labels lacks the last labels.
 
     Raises:
         ImpastoError: no picture lies in as many folders as labels were asked for.
@@ -120,16 +121,17 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
             "are unknown"
         )
     if listing.fields == labels:
-        listing.notes += folders.choice(labels)
+        listing.notes += folders.levels_note(labels)
     if not folders.splits:
-        listing.notes += _called_like_parts(listing)
+        listing.notes += _split_names_note(listing)
     listing.notes += folders.notes()
-    tell(source.tree, listing)
+    add_descriptions(source.tree, listing)
     return read_from(source.tree, listing)
 
 
-def _called_like_parts(listing: Listing) -> list[str]:
-    """A note of classes that are called like a part of a data set, as nothing beside them is one."""
+def _split_names_note(listing: Listing) -> list[str]:
+    """A note on classes with a name like `test` that count as classes because no part is beside
+    them."""
     classes = {label for entry in listing.entries for label in entry.labels}
     odd = sorted(name for name in classes if is_split_word(name.lower()))
     if not odd:

@@ -5,7 +5,7 @@ from impasto.sources.folders import layout
 from impasto.sources.heldout import few
 from impasto.sources.listing import Listing, entry_of, pictures, read_from, suffix_of
 from impasto.sources.resized import without_smaller
-from impasto.sources.sidecars import tell
+from impasto.sources.sidecars import add_descriptions
 from impasto.sources.trees import Source
 
 ORDER = 90
@@ -14,32 +14,32 @@ _TABLES = (".csv", ".tsv", ".jsonl")
 
 
 def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
-    """Any folder or archive that no other reader wants."""
+    """Any folder or archive that no other reader claims."""
     return source.file is None
 
 
 def _could_be_classes(names: list[str]) -> list[str]:
-    """A note where there may be folders by class."""
+    """A note if there may be folders by class."""
     folders = layout(names, levels=1)
     # With pictures beside them.
     if len(folders.tops(names)) >= (1 if folders.splits else 2):
         return ["no labels were asked for; --labels class would take the folders' names"]
     if folders.passed and not folders.splits:
-        return [folders.apart()]
+        return [folders.skipped_note()]
     return []
 
 
 def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
-    """List the folder; what is in its `test` or `val` beside `train` is held out.
+    """List the folder; `test` and `val` beside `train` are held out.
 
     Raises:
-        ImpastoError: labels were asked for, and there is nothing to take them from.
+        ImpastoError: labels were asked for, but there are neither tables nor class folders.
     """
     listing = Listing("a folder")
     files = without_smaller(list(pictures(source.tree, listing)), listing)
     folders = layout((file.name for file in files), len(labels or ()))
     if labels and files:
-        more = [folders.apart()] if folders.apart() else []
+        more = [folders.skipped_note()] if folders.skipped_note() else []
         tables = [
             name
             for name in source.tree.files
@@ -55,5 +55,5 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     listing.notes += folders.notes()
     if labels is None:
         listing.notes += _could_be_classes([file.name for file in files])
-    tell(source.tree, listing)
+    add_descriptions(source.tree, listing)
     return read_from(source.tree, listing)

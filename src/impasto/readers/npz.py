@@ -1,15 +1,16 @@
-"""NumPy's arrays of pictures: an `.npz` or `.npy`, or a folder of them, as MedMNIST and Kuzushiji come.
+"""NumPy's arrays of pictures: an `.npz` or `.npy`, or a folder of them, as of MedMNIST and
+Kuzushiji.
 
-Pictures are [N, H, W], [N, H, W, C] or [N, C, H, W] with 1, 3 or 4 channels (grey, RGB, RGBA, which is
-laid on white). Whole numbers are levels from 0 to 255, of two bytes to 65,535 if any exceeds 255.
-Floating-point numbers are read through once to see what they are: from -1 to 1 if any is negative,
-else from 0 to 1, else from 0 to 255. An array of text or numbers, one for each picture, is a label if
-its name says so (labels, y, target, class, or arr_1 beside arr_0), and otherwise something known of
-each. Classes that are numbers are filled up with zeros, or named by an array such as `class_names`.
-Parts such as `x_test`, or `test-imgs.npz`, are held out if there is one for training.
+Pictures are [N, H, W], [N, H, W, C] or [N, C, H, W] with 1, 3 or 4 channels (grey, RGB, RGBA, which
+is composited on white). Integers are levels from 0 to 255; two-byte ones to 65,535 if any exceeds
+255. The range of floating-point numbers is found by reading them once: -1 to 1 if any is negative,
+else 0 to 1, else 0 to 255. An array of text or numbers, one for each picture, is a label if it has
+a label's name (labels, y, target, class, or arr_1 beside arr_0), else a column for `--where`.
+Classes that are numbers are filled up with zeros, or named by an array such as `class_names`. Parts
+such as `x_test`, or `test-imgs.npz`, are held out if there is one for training.
 
-Arrays are read row by row, never as a whole; to get to a row of a compressed one, all before it is
-decompressed. Arrays of Python objects are pickles, and never read.
+Arrays are read row by row; in a compressed array, all rows before one are decompressed to reach it.
+Arrays of Python objects are pickles, and never read.
 """
 
 import math
@@ -36,12 +37,12 @@ _SUFFIXES = (".npz", ".npy")
 _LABELS = frozenset({"labels", "label", "y", "targets", "target", "class", "classes", "cls"})
 _PICTURES = frozenset({"images", "image", "imgs", "img", "x", "data", "pictures"})
 _MOST_BYTES = 2**28
-"""Of an array that is read as a whole, and of a picture."""
+"""The largest array that is read as a whole, and the largest picture."""
 _FEW_ROWS = 2**16
 _LEAST_STORED = 4
-"""Bytes of a file for each picture in it, at least, where there are more than `_FEW_ROWS`; deflated
-squares of random place and size on 64 x 64 pixels took 11. An entry takes 400 bytes of memory, so that
-a listing takes at most some 100 times the file's size, whatever its arrays claim."""
+"""The least bytes of a file for each of its pictures, if there are more than `_FEW_ROWS`; deflated
+random squares of 64 x 64 pixels take 11. An entry takes 400 bytes of memory, so this bounds a
+listing to some 100 times the file's size, whatever its arrays claim."""
 _LONG_TEXT = 1000
 
 
@@ -51,14 +52,14 @@ def _words(name: str) -> list[str]:
 
 
 def _own_words(array: StoredArray) -> list[str]:
-    """Those of the array's own name."""
+    """The words of the array's own name."""
     return _words(array.key or array.file.rpartition("/")[2].rpartition(".")[0])
 
 
 def _part(array: StoredArray) -> str:
-    """The word that names the part, such as `test`, in the array's own name, or else the file's."""
+    """The split's word, such as `test`, in the array's name, else in the file's."""
     own = _own_words(array)
-    # `is_test` is a row a picture of all parts.
+    # `is_test` has a row for each picture of all splits.
     words = [*(own if own[:1] != ["is"] else []), *_words(array.file.rpartition(".")[0])]
     return next((word for word in words if is_heldout(word) is not None), "")
 
@@ -72,12 +73,12 @@ def _files(source: Source) -> list[File]:
 
 
 def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
-    """Such a file, or a folder that has pictures in such files and no others."""
+    """Such a file, or a folder whose only pictures are in such files."""
     if source.file is not None:
         return suffix_of(source.file) in _SUFFIXES and source.path.is_file()
     if any(suffix_of(name) in PICTURE_SUFFIXES for name in source.tree.files):
         return False
-    # Where nothing else could be read, this reader says what is wrong with a file.
+    # If no other reader could read anything, this one reports what is wrong with a file.
     alone = not any(map(is_archive, source.tree.files))
     return any(_shows_pictures(file, alone) for file in _files(source))
 
@@ -93,7 +94,7 @@ def _shows_pictures(file: File, if_damaged: bool) -> bool:
 def _contents(
     arrays: list[tuple[StoredArray, tuple[float, float]]], numbers: Sequence[int]
 ) -> Iterator[Content]:
-    """The pictures of some entries; an array with none of them is not opened."""
+    """The pictures of some entries; other arrays are not opened."""
     first = 0
     for array, scale in arrays:
         end = first + array.shape[0]
@@ -116,8 +117,8 @@ def _contents(
 
 
 def _texts(array: StoredArray) -> list[str] | None:
-    """A text for each row of an array: blank where it is not known; None where it is no text or number
-    a row. A row with a single 1 among zeros is the number of its place."""
+    """A text for each row of an array, blank where unknown; None if the rows are neither texts nor
+    numbers. A one-hot row gives its index."""
     if math.prod(array.shape) * array.dtype.itemsize > _MOST_BYTES:
         return None
     values = whole(array)
@@ -142,7 +143,7 @@ def _texts(array: StoredArray) -> list[str] | None:
 
 
 def _classes(texts: list[str], field: str, names: list[str]) -> list[str]:
-    """Class names: of numbers by `names`, or filled up with zeros; blank where not known."""
+    """Class names: numbers are looked up in `names`, or padded with zeros; blank where unknown."""
     texts = [" ".join(known(text, field).split()) for text in texts]
     if all(re.fullmatch(r"-?[0-9]{1,9}", text) for text in texts if text):
         numbers = [int(text) if text else -1 for text in texts]
@@ -156,8 +157,8 @@ def _classes(texts: list[str], field: str, names: list[str]) -> list[str]:
 def _beside(pictures: StoredArray, others: list[StoredArray]) -> dict[str, StoredArray]:
     """The arrays with a row for each picture of an array, by field; those in its own file first.
 
-    Another file must have all the words in its name that the pictures' has, but for those that say
-    pictures: `k49-test-labels` goes with `k49-test-imgs`.
+    Another file's name must have all the words of the pictures' file but those for pictures:
+    `k49-test-labels` goes with `k49-test-imgs`.
     """
     file_words = _words(pictures.file.rpartition(".")[0])
     subject = {*file_words} - _PICTURES
@@ -186,10 +187,10 @@ def _says_label(array: StoredArray) -> bool:
 def _fields(
     path: Path, there: dict[str, StoredArray], labels: tuple[str, ...] | None
 ) -> dict[str, str]:
-    """The label fields, and what each is called among the arrays.
+    """The label fields, and the array of each.
 
     Raises:
-        ImpastoError: there is no such label; the message lists those there are.
+        ImpastoError: a label is unknown; the message lists the known ones.
     """
     own = [field for field, array in there.items() if _says_label(array)]
     if labels is None:
@@ -209,7 +210,7 @@ def _without_objects(
     """The arrays without those of Python objects.
 
     Raises:
-        ImpastoError: one of those might be what is wanted.
+        ImpastoError: a needed array might be one of those.
     """
     for array in arrays:
         if array.dtype.hasobject:
@@ -284,7 +285,7 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     classes = [_classes(columns[name], label, names) for label, name in fields.items()]
     abouts = {name: texts for name, texts in columns.items() if name not in fields.values()}
     _add_entries(listing, pictures, classes, abouts)
-    # Parts in one file are of one range.
+    # The arrays in one file share a range.
     alike: dict[tuple[Path, np.dtype], list[StoredArray]] = {}
     for array in pictures:
         alike.setdefault((array.path, array.dtype), []).append(array)
@@ -297,10 +298,10 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
 
 
 def _check_rows(pictures: list[StoredArray]) -> None:
-    """Refuse files whose arrays of pictures have more rows than pictures can lie in them.
+    """Refuse files whose arrays claim more rows than pictures could fit in the file.
 
     Raises:
-        ImpastoError: one has; a compressed array of a single colour may.
+        ImpastoError: one does; a compressed array of a single colour may, too.
     """
     for path in dict.fromkeys(array.path for array in pictures):
         rows = sum(array.shape[0] for array in pictures if array.path == path)
@@ -320,10 +321,10 @@ def _columns(
     needed: dict[str, str],
     listing: Listing,
 ) -> dict[str, list[str]]:
-    """A text for each picture of all arrays, by field; a field that has none is noted.
+    """A text for each picture of all arrays, by field; fields without any are noted.
 
     Raises:
-        ImpastoError: it is one of the labels that were asked for.
+        ImpastoError: such a field was asked for as a label.
     """
     columns: dict[str, list[str]] = {}
     for field in dict.fromkeys(field for found in beside for field in found):
@@ -378,6 +379,6 @@ def _add_entries(
     ]
     note = (
         f"held out are the arrays for testing and validation ({counted(own.count(True), 'picture')}); "
-        "--heldout and --seed choose nothing here"
+        "--heldout and --seed have no effect"
     )
     hold_out(listing, own, [note] if split else [])

@@ -2,9 +2,8 @@
 
 A picture is a struct of `bytes` and `path`, a class a number; `parquet_files.py` finds the columns.
 
-Files are read as streams, by row group and in small batches. What must lie in memory is one page of
-the column of pictures, as stored and decompressed: 1 MB each, or 1,024 pictures where whoever wrote
-the file left it at Arrow's own choice.
+Files are read as streams, by row group and in small batches. Memory holds one page of the picture
+column, stored and decompressed: 1 MB each, or 1,024 pictures with Arrow's default.
 """
 
 import posixpath
@@ -19,7 +18,7 @@ from typing import Any
 
 from impasto.errors import ImpastoError, choices
 from impasto.formatting import counted
-from impasto.sources.archives import begins_with, is_archive
+from impasto.sources.archives import first_bytes, is_archive
 from impasto.sources.heldout import hold_out, is_heldout
 from impasto.sources.listing import (
     PICTURE_SUFFIXES,
@@ -32,12 +31,12 @@ from impasto.sources.listing import (
 )
 from impasto.sources.parquet_files import (
     Part,
-    broken,
     column_of,
     described_beside,
+    error_line,
     opened_file,
     part_of,
-    says,
+    read_errors,
     texts_of,
 )
 from impasto.sources.trees import (
@@ -56,13 +55,13 @@ _SUFFIXES = (".parquet", ".pq")
 _MAGIC = b"PAR1"
 _NO_CLASSES = (
     *("title", "year", "licence", "source"),
-    # What packing tells of each picture itself.
+    # Columns that packing writes for each picture itself.
     *("index", "path", "sha256", "width", "height", "split"),
 )
 _BATCH = 8
-"""Pictures taken out of a page at once."""
+"""Pictures read from a page at once."""
 _LONG_TEXT = 1000
-"""A column of more letters a row, on average, is nothing that pictures are chosen by."""
+"""A column with more letters a row on average is skipped: nobody chooses pictures by it."""
 
 
 def _files(source: Source) -> list[File]:
@@ -74,22 +73,22 @@ def _files(source: Source) -> list[File]:
 
 
 def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
-    """A parquet file, and what has some in it: with pictures in them, or with none beside them."""
+    """A parquet file, or a source with some: with pictures in them, or without other pictures."""
     if source.file is not None:
         if suffix_of(source.file) in _SUFFIXES:
             return True
-        # In the hub's cache, files are named by their digests.
-        return begins_with(source.path, len(_MAGIC)) == _MAGIC
+        # In the hub's cache, file names are digests.
+        return first_bytes(source.path, len(_MAGIC)) == _MAGIC
     files = _files(source)
     if any(_holds_pictures(file, source.tree) for file in files):
         return True
-    # Where nothing else could be read, this reader says why these cannot.
+    # If no other reader could read anything, this one reports why these files cannot be read.
     others = (n for n in source.tree.files if suffix_of(n) in PICTURE_SUFFIXES or is_archive(n))
     return bool(files) and not any(others)
 
 
 def _holds_pictures(file: File, tree: Tree) -> bool:
-    """Whether there are pictures in a file, or the names of some that lie beside it."""
+    """Whether a file has pictures, or names of pictures that lie beside it."""
     try:
         part = part_of(file, {})
         if part is None or part.inside:
@@ -97,33 +96,33 @@ def _holds_pictures(file: File, tree: Tree) -> bool:
         with opened_file(part.path) as opened:
             first = next(opened.iter_batches(batch_size=_BATCH, columns=[part.picture]), None)
             values = [] if first is None else column_of(first, part.picture).to_pylist()
-    except ImpastoError:  # A folder of pictures is one whatever else lies in it.
+    except ImpastoError:  # A folder of pictures stays one, whatever else is in it.
         return False
     paths = [value.get("path") if isinstance(value, dict) else value for value in values]
     return any(path and _file_of(str(path), part, tree) for path in paths)
 
 
 @dataclass
-class _Told:
-    """What the rows say but for their pictures, and what about that the user may want to know."""
+class _RowTexts:
+    """The columns of a file but its pictures, with counts for notes."""
 
     texts: dict[str, list[str]]
-    """A text for each row by column, a class by its name; empty where there is none."""
+    """By column, a text for each row (of a class its name); empty where unknown."""
     paths: list[str]
-    """What the picture is called."""
+    """For each row, the picture's path."""
     unknown: Counter[tuple[str, str]]
-    """How often a column had which class that is none."""
+    """By column and class name that means unknown: the number of rows."""
     nameless: Counter[str]
-    """How often a column had a number that no class has."""
+    """By column: the number of rows with a number that no class has."""
 
 
-def _told(part: Part) -> _Told:
-    """Read all columns of a file that are one text a row.
+def _row_texts(part: Part) -> _RowTexts:
+    """Read a file's columns other than pictures.
 
     Raises:
         ImpastoError: it is damaged.
     """
-    texts_known = _Told({name: [] for name in part.others}, [], Counter(), Counter())
+    texts_known = _RowTexts({name: [] for name in part.others}, [], Counter(), Counter())
     columns = [*part.others, *([part.paths] if part.paths else [])]
     with opened_file(part.path) as opened:
         for batch in opened.iter_batches(columns=columns, use_threads=False) if columns else []:
@@ -139,11 +138,13 @@ def _told(part: Part) -> _Told:
     return texts_known
 
 
-def _known(field: str, texts: list[str], names: list[str] | None, texts_known: _Told) -> list[str]:
-    """Classes by name, and none where they say that it is not known."""
+def _known(
+    field: str, texts: list[str], names: list[str] | None, texts_known: _RowTexts
+) -> list[str]:
+    """Class names, blank where they mean unknown."""
     if names is not None:
         numbers = [int(text) if text else -1 for text in texts]
-        # By `datasets`, numbers below 0 are those of no class.
+        # In `datasets`, negative numbers mean no class.
         texts_known.nameless[field.lower()] += sum(number >= len(names) for number in numbers)
         texts = [names[at] if 0 <= at < len(names) else "" for at in numbers]
     unknown = {text for text in set(texts) if text and not known(text, field)}
@@ -153,8 +154,8 @@ def _known(field: str, texts: list[str], names: list[str] | None, texts_known: _
 
 
 def _heldout(name: str) -> bool | None:
-    """Whether a file is of a test or validation part by the names of its folders, or else its own;
-    None: they do not say."""
+    """Whether a file is of a test or validation split, by its folders' names or else its own; None:
+    they do not say."""
     *folders, last = name.split("/")
     for part in (*reversed(folders), posixpath.splitext(last)[0]):
         if (texts_known := is_heldout(part)) is not None:
@@ -163,13 +164,13 @@ def _heldout(name: str) -> bool | None:
 
 
 def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
-    """List the rows; parts for testing and validation are held out, if there is one for training.
+    """List the rows; test and validation splits are held out if there is one for training.
 
-    The labels are all columns whose classes have names, where none are asked for.
+    By default the labels are all columns with class names.
 
     Raises:
-        ImpastoError: a file is damaged, has no pictures, or lacks a label column; or pyarrow is
-            not there.
+        ImpastoError: a file is damaged, has no pictures, or lacks a label column; or pyarrow is not
+            installed.
     """
     listing = Listing("Hugging Face parquet")
     files = _files(source)
@@ -189,7 +190,7 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     fields = _fields(source.path, parts, labels)
     listing.fields = tuple(name.lower() for name in fields)
     held = [_heldout(part.name) for part in parts]
-    # Where all of it is a test part, that is what is to be learned from.
+    # If everything is a test split, it is what to train on.
     split = True in held and not all(held)
     described: list[tuple[tuple[str, ...], dict[str, str]]] = []
     paths: list[str] = []
@@ -197,7 +198,7 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     nameless: Counter[str] = Counter()
     long: set[str] = set()
     for part in parts:
-        texts_known = _told(part)
+        texts_known = _row_texts(part)
         unknown += texts_known.unknown
         nameless += texts_known.nameless
         paths += texts_known.paths
@@ -213,7 +214,7 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     listing.contents = partial(_contents, source.tree, parts)
     listing.notes += _notes(listing, labels, unknown, nameless)
     if long:
-        listing.notes.append(f"columns of long texts were passed over: {choices(list(long))}")
+        listing.notes.append(f"columns of long texts were skipped: {choices(list(long))}")
     _hold_out_parts(listing, parts, held, split)
     return listing
 
@@ -221,13 +222,13 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
 def _hold_out_parts(
     listing: Listing, parts: list[Part], held: list[bool | None], split: bool
 ) -> None:
-    """Hold out the parts for testing, where there are others.
+    """Hold out the test files, if there are others.
 
     Args:
-        listing: with an entry a row.
+        listing: has an entry for each row.
         parts: the parquet files.
-        held: whether each is for testing, by its name.
-        split: whether that decides what is held out.
+        held: whether each is a test split, by its name.
+        split: whether `held` decides what is held out.
     """
     count = sum(part.rows for part, is_held in zip(parts, held, strict=True) if is_held)
     own = [
@@ -237,13 +238,13 @@ def _hold_out_parts(
     ]
     note = (
         f"held out are the data set's own test and validation parts ({counted(count, 'picture')}); "
-        "--heldout and --seed choose nothing here"
+        "--heldout and --seed have no effect"
     )
     hold_out(listing, own, [note] if split else [])
 
 
 def _key(name: str) -> str:
-    """A column's name in `Entry.about`."""
+    """A column's key in `Entry.about`."""
     return {"license": "licence"}.get(name.lower(), name.lower())
 
 
@@ -270,7 +271,7 @@ def _add_entries(
     described: list[tuple[tuple[str, ...], dict[str, str]]],
     paths: list[str],
 ) -> None:
-    """Fill the listing; pictures are called by their own paths if no two have the same."""
+    """Fill the listing; pictures are named by their own paths if these are unique."""
     names = [path.replace("\\", "/").lstrip("/") for path in paths]
     own = all(names) and len(set(names)) == len(names)
     number = 0
@@ -289,7 +290,7 @@ def _notes(
     unknown: Counter[tuple[str, str]],
     nameless: Counter[str],
 ) -> list[str]:
-    """What the user may want to know of the columns."""
+    """Notes on the columns."""
     notes = [
         f"'{name}' counts as unknown, not as a class of {field} ({counted(count, 'picture')})"
         for (field, name), count in unknown.items()
@@ -311,12 +312,13 @@ def _notes(
 
 def _contents(tree: Tree, parts: list[Part], numbers: Sequence[int]) -> Iterator[Content]:
     """The pictures of some entries; their numbers rise."""
-    for at, rows in _dealt(numbers, [part.rows for part in parts]):
+    for at, rows in _by_range(numbers, [part.rows for part in parts]):
         yield from _pictures(tree, parts[at], rows)
 
 
-def _dealt(numbers: Sequence[int], counts: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
-    """Rising numbers by the stretch of that many that each falls into: counted from where it begins."""
+def _by_range(numbers: Sequence[int], counts: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
+    """Split rising numbers among consecutive ranges of these lengths; each number is counted from
+    its range's start."""
     ends = list(accumulate(counts))
     for at, inside in groupby(numbers, partial(bisect_right, ends)):
         first = ends[at] - counts[at]
@@ -324,19 +326,19 @@ def _dealt(numbers: Sequence[int], counts: Sequence[int]) -> Iterator[tuple[int,
 
 
 def _pictures(tree: Tree, part: Part, rows: list[int]) -> Iterator[Content]:
-    """The pictures of some rows of a file; where a row group is damaged, why there are none."""
+    """The pictures of some rows of a file; for a damaged row group, the reason instead."""
     given = 0
     try:
         with opened_file(part.path) as opened:
-            for group, wanted in _dealt(rows, part.groups):
+            for group, wanted in _by_range(rows, part.groups):
                 kind, reason = "unreadable", "it has fewer rows than when it was listed"
                 done = 0
                 try:
                     for value in _cells(opened, part.picture, group, wanted):
                         yield _content(value, part, tree)
                         done += 1
-                except broken() as error:
-                    kind, reason = unreadable(error), says(error)
+                except read_errors() as error:
+                    kind, reason = unreadable(error), error_line(error)
                 for _ in wanted[done:]:
                     yield UnusableError(f"{kind}: {part.name} is damaged here: {reason}")
                 given += len(wanted)
@@ -364,7 +366,7 @@ def _cells(opened: Any, column: str, group: int, rows: list[int]) -> Iterator[An
 
 
 def _content(value: Any, part: Part, tree: Tree) -> Content:
-    """A picture of what is in its cell, or of the file that the cell names."""
+    """The picture in a cell, or in the file that the cell names."""
     content, path = value, None
     if isinstance(value, dict):
         content, path = value.get("bytes"), value.get("path")

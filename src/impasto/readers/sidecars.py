@@ -1,8 +1,8 @@
-"""Pictures each with a JSON file beside it that tells of it, as gallery-dl writes them.
+"""Pictures with a JSON file beside each that describes it, as gallery-dl writes them.
 
-An object's names are taken as the columns of a table are (`table.py`). Which of them are labels has to
-be asked for; without, the pictures are read as they would be without such files (`folder.py`,
-`class_folders.py`), and the files' other columns are kept all the same.
+An object's keys are treated as a table's columns (`table.py`). This reader is used only if
+`--labels` names some of them; otherwise `folder.py` or `class_folders.py` reads the pictures and
+keeps the columns for `--where`.
 """
 
 from impasto.errors import ImpastoError
@@ -10,18 +10,18 @@ from impasto.sources.columns import Classes, label_columns
 from impasto.sources.folders import layout
 from impasto.sources.heldout import hold_out
 from impasto.sources.listing import Listing, entry_of, pictures, read_from
-from impasto.sources.sidecars import beside_pictures, columns_of, tell_of
+from impasto.sources.sidecars import add_columns, columns_of, sidecars_of
 from impasto.sources.trees import Source
 
 ORDER = 40
 
 
 def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
-    """A folder or archive in which most pictures have such a file, and these tell all the labels that
-    are asked for."""
+    """A folder or archive in which most pictures have such a file, and the files have all labels
+    asked for."""
     if source.file is not None or not labels:
         return False
-    beside = beside_pictures(source.tree)
+    beside = sidecars_of(source.tree)
     if not beside:
         return False
     try:
@@ -32,18 +32,18 @@ def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
 
 
 def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
-    """List the pictures; one whose file cannot be read has no known class.
+    """List the pictures; one whose file cannot be read has no class.
 
     Raises:
-        ImpastoError: no file tells a label.
+        ImpastoError: no file has a label asked for.
     """
     tree, labels = source.tree, labels or ()
     listing = Listing("pictures with JSON files beside them", fields=tuple(map(str.lower, labels)))
     files = list(pictures(tree, listing))
-    columns = columns_of(tree, beside_pictures(tree))
+    columns = columns_of(tree, sidecars_of(tree))
     found = label_columns(f"the JSON files in {source.path}", columns, labels)
     listing.entries = [entry_of(file) for file in files]
-    tell_of(tree, listing, Classes(dict(zip(listing.fields, found, strict=True))))
+    add_columns(tree, listing, Classes(dict(zip(listing.fields, found, strict=True))))
     folders = layout(entry.relative for entry in listing.entries)
     own = [folders.heldout(entry.relative) for entry in listing.entries]
     hold_out(listing, own, folders.notes())

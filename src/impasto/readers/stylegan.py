@@ -1,14 +1,14 @@
-"""What StyleGAN2-ADA's dataset_tool.py writes, and StyleGAN3, Projected GAN, EDM and R3GAN train on.
+"""The format of StyleGAN2-ADA's dataset_tool.py, used by StyleGAN3, Projected GAN, EDM and R3GAN
+too.
 
 A zip or a folder of `00000/img00000000.png` with a `dataset.json` at its top: {"labels": [[name,
 class], ...]}, or null for none (NVlabs/stylegan2-ada-pytorch, dataset_tool.py, its help text). A class
-is a number from 0, a vector with a single 1 or, as others write it, its name; vectors of anything
-else are conditions of another kind, and no classes. Where half of the labels or more are none, all
-are left out; where fewer are, those alone.
+is a number from 0, a vector with a single 1 or, as others write it, its name; other vectors are no
+classes. If half of the labels or more are no classes, all labels are ignored; otherwise only those.
 
-Numbers become names: 7 of 120 classes is `007`, so that they sort. Better names are taken from
-"class_names" in `dataset.json`, where `impasto unpack` writes them beside the "field" that they are
-of; or from a file classes.txt or class_names.txt beside it, one a line.
+Numbers become names: 7 of 120 classes is `007`, so that they sort. Names are taken from
+"class_names" in `dataset.json`, which `impasto unpack` writes beside their "field", or from a file
+classes.txt or class_names.txt beside it, one a line.
 """
 
 import json
@@ -37,7 +37,8 @@ _MOST_CLASSES = 2**20
 
 
 def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
-    """What has such a table, or nothing but pictures named like that: they are in no class folders."""
+    """A source with such a table, or with only pictures named like that, whose folders are no
+    classes."""
     if source.file is not None:
         return False
     names = [name for name in source.tree.files if suffix_of(name) in PICTURE_SUFFIXES]
@@ -62,10 +63,10 @@ def _table(tree: Tree) -> dict[str, Any]:
 
 
 def _labels(table: dict[str, Any], place: str, notes: list[str]) -> dict[str, Any]:
-    """The label of each picture by its name, as it is written; rows that are none go to the notes.
+    """Each picture's label as written, by name; invalid rows go to the notes.
 
     Raises:
-        ImpastoError: there are rows, and all are none.
+        ImpastoError: all rows are invalid.
     """
     given = table.get("labels") or []
     pairs = list(given.items()) if isinstance(given, dict) else given
@@ -88,8 +89,7 @@ def _labels(table: dict[str, Any], place: str, notes: list[str]) -> dict[str, An
 
 
 def _class(label: Any) -> int | str | None:
-    """The class that a label stands for, or its name; -1 where it is not known; None: it stands for
-    none."""
+    """A label's class number or name; -1 if unknown; None if it is no class."""
     match label:
         case str() if re.fullmatch(r"-?[0-9]{1,9}", label.strip()):
             return _class(int(label))
@@ -110,7 +110,7 @@ def _class(label: Any) -> int | str | None:
 
 
 def _class_names(table: dict[str, Any], tree: Tree, count: int) -> list[str]:
-    """A name for each of the classes."""
+    """The name of each class."""
     names = table.get("class_names")
     where = f'"class_names" in {tree.place / _TABLE}'
     if names is None and (found := [file for file in _NAMES if file in tree.files]):
@@ -131,10 +131,10 @@ def _class_names(table: dict[str, Any], tree: Tree, count: int) -> list[str]:
 def _numbers(
     rows: dict[str, Any], source: Source, labels: tuple[str, ...] | None, notes: list[str]
 ) -> dict[str, int | str | None]:
-    """The class of each picture by its name; none at all where most labels are no classes.
+    """Each picture's class, by name; empty if most labels are no classes.
 
     Raises:
-        ImpastoError: there are none, and labels were asked for.
+        ImpastoError: labels were asked for, and there are none.
     """
     numbers = {name: _class(label) for name, label in rows.items()}
     strange = [name for name, number in numbers.items() if number is None]
@@ -154,11 +154,11 @@ def _numbers(
 
 
 def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
-    """List the pictures; one without a label has no known class.
+    """List the pictures; one without a label has no class.
 
     Raises:
-        ImpastoError: `dataset.json` is damaged or of another kind, or labels were asked for that
-            are not there.
+        ImpastoError: `dataset.json` is damaged or of another kind, or labels were asked for and it
+            has none.
     """
     tree = source.tree
     table = _table(tree)

@@ -1,20 +1,21 @@
-"""Pictures with a table beside them: a row a picture, a column for its file, others for what is known.
+"""Pictures with a table beside them: a row for each picture, a column for its file, others for
+labels and descriptions.
 
-CSV and TSV (`tabular.py`), JSON Lines and JSON (`json_tables.py`). What holds:
+CSV and TSV (`tabular.py`), JSON Lines and JSON (`json_tables.py`). Rules:
 
-- `metadata.csv`, `.tsv`, `.jsonl` or `.json`, in any folder, tells of the pictures in that folder and
-  below, as Hugging Face's ImageFolder has it, and of none elsewhere; where there is none, the only table
-  at the top that has files in it; or the table that is given as SOURCE.
-- Files are named in a column such as file, File Name, img_path or image_id (`columns.FILE_COLUMNS`), or
-  else in the only column that has pictures' names in it; by paths from the table's folder, or so that
-  only one can be meant (`file_names.py`).
+- `metadata.csv`, `.tsv`, `.jsonl` or `.json`, in any folder, describes the pictures in that folder
+  and below only, as in Hugging Face's ImageFolder. Without one, the only table at the top that
+  names files counts; or the table given as SOURCE.
+- Files are named in a column such as file, File Name, img_path or image_id
+  (`columns.FILE_COLUMNS`), or else in the only column with pictures' names; by paths from the
+  table's folder, or by any name that fits one file only (`file_names.py`).
 - An object within an object gives columns such as `labels.style`, which `--labels style` finds as well.
-- A row has a cell for each column. In one that has more or fewer, as after a comma without quotes, or
-  whose quotation marks have no end, nobody can tell which cell is which, so its picture is left out.
+- A row has a cell for each column. A picture is left out if its row has more or fewer, as after an
+  unquoted comma, or an unclosed quote, since its cells are ambiguous.
 - A picture has one class in a field: of `portrait|landscape`, or a list, the first counts.
-- What is blank, or only says that nobody knows (`listing.known` lists how), is not known.
-- A column such as `split` or `is_test` says what is held out (`heldout.py`); if there is none, folders
-  train, val and test do.
+- A cell that is blank or means unknown (`listing.known`) is unknown.
+- A column such as `split` or `is_test` decides what is held out (`heldout.py`); without one,
+  folders train, val and test do.
 """
 
 from collections.abc import Sequence
@@ -64,33 +65,33 @@ _ADDRESSES = frozenset({"url", "imageurl", "imgurl", "pictureurl", "link"})
 
 @dataclass
 class _Table:
-    """A table and where it lies."""
+    """A table and its place."""
 
     name: str
     read: Table
 
     @property
     def folder(self) -> str:
-        """With a slash at the end; blank at the top."""
+        """The table's folder, with a final slash; blank at the top."""
         return self.name[: self.name.rfind("/") + 1]
 
     def file_of(self, row: Record) -> str:
-        """The name of the picture that a row is about, as `plain` gives it; may be blank."""
+        """The row's file name, as `plain` gives it; may be blank."""
         return plain(row.cells.get(self.read.key or "", ""))
 
 
 class _Tables:
-    """The tables of one tree, each read when it is first asked for."""
+    """The tables of a tree, each read on first use."""
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
         self._read: dict[str, _Table] = {}
         self._short: frozenset[str] | None = None
         self.without_labels: list[str] = []
-        """Tables that `names` passed over, as others have the labels."""
+        """Tables that `names` skipped because others have the labels."""
 
     def _there(self, cell: str) -> bool:
-        """Whether there is a picture of the name, or number, in a cell."""
+        """Whether a cell is the name or number of a picture in the tree."""
         if self._short is None:
             tree = self.tree
             files = [file for file in tree.files.values() if is_picture(file, tree)]
@@ -98,12 +99,12 @@ class _Tables:
         return "://" not in cell and not self._short.isdisjoint(short_names(plain(cell)))
 
     def _looks(self, cell: str) -> bool:
-        """Whether a cell may name a picture, there or not."""
+        """Whether a cell looks like a picture's name, present or not."""
         named = suffix_of(cell) in PICTURE_SUFFIXES and "://" not in cell
         return named or self._there(cell)
 
     def table(self, name: str) -> _Table:
-        """A table as it is.
+        """A table, parsed.
 
         Raises:
             ImpastoError: it cannot be read as one.
@@ -124,8 +125,7 @@ class _Tables:
         return _Table(name, table)
 
     def _is_metadata(self, name: str) -> bool:
-        """Whether a table counts by its name; JSON may be anything, so it is one only if it names
-        files."""
+        """Whether a table is metadata by its name; JSON only if it names files too."""
         if name.rpartition("/")[2].lower() not in {f"metadata{suffix}" for suffix in _SUFFIXES}:
             return False
         if suffix_of(name) != ".json":
@@ -136,8 +136,8 @@ class _Tables:
             return False
 
     def _names_pictures(self, name: str) -> int:
-        """How surely a table of any name is about files: 2 by its column or what the first row has
-        there, 1 where a column that may be anything has the pictures' names, or else 0."""
+        """How certainly a table names files: 2 by a file column's name or its first cell, 1 if a
+        column of any name has pictures' names, else 0."""
         try:
             table = self.table(name)
         except ImpastoError:
@@ -153,7 +153,7 @@ class _Tables:
         return 2 * (suffix_of(table.read.rows[0].cells.get(key, "")) in PICTURE_SUFFIXES)
 
     def metadata(self) -> list[str]:
-        """The tables that count by their names."""
+        """The metadata tables by name."""
         return [name for name in self.tree.files if self._is_metadata(name)]
 
     def _has(self, name: str, labels: tuple[str, ...]) -> bool:
@@ -168,7 +168,7 @@ class _Tables:
         """The tables that count, the nearest to the pictures first."""
         metadata = self.metadata()
         if metadata:
-            # One a folder: that with a suffix named first above.
+            # One for each folder: the first suffix in the order above.
             rank = {suffix: number for number, suffix in enumerate(_SUFFIXES)}
             metadata.sort(key=lambda name: rank[suffix_of(name)], reverse=True)
             first = {name.rpartition("/")[0]: name for name in metadata}
@@ -179,7 +179,7 @@ class _Tables:
         sure = {name: self._names_pictures(name) for name in others}
         certain = [name for name in others if sure[name] == 2]
         perhaps = [name for name in others if sure[name] == 1]
-        # Beside train.csv lie test.csv and sample_submission.csv.
+        # As test.csv and sample_submission.csv beside train.csv.
         found = certain or perhaps
         told = [name for name in found if self._has(name, labels or ())] or found
         self.without_labels = [name for name in found if name not in told]
@@ -187,20 +187,20 @@ class _Tables:
 
 
 def _tables_of(source: Source) -> _Tables:
-    """The tables of a source, which `read` takes as `claims` has read them."""
+    """The tables of a source, read once for `claims` and `read`."""
     tables: _Tables = source.kept.setdefault(__name__, _Tables(source.tree))
     return tables
 
 
 def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
-    """A table itself, or a folder or archive with one."""
+    """A table, or a folder or archive with one."""
     if source.file is not None:
         return suffix_of(source.file) in _SUFFIXES
     return bool(_tables_of(source).names(labels))
 
 
 def _hold_out(listing: Listing) -> None:
-    """Say of each entry whether it is held out: by a column, or by the folders it is in."""
+    """Mark the entries that are held out, by a column or by their folders."""
     folders = layout(entry.relative for entry in listing.entries)
     own = [folders.heldout(entry.relative) for entry in listing.entries]
     hold_out(listing, own, folders.notes())
@@ -239,7 +239,7 @@ def _with_files(source: Source, listing: Listing, labels: tuple[str, ...]) -> li
 
 
 def _without_files(tree: Tree, table: _Table) -> str:
-    """What to do with a table that has no column of files."""
+    """The error for a table that has no column of files."""
     columns = table.read.columns
     hint = f"; {SEPARATORS}" if len(columns) == 1 else ""
     if any(squeezed(name) in _ADDRESSES for name in columns):
@@ -258,23 +258,23 @@ def _few(folders: list[str]) -> str:
 
 
 class _Pictures:
-    """The pictures of a tree, which one table after another takes: the nearest first."""
+    """The pictures of a tree, matched to tables one by one, the nearest table first."""
 
     def __init__(
         self, tree: Tree, listing: Listing, classes: Classes, passed_over: set[str]
     ) -> None:
         self.listing, self._classes, self._passed_over = listing, classes, passed_over
         self.free = {tidy(file.name): file for file in pictures(tree, listing)}
-        """Those that no table took, by name."""
+        """The pictures that no table has taken, by name."""
         self._others = {tidy(name) for name, _ in listing.left_out}
         self._row_of: dict[str, str] = {}
         self._strings: dict[str, str] = {}
 
     def take(self, table: _Table, at_table: str) -> None:
-        """List what a table has rows for, and leave out rows with their reasons.
+        """List the pictures in a table's rows; rows that match none are left out with the reason.
 
         Args:
-            at_table: what follows the number of a row: nothing where there is one table only.
+            at_table: text after a row's number that names the table; blank for a single table.
         """
         listing, first = self.listing, dict[str, str]()
         for row in table.read.rows:
@@ -314,8 +314,7 @@ class _Pictures:
         listing.notes += naming_note(found, table.name)
 
     def _leave_out_unreadable(self, table: _Table, meant: set[str]) -> None:
-        """Leave out the rows that cannot be used, by the picture that they seem to be about if no
-        other row is."""
+        """Leave out unreadable rows, under the name of their likely picture if no other row has it."""
         for row in table.read.unreadable:
             name = plain(row.key)
             path = table.folder + name
@@ -327,7 +326,7 @@ class _Pictures:
             self.listing.left_out.append((path, f"row not readable: {row.why}"))
 
     def rest(self, tables: Sequence[_Table]) -> None:
-        """Leave out what no row tells of, and list what no table's folder holds."""
+        """Leave out pictures that no row describes, and list those in no table's folder."""
         where = tables[0].name if len(tables) == 1 else "any table"
         ruled = tuple(table.folder for table in tables)
         outside = 0
@@ -346,8 +345,8 @@ class _Pictures:
 
 
 def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
-    """List what is both in a table and in its folder, and, without labels, what is in no table's
-    folder; the rest is left out with its reason.
+    """List pictures that are in a table and its folder and, without labels, those in no table's
+    folder; the rest is left out with the reason.
 
     Raises:
         ImpastoError: a table cannot be read, has no column of files, or lacks a label column.
@@ -366,7 +365,7 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     for table in tables:
         listed.take(table, f" of {table.name}" if len(tables) > 1 else "")
     listed.rest(tables)
-    # The order of the table may change without the pictures changing; that of the paths is stable.
+    # Sorted by path, so that the table's order does not matter.
     listing.entries.sort(key=lambda entry: entry.relative)
     listing.notes += classes.notes()
     _hold_out(listing)

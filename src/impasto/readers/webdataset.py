@@ -1,14 +1,14 @@
 """WebDataset: a tar archive, or a folder of such shards, `train-000000.tar` and so on; or samples that
 lie unpacked, `00000/000000001.jpg` beside `.json` and `.txt`, as img2dataset writes either.
 
-The files of a sample share a key, which is all of a name up to the first dot after its last `/`;
-what follows says what they are (https://webdataset.github.io/webdataset). Here that is a picture by
-its suffix; `.cls`, its class; `.json`, an object of whatever is known of it; `.txt`, a caption. Of
-further pictures in a sample, only the first by name counts, `jpg` before `mask.png`.
+The files of a sample share a key, the name up to the first dot after its last `/`; the rest is the
+kind of file (https://webdataset.github.io/webdataset). Here that is a picture by its suffix;
+`.cls`, its class; `.json`, an object of columns; `.txt`, a caption. Of several pictures in a sample
+the first by name counts, `jpg` before `mask.png`.
 
-The label is that of `.cls` unless `--labels` names fields of `.json`. Classes that are numbers are
-filled up with zeros, so that they sort: 7 of 120 is `007`. What is in an object in an object is
-called `a.b`; of a list, the first counts as a class.
+The label is that of `.cls` unless `--labels` names fields of `.json`. Numeric classes are padded
+with zeros, so that they sort: 7 of 120 is `007`. A nested key is called `a.b`; of a list, the first
+is the class.
 """
 
 import re
@@ -24,7 +24,7 @@ from impasto.sources.archives.tar import Tar, open_archive
 from impasto.sources.columns import about_of
 from impasto.sources.folders import layout
 from impasto.sources.heldout import hold_out, is_heldout
-from impasto.sources.json_tables import loads, told_by
+from impasto.sources.json_tables import loads, row_cells
 from impasto.sources.listing import (
     ABOUT,
     PICTURE_SUFFIXES,
@@ -48,22 +48,22 @@ _PARQUET = (".parquet", ".pq")
 _NUMBER = re.compile(r"[0-9]+/$")
 _NO_CLASS = ("title", "year", "licence", "source", "caption")
 _LONG_TEXT = 1000
-"""A field of more letters is nothing that pictures are chosen by."""
+"""A field with more letters is skipped: nobody chooses pictures by it."""
 
 
 @dataclass(frozen=True)
 class _Sample:
     picture: File
     beside: dict[str, str]
-    """The names of its other files, by what they are: some of `_BESIDE`."""
+    """The names of its other files by kind, one of `_BESIDE`."""
     further: list[str]
-    """Its further pictures."""
+    """Its other pictures, which are left out."""
 
 
 @dataclass
 class _Shard:
     name: str
-    """Blank where there is only one."""
+    """Blank if there is only one."""
     open: Callable[[], Tree]
     close: Callable[[Tree], None]
     pictures: list[str]
@@ -74,13 +74,13 @@ def _kind(what: str) -> str:
 
 
 def _samples(tree: Tree) -> tuple[list[_Sample], list[str]]:
-    """The samples, in the order of their keys; and files that are in none."""
+    """The samples, in the order of their keys, and the files in no sample."""
     keys: dict[str, dict[str, str]] = defaultdict(dict)
     alone = []
     in_tar = isinstance(tree, Tar)
     for name in tree.files:
         folder, _, base = name.rpartition("/")
-        # On disk, names with dots are no samples' names.
+        # On disk, samples have no dots in their keys.
         stem, dot, what = base.partition(".") if in_tar else base.rpartition(".")
         if stem and dot:
             keys[f"{folder}/{stem}"][what] = name
@@ -88,7 +88,7 @@ def _samples(tree: Tree) -> tuple[list[_Sample], list[str]]:
             alone.append(name)
     samples = []
     for parts in keys.values():
-        # The plainest first.
+        # The shortest kind first.
         order = sorted(parts, key=lambda what: (what.count("."), what.lower()))
         found = [parts[what] for what in order if _kind(what) == "picture"]
         if not found:
@@ -126,7 +126,7 @@ def _is_table(name: str) -> bool:
 
 
 def _are_samples(tree: Tree, names: list[str]) -> bool:
-    """Whether these pictures are samples of WebDataset."""
+    """Whether these pictures are WebDataset samples."""
     if not any(name.lower().endswith(_ENDS) for name in tree.files):
         return False
     samples, _ = _samples(tree)
@@ -136,7 +136,7 @@ def _are_samples(tree: Tree, names: list[str]) -> bool:
         return False
     place = layout(names)
     in_folders = {level for name in names for level in place.levels(name)[:1]}
-    # Captions lie beside pictures in folders of other kinds too.
+    # Other data sets have captions beside pictures too.
     telling = _BESIDE if isinstance(tree, Tar) else ("json",)
     described = sum(any(what in sample.beside for what in telling) for sample in samples)
     return len(in_folders) < 2 and 2 * described > len(samples)
@@ -155,7 +155,7 @@ def _has_class_folders(shard: _Shard) -> bool:
 
 
 def _has_samples(shard: _Shard) -> bool:
-    """Whether there are samples in a shard, with anything beside their pictures."""
+    """Whether a shard has samples with files beside their pictures."""
     tree = shard.open()
     try:
         return any(sample.beside for sample in _samples(tree)[0])
@@ -166,7 +166,7 @@ def _has_samples(shard: _Shard) -> bool:
 
 
 def _shards(source: Source) -> list[_Shard]:
-    """The shards in order; where the source holds the samples itself, its tree is the only one."""
+    """The shards in order; for unpacked samples, the source's tree alone."""
     tree = source.tree
     if isinstance(tree, Tar) or any(suffix_of(name) in PICTURE_SUFFIXES for name in tree.files):
         return [_Shard("", lambda: source.tree, lambda tree: None, [])]
@@ -192,26 +192,26 @@ def _line(content: bytes) -> str:
 
 
 def _described(content: bytes, name: str, strings: dict[str, str]) -> dict[str, str]:
-    """What a `.json` tells.
+    """The cells of a `.json` by column.
 
     Raises:
         ImpastoError: it is no text.
-        ValueError: it is no JSON, no object, or has a name twice.
+        ValueError: it is no JSON, no object, or has a key twice.
     """
     cells = {
         column: cell
-        for column, cell in told_by(loads(decoded(content, name)[0]), lists=False).items()
-        # Two underscores begin what programs keep for themselves.
+        for column, cell in row_cells(loads(decoded(content, name)[0]), lists=False).items()
+        # Keys with two leading underscores are programs' own.
         if len(cell) <= _LONG_TEXT and not any(part.startswith("__") for part in column.split("."))
     }
     return about_of(cells, {""}, strings)
 
 
-def _told(
+def _sample_columns(
     tree: Tree, sample: _Sample, strings: dict[str, str]
 ) -> tuple[str, dict[str, str], Exception | None]:
-    """A sample's class by `.cls`, all else that is told of it, by name, and what is wrong with the first
-    of those files that is damaged, which costs what that one tells."""
+    """A sample's class from `.cls`, its other columns, and the error of its first damaged file, if
+    any; the damaged file's columns are missing."""
     given = ""
     about: dict[str, str] = {}
     wrong: Exception | None = None
@@ -232,11 +232,11 @@ def _told(
 
 
 def _columns(source: Source, labels: tuple[str, ...] | None, found: "_Known") -> dict[str, str]:
-    """What each label is taken from: a field of `.json`, or nothing of that name for `.cls`, which may
-    be called anything where there is no `.json`.
+    """By label: the field of `.json` that it comes from, or blank for `.cls`, whose label may have
+    any name if there is no `.json`.
 
     Raises:
-        ImpastoError: there is no such label; the message lists those there are.
+        ImpastoError: a label is unknown; the message lists the known ones.
     """
     has_classes, fields = any(found.classes), found.fields()
     if labels is None:
@@ -260,7 +260,7 @@ def _columns(source: Source, labels: tuple[str, ...] | None, found: "_Known") ->
 
 
 def _classes(texts: list[str], field: str) -> list[str]:
-    """Class names: the first of several, numbers filled up with zeros, blank where not known."""
+    """Class names: the first of several, numbers padded with zeros, blank where unknown."""
     texts = [known_class(tidy(text.partition("|")[0]), field) for text in texts]
     if all(re.fullmatch(r"-?[0-9]{1,9}", text) for text in texts if text):
         numbers = [int(text) if text else -1 for text in texts]
@@ -270,7 +270,7 @@ def _classes(texts: list[str], field: str) -> list[str]:
 
 
 def _contents(shards: list[_Shard], numbers: Sequence[int]) -> Iterator[Content]:
-    """The pictures of some entries; a shard with none of them is not opened."""
+    """The pictures of some entries; other shards are not opened."""
     first = 0
     for shard in shards:
         end = first + len(shard.pictures)
@@ -286,29 +286,29 @@ def _contents(shards: list[_Shard], numbers: Sequence[int]) -> Iterator[Content]
 
 @dataclass
 class _Known:
-    """What is in the shards, a sample a place in each list but those of damage."""
+    """The contents of the shards: lists with an item for each sample, and errors."""
 
     shards: list[_Shard] = field(default_factory=list)
     pictures: list[File] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
-    """By `.cls`; blank where there is none."""
+    """Classes from `.cls`; blank where there is none."""
     abouts: list[dict[str, str]] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
-    """Samples with damaged files beside their picture, and what is wrong."""
+    """Samples with a damaged file beside their picture, and the error."""
     has_json: bool = False
     """Whether there is any `.json`."""
     damaged: list[ImpastoError] = field(default_factory=list)
-    """Why shards cannot be read."""
+    """Errors of shards that cannot be read."""
 
     def add(self, shard: _Shard, tree: Tree, listing: Listing, strings: dict[str, str]) -> None:
-        """Add the samples of a shard; what is none goes to `listing.left_out`."""
+        """Add the samples of a shard; other files go to `listing.left_out`."""
         samples, alone = _samples(tree)
         if not isinstance(tree, Tar):
             alone = [n for n in alone if not is_side_file(n) and suffix_of(n) not in _PARQUET]
         left_out = [*tree.left_out, *((name, "no picture of its key") for name in alone)]
         for sample in samples:
             name = sample.picture.name
-            given, about, wrong = _told(tree, sample, strings)
+            given, about, wrong = _sample_columns(tree, sample, strings)
             if wrong is not None:
                 self.broken.append(f"{shard.name}{name} ({wrong})")
             self.has_json |= "json" in sample.beside
@@ -322,7 +322,7 @@ class _Known:
         listing.left_out += [(shard.name + name, reason) for name, reason in left_out]
 
     def fields(self) -> list[str]:
-        """Whatever is told of any sample."""
+        """The columns of all samples."""
         return list(dict.fromkeys(name for about in self.abouts for name in about))
 
 
@@ -333,7 +333,7 @@ def _find(shards: list[_Shard], listing: Listing) -> _Known:
         ImpastoError: none can be read.
     """
     found = _Known()
-    strings: dict[str, str] = {}  # The same few words are told of most.
+    strings: dict[str, str] = {}  # Interned: most samples share a few words.
     for shard in shards:
         tree = shard.open()
         try:
@@ -349,11 +349,11 @@ def _find(shards: list[_Shard], listing: Listing) -> _Known:
 
 
 def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
-    """List the samples; shards whose names tell that they are a test or validation part are held out
-    where there are others for training.
+    """List the samples; shards named as a test or validation split are held out if there are others
+    for training.
 
     Raises:
-        ImpastoError: no shard can be read, or there are no such labels.
+        ImpastoError: no shard can be read, or a label is unknown.
     """
     listing = Listing("WebDataset")
     shards = _shards(source)
@@ -388,14 +388,14 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
 
 
 def _heldout(found: _Known) -> tuple[list[bool | None], list[str]]:
-    """Of each sample, whether it is held out by the name of its shard, or of its folder where there is
-    only one; and what is to be said of it."""
+    """By sample, whether the name of its shard (or of its folder, if unpacked) holds it out; and
+    the notes."""
     held = {shard.name: is_heldout(shard.name) for shard in found.shards}
     if {True, False} <= set(held.values()):
         own: list[bool | None] = [bool(held[shard.name]) for shard in found.shards]
         note = (
             "held out are the shards for testing and validation "
-            f"({counted(own.count(True), 'picture')}); --heldout and --seed choose nothing here"
+            f"({counted(own.count(True), 'picture')}); --heldout and --seed have no effect"
         )
         return own, [note]
     names = [picture.name for picture in found.pictures]
@@ -404,8 +404,8 @@ def _heldout(found: _Known) -> tuple[list[bool | None], list[str]]:
 
 
 def _passed_over(source: Source, listing: Listing) -> list[str]:
-    """A note of parquet that lies beside the samples, as img2dataset leaves it; what else lies beside
-    shards goes to the listing's `left_out`."""
+    """A note on parquet files beside the samples, which img2dataset writes; other files beside
+    shards go to the listing's `left_out`."""
     if isinstance(source.tree, Tar):
         return []
     tables = [name for name in source.tree.files if suffix_of(name) in _PARQUET]

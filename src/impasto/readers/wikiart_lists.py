@@ -6,10 +6,10 @@ artist there are `style_class.txt` with lines `12 Impressionism`, and `style_tra
 `style_val.csv` with lines `Impressionism/claude-monet_water-lilies-6.jpg,12`. The repository itself has
 some without a suffix, with a header and two commas. Lists may lie anywhere beside the pictures.
 
-The three were split apart, so that 566 of the 81,446 pictures are for training in one and for validation
-in another. Here a picture is held out where all lists that have it hold it out, whichever labels are
-asked for. Names in the lists are UTF-8 that was once decoded as Latin-1; `file_names.py` finds their
-files.
+The three fields were split independently: 566 of the 81,446 pictures are for training in one and
+for validation in another. A picture is held out if all lists that have it hold it out, whichever
+labels are asked for. Names in the lists are UTF-8 that was once decoded as Latin-1; `file_names.py`
+finds their files.
 """
 
 import re
@@ -29,7 +29,7 @@ ORDER = 20
 
 FIELDS = ("style", "genre", "artist")
 LICENCE = "non-commercial research only"
-"""As the README of the lists has it; the pictures' own rights are as WikiArt.org tells."""
+"""The lists' licence by their README; the pictures' rights are stated on WikiArt.org."""
 
 _LIST = re.compile(r"(style|genre|artist)_(train|val|class)(?:\.csv|\.txt)?")
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -39,7 +39,7 @@ _YEAR = re.compile(r"-(1[0-9]{3}|20[0-9]{2})(?:-[0-9]+)?(?:\([0-9]+\))?$")
 
 @dataclass(slots=True)
 class _Picture:
-    """What the lists say of a picture."""
+    """A picture in the lists."""
 
     labels: dict[str, str] = field(default_factory=dict)
     """Its class by field."""
@@ -50,7 +50,7 @@ class _Picture:
 
 
 def _lists(tree: Tree) -> dict[tuple[str, str], str]:
-    """The lists by field and kind; of several, the one that lies highest."""
+    """The lists by field and kind; of several, the one highest in the tree."""
     found: dict[tuple[str, str], str] = {}
     for name in sorted(tree.files, key=lambda name: name.count("/")):
         if match := _LIST.fullmatch(name.rpartition("/")[2].lower()):
@@ -76,7 +76,7 @@ def _filled(cells: list[str]) -> list[str]:
 
 
 def _is_row(cells: list[str]) -> bool:
-    """Whether these are a path and the number of a class, with blank cells between them or not."""
+    """Whether these are a path and a class number, perhaps with blank cells between."""
     cells = [tidy(cell) for cell in _filled(cells)]
     return len(cells) > 1 and bool(cells[0]) and _NUMBER.fullmatch(cells[-1]) is not None
 
@@ -93,16 +93,16 @@ class _Joined:
         self.lists = _lists(tree)
         self.fields = [name for name in FIELDS if (name, "train") in self.lists]
         self.splits = any(kind == "val" for _, kind in self.lists)
-        """Whether they say what is held out."""
+        """Whether they have a split."""
         self.pictures: dict[str, _Picture] = {}
         self.notes: list[str] = []
         self.left_out: list[tuple[str, str]] = []
-        """Where rows are that cannot be read, and why."""
+        """The places of unreadable rows, with the reasons."""
         for name in self.fields:
             self._add(name)
 
     def _add(self, name: str) -> None:
-        """Take in the lists of a field."""
+        """Read the lists of a field."""
         if (name, "class") not in self.lists:
             raise ImpastoError(
                 f"{self.tree.place / self.lists[name, 'train']} needs {name}_class.txt beside it, which "
@@ -132,7 +132,7 @@ class _Joined:
                 self.left_out.append((where, f"row not readable: {row.fault.format(at=where)}"))
             elif _is_row(row.cells):
                 cells = _filled(row.cells)
-                # A path may have a comma in it, since all else is a number.
+                # A path may contain commas; the last cell is a number.
                 yield plain(",".join(cells[:-1]).rstrip(" ,")), int(cells[-1])
             elif row.line > 1 and any(map(tidy, row.cells)):  # The first may be a header.
                 odd["without a path and a class, passed over"] += 1
@@ -142,7 +142,7 @@ class _Joined:
 
 
 def _about(path: str) -> dict[str, str]:
-    """What a file is called after: `claude-monet_water-lilies-1906.jpg`."""
+    """Artist, title and year from a file name such as `claude-monet_water-lilies-1906.jpg`."""
     stem = path.rpartition("/")[2].rpartition(".")[0]
     artist, _, title = repaired(stem).partition("_")
     year = _YEAR.search(stem)
@@ -162,10 +162,11 @@ def _entry(
 
 
 def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
-    """List what is both in a list and in the folder, with all labels that there are unless asked.
+    """List the pictures that are both in a list and in the folder; the default labels are all
+    fields.
 
     Raises:
-        ImpastoError: a list cannot be read, lacks the names of its classes, or there is none of a label.
+        ImpastoError: a list cannot be read, lacks its class names, or a label has no list.
     """
     tree = source.tree
     joined = _Joined(tree)
@@ -196,7 +197,7 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     if joined.splits:
         listing.notes.append(
             "held out is what every WikiArt list that has it keeps for validation; --heldout and --seed "
-            "choose nothing here"
+            "have no effect"
         )
         both = sum(joined.pictures[path].train and joined.pictures[path].val for path in found)
         if both:

@@ -1,4 +1,4 @@
-"""Pictures in numeric arrays: which axes they have, which range their values, and rows as pixels."""
+"""Pictures in numeric arrays: their axes, the range of their values, and rows as pixels."""
 
 import math
 
@@ -11,7 +11,7 @@ from impasto.sources.trees import UnusableError
 _CHANNELS = (1, 3, 4)
 _LEAST_SIDE = 4
 _TOLERANCE = 1e-3
-"""How far floating-point levels may exceed their range; rounding makes as much."""
+"""How far floating-point levels may exceed their range; rounding does."""
 
 
 def layout_of(array: StoredArray) -> str:
@@ -30,11 +30,10 @@ def layout_of(array: StoredArray) -> str:
 
 
 def scale_of(arrays: list[StoredArray]) -> tuple[float, float]:
-    """What the values in arrays of one type are multiplied with, and what is then added, to make levels
-    from 0 to 255.
+    """The factor and offset that turn values in arrays of one type into levels from 0 to 255.
 
     Raises:
-        ImpastoError: they are in none of the ranges that pictures have.
+        ImpastoError: the values are in none of the known ranges.
     """
     kind = arrays[0].dtype
     if kind in (np.uint8, np.bool_):
@@ -55,7 +54,7 @@ def scale_of(arrays: list[StoredArray]) -> tuple[float, float]:
 
 
 def _range(array: StoredArray) -> tuple[float, float]:
-    """The least and the greatest of an array's values that are numbers."""
+    """The least and the greatest finite value of an array."""
     least, greatest = math.inf, -math.inf
     with reading(array.path):
         for row in rows_of(array, range(array.shape[0])):
@@ -70,7 +69,7 @@ def pixels_of(values: np.ndarray, layout: str, scale: tuple[float, float]) -> np
     """A row as uint8 [H, W, 3].
 
     Raises:
-        UnusableError: it has values that are no numbers.
+        UnusableError: it has values that are NaN or infinite.
     """
     if layout == "chw":
         values = values.transpose(1, 2, 0)

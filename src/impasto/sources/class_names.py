@@ -1,7 +1,7 @@
-"""Which pictures and classes a collection is to have: `where`, then `merge`, then a least size.
+"""Choose a collection's pictures and classes: `where`, then `merge`, then a minimum class size.
 
-All of it is decided on a listing, before anything is decoded, and by the names that the source gives:
-what is merged is not merged again, and the size of a class is counted after all merging.
+It works on the listing, before anything is decoded. Merges name the source's classes and do not
+chain. Class sizes are counted after merging.
 """
 
 import re
@@ -27,14 +27,14 @@ _JOINTS = re.compile(
     r"(?<=[^\W_])(?<!\d)[\s_\u200c\u200d\u2010-\u2015-]+(?=[^\W_])"
     r"|(?<=\d)[\s_\u200c\u200d\u2010-\u2015-]+(?=[^\W\d_])"
 )
-"""Blanks, underscores, hyphens, dashes and joiners of no width between two letters, or a letter and a
-digit: `1-2` is not `12`, and `A-` is not `A`."""
+"""Blanks, underscores, hyphens, dashes and zero-width joiners between two letters, or a letter and
+a digit. So `1-2` stays different from `12`, and `A-` from `A`."""
 _ENDS = ".,;:!?\u2026'\"\u2018\u2019\u201c\u201d"
 
 
 @dataclass(frozen=True)
 class Merge:
-    """Classes of a field that are taken as one."""
+    """Classes of a field that become one."""
 
     field: str
     into: str
@@ -45,7 +45,7 @@ class Merge:
 
 
 Renamed = Mapping[str, Mapping[str, str]]
-"""By field: what a class is called from now on."""
+"""By field: old class name to new class name."""
 
 
 def _written(name: str) -> str:
@@ -87,8 +87,8 @@ def parse_merge(text: str) -> Merge:
 
 
 def read_merges(text: str) -> list[str]:
-    """What one `--merge` asks for, each as `parse_merge` reads it: itself, or, where it is the name
-    of a CSV file, the merges of its rows (field, from, to).
+    """What one `--merge` asks for, each as `parse_merge` reads it: the merge itself or, for the
+    name of a CSV file, the merges of its rows (field, from, to).
 
     Raises:
         ImpastoError: there is no such file, or it lacks a column or a name.
@@ -119,11 +119,11 @@ def read_merges(text: str) -> list[str]:
 
 
 def renaming(listing: Listing, merges: Iterable[str]) -> Renamed:
-    """What the classes of a listing are to be called.
+    """The new names of a listing's classes.
 
     Raises:
-        ImpastoError: a merge that cannot be read, or of a field or class that is not there, or of a
-            class that another one takes elsewhere.
+        ImpastoError: a merge cannot be read, names an unknown field or class, or takes a class that
+            another merge takes elsewhere.
     """
     found: dict[str, dict[str, str]] = {}
     for merge in map(parse_merge, merges):
@@ -145,7 +145,7 @@ def renaming(listing: Listing, merges: Iterable[str]) -> Renamed:
 
 
 def _sizes(listing: Listing, field: str) -> Counter[str]:
-    """Pictures of each class of a field."""
+    """The number of pictures of each class of a field."""
     column = listing.fields.index(field)
     return Counter(label for entry in listing.entries if (label := entry.labels[column]))
 
@@ -173,7 +173,7 @@ def merge_classes(listing: Listing, renamed: Renamed) -> Listing:
     for field, names in renamed.items():
         before, after = _sizes(listing, field), _sizes(merged, field)
         for into in [name for name in dict.fromkeys(names.values()) if after[name]]:
-            # As it is named: with what was called so already.
+            # Includes pictures that had the new name already.
             old = [name for name in before if names.get(name, name) == into]
             merged.notes.append(
                 f"{field} {into}: {counted(after[into], 'picture')} of {_list(before, old)}"
@@ -181,22 +181,22 @@ def merge_classes(listing: Listing, renamed: Renamed) -> Listing:
     return merged
 
 
-def _sound(name: str) -> str:
-    """What is left of a class's name where capitals, blanks, hyphens and underscores, Unicode's other
-    forms of the same letters, and punctuation at its end do not count."""
+def _comparable(name: str) -> str:
+    """A class name for comparison: without differences in case, blanks, hyphens, underscores,
+    Unicode form and final punctuation."""
     letters = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return _JOINTS.sub("", letters).rstrip(_ENDS) or letters
 
 
-def alike(listing: Listing) -> list[str]:
-    """A note for each field with classes that are the same but for how they are written, with the
-    `--merge` that takes them as one: by the name that most pictures have."""
+def spelling_notes(listing: Listing) -> list[str]:
+    """A note for each field with classes that differ only in spelling, with the `--merge` that
+    joins them under the name that most pictures have."""
     notes = []
     for field in listing.fields:
         sizes = _sizes(listing, field)
         groups = defaultdict(list)
         for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
-            groups[_sound(name)].append(name)
+            groups[_comparable(name)].append(name)
         same = [names for names in groups.values() if len(names) > 1]
         if not same:
             continue
@@ -212,7 +212,8 @@ def alike(listing: Listing) -> list[str]:
 
 
 def minimum_class(listing: Listing, least: int) -> Listing:
-    """The listing with every class of fewer than `least` pictures as unknown, and a note of them.
+    """The listing in which pictures of classes with fewer than `least` pictures lose their label,
+    with a note.
 
     Raises:
         ImpastoError: a field would be left without any class.
@@ -250,22 +251,23 @@ def _list(sizes: Mapping[str, int], names: Sequence[str]) -> str:
 
 
 def choose(listing: Listing, where: str | None, merge: Sequence[str], min_class: int) -> Listing:
-    """The listing as it is to be packed: the pictures chosen by `where`, of these the classes merged,
-    and of these the small ones taken as unknown.
+    """The listing to pack: `where` chooses pictures, `merge` joins classes, and pictures of classes
+    smaller than `min_class` lose their label.
 
     Args:
         listing: as a reader made it.
         where: see `where.py`; None: all pictures.
-        merge: texts as `parse_merge` reads them; of classes that the whole listing has.
+        merge: texts as `parse_merge` reads them, naming classes of the whole listing.
         min_class: the least number of pictures in a class.
 
     Raises:
-        ImpastoError: one of them cannot be read, or names what is not there, or leaves nothing.
+        ImpastoError: an argument cannot be read, names an unknown field or class, or leaves
+            nothing.
     """
     renamed = renaming(listing, merge)
     if where is not None:
         listing = chosen_where(listing, where)
     if renamed:
         listing = merge_classes(listing, renamed)
-    listing = replace(listing, notes=[*listing.notes, *alike(listing)])
+    listing = replace(listing, notes=[*listing.notes, *spelling_notes(listing)])
     return minimum_class(listing, min_class) if min_class > 1 else listing

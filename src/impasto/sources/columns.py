@@ -1,4 +1,4 @@
-"""What the columns of a table tell of a picture: its classes, its title, its artist, ..."""
+"""A table's columns as a picture's classes, title, artist, ..."""
 
 import re
 from collections import Counter
@@ -16,12 +16,12 @@ imgname imgfile imgfilename picture picturefile picturename photo photofile phot
 """
 _IDS = "imageid imgid pictureid photoid imageindex fileid objectid id key"
 FILE_COLUMNS = (*_FILES.split(), *_IDS.split())
-"""What a column that names files may be called (`tabular.squeezed`), the likeliest first."""
+"""Names of columns that name files (as `tabular.squeezed` writes them), the likeliest first."""
 IDS = frozenset(_IDS.split())
-"""Those that may be about anything."""
+"""Column names that may identify anything, not only files."""
 CERTAIN = frozenset({"file", "filename"})
 """A table with such a column is about files."""
-# The columns that `sources.csv` fills itself; a label of that name could not be told from them.
+# Columns that `sources.csv` fills itself; a label may not have the same name.
 _TAKEN = ("index", "path", "sha256", "width", "height", "split")
 _NO_LABELS = frozenset({"file", "filename", "filepath", "path", "imagepath", "image"})
 _SYNONYMS = {
@@ -31,7 +31,7 @@ _SYNONYMS = {
     "licence": ("license", "rights"),
     "source": ("source_url", "page", "url", "link"),
 }
-"""For what `sources.csv` says: columns that are taken for it where there is none of its own name."""
+"""By column of `sources.csv`: names of columns that fill it where none has its own name."""
 NO_CLASS = frozenset(
     {
         *_TAKEN,
@@ -49,8 +49,8 @@ _SEVERAL = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
 
 
 def label_columns(place: str, columns: Sequence[str], labels: tuple[str, ...]) -> list[str]:
-    """The column of each label: of its name, or the only one within an object, or the only one that
-    differs by blanks and underscores.
+    """The column of each label: of the same name, or the only one of that name inside an object, or
+    the only one that differs by blanks and underscores alone.
 
     Raises:
         ImpastoError: there is none; the message lists those there are.
@@ -71,7 +71,7 @@ def label_columns(place: str, columns: Sequence[str], labels: tuple[str, ...]) -
 
 
 def _first(cell: str) -> tuple[str, bool]:
-    """The first of the classes in a cell, and whether there are more: `a|b`, `["a", "b"]`, `['a']`."""
+    """The first class in a cell, and whether there are more: `a|b`, `["a", "b"]`, `['a']`."""
     if cell.startswith("[") and cell.endswith("]"):
         several = [one or other for one, other in _SEVERAL.findall(cell)]
         several = several or [part.strip() for part in cell[1:-1].split(",")]
@@ -84,7 +84,8 @@ def _first(cell: str) -> tuple[str, bool]:
 def about_of(
     cells: dict[str, str], passed_over: set[str], strings: dict[str, str]
 ) -> dict[str, str]:
-    """All that the columns say, and which of it is a title, an artist, ..."""
+    """A row's known cells by column, with `title`, `artist`, ... filled from columns of similar
+    names."""
     about = {
         column: strings.setdefault(cell, cell)
         for column, cell in cells.items()
@@ -97,7 +98,7 @@ def about_of(
 
 
 class Classes:
-    """The classes in the label columns, and what is to be noted of them."""
+    """Reads classes from the label columns, and collects notes on them."""
 
     def __init__(self, columns: dict[str, str]) -> None:
         self.columns = columns

@@ -1,4 +1,4 @@
-"""What kind of file it is by its first bytes, whatever its name says."""
+"""A file's kind by its first bytes, whatever its name."""
 
 import io
 import re
@@ -14,7 +14,7 @@ _RAW_SUFFIXES = """
 RAW_SUFFIXES = frozenset(_RAW_SUFFIXES.split())
 """Endings of the names of camera raw files."""
 BEGINNING = 64
-"""Bytes that tell; `camera_raw` reads more of a TIFF."""
+"""How many first bytes are needed; `camera_raw` reads more of a TIFF."""
 TIFF = (b"II*\0", b"MM\0*")
 
 _PICTURES = {
@@ -23,7 +23,7 @@ _PICTURES = {
     rb"GIF8[79]a": ".gif",
     rb"RIFF....WEBP": ".webp",
     rb"BM....\0\0\0\0": ".bmp",
-    rb"II[*+]\0|MM\0[*+]": ".tif",  # in either order of bytes; with + it is a BigTIFF
+    rb"II[*+]\0|MM\0[*+]": ".tif",  # either byte order; + is BigTIFF
     rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51": ".jp2",
 }
 """How pictures begin by their specifications, and the suffix that their names have."""
@@ -34,7 +34,7 @@ _JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 _AVIF = (b"avif", b"avis")
 _HEVC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 _ANY_CODE = (b"mif1", b"mif2", b"msf1")
-"""Pictures in some code; the other brands say which."""
+"""Brands that do not name the codec; the other brands do."""
 _CR3 = b"crx "
 _RAW = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
 """Fujifilm, Olympus, Panasonic, Sigma, Minolta."""
@@ -55,7 +55,7 @@ _OTHERS = {
     b"pk\x03\x04": "a zip archive",
     b"\x1f\x8b": "a gzip archive",
 }
-"""What lies about under a picture's name, by how it begins in small letters."""
+"""Other files that are often found under a picture's name, by their first bytes in lower case."""
 
 
 def _brands(start: bytes) -> list[bytes]:
@@ -67,8 +67,7 @@ def _brands(start: bytes) -> list[bytes]:
 
 
 def container(start: bytes) -> str:
-    """Which format that Pillow may lack a file begins as, in Pillow's words: `AVIF`, `HEIF`, `JXL`;
-    empty: none of these."""
+    """The format, if it is one that Pillow may lack: `AVIF`, `HEIF` or `JXL`; else empty."""
     if start.startswith(_JXL):
         return "JXL"
     brands = _brands(start)
@@ -85,8 +84,7 @@ def container(start: bytes) -> str:
 
 
 def picture_suffix(start: bytes) -> str:
-    """The suffix of the kind of picture that begins so; empty if it is none that is read here or may
-    be with a plugin."""
+    """The file suffix of a picture with these first bytes; empty if no reader or plugin may read it."""
     kinds = (kind for begin, kind in _PICTURES.items() if re.match(begin, start, re.DOTALL))
     return next(kinds, "") or _CONTAINERS.get(container(start), "")
 
@@ -97,15 +95,15 @@ def begins_as_picture(start: bytes) -> bool:
 
 
 def camera_raw(file: io.BufferedReader | io.BytesIO) -> bool:
-    """Whether it is what a camera's sensor saw, not yet developed to a picture. Many such files are
-    TIFFs whose first picture is a small preview, which would be taken for the picture."""
+    """Whether a file is a camera raw file. Many are TIFFs whose first picture is a small preview,
+    which would be read instead."""
     file.seek(0)
     start = file.read(BEGINNING)
     if start.startswith(_RAW) or _brands(start)[:1] == [_CR3]:
         return True
     if not start.startswith(TIFF):
         return False
-    if start[8:10] == b"CR":  # Canon's CR2 says so there.
+    if start[8:10] == b"CR":  # Canon's CR2 has its mark there.
         return True
     tags = _first_tags(file, "<" if start[:1] == b"I" else ">")
     preview = tags.get(_NEW_SUBFILE_TYPE, 0) & 1 and _SUB_IFDS in tags and _MAKE in tags
@@ -113,7 +111,7 @@ def camera_raw(file: io.BufferedReader | io.BytesIO) -> bool:
 
 
 def _first_tags(file: io.BufferedReader | io.BytesIO, order: str) -> dict[int, int]:
-    """The tags of a TIFF's first picture; of one with a single number of 16 or 32 bits, its value."""
+    """The tags of a TIFF's first picture, with the value where it is a single 16- or 32-bit number."""
     file.seek(4)
     try:
         file.seek(struct.unpack(order + "I", file.read(4))[0])
@@ -128,8 +126,8 @@ def _first_tags(file: io.BufferedReader | io.BytesIO, order: str) -> dict[int, i
     }
 
 
-def what_else(start: bytes) -> str:
-    """What a file that is no picture seems to be, by how it begins."""
+def describe_other(start: bytes) -> str:
+    """Name what a file that is no picture probably is, by its first bytes."""
     if start[4:8] == b"ftyp":
         return "a video"
     if not start.strip(b"\0"):
@@ -140,7 +138,7 @@ def what_else(start: bytes) -> str:
 
 
 def is_page(start: bytes) -> bool:
-    """Whether it begins as web pages do."""
+    """Whether the first bytes are a web page's."""
     return _text(start).startswith(_PAGE)
 
 

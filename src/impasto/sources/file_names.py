@@ -1,4 +1,4 @@
-"""Which picture a list means: the one of that name, or else the only one that it can mean."""
+"""Match the names in a list to files: by the exact name, else by the only file that fits."""
 
 import re
 import unicodedata
@@ -11,10 +11,10 @@ from impasto.sources.listing import PICTURE_SUFFIXES, suffix_of, without_suffix
 from impasto.sources.trees import tidy
 
 _MANGLED = 0.25
-"""At most this share of a name may be lost where its letters beyond ASCII are passed over."""
+"""The largest share of a name that may be non-ASCII letters when these are ignored."""
 _ESCAPED = re.compile(r"#U[0-9A-Fa-f]{4}")
 """What Info-ZIP's unzip writes for a letter that the system's code page lacks."""
-# UTF-8 that was taken for Latin-1 and put into small letters, as the names in WikiArt were.
+# UTF-8 decoded as Latin-1 and lower-cased, as the names in WikiArt were.
 _SMALL = {ord("ã"): "Ã", ord("â"): "Â"}
 
 
@@ -39,7 +39,7 @@ def _longer_suffix(name: str) -> str:
 
 
 def repaired(name: str) -> str:
-    """A name whose UTF-8 was once taken for Latin-1, as it was meant: `grã©goire` is `grégoire`."""
+    """Repair a name whose UTF-8 was decoded as Latin-1: `grã©goire` is `grégoire`."""
     try:
         return name.translate(_SMALL).encode("latin-1").decode("utf-8").replace("\xa0", "")
     except UnicodeError:
@@ -54,15 +54,15 @@ def _folded(name: str) -> str:
 
 
 def _remains(name: str) -> str:
-    """Without all letters beyond ASCII, however they were mangled; blank where they were many."""
+    """The name without its non-ASCII letters, however mangled; blank where they were many."""
     name = _ESCAPED.sub("\ufffd", name)
     kept = "".join(letter for letter in _stem(name) if letter.isascii())
     return kept if len(kept) >= (1 - _MANGLED) * len(_stem(name)) else ""
 
 
 def _numbered(name: str) -> str:
-    """Where it is called by a number, that number: a spreadsheet makes `12` or `12.0` of `00012`;
-    blank where it is not."""
+    """The number that is a file's name, without leading zeros: spreadsheets make `12` or `12.0` of
+    `00012`. Blank for other names."""
     folder, slash, last = _stem(name).rpartition("/")
     number = re.fullmatch(r"0*([0-9]+)(?:\.0+)?", last)
     return f"{folder}{slash}{number[1]}" if number else ""
@@ -92,25 +92,25 @@ def _agree(one: list[str], other: list[str]) -> bool:
 
 
 def find_named(listed: Collection[str], files: Iterable[str]) -> dict[str, str]:
-    """The file that each listed name means; a name that means none, or may mean several, is missing.
+    """The file for each listed name; names that fit no file or several are missing.
 
-    Exact names come first. What is left is compared, one rule after the other, without heed to
-    capitals and URL encoding; to the suffix; to what follows one, as in `.jpg_large`; to zeros around a
-    number; to accents, and UTF-8 that was taken for Latin-1; to all letters beyond ASCII. Either name
-    may lack folders at its beginning. A rule only counts where exactly one listed name and one file are
-    left that agree; with numbers, where no other file at all agrees.
+    Exact names come first. The rest is compared by one rule after the other, ignoring: case and URL
+    encoding; the suffix; what follows one, as in `.jpg_large`; zeros around a number; accents, and
+    UTF-8 decoded as Latin-1; all non-ASCII letters. Either name may lack leading folders. A rule
+    applies only where exactly one remaining name and one remaining file agree; for numbers, where
+    no other file at all agrees.
 
     Args:
         listed: distinct names, as `plain` gives them.
         files: names in the tree.
     """
-    # Of two that differ by blanks at the end only, the one without.
+    # Of two names that differ only by trailing blanks, the one without.
     free = {tidy(file): file for file in sorted(files, key=lambda file: tidy(file) == file)}
     every = dict(free)
     found = {name: free[name] for name in listed if name in free}
     for name in found:
         del free[name]
-    # Nothing is looked for above the tree's top.
+    # Names that lead out of the tree match nothing.
     rest = [name for name in listed if name not in found and ".." not in name.split("/")]
     for key in _RULES:
         if not rest or not free:
@@ -137,12 +137,12 @@ def find_named(listed: Collection[str], files: Iterable[str]) -> dict[str, str]:
 
 
 def spelled(name: str) -> str:
-    """A name without folders and suffix, as names are compared."""
+    """A name without folders and suffix, in the form for comparison."""
     return _stem(name.rpartition("/")[2])
 
 
 def namesakes(files: Iterable[str]) -> dict[str, list[str]]:
-    """The files of each such name."""
+    """The files by their name as `spelled` gives it."""
     found: dict[str, list[str]] = defaultdict(list)
     for file in files:
         found[spelled(file)].append(file)
@@ -150,7 +150,7 @@ def namesakes(files: Iterable[str]) -> dict[str, list[str]]:
 
 
 def naming_note(found: dict[str, str], where: str) -> list[str]:
-    """How many files have other names than listed, but for folders, with one of them."""
+    """A note on how many files have other names than listed, folders aside, with one example."""
     others = [
         (name, file)
         for name, file in found.items()

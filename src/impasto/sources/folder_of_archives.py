@@ -1,4 +1,4 @@
-"""A folder and what is in its archives, as one tree."""
+"""A folder and the contents of its archives, as one tree."""
 
 from pathlib import Path
 
@@ -8,15 +8,15 @@ from impasto.sources.trees import File, Folder, Tree, UnusableError, archive_at,
 
 
 class FolderWithArchives(Tree):
-    """A folder as if each archive in it were unpacked into a folder of its name, or, where there is only
-    one archive, into this folder itself. One archive is open at a time."""
+    """A folder as if each archive in it were unpacked into a folder of its name; a single archive,
+    into this folder itself. One archive is open at a time."""
 
     def __init__(self, folder: Folder, names_encoding: str | None = None) -> None:
         super().__init__(folder.place)
         self._folder = folder
         self._names_encoding = names_encoding
         self._where: dict[str, tuple[Path, str]] = {}
-        """Of each file in an archive, that and its name there."""
+        """By file: its archive, and its name there."""
         self._opened: tuple[Path, Tree] | None = None
 
     def _list(self) -> tuple[dict[str, File], list[tuple[str, str]]]:
@@ -77,7 +77,7 @@ class FolderWithArchives(Tree):
 
 
 def _prefix(archive: str, inside: list[str]) -> str:
-    """The folder that an archive is unpacked into: none of its own where all in it is in one of that
+    """The folder that an archive appears as; blank where everything in it is in a folder of that
     name already."""
     folder, slash, _ = archive.rpartition("/")
     place = f"{stem_of(archive)}/"

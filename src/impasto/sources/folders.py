@@ -1,14 +1,14 @@
-"""What the folders that pictures lie in stand for: nothing, a part of the data set, or classes.
+"""What the folders above pictures mean: nothing, a part of the data set, or classes.
 
-From the top, these are passed over before the classes are looked for:
+From the top, these are skipped before classes are looked for:
 - folders that hold all pictures;
 - parts for training and testing (`seg_train` beside `seg_test`), which say what is held out;
 - numbered or dated parts (`fold1`, `part-00002`, `00000`, `2020-05`; `2019` and `2020` where both hold
-  the same folders), and folders that only say what files are in them (`images`);
-- a folder that holds the others beside it once more (`x-ray/train` beside `train`);
-- below those, a folder alone in one of its own name, or called `images` (`seg_train/seg_train`).
+  the same folders), and folders named after their kind of file (`images`);
+- a folder that repeats the others beside it (`x-ray/train` beside `train`);
+- below those, the only folder in one of the same name, or called `images` (`seg_train/seg_train`).
 
-What was passed over, and what lies below the classes, is told to the user in one note.
+One note lists the skipped folders and those below the classes.
 """
 
 import re
@@ -29,7 +29,7 @@ from impasto.sources.heldout import few, is_heldout, is_split_word, words_of
 
 Folder = tuple[str, ...]
 Level = tuple[int, str]
-"""Its number in the path, from 1, and its name."""
+"""A folder's level in the path, from 1, and its name."""
 
 _TIMES = frozenset(
     {
@@ -37,7 +37,7 @@ _TIMES = frozenset(
         *("fold", "part"),
     }
 )
-"""Labels that may be meant by folders of numbers or dates."""
+"""Labels whose classes may be folders named by numbers or dates."""
 _SHARD = re.compile(r"0[0-9]{3,}|[0-9]{4,}")
 _DATE = re.compile(r"(?:19|20)[0-9]{2}([-_.]?)(?:0[1-9]|1[0-2])(?:\1(?:0[1-9]|[12][0-9]|3[01]))?")
 _NUMBER = re.compile(r"[0-9]{1,18}")
@@ -48,31 +48,31 @@ class _Split:
     """A level of folders that are parts for training and testing."""
 
     heldout: dict[str, bool]
-    """Of each folder that is one; others beside them are classes."""
+    """By folder that is a part: whether it is held out. Other folders beside them are classes."""
     classes: dict[str, str]
-    """The class that a folder's name has beside the part, as in `train_cats`; blank for none."""
+    """By folder: the class in its name, as in `train_cats`; blank for none."""
 
 
 def _split(tops: dict[str, set[str]], deep: bool = False) -> _Split | None:
-    """What folders at one level say of what is held out; None where they say nothing.
+    """Which folders at one level are held out; None where the names do not say.
 
     Args:
-        tops: by name, the names of the folders in each.
-        deep: whether the folders below are enough for the labels.
+        tops: by name, the names of each folder's own folders.
+        deep: whether there are enough levels below for the labels.
     """
     told = {top: is_heldout(top) for top in tops}
     kept = [top for top in tops if told[top]]
     training = [top for top in tops if told[top] is False]
     others = [top for top in tops if told[top] is None]
     if deep and len(tops) == 2 and len(others) == 1 and _same_inside(tops):
-        # Two parts with the same classes: what the name of one does not say, that of the other does.
+        # Two parts with the same classes: the name of one says what the other is.
         return _Split({top: top in kept or (bool(training) and top in others) for top in tops}, {})
     if not kept or not (training or others):
         return None
     strange = [top for top in others if not (is_part(top) or is_container(top))]
     dated = all(map(is_counted, strange)) and _same_inside(tops)
     if strange and not dated:
-        # They must be a part like the others, or else classes that the test part has too.
+        # The others must be parts too, or classes that the test part has too.
         inside = set[str]().union(*(tops[top] for top in kept))
         if not training:
             if not inside or not inside <= set(others):
@@ -89,14 +89,14 @@ def _split(tops: dict[str, set[str]], deep: bool = False) -> _Split | None:
 
 
 class _Sorting:
-    """The folders of a source, from which one level after the other is taken off."""
+    """The folders of a source, from which levels are removed one by one."""
 
     def __init__(self, names: Sequence[str], shared: int) -> None:
         self.rest: dict[Folder, tuple[Level, ...]] = {}
-        """What is left of each folder."""
+        """By folder: the levels that remain."""
         self.heldout: dict[Folder, bool] = {}
         self.passed: dict[int, set[str]] = defaultdict(set)
-        """By number of the level, what was taken off."""
+        """By level: the folders removed."""
         self.splits: dict[str, bool] = {}
         self._names = names
         for name in names:
@@ -105,8 +105,8 @@ class _Sorting:
                 self.rest[folder] = tuple(enumerate(folder, start=1))[shared:]
 
     def tops(self) -> dict[str, set[str]]:
-        """The topmost folders left, and the names of the folders in each, through those that merely
-        repeat it."""
+        """The topmost remaining folders, each with the names of its folders; folders that repeat it
+        are skipped."""
         found: dict[str, set[str]] = defaultdict(set)
         for rest in self.rest.values():
             if rest:
@@ -120,7 +120,7 @@ class _Sorting:
         return max(map(len, self.rest.values()))
 
     def take_off(self, tops: Iterable[str], classes: dict[str, str]) -> None:
-        """Take these folders off, and what merely repeats each; a name of a class stays in its place."""
+        """Remove these folders and those that repeat them; a class in a name replaces it."""
         in_each: dict[str, list[Folder]] = {top: [] for top in tops}
         for folder, rest in self.rest.items():
             if rest and rest[0][1] in in_each:
@@ -144,7 +144,7 @@ class _Sorting:
                         self.rest[folder] = rest[:at] + rest[at + 1 :]
 
     def once_more(self) -> bool:
-        """Take off a folder that holds the others beside it once more: `x-ray/train` beside `train`."""
+        """Remove a folder that repeats the others beside it: `x-ray/train` beside `train`."""
         tops = self.tops()
         for top, inside in tops.items():
             direct = any(len(rest) == 1 and rest[0][1] == top for rest in self.rest.values())
@@ -154,7 +154,7 @@ class _Sorting:
         return False
 
     def split(self, levels: int) -> bool:
-        """Take parts for training and testing off, if the topmost folders are such."""
+        """Remove the topmost folders if they are parts for training and testing."""
         if self.heldout or (found := _split(self.tops(), self.depth() > levels)) is None:
             return False
         for folder, rest in self.rest.items():
@@ -164,11 +164,11 @@ class _Sorting:
         return True
 
     def parts(self, levels: int, wanted: set[str]) -> bool:
-        """Take other parts off, if the topmost folders are such.
+        """Remove the topmost folders if they are other parts.
 
         Args:
-            levels: how many levels must be left where it is not certain.
-            wanted: words of the labels, which numbers and dates may be meant by.
+            levels: how many levels must remain in doubtful cases.
+            wanted: words of the labels that folders of numbers and dates may be classes of.
         """
         tops = self.tops()
         if not tops:
@@ -188,7 +188,7 @@ class _Sorting:
         return True
 
     def alone(self, levels: int) -> bool:
-        """Take off a folder that holds all that is left."""
+        """Remove a folder that holds everything that remains."""
         tops = self.tops()
         if (
             not self.passed
@@ -203,7 +203,7 @@ class _Sorting:
         return True
 
     def split_below(self) -> None:
-        """Take off a level of parts for training and testing inside the classes."""
+        """Remove a level of parts for training and testing below the classes."""
         if self.heldout:
             return
         for at in range(1, self.depth()):
@@ -217,7 +217,7 @@ class _Sorting:
                 return
 
     def _are_shards(self, tops: dict[str, set[str]]) -> bool:
-        """Whether folders are numbered like `00000`, and so are the pictures in them accordingly."""
+        """Whether folders are numbered like `00000`, with their pictures numbered to match."""
         if len({len(top) for top in tops}) != 1 or not all(map(_SHARD.fullmatch, tops)):
             return False
         if not any(top.startswith("0") for top in tops):
@@ -225,7 +225,7 @@ class _Sorting:
         if all(inside and not any(map(str.isdigit, inside)) for inside in tops.values()):
             return True
         numbers: dict[str, list[int]] = defaultdict(list)
-        by_end = True  # By the last digits of their numbers.
+        by_end = True  # Sorted by the last digits of their numbers.
         for name in self._names:
             *folder, last = name.split("/")
             stem = last.partition(".")[0]
@@ -239,7 +239,7 @@ class _Sorting:
 
 
 def _are_initials(tops: dict[str, set[str]]) -> bool:
-    """Whether folders are the first letters of those inside, as in `b/bridge`."""
+    """Whether folders are named by the initials of those inside, as in `b/bridge`."""
     return len(tops) > 1 and all(
         len(top) == 1
         and inside
@@ -261,16 +261,16 @@ class Layout:
     """What the folders above each picture are."""
 
     shared: tuple[str, ...] = ()
-    """Those at the top that hold all pictures: `wikiart` in an archive of it."""
+    """The folders at the top that hold all pictures, such as `wikiart`."""
     splits: dict[str, bool] = field(default_factory=dict)
     """Folders that are parts for training and testing, and whether each is held out."""
     passed: dict[int, set[str]] = field(default_factory=dict)
-    """By number of the level, folders that are parts of any kind, and those that merely repeat them."""
+    """By level: folders that are parts of any kind, and folders that repeat them."""
     _rest: dict[Folder, tuple[Level, ...]] = field(default_factory=dict)
     _heldout: dict[Folder, bool] = field(default_factory=dict)
 
     def numbered(self, name: str) -> tuple[Level, ...]:
-        """The folders that a picture lies in and that may be classes, with their levels' numbers."""
+        """The folders above a picture that may be classes, with their levels."""
         return self._rest[tuple(name.split("/")[:-1])]
 
     def levels(self, name: str) -> list[str]:
@@ -278,7 +278,7 @@ class Layout:
         return [level for _, level in self.numbered(name)]
 
     def tops(self, names: Iterable[str]) -> set[str]:
-        """The topmost of these folders, of some pictures."""
+        """The topmost such folders of some pictures."""
         return {levels[0] for name in names if (levels := self.levels(name))}
 
     def heldout(self, name: str) -> bool | None:
@@ -286,7 +286,7 @@ class Layout:
         return self._heldout[tuple(name.split("/")[:-1])] if self._heldout else None
 
     def notes(self) -> list[str]:
-        """What the user should know of the parts that are held out."""
+        """Notes on the parts that are held out."""
         if not self.splits:
             return []
         kept = sorted(name for name, held in self.splits.items() if held)
@@ -296,27 +296,27 @@ class Layout:
         if strange:
             return [
                 f"held out is {few(kept)}, which has the same folders as {few(rest)} beside it; "
-                f"--heldout and --seed choose nothing here; if {few(kept)} is for "
+                f"--heldout and --seed have no effect; if {few(kept)} is for "
                 f"training, pack {few(rest)} alone or move all into one folder"
             ]
         strange = [name for name in rest if is_heldout(name) is None and not is_part(name)]
         more = f"; {few(strange)} beside them is for training" if strange else ""
         return [
-            f"held out is what the source itself has in {few(kept)}; --heldout and --seed choose "
-            f"nothing here{alone}{more}"
+            f"held out is what the source itself has in {few(kept)}; --heldout and --seed have no effect"
+            f"{alone}{more}"
         ]
 
-    def apart(self) -> str:
-        """A sentence on the folders that were passed over; blank where there are none."""
+    def skipped_note(self) -> str:
+        """A note on the folders that were skipped; blank where there are none."""
         if not self.passed:
             return ""
         return (
-            f"the folders of {_told(self.passed, 'and')} are taken for parts of the data set, not for "
-            "classes (--labels NAME=LEVEL takes those of a level)"
+            f"the folders of {_level_list(self.passed, 'and')} are taken for parts of "
+            "the data set, not for classes (--labels NAME=LEVEL takes those of a level)"
         )
 
-    def choice(self, fields: Sequence[str]) -> list[str]:
-        """Which levels the labels are taken from and which not, where that is not plain to see."""
+    def levels_note(self, fields: Sequence[str]) -> list[str]:
+        """A note on the levels that the labels are taken from, where others are possible."""
         taken: dict[int, set[str]] = defaultdict(set)
         below: dict[int, set[str]] = defaultdict(set)
         for found in self._rest.values():
@@ -331,15 +331,15 @@ class Layout:
             return []
         other = min(below or above)
         return [
-            f"the classes of {' and '.join(fields)} are the folders of {_told(taken, 'and')}, not those "
-            f"of {_told(above | below, 'or')}; --labels {fields[-1]}={other} takes level {other}, "
-            "NAME=LEVEL,NAME=LEVEL several"
+            f"the classes of {' and '.join(fields)} are the folders of {_level_list(taken, 'and')}, "
+            f"not those of {_level_list(above | below, 'or')}; --labels {fields[-1]}={other} takes "
+            f"level {other}, NAME=LEVEL,NAME=LEVEL several"
         ]
 
 
-def _told(levels: dict[int, set[str]], joined: str) -> str:
-    told = [f"level {number} ({few(sorted(levels[number]))})" for number in sorted(levels)]
-    return f" {joined} ".join(told)
+def _level_list(levels: dict[int, set[str]], joined: str) -> str:
+    names = [f"level {number} ({few(sorted(levels[number]))})" for number in sorted(levels)]
+    return f" {joined} ".join(names)
 
 
 def layout(names: Iterable[str], levels: int = 0, fields: Sequence[str] = ()) -> Layout:
@@ -347,16 +347,16 @@ def layout(names: Iterable[str], levels: int = 0, fields: Sequence[str] = ()) ->
 
     Args:
         names: paths with `/`.
-        levels: how many folders above a picture are to be left as telling something, where there
-            are so many: a folder that holds all pictures may be the only class.
-        fields: what the labels are called; of one called year, folders of years may be the classes.
+        levels: how many levels must remain as classes where there are so many; then a folder that
+            holds all pictures may be the only class.
+        fields: names of the labels; for one called year, folders of years may be classes.
     """
     names = list(names)
     folders = {tuple(name.split("/")[:-1]) for name in names}
     if not folders:
         return Layout()
     deepest = max(map(len, folders))
-    # What the first and the last in order share, all between them share.
+    # Sorted, so what the first and last share, all share.
     pairs = zip(min(folders), max(folders), strict=False)
     common = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
     shared = tuple(common[: max(0, deepest - levels)])

@@ -1,8 +1,7 @@
-"""Which part of a data set a word, a name or a column says that a picture is in: for training, or held
-out.
+"""Whether a word, a name or a column marks a picture as for training or held out.
 
-Words are known alone (`val`) or in a name (`seg_train`, `TestSet`, `train_1`, `PublicTest`). A column
-decides where its values say it, and where they do not, a note says what was seen.
+Words are known alone (`val`) or in a name (`seg_train`, `TestSet`, `train_1`, `PublicTest`). A
+column decides where its values are known words; where they are not, a note lists them.
 """
 
 import re
@@ -34,24 +33,25 @@ HELD_OUT = frozenset(
 )
 """The names of splits that Hugging Face's `datasets` knows (its documentation, 'File names and
 splits'), and others, also in German, French, Spanish, Portuguese, Italian, Russian, Chinese, Japanese
-and Korean, without accents. Whatever is not for training is held out."""
+and Korean, without accents. All but the training split is held out."""
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+|[^\W\d_]+")
 _APPENDED = re.compile(r"(?:set|sets|data|images|imgs|split|part|daten|bilder|satz|集|データ|用)$")
-"""What is written onto a word: `testset`, `trainimages`, `Testdaten`."""
+"""Endings of such words: `testset`, `trainimages`, `Testdaten`."""
 _ACCENTS = re.compile("[\u0300-\u036f]")
 
 _COLUMNS = (
     *("split", "usage", "subset", "partition", "data_split", "dataset_split", "split_name"),
     *("dataset", "set", "phase", "fold"),
 )
-"""Columns that may say it in words; only of `split` is it worth a note where they do not. Any other
-column counts where every word in it is that of a part, some for training and some held out."""
+"""Columns that may name the split; only for `split` is there a note if its values are not
+understood. Any other column counts if all its values are names of splits, some for training and
+some held out."""
 _MOST_PARTS = 8
-"""Different words that such another column has at most."""
+"""Most distinct words in such another column."""
 _FLAG_MARKS = frozenset({"is", "in", "for"})
 _PLAIN_FLAGS = frozenset({"training", "test", "testing", "heldout", "holdout", "val", "validation"})
-"""Words that are a flag by themselves; `train` is not, as pictures may have one in them."""
+"""Words that are a flag by themselves; `train` is not, because pictures may show one."""
 _BESIDE_FLAGS = frozenset({"set", "split", "image", "images", "img", "data", "sample", "picture"})
 _UNCLEAR_FLAGS = {
     "is_valid": "of validation or of what is in order; call it is_test if its pictures are held out",
@@ -59,7 +59,7 @@ _UNCLEAR_FLAGS = {
     "train": "of what is for training or of what is in the picture; call it is_train if its other "
     "pictures are held out",
 }
-"""Columns of yes and no that are no flag, as they may mean something else, and what to do."""
+"""Columns of yes and no that are ambiguous, and so no flag: what they may mean, and what to do."""
 _YES = frozenset({"1", "1.0", "true", "t", "yes", "y"})
 _NO = frozenset({"0", "0.0", "false", "f", "no", "n"})
 _SHOWN = 5
@@ -81,14 +81,14 @@ def _is_heldout(word: str) -> bool | None:
 
 
 def is_split_word(word: str) -> bool:
-    """Whether a word, in small letters, says which part something is in."""
+    """Whether a word, in lower case, names a split."""
     return _is_heldout(word) is not None
 
 
 def is_heldout(name: str) -> bool | None:
-    """Whether a part of this name is kept from training; None where it is no part's name.
+    """Whether a split of this name is held out; None if it names no split.
 
-    What is for both, such as `train_val`, is for training.
+    A split for both, such as `train_val`, is for training.
     """
     words = words_of(name)
     decided = {_is_heldout(word) for word in words} - {None}
@@ -98,12 +98,12 @@ def is_heldout(name: str) -> bool | None:
 
 
 def hold_out(listing: Listing, own: Sequence[bool | None], notes: Sequence[str] = ()) -> None:
-    """Mark the entries that are held out: by a column where one says it, otherwise as `own` does.
+    """Mark the entries that are held out: by a column if one says so, else as in `own`.
 
     Args:
-        listing: all its entries are there; they and its notes are changed.
-        own: of each entry, what the reader knows of it by names of folders or files.
-        notes: what is to be said where that counts.
+        listing: complete; its entries and notes are changed.
+        own: by entry, what the reader concluded from names of folders or files.
+        notes: the notes to add if `own` is used.
     """
     decided, said = _by_columns(listing)
     listing.notes += said
@@ -118,7 +118,7 @@ def hold_out(listing: Listing, own: Sequence[bool | None], notes: Sequence[str] 
 
 
 def _by_columns(listing: Listing) -> tuple[list[bool | None] | None, list[str]]:
-    """What a column says of each entry, None where none does; and what is to be said of it."""
+    """By entry, whether a column holds it out, or None if no column decides; and the notes."""
     columns = dict.fromkeys(name for entry in listing.entries for name in entry.about)
     notes: list[str] = []
     for column in _of_name(columns, _COLUMNS):
@@ -147,7 +147,7 @@ def _by_words(column: str, values: list[str]) -> tuple[list[bool | None] | None,
     meant = {value: is_heldout(value) for value in counts}
     kept = [value for value in meant if meant[value]]
     strange = [value for value in meant if value and meant[value] is None]
-    # Where all of it is held out, that is what is to be learned from.
+    # If everything is held out, it is what to train on.
     decides = bool(kept) and len(kept) < len(meant)
     if column.rpartition(".")[2].lower() != "split":
         # Some words may be others (`uncertain artist`), but not most.
@@ -161,8 +161,7 @@ def _by_words(column: str, values: list[str]) -> tuple[list[bool | None] | None,
     if not decides:
         return None, []
     notes = [
-        f"held out is what the column '{column}' says ({few(kept)}); --heldout and --seed choose "
-        "nothing here"
+        f"held out is what the column '{column}' says ({few(kept)}); --heldout and --seed have no effect"
     ]
     if others := sum(count for value, count in counts.items() if meant[value] is None):
         which = f" ({few(strange)})" if strange else ""
@@ -185,7 +184,8 @@ def _not_understood(column: str, counts: Counter[str], strange: list[str]) -> st
 
 
 def _flag(column: str) -> bool | None:
-    """Whether a column is true of what is held out; False: of what is for training; None: of neither."""
+    """Whether a true value in this column means held out (True) or for training (False); None:
+    neither."""
     words = words_of(column.rpartition(".")[2])
     marked = bool(words) and words[0] in _FLAG_MARKS
     rest = [word for word in words[marked:] if word not in _BESIDE_FLAGS]
@@ -215,7 +215,7 @@ def _by_flags(
     if used and not all(decided):
         return list(decided), [
             f"held out is what the column '{' or '.join(used)}' says ({sum(decided):,} of "
-            f"{counted(len(decided), 'picture')}); --heldout and --seed choose nothing here"
+            f"{counted(len(decided), 'picture')}); --heldout and --seed have no effect"
         ]
     notes = []
     for unclear, meaning in _UNCLEAR_FLAGS.items():

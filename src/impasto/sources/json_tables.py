@@ -1,4 +1,4 @@
-"""Tables in JSON: an object a line (JSON Lines), or one value: a list of objects and what is like it."""
+"""Tables in JSON: an object a line (JSON Lines), or one value, such as a list of objects."""
 
 import json
 import sys
@@ -12,13 +12,13 @@ from impasto.tabular import Key, Table, Unreadable, choose_key, shown
 T = TypeVar("T")
 
 _LISTS = ("images", "data", "rows", "items", "samples", "records", "pictures", "annotations")
-"""Where an object has its list of objects, the likeliest first."""
+"""Keys under which an object has its list of objects, the likeliest first."""
 _SHAPES = '[{"file_name": "1.png", "style": "Cubism"}], or {"1.png": {"style": "Cubism"}}'
 _SAMPLE = 1_000
 
 
 class _Doubled(dict[str, object]):
-    """An object that has a name twice: of two values, nobody can tell which counts."""
+    """An object that has a key twice."""
 
     name = ""
 
@@ -34,7 +34,7 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _cells(value: object, lists: bool, column: str = "") -> Iterator[tuple[str, str]]:
-    """Column and text of all that is in a value of JSON.
+    """Column and text of each cell in a JSON value.
 
     Raises:
         ValueError: an object has a name twice.
@@ -47,21 +47,21 @@ def _cells(value: object, lists: bool, column: str = "") -> Iterator[tuple[str, 
     elif isinstance(value, list) and not any(isinstance(item, dict | list) for item in value):
         yield column, "|".join(text for item in value for _, text in _cells(item, lists) if text)
     elif isinstance(value, str):
-        # JSON may escape half of a letter, which no file can hold.
+        # JSON may escape half of a surrogate pair, which no file can hold.
         yield column, value.encode("utf-8", "replace").decode()
     elif value is not None and (lists or not isinstance(value, list)):
         yield column, json.dumps(value, ensure_ascii=False)
 
 
-def told_by(row: object, lists: bool = True) -> dict[str, str]:
-    """The cells of an object by column, names in small letters.
+def row_cells(row: object, lists: bool = True) -> dict[str, str]:
+    """The cells of an object by column, names in lower case.
 
     Args:
         row: a value, as `loads` gives it.
         lists: whether lists of objects and of lists are cells, as JSON.
 
     Raises:
-        ValueError: it is no object, has a name twice or is nested too deeply.
+        ValueError: it is no object, has a key twice or is nested too deeply.
     """
     if not isinstance(row, dict):
         raise ValueError("no object in braces")
@@ -91,7 +91,7 @@ def loads(text: str) -> object:
 
 
 def _table(name: str, rows: Iterable[T], key: Key, value_of: Callable[[T], object]) -> Table:
-    """A table of what each row holds; blank text is no row."""
+    """A table of the rows' cells; a blank line is no row."""
     table = Table(name, [])
     columns: dict[str, None] = {}
     for number, row in enumerate(rows, start=1):
@@ -99,7 +99,7 @@ def _table(name: str, rows: Iterable[T], key: Key, value_of: Callable[[T], objec
             continue
         at = f"row {number}"
         try:
-            by_name = told_by(value_of(row))
+            by_name = row_cells(value_of(row))
         except ValueError as error:
             table.unreadable.append(Unreadable(at, "", str(error)))
             continue

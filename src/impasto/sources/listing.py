@@ -1,4 +1,4 @@
-"""What a reader finds in a source: the pictures, what is known of each, and what it passed over."""
+"""What a reader finds in a source: the pictures, what is known of each, and the files left out."""
 
 import re
 from collections import defaultdict
@@ -17,7 +17,7 @@ _PICTURES = """
 .jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .avif .avifs .heic .heics .heif
 .heifs .hif .jxl .jp2 .j2k .ppm .pgm .pbm .pnm .tga .ico
 """
-# These lie beside pictures and nobody expects them in a collection, so they are not reported.
+# Files that often lie beside pictures; they are not reported as left out.
 _BESIDE = """
 .txt .md .rst .csv .tsv .json .jsonl .yaml .yml .xml .html .htm .py .pyc .db .ini .log .url .lnk
 .xmp .npy .npz .safetensors
@@ -32,16 +32,16 @@ unknown, null, none, nan, n/a, na, undefined, '', "",
 #busy!, #error!, #getting_data
 """
 _NOT_KNOWN = frozenset(word.strip() for word in _NOBODY_KNOWS.split(","))
-"""What sources write where nobody knows the class, in small letters: by hand; pandas, databases and
-JavaScript; a spreadsheet's pivot tables where a cell is blank (in English, German, French, Italian,
-Portuguese, Dutch, Spanish) and its error values. A folder of such a name is a class all the same."""
+"""Values that mean an unknown class, in lower case: written by hand; by pandas, databases and
+JavaScript; for blank cells in spreadsheets' pivot tables (in English, German, French, Italian,
+Portuguese, Dutch, Spanish); spreadsheets' error values. A folder of such a name is still a class."""
 _NO_WORD = re.compile(
     r"[-\u2013\u2014.\u2026?]+"  # nothing but dashes, dots and question marks
     r"|#[\u00a1\u00bf]?[^\W\d_]+(?:[/_][^\W_]+)*[!?]"  # #BEZUG! #\u00a1DIV/0! #NOMBRE? ...
     r"|Err:\d{3}"  # LibreOffice
     r"|##+"  # a column too narrow for what is in it
 )
-"""A spreadsheet's error values in whatever language are in capitals, so only those count."""
+"""A spreadsheet's error value in any language; these are in capitals, so only capitals match."""
 _NOT_READ = (".rar", ".7z")
 PICTURE_SUFFIXES = frozenset(_PICTURES.split())
 _LIKE_A_PICTURE = re.compile(
@@ -50,49 +50,47 @@ _LIKE_A_PICTURE = re.compile(
 """A name in which something follows a picture's suffix: `.jpg_large`, `.jpg (1)`, `.jpg?w=640`."""
 _SIDE_SUFFIXES = frozenset(_BESIDE.split())
 ABOUT = ("title", "artist", "year", "licence", "source")
-"""What `sources.csv` says of a picture where the source tells it; `source` is the page or address that
-it came from."""
+"""The columns of `sources.csv` that a source may fill; `source` is the picture's page or address."""
 BY_NAME = "not a picture file by its name"
-"""The kind of reason why a file is left out that was not looked into."""
+"""The kind of reason for a file that is left out by its name, without being opened."""
 
 
 Content = bytes | np.ndarray | UnusableError
-"""A picture as a source gives it: a file's bytes, uint8 [H, W, 3], or why there is none."""
+"""A picture from a source: a file's bytes, uint8 [H, W, 3], or the reason why there is none."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A source picture: where it lies, and what its source says of it."""
+    """A source picture: where it lies, and what is known of it."""
 
     relative: str
     """Its path inside the source, with `/` on every system; its identity in the collection."""
     path: Path | None = None
-    """Its file; None where it is none of its own, and the listing's `contents` gives it."""
+    """Its file; None if it has no file of its own and comes from the listing's `contents`."""
     stamp: str = ""
-    """Changes when the picture does; see `File.stamp`. Never empty where the source is to be packed
-    again without decoding it again."""
+    """Changes when the picture does; see `File.stamp`. If empty, packing again decodes it again."""
     labels: tuple[str, ...] = ()
-    """A class name for each field of the listing; empty where it is not known."""
+    """A class name for each field of the listing; empty where unknown."""
     about: dict[str, str] = field(default_factory=dict)
-    """Some of `ABOUT`, and whatever else the source tells: what `--where` may ask for. Never blank."""
+    """Columns that `--where` may use: some of `ABOUT`, and others in the source. No value is blank."""
     heldout: bool | None = None
-    """Whether the source itself keeps it from training; None: it does not say. All or none say."""
+    """Whether the source holds it out; None (then for all entries): it has no split."""
 
 
 @dataclass
 class Listing:
-    """All that a reader found."""
+    """The result of reading a source."""
 
     kind: str
-    """In words, for the report and for `collection.json`."""
+    """The kind of source in words, for the report and `collection.json`."""
     fields: tuple[str, ...] = ()
     entries: list[Entry] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
-    """Relative path and reason, of what is no picture or cannot be used."""
+    """Relative path and reason, for files that are no pictures or cannot be used."""
     notes: list[str] = field(default_factory=list)
-    """What the user may want to know, a sentence each."""
+    """Notes for the user, a sentence each."""
     contents: Callable[[Sequence[int]], Iterator[Content]] | None = None
-    """Where pictures are no files of their own: gives those of these entries, whose numbers rise."""
+    """Gives the pictures of entries (numbers in rising order) where they are no files of their own."""
     decoded: bool = False
     """Whether `contents` gives pixels, not bytes."""
 
@@ -103,7 +101,7 @@ def entry_of(tree_file: File, **told: object) -> Entry:
 
 
 def read_from(tree: Tree, listing: Listing) -> Listing:
-    """The listing, its entries' bytes taken from the tree where they are no files on disk."""
+    """The listing, with its entries' bytes read from the tree if they are no files on disk."""
     if any(entry.path is None for entry in listing.entries):
         names = [entry.relative for entry in listing.entries]
         listing.contents = lambda numbers: tree.contents([names[number] for number in numbers])
@@ -111,7 +109,7 @@ def read_from(tree: Tree, listing: Listing) -> Listing:
 
 
 def pictures(tree: Tree, listing: Listing) -> Iterator[File]:
-    """The picture files of a tree; others that a user may miss go to `listing.left_out`."""
+    """The picture files of a tree; other files worth reporting go to `listing.left_out`."""
     listing.left_out += tree.left_out
     for file in tree.files.values():
         suffix = suffix_of(file.name)
@@ -128,23 +126,23 @@ def pictures(tree: Tree, listing: Listing) -> Iterator[File]:
 
 
 def is_side_file(name: str) -> bool:
-    """Whether a file is of those that lie beside pictures, such as a table."""
+    """Whether a file is a usual companion of pictures, such as a table."""
     return suffix_of(name) in _SIDE_SUFFIXES
 
 
 def is_picture(file: File, tree: Tree) -> bool:
-    """Whether a file is a picture: by its suffix or, where that is only like a picture's, by its first
-    bytes; so is one on disk without a suffix."""
+    """Whether a file is a picture: by its suffix; by its first bytes if the suffix only resembles a
+    picture's, or if a file on disk has none."""
     suffix = suffix_of(file.name)
     if suffix in PICTURE_SUFFIXES:
         return True
-    if suffix in _SIDE_SUFFIXES or file.size == 0:  # As pipes have no size.
+    if suffix in _SIDE_SUFFIXES or file.size == 0:  # Pipes have no size.
         return False
     if not _LIKE_A_PICTURE.search(file.name) and (suffix or file.path is None):
         return False
-    if file.name not in tree.looked_into:
-        tree.looked_into[file.name] = _begins_as_picture(file, tree)
-    return tree.looked_into[file.name]
+    if file.name not in tree.picture_by_bytes:
+        tree.picture_by_bytes[file.name] = _begins_as_picture(file, tree)
+    return tree.picture_by_bytes[file.name]
 
 
 def _begins_as_picture(file: File, tree: Tree) -> bool:
@@ -158,7 +156,7 @@ def _begins_as_picture(file: File, tree: Tree) -> bool:
 
 
 def without_suffix(name: str) -> str:
-    """A name up to a picture's suffix and what follows that, as in `.jpg_large`."""
+    """A name without a picture's suffix and what follows it, as in `.jpg_large`."""
     found = _LIKE_A_PICTURE.search(name)
     return name if found is None else name[: found.end("stem")]
 
@@ -169,9 +167,9 @@ def class_name(text: str) -> str:
 
 
 def known(text: str, field: str) -> str:
-    """A class as a source names it, as `class_name` writes it; blank where that only says that nobody
-    knows it, as the words in `_NOT_KNOWN` (`unknown`, `NaN`, `#N/A`, `(blank)`, ...), a spreadsheet's
-    error value and, of the field genre, `Unknown Genre` do."""
+    """A class as `class_name` writes it; blank if the text means unknown: the words in `_NOT_KNOWN`
+    (`unknown`, `NaN`, `#N/A`, `(blank)`, ...), a spreadsheet's error value and, for the field
+    genre, `Unknown Genre`."""
     name = class_name(text)
     word = name.casefold()
     if word in _NOT_KNOWN or word == f"unknown {field.casefold()}":
@@ -181,11 +179,11 @@ def known(text: str, field: str) -> str:
 
 
 def one_line_each(listing: Listing) -> Listing:
-    """The listing with every field and class as `class_name` writes it, and a note of classes that
-    thereby became one.
+    """The listing with every field and class as `class_name` writes it, and a note on classes that
+    became one by this.
 
-    Every listing goes through here, whatever reader made it, so that nothing that comes after meets
-    a line break or a control character in a name.
+    Every reader's listing goes through here, so no later code meets a line break or control
+    character in a name.
     """
     listing.fields = tuple(map(class_name, listing.fields))
     written: list[dict[str, str]] = [{} for _ in listing.fields]
@@ -212,12 +210,11 @@ def one_line_each(listing: Listing) -> Listing:
 
 
 def could_be_labels(abouts: Sequence[Mapping[str, str]], no_class: Collection[str]) -> list[str]:
-    """What is told of pictures (`Entry.about` of each) that looks like classes, with far fewer of them
-    than pictures.
+    """The columns of `abouts` that look like classes: far fewer distinct values than pictures.
 
     Args:
-        abouts: what is known of each picture, by name.
-        no_class: names of what is never a class.
+        abouts: the `Entry.about` of each picture.
+        no_class: names of columns that are never classes.
     """
     found: dict[str, set[str]] = defaultdict(set)
     for about in abouts:
@@ -228,8 +225,9 @@ def could_be_labels(abouts: Sequence[Mapping[str, str]], no_class: Collection[st
 
 
 def suffix_of(name: str) -> str:
-    """The end of a file's name from its last dot, in small letters; none where the name begins there."""
-    # As Path.suffix, which takes ten times as long: 0.5 s for all of WikiArt, and readers ask often.
+    """A file's suffix in lower case, from its last dot; empty for a name that begins with it."""
+    # As Path.suffix, which is ten times slower: 0.5 s for all of WikiArt, and readers call this
+    # often.
     last = name[name.rfind("/") + 1 :]
     dot = last.rfind(".")
     return last[dot:].lower() if 0 < dot < len(last) - 1 else ""

@@ -20,7 +20,7 @@ from impasto.sources.trees import File
 
 _COMPRESSION = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _HEADER = 2**14
-"""NumPy itself reads no longer headers."""
+"""The longest header, in bytes; NumPy's own limit."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class StoredArray:
     file: str
     """The file's name in the tree."""
     key: str
-    """Its name in the file; blank where the file holds nothing else."""
+    """Its name in the file; blank if it is the only array."""
     path: Path
     member: str | None
-    """What it is called in the zip that an `.npz` is."""
+    """Its member name in the `.npz` zip."""
     stamp: str
     start: int
     """The byte where its values begin."""
@@ -55,7 +55,7 @@ class StoredArray:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """What goes wrong with a file is one line to the user."""
+    """Turn errors from reading a file into an ImpastoError."""
     try:
         yield
     except ImpastoError:
@@ -63,7 +63,7 @@ def reading(path: Path) -> Iterator[None]:
     except OSError as error:
         raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:
-        # Damaged files make `zipfile`, `zlib` and NumPy raise almost anything.
+        # On damaged files `zipfile`, `zlib` and NumPy raise almost anything.
         refuse_pointer_file(path)
         text = error_text(error)[:200]
         raise ImpastoError(f"{path} is damaged or was cut short ({text}); get it again") from error
@@ -81,13 +81,13 @@ def _opened(path: Path, member: str | None) -> Iterator[IO[bytes]]:
 
 
 def _header(path: Path, member: str | None) -> tuple[tuple[int, ...], bool, np.dtype, int]:
-    """Shape, whether in Fortran's order, type, and where the values begin."""
+    """Shape, whether in Fortran order, type, and the byte where the values begin."""
     with _opened(path, member) as file:
         head = io.BytesIO(file.read(_HEADER))
     version = npy.read_magic(head)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # That Python 2 wrote it.
+        warnings.simplefilter("ignore")  # The warning that Python 2 wrote it.
         shape, fortran, dtype = read(head)
     return tuple(int(side) for side in shape), fortran, dtype, head.tell()
 
@@ -129,7 +129,7 @@ def arrays_in(file: File) -> list[StoredArray]:
 
 
 def rows_of(array: StoredArray, rows: Sequence[int]) -> Iterator[np.ndarray]:
-    """Some rows of an array, whose numbers rise."""
+    """Rows of an array; their numbers must rise."""
     with _opened(array.path, array.member) as file:
         for row in rows:
             file.seek(array.start + row * array.row_bytes)
@@ -140,7 +140,7 @@ def rows_of(array: StoredArray, rows: Sequence[int]) -> Iterator[np.ndarray]:
 
 
 def whole(array: StoredArray) -> np.ndarray:
-    """An array of one value a picture, or few."""
+    """Read a small array as a whole."""
     with reading(array.path), _opened(array.path, array.member) as file:
         file.seek(array.start)
         data = file.read(math.prod(array.shape) * array.dtype.itemsize)

@@ -1,9 +1,10 @@
-"""What is in a parquet file: its columns as text, which of them holds pictures, which are classes.
+"""What is in a parquet file: its columns as text, the column of pictures, and the columns of
+classes.
 
-What the columns are (features: Image, ClassLabel with the names of its classes) is JSON under the key
-`huggingface` of the schema's metadata; data sets of before 2023, WikiArt (huggan/wikiart) among them,
-have it in `dataset_infos.json` or in the head of `README.md` instead. Without either, structs with
-`bytes`, columns of bytes that are pictures, and columns of file names are taken for what they look like.
+The columns' features (Image, ClassLabel with its class names) are JSON under the key `huggingface`
+of the schema's metadata; data sets made before 2023, such as huggan/wikiart, have them in
+`dataset_infos.json` or in the YAML head of `README.md`. Without either, columns are recognised by
+their contents: structs with `bytes`, bytes that are pictures, file names.
 """
 
 import io
@@ -26,7 +27,7 @@ from impasto.sources.trees import File, Source, tidy
 
 _FILE_COLUMNS = ("file", "file_name", "filename")
 _READ_AHEAD = 2**20
-"""Bytes read at once of a column; without, a column of a row group is read as a whole."""
+"""Bytes read at once from a column; without it, pyarrow reads a row group's column whole."""
 _LONGEST_CARD = 2**20
 
 
@@ -42,13 +43,13 @@ class Part:
     picture: str
     """The column of pictures."""
     others: tuple[str, ...]
-    """The columns that are one text a row: strings, numbers, dates."""
+    """The columns that convert to one text a row: strings, numbers, dates."""
     classes: dict[str, list[str]]
-    """The names of the classes of those that are numbers of classes."""
+    """By column of class numbers: the names of the classes."""
     inside: bool
-    """Whether pictures may be in it, not only the names of files."""
+    """Whether the column may hold pictures themselves, not only file names."""
     paths: str | None
-    """The column, inside that of the pictures, that says what they are called."""
+    """The subcolumn of the picture column that holds their file names."""
 
     @property
     def rows(self) -> int:
@@ -68,39 +69,39 @@ def library() -> Any:
     return pyarrow.parquet
 
 
-def broken() -> tuple[type[BaseException], ...]:
-    """What reading a damaged file raises."""
+def read_errors() -> tuple[type[BaseException], ...]:
+    """The exceptions that reading a damaged file may raise."""
     import pyarrow
 
     return (pyarrow.ArrowException, OSError, ValueError, KeyError, OverflowError, MemoryError)
 
 
-def says(error: BaseException) -> str:
+def error_line(error: BaseException) -> str:
     return error_text(error)[:200]
 
 
 @contextmanager
 def opened_file(path: Path) -> Iterator[Any]:
-    """A file's `pyarrow.parquet.ParquetFile`; whatever is wrong with it is one line to the user."""
+    """A file's `pyarrow.parquet.ParquetFile`; errors become an ImpastoError."""
     parquet = library()
     try:
         with path.open("rb") as file:
             yield parquet.ParquetFile(
                 file, pre_buffer=False, buffer_size=_READ_AHEAD, page_checksum_verification=True
             )
-    except broken() as error:
+    except read_errors() as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error
         refuse_pointer_file(path)
         raise ImpastoError(
-            f"{path} is damaged or was cut short ({says(error)}); download it again"
+            f"{path} is damaged or was cut short ({error_line(error)}); download it again"
         ) from error
 
 
 def described_beside(source: Source, files: list[File]) -> dict[str, dict[str, Any]]:
-    """The features that the data set's own description tells, of all its configurations.
+    """The features in the data set's own description, of all its configurations.
 
-    It lies at the top of the repository: somewhere above its files.
+    The description lies at the top of the repository, in some folder above the files.
     """
     top = (source.path if source.path.is_dir() else source.path.parent).absolute()
     inside = {top / parent for file in files for parent in PurePosixPath(file.name).parents}
@@ -160,7 +161,7 @@ def _values(value: Any) -> list[Any]:
 
 
 def _merged(found: list[Any]) -> dict[str, dict[str, Any]]:
-    """Features of several configurations as one; those of the same name mostly are the same."""
+    """Features of several configurations merged; those of one name are mostly the same."""
     return {
         str(name): feature
         for features in found
@@ -171,7 +172,7 @@ def _merged(found: list[Any]) -> dict[str, dict[str, Any]]:
 
 
 def _features(schema: Any) -> dict[str, dict[str, Any]]:
-    """The features in a schema's metadata; none where it has none, or what is there is damaged."""
+    """The features in a schema's metadata; empty where there are none or they are damaged."""
     declared = (schema.metadata or {}).get(b"huggingface", b"{}")
     try:
         return _merged([json.loads(declared)["info"]["features"]])
@@ -187,7 +188,8 @@ def _class_names(feature: dict[str, Any]) -> list[str] | None:
 
 
 def _plain(kind: Any) -> Any:
-    """A column's type without its encoding: that of a dictionary's values, of an extension's storage."""
+    """A column's type without its encoding: of a dictionary, its values'; of an extension type, its
+    storage's."""
     import pyarrow
 
     while True:
@@ -219,7 +221,7 @@ def _is_one_text(kind: Any) -> bool:
 
 
 def part_of(file: File, beside: dict[str, dict[str, Any]]) -> Part | None:
-    """What is in a file, by its footer; None where that is no pictures.
+    """Describe a file from its footer; None if it has no pictures.
 
     Raises:
         ImpastoError: it is damaged, or in an archive.
@@ -230,7 +232,7 @@ def part_of(file: File, beside: dict[str, dict[str, Any]]) -> Part | None:
         )
     with opened_file(file.path) as opened:
         schema, metadata = opened.schema_arrow, opened.metadata
-        # No picture is smaller than a byte: a damaged number must not fill the memory with rows.
+        # A picture takes at least a byte; a damaged row count must not fill the memory.
         if metadata.num_rows > file.size:
             raise ValueError(f"it claims {metadata.num_rows:,} rows in {file.size:,} bytes")
         kinds = {name: _plain(schema.field(at).type) for at, name in enumerate(schema.names)}
@@ -238,15 +240,15 @@ def part_of(file: File, beside: dict[str, dict[str, Any]]) -> Part | None:
         picture = _picture_column(opened, kinds, features)
         if picture is None:
             return None
-        # Nothing else is asked of a row group: pyarrow 26 ends the process where what is said there
-        # of a column is damaged, while reading it raises.
+        # Only the row count is read here: pyarrow 26 aborts the process on damaged column metadata,
+        # where reading the column raises.
         groups = [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)]
         if min(groups, default=0) < 0 or sum(groups) != metadata.num_rows:
             raise ValueError("its row groups do not have as many rows as it has")
         others = tuple(
             name
             for name, kind in kinds.items()
-            # Two underscores begin what pandas adds for itself.
+            # Columns that pandas adds begin with two underscores.
             if name != picture and not name.startswith("__") and _is_one_text(kind)
         )
         names = {name: _class_names(features.get(name, {})) for name in others}
@@ -277,10 +279,10 @@ def _children(kind: Any) -> set[str]:
 def _picture_column(
     opened: Any, kinds: dict[str, Any], features: dict[str, dict[str, Any]]
 ) -> str | None:
-    """The column of pictures: one called so if there is, else the first of the likeliest kind."""
+    """The column of pictures: by its name, else the first of the likeliest type."""
     types = {name: features.get(name, {}).get("_type") for name in kinds}
     declared = [name for name in kinds if types[name] == "Image"]
-    # Sound and films are such structs too.
+    # Audio and video are such structs too.
     structs = [
         name
         for name, kind in kinds.items()
@@ -311,7 +313,7 @@ def _is_picture(content: bytes) -> bool:
         try:
             Image.open(io.BytesIO(content)).close()
         except Image.DecompressionBombError:
-            return True  # Whether it is too large is not asked here.
+            return True  # Size limits do not matter here.
         except Exception:
             return False
     return True
@@ -322,7 +324,7 @@ def column_of(batch: Any, name: str) -> Any:
 
 
 def texts_of(column: Any) -> list[str]:
-    """Text for each row of an array of any type that is one text a row; empty for null and NaN."""
+    """Each row of an array as text; empty for null and NaN."""
     import pyarrow
 
     while isinstance(column, pyarrow.DictionaryArray | pyarrow.ExtensionArray):
@@ -331,12 +333,12 @@ def texts_of(column: Any) -> list[str]:
         else:
             column = column.storage
     if pyarrow.types.is_timestamp(column.type):
-        # Without its time zone it is in UTC, and needs no tables of time zones.
+        # Without its time zone it is UTC, and needs no time zone database.
         column = column.cast(pyarrow.timestamp(column.type.unit))
     floating = pyarrow.types.is_floating(column.type)
     if not _is_string(column.type):
         column = column.cast(pyarrow.string())
-    # By way of bytes, since nobody has checked that strings are UTF-8.
+    # Through bytes, since the strings may be invalid UTF-8.
     values = column.cast(pyarrow.large_binary()).to_pylist()
     texts = ["" if value is None else tidy(value.decode("utf-8", "replace")) for value in values]
     return ["" if text == "nan" else text for text in texts] if floating else texts

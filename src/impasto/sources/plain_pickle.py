@@ -1,10 +1,10 @@
-"""Plain data out of a pickle, without unpickling: nothing that a pickle names is looked up or called.
+"""Plain data out of a pickle, without unpickling: no name in it is imported or called.
 
 A pickle is a program for a small stack machine; Python's own `pickletools` documents its
-instructions. Running it may run anything. This knows only those instructions that Python 2 wrote for
-lists, dictionaries, strings, whole numbers and NumPy arrays of bytes (protocol 2), and has no
-instruction that could import or call something: where a pickle says how NumPy makes an array, that
-is compared with the one way in which it was always said, and the array is made of its bytes.
+instructions. Unpickling can run any code. This reader knows only the instructions that Python 2
+wrote for lists, dictionaries, strings, integers and NumPy arrays of bytes (protocol 2), and none
+that imports or calls. NumPy's instructions for an array are compared with their one usual form, and
+the array is made from its bytes.
 """
 
 import struct
@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 
 _MOST_STEPS = 500_000
-"""CIFAR-100's 50,000 training pictures take 200,000; each step may leave an object behind."""
+"""A limit on memory, since each step may create an object; CIFAR-100's training set takes 200,000."""
 _LONG_TEXT = 2**16
 
 
 class PlainPickleError(ValueError):
-    """Not a pickle of plain data; the text says where, and what is there."""
+    """Not a pickle of plain data; the text names the place and what is there."""
 
 
 @dataclass(frozen=True)
 class _Named:
-    """Something of a module that a pickle names."""
+    """A module's member that a pickle names."""
 
     module: str
     name: str
@@ -33,7 +33,7 @@ class _Named:
 
 @dataclass(eq=False)
 class Array:
-    """An array; a pickle mentions it before it gives its values."""
+    """An array; its values come later in the pickle."""
 
     values: np.ndarray | None = None
     """uint8, in the memory of what was unpickled."""
@@ -49,7 +49,7 @@ _DTYPE = _Named("numpy", "dtype")
 _RECONSTRUCT = _Named("numpy.core.multiarray", "_reconstruct")
 _KNOWN = (_NDARRAY, _DTYPE, _RECONSTRUCT)
 
-# Instruction: how many bytes its number takes, and how they are read.
+# By instruction: the bytes of its number, and their format.
 _INTEGERS = {b"K": "<B", b"M": "<H", b"J": "<i"}
 _STRINGS = {b"U": "<B", b"T": "<i"}
 _PUTS = {b"q": "<B", b"r": "<I"}
@@ -80,7 +80,7 @@ def load_plain(content: bytes) -> Any:
     except PlainPickleError:
         raise
     except (IndexError, struct.error):
-        # Its stack is empty, or its bytes are at an end.
+        # The stack is empty, or the bytes have ended.
         raise PlainPickleError(f"it is damaged near byte {machine.place:,}") from None
 
 
@@ -112,7 +112,7 @@ class _Machine:
         return text.decode("ascii", "replace")
 
     def _since_mark(self) -> list[Any]:
-        """What is on the stack from the last mark on, both taken off."""
+        """Pop the stack back to the last mark, and give the items above it."""
         items = []
         while (item := self._stack.pop()) is not _MARK:
             items.append(item)
@@ -187,7 +187,8 @@ def _of_kind(thing: Any, kind: type) -> Any:
 
 
 def _made(what: Any, arguments: Any) -> Any:
-    """What NumPy makes of these, by the only two ways there are to begin an array of bytes."""
+    """The array or type for a call of NumPy's; only the two calls that begin an array of bytes are
+    known."""
     if what == _RECONSTRUCT and arguments == (_NDARRAY, (0,), b"b"):
         return Array()
     if what == _DTYPE and arguments == (b"u1", 0, 1):
@@ -196,10 +197,10 @@ def _made(what: Any, arguments: Any) -> Any:
 
 
 def _fill(thing: Any, state: Any) -> None:
-    """Give an array its values; the state of the type of bytes says nothing more of it.
+    """Set an array's values; the state of the byte type is ignored.
 
-    An array's state is NumPy's version of it, the shape, the type, whether it is in Fortran's order,
-    and the bytes.
+    An array's state is the format version, the shape, the type, whether it is in Fortran order, and
+    the bytes.
     """
     if isinstance(thing, _ByteType):
         return

@@ -1,4 +1,4 @@
-"""Pictures that lie in a folder a second time, at another size, as in `resized` beside `images`."""
+"""Copies of pictures at another size in a second folder, as in `resized` beside `images`."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ _SMALLER = frozenset(
 
 
 def without_smaller(files: Sequence[File], listing: Listing | None = None) -> list[File]:
-    """The pictures without those that lie once more in another folder at the top, larger: in `resized`
-    or `256x256` beside `images`. They are known by their names, and go to the listing's `left_out`."""
+    """The pictures without those that a second top folder holds larger, as `images` beside
+    `resized` or `256x256`. Copies are matched by name, and go to the listing's `left_out`."""
     by_top: dict[str, list[File]] = defaultdict(list)
     shared = len(layout(file.name for file in files).shared)
     for file in files:
         folders = file.name.split("/")[shared:-1]
         if folders and is_container(folders[0]):
             by_top[folders[0]].append(file)
-    # By the bytes of a picture, the largest first.
+    # By bytes a picture, the largest first.
     tops = sorted(
         by_top, key=lambda top: -sum(file.size for file in by_top[top]) / len(by_top[top])
     )
@@ -34,7 +34,7 @@ def without_smaller(files: Sequence[File], listing: Listing | None = None) -> li
     for at, smaller in enumerate(tops):
         for larger in tops[:at]:
             if _says_size(smaller) or _says_size(larger):
-                again = _again(by_top[smaller], by_top[larger])
+                again = _copies(by_top[smaller], by_top[larger])
                 if 2 * len(again) > len(by_top[smaller]):
                     gone |= again
                     if listing is not None:
@@ -54,9 +54,9 @@ def _says_size(name: str) -> bool:
     return bool(_SMALLER & set(words_of(name))) or SIZE.search(name) is not None
 
 
-def _again(smaller: list[File], larger: list[File]) -> dict[str, str]:
-    """Those of some pictures that others are called like, and which: by their names without suffix or,
-    where those are not unique, by the folders they lie in too."""
+def _copies(smaller: list[File], larger: list[File]) -> dict[str, str]:
+    """The smaller pictures with a larger one of the same name, and that one: matched without suffix
+    and, where names are not unique, with their folders."""
     for parts in (1, 2):
         one, other = ({_end(file.name, parts): file.name for file in f} for f in (smaller, larger))
         if len(one) == len(smaller) and len(other) == len(larger):

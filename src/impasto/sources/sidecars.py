@@ -1,4 +1,4 @@
-"""JSON files beside pictures: `x.jpg.json` (gallery-dl) or `x.json` tells of `x.jpg`."""
+"""JSON files beside pictures: `x.jpg.json` (gallery-dl) or `x.json` describes `x.jpg`."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,13 +7,13 @@ from itertools import islice
 from impasto.errors import ImpastoError
 from impasto.formatting import counted
 from impasto.sources.columns import NO_CLASS, Classes, about_of
-from impasto.sources.json_tables import loads, told_by
+from impasto.sources.json_tables import loads, row_cells
 from impasto.sources.listing import ABOUT, Entry, Listing, could_be_labels, is_picture
 from impasto.sources.trees import Tree, decoded_file
 from impasto.tabular import LONGEST
 
 _SAMPLE = 100
-"""Files that are read to see what they tell."""
+"""How many files are read to find the columns."""
 
 
 def _file_beside(tree: Tree, picture: str) -> str | None:
@@ -21,19 +21,19 @@ def _file_beside(tree: Tree, picture: str) -> str | None:
     return next((name for name in (f"{picture}.json", f"{stem}.json") if name in tree.files), None)
 
 
-def _told(tree: Tree, name: str) -> dict[str, str]:
-    """What a file tells by column.
+def _cells_of(tree: Tree, name: str) -> dict[str, str]:
+    """A file's cells by column.
 
     Raises:
         ImpastoError: it cannot be read, or is no JSON.
         ValueError: it is no object, or has a name twice.
     """
-    described = told_by(loads(decoded_file(tree, name)[0]))
+    described = row_cells(loads(decoded_file(tree, name)[0]))
     return {column: cell for column, cell in described.items() if len(cell) <= LONGEST}
 
 
-def beside_pictures(tree: Tree) -> dict[str, str]:
-    """Of each picture that has one, the file that tells of it; none unless most pictures have one."""
+def sidecars_of(tree: Tree) -> dict[str, str]:
+    """By picture: the JSON file that describes it; empty unless most pictures have one."""
     if not any(name.endswith(".json") for name in tree.files):
         return {}
     names = [file.name for file in tree.files.values() if is_picture(file, tree)]
@@ -42,20 +42,20 @@ def beside_pictures(tree: Tree) -> dict[str, str]:
 
 
 def columns_of(tree: Tree, beside: Mapping[str, str]) -> list[str]:
-    """What the first of these files tell."""
+    """The columns in the first of these files."""
     columns: dict[str, None] = {}
     for name in islice(beside.values(), _SAMPLE):
         try:
-            columns |= dict.fromkeys(_told(tree, name))
+            columns |= dict.fromkeys(_cells_of(tree, name))
         except (ImpastoError, ValueError):
             continue
     return list(columns)
 
 
-def tell(tree: Tree, listing: Listing) -> None:
-    """Add to a listing of plain files what JSON files beside them tell, but no classes."""
+def add_descriptions(tree: Tree, listing: Listing) -> None:
+    """Add descriptions from JSON files beside the pictures to a listing, but no classes."""
     fields = listing.fields
-    tell_of(tree, listing, None)
+    add_columns(tree, listing, None)
     abouts = [entry.about for entry in listing.entries]
     if not fields and (could := could_be_labels(abouts, NO_CLASS)):
         listing.notes.append(
@@ -64,9 +64,9 @@ def tell(tree: Tree, listing: Listing) -> None:
         )
 
 
-def tell_of(tree: Tree, listing: Listing, classes: Classes | None) -> None:
-    """Add what the files beside pictures tell, and, if any are asked for, the classes."""
-    beside, strings = beside_pictures(tree), dict[str, str]()
+def add_columns(tree: Tree, listing: Listing, classes: Classes | None) -> None:
+    """Add the columns of the JSON files beside pictures and, if `classes` is given, the classes."""
+    beside, strings = sidecars_of(tree), dict[str, str]()
     if not beside and classes is None:
         return
     passed_over = set(listing.fields)
@@ -78,7 +78,7 @@ def tell_of(tree: Tree, listing: Listing, classes: Classes | None) -> None:
         described: dict[str, str] = {}
         if name := beside.get(entry.relative):
             try:
-                described = _told(tree, name)
+                described = _cells_of(tree, name)
             except (ImpastoError, ValueError):
                 unreadable.append(name)
         about = about_of(described, passed_over, strings)
@@ -90,5 +90,5 @@ def tell_of(tree: Tree, listing: Listing, classes: Classes | None) -> None:
     if unreadable:
         listing.notes.append(
             f"{counted(len(unreadable), 'JSON file')} beside pictures not readable, such as "
-            f"{unreadable[0]}; what it tells is not known"
+            f"{unreadable[0]}; its columns are unknown"
         )

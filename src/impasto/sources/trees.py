@@ -1,7 +1,6 @@
-"""Trees of files: a folder on disk, or an archive that is read where it lies, as one thing.
+"""Trees of files: a folder on disk, or an archive that is read where it lies, alike.
 
-A reader sees names and bytes, and does not know where they are. Which archives there are is in
-`archives/`, one file a kind.
+A reader sees names and bytes only. Which archives there are is in `archives/`, one file a kind.
 """
 
 import importlib
@@ -20,12 +19,12 @@ from impasto.tabular import tidy as tidy
 
 
 class UnusableError(Exception):
-    """What gives no picture; the text is the reason for `left-out.csv`, `kind: details`."""
+    """A file that gives no picture; the text is the reason for `left-out.csv`, `kind: details`."""
 
 
 def unreadable(error: BaseException | None) -> str:
-    """The kind of reason where an error keeps something from being read: `unreadable`, or `unreadable
-    for now` where it, or what it came of, is the operating system's."""
+    """The kind of reason for an error in reading: `unreadable for now` if it or its cause is an
+    OSError, else `unreadable`."""
     while error is not None:
         if isinstance(error, OSError) and error.errno is not None:
             return "unreadable for now"
@@ -38,28 +37,29 @@ class File:
     """A file in a tree."""
 
     name: str
-    """Its path in the tree, with `/` on every system and as text that can be written."""
+    """Its path in the tree, with `/` on every system, as valid Unicode."""
     size: int
-    """Its bytes, uncompressed."""
+    """Uncompressed bytes."""
     stamp: str
-    """Changes when the file does, and is known without reading it: size and time, or a checksum."""
+    """Changes when the file does, without reading it: size and time, or a stored checksum."""
     path: Path | None = None
-    """Where it lies if it is a file of its own."""
+    """Its place on disk, if it is a file of its own."""
 
 
 class Tree(ABC):
-    """Files by name. A kind of tree has `_list()` and `read()`.
+    """Files by name. Subclasses define `_list()` and `read()`.
 
     Attributes:
         place: the folder or the archive.
-        notes: what the user may want to know of it, a sentence each; complete once it is listed.
-        looked_into: whether a file is a picture by its first bytes, of those whose names do not say it.
+        notes: notes for the user, a sentence each; complete once the tree is listed.
+        picture_by_bytes: by file whose name does not say so: whether its first bytes are a
+            picture's.
     """
 
     def __init__(self, place: Path) -> None:
         self.place = place
         self.notes: list[str] = []
-        self.looked_into: dict[str, bool] = {}
+        self.picture_by_bytes: dict[str, bool] = {}
 
     @cached_property
     def _listed(self) -> tuple[dict[str, File], list[tuple[str, str]]]:
@@ -73,12 +73,12 @@ class Tree(ABC):
 
     @property
     def left_out(self) -> list[tuple[str, str]]:
-        """Name and reason, of what could not be listed."""
+        """Name and reason, for what could not be listed."""
         return self._listed[1]
 
     @abstractmethod
     def _list(self) -> tuple[dict[str, File], list[tuple[str, str]]]:
-        """The files by name, and name and reason of what cannot be listed.
+        """The files by name, and the names and reasons of what cannot be listed.
 
         Raises:
             ImpastoError: the tree cannot be read at all.
@@ -93,11 +93,11 @@ class Tree(ABC):
         """
 
     def close(self) -> None:  # noqa: B027  # A folder has nothing open.
-        """Let go of what is open; an archive's tree cannot be read any more."""
+        """Close what is open; an archive's tree cannot be read afterwards."""
 
     def contents(self, names: Sequence[str]) -> Iterator[bytes | UnusableError]:
-        """The bytes of many files, or why there are none, in the order of the names; an archive
-        may be read most quickly in the order in which it lists them."""
+        """The bytes of files, or the reason why there are none, in the order of the names; archives
+        read fastest in their own order."""
         for name in names:
             try:
                 yield self.read(name)
@@ -107,19 +107,18 @@ class Tree(ABC):
 
 @dataclass
 class Source:
-    """What a reader is given."""
+    """A source as readers get it."""
 
     path: Path
-    """What the user gave: a folder, an archive, or another file."""
+    """The user's path: a folder, an archive, or another file."""
     tree: Tree
-    """The folder, what is in the archive, or the folder that the file lies in."""
+    """The folder, the archive's files, or the file's folder."""
     file: str | None = None
-    """The name of that other file, in the tree's folder."""
+    """The name in the tree if the path is another file."""
     names_encoding: str | None = None
-    """Of file names in archives that do not say theirs; None: each kind's own rule."""
+    """The encoding of file names in archives that do not declare one; None: the kind's default rule."""
     kept: dict[str, Any] = field(default_factory=dict)
-    """What readers found out when they were asked whether they claim it, for when they read it; each
-    reader under the name of its module."""
+    """By reader's module name: results of `claims` that reading uses again."""
 
 
 def readable(name: str) -> str:
@@ -143,8 +142,8 @@ _LITTER = frozenset(
 
 
 def is_litter(folder: str) -> bool:
-    """Whether a folder of this name is passed over: hidden, or made by a program for itself, such as
-    thumbnails on a network drive (`@eaDir`) or a bin for deleted files."""
+    """Whether a folder of this name is skipped: hidden, or a program's own, such as thumbnails on a
+    network drive (`@eaDir`) or a recycle bin."""
     return folder.startswith(".") or folder.lower() in _LITTER
 
 
@@ -158,14 +157,14 @@ def walk(
 ) -> Iterator[tuple[Path, str]]:
     """Every file below a folder with its relative path, sorted, links followed once.
 
-    Hidden files and folders are passed over, and so are packed collections. `on_error` is called for
-    folders that cannot be read.
+    Hidden files and folders and packed collections are skipped. `on_error` is called for unreadable
+    folders.
     """
     seen: set[tuple[int, int]] = set()
     for place, folders, files in os.walk(folder, onerror=on_error, followlinks=True):
         status = Path(place).stat()
         identity = (status.st_dev, status.st_ino)
-        # A link that leads back up would otherwise be walked for ever.
+        # A link that leads back up would make an endless walk.
         if identity in seen or "collection.json" in files:
             folders.clear()
             continue
@@ -179,7 +178,7 @@ def walk(
 
 
 class Folder(Tree):
-    """A folder on disk; its files are not opened before they are asked for."""
+    """A folder on disk; files are opened only when read."""
 
     def _list(self) -> tuple[dict[str, File], list[tuple[str, str]]]:
         files: dict[str, File] = {}
@@ -195,7 +194,7 @@ class Folder(Tree):
             except OSError as error:
                 left_out.append((name, f"unreadable: {error.strerror}"))
                 continue
-            if name in files:  # A name may be spelt as the bytes of another are shown.
+            if name in files:  # A name may equal another's escaped form.
                 left_out.append((name, "unreadable: another file's name reads the same"))
                 continue
             files[name] = File(name, status.st_size, stamp_of(status), path)
@@ -203,7 +202,7 @@ class Folder(Tree):
 
     def read(self, name: str) -> bytes:
         file = self.files.get(name)
-        # One that was asked for by its own name may be hidden from a listing.
+        # A file that the user names may be a hidden one, which no listing has.
         path = self.place / name if file is None or file.path is None else file.path
         try:
             return path.read_bytes()
@@ -212,7 +211,7 @@ class Folder(Tree):
 
 
 def open_source(path: Path, names_encoding: str | None = None) -> Source:
-    """The tree that a path stands for.
+    """Open a path as a source.
 
     Raises:
         ImpastoError: it cannot be read.
@@ -225,7 +224,7 @@ def open_source(path: Path, names_encoding: str | None = None) -> Source:
 
 
 def archive_at(path: Path, names_encoding: str | None = None) -> Tree | None:
-    """What is in an archive; None where the file is none."""
+    """An archive as a tree; None if the file is no archive."""
     for name in module_names("sources/archives"):
         archive = importlib.import_module(f"impasto.sources.archives.{name}")
         if archive.claims(path):
@@ -235,7 +234,7 @@ def archive_at(path: Path, names_encoding: str | None = None) -> Tree | None:
 
 
 def decoded_file(tree: Tree, name: str) -> tuple[str, list[str]]:
-    """A file's text, and what is to be noted of its encoding (`tabular.decoded`).
+    """A file's text, and a note on its encoding if needed (`tabular.decoded`).
 
     Raises:
         ImpastoError: it cannot be read, or is no text.

@@ -1,20 +1,21 @@
-"""Which of a source's pictures are packed: a condition on what the source tells, as in SQL.
+"""Choose a source's pictures by a condition on their columns, as in SQL.
 
     style = 'Impressionism' and (year >= 1870 or year is null)
     artist in ('Hokusai', 'Hiroshige') and not title like '%fragment%'
 
-A column is `path`, a label field, or whatever else the source tells of its pictures. What holds:
+A column is `path`, a label field, or another column of the source. Rules:
 
 - Operators are = != < <= > >= (== and <> too), in, between, like, is null; not, and, or, parentheses.
-  Words and names of columns may be in small or capital letters; a name with blanks is "in double
-  quotes", text is 'in single quotes', with '' for an apostrophe.
-- Text is compared letter by letter, but for `like`, where capitals make no difference, % stands for
-  any letters and _ for one: as SQLite does.
-- Beside a number, a column stands for its number: all of it ('1872', '3.5'), else the first number of
-  four digits in it ('c. 1872', '1870-1872' and 'Paris, 12 May 1872' are 1872, 1870 and 1872).
-- What is blank, or has no number where one is asked for, is null: neither equal to anything nor
-  unequal to it. Those pictures are left out, unless `is null` or the other side of an `or` asks for
-  them (three-valued logic, ISO/IEC 9075-2, 'boolean value expression').
+  Case does not matter in keywords and column names; a name with blanks is "in double quotes", text
+  is 'in single quotes', with '' for an apostrophe.
+- Text is compared exactly, but by `like` without case, where % stands for any letters and _ for
+  one, as in SQLite.
+- Compared with a number, a column gives its number: all of it ('1872', '3.5'), else the first
+  number of four digits in it ('c. 1872', '1870-1872' and 'Paris, 12 May 1872' are 1872, 1870 and
+  1872).
+- A blank cell, or one without a number where one is needed, is null: neither equal nor unequal to
+  anything. Such pictures are left out unless `is null` or the other side of an `or` takes them
+  (three-valued logic, ISO/IEC 9075-2, 'boolean value expression').
 """
 
 import re
@@ -27,9 +28,9 @@ from impasto.errors import ImpastoError, near
 from impasto.sources.listing import Entry, Listing
 
 Row = Mapping[str, str]
-"""What is known of a picture, by column; blank or missing where it is not known."""
+"""A picture's cells by column; blank or missing where unknown."""
 Test = Callable[[Row], bool | None]
-"""Whether something is true of a picture; None: nobody knows."""
+"""A test of a picture; None means unknown."""
 Number = int | float
 
 PATH = "path"
@@ -49,7 +50,7 @@ _WORDS = frozenset(["and", "or", "not", "in", "between", "like", "is", "null"])
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _YEAR = re.compile(r"(?<![0-9])[0-9]{4}(?![0-9])")
 _DEEPEST = 50
-"""Parentheses and `not` within each other."""
+"""Most levels of parentheses and `not`."""
 
 _SIGNS: dict[str, Callable[[object, object], bool]] = {
     "=": lambda a, b: a == b,
@@ -63,22 +64,22 @@ _SIGNS: dict[str, Callable[[object, object], bool]] = {
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition, ready to be asked of pictures."""
+    """A parsed condition."""
 
     text: str
     columns: tuple[str, ...]
-    """The columns that it asks for."""
+    """The columns that it uses."""
     equal: tuple[tuple[str, str], ...]
-    """Column and text of each = != and `in`, for those who want to see whether there is such."""
+    """Column and text of each =, != and `in`, to warn of texts that no picture has."""
     test: Test
 
     def __call__(self, row: Row) -> bool:
-        """Whether it is true of a picture; where nobody knows, it is not."""
+        """Whether it is true of a picture; False where unknown."""
         return self.test(row) is True
 
 
 def number_in(text: str) -> Number | None:
-    """The number that a text stands for: all of it, or else the first one of four digits in it."""
+    """The number in a text: all of it, else the first four-digit number."""
     if _NUMBER.fullmatch(text.strip()):
         return _number(text)
     year = _YEAR.search(text)
@@ -153,32 +154,32 @@ class _Parser:
             raise ImpastoError(
                 "the condition is empty; one is such as: style = 'Realism' and year >= 1870"
             )
-        test = self.either()
+        test = self.disjunction()
         if self.token.kind != "end":
             self.fail("'and', 'or' or the end is expected")
         return Condition(self.text, tuple(dict.fromkeys(self.columns)), tuple(self.equal), test)
 
-    def either(self) -> Test:
-        parts = [self.both()]
+    def disjunction(self) -> Test:
+        parts = [self.conjunction()]
         while self.take("or"):
-            parts.append(self.both())
-        return _either(parts)
+            parts.append(self.conjunction())
+        return _any_of(parts)
 
-    def both(self) -> Test:
-        parts = [self.negated()]
+    def conjunction(self) -> Test:
+        parts = [self.negation()]
         while self.take("and"):
-            parts.append(self.negated())
-        # a and b = not (not a or not b), also where nobody knows.
-        return _not(_either([_not(part) for part in parts])) if len(parts) > 1 else parts[0]
+            parts.append(self.negation())
+        # a and b = not (not a or not b), also with unknowns.
+        return _not(_any_of([_not(part) for part in parts])) if len(parts) > 1 else parts[0]
 
-    def negated(self) -> Test:
+    def negation(self) -> Test:
         self.depth += 1
         if self.depth > _DEEPEST:
             self.fail(f"more than {_DEEPEST} parentheses or 'not' within each other")
         if self.take("not"):
-            test = _not(self.negated())
+            test = _not(self.negation())
         elif self.take("("):
-            test = self.either()
+            test = self.disjunction()
             if not self.take(")"):
                 self.fail("')' is expected")
         else:
@@ -208,7 +209,7 @@ class _Parser:
             if not self.take("and"):
                 self.fail("'and' is expected")
             beyond = [_compared(column, "<", low), _compared(column, ">", self.value())]
-            test = _not(_either(beyond))
+            test = _not(_any_of(beyond))
         elif negated:
             self.fail("'in', 'like' or 'between' is expected")
         else:
@@ -255,7 +256,7 @@ class _Parser:
             self.fail("',' or ')' is expected")
         for value in values:
             self.note(column, value)
-        return _either([_compared(column, "=", value) for value in values])
+        return _any_of([_compared(column, "=", value) for value in values])
 
     def like(self, column: str) -> Test:
         token = self.token
@@ -275,8 +276,8 @@ class _Parser:
             self.equal.append((column, value))
 
 
-def _either(parts: Sequence[Test]) -> Test:
-    """True where one is; false where all are; else nobody knows."""
+def _any_of(parts: Sequence[Test]) -> Test:
+    """True if one part is; False if all are; else None."""
     if len(parts) == 1:
         return parts[0]
 
@@ -322,7 +323,7 @@ def parse(text: str, columns: Iterable[str] | None = None) -> Condition:
 
     Args:
         text: such as `style = 'Realism' and year >= 1870`; see the top of this file.
-        columns: those there are; None: any, to be written just as in the rows.
+        columns: the known columns; None: any, spelled as in the rows.
 
     Raises:
         ImpastoError: it cannot be read, and where; or there is no such column.
@@ -331,19 +332,19 @@ def parse(text: str, columns: Iterable[str] | None = None) -> Condition:
 
 
 def row_of(entry: Entry, fields: Sequence[str]) -> dict[str, str]:
-    """What is known of a picture, by column."""
+    """An entry's cells by column."""
     named = {name: label for name, label in zip(fields, entry.labels, strict=True) if label}
     return {**entry.about, **named, PATH: entry.relative}
 
 
 def columns_of(listing: Listing) -> list[str]:
-    """The columns of which at least one picture has something."""
+    """The columns that are not blank for every picture."""
     described = {name for entry in listing.entries for name in entry.about}
     return [PATH, *listing.fields, *sorted(described - {PATH, *listing.fields})]
 
 
 def select(listing: Listing, numbers: Sequence[int]) -> Listing:
-    """The listing of some entries only, whose numbers rise."""
+    """The listing with these entries only; their numbers must rise."""
     contents = listing.contents
     return replace(
         listing,
@@ -355,11 +356,11 @@ def select(listing: Listing, numbers: Sequence[int]) -> Listing:
 
 
 def where(listing: Listing, text: str) -> Listing:
-    """The listing of the pictures of which a condition is true, with a note that says how many; and
-    another one of each text that it compares with and no picture has.
+    """The listing of the pictures for which a condition is true, with a note of how many, and a
+    note on each text in it that no picture has.
 
     Raises:
-        ImpastoError: the condition cannot be read, names a column that there is not, or is true of no
+        ImpastoError: the condition cannot be parsed, names an unknown column, or is true of no
             picture.
     """
     condition = parse(text, columns_of(listing))

@@ -1,25 +1,25 @@
-"""Pictures that are the same as another, or nearly: found by their looks, grouped, one of each kept.
+"""Find copies by their fingerprints, group them, and keep one of each group.
 
-**Exact**: what is packed of them is the same, pixel for pixel; training could not tell them apart.
+**Exact**: the packed pixels are equal.
 
 **Near**: the same picture in another file: compressed again, at another size, a little brighter or
-darker. Both hashes are close, and then the pictures themselves are compared, at 32 x 32 in brightness
-and 16 x 16 in colour: nowhere may one be much beyond what the other shows there and right around it.
-That forgives half a pixel, and not a tear on a face. A picture in other colours, with something added,
-mirrored or cropped by more than a hair is another picture. On Debian's 8,121 clip-art drawings, the
-hardest case there is for perceptual hashes, this was wrong for one picture in 600 (docs/notebook.md).
-Pictures with little detail are compared in colours and structure instead, by stricter limits
-(`soft.py`).
+darker. Both hashes must be close; then the thumbnails are compared, at 32 x 32 in brightness and 16
+x 16 in colour: no place may differ much from what the other shows there and in the places around
+it. That allows a shift of half a pixel, but not a tear on a face. A picture in other colours, with
+something added, mirrored or cropped visibly is another picture. On Debian's 8,121 clip-art
+drawings, a very hard case for perceptual hashes, this was wrong for one picture in 600
+(docs/notebook.md). Pictures with little detail are compared in colours and structure instead, by
+stricter limits (`soft.py`).
 
-**Alike**: pictures with little detail whose colours agree, but which show too little structure to say
-whether they are copies. All are kept, and all of a set are on one side of the split.
+**Alike**: pictures with little detail whose colours agree, but with too little structure to decide
+whether they are copies. All are kept, and a set is on one side of the split.
 
-**By features**: if asked for, also crops, other margins, watermarks and scans of the same picture: a
-feature network proposes the pairs, and each is confirmed by laying one over the other
-(`registration.py`) and comparing them as above, by wider limits.
+**By features**: if asked for, also crops, other margins, watermarks and scans of the same picture:
+a feature network proposes pairs, which are aligned (`registration.py`) and compared as above, with
+wider limits.
 
-No chains: every picture that is excluded is a duplicate of the very one that is kept, not of one
-that was excluded itself. So of a, b and c in a row, each near the next, a and c may both be kept.
+No chains: every excluded picture is a duplicate of the one that is kept. If a is near b and b near
+c only, a and c may both be kept.
 """
 
 import math
@@ -33,44 +33,43 @@ from impasto.collection.duplicates.soft import ALIKE, SOFT, SoftIndex, soft_dist
 from impasto.formatting import counted
 
 FINDING_VERSION = 1
-"""Raised whenever the same looks would give other copies or other sides of the split."""
+"""Incremented when the same fingerprints would give other copies or another split."""
 
 DUPLICATES = ("none", "exact", "near", "features")
-"""What can be excluded: nothing, the exact ones, near ones too, those by features too."""
+"""What to exclude; each kind includes the ones before it."""
 
 Features = Callable[[np.ndarray], np.ndarray]
-"""Numbers of pictures, int64 [B], to a feature network's features of them, float32 [B, D]."""
+"""A function from picture numbers, int64 [B], to a feature network's features, float32 [B, D]."""
 
 _DHASH, _PHASH = 10, 12
-"""Hashes of near duplicates differ in at most so many of their 64 bits."""
+"""Hashes of near duplicates differ in at most this many of 64 bits."""
 _DETAIL = 8.0
-"""Hashes are compared of pictures with at least this detail (see `Fingerprint`). The 21 paintings have
-10 to
+"""The least detail (see `Fingerprint`) for which hashes are compared. The 21 paintings have 10 to
 23."""
 _ASPECT = 1.1
-"""Width to height differs by at most this factor."""
+"""Aspect ratios of near duplicates differ by at most this factor."""
 _COSINE = 0.85
-"""Features of duplicates have at least this cosine. Of the 21 paintings no two have more than 0.64."""
+"""The least cosine between features of duplicates. Among the 21 paintings it is at most 0.64."""
 _FEATURES_AT_ONCE = 256
 _AT_ONCE = 1024
-"""Pictures that are compared with one at once: the bound on memory."""
+"""Pictures compared with one at once; bounds memory."""
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """What was found among S pictures.
+    """The duplicates among S pictures.
 
     Attributes:
-        group: int64 [S], from 0 in the order of the first members; -1 of pictures without duplicates.
-        kept: bool [S]; of each group at least one.
-        kind: `exact`, `near` or an empty text, one a picture. Of the first of a group it is that of
-            the closest of the others.
-        distance: float32 [S] from the picture that it was found to be a duplicate of: 0 of exact ones,
-            above 0 to 1 of near ones, where 1 is the furthest that is still called near.
-        alike: int64 [S], the set of pictures that cannot be told apart from one another, from 0 in the
-            order of the first members; -1 of all other pictures. Copies are in the set of their group.
-        side: int64 [S]: the same number for pictures that must be on one side of the split, which are
-            those of one group and those of one set.
+        group: int64 [S], from 0 in the order of first members; -1 for pictures without duplicates.
+        kept: bool [S]; at least one of each group.
+        kind: `exact`, `near`, `features` or empty, for each picture. The first of a group has the
+            kind of the closest other one.
+        distance: float32 [S] from the picture that it is a duplicate of: 0 for exact ones, above 0
+            to 1 for near ones, where 1 is the limit.
+        alike: int64 [S], the set of pictures that are alike, from 0 in the order of first members;
+            -1 for all others. Copies are in the set of their group.
+        side: int64 [S]: equal for pictures that must be on one side of the split: those of a group
+            and those of a set.
     """
 
     group: np.ndarray
@@ -82,7 +81,7 @@ class Duplicates:
 
 
 def find_duplicates(
-    looks: np.ndarray,
+    fingerprints: np.ndarray,
     sizes: np.ndarray,
     known: Sequence[int],
     names: Sequence[str],
@@ -92,31 +91,30 @@ def find_duplicates(
     pinned: np.ndarray | None = None,
     features: Features | None = None,
 ) -> Duplicates:
-    """Group pictures that are duplicates, and say which of each group is kept.
+    """Group duplicates, and choose which of each group is kept.
 
-    Kept is the one with the most pixels; of several, the one with the most labels; of those, the
-    largest file, which is as a rule the one that was compressed least; of those, the first by name.
-    Nothing here sees that a picture was enlarged: a bad copy of twice the width is kept, and the
-    original excluded. Pictures that their source holds out are kept all, whatever else is: a published
-    test set stays as it is, and what it shares with the pictures for training is excluded from
-    those.
+    The one with the most pixels is kept; of several, the one with the most labels, then the largest
+    file (mostly the least compressed), then the first by name. Enlarged copies are not detected: a
+    bad copy of twice the width is kept, and the original excluded. Pictures that their source holds
+    out are all kept: a published test set stays complete, and its copies among the training
+    pictures are excluded.
 
-    What is not to be excluded is grouped all the same, and then every picture belongs to the group
-    of all its duplicates: groups stay on one side of the split. Compares every picture with every
-    other, half a nanosecond a pair: seconds for 80,000, minutes for a million, in memory that does
-    not grow with the number of pairs. An index would be no safer: drawings share most of their bits.
+    Kinds that are not excluded are grouped too; such a group holds all duplicates of its pictures,
+    and stays on one side of the split. Every pair is compared, at half a nanosecond each: seconds
+    for 80,000 pictures, minutes for a million, in memory that does not grow with the pairs. An
+    index would not help: drawings share most of their bits.
 
     Args:
-        looks: `fingerprint.FINGERPRINT` [S].
+        fingerprints: `fingerprint.FINGERPRINT` [S].
         sizes: width and height of the source pictures, [S, 2].
-        known: how many labels each has.
+        known: the number of labels of each.
         names: distinct names.
-        file_bytes: lengths of the files; None: not known.
+        file_bytes: lengths of the files; None: unknown.
         excluded: one of `DUPLICATES`; features are compared only for `features`.
-        pinned: bool [S]: those that their source holds out; None: none.
-        features: of pictures by number; asked for only with `features`.
+        pinned: bool [S]: whether the source holds it out; None: none.
+        features: computes features by picture number; called only with `features`.
     """
-    count = len(looks)
+    count = len(fingerprints)
     given = np.zeros(count, dtype=bool) if pinned is None else np.asarray(pinned, dtype=bool)
     pixels = np.asarray(sizes, dtype=np.int64).reshape(count, 2).prod(axis=1)
     length = [0] * count if file_bytes is None else file_bytes
@@ -125,23 +123,23 @@ def find_duplicates(
         key=lambda n: (not given[n], -pixels[n], -known[n], -length[n], names[n]),
     )
     found = _Grouping(np.array(order, dtype=np.int64), given, excluded)
-    _exact(found, looks)
-    # Exact copies are as their first.
+    _exact(found, fingerprints)
+    # Exact copies are represented by their first.
     places = np.flatnonzero(found.kind == 0)
-    _near(found, looks, np.asarray(sizes), places)
-    places = places[looks["detail"][found.order[places]] >= _DETAIL]
+    _near(found, fingerprints, np.asarray(sizes), places)
+    places = places[fingerprints["detail"][found.order[places]] >= _DETAIL]
     if excluded == "features" and features is not None:
-        _by_features(found, looks, features, places)
+        _by_features(found, fingerprints, features, places)
     return found.result()
 
 
 def disagreeing_labels(groups: Iterable[int], labels: Iterable[Sequence[str]]) -> str | None:
-    """A note of groups whose pictures have different classes in a field; None if there are none. A
-    label that is not known differs from no other.
+    """A note on groups whose pictures have different classes in a field; None if there are none. An
+    unknown label differs from no other.
 
     Args:
-        groups: the group of each picture that has copies.
-        labels: its class in each field, or an empty text.
+        groups: the group of each picture with copies.
+        labels: the class of each in every field; empty if unknown.
     """
     classes: dict[int, list[dict[str, None]]] = {}
     for group, row in zip(groups, labels, strict=True):
@@ -165,7 +163,7 @@ def disagreeing_labels(groups: Iterable[int], labels: Iterable[Sequence[str]]) -
 
 
 class _Grouping:
-    """What has been found so far; pictures by their place in the order of being kept."""
+    """The groups found so far; pictures are numbered by their place in the order of preference."""
 
     def __init__(self, order: np.ndarray, pinned: np.ndarray, excluded: str) -> None:
         places = np.arange(len(order))
@@ -174,16 +172,16 @@ class _Grouping:
         self.excluded = np.zeros(len(order), dtype=bool)
         self.excludes = DUPLICATES[1 : DUPLICATES.index(excluded) + 1]
         self.like = places.copy()
-        """Which picture each was found to be a duplicate of; itself if of none before it."""
+        """The picture that each is a duplicate of; itself if of no earlier one."""
         self.kind = np.zeros(len(order), dtype=np.int8)
-        """As what, a position in `DUPLICATES`."""
+        """The kind of duplicate, an index into `DUPLICATES`."""
         self.distance = np.zeros(len(order), dtype=np.float32)
         self.groups = _Sets(len(order))
-        """Of copies."""
+        """Sets of copies."""
         self.sides = _Sets(len(order))
-        """Of copies and of what is alike."""
+        """Sets of copies and alike pictures."""
         self.alike = np.zeros(len(order), dtype=bool)
-        """Which pictures were found to be alike."""
+        """Whether each picture is alike another."""
 
     def join(self, first: int, others: np.ndarray, distances: np.ndarray, kind: str) -> None:
         """Make pictures duplicates of an earlier one."""
@@ -198,25 +196,25 @@ class _Grouping:
             self.sides.unite(first, other)
 
     def keep_together(self, one: int, others: np.ndarray) -> None:
-        """Put pictures that are alike on one side."""
+        """Put alike pictures on one side of the split."""
         for other in others.tolist():
             self.alike[[one, other]] = True
             self.sides.unite(one, other)
 
     def open(self, place: int, others: np.ndarray, kind: str) -> np.ndarray:
-        """Which of some pictures may still become duplicates of an earlier one, bool [B]."""
+        """Whether each picture may still become a duplicate of an earlier one, bool [B]."""
         if kind in self.excludes:
             return ~self.excluded[others]
         return self.groups.first[others] != self.groups.first[place]
 
     def result(self) -> Duplicates:
-        """The same by picture."""
+        """The result, by picture number."""
         count = len(self.order)
         kind, distance = self.kind.copy(), self.distance.copy()
-        # A copy of one that was excluded itself: as far from the one that is kept as that one.
+        # A copy of an excluded picture gets that one's distance from the kept picture.
         through = self.excluded[self.like] & (self.like[self.like] != self.like)
         kind[through], distance[through] = kind[self.like[through]], distance[self.like[through]]
-        # The first of a group is like its closest.
+        # The first of a group has the kind and distance of its closest.
         closest = np.lexsort((distance, kind, self.groups.first))
         closest = closest[kind[closest] > 0]
         heads, position = np.unique(self.groups.first[closest], return_index=True)
@@ -238,7 +236,7 @@ class _Grouping:
 
 
 class _Sets:
-    """Places in disjoint sets, each known by its first place."""
+    """Disjoint sets of places (union-find), each represented by its first place."""
 
     def __init__(self, count: int) -> None:
         self.first = np.arange(count)
@@ -255,30 +253,32 @@ class _Sets:
 
 
 def _numbered(sets: np.ndarray) -> np.ndarray:
-    """Sets, int64 [S], numbered from 0 in the order in which they occur; -1 stays."""
+    """Renumber sets, int64 [S], from 0 in order of occurrence; -1 stays."""
     firsts = list(dict.fromkeys(sets[sets >= 0].tolist()))
     number = {first: position for position, first in enumerate(firsts)} | {-1: -1}
     return np.array([number[each] for each in sets.tolist()], dtype=np.int64)
 
 
-def _exact(found: _Grouping, looks: np.ndarray) -> None:
-    """Group what is packed pixel for pixel the same."""
+def _exact(found: _Grouping, fingerprints: np.ndarray) -> None:
+    """Group pictures with equal packed pixels."""
     first: dict[bytes, int] = {}
-    for place, digest in enumerate(looks["pixels"][found.order]):
+    for place, digest in enumerate(fingerprints["pixels"][found.order]):
         other = first.setdefault(digest.tobytes(), place)
         if other != place:
             found.join(other, np.array([place]), np.zeros(1), "exact")
 
 
-def _near(found: _Grouping, looks: np.ndarray, sizes: np.ndarray, places: np.ndarray) -> None:
-    """Group what looks nearly the same among some pictures, one by one in the order of being kept."""
+def _near(
+    found: _Grouping, fingerprints: np.ndarray, sizes: np.ndarray, places: np.ndarray
+) -> None:
+    """Group near duplicates among some pictures, one by one in the order of preference."""
     numbers = found.order[places]
-    detail = looks["detail"][numbers]
+    detail = fingerprints["detail"][numbers]
     aspect = np.log(sizes[numbers, 0] / sizes[numbers, 1])
     clear, soft = np.flatnonzero(detail >= _DETAIL), np.flatnonzero(detail < SOFT)
-    dhash, phash = looks["dhash"][numbers[clear]], looks["phash"][numbers[clear]]
-    index = SoftIndex(looks, numbers[soft])
-    # How many of each are before: the place of a picture among its kind.
+    dhash, phash = fingerprints["dhash"][numbers[clear]], fingerprints["phash"][numbers[clear]]
+    index = SoftIndex(fingerprints, numbers[soft])
+    # The number of each kind before a picture, which is its index among its kind.
     clears, softs = np.cumsum(detail >= _DETAIL) - 1, np.cumsum(detail < SOFT) - 1
 
     def alike_in_shape(position: int, others: np.ndarray) -> np.ndarray:
@@ -293,41 +293,40 @@ def _near(found: _Grouping, looks: np.ndarray, sizes: np.ndarray, places: np.nda
             later = np.bitwise_count(dhash[own + 1 :] ^ dhash[own]) <= _DHASH
             close = np.flatnonzero(later) + own + 1
             close = close[np.bitwise_count(phash[close] ^ phash[own]) <= _PHASH]
-            _join_near(found, looks, place, places[alike_in_shape(position, clear[close])])
+            _join_near(found, fingerprints, place, places[alike_in_shape(position, clear[close])])
         if detail[position] < SOFT:
             own = softs[position]
             close = index.later(own)
-            # Where no copies can be found, there is no more to find among those on one side.
+            # If they cannot be copies, pictures already on one side need no comparison.
             sides = found.sides.first[places[soft[close]]]
             apart = sides != found.sides.first[place]
             close = close[apart | index.may_be_copies(own, close)]
-            _join_soft(found, looks, place, places[alike_in_shape(position, soft[close])])
+            _join_soft(found, fingerprints, place, places[alike_in_shape(position, soft[close])])
 
 
-def _join_near(found: _Grouping, looks: np.ndarray, place: int, close: np.ndarray) -> None:
+def _join_near(found: _Grouping, fingerprints: np.ndarray, place: int, close: np.ndarray) -> None:
     """Compare pictures whose hashes are close with an earlier one."""
     for start in range(0, len(close), _AT_ONCE):
         others = close[start : start + _AT_ONCE]
         others = others[found.open(place, others, "near")]
-        far = distances(looks, int(found.order[place]), found.order[others])
+        far = distances(fingerprints, int(found.order[place]), found.order[others])
         found.join(place, others[far <= 1], far[far <= 1], "near")
 
 
-def _join_soft(found: _Grouping, looks: np.ndarray, place: int, close: np.ndarray) -> None:
+def _join_soft(found: _Grouping, fingerprints: np.ndarray, place: int, close: np.ndarray) -> None:
     """Compare pictures with little detail with an earlier one."""
     for start in range(0, len(close), _AT_ONCE):
         others = close[start : start + _AT_ONCE]
         others = others[found.open(place, others, "near")]
-        far, copies = soft_distances(looks, int(found.order[place]), found.order[others])
+        far, copies = soft_distances(fingerprints, int(found.order[place]), found.order[others])
         found.join(place, others[copies], far[copies], "near")
         found.keep_together(place, others[(far <= ALIKE) & ~copies])
 
 
 def _by_features(
-    found: _Grouping, looks: np.ndarray, features: Features, places: np.ndarray
+    found: _Grouping, fingerprints: np.ndarray, features: Features, places: np.ndarray
 ) -> None:
-    """Group what has nearly the same features among some pictures, and once it is laid over the other
-    looks nearly the same."""
+    """Group pictures with similar features that are near duplicates once aligned."""
     places = places[~found.excluded[places]]
     if not len(places):
         return
@@ -347,5 +346,7 @@ def _by_features(
                 others = others[found.open(place, others, "features")]
                 if not len(others):
                     continue
-                far = registered_distances(looks, int(found.order[place]), found.order[others])
+                far = registered_distances(
+                    fingerprints, int(found.order[place]), found.order[others]
+                )
                 found.join(place, others[far <= 1], far[far <= 1], "features")

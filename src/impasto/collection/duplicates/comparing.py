@@ -1,35 +1,35 @@
-"""How far two pictures' looks are from being the same, place by place."""
+"""Distances between fingerprints, compared place by place."""
 
 import math
 
 import numpy as np
 
-from impasto.collection.duplicates.registration import laid_over, normal, register
+from impasto.collection.duplicates.registration import normal, register, warped
 from impasto.decoding.fingerprint import SIDE, THUMB
 
 _MEAN = 45.0
-"""Mean brightness differs by at most so many levels of 255, ..."""
+"""Mean brightness differs by at most this many levels of 255, ..."""
 _GAIN = 1.5
 """... and contrast by at most this factor."""
 _UNLIKE = 0.03
-"""Brightness correlates by at least 1 less this."""
+"""Correlation of brightness is at least 1 minus this."""
 _LIGHT = 20.0
-"""How far brightness may lie outside what the other picture shows around the same place, in levels,
-once both have the same mean and contrast. JPEG of quality 40 and another size come to 18; a tear on a
-face to 32."""
+"""How far brightness may lie outside the range that the other picture shows around the same place,
+in levels, after normalising mean and contrast. JPEG of quality 40 with resizing reaches 18; a tear
+on a face 32."""
 _COLOUR = 12.0
-"""The same for both colour differences, as they are."""
+"""The same limit for both colour differences, not normalised."""
 _UNLIKE_REGISTERED, _LIGHT_REGISTERED, _COLOUR_REGISTERED = 0.05, 50.0, 24.0
-"""The limits of `_UNLIKE`, `_LIGHT` and `_COLOUR` for those, once they are laid over each other."""
+"""The limits of `_UNLIKE`, `_LIGHT` and `_COLOUR` for duplicates by features, after alignment."""
 
 _CB_CR = np.array([[-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], dtype=np.float32)
 """Colour differences of red, green and blue (JFIF)."""
 
 
-def distances(looks: np.ndarray, one: int, others: np.ndarray) -> np.ndarray:
-    """How far some pictures look from one, float32 [B]: 1 at the limit of what is near."""
-    own, own_mean, own_spread = _normal(looks["light"][one][None])
-    light, mean, spread = _normal(looks["light"][others])
+def distances(fingerprints: np.ndarray, one: int, others: np.ndarray) -> np.ndarray:
+    """Distances of some pictures from one, float32 [B]: 1 is the limit of near."""
+    own, own_mean, own_spread = _normal(fingerprints["light"][one][None])
+    light, mean, spread = _normal(fingerprints["light"][others])
     far = (1 - (own * light).mean(axis=(1, 2))) / _UNLIKE
     far[np.abs(mean - own_mean) > _MEAN] = np.inf
     far[np.abs(np.log(spread / own_spread)) > math.log(_GAIN)] = np.inf
@@ -41,20 +41,21 @@ def distances(looks: np.ndarray, one: int, others: np.ndarray) -> np.ndarray:
     if len(left):
         beyond = largest(
             outside(
-                colour_differences(looks, np.array([one])), colour_differences(looks, others[left])
+                colour_differences(fingerprints, np.array([one])),
+                colour_differences(fingerprints, others[left]),
             )
         )
         far[left] = np.maximum(far[left], beyond / _COLOUR)
     return np.maximum(far, 0).astype(np.float32)
 
 
-def registered_distances(looks: np.ndarray, one: int, others: np.ndarray) -> np.ndarray:
-    """The same, but each is first laid over the one, or the one over it, and the limits are wider."""
+def registered_distances(fingerprints: np.ndarray, one: int, others: np.ndarray) -> np.ndarray:
+    """As `distances`, but after aligning each with the one (in either direction), with wider limits."""
     alone = np.full(len(others), one)
     numbers, beside = np.concatenate([alone, others]), np.concatenate([others, alone])
-    frames = register(looks["light"][numbers], looks["light"][beside])
-    light, inside = laid_over(looks["light"][beside].astype(np.float64), frames)
-    own, own_mean, own_spread = normal(looks["light"][numbers].astype(np.float64), inside)
+    frames = register(fingerprints["light"][numbers], fingerprints["light"][beside])
+    light, inside = warped(fingerprints["light"][beside].astype(np.float64), frames)
+    own, own_mean, own_spread = normal(fingerprints["light"][numbers].astype(np.float64), inside)
     light, mean, spread = normal(light, inside)
     far = (1 - (own * light).sum(axis=(1, 2)) / inside.sum(axis=(1, 2))) / _UNLIKE_REGISTERED
     far[np.abs(mean - own_mean) > _MEAN] = np.inf
@@ -62,23 +63,27 @@ def registered_distances(looks: np.ndarray, one: int, others: np.ndarray) -> np.
     beyond = largest(outside(own, light) * inside) * (own_spread + spread) / 2
     far = np.maximum(far, beyond / _LIGHT_REGISTERED)
     half = frames * (1, THUMB / SIDE, 1, THUMB / SIDE)
-    own_colour, colour = colour_differences(looks, numbers), colour_differences(looks, beside)
+    own_colour, colour = (
+        colour_differences(fingerprints, numbers),
+        colour_differences(fingerprints, beside),
+    )
     for part in range(2):
-        moved, inside = laid_over(colour[..., part], half)
+        moved, inside = warped(colour[..., part], half)
         beyond = largest(outside(own_colour[..., part], moved) * inside)
         far = np.maximum(far, beyond / _COLOUR_REGISTERED)
     nearest: np.ndarray = np.maximum(far, 0).reshape(2, -1).min(axis=0).astype(np.float32)
     return nearest
 
 
-def colour_differences(looks: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+def colour_differences(fingerprints: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """The colour differences of some pictures, float32 [B, 16, 16, 2]."""
-    colour: np.ndarray = looks["thumb"][numbers] @ _CB_CR.T
+    colour: np.ndarray = fingerprints["thumb"][numbers] @ _CB_CR.T
     return colour
 
 
 def _normal(light: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pictures [B, H, W] with a mean of 0 and a spread of 1, and what mean and spread were, [B]."""
+    """Pictures [B, H, W] normalised to mean 0 and standard deviation 1, and the old mean and
+    deviation, [B]."""
     light = light.astype(np.float32)
     mean = light.mean(axis=(1, 2))
     light -= mean[:, None, None]
@@ -87,8 +92,8 @@ def _normal(light: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def outside(one: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """How far each place in a picture [1 or B, H, W, ...] and in another [B, H, W, ...] is outside of
-    what the other shows there and in the eight places around it: below 0 where it is inside."""
+    """How far each place in a picture [1 or B, H, W, ...] and in another [B, H, W, ...] lies
+    outside the range of the other's 3 x 3 neighbourhood; negative inside it."""
     least, most = _around(one)
     beyond = np.maximum(least - others, others - most)
     least, most = _around(others)
@@ -97,19 +102,19 @@ def outside(one: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def largest(values: np.ndarray) -> np.ndarray:
-    """The largest of each of [B, ...], [B]."""
+    """The maximum of each of [B, ...], [B]."""
     largest: np.ndarray = values.reshape(len(values), -1).max(axis=1)
     return largest
 
 
 def _around(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the most of each place of [B, H, W, ...] and the eight around it."""
+    """Minimum and maximum over the 3 x 3 neighbourhood of each place in [B, H, W, ...]."""
     least = _of_three(_of_three(pictures, 1, np.minimum), 2, np.minimum)
     return least, _of_three(_of_three(pictures, 1, np.maximum), 2, np.maximum)
 
 
 def _of_three(pictures: np.ndarray, axis: int, choose: np.ufunc) -> np.ndarray:
-    """What `choose` takes of each place and the two beside it along an axis."""
+    """`choose` applied to each place and its two neighbours along an axis."""
     given = np.moveaxis(pictures, axis, 0)
     taken = given.copy()
     choose(taken[1:], given[:-1], out=taken[1:])

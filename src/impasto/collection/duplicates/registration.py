@@ -1,10 +1,10 @@
-"""Laying small pictures over one another: by how much to shift and stretch each, so that crops and
-other margins of the same picture can be compared place by place.
+"""Align small pictures by shift and stretch, so that crops and other margins of one picture can be
+compared place by place.
 
 Gauss-Newton on the squared difference in brightness, as B. D. Lucas and T. Kanade describe it ("An
-iterative image registration technique with an application to stereo vision", 1981), of four numbers:
-stretch and shift across, stretch and shift down. From blurred pictures to sharp ones, so that it
-finds its way from further off.
+iterative image registration technique with an application to stereo vision", 1981), over four
+parameters: stretch and shift across, stretch and shift down. It goes from blurred pictures to sharp
+ones, so that it converges from larger shifts.
 """
 
 import numpy as np
@@ -14,18 +14,18 @@ FURTHEST_STRETCH = 0.25
 FURTHEST_SHIFT = 0.2
 """... and shifted by at most this share of its side."""
 _STEPS = (2, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0)
-"""How often the pictures are blurred at each step."""
+"""How often the pictures are blurred in each step."""
 _STIFFNESS = (500.0, 50.0, 500.0, 50.0)
-"""Added to the normal equations: where there is nothing to go by, it stays as it is."""
+"""Added to the normal equations, so that featureless pictures are not moved."""
 
 
 def register(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """How to lay each of some pictures [B, H, W] over one of the same number [B, H, W], whatever their
-    brightness and contrast.
+    """Align each of some pictures [B, H, W] with its counterpart [B, H, W], invariant to brightness
+    and contrast.
 
     Returns:
-        float64 [B, 4]: the place (x, y) of the one, from its centre in pixels, is the place
-        (x + a x + b, y + c y + d) of the other.
+        float64 [B, 4]: (a, b, c, d), which map a place (x, y) of the one, from its centre in
+        pixels, to (x + a x + b, y + c y + d) in the other.
     """
     count, height, width = ones.shape
     frames = np.zeros((count, 4))
@@ -38,13 +38,13 @@ def register(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
         for _ in range(blurs):
             fixed, moving = _blurred(fixed), _blurred(moving)
         slope_down, slope_across = map(np.asarray, np.gradient(moving, axis=(1, 2)))
-        seen, inside = laid_over(moving, frames)
+        seen, inside = warped(moving, frames)
         fixed, _, fixed_spread = normal(fixed, inside)
         seen, _, spread = normal(seen, inside)
         difference = (fixed - seen) * fixed_spread[:, None, None]
         gain = (fixed_spread / spread)[:, None, None] * inside
-        slope_across = laid_over(slope_across, frames)[0] * gain
-        slope_down = laid_over(slope_down, frames)[0] * gain
+        slope_across = warped(slope_across, frames)[0] * gain
+        slope_down = warped(slope_down, frames)[0] * gain
         by = np.stack(
             (
                 slope_across * across[None, None],
@@ -60,9 +60,9 @@ def register(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
     return frames
 
 
-def laid_over(pictures: np.ndarray, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures [B, H, W] as `register` says they lie over the one, by bilinear interpolation; and
-    whether each place is inside of them, bool [B, H, W]."""
+def warped(pictures: np.ndarray, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures [B, H, W] warped by the result of `register`, with bilinear interpolation; and
+    whether each place is inside them, bool [B, H, W]."""
     count, height, width = pictures.shape
     across = (1 + frames[:, :1]) * _from_centre(width) + frames[:, 1:2] + (width - 1) / 2
     down = (1 + frames[:, 2:3]) * _from_centre(height) + frames[:, 3:4] + (height - 1) / 2
@@ -81,8 +81,8 @@ def laid_over(pictures: np.ndarray, frames: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def normal(pictures: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pictures [B, H, W] with a mean of 0 and a spread of 1 in what is inside, 0 elsewhere; and what
-    mean and spread were, [B]."""
+    """Pictures [B, H, W] normalised to mean 0 and standard deviation 1 inside, 0 elsewhere; and the
+    old mean and deviation, [B]."""
     counts = np.maximum(inside.sum(axis=(1, 2)), 1)
     mean = (pictures * inside).sum(axis=(1, 2)) / counts
     centred = (pictures - mean[:, None, None]) * inside
@@ -95,14 +95,14 @@ def _from_centre(length: int) -> np.ndarray:
 
 
 def _split(places: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """The pixel before each place, and how far behind it the place is; outside, the last there is."""
+    """The pixel before each place, and the place's distance from it; outside, the last pixel."""
     places = places.clip(0, length - 1.001)
     before = places.astype(np.int64)
     return before, places - before
 
 
 def _blurred(pictures: np.ndarray) -> np.ndarray:
-    """[B, H, W] averaged with what is beside it, in both directions."""
+    """[B, H, W] averaged with its neighbours, along both axes."""
     for axis in (1, 2):
         lines = np.moveaxis(pictures, axis, 0)
         beside = np.concatenate([lines[:1], lines[:-1]]) + np.concatenate([lines[1:], lines[-1:]])

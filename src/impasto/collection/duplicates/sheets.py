@@ -1,4 +1,4 @@
-"""Groups of duplicates as pictures, to be looked at: was it right to exclude these?"""
+"""Sheets of duplicate groups, for checking what was excluded."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,18 +12,17 @@ from impasto.errors import ImpastoError
 from impasto.fonts import draw_text, text_length
 
 GROUPS = 30
-"""Groups on a page, at most."""
+"""Most groups on a page."""
 PAGES = 33
-"""Pages, at most: the groups that are furthest from being the same come first, so the rest are copies
-or all but."""
+"""Most pages; the least certain groups come first."""
 _ACROSS = 6
-"""Pictures side by side on a page."""
+"""Pictures in a row."""
 _MOST = 12
-"""Pictures of a group that are shown: its first."""
+"""Most pictures shown of a group."""
 _CELL = 144
 """Side of a picture, in pixels."""
 _STEP = 212
-"""From one picture to the next: wider, for the names below them."""
+"""Distance between pictures, in pixels; wider than a picture for the names below."""
 _GAP = 8
 _LETTERS, _LINE = 11, 14
 """Height of letters and of a line of text, in pixels; a picture has four lines below it."""
@@ -40,13 +39,14 @@ class GroupMember:
     kind: str
     distance: float
     row: int
-    """Its first picture: a row of the collection if it is kept, else of the excluded ones."""
+    """The index of its first picture, in the collection if kept, else among the excluded ones."""
     size: str
     """Width and height of the source picture."""
 
 
 def groups_of(collection: Collection) -> list[list[GroupMember]]:
-    """The groups in `duplicates.csv`, each with what is kept first; the least alike come first.
+    """The groups in `duplicates.csv`, the kept picture first in each; the least similar groups come
+    first.
 
     Raises:
         ImpastoError: the table is damaged.
@@ -85,7 +85,7 @@ def alike_of(collection: Collection) -> list[list[GroupMember]]:
 
 
 def _likeness(group: list[GroupMember]) -> tuple[float, bool]:
-    """What groups are sorted by: the greatest distance, and exact ones after all others."""
+    """The sort key of a group: its greatest distance, exact groups last."""
     furthest = max(member.distance for member in group)
     return -furthest, all(member.kind == "exact" for member in group)
 
@@ -101,8 +101,8 @@ def _member(row: dict[str, str], count: int) -> GroupMember:
 
 
 def pages(collection: Collection, groups: list[list[GroupMember]]) -> Iterator[Image.Image]:
-    """Pages of `GROUPS` groups, at most `PAGES`; RGB. Groups stand in rows, several small ones beside
-    each other, and a line where each begins; what is kept has a green frame.
+    """Pages of `GROUPS` groups, at most `PAGES`; RGB. Groups stand in rows, small ones side by
+    side, with a line before each; kept pictures have a green frame.
 
     Raises:
         ImpastoError: pixels cannot be read.
@@ -127,7 +127,7 @@ def _page(
     place = 0
     for group in groups:
         shown = min(len(group), _MOST)
-        # What fits into a row is not broken, and what does not begins a row.
+        # A group that fits into a row is not broken; a longer one begins a row.
         if place % _ACROSS + shown > _ACROSS:
             place += -place % _ACROSS
         starts.append(place)
@@ -141,7 +141,7 @@ def _page(
             row, column = divmod(start + number, _ACROSS)
             left, top = _GAP + column * _STEP, _GAP + row * height
             if number == 0:
-                # A line before each group, so that neighbours are not taken for one.
+                # A line before each group separates it from its neighbour.
                 edge = left - _GAP // 2
                 draw.line((edge, top - _GAP // 2, edge, top + height - 2 * _GAP), _RULE)
             left_over = more if number == _MOST - 1 else 0
@@ -179,8 +179,8 @@ def _paste(
 
 
 def _shortened(text: str) -> str:
-    """A text, or as much of its beginning and its end as fits below a picture: copies of one name
-    differ in folders at the beginning, or in a number at the end."""
+    """A text without its middle if it is too long to fit below a picture: names of copies differ in
+    folders at the beginning, or a number at the end."""
     width = _STEP - 2 * _GAP
     if text_length(text, _LETTERS) <= width:
         return text
@@ -191,6 +191,6 @@ def _shortened(text: str) -> str:
 
 
 def _without_middle(text: str, kept: int) -> str:
-    """So many letters of a text, from both ends."""
+    """A text cut to this many letters, from both ends."""
     end = kept // 2
     return text[: kept - end] + _ELLIPSIS + text[len(text) - end :]

@@ -1,13 +1,14 @@
-"""Pictures with little detail, such as colour fields, mist and night skies: which are the same.
+"""Find copies among pictures with little detail, such as colour fields, mist and night skies.
 
-Perceptual hashes are noise for them, and thousands are alike once mean and contrast are normalised.
-So brightness and colours are compared as they are, by limits that grow with the detail. The limits
-are what JPEG compression and another size leave: pairs within them are called **alike**.
+Perceptual hashes of such pictures are noise, and thousands look alike once mean and contrast are
+normalised. So brightness and colours are compared unnormalised, with limits that grow with the
+detail. The limits cover the effects of JPEG compression and resizing; pairs within them are
+**alike**.
 
-Alike pictures are copies only if they also show the same structure beyond a smooth gradient. Two
-grey monochromes of one shade show none, or each its own: they are never copies of each other. Nor are
-thin lines on a plain ground, which are too fine for a look: Debian's 650 drawings of thin stars are
-alike in hundreds of pairs, and all different.
+Alike pictures are copies only if they also share structure beyond a smooth gradient. Two grey
+monochromes of one shade have none, or different structure, and are never copies. Nor are thin lines
+on a plain ground, too fine for a thumbnail: Debian's 650 drawings of thin stars are alike in
+hundreds of pairs, and all different.
 
 Measured on generated pictures and 266 paintings with detail below 8, each saved at 0.37 to 1.5 times
 its size and JPEG quality 30 to 75: see docs/notebook.md.
@@ -19,58 +20,59 @@ from impasto.collection.duplicates.comparing import colour_differences, largest,
 from impasto.decoding.fingerprint import SIDE, THUMB
 
 SOFT = 10.0
-"""Pictures with less detail than this are compared here. The hashes take over at 8: the detail of
-copies differs a little, so both compare what lies between."""
+"""Pictures with less detail than this are compared here. Hashes begin at 8, with an overlap because
+the detail of copies differs a little."""
 _MEAN = 2.0
 """Limit of the difference in mean brightness, in levels of 255. JPEG of quality 30 shifts a picture of
 one colour by up to 2."""
 _RMS = (1.0, 0.2)
-"""Limit of the root mean square of what differs besides, in levels: the first number plus the second
-times the mean detail of the two pictures."""
+"""Limit of the root mean square difference after removing the means, in levels: the first number
+plus the second times the mean detail of the two pictures."""
 _LIGHT = (2.6, 2.0)
-"""The same for how far any place lies outside of what the other picture shows around it, ..."""
+"""The same for the distance of any place from the range that the other picture shows around it, ..."""
 _COLOUR = (4.0, 0.6)
 """... and for both colour differences."""
 ALIKE = 1.5
-"""Alike pictures may be so many times as far by the last two limits: small dots such as stars, and
-edges between colours, suffer more from JPEG compression than all else."""
+"""Alike pictures may exceed the last two limits by this factor, because JPEG compression changes
+small dots and edges between colours most."""
 _FAINT = 0.5
-"""Structure of a smaller root mean square is rounding noise, in levels."""
+"""Structure with a smaller root mean square (in levels) is rounding noise."""
 _AGREES = 0.75
-"""Copies' structure correlates by at least this. Copies have 0.8 and more where there is more than
-noise; different pictures within the limits above have at most 0.4."""
+"""The least correlation of copies' structure. Copies with more than noise have 0.8 and more;
+different pictures within the limits above at most 0.4."""
 _PLAIN = 0.3
-"""The ground is plain if more than this share of the places has one brightness, within a level."""
+"""The ground is plain if more than this share of places have one brightness, within a level."""
 _THIN, _NOISE = 0.15, 0.5
-"""What is on it is thin if detail is more than this share of the structure; what JPEG adds, as much
-detail as the second number, is no line."""
+"""Lines on it are thin if detail exceeds this share of the structure, after subtracting the second
+number, the detail that JPEG noise adds."""
 _SPARSE = 0.68
-"""It is also thin if the mean of the structure's absolute values is less than this share of the root
-mean square: faint lines have 0.55 to 0.68, blurred shapes 0.8, canvas 0.7 to 0.8."""
+"""Lines are also thin if the structure's mean absolute value is below this share of its root mean
+square: faint lines have 0.55 to 0.68, blurred shapes 0.8, canvas 0.7 to 0.8."""
 _MOVED = (0.12, 0.14)
-"""What differs is a shape that moved if moving the whole picture by more than the first number (in
-32nds of a side) explains more than the second (in levels, root mean square). Of copies with shapes the
-first is up to 0.1, of those without the second up to 0.13."""
+"""A shape has moved if shifting the picture by more than the first number (in 32nds of a side)
+explains a difference above the second (root mean square, in levels). Copies with shapes shift by up
+to 0.1; in copies without shapes a shift explains up to 0.13."""
 _SIGNS = 8
-"""Of the 64 signs that are compared first, chance may change so many more than the structure does."""
+"""Of the 64 signs that are compared first, noise may flip this many more than the structure
+explains."""
 _BLOCKS = 4
-"""Brightness is first compared in so many blocks along each side."""
+"""Brightness is first compared in this many blocks along each side."""
 _AT_ONCE = 1024
-"""Pictures whose structure is computed at once: the bound on memory."""
+"""Pictures whose structure is computed at once; bounds memory."""
 
 
 def soft_distances(
-    looks: np.ndarray, one: int, others: np.ndarray
+    fingerprints: np.ndarray, one: int, others: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How far some pictures with little detail look from one.
+    """Distances of some pictures with little detail from one.
 
     Returns:
-        Distances, float32 [B]: up to `ALIKE` they are alike. And which of them are copies, bool [B]:
-        those up to 1 that have the same structure.
+        Distances, float32 [B], of which those up to `ALIKE` are alike; and whether each is a copy,
+        bool [B]: at most 1, with the same structure.
     """
-    detail = (looks["detail"][others] + looks["detail"][one]) / 2
-    own = looks["light"][one][None].astype(np.float32)
-    light = looks["light"][others].astype(np.float32)
+    detail = (fingerprints["detail"][others] + fingerprints["detail"][one]) / 2
+    own = fingerprints["light"][one][None].astype(np.float32)
+    light = fingerprints["light"][others].astype(np.float32)
     difference = light - own
     mean = difference.mean(axis=(1, 2))
     rms = _spread(difference - mean[:, None, None])
@@ -82,54 +84,55 @@ def soft_distances(
         far[left] = np.maximum(far[left], beyond / _limit(_LIGHT, detail[left]))
         left = left[far[left] <= ALIKE]
     if len(left):
-        own_colour = colour_differences(looks, np.array([one]))
-        beyond = largest(outside(own_colour, colour_differences(looks, others[left])))
+        own_colour = colour_differences(fingerprints, np.array([one]))
+        beyond = largest(outside(own_colour, colour_differences(fingerprints, others[left])))
         far[left] = np.maximum(far[left], beyond / _limit(_COLOUR, detail[left]))
     copies = np.zeros(len(others), dtype=bool)
     left = np.flatnonzero(far <= 1)
     if len(left):
-        colour = colour_differences(looks, others[left])
+        colour = colour_differences(fingerprints, others[left])
         same = _agree(own[..., None], light[left][..., None]) | _agree(own_colour, colour)
-        same &= ~_too_fine(looks, others[left]) & ~_too_fine(looks, np.array([one]))
+        same &= ~_too_fine(fingerprints, others[left]) & ~_too_fine(fingerprints, np.array([one]))
         copies[left] = same & ~_moved(own, light[left])
     return far.astype(np.float32), copies
 
 
 class SoftIndex:
-    """Finds those among some pictures whose brightness is nearly the same, as they are."""
+    """Finds pictures of nearly the same brightness."""
 
-    def __init__(self, looks: np.ndarray, numbers: np.ndarray) -> None:
+    def __init__(self, fingerprints: np.ndarray, numbers: np.ndarray) -> None:
         blocks, fine = [np.empty((0, _BLOCKS, _BLOCKS), np.float32)], [np.empty(0, np.float32)]
         signs, faint, none = [np.empty(0, np.uint64)], [np.empty(0, bool)], [np.empty(0, bool)]
         side = SIDE // _BLOCKS
         for start in range(0, len(numbers), _AT_ONCE):
             some = numbers[start : start + _AT_ONCE]
-            light = looks["light"][some].astype(np.float32)
+            light = fingerprints["light"][some].astype(np.float32)
             blocks.append(light.reshape(-1, _BLOCKS, side, _BLOCKS, side).mean(axis=(2, 4)))
             structure = _structure(light[..., None])
             fine.append(_spread(structure))
             signs.append(_signs(structure))
-            faint.append(_spread(_structure(colour_differences(looks, some))) < _FAINT)
-            none.append(faint[-1] & (fine[-1] < _FAINT) | _too_fine(looks, some))
+            faint.append(_spread(_structure(colour_differences(fingerprints, some))) < _FAINT)
+            none.append(faint[-1] & (fine[-1] < _FAINT) | _too_fine(fingerprints, some))
         self._fine, self._signs = np.concatenate(fine), np.concatenate(signs)
         self._no_colour, self._no_copies = np.concatenate(faint), np.concatenate(none)
         self._blocks = np.concatenate(blocks).reshape(-1, _BLOCKS**2)
-        self._detail = looks["detail"][numbers]
+        self._detail = fingerprints["detail"][numbers]
         mean = self._blocks.mean(axis=1)
         self._blocks -= mean[:, None]
         self._sorted = np.argsort(mean, kind="stable")
         """Indices by rising brightness."""
         self._mean = mean[self._sorted]
-        # Top and bottom differ in most pictures that have the same brightness.
+        # Most pictures of one brightness differ in their top and bottom halves.
         self._tilt = self._blocks[self._sorted, : _BLOCKS**2 // 2].mean(axis=1)
         self._place = np.argsort(self._sorted)
 
     def later(self, index: int) -> np.ndarray:
-        """Indices, rising, of the pictures after one that may be alike: all that are, and some more."""
+        """Indices, rising, of later pictures that may be alike a picture: all that are, and some
+        more."""
         place, detail = self._place[index], self._detail[index]
         mean = self._mean[place]
         first, end = np.searchsorted(self._mean, (mean - _MEAN, mean + _MEAN))
-        # Means over blocks, and over halves, differ no more than the places in them do.
+        # Means over blocks and halves differ no more than their places do.
         tilt = np.abs(self._tilt[first:end] - self._tilt[place])
         close = self._sorted[first:end][tilt <= _limit(_RMS, (detail + SOFT) / 2)]
         close = close[close > index]
@@ -141,15 +144,15 @@ class SoftIndex:
         return np.sort(close[fine**2 + own**2 - product <= limit**2])
 
     def may_be_copies(self, index: int, others: np.ndarray) -> np.ndarray:
-        """Whether there is enough structure, and of the same kind, bool [B]: if not, pictures can only
-        be alike."""
+        """Whether there is enough common structure for copies, bool [B]; otherwise pictures are at
+        most alike."""
         colour = ~(self._no_colour[others] | self._no_colour[index])
         structure = self._correlation(index, others) >= _AGREES
         may: np.ndarray = (colour | structure) & ~self._no_copies[others]
         return may & ~self._no_copies[index]
 
     def _correlation(self, index: int, others: np.ndarray) -> np.ndarray:
-        """What the structure of two pictures may correlate by at most, as their signs tell."""
+        """An upper bound on the correlation of two pictures' structure, from its signs."""
         differ = np.bitwise_count(self._signs[others] ^ self._signs[index]).astype(np.float32)
         most: np.ndarray = np.cos(np.pi / 64 * np.maximum(differ - _SIGNS, 0))
         return most
@@ -160,8 +163,8 @@ def _limit(limit: tuple[float, float], detail: np.ndarray) -> np.ndarray:
 
 
 def _agree(one: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Whether pictures [B, H, W, C] have the same structure as one [1, H, W, C], bool [B]: all of it,
-    and what is finer than a smooth gradient."""
+    """Whether pictures [B, H, W, C] have the same structure as one [1, H, W, C], bool [B]: as a
+    whole, and beyond a smooth gradient."""
     fine, own_fine = _structure(others), _structure(one)
     clear = (_spread(own_fine) >= _FAINT) & (_spread(fine) >= _FAINT)
     whole = others - others.mean(axis=(1, 2), keepdims=True)
@@ -172,12 +175,12 @@ def _agree(one: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def _moved(one: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Whether others [B, H, W] look as if one [1, H, W] had moved, by least squares, bool [B]."""
+    """Whether others [B, H, W] are shifted copies of one [1, H, W], by least squares, bool [B]."""
     difference = (others - one).reshape(len(others), -1, 1)
     slopes = np.stack(np.gradient((one + others) / 2, axis=(1, 2)), -1).reshape(len(others), -1, 2)
     slopes -= slopes.mean(axis=1, keepdims=True)
     turned = slopes.transpose(0, 2, 1)
-    # The stiffness keeps noise in what is all but flat from being taken for slopes.
+    # The stiffness keeps noise in flat areas from acting as slopes.
     by = np.linalg.solve(turned @ slopes + 20 * np.eye(2), turned @ difference)
     explained = _spread(slopes @ by)
     moved: np.ndarray = (np.abs(by).max(axis=(1, 2)) > _MOVED[0]) & (explained > _MOVED[1])
@@ -190,23 +193,23 @@ def _signs(structure: np.ndarray) -> np.ndarray:
     return np.packbits(blocks > 0, axis=1).view(np.uint64)[:, 0]
 
 
-def _too_fine(looks: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+def _too_fine(fingerprints: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """Whether pictures show thin lines or dots on a plain ground, bool [B]."""
-    light = looks["light"][numbers]
+    light = fingerprints["light"][numbers]
     count = len(light)
     values = light.reshape(count, -1) + 256 * np.arange(count)[:, None]
     shares = np.bincount(values.ravel(), minlength=256 * count).reshape(count, 256) / SIDE**2
     plain = (shares[:, :-2] + shares[:, 1:-1] + shares[:, 2:]).max(axis=1) > _PLAIN
     structure = _structure(light[..., None].astype(np.float32))
     height = _spread(structure)
-    lines = np.sqrt(np.maximum(looks["detail"][numbers] ** 2 - _NOISE**2, 0))
+    lines = np.sqrt(np.maximum(fingerprints["detail"][numbers] ** 2 - _NOISE**2, 0))
     sparse = _means(np.abs(structure)) < _SPARSE * height
     fine: np.ndarray = plain & ((lines > _THIN * height) | sparse)
     return fine
 
 
 def _structure(pictures: np.ndarray) -> np.ndarray:
-    """Pictures [B, H, W, C] without the surface of second order that fits each channel best."""
+    """Pictures [B, H, W, C] minus the best-fitting second-order surface of each channel."""
     count, height, width, channels = pictures.shape
     smooth = _SMOOTH[height]
     flat = pictures.reshape(count, height * width, channels)

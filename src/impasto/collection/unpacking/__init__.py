@@ -1,11 +1,11 @@
-"""Collections written out for others' tools: one file a format, so that a new one touches no other.
+"""Export collections for other tools: one file a format, so that a new one touches no other.
 
 A format is a module with:
-- `SAYS: str`, what it is, for people;
-- `SPLIT: str`, what is written where nothing else is asked for: a name in `SPLITS`;
-- `ONE_FIELD: bool`, whether a picture has one class there, of one label field, and not several;
-- `ALL_KNOWN: bool`, whether each picture must have a class where any has;
-- `TELLS_SPLIT: bool`, whether it says which pictures are held out;
+- `SAYS: str`, its name for messages;
+- `SPLIT: str`, the default split, a name in `SPLITS`;
+- `ONE_FIELD: bool`, whether it holds a single label field;
+- `ALL_KNOWN: bool`, whether every picture must have a class if any has;
+- `TELLS_SPLIT: bool`, whether it records which pictures are held out;
 - `write(job: Job, out: Path) -> None`, which writes all or nothing.
 """
 
@@ -28,21 +28,21 @@ from impasto.formatting import counted
 from impasto.registry import module_names
 
 SPLITS = {"train": ("train",), "heldout": ("test",), "all": ("train", "test")}
-"""What may be asked for, and the parts that it is, by the names that others know."""
+"""By split option: the parts that are written, under their usual names."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of pictures done and of all."""
 
 _CHUNK = 256
 _CHUNK_BYTES = 2**26
-"""Pixels in memory at once: so many pictures, or so many bytes if that is less."""
-# Columns of sources.csv that are not written: the files have their own.
+"""Limits on pixels in memory at once: bytes, and pictures."""
+# Columns of sources.csv that are not written, because the files have their own.
 _OWN_COLUMNS = ("index", "split")
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be written."""
+    """An unpacking job."""
 
     collection: Collection
     fields: tuple[int, ...]
@@ -59,9 +59,9 @@ class Job:
         return [self.collection.fields[column] for column in self.fields]
 
     def pictures(self) -> Iterator[tuple[str, int, bytes]]:
-        """The part, the index and the PNG file of each picture, part by part.
+        """The part, index and PNG file of each picture, part by part.
 
-        Few are in memory at once; compressing them keeps every core busy.
+        They are compressed in parallel, with few in memory at once.
         """
         side = self.collection.resolution
         chunk = max(1, min(_CHUNK, _CHUNK_BYTES // (side * side * 3)))
@@ -78,7 +78,7 @@ class Job:
                     self.progress(done, self.total)
 
     def provenance(self, leave_out: Sequence[str] = ()) -> tuple[list[str], list[dict[str, str]]]:
-        """What is known of the source pictures: columns that say anything, and a row for each."""
+        """Descriptions of the source pictures: the columns that are not blank, and a row for each."""
         rows = self.collection.source_table()
         names = list(rows[0]) if rows else []
         kept = [name for name in names if name not in (*_OWN_COLUMNS, *leave_out)]
@@ -87,7 +87,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Unpacked:
-    """What was written."""
+    """The result of unpacking."""
 
     pictures: int
     says: str
@@ -101,12 +101,12 @@ def _png(pixels: np.ndarray) -> bytes:
 
 
 def picture_name(index: int) -> str:
-    """A file's name that is the picture's index in the collection."""
+    """A file name from the picture's index in the collection."""
     return f"{index:08}.png"
 
 
 def formats() -> list[str]:
-    """The names of the formats there are."""
+    """The names of the formats."""
     return module_names("collection/unpacking")
 
 
@@ -127,15 +127,15 @@ def unpack(
     """Write a collection in another format, whole or not at all.
 
     Args:
-        collection: at the resolution that is to be written.
-        out: the file or folder to make; nothing may be there.
+        collection: opened at the resolution to write.
+        out: the file or folder to make; it must not exist.
         name: the format.
-        labels: the label fields that are written; None: all, () none.
-        split: which pictures, a name in `SPLITS`; None: the format's own choice.
+        labels: the label fields to write; None: all, (): none.
+        split: a name in `SPLITS`; None: the format's default.
         progress: called now and then.
 
     Raises:
-        ImpastoError: something is at `out`, or a choice is not there, or cannot be written so.
+        ImpastoError: `out` exists, an option is unknown, or the format cannot hold the choice.
     """
     form = _format(name)
     if out.exists() or out.is_symlink():
@@ -159,7 +159,7 @@ def unpack(
 def _chosen(
     collection: Collection, form: ModuleType, wanted: str, fields: tuple[int, ...]
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The pictures that are written, by part, and notes on those that are not.
+    """The pictures to write, by part, and notes on the others.
 
     Args:
         collection: what is unpacked.

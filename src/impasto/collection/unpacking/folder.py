@@ -1,8 +1,8 @@
 """A folder of PNGs by class, and a table: train/Cubism/00000012.png and metadata.csv.
 
-So torchvision's ImageFolder reads it (OUT/train), Hugging Face's imagefolder, and `impasto pack`.
-Pictures of unknown class are in a folder `unknown`: others take it for one more class, unless it is
-removed, while pictures in no folder would cost imagefolder the classes of all.
+torchvision's ImageFolder (OUT/train), Hugging Face's imagefolder and `impasto pack` read it.
+Pictures of unknown class are in a folder `unknown`, which other tools read as a class; outside of a
+folder, they would make imagefolder drop all classes.
 """
 
 import csv
@@ -34,9 +34,9 @@ def write(job: Job, out: Path) -> None:
     """
     collection = job.collection
     (column,) = job.fields or (None,)
-    # All fields are in the table, whichever of them the folders are.
+    # The table has all fields, also that of the folders.
     fields = [field.name for field in collection.fields]
-    # The last is that of -1.
+    # The last is the folder of -1.
     names = [] if column is None else folder_names([*collection.fields[column].classes, "unknown"])
     columns, sources = job.provenance(leave_out=fields)
     with (
@@ -63,7 +63,7 @@ def write(job: Job, out: Path) -> None:
 
 
 def folder_names(classes: Sequence[str]) -> list[str]:
-    """A folder's name for each class: one that every system takes, and no two alike on any."""
+    """A folder name for each class, valid and unique on every system."""
     names: list[str] = []
     taken: set[str] = set()
     for label in classes:

@@ -1,8 +1,8 @@
 """Parquet as Hugging Face's `datasets` opens it: `load_dataset(OUT)`, with Image and ClassLabel.
 
-The features are JSON in the schema's metadata, as `datasets` itself writes them; its documentation
-gives numbers below 0 to what has no class. Row groups are small, so that it can be browsed and read
-in little memory.
+The features are JSON in the schema's metadata, as `datasets` itself writes them; by its
+documentation, negative numbers mean no class. Small row groups allow browsing and reading in little
+memory.
 """
 
 import json
@@ -23,22 +23,22 @@ TELLS_SPLIT = True
 
 _PICTURE = "image"
 _NUMBERS = ("width", "height")
-"""Columns of `sources.csv` that are numbers."""
+"""Numeric columns of `sources.csv`."""
 _GROUP_ROWS = 1000
 _GROUP_BYTES = 2**24
-"""A row group ends with either."""
+"""Most rows and bytes of a row group."""
 _FILE_BYTES = 500 * 10**6
-"""A file ends with the row group that reaches this; `datasets` has the same."""
+"""A file ends with the row group that reaches this size, as in `datasets`."""
 _PAGE_ROWS = 4
-"""How many pictures are written before it is asked whether a page is full."""
+"""Pictures between checks whether a page is full."""
 
 
 def write(job: Job, out: Path) -> None:
     """Write the folder: `data/train-00000-of-00002.parquet` and so on.
 
     Raises:
-        ImpastoError: pyarrow is not there, `out` is called as a file, a label has the pictures' name,
-            or it cannot be written.
+        ImpastoError: pyarrow is not installed, `out` has a file's name, a label has the picture
+            column's name, or it cannot be written.
     """
     library()
     if out.suffix.lower() == ".parquet":
@@ -59,7 +59,7 @@ def write(job: Job, out: Path) -> None:
 
 
 def _groups(job: Job) -> Iterator[tuple[str, list[tuple[int, bytes]]]]:
-    """The part, and the indices and PNGs, of each row group."""
+    """For each row group: the part, the indices and the PNGs."""
     part, rows, size = "", list[tuple[int, bytes]](), 0
     for next_part, index, file in job.pictures():
         if rows and (next_part != part or len(rows) >= _GROUP_ROWS or size >= _GROUP_BYTES):
@@ -72,7 +72,7 @@ def _groups(job: Job) -> Iterator[tuple[str, list[tuple[int, bytes]]]]:
 
 
 class _Files:
-    """The files of all parts, begun and ended as they fill."""
+    """Writes the files of all parts, with a new file when one is full."""
 
     def __init__(self, folder: Path, job: Job) -> None:
         import pyarrow
@@ -83,17 +83,17 @@ class _Files:
         self._writer: Any = None
         self._bytes = 0
         names = [field.name for field in job.label_fields()]
-        self._told, self._sources = job.provenance(leave_out=[_PICTURE, *names])
+        self._described, self._sources = job.provenance(leave_out=[_PICTURE, *names])
         features: dict[str, Any] = {_PICTURE: {"_type": "Image"}}
         for field in job.label_fields():
             features[field.name] = {"names": list(field.classes), "_type": "ClassLabel"}
-        for name in self._told:
+        for name in self._described:
             kind = "int32" if name in _NUMBERS else "string"
             features[name] = {"dtype": kind, "_type": "Value"}
         picture = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
         kinds = [(_PICTURE, picture)]
         kinds += [(name, pyarrow.int64()) for name in names]
-        for name in self._told:
+        for name in self._described:
             kinds.append((name, pyarrow.int32() if name in _NUMBERS else pyarrow.string()))
         information = json.dumps({"info": {"features": features}})
         self._schema = pyarrow.schema(kinds, metadata={"huggingface": information})
@@ -111,7 +111,7 @@ class _Files:
         self._folder.mkdir(exist_ok=True)
         path = self._folder / f"{part}-{len(self._paths[part])}"
         self._paths[part].append(path)
-        # Neither dictionaries nor least and greatest of PNGs are of any use to anyone.
+        # Dictionaries and min/max statistics of PNGs are useless.
         others = self._schema.names[1:]
         self._writer = library().ParquetWriter(
             path,
@@ -132,7 +132,7 @@ class _Files:
         sources = [self._sources[source] for source in collection.sources[indices].tolist()]
         columns: list[Any] = [pictures]
         columns += [collection.labels[indices, column] for column in self._job.fields]
-        for name in self._told:
+        for name in self._described:
             texts = [source[name] or None for source in sources]
             numbers = name in _NUMBERS
             columns.append([text and int(text) for text in texts] if numbers else texts)
@@ -149,7 +149,7 @@ class _Files:
         self._writer = None
 
     def finish(self) -> None:
-        """End the last file, and say in all names how many there are."""
+        """Close the last file, and write the number of files into all names."""
         self._close()
         for part, paths in self._paths.items():
             for number, path in enumerate(paths):

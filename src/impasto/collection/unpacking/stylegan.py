@@ -1,8 +1,8 @@
 """The zip that StyleGAN2-ADA and its successors train on (NVlabs' dataset_tool.py, its help text).
 
 PNGs of one size, stored, in folders of a thousand, and `dataset.json`: {"labels": [[name, class],
-...]} with classes as numbers from 0, or {"labels": null}. Those programs ask for nothing else in it,
-so it names the field and its classes besides, for people and for `impasto pack`.
+...]} with classes as numbers from 0, or {"labels": null}. Those programs ignore other keys, so the
+names of the field and its classes are added for people and `impasto pack`.
 """
 
 import json
@@ -19,7 +19,7 @@ ONE_FIELD = True
 ALL_KNOWN = True
 TELLS_SPLIT = False
 
-# Zip has no times before this; without a time, the same collection gives the same bytes.
+# The earliest time in zips; a fixed time makes the bytes reproducible.
 _WHEN = (1980, 1, 1, 0, 0, 0)
 
 
@@ -27,7 +27,8 @@ def write(job: Job, out: Path) -> None:
     """Write the archive.
 
     Raises:
-        ImpastoError: it is not called .zip, which those programs ask for; or cannot be written.
+        ImpastoError: its name does not end in .zip, which those programs require, or it cannot be
+            written.
     """
     if out.suffix != ".zip":
         raise ImpastoError(f"StyleGAN reads archives called .zip; write to {out.name}.zip")

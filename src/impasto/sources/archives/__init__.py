@@ -1,13 +1,13 @@
 """Archives that are read where they lie: one file a kind, so that a new kind touches no other file.
 
 An archive is a module with:
-- `SUFFIXES: tuple[str, ...]`, how its files are mostly called;
+- `SUFFIXES: tuple[str, ...]`, the usual endings of its files' names;
 - `claims(path: Path) -> bool`, whether this file is one, by its name or its first bytes;
-- `open_archive(path: Path, names_encoding: str | None = None) -> Tree`, what is in it; file names that
-  do not say their encoding are in `names_encoding`, where it is given.
+- `open_archive(path: Path, names_encoding: str | None = None) -> Tree`, its files as a tree;
+  `names_encoding` is the encoding of file names that do not declare one.
 
-Nothing is ever unpacked under a name from inside an archive, so that no name, link or device in one
-leads anywhere. What all kinds have in common is here.
+Nothing is unpacked under a name from inside an archive, so no name, link or device in it can reach
+other files. This file holds what all kinds share.
 """
 
 import importlib
@@ -25,9 +25,10 @@ from impasto.registry import module_names
 from impasto.sources.trees import File, Tree, UnusableError, is_litter, readable
 
 MOST_BYTES = 2**30
-"""A file in an archive that is larger than this, uncompressed, is left out: it may be a trap."""
+"""A file in an archive that is larger than this, uncompressed, is left out: it may be a
+decompression bomb."""
 
-# Beside pictures alone, a folder of these says something of them; see `_wrapper`.
+# Folders of these names do not count as plain wrappers beside pictures; see `_wrapper`.
 _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 
 
@@ -35,20 +36,20 @@ class Member(NamedTuple):
     """A file in an archive."""
 
     name: str
-    """As the archive has it."""
+    """Its name in the archive."""
     size: int
-    """Its bytes, uncompressed, as the archive says."""
+    """Uncompressed bytes, as the archive declares."""
     stamp: str
     where: Any
     """What the archive needs to read it."""
 
 
 class Archive(Tree):
-    """A tree in an archive. A kind of archive has `_members()` and `_content()`.
+    """A tree in an archive. Subclasses define `_members()` and `_content()`.
 
-    Its names are relative and without `..`; hidden files and what programs keep for themselves are
-    passed over as in a folder, and a folder that merely wraps everything is taken off. Of two files
-    of one name the later counts, as it would if all were unpacked in order.
+    Names are relative and without `..`. Hidden files and programs' own files are skipped as in a
+    folder, and an outermost folder that only wraps everything is removed from the names. Of two
+    files of one name the later counts, as after unpacking in order.
     """
 
     _where: dict[str, Any]
@@ -59,7 +60,8 @@ class Archive(Tree):
 
     @abstractmethod
     def _members(self, left_out: list[tuple[str, str]]) -> Iterator[Member]:
-        """Its files; name and reason of what is none or cannot be read go to `left_out`.
+        """The archive's files. Entries that are no files or cannot be read go to `left_out`, with
+        the reason.
 
         Raises:
             Exception: of any kind, where the archive is damaged.
@@ -105,7 +107,7 @@ class Archive(Tree):
         """A file's name in the encoding that the user gave.
 
         Raises:
-            ImpastoError: it is not in it.
+            ImpastoError: the name cannot be decoded so.
         """
         assert self.names_encoding is not None
         try:
@@ -118,7 +120,7 @@ class Archive(Tree):
             ) from error
 
     def damaged(self, error: Exception) -> ImpastoError:
-        """The line for an archive that cannot be listed.
+        """The error for an archive that cannot be listed.
 
         Raises:
             PointerError: it is a Git LFS pointer.
@@ -148,7 +150,10 @@ class Archive(Tree):
             return files, left_out
         length = len(wrapper)
         self._where = {name[length:]: where for name, where in self._where.items()}
-        short = {name[length:]: File(name[length:], *_told(file)) for name, file in files.items()}
+        short = {
+            name[length:]: File(name[length:], file.size, file.stamp)
+            for name, file in files.items()
+        }
         return short, [(name.removeprefix(wrapper), reason) for name, reason in left_out]
 
     def read(self, name: str) -> bytes:
@@ -177,7 +182,7 @@ class Archive(Tree):
 
 
 def names_note(names: list[str], taken_for: str) -> str:
-    """What to say of file names that had to be guessed."""
+    """The note on file names whose encoding was guessed."""
     return (
         f"{counted(len(names), 'file name')} beyond ASCII taken for {taken_for}, such as "
         f"{one_line(plain_name(names[0]))}; if that is wrong, name the right one, such as "
@@ -188,14 +193,14 @@ def names_note(names: list[str], taken_for: str) -> str:
 
 @cache
 def _suffixes() -> tuple[str, ...]:
-    """Of all kinds of archives, the longest first."""
+    """The suffixes of all kinds of archives, the longest first."""
     kinds = module_names("sources/archives")
     modules = (importlib.import_module(f"{__name__}.{kind}") for kind in kinds)
     return tuple(sorted((end for module in modules for end in module.SUFFIXES), key=len)[::-1])
 
 
 def stem_of(name: str) -> str | None:
-    """The name of an archive without its suffix; None where it is none by its name."""
+    """The name of an archive without its suffix; None if the name is not an archive's."""
     for suffix in _suffixes():
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
@@ -207,8 +212,8 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(_suffixes())
 
 
-def begins_with(path: Path, count: int) -> bytes:
-    """The first bytes of a file; none of what is no file (a pipe would wait for ever)."""
+def first_bytes(path: Path, count: int) -> bytes:
+    """The first bytes of a file; empty for anything else (reading a pipe would block)."""
     with suppress(OSError):
         if path.is_file():
             with path.open("rb") as file:
@@ -217,13 +222,9 @@ def begins_with(path: Path, count: int) -> bytes:
 
 
 def plain_name(name: str) -> str:
-    """A name from an archive as one in a tree: what would lead out of it is taken off."""
+    """A name from an archive as a name in a tree, without `..` and a leading `/`."""
     parts = [part for part in readable(name).split("/") if part not in ("", ".", "..")]
     return "/".join(parts)
-
-
-def _told(file: File) -> tuple[int, str]:
-    return file.size, file.stamp
 
 
 def _is_litter(name: str) -> bool:
@@ -232,10 +233,10 @@ def _is_litter(name: str) -> bool:
 
 
 def _wrapper(names: list[str]) -> str:
-    """The folders, with their last `/`, that merely wrap what is in them.
+    """The outermost folders, with their last `/`, that only wrap everything else.
 
-    They hold everything, and not just pictures but folders or tables. So `paintings-main/` is taken
-    off before `Baroque/1.jpg`, but `paintings/` is not before `1.jpg`.
+    A wrapper holds folders or tables, not pictures alone: `paintings-main/` is removed before
+    `Baroque/1.jpg`, `paintings/` is not before `1.jpg`.
     """
     wrapper = ""
     while True:

@@ -2,8 +2,8 @@
 
 Files in a plain one are read where they lie. A compressed one can only be read from its beginning,
 so it is decompressed once, as a whole, into an unnamed temporary file: in memory up to 64 MB, above
-that in impasto's cache folder. That takes as much disk as the archive unpacked, until the program
-ends; whoever lacks it decompresses the archive beforehand and gives the `.tar`.
+that in impasto's cache folder. That takes as much disk as the unpacked archive until the program
+ends.
 """
 
 import bz2
@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from impasto.errors import ImpastoError
 from impasto.files import cache_folder, write_error
-from impasto.sources.archives import Archive, Member, begins_with, names_note
+from impasto.sources.archives import Archive, Member, first_bytes, names_note
 from impasto.sources.trees import UnusableError, stamp_of
 
 SUFFIXES = (
@@ -40,23 +40,23 @@ _ZSTANDARD = b"\x28\xb5\x2f\xfd"
 _IN_MEMORY = 2**26
 _SUSPECT_BYTES = 2**30
 _SUSPECT_RATIO = 100
-"""More than both of these, unpacked and by how many times, is taken for a trap: pictures are
-compressed already, and even drawings without compression shrink less."""
+"""An archive that exceeds both when it is decompressed is refused as a decompression bomb: pictures
+are compressed already, and even uncompressed drawings shrink less."""
 _LONGEST_HEADER = 2**20
-"""Bytes of an extended header; PAX allows any number."""
+"""Most bytes of an extended header; PAX sets no limit."""
 
 
 def claims(path: Path) -> bool:
-    """By its name, or because it begins as a plain one."""
+    """Whether it is a tar archive, by its name or its first bytes."""
     if not path.is_file():
         return False
     if path.name.lower().endswith(SUFFIXES):
         return True
-    return begins_with(path, _BLOCK)[_MAGIC_AT : _MAGIC_AT + 5] == b"ustar"
+    return first_bytes(path, _BLOCK)[_MAGIC_AT : _MAGIC_AT + 5] == b"ustar"
 
 
 def open_archive(path: Path, names_encoding: str | None = None) -> "Tar":
-    """What is in a tar archive; nothing is read yet."""
+    """A tar archive as a tree; nothing is read yet."""
     return Tar(path, names_encoding)
 
 
@@ -86,10 +86,10 @@ class Tar(Archive):
         return file
 
     def _decompressed(self, stream: IO[bytes]) -> IO[bytes]:
-        """All of it, in a temporary file.
+        """The decompressed archive, in a temporary file.
 
         Raises:
-            ImpastoError: there is no room for it, or far more comes out of it than is likely.
+            ImpastoError: the disk is full, or the archive is likely a decompression bomb.
         """
         packed = self.place.stat().st_size
         folder = cache_folder()
@@ -117,7 +117,7 @@ class Tar(Archive):
         stamp = stamp_of(self.place.stat())
         plain = self._plain
         plain.seek(0)
-        headers: Any = _Headers(plain)  # It reads and seeks as files do.
+        headers: Any = _Headers(plain)  # It has a file's read and seek.
         with tarfile.open(
             fileobj=headers, mode="r:", encoding="utf-8", errors="surrogateescape"
         ) as archive:
@@ -151,9 +151,9 @@ class Tar(Archive):
             left_out.append((f"the end of {self.place.name}", reason))
 
     def _name(self, member: tarfile.TarInfo, guessed: list[str]) -> str:
-        """A file's name. That of a PAX header is in UTF-8; others are in what the user says, or else in
-        UTF-8 where they can be; those that cannot go to `guessed` too, each byte as some letter, so
-        that no two names become the same."""
+        """A file's name. PAX headers are UTF-8. Other names are in the encoding that the user gave,
+        else in UTF-8 where they are valid. Names that are not go to `guessed` too, each byte as
+        some letter, so that names stay distinct."""
         given = member.name.encode("utf-8", "surrogateescape")
         if given.isascii() or "path" in member.pax_headers:
             return member.name
@@ -181,7 +181,7 @@ class Tar(Archive):
 
 
 class _Headers:
-    """A file of which nobody reads much at once, since headers can lie about their own length."""
+    """A file with a limit on each read, since a damaged header may declare any length."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file

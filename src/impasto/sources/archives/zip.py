@@ -1,15 +1,15 @@
 """Zip archives, with the `zipfile` module: what is stored or deflated, of any size (Zip64).
 
-PKWARE's APPNOTE.TXT describes the format. Its directory keeps the CRC-32 of every file, so a file
-counts as changed exactly when its size or its CRC-32 does, whatever else happens to the archive; and
-a damaged file is found out when it is read, and leaves the others alone.
+PKWARE's APPNOTE.TXT describes the format. Its directory keeps the CRC-32 of every file. So a file
+counts as changed exactly when its size or CRC-32 changes, and a damaged file is noticed when it is
+read, without harm to the others.
 
-The module could read bzip2 and LZMA too, but not piece by piece: 4 KB of bzip2 may become 4 GB at
-once. Hardly any zip has them.
+bzip2 and LZMA are refused: the module cannot read them piece by piece (4 KB of bzip2 may become 4
+GB at once), and hardly any zip has them.
 
-A name is in UTF-8 where its flag says so or Info-ZIP's Unicode Path field (0x7075) is there and fits
-the name; else in what the user says; else in UTF-8 where it is (macOS does not say so); else in code
-page 437, as the format has it, and a note says so: Windows takes its own code page.
+A name is decoded as UTF-8 where its flag says so or Info-ZIP's Unicode Path field (0x7075) fits it;
+else in the user's encoding; else as UTF-8 if it is valid (macOS sets no flag); else as code page
+437, the format's default, with a note, because Windows uses its own code page.
 """
 
 import stat
@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from impasto.errors import ImpastoError
-from impasto.sources.archives import Archive, Member, begins_with, names_note
+from impasto.sources.archives import Archive, Member, first_bytes, names_note
 from impasto.sources.trees import Tree
 
 SUFFIXES = (".zip", ".cbz")
@@ -33,15 +33,15 @@ _METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 
 
 
 def claims(path: Path) -> bool:
-    """By its name, or by its first bytes; NumPy's `.npz` is a zip too, with a reader of its own."""
+    """Whether it is a zip archive, by its name or first bytes; `.npz` has a reader of its own."""
     if not path.is_file():
         return False
     suffix = path.suffix.lower()
-    return suffix in SUFFIXES or (suffix != ".npz" and begins_with(path, 4) == _FIRST_BYTES)
+    return suffix in SUFFIXES or (suffix != ".npz" and first_bytes(path, 4) == _FIRST_BYTES)
 
 
 def open_archive(path: Path, names_encoding: str | None = None) -> Tree:
-    """What is in a zip archive; nothing is read yet."""
+    """A zip archive as a tree; nothing is read yet."""
     return _Zip(path, names_encoding)
 
 
@@ -53,7 +53,7 @@ class _Zip(Archive):
             self._opened.close()
 
     def _members(self, left_out: list[tuple[str, str]]) -> Iterator[Member]:
-        if begins_with(self.place, 2) != b"PK" and not zipfile.is_zipfile(self.place):
+        if first_bytes(self.place, 2) != b"PK" and not zipfile.is_zipfile(self.place):
             raise ImpastoError(
                 f"{self.place} is no zip archive, or its end is missing; download it again, or give "
                 "a folder"
@@ -78,8 +78,8 @@ class _Zip(Archive):
             self.notes.append(names_note(guessed, "code page 437"))
 
     def _name(self, info: zipfile.ZipInfo, guessed: list[str]) -> str:
-        """A file's name, with `/` between its parts, whatever wrote it; one that is in code page 437
-        for want of anything better goes to `guessed` too."""
+        """A file's name, with `/` between its parts, whatever wrote it; one read as code page 437
+        by default goes to `guessed` too."""
         name = info.filename
         if not info.flag_bits & _UTF_8 and not info.orig_filename.isascii():
             # The module has read it as code page 437, from which its bytes come back.
@@ -100,15 +100,15 @@ class _Zip(Archive):
     def _content(self, where: zipfile.ZipInfo) -> bytes:
         assert self._opened is not None  # Only what is listed is read.
         with self._opened.open(where) as file:
-            # Not read(): that would decompress all there is, whatever the directory says.
+            # Not read(), which would decompress everything, whatever size the directory declares.
             content = file.read(where.file_size)
             file.read(1)  # At the end, it checks the CRC-32.
             return content
 
 
 def _unicode_path(extra: bytes, given: bytes) -> str | None:
-    """The name in Info-ZIP's Unicode Path field: version 1, the CRC-32 of the other name, and UTF-8.
-    None where there is no such field, or it is of another name, which somebody has changed since."""
+    """The name in Info-ZIP's Unicode Path field: version 1, CRC-32 of the plain name, the name in
+    UTF-8. None where there is no such field or the CRC-32 does not match."""
     at = 0
     while at + 4 <= len(extra):
         kind, size = struct.unpack_from("<HH", extra, at)
