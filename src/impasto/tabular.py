@@ -249,7 +249,7 @@ def choose_key(columns: Sequence[str], rows: Sequence[Sequence[str]], key: Key) 
 
 
 @dataclass(frozen=True)
-class _Layout:
+class _TableLayout:
     """One way to take a table: where its header is, and what is between its cells."""
 
     delimiter: str
@@ -271,9 +271,9 @@ class _Layout:
         return self.sure and named, self.sure, named, self.hits, filled(self.header)
 
 
-def _layout(
+def _table_layout(
     splitter: Splitter, delimiter: str, at: int, full: list[int], key: Key, row_names: bool = False
-) -> _Layout:
+) -> _TableLayout:
     """The table with a header in this line.
 
     Args:
@@ -300,11 +300,13 @@ def _layout(
     hits = sum(key.looks(tidy(row[column]).strip('"')) for row in rows if 0 <= column < len(row))
     sure = hits > 0 and 2 * hits >= len(rows)
     if row_names and [row[0] for row in rows] != [str(n) for n, _ in enumerate(rows, start=1)]:
-        return _Layout(delimiter, at, header, first, -1, False, 0, False)
-    return _Layout(delimiter, at, header, first, column, by_cells, hits, sure)
+        return _TableLayout(delimiter, at, header, first, -1, False, 0, False)
+    return _TableLayout(delimiter, at, header, first, column, by_cells, hits, sure)
 
 
-def _find_layout(text: str, key: Key, passed_over: Callable[[str], bool]) -> tuple[_Layout, int]:
+def _find_layout(
+    text: str, key: Key, passed_over: Callable[[str], bool]
+) -> tuple[_TableLayout, int]:
     """How a table is to be taken, and how many lines at its beginning are no rows of a spreadsheet."""
     lines = text.split("\n", _LOOKED_AT)[:_LOOKED_AT]
     full = [n for n, line in enumerate(lines) if line.strip() and not passed_over(line)]
@@ -314,12 +316,15 @@ def _find_layout(text: str, key: Key, passed_over: Callable[[str], bool]) -> tup
         raise ImpastoError(f"is empty; its first line names the columns, such as {key.example}")
     beginning = "\n".join(lines)
     splitters = {mark: Splitter(beginning, mark) for mark in (told[1] if told else MARKS)}
-    likely: _Layout | None = None
+    likely: _TableLayout | None = None
     for at in full[:_HEADER_LINES]:
-        layouts = [_layout(splitter, mark, at, full, key) for mark, splitter in splitters.items()]
+        layouts = [
+            _table_layout(splitter, mark, at, full, key) for mark, splitter in splitters.items()
+        ]
         if not any(layout.sure for layout in layouts):
             numbered = [
-                _layout(splitter, mark, at, full, key, True) for mark, splitter in splitters.items()
+                _table_layout(splitter, mark, at, full, key, True)
+                for mark, splitter in splitters.items()
             ]
             layouts += [layout for layout in numbered if layout.sure]
         best = max(layouts, key=lambda layout: layout.rank)
@@ -340,7 +345,7 @@ def _remedy(delimiter: str, too_many: bool) -> str:
     return "give it a cell for each column, blank or not"
 
 
-def _shape(layout: _Layout, key: Key) -> Shape:
+def _shape(layout: _TableLayout, key: Key) -> Shape:
     width = filled(layout.header)
 
     def fits(cells: list[str]) -> bool:

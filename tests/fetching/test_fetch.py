@@ -46,7 +46,7 @@ from impasto.fetching.completeness import is_whole
 from impasto.fetching.download import Download
 from impasto.fetching.folder import file_name, slug
 from impasto.fetching.politeness import host_of
-from impasto.fetching.table import PicturesReport, Row, Table
+from impasto.fetching.table import PicturesReport, WantedPicture, WantedPictures
 from impasto.readers import read_source
 from impasto.sources.file_kinds import RAW
 from tests.helpers.fetching import FakeTime, clear_environment, impasto, run, wait_for
@@ -107,15 +107,15 @@ UNKNOWN = "no picture: in no format that is known here"
 
 def fetch(
     folder: Path,
-    *urls: str | Row,
+    *urls: str | WantedPicture,
     polite: Politeness | None = None,
     robots: bool = False,
     **options: Any,
 ) -> PicturesReport:
-    rows = [row if isinstance(row, Row) else Row(row) for row in urls]
+    rows = [row if isinstance(row, WantedPicture) else WantedPicture(row) for row in urls]
     columns = tuple(dict.fromkeys(key for row in rows for key in row.cells if key == "style"))
     return fetch_table(
-        Table(rows, columns),
+        WantedPictures(rows, columns),
         folder,
         PictureOptions(rate=0, robots=robots, **options),
         polite or FakeTime().polite(),
@@ -236,8 +236,8 @@ def test_another_table_adds_to_the_folder_and_to_what_is_known(
     one = nasty.on("/one", content(PNG))
     two = nasty.on("/two", content(picture(colour=2)))
     gone = nasty.on("/gone", status(410))
-    fetch(tmp_path, Row(one, {"title": "First", "style": "cubism"}), gone)
-    fetch(tmp_path, Row(one, {"title": "", "artist": "A"}), two, licence="CC BY 4.0")
+    fetch(tmp_path, WantedPicture(one, {"title": "First", "style": "cubism"}), gone)
+    fetch(tmp_path, WantedPicture(one, {"title": "", "artist": "A"}), two, licence="CC BY 4.0")
     by_url = {row["url"]: row for row in rows_of(tmp_path / "metadata.csv")}
     assert len(by_url) == 2
     assert by_url[one]["title"] == "First"
@@ -765,8 +765,8 @@ def test_a_thread_goes_on_where_another_took_the_last_row(monkeypatch: pytest.Mo
         def __bool__(self) -> bool:
             return True
 
-    a, b, c = (table_module.Row(f"http://host/{name}") for name in "abc")
-    settled: list[table_module.Row] = []
+    a, b, c = (table_module.WantedPicture(f"http://host/{name}") for name in "abc")
+    settled: list[table_module.WantedPicture] = []
     fetching = object.__new__(table_module._Fetch)
     fetching._politeness = Politeness()
     monkeypatch.setattr(fetching, "_settle", settled.append)
@@ -1037,7 +1037,7 @@ def test_stopped_from_within(nasty: Nasty, tmp_path: Path) -> None:
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
-    table = Table([Row(nasty.on("/a", content(PNG)))])
+    table = WantedPictures([WantedPicture(nasty.on("/a", content(PNG)))])
     with pytest.raises(StoppedError, match="run it again to go on"):
         fetch_table(table, tmp_path, polite_options(robots=False), FakeTime().polite(), stop)
     assert fetch(tmp_path, *table.rows).there == 1

@@ -9,7 +9,7 @@ from impasto.fetching.client import Client
 from impasto.fetching.file import FilesReport, fetch_file
 from impasto.fetching.hub import fetch_repository, is_repository
 from impasto.fetching.politeness import Politeness
-from impasto.fetching.table import PictureOptions, PicturesReport, Table, fetch_table
+from impasto.fetching.table import PictureOptions, PicturesReport, WantedPictures, fetch_table
 from impasto.fetching.wanted import read_table
 from impasto.fetching.wikiart import kind_and_name, list_wikiart
 from impasto.progress import counting
@@ -80,7 +80,7 @@ def _listings(sources: Sequence[str]) -> list[str]:
 
 def _listed(
     listings: Sequence[str], folder: Path, options: PictureOptions, pages: int | None
-) -> Table | None:
+) -> WantedPictures | None:
     """The pictures of WikiArt's listings, one after the other, as one table; None: no listings."""
     table, notes = None, list[str]()
     for listing in listings:

@@ -32,7 +32,7 @@ _EVERY = 10.0
 
 
 @dataclass(frozen=True)
-class Picture:
+class FetchedPicture:
     """A picture that is there."""
 
     file: str
@@ -67,7 +67,7 @@ class DownloadLog:
         for row in read_json_lines(self._journal_path):
             if isinstance(row.get("url"), str) and isinstance(row.get("file"), str):
                 known.append({key: str(value) for key, value in row.items()})
-        self._pictures: dict[str, Picture] = {}
+        self._pictures: dict[str, FetchedPicture] = {}
         self._cells: dict[str, dict[str, str]] = {url: dict(cells) for url, cells in rows.items()}
         further = dict.fromkeys(columns)
         for row in known:
@@ -80,7 +80,7 @@ class DownloadLog:
             news = {key: value for key, value in self._cells.get(url, {}).items() if value}
             self._cells[url] = {**cells, **news}
             if Path(row["file"]).name == row["file"] and size.isdigit():
-                self._pictures[url] = Picture(
+                self._pictures[url] = FetchedPicture(
                     row["file"], row.get("sha256", ""), int(size), row.get("when", "")
                 )
         self._further = tuple(further)
@@ -95,7 +95,7 @@ class DownloadLog:
         self._due = time.monotonic() + _EVERY
         self.save()
 
-    def there(self, url: str) -> Picture | None:
+    def there(self, url: str) -> FetchedPicture | None:
         """The picture of this address, if it is in the folder and whole."""
         picture = self._pictures.get(url)
         try:
@@ -120,7 +120,7 @@ class DownloadLog:
             if self.closed:
                 return
             before = self._pictures.get(url)
-            picture = Picture(file, sha256, part.stat().st_size, now())
+            picture = FetchedPicture(file, sha256, part.stat().st_size, now())
             path = self._folder / file
             try:
                 part.replace(path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from impasto.errors import ImpastoError, StoppedError
 from impasto.fetching.client import Client, FetchError, check_scheme, switched_off
 from impasto.fetching.download import Download, what_is_wrong
-from impasto.fetching.folder import Record, fetching_into, file_name
+from impasto.fetching.folder import FetchedFiles, fetching_into, file_name
 from impasto.fetching.politeness import Politeness
 from impasto.files import sha256_of_file
 from impasto.sources.file_kinds import is_page
@@ -66,7 +66,7 @@ def fetch_file(
     began, name = time.monotonic(), file_name(url)
     path = folder / name
     with fetching_into(folder):
-        record = Record(folder)
+        record = FetchedFiles(folder)
         report = FilesReport([name])
         if _is_there(path, url, sha256, record):
             return report
@@ -86,7 +86,7 @@ def fetch_file(
     return report
 
 
-def _is_there(path: Path, url: str, sha256: str | None, record: Record) -> bool:
+def _is_there(path: Path, url: str, sha256: str | None, record: FetchedFiles) -> bool:
     """Whether the file is there and whole.
 
     Raises:

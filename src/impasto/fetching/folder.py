@@ -73,7 +73,7 @@ def _lock(descriptor: int, folder: Path) -> None:
         )
 
 
-class Record:
+class FetchedFiles:
     """`fetched.json`: for each whole file its address, bytes, hash and when it came."""
 
     def __init__(self, folder: Path) -> None:

@@ -15,7 +15,7 @@ from impasto.errors import ImpastoError, StoppedError
 from impasto.fetching.client import origin_of, switched_off
 from impasto.fetching.download import what_is_wrong
 from impasto.fetching.file import FilesReport, part_of
-from impasto.fetching.folder import Record, fetching_into
+from impasto.fetching.folder import FetchedFiles, fetching_into
 from impasto.fetching.politeness import Politeness
 from impasto.files import write_error
 
@@ -69,7 +69,7 @@ def fetch_repository(
         )
     began = time.monotonic()
     with fetching_into(folder), hub.quiet():
-        record = Record(folder)
+        record = FetchedFiles(folder)
         try:
             if switch := switched_off("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "IMPASTO_OFFLINE"):
                 report = _offline(hub, folder, only, record, switch)
@@ -111,7 +111,7 @@ def _online(
     hub: "Hub",
     folder: Path,
     only: Sequence[str],
-    record: Record,
+    record: FetchedFiles,
     tell: Callable[[int, int], None],
 ) -> FilesReport:
     report, commit = FilesReport(), hub.commit()
@@ -142,7 +142,7 @@ def _online(
 
 
 def _offline(
-    hub: "Hub", folder: Path, only: Sequence[str], record: Record, switch: str
+    hub: "Hub", folder: Path, only: Sequence[str], record: FetchedFiles, switch: str
 ) -> FilesReport:
     """Take what the cache has, or find it in the folder already.
 
@@ -178,7 +178,7 @@ def _offline(
     return report
 
 
-def _is_there(file: "HubFile", folder: Path, record: Record) -> bool:
+def _is_there(file: "HubFile", folder: Path, record: FetchedFiles) -> bool:
     """Whether a file is in the folder and whole; one that the record knows is not read again.
 
     Raises:
@@ -196,7 +196,7 @@ def _is_there(file: "HubFile", folder: Path, record: Record) -> bool:
     return True
 
 
-def _note(record: Record, url: str, file: "HubFile") -> None:
+def _note(record: FetchedFiles, url: str, file: "HubFile") -> None:
     record.add(file.path, url, file.size, file.sha256, file.git_sha1)
 
 

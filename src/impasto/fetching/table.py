@@ -23,7 +23,7 @@ from impasto.errors import ImpastoError, StoppedError
 from impasto.fetching.client import Client, FetchError, check_scheme, switched_off
 from impasto.fetching.completeness import is_whole
 from impasto.fetching.download import Download
-from impasto.fetching.download_log import UNKNOWN, DownloadLog, Picture
+from impasto.fetching.download_log import UNKNOWN, DownloadLog, FetchedPicture
 from impasto.fetching.folder import fetching_into, remove, slug
 from impasto.fetching.politeness import Politeness, StoppedWaitingError, host_of
 from impasto.fetching.robots import Robots
@@ -40,7 +40,7 @@ _GOODBYE = 2.0
 
 
 @dataclass(frozen=True)
-class Row:
+class WantedPicture:
     """A picture that is wanted."""
 
     url: str
@@ -51,10 +51,10 @@ class Row:
 
 
 @dataclass
-class Table:
+class WantedPictures:
     """Pictures that are wanted, each address once."""
 
-    rows: list[Row]
+    rows: list[WantedPicture]
     columns: tuple[str, ...] = ()
     """Those that are carried over and are none of `COLUMNS`."""
     notes: list[str] = field(default_factory=list)
@@ -130,7 +130,7 @@ class PicturesReport:
 
 
 def fetch_table(
-    table: Table,
+    table: WantedPictures,
     folder: Path,
     options: PictureOptions | None = None,
     politeness: Politeness | None = None,
@@ -158,7 +158,7 @@ class _Fetch:
     """One fetch of a table: a queue for each host, and threads that empty them."""
 
     def __init__(
-        self, table: Table, folder: Path, options: PictureOptions, politeness: Politeness
+        self, table: WantedPictures, folder: Path, options: PictureOptions, politeness: Politeness
     ) -> None:
         self._table, self._folder, self._options = table, folder, options
         self._politeness = politeness
@@ -211,10 +211,10 @@ class _Fetch:
                 f"are not in {self._folder}; unset it to fetch them"
             )
 
-    def _queues(self, rows: list[Row]) -> deque[deque[Row]]:
+    def _queues(self, rows: list[WantedPicture]) -> deque[deque[WantedPicture]]:
         """The rows by host, each queue as often as its host may be asked at once; every host comes
         once before one comes twice."""
-        by_host: dict[str, deque[Row]] = {}
+        by_host: dict[str, deque[WantedPicture]] = {}
         for row in rows:
             try:
                 check_scheme(row.url)
@@ -223,7 +223,7 @@ class _Fetch:
                 self._fail(row, FetchError("not an http or https address"))
         return deque(list(by_host.values()) * self._options.per_host)
 
-    def _empty(self, queues: deque[deque[Row]], tell: Callable[[int, int], None]) -> None:
+    def _empty(self, queues: deque[deque[WantedPicture]], tell: Callable[[int, int], None]) -> None:
         # Not an executor: the interpreter would wait for its threads, and so for a slow server.
         self._threads += [
             threading.Thread(target=self._work, args=(queues,), daemon=True)
@@ -258,7 +258,7 @@ class _Fetch:
             if re.search(r"-[0-9a-f]{16}\.part$", part.name):
                 remove(part)
 
-    def _work(self, queues: deque[deque[Row]]) -> None:
+    def _work(self, queues: deque[deque[WantedPicture]]) -> None:
         """Empty one queue after another."""
         try:
             while (queue := _taken(queues)) is not None:
@@ -269,7 +269,7 @@ class _Fetch:
         except BaseException as error:
             self._broken = error
 
-    def _settle(self, row: Row) -> None:
+    def _settle(self, row: WantedPicture) -> None:
         part, cut = self._part(row), set[str]()
         try:
             self._politeness.persist(row.url, lambda: self._picture(row, part, cut))
@@ -280,12 +280,12 @@ class _Fetch:
         with self._lock:
             self._done += 1
 
-    def _fail(self, row: Row, error: FetchError) -> None:
+    def _fail(self, row: WantedPicture, error: FetchError) -> None:
         self._log.fail(row.url, str(error), error.tries)
         with self._lock:
             self._done += 1
 
-    def _picture(self, row: Row, part: Path, cut: set[str]) -> None:
+    def _picture(self, row: WantedPicture, part: Path, cut: set[str]) -> None:
         """One attempt at a picture; `cut` are the hashes of those that came without their end.
 
         Raises:
@@ -317,7 +317,7 @@ class _Fetch:
             self._report.fetched += 1
             self._report.bytes += size
 
-    def _part(self, row: Row) -> Path:
+    def _part(self, row: WantedPicture) -> Path:
         """Where a picture grows; its name is of its title, or else of its address, and unlike that
         of any other address."""
         last = urllib.parse.urlsplit(row.url).path.rstrip("/").rpartition("/")[2]
@@ -359,7 +359,7 @@ def _look(start: bytes) -> None:
         raise FetchError(f"no picture: {describe_other(start)}")
 
 
-def _http_date(picture: Picture | None) -> str | None:
+def _http_date(picture: FetchedPicture | None) -> str | None:
     """When a picture was fetched, as `If-Modified-Since` has it."""
     try:
         moment = datetime.fromisoformat(picture.when) if picture else None

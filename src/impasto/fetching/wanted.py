@@ -6,7 +6,7 @@ from pathlib import Path
 
 from impasto.errors import ImpastoError
 from impasto.fetching.download_log import COLUMNS, KEPT, NOT_READABLE
-from impasto.fetching.table import Row, Table
+from impasto.fetching.table import WantedPicture, WantedPictures
 from impasto.formatting import counted
 from impasto.tabular import Key, decoded, read_delimited, shown, tidy
 
@@ -23,7 +23,7 @@ def _is_address(cell: str) -> bool:
 _KEY = Key(tuple(_NAMES.split()), _is_address, _is_address, "url,title")
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path) -> WantedPictures:
     """The pictures that a table asks for: CSV or TSV with a column `url`, or one address a line.
 
     Blank lines, and those that begin with #, are passed over. The column may be called otherwise, such
@@ -106,10 +106,10 @@ def _of_rows(
     rows: Iterable[tuple[str, dict[str, str]]],
     notes: list[str],
     left_out: dict[str, str] | None = None,
-) -> Table:
+) -> WantedPictures:
     """The table of these addresses, each with the other cells of its row."""
     columns: dict[str, None] = {}
-    table = Table([], notes=notes, left_out=left_out or {})
+    table = WantedPictures([], notes=notes, left_out=left_out or {})
     seen: set[str] = set()
     twice = empty = 0
     for url, cells in rows:
@@ -121,7 +121,7 @@ def _of_rows(
             twice += 1
         else:
             seen.add(url)
-            table.rows.append(Row(url, about, cells.get("sha256", "").lower() or None))
+            table.rows.append(WantedPicture(url, about, cells.get("sha256", "").lower() or None))
     table.columns = tuple(columns)
     if twice:
         table.notes.append(f"{counted(twice, 'row')} with an address that an earlier row has")

@@ -32,8 +32,8 @@ from impasto.fetching.folder import fetching_into
 from impasto.fetching.politeness import Politeness
 from impasto.fetching.table import (
     PictureOptions,
-    Row,
-    Table,
+    WantedPicture,
+    WantedPictures,
     polite_client,
 )
 from impasto.fetching.wanted import read_table
@@ -55,7 +55,7 @@ def list_wikiart(
     home: str = HOME,
     politeness: Politeness | None = None,
     tell: Callable[[int, int], None] = lambda done, total: None,
-) -> Table:
+) -> WantedPictures:
     """The pictures that a listing of WikiArt's names, for `fetch_table`; kept as `urls.csv` too.
 
     Pictures that `urls.csv` has already, as from a listing before, stay in it. One that both name is
@@ -88,7 +88,7 @@ def list_wikiart(
         site = _Site(home, folder / ".listing", polite_client(options, politeness), politeness)
         if options.refresh:
             site.forget()
-        rows: dict[str, Row] = {}
+        rows: dict[str, WantedPicture] = {}
         for row in site.rows(kind, name, pages, tell):
             rows.setdefault(row.url, row)
         if not rows:
@@ -97,7 +97,7 @@ def list_wikiart(
                 f"wikiart:{listing} names no pictures; names are as in the addresses of "
                 f"{home}, such as style/impressionism or artist/claude-monet"
             )
-        before = read_table(path) if path.exists() else Table([])
+        before = read_table(path) if path.exists() else WantedPictures([])
         table = _merged(before, list(rows.values()), kind, name)
         table.notes = [*site.notes, *table.notes]
         write_text(path, _csv(table))
@@ -120,9 +120,11 @@ def kind_and_name(listing: str) -> tuple[str, str]:
     return kind, name
 
 
-def _merged(before: Table, listed: list[Row], kind: str, name: str) -> Table:
+def _merged(
+    before: WantedPictures, listed: list[WantedPicture], kind: str, name: str
+) -> WantedPictures:
     """The rows of a table and those of a listing of this kind and name, one for each picture."""
-    rows: dict[str, Row] = {}
+    rows: dict[str, WantedPicture] = {}
     for row in before.rows:
         rows.setdefault(_picture(row.url), row)
     several: list[str] = []
@@ -137,7 +139,7 @@ def _merged(before: Table, listed: list[Row], kind: str, name: str) -> Table:
                 classes.append(name)
             cells[kind] = "|".join(classes)
             several += [cells[kind]] if len(classes) > 1 else []
-        rows[_picture(row.url)] = Row(known.url, cells, known.sha256)
+        rows[_picture(row.url)] = WantedPicture(known.url, cells, known.sha256)
     columns = dict.fromkeys((*before.columns, *([kind] if kind in _KINDS else [])))
     notes = []
     if several:
@@ -145,7 +147,7 @@ def _merged(before: Table, listed: list[Row], kind: str, name: str) -> Table:
             f"{counted(len(several), 'picture')} of {kind} {name} with another {kind} too, such as "
             f"{several[0]}; impasto pack takes the first"
         )
-    return Table(list(rows.values()), tuple(columns), notes)
+    return WantedPictures(list(rows.values()), tuple(columns), notes)
 
 
 def _picture(url: str) -> str:
@@ -169,7 +171,7 @@ class _Site:
 
     def rows(
         self, kind: str, name: str, pages: int | None, tell: Callable[[int, int], None]
-    ) -> Iterator[Row]:
+    ) -> Iterator[WantedPicture]:
         """The pictures of a listing, some perhaps twice."""
         if kind in _KINDS:
             yield from self._by_page(kind, name, pages, tell)
@@ -185,7 +187,7 @@ class _Site:
 
     def _by_page(
         self, kind: str, name: str, pages: int | None, tell: Callable[[int, int], None]
-    ) -> Iterator[Row]:
+    ) -> Iterator[WantedPicture]:
         seen: set[str] = set()
         most = min(pages or _PAGES, _PAGES)
         for number in range(1, most + 1):
@@ -207,13 +209,13 @@ class _Site:
             seen.update(row.url for row in news)
             yield from news
 
-    def _of_artist(self, name: str) -> Iterator[Row]:
+    def _of_artist(self, name: str) -> Iterator[WantedPicture]:
         answer = self._json(f"/en/App/Painting/PaintingsByArtist?artistUrl={quote(name)}&json=2")
         for item in _objects(answer):
             if row := self._row({"artistUrl": f"/en/{name}", **item}, {}):
                 yield row
 
-    def _row(self, item: dict[str, Any], more: dict[str, str]) -> Row | None:
+    def _row(self, item: dict[str, Any], more: dict[str, str]) -> WantedPicture | None:
         """A painting of a listing as a row; None if it names no picture."""
         image = item.get("image")
         if not isinstance(image, str) or not image:
@@ -226,7 +228,7 @@ class _Site:
             "year": next((text for year in years if (text := _text(year))), ""),
             "source": urljoin(f"{self._home}/en/", page),
         }
-        return Row(urljoin(f"{self._home}/", image.partition("!")[0]), {**cells, **more})
+        return WantedPicture(urljoin(f"{self._home}/", image.partition("!")[0]), {**cells, **more})
 
     def _json(self, path: str) -> Any:
         """A page of the site.
@@ -265,7 +267,7 @@ def _text(value: Any) -> str:
     return re.sub(r"\s+", " ", str(value)).strip() if isinstance(value, (str, int)) else ""
 
 
-def _csv(table: Table) -> str:
+def _csv(table: WantedPictures) -> str:
     text = io.StringIO()
     licence = ["licence"] if any(row.cells.get("licence") for row in table.rows) else []
     header = ["url", "title", "artist", "year", "source", *licence, *table.columns]

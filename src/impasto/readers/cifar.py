@@ -83,7 +83,7 @@ class _Batch:
 
 
 @dataclass(frozen=True)
-class _Published:
+class _PublishedVersion:
     """A version of a data set, in a folder of a tree."""
 
     data_set: _DataSet
@@ -181,7 +181,7 @@ def _all(things: list[Any], kind: type) -> Iterator[Any]:
     return (thing for thing in things if type(thing) is kind)
 
 
-def _found(source: Source) -> list[_Published]:
+def _found(source: Source) -> list[_PublishedVersion]:
     """The versions in a source, in any folder.
 
     Two files with the right names are enough, so an incomplete version is recognised too; a single
@@ -195,13 +195,13 @@ def _found(source: Source) -> list[_Published]:
     for folder, files in folders.items():
         for data_set in _DATA_SETS:
             batch = data_set.training[0]
-            binary = _Published(data_set, "binary", source.tree, folder)
+            binary = _PublishedVersion(data_set, "binary", source.tree, folder)
             if len(files & {*binary.files}) > 1:
                 found.append(binary)
             elif {batch, data_set.meta} <= files:
-                found.append(_Published(data_set, "Python", source.tree, folder))
+                found.append(_PublishedVersion(data_set, "Python", source.tree, folder))
             elif {f"{batch}.mat", f"{data_set.meta}.mat"} <= files:
-                found.append(_Published(data_set, "Matlab", source.tree, folder))
+                found.append(_PublishedVersion(data_set, "Matlab", source.tree, folder))
     return found
 
 

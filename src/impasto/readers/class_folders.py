@@ -13,6 +13,7 @@ from impasto.errors import ImpastoError
 from impasto.formatting import counted
 from impasto.sources.folders import Layout, layout
 from impasto.sources.heldout import few, is_split_word
+from impasto.sources.json_sidecars import add_descriptions
 from impasto.sources.listing import (
     Listing,
     entry_of,
@@ -21,7 +22,6 @@ from impasto.sources.listing import (
     read_from,
 )
 from impasto.sources.resized import without_smaller
-from impasto.sources.sidecars import add_descriptions
 from impasto.sources.trees import File, Source, tidy
 
 ORDER = 50

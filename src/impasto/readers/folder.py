@@ -3,9 +3,9 @@
 from impasto.errors import ImpastoError
 from impasto.sources.folders import layout
 from impasto.sources.heldout import few
+from impasto.sources.json_sidecars import add_descriptions
 from impasto.sources.listing import Listing, entry_of, pictures, read_from, suffix_of
 from impasto.sources.resized import without_smaller
-from impasto.sources.sidecars import add_descriptions
 from impasto.sources.trees import Source
 
 ORDER = 90

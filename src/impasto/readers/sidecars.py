@@ -6,11 +6,11 @@ keeps the columns for `--where`.
 """
 
 from impasto.errors import ImpastoError
-from impasto.sources.columns import Classes, label_columns
+from impasto.sources.columns import LabelColumns, label_columns
 from impasto.sources.folders import layout
 from impasto.sources.heldout import hold_out
+from impasto.sources.json_sidecars import add_columns, columns_of, sidecars_of
 from impasto.sources.listing import Listing, entry_of, pictures, read_from
-from impasto.sources.sidecars import add_columns, columns_of, sidecars_of
 from impasto.sources.trees import Source
 
 ORDER = 40
@@ -43,7 +43,7 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     columns = columns_of(tree, sidecars_of(tree))
     found = label_columns(f"the JSON files in {source.path}", columns, labels)
     listing.entries = [entry_of(file) for file in files]
-    add_columns(tree, listing, Classes(dict(zip(listing.fields, found, strict=True))))
+    add_columns(tree, listing, LabelColumns(dict(zip(listing.fields, found, strict=True))))
     folders = layout(entry.relative for entry in listing.entries)
     own = [folders.heldout(entry.relative) for entry in listing.entries]
     hold_out(listing, own, folders.notes())

@@ -28,7 +28,7 @@ from impasto.sources.columns import (
     FILE_COLUMNS,
     IDS,
     NO_CLASS,
-    Classes,
+    LabelColumns,
     about_of,
     label_columns,
 )
@@ -261,7 +261,7 @@ class _Pictures:
     """The pictures of a tree, matched to tables one by one, the nearest table first."""
 
     def __init__(
-        self, tree: Tree, listing: Listing, classes: Classes, passed_over: set[str]
+        self, tree: Tree, listing: Listing, classes: LabelColumns, passed_over: set[str]
     ) -> None:
         self.listing, self._classes, self._passed_over = listing, classes, passed_over
         self.free = {tidy(file.name): file for file in pictures(tree, listing)}
@@ -359,7 +359,7 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     columns = list(dict.fromkeys(column for table in tables for column in table.read.columns))
     taken = {table.read.key or "" for table in tables}
     of_labels = label_columns(which, [name for name in columns if name not in taken], labels)
-    classes = Classes(dict(zip(listing.fields, of_labels, strict=True)))
+    classes = LabelColumns(dict(zip(listing.fields, of_labels, strict=True)))
     passed_over = taken | {name for name in of_labels if name not in ABOUT}
     listed = _Pictures(tree, listing, classes, passed_over)
     for table in tables:

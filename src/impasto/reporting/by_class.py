@@ -201,7 +201,7 @@ class _OneNoise:
 
 
 @dataclass(frozen=True)
-class _OverTime:
+class _ClassesOverTime:
     """Of each class the same latent at several moments."""
 
     times: list[str]
@@ -217,7 +217,7 @@ class _TwoMoments:
 
 
 @dataclass(frozen=True)
-class _Scores:
+class _ClassScores:
     """Of each class its scores: over time a line a class, and the newest as a table."""
 
     charts: Folded[list[Card]]
@@ -304,7 +304,7 @@ def _measured_card(shown: _Shown) -> list[Card]:
     return [card]
 
 
-def _over_time(shown: _Shown) -> _OverTime | None:
+def _over_time(shown: _Shown) -> _ClassesOverTime | None:
     if len(shown.moments) < 2:
         return None
     first = np.stack([tiles[0] for _, tiles in shown.moments], axis=1)  # [K, moments, ...]
@@ -317,7 +317,7 @@ def _over_time(shown: _Shown) -> _OverTime | None:
         ]
 
     times = [f"{seen:,}" for seen, _ in shown.moments]
-    return _OverTime(times, folded(shown.order, rows, _FIRST_CLASSES))
+    return _ClassesOverTime(times, folded(shown.order, rows, _FIRST_CLASSES))
 
 
 def _two_moments(shown: _Shown) -> _TwoMoments | None:
@@ -348,7 +348,7 @@ def _small(tiles: Pixels, description: str) -> PageImage:
     return PageImage(address, description, pixel_kind(tiles.shape[2]))
 
 
-def _scores(shown: _Shown) -> _Scores | None:
+def _scores(shown: _Shown) -> _ClassScores | None:
     record, field = shown.record, shown.grids.field
 
     def names(columns: list[int]) -> list[str]:
@@ -364,4 +364,4 @@ def _scores(shown: _Shown) -> _Scores | None:
         lambda columns: class_tables(record, field, names(columns)),
         _FIRST_CLASSES,
     )
-    return _Scores(drawn, tables) if drawn.first or tables.first else None
+    return _ClassScores(drawn, tables) if drawn.first or tables.first else None

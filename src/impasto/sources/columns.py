@@ -97,7 +97,7 @@ def about_of(
     return about
 
 
-class Classes:
+class LabelColumns:
     """Reads classes from the label columns, and collects notes on them."""
 
     def __init__(self, columns: dict[str, str]) -> None:

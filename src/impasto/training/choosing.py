@@ -20,7 +20,7 @@ USUAL_SIDE = 64
 
 
 @dataclass(frozen=True)
-class Choice:
+class TrainingChoice:
     """What is to be trained, on what.
 
     Attributes:
@@ -56,7 +56,7 @@ def choose(
     images: int | str | None = None,
     seed: int | None = None,
     start_from: str | Path | None = None,
-) -> Choice:
+) -> TrainingChoice:
     """The config to train by and the collection to learn from.
 
     Args:
@@ -106,7 +106,7 @@ def choose(
     collection = open_or_pack(data, config.resolution)
     if own is not None:
         config = known_labels(config, own, collection)
-    return Choice(config, collection, text, named is not None)
+    return TrainingChoice(config, collection, text, named is not None)
 
 
 def choose_recipe(

@@ -6,7 +6,7 @@ from itertools import islice
 
 from impasto.errors import ImpastoError
 from impasto.formatting import counted
-from impasto.sources.columns import NO_CLASS, Classes, about_of
+from impasto.sources.columns import NO_CLASS, LabelColumns, about_of
 from impasto.sources.json_tables import loads, row_cells
 from impasto.sources.listing import ABOUT, Entry, Listing, could_be_labels, is_picture
 from impasto.sources.trees import Tree, decoded_file
@@ -64,7 +64,7 @@ def add_descriptions(tree: Tree, listing: Listing) -> None:
         )
 
 
-def add_columns(tree: Tree, listing: Listing, classes: Classes | None) -> None:
+def add_columns(tree: Tree, listing: Listing, classes: LabelColumns | None) -> None:
     """Add the columns of the JSON files beside pictures and, if `classes` is given, the classes."""
     beside, strings = sidecars_of(tree), dict[str, str]()
     if not beside and classes is None:
