@@ -11,6 +11,9 @@ from torch import Tensor
 
 from impasto.errors import ImpastoError
 
+PRECISIONS = ("auto", "float32", "bfloat16")
+"""What `training.precision` and `sample --precision` may be."""
+
 
 def choose_device(name: str) -> torch.device:
     """The device for `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
@@ -106,6 +109,12 @@ def multiplies_bfloat16(device: torch.device) -> bool:
         names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         return any(getattr(torch.cpu, name, bool)() for name in names)
     return False
+
+
+def check_precision(precision: str) -> None:
+    """Raises: ImpastoError: no precision of this name."""
+    if precision not in PRECISIONS:
+        raise ImpastoError(f"a precision is {', '.join(PRECISIONS)}, not '{precision}'")
 
 
 def numbers(device: torch.device, precision: str) -> str:

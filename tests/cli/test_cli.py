@@ -182,6 +182,7 @@ def test_mistakes_are_one_line_that_names_the_choices(
         (["resume", str(tmp_path)], "is not a run"),
         (["pack", "masters", "n" * 400], "File name too long"),
         (["sample", str(tmp_path)], "neither a run"),
+        (["sample", "masters", "--precision", "half"], "a precision is auto, float32, bfloat16"),
         (["export", str(tmp_path), str(tmp_path / "y")], "neither a run"),
         (["report", str(tmp_path)], str(tmp_path)),
     ]:

@@ -34,7 +34,9 @@ def check_options(
     candidates: int | None,
     judge: str | None,
 ) -> None:
-    """Raises: ImpastoError: options that do not go together."""
+    """Raises: ImpastoError: options that do not go together, or a grid that cannot be written."""
+    from impasto.sampling.output import check_grid_path
+
     if grid is not None and out is not None:
         raise ImpastoError("--grid makes one picture and --out one a seed: choose one of the two")
     if curate not in (None, "best", "worst"):
@@ -48,6 +50,8 @@ def check_options(
             f"--from {candidates} looks at seeds 0-{candidates - 1}, and --seeds at others: choose "
             "one of the two"
         )
+    if grid is not None:
+        check_grid_path(grid)
 
 
 def seeds_of(text: str | None, *, every_class: bool, candidates: int | None) -> list[int]:
@@ -266,6 +270,14 @@ def command(
     ] = None,
     device: Device = "auto",
     batch: Batch = 64,
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="float32|bfloat16|auto",
+            help="Number format of the generator. bfloat16 is quicker where the device multiplies it "
+            "(auto: only there), and changes the pixels a little.",
+        ),
+    ] = "float32",
     plugin: Plugins = None,
 ) -> None:
     """Make pictures: one PNG a seed, or one grid of them all.
@@ -278,7 +290,6 @@ def command(
     from impasto.sampling import find_model
     from impasto.sampling.class_choice import field_of, parse_classes
     from impasto.sampling.model import name_of
-    from impasto.sampling.output import check_grid_path
     from impasto.sampling.painter import Painter
     from impasto.training.run_folder import with_noise
 
@@ -291,8 +302,6 @@ def command(
         candidates=candidates,
         judge=judge,
     )
-    if grid is not None:
-        check_grid_path(grid)
     numbers = seeds_of(
         seeds,
         every_class=every_class is not None,
@@ -300,7 +309,9 @@ def command(
     )
     folder = find_model(model)
     where = choose_device(device)
-    painter = Painter.load(folder, where, truncation=truncation, batch=batch, stages=stages)
+    painter = Painter.load(
+        folder, where, truncation=truncation, batch=batch, stages=stages, precision=precision
+    )
     if curate is not None:
         painter = replace(painter, record=with_noise(painter.record, model))
     chosen = parse_classes(painter.record, classes or [])

@@ -201,6 +201,7 @@ class Model:
         *,
         truncation: float | None = None,
         batch: int = 64,
+        precision: str = "float32",
     ) -> np.ndarray:
         """Images [B, H, W, 3] uint8, one a seed. The same seed, classes and model always give the
         same image.
@@ -212,23 +213,21 @@ class Model:
             truncation: restrict latents to +-truncation, above 0; smaller gives more typical and
                 less varied images, for example 0.7.
             batch: images at a time. It changes memory and speed, not the images.
+            precision: `float32`, `bfloat16` or `auto`; see `Sampler`.
 
         Raises:
             ImpastoError: no seeds or one out of range, an unknown field or class (the message
                 lists the valid ones), or a truncation that is not positive.
         """
         # Imported here, because these modules import this one.
-        from impasto.sampling.class_choice import class_numbers, labels_of_seeds
-        from impasto.sampling.sampler import Sampler
+        from impasto.sampling.class_choice import class_numbers
+        from impasto.sampling.painter import Painter
         from impasto.sampling.seeds import check_seeds
 
         numbers = check_seeds(seeds)
-        labels = labels_of_seeds(numbers, self.record, class_numbers(self.record, classes or {}))
-        fields = len(self.record.labels)
-        sampler = Sampler(self.generator, self.latent, self.device, label_fields=fields)
-        return np.concatenate(
-            list(sampler.batches(numbers, labels, truncation=truncation, batch=batch))
-        )
+        chosen = class_numbers(self.record, classes or {})
+        painter = Painter.of(self, truncation=truncation, batch=batch, precision=precision)
+        return np.concatenate(list(painter.paint(numbers, painter.labels(numbers, chosen))))
 
     def pictures(
         self,

@@ -43,11 +43,35 @@ class Painter:
         truncation: float | None = None,
         batch: int = 64,
         stages: bool = False,
+        precision: str = "float32",
     ) -> "Painter":
-        """The painter of the model in a model folder."""
-        model = Model.load(folder)
-        fields = len(model.record.labels)
-        sampler = Sampler(model.generator, model.latent, device, label_fields=fields)
+        """The painter of the model in a model folder; see `of`."""
+        return cls.of(
+            Model.load(folder, device),
+            truncation=truncation,
+            batch=batch,
+            stages=stages,
+            precision=precision,
+        )
+
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        *,
+        truncation: float | None = None,
+        batch: int = 64,
+        stages: bool = False,
+        precision: str = "float32",
+    ) -> "Painter":
+        """The painter of a loaded model, on its device; see `Sampler` for the precision."""
+        sampler = Sampler(
+            model.generator,
+            model.latent,
+            model.device,
+            label_fields=len(model.record.labels),
+            precision=precision,
+        )
         return cls(sampler, model.record, truncation, batch, stages)
 
     def labels(self, seeds: Sequence[int], chosen: Mapping[int, int]) -> Tensor:
