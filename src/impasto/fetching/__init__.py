@@ -1,8 +1,7 @@
 """Fetching: files of a hub repository, files by URL, and pictures by a table of URLs.
 
-Whether a site lets programs fetch from it, and what may be done with its pictures, is between the
-user, the site and those who hold the rights. This room is polite (rates, retries, robots.txt) and
-keeps for each picture where it came from and under which licence; it grants nothing.
+Users must check a site's terms and the rights in its pictures themselves. This room limits rates,
+follows robots.txt, and records each picture's address and licence.
 """
 
 from impasto.fetching.dispatch import fetch_sources

@@ -1,4 +1,4 @@
-"""Asking servers over HTTP: redirects followed by rule, an eye on the clock."""
+"""HTTP requests, with checked redirects and timeouts for slow servers."""
 
 import contextlib
 import http.client
@@ -20,16 +20,16 @@ from impasto.errors import ImpastoError
 from impasto.formatting import readable_time
 
 SLOWEST = 1_000
-"""Bytes a second. An answer that stays below it for as long as the timeout counts as stuck."""
+"""Bytes a second. A response slower than this for the whole timeout counts as stuck."""
 
 _PIECE = 1 << 17
 _REDIRECTS = 10
 _MOVED = (301, 302, 303, 307, 308)
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
-"""Answers that may be another next time."""
+"""Status codes that may pass."""
 
 _FAR = 10**9
-"""Seconds of a `Retry-After` at most; urllib3 would shorten it to six hours."""
+"""Most seconds of a `Retry-After`; urllib3's own limit is six hours."""
 
 _WORDS = {
     401: "not allowed",
@@ -39,20 +39,20 @@ _WORDS = {
     429: "too many requests",
     451: "withheld for legal reasons",
 }
-# A compressed body that grows beyond both is a bomb; pictures and archives do not shrink that much.
+# A compressed body that exceeds both when decompressed is a bomb.
 _BOMB_RATIO, _BOMB_BYTES = 200, 50_000_000
 
 
 class FetchError(Exception):
-    """Why something was not fetched; the text is the reason for people.
+    """A failed request; the text is the reason for the user.
 
     Attributes:
-        again: whether trying again may help.
-        after: seconds that the server asks to wait before, or None.
-        host: whether it speaks of the host, not of the one thing that was asked for.
-        status: the answer's, where there was one.
-        gained: whether what arrived so far is kept, and so much that it counts as progress.
-        tries: how often it was tried.
+        again: whether to try again.
+        after: seconds to wait before, if the server names them.
+        host: whether the whole host fails, not this address only.
+        status: the HTTP status, if there was a response.
+        gained: whether enough arrived and was kept to count as progress.
+        tries: the number of attempts.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class FetchError(Exception):
 
 
 def refusal(status: int, retry_after_header: str | None) -> FetchError:
-    """What an answer of this status means, with the seconds to wait if the server names them."""
+    """The error for an HTTP status, with the seconds to wait if the server names them."""
     passing = status in _PASSING
     word = _WORDS.get(status, "the server failed" if status >= 500 else "refused")
     return FetchError(
@@ -84,11 +84,11 @@ def refusal(status: int, retry_after_header: str | None) -> FetchError:
 
 
 class _Watched(io.RawIOBase):
-    """The bytes of one answer as they arrive; gives up on those that only trickle, or never end.
+    """Reads a response, and gives up if it only trickles or never ends.
 
-    A socket's own timeout begins anew with every byte, so a server that sends one now and then, or
-    headers for ever, could hold us. Whatever is waited for has to be there within the window; and
-    of a body, so many bytes in each window as `SLOWEST` asks for, from its first one on.
+    A socket's timeout restarts with every byte, so a server that sends single bytes or endless
+    headers could block for ever. Here headers and the first byte of the body must arrive within the
+    window, and then each window must bring the bytes that `SLOWEST` requires.
     """
 
     def __init__(self, raw: io.RawIOBase, window: float | None) -> None:
@@ -98,7 +98,7 @@ class _Watched(io.RawIOBase):
         self.expect()
 
     def expect(self) -> None:
-        """Something is waited for from now on: all headers, or at least a byte of the body."""
+        """Start the window for all headers, or for the first byte of the body."""
         self._until = time.monotonic() + self._window
 
     def readable(self) -> bool:
@@ -151,10 +151,10 @@ class _SafePool(urllib3.HTTPSConnectionPool):
 
 
 class Answer:
-    """A server's answer, its body not read yet.
+    """A response whose body is not read yet.
 
     Attributes:
-        url: the address that answered, after redirects.
+        url: the final address, after redirects.
     """
 
     def __init__(self, response: urllib3.BaseHTTPResponse, url: str, timeout: float) -> None:
@@ -163,32 +163,32 @@ class Answer:
 
     @property
     def encoding(self) -> str:
-        """How the body is compressed for the way; empty if it is not."""
+        """The body's Content-Encoding; empty if none."""
         coding = self.headers.get("Content-Encoding", "").strip().lower()
         return "" if coding == "identity" else coding
 
     @property
     def length(self) -> int | None:
-        """Bytes of the body as it is sent, where the server says so."""
+        """The body's Content-Length, if the server sends one."""
         length = self.headers.get("Content-Length", "")
         return int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
 
     def check(self) -> None:
-        """Raise what an answer other than 200 and 206 means.
+        """Raise an error unless the status is 200 or 206.
 
         Raises:
-            FetchError: always then.
+            FetchError: the status is another.
         """
         if self.status in (200, 206):
             return
         raise refusal(self.status, self.headers.get("Retry-After"))
 
     def pieces(self, most: int | None = None, decode: bool = True) -> Iterator[bytes]:
-        """The body in pieces, uncompressed if it was compressed for the way (`decode`).
+        """The body in pieces; with `decode`, its Content-Encoding is decompressed.
 
         Raises:
-            FetchError: the connection broke, it trickles, the length was not true, it is larger than
-                `most` bytes, or it is compressed in a way that was not asked for.
+            FetchError: the connection broke, the body is too slow, of another length than declared,
+                larger than `most` bytes, or in an unrequested encoding.
         """
         pieces = self._raw_pieces()
         if decode and self.encoding:
@@ -215,13 +215,14 @@ class Answer:
     def _decoded(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         if self.encoding not in ("gzip", "x-gzip", "deflate"):
             raise FetchError(f"compressed by '{self.encoding[:20]}', which was not asked for")
-        decoder = zlib.decompressobj(wbits=47)  # gzip or zlib, as it begins
+        decoder = zlib.decompressobj(wbits=47)  # gzip or zlib, by its first bytes
         received = count = 0
         try:
             for piece in pieces:
                 received += len(piece)
                 while piece and not decoder.eof:
-                    # Never more than a piece at a time, however small the body that it comes from.
+                    # At most a piece at a time, since a small input may decompress to a huge
+                    # output.
                     opened = decoder.decompress(piece, _PIECE)
                     count += len(opened)
                     if count > max(_BOMB_BYTES, _BOMB_RATIO * received):
@@ -238,12 +239,12 @@ class Answer:
 
 
 class Client:
-    """Asks servers. Cookies are neither kept nor sent; proxies are those of the environment.
+    """An HTTP client without cookies; proxies come from the environment.
 
     Args:
-        timeout: seconds to wait for a connection and for the next bytes.
-        contact: how those who run a server can reach the user: a mail address or a page.
-        before: called with each address just before it is asked, those of redirects too; may wait.
+        timeout: seconds, for a connection and for the next bytes.
+        contact: a mail address or page of the user, sent to the servers.
+        before: called with each address before its request, redirects included; may wait.
     """
 
     def __init__(
@@ -264,10 +265,11 @@ class Client:
 
     @contextlib.contextmanager
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> Iterator[Answer]:
-        """Ask for `url`, follow redirects, and give the answer; it is closed on leaving.
+        """Request `url`, follow redirects, and give the response; it is closed on leaving.
 
         Raises:
-            FetchError: no answer, redirects in a circle, or to what is not http or https.
+            FetchError: no response, or redirects in a circle or to other schemes than http and
+                https.
         """
         seen: set[str] = set()
         while True:
@@ -289,10 +291,10 @@ class Client:
                 response.close()
 
     def text(self, url: str, most: int) -> tuple[Answer, bytes]:
-        """The answer to `url` and its whole body of at most `most` bytes.
+        """The response to `url` and its whole body of at most `most` bytes.
 
         Raises:
-            FetchError: anything but a 200.
+            FetchError: the status is not 200.
         """
         with self.get(url) as answer:
             answer.check()
@@ -324,10 +326,10 @@ class Client:
 
 
 def _made(proxy: str) -> urllib3.PoolManager:
-    """A manager of connections, through a proxy or none.
+    """A connection pool manager, through a proxy or none.
 
     Raises:
-        ImpastoError: the proxy is of a kind that cannot be used.
+        ImpastoError: the proxy's kind is not supported.
     """
     options: dict[str, Any] = {"num_pools": 64, "maxsize": 64}
     if not proxy:
@@ -339,7 +341,7 @@ def _made(proxy: str) -> urllib3.PoolManager:
             headers = urllib3.make_headers(proxy_basic_auth=login) if login else None
             manager = urllib3.ProxyManager(address, proxy_headers=headers, **options)
         except (exceptions.HTTPError, ValueError) as error:
-            # Not the address itself: it may hold a password.
+            # Without the address, which may contain a password.
             raise ImpastoError(
                 "the environment names a proxy that cannot be used (http and https can); see the "
                 "variables http_proxy, https_proxy and all_proxy"
@@ -349,7 +351,7 @@ def _made(proxy: str) -> urllib3.PoolManager:
 
 
 def _joined(url: str, to: str) -> str:
-    """Where a `Location` leads; headers arrive as Latin-1, and what is meant is mostly UTF-8."""
+    """The target of a `Location` header, which arrives as Latin-1 but is mostly UTF-8."""
     with contextlib.suppress(UnicodeError):
         to = to.encode("latin-1").decode("utf-8")
     try:
@@ -359,7 +361,7 @@ def _joined(url: str, to: str) -> str:
 
 
 def check_scheme(url: str, what: str = "") -> None:
-    """Refuse what is not http or https.
+    """Refuse addresses that are not http or https.
 
     Raises:
         FetchError: with `what` before the reason.
@@ -381,7 +383,7 @@ def origin_of(url: str) -> str:
 
 
 def retry_after(header: str | None) -> float | None:
-    """Seconds to wait by a `Retry-After` header, which holds seconds or a date; None if neither."""
+    """Seconds to wait by a `Retry-After` header (seconds or a date); None if it is neither."""
     if header is None:
         return None
     try:
@@ -391,7 +393,7 @@ def retry_after(header: str | None) -> float | None:
 
 
 def switched_off(*switches: str) -> str | None:
-    """The first of these environment variables that says yes: the network is not to be used."""
+    """The first environment variable that switches the network off, if any."""
     yes = ("1", "on", "yes", "true")
     return next((name for name in switches if os.environ.get(name, "").lower() in yes), None)
 
@@ -401,7 +403,7 @@ def _size(count: int) -> str:
 
 
 def _failure(error: Exception, timeout: float) -> FetchError:
-    """What a failed request or a broken answer means, in words."""
+    """The error for a failed request or a broken response."""
     if isinstance(error, exceptions.ProxyError):
         return FetchError("no connection through the proxy", again=True, host=True)
     if isinstance(error, exceptions.NameResolutionError):
@@ -417,6 +419,6 @@ def _failure(error: Exception, timeout: float) -> FetchError:
         return FetchError("its certificate is not trusted", host=True)
     if isinstance(error, (exceptions.LocationValueError, UnicodeError)):
         return FetchError("not an address that can be asked")
-    if isinstance(error.__cause__, http.client.IncompleteRead):  # urllib3's own is one too
+    if isinstance(error.__cause__, http.client.IncompleteRead):  # includes urllib3's own
         return FetchError("cut short: the connection ended early", again=True, host=True)
     return FetchError("the connection broke", again=True, host=True)

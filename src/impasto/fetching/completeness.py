@@ -1,13 +1,13 @@
-"""Whether a fetched picture has its end."""
+"""Check that a fetched picture is complete."""
 
 import mmap
 from pathlib import Path
 
 
 def is_whole(path: Path, suffix: str) -> bool:
-    """Whether a picture has its end, for the kinds that mark it: JPEG, PNG and WebP.
+    """Whether a picture has its end marker (JPEG, PNG and WebP).
 
-    A server that says a wrong length cuts its pictures off with nobody the wiser.
+    A server that declares a wrong length truncates pictures unnoticed.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         if suffix == ".png":
@@ -20,8 +20,8 @@ def is_whole(path: Path, suffix: str) -> bool:
 
 
 def _scan(jpeg: mmap.mmap) -> int:
-    """Where a JPEG's first scan begins: a small picture in its header has an end of its own
-    (ITU-T T.81, B.1.1: marker segments and their lengths)."""
+    """The offset of a JPEG's first scan, since a thumbnail in its header has an end marker of its
+    own (ITU-T T.81, B.1.1: marker segments and their lengths)."""
     place = 2
     while place + 4 <= len(jpeg) and jpeg[place] == 0xFF:
         marker = jpeg[place + 1]

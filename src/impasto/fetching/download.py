@@ -1,4 +1,5 @@
-"""One address into one file: resumed, checked, and whole under its name or not there."""
+"""Download one address into one file: resumable and checked; the file gets its name only when
+complete."""
 
 import hashlib
 import json
@@ -14,9 +15,9 @@ from impasto.fetching.client import Answer, Client, FetchError
 from impasto.files import sha256_of_file, write_error, write_json
 
 _START = 512
-"""Bytes that `look` is shown at least, unless there are fewer."""
+"""The least bytes that `look` gets, unless the file is shorter."""
 _PROGRESS = 1_000_000
-"""Bytes kept by which a broken attempt counts as progress."""
+"""A broken attempt counts as progress if it added this many bytes."""
 
 
 def _nothing(start: bytes) -> None: ...
@@ -27,32 +28,32 @@ def _silent(done: int, total: int) -> None: ...
 
 @dataclass
 class Download:
-    """What is wanted, and what is known of it beforehand."""
+    """A file to download, with what is known of it."""
 
     url: str
     part: Path
-    """Where it grows; the caller gives it its name when it is whole."""
+    """The partial file; the caller renames it when it is complete."""
     resume: bool = True
-    """Go on with what an earlier attempt left, if it is of the same content: by the server's mark
-    (a strong ETag, or a date), or where the content's hash is known."""
+    """Continue an earlier attempt if the content is the same: by a strong ETag or a date, or if the
+    content's hash is known."""
     sha256: str | None = None
     most: int | None = None
-    """Bytes; what is larger is not wanted."""
+    """Most bytes; larger files are refused."""
     seconds: float | None = None
-    """For one attempt."""
+    """Time limit of an attempt."""
     since: str | None = None
-    """An HTTP date: nothing is fetched if the server knows of no change since then."""
+    """An HTTP date: nothing is fetched if the server reports no change since then."""
     look: Callable[[bytes], None] = _nothing
-    """Is shown the first bytes, and raises FetchError where the rest is not wanted."""
+    """Gets the first bytes, and raises FetchError to refuse the rest."""
     tell: Callable[[int, int], None] = _silent
-    """Called with the bytes that are there and those there will be (0: not known)."""
+    """Called with the bytes received and the total (0: unknown)."""
 
     @property
     def _note(self) -> Path:
         return self.part.with_name(self.part.name + ".json")
 
     def discard(self) -> None:
-        """Remove what was left of it."""
+        """Delete the partial file."""
         for path in (self.part, self._note):
             try:
                 path.unlink(missing_ok=True)
@@ -60,7 +61,7 @@ class Download:
                 raise write_error(error, path) from error
 
     def finish(self, path: Path) -> None:
-        """Give the whole file its name."""
+        """Rename the complete file."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.part.replace(path)
@@ -69,10 +70,10 @@ class Download:
             raise write_error(error, path) from error
 
     def attempt(self, client: Client) -> bool:
-        """Fetch it, or the rest of it, into `part`; False where it has not changed `since`.
+        """Fetch the file, or the rest of it, into `part`; False if it has not changed `since`.
 
         Raises:
-            FetchError: it is not whole. What arrived is kept if it can be gone on with.
+            FetchError: it is incomplete. The bytes received are kept if they can be continued.
             ImpastoError: it cannot be written.
         """
         have, mark = self._kept()
@@ -89,7 +90,7 @@ class Download:
         return True
 
     def _kept(self) -> tuple[int, str | None]:
-        """Bytes there to go on with, and the mark to name to the server."""
+        """The bytes to continue from, and the ETag or date to send to the server."""
         try:
             have = self.part.stat().st_size
             note = json.loads(self._note.read_text(encoding="utf-8"))
@@ -103,7 +104,7 @@ class Download:
 
     def _take(self, answer: Answer, have: int, mark: str | None) -> None:
         if answer.status == 416 and have:
-            # Either all of it is there, or it is shorter now than what is there.
+            # The partial file is complete, or the content is shorter now.
             if answer.headers.get("Content-Range", "").strip() == f"bytes */{have}":
                 return
             self.discard()
@@ -117,12 +118,12 @@ class Download:
                 self.discard()
                 raise FetchError("the server sent another part than was asked for", again=True)
         else:
-            have = 0  # the server does not do ranges, or the content is another by now
+            have = 0  # the server does not support ranges, or the content has changed
             self.discard()
             mark = _mark(answer)
             if self.resume and (mark or self.sha256):
                 write_json(self._note, {"url": self.url, "mark": mark, "sha256": self.sha256})
-        # A compressed archive that the server calls compressed for the way is wanted as it is.
+        # Some servers send a compressed archive's own compression as Content-Encoding; keep it.
         decode = bool(answer.encoding) and not re.search(r"\.t?gz$", self.url.partition("?")[0])
         if decode:
             total = None
@@ -152,20 +153,21 @@ class Download:
             raise FetchError(f"another size: {count:,} bytes, not {total:,}", again=True)
 
     def _check(self, resumed: bool) -> None:
-        """Whether the file in `part` is the one that is wanted.
+        """Check the file in `part`.
 
         Raises:
-            FetchError: it is not, and is gone.
+            FetchError: it is wrong, and is deleted.
         """
-        wrong = what_is_wrong(self.part, None, self.sha256)
+        wrong = difference(self.part, None, self.sha256)
         if wrong:
             self.discard()
-            # Two parts may be of two contents; what came in one piece would come again as it did.
+            # Two parts may be of different contents, so try again; a file fetched in one piece
+            # would be the same.
             raise FetchError(wrong, again=resumed or not wrong.startswith("another SHA"))
 
 
 def _headed(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same pieces, the first at least `_START` bytes long."""
+    """The pieces, with a first one of at least `_START` bytes."""
     start = b""
     for piece in pieces:
         start += piece
@@ -177,9 +179,9 @@ def _headed(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _mark(answer: Answer) -> str | None:
-    """What names this very content to the server: a strong ETag, else the date of its last change.
+    """The identity of the content for If-Range: a strong ETag, else its date of change.
 
-    A body that was compressed for the way has a length of its own, and parts of it fit nothing.
+    None for a body with Content-Encoding, whose parts cannot be joined.
     """
     if answer.encoding:
         return None
@@ -190,7 +192,7 @@ def _mark(answer: Answer) -> str | None:
 
 
 def _range(answer: Answer) -> tuple[int, int | None]:
-    """First byte of a part, and bytes of the whole, by `Content-Range`; -1 where it has none."""
+    """The first byte and the total bytes in `Content-Range`; -1 if missing."""
     found = re.fullmatch(
         r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)",
         answer.headers.get("Content-Range", "").strip(),
@@ -200,10 +202,10 @@ def _range(answer: Answer) -> tuple[int, int | None]:
     return int(found[1]), None if found[2] == "*" else int(found[2])
 
 
-def what_is_wrong(
+def difference(
     path: Path, size: int | None, sha256: str | None = None, git_sha1: str | None = None
 ) -> str:
-    """How a file differs from what it should be, as far as that is known; empty if it does not.
+    """How a file differs from its expected size and hashes; empty if it does not.
 
     Raises:
         ImpastoError: it cannot be read.
@@ -224,7 +226,7 @@ def what_is_wrong(
 
 
 def git_sha1_of_file(path: Path) -> str:
-    """What git names a file's content by: SHA-1 of `blob`, its length, a zero and the content."""
+    """Git's hash of a file: SHA-1 of `blob`, its length, a zero and the content."""
     digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
     with path.open("rb") as file:
         while piece := file.read(1 << 20):

@@ -1,8 +1,8 @@
-"""What is known of fetched pictures: `metadata.csv` and `failed.csv`, and a journal between them.
+"""The record of fetched pictures: `metadata.csv`, `failed.csv`, and a journal of later changes.
 
-Each picture's row goes to the journal when the picture has its name, so a process that is killed
-forgets at most one, which then is fetched again to the same name. The tables are written anew now
-and then, and at the end; then the journal goes.
+A picture's row goes to the journal once the picture has its name, so a killed process loses at most
+one row, and that picture is fetched again under the same name. The tables are rewritten now and
+then and at the end, when the journal is deleted.
 """
 
 import csv
@@ -20,20 +20,20 @@ from impasto.fetching.folder import now, remove
 from impasto.files import read_json_lines, write_error, write_text
 
 ABOUT = ("title", "artist", "year", "licence")
-"""What a table may say of a picture; further columns are carried over."""
+"""Known columns about a picture; other columns are copied."""
 COLUMNS = ("file", "url", "source", *ABOUT)
 KEPT = ("sha256", "bytes", "when")
 UNKNOWN = "unknown"
 FAILED = ("url", "reason", "when", "tries")
 NOT_READABLE = "row not readable"
-"""The reason, before the colon, why a row of a table gives no address."""
+"""The kind of reason for a row without a usable address."""
 _EVERY = 10.0
-"""Seconds between two writings of the tables, at least."""
+"""The least seconds between two writings of the tables."""
 
 
 @dataclass(frozen=True)
 class FetchedPicture:
-    """A picture that is there."""
+    """A fetched picture."""
 
     file: str
     sha256: str
@@ -45,12 +45,12 @@ class DownloadLog:
     """The rows of a folder; safe to use from many threads.
 
     Args:
-        rows: what the present table says of each address, in its order.
-        columns: the table's further columns.
-        licence: of pictures of which nobody ever said one.
+        rows: the current table's cells by address, in its order.
+        columns: the table's other columns.
+        licence: of pictures without one.
 
     Raises:
-        ImpastoError: the folder has a metadata.csv of somebody else.
+        ImpastoError: the folder's metadata.csv is not impasto's.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class DownloadLog:
             if cells.get("licence") == UNKNOWN:
                 del cells["licence"]
             further.update(dict.fromkeys(key for key in cells if key not in COLUMNS))
-            # What the present table says counts; what it leaves open stays as it was.
+            # Cells of the current table count; where it has none, the old ones stay.
             news = {key: value for key, value in self._cells.get(url, {}).items() if value}
             self._cells[url] = {**cells, **news}
             if Path(row["file"]).name == row["file"] and size.isdigit():
@@ -87,7 +87,7 @@ class DownloadLog:
         self._failed = {
             row["url"]: row
             for row in failed
-            # Rows that could not be read are those of the present table.
+            # Unreadable rows are listed anew for the current table.
             if row["url"] not in self._pictures and not row["reason"].startswith(NOT_READABLE)
         }
         self.closed = False
@@ -96,7 +96,7 @@ class DownloadLog:
         self.save()
 
     def there(self, url: str) -> FetchedPicture | None:
-        """The picture of this address, if it is in the folder and whole."""
+        """The picture of this address, if it is complete in the folder."""
         picture = self._pictures.get(url)
         try:
             path = self._folder / picture.file if picture else None
@@ -106,12 +106,12 @@ class DownloadLog:
         return picture if same else None
 
     def named(self, url: str) -> str | None:
-        """The file that the picture of this address has, or had."""
+        """The current or former file name of this address's picture."""
         picture = self._pictures.get(url)
         return picture.file if picture else None
 
     def keep(self, url: str, part: Path, file: str, sha256: str) -> None:
-        """Give a whole picture its name and its row.
+        """Rename a complete picture, and add its row.
 
         Raises:
             ImpastoError: it cannot be written.
@@ -137,24 +137,24 @@ class DownloadLog:
             self._failed.pop(url, None)
 
     def fail(self, url: str, reason: str, tries: int) -> None:
-        """Note why an address gave no picture."""
+        """Record why an address gave no picture."""
         with self._lock:
             if not self.closed:
                 values = (url, reason, now(), str(tries))
                 self._failed[url] = dict(zip(FAILED, values, strict=True))
 
     def settle(self, url: str) -> None:
-        """Forget a failure: the picture is there after all."""
+        """Delete a recorded failure, since the picture is there."""
         with self._lock:
             self._failed.pop(url, None)
 
     def reasons(self, urls: Iterable[str]) -> dict[str, str]:
-        """Why these addresses gave no picture, of those that did not."""
+        """The reasons of those addresses that failed."""
         with self._lock:
             return {url: self._failed[url]["reason"] for url in urls if url in self._failed}
 
     def save_if_due(self) -> None:
-        """Write the tables if that was long ago, as measured by what it takes."""
+        """Write the tables if the last writing is long ago compared with its duration."""
         began = time.monotonic()
         if began >= self._due:
             self.save()
@@ -162,16 +162,16 @@ class DownloadLog:
             self._due = ended + max(_EVERY, 20 * (ended - began))
 
     def close(self) -> None:
-        """Write the tables for the last time; what still arrives is not taken."""
+        """Write the tables for the last time; later pictures are ignored."""
         with self._lock:
             self.closed = True
         self.save()
 
     def save(self) -> None:
-        """Write both tables; the journal begins anew.
+        """Write both tables, and empty the journal.
 
         Raises:
-            ImpastoError: that cannot be done.
+            ImpastoError: a file cannot be written.
         """
         with self._lock:
             header = (*COLUMNS, *self._further, *KEPT)
@@ -203,10 +203,10 @@ def _table(header: Iterable[str], rows: Iterable[Mapping[str, object]]) -> str:
 
 
 def _read(path: Path, needed: Iterable[str]) -> list[dict[str, str]]:
-    """The rows of one of our tables; none if it is not there.
+    """The rows of one of impasto's tables; empty if it is missing.
 
     Raises:
-        ImpastoError: it cannot be read, or is not ours.
+        ImpastoError: it cannot be read, or is not impasto's.
     """
     if not path.exists():
         return []

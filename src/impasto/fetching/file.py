@@ -1,4 +1,4 @@
-"""One file by its address."""
+"""Fetch a single file by its address."""
 
 import re
 import time
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from impasto.errors import ImpastoError, StoppedError
 from impasto.fetching.client import Client, FetchError, check_scheme, switched_off
-from impasto.fetching.download import Download, what_is_wrong
+from impasto.fetching.download import Download, difference
 from impasto.fetching.folder import FetchedFiles, fetching_into, file_name
 from impasto.fetching.politeness import Politeness
 from impasto.files import sha256_of_file
@@ -17,15 +17,15 @@ from impasto.sources.file_kinds import is_page
 
 @dataclass
 class FilesReport:
-    """What came of fetching files."""
+    """The result of fetching files."""
 
     names: list[str] = field(default_factory=list)
-    """All that are there now, as paths in the folder."""
+    """The files present now, as paths in the folder."""
     fetched: int = 0
     cached: int = 0
-    """Files taken from the hub's cache on this machine."""
+    """The number of files from the hub's cache on this machine."""
     bytes: int = 0
-    """Of those that were fetched."""
+    """Bytes of the fetched files."""
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
 
@@ -39,18 +39,19 @@ def fetch_file(
     politeness: Politeness | None = None,
     tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> FilesReport:
-    """Fetch `url` into `folder`, under the last part of its address; go on where it was broken off.
+    """Fetch `url` into `folder`, under the last part of its address; an interrupted download is
+    continued.
 
-    What is there and whole, by its hash or by the folder's record, is not fetched again.
+    A file that is complete, by its hash or the folder's record, is not fetched again.
 
     Args:
-        sha256: 64 hexadecimal digits that the file must have.
-        most: bytes; nothing larger is taken.
-        tell: called with the bytes that are there and those there will be.
+        sha256: the expected digest, 64 hexadecimal digits.
+        most: most bytes; larger files are refused.
+        tell: called with the bytes received and the total.
 
     Raises:
-        ImpastoError: it cannot be had, is not what was asked for, or cannot be written.
-        StoppedError: Ctrl-C; what arrived is kept.
+        ImpastoError: it cannot be fetched, has another digest, or cannot be written.
+        StoppedError: Ctrl-C; the bytes received are kept.
     """
     politeness = politeness or Politeness()
     client = client or Client()
@@ -87,32 +88,31 @@ def fetch_file(
 
 
 def _is_there(path: Path, url: str, sha256: str | None, record: FetchedFiles) -> bool:
-    """Whether the file is there and whole.
+    """Whether the file is present and complete.
 
     Raises:
-        ImpastoError: another file is in its way.
+        ImpastoError: another file has its name.
     """
     if not path.exists():
         return False
-    if path.is_file() and sha256 and not what_is_wrong(path, None, sha256):
+    if path.is_file() and sha256 and not difference(path, None, sha256):
         return True
     entry = record.files.get(path.name, {})
     if entry.get("url") != url:
         raise ImpastoError(f"{path} is another file; remove it, or choose another folder for {url}")
-    return not sha256 and not what_is_wrong(path, entry.get("bytes"))
+    return not sha256 and not difference(path, entry.get("bytes"))
 
 
 def part_of(path: Path) -> Path:
-    """Where a file grows until it is whole."""
+    """The path of the partial file."""
     return path.with_name(path.name + ".part")
 
 
 def fetch_whole(download: Download, path: Path, client: Client, politeness: Politeness) -> None:
-    """Fetch what is wanted, with retries, and give it its name.
+    """Fetch a download with retries, and rename it when complete.
 
     Raises:
-        ImpastoError: it cannot be had.
-        StoppedError: Ctrl-C.
+        ImpastoError: it cannot be fetched. StoppedError: Ctrl-C.
     """
     try:
         download.part.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The folder that is fetched into: one fetch at a time, and a record of whole files in it."""
+"""The destination folder: a lock for one fetch at a time, and a record of its complete files."""
 
 import contextlib
 import os
@@ -17,22 +17,22 @@ from impasto.messages import say
 
 RECORD = "fetched.json"
 _EVERY = 5.0
-"""Seconds between two writings of the record."""
+"""The least seconds between two writings of the record."""
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
-"""Names that Windows keeps for devices."""
+"""Names that Windows reserves for devices."""
 
 
 @contextlib.contextmanager
 def fetching_into(folder: Path) -> Iterator[None]:
-    """Make the folder, and keep a second fetch out of it, where the system can lock folders.
+    """Make the folder, and lock it against a second fetch if the system can.
 
-    What was made for it and is still empty at the end, as after a wrong address, goes again.
+    A new folder that is still empty at the end, as after a wrong address, is deleted.
 
     Raises:
-        ImpastoError: it cannot be written, or another fetch is at work in it.
+        ImpastoError: it cannot be written, or another fetch is using it.
     """
     made: list[Path] = []
-    with contextlib.suppress(OSError):  # that a name cannot be is said below
+    with contextlib.suppress(OSError):  # an invalid name is reported below
         made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         check_writable(folder)
@@ -74,7 +74,7 @@ def _lock(descriptor: int, folder: Path) -> None:
 
 
 class FetchedFiles:
-    """`fetched.json`: for each whole file its address, bytes, hash and when it came."""
+    """`fetched.json`: for each complete file its address, bytes, hash and time."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / RECORD
@@ -88,22 +88,22 @@ class FetchedFiles:
         self._due = 0.0
 
     def add(self, name: str, url: str, size: int, sha256: str | None, git_sha1: str | None) -> None:
-        """Note a whole file. The record is written now and then; what it does not know of after a
-        kill is known by its hash."""
+        """Record a complete file. The record is written now and then; files missing from it after a
+        kill are recognised by their hash."""
         entry = {"url": url, "bytes": size, "sha256": sha256, "git_sha1": git_sha1, "when": now()}
         self.files[name] = {key: value for key, value in entry.items() if value is not None}
         if time.monotonic() >= self._due:
             self.save()
 
     def save(self) -> None:
-        """Write the record, if there is anything in it."""
+        """Write the record, unless it is empty."""
         if self.files:
             write_json(self._path, {"files": self.files})
         self._due = time.monotonic() + _EVERY
 
 
 def now() -> str:
-    """The time as it is recorded: UTC, by ISO 8601."""
+    """The time in UTC, as ISO 8601."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -120,7 +120,7 @@ def remove(path: Path) -> None:
 
 
 def file_name(url: str) -> str:
-    """The last part of an address as a name that every system takes."""
+    """The last part of an address as a file name that is valid on every system."""
     last = urllib.parse.unquote(urllib.parse.urlsplit(url).path.rstrip("/").rpartition("/")[2])
     name = re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f]', "-", unicodedata.normalize("NFC", last))
     name = name.strip(" .") or "download"
@@ -134,6 +134,6 @@ def file_name(url: str) -> str:
 
 
 def slug(text: str, most: int = 60) -> str:
-    """A title as part of a file's name: small Latin letters, digits and hyphens."""
+    """A title as part of a file name: lower-case Latin letters, digits and hyphens."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:most].rstrip("-")

@@ -1,7 +1,7 @@
-"""Files of a repository on the Hugging Face hub, into a folder.
+"""Fetch files of a Hugging Face hub repository into a folder.
 
-The package huggingface_hub (`hub_client.py`) fetches them into its cache; here they get their names in
-the folder and a row in its record. Nothing imports the package before it is needed.
+The package huggingface_hub (`hub_client.py`) fetches them into its cache; this module links them
+into the folder and records them. The package is imported only when needed.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from impasto.errors import ImpastoError, StoppedError
 from impasto.fetching.client import origin_of, switched_off
-from impasto.fetching.download import what_is_wrong
+from impasto.fetching.download import difference
 from impasto.fetching.file import FilesReport, part_of
 from impasto.fetching.folder import FetchedFiles, fetching_into
 from impasto.fetching.politeness import Politeness
@@ -26,15 +26,15 @@ _HOMES = ("https://huggingface.co:443", "https://www.huggingface.co:443", "https
 
 
 def endpoint() -> str:
-    """The hub's address, or that of a mirror."""
+    """The address of the hub or a mirror."""
     return os.environ.get("HF_ENDPOINT", "").strip().rstrip("/") or "https://huggingface.co"
 
 
 def is_repository(source: str) -> bool:
-    """Whether this stands for a repository on the hub, not for any other address.
+    """Whether `source` names a repository on the hub.
 
     Raises:
-        ImpastoError: it is on the hub, and huggingface_hub is not installed.
+        ImpastoError: it does, and huggingface_hub is not installed.
     """
     return _is_on_hub(source) and _client(source, None) is not None
 
@@ -46,20 +46,22 @@ def fetch_repository(
     politeness: Politeness | None = None,
     tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> FilesReport:
-    """Fetch a repository's files into `folder`, under their paths; go on where it was stopped.
+    """Fetch a repository's files into `folder`, under their paths; an interrupted fetch is
+    continued.
 
-    Files that are there, or in huggingface_hub's cache, are checked and not fetched again. All are of
-    one commit, whatever happens to the repository meanwhile. A file takes no second room in the
-    cache where both are on one file system that has hard links.
+    Files in the folder or huggingface_hub's cache are checked and not fetched again. All files are
+    of one commit. Files are hard-linked to the cache if the file system can, so they take no extra
+    disk.
 
     Args:
         source: `hf:datasets/OWNER/NAME[@REVISION][/PATH]`, or an address on the hub.
-        only: patterns such as `*.parquet`, of paths or names; none for all files.
-        tell: called with the bytes that are there and the bytes of all files.
+        only: patterns of paths or names, such as `*.parquet`; empty: all files.
+        tell: called with the bytes received and the total.
 
     Raises:
-        ImpastoError: no such repository, nothing chosen, a file cannot be had, no room, ...
-        StoppedError: Ctrl-C; whole files are kept.
+        ImpastoError: the repository is unknown, nothing matches, a file cannot be fetched, the disk
+            is full, ...
+        StoppedError: Ctrl-C; complete files are kept.
     """
     hub = _client(source, politeness or Politeness()) if _is_on_hub(source) else None
     if hub is None:
@@ -91,7 +93,7 @@ def _is_on_hub(source: str) -> bool:
 
 
 def _client(source: str, politeness: Politeness | None) -> "Hub | None":
-    """The repository that `source` names, None if it names none.
+    """The repository that `source` names; None if it names none.
 
     Raises:
         ImpastoError: huggingface_hub is not installed.
@@ -144,17 +146,17 @@ def _online(
 def _offline(
     hub: "Hub", folder: Path, only: Sequence[str], record: FetchedFiles, switch: str
 ) -> FilesReport:
-    """Take what the cache has, or find it in the folder already.
+    """Use the files in the cache, or those in the folder already.
 
     Raises:
-        ImpastoError: neither has anything of the repository.
+        ImpastoError: neither has files of the repository.
     """
     report = FilesReport(notes=[f"{switch} is set: the hub may have more or newer files"])
     snapshot, files = hub.snapshot()
     for file in hub.chosen(files, only) if files else []:
         path = snapshot / file.path
         if not _is_there(file, folder, record):
-            if file.what_is_wrong(path):
+            if file.difference(path):
                 raise ImpastoError(f"{path} is damaged; fetch it again with {switch} unset")
             _place(path, folder / file.path)
             report.cached += 1
@@ -167,7 +169,7 @@ def _offline(
         for name, entry in record.files.items()
         if str(entry.get("url", "")).startswith(f"{hub.page}/resolve/")
         and (folder / name).is_file()
-        and not what_is_wrong(folder / name, entry.get("bytes"))
+        and not difference(folder / name, entry.get("bytes"))
     ]
     if not whole:
         raise ImpastoError(
@@ -179,7 +181,7 @@ def _offline(
 
 
 def _is_there(file: "HubFile", folder: Path, record: FetchedFiles) -> bool:
-    """Whether a file is in the folder and whole; one that the record knows is not read again.
+    """Whether a file is complete in the folder; a recorded file is not read again.
 
     Raises:
         ImpastoError: another file is in its way.
@@ -189,8 +191,8 @@ def _is_there(file: "HubFile", folder: Path, record: FetchedFiles) -> bool:
         return False
     if entry is not None:
         same = (entry.get("sha256"), entry.get("git_sha1")) == (file.sha256, file.git_sha1)
-        return same and not what_is_wrong(path, file.size)
-    wrong = file.what_is_wrong(path)
+        return same and not difference(path, file.size)
+    wrong = file.difference(path)
     if wrong:
         raise ImpastoError(f"{path} is another file ({wrong}); remove it, or choose another folder")
     return True
@@ -212,8 +214,8 @@ def _check_room(hub: "Hub", folder: Path, files: Iterable["HubFile"]) -> None:
 
 
 def _place(cached: Path, path: Path) -> None:
-    """Give a file of the cache its name in the folder: as a second name of the same bytes where the
-    file system can do that, else as a copy.
+    """Put a file from the cache into the folder, as a hard link if the file system can, else as a
+    copy.
 
     Raises:
         ImpastoError: it cannot be written.

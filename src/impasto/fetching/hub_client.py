@@ -1,13 +1,13 @@
 """The Hugging Face hub through its own client, the package huggingface_hub (the extra `hub`).
 
-huggingface_hub fetches files into its cache (over Xet where the hub stores them so), continues those
-that break off, reads addresses, and knows the token and the mirror. Its environment variables hold:
-HF_TOKEN, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE, HF_HUB_DOWNLOAD_TIMEOUT and the others.
+huggingface_hub fetches files into its cache (over Xet where the hub uses it), resumes them, parses
+addresses, and handles tokens and mirrors. Its environment variables apply: HF_TOKEN, HF_ENDPOINT,
+HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE, HF_HUB_DOWNLOAD_TIMEOUT and the others.
 
-Three things are done here. The pages of a listing are asked for at the hub's own address:
-`huggingface_hub.list_repo_tree` sends the token to whatever host a page names as the next. Every file
-is compared with its hash in the listing, since huggingface_hub compares only sizes when it fetches
-over HTTP. Answers such as 503, at which huggingface_hub stops, are tried again.
+This module adds three things. Pages of a listing are requested at the hub's own address only,
+because `huggingface_hub.list_repo_tree` sends the token to any host that a page names as the next.
+Every file is compared with its hash in the listing, because huggingface_hub compares only sizes
+over HTTP. Responses such as 503, at which huggingface_hub stops, are retried.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import httpx2  # what huggingface_hub asks with; its errors pass through
+import httpx2  # huggingface_hub's HTTP client, whose errors pass through
 from huggingface_hub import (
     HfUri,
     constants,
@@ -46,14 +46,14 @@ from huggingface_hub.utils import (
 from impasto import __version__
 from impasto.errors import ImpastoError, choices
 from impasto.fetching.client import FetchError, refusal
-from impasto.fetching.download import what_is_wrong
+from impasto.fetching.download import difference
 from impasto.fetching.folder import RECORD
 from impasto.fetching.politeness import Politeness
 from impasto.files import write_error
 from impasto.formatting import error_text
 
 _NO_OWNERS = ("api", "blog", "collections", "docs", "papers")
-"""Pages of the hub's site whose addresses are otherwise like those of models."""
+"""Pages of the hub's site whose addresses look like a model's."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class HubFile:
     sha256: str | None = None
     git_sha1: str | None = None
 
-    def what_is_wrong(self, path: Path) -> str:
-        """How the file at `path` differs from this one; empty if it does not."""
-        return what_is_wrong(path, self.size, self.sha256, self.git_sha1)
+    def difference(self, path: Path) -> str:
+        """How the file at `path` differs from this file's record; empty if it does not."""
+        return difference(path, self.size, self.sha256, self.git_sha1)
 
 
 def open_hub(source: str, endpoint: str, politeness: Politeness) -> "Hub | None":
@@ -84,7 +84,7 @@ def open_hub(source: str, endpoint: str, politeness: Politeness) -> "Hub | None"
 
 
 class Hub:
-    """One repository at a revision, and the files of it that are meant."""
+    """A repository at a revision, and the files named in it."""
 
     def __init__(self, uri: HfUri, endpoint: str, politeness: Politeness) -> None:
         self._endpoint, self._politeness = endpoint, politeness
@@ -105,7 +105,7 @@ class Hub:
         """The commit of the revision.
 
         Raises:
-            ImpastoError: there is no such repository for us, or no answer.
+            ImpastoError: the repository does not exist or is private, or the hub does not answer.
         """
         answer = self._ask(f"revision/{quote(self._revision, safe='')}")[0]
         commit = answer.get("sha") if isinstance(answer, dict) else None
@@ -114,10 +114,10 @@ class Hub:
         return commit
 
     def files(self, commit: str) -> list[HubFile]:
-        """The files below the deepest folder that holds all that is meant.
+        """The files below the deepest folder that holds all named files.
 
         Raises:
-            ImpastoError: no answer, or the listing is damaged.
+            ImpastoError: the hub does not answer, or the listing is damaged.
         """
         above = re.split(r"[*?\[]", self._path)[0].rpartition("/")[0]
         place = f"tree/{commit}{f'/{quote(above)}' if above else ''}"
@@ -128,12 +128,12 @@ class Hub:
             if not isinstance(items, list):
                 raise ImpastoError(f"{self._endpoint} lists no files; is HF_ENDPOINT right?")
             files += [self._file(item) for item in items if _is_file(item)]
-            # Only the place in the list is taken: a mirror may pass on the hub's own address.
+            # Only the cursor is used, because a mirror may pass on the hub's own address.
             query = urlsplit(more).query if more else query
         return files
 
     def chosen(self, files: Sequence[HubFile], only: Sequence[str]) -> list[HubFile]:
-        """The files that are meant; `only` are patterns of paths or names.
+        """The named files that match a pattern in `only`, by path or name.
 
         Raises:
             ImpastoError: there are none.
@@ -153,20 +153,20 @@ class Hub:
         return chosen
 
     def is_cached(self, file: HubFile, commit: str) -> bool:
-        """Whether the cache has the file under its name."""
+        """Whether the cache has the file."""
         found = try_to_load_from_cache(
             self._name, file.path, repo_type=self._kind, revision=commit, cache_dir=self.cache
         )
         return isinstance(found, str)
 
     def fetch(self, file: HubFile, commit: str, tell: Callable[[int], None]) -> tuple[Path, bool]:
-        """Where the cache has a file, and whether it was there before; fetched otherwise.
+        """Fetch a file into the cache unless it is there; gives its path, and whether it was there.
 
         Args:
-            tell: called with the bytes that are there.
+            tell: called with the bytes received.
 
         Raises:
-            ImpastoError: it cannot be had, is not what the listing says, or cannot be written.
+            ImpastoError: it cannot be fetched, differs from the listing, or cannot be written.
         """
         url, bar = self.url(commit, file.path), _bar(tell)
 
@@ -185,10 +185,10 @@ class Hub:
                     library_name="impasto",
                     library_version=__version__,
                 )
-            except Exception as error:  # Xet's part of it has errors of its own
+            except Exception as error:  # Xet's code raises other errors
                 raise self._failure(error) from error
-            if wrong := file.what_is_wrong(Path(path)):
-                Path(path).resolve().unlink()  # nobody else is to get it from the cache
+            if wrong := file.difference(Path(path)):
+                Path(path).resolve().unlink()  # a damaged file must not stay in the cache
                 raise FetchError(wrong, again=not bar.arrived)
             return Path(path), not bar.arrived and file.size > 0
 
@@ -198,7 +198,7 @@ class Hub:
             raise ImpastoError(f"cannot fetch {url}: {error}; run it again to go on") from error
 
     def snapshot(self) -> tuple[Path, list[HubFile]]:
-        """The folder in the cache with the files of the revision, and those that it has."""
+        """The cache's folder of the revision, and the files in it."""
         try:
             found = snapshot_download(
                 self._name,
@@ -214,7 +214,7 @@ class Hub:
             return Path(), []
         files = []
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            # A file is a link to one that is named by the hash of its content.
+            # A file is a link to a file named by its hash.
             digest = path.resolve().name
             sha256 = digest if re.fullmatch(r"[0-9a-f]{64}", digest) else None
             git_sha1 = digest if re.fullmatch(r"[0-9a-f]{40}", digest) else None
@@ -233,10 +233,10 @@ class Hub:
             logging.set_verbosity(before)
 
     def _ask(self, what: str) -> tuple[Any, str | None]:
-        """What the hub answers of the repository, and the address of more.
+        """A response of the hub about the repository, and the address of its next page.
 
         Raises:
-            ImpastoError: there is no such repository for us, or no answer.
+            ImpastoError: the repository does not exist or is private, or the hub does not answer.
         """
         url = f"{self._endpoint}/api/{self._kind}s/{self._name}/{what}"
 
@@ -261,12 +261,12 @@ class Hub:
             raise ImpastoError(f"{url} did not answer in JSON; is HF_ENDPOINT right?") from error
 
     def _failure(self, error: Exception) -> Exception:
-        """What an error of huggingface_hub means: a FetchError, or an ImpastoError where trying
-        again cannot help."""
+        """Convert an error of huggingface_hub: to a FetchError, or to an ImpastoError if a retry
+        cannot help."""
         if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
             failure = self._failure(error.__cause__)
             if isinstance(failure, FetchError):
-                failure.again = False  # huggingface_hub has tried again already
+                failure.again = False  # huggingface_hub has retried already
             return failure
         if isinstance(error, GatedRepoError):
             return ImpastoError(
@@ -288,14 +288,14 @@ class Hub:
             return FetchError(f"no connection ({text})", again=True, host=True)
         if isinstance(error, OSError) and error.errno:
             return write_error(error, self.cache)
-        # An OSError without a number is huggingface_hub's, where fewer bytes came than were due.
+        # huggingface_hub raises an OSError without errno if fewer bytes came than expected.
         return FetchError(text, again=isinstance(error, OSError))
 
     def _file(self, item: dict[str, Any]) -> HubFile:
         """A file of the hub's listing.
 
         Raises:
-            ImpastoError: the listing is damaged, or a path would lead out of the folder.
+            ImpastoError: the listing is damaged, or a path leads out of the folder.
         """
         path, large = item.get("path"), item.get("lfs")
         size = large.get("size", item.get("size")) if isinstance(large, dict) else item.get("size")
@@ -319,11 +319,11 @@ def _is_safe(path: str) -> bool:
 
 
 def _bar(tell: Callable[[int], None]) -> Any:
-    """A class that huggingface_hub takes for a progress bar of tqdm, for one file."""
+    """A stand-in for tqdm's progress bar, for one file."""
 
     class Bar:
         arrived = False
-        """Whether anything was fetched."""
+        """Whether any bytes were fetched."""
 
         def __init__(self, initial: int = 0, **_: object) -> None:
             self.n, type(self).arrived = initial, True
@@ -339,7 +339,7 @@ def _bar(tell: Callable[[int], None]) -> Any:
             self.n += int(count or 0)
             tell(self.n)
 
-        # Of Xet, bytes on the way are counted besides those of the file.
+        # Xet counts transferred bytes separately from the file's.
         def update_transfer(self, count: float | None = 1) -> None: ...
 
         def set_postfix_str(self, *_: object, **__: object) -> None: ...

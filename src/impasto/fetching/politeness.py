@@ -1,4 +1,4 @@
-"""How often a host is asked, and how long it is left alone when it asks for it."""
+"""Request rates, pauses and retries for each host."""
 
 import random
 import re
@@ -14,20 +14,21 @@ from impasto.formatting import readable_time
 T = TypeVar("T")
 
 _LONGEST = 600.0
-"""Seconds to wait at a server's word. Who asks for more is left alone until the next run."""
+"""Most seconds to wait on a server's request; a host that asks for more is skipped for the rest of
+the run."""
 _BACKOFF = 60.0
-"""Seconds between two tries, at most, where the server names no time."""
+"""Most seconds between two tries, if the server names no time."""
 _FAILURES = 10
-"""Things in a row that a host fails to give; then it is left alone until the next run."""
+"""Failures in a row after which a host is skipped for the rest of the run."""
 
 
 class StoppedWaitingError(Exception):
-    """The waiting ended because all is to stop."""
+    """The waiting ended because everything stops."""
 
 
 def host_of(url: str) -> str:
-    """Host and port of an address, as rates are counted. Numbered hosts (uploads3.wikiart.org) are
-    one, since they are one site's."""
+    """Host and port of an address, for counting rates. Numbered hosts (uploads3.wikiart.org) count
+    as one."""
     parts = urllib.parse.urlsplit(url)
     host, port = (parts.hostname or "").lower(), parts.port or ""
     labels = host.split(".")
@@ -37,7 +38,7 @@ def host_of(url: str) -> str:
 
 
 class Politeness:
-    """Rates, retries with backoff, and hosts that are left alone; safe to use from many threads.
+    """Rates, retries with backoff, and skipped hosts; thread-safe.
 
     Args:
         rate: requests a second to one host; 0 for no limit.
@@ -63,7 +64,7 @@ class Politeness:
         self._left_alone: dict[str, str] = {}
 
     def wait(self, url: str) -> None:
-        """Return when its host may be asked.
+        """Wait until the host may be asked.
 
         Raises:
             StoppedWaitingError: `stop` was set.
@@ -82,27 +83,27 @@ class Politeness:
             self._sleep(delay)
 
     def pause(self, url: str, seconds: float) -> None:
-        """Leave its host alone for that long."""
+        """Send its host no requests for this time."""
         with self._lock:
             until = self._clock() + seconds
             host = host_of(url)
             self._free[host] = max(self._free.get(host, until), until)
 
     def slow_down(self, url: str, seconds: float) -> None:
-        """Let at least so many seconds be between two requests to its host."""
+        """Keep at least this many seconds between requests to its host."""
         with self._lock:
             self._slow[host_of(url)] = min(seconds, _BACKOFF)
 
     def left_alone(self, url: str) -> str | None:
-        """Why its host is not asked any more in this run; None if it is."""
+        """Why its host is skipped for the rest of the run; None if it is not."""
         with self._lock:
             return self._left_alone.get(host_of(url))
 
     def persist(self, url: str, attempt: Callable[[], T]) -> T:
-        """What `attempt()` returns, tried again where that may help.
+        """Call `attempt()`, with retries if these may help, and return its result.
 
-        A host that asks for a pause gets it, whatever else is wanted from it. Progress, such as
-        more of a large file, makes the count of tries begin anew.
+        A pause that a host asks for applies to all its requests. Progress, such as more of a large
+        file, resets the count of tries.
 
         Raises:
             FetchError: the last one, with the number of tries.

@@ -1,4 +1,4 @@
-"""What sites ask of programs: robots.txt (RFC 9309)."""
+"""Sites' rules for programs: robots.txt (RFC 9309)."""
 
 import threading
 from urllib.parse import urljoin, urlsplit
@@ -8,11 +8,11 @@ from impasto.fetching.client import Client, FetchError
 from impasto.fetching.politeness import Politeness
 
 _MOST = 500 * 1024
-"""Bytes of a robots.txt that are read, as RFC 9309 asks at least."""
+"""Bytes of a robots.txt that are read, the minimum in RFC 9309."""
 
 
 class Robots:
-    """The robots.txt of each host, asked for once."""
+    """The robots.txt of each host, fetched once."""
 
     def __init__(self, client: Client, politeness: Politeness) -> None:
         self._client, self._politeness = client, politeness
@@ -21,10 +21,10 @@ class Robots:
         self._lock = threading.Lock()
 
     def check(self, url: str) -> None:
-        """Return if its site lets us have it.
+        """Check that robots.txt allows an address.
 
         Raises:
-            FetchError: it does not, or cannot say: a server that fails is not to be asked.
+            FetchError: it does not, or cannot be fetched because the server fails.
         """
         home = urljoin(url, "/robots.txt")
         with self._lock:
@@ -37,7 +37,7 @@ class Robots:
             raise FetchError(f"its robots.txt cannot be read: {rules}", host=True)
         try:
             allowed = rules.can_fetch(self._client.agent, url)
-        except ValueError as error:  # it decodes the address first, which may spoil it
+        except ValueError as error:  # the parser decodes the address first, which may fail
             raise FetchError("not an address that can be asked") from error
         if not allowed:
             raise FetchError(f"the robots.txt of {urlsplit(url).hostname} asks programs not to")
@@ -47,7 +47,7 @@ class Robots:
         try:
             text = self._politeness.persist(home, lambda: self._client.text(home, _MOST)[1])
         except FetchError as error:
-            # No such file, or none for us: all may be fetched. Too large or broken is no answer.
+            # A 4xx allows everything. A file that is too large or broken counts as unavailable.
             if error.status is None or error.status >= 500 or error.again:
                 return error
             text = b""

@@ -1,7 +1,7 @@
-"""A table of URLs: its pictures fetched politely, each with its source and licence beside it.
+"""Fetch the pictures of a table of URLs, with each one's source and licence.
 
-Of the folder it makes, `impasto pack` reads `metadata.csv` as a table of labels; and since that has
-the addresses, it is itself a table that the same pictures can be fetched by again.
+`impasto pack` reads the resulting folder's `metadata.csv` as a table of labels; it has the
+addresses too, so it can be given to `impasto fetch` again.
 """
 
 import contextlib
@@ -34,32 +34,32 @@ from impasto.sources.file_kinds import BEGINNING, RAW, camera_raw, describe_othe
 T = TypeVar("T")
 
 _HOSTS = 16
-"""Hosts that are asked at once, at most."""
+"""Most hosts at once."""
 _GOODBYE = 2.0
-"""Seconds that requests under way are waited for when all is to stop."""
+"""Seconds to wait for open requests when stopping."""
 
 
 @dataclass(frozen=True)
 class WantedPicture:
-    """A picture that is wanted."""
+    """A picture to fetch."""
 
     url: str
     cells: dict[str, str] = field(default_factory=dict)
-    """What the table says of it, by column."""
+    """The table's cells about it, by column."""
     sha256: str | None = None
-    """What its bytes must have, where the table says so."""
+    """Its expected SHA-256, if the table has one."""
 
 
 @dataclass
 class WantedPictures:
-    """Pictures that are wanted, each address once."""
+    """Pictures to fetch, each address once."""
 
     rows: list[WantedPicture]
     columns: tuple[str, ...] = ()
-    """Those that are carried over and are none of `COLUMNS`."""
+    """Other columns than `COLUMNS`, which are copied."""
     notes: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
-    """Why rows could not be used, by where they are."""
+    """By place of each unusable row: the reason."""
 
 
 _MOST = 100_000_000
@@ -68,27 +68,27 @@ _MOST = 100_000_000
 
 @dataclass(frozen=True)
 class PictureOptions:
-    """How pictures are fetched."""
+    """Options for fetching pictures."""
 
     rate: float = 1.0
-    """Requests a second to one host."""
+    """Most requests a second to a host."""
     per_host: int = 1
-    """Requests to one host at the same time."""
+    """Most simultaneous requests to a host."""
     retries: int = 5
     timeout: float = 30.0
-    """Seconds to wait for a connection and for the next bytes."""
+    """Seconds, for a connection and for the next bytes."""
     most: int | None = None
     """Bytes of one picture or file; None: 100 MB for a picture, any number for a file."""
     seconds: float = 600.0
-    """For one picture."""
+    """Most seconds for a picture."""
     contact: str = ""
-    """A mail address or a page, sent to the servers."""
+    """A mail address or page of the user, sent to the servers."""
     robots: bool = True
-    """Whether robots.txt is asked for and kept to."""
+    """Whether to obey robots.txt."""
     refresh: bool = False
-    """Ask whether pictures that are there have changed."""
+    """Whether to check present pictures for changes."""
     licence: str = UNKNOWN
-    """Of pictures whose row names none."""
+    """The licence of pictures whose row has none."""
 
     def __post_init__(self) -> None:
         for name, value, least, most in (
@@ -105,27 +105,27 @@ class PictureOptions:
 
     @property
     def most_of_a_picture(self) -> int:
-        """Bytes of one picture."""
+        """Most bytes of a picture."""
         return _MOST if self.most is None else self.most
 
 
 @dataclass
 class PicturesReport:
-    """What came of fetching a table."""
+    """The result of fetching a table."""
 
     wanted: int
     there: int = 0
-    """Pictures in the folder now, of those that were wanted."""
+    """The number of the table's pictures in the folder now."""
     fetched: int = 0
     bytes: int = 0
-    """Of those that were fetched."""
+    """Bytes of the fetched pictures."""
     seconds: float = 0.0
     failed: dict[str, str] = field(default_factory=dict)
-    """Reason by address."""
+    """By address: the reason."""
     notes: list[str] = field(default_factory=list)
 
     def reasons(self) -> dict[str, int]:
-        """How many failed for each reason, most first; details left out."""
+        """The number of failures for each reason, most frequent first, without details."""
         return dict(Counter(why.partition(":")[0] for why in self.failed.values()).most_common())
 
 
@@ -138,15 +138,15 @@ def fetch_table(
 ) -> PicturesReport:
     """Fetch a table's pictures into `folder`, with `metadata.csv` and `failed.csv` beside them.
 
-    What is there and whole is not fetched again; what failed is tried again. A row that gives no
-    picture stops nothing.
+    Complete pictures are not fetched again; failed ones are. A row without a picture is recorded,
+    and the rest goes on.
 
     Args:
-        tell: called with the rows that are done and all rows.
+        tell: called with the number of rows done and of all rows.
 
     Raises:
         ImpastoError: the folder cannot be written.
-        StoppedError: Ctrl-C; what is there is there, and running it again goes on.
+        StoppedError: Ctrl-C; complete pictures are kept, and another call continues.
     """
     options = options or PictureOptions()
     politeness = politeness or Politeness(options.rate, options.retries)
@@ -175,7 +175,7 @@ class _Fetch:
 
     def run(self, tell: Callable[[int, int], None]) -> PicturesReport:
         began = time.monotonic()
-        self._clear()  # what a killed process left behind; nobody else is at work here
+        self._clear()  # left over from a killed process; the folder is locked
         there = {row.url: self._log.there(row.url) for row in self._table.rows}
         missing = [row for row in self._table.rows if self._options.refresh or not there[row.url]]
         self._done = len(self._table.rows) - len(missing)
@@ -212,8 +212,8 @@ class _Fetch:
             )
 
     def _queues(self, rows: list[WantedPicture]) -> deque[deque[WantedPicture]]:
-        """The rows by host, each queue as often as its host may be asked at once; every host comes
-        once before one comes twice."""
+        """A queue of rows for each host, repeated for each simultaneous request; all hosts come
+        once before any comes twice."""
         by_host: dict[str, deque[WantedPicture]] = {}
         for row in rows:
             try:
@@ -224,7 +224,7 @@ class _Fetch:
         return deque(list(by_host.values()) * self._options.per_host)
 
     def _empty(self, queues: deque[deque[WantedPicture]], tell: Callable[[int, int], None]) -> None:
-        # Not an executor: the interpreter would wait for its threads, and so for a slow server.
+        # Not an executor, whose threads the interpreter would wait for at exit.
         self._threads += [
             threading.Thread(target=self._work, args=(queues,), daemon=True)
             for _ in range(min(len(queues), _HOSTS * self._options.per_host))
@@ -244,7 +244,7 @@ class _Fetch:
             tell(self._done, len(self._table.rows))
 
     def _stop(self) -> None:
-        """Let nothing new begin, and take nothing that still arrives."""
+        """Start no more requests, and ignore what still arrives."""
         self._politeness.stop.set()
         self._log.close()
         until = time.monotonic() + _GOODBYE
@@ -253,13 +253,13 @@ class _Fetch:
         self._clear()
 
     def _clear(self) -> None:
-        """Remove what has not become whole."""
+        """Delete partial files."""
         for part in self._folder.glob("*.part"):
             if re.search(r"-[0-9a-f]{16}\.part$", part.name):
                 remove(part)
 
     def _work(self, queues: deque[deque[WantedPicture]]) -> None:
-        """Empty one queue after another."""
+        """Work off one queue after another."""
         try:
             while (queue := _taken(queues)) is not None:
                 while not self._politeness.stop.is_set() and (row := _taken(queue)) is not None:
@@ -286,10 +286,10 @@ class _Fetch:
             self._done += 1
 
     def _picture(self, row: WantedPicture, part: Path, cut: set[str]) -> None:
-        """One attempt at a picture; `cut` are the hashes of those that came without their end.
+        """One attempt at a picture; `cut` holds the hashes of truncated results so far.
 
         Raises:
-            FetchError: there is none, or it is not whole.
+            FetchError: there is no picture, or it is incomplete.
         """
         options, before = self._options, self._log.there(row.url)
         download = Download(
@@ -303,12 +303,12 @@ class _Fetch:
             look=_look,
         )
         if not download.attempt(self._client):
-            return  # there, and not changed since
+            return  # present and unchanged
         with part.open("rb") as file:
             suffix = picture_suffix(file.read(BEGINNING))
         digest, size = sha256_of_file(part), part.stat().st_size
         if not is_whole(part, suffix):
-            # Twice the same is no accident on the way: the server's own picture is cut.
+            # Truncated twice at the same byte: the server's own file is truncated.
             again = digest not in cut
             cut.add(digest)
             raise FetchError(f"cut short: the picture ({suffix}) has no end", again=again)
@@ -318,8 +318,7 @@ class _Fetch:
             self._report.bytes += size
 
     def _part(self, row: WantedPicture) -> Path:
-        """Where a picture grows; its name is of its title, or else of its address, and unlike that
-        of any other address."""
+        """The path of a picture's partial file: from its title or else its address, and unique."""
         last = urllib.parse.urlsplit(row.url).path.rstrip("/").rpartition("/")[2]
         title = row.cells.get("title", "")
         name = slug(title) or slug(urllib.parse.unquote(last).partition(".")[0]) or "picture"
@@ -330,14 +329,14 @@ class _Fetch:
 
 
 def _taken(queue: deque[T]) -> T | None:
-    """The next of a queue that other threads take from too; None if there is none left."""
+    """The next item of a shared queue; None if it is empty."""
     with contextlib.suppress(IndexError):
         return queue.popleft()
     return None
 
 
 def polite_client(options: PictureOptions, politeness: Politeness) -> Client:
-    """A client that keeps to the rates, and to robots.txt where the options say so."""
+    """A client that keeps the rates and, if the options ask for it, obeys robots.txt."""
     client = Client(options.timeout, options.contact)
     client.before = politeness.wait
     if options.robots:
@@ -360,7 +359,7 @@ def _look(start: bytes) -> None:
 
 
 def _http_date(picture: FetchedPicture | None) -> str | None:
-    """When a picture was fetched, as `If-Modified-Since` has it."""
+    """The time a picture was fetched, for `If-Modified-Since`."""
     try:
         moment = datetime.fromisoformat(picture.when) if picture else None
         return email.utils.format_datetime(moment, usegmt=True) if moment else None

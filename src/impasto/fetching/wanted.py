@@ -1,4 +1,4 @@
-"""Which pictures a table of addresses asks for."""
+"""Read the pictures to fetch from a table of addresses."""
 
 import re
 from collections.abc import Iterable
@@ -24,19 +24,19 @@ _KEY = Key(tuple(_NAMES.split()), _is_address, _is_address, "url,title")
 
 
 def read_table(path: Path) -> WantedPictures:
-    """The pictures that a table asks for: CSV or TSV with a column `url`, or one address a line.
+    """The pictures in a table: CSV or TSV with a column `url`, or one address a line.
 
-    Blank lines, and those that begin with #, are passed over. The column may be called otherwise, such
-    as `Image URL`, or not known by name where it is the only one that has addresses.
+    Blank lines and those that begin with # are skipped. The column may have another name, such as
+    `Image URL`, or any name if it is the only one with addresses.
 
-    Columns title, artist, year, licence and source are known, any others are carried over; one
-    named sha256 is held to. What `impasto fetch` itself adds to a table is not taken from it.
+    Columns title, artist, year, licence and source are known, others are copied; a column sha256 is
+    checked. Columns that `impasto fetch` itself adds are ignored.
 
     Raises:
         ImpastoError: it cannot be read, or has no column of addresses.
     """
     text, notes = decoded(_content(path), str(path))
-    lines = [line for line in text.split("\n") if not _says_nothing(line)]
+    lines = [line for line in text.split("\n") if not _is_ignored(line)]
     if lines and _is_address(lines[0].strip(' "')):
         return _of_rows(path, _addresses(path, lines), notes)
     if lines and lines[0].lstrip().startswith(("{", "[")):
@@ -45,18 +45,18 @@ def read_table(path: Path) -> WantedPictures:
             "line"
         )
     try:
-        table = read_delimited(text, path.name, _KEY, _says_nothing)
+        table = read_delimited(text, path.name, _KEY, _is_ignored)
     except ImpastoError as error:
         raise ImpastoError(f"{path} {error}") from error
     if table.key is None:
         raise ImpastoError(f"{path} has no column 'url'; it has {shown(sorted(table.columns))}")
-    # What was fetched before may have other addresses carried over.
+    # A table from an earlier fetch may have copied columns with addresses.
     key = "url" if {"url", *KEPT} <= set(table.columns) else table.key
     rows = []
     for record in table.rows:
         cells = {name.replace("license", "licence"): cell for name, cell in record.cells.items()}
         url = record.cells.get(key, "")
-        if key != "url" and "url" in cells:  # A page about the picture.
+        if key != "url" and "url" in cells:  # A page about the picture, not the file.
             cells["source"] = cells.get("source") or cells["url"]
         rows.append((url, {k: v for k, v in cells.items() if k not in (key, "url")}))
     left_out = {
@@ -91,7 +91,7 @@ def _content(path: Path) -> bytes:
 
 
 def _addresses(path: Path, lines: list[str]) -> list[tuple[str, dict[str, str]]]:
-    """An address a line; there may be commas in it."""
+    """Read an address a line; it may contain commas."""
     found = [tidy(line).strip('"') for line in lines]
     if 2 * sum(bool(re.search(r"\s", address)) for address in found) > len(found):
         raise ImpastoError(
@@ -107,7 +107,7 @@ def _of_rows(
     notes: list[str],
     left_out: dict[str, str] | None = None,
 ) -> WantedPictures:
-    """The table of these addresses, each with the other cells of its row."""
+    """The table from rows with addresses, each with its other cells."""
     columns: dict[str, None] = {}
     table = WantedPictures([], notes=notes, left_out=left_out or {})
     seen: set[str] = set()
@@ -115,7 +115,7 @@ def _of_rows(
     for url, cells in rows:
         about = {k: v for k, v in cells.items() if k not in ("file", *KEPT)}
         columns |= dict.fromkeys(name for name in about if name not in COLUMNS)
-        if _says_nothing(url):
+        if _is_ignored(url):
             empty += not url and any(cells.values())
         elif url in seen:
             twice += 1
@@ -133,5 +133,5 @@ def _of_rows(
     return table
 
 
-def _says_nothing(line: str) -> bool:
+def _is_ignored(line: str) -> bool:
     return not line.strip() or line.lstrip().startswith("#")

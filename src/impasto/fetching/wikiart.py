@@ -1,18 +1,17 @@
 """WikiArt's public JSON listing as a table of URLs.
 
-Which pictures there are is asked of three pages of the site, whose form is known from public
-programs that read them, not from a promise of the site's:
+The pictures come from three JSON pages of the site. Their form is known from public programs, not
+documented by the site:
 - `/en/paintings-by-style/NAME?json=2&page=N` (and -genre, -media): `Paintings` (null after the last
   page) of title, year, artistName, image, paintingUrl, with `AllPaintingsCount` and `PageSize` (60);
   the site shows no more than about 3,600 of a listing;
-- `/en/App/Painting/PaintingsByArtist?artistUrl=NAME&json=2`: all of an artist's, with title,
-  yearAsString, artistName and image, but not the page of each;
+- `/en/App/Painting/PaintingsByArtist?artistUrl=NAME&json=2`: all pictures of an artist, with title,
+  yearAsString, artistName and image, but without each one's page;
 - `/en/App/Artist/AlphabetJson?v=new`: the artists, with the url of each.
-`image` may end in a size, such as `!Large.jpg`; what is before it is the picture itself.
+`image` may end in a size, such as `!Large.jpg`; without it, it is the full picture.
 
-The site's terms, and the rights in the pictures, are for the user to keep: many pictures there are
-in copyright. Nothing here says that one may be used; its licence is `unknown` unless the user knows
-it and says so.
+Users must keep the site's terms and the rights in the pictures, many of which are in copyright. The
+recorded licence is `unknown` unless the user gives one.
 """
 
 import csv
@@ -44,7 +43,7 @@ HOME = "https://www.wikiart.org"
 _KINDS = ("style", "genre", "media")
 _BYTES = 50_000_000
 _PAGES = 10_000
-"""A listing without an end is ended."""
+"""Most pages of a listing, in case it never ends."""
 
 
 def list_wikiart(
@@ -56,23 +55,23 @@ def list_wikiart(
     politeness: Politeness | None = None,
     tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> WantedPictures:
-    """The pictures that a listing of WikiArt's names, for `fetch_table`; kept as `urls.csv` too.
+    """The pictures of a WikiArt listing, for `fetch_table`; also written to `urls.csv`.
 
-    Pictures that `urls.csv` has already, as from a listing before, stay in it. One that both name is
-    one row with the labels of both, such as its style and its genre; of two styles it has both, as
-    `ukiyo-e|shin-hanga`, in the order of the listings.
+    Pictures already in `urls.csv`, from an earlier listing, stay in it. A picture in both is one
+    row with both labels, such as style and genre; two styles are joined, as `ukiyo-e|shin-hanga`,
+    in the order of the listings.
 
-    An interrupted listing goes on when it is asked for again.
+    An interrupted listing is continued by the next call.
 
     Args:
-        listing: `artist/NAME`, `style/NAME`, `genre/NAME`, `media/NAME`, each as in the site's
-            addresses, or `all` for the artists one after the other.
-        pages: of the listing at most, about 60 pictures each; with `all`, so many artists.
+        listing: `artist/NAME`, `style/NAME`, `genre/NAME`, `media/NAME`, named as in the site's
+            addresses, or `all` for all artists in turn.
+        pages: most pages of the listing, of about 60 pictures each; with `all`, most artists.
         home: another address of the site, for tests.
-        tell: called with the pages (with `all`, artists) that are listed and all there are.
+        tell: called with the number of pages (with `all`, artists) listed and of all.
 
     Raises:
-        ImpastoError: no such listing, or the site gives none.
+        ImpastoError: the listing is unknown, or the site does not give it.
     """
     options = options or PictureOptions()
     politeness = politeness or Politeness(options.rate, options.retries)
@@ -106,7 +105,7 @@ def list_wikiart(
 
 
 def kind_and_name(listing: str) -> tuple[str, str]:
-    """The parts of `style/NAME` and the like; of `all`, that and nothing.
+    """Split `style/NAME` and the like; `all` has an empty name.
 
     Raises:
         ImpastoError: there is no such kind of listing.
@@ -123,7 +122,7 @@ def kind_and_name(listing: str) -> tuple[str, str]:
 def _merged(
     before: WantedPictures, listed: list[WantedPicture], kind: str, name: str
 ) -> WantedPictures:
-    """The rows of a table and those of a listing of this kind and name, one for each picture."""
+    """Merge a table's rows with a listing's, one row for each picture."""
     rows: dict[str, WantedPicture] = {}
     for row in before.rows:
         rows.setdefault(_picture(row.url), row)
@@ -151,15 +150,15 @@ def _merged(
 
 
 def _picture(url: str) -> str:
-    """An address as it is compared with others: the site has one picture on several hosts
-    (uploads3.wikiart.org, uploads7.wikiart.org), and writes a name plainly or in %xx."""
+    """An address normalised for comparison: the site has a picture on several hosts
+    (uploads3.wikiart.org, uploads7.wikiart.org), with names plain or percent-encoded."""
     address = re.sub(r"^https?://uploads\d*\.wikiart\.org/", f"{HOME}/", url)
     return unquote(address)
 
 
 class _Site:
-    """The site's listings, each page asked for once: an interrupted listing goes on from those that
-    are kept in a hidden folder until it is whole."""
+    """The site's listings, each page requested once; pages are kept in a hidden folder until the
+    listing is complete, so it can be continued."""
 
     def __init__(self, home: str, pages: Path, client: Client, politeness: Politeness) -> None:
         self._home, self._pages = home.rstrip("/"), pages
@@ -172,7 +171,7 @@ class _Site:
     def rows(
         self, kind: str, name: str, pages: int | None, tell: Callable[[int, int], None]
     ) -> Iterator[WantedPicture]:
-        """The pictures of a listing, some perhaps twice."""
+        """The pictures of a listing, perhaps with repeats."""
         if kind in _KINDS:
             yield from self._by_page(kind, name, pages, tell)
         elif kind == "artist":
@@ -216,7 +215,7 @@ class _Site:
                 yield row
 
     def _row(self, item: dict[str, Any], more: dict[str, str]) -> WantedPicture | None:
-        """A painting of a listing as a row; None if it names no picture."""
+        """A listed painting as a row; None if it has no picture."""
         image = item.get("image")
         if not isinstance(image, str) or not image:
             return None
