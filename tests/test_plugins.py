@@ -4,6 +4,7 @@ file and from an installed package."""
 import hashlib
 import importlib
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -16,11 +17,15 @@ from impasto import plugin_records
 from impasto.augmentations import Augmentation
 from impasto.collection import Collection
 from impasto.errors import ImpastoError
-from impasto.evaluation.record import ScoreRow
+from impasto.evaluation.evaluate import Evaluator
+from impasto.evaluation.record import PicturesRecord, ScoreRow, SubjectRecord, read_rows
 from impasto.evaluation.score_kinds import kind_of
+from impasto.evaluation.subjects import Subject
+from impasto.evaluation.table import better_ends
 from impasto.features import load_network
 from impasto.plugins import RECIPES, WHAT, forget_plugins, use_plugin
 from impasto.registry import load_module, load_recipe, module_names, names, recipe_names
+from impasto.reporting.page import write_report
 from impasto.reporting.scores import best_of
 from tests.helpers.command_line import Say, say
 from tests.helpers.plugins import package, plain_file, plugged
@@ -135,8 +140,12 @@ def test_an_installed_package_from_packing_to_export(
     provided = ["networks/plain", "objectives/least_squares_2"]
     assert needs(run / "run.json") == [("impasto-plain", "1.2", None, provided)]
     few = ["--pictures", "24", "--reference", "24", "--per-class", "0", "--device", "cpu"]
-    assert say("evaluate", str(run), *few)[0] == 0
-    assert "gap-lite0" in (run / "metrics.jsonl").read_text()
+    code, out, _ = say("evaluate", str(run), *few)
+    assert code == 0
+    assert "copied, gap; nearest to 1: diversity; higher: all others" in out
+    assert {row.better for row in read_rows(run / "metrics.jsonl")[0].scores} == {None, "lower"}
+    page = write_report(run).page.read_text("utf-8")
+    assert re.search(r"gap-lite0(?:(?!</tr>).)*>lower<", page, re.DOTALL)
     assert say("export", str(run), str(tmp_path / "model"))[0] == 0
     model = ["sample", str(tmp_path / "model"), "--seeds", "1", "--out", str(tmp_path / "out")]
     assert say(*model)[0] == 0
@@ -300,6 +309,59 @@ def test_reports_do_not_guess_which_of_two_unknown_scores_is_better() -> None:
             for v in (0.2, 0.8)
         ]
         assert best_of(name, scores) == best
+
+
+def test_scores_of_a_plugin_are_ranked_as_its_metric_declares() -> None:
+    for better, best in (("lower", 0), ("higher", 1), ("nearest to 1", 1), (None, None)):
+        scores = [
+            ScoreRow.model_validate(
+                {
+                    "name": "gap-lite0",
+                    "value": value,
+                    "better": better,
+                    "low": value - 0.1,
+                    "high": value + 0.1,
+                    "pictures": 9,
+                    "reference": 9,
+                }
+            )
+            for value in (0.2, 0.8)
+        ]
+        assert best_of("gap-lite0", scores) == best
+        assert ("nearest to 1: diversity; not known: gap; higher" in better_ends(scores)) == (
+            better is None
+        )
+    # Of two versions of the plugin.
+    other = scores[1].model_copy(update={"better": "lower"})
+    assert kind_of("gap-lite0", [*scores, other]).better == "lower"
+    third = scores[1].model_copy(update={"better": "higher"})
+    assert kind_of("gap-lite0", [other, third]).better == "unknown"
+    assert kind_of("kid-lite0", [third.model_copy(update={"name": "kid-lite0"})]).better == "lower"
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ({"gap": "smaller"}, "'plain' says 'smaller' of gap; there is higher, lower, nearest to 1"),
+        (["gap"], "'plain' is no dict by score"),
+        ({"gpa": "lower"}, "'plain' names no score of it: 'gpa'; did you mean gap?"),
+    ],
+)
+def test_what_a_metric_declares_is_checked_before_any_work(
+    tiny: Collection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    declared: object,
+    message: str,
+) -> None:
+    file = plain_file(tmp_path)
+    file.write_text(f"{file.read_text()}\nBETTER = {declared}\n")
+    use_plugin(file)
+    evaluator = Evaluator([load_network("lite0")], tiny, resolution=32)
+    monkeypatch.setattr(evaluator, "reference", None)  # what would take long
+    subject, pictures = SubjectRecord(kind="pictures", name="mine"), PicturesRecord(count=1)
+    with pytest.raises(ImpastoError, match=re.escape(message)):
+        evaluator.evaluate_subject(Subject([], 1, {}, torch.tensor, 32), subject, pictures)
 
 
 def test_the_documentation_names_every_room() -> None:

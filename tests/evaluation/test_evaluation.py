@@ -582,4 +582,4 @@ def test_the_line_beneath_a_table_knows_every_kind_of_score(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(KINDS, "gap", Kind("Gap", "lower", "Of another metric."))
-    assert "copied, gap; nearest to 1: diversity;" in better_ends()
+    assert "copied, gap; nearest to 1: diversity;" in better_ends([])

@@ -53,6 +53,7 @@ def package(folder: Path, version: str = "1.2", **more: str) -> Path:
     held = parts()
     for room in ("networks", "objectives", "metrics", "readers", "recipes"):
         text = held[room].replace("TERM", "least_squares_2")
+        text += '\nBETTER = {"gap": "lower"}\n' if room == "metrics" else ""
         (code / f"{room}.py").write_text(text, encoding="utf-8")
     entries: Mapping[str, str] = {
         "networks": "plain = impasto_plain.networks",

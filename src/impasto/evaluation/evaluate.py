@@ -39,10 +39,18 @@ from impasto.evaluation.record import (
     SubjectRecord,
 )
 from impasto.evaluation.reference import Reference, Split, collection_features, rows_of
-from impasto.evaluation.score_rows import accuracy_rows, copied_row, deviation_of, part, score_rows
+from impasto.evaluation.score_rows import (
+    accuracy_rows,
+    better_ends_of,
+    copied_row,
+    deviation_of,
+    part,
+    score_rows,
+)
 from impasto.evaluation.subjects import SampleCounts, Subject, of_model
 from impasto.features import FeatureNetwork
 from impasto.metrics import Sample, scores
+from impasto.registry import names
 from impasto.sampling.painter import Painter
 
 __all__ = ["Evaluation", "Evaluator", "SampleCounts"]
@@ -160,6 +168,8 @@ class Evaluator:
                 f"--resolution {pictures.side}"
             )
         networks = self.networks if networks is None else tuple(networks)
+        for metric in names("metrics"):  # before any long work: a plugin's may be wrong
+            better_ends_of(metric, networks[0].width)
         self.reference(networks[0], self.split)  # before anything is painted: it may not be there
         what = "generated pictures" if subject.kind != "pictures" else "pictures"
         samples, painting, looking = self._gathered(pictures, networks, what)

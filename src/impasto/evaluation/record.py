@@ -25,6 +25,10 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
+Better = Literal["higher", "lower", "nearest to 1"]
+"""Which end of a score is better."""
+
+
 class ScoreRow(_Record):
     """One number, of all pictures or of one class."""
 
@@ -46,6 +50,8 @@ class ScoreRow(_Record):
     """Pictures that are judged."""
     reference: int
     """Real ones that they are compared with; 0 where there is no such comparison."""
+    better: Better | None = None
+    """What its metric's file declares (`BETTER`), as those of plugins may."""
     warning: str | None = None
 
 

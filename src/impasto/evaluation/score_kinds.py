@@ -1,10 +1,11 @@
 """Kinds of scores: what they are called, which is better, and how their numbers are written."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from impasto.evaluation.record import ScoreRow
+from impasto.evaluation.record import Better, EvaluationRow, ScoreRow
 
 
 @dataclass(frozen=True)
@@ -13,14 +14,14 @@ class Kind:
 
     Attributes:
         title: what people call it.
-        better: what is better, a higher one, a lower one, or the nearest to 1; unknown for scores of
-            a metric from outside.
+        better: what is better, a higher one, a lower one, or the nearest to 1; unknown where a
+            plugin's metric does not declare it.
         explanation: what it says, a sentence or two.
         share: whether it is a share of the pictures, written in per cent.
     """
 
     title: str
-    better: Literal["higher", "lower", "nearest to 1", "unknown"]
+    better: Better | Literal["unknown"]
     explanation: str
     share: bool = False
 
@@ -91,9 +92,19 @@ def base_of(name: str) -> str:
     return name.split("-")[0]
 
 
-def kind_of(name: str) -> Kind:
-    """What is known of a score by its name; of an unknown one, its name."""
-    return KINDS.get(base_of(name)) or Kind(name, "unknown", "")
+def kind_of(name: str, scores: Iterable[ScoreRow | None] = ()) -> Kind:
+    """What is known of a score by its name; of a plugin's, what all of these of its name declare."""
+    known = KINDS.get(base_of(name))
+    if known is not None:
+        return known
+    of_name = (score for score in scores if score is not None and score.name == name)
+    declared = {score.better for score in of_name} - {None}
+    return Kind(name, (declared.pop() if len(declared) == 1 else None) or "unknown", "")
+
+
+def kind_in(name: str, rows: Iterable[EvaluationRow]) -> Kind:
+    """As `kind_of`, of a score of these evaluations."""
+    return kind_of(name, (score for row in rows for score in row.scores))
 
 
 def place_of(name: str) -> tuple[int, bool]:

@@ -1,11 +1,15 @@
 """Scores as rows of a record: of all pictures or of one class, with what to know of them."""
 
+from collections.abc import Mapping
+from typing import get_args
+
 import numpy as np
 import torch
 
+from impasto.errors import ImpastoError, choices, near
 from impasto.evaluation.accuracy import FieldResult
 from impasto.evaluation.memorisation import Memorisation
-from impasto.evaluation.record import ScoreRow
+from impasto.evaluation.record import Better, ScoreRow
 from impasto.features import FeatureNetwork
 from impasto.metrics import Sample, Score, metric_module, scores
 from impasto.metrics.inception_score import inception_score_splits
@@ -27,6 +31,31 @@ def metrics_for(sample: Sample) -> list[str]:
     ]
 
 
+def better_ends_of(metric: str, width: int) -> Mapping[str, Better]:
+    """Which end of each score is better, as the metric's file declares it.
+
+    Raises:
+        ImpastoError: it declares another thing, or one of a score that the metric does not have.
+    """
+    module = metric_module(metric)
+    ends, scored = getattr(module, "BETTER", {}), module.ranges(width)
+    if not isinstance(ends, Mapping):
+        raise ImpastoError(
+            f"BETTER of the metric '{metric}' is no dict by score, such as {{'gap': 'lower'}}"
+        )
+    for name, end in ends.items():
+        if name not in scored:
+            raise ImpastoError(
+                f"BETTER of the metric '{metric}' names no score of it: {near(name, scored)}"
+            )
+        if end not in get_args(Better):
+            raise ImpastoError(
+                f"BETTER of the metric '{metric}' says '{end}' of {name}; there is "
+                f"{choices(list(get_args(Better)))}"
+            )
+    return ends
+
+
 def score_rows(
     network: FeatureNetwork,
     fakes: Sample,
@@ -39,7 +68,7 @@ def score_rows(
     there = reals.moments.count if reals.moments else len(reals.features)
     rows = []
     for metric in metrics_for(fakes):
-        module = metric_module(metric)
+        module, ends = metric_module(metric), better_ends_of(metric, network.width)
         compares = "logits" not in module.NEEDS
         if generated == 0 or (compares and there == 0):
             kind = "generated" if generated == 0 else "real"
@@ -59,6 +88,7 @@ def score_rows(
                 pictures=generated,
                 reference=there if compares else 0,
                 warning=each.warning,
+                better=ends.get(each.name),
             )
             for each in found
         ]

@@ -8,6 +8,7 @@ from impasto.evaluation.score_kinds import (
     KINDS,
     base_of,
     interval_text,
+    kind_of,
     place_of,
     value_text,
 )
@@ -31,17 +32,19 @@ def lines(row: EvaluationRow) -> list[str]:
         *_classes(row),
         *_warnings(row),
         "",
-        better_ends(),
+        better_ends(row.scores),
     ]
 
 
-def better_ends() -> str:
-    """Which way the kinds of scores are better, as one line."""
-    lower, nearest = (
-        ", ".join(base for base, kind in KINDS.items() if kind.better == better)
-        for better in ("lower", "nearest to 1")
+def better_ends(scores: Sequence[ScoreRow]) -> str:
+    """Which way the kinds of scores, and these, are better, as one line."""
+    kinds = {**KINDS, **{base_of(each.name): kind_of(each.name, scores) for each in scores}}
+    lower, nearest, unknown = (
+        ", ".join(base for base, kind in kinds.items() if kind.better == better)
+        for better in ("lower", "nearest to 1", "unknown")
     )
-    return f"lower is better: {lower}; nearest to 1: {nearest}; higher: all others"
+    not_known = f"; not known: {unknown}" if unknown else ""
+    return f"lower is better: {lower}; nearest to 1: {nearest}{not_known}; higher: all others"
 
 
 _OVER_TIME = ("fd", "fid", "kid", "precision", "recall", "coverage", "diversity", "top1", "copied")

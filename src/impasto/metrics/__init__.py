@@ -8,10 +8,14 @@ A metric is a file with
     def ranges(width: int) -> dict[str, tuple[float, float]]      its scores, each with its range
     def prepare(fake: Sample, real: Sample) -> Prepared
     def warning(fakes: int, reals: int, width: int) -> str | None
+    BETTER: dict[str, str]      optional: of each score "higher", "lower" or "nearest to 1"
 
 `prepare` computes factors, kernels and distances once. It returns a function that gives the
 file's scores for any subset of the generated images. Scores with another kind of interval come
 from an optional function `beside(values, count, width, half_widths, seed) -> list[Score]`.
+
+`BETTER` is for metrics of plugins. `KINDS` in evaluation/score_kinds.py has the other metrics' scores,
+with titles, since pages are made without torch.
 
 **The interval** is for other seeds at the same number of generated images; the reference is
 fixed. It is the delete-one-block jackknife (Kuensch 1989, "The jackknife and the bootstrap for

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from impasto.diagnosis.curves import Counts, Floats
-from impasto.evaluation.score_kinds import INFINITY, base_of, kind_of, place_of, title_of
+from impasto.evaluation.record import EvaluationRow
+from impasto.evaluation.score_kinds import INFINITY, base_of, kind_in, place_of, title_of
 from impasto.reporting.charts import Level, Line, chart
 from impasto.reporting.compared import Compared, listed
 from impasto.reporting.elements import Card
@@ -29,8 +30,8 @@ class Curves:
 class _Drawing:
     """Draws charts over any axis; each gets names of its own in the page."""
 
-    def __init__(self) -> None:
-        self._drawn = 0
+    def __init__(self, rows: Sequence[EvaluationRow]) -> None:
+        self._drawn, self._rows = 0, rows
 
     def card(
         self,
@@ -41,7 +42,7 @@ class _Drawing:
         axis: str,
         levels: Sequence[Level],
     ) -> Card:
-        kind = kind_of(name)
+        kind = kind_in(name, self._rows)
         drawing = chart(
             places,
             lines,
@@ -62,7 +63,8 @@ def curves(runs: Sequence[Compared], collection_hash: str) -> list[Curves]:
         {group.conditions: group for group in made_alike(run.of(collection_hash))} for run in runs
     ]
     conditions = list(dict.fromkeys(key for groups in alike for key in groups))
-    found, drawing = [], _Drawing()
+    rows = [row for groups in alike for group in groups.values() for row in group.rows]
+    found, drawing = [], _Drawing(rows)
     for network in dict.fromkeys((key.network, key.weights_sha256) for key in conditions):
         mine = [key for key in conditions if (key.network, key.weights_sha256) == network]
 

@@ -7,7 +7,7 @@ from typing import Any
 from impasto.evaluation.record import EvaluationRow, ScoreRow
 from impasto.evaluation.score_kinds import (
     interval_text,
-    kind_of,
+    kind_in,
     place_of,
     title_of,
     value_text,
@@ -160,7 +160,7 @@ class Tables:
             ]
             if real:
                 cells.append(cell(real[place], notes))
-            body.append((title_of(name, of), [*cells, words(kind_of(name).better)]))
+            body.append((title_of(name, of), [*cells, words(kind_in(name, rows.values()).better)]))
             beneath = commonest_row(list(rows.values()), name, of, heldout=bool(real))
             if beneath is not None:
                 body.append((beneath[0], [*beneath[1], words("")]))
@@ -226,7 +226,7 @@ class Tables:
             best = best_of(name, scores)
             cells = [cell(score, notes, best=number == best) for number, score in enumerate(scores)]
             body.append((cls, [*cells, *([cell(real[place], notes)] if real else [])]))
-        sentence = kind_of(name).sentence.rstrip(".")
+        sentence = kind_in(name, rows.values()).sentence.rstrip(".")
         says = sentence[0].lower() + sentence[1:]
         head = [field, *self._names(rows), *(["held-out real"] if real else [])]
         return TitledTable(f"{title_of(name)}, {says}", PageTable(head, body, notes.texts))

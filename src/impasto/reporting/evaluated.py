@@ -16,7 +16,7 @@ from impasto.evaluation.record import (
     ScoreRow,
     copied_by_chance,
 )
-from impasto.evaluation.score_kinds import base_of, kind_of, title_of
+from impasto.evaluation.score_kinds import base_of, kind_in, title_of
 from impasto.formatting import counted, quoted
 from impasto.reporting.charts import Level
 from impasto.reporting.curves import Charts
@@ -163,7 +163,7 @@ def _card(group: Alike, names: Sequence[tuple[str, str | None]], charts: Charts)
         return []
     names, lines = [pair for pair, _ in curves], [line for _, line in curves]
     name, of = names[0]
-    kinds = list(dict.fromkeys(kind_of(name) for name, _ in names))
+    kinds = list(dict.fromkeys(kind_in(name, group.rows) for name, _ in names))
     title = lines[0].name
     if len(kinds) > 1:
         title = " and ".join(kind.title for kind in kinds)
@@ -216,7 +216,7 @@ def _scores_table(record: RunRecord, row: EvaluationRow) -> Explained:
 
 
 def _better(name: str, row: EvaluationRow) -> str:
-    better = kind_of(name).better
+    better = kind_in(name, [row]).better
     if base_of(name) == "copied":
         return f"{better}; about {100 * copied_by_chance(row):.2g}% if nothing is copied"
     return better

@@ -12,6 +12,7 @@ import numpy as np
 from impasto.diagnosis.curves import Counts
 from impasto.evaluation.record import PICTURE, EvaluationRow, JudgeRecord, ScoreRow
 from impasto.evaluation.score_kinds import (
+    Kind,
     base_of,
     interval_text,
     kind_of,
@@ -24,18 +25,17 @@ from impasto.reporting.charts import Line
 from impasto.reporting.elements import Cell
 
 
-def _badness(name: str, score: ScoreRow) -> tuple[float, float, float] | None:
+def _badness(kind: Kind, score: ScoreRow) -> tuple[float, float, float] | None:
     """(value, low, high), turned so that lower is better; None where there is no interval, or it is
     not known what is better."""
     if score.value is None or score.low is None or score.high is None:
         return None
     value, low, high = score.value, score.low, score.high
-    better = kind_of(name).better
-    if better == "unknown":
+    if kind.better == "unknown":
         return None
-    if better == "lower":
+    if kind.better == "lower":
         return value, low, high
-    if better == "higher":
+    if kind.better == "higher":
         return -value, -high, -low
     ends = (abs(low - 1), abs(high - 1))
     return abs(value - 1), 0.0 if low <= 1 <= high else min(ends), max(ends)
@@ -57,9 +57,9 @@ def best_of(name: str, scores: Sequence[ScoreRow | None]) -> int | None:
     for counts in ([score.pictures for _, score in told], [score.reference for _, score in told]):
         if max(counts) > _ALIKE * min(counts):
             return None
-    ranked = []
+    ranked, kind = [], kind_of(name, scores)
     for place, score in told:
-        badness = _badness(name, score)
+        badness = _badness(kind, score)
         if badness is None:
             return None
         ranked.append((badness, place))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from impasto.evaluation.record import EvaluationRow, ScoreRow
-from impasto.evaluation.score_kinds import INFINITY, base_of, kind_of, place_of, title_of
+from impasto.evaluation.score_kinds import INFINITY, base_of, kind_in, place_of, title_of
 from impasto.reporting.charts import Level
 from impasto.reporting.curves import Charts
 from impasto.reporting.elements import Card, Cell, PageTable, moment
@@ -55,7 +55,7 @@ def _class_charts(group: Alike, field: str, classes: Sequence[str], charts: Char
                 for judge in group.newest.judges
                 if judge.field == field and judge.classes
             ]
-        kind = kind_of(name)
+        kind = kind_in(name, group.rows)
         card = charts.draw(
             f"{title_of(name)} by {field}",
             group.images_seen,
