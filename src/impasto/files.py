@@ -9,7 +9,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Literal, Protocol
 
 from impasto.errors import ImpastoError
 
@@ -41,7 +41,7 @@ class PointerError(ImpastoError):
     """A file is a Git LFS pointer instead of the contents."""
 
 
-def refuse_pointer(path: Path, start: bytes) -> None:
+def refuse_pointer(path: object, start: bytes) -> None:
     """Check that a file is not a Git LFS pointer.
 
     Args:
@@ -55,7 +55,13 @@ def refuse_pointer(path: Path, start: bytes) -> None:
         raise PointerError(f"{path} is {POINTER}")
 
 
-def refuse_pointer_file(path: Path) -> None:
+class Openable(Protocol):
+    """A path on disk, or what takes its place."""
+
+    def open(self, mode: Literal["rb"]) -> IO[bytes]: ...
+
+
+def refuse_pointer_file(path: Openable) -> None:
     """Check that the file at `path` is not a Git LFS pointer. An unreadable file passes.
 
     Raises:

@@ -76,6 +76,7 @@ Behaviour = Callable[[Request], None]
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 64  # of connections that wait; beyond, a client waits a second
     nasty: "Nasty"
 
     def handle_error(self, *_: object) -> None: ...

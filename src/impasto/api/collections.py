@@ -55,7 +55,8 @@ def pack(
 
     Args:
         source: a folder or an archive of pictures, a table, parquet, or another form that
-            `impasto pack --help` lists; or the word `masters`, 21 paintings.
+            `impasto pack --help` lists, on disk or at an address such as `s3://bucket/folder`; or the
+            word `masters`, 21 paintings.
         destination: the collection's folder: new, empty, or an earlier pack of this source.
         options: all that may be chosen; None: `PackOptions()`.
         settings: any option of `PackOptions` by its name, in place of the one in `options`. A text is

@@ -30,6 +30,8 @@ from impasto.features import FeatureNetwork, load_networks
 from impasto.progress import shown
 from impasto.reporting import page
 from impasto.sampling.model import MODEL_FILE, ModelRecord, load_discriminator, run_of
+from impasto.sources.remote.addresses import place_at
+from impasto.sources.remote.path import Place
 from impasto.training.run_folder import find_collection, with_noise
 
 
@@ -108,7 +110,7 @@ def evaluate(
 
     Args:
         what: a run, one of its checkpoints (`RUN/best` for the best one), a model; or pictures: a
-            folder, an archive or a collection.
+            folder or an archive, on disk or at an address, or a collection.
         data: the collection to compare with, or `masters`; None: what the run learned from.
         features: one feature network or several: lite0, inception, dinov2, clip.
         weights: a file or URL for each network whose weights lie elsewhere.
@@ -129,7 +131,8 @@ def evaluate(
     Raises:
         ImpastoError: nothing to evaluate or to compare with, or options that do not go together.
     """
-    path, home = Path(what).expanduser(), None if out is None else Path(out).expanduser()
+    path = place_at(what if isinstance(what, str) else Path(what))
+    home = None if out is None else Path(out).expanduser()
     given = is_given(path)
     _check_kind(path, given, checkpoints, truncation, fit, resolution)
     real = ComparedWith(data, split_of(against), reference)
@@ -137,12 +140,13 @@ def evaluate(
     networks = partial(load_networks, features, weights, device=painting.device)
     if given:
         return Evaluations(*evaluate_given(path, real, networks, home, fit=fit, side=resolution))
+    assert isinstance(path, Path)  # Models are on disk.
     plan = SampleCounts(count=pictures, per_class=per_class, first_seed=seed)
     return _of_models(path, checkpoints, real, networks, plan, painting, home, again=again)
 
 
 def _check_kind(
-    path: Path,
+    path: Place,
     given: bool,
     checkpoints: str | None,
     truncation: float | None,

@@ -44,11 +44,12 @@ def _tell(outcomes: Sequence[Outcome], home: Path) -> None:
 
 def command(
     path: Annotated[
-        Path,
+        str,
         typer.Argument(
             help=(
                 "A run, a checkpoint or a model; or a folder or archive of pictures (in "
-                "folders by class, if there are classes); or a collection."
+                "folders by class, if there are classes), on disk or at an address such as "
+                "s3://bucket/folder; or a collection."
             ),
             metavar="PATH",
         ),

@@ -22,7 +22,8 @@ def command(
                 "A folder of pictures, or an archive of one (zip, tar), with folders by "
                 "class or a table metadata.csv for labels; a table (CSV, TSV, JSON Lines); "
                 "parquet; StyleGAN's zip; WebDataset tars; .npz; CIFAR's archive; ArtGAN's "
-                "WikiArt lists; or 'masters', the 21 paintings that come with impasto."
+                "WikiArt lists; or 'masters', the 21 paintings that come with impasto. On disk, "
+                "or read where it lies: s3://, gs://, hf://datasets/OWNER/NAME, https://."
             ),
             metavar="SOURCE",
         ),

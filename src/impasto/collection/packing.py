@@ -27,6 +27,7 @@ from impasto.files import read_json, write_json
 from impasto.readers import read_source
 from impasto.sources.class_names import choose
 from impasto.sources.listing import Listing
+from impasto.sources.remote.addresses import place_at
 from impasto.sources.where import select
 
 MASTERS = Path(__file__).parent.parent / "masters"
@@ -210,13 +211,13 @@ def _finish(job: PackJob, known: int, began: float) -> PackReport:
 
 
 def _listing(source: Path | str, options: PackOptions) -> tuple[Listing, str]:
-    """The source's listing, and its absolute path or `masters`."""
+    """The source's listing; and its absolute path, its address without credentials, or `masters`."""
     if str(source) == "masters":
         # A folder of that name can be given as ./masters (or as a Path with a parent).
         labels = options.labels if options.labels is not None else ("style", "genre", "artist")
         return read_source(MASTERS, labels), "masters"
-    path = Path(source).expanduser()
-    return read_source(path, options.labels, options.names_encoding), str(path.absolute())
+    place = place_at(source)
+    return read_source(place, options.labels, options.names_encoding), str(place.absolute())
 
 
 def _there_already(

@@ -20,6 +20,7 @@ from impasto.features import FeatureNetwork
 from impasto.messages import say
 from impasto.progress import shown
 from impasto.sampling.model import MODEL_FILE, checkpoint_folders, find_model, run_of
+from impasto.sources.remote.path import Place, RemotePath
 from impasto.sources.trees import open_source
 
 
@@ -105,13 +106,18 @@ class ComparedWith:
     limit: int | None
 
 
-def is_given(path: Path) -> bool:
-    """Whether a path is of pictures (a folder, an archive, a collection), not of a run or a model.
+def is_given(path: Place) -> bool:
+    """Whether a path is of pictures (a folder, an archive, a collection), not of a run or a model, which
+    are on disk.
 
     Raises:
-        ImpastoError: it is another file.
+        ImpastoError: it is another file, or an address at which nothing can be read.
     """
-    if path.is_dir():
+    if isinstance(path, RemotePath):
+        path.check()
+        if path.is_dir():
+            return True
+    elif path.is_dir():
         return run_of(path) is None and not (path / MODEL_FILE).is_file()
     if path.is_file() and open_source(path).file is not None:
         raise ImpastoError(
@@ -122,7 +128,7 @@ def is_given(path: Path) -> bool:
 
 
 def evaluate_given(
-    path: Path,
+    path: Place,
     real: ComparedWith,
     networks: Callable[[], list[FeatureNetwork]],
     out: Path | None,
@@ -152,7 +158,7 @@ def evaluate_given(
         raise ImpastoError(f"{path} holds pictures: say with --data what to compare them with")
     if side is not None and fit is None:
         raise ImpastoError("--resolution goes with --fit")
-    if (path / "collection.json").is_file():
+    if not isinstance(path, RemotePath) and (path / "collection.json").is_file():
         if fit is not None:
             raise ImpastoError(
                 f"{path} is a collection, whose pictures are squares already; --fit is for a folder "
@@ -169,7 +175,7 @@ def evaluate_given(
         limit=real.limit,
         progress=shown,
     )
-    whole = path.resolve()
+    whole = path if isinstance(path, RemotePath) else path.resolve()
     name = whole.name if path.is_dir() else whole.name.partition(".")[0] or whole.name
     home = out or Path("evaluations") / name
     return evaluate_pictures(pictures, name, evaluator, home), home
@@ -188,7 +194,7 @@ def _packed_pictures(
 
 
 def _loose_pictures(
-    path: Path, data: str | Path | Collection, fit: str | None, side: int | None
+    path: Place, data: str | Path | Collection, fit: str | None, side: int | None
 ) -> tuple[Subject, Collection]:
     """The pictures of a folder or an archive, and the collection that they are compared with."""
     looked = look_through(path, packed_at(data), fit=fit, side=side, progress=shown)

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from impasto.evaluation.subjects import Subject, classes_there
 from impasto.formatting import counted
 from impasto.sampling.output import slugs
 from impasto.sources.listing import Listing, class_name, pictures
+from impasto.sources.remote.path import Place
 from impasto.sources.trees import File, Tree, UnusableError, open_source
 
 FITTED = ("crop", "squash", "pad")
@@ -84,7 +84,7 @@ class Given:
 
 
 def look_through(
-    path: Path,
+    path: Place,
     packed_at: Sequence[int] | None,
     *,
     fit: str | None = None,
@@ -146,7 +146,7 @@ def look_through(
 
 
 def _side(
-    path: Path,
+    path: Place,
     sizes: Mapping[str, _Size],
     packed_at: Sequence[int] | None,
     fit: str | None,
@@ -187,12 +187,12 @@ def _sizes(tree: Tree, found: Sequence[File], left_out: list[tuple[str, str]]) -
 
 
 def _read(tree: Tree, files: Sequence[File]) -> Iterator[Picture]:
-    """Each file's path, or its bytes where it lies in an archive."""
-    for file in files:
-        try:
-            yield tree.read(file.name) if file.path is None else file.path
-        except UnusableError as reason:
-            yield reason
+    """Each file's path, or its bytes where it lies in an archive or at an address."""
+    paths = [file.on_disk for file in files]
+    if None in paths:
+        yield from tree.contents([file.name for file in files])
+    else:
+        yield from (path for path in paths if path is not None)
 
 
 def _count(sizes: Mapping[str, _Size], side: int) -> int:
@@ -226,7 +226,7 @@ def _commonest_side(sizes: Sequence[_Size], packed_at: Sequence[int] | None) -> 
 
 
 def _check_side(
-    path: Path, side: int | None, sizes: Sequence[_Size], packed_at: Sequence[int] | None
+    path: Place, side: int | None, sizes: Sequence[_Size], packed_at: Sequence[int] | None
 ) -> int:
     """The side at which pictures can be compared as they are.
 
@@ -269,7 +269,7 @@ def of_given(given: Given, collection: Collection) -> Subject:
         for number in numbers:
             try:
                 file = given.files[number]
-                with opened(file.path or given.tree.read(file.name)) as stream:
+                with opened(file.on_disk or given.tree.read(file.name)) as stream:
                     some.append(torch.from_numpy(square_of(stream, given.how).copy()))
             except UnusableError as reason:
                 raise ImpastoError(

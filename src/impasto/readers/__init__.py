@@ -9,12 +9,12 @@ A reader is a module with:
   fields the user asked for, None for the source's own.
 """
 
-from pathlib import Path
 from types import ModuleType
 
 from impasto.errors import ImpastoError
 from impasto.registry import load_module, names
 from impasto.sources.listing import Listing, one_line_each
+from impasto.sources.remote.path import Place, RemotePath
 from impasto.sources.trees import Source, open_source
 
 
@@ -24,12 +24,12 @@ def _readers() -> list[ModuleType]:
 
 
 def read_source(
-    source: Path, labels: tuple[str, ...] | None, names_encoding: str | None = None
+    source: Place, labels: tuple[str, ...] | None, names_encoding: str | None = None
 ) -> Listing:
     """List a source with the first reader that claims it.
 
     Args:
-        source: a folder, an archive or another file.
+        source: a folder, an archive or another file, on disk or at an address.
         labels: the fields asked for; None: the source's own.
         names_encoding: the encoding of file names in archives that do not declare one; None: see
             `archives/`.
@@ -37,14 +37,32 @@ def read_source(
     Raises:
         ImpastoError: there is no such source, no reader for it, or the labels are not in it.
     """
-    if not source.exists():
+    if isinstance(source, RemotePath):
+        source.check()
+    elif not source.exists():
         raise ImpastoError(
             f"there is no {source}; SOURCE is a folder of pictures, an archive of one, a table "
             "beside them, another kind that `impasto pack --help` names, or the word masters"
         )
-    if (source / "collection.json").is_file():
+    elif (source / "collection.json").is_file():
         raise ImpastoError(f"{source} is a collection already; pack from the pictures themselves")
-    return one_line_each(read_opened(open_source(source, names_encoding), labels))
+    opened = open_source(source, names_encoding)
+    listing = one_line_each(read_opened(opened, labels))
+    if isinstance(source, RemotePath):
+        _name_addresses(listing, opened)
+    return listing
+
+
+def _name_addresses(listing: Listing, opened: Source) -> None:
+    """Say of each picture where it was read, if its source does not say where it comes from."""
+    if "source" in listing.fields:
+        return
+    files = opened.tree.files if opened.file is None else {}
+    for entry in listing.entries:
+        file = files.get(entry.relative)
+        entry.about.setdefault(
+            "source", str(opened.path if file is None else file.path or opened.path)
+        )
 
 
 def read_opened(source: Source, labels: tuple[str, ...] | None) -> Listing:

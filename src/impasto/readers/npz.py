@@ -18,7 +18,6 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -29,7 +28,8 @@ from impasto.sources.array_pictures import layout_of, pixels_of, scale_of
 from impasto.sources.heldout import hold_out, is_heldout
 from impasto.sources.listing import PICTURE_SUFFIXES, Content, Entry, Listing, known, suffix_of
 from impasto.sources.numpy_files import StoredArray, arrays_in, reading, rows_of, whole
-from impasto.sources.trees import File, Source, UnusableError, stamp_of, tidy, unreadable
+from impasto.sources.remote.path import Place
+from impasto.sources.trees import File, Source, UnusableError, file_at, tidy, unreadable
 
 ORDER = 5
 
@@ -66,8 +66,7 @@ def _part(array: StoredArray) -> str:
 
 def _files(source: Source) -> list[File]:
     if source.file is not None:
-        status = source.path.stat()
-        return [File(source.file, status.st_size, stamp_of(status), source.path.absolute())]
+        return [file_at(source.path)]
     files = source.tree.files.values()
     return [file for file in files if file.path and suffix_of(file.name) in _SUFFIXES]
 
@@ -185,7 +184,7 @@ def _says_label(array: StoredArray) -> bool:
 
 
 def _fields(
-    path: Path, there: dict[str, StoredArray], labels: tuple[str, ...] | None
+    path: Place, there: dict[str, StoredArray], labels: tuple[str, ...] | None
 ) -> dict[str, str]:
     """The label fields, and the array of each.
 
@@ -240,11 +239,11 @@ def _class_names(arrays: list[StoredArray]) -> list[str]:
 def _label_files(source: Source) -> list[File]:
     """Files of labels beside a file of pictures."""
     found = []
-    for path in sorted(source.path.absolute().parent.iterdir()):
+    there: list[Place] = [*source.path.absolute().parent.iterdir()]
+    for path in sorted(there, key=str):
         words = {*_words(path.stem)}
         if path.suffix.lower() in _SUFFIXES and path.is_file() and _LABELS & words:
-            status = path.stat()
-            found.append(File(path.name, status.st_size, stamp_of(status), path))
+            found.append(file_at(path))
     return found
 
 
@@ -286,7 +285,7 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     abouts = {name: texts for name, texts in columns.items() if name not in fields.values()}
     _add_entries(listing, pictures, classes, abouts)
     # The arrays in one file share a range.
-    alike: dict[tuple[Path, np.dtype], list[StoredArray]] = {}
+    alike: dict[tuple[Place, np.dtype], list[StoredArray]] = {}
     for array in pictures:
         alike.setdefault((array.path, array.dtype), []).append(array)
     scales = {kind: scale_of(group) for kind, group in alike.items()}
@@ -315,7 +314,7 @@ def _check_rows(pictures: list[StoredArray]) -> None:
 
 
 def _columns(
-    path: Path,
+    path: Place,
     pictures: list[StoredArray],
     beside: list[dict[str, StoredArray]],
     needed: dict[str, str],

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, groupby
-from pathlib import Path
 from typing import Any
 
 from impasto.errors import ImpastoError, choices
@@ -39,12 +38,13 @@ from impasto.sources.parquet_files import (
     read_errors,
     texts_of,
 )
+from impasto.sources.remote.path import Place
 from impasto.sources.trees import (
     File,
     Source,
     Tree,
     UnusableError,
-    stamp_of,
+    file_at,
     tidy,
     unreadable,
 )
@@ -67,8 +67,7 @@ _LONG_TEXT = 1000
 def _files(source: Source) -> list[File]:
     """The parquet files of a source, sorted by name."""
     if source.file is not None:
-        status = source.path.stat()
-        return [File(source.file, status.st_size, stamp_of(status), source.path.absolute())]
+        return [file_at(source.path)]
     return [file for file in source.tree.files.values() if suffix_of(file.name) in _SUFFIXES]
 
 
@@ -248,7 +247,7 @@ def _key(name: str) -> str:
     return {"license": "licence"}.get(name.lower(), name.lower())
 
 
-def _fields(path: Path, parts: list[Part], labels: tuple[str, ...] | None) -> list[str]:
+def _fields(path: Place, parts: list[Part], labels: tuple[str, ...] | None) -> list[str]:
     """The columns that are labels.
 
     Raises:

@@ -369,7 +369,7 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
         picture, about = found.pictures[number], found.abouts[number]
         entry = Entry(
             f"{shard.name}{picture.name}",
-            picture.path,
+            picture.on_disk,
             picture.stamp,
             tuple(classes[number] for classes in given),
             {name: text for name, text in about.items() if name not in only_labels},

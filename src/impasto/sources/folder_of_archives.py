@@ -1,9 +1,8 @@
 """A folder and the contents of its archives, as one tree."""
 
-from pathlib import Path
-
 from impasto.errors import ImpastoError
 from impasto.sources.archives import is_archive, stem_of
+from impasto.sources.remote.path import Place
 from impasto.sources.trees import File, Folder, Tree, UnusableError, archive_at, unreadable
 
 
@@ -15,9 +14,9 @@ class FolderWithArchives(Tree):
         super().__init__(folder.place)
         self._folder = folder
         self._names_encoding = names_encoding
-        self._where: dict[str, tuple[Path, str]] = {}
+        self._where: dict[str, tuple[Place, str]] = {}
         """By file: its archive, and its name there."""
-        self._opened: tuple[Path, Tree] | None = None
+        self._opened: tuple[Place, Tree] | None = None
 
     def _list(self) -> tuple[dict[str, File], list[tuple[str, str]]]:
         archives = {n: f for n, f in self._folder.files.items() if is_archive(n)}
@@ -50,7 +49,7 @@ class FolderWithArchives(Tree):
             raise damaged[0]
         return files, left_out
 
-    def _open(self, path: Path) -> Tree:
+    def _open(self, path: Place) -> Tree:
         if self._opened is None or self._opened[0] != path:
             self.close()
             tree = archive_at(path, self._names_encoding)

@@ -66,7 +66,7 @@ class Entry:
     relative: str
     """Its path inside the source, with `/` on every system; its identity in the collection."""
     path: Path | None = None
-    """Its file; None if it has no file of its own and comes from the listing's `contents`."""
+    """Its file on disk; None if it has none of its own and comes from the listing's `contents`."""
     stamp: str = ""
     """Changes when the picture does; see `File.stamp`. If empty, packing again decodes it again."""
     labels: tuple[str, ...] = ()
@@ -97,7 +97,7 @@ class Listing:
 
 def entry_of(tree_file: File, **told: object) -> Entry:
     """The entry of a file in a tree."""
-    return Entry(tree_file.name, tree_file.path, tree_file.stamp, **told)  # type: ignore[arg-type]
+    return Entry(tree_file.name, tree_file.on_disk, tree_file.stamp, **told)  # type: ignore[arg-type]
 
 
 def read_from(tree: Tree, listing: Listing) -> Listing:

@@ -7,7 +7,6 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -16,7 +15,8 @@ from numpy.lib import format as npy
 from impasto.errors import ImpastoError
 from impasto.files import refuse_pointer_file
 from impasto.formatting import error_text
-from impasto.sources.trees import File
+from impasto.sources.remote.path import Place
+from impasto.sources.trees import File, system_error
 
 _COMPRESSION = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _HEADER = 2**14
@@ -31,7 +31,7 @@ class StoredArray:
     """The file's name in the tree."""
     key: str
     """Its name in the file; blank if it is the only array."""
-    path: Path
+    path: Place
     member: str | None
     """Its member name in the `.npz` zip."""
     stamp: str
@@ -54,15 +54,15 @@ class StoredArray:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Place) -> Iterator[None]:
     """Turn errors from reading a file into an ImpastoError."""
     try:
         yield
     except ImpastoError:
         raise
-    except OSError as error:
-        raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:
+        if (unread := system_error(error)) is not None:
+            raise ImpastoError(f"cannot read {path}: {unread.strerror or unread}") from error
         # On damaged files `zipfile`, `zlib` and NumPy raise almost anything.
         refuse_pointer_file(path)
         text = error_text(error)[:200]
@@ -70,17 +70,21 @@ def reading(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(path: Path, member: str | None) -> Iterator[IO[bytes]]:
+def _opened(path: Place, member: str | None) -> Iterator[IO[bytes]]:
     """A file's or a member's bytes, decompressed."""
     if member is None:
         with path.open("rb") as file:
             yield file
     else:
-        with zipfile.ZipFile(path) as archive, archive.open(member) as inside:
+        with (
+            path.open("rb") as file,
+            zipfile.ZipFile(file) as archive,
+            archive.open(member) as inside,
+        ):
             yield inside
 
 
-def _header(path: Path, member: str | None) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+def _header(path: Place, member: str | None) -> tuple[tuple[int, ...], bool, np.dtype, int]:
     """Shape, whether in Fortran order, type, and the byte where the values begin."""
     with _opened(path, member) as file:
         head = io.BytesIO(file.read(_HEADER))
@@ -103,7 +107,7 @@ def arrays_in(file: File) -> list[StoredArray]:
     with reading(file.path):
         members: list[tuple[str | None, int, str]] = [(None, file.size, file.stamp)]
         if file.name.lower().endswith(".npz"):
-            with zipfile.ZipFile(file.path) as archive:
+            with file.path.open("rb") as opened, zipfile.ZipFile(opened) as archive:
                 inside = [info for info in archive.infolist() if info.filename.endswith(".npy")]
             if any(info.compress_type not in _COMPRESSION for info in inside):
                 raise ValueError("not compressed as NumPy does")

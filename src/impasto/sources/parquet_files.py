@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from PIL import Image
@@ -23,7 +23,8 @@ from impasto.errors import ImpastoError
 from impasto.files import refuse_pointer_file
 from impasto.formatting import error_text
 from impasto.sources.file_kinds import BEGINNING, begins_as_picture
-from impasto.sources.trees import File, Source, tidy
+from impasto.sources.remote.path import Place
+from impasto.sources.trees import File, Source, system_error, tidy
 
 _FILE_COLUMNS = ("file", "file_name", "filename")
 _READ_AHEAD = 2**20
@@ -36,7 +37,7 @@ class Part:
     """One parquet file."""
 
     name: str
-    path: Path
+    path: Place
     stamp: str
     groups: tuple[int, ...]
     """The rows of each row group."""
@@ -81,7 +82,7 @@ def error_line(error: BaseException) -> str:
 
 
 @contextmanager
-def opened_file(path: Path) -> Iterator[Any]:
+def opened_file(path: Place) -> Iterator[Any]:
     """A file's `pyarrow.parquet.ParquetFile`; errors become an ImpastoError."""
     parquet = library()
     try:
@@ -90,8 +91,8 @@ def opened_file(path: Path) -> Iterator[Any]:
                 file, pre_buffer=False, buffer_size=_READ_AHEAD, page_checksum_verification=True
             )
     except read_errors() as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error
+        if (unread := system_error(error)) is not None:
+            raise ImpastoError(f"cannot read {path}: {unread.strerror or unread}") from error
         refuse_pointer_file(path)
         raise ImpastoError(
             f"{path} is damaged or was cut short ({error_line(error)}); download it again"
@@ -103,7 +104,7 @@ def described_beside(source: Source, files: list[File]) -> dict[str, dict[str, A
 
     The description lies at the top of the repository, in some folder above the files.
     """
-    top = (source.path if source.path.is_dir() else source.path.parent).absolute()
+    top: Place = (source.path if source.path.is_dir() else source.path.parent).absolute()
     inside = {top / parent for file in files for parent in PurePosixPath(file.name).parents}
     above = {top.parent} if top.name == "data" else set()
     features: dict[str, dict[str, Any]] = {}
@@ -113,7 +114,7 @@ def described_beside(source: Source, files: list[File]) -> dict[str, dict[str, A
     return features
 
 
-def _text(path: Path) -> str:
+def _text(path: Place) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:

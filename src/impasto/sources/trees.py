@@ -14,6 +14,7 @@ from typing import Any
 
 from impasto.errors import ImpastoError
 from impasto.registry import module_names
+from impasto.sources.remote.path import Place, RemotePath
 from impasto.tabular import decoded
 from impasto.tabular import tidy as tidy
 
@@ -25,11 +26,17 @@ class UnusableError(Exception):
 def unreadable(error: BaseException | None) -> str:
     """The kind of reason for an error in reading: `unreadable for now` if it or its cause is an
     OSError, else `unreadable`."""
+    return "unreadable" if system_error(error) is None else "unreadable for now"
+
+
+def system_error(error: BaseException | None) -> OSError | None:
+    """The OSError that an error is or came of, if it has a number, as those of the system and of
+    servers have; `zipfile` says that a file is no zip if reading it fails."""
     while error is not None:
         if isinstance(error, OSError) and error.errno is not None:
-            return "unreadable for now"
-        error = error.__cause__
-    return "unreadable"
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 @dataclass(frozen=True)
@@ -42,8 +49,13 @@ class File:
     """Uncompressed bytes."""
     stamp: str
     """Changes when the file does, without reading it: size and time, or a stored checksum."""
-    path: Path | None = None
-    """Its place on disk, if it is a file of its own."""
+    path: Place | None = None
+    """Its path or address, if it is a file of its own."""
+
+    @property
+    def on_disk(self) -> Path | None:
+        """Its path, if it is a file of its own on disk."""
+        return self.path if isinstance(self.path, Path) else None
 
 
 class Tree(ABC):
@@ -56,7 +68,7 @@ class Tree(ABC):
             picture's.
     """
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Place) -> None:
         self.place = place
         self.notes: list[str] = []
         self.picture_by_bytes: dict[str, bool] = {}
@@ -109,8 +121,8 @@ class Tree(ABC):
 class Source:
     """A source as readers get it."""
 
-    path: Path
-    """The user's path: a folder, an archive, or another file."""
+    path: Place
+    """The user's path or address: a folder, an archive, or another file."""
     tree: Tree
     """The folder, the archive's files, or the file's folder."""
     file: str | None = None
@@ -152,6 +164,19 @@ def stamp_of(status: os.stat_result) -> str:
     return f"{status.st_size}-{status.st_mtime_ns}"
 
 
+def file_at(path: Place) -> File:
+    """A file that was named by itself.
+
+    Raises:
+        OSError: it cannot be found.
+    """
+    if isinstance(path, RemotePath):
+        info = path.store.info(path.key)
+        return File(path.name, max(0, info.size), info.stamp, path)
+    status = path.stat()
+    return File(path.name, status.st_size, stamp_of(status), path.absolute())
+
+
 def walk(
     folder: Path, on_error: Callable[[OSError], None] | None = None
 ) -> Iterator[tuple[Path, str]]:
@@ -178,17 +203,20 @@ def walk(
 
 
 class Folder(Tree):
-    """A folder on disk; files are opened only when read."""
+    """A folder, on disk unless it is a `RemoteFolder`; files are opened only when read."""
 
     def _list(self) -> tuple[dict[str, File], list[tuple[str, str]]]:
         files: dict[str, File] = {}
         left_out: list[tuple[str, str]] = []
 
+        top = self.place
+        assert isinstance(top, Path)
+
         def unreadable(error: OSError) -> None:
-            name = readable(os.path.relpath(error.filename, self.place))
+            name = readable(os.path.relpath(error.filename, top))
             left_out.append((name, f"unreadable: a folder: {error.strerror}"))
 
-        for path, name in walk(self.place, unreadable):
+        for path, name in walk(top, unreadable):
             try:
                 status = path.stat()
             except OSError as error:
@@ -204,26 +232,35 @@ class Folder(Tree):
         file = self.files.get(name)
         # A file that the user names may be a hidden one, which no listing has.
         path = self.place / name if file is None or file.path is None else file.path
+        assert isinstance(path, Path)
         try:
             return path.read_bytes()
         except OSError as error:
             raise UnusableError(f"unreadable for now: {error.strerror or error}") from error
 
 
-def open_source(path: Path, names_encoding: str | None = None) -> Source:
-    """Open a path as a source.
+def open_source(path: Place, names_encoding: str | None = None) -> Source:
+    """Open a path or an address as a source.
 
     Raises:
         ImpastoError: it cannot be read.
     """
     if path.is_dir():
-        return Source(path, Folder(path), names_encoding=names_encoding)
+        return Source(path, _folder(path), names_encoding=names_encoding)
     if (tree := archive_at(path, names_encoding)) is not None:
         return Source(path, tree, names_encoding=names_encoding)
-    return Source(path, Folder(path.absolute().parent), path.name, names_encoding)
+    return Source(path, _folder(path.absolute().parent), path.name, names_encoding)
 
 
-def archive_at(path: Path, names_encoding: str | None = None) -> Tree | None:
+def _folder(place: Place) -> Folder:
+    if isinstance(place, RemotePath):
+        from impasto.sources.remote.folder import RemoteFolder
+
+        return RemoteFolder(place)
+    return Folder(place)
+
+
+def archive_at(path: Place, names_encoding: str | None = None) -> Tree | None:
     """An archive as a tree; None if the file is no archive."""
     for name in module_names("sources/archives"):
         archive = importlib.import_module(f"impasto.sources.archives.{name}")

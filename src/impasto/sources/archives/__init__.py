@@ -2,8 +2,8 @@
 
 An archive is a module with:
 - `SUFFIXES: tuple[str, ...]`, the usual endings of its files' names;
-- `claims(path: Path) -> bool`, whether this file is one, by its name or its first bytes;
-- `open_archive(path: Path, names_encoding: str | None = None) -> Tree`, its files as a tree;
+- `claims(path: Place) -> bool`, whether this file is one, by its name or its first bytes;
+- `open_archive(path: Place, names_encoding: str | None = None) -> Tree`, its files as a tree;
   `names_encoding` is the encoding of file names that do not declare one.
 
 Nothing is unpacked under a name from inside an archive, so no name, link or device in it can reach
@@ -15,14 +15,15 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from impasto.errors import ImpastoError
 from impasto.files import refuse_pointer_file
 from impasto.formatting import counted, error_text, one_line
 from impasto.registry import module_names
-from impasto.sources.trees import File, Tree, UnusableError, is_litter, readable
+from impasto.sources.remote.path import Place
+from impasto.sources.trees import File, Tree, UnusableError, is_litter, readable, system_error
 
 MOST_BYTES = 2**30
 """A file in an archive that is larger than this, uncompressed, is left out: it may be a
@@ -54,7 +55,7 @@ class Archive(Tree):
 
     _where: dict[str, Any]
 
-    def __init__(self, place: Path, names_encoding: str | None = None) -> None:
+    def __init__(self, place: Place, names_encoding: str | None = None) -> None:
         super().__init__(place)
         self.names_encoding = names_encoding
 
@@ -82,7 +83,7 @@ class Archive(Tree):
         try:
             for member in self._members(left_out):
                 name = plain_name(member.name)
-                if not name or _is_litter(name):
+                if not name or is_hidden(name):
                     continue
                 if name in files:
                     left_out.append((name, "twice in the archive: the later one counts"))
@@ -91,15 +92,13 @@ class Archive(Tree):
         except ImpastoError:
             refuse_pointer_file(self.place)
             raise
-        except OSError as error:
-            if error.errno is None:
-                raise self.damaged(error) from error
-            raise ImpastoError(f"cannot read {self.place}: {error.strerror}") from error
         except Exception as error:
+            if (unread := system_error(error)) is not None:
+                raise ImpastoError(f"cannot read {self.place}: {unread.strerror}") from error
             # Damaged archives make the modules that read them raise almost anything.
             raise self.damaged(error) from error
         left_out = [(plain_name(name), reason) for name, reason in left_out]
-        left_out = [(name, reason) for name, reason in left_out if name and not _is_litter(name)]
+        left_out = [(name, reason) for name, reason in left_out if name and not is_hidden(name)]
         self._pass_over_collections(files)
         return self._unwrapped(files, left_out)
 
@@ -171,6 +170,8 @@ class Archive(Tree):
         except MemoryError:
             raise UnusableError("too large: there was not enough memory to read it") from None
         except Exception as error:
+            if (unread := system_error(error)) is not None:
+                raise UnusableError(f"unreadable for now: {unread.strerror}") from error
             raise UnusableError(
                 f"unreadable: damaged in the archive: {error_text(error)}"
             ) from None
@@ -212,7 +213,7 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(_suffixes())
 
 
-def first_bytes(path: Path, count: int) -> bytes:
+def first_bytes(path: Place, count: int) -> bytes:
     """The first bytes of a file; empty for anything else (reading a pipe would block)."""
     with suppress(OSError):
         if path.is_file():
@@ -227,7 +228,8 @@ def plain_name(name: str) -> str:
     return "/".join(parts)
 
 
-def _is_litter(name: str) -> bool:
+def is_hidden(name: str) -> bool:
+    """Whether a file is passed over for its name or a folder's above it."""
     *folders, last = name.split("/")
     return last.startswith(".") or any(map(is_litter, folders))
 

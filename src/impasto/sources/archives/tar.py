@@ -14,13 +14,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cached_property
-from pathlib import Path
 from typing import IO, Any
 
 from impasto.errors import ImpastoError
 from impasto.files import cache_folder, write_error
 from impasto.sources.archives import Archive, Member, first_bytes, names_note
-from impasto.sources.trees import UnusableError, stamp_of
+from impasto.sources.remote.path import Place
+from impasto.sources.trees import UnusableError, file_at
 
 SUFFIXES = (
     *(".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz"),
@@ -46,7 +46,7 @@ _LONGEST_HEADER = 2**20
 """Most bytes of an extended header; PAX sets no limit."""
 
 
-def claims(path: Path) -> bool:
+def claims(path: Place) -> bool:
     """Whether it is a tar archive, by its name or its first bytes."""
     if not path.is_file():
         return False
@@ -55,7 +55,7 @@ def claims(path: Path) -> bool:
     return first_bytes(path, _BLOCK)[_MAGIC_AT : _MAGIC_AT + 5] == b"ustar"
 
 
-def open_archive(path: Path, names_encoding: str | None = None) -> "Tar":
+def open_archive(path: Place, names_encoding: str | None = None) -> "Tar":
     """A tar archive as a tree; nothing is read yet."""
     return Tar(path, names_encoding)
 
@@ -114,7 +114,7 @@ class Tar(Archive):
         return plain
 
     def _members(self, left_out: list[tuple[str, str]]) -> Iterator[Member]:
-        stamp = stamp_of(self.place.stat())
+        stamp = file_at(self.place).stamp
         plain = self._plain
         plain.seek(0)
         headers: Any = _Headers(plain)  # It has a file's read and seek.

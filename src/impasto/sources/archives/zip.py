@@ -17,10 +17,11 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
+from typing import IO
 
 from impasto.errors import ImpastoError
 from impasto.sources.archives import Archive, Member, first_bytes, names_note
+from impasto.sources.remote.path import Place
 from impasto.sources.trees import Tree
 
 SUFFIXES = (".zip", ".cbz")
@@ -32,7 +33,7 @@ _READ = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
 
 
-def claims(path: Path) -> bool:
+def claims(path: Place) -> bool:
     """Whether it is a zip archive, by its name or first bytes; `.npz` has a reader of its own."""
     if not path.is_file():
         return False
@@ -40,25 +41,29 @@ def claims(path: Path) -> bool:
     return suffix in SUFFIXES or (suffix != ".npz" and first_bytes(path, 4) == _FIRST_BYTES)
 
 
-def open_archive(path: Path, names_encoding: str | None = None) -> Tree:
+def open_archive(path: Place, names_encoding: str | None = None) -> Tree:
     """A zip archive as a tree; nothing is read yet."""
     return _Zip(path, names_encoding)
 
 
 class _Zip(Archive):
+    _file: IO[bytes] | None = None
     _opened: zipfile.ZipFile | None = None
 
     def close(self) -> None:
         if self._opened is not None:
             self._opened.close()
+        if self._file is not None:
+            self._file.close()
 
     def _members(self, left_out: list[tuple[str, str]]) -> Iterator[Member]:
-        if first_bytes(self.place, 2) != b"PK" and not zipfile.is_zipfile(self.place):
+        self._file = self.place.open("rb")
+        if self._file.read(2) != b"PK" and not zipfile.is_zipfile(self._file):
             raise ImpastoError(
                 f"{self.place} is no zip archive, or its end is missing; download it again, or give "
                 "a folder"
             )
-        self._opened = zipfile.ZipFile(self.place)
+        self._opened = zipfile.ZipFile(self._file)
         guessed: list[str] = []
         for info in self._opened.infolist():
             name = self._name(info, guessed)

@@ -1,0 +1,176 @@
+"""An address as a path: what archives, parquet and NumPy's files need to be read where they lie."""
+
+import errno
+import functools
+import io
+import os
+import posixpath
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import IO
+
+from impasto.errors import ImpastoError
+from impasto.sources.remote.store import Info, RemoteError, Store
+
+_BLOCK = 2**22
+_BLOCKS = 8
+"""Of how many bytes are the blocks that a file is read in, and how many of them an open file keeps."""
+
+
+@dataclass(frozen=True)
+class RemotePath:
+    """A file or a folder in a store, with the methods of `pathlib.Path` that readers use. Its text is
+    the address as it may be shown, without credentials."""
+
+    store: Store
+    key: str
+
+    def __str__(self) -> str:
+        return self.store.address(self.key)
+
+    def __truediv__(self, name: str | PurePath) -> "RemotePath":
+        name = name if isinstance(name, str) else name.as_posix()
+        if name == ".":
+            return self
+        return RemotePath(self.store, f"{self.key}/{name}" if self.key else name)
+
+    @property
+    def name(self) -> str:
+        return posixpath.basename(self.key)
+
+    @property
+    def suffix(self) -> str:
+        return posixpath.splitext(self.name)[1]
+
+    @property
+    def stem(self) -> str:
+        return posixpath.splitext(self.name)[0]
+
+    @property
+    def parent(self) -> "RemotePath":
+        return RemotePath(self.store, posixpath.dirname(self.key))
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return tuple(self.key.split("/"))
+
+    def absolute(self) -> "RemotePath":
+        return self
+
+    def info(self) -> Info | None:
+        """What is told of it; None where there is no such thing.
+
+        Raises:
+            ImpastoError: that cannot be found out.
+        """
+        try:
+            return self.store.info(self.key)
+        except RemoteError as error:
+            if error.errno == errno.ENOENT:
+                return None
+            raise refused(self, error) from error
+
+    def check(self) -> None:
+        """Raise what keeps it from being read.
+
+        Raises:
+            ImpastoError: it is not there, or access is refused, or there is no answer.
+        """
+        try:
+            self.store.info(self.key)
+        except RemoteError as error:
+            raise refused(self, error) from error
+
+    def exists(self) -> bool:
+        return self.info() is not None
+
+    def is_dir(self) -> bool:
+        return (info := self.info()) is not None and info.is_folder
+
+    def is_file(self) -> bool:
+        return (info := self.info()) is not None and not info.is_folder
+
+    def stat(self) -> os.stat_result:
+        """With the size, and nothing else that is known.
+
+        Raises:
+            RemoteError: there is no such file, or no answer.
+        """
+        size = max(0, self.store.info(self.key).size)
+        return os.stat_result((stat.S_IFREG | 0o444, 0, 0, 1, 0, 0, size, 0, 0, 0))
+
+    def open(self, mode: str = "rb") -> IO[bytes]:
+        """The file for reading, from any place in it.
+
+        Raises:
+            RemoteError: there is no such file, or no answer.
+        """
+        assert mode == "rb"
+        size = self.store.info(self.key).size
+        if size < 0:
+            raise RemoteError("its server does not say how long it is; download it")
+        return io.BufferedReader(_RemoteFile(self.store, self.key, size))
+
+    def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return self.store.read(self.key).decode(encoding, errors)
+
+    def iterdir(self) -> Iterator["RemotePath"]:
+        """The files in the folder."""
+        return (self / name for name in self.store.names(self.key))
+
+
+Place = Path | RemotePath
+"""Where a source or a file of it lies."""
+
+
+def refused(place: RemotePath, error: RemoteError) -> ImpastoError:
+    """The line for something that cannot be read at all."""
+    reason = error.strerror
+    if error.errno == errno.ENOENT:
+        return ImpastoError(f"there is no {place} ({reason}); check the address")
+    if error.errno == errno.EACCES:
+        return ImpastoError(f"access to {place} is refused ({reason}); {place.store.login}")
+    return ImpastoError(
+        f"{place} cannot be read ({reason}); check the address and the connection, and run it again"
+    )
+
+
+class _RemoteFile(io.RawIOBase):
+    """A file of a store, read in blocks of which the last few are kept."""
+
+    def __init__(self, store: Store, key: str, size: int) -> None:
+        self._size, self._at = size, 0
+
+        @functools.lru_cache(_BLOCKS)
+        def block(number: int) -> bytes:
+            start = number * _BLOCK
+            return store.read(key, start, min(start + _BLOCK, size))
+
+        self._block = block
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        if base + offset < 0:
+            raise ValueError("before the beginning of the file")
+        self._at = base + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        if self._at >= self._size:
+            return 0
+        number, within = divmod(self._at, _BLOCK)
+        piece = memoryview(self._block(number))[within : within + len(buffer)]
+        buffer[: len(piece)] = piece
+        self._at += len(piece)
+        return len(piece)

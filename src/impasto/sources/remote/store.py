@@ -1,0 +1,252 @@
+"""What all places have in common from which files are read by address: patience, and many at a time."""
+
+import errno
+import re
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from typing import NamedTuple, TypeVar
+
+from impasto.formatting import one_line
+from impasto.messages import say
+
+PATIENCE = 120.0
+"""For how many seconds a read is tried again; ..."""
+FIRST_PATIENCE = 15.0
+"""... before anything has come from that place, when the address may be wrong."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
+"""Seconds before the second try, twice as many before each further one, and the most."""
+SILENCE = 20.0
+"""Seconds to wait for a connection, or for the next bytes."""
+SLOWEST = 50_000
+"""Bytes a second; what comes more slowly, after `SILENCE`, is asked for anew."""
+AT_ONCE = 16
+"""Requests under way at a time."""
+WAITING_BYTES = 2**27
+"""How much that was read ahead may wait in memory, but for a single larger file."""
+_EVERY = 30.0
+"""Seconds between two messages that something is tried again."""
+
+_PASSING = (408, 425, 429, 500, 502, 503, 504)
+"""Answers that may be another next time."""
+_WORDS = {
+    401: "not allowed without credentials",
+    403: "not allowed",
+    404: "not found",
+    410: "gone",
+    429: "too many requests",
+}
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class RemoteError(OSError):
+    """Why something at an address was not read; `strerror` is the reason for people.
+
+    Attributes:
+        again: whether trying again may help.
+        after: seconds that the server asks to wait before, or 0.
+    """
+
+    def __init__(
+        self, reason: str, number: int = errno.EIO, *, again: bool = False, after: float = 0.0
+    ) -> None:
+        super().__init__(number, cleaned(reason))
+        self.again, self.after = again, after
+
+
+def refusal(status: int, after: float = 0.0) -> RemoteError:
+    """What an answer of this HTTP status means."""
+    word = _WORDS.get(status, "the server failed" if status >= 500 else "refused")
+    numbers = {401: errno.EACCES, 403: errno.EACCES, 404: errno.ENOENT, 410: errno.ENOENT}
+    number = numbers.get(status, errno.EIO)
+    return RemoteError(f"{word} ({status})", number, again=status in _PASSING, after=after)
+
+
+def cleaned(text: str) -> str:
+    """A message on one line, without the user, the password and the query of any address in it."""
+    text = re.sub(r"(?<=://)[^\s/@]*@", "", one_line(text))
+    return re.sub(r"\?[^\s'\")>]*=[^\s'\")>]*", "", text)[:300]
+
+
+def seconds_for(size: int) -> float:
+    """How long so many bytes may take."""
+    return SILENCE + max(0, size) / SLOWEST
+
+
+class Info(NamedTuple):
+    """What is told of a file or a folder without reading it."""
+
+    size: int
+    """Bytes; -1 where nobody says."""
+    stamp: str
+    """As `File.stamp`."""
+    is_folder: bool = False
+
+
+class Store(ABC):
+    """A place with files by key: a path with `/` between its parts and none at its ends.
+
+    A kind of store has `_info`, `_read`, `_files` and `names`, which raise `RemoteError`.
+
+    Attributes:
+        root: the beginning of all addresses, such as `https://host/` or `s3://`.
+        login: what to do where access is refused.
+        weak_stamps: whether some files have a stamp of their size alone.
+    """
+
+    login = ""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.weak_stamps = False
+        self._reached = False
+        self._told = 0.0
+        self._known: dict[str, Info] = {}
+
+    def address(self, key: str) -> str:
+        """The address of a key, as it is shown."""
+        return self.root + key
+
+    @abstractmethod
+    def _info(self, key: str) -> Info: ...
+
+    def _forget(self) -> None:  # noqa: B027  # Not all remember anything.
+        """Forget listings, so that the next question goes to the place itself."""
+
+    @abstractmethod
+    def _read(self, key: str, start: int, end: int | None) -> bytes: ...
+
+    @abstractmethod
+    def _files(
+        self, key: str, tell: Callable[[int], None]
+    ) -> Iterator[tuple[str, Info | RemoteError]]: ...
+
+    @abstractmethod
+    def names(self, key: str) -> list[str]:
+        """The names of the files in a folder, those in its folders left out."""
+
+    def info(self, key: str) -> Info:
+        """Of a file or a folder; asked for once."""
+        if key not in self._known:
+            self._known[key] = self.persist(lambda: self._info(key))
+        return self._known[key]
+
+    def is_there(self, key: str) -> None:
+        """Ask anew whether a folder can be reached.
+
+        Raises:
+            RemoteError: it cannot.
+        """
+        self._forget()
+        self._reached = False  # It is not waited for as long as a read.
+        self.persist(lambda: self._info(key))
+
+    def read(self, key: str, start: int = 0, end: int | None = None, size: int = -1) -> bytes:
+        """A file's bytes, from `start` to before `end` or all of them.
+
+        Args:
+            key: of the file.
+            start: the first byte.
+            end: the one after the last; None: all of the file.
+            size: of the file, if it is known.
+        """
+        expected = size if end is None else end - start
+        content = self.persist(lambda: self._read(key, start, end))
+        if 0 <= expected != len(content):
+            raise RemoteError(
+                f"{len(content):,} bytes came where {expected:,} should: it was changed meanwhile, or "
+                "its server sends no parts of files"
+            )
+        return content
+
+    def files(
+        self, key: str, tell: Callable[[int], None]
+    ) -> Iterator[tuple[str, Info | RemoteError]]:
+        """All files below a folder, with their paths from there, or why nothing is told of one.
+
+        Args:
+            key: of the folder.
+            tell: called now and then with the number of files found.
+        """
+        for path, info in self._files(key, tell):
+            if isinstance(info, Info):
+                self._known[f"{key}/{path}" if key else path] = info
+            yield path, info
+
+    def persist(self, attempt: Callable[[], Result]) -> Result:
+        """Try until it succeeds, until that is hopeless, or for `PATIENCE`.
+
+        Raises:
+            RemoteError: that of the last try.
+        """
+        limit = PATIENCE if self._reached else FIRST_PATIENCE
+        began, pause = time.monotonic(), FIRST_PAUSE
+        while True:
+            try:
+                result = attempt()
+            except RemoteError as error:
+                wait = max(pause, error.after)
+                if not error.again or time.monotonic() - began + wait > limit:
+                    raise
+                self._say(error, limit)
+                time.sleep(wait)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            else:
+                self._reached = True
+                return result
+
+    def _say(self, error: RemoteError, limit: float) -> None:
+        now = time.monotonic()
+        if not self._told or now - self._told > _EVERY:
+            self._told = now
+            say(
+                f"{self.root} does not answer as it should ({error.strerror}); trying again, for up to "
+                f"{limit:g} s",
+                aside=True,
+            )
+
+
+def ahead(
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    weigh: Callable[[Item], int] = lambda _: 0,
+) -> Iterator[Future[Result]]:
+    """The results of work that waits for others, in order, several under way.
+
+    The threads are daemons: whoever stops does not wait for a server that stalls.
+
+    Args:
+        work: done in threads.
+        items: what it is done with.
+        weigh: bytes that the result of an item will take; together no more than `WAITING_BYTES`.
+    """
+    waiting: deque[tuple[Future[Result], int]] = deque()
+    held = 0
+    for item in items:
+        weight = weigh(item)
+        while waiting and (len(waiting) >= AT_ONCE or held + weight > WAITING_BYTES):
+            future, freed = waiting.popleft()
+            held -= freed
+            yield future
+        waiting.append((_started(work, item), weight))
+        held += weight
+    for future, _ in waiting:
+        yield future
+
+
+def _started(work: Callable[[Item], Result], item: Item) -> Future[Result]:
+    future: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work(item))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
