@@ -473,6 +473,10 @@ def test_a_rows_own_sheet_is_shown(tmp_path: Path) -> None:
         )
 
     assert shown() == ["Of 2000 pictures"]
+    # Its small print is readable on a phone: it keeps its width there, and scrolls.
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert re.search(r'<div class="scroll sheet"><img [^>]*></div><figcaption>', page)
+    assert re.search(r"@media \(max-width[^@]*\.sheet img \{ max-width: none", page)
     # Rows of before say not where it lies: the last one's is there.
     old = run / "evaluation" / f"{1000:012d}" / "nearest-lite0.png"
     old.parent.mkdir()

@@ -14,6 +14,7 @@ from impasto.errors import ImpastoError
 from impasto.fold import fold_batch_norm
 from impasto.sampling import latents_of_seeds
 from impasto.sampling.class_choice import (
+    class_numbers,
     every_class,
     known_classes,
     labels_of_seeds,
@@ -74,6 +75,17 @@ def test_classes_are_chosen_by_name() -> None:
     for text in ("b", "genre=b"):
         with pytest.raises(ImpastoError, match="this model knows no classes"):
             parse_classes(none, [text])
+
+
+def test_a_class_is_found_however_its_letters_are_written() -> None:
+    names = ("Abstract Art", "Ukiyo-e", "Pop Art", "pop-art", "-1")
+    record = record_of({"style": names}, [(0,), (1,), (2,), (3,), (4,)], [1] * 5)
+    for text, number in [("ukiyo-e", 1), ("UKIYO E", 1), ("style=abstract_art", 0), ("pop-art", 3)]:
+        assert parse_classes(record, [text]) == {0: number}
+    assert class_numbers(record, {"Style": "abstract-art"}) == {0: 0}
+    for text in ("pop_art", "1", "", "ukiyo"):  # of two that are alike, neither is taken
+        with pytest.raises(ImpastoError, match=f"unknown class of style '{text}'"):
+            parse_classes(record, [text])
 
 
 def test_a_chosen_class_goes_with_what_occurs_beside_it() -> None:

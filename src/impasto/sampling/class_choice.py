@@ -4,6 +4,7 @@ A *combination* is a row of labels, one class a field, that occurs among the tra
 model saves all combinations with their counts, because not every style occurs with every genre.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,13 +59,21 @@ def _commonest(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return most
 
 
+def _loosely(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name.casefold())
+
+
 def _position(names: Sequence[str], wanted: str, what: str) -> int:
     """Index of a name: exact, or as displayed (models of earlier collections may have names with
-    line breaks)."""
+    line breaks); else the only one with the same letters, whatever their case, and with blanks,
+    underscores or hyphens at the same places."""
     shown = [one_line(name) for name in names]
     for known in (list(names), shown):
         if wanted in known:
             return known.index(wanted)
+    alike = [place for place, name in enumerate(shown) if _loosely(name) == _loosely(wanted)]
+    if len(alike) == 1:
+        return alike[0]
     raise ImpastoError(f"unknown {what} '{wanted}'; there is {choices(shown)}")
 
 
