@@ -9,12 +9,16 @@ A reader is a module with:
   fields the user asked for, None for the source's own.
 """
 
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
 from types import ModuleType
 
 from impasto.errors import ImpastoError
 from impasto.registry import load_module, names
-from impasto.sources.listing import Listing, one_line_each
+from impasto.sources.listing import Content, Listing, one_line_each
 from impasto.sources.remote.path import Place, RemotePath
+from impasto.sources.remote.store import Store
 from impasto.sources.trees import Source, open_source
 
 
@@ -46,11 +50,37 @@ def read_source(
         )
     elif (source / "collection.json").is_file():
         raise ImpastoError(f"{source} is a collection already; pack from the pictures themselves")
-    opened = open_source(source, names_encoding)
-    listing = one_line_each(read_opened(opened, labels))
-    if isinstance(source, RemotePath):
-        _name_addresses(listing, opened)
+    if isinstance(source, Path):
+        return one_line_each(read_opened(open_source(source, names_encoding), labels))
+    return _read_remote(source, labels, names_encoding)
+
+
+def _read_remote(
+    source: RemotePath, labels: tuple[str, ...] | None, names_encoding: str | None
+) -> Listing:
+    """As `read_source`, of an address; each picture's source is its address, if nothing else is."""
+    try:
+        opened = open_source(source, names_encoding)
+        listing = one_line_each(read_opened(opened, labels))
+    finally:
+        source.store.check()  # A reader may go on without what it could not read.
+    _name_addresses(listing, opened)
+    if listing.contents is not None:
+        listing.contents = partial(_checked, source.store, listing.contents)
     return listing
+
+
+def _checked(
+    store: Store, contents: Callable[[Sequence[int]], Iterator[Content]], numbers: Sequence[int]
+) -> Iterator[Content]:
+    """The contents, as long as their place can be reached.
+
+    Raises:
+        ImpastoError: it cannot any more.
+    """
+    for content in contents(numbers):
+        store.check()
+        yield content
 
 
 def _name_addresses(listing: Listing, opened: Source) -> None:

@@ -45,6 +45,7 @@ class FilesystemStore(Store):
     def __init__(self, scheme: str, path: str) -> None:
         super().__init__(f"{scheme}://")
         self._scheme = scheme
+        self.name = f"{scheme}://{path.partition('/')[0]}"
         self.login = LOGIN.get(scheme, "")
         self._fs = _filesystem(scheme)
         self.key = self._fs._strip_protocol(f"{scheme}://{path}").strip("/")
@@ -62,7 +63,7 @@ class FilesystemStore(Store):
             return getattr(fs, name)(key, **options)
         except Exception as error:
             if type(error).__name__ == "NoCredentialsError" and not getattr(fs, "anon", True):
-                say(f"note: there are no credentials for {self.root}; going on without", aside=True)
+                say(f"note: there are no credentials for {self.name}; going on without", aside=True)
                 self._fs = _filesystem(self._scheme, anon=True)
                 return self._call(name, key, seconds, **options)
             raise _failure(error) from error
@@ -95,9 +96,7 @@ class FilesystemStore(Store):
         found = self.persist(lambda: self._call("ls", key, detail=True))
         return [each["name"].rpartition("/")[2] for each in found if each["type"] == "file"]
 
-    def _files(
-        self, key: str, tell: Callable[[int], None]
-    ) -> Iterator[tuple[str, Info | RemoteError]]:
+    def _files(self, key: str, tell: Callable[[int], None]) -> Iterator[tuple[str, Info]]:
         # Some write the folder's own name otherwise than it was given: the hub's has the revision.
         top = self.persist(lambda: self._call("info", key))["name"].strip("/")
         found = self.persist(lambda: self._call("find", key, detail=True))

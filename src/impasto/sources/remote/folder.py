@@ -1,6 +1,7 @@
 """A folder at an address, as the tree of the files below it."""
 
 import contextlib
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ _ASK = 8
 """After so many pictures in a row that could not be read, it is asked whether the folder can be reached
 at all; ..."""
 _GIVE_UP = 32
-"""... and after so many for which there was no answer, the work ends."""
+"""... and after so many the work ends if there is no answer, or was no access from the beginning."""
 
 
 class RemoteFolder(Folder):
@@ -33,7 +34,7 @@ class RemoteFolder(Folder):
         files: dict[str, File] = {}
         left_out: list[tuple[str, str]] = []
         store = self.place.store
-        found: dict[str, Info | RemoteError] = {}
+        found: dict[str, Info] = {}
         try:
             with _telling(self.place) as tell:
                 found = dict(store.files(self.place.key, tell))
@@ -50,9 +51,7 @@ class RemoteFolder(Folder):
             name = plain_name(path)
             if not name or is_hidden(name) or path.startswith(tuple(packed)):
                 continue
-            if isinstance(info, RemoteError):
-                left_out.append((name, f"unreadable for now: {info.strerror}"))
-            elif name in files:
+            if name in files:
                 left_out.append((name, "unreadable: another file's name reads the same"))
             else:
                 files[name] = File(name, max(0, info.size), info.stamp, self.place / path)
@@ -64,40 +63,55 @@ class RemoteFolder(Folder):
         return files, left_out
 
     def read(self, name: str) -> bytes:
+        # One that was asked for by its own name may be hidden from a listing.
+        place = self._place(name) if name in self.files else self.place / name
         try:
-            return self._read(name)
+            return place.store.read_or_end(place.key, size=self._size(name))
         except RemoteError as error:
+            if error.errno == errno.EACCES:  # Labels must not be lost for it.
+                place.store.lose(place.key, error)
             raise UnusableError(f"unreadable for now: {error.strerror}") from error
 
     def _read(self, name: str) -> bytes:
-        file = self.files.get(name)
-        if file is None:
-            # One that was asked for by its own name may be hidden from a listing.
-            return self.place.store.read((self.place / name).key)
-        if file.size > MOST_BYTES:
+        """The bytes of a picture."""
+        return self.place.store.read(self._place(name).key, size=self._size(name))
+
+    def _size(self, name: str) -> int:
+        """A file's bytes; -1 where nobody says.
+
+        Raises:
+            UnusableError: they are too many.
+        """
+        size = self.files[name].size if name in self.files else 0
+        if size > MOST_BYTES:
             raise UnusableError(
-                f"too large: {file.size:,} bytes; from elsewhere than the disk, at most "
-                f"{MOST_BYTES:,} are read"
+                f"too large: {size:,} bytes; from elsewhere than the disk, at most {MOST_BYTES:,} are "
+                "read"
             )
-        assert isinstance(file.path, RemotePath)
-        return file.path.store.read(file.path.key, size=file.size or -1)
+        return size or -1
+
+    def _place(self, name: str) -> RemotePath:
+        place = self.files[name].path
+        assert isinstance(place, RemotePath)
+        return place
 
     def contents(self, names: Sequence[str]) -> Iterator[bytes | UnusableError]:
         """As a tree's; several are under way at a time.
 
         Raises:
-            ImpastoError: the place cannot be reached any more.
+            ImpastoError: the place cannot be reached any more, or access is refused.
         """
         failed: list[UnusableError] = []  # In a row; held back until it is clear what ails them.
+        some_read = False
         for future in ahead(self._read, names, lambda name: self.files[name].size):
             try:
                 content: bytes | UnusableError = future.result()
+                some_read = True
             except UnusableError as reason:
                 content = reason
             except RemoteError as error:
                 failed.append(UnusableError(f"unreadable for now: {error.strerror}"))
-                if len(failed) % _ASK == 0:
-                    self._check(len(failed), error)
+                self._check(len(failed), error, some_read)
                 if len(failed) < _GIVE_UP:
                     continue
                 content = failed.pop()
@@ -106,22 +120,24 @@ class RemoteFolder(Folder):
             yield content
         yield from failed
 
-    def _check(self, failed: int, error: RemoteError) -> None:
+    def _check(self, failed: int, error: RemoteError, some_read: bool) -> None:
         """See whether it makes sense to go on after so many failures in a row.
 
         Raises:
             ImpastoError: it does not.
         """
-        why = error if error.again and failed >= _GIVE_UP else None
-        try:
-            self.place.store.is_there(self.place.key)
-        except RemoteError as unreachable:
-            why = unreachable
-        if why is not None:
-            raise ImpastoError(
-                f"{self.place} cannot be read any more: {counted(failed, 'file')} in a row could not "
-                f"({why.strerror}); what is done is kept: the same command goes on from there"
-            ) from why
+        store = self.place.store
+        if failed % _ASK == 0:
+            try:
+                store.is_there(self.place.key)
+            except RemoteError as unreachable:
+                store.lose(self.place.key, unreachable)
+        if failed >= _GIVE_UP:
+            if error.errno == errno.EACCES and not some_read:
+                raise refused(self.place, error) from error
+            if error.again:
+                store.lose(self.place.key, error)
+        store.check()
 
 
 @contextlib.contextmanager

@@ -165,9 +165,7 @@ class HttpStore(Store):
         files = [path for path in found if path and not path.endswith("/")]
         return files, [path.strip("/") for path in found if path.endswith("/")]
 
-    def _files(
-        self, key: str, tell: Callable[[int], None]
-    ) -> Iterator[tuple[str, Info | RemoteError]]:
+    def _files(self, key: str, tell: Callable[[int], None]) -> Iterator[tuple[str, Info]]:
         paths: dict[str, None] = {}
         folders, seen = [""], {""}
         while folders:
@@ -192,11 +190,12 @@ class HttpStore(Store):
             try:
                 info = future.result()
             except RemoteError as error:
-                yield path, error
-            else:
-                # A folder whose link lacks the slash at its end is told as one only now.
-                if not info.is_folder:
-                    yield path, info
+                if error.again:
+                    raise
+                info = Info(-1, "")  # What keeps it from being read is told where it is to be read.
+            # A folder whose link lacks the slash at its end is told as one only now.
+            if not info.is_folder:
+                yield path, info
             tell(number)
 
 

@@ -146,7 +146,7 @@ class _RemoteFile(io.RawIOBase):
         @functools.lru_cache(_BLOCKS)
         def block(number: int) -> bytes:
             start = number * _BLOCK
-            return store.read(key, start, min(start + _BLOCK, size))
+            return store.read_or_end(key, start, min(start + _BLOCK, size))
 
         self._block = block
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from typing import NamedTuple, TypeVar
 
+from impasto.errors import ImpastoError
 from impasto.formatting import one_line
 from impasto.messages import say
 
@@ -95,15 +96,18 @@ class Store(ABC):
 
     Attributes:
         root: the beginning of all addresses, such as `https://host/` or `s3://`.
+        name: what it is called in messages.
         login: what to do where access is refused.
+        lost: why the work ends; nothing more is read then.
         weak_stamps: whether some files have a stamp of their size alone.
     """
 
     login = ""
 
     def __init__(self, root: str) -> None:
-        self.root = root
+        self.root = self.name = root
         self.weak_stamps = False
+        self.lost: ImpastoError | None = None
         self._reached = False
         self._told = 0.0
         self._known: dict[str, Info] = {}
@@ -122,9 +126,7 @@ class Store(ABC):
     def _read(self, key: str, start: int, end: int | None) -> bytes: ...
 
     @abstractmethod
-    def _files(
-        self, key: str, tell: Callable[[int], None]
-    ) -> Iterator[tuple[str, Info | RemoteError]]: ...
+    def _files(self, key: str, tell: Callable[[int], None]) -> Iterator[tuple[str, Info]]: ...
 
     @abstractmethod
     def names(self, key: str) -> list[str]:
@@ -143,8 +145,7 @@ class Store(ABC):
             RemoteError: it cannot.
         """
         self._forget()
-        self._reached = False  # It is not waited for as long as a read.
-        self.persist(lambda: self._info(key))
+        self._try(lambda: self._info(key), FIRST_PATIENCE)
 
     def read(self, key: str, start: int = 0, end: int | None = None, size: int = -1) -> bytes:
         """A file's bytes, from `start` to before `end` or all of them.
@@ -164,18 +165,43 @@ class Store(ABC):
             )
         return content
 
-    def files(
-        self, key: str, tell: Callable[[int], None]
-    ) -> Iterator[tuple[str, Info | RemoteError]]:
-        """All files below a folder, with their paths from there, or why nothing is told of one.
+    def read_or_end(
+        self, key: str, start: int = 0, end: int | None = None, size: int = -1
+    ) -> bytes:
+        """As `read`, of what more than one picture depends on: a table, a block of an archive. Where
+        there is no answer to the end, the place is lost."""
+        try:
+            return self.read(key, start, end, size)
+        except RemoteError as error:
+            if error.again:
+                self.lose(key, error)
+            raise
+
+    def lose(self, key: str, error: RemoteError) -> None:
+        """Note that something cannot be read without which there is no going on."""
+        self.lost = self.lost or ImpastoError(
+            f"{self.address(key)} cannot be read ({error.strerror}), so the work ends here; what is "
+            "done is kept: the same command goes on from there"
+        )
+
+    def check(self) -> None:
+        """Raise an error if the place is lost.
+
+        Raises:
+            ImpastoError: it is.
+        """
+        if self.lost is not None:
+            raise self.lost
+
+    def files(self, key: str, tell: Callable[[int], None]) -> Iterator[tuple[str, Info]]:
+        """All files below a folder, with their paths from there.
 
         Args:
             key: of the folder.
             tell: called now and then with the number of files found.
         """
         for path, info in self._files(key, tell):
-            if isinstance(info, Info):
-                self._known[f"{key}/{path}" if key else path] = info
+            self._known[f"{key}/{path}" if key else path] = info
             yield path, info
 
     def persist(self, attempt: Callable[[], Result]) -> Result:
@@ -184,11 +210,17 @@ class Store(ABC):
         Raises:
             RemoteError: that of the last try.
         """
-        limit = PATIENCE if self._reached else FIRST_PATIENCE
+        if self.lost is not None:
+            raise RemoteError("something else could not be read")
+        result = self._try(attempt, PATIENCE if self._reached else FIRST_PATIENCE)
+        self._reached = True
+        return result
+
+    def _try(self, attempt: Callable[[], Result], limit: float) -> Result:
         began, pause = time.monotonic(), FIRST_PAUSE
         while True:
             try:
-                result = attempt()
+                return attempt()
             except RemoteError as error:
                 wait = max(pause, error.after)
                 if not error.again or time.monotonic() - began + wait > limit:
@@ -196,16 +228,13 @@ class Store(ABC):
                 self._say(error, limit)
                 time.sleep(wait)
                 pause = min(2 * pause, LONGEST_PAUSE)
-            else:
-                self._reached = True
-                return result
 
     def _say(self, error: RemoteError, limit: float) -> None:
         now = time.monotonic()
         if not self._told or now - self._told > _EVERY:
             self._told = now
             say(
-                f"{self.root} does not answer as it should ({error.strerror}); trying again, for up to "
+                f"{self.name} does not answer as it should ({error.strerror}); trying again, for up to "
                 f"{limit:g} s",
                 aside=True,
             )
