@@ -317,8 +317,9 @@ def run(folder: Path, made: Rows, kind: str, resolution: int, duplicates: str) -
         f"{made.count / cost.processor_seconds:,.0f} a processor second); {cost.peaks()}"
     )
     collection = Collection.open(packed)
-    wrong = check(collection, made, FILES, 500)
-    what = f"{3 * len(collection):,} labels and the pixels of 500 pictures"
+    looked_at = min(500, len(collection))
+    wrong = check(collection, made, FILES, looked_at)
+    what = f"{3 * len(collection):,} labels and the pixels of {looked_at} pictures"
     print(f"  {len(wrong)} WRONG: {wrong[:3]}" if wrong else f"  {what} are right")
     shutil.rmtree(source)
     for form, out in (("parquet", folder / "out"), ("stylegan", folder / "out.zip")):
@@ -328,6 +329,14 @@ def run(folder: Path, made: Rows, kind: str, resolution: int, duplicates: str) -
         shutil.rmtree(out) if out.is_dir() else out.unlink()
     shutil.rmtree(packed)
     return not wrong
+
+
+READ_ALL = (
+    "import sys; from pathlib import Path; from impasto.readers import read_source\n"
+    "listing = read_source(Path(sys.argv[1]), None)\n"
+    "print(sum(len(c) for c in listing.contents(range(len(listing.entries)))), 'bytes read')"
+)
+"""A process of its own that reads each picture of a source."""
 
 
 def one_file(folder: Path) -> None:
@@ -340,12 +349,7 @@ def one_file(folder: Path) -> None:
     images = [{"bytes": random.bytes(465_000), "path": None} for _ in range(1131)]
     pq.write_table(pa.table({"image": images}), path)
     del images
-    code = (
-        "import sys; from pathlib import Path; from impasto.readers import read_source\n"
-        "listing = read_source(Path(sys.argv[1]), None)\n"
-        "print(sum(len(c) for c in listing.contents(range(len(listing.entries)))), 'bytes read')"
-    )
-    cost = measured([sys.executable, "-c", code, str(path)])
+    cost = measured([sys.executable, "-c", READ_ALL, str(path)])
     print(f"one file of {path.stat().st_size / 1e6:,.0f} MB: {cost.seconds:.1f} s; {cost.peaks()}")
 
 
