@@ -1,4 +1,4 @@
-"""What goes wrong in a run, and when: one rule a symptom, a function of the rows so far.
+"""Diagnosis of a run: one rule for each symptom, a function of the rows so far.
 
 Start reading at `watch.py`. Training looks at each row as it comes (`Watch.look`), the report replays
 all rows (`diagnose`), so both name the same symptoms. `evaluated.py` judges the rows of `metrics.jsonl`.

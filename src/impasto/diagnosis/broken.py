@@ -1,4 +1,4 @@
-"""Whether the numbers of a run are of no more use."""
+"""Whether a run has diverged."""
 
 import math
 from collections.abc import Mapping
@@ -20,24 +20,24 @@ ADVICE = (
 
 @dataclass(frozen=True)
 class Broken:
-    """Numbers of no more use: which symptom, and what was seen."""
+    """A divergence: the symptom, and what was seen."""
 
     symptom: str
     words: str
 
 
 def broken(row: Mapping[str, Any], series: Series, *, critic: bool) -> Broken | None:
-    """Whether the numbers of a row are of no more use.
+    """Whether a row shows that the run has diverged.
 
-    Rule: a loss is not finite; or its mean over the interval is more than 1,000 times as large, either
-    way, as the median of the up to 100 rows before, and as 1. Until there are eight rows, more than a
-    million. So are a critic's mean scores held, for a Wasserstein critic's loss may stay small while
-    both its scores run away. Losses of our healthy runs, Wasserstein critics with a gradient penalty
-    among them, stay below 125, and below 35 times their median. The report used to know of no
-    explosion; a loss of a thousand times the usual one is no spike.
+    Rule: a loss is not finite; or the absolute value of its mean over the interval is more than
+    1,000 times the median of the up to 100 rows before, and more than 1,000. With fewer than eight
+    rows before, more than a million. A critic's mean scores are judged in the same way, because a
+    Wasserstein critic's loss may stay small while both scores diverge. Losses of our healthy runs,
+    Wasserstein critics with a gradient penalty among them, stay below 125, and below 35 times their
+    median.
 
     Args:
-        row: as it is about to be written, or as it was: null then stands for what was not finite.
+        row: before or after writing; in a written row null stands for a number that was not finite.
         series: of the rows before it.
         critic: whether scores are those of a critic, rather than probabilities.
     """
@@ -47,14 +47,14 @@ def broken(row: Mapping[str, Any], series: Series, *, critic: bool) -> Broken | 
             "score/real": "The critic's score of real pictures",
             "score/fake": "The critic's score of generated pictures",
         }
-    told = {what: _number(row[name]) for name, what in whose.items() if name in row}
-    for what, value in told.items():
+    values = {what: _number(row[name]) for name, what in whose.items() if name in row}
+    for what, value in values.items():
         if not math.isfinite(value):
             return Broken(NOT_FINITE, f"{what} is no longer a finite number.")
     for name, what in whose.items():
-        if what not in told:
+        if what not in values:
             continue
-        value = abs(told[what])
+        value = abs(values[what])
         if value <= _TIMES:  # within any limit
             continue
         before = [abs(each) for each in series.get(name, ())[-_USUAL_ROWS:]]
@@ -62,7 +62,7 @@ def broken(row: Mapping[str, Any], series: Series, *, critic: bool) -> Broken | 
         usual = median(before) if enough else 0.0
         if value > (_TIMES * max(1.0, usual) if enough else _HIGHEST):
             beyond = f", where {usual:.2g} is usual" if enough else ""
-            return Broken(EXPLOSION, f"{what} has exploded to {told[what]:.2g}{beyond}.")
+            return Broken(EXPLOSION, f"{what} has exploded to {values[what]:.2g}{beyond}.")
     return None
 
 

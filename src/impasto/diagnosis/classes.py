@@ -1,4 +1,4 @@
-"""Whether the generator paints the classes it is asked for."""
+"""Whether the generator depends on its class labels."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,32 +9,32 @@ from impasto.diagnosis.curves import Counts, Floats, finite, rolling_median, sin
 from impasto.diagnosis.signs import Finding
 from impasto.formatting import percent
 
-# Of the way from chance to never being wrong: a discriminator that knows a class, and one that
-# cannot tell it. Between the two is no news.
+# Shares of the way from chance to perfect accuracy: above the first a discriminator knows a class,
+# below the second it guesses.
 _KNOWN, _GUESSED = 0.5, 0.15
 
 LEAST_CHANGE = 0.02
-"""Mean distance of pictures, as a share of the way from black to white, below which the eye hardly
-tells them apart."""
+"""Mean pixel distance, as a share of the way from black to white, below which pictures look the
+same."""
 LITTLE_SAY, MUCH_SAY = 0.3, 0.6
-"""How much the class changes a picture, by how much the latent does. Below the first the pictures of
-a latent look alike in all classes, above the second a class is seen at once. In two runs of GANGogh on
-21 paintings: 0.23, and the rows of the grid look alike; 0.43, and two of eight classes are browner
-than the others; 1.0, and most can be told by their colours. As squares, in which independent changes
-add up, the limits are a tenth and a third."""
+"""Limits of the ratio of the change by the class to the change by the latent. Below the first, the
+pictures of a latent look the same in all classes; above the second, classes are obvious. In two
+runs of GANGogh on 21 paintings the rows of the grid look the same at 0.23, two of eight classes are
+browner at 0.43, and most differ in colour at 1.0. The squares of the limits, which add up for
+independent changes, are a tenth and a third."""
 
 
 @dataclass(frozen=True)
 class Classes:
-    """What is known of the classes of a label field, besides the curves.
+    """The data on a label field's classes, besides the curves.
 
     Attributes:
         field: its name.
-        chance: share of pictures whose class one names right without looking at them.
-        images_seen: [M] moments of the grids of classes.
-        by_class: [M] mean distance there between pictures of one latent in two classes.
-        by_latent: [M] mean distance there between pictures of two latents in one class. Distances
-            are shares of the way from black to white, as in `diversity/fake`.
+        chance: accuracy of guessing.
+        images_seen: [M] of the class grids.
+        by_class: [M] mean distance in the grid between pictures of one latent in two classes.
+        by_latent: [M] mean distance in the grid between pictures of two latents in one class.
+            Distances are shares of the way from black to white, as in `diversity/fake`.
         balanced: whether training shows every class equally often.
     """
 
@@ -47,13 +47,13 @@ class Classes:
 
 
 @dataclass(frozen=True)
-class _Witness:
-    """What one witness says of a field's classes.
+class _Evidence:
+    """One kind of evidence on a field's classes.
 
     Attributes:
-        text: it, as a part of a sentence.
-        ignored_since: images seen, if the generator ignores them by this witness; else None.
-        learnt_since: images seen, if it paints them; else None.
+        text: a part of a sentence.
+        ignored_since: images seen, if by this evidence the generator ignores them; else None.
+        learnt_since: images seen, if it has learnt them; else None.
     """
 
     text: str
@@ -68,28 +68,28 @@ def classes_learnt(
     classes: Classes,
     terms: Collection[str] = (),
 ) -> Finding | None:
-    """Whether the generator paints the classes it is asked for, or ignores them.
+    """Whether the generator has learnt the classes or ignores them.
 
-    Two witnesses. The discriminator: the share of pictures whose class it names right, of real ones
-    and (the class that was asked for) of generated ones; the median of the last third of at least 12
-    rows, placed between chance (0) and never wrong (1). It knows a class above 0.5, and guesses below
-    0.15. The eye: the newest grid of classes, where pictures of one latent in two classes should
-    differ, see `LITTLE_SAY`, `MUCH_SAY` and `LEAST_CHANGE`.
+    There are two kinds of evidence. Discriminator: its accuracy on the classes of real pictures,
+    and on the requested classes of generated ones; the median of the last third of at least 12
+    rows, scaled from chance (0) to perfect (1). It knows a class above 0.5, and guesses below 0.15.
+    Grid: in the newest class grid, pictures of one latent in two classes should differ, see
+    `LITTLE_SAY`, `MUCH_SAY` and `LEAST_CHANGE`.
 
-    Ignored: the discriminator knows the classes of real pictures and guesses those of generated ones;
-    or to the eye the class has little say. Learnt: the discriminator knows both, and to the eye the
-    class has more than little say; or, where it names no classes, to the eye they have much. The eye
-    has nothing to say while the latent changes hardly anything either (the generator is at its start,
-    or has collapsed).
+    Ignored: the discriminator knows the classes of real pictures and guesses those of generated
+    ones; or the grid's ratio is below `LITTLE_SAY`. Learnt: the discriminator knows both and the
+    ratio is above `LITTLE_SAY`; or, if it does not classify, the ratio is above `MUCH_SAY`. The
+    grid is no evidence while the latent changes hardly anything either (early in training, or after
+    a collapse).
 
     Args:
         images_seen: [N].
         accuracy_real: [N] label accuracy on real pictures, if recorded.
         accuracy_fake: [N] the same on generated ones.
-        classes: chance, and what the grids measure.
+        classes: chance, and the grids' distances.
         terms: names of the objective's terms, for the advice.
     """
-    names: _Witness | None = None
+    names: _Evidence | None = None
     if accuracy_real is not None and accuracy_fake is not None:
         names = _by_names(images_seen, accuracy_real, accuracy_fake, classes.chance)
     looks = _by_looks(classes)
@@ -107,18 +107,18 @@ def classes_learnt(
     if names and names.ignored_since is not None:
         sentence = f"The generator ignores the classes of {field}: {names.text}."
         return Finding("ignored", names.ignored_since, sentence, _class_advice(classes, terms))
-    told = names or looks
-    if told is None or told.learnt_since is None:
+    evidence = names or looks
+    if evidence is None or evidence.learnt_since is None:
         return None
     texts = "; ".join(witness.text for witness in (names, looks) if witness)
     sentence = f"The generator paints the classes of {field}: {texts}."
-    return Finding("learnt", told.learnt_since, sentence, "", good=True)
+    return Finding("learnt", evidence.learnt_since, sentence, "", good=True)
 
 
 def _by_names(
     images_seen: Counts, accuracy_real: Floats, accuracy_fake: Floats, chance: float
-) -> _Witness | None:
-    """What the discriminator says of the classes, see `classes_learnt`; None: too early."""
+) -> _Evidence | None:
+    """The discriminator's evidence, see `classes_learnt`; None: too early."""
     images, (real, fake) = finite(images_seen, accuracy_real, accuracy_fake)
     if len(images) < 12 or chance >= 1:
         return None
@@ -129,7 +129,7 @@ def _by_names(
     if knows >= _KNOWN and paints >= _KNOWN:
         smooth = rolling_median(fake, max(5, len(fake) // 20))
         learnt_since = since(images, smooth >= chance + _KNOWN * (1 - chance))
-    return _Witness(
+    return _Evidence(
         f"the discriminator names the class of {percent(of_real)} of the real pictures, and of "
         f"{percent(of_fake)} of the generated ones the class they were asked for (by chance: "
         f"{percent(chance)})",
@@ -138,14 +138,14 @@ def _by_names(
     )
 
 
-def _by_looks(classes: Classes) -> _Witness | None:
-    """What the grids of classes say, see `classes_learnt`; None while even latents look alike."""
+def _by_looks(classes: Classes) -> _Evidence | None:
+    """The grids' evidence, see `classes_learnt`; None while even latents look the same."""
     seen = classes.by_latent >= LEAST_CHANGE
     if not len(seen) or not seen[-1]:
         return None
     say = np.where(seen, classes.by_class / np.where(seen, classes.by_latent, 1.0), np.nan)
     now = float(say[-1])
-    return _Witness(
+    return _Evidence(
         f"under the same latent another class changes the picture {now:.2g} times as much as "
         "another latent does within a class",
         since(classes.images_seen, say < LITTLE_SAY) if now < LITTLE_SAY else None,
@@ -154,7 +154,7 @@ def _by_looks(classes: Classes) -> _Witness | None:
 
 
 def _class_advice(classes: Classes, terms: Collection[str]) -> str:
-    """What to try so that the generator minds the classes."""
+    """Advice for a generator that ignores the classes."""
     advice = []
     if "auxiliary_classifier" in terms:
         advice.append(
@@ -182,18 +182,18 @@ def class_findings(
     pretrain_images: int = 0,
     progress: float = 1.0,
 ) -> list[Finding]:
-    """Of each label field, whether its classes are learnt or ignored.
+    """A finding for each label field whose classes are learnt or ignored.
 
-    It is told by the report only: the eye's part is read from the grids in the run's folder.
+    Only the report uses it, because it reads the grids in the run's folder.
 
     Args:
         images_seen: [N], rising.
         series: arrays [N], named as in `stats.jsonl`.
-        classes: of each label field that the run is conditioned on.
+        classes: one for each label field that the run is conditioned on.
         terms: names of the objective's terms, for the advice.
         pretrain_images: images for which the discriminator trains alone.
-        progress: share of the planned run that is done. Classes part late, so that they are ignored
-            is said in the second half only.
+        progress: share of the planned run that is done. Classes separate late, so ignored ones are
+            reported in the second half only.
     """
     playing = images_seen > pretrain_images
     found = []

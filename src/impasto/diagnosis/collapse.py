@@ -1,13 +1,13 @@
-"""Whether the generated pictures become alike."""
+"""Whether the generator collapses: generated pictures become alike."""
 
 from impasto.diagnosis.signs import Series, Sign
 from impasto.formatting import percent
 
 SHARE, ALONE = "diversity/share", "diversity/alone"
-"""Series: the distance between generated pictures by that between real ones; and the bare distance, in
-runs of before the real one was noted."""
+"""Series: the ratio of the distance between generated pictures to that between real ones; and the
+distance alone, in older runs."""
 TYPICAL, BEST = ", of three", ", best of three"
-"""Ends of the names of two further series each: its medians of three grids, and the largest so far."""
+"""Suffixes of two derived series: medians of three grids, and the largest so far."""
 
 _ADVICE = (
     "Take pictures from before this. If it lasts, start again with a lower discriminator learning "
@@ -17,16 +17,14 @@ _ADVICE = (
 
 
 def collapse(series: Series, active: bool) -> Sign | None:
-    """Generated pictures are alike, whatever the latent.
+    """Generated pictures are alike for all latents.
 
-    Rule: the distance between generated pictures by that between real ones (`diversity/...` in the
-    rows), as a median over three grids, is below 0.45 times its own best so far (a best above 1 counts
-    as 1), passed above 0.6 times; or it never passed 0.2 in ten grids or more, a quarter of a run by
-    default. Needs five grids. Healthy runs of ours end at 0.54 to 1.15, and never fall below 0.63 of
-    their best. Where the distance between real pictures was not noted, only the fall is judged.
-
-    The report used to ask besides that a fall last for a fifth of the grids or to the end of the run,
-    which cannot be known while it trains; the median over three grids keeps single ones out.
+    Rule: the ratio of the distance between generated pictures to that between real ones
+    (`diversity/...` in the rows), as a median over three grids, is below 0.45 times its best so far
+    (a best above 1 counts as 1), and passed above 0.6 times; or it never exceeded 0.2 in ten grids
+    or more, a quarter of a run by default. Needs five grids. Healthy runs of ours end at 0.54 to
+    1.15, and never fall below 0.63 of their best. Without the distance between
+    real pictures, only the fall is judged. The median over three grids ignores single ones.
     """
     name = next((name for name in (SHARE, ALONE) if series.get(name)), None)
     if name is None or len(series[name]) < 5:

@@ -1,18 +1,18 @@
-"""Whether the generator paints training pictures."""
+"""Whether the generator copies training pictures."""
 
 from impasto.diagnosis.signs import COPIED_BY_CHANCE, COPIED_LOW, Series, Sign
 from impasto.formatting import percent
 
 
 def copying(series: Series, active: bool) -> Sign | None:
-    """The generator paints training pictures.
+    """The generator copies training pictures.
 
     Rule: in the last two evaluations, the 95% interval of the share of pictures that are nearer to a
-    training picture than 99% of real ones lies above what chance may give (see
-    `evaluation/memorisation.py`); passed when it does not in the last one. On tiles of 21 paintings,
-    where the limit is hard to know, 14% were still no sign: chance may give 16%.
+    training picture than 99% of real ones is above the upper bound by chance (see
+    `evaluation/memorisation.py`); passed when it is not in the last one. On tiles of 21 paintings,
+    where the limit is uncertain, chance may give 16%.
 
-    Evaluations that were asked for count singly (`evaluated.py`): they are of more pictures.
+    Of `impasto evaluate`, one evaluation is enough (`evaluated.py`), because it has more pictures.
     """
     low, chance = series.get(COPIED_LOW, ()), series.get(COPIED_BY_CHANCE, ())
     least = 1 if active else 2

@@ -1,6 +1,6 @@
-"""What the rules on whole curves share: medians, noise, where a series rose for good.
+"""Helpers for rules on whole curves: medians, noise, lasting rises.
 
-In a series NaN means 'not recorded in this row', and infinity means 'recorded, but not a finite number'.
+In a series NaN means not recorded in this row, and infinity means recorded but not finite.
 """
 
 import numpy as np
@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
-# Trends are looked for in at most so many points: enough for every picture of a run, and it keeps
-# the rolling medians of a run with a hundred thousand rows quick.
+# Most points in which trends are sought, which keeps rolling medians of 100,000 rows fast.
 _TREND_POINTS = 1000
 
 
@@ -25,12 +24,12 @@ def rolling_median(values: Floats, window: int) -> Floats:
 
 
 def spread(residuals: Floats) -> float:
-    """Standard deviation by way of the median, so that outliers have no say."""
+    """A robust standard deviation, from the median absolute deviation."""
     return 1.4826 * float(np.median(np.abs(residuals))) if len(residuals) else 0.0
 
 
 def finite(images_seen: Counts, *series: Floats) -> tuple[Counts, list[Floats]]:
-    """The rows in which every series is a number, up to the first row in which one broke."""
+    """The rows in which every series is recorded, up to the first non-finite value."""
     broken = np.any([np.isinf(values) for values in series], axis=0)
     end = int(np.argmax(broken)) if broken.any() else len(images_seen)
     keep = np.all([np.isfinite(values) for values in series], axis=0)
@@ -39,7 +38,7 @@ def finite(images_seen: Counts, *series: Floats) -> tuple[Counts, list[Floats]]:
 
 
 def condense(images_seen: Counts, *series: Floats) -> tuple[Counts, list[Floats]]:
-    """At most `_TREND_POINTS` points: the means of equal stretches, each at its first row."""
+    """At most `_TREND_POINTS` points: means of equal ranges, each at its first row."""
     if len(images_seen) <= _TREND_POINTS:
         return images_seen, list(series)
     starts = np.linspace(0, len(images_seen), _TREND_POINTS, endpoint=False).astype(np.int64)
@@ -48,10 +47,10 @@ def condense(images_seen: Counts, *series: Floats) -> tuple[Counts, list[Floats]
 
 
 def _knee(heights: Floats) -> int:
-    """The row at which two joined lines, the second the steeper, fit `heights` best (squares)."""
+    """The row at which two joined lines, the second steeper, fit `heights` best by least squares."""
     rows = np.arange(len(heights), dtype=np.float64)
     ramps = np.maximum(rows[None, :] - rows[1:-1, None], 0)
-    # What a single line explains is taken out of both: what is left tells the knees apart.
+    # Subtract what a single line explains; the knees are compared by the rest.
     line, _ = np.linalg.qr(np.stack([np.ones_like(rows), rows], axis=1))
     ramps -= (ramps @ line) @ line.T
     along = ramps @ (heights - line @ (line.T @ heights))
@@ -60,13 +59,13 @@ def _knee(heights: Floats) -> int:
 
 
 def lasting_rise(values: Floats, least: float, share: float) -> tuple[int, float, float] | None:
-    """Where `values` began to rise and never came back: (row, level before, level at the end).
+    """Find a lasting rise of `values`: (first row, level before, level at the end).
 
-    The first tenth is left out, for there every run moves. The rest is smoothed by a median over a
-    twentieth of the run. The rise, from the lowest twentieth of the smoothed values to their end,
-    must reach `least`, `share` times the size of the lower level, six times the noise of the rows,
-    and six times what the smoothed values wandered before. It began at the knee of the two
-    joined lines that best fit its first part: 30% of the rise, or more where there is more noise.
+    The first tenth is left out, because every run moves there. The rest is smoothed by a median
+    over a twentieth of the run. The rise, from the lowest twentieth of the smoothed values to their
+    end, must reach `least`, `share` times the absolute lower level, six times the rows' noise, and
+    six times the earlier variation of the smoothed values. Its start is the knee of the two joined
+    lines that best fit its first part: 30% of the rise, or more with more noise.
     """
     rows = len(values)
     if rows < 24:
@@ -83,15 +82,15 @@ def lasting_rise(values: Floats, least: float, share: float) -> tuple[int, float
         below = np.flatnonzero(smooth <= level + portion * (end - level))
         return int(below[-1]) if len(below) else 0
 
-    # The lowest twentieth of a flat but wavy stretch lies beneath its middle; once the rise is
-    # roughly placed, the middle of what came before is the better level.
+    # The lowest twentieth of a flat, wavy part is below its middle, so once the rise is located,
+    # use the median before it as the level.
     before = smooth[: last_below(low, 0.25) + 1]
     before = before[: max(len(before) - window, 3)]
     level = max(low, float(np.median(before)))
     wander = spread(before - level) if len(before) >= 2 * window else 0.0
     if end - level < max(least, share * abs(low), 6 * noise, 6 * wander):
         return None
-    # As little of the rise as stands clear of the noise: later on it need not be straight.
+    # The first part of the rise that exceeds the noise; later parts may curve.
     clear = float(np.clip(12 * noise / (end - level), 0.3, 0.6))
     began = _knee(smooth[: last_below(level, clear) + 1 + max(3, window // 2)])
     return start + began, level, end
@@ -102,7 +101,7 @@ def unpack(rows: tuple[Counts, list[Floats]]) -> tuple[Counts, *tuple[Floats, ..
 
 
 def since(images_seen: Counts, holds: NDArray[np.bool_]) -> int:
-    """The first row from which it holds to the end, or the last row."""
+    """Images seen at the first row from which `holds` is true to the end, or at the last row."""
     not_so = np.flatnonzero(~holds)
     first = int(not_so[-1]) + 1 if len(not_so) else 0
     return int(images_seen[min(first, len(images_seen) - 1)])

@@ -1,9 +1,8 @@
-"""What a run's evaluations show: better once, copies, collapse, classes missed.
+"""Findings from a run's evaluations: past the best, copies, collapse, missed classes.
 
-Rules are functions of the rows of `metrics.jsonl`, a row a moment, all made alike. A rule would rather
-be late than wrong: it speaks where whole intervals lie on one side, never of values alone. Where many
-classes are tried, some 95% interval of theirs lies on the wrong side by chance; so those are widened
-until all of them together hold with 95% (Bonferroni).
+Rules are functions of rows of `metrics.jsonl` with equal conditions, a row for each moment. A rule
+applies only if whole intervals lie on one side. The 95% intervals of many classes are widened to
+hold simultaneously (Bonferroni).
 """
 
 from collections.abc import Callable, Sequence
@@ -23,27 +22,27 @@ _LASTING = 3  # moments
 
 
 Moments = Sequence[EvaluationRow]
-"""Evaluations made alike, one a moment, the earliest first."""
+"""Evaluations with equal conditions, one for each moment, the earliest first."""
 
 
 def score_findings(groups: Sequence[Moments], newest: Sequence[Moments]) -> list[Finding]:
-    """All findings of a run's evaluations, at most one of each kind.
+    """The findings from a run's evaluations, at most one of each kind.
 
-    What went by is told by those made alike at most moments, or else by the next; what is so now by the
-    evaluation that the newest scores are of.
+    Findings about the past use the group with most moments, or else the next; findings about the
+    present use the group of the newest scores.
 
     Args:
-        groups: all of the run, those of most moments first.
-        newest: of each feature network the group whose newest evaluation is the best founded.
+        groups: all groups of the run, those with most moments first.
+        newest: for each feature network, the group whose newest evaluation has most pictures.
     """
     found: dict[str, Finding] = {}
-    for rule, told in (
+    for rule, groups_for in (
         (past_best, groups),
         (copied, newest),
         (collapsed, newest),
         (missed, newest),
     ):
-        for moments in told:
+        for moments in groups_for:
             finding = rule(moments)
             if finding is not None:
                 found.setdefault(finding.kind, finding)
@@ -55,41 +54,41 @@ def _seen(moments: Moments) -> Counts:
 
 
 def _names(moments: Moments) -> list[str]:
-    """Names of the scores of all pictures that no judge gave."""
+    """Names of overall scores, without the judges'."""
     names = [s.name for row in moments for s in row.scores if s.cls is None and s.field is None]
     return list(dict.fromkeys(names))
 
 
 def _column(moments: Moments, name: str, part: str) -> Floats:
-    """A part (`value`, `low`, `high`) of a score of all pictures, one a moment; NaN where missing."""
+    """A part (`value`, `low`, `high`) of an overall score at each moment; NaN if missing."""
     values = [getattr(row.score(name), part, None) for row in moments]
     return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
 
 
 def _widening(tests: int) -> float:
-    """How many times as wide 95% intervals have to be to hold all at once with 95%, if there are so
-    many; by the normal distribution's quantiles."""
+    """The factor by which this many 95% intervals must be widened to hold simultaneously, by normal
+    quantiles."""
     quantile = NormalDist().inv_cdf
     return quantile(1 - 0.025 / max(1, tests)) / quantile(0.975)
 
 
 def _high(score: ScoreRow, widening: float) -> float:
-    """The upper end of a score's interval, widened; infinite where there is none."""
+    """The upper end of a score's widened interval; infinite without an interval."""
     if score.value is None or score.high is None:
         return float("inf")
     if base_of(score.name) == "top1":
-        # A wider Wilson interval is that of so many times squared fewer pictures.
+        # A Wilson interval wider by a factor is that of fewer pictures, by the factor's square.
         return wilson(score.value, max(1, int(score.pictures / widening**2)))[1]
     return score.value + widening * (score.high - score.value)
 
 
 def _began(moments: Moments, score: ScoreRow, holds: Callable[[ScoreRow], bool]) -> int:
-    """Images seen since when it has held of a score, up to the newest moment."""
-    told = [row.score(score.name, score.field, score.cls) for row in moments]
-    return since(_seen(moments), np.array([each is not None and holds(each) for each in told]))
+    """Images seen at the moment since which `holds` is true of a score."""
+    scores = [row.score(score.name, score.field, score.cls) for row in moments]
+    return since(_seen(moments), np.array([each is not None and holds(each) for each in scores]))
 
 
-def _told(score: ScoreRow | None) -> str:
+def _with_interval(score: ScoreRow | None) -> str:
     """`0.031 (0.029 to 0.033)`."""
     if score is None:
         return "unknown"
@@ -98,10 +97,10 @@ def _told(score: ScoreRow | None) -> str:
 
 
 def past_best(moments: Moments) -> Finding | None:
-    """The pictures got worse after a best moment, and stayed so.
+    """The pictures got worse after a best moment, and stayed worse.
 
-    Rule: of KID (or, where it was not measured, the Fréchet distance) the last three moments or more
-    have intervals that lie above that of the best moment.
+    Rule: at the last three moments or more, the interval of KID (or else of the Fréchet distance)
+    is above that of the best moment.
     """
     names = [name for name in _names(moments) if not name.endswith("-infinity")]
     for base in ("kid", "fid", "fd"):
@@ -109,22 +108,23 @@ def past_best(moments: Moments) -> Finding | None:
         if name is None:
             continue
         low, high = (_column(moments, name, end) for end in ("low", "high"))
-        told = np.flatnonzero(np.isfinite(low) & np.isfinite(high))
-        if len(told) <= _LASTING:
+        measured = np.flatnonzero(np.isfinite(low) & np.isfinite(high))
+        if len(measured) <= _LASTING:
             return None
-        best = told[int(np.argmin(_column(moments, name, "value")[told]))]
-        after = told[told > best]
+        best = measured[int(np.argmin(_column(moments, name, "value")[measured]))]
+        after = measured[measured > best]
         worse = low[after] > high[best]
         lasting = len(worse) - (int(np.flatnonzero(~worse)[-1]) + 1 if not worse.all() else 0)
         if lasting < _LASTING:
             return None
         seen = _seen(moments)
-        best_row, now = moments[best], moments[told[-1]]
+        best_row, now = moments[best], moments[measured[-1]]
         return Finding(
             "past best",
             int(seen[after[len(after) - lasting]]),
             f"{title_of(name)} was best after {int(seen[best]):,} images, at "
-            f"{_told(best_row.score(name))}; by now it is {_told(now.score(name))}. Lower is better.",
+            f"{_with_interval(best_row.score(name))}; by now it is "
+            f"{_with_interval(now.score(name))}. Lower is better.",
             f"Take the pictures from the checkpoint nearest to {int(seen[best]):,} images; the run's "
             "folder followed by /best stands for the best one that training kept. To go further than "
             "that: more pictures, or a discriminator that learns them by heart less quickly.",
@@ -133,10 +133,10 @@ def past_best(moments: Moments) -> Finding | None:
 
 
 def copied(moments: Moments) -> Finding | None:
-    """Pictures are copied from the training set: the rule of `copying.py`, of the newest moment.
+    """Pictures are copied from the training set: the rule of `copying.py`, at the newest moment.
 
-    An evaluation that was asked for counts singly; of those during training, which are of few pictures,
-    the last two must agree, as while it trains.
+    One evaluation by `impasto evaluate` is enough; of those during training, which have few
+    pictures, the last two must agree.
     """
     for name in _names(moments):
         if base_of(name) != "copied":
@@ -155,27 +155,31 @@ def copied(moments: Moments) -> Finding | None:
 def collapsed(moments: Moments) -> Finding | None:
     """Pictures are alike, overall or within classes.
 
-    Rule: at the newest moment, the interval of diversity (generated by real) lies below a half; those
-    of classes are widened for as many as there are.
+    Rule: at the newest moment, the interval of diversity (generated to real) is below a half;
+    intervals of classes are widened.
     """
-    told = [score for score in moments[-1].scores if base_of(score.name) == "diversity"]
-    widening = _widening(sum(score.cls is not None for score in told))
+    scores = [score for score in moments[-1].scores if base_of(score.name) == "diversity"]
+    widening = _widening(sum(score.cls is not None for score in scores))
 
     def holds(score: ScoreRow) -> bool:
         return _high(score, 1.0 if score.cls is None else widening) < _COLLAPSED
 
-    alike = [score for score in told if holds(score)]
+    alike = [score for score in scores if holds(score)]
     if not alike:
         return None
-    # Where all pictures are alike, so are those of a class.
+    # If all pictures are alike, the classes need no finding.
     score = next((score for score in alike if score.cls is None), alike[0])
     whole = score.cls is None
     what = "The generated pictures are alike" if whole else "Within a class, pictures are alike"
     many = (
-        _told(score)
+        _with_interval(score)
         if whole
         else _list(
-            [f"{score.cls} {_told(score)}" for score in alike if score.field == alike[0].field]
+            [
+                f"{score.cls} {_with_interval(score)}"
+                for score in alike
+                if score.field == alike[0].field
+            ]
         )
     )
     return Finding(
@@ -188,32 +192,32 @@ def collapsed(moments: Moments) -> Finding | None:
 
 
 def missed(moments: Moments) -> Finding | None:
-    """Classes that the judge does not recognise in the pictures made as them.
+    """Classes that the judge does not recognise in their generated pictures.
 
-    Rule: at the newest moment, the interval of the class's Top-1, widened for as many classes as there
-    are, lies below chance, 1 by the number of classes; and the judge itself names held-out pictures of
-    that class better than chance, all of its interval.
+    Rule: at the newest moment, the widened interval of the class's Top-1 is below chance (1 /
+    number of classes), and the interval of the judge's accuracy on held-out pictures of the class
+    is above chance.
     """
     row = moments[-1]
     for judge in row.judges:
         if len(judge.classes) < 2:
             continue
         chance = 1 / len(judge.classes)
-        told = [
+        scores = [
             score
             for score in row.scores
             if base_of(score.name) == "top1"
             and score.field == judge.field
             and score.cls is not None
         ]
-        widening = _widening(len(told))
+        widening = _widening(len(scores))
 
         def holds(score: ScoreRow, chance: float = chance, widening: float = widening) -> bool:
             return _high(score, widening) < chance
 
         unseen = [
             score
-            for score in told
+            for score in scores
             if holds(score)
             and (known := row.score("accuracy-judge", score.field, score.cls)) is not None
             and known.low is not None
@@ -221,7 +225,7 @@ def missed(moments: Moments) -> Finding | None:
         ]
         if not unseen:
             continue
-        named = _list([f"{score.cls} {_told(score)}" for score in unseen])
+        named = _list([f"{score.cls} {_with_interval(score)}" for score in unseen])
         return Finding(
             "missed",
             min(_began(moments, score, holds) for score in unseen),
@@ -233,8 +237,8 @@ def missed(moments: Moments) -> Finding | None:
 
 
 def _missed_advice(row: EvaluationRow, field: str, classes: Sequence[str]) -> str:
-    """What to try where these classes are not recognised; of rare ones only, that they are rare."""
-    # Scores by class tell how many real pictures there are of each.
+    """Advice for classes that are not recognised; different if all are rare."""
+    # Scores by class have the number of real pictures of each.
     real = {
         score.cls: score.reference
         for score in row.scores

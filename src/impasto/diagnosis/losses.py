@@ -1,4 +1,4 @@
-"""Whether the losses drift apart: rules on whole curves."""
+"""Rules on whole curves: whether the losses drift apart."""
 
 from collections.abc import Collection
 
@@ -18,7 +18,7 @@ from impasto.formatting import percent
 
 
 def harder_labels(terms: Collection[str]) -> str:
-    """How to make the discriminator's targets harder, in an objective of these terms."""
+    """Advice on harder targets for the discriminator, given the objective's terms."""
     if "categorical" in terms:
         return "flip some of its labels (--set objective.categorical.flip=0.05)"
     if "bce" in terms:
@@ -34,8 +34,8 @@ def _drift(
 ) -> Sign | None:
     """The two losses drift apart: the generator's up, the discriminator's not.
 
-    For losses in nats (cross-entropy and its kin), whose zero means something; a Wasserstein
-    critic's generator loss wanders freely, so see `scores_apart` for critics.
+    For losses in nats, such as cross-entropy, which have an absolute zero; for a Wasserstein
+    critic, whose generator loss has none, see `scores_apart`.
 
     Rule: the gap, generator minus discriminator, rises after the first tenth of the run and stays
     up to the end, by at least 1.2 nats, by half of the gap it rose from, and by six times the noise
@@ -79,8 +79,7 @@ def losses_apart(
 ) -> Sign | None:
     """The generator falls behind: its loss rises, and the discriminator's does not.
 
-    Rule: that of `_rise_unmistaken`, or else that of `_drift`. The report used to call the first by a
-    name of its own; it is the same symptom, told with more where accuracies are known.
+    Rule: that of `_rise_unmistaken`, or else that of `_drift`.
     """
     if accuracy_real is not None and accuracy_fake is not None:
         sign = _rise_unmistaken(images_seen, accuracy_real, accuracy_fake, loss_generator, terms)
@@ -90,7 +89,7 @@ def losses_apart(
 
 
 def scores_apart(images_seen: Counts, score_real: Floats, score_fake: Floats) -> Sign | None:
-    """A critic's scores of real and generated pictures run apart without bound.
+    """A critic's scores of real and generated pictures diverge without bound.
 
     Rule: the margin, mean score of real minus that of generated pictures, rises after the first
     tenth of the run and stays up to the end, to at least three times the margin it rose from, by
@@ -121,10 +120,10 @@ def _rise_unmistaken(
     loss_generator: Floats,
     terms: Collection[str],
 ) -> Sign | None:
-    """The discriminator is hardly ever mistaken, and the generator's loss rises under it.
+    """The discriminator is hardly ever mistaken, and the generator's loss rises.
 
-    For discriminators whose scores are probabilities. A Wasserstein critic that tells all pictures
-    apart is doing its work.
+    For discriminators whose scores are probabilities; a Wasserstein critic should separate all
+    pictures.
 
     Rule: both accuracies, smoothed by a median over a tenth of the rows, are at least 0.95 in all
     of the last third of the run; the generator's loss rises after the first tenth and stays up to the

@@ -1,4 +1,4 @@
-"""Whether the discriminator knows the training pictures by heart."""
+"""Whether the discriminator memorises the training pictures."""
 
 from statistics import median
 
@@ -7,7 +7,7 @@ from impasto.diagnosis.signs import Series, Sign, recent
 from impasto.formatting import percent
 
 GRIDS = 5
-"""Sample grids whose median is judged: an eighth of a run by default."""
+"""Number of sample grids in the judged median: an eighth of a run by default."""
 
 _EASIER = (
     "more pictures help most; else let it see them augmented "
@@ -17,11 +17,12 @@ _EASIER = (
 
 
 def _remembered(series: Series) -> float | None:
-    """How far the discriminator takes held-out pictures for generated ones, over five grids: r_v of
-    Karras et al. 2020 (arXiv:2006.06676, equation 1), 0 for not at all, 1 for altogether.
+    """The overfitting measure r_v over five grids (Karras et al. 2020, arXiv:2006.06676, equation
+    1): 0 if the discriminator scores held-out pictures like training pictures, 1 if like generated
+    ones.
 
-    As single grids have few pictures, and a generator that does well leaves little to divide by, it is
-    the median of the one difference by the median of the other, and 0 where the five do not agree.
+    Single grids have few pictures, and with a good generator the denominator is small, so it is a
+    ratio of medians, and 0 if the five grids disagree.
     """
     shown_less_heldout, shown_less_sampled = (
         series.get(f"shown less {other}", ())[-GRIDS:] for other in ("heldout", "sampled")
@@ -33,7 +34,7 @@ def _remembered(series: Series) -> float | None:
 
 
 def knows_by_heart(series: Series, active: bool) -> Sign | None:
-    """The discriminator takes real pictures that it has not been shown for generated ones.
+    """The discriminator scores held-out pictures like generated ones.
 
     Rule: r_v, see `_remembered`, is 0.6 or more over five grids; passed below 0.4. Of our healthy runs
     the highest is 0.5, on tiles of 21 paintings.
@@ -51,11 +52,11 @@ def knows_by_heart(series: Series, active: bool) -> Sign | None:
 def overfitting_sign(series: Series, active: bool) -> Sign | None:
     """The discriminator hardly ever doubts a training picture.
 
-    Rule: r_t = E[sign(D(real))] (Karras et al. 2020, equation 1), which is twice `accuracy/real` less
-    1, has a median of 0.9 or more over 20 rows; passed below 0.8. Adaptive augmentation holds it at
-    0.6; our healthy runs stay below 0.8. It is a sign only, and held-out pictures are a proof: where
-    they are known and r_v is below 0.3, nothing is said. Nor of a Wasserstein critic, which should
-    tell all pictures apart, or where one of the others says more.
+    Rule: r_t = E[sign(D(real))] (Karras et al. 2020, equation 1), which is 2 * `accuracy/real` - 1,
+    has a median of 0.9 or more over 20 rows; passed below 0.8. Adaptive augmentation holds it at
+    0.6; our healthy runs stay below 0.8. This is weaker evidence than held-out pictures: with an
+    r_v below 0.3 there is no finding. Nor is there one for a Wasserstein critic, which should
+    separate all pictures, or beside a stronger symptom.
     """
     value = recent(series, "accuracy/real")
     if value is None or 2 * value - 1 < (0.8 if active else 0.9) or not never_negative(series):

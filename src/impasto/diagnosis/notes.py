@@ -1,4 +1,4 @@
-"""What rules are functions of: the numbers of a run's rows, in series and in curves."""
+"""The input of rules: the numbers of a run's rows, as series and curves."""
 
 import math
 from array import array
@@ -35,7 +35,7 @@ _SERIES = (
     COPIED_LOW,
     COPIED_BY_CHANCE,
 )
-"""What the rules of every row are functions of."""
+"""The statistics for rules at every row."""
 _CURVES = (
     *LOSSES,
     *(f"{name}/max" for name in LOSSES),
@@ -44,14 +44,14 @@ _CURVES = (
     "accuracy/real",
     "accuracy/fake",
 )
-"""What the rules of whole runs are functions of."""
+"""The statistics for rules on whole curves."""
 
 
 class Notes:
     """The numbers of the rows so far.
 
     Attributes:
-        series: name -> its finite values, the oldest first, for the rules of every row.
+        series: name -> its finite values, the oldest first, for rules at every row.
         moments: name -> the images seen at each of them.
     """
 
@@ -71,7 +71,7 @@ class Notes:
         return np.array(self._images, dtype=np.int64)
 
     def curve(self, name: str) -> Floats | None:
-        """A curve with a value a row, or None where it was never recorded."""
+        """A curve with a value for each row, or None if it was never recorded."""
         values = np.array(self._curves[name], dtype=np.float64)
         return None if np.isnan(values).all() else values
 
@@ -95,7 +95,7 @@ class Notes:
             curve.append(missing if value is None else value)
 
     def _derived(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """A row's numbers and what rules make of them."""
+        """A row's numbers, and statistics derived from them."""
         values = dict(row)
         for player in ("discriminator", "generator"):
             values[f"adversarial/{player}"] = row.get(f"term/{self.setup.adversarial}/{player}")
@@ -133,6 +133,6 @@ class Notes:
 
 
 def _finite_number(value: Any) -> float | None:
-    """A finite number as it is, anything else as None."""
+    """A finite number unchanged, anything else as None."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if number and math.isfinite(value) else None

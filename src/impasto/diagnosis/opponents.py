@@ -1,4 +1,4 @@
-"""Whether one of the two players is beyond the other's reach."""
+"""Whether one network wins against the other."""
 
 from statistics import median
 
@@ -6,39 +6,37 @@ from impasto.diagnosis.signs import ROWS, Series, Sign, recent
 from impasto.formatting import percent
 
 SURE_REAL, SURE_FAKE = "sureness/real", "sureness/fake"
-"""Series: where scores are probabilities, the share of the way that the mean score of real and of
-generated pictures has gone from the label of the other kind to that of its own."""
+"""Series, for scores that are probabilities: the mean score of real and of generated pictures,
+scaled from the label of the other kind (0) to that of its own (1)."""
 MARGIN, LOWEST = "score/margin", "loss/discriminator, lowest"
-"""Series: a critic's mean score of real less that of generated pictures; the discriminator's lowest loss
-so far."""
+"""Series: a critic's mean score of real minus that of generated pictures; the discriminator's
+lowest loss so far."""
 
 
 def never_negative(series: Series) -> bool:
-    """Whether the discriminator's adversarial loss is one that is never negative; a Wasserstein
-    critic's is, wherever it tells pictures apart."""
+    """Whether the discriminator's adversarial loss was never negative; a Wasserstein critic's is
+    negative if it separates pictures."""
     values = series.get("adversarial/discriminator", ())
     return bool(values) and median(values[-ROWS:]) >= 0
 
 
 def discriminator_wins(series: Series, active: bool) -> Sign | None:
-    """The discriminator is never in doubt, and the generator has nothing to learn from.
+    """The discriminator is always certain, and the generator has no useful gradient.
 
-    Rule: one of three, all figures medians over 20 rows.
+    Rule: one of three, with medians over 20 rows.
 
     - Both accuracies are 0.98 or more, and the generator's adversarial loss is ten times the
       discriminator's or more; passed below 0.95, or 5. Healthy runs of ours have at most 0.89, and 4.7
-      times; one that was lost from the start 1, and 19 to 79. Smoothed labels keep the losses from
-      parting so far.
-    - Where scores are probabilities, D(x) and D(G(z)) have come to within a twentieth of the way
-      between the two labels (0.95 and 0.05, where these are not smoothed); passed beyond a tenth.
-    - The discriminator's loss is below 0.05, where it has never been negative, and a critic's scores
-      are at least 1 apart; passed above 0.1, or 0.5 apart.
+      times; one that failed from the start had 1, and 19 to 79 times. With smoothed labels the
+      losses differ less.
+    - If scores are probabilities: D(x) and D(G(z)) are within a twentieth of the distance between
+      the two labels from their own (0.95 and 0.05 without smoothing); passed beyond a tenth.
+    - For a loss that was never negative: it is below 0.05, and a critic's scores differ by at least
+      1; passed above 0.1, or below 0.5.
 
-    Nothing is said of a Wasserstein critic, whose loss is negative where it tells pictures apart.
+    A Wasserstein critic is not judged: its loss is negative if it separates pictures.
 
-    The doctor used to know only the first and the report only the other two, so each was silent about
-    runs that the other one named. Each is right where it speaks; a hinge loss of both players says
-    nothing of probabilities, and runs of before adversarial terms were noted have scores only.
+    All three are needed: hinge losses have no probabilities, and old runs have scores only.
     """
     words = _by_accuracy(series, active) or _by_score(series, active)
     if words is None:
@@ -52,7 +50,7 @@ def discriminator_wins(series: Series, active: bool) -> Sign | None:
 
 
 def _by_accuracy(series: Series, active: bool) -> str | None:
-    """What accuracies and losses show, if they show that it wins."""
+    """A text on accuracies and losses, if by these it wins."""
     real, fake = (recent(series, f"accuracy/{kind}") for kind in ("real", "fake"))
     mine, other = (
         recent(series, f"adversarial/{player}") for player in ("discriminator", "generator")
@@ -69,7 +67,7 @@ def _by_accuracy(series: Series, active: bool) -> str | None:
 
 
 def _by_score(series: Series, active: bool) -> str | None:
-    """What its scores and its own loss show, if they show that it wins."""
+    """A text on its scores and its loss, if by these it wins."""
     real, fake = recent(series, SURE_REAL), recent(series, SURE_FAKE)
     if real is not None and fake is not None and min(real, fake) > (0.9 if active else 0.95):
         return (
@@ -86,10 +84,11 @@ def _by_score(series: Series, active: bool) -> str | None:
 
 
 def generator_wins(series: Series, active: bool) -> Sign | None:
-    """The discriminator takes nearly every generated picture for real, and teaches nothing.
+    """The discriminator takes nearly every generated picture for real, and gives no useful
+    gradient.
 
-    Rule: `accuracy/fake` has a median of 0.1 or less over 20 rows; passed above 0.25. In the first 200
-    steps, which are not judged, many runs of ours have such a stretch; later the lowest is 0.49.
+    Rule: `accuracy/fake` has a median of 0.1 or less over 20 rows; passed above 0.25. Many of our
+    runs have such a phase in the first 200 steps, which are not judged; later the lowest is 0.49.
     """
     value = recent(series, "accuracy/fake")
     if value is None or value > (0.25 if active else 0.1):

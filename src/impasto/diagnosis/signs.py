@@ -1,4 +1,4 @@
-"""What rules are given and what they give: series, the run's settings, signs, findings."""
+"""The input and output types of rules: series, the run's settings, signs, findings."""
 
 import statistics
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -7,16 +7,16 @@ from statistics import median
 from typing import Any
 
 LEAST_STEPS = 200
-"""Generator steps before which nothing but broken numbers is judged."""
+"""Generator steps before which only divergence is judged."""
 ROWS = 20
-"""Rows whose median is judged: a tenth of a run by default."""
+"""Number of rows in the judged medians: a tenth of a run by default."""
 
 COPIED_LOW, COPIED_BY_CHANCE = "evaluation/copied-low", "evaluation/copied-by-chance"
-"""In rows of statistics: the lower end of the 95% interval of the share of pictures that are copied, and
-what that share may be by chance."""
+"""Statistics in rows: the lower end of the 95% interval of the copied share, and its upper bound by
+chance."""
 
 NOT_FINITE, EXPLOSION = "not finite", "explosion"
-"""Symptoms after which a run's numbers are of no more use."""
+"""Symptoms of divergence."""
 
 TITLES = {
     NOT_FINITE: "Not a number",
@@ -37,14 +37,14 @@ TITLES = {
 """The heading of each kind of finding."""
 
 Series = Mapping[str, Sequence[float]]
-"""By the name of a statistic, its values that are finite numbers, the oldest first."""
+"""By statistic: its finite values, the oldest first."""
 
 
 @dataclass(frozen=True)
 class Sign:
-    """A symptom as it is seen now: what is seen, what to try, and since when.
+    """A symptom at a row: what is seen, what to try, and since when.
 
-    `began` is in images seen; None where the rule cannot date it (see `Rule.lag`).
+    `began` is in images seen; None if the rule cannot date it (see `Rule.lag`).
     """
 
     words: str
@@ -54,9 +54,9 @@ class Sign:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that went wrong: what, from when on (`began_at_images`), and what to try.
+    """Something that went wrong: what, since when (`began_at_images`), and what to try.
 
-    Or, if it is `good`, something that went well.
+    With `good`, something that went well.
     """
 
     kind: str
@@ -71,13 +71,12 @@ class Rule:
     """A symptom that is judged at every row.
 
     Attributes:
-        judge: gives the sign, or None where there is none. Its second argument says whether the symptom
-            was there at the row before: then it lasts until its figure is clearly better again, so that
-            no symptom comes and goes.
-        gone: what to say when it has passed.
+        judge: gives the sign, or None. Its second argument says whether the symptom was present at
+            the row before; then it lasts until its statistic is clearly better (hysteresis).
+        gone: the text when it has passed.
         of: the series whose medians are judged (the first of them that the run has).
-        lag: values of it by which a median is late.
-        more: what to add to the advice, by the names of the objective's terms.
+        lag: the delay of the median, in values of that series.
+        more: adds to the advice, given the names of the objective's terms.
     """
 
     judge: Callable[[Series, bool], Sign | None]
@@ -89,12 +88,12 @@ class Rule:
 
 @dataclass(frozen=True)
 class Setup:
-    """What the rules have to know of a run besides its rows.
+    """The settings of a run that rules use.
 
     Attributes:
-        adversarial: label of the term that tells real from generated, as rows have it.
-        critic: whether scores are those of a critic, rather than probabilities.
-        pretrain_images: for which the discriminator trains alone, and should win.
+        adversarial: label of the adversarial term, as in rows.
+        critic: whether scores are a critic's, not probabilities.
+        pretrain_images: images for which the discriminator trains alone.
         terms: names of the objective's terms, for the advice.
         labels: mean label of generated and of real pictures; 0 and 1 if not smoothed.
     """
@@ -107,7 +106,7 @@ class Setup:
 
     @classmethod
     def of(cls, run: Mapping[str, Any]) -> "Setup":
-        """Of what `run.json` says; what it lacks or has damaged is as by default."""
+        """The settings in `run.json`; missing and damaged ones have defaults."""
         config = run.get("config")
         config = config if isinstance(config, dict) else {}
         objective = config.get("objective")
@@ -119,11 +118,11 @@ class Setup:
         names = tuple(term["term"] for term in terms)
         training = config.get("training")
         alone = training.get("pretrain_images") if isinstance(training, dict) else None
-        told = run.get("adversarial")
-        # Runs of impasto 0.1 do not say; it had these adversarial terms.
+        label = run.get("adversarial")
+        # Runs of impasto 0.1 lack it; that version had these adversarial terms.
         known = next((name for name in names if name in _ADVERSARIAL), "bce")
         return cls(
-            adversarial=told if isinstance(told, str) else known,
+            adversarial=label if isinstance(label, str) else known,
             critic=(run.get("score") or "probability") != "probability",
             pretrain_images=alone if isinstance(alone, int) else 0,
             terms=names,
@@ -148,6 +147,6 @@ def _label_means(terms: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
 
 
 def recent(series: Series, name: str, count: int = ROWS) -> float | None:
-    """The median of the last `count` values; None while there are fewer."""
+    """The median of the last `count` values; None with fewer."""
     values = series.get(name, ())
     return median(values[-count:]) if len(values) >= count else None

@@ -1,4 +1,4 @@
-"""Whether a loss shoots up for moments."""
+"""Whether a loss has spikes."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from impasto.diagnosis.signs import Sign
 
 
 def _spike_rows(values: Floats, level_of: Floats, some: float, strong: float) -> list[int]:
-    """Rows that stand far above both sides, see `spikes`; [] where they are too few to matter."""
+    """Rows far above those before and after, see `spikes`; [] if too few to matter."""
     side = 10
     rows = len(values)
     if rows < 12:
@@ -25,7 +25,7 @@ def _spike_rows(values: Floats, level_of: Floats, some: float, strong: float) ->
     noise = np.maximum(noise, 0.01 * level + 1e-12)
     is_spike = (height > 10 * noise) & (height > some * level)
     is_strong = (height > 20 * noise) & (height > strong * level)
-    # Neighbouring rows are one spike that lasted.
+    # Neighbouring rows are one spike.
     starts = np.flatnonzero(is_spike & ~np.concatenate([[False], is_spike[:-1]]))
     if len(starts) < max(3, rows / 300) and not is_strong.any():
         return []
@@ -33,14 +33,14 @@ def _spike_rows(values: Floats, level_of: Floats, some: float, strong: float) ->
 
 
 def spikes(images_seen: Counts, means: Floats, maxima: Floats | None, what: str) -> Sign | None:
-    """A loss shoots up for a moment and comes back.
+    """A loss has spikes.
 
     Rule: a row is a spike if it stands above the medians of the ten rows before and of the ten rows
     after it, by ten times the local noise (from the median deviation of 51 rows) and by 0.75
     times the usual level of the loss. Three spikes are a finding (in long runs, one for every 300
-    rows), or one that reaches 20 times the noise and 3 times the level. In the interval maxima,
-    wild by nature, the heights asked are 4 and 10 times the level of the means. So a run that
-    starts high, or steps up for good, has no spike. Needs 12 rows.
+    rows), or one that reaches 20 times the noise and 3 times the level. For the interval maxima,
+    which vary more, the limits are 4 and 10 times the level of the means. A high start or a lasting
+    step is no spike. Needs 12 rows.
 
     Args:
         images_seen: [N].

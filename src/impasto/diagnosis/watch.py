@@ -1,16 +1,15 @@
-"""A run watched row by row: which symptoms have begun, and which have passed.
+"""Watch a run row by row: which symptoms have begun, and which have passed.
 
-What is told of a row is a function of the rows up to it. So training, which looks at each row as it
-comes, and the report, which replays all rows of a run, name the same symptoms, and so does a run that
-was resumed. Rules take medians of a stretch, never single rows (but for spikes); and a symptom lasts
-until its figure is clearly better than the one that it began at, so that none comes and goes. As a
-false alarm costs more trust than a late one, their limits lie outside of all that our healthy runs do
-(hinge, binary cross-entropy with and without classes, categorical, relativistic, Wasserstein; 200 to
-4,500 steps).
+The events of a row are a function of the rows up to it. So training, which adds each row as it
+comes, and the report, which replays all rows, name the same symptoms, also in a resumed run. Rules
+judge medians over several rows (spikes excepted), and a symptom lasts until its statistic is
+clearly better than at its beginning. To avoid false alarms, the limits are outside the range of all
+our healthy runs (hinge, binary cross-entropy with and without classes, categorical, relativistic,
+Wasserstein; 200 to 4,500 steps).
 
-Rules of two kinds: those of `RULES` look at the newest rows, at every row. Those of `_trends` compare
-the end of a run with its beginning, which takes longer: they are asked whenever there are a quarter more
-rows than the last time, and when the run has ended (`Watch.conclude`).
+There are two kinds of rules. `RULES` judge the newest rows, at every row. `_trends` judges whole
+curves, which takes longer: whenever there are a quarter more rows than the last time, and at the
+end of the run (`Watch.conclude`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,11 +27,11 @@ from impasto.diagnosis.signs import COPIED_LOW, LEAST_STEPS, Finding, Rule, Setu
 from impasto.diagnosis.spikes import spikes
 
 EVENTS = "doctor"
-"""The entry of a row of statistics that holds what was said and done then: a list of events."""
+"""The key of the list of events in a row of statistics."""
 BEGUN, PASSED = "begun", "passed"
-"""Kinds of events: of a symptom."""
+"""Kinds of events: a symptom has begun or passed."""
 WENT_BACK, GAVE_UP = "went back", "gave up"
-"""Kinds of events: of what training did about one."""
+"""Kinds of events: training went back to a checkpoint, or stopped."""
 
 RULES: dict[str, Rule] = {
     "knows by heart": Rule(
@@ -60,13 +59,12 @@ RULES: dict[str, Rule] = {
 }
 
 _FIRST_ROWS, _GROWTH = 100, 1.25
-"""Rows from which trends are looked for on the way, and how many times as many there are when they are
-looked for again: some 30 times in a run of 100,000 rows. The beginning of a run has slopes of its own;
-when the run ends, 24 rows are enough."""
+"""The number of rows at which trends are first judged during training, and the factor to the next
+time: some 30 times in a run of 100,000 rows. At the end of a run 24 rows are enough."""
 
 
 @dataclass
-class _Spell:
+class _Episode:
     """A symptom from when it began to when it passed; `passed` is None while it lasts."""
 
     symptom: str
@@ -76,17 +74,17 @@ class _Spell:
 
 
 class Watch:
-    """What has been seen of a run up to now; a function of its rows."""
+    """The symptoms of a run up to now; a function of its rows."""
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self._notes = Notes(setup)
         self._alone = 0
-        """Steps before the generator's first."""
+        """Steps before the generator's first step."""
         self._step: int | None = 0
         self._next_trend = _FIRST_ROWS
-        """Rows at which the rules of whole curves are asked next."""
-        self._spells: list[_Spell] = []
+        """The number of rows at which trends are judged next."""
+        self._spells: list[_Episode] = []
 
     @property
     def lasting(self) -> list[str]:
@@ -94,14 +92,14 @@ class Watch:
         return [spell.symptom for spell in self._spells if spell.passed is None]
 
     def trouble(self, row: Mapping[str, Any]) -> Broken | None:
-        """Why the next row's numbers are of no more use, if so."""
+        """How the next row shows divergence, if it does."""
         if self._waits(row):
-            # The generator's loss is null, or not there, while the discriminator trains alone.
+            # The generator's loss is null or missing while the discriminator trains alone.
             row = {name: value for name, value in row.items() if name != "loss/generator"}
         return broken(row, self._notes.series, critic=self.setup.critic)
 
     def look(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """What there is to tell of the next row: events for it."""
+        """Add the next row, and give its events."""
         if self._waits(row):
             self._alone = row.get("step") or 0
             return []
@@ -123,20 +121,20 @@ class Watch:
         return events
 
     def conclude(self) -> list[dict[str, Any]]:
-        """What there is to tell of all rows together, where no more are to come: events."""
+        """Judge the finished run, and give the events."""
         if not self._may_judge() or not len(self._notes):
             return []
         return self._trends(int(self._notes.images_seen[-1]))
 
     def break_off(self, trouble: Broken, images_seen: int) -> list[dict[str, Any]]:
-        """Tell of numbers of no more use, the first time: events."""
+        """Record a divergence, and give its events the first time."""
         if any(spell.symptom == trouble.symptom for spell in self._spells):
             return []
         words = f"{trouble.words} Nothing that was trained after this is of use."
         return self._take(trouble.symptom, Sign(words, ADVICE), images_seen, images_seen, "")
 
     def findings(self) -> list[Finding]:
-        """What was seen up to now, a finding a symptom, the earliest first."""
+        """The findings up to now, one for each symptom, the earliest first."""
         found: dict[str, Finding] = {}
         for spell in self._spells:
             words, began = spell.sign.words, spell.began
@@ -158,13 +156,13 @@ class Watch:
     def _may_judge(self) -> bool:
         return self._step is None or self._step - self._alone >= LEAST_STEPS
 
-    def _spell(self, symptom: str) -> _Spell | None:
+    def _spell(self, symptom: str) -> _Episode | None:
         return next((s for s in self._spells if s.symptom == symptom and s.passed is None), None)
 
     def _take(
         self, symptom: str, sign: Sign | None, began: int, seen: int, gone: str
     ) -> list[dict[str, Any]]:
-        """Keep what a rule gave: an event where the symptom has begun or passed by it."""
+        """Update a symptom by a rule's sign, with an event if it has begun or passed."""
         spell = self._spell(symptom)
         if sign is None:
             if spell is None:
@@ -173,23 +171,23 @@ class Watch:
             return [{"event": PASSED, "symptom": symptom, "words": gone}]
         if spell is not None:
             spell.sign = sign
-            if sign.began is not None:  # more rows date it better
+            if sign.began is not None:  # more rows give a better date
                 spell.began = sign.began
             return []
         began = began if sign.began is None else sign.began
-        self._spells.append(_Spell(symptom, began, sign))
-        told = {"words": sign.words, "advice": sign.advice, "began_at_images": began}
-        return [{"event": BEGUN, "symptom": symptom, **told}]
+        self._spells.append(_Episode(symptom, began, sign))
+        about = {"words": sign.words, "advice": sign.advice, "began_at_images": began}
+        return [{"event": BEGUN, "symptom": symptom, **about}]
 
     def _lagged(self, rule: Rule, seen: int) -> int:
-        """When a symptom that is first seen now began, the lag of its median taken off."""
+        """The start of a symptom first seen now, corrected for the lag of its median."""
         for name in rule.of:
             if moments := self._notes.moments.get(name):
                 return moments[max(0, len(moments) - 1 - rule.lag)]
         return seen
 
     def _trends(self, seen: int) -> list[dict[str, Any]]:
-        """Ask the rules of whole curves: events."""
+        """Judge the rules on whole curves, and give the events."""
         gone = (
             "The critic's scores no longer run apart."
             if self.setup.critic
@@ -211,7 +209,7 @@ class Watch:
         discriminator, generator = (notes.curve(name) for name in LOSSES)
         if discriminator is None or generator is None:
             return None
-        # Where the discriminator has won, it is known that it is hardly ever mistaken.
+        # A discriminator that wins is hardly ever mistaken; do not report that twice.
         won = any(spell.symptom == "discriminator wins" for spell in self._spells)
         return losses_apart(
             notes.images_seen,
@@ -223,7 +221,7 @@ class Watch:
         )
 
     def _spikes(self) -> Sign | None:
-        """Of both losses, in the order that they began."""
+        """The spikes of both losses, in order of their beginning."""
         notes = self._notes
         found = []
         for name, what in LOSSES.items():
@@ -237,7 +235,7 @@ class Watch:
 
 
 def diagnose(rows: Iterable[Mapping[str, Any]], setup: Setup) -> list[Finding]:
-    """What went wrong in a run, by its rows up to now: a finding a symptom, the earliest first."""
+    """The findings of a run from its rows up to now, one for each symptom, the earliest first."""
     watch = Watch(setup)
     replay(watch, rows)
     watch.conclude()
@@ -245,11 +243,11 @@ def diagnose(rows: Iterable[Mapping[str, Any]], setup: Setup) -> list[Finding]:
 
 
 def replay(watch: Watch, rows: Iterable[Mapping[str, Any]]) -> list[tuple[int, dict[str, Any]]]:
-    """Show a watch rows that were written; gives (images seen, event) of all that it told."""
-    told = []
+    """Add written rows to a watch; gives (images seen, event) for all its events."""
+    events_seen = []
     for row in rows:
         seen = int(row["images_seen"])
         trouble = watch.trouble(row)
         events = watch.break_off(trouble, seen) if trouble is not None else []
-        told += [(seen, event) for event in [*events, *watch.look(row)]]
-    return told
+        events_seen += [(seen, event) for event in [*events, *watch.look(row)]]
+    return events_seen

@@ -1,1 +1,1 @@
-"""How good are the pictures: features gathered once, scored overall and by class, and written down."""
+"""Evaluation: features are computed once, scored overall and by class, and recorded."""

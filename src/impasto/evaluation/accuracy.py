@@ -1,9 +1,9 @@
-"""How classes are named: accuracy, overall and by class, with source pictures as observations.
+"""Classification accuracy, overall and by class, with source pictures as observations.
 
-Tiles of one painting are not independent: naming one right says little new about the next. So each
-source picture is one observation, the share of its pictures (tiles) that are named right; accuracies
-are means over source pictures and the interval is that of as many observations. Where a source
-picture gives one picture, that is the plain accuracy.
+Tiles of one painting are not independent. So each source picture is one observation: the share of
+its pictures (tiles) that are classified correctly. Accuracies are means over source pictures, with
+intervals for that number of observations. With one picture for each source picture, this is the
+plain accuracy.
 """
 
 import math
@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 FEW_SOURCES = 30
-"""Below it an interval is so wide that the number means little."""
+"""With fewer source pictures the interval is too wide for a useful number."""
 
 
 @dataclass(frozen=True)
 class ClassResult:
-    """How one class's pictures are named."""
+    """The accuracy for one class."""
 
     name: str
     pictures: int
@@ -32,31 +32,31 @@ class ClassResult:
 
 @dataclass(frozen=True)
 class FieldResult:
-    """How the classes of one label field are named."""
+    """The accuracy for one label field."""
 
     field: str
     classes: tuple[str, ...]
     confusion: np.ndarray
-    """int64 [K, K]: pictures of the row's class that are named the column's."""
+    """int64 [K, K]: counts by true class (row) and predicted class (column)."""
     pictures: int
     sources: int
     accuracy: float
-    """Mean over source pictures of the share of their pictures that are named right."""
+    """Mean over source pictures of the share of their pictures classified correctly."""
     interval: tuple[float, float]
     """Wilson's, 95%, with source pictures as observations."""
     accuracy_of_pictures: float
-    """Every picture counted alike."""
+    """Accuracy over pictures instead of source pictures."""
     commonest: str
-    """The class that most pictures learned from are of."""
+    """The most frequent class in training."""
     baseline: float
-    """What always naming `commonest` would get, a mean over source pictures too."""
+    """The accuracy of always predicting `commonest`, a mean over source pictures too."""
     by_class: tuple[ClassResult, ...]
     unknown: int
-    """Pictures left out: of unknown class, or of one that was not learned."""
+    """The number of pictures left out: of unknown class, or of one not in training."""
 
     @property
     def warning(self) -> str | None:
-        """What to tell where there are too few source pictures for the number to mean much."""
+        """A warning if there are too few source pictures."""
         if self.sources >= FEW_SOURCES:
             return None
         return (
@@ -65,11 +65,11 @@ class FieldResult:
         )
 
     def numbers(self) -> dict[str, Any]:
-        """All of it, for JSON."""
+        """All fields, for JSON."""
         return {**asdict(self), "confusion": self.confusion.tolist()}
 
     def lines(self) -> list[str]:
-        """What to tell of it, a line each."""
+        """The result as lines of text."""
         low, high = self.interval
         tiles = (
             f"; of all pictures alike {self.accuracy_of_pictures:.1%}"
@@ -109,9 +109,8 @@ def _of(sources: int, pictures: int) -> str:
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a share seen in `count` observations (Wilson 1927, equation 11, with
-    z = 1.96). For observations between 0 and 1 it is rather too wide than too narrow: none vary more
-    about their mean than those that are 0 or 1."""
+    """Wilson's 95% interval of a mean of `count` observations in [0, 1] (Wilson 1927, equation 11,
+    with z = 1.96). It is exact for observations of 0 or 1, which vary most, and too wide for others."""
     z = 1.959964
     middle = share + z * z / (2 * count)
     spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
@@ -120,8 +119,8 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 
 
 def over_sources(right: np.ndarray, sources: np.ndarray) -> tuple[float, int]:
-    """The mean over source pictures of the share of their pictures that are right, and how many
-    source pictures there are; `right` [N] bool, `sources` [N]."""
+    """The mean over source pictures of the share of their pictures that are right, and the number
+    of source pictures; `right` [N] bool, `sources` [N]."""
     _, places = np.unique(sources, return_inverse=True)
     counts = np.bincount(places)
     shares = np.bincount(places, weights=right.astype(np.float64)) / counts
@@ -138,16 +137,16 @@ def result(
     commonest: int,
     unknown: int = 0,
 ) -> FieldResult:
-    """Sum up how pictures were named.
+    """The result from true and predicted classes.
 
     Args:
         field: the label field.
         classes: K names.
         truth: [N] their true classes, at least one picture.
-        named: [N] the classes they were named.
+        named: [N] the predicted classes.
         sources: [N] the source picture of each.
-        commonest: the class that guessing would name.
-        unknown: pictures left out.
+        commonest: the most frequent class in training.
+        unknown: the number of pictures left out.
     """
     confusion = np.zeros((len(classes), len(classes)), np.int64)
     np.add.at(confusion, (truth, named), 1)

@@ -21,21 +21,22 @@ class ClosePair:
     """A picture and its nearest training picture."""
 
     picture: int
-    """A sample's seed, or a real picture's place in the collection."""
+    """A sample's seed, or a real picture's index in the collection."""
     row: int
-    """The training picture's place in the collection."""
+    """The training picture's index in the collection."""
     source: int
     """Its source picture."""
     distance: float
     farther: float | None
-    """Share of real pictures that are farther from a training picture than this: 0.998 says that it
-    is nearer than 99.8% of them. None without any."""
+    """Share of real pictures that are farther from a training picture: at 0.998 it is nearer than
+    99.8% of them. None without real pictures."""
     copied: bool
     """Whether it is nearer than the limit."""
 
 
 def closest_pairs(found: Memorisation, seeds: Sequence[int], count: int = 8) -> list[ClosePair]:
-    """The closest samples and training pictures, closest first, one for each source at most.
+    """The closest pairs of a sample and a training picture, closest first, at most one for each
+    source.
 
     Args:
         found: of the samples.
@@ -48,8 +49,8 @@ def closest_pairs(found: Memorisation, seeds: Sequence[int], count: int = 8) -> 
 
 
 def closest_real_pairs(found: Memorisation, count: int = 8) -> list[ClosePair]:
-    """The closest real pictures of the reference and training pictures, closest first, no source
-    twice: what 'near' is among real pictures."""
+    """The closest pairs of a real picture of the reference and a training picture, closest first,
+    each source once, for comparison."""
     reference = found.reference
     return _closest(found, reference.nearest, reference.rows, reference.sources, count)
 
@@ -90,17 +91,17 @@ def save_sheet(
     title: str = "",
     captions: Sequence[str] | None = None,
 ) -> None:
-    """Write a PNG to look at: on the left the closest samples, each beside its nearest training
-    picture; on the right, to compare with, the closest real pictures beside theirs.
+    """Write a PNG: on the left the closest samples, each beside its nearest training picture; on
+    the right, for comparison, the closest real pictures beside theirs.
 
     Args:
         path: of the PNG, written in one step.
-        found: what `pairs` are of.
-        pairs: by `closest_pairs`.
+        found: the distances that `pairs` come from.
+        pairs: from `closest_pairs`.
         samples: uint8 [P, H, W, 3], the pairs' samples.
         collection: of the real pictures.
         title: a line above all.
-        captions: what the samples are called; by default `seed` and the pair's number.
+        captions: of the samples; by default `seed` and the pair's number.
 
     Raises:
         ImpastoError: it cannot be written.
@@ -123,7 +124,7 @@ def save_sheet(
         _images(collection, [pair.row for pair in reals]),
         names,
     )
-    # Not the whole of what is told: a picture is no place for long sentences.
+    # Two lines only, to keep the text short.
     texts = [title, *found.lines()[:2]]
     if found.limit is not None:
         texts.append("red frame: nearer than 99% of real pictures (so one real one in 100 has it)")
@@ -160,7 +161,7 @@ def _block(
     trained: np.ndarray,
     names: Sequence[str],
 ) -> Image.Image:
-    """Pairs below each other, captions beside them."""
+    """Pairs one below another, captions beside them."""
     beside = 260
     width, height = 2 * _CELL + 2 * _GAP + beside, _CELL + 2 * _GAP
     block = Image.new("RGB", (width, _LINE + _GAP + max(1, len(pairs)) * height), _PAPER)
@@ -189,12 +190,12 @@ def _block(
 
 
 def _rounded_down(share: float) -> str:
-    """Rounded down, so that 100% is all."""
+    """A share as text, rounded down so that 100% means all."""
     return "all" if share == 1 else f"{np.floor(share * 1000) / 10:.1f}% of"
 
 
 def _scaled(pixels: np.ndarray) -> Image.Image:
-    """A picture of a cell's size; small ones keep their pixels visible."""
+    """A picture scaled to a cell; small ones are enlarged by nearest neighbour."""
     picture = Image.fromarray(pixels)
     small = picture.width < _CELL
     how = Image.Resampling.NEAREST if small else Image.Resampling.BOX

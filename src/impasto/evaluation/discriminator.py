@@ -1,22 +1,22 @@
-"""How a discriminator is asked about pictures outside its training steps: each by itself.
+"""Evaluate a discriminator outside its training steps, on each picture independently.
 
 In training a discriminator sees batches of real pictures and batches of generated ones, and batch norm
 normalises each batch by its own mean and variance. The running statistics that batch norm uses in
-evaluation mode are averages over both kinds, so by them neither kind is judged as it was in training.
-Here the statistics are measured when they are needed: over `MEASURED` pictures of one kind, always the
-same ones in the same batches (Wu and Johnson 2021, arXiv:2105.07576, section 3: mean and variance pooled
-over batches, not a moving average). So an answer depends on the picture alone, not on its batch.
+evaluation mode are averages over both kinds, which fit neither. Here statistics are measured when
+needed, over `MEASURED` fixed pictures of one kind in fixed batches (Wu and Johnson 2021,
+arXiv:2105.07576, section 3: mean and variance pooled over batches, not a moving average). So the
+output depends on the picture alone, not on its batch.
 
-- Real pictures are judged by the statistics of training pictures: `impasto classify`, `evaluate`, and
-  the held-out pictures that are asked about in training.
-- Generated pictures are judged by the statistics of generated pictures: `--curate`, and the grid that is
-  asked about in training.
+- Real pictures use the statistics of training pictures: in `impasto classify`, `evaluate`, and for
+  held-out pictures in training.
+- Generated pictures use the statistics of generated pictures: in `--curate`, and for the grid in
+  training.
 
-A minibatch deviation is a statistic of the batch, too, and is treated in the same way.
+A minibatch deviation is a batch statistic too, and is treated in the same way.
 
-Pictures are shown under the noise of the training (`training.real_noise`, `training.fake_noise`): a
-discriminator that never saw a clean real picture takes each for a generated one. Augmentations are left
-out. Weights, running statistics and torch's random state stay as they are.
+Pictures get the noise of training (`training.real_noise`, `training.fake_noise`), because a
+discriminator that never saw a real picture without noise takes it for a generated one.
+Augmentations are left out. Weights, running statistics and torch's random state do not change.
 """
 
 import contextlib
@@ -33,16 +33,16 @@ from impasto.device import on_cpu
 from impasto.networks._layers import Deviation
 
 MEASURED = 128
-"""Pictures whose statistics are measured, at most: as many as a large batch of training, to whose
-differences the discriminator is used, and few enough to be asked at every sample grid."""
+"""Most pictures that statistics are measured on: about a large training batch, and cheap enough for
+every sample grid."""
 BATCH = 64
-"""Pictures in a batch while statistics are measured, whatever a command's `--batch` says."""
+"""Batch size for measuring statistics, independent of a command's `--batch`."""
 
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
 def norms_of(discriminator: nn.Module) -> dict[str, Norm]:
-    """Its batch norms, by path."""
+    """The batch norms of a discriminator, by path."""
     return {
         path: module
         for path, module in discriminator.named_modules()
@@ -51,7 +51,7 @@ def norms_of(discriminator: nn.Module) -> dict[str, Norm]:
 
 
 def deviations_of(discriminator: nn.Module) -> dict[str, Deviation]:
-    """Its minibatch deviations, by path."""
+    """The minibatch deviations of a discriminator, by path."""
     return {
         path: module
         for path, module in discriminator.named_modules()
@@ -60,23 +60,23 @@ def deviations_of(discriminator: nn.Module) -> dict[str, Deviation]:
 
 
 def depends_on_batch(discriminator: nn.Module) -> bool:
-    """Whether it needs statistics at all."""
+    """Whether a discriminator's output depends on batch statistics."""
     return bool(norms_of(discriminator) or deviations_of(discriminator))
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Statistics of one kind of picture in every layer of a discriminator that needs them."""
+    """The statistics of one kind of picture in all layers that use batch statistics."""
 
     norms: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
-    """Mean and variance [C] at each batch norm that the pictures passed."""
+    """Mean and variance [C] at each batch norm used."""
     deviations: dict[str, Tensor] = field(default_factory=dict)
     """The value of each minibatch deviation."""
 
 
 def _pooled(each: list[int], means: Tensor, variances: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance [C] over all batches, of values a channel [N], means [N, C] and variances
-    [N, C] of each."""
+    """Mean and variance [C] over all batches, from each one's number of values a channel [N], means
+    [N, C] and variances [N, C]."""
     counts = torch.tensor(each, dtype=torch.float64)
     shares = (counts / counts.sum())[:, None]
     means, variances = means.double(), variances.double()  # on the CPU: MPS has no float64
@@ -86,12 +86,12 @@ def _pooled(each: list[int], means: Tensor, variances: Tensor) -> tuple[Tensor, 
 
 @torch.no_grad()
 def measure(discriminator: nn.Module, batches: Iterable[Tensor], fields: int) -> Statistics:
-    """The statistics of pictures, each batch normalised by its own, as in training.
+    """Measure the statistics of pictures, normalising each batch by its own, as in training.
 
     Args:
-        discriminator: without dropout and noise of its own while it is measured; left as it was.
-        batches: images [B, 3, H, W]; none is read where nothing depends on the batch.
-        fields: label fields that the discriminator knows; the pictures' labels are unknown to it.
+        discriminator: its dropout and noise are off meanwhile; it is not changed.
+        batches: images [B, 3, H, W]; not read if nothing depends on the batch.
+        fields: the number of the discriminator's label fields; all labels are given as unknown.
     """
     norms, deviations = norms_of(discriminator), deviations_of(discriminator)
     if not norms and not deviations:
@@ -143,7 +143,8 @@ def measure(discriminator: nn.Module, batches: Iterable[Tensor], fields: int) ->
 
 @contextlib.contextmanager
 def _by_the_batch(discriminator: nn.Module, norms: Iterable[Norm]) -> Iterator[None]:
-    """In evaluation mode, but with batch norm by the batch's own statistics, and none remembered."""
+    """Put a discriminator in evaluation mode, but with batch norm by each batch's statistics and
+    without updates of running statistics."""
     norms = list(norms)
     training = discriminator.training
     discriminator.eval()
@@ -160,7 +161,7 @@ def _by_the_batch(discriminator: nn.Module, norms: Iterable[Norm]) -> Iterator[N
 
 @contextlib.contextmanager
 def judging_by(discriminator: nn.Module, statistics: Statistics) -> Iterator[None]:
-    """In evaluation mode, by these statistics; afterwards everything is as it was."""
+    """Put a discriminator in evaluation mode with these statistics, and restore it afterwards."""
     norms, deviations = norms_of(discriminator), deviations_of(discriminator)
     training = discriminator.training
     kept: list[tuple[Tensor, Tensor]] = []
@@ -187,12 +188,12 @@ def judging_by(discriminator: nn.Module, statistics: Statistics) -> Iterator[Non
 
 
 def spread(rows: np.ndarray, count: int) -> np.ndarray:
-    """`count` of the rows, spread evenly over them: the same ones every time."""
+    """`count` of the rows, evenly spaced."""
     return rows[np.linspace(0, len(rows) - 1, count).round().astype(np.int64)]
 
 
 def noisy(images: Tensor, deviation: float, numbers: Iterable[int]) -> Tensor:
-    """Images [B, 3, H, W] under Gaussian noise, each under that of its own number."""
+    """Images [B, 3, H, W] with Gaussian noise, seeded by each image's number."""
     if not deviation:
         return images
     noise = torch.stack(
@@ -212,7 +213,7 @@ def real_pictures(
     noise: float = 0.0,
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Pictures of a collection as a discriminator is asked about them, [B, 3, H, W] under noise.
+    """Pictures of a collection as a discriminator's input, [B, 3, H, W] with noise.
 
     Pictures of a multiple of the resolution are averaged down, as in training.
     """
@@ -233,16 +234,16 @@ def statistics_of_real(
     noise: float = 0.0,
     device: torch.device | str = "cpu",
 ) -> Statistics:
-    """The statistics of a collection's training pictures, spread evenly over them. Without training
-    pictures there are none, and the discriminator's running statistics are left.
+    """The statistics of a collection's training pictures, evenly spaced. Without training pictures
+    the discriminator's running statistics are used.
 
     Args:
         discriminator: on the device.
-        collection: of `resolution`, or of a multiple of it.
-        resolution: of the pictures that the discriminator sees.
-        fields: label fields that it knows.
+        collection: at `resolution` or a multiple of it.
+        resolution: of the discriminator's input.
+        fields: the number of its label fields.
         noise: `training.real_noise`.
-        device: where to run.
+        device: device to run on.
     """
     there = collection.train_indices
     rows = spread(there, min(MEASURED, len(there)))

@@ -1,8 +1,8 @@
-"""Evaluation: a generator's pictures (or a folder's) against a collection's, in numbers.
+"""Score a generator's pictures (or a folder's) against a collection's.
 
-Pictures are made once, each feature network sees them once, and all scores are of the features kept.
-Intervals are over the generated pictures, the reference being as it is: they say where the score of
-other seeds would lie. What real pictures would score is measured beside, with the held-out ones.
+Pictures are generated once, pass each feature network once, and all scores are computed from the
+kept features. Intervals cover the choice of seeds, for a fixed reference. Held-out pictures are
+scored too, to show what real pictures score.
 """
 
 import datetime
@@ -57,12 +57,12 @@ __all__ = ["Evaluation", "Evaluator", "SampleCounts"]
 
 
 _BATCH = 64
-"""Pictures that networks are shown at once, however they are made: sums round by it."""
+"""Batch size of the feature networks; fixed, because rounding depends on it."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one feature network says of one subject."""
+    """The scores of one subject by one feature network."""
 
     row: EvaluationRow
     subject: Subject
@@ -75,13 +75,13 @@ class Evaluator:
     """Scores pictures against one collection's.
 
     Args:
-        networks: whose features to score by.
+        networks: the feature networks.
         collection: the real pictures.
-        resolution: side of the pictures in pixels; those of a collection of a multiple of it are
-            averaged down.
-        labels: label fields that have a judge, as far as the collection has them; by default all.
-        split: which of the collection's pictures to compare with.
-        limit: so many of them at most, chosen at random (always the same ones); None: all.
+        resolution: side of the pictures in pixels; a collection at a multiple of it is averaged
+            down.
+        labels: label fields to make judges for, if the collection has them; by default all.
+        split: the collection's pictures to compare with.
+        limit: the most of them, a fixed random choice; None: all.
         progress: shows long work.
     """
 
@@ -123,7 +123,7 @@ class Evaluator:
         networks: Sequence[FeatureNetwork] | None = None,
         during_training: bool = False,
     ) -> list[Evaluation]:
-        """Score a model's pictures, an evaluation a feature network; see `evaluate_subject`."""
+        """Score a model's pictures, once for each feature network; see `evaluate_subject`."""
         pictures = of_model(painter, self.collection, plan)
         record = PicturesRecord(
             count=plan.count,
@@ -149,17 +149,17 @@ class Evaluator:
         networks: Sequence[FeatureNetwork] | None = None,
         during_training: bool = False,
     ) -> list[Evaluation]:
-        """Score pictures, an evaluation a feature network.
+        """Score pictures, once for each feature network.
 
         Args:
-            pictures: to look at.
-            subject: whose they are.
+            pictures: the pictures to score.
+            subject: where they come from.
             record: how they were chosen.
             networks: some of the evaluator's; by default all.
-            during_training: noted in the row.
+            during_training: recorded in the row.
 
         Raises:
-            ImpastoError: pictures of another size than the reference's, or that cannot be used.
+            ImpastoError: the pictures have another size than the reference's, or are unusable.
         """
         if pictures.side != self.resolution:
             raise ImpastoError(
@@ -170,7 +170,8 @@ class Evaluator:
         networks = self.networks if networks is None else tuple(networks)
         for metric in names("metrics"):  # before any long work: a plugin's may be wrong
             better_ends_of(metric, networks[0].width)
-        self.reference(networks[0], self.split)  # before anything is painted: it may not be there
+        # Before pictures are generated, because it may be missing.
+        self.reference(networks[0], self.split)
         what = "generated pictures" if subject.kind != "pictures" else "pictures"
         samples, painting, looking = self._gathered(pictures, networks, what)
         found = []
@@ -189,7 +190,7 @@ class Evaluator:
     def _gathered(
         self, pictures: Subject, networks: Sequence[FeatureNetwork], what: str
     ) -> tuple[list[Sample], float, float]:
-        """Features of the pictures by each network; seconds spent on making and on looking."""
+        """The pictures' features by each network; seconds for generation and for features."""
         clock = time.monotonic()
         painting = 0.0
 
@@ -219,7 +220,7 @@ class Evaluator:
         subject: SubjectRecord,
         record: PicturesRecord,
     ) -> Evaluation:
-        """All that one network says, but for how long it took."""
+        """One network's evaluation, without the seconds."""
         reference = self.reference(network, self.split)
         judged, judges = self._judged(network, sample, pictures)
         memory = self._memorisation(network, sample, pictures)
@@ -251,7 +252,7 @@ class Evaluator:
                 copied_row(network, memory),
             ),
             heldout=self._heldout_scores(network),
-            memorisation={**memory.numbers(), "sentences": self._told(network, memory)},
+            memorisation={**memory.numbers(), "sentences": self._copies_lines(network, memory)},
             judges=tuple(judges),
             notes=pictures.notes,
             seconds=SecondsRecord(pictures=0, features=0, scores=0),
@@ -259,7 +260,7 @@ class Evaluator:
         return Evaluation(row, pictures, sample, memory)
 
     def reference(self, network: FeatureNetwork, split: Split) -> Reference:
-        """The collection's features by one of the networks, kept for the next time."""
+        """The collection's features by a network, cached."""
         if (split, network.identity) not in self._references:
             found = collection_features(
                 self.networks,
@@ -275,11 +276,11 @@ class Evaluator:
 
     @property
     def reference_size(self) -> int:
-        """How many pictures are compared with."""
+        """The number of reference pictures."""
         return len(rows_of(self.collection, self.split, self.limit))
 
     def _heldout(self, network: FeatureNetwork) -> Reference | None:
-        """The held-out pictures, where there are any."""
+        """The held-out pictures, if there are any."""
         if not len(self.collection.heldout_indices):
             return None
         return self.reference(network, "heldout")
@@ -287,7 +288,7 @@ class Evaluator:
     # Scores against the reference
 
     def _scores(self, network: FeatureNetwork, sample: Sample, pictures: Subject) -> list[ScoreRow]:
-        """Overall, and by class of each field that pictures were made by."""
+        """Scores overall, and by class of each field that pictures were generated with."""
         reference = self.reference(network, self.split)
         overall = part(sample, np.arange(pictures.overall))
         rows = score_rows(network, replace(overall, moments=sample.moments), reference.sample)
@@ -300,7 +301,7 @@ class Evaluator:
         return rows
 
     def _heldout_scores(self, network: FeatureNetwork) -> tuple[ScoreRow, ...]:
-        """What held-out pictures score; nothing without any, or where they are the reference."""
+        """The scores of held-out pictures; empty without any, or if they are the reference."""
         heldout = self._heldout(network) if self.split == "train" else None
         if heldout is None:
             return ()
@@ -319,7 +320,7 @@ class Evaluator:
     # The judges
 
     def judge(self, network: FeatureNetwork, field: str) -> FittedJudge:
-        """The judge of a label field by one of the networks."""
+        """The judge of a label field on a network's features."""
         if (network.identity, field) not in self._judges:
             self._judges[network.identity, field] = fitted_judge(
                 network,
@@ -334,7 +335,7 @@ class Evaluator:
     def _judged(
         self, network: FeatureNetwork, sample: Sample, pictures: Subject
     ) -> tuple[list[ScoreRow], list[JudgeRecord]]:
-        """Top-1 and Inception Score by the judges, and how far each can be trusted."""
+        """Top-1 and Inception Score by the judges, and each judge's record."""
         rows: list[ScoreRow] = []
         records: list[JudgeRecord] = []
         for field in self.fields:
@@ -345,7 +346,7 @@ class Evaluator:
             if judge is None:
                 continue
             features = sample.features[: pictures.overall]
-            # Logarithms of probabilities are logits that give just these.
+            # The logarithms are logits for these probabilities.
             named = Sample(features, judge.probabilities(features).clamp(min=1e-12).log().float())
             rows += [
                 ScoreRow(
@@ -369,7 +370,7 @@ class Evaluator:
         numbers, asked = pictures.asked(field)
         asked = asked[np.isin(numbers, pictures.kept)]
         features = sample.features[torch.from_numpy(places := pictures.places(numbers))]
-        first = places < pictures.overall  # the extra ones would make rare classes frequent
+        first = places < pictures.overall  # without the extra pictures, which are of rare classes
         whole = top1(judge, features[torch.from_numpy(first)], asked[first])
         every = top1(judge, features, asked)
         rows = [] if whole is None else accuracy_rows("top1-judge", whole)[:1]
@@ -377,16 +378,16 @@ class Evaluator:
 
     # Memorisation
 
-    def _told(self, network: FeatureNetwork, memory: Memorisation) -> list[str]:
-        """What was found of copies, in words, and how far was looked."""
+    def _copies_lines(self, network: FeatureNetwork, memory: Memorisation) -> list[str]:
+        """The findings on copies, and how many training pictures were searched."""
         train = self.reference(network, "train")
-        told = memory.lines()
+        lines = memory.lines()
         if train.available > len(train.rows):
-            told.append(
+            lines.append(
                 f"looked for among {len(train.rows):,} of {train.available:,} training pictures: "
-                "copies of the others are not seen"
+                "copies of the others are not found"
             )
-        return told
+        return lines
 
     def _memorisation(
         self, network: FeatureNetwork, sample: Sample, pictures: Subject

@@ -1,4 +1,4 @@
-"""A judge that is fitted once and kept in the cache, and how far it can be trusted."""
+"""A judge that is fitted once and cached, with its accuracy."""
 
 import hashlib
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from impasto.sampling.output import slugs
 
 @dataclass(frozen=True)
 class FittedJudge:
-    """A label field's judge; None where there can be none, and the record says why."""
+    """A label field's judge; None if there can be none, with the reason in the record."""
 
     judge: Judge | None
     record: JudgeRecord
     accuracy: tuple[ScoreRow, ...] = ()
-    """How it names held-out pictures, overall and by class."""
+    """Its accuracy on held-out pictures, overall and by class."""
 
 
 def fitted_judge(
@@ -37,8 +37,8 @@ def fitted_judge(
     *,
     side: int,
 ) -> FittedJudge:
-    """The judge of a label field for pictures of `side` pixels, fitted once and then kept in the
-    cache, with what it is worth."""
+    """The judge of a label field for pictures of `side` pixels, fitted once and cached, with its
+    accuracy."""
     column = collection.field(field)
     classes = collection.fields[column].classes
     features = list(train.sample.features.shape)
@@ -50,7 +50,7 @@ def fitted_judge(
         try:
             judge = Judge.load(folder, network_identity=network.identity)
         except ImpastoError:
-            judge = None  # damaged: fitted again, and used without being kept
+            judge = None  # damaged: fit it again, and do not cache it
     if judge is None:
         try:
             judge = Judge.fit(
@@ -71,7 +71,7 @@ def fitted_judge(
         result = judge.accuracy(heldout.sample.features, heldout.labels[:, column], heldout.sources)
     if result is None:
         there = "pictures" if heldout is None else "picture of a class that it names"
-        none = f"no held-out {there}: nobody knows how far this judge can be trusted"
+        none = f"no held-out {there}: this judge's accuracy is unknown"
         return FittedJudge(judge, JudgeRecord(field=field, classes=classes, warning=none))
     record = JudgeRecord(
         field=field,
@@ -88,7 +88,7 @@ def fitted_judge(
 
 
 def _untested(result: FieldResult) -> str | None:
-    """What to tell where held-out pictures are not of all classes."""
+    """A warning if some classes have no held-out pictures."""
     seen = sum(each.pictures > 0 for each in result.by_class)
     if seen == len(result.by_class):
         return None
@@ -99,8 +99,8 @@ def _untested(result: FieldResult) -> str | None:
 
 
 def commonest_share(pictures: Subject, field: str) -> float | None:
-    """The share of the pictures made as the class of `field` that most were made as; None if none
-    were made as one. Of those that overall scores are of."""
+    """The share of the most frequent class of `field` among the pictures for overall scores; None
+    if none has a class."""
     numbers, asked = pictures.asked(field)
     first = asked[numbers < pictures.count]
     return float(np.bincount(first).max() / len(first)) if len(first) else None

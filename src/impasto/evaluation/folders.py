@@ -1,4 +1,4 @@
-"""Which checkpoints of a run are evaluated, and evaluating them, or a folder of pictures."""
+"""Evaluate checkpoints of a run, or a folder of pictures."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ from impasto.sources.trees import open_source
 
 
 def checkpoints_of(run: Path, which: str | None) -> list[Path]:
-    """The model folders meant by `which`: None, the newest; `all`; or `every:N`, the newest always
-    among them.
+    """The run's checkpoints chosen by `which`: None, the newest; `all`; or `every:N`, which
+    includes the newest.
 
     Raises:
-        ImpastoError: none of these, or a run without a checkpoint.
+        ImpastoError: `which` is none of these, or the run has no checkpoint.
     """
     if which is None:
         return [find_model(run)]
@@ -58,18 +58,18 @@ def evaluate_folders(
     again: bool = False,
     more: Callable[[Path, Collection, torch.device | str], Sequence[ScoreRow]],
 ) -> list[Outcome]:
-    """Evaluate model folders one after the other; of several, say how far it is.
+    """Evaluate model folders one after another; with several, progress is printed.
 
     Args:
         folders: such as checkpoints.
         evaluator: with the reference.
         plan: which pictures to make.
         painting: how to make them.
-        run: that they are checkpoints of; None for a model.
-        home: where `metrics.jsonl` is.
-        name: of the run or model, for people.
-        again: score anew what is scored already.
-        more: gives further scores of a model folder, such as of its discriminator.
+        run: their run; None for a model.
+        home: the folder of `metrics.jsonl`.
+        name: of the run or model, for display.
+        again: repeat evaluations that are recorded already.
+        more: computes further scores of a model folder, such as of its discriminator.
     """
     found: list[Outcome] = []
     for number, folder in enumerate(folders):
@@ -93,12 +93,12 @@ def evaluate_folders(
 
 @dataclass(frozen=True)
 class ComparedWith:
-    """The real pictures that others are compared with.
+    """The reference pictures of a comparison.
 
     Attributes:
-        data: a collection, its folder or the word `masters`; None: what the model learned from.
+        data: a collection, its folder or the word `masters`; None: the model's training collection.
         split: which of the collection's pictures.
-        limit: so many of them at most, chosen at random; None: all.
+        limit: the most of them, chosen at random; None: all.
     """
 
     data: str | Path | Collection | None
@@ -136,23 +136,23 @@ def evaluate_given(
     fit: str | None,
     side: int | None,
 ) -> tuple[list[Outcome], Path]:
-    """Evaluate the pictures of a folder, an archive or a collection; gives the outcomes and the folder
-    that they lie in.
+    """Evaluate the pictures of a folder, an archive or a collection; gives the outcomes and their
+    folder.
 
-    The pictures are looked at before anything that takes long: loading the networks, packing the
-    paintings in the package, looking at training pictures.
+    The pictures are checked before any long work: loading networks, packing the paintings in the
+    package, computing the reference.
 
     Args:
         path: of the pictures.
         real: what to compare them with.
         networks: loads the feature networks.
         out: folder for `metrics.jsonl`; None: `evaluations/NAME`.
-        fit: `crop`, `squash` or `pad`: bring the pictures to one size; None: leave others out.
-        side: of the pictures in pixels, with `fit`; None: as most of them have it, or else as the
-            collection.
+        fit: `crop`, `squash` or `pad`: resize the pictures; None: leave out those of other sizes.
+        side: of the pictures in pixels, with `fit`; None: the most frequent side, or else the
+            collection's.
 
     Raises:
-        ImpastoError: nothing to compare with, or no picture that can be compared.
+        ImpastoError: there is nothing to compare with, or no usable picture.
     """
     if real.data is None:
         raise ImpastoError(f"{path} holds pictures: say with --data what to compare them with")
@@ -184,7 +184,7 @@ def evaluate_given(
 def _packed_pictures(
     path: Path, data: str | Path | Collection, split: Split
 ) -> tuple[Subject, Collection]:
-    """The pictures of a collection, and the one that they are compared with, at a side of both."""
+    """The pictures of a collection, and the reference collection, at a common side."""
     given = Collection.open(path)
     side = common_side(given, packed_at(data))
     collection = open_or_pack(data, side)
@@ -196,7 +196,7 @@ def _packed_pictures(
 def _loose_pictures(
     path: Place, data: str | Path | Collection, fit: str | None, side: int | None
 ) -> tuple[Subject, Collection]:
-    """The pictures of a folder or an archive, and the collection that they are compared with."""
+    """The pictures of a folder or an archive, and the reference collection."""
     looked = look_through(path, packed_at(data), fit=fit, side=side, progress=shown)
     collection = open_or_pack(data, looked.side)
     pictures = of_given(looked, collection)

@@ -1,4 +1,4 @@
-"""Pictures once past each feature network, in bounded memory."""
+"""Compute features of pictures by several networks, in bounded memory."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,32 +11,32 @@ from impasto.features import FeatureNetwork
 from impasto.metrics import Moments, Sample
 
 KEPT = 50_000
-"""Pictures whose features are kept, at most: at 2,048 floats each some 400 MB. Of more, the mean and
-the covariance of all are gathered too, which is what a Fréchet distance needs. Extra pictures of rare
-classes are kept besides."""
+"""Most pictures whose features are kept: some 400 MB at 2,048 floats each. Of more pictures, the
+mean and covariance of all are computed too, for the Fréchet distance. Extra pictures of rare
+classes are kept in addition."""
 
 Update = Callable[[int], None]
-"""Is told how many are done."""
+"""Called with the number of pictures done."""
 Progress = Callable[[str, int], contextlib.AbstractContextManager[Update]]
-"""Shows a stretch of work: what is counted, and how many there are."""
+"""Opens a progress display, from a label and the total."""
 
 
 @contextlib.contextmanager
 def silent(what: str, total: int) -> Iterator[Update]:
-    """Shows nothing."""
+    """A progress display that shows nothing."""
     yield lambda done: None
 
 
 def kept_numbers(total: int, first: int | None = None) -> np.ndarray:
-    """The numbers [N], in order, of the pictures whose features are kept.
+    """The numbers [N], rising, of the pictures whose features are kept.
 
     Args:
         total: how many pictures there are.
-        first: so many are what overall scores are of, by default all; those after them are extra.
+        first: the number of pictures for overall scores, by default all; the others are extra.
 
     Returns:
-        All; but of more than `KEPT` first ones so many chosen at random, always the same ones: in
-        their own order, folders or collections may come class by class.
+        All; of more than `KEPT` first ones a fixed random choice, since folders and collections may
+        be sorted by class.
     """
     first = total if first is None else first
     if first <= KEPT:
@@ -46,7 +46,7 @@ def kept_numbers(total: int, first: int | None = None) -> np.ndarray:
 
 
 class _Gathered:
-    """What one network says of the pictures seen so far."""
+    """One network's features of the pictures so far."""
 
     def __init__(self, width: int, kept: np.ndarray, first: int) -> None:
         self._features: list[Tensor] = []
@@ -65,14 +65,14 @@ class _Gathered:
         if self._moments and start < self._first:
             exact = features[: self._first - start].double()
             if start == 0:
-                # Sums are taken about the first batch's mean: squares about nought would lose digits.
+                # Sums are about the first batch's mean; squares about 0 would lose digits.
                 self._middle = exact.mean(dim=0)
             exact = exact - self._middle
             self._sum += exact.sum(dim=0)
             self._squares.addmm_(exact.T, exact)
         between = slice(*np.searchsorted(self._kept, (start, self._seen)))
         places = torch.from_numpy(self._kept[between] - start)
-        self._features.append(features[places])  # a copy: what is left out is let go
+        self._features.append(features[places])  # a copy frees the rest
         if logits is not None:
             self._logits.append(logits[places])
 
@@ -96,14 +96,14 @@ def gather(
     what: str = "pictures",
     progress: Progress = silent,
 ) -> list[Sample]:
-    """The features of the pictures, a sample a network: those of `kept_numbers`.
+    """The features of the pictures in `kept_numbers`, one sample for each network.
 
     Args:
-        batches: uint8 [B, H, W, 3] each; every one is made once and shown to all networks.
-        networks: who looks at them.
-        total: how many pictures there will be.
-        first: so many are what overall scores are of, and moments; by default all.
-        what: they are called in the progress shown.
+        batches: uint8 [B, H, W, 3] each; each is used once, for all networks.
+        networks: the feature networks.
+        total: the number of pictures.
+        first: the number of pictures for overall scores and moments; by default all.
+        what: the label of the progress display.
         progress: shows it.
     """
     kept = kept_numbers(total, first)

@@ -1,7 +1,7 @@
-"""Pictures that are given (a folder, an archive, a collection) as a subject of evaluation.
+"""Evaluate given pictures: a folder, an archive or a collection.
 
-All of them are looked at before any long work, in processes of their own: what cannot be used, and what
-ends its process or takes too long, is left out with its reason, as when packing.
+All are checked before any long work, in worker processes: unusable ones, and those that crash or
+hang the decoder, are left out with a reason, as in packing.
 """
 
 from collections import Counter
@@ -29,26 +29,26 @@ from impasto.sources.remote.path import Place
 from impasto.sources.trees import File, Tree, UnusableError, open_source
 
 FITTED = ("crop", "squash", "pad")
-"""The ways of packing that make one picture of each."""
+"""The kinds of fit that give one picture for each source picture."""
 _USUAL = 64
-"""Side that pictures are brought to where neither they nor the collection say one."""
+"""The default side if neither the pictures nor the collection determine one."""
 _SIDES = range(4, 4097)
-"""What pictures can be packed at."""
+"""The sides that pictures can be packed at."""
 _LIMITS = PackOptions()
-"""Whose limits of pixels and seconds hold for each picture."""
+"""The options with the limits of pixels and seconds for a picture."""
 _Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Given:
-    """The pictures of a folder or an archive, looked at.
+    """The checked pictures of a folder or an archive.
 
     Attributes:
         tree: where they are.
-        files: those that can be used, in the order of their names.
-        side: H and W at which they are compared.
+        files: the usable ones, in the order of their names.
+        side: H and W for the comparison.
         how: how each becomes a square of that side.
-        fitted: so many of them are brought to size; None: nobody asked for it, and all have it.
+        fitted: the number of resized ones; None: resizing was not requested, and all have the size.
         left_out: path and reason of the others.
     """
 
@@ -61,7 +61,7 @@ class Given:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How they were brought to size, and what was left out, a sentence each."""
+        """Notes on resizing and on files left out, a sentence each."""
         notes = []
         if self.fitted:
             notes.append(
@@ -91,21 +91,21 @@ def look_through(
     side: int | None = None,
     progress: Progress = silent,
 ) -> Given:
-    """Look at all pictures of a folder or an archive: how large they are, and whether they can be read.
+    """Check all pictures of a folder or an archive: their size, and whether they can be read.
 
-    Without `fit`, those of one size can be used: the commonest one of squares at which the collection
-    can be compared. With it, all of them become squares of `side`.
+    Without `fit`, the pictures of one size are used: the most frequent square size that the
+    collection can be compared at. With it, all are resized to squares of `side`.
 
     Args:
         path: the folder or the archive.
         packed_at: sides that the collection is packed at; None: any.
         fit: one of `FITTED`, as in packing.
-        side: with `fit`, the side they are brought to; by default that of most of them, or else the
-            collection's largest.
+        side: with `fit`, the new side; by default the most frequent one, or else the collection's
+            largest.
         progress: shows the work.
 
     Raises:
-        ImpastoError: there is no picture that can be used; the line says what to do.
+        ImpastoError: no picture is usable.
     """
     _check_options(fit, side, packed_at)
     listing = Listing("folder")
@@ -174,7 +174,7 @@ def _check_options(fit: str | None, side: int | None, packed_at: Sequence[int] |
 
 
 def _sizes(tree: Tree, found: Sequence[File], left_out: list[tuple[str, str]]) -> dict[str, _Size]:
-    """Width and height of each picture by name; those without any go to `left_out`."""
+    """Width and height of each picture by name; unreadable ones go to `left_out`."""
     sizes: dict[str, _Size] = {}
     limits = (_LIMITS.max_pixels, _LIMITS.max_seconds)
     with closing(sizes_of(_read(tree, found), len(found), *limits)) as answers:
@@ -200,18 +200,18 @@ def _count(sizes: Mapping[str, _Size], side: int) -> int:
 
 
 def _comparable(side: int, packed_at: Sequence[int] | None) -> bool:
-    """Whether a collection packed at these sides (None: at any) has its pictures at this one, or can
-    average them down to it."""
+    """Whether a collection packed at these sides (None: at any) has this side, or a multiple to
+    average down."""
     if packed_at is None:
         return side in _SIDES
     return any(packed % side == 0 for packed in packed_at)
 
 
 def _commonest_side(sizes: Sequence[_Size], packed_at: Sequence[int] | None) -> int | None:
-    """The side of most squares among these sizes, of equally many the larger; of those at which the
-    collection can be compared.
+    """The most frequent side among squares that the collection can be compared at; of equals the
+    larger.
 
-    None: there is none, or far fewer than of another size, which must be what was meant.
+    None if there is none, or if another size is far more frequent.
     """
     counts = Counter(sizes)
     squares = {
@@ -228,7 +228,7 @@ def _commonest_side(sizes: Sequence[_Size], packed_at: Sequence[int] | None) -> 
 def _check_side(
     path: Place, side: int | None, sizes: Sequence[_Size], packed_at: Sequence[int] | None
 ) -> int:
-    """The side at which pictures can be compared as they are.
+    """The side for a comparison without resizing.
 
     Raises:
         ImpastoError: there is none.
@@ -251,7 +251,7 @@ def _check_side(
 
 
 def _of_other_sizes(sizes: Mapping[str, _Size], side: int) -> Iterator[tuple[str, str]]:
-    """Name and reason of each picture that is no square of that side."""
+    """Name and reason of each picture that is not a square of that side."""
     for name, (width, height) in sizes.items():
         if (width, height) != (side, side):
             kind = "another size" if width == height else "not square"
@@ -259,8 +259,8 @@ def _of_other_sizes(sizes: Mapping[str, _Size], side: int) -> Iterator[tuple[str
 
 
 def of_given(given: Given, collection: Collection) -> Subject:
-    """The pictures of a folder or an archive; where its folders are named as the classes of one label
-    field, they are taken to be of these."""
+    """The pictures of a folder or an archive; folders named like the classes of a label field give
+    the classes."""
     names = [file.name for file in given.files]
     groups, notes = _by_folder(names, collection)
 
@@ -292,12 +292,12 @@ def of_given(given: Given, collection: Collection) -> Subject:
 def _by_folder(
     names: list[str], collection: Collection
 ) -> tuple[dict[tuple[str, int], np.ndarray], tuple[str, ...]]:
-    """The pictures by class, where all folders are named as classes of one field; and a note where
-    only some are."""
+    """The pictures by class, if all folders are named like classes of one field; and a note if only
+    some are."""
     folders = [class_name(name.split("/")[0]) if "/" in name else "" for name in names]
     notes: list[str] = []
     for field in collection.fields:
-        # Named by the class, or as `impasto sample --curate` names its folders.
+        # By the class's name, or as `impasto sample --curate` writes it.
         safe = slugs(field.classes)
         known = {name: number for number, name in enumerate(field.classes)}
         known |= {f"{slugs([field.name])[0]}-{name}": number for number, name in enumerate(safe)}
@@ -319,8 +319,8 @@ def _by_folder(
 
 
 def common_side(collection: Collection, packed_at: Sequence[int] | None) -> int:
-    """The largest side at which the pictures of a collection and those that it is compared with, packed
-    at these sides (None: at any), can both be seen.
+    """The largest side that both a collection and its reference, packed at these sides (None: at
+    any), can be compared at.
 
     Raises:
         ImpastoError: there is none.
@@ -336,13 +336,13 @@ def common_side(collection: Collection, packed_at: Sequence[int] | None) -> int:
 
 
 def of_collection(given: Collection, side: int, collection: Collection, split: Split) -> Subject:
-    """All pictures of a collection, held-out ones too, compared at `side`. If it is the very
-    collection that it is compared with: those of it that are not in `split`.
+    """All pictures of a collection, held-out ones too, at `side`.
 
-    Their classes are matched with those of the other collection by name.
+    If it is the reference collection itself, only those not in `split`. Classes are matched by
+    name.
 
     Raises:
-        ImpastoError: it is compared with itself, and no picture is left.
+        ImpastoError: it is the reference itself, and no picture is left.
     """
     given = given.at(min(packed for packed in given.resolutions if packed % side == 0))
     rows = split_rows(given, "all")
@@ -371,7 +371,7 @@ def of_collection(given: Collection, side: int, collection: Collection, split: S
 
 
 def _is_same(one: Collection, other: Collection) -> bool:
-    """Whether two collections hold the same pictures, at any resolution that both have."""
+    """Whether two collections have the same contents at a common resolution."""
     shared = set(one.resolutions) & set(other.resolutions)
     return any(one.at(side).content_hash == other.at(side).content_hash for side in shared)
 
@@ -379,8 +379,7 @@ def _is_same(one: Collection, other: Collection) -> bool:
 def _by_label(
     given: Collection, rows: np.ndarray, collection: Collection
 ) -> tuple[dict[tuple[str, int], np.ndarray], tuple[str, ...]]:
-    """The pictures by class, as the other collection numbers its classes; and what has no class
-    there."""
+    """The pictures by class, numbered as in the reference; and a note on classes missing there."""
     groups: dict[tuple[str, int], np.ndarray] = {}
     notes: list[str] = []
     for column, field in enumerate(given.fields):

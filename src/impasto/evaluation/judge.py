@@ -1,21 +1,20 @@
-"""The judge of a label field: which class a picture looks like, by frozen features.
+"""The judge of a label field: a classifier of pictures on frozen features.
 
 Multinomial logistic regression on the features of a frozen network, fitted on the collection's
-training pictures. It says whether a picture made as a portrait looks like one, and how clearly.
+training pictures. It measures whether a picture generated as a portrait looks like one.
 
-**How far to trust it.** The judge sees pictures through one feature network: what that network does
-not notice, the judge does not either, and a generator chosen by scores of the same network is
-flattered by it. What it is worth on this collection is its accuracy on held-out pictures
-(`Judge.accuracy`). Top-1 of generated pictures cannot be read without it: where real portraits are
-named right half the time, generated ones cannot be expected to do better, and a Top-1 above the
-held-out accuracy says that the pictures are more typical of their class than real ones are.
+**How far to trust it.** The judge depends on one feature network: it misses what that network
+misses, and favours a generator that was selected by scores of the same network. Its accuracy on
+held-out pictures (`Judge.accuracy`) belongs beside every Top-1: if real portraits are classified
+correctly half the time, generated ones will hardly be more often, and a Top-1 above the held-out
+accuracy means that the pictures are more typical of their class than real ones.
 
 **Tiles.** Pictures of one source picture are not independent, so each source counts once: its
-pictures share a weight of 1, in the fit as in the accuracies.
+pictures share a weight of 1, in the fit and in the accuracies.
 
-**Classes.** A class without training pictures is never named, and has probability 0. No class is
-weighted up: like the collection's, the judge's idea of what to expect has frequent classes and rare
-ones, so a rare class's Top-1 is to be read beside the same class's held-out accuracy.
+**Classes.** A class without training pictures has probability 0. Classes are not reweighted, so the
+judge's prior is the collection's frequencies; compare a rare class's Top-1 with the same class's
+held-out accuracy.
 """
 
 from collections.abc import Sequence
@@ -35,30 +34,30 @@ from impasto.evaluation.accuracy import FieldResult, result
 from impasto.files import atomic_folder, read_json, write_json
 
 STRENGTHS = (1.0, 0.1, 0.01, 0.001)
-"""L2 strengths to choose among, strongest first: each fit begins where the stronger one ended."""
+"""L2 strengths to choose among, strongest first; each fit starts from the stronger one's result."""
 DEFAULT_STRENGTH = 0.1
-"""Where there are too few source pictures to choose by."""
+"""Used with too few source pictures for a choice."""
 FOLDS = 3
 _ROUNDS = 60
-"""Iterations of L-BFGS at most; held-out probabilities have settled long before the weights have."""
+"""Most iterations of L-BFGS; held-out probabilities converge long before the weights."""
 _FORMAT = 1
 
 
 @dataclass(frozen=True)
 class JudgeFacts:
-    """What is known of a judge beside its weights."""
+    """A judge's record, without its weights."""
 
     field: str
     classes: tuple[str, ...]
     """K names."""
     network_identity: str
-    """Of the feature network; features of another mean nothing to the judge."""
+    """The identity of the feature network; the judge is valid for its features only."""
     counts: tuple[int, ...]
-    """Training pictures of each class."""
+    """The number of training pictures of each class."""
     source_counts: tuple[int, ...]
-    """Their source pictures."""
+    """The number of their source pictures."""
     strength: float
-    """Of the L2 penalty."""
+    """The strength of the L2 penalty."""
     chosen: str
     """How `strength` was chosen, in words."""
 
@@ -71,7 +70,7 @@ class Judge:
     mean: Tensor
     """float32 [D]: subtracted from features first."""
     scale: Tensor
-    """float32 [D]: what they are multiplied with then."""
+    """float32 [D]: features are multiplied by it then."""
     weights: Tensor
     """float32 [C, D]"""
     bias: Tensor
@@ -79,7 +78,7 @@ class Judge:
 
     @property
     def named(self) -> np.ndarray:
-        """int64 [C]: the classes that have training pictures, the only ones it names."""
+        """int64 [C]: the classes with training pictures, which it can predict."""
         return np.flatnonzero(self.facts.counts)
 
     @classmethod
@@ -93,19 +92,18 @@ class Judge:
         *,
         network_identity: str,
     ) -> "Judge":
-        """Fit a judge on training pictures; the same ones always give the same judge (on one machine
-        with one number of threads: sums are split by thread).
+        """Fit a judge on training pictures; deterministic on one machine with one number of threads.
 
-        Minimised is the mean over source pictures of their pictures' mean cross-entropy, plus half
-        the strength times the weights' squared norm, features being standardised by the training
-        pictures' mean and standard deviation. The strength is that of the lowest cross-entropy on
-        folds left out, where all pictures of a source are in one fold.
+        The loss is the mean over source pictures of their pictures' mean cross-entropy, plus half
+        the strength times the weights' squared norm, with features standardised by the training
+        pictures' mean and standard deviation. The strength is chosen by cross-validation, with all
+        pictures of a source in one fold.
 
         Args:
             field: the label field.
             classes: K names.
             features: [N, D] of the training pictures.
-            labels: int [N], their classes, -1 where unknown; those are left out.
+            labels: int [N], their classes; -1 (unknown) is left out.
             sources: int [N], their source pictures.
             network_identity: of the network that made the features.
 
@@ -121,7 +119,7 @@ class Judge:
         check_finite(features)
         weights = _source_weights(sources)
         mean, scale = _standard(features, weights)
-        # A last column of ones: its weight is the bias.
+        # The weight of the last column of ones is the bias.
         inputs = F.pad((features - mean) * scale, (0, 1), value=1.0)
         targets = torch.from_numpy(np.searchsorted(named, truth))
         strength, chosen = _choose_strength(inputs, targets, sources)
@@ -143,10 +141,10 @@ class Judge:
         return cls(facts, mean, scale, fitted[:, :-1].contiguous(), fitted[:, -1].contiguous())
 
     def probabilities(self, features: Tensor) -> Tensor:
-        """How likely pictures are of each class: float64 [B, K], rows sum to 1.
+        """Class probabilities, float64 [B, K]; rows sum to 1.
 
         Args:
-            features: [B, D] by the network that the judge was fitted with.
+            features: [B, D] of the network that the judge was fitted on.
 
         Raises:
             ImpastoError: features of another width, or not finite.
@@ -165,7 +163,7 @@ class Judge:
     def accuracy(
         self, features: Tensor, labels: np.ndarray, sources: np.ndarray
     ) -> FieldResult | None:
-        """How real pictures are named: the judge's trustworthiness, if they are held-out ones.
+        """The judge's accuracy on real pictures, such as held-out ones.
 
         Args:
             features: [B, D].
@@ -173,25 +171,25 @@ class Judge:
             sources: int [B], their source pictures.
 
         Returns:
-            The result; None if no picture is of a class that the judge names. Pictures of unknown
-            class, or of a class without training pictures, are left out and counted.
+            The result; None if no picture has a class that the judge can predict. Pictures of
+            unknown classes and of classes without training pictures are left out and counted.
         """
         usable = np.isin(labels, self.named)
         if not usable.any():
             return None
-        told = self.probabilities(features[torch.from_numpy(usable)]).argmax(dim=1).numpy()
+        predicted = self.probabilities(features[torch.from_numpy(usable)]).argmax(dim=1).numpy()
         return result(
             self.facts.field,
             self.facts.classes,
             labels[usable],
-            told,
+            predicted,
             sources[usable],
             commonest=int(np.argmax(self.facts.source_counts)),
             unknown=int((~usable).sum()),
         )
 
     def save(self, folder: Path) -> None:
-        """Write `judge.json` and `judge.safetensors` into a new folder, all at once.
+        """Write `judge.json` and `judge.safetensors` into a new folder, atomically.
 
         Raises:
             ImpastoError: `folder` exists or cannot be written.
@@ -203,10 +201,10 @@ class Judge:
 
     @classmethod
     def load(cls, folder: Path, *, network_identity: str) -> "Judge":
-        """The judge in a folder.
+        """Load the judge in a folder.
 
         Raises:
-            ImpastoError: there is none, it is damaged, or is one of another feature network.
+            ImpastoError: it is missing, damaged, or of another feature network.
         """
         record: dict[str, Any] = read_json(folder / "judge.json", "judge")
         again = "remove the folder, and it is made again"
@@ -237,19 +235,18 @@ class Judge:
 
 
 def top1(judge: Judge, features: Tensor, asked: np.ndarray) -> FieldResult | None:
-    """How often generated pictures look like what was asked for, by the judge.
+    """The share of generated pictures that the judge assigns to the requested class.
 
-    GANtor's Top-1: the share of pictures whose class, by a classifier of the collection, is the one
-    they were made with. Each picture is one observation; the interval is Wilson's. The result's
-    confusion matrix tells what they look like instead.
+    This is GANtor's Top-1. Each picture is one observation; the interval is Wilson's. The confusion
+    matrix shows the other classes predicted.
 
     Args:
         judge: of the label field.
         features: [B, D].
-        asked: int [B], the class each was made with; -1: none, left out.
+        asked: int [B], the class each was generated with; -1: none, left out.
 
     Returns:
-        The result; None if no picture was made of a class that the judge names.
+        The result; None if no picture has a class that the judge can predict.
     """
     return judge.accuracy(features, asked, np.arange(len(asked)))
 
@@ -274,14 +271,14 @@ def _require_two(field: str, named: Sequence[str]) -> None:
 
 
 def _source_weights(sources: np.ndarray) -> Tensor:
-    """float32 [N], so that the pictures of each source weigh alike together, and all weigh 1."""
+    """float32 [N]: equal total weights for all sources, which sum to 1."""
     _, places = np.unique(sources, return_inverse=True)
     counts = np.bincount(places)
     return torch.from_numpy(1 / counts[places] / len(counts)).float()
 
 
 def _standard(features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and inverse deviation [D]; the latter is 0 for a feature that does not vary."""
+    """Mean and inverse standard deviation [D]; the latter is 0 for a constant feature."""
     mean = weights @ features
     deviation = (weights @ (features - mean).square()).sqrt()
     varies = deviation > 1e-6 * mean.abs() + 1e-12
@@ -291,7 +288,7 @@ def _standard(features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
 def _fit(
     inputs: Tensor, targets: Tensor, weights: Tensor, strength: float, start: Tensor
 ) -> Tensor:
-    """The minimum [C, D + 1] for inputs [N, D + 1]; the bias, its last column, is not penalised."""
+    """The optimum [C, D + 1] for inputs [N, D + 1]; its last column, the bias, is not penalised."""
     parameters = start.clone().requires_grad_()
     optimiser = torch.optim.LBFGS(
         [parameters],
@@ -314,8 +311,8 @@ def _fit(
 
 
 def _folds(targets: np.ndarray, sources: np.ndarray) -> np.ndarray:
-    """The fold [N] of each picture: all pictures of a source in one, and each class's sources dealt
-    out in turn, so that folds are alike."""
+    """The fold [N] of each picture: all pictures of a source in one, each class's sources spread
+    evenly."""
     _, first, places = np.unique(sources, return_index=True, return_inverse=True)
     order = np.argsort(targets[first], kind="stable")  # by the class of a source's first picture
     fold = np.empty(len(first), np.int64)
@@ -324,7 +321,7 @@ def _folds(targets: np.ndarray, sources: np.ndarray) -> np.ndarray:
 
 
 def _choose_strength(inputs: Tensor, targets: Tensor, sources: np.ndarray) -> tuple[float, str]:
-    """The strength to fit with, and how it was chosen, in words."""
+    """The strength for the fit, and how it was chosen, in words."""
     classes = targets.numpy()
     pairs = np.unique(np.stack([classes, sources]), axis=1)
     enough = int((np.bincount(pairs[0]) >= FOLDS).sum())
@@ -339,7 +336,7 @@ def _choose_strength(inputs: Tensor, targets: Tensor, sources: np.ndarray) -> tu
         total = 0.0
         for fold in range(FOLDS):
             inside = np.flatnonzero(folds != fold)
-            # A class that is only in this fold cannot be learned from the others at any strength.
+            # A class in this fold only cannot be learned from the others.
             outside = np.flatnonzero((folds == fold) & np.isin(classes, classes[inside]))
             if not len(outside):
                 continue
@@ -350,6 +347,6 @@ def _choose_strength(inputs: Tensor, targets: Tensor, sources: np.ndarray) -> tu
             shares = _source_weights(sources[outside]).double()
             total += float(shares @ lost) * len(np.unique(sources[outside]))
         if total >= lowest:
-            break  # the weaker, the slower, and the worse from here on
+            break  # weaker strengths are slower, and only worse from here on
         lowest, best = total, strength
     return best, f"lowest cross-entropy in {FOLDS} folds of source pictures"

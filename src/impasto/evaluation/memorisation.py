@@ -1,29 +1,29 @@
-"""Has it learned by heart: are samples nearer to training pictures than unseen real pictures are?
+"""Memorisation: are samples nearer to training pictures than unseen real pictures are?
 
-A generator that only knows its training pictures paints them again, and every score of quality
-rewards it. So each sample's distance to the nearest training picture is compared with the same
-distance of real pictures that were not trained on (the idea of Meehan, Chaudhuri and Dasgupta 2020,
-arXiv:2004.05675, who compare the two distributions by a rank test):
+A generator that reproduces its training pictures gets good quality scores. So each sample's
+distance to the nearest training picture is compared with the same distance of real pictures that
+were not trained on (the idea of Meehan, Chaudhuri and Dasgupta 2020, arXiv:2004.05675, who compare
+the two distributions by a rank test):
 
-- **copied** is the share of samples nearer than the limit, the 1% quantile of real pictures. Of
-  pictures that are new, about `expected` would be.
+- **copied** is the share of samples nearer than the limit, the 1% quantile of real pictures. For
+  pictures that copy nothing it is about `expected`.
 - **nearer** is the probability that a sample is nearer than a real picture is (Mann and Whitney 1947,
-  ties count half): 0.5 is alike, 1 is all copies. Below 0.5 samples lie farther from the training
-  pictures than real ones: they are not copies, but perhaps not good either.
+  ties count half): 0.5 is equal, 1 is all copies. Below 0.5 samples are farther from the training
+  pictures than real ones: no copies, but perhaps of low quality.
 
-**Distance** is 1 minus the cosine between features. The features of a pooled network are longer for
-busy, contrasty pictures than for plain ones; direction says what is in a picture, and stays when a
-copy is paler or blurred. It has no unit, so it is only compared with distances by the same network.
+**Distance** is 1 minus the cosine between features. Pooled features are longer for pictures with
+more contrast; their direction describes the content, and changes little when a copy is paler or
+blurred. Only distances by the same network are comparable.
 
-**Tiles.** Pictures of one source picture are not independent, so in the reference each source weighs
-the same, and a real picture is never compared with others of its own source.
+**Tiles.** Pictures of one source picture are not independent, so each source has the same weight in
+the reference, and a real picture is not compared with its own source.
 
-**The reference** is the held-out pictures. Where they come from few sources, training pictures join
-them, each compared with the training pictures of all other sources.
+**The reference** is the held-out pictures. If these are from few sources, training pictures are
+added, each compared with the training pictures of all other sources.
 
-**What it cannot see.** The limit is among real pictures that are alike by nature: where a collection
-has near-duplicates in several sources, real pictures are near too, and only still nearer samples
-count. Copies of a part of a picture, or heavily changed ones, may be no nearer than real pictures.
+**Limits.** If a collection has near-duplicates in several sources, real pictures are near each
+other, and only samples that are nearer still count as copied. Copies of a part of a picture, or
+heavily changed ones, may be no nearer than real pictures.
 """
 
 import math
@@ -42,41 +42,40 @@ from impasto.evaluation.judge import check_finite
 from impasto.formatting import counted
 
 QUANTILE = 0.01
-"""Of real pictures' distances: the limit."""
+"""The quantile of real pictures' distances that is the limit."""
 FEW_SOURCES = 20
-"""With fewer held-out source pictures, training pictures join the reference; nor do so few say what
-real pictures score."""
+"""With fewer held-out source pictures, training pictures are added to the reference, and no score
+of held-out pictures is given."""
 FEWEST_SOURCES = 10
 """With fewer source pictures in the reference no share is given."""
 SAME = 1e-6
-"""A distance that is only rounding: real pictures this near are one picture under two names."""
+"""Distances up to this are rounding: the pictures are equal."""
 _ROUGH = 100
-"""With fewer source pictures in the reference its 1% quantile is little more than its least."""
+"""With fewer source pictures in the reference, its 1% quantile is hardly more than its minimum."""
 _MOST = 10_000
-"""Held-out pictures in the reference at most, and as many training pictures where they join it: each
-is compared with all training pictures."""
+"""Most held-out pictures in the reference, and most training pictures added to it."""
 _BLOCK = 1024, 8192
-"""Pictures and training pictures that are compared at once: 32 MiB of distances."""
+"""Pictures and training pictures compared at once: 32 MiB of distances."""
 
 
 @dataclass(frozen=True)
 class RealPictures:
-    """Features of pictures of a collection."""
+    """Features of a collection's pictures."""
 
     features: Tensor
     """float32 [N, D]"""
     rows: np.ndarray
-    """int64 [N]: their places in the collection."""
+    """int64 [N]: their indices in the collection."""
     sources: np.ndarray
     """int64 [N]: their source pictures."""
 
     def some(self, places: np.ndarray) -> "RealPictures":
-        """Those at some places."""
+        """The pictures at some positions."""
         chosen = self.features[torch.from_numpy(places)]
         return RealPictures(chosen, self.rows[places], self.sources[places])
 
     def at_most(self, count: int) -> "RealPictures":
-        """All of them, or `count` evenly among them."""
+        """All pictures, or `count` evenly spaced ones."""
         if len(self.rows) <= count:
             return self
         return self.some(np.linspace(0, len(self.rows) - 1, count).round().astype(np.int64))
@@ -84,17 +83,17 @@ class RealPictures:
 
 @dataclass(frozen=True)
 class Nearest:
-    """Of each of B pictures the nearest training picture."""
+    """The nearest training picture of each of B pictures."""
 
     distance: np.ndarray
     """float64 [B], 0 to 2."""
     row: np.ndarray
-    """int64 [B]: its place in the collection."""
+    """int64 [B]: its index in the collection."""
     source: np.ndarray
     """int64 [B]: its source picture."""
 
     def some(self, places: np.ndarray) -> "Nearest":
-        """Of the pictures at some places."""
+        """The results of the pictures at some positions."""
         return Nearest(self.distance[places], self.row[places], self.source[places])
 
 
@@ -107,7 +106,7 @@ def nearest(features: Tensor, training: RealPictures, own: np.ndarray | None = N
         own: int [B], source pictures to leave out for each.
     """
     features, others = features.float(), training.features.float()
-    # 1 / length, so that no second copy of all the features is made. A length of 0 has no direction.
+    # 1 / length, to avoid a second copy of the features. A length of 0 has no direction.
     inverse = 1 / others.norm(dim=1).clamp(min=1e-12)
     sources = torch.from_numpy(training.sources)
     found = torch.empty(len(features), dtype=torch.int64)
@@ -125,7 +124,7 @@ def nearest(features: Tensor, training: RealPictures, own: np.ndarray | None = N
             better = highest > best
             best = torch.where(better, highest, best)
             found[mine] = torch.where(better, place + first, found[mine])
-        # Half the squared difference of unit vectors is 1 - cosine, and exact where that is small.
+        # Half the squared difference of unit vectors is 1 - cosine, and exact for small values.
         pair = F.normalize(features[mine].double()) - F.normalize(others[found[mine]].double())
         distance[mine] = pair.square().sum(dim=1) / 2
     places = found.numpy()
@@ -134,17 +133,17 @@ def nearest(features: Tensor, training: RealPictures, own: np.ndarray | None = N
 
 @dataclass(frozen=True)
 class RealDistances:
-    """Real pictures and how near they come to training pictures of other sources."""
+    """Distances of real pictures to training pictures of other sources."""
 
     kind: str
-    """Which ones, in words."""
+    """The pictures' kind, in words."""
     rows: np.ndarray
-    """int64 [R]: their places in the collection."""
+    """int64 [R]: their indices in the collection."""
     sources: np.ndarray
-    """int64 [R]: their source pictures, S different ones."""
+    """int64 [R]: their source pictures, S distinct ones."""
     nearest: Nearest
     duplicates: int
-    """Pictures left out, for they are also among the training pictures, under another source."""
+    """The number of pictures left out because they equal a training picture of another source."""
 
     @cached_property
     def _order(self) -> np.ndarray:
@@ -152,7 +151,7 @@ class RealDistances:
 
     @cached_property
     def weights(self) -> np.ndarray:
-        """float64 [R]: 1 / S shared by each source's pictures."""
+        """float64 [R]: 1 / S, divided among each source's pictures."""
         _, places, counts = np.unique(self.sources, return_inverse=True, return_counts=True)
         return 1 / counts[places] / len(counts)
 
@@ -162,7 +161,7 @@ class RealDistances:
         return len(np.unique(self.sources))
 
     def quantile(self, without: int | None = None) -> float:
-        """The least distance that at least a share `QUANTILE` of the weight does not exceed.
+        """The weighted `QUANTILE` of the distances.
 
         Args:
             without: a source left out.
@@ -171,14 +170,13 @@ class RealDistances:
         if without is not None:
             order = order[self.sources[order] != without]
         reached = np.cumsum(self.weights[order])
-        # The tolerance: sums of weights such as 1/300 must not miss the share by rounding.
+        # The tolerance is for rounding of sums of weights such as 1/300.
         place = np.searchsorted(reached, QUANTILE * reached[-1] * (1 - 1e-9))
         return float(self.nearest.distance[order[place]])
 
     def expected(self) -> float:
-        """The share of new real pictures that would be nearer than the limit: each source is held
-        against the limit of the others, and the mean taken. With few sources it is more than
-        `QUANTILE`, for then the limit is itself a chance find."""
+        """The expected share of new real pictures nearer than the limit, by leaving out each source
+        in turn. With few sources it exceeds `QUANTILE`, because the limit is uncertain."""
         names = np.unique(self.sources)
         if len(names) > 1000:
             return QUANTILE
@@ -189,13 +187,13 @@ class RealDistances:
         return float(np.mean(shares))
 
     def expected_at_most(self) -> float:
-        """What that share is at most, with 97.5% certainty: the limit is the k-th least of S
-        independent distances, so the true share below it is distributed as Beta(k, S + 1 - k)."""
+        """The upper bound of that share with 97.5% confidence: the limit is the k-th smallest of S
+        independent distances, so the true share below it has the distribution Beta(k, S + 1 - k)."""
         count = self.source_count
         least = math.ceil(QUANTILE * count * (1 - 1e-9))
 
         def fewer(share: float) -> float:
-            """The probability that fewer than k of S fall below a true share."""
+            """The probability that fewer than k of S are below a true share."""
             return sum(
                 math.exp(
                     math.lgamma(count + 1)
@@ -214,18 +212,19 @@ class RealDistances:
         return high
 
     def farther(self, distances: np.ndarray) -> np.ndarray:
-        """The share of the weight [B] that is farther than each distance [B]; equal counts half."""
+        """The weighted share [B] of real pictures farther than each distance [B]; equal ones count
+        half."""
         ordered = self.nearest.distance[self._order]
         reached = np.concatenate([[0.0], np.cumsum(self.weights[self._order])])
         below = reached[np.searchsorted(ordered, distances, side="left")]
         upto = reached[np.searchsorted(ordered, distances, side="right")]
-        # Sums of weights such as 1/21 end a little beside 1, and 'all' is to be all.
+        # Sums of weights such as 1/21 miss 1 by rounding.
         shares: np.ndarray = np.clip(1 - (below + upto) / 2 / reached[-1], 0.0, 1.0)
         return shares
 
 
 def reference_of(training: RealPictures, heldout: RealPictures) -> RealDistances:
-    """What real pictures' distances are; see the top of this file."""
+    """The distances of the reference's real pictures; see the top of this file."""
     kind, pictures = "held-out pictures", heldout.at_most(_MOST)
     if len(np.unique(heldout.sources)) < FEW_SOURCES:
         kind = "training pictures, each against those of other sources"
@@ -238,7 +237,7 @@ def reference_of(training: RealPictures, heldout: RealPictures) -> RealDistances
                 np.concatenate([pictures.sources, join.sources]),
             )
         pictures = join
-    # A picture whose source is the only one in training has nothing to be compared with.
+    # With a single source in training, its pictures have nothing to be compared with.
     others = np.unique(training.sources)
     lonely = len(others) == 1
     comparable = np.flatnonzero(~(np.isin(pictures.sources, others) & lonely))
@@ -256,26 +255,25 @@ def reference_of(training: RealPictures, heldout: RealPictures) -> RealDistances
 
 @dataclass(frozen=True)
 class Memorisation:
-    """How near samples come to training pictures; numbers are None where there are too few real
-    pictures to compare with."""
+    """How near samples are to training pictures; numbers are None with too few real pictures."""
 
     samples: Nearest
     reference: RealDistances
     limit: float | None
     copied: float | None
     interval: tuple[float, float] | None
-    """Wilson's, 95%, of `copied`: where another draw of as many seeds would mostly lie."""
+    """Wilson's 95% interval of `copied`, for other seeds."""
     expected: float | None
     expected_at_most: float | None
-    """See `RealDistances`: a share of `copied` that is no higher may be chance."""
+    """See `RealDistances`; a `copied` up to this may be chance."""
     nearer: float | None
     nearer_interval: tuple[float, float] | None
-    """95%, of `nearer`, by the spread of both sides (DeLong, DeLong and Clarke-Pearson 1988), with
-    source pictures as observations of the reference."""
+    """95% interval of `nearer` (DeLong, DeLong and Clarke-Pearson 1988), with source pictures as
+    observations of the reference."""
     warning: str | None
 
     def numbers(self) -> dict[str, Any]:
-        """All of it, for JSON."""
+        """All fields, for JSON."""
         low, high = self.interval or (None, None)
         nearer_low, nearer_high = self.nearer_interval or (None, None)
         reals = self.reference.nearest.distance
@@ -301,13 +299,13 @@ class Memorisation:
 
     @property
     def many(self) -> bool:
-        """Whether more are copied than chance explains, both the draw's and the limit's."""
+        """Whether more are copied than chance explains, of the seeds and of the limit."""
         if self.interval is None or self.expected_at_most is None:
             return False
         return self.interval[0] > self.expected_at_most
 
     def lines(self) -> list[str]:
-        """What to tell of it, a line each."""
+        """The result as lines of text."""
         lines = []
         if self.copied is not None and self.interval is not None:
             low, high = self.interval
@@ -347,13 +345,13 @@ def memorisation(
     *,
     reference: RealDistances | None = None,
 ) -> Memorisation:
-    """Compare samples with real pictures, see the top of this file.
+    """Compare samples with real pictures; see the top of this file.
 
     Args:
         samples: features [B, D] of generated pictures, at least one.
-        training: what was trained on, at least one picture.
-        heldout: what was not; there may be none.
-        reference: `reference_of` these two, where it is known already: it is the slower half, and the
+        training: the training pictures, at least one.
+        heldout: the held-out pictures; may be empty.
+        reference: `reference_of` these two, if computed already; it is the slower half, and the
             same for all checkpoints.
 
     Raises:
@@ -421,7 +419,7 @@ def _warning(reference: RealDistances, limit: float, at_most: float) -> str | No
 def _nearer(
     distances: np.ndarray, reference: RealDistances
 ) -> tuple[float, tuple[float, float] | None]:
-    """The probability that a sample is nearer than a real picture, and its 95% interval."""
+    """The probability that a sample is nearer than a real picture, with its 95% interval."""
     of_samples = reference.farther(distances)
     value = float(of_samples.mean())
     ordered, reals = np.sort(distances), reference.nearest.distance

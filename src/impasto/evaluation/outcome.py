@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: a row of `metrics.jsonl`, a table, and the closest pairs."""
+"""Save an evaluation: a row of `metrics.jsonl`, a table, and the closest pairs."""
 
 import csv
 import io
@@ -34,7 +34,7 @@ TABLE, SHEET, PAIRS, LEFT_OUT = "scores.txt", "nearest.png", "nearest.csv", "lef
 
 
 def conditions(row: EvaluationRow) -> tuple[object, ...]:
-    """All that two evaluations must share to be one done twice."""
+    """The conditions of an evaluation; equal for a repetition."""
     return (
         *(row.subject.kind, row.subject.name, row.subject.images_seen, row.subject.weights_sha256),
         *(row.network.name, row.network.weights_sha256, row.network.resize),
@@ -45,9 +45,9 @@ def conditions(row: EvaluationRow) -> tuple[object, ...]:
 
 
 def folder_of(row: EvaluationRow, known: Sequence[EvaluationRow]) -> str:
-    """The folder for what lies beside a row, relative to that of `metrics.jsonl`:
-    `evaluation/000000076864/lite0-masters-2000` in a run. No two evaluations share one, but for those
-    that were made alike."""
+    """The folder of a row's files, relative to `metrics.jsonl`:
+    `evaluation/000000076864/lite0-masters-2000` in a run. Only repetitions of an evaluation share
+    one."""
     name = f"{row.network.name}-{slugs([row.collection.name])[0]}-{row.pictures.count}"
     if row.subject.kind == "run":
         name = f"{EVALUATION_FOLDER}/{row.subject.images_seen or 0:012d}/{name}"
@@ -61,12 +61,12 @@ def folder_of(row: EvaluationRow, known: Sequence[EvaluationRow]) -> str:
 def keep(
     evaluation: Evaluation, evaluator: Evaluator, home: Path, more: Sequence[ScoreRow] = ()
 ) -> EvaluationRow:
-    """Write an evaluation down: its row last, so that a row's table and sheet are always there.
+    """Save an evaluation; its row last, so that a row's files always exist.
 
     Args:
         evaluation: of one subject by one network.
-        evaluator: who made it.
-        home: the folder of `metrics.jsonl`, the run's for a run.
+        evaluator: that made it.
+        home: the folder of `metrics.jsonl`; for a run its own.
         more: further scores for the row.
 
     Returns:
@@ -87,7 +87,7 @@ def keep(
 
 
 def show_closest(evaluation: Evaluation, evaluator: Evaluator, folder: Path) -> None:
-    """Write the sheet of the closest pairs, and a table of every picture's nearest training picture."""
+    """Write the sheet of closest pairs, and a table of every picture's nearest training picture."""
     row, found, pictures = evaluation.row, evaluation.memorisation, evaluation.subject
     collection = evaluator.collection
     pairs = closest_pairs(found, range(len(found.samples.distance)))
@@ -125,7 +125,7 @@ def show_closest(evaluation: Evaluation, evaluator: Evaluator, folder: Path) -> 
 
 
 def _list_left_out(pictures: Subject, folder: Path) -> None:
-    """Write the table of what could not be used, where there is anything; an earlier one goes."""
+    """Write the table of unusable files, if any; an earlier one is deleted."""
     if not pictures.left_out:
         (folder / LEFT_OUT).unlink(missing_ok=True)
         return
@@ -142,7 +142,7 @@ def scored_before(
     plan: SampleCounts,
     truncation: float | None,
 ) -> EvaluationRow | None:
-    """The newest row of just this: the same weights, pictures, network and reference; if any."""
+    """The newest row with the same weights, pictures, network and reference, if any."""
     for row in reversed(rows):
         if (
             row.subject.weights_sha256 == model.weights_sha256
@@ -161,7 +161,7 @@ def scored_before(
 
 @dataclass(frozen=True)
 class Outcome:
-    """A row, and whether it was there already."""
+    """A row, and whether it was recorded before."""
 
     row: EvaluationRow
     before: bool
@@ -197,20 +197,20 @@ def evaluate_model(
     again: bool = False,
     more: Callable[[], Sequence[ScoreRow]] = list,
 ) -> list[Outcome]:
-    """Evaluate the model in a model folder and keep the outcome, one a network.
+    """Evaluate a model folder and save the outcome for each network.
 
-    What is scored already, with the same pictures and reference, is not scored again.
+    Evaluations already recorded with the same pictures and reference are not repeated.
 
     Args:
         folder: a model folder, such as a checkpoint.
-        name: of the run or model, for people.
+        name: of the run or model, for display.
         evaluator: with the reference.
-        plan: which pictures to paint.
-        home: where `metrics.jsonl` is, the run's folder for a run.
+        plan: which pictures to generate.
+        home: the folder of `metrics.jsonl`; for a run its own.
         painting: how to paint them.
         of_run: whether `folder` is a checkpoint of the run in `home`.
-        again: score anew what is scored already.
-        more: gives further scores for the first network's row; asked only if there is one.
+        again: repeat recorded evaluations.
+        more: computes further scores for the first network's row, if that is evaluated.
     """
     record = read_record(folder / MODEL_FILE, "model", ModelRecord)
     known = [] if again else read_rows(home / METRICS_FILE)
@@ -224,7 +224,7 @@ def evaluate_model(
     made: list[EvaluationRow] = []
     if fresh:
         check_writable(home)
-        further = more()  # before the long work: the discriminator may be damaged
+        further = more()  # before the long work, because the discriminator may be damaged
         painter = Painter.load(
             folder, painting.device, truncation=painting.truncation, batch=painting.batch
         )
@@ -249,7 +249,7 @@ def evaluate_model(
 def evaluate_pictures(
     pictures: Subject, name: str, evaluator: Evaluator, home: Path
 ) -> list[Outcome]:
-    """Evaluate pictures that are given; earlier rows are ignored."""
+    """Evaluate given pictures; earlier rows are ignored."""
     check_writable(home)
     record = PicturesRecord(count=pictures.count, fit=pictures.fit, left_out=len(pictures.left_out))
     subject = SubjectRecord(kind="pictures", name=name)

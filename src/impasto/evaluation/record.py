@@ -1,6 +1,6 @@
 """`metrics.jsonl`: a row for each evaluation, of one checkpoint (or folder) by one feature network.
 
-Read without torch, so that reports can.
+This file does without torch, for reports.
 """
 
 import json
@@ -13,15 +13,15 @@ from impasto.files import read_json_lines, write_error
 
 METRICS_FILE = "metrics.jsonl"
 EVALUATION_FOLDER = "evaluation"
-"""In a run: what evaluations leave beside their rows, in folders named by images seen."""
+"""The folder of evaluations' files in a run, with subfolders named by images seen."""
 
 
 PICTURE = {"train": "training picture", "heldout": "held-out picture", "all": "picture"}
-"""What a picture of a split is called."""
+"""The name of a split's pictures in text."""
 
 
 class _Record(BaseModel):
-    # Rows of a newer impasto may say more.
+    # A newer impasto's rows may have more fields.
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
@@ -30,26 +30,26 @@ Better = Literal["higher", "lower", "nearest to 1"]
 
 
 class ScoreRow(_Record):
-    """One number, of all pictures or of one class."""
+    """A score, of all pictures or of one class."""
 
     name: str
-    """`kid-lite0`, `fid`, `top1-judge`: what is measured and by what."""
+    """The score and its network or judge: `kid-lite0`, `fid`, `top1-judge`."""
     field: str | None = None
-    """The label field, for scores by class and for those that a field's judge gives."""
+    """The label field, for scores by class and scores by a judge."""
     cls: str | None = None
     """The class; None: all pictures."""
     value: float | None
-    """None where there are too few pictures for any number; `warning` says so."""
+    """None with too few pictures; then `warning` says so."""
     low: float | None = None
     high: float | None = None
-    """95% interval: where another draw of as many pictures would mostly lie."""
+    """End of the 95% interval for other pictures of the same number."""
     deviation: float | None = None
-    """Of an Inception Score: the standard deviation of ten equal parts' scores, as the literature
-    reports it; no interval of the whole's score."""
+    """For an Inception Score: the standard deviation over ten equal parts, as the literature
+    reports it. It is not an interval of the score."""
     pictures: int
-    """Pictures that are judged."""
+    """The number of scored pictures."""
     reference: int
-    """Real ones that they are compared with; 0 where there is no such comparison."""
+    """The number of reference pictures; 0 without a comparison."""
     better: Better | None = None
     """What its metric's file declares (`BETTER`), as those of plugins may."""
     warning: str | None = None
@@ -75,7 +75,7 @@ class NetworkRecord(_Record):
 
 
 class ComparedCollection(_Record):
-    """Where the real pictures come from."""
+    """The reference collection."""
 
     name: str
     hash: str
@@ -83,34 +83,34 @@ class ComparedCollection(_Record):
 
 
 class ReferenceRecord(_Record):
-    """The real pictures that are compared with."""
+    """The reference pictures."""
 
     split: Literal["train", "heldout", "all"]
     pictures: int
     sources: int
     available: int
-    """Pictures of that split; more than `pictures` where a sample of them was taken."""
+    """Pictures of that split; more than `pictures` if they were sampled."""
 
 
 class PicturesRecord(_Record):
     """The generated pictures."""
 
     count: int
-    """With classes as frequent as in the collection; all overall scores are of these."""
+    """Pictures with classes as frequent as in the collection, for overall scores."""
     extra: int = 0
-    """More of rare classes, for scores by class only."""
+    """Extra pictures of rare classes, for scores by class only."""
     per_class: int = 0
-    """As many of each class at least."""
+    """The least number of pictures of each class."""
     first_seed: int = 0
     truncation: float | None = None
     fit: str | None = None
-    """How pictures of a folder or an archive were brought to size: crop, squash or pad."""
+    """How pictures of a folder or an archive were resized: crop, squash or pad."""
     left_out: int = 0
-    """Files of it that could not be used; `left-out.csv` beside the row's table has their reasons."""
+    """The number of unusable files; `left-out.csv` beside the row's table has the reasons."""
 
 
 class JudgeRecord(_Record):
-    """A field's judge, and how far it can be trusted: its accuracy on held-out pictures."""
+    """A field's judge, with its accuracy on held-out pictures."""
 
     field: str
     classes: tuple[str, ...]
@@ -118,17 +118,17 @@ class JudgeRecord(_Record):
     low: float | None = None
     high: float | None = None
     baseline: float | None = None
-    """What always naming the commonest class would get."""
+    """The accuracy of always predicting the most frequent class."""
     made_baseline: float | None = None
-    """And of the generated pictures, if all were named as the class asked for most often: a Top-1 that
-    is no better says nothing."""
+    """The Top-1 of always predicting the most requested class; a Top-1 no better than this means
+    nothing."""
     pictures: int = 0
     sources: int = 0
     warning: str | None = None
 
 
 class SecondsRecord(_Record):
-    """Where the time went."""
+    """The seconds spent."""
 
     pictures: float
     features: float
@@ -149,20 +149,19 @@ class EvaluationRow(_Record):
     pictures: PicturesRecord
     scores: tuple[ScoreRow, ...]
     heldout: tuple[ScoreRow, ...] = ()
-    """What held-out real pictures score against the same reference: what a perfect model would, where
-    there are as many of them as generated ones, or the score does not depend on that."""
+    """Scores of held-out real pictures against the same reference. A perfect model would get these,
+    if the counts are equal or the score does not depend on them."""
     memorisation: dict | None = None
     judges: tuple[JudgeRecord, ...] = ()
     notes: tuple[str, ...] = ()
-    """What was not scored, or not as one may think."""
+    """Notes on what was not scored, or with limitations."""
     folder: str | None = None
-    """Where the row's table and closest pairs lie, relative to the folder of `metrics.jsonl`: in it are
-    `scores.txt`, `nearest.png` and `nearest.csv`, and `left-out.csv` where files were left out. None:
-    nowhere."""
+    """The folder of the row's files, relative to `metrics.jsonl`: `scores.txt`, `nearest.png`,
+    `nearest.csv`, and `left-out.csv` if files were left out. None: no files."""
     seconds: SecondsRecord
 
     def score(self, name: str, field: str | None = None, cls: str | None = None) -> ScoreRow | None:
-        """The score of that name, overall by default; None if there is none."""
+        """The score of this name, overall by default; None if there is none."""
         for row in self.scores:
             if (row.name, row.field, row.cls) == (name, field, cls):
                 return row
@@ -173,23 +172,23 @@ _COPIED_BY_CHANCE = 0.01
 
 
 def copied_by_chance(row: EvaluationRow) -> float:
-    """The share that would be called copied of pictures that copy nothing: 1% by its definition, a
-    little more where the limit rests on few pictures."""
-    told = (row.memorisation or {}).get("expected")
-    return max(_COPIED_BY_CHANCE, told) if isinstance(told, float) else _COPIED_BY_CHANCE
+    """The expected share of `copied` for pictures that copy nothing: 1% by definition, a little
+    more if the limit is from few pictures."""
+    expected = (row.memorisation or {}).get("expected")
+    return max(_COPIED_BY_CHANCE, expected) if isinstance(expected, float) else _COPIED_BY_CHANCE
 
 
 def copied_at_most_by_chance(row: EvaluationRow) -> float:
-    """What that share may well be by chance alone: the limit is itself found among real pictures."""
-    told = (row.memorisation or {}).get("expected_at_most")
+    """The upper bound of that share by chance, because the limit is uncertain."""
+    expected = (row.memorisation or {}).get("expected_at_most")
     chance = copied_by_chance(row)
-    return max(chance, told) if isinstance(told, float) else chance
+    return max(chance, expected) if isinstance(expected, float) else chance
 
 
 def read_rows(path: Path) -> list[EvaluationRow]:
-    """The rows of a `metrics.jsonl`, in order; none if there is no such file.
+    """The rows of a `metrics.jsonl`, in order; empty if there is no such file.
 
-    Lines that are no such rows (cut short by a kill, of another format) are left out.
+    Invalid lines (truncated by a kill, or of another format) are left out.
 
     Raises:
         ImpastoError: the file cannot be read.

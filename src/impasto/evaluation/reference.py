@@ -1,4 +1,4 @@
-"""The real pictures that generated ones are compared with, their features kept in the cache."""
+"""The reference: real pictures whose features generated ones are compared with, cached."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -36,15 +36,15 @@ def split_of(word: str) -> Split:
 
 @dataclass(frozen=True)
 class Reference:
-    """Real pictures as one feature network sees them."""
+    """One feature network's features of the reference pictures."""
 
     sample: Sample
     rows: np.ndarray
-    """int64 [N]: the pictures whose features are kept, as indices into the collection."""
+    """int64 [N]: the collection's indices of the pictures with kept features."""
     count: int
-    """All that were seen: N, or more where only the moments of the rest are kept."""
+    """The number of all reference pictures: N, or more if only moments are kept of the rest."""
     available: int
-    """Pictures of that split; more than `count` where a sample of them was taken."""
+    """Pictures of that split; more than `count` if they were sampled."""
     labels: np.ndarray
     """int64 [N, F]: the collection's labels of these rows."""
     sources: np.ndarray
@@ -65,7 +65,7 @@ def split_rows(collection: Collection, split: Split) -> np.ndarray:
 
 
 def rows_of(collection: Collection, split: Split, limit: int | None) -> np.ndarray:
-    """The split's pictures, or `limit` of them chosen at random, the same ones every time, in order."""
+    """The split's pictures, or a fixed random choice of `limit` of them, in order."""
     rows = split_rows(collection, split)
     if limit is None or len(rows) <= limit:
         return rows
@@ -81,19 +81,18 @@ def collection_features(
     limit: int | None = None,
     progress: Progress = silent,
 ) -> list[Reference]:
-    """A collection's features, one reference a network, read from the cache where they are there.
+    """A collection's reference for each network, from the cache if possible.
 
-    Pictures are read once for all networks that are new to them. An entry of the cache is of one
-    content hash, network (its weights and resize rule), resolution and choice of pictures, all of
-    which it holds, so that another never takes its place. Where a file of the collection was written
-    since, the collection is verified first.
+    Pictures are read once for all uncached networks. A cache entry records its content hash,
+    network (weights and resize rule), resolution and choice of pictures, and is used only if all
+    match. If a file of the collection was modified since, the collection is verified first.
 
     Args:
-        networks: who looks.
+        networks: the feature networks.
         collection: the real pictures.
-        resolution: side that they are averaged down to, in pixels; by default the collection's.
-        split: which of them.
-        limit: so many at most, see `rows_of`.
+        resolution: side in pixels to average down to; by default the collection's.
+        split: which pictures.
+        limit: the most of them, see `rows_of`.
         progress: shows the work.
 
     Raises:
@@ -127,13 +126,13 @@ def _samples(
     split: Split,
     progress: Progress,
 ) -> list[Sample]:
-    """The features of these pictures by each network, from the cache or made and put there."""
+    """The features of these pictures by each network, from the cache or computed and cached."""
     keys = [_key(network, collection, side, split, len(rows)) for network in networks]
     files = json.dumps(collection.fingerprint())
     known = [_read(_entry(key), key, files, collection) for key in keys]
     missing = [place for place, sample in enumerate(known) if sample is None]
     if missing:
-        collection.verify()  # what is kept under a content hash must be of that content
+        collection.verify()  # cached features must be of the content that the hash names
         found = gather(
             pictures(collection, rows, side),
             [networks[place] for place in missing],
@@ -191,7 +190,7 @@ def _entry(key: dict[str, str]) -> Path:
 
 
 def _read(path: Path, key: dict[str, str], files: str, collection: Collection) -> Sample | None:
-    """What the cache has under exactly this key; None if nothing, or nothing that can be used."""
+    """The cache entry of exactly this key; None if it is missing or unusable."""
     if not path.is_file():
         return None
     try:
@@ -208,8 +207,8 @@ def _read(path: Path, key: dict[str, str], files: str, collection: Collection) -
         moments = Moments(count, tensors["mean"], tensors["covariance"])
     sample = Sample(tensors["features"], tensors.get("logits"), moments)
     if found.get("files") != files:
-        # Written to since then, or another copy: if the content is what its hash says, the features
-        # are its own.
+        # Files were modified, or it is another copy: the entry is valid if the content has its
+        # hash.
         collection.verify()
         _write(path, key, files, sample)
     return sample

@@ -1,4 +1,4 @@
-"""Kinds of scores: what they are called, which is better, and how their numbers are written."""
+"""Kinds of scores: titles, which values are better, and number formats."""
 
 import math
 from collections.abc import Iterable
@@ -13,11 +13,11 @@ class Kind:
     """A kind of score.
 
     Attributes:
-        title: what people call it.
-        better: what is better, a higher one, a lower one, or the nearest to 1; unknown where a
-            plugin's metric does not declare it.
-        explanation: what it says, a sentence or two.
-        share: whether it is a share of the pictures, written in per cent.
+        title: its name for display.
+        better: `higher`, `lower` or `nearest to 1`; `unknown` if a plugin's metric does not declare
+            it.
+        explanation: a sentence or two.
+        share: whether it is a share, shown in per cent.
     """
 
     title: str
@@ -93,7 +93,7 @@ def base_of(name: str) -> str:
 
 
 def kind_of(name: str, scores: Iterable[ScoreRow | None] = ()) -> Kind:
-    """What is known of a score by its name; of a plugin's, what all of these of its name declare."""
+    """A score's kind by its name; for a plugin's score, as the scores of this name declare it."""
     known = KINDS.get(base_of(name))
     if known is not None:
         return known
@@ -103,19 +103,20 @@ def kind_of(name: str, scores: Iterable[ScoreRow | None] = ()) -> Kind:
 
 
 def kind_in(name: str, rows: Iterable[EvaluationRow]) -> Kind:
-    """As `kind_of`, of a score of these evaluations."""
+    """As `kind_of`, for a score of these evaluations."""
     return kind_of(name, (score for row in rows for score in row.scores))
 
 
 def place_of(name: str) -> tuple[int, bool]:
-    """A score's place among others."""
+    """A score's sort key."""
     bases = list(KINDS)
     base = base_of(name)
     return bases.index(base) if base in bases else len(bases), name.endswith(INFINITY)
 
 
 def _decimals(low: float | None, high: float | None, share: bool) -> int | None:
-    """Digits after the point that show two digits of the interval's half; None without one."""
+    """Decimals that show two significant digits of the interval's half-width; None without an
+    interval."""
     if low is None or high is None or not high > low:
         return None
     half = (high - low) / 2 * (100 if share else 1)
@@ -125,13 +126,13 @@ def _decimals(low: float | None, high: float | None, share: bool) -> int | None:
 def _written(value: float, decimals: int | None, share: bool) -> str:
     scaled = 100 * value if share else value
     text = f"{scaled:.4g}" if decimals is None else f"{scaled:,.{decimals}f}"
-    # Rounding leaves a sign on what is zero.
+    # Rounding may leave a minus sign on zero.
     text = text.lstrip("-") if not any(digit in text for digit in "123456789") else text
     return f"{text.replace('-', '−')}{'%' if share else ''}"
 
 
 def value_text(score: ScoreRow) -> str:
-    """The value, with as many digits as its interval allows; a dash where there is none."""
+    """The value, with digits by its interval; a dash if there is none."""
     share = kind_of(score.name).share
     if score.value is None:
         return "–"
@@ -139,7 +140,7 @@ def value_text(score: ScoreRow) -> str:
 
 
 def interval_text(score: ScoreRow) -> str:
-    """Such as `490 to 512`; '' where there is none."""
+    """The interval, such as `490 to 512`; '' if there is none."""
     if score.low is None or score.high is None or score.value is None:
         return ""
     share = kind_of(score.name).share

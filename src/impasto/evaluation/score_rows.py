@@ -1,4 +1,4 @@
-"""Scores as rows of a record: of all pictures or of one class, with what to know of them."""
+"""Scores as rows of a record, of all pictures or of one class, with warnings."""
 
 from collections.abc import Mapping
 from typing import get_args
@@ -17,13 +17,13 @@ from impasto.registry import names
 
 
 def part(sample: Sample, places: np.ndarray) -> Sample:
-    """The pictures whose features lie at these places."""
+    """The part of a sample at these positions."""
     some = torch.from_numpy(places)
     return Sample(sample.features[some], None if sample.logits is None else sample.logits[some])
 
 
 def metrics_for(sample: Sample) -> list[str]:
-    """The metrics that need no more than there is."""
+    """The metrics whose needs the sample meets."""
     return [
         name
         for name in names("metrics")
@@ -63,7 +63,8 @@ def score_rows(
     field: str | None = None,
     cls: str | None = None,
 ) -> list[ScoreRow]:
-    """All scores of pictures, overall or of one class; of none, rows without a value that say so."""
+    """All scores of pictures, overall or of one class; without pictures, rows with a warning and no
+    value."""
     generated = fakes.moments.count if fakes.moments else len(fakes.features)
     there = reals.moments.count if reals.moments else len(reals.features)
     rows = []
@@ -110,10 +111,10 @@ def copied_row(network: FeatureNetwork, memory: Memorisation) -> ScoreRow:
 
 
 def deviation_of(score: Score, fakes: Sample) -> float | None:
-    """The deviation of an Inception Score over ten parts; None of another score, or of few pictures."""
+    """The deviation of an Inception Score over ten parts; None for other scores or few pictures."""
     if score.name != "is" or fakes.logits is None or len(fakes.logits) < 100:
         return None
-    # Pictures of a folder may come class by class.
+    # A folder's pictures may be sorted by class.
     order = torch.randperm(len(fakes.logits), generator=torch.Generator().manual_seed(0))
     return inception_score_splits(fakes.logits.double().softmax(dim=1), order=order)[1]
 

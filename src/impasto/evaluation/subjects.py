@@ -1,6 +1,6 @@
-"""What is evaluated: pictures that can be looked at by number, such as those of a model's seeds.
+"""Subjects of evaluation: pictures by number, such as those of a model's seeds.
 
-Those that are given, in a folder or a collection, are in `given.py`.
+Given pictures, in a folder or a collection, are in `given.py`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ from impasto.sampling.seeds import MAX_SEED
 
 
 class NotFiniteError(ImpastoError):
-    """A model paints NaN or infinity."""
+    """A model generates NaN or infinity."""
 
 
 def painted(images: Tensor) -> Tensor:
@@ -42,12 +42,12 @@ def painted(images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class SampleCounts:
-    """Which pictures a model is to paint.
+    """The numbers of pictures to generate.
 
     Attributes:
-        count: pictures with classes as frequent as in the collection; overall scores are of these.
-        per_class: as many of each class at least, in each label field, for scores by class; more are
-            painted of classes that have fewer among the first.
+        count: pictures with classes as frequent as in the collection, for overall scores.
+        per_class: the least number of each class in each label field, for scores by class; extra
+            pictures are generated of classes with fewer among the first.
         first_seed: of the first picture.
     """
 
@@ -58,17 +58,18 @@ class SampleCounts:
 
 @dataclass(frozen=True)
 class Subject:
-    """Pictures that can be looked at in any order, as often as needed.
+    """Pictures with random access, for scoring.
 
     Attributes:
-        names: one a picture, for tables: `seed-00000007`, or its path in the folder.
-        count: the first so many are what the overall scores are of.
-        groups: by (label field, class of the collection): the numbers of the pictures made as such.
+        names: of each picture, for tables: `seed-00000007`, or its path in the folder.
+        count: the number of first pictures, for overall scores.
+        groups: by (label field, class of the collection): the numbers of pictures generated with
+            it.
         pixels: numbers [B] to pictures, uint8 [B, H, W, 3], on any device.
         side: H and W.
-        notes: what is not scored, or not as one may think, a sentence each.
-        fit: how pictures were brought to size, if they were.
-        left_out: path and reason of pictures that were given and could not be used.
+        notes: on what is not scored, or with limitations, a sentence each.
+        fit: how pictures were resized, if they were.
+        left_out: path and reason of unusable given pictures.
     """
 
     names: Sequence[str]
@@ -85,20 +86,20 @@ class Subject:
 
     @cached_property
     def kept(self) -> np.ndarray:
-        """The numbers of the pictures whose features are kept, in the order of these."""
+        """The numbers of the pictures with kept features, in their order."""
         return kept_numbers(len(self), self.count)
 
     @property
     def overall(self) -> int:
-        """The first so many of those kept are what the overall scores are of."""
+        """The number of kept pictures that overall scores use, which come first."""
         return int(np.searchsorted(self.kept, self.count))
 
     def places(self, numbers: np.ndarray) -> np.ndarray:
-        """Where the features of these pictures lie, of those that are kept."""
+        """The positions of these pictures among the kept ones."""
         return np.searchsorted(self.kept, numbers[np.isin(numbers, self.kept)])
 
     def asked(self, field: str) -> tuple[np.ndarray, np.ndarray]:
-        """The numbers of all pictures made as a class of `field`, and that class of each."""
+        """The numbers of all pictures with a class of `field`, and each one's class."""
         mine = [(numbers, cls) for (name, cls), numbers in self.groups.items() if name == field]
         if not mine:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -111,8 +112,8 @@ class Subject:
 def classes_there(
     collection: Collection, field: str, classes: Mapping[int, str]
 ) -> tuple[dict[int, int], list[str]]:
-    """Classes of a label field as a collection numbers them, matched by name; and a note where it lacks
-    some, or the field.
+    """A label field's classes, numbered as in a collection by name; and a note if it lacks some or
+    the field.
 
     Args:
         collection: that pictures are compared with.
@@ -131,10 +132,10 @@ def classes_there(
 
 
 def of_model(painter: Painter, collection: Collection, plan: SampleCounts) -> Subject:
-    """The pictures of a model's seeds, its classes matched with the collection's by name.
+    """The pictures of a model's seeds, with classes matched to the collection's by name.
 
     Raises:
-        ImpastoError: seeds beyond the largest one.
+        ImpastoError: a seed is too large.
     """
     record = painter.record
     seeds = list(range(plan.first_seed, plan.first_seed + plan.count))

@@ -1,4 +1,4 @@
-"""An evaluation as text that can be read."""
+"""An evaluation as text."""
 
 from collections.abc import Sequence
 
@@ -16,13 +16,13 @@ from impasto.formatting import counted, padded, terminal_width
 
 
 def place(row: ScoreRow) -> tuple[bool, int, bool, str]:
-    """Where a score stands in a table: sort by this."""
-    # The judge's Inception Score belongs to the judge's scores.
+    """A score's sort key in tables."""
+    # The judge's Inception Score comes with the judge's scores.
     return (row.name.endswith(("-judge", "-discriminator")), *place_of(row.name), row.name)
 
 
 def lines(row: EvaluationRow) -> list[str]:
-    """What to tell of an evaluation."""
+    """An evaluation as lines of text."""
     return [
         *_heading(row),
         "",
@@ -37,7 +37,7 @@ def lines(row: EvaluationRow) -> list[str]:
 
 
 def better_ends(scores: Sequence[ScoreRow]) -> str:
-    """Which way the kinds of scores, and these, are better, as one line."""
+    """A line on which scores are better high, low or near 1."""
     kinds = {**KINDS, **{base_of(each.name): kind_of(each.name, scores) for each in scores}}
     lower, nearest, unknown = (
         ", ".join(base for base, kind in kinds.items() if kind.better == better)
@@ -51,7 +51,7 @@ _OVER_TIME = ("fd", "fid", "kid", "precision", "recall", "coverage", "diversity"
 
 
 def over_time(rows: Sequence[EvaluationRow]) -> list[str]:
-    """A table of overall scores: a row an evaluation, such as of each checkpoint of a run."""
+    """A table of overall scores with a row for each evaluation, such as a run's checkpoints."""
     scores = [
         {(each.name, each.field): each for each in row.scores if each.cls is None} for row in rows
     ]
@@ -92,7 +92,7 @@ def _heading(row: EvaluationRow) -> list[str]:
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Cells under each other: the first column to the left, the others to the right."""
+    """Aligned columns: the first to the left, the others to the right."""
     widths = [max(terminal_width(row[place]) for row in rows) for place in range(len(rows[0]))]
     return [
         "  ".join(
@@ -114,13 +114,13 @@ def _overall(row: EvaluationRow) -> list[str]:
         if each.cls is not None:
             continue
         name = each.name if each.field is None else f"{each.name}, {each.field}"
-        told = [name, value_text(each), interval_text(each)]
+        cells_of_row = [name, value_text(each), interval_text(each)]
         if heldout:
             real = heldout.get((each.name, each.field))
-            told.append("" if real is None else value_text(real))
+            cells_of_row.append("" if real is None else value_text(real))
         if each.deviation is not None:
-            told[2] += f" (deviation {each.deviation:.2g})"
-        cells.append(told)
+            cells_of_row[2] += f" (deviation {each.deviation:.2g})"
+        cells.append(cells_of_row)
     return [f"  {line}" for line in _columns(cells)]
 
 
@@ -133,7 +133,7 @@ def _judges(row: EvaluationRow) -> list[str]:
         low, high, always = judge.low or 0.0, judge.high or 1.0, judge.baseline or 0.0
         found.append(
             f"  {judge.field}: names {judge.accuracy:.1%} of {judge.pictures:,} held-out pictures of "
-            f"{counted(judge.sources, 'source picture')} right ({low:.1%} to {high:.1%}; always "
+            f"{counted(judge.sources, 'source picture')} correctly ({low:.1%} to {high:.1%}; always "
             f"naming the commonest class: {always:.1%})"
         )
         if judge.made_baseline is not None:
@@ -142,20 +142,20 @@ def _judges(row: EvaluationRow) -> list[str]:
             )
         if judge.warning:
             found.append(f"    {judge.warning}")
-    return ["", "judges, which top1-judge and is-judge are to be read by", *found] if found else []
+    return ["", "judges, to compare top1-judge and is-judge with", *found] if found else []
 
 
 def _memory(row: EvaluationRow) -> list[str]:
-    told = (row.memorisation or {}).get("sentences", [])
-    return ["", "copies", *[f"  {sentence}" for sentence in told]] if told else []
+    sentences = (row.memorisation or {}).get("sentences", [])
+    return ["", "copies", *[f"  {sentence}" for sentence in sentences]] if sentences else []
 
 
 _BY_CLASS = ("fd", "fid", "kid", "precision", "recall", "coverage", "diversity", "top1", "accuracy")
 
 
 def _classes(row: EvaluationRow) -> list[str]:
-    """A table a label field: a row a class, a column a score."""
-    told: list[str] = []
+    """A table for each label field: a row for each class, a column for each score."""
+    lines: list[str] = []
     for field in made_fields(row):
         of_field = [each for each in row.scores if each.field == field and each.cls is not None]
         mine = sorted(of_field, key=place)
@@ -168,7 +168,7 @@ def _classes(row: EvaluationRow) -> list[str]:
         for cls in dict.fromkeys(each.cls for each in mine):
             of = {each.name: each for each in mine if each.cls == cls}
             made = max((e.pictures for n, e in of.items() if base_of(n) != "accuracy"), default=0)
-            # Accuracies of held-out pictures are compared with nothing; so are classes nobody painted.
+            # Held-out accuracies have no reference, nor do classes without generated pictures.
             real = max(each.reference for each in of.values())
             cells.append(
                 [
@@ -178,12 +178,12 @@ def _classes(row: EvaluationRow) -> list[str]:
                     *(value_text(of[name]) if name in of else "" for name in names),
                 ]
             )
-        told += ["", *_columns(cells)]
-    return told
+        lines += ["", *_columns(cells)]
+    return lines
 
 
 def made_fields(row: EvaluationRow) -> list[str | None]:
-    """The label fields that pictures were made by."""
+    """The label fields that pictures were generated with."""
     return list(
         dict.fromkeys(
             each.field
@@ -194,17 +194,17 @@ def made_fields(row: EvaluationRow) -> list[str | None]:
 
 
 def _warnings(row: EvaluationRow) -> list[str]:
-    """Each warning once, with what it is about."""
+    """Each warning once, with the scores it concerns."""
     scores = row.scores
     about: dict[str, list[str]] = {}
     for each in scores:
         if each.warning and each.cls is None:
             name = each.name if each.field is None else f"{each.name}, {each.field}"
             about.setdefault(each.warning, []).append(name)
-    told = [f"  {note}" for note in row.notes]
-    told += [f"  {', '.join(names)}: {warning}" for warning, names in about.items()]
+    lines = [f"  {note}" for note in row.notes]
+    lines += [f"  {', '.join(names)}: {warning}" for warning, names in about.items()]
     doubts = {each.warning for each in row.heldout if each.warning and "held-out" in each.warning}
-    told += [f"  the column of held-out pictures: {doubt}" for doubt in sorted(doubts)]
+    lines += [f"  the column of held-out pictures: {doubt}" for doubt in sorted(doubts)]
     fields = made_fields(row)
     of_classes = sorted(
         {f"{each.cls}" for each in scores if each.cls and each.warning and each.field in fields}
@@ -212,8 +212,8 @@ def _warnings(row: EvaluationRow) -> list[str]:
     if of_classes:
         shown = ", ".join(of_classes[:6]) + (", ..." if len(of_classes) > 6 else "")
         count = f"{len(of_classes)} class{'es' if len(of_classes) > 1 else ''}"
-        told.append(
+        lines.append(
             f"  {count} ({shown}): too few pictures for some scores to mean much; metrics.jsonl has "
             "each one's reason and interval"
         )
-    return ["", "mind", *told] if told else []
+    return ["", "notes", *lines] if lines else []
