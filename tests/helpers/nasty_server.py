@@ -47,6 +47,9 @@ class Request(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.do_GET()  # `send` leaves the body out
 
+    def do_POST(self) -> None:
+        self.do_GET()
+
     @property
     def query(self) -> dict[str, str]:
         return {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}

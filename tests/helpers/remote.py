@@ -3,12 +3,13 @@
 import hashlib
 import html
 import io
+import json
 import re
 import tarfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qs, quote, unquote
 
 import fsspec
 import numpy as np
@@ -125,3 +126,37 @@ def _page(below: list[str]) -> bytes:
     links += [quote(name) for name in there]
     rows = "".join(f'<tr><td><a href="{html.escape(link)}">x</a></td></tr>' for link in links)
     return f"<!DOCTYPE html><html><body><table>{rows}</table></body></html>".encode()
+
+
+def on_hub(nasty: Nasty, files: Mapping[str, bytes], name: str = "owner/art") -> str:
+    """Let a server have a data set as the Hugging Face hub has it; its address. The hub's package has to
+    be told of the server."""
+    api = f"/api/datasets/{name}"
+
+    def described(path: str) -> dict[str, object]:
+        body = files[path]
+        oid = hashlib.sha1(body).hexdigest()
+        return {"type": "file", "path": path, "size": len(body), "oid": oid}
+
+    def behave(request: Request) -> None:
+        path = unquote(request.path.partition("?")[0])
+        found: object = None
+        if path in (api, f"{api}/revision/main"):
+            found = {"id": name, "sha": "c0ffee" * 6 + "beef", "siblings": []}
+        elif path.startswith(f"{api}/tree/main"):
+            below = path.removeprefix(f"{api}/tree/main").strip("/")
+            found = [described(each) for each in files if not below or each.startswith(f"{below}/")]
+        elif path == f"{api}/paths-info/main":
+            length = int(request.headers["Content-Length"])
+            asked = parse_qs(request.rfile.read(length).decode())["paths"]
+            found = [described(each) for each in asked if each in files]
+            folders = [a for a in asked if any(each.startswith(f"{a}/") for each in files)]
+            found += [{"type": "directory", "path": each, "oid": "0" * 40} for each in folders]
+        if found is not None:
+            body = json.dumps(found).encode()
+            send(request, body, 200, Content_Type="application/json")
+        else:
+            _serving(files, f"/datasets/{name}/resolve/main", True, True)(request)
+
+    nasty.otherwise = behave
+    return f"hf://datasets/{name}"

@@ -44,6 +44,7 @@ from tests.helpers.remote import (
     by_class,
     in_memory,
     on_disk,
+    on_hub,
     on_server,
     picture,
     send,
@@ -73,8 +74,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch, patience: float, silence: float =
 
 
 @pytest.fixture
-def nasty() -> Iterator[Nasty]:
+def nasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nasty]:
     with nasty_server() as server:
+        monkeypatch.setitem(fsspec.config.conf, "hf", {"endpoint": server.address})
         yield server
 
 
@@ -149,8 +151,12 @@ def from_memory(nasty: Nasty, files: dict[str, bytes]) -> str:
     return in_memory("art", files)
 
 
+def from_hub(nasty: Nasty, files: dict[str, bytes]) -> str:
+    return on_hub(nasty, files)
+
+
 Serving = Callable[[Nasty, dict[str, bytes]], str]
-everywhere = pytest.mark.parametrize("serve", [from_server, from_memory])
+everywhere = pytest.mark.parametrize("serve", [from_server, from_memory, from_hub])
 
 
 @everywhere
@@ -185,7 +191,7 @@ ALONE: dict[str, bytes] = {
 }
 
 
-@everywhere
+@pytest.mark.parametrize("serve", [from_server, from_memory])
 @pytest.mark.parametrize("name", ALONE)
 def test_a_file_alone(name: str, serve: Serving, nasty: Nasty, tmp_path: Path) -> None:
     expected = pack(on_disk(tmp_path / "disk", ALONE) / name, tmp_path / "a", OPTIONS)
@@ -228,15 +234,23 @@ def test_worker_processes_decode_what_was_read_here(nasty: Nasty, tmp_path: Path
     files = by_class(40)
     options = PackOptions(resolution=16, name="x", duplicates="none", workers=2)
     expected = pack(on_disk(tmp_path / "disk", files), tmp_path / "a", options)
-    report = pack(on_server(nasty, files), tmp_path / "b", options)
+    address = on_server(nasty, files)
+    right, together = nasty.otherwise, threading.Barrier(4)
+
+    def answers_four_at_a_time(request: Request) -> None:
+        if request.command == "GET" and not request.path.endswith("/"):
+            together.wait(30)
+        right(request)
+
+    nasty.otherwise = answers_four_at_a_time
+    report = pack(address, tmp_path / "b", options)
     assert report.collection.content_hash == expected.collection.content_hash
-    # Several requests were under way, and of a file of its own each was read once.
-    assert nasty.most_at_once > 2
+    # Each was read once.
     gets = [asked.path for asked in nasty.asked if asked.method == "GET"]
     assert len(gets) == len(set(gets))
 
 
-@everywhere
+@pytest.mark.parametrize("serve", [from_server, from_memory])
 def test_evaluation_takes_them(serve: Serving, nasty: Nasty, tmp_path: Path) -> None:
     expected = look_through(on_disk(tmp_path / "disk", FLAT), (16,), fit="crop")
     place = place_at(serve(nasty, FLAT))
@@ -259,9 +273,9 @@ def test_only_what_has_changed_is_read_again(serve: Serving, nasty: Nasty, tmp_p
     address = serve(nasty, files)
     nasty.asked.clear()
     report = pack(address, tmp_path / "b", OPTIONS)
-    if serve is from_server:  # In memory, a file counts as changed once it was written anew.
+    if serve is not from_memory:  # There a file counts as changed once it was written anew.
         assert report.known == len(FILES) - 1
-        read = [a for a in nasty.asked if a.method == "GET" and not a.path.endswith("/")]
+        read = [a for a in nasty.asked if a.method == "GET" and a.path.endswith(".png")]
         assert len(read) == 2
     again = pack(address, tmp_path / "b", OPTIONS)
     assert again.known == len(files)
@@ -647,6 +661,15 @@ def test_a_source_that_is_not_there(nasty: Nasty) -> None:
     address = on_server(nasty, FLAT)
     assert "there is no" in refused(f"{address}nothing")
     assert "there is no memory://nowhere/at all (not found)" in refused("memory://nowhere/at all")
+
+
+def test_a_data_set_of_the_hub_that_is_not_there_or_not_ours(nasty: Nasty) -> None:
+    nasty.otherwise = status(404, X_Error_Code="RepoNotFound")
+    assert "there is no hf://datasets/owner/art (not found" in refused("hf://datasets/owner/art")
+    nasty.otherwise = status(403, X_Error_Code="GatedRepo")
+    said = refused("hf://datasets/owner/art")
+    assert "access to hf://datasets/owner/art is refused" in said
+    assert "hf auth login" in said
 
 
 @pytest.mark.parametrize("code", [401, 403])
