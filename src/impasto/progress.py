@@ -52,11 +52,12 @@ class ProgressLine:
         self._progress = None
 
     def update(self, done: int) -> None:
-        """Show the number done; cheap enough to call at every step."""
+        """Show the number done, and the rate once there is one; cheap enough to call at every step."""
         now = time.monotonic()
-        rate = (done - self._start) / max(now - self._began, 1e-9)
-        left = readable_time((self.total - done) / rate) if rate else "?"
-        text = f"{done:,} of {self.total:,} {self.what}, {rate:.1f}/s, {left} left"
+        text = f"{done:,} of {self.total:,} {self.what}"
+        if done > self._start:
+            rate = (done - self._start) / max(now - self._began, 1e-9)
+            text += f", {rate:.1f}/s, {readable_time((self.total - done) / rate)} left"
         if self._progress is not None:
             self._progress.update(self._task, completed=done, text=text)
         elif now - self._last_line >= 10 or done >= self.total:
