@@ -1,4 +1,4 @@
-"""Where `impasto` begins: nothing is imported before an interrupt is one line, not a traceback."""
+"""The entry point: it handles Ctrl-C before importing anything else."""
 
 import sys
 
@@ -15,5 +15,5 @@ def main() -> None:
     finally:
         import signal
 
-        # What is left is Python's own end, of which Ctrl-C would make a traceback: it ends at once.
+        # Exit at once, since Ctrl-C during Python's shutdown would print a traceback.
         signal.signal(signal.SIGINT, signal.SIG_DFL)

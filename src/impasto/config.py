@@ -26,7 +26,7 @@ from impasto.errors import ImpastoError, in_words
 from impasto.files import read_json
 
 FIRST_STAGE = "stage-1"
-"""The folder, in that of a run in two stages, of the run that is its first one."""
+"""The subfolder with the first stage of a two-stage run."""
 
 Count = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -43,32 +43,32 @@ Interval = Annotated[tuple[float, float], AfterValidator(_rising)]
 
 
 class Config(BaseModel):
-    """Base of all settings: frozen, and a misspelt name is an error."""
+    """Base of all settings: frozen; unknown names are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Ramp(Config):
-    """A number that goes from `start` to `end` along half a cosine wave while the run sees `images`
-    images, and stays there (R3GAN, Huang et al. 2024, arXiv:2501.05441, appendix)."""
+    """A number that changes from `start` to `end` along half a cosine wave over `images` images,
+    then stays (R3GAN, Huang et al. 2024, arXiv:2501.05441, appendix)."""
 
     start: float
     end: float
     images: Count
 
     def at(self, images_seen: int) -> float:
-        """Its value after so many images."""
+        """The value after this many images."""
         share = min(images_seen / self.images, 1.0)
         return self.end + (self.start - self.end) * (1 + math.cos(math.pi * share)) / 2
 
 
 def at(value: float | Ramp, images_seen: int) -> float:
-    """What a setting that may change over the run is after so many images."""
+    """The value of a number or ramp after this many images."""
     return value.at(images_seen) if isinstance(value, Ramp) else value
 
 
 def _each(holds: Callable[[float], bool], words: str) -> Callable[[float | Ramp], float | Ramp]:
-    """A check of a number, or of both ends of one that changes."""
+    """A check of a number, or of both ends of a ramp."""
 
     def check(value: float | Ramp) -> float | Ramp:
         ends = (value.start, value.end) if isinstance(value, Ramp) else (value,)
@@ -99,7 +99,7 @@ ScheduledFraction = Annotated[
 
 
 class NetworkConfig(Config):
-    """A network by its file's name in `networks/`; further settings are its constructor's own."""
+    """A network by its file's name in `networks/`; other settings are its constructor's."""
 
     model_config = ConfigDict(extra="allow")
     network: str
@@ -116,10 +116,10 @@ class TermConfig(Config):
     term: str
     weight: Scheduled = 1.0
     every: Count = 1
-    """Only in every n-th update of a network, with n times the weight: as strong on average, for less
-    (lazy regularisation, Karras et al. 2020, arXiv:1912.04958, section 3.1)."""
+    """Use the term in every n-th update of a network only, with n times the weight: the same
+    average at less cost (lazy regularisation, Karras et al. 2020, arXiv:1912.04958, section 3.1)."""
     only: Literal["discriminator", "generator"] | None = None
-    """The one player whose loss it is part of; null: both, as far as the term has a half for each."""
+    """The network whose loss it is part of; null: both, if the term has a loss for both."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -127,15 +127,15 @@ class TermConfig(Config):
 
 
 class DecayConfig(Config):
-    """A learning rate that falls to `factor` of itself every `images` images, smoothly (exponential
-    decay) or all at once at the end of each interval."""
+    """A learning rate that is multiplied by `factor` every `images` images, smoothly (exponential
+    decay) or in steps."""
 
     factor: float = Field(gt=0, le=1)
     images: Count
     smooth: bool = True
 
     def share(self, images_seen: int) -> float:
-        """What is left of the learning rate after `images_seen` images."""
+        """The factor of the learning rate after `images_seen` images."""
         times = images_seen / self.images if self.smooth else images_seen // self.images
         return float(self.factor**times)
 
@@ -174,20 +174,19 @@ class LatentConfig(Config):
 
 
 class AugmentConfig(Config):
-    """How pictures, real and generated, are changed before the discriminator judges them, in both
-    networks' updates, so that it cannot learn the few there are by heart (Zhao et al. 2020,
-    arXiv:2006.10738)."""
+    """Augmentation of real and generated pictures before the discriminator, in both networks'
+    updates, so that it cannot memorise few pictures (Zhao et al. 2020, arXiv:2006.10738)."""
 
     kinds: tuple[str, ...] = Field(min_length=1)
-    """In this order, each by its file's name in `augmentations/`."""
+    """Names of files in `augmentations/`, applied in this order."""
     probability: ScheduledShare | None = None
-    """Of each kind for each picture. By default 1; with `target`, 0 to begin with."""
+    """Probability of each kind for each picture. Default 1; with `target`, it starts at 0."""
     target: float | None = Field(default=None, gt=-1, lt=1)
-    """Adaptive: the probability rises while the discriminator's value for real pictures is above its
-    boundary more often than this says (E[sign(D(x))], 0.6 in Karras et al. 2020, arXiv:2006.06676,
-    section 3), and falls while it is not."""
+    """Target of adaptive augmentation: the probability rises while E[sign(D(x) - boundary)] over
+    real pictures is above this, and falls below it (0.6 in Karras et al. 2020, arXiv:2006.06676,
+    section 3)."""
     images: Count = 500_000
-    """Images in which an adaptive probability could go from 0 to 1."""
+    """Images in which an adaptive probability can rise from 0 to 1."""
 
     @field_validator("kinds", mode="before")
     @classmethod
@@ -202,53 +201,53 @@ class AugmentConfig(Config):
 
 
 class TrainingConfig(Config):
-    """How long, in what portions, and what is written down on the way."""
+    """The length, the batch, and what is recorded during training."""
 
     images: Count | None = None
     """Length of the run, rounded up to whole steps; or given as `epochs`."""
     epochs: float | None = Field(default=None, gt=0)
     """Length in passes over the training split."""
     batch: Count
-    """Pictures whose gradients make one optimiser step."""
+    """Pictures in one optimiser step."""
     accumulate: Count = 1
-    """Equal portions that a batch is split into, to fit a small memory."""
+    """Number of equal parts that a batch is split into (gradient accumulation), to save memory."""
     discriminator_steps: Count = 1
     """Discriminator steps before each generator step (5 for a Wasserstein critic)."""
     pretrain_images: int = Field(default=0, ge=0)
     """Images for which the discriminator trains alone, before the first generator step."""
     balance: str | None = None
-    """A label field whose classes take turns in being shown, and being asked of the generator;
-    pictures of unknown class count as a class. By default every picture is shown once an epoch."""
+    """A label field whose classes are balanced, for real and generated pictures; unknown counts as
+    a class. By default every picture is used once an epoch."""
     balance_by: Literal["equal", "square_root"] = "equal"
-    """How often each class of `balance` is shown: all equally often (a batch of a multiple of their
-    number holds as many of each), or in proportion to the square root of its pictures."""
+    """The frequency of each class of `balance`: equal (a batch of a multiple of their number has
+    equally many of each), or proportional to the square root of its pictures."""
     real_noise: float = Field(default=0, ge=0)
-    """Standard deviation, on the scale of pictures in [-1, 1], of Gaussian noise added to the real
-    pictures that the discriminator judges: a brake on one that learns them by heart. Without noise
-    on generated ones too, the generator learns to paint the noise."""
+    """Standard deviation of Gaussian noise added to the discriminator's real pictures (in [-1, 1]),
+    against memorisation. Without noise on generated pictures too, the generator learns to imitate
+    the noise."""
     fake_noise: float = Field(default=0, ge=0)
-    """The same for generated pictures, in both networks' updates. As much of both is instance noise
+    """The same for generated pictures, in both networks' updates. Equal values give instance noise
     (Sønderby et al. 2017, arXiv:1610.04490)."""
     hide_labels: ScheduledShare = 0
-    """Label dropout probability: the share of labels that become unknown, for each field: so the pair
-    learns to paint by some of the fields, or by none. As a ramp from 1 downwards it learns to paint
-    before it learns classes, against the collapse that few pictures a class can bring (Shahbazi et
-    al. 2022, arXiv:2201.06578)."""
+    """Label dropout probability: the share of labels set to unknown, for each field, so that the
+    networks also learn with some or no labels. A ramp down from 1 trains unconditionally first,
+    against collapse with few pictures a class (Shahbazi et al. 2022, arXiv:2201.06578)."""
     mirror: bool = False
-    """Every real picture is shown mirrored half of the time."""
+    """Mirror each real picture with probability 0.5."""
     augment: AugmentConfig | None = None
-    """Changes of real and generated pictures before they are judged; null: none."""
+    """Augmentation; null: none."""
     ema_half_life: Scheduled = 0
-    """Images after which a weight's share in the averaged generator has halved; 0: no averaging."""
+    """Half-life, in images, of the generator's moving average (EMA); 0: no averaging."""
     ema_rampup: float | None = Field(default=None, gt=0)
-    """The half-life is at most this share of the images seen so far, so that the first, poor weights
-    are soon forgotten (0.05 in StyleGAN2-ADA, Karras et al. 2020, arXiv:2006.06676, appendix C). Not
-    so where a training starts from a model and keeps all of it: its first weights are good ones."""
+    """The half-life is at most this share of the images seen so far, so that the first weights are
+    soon dropped (0.05 in StyleGAN2-ADA, Karras et al. 2020, arXiv:2006.06676, appendix C). It is
+    not used when all weights come from a model."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of what the networks compute; weights, losses and sums stay in float32. `auto`: bfloat16 on GPUs
-    and CPUs with instructions for it (Ampere and later; AVX512-BF16, AMX), float32 elsewhere."""
+    """Number format of the networks' computation; weights, losses and sums stay in float32. `auto`:
+    bfloat16 on GPUs and CPUs with instructions for it (Ampere and later; AVX512-BF16, AMX), float32
+    elsewhere."""
     channels_last: bool = True
-    """Keep the channels of a pixel together in memory, which is quicker on CPUs and CUDA."""
+    """Use the channels-last memory format, which is faster on CPUs and CUDA."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     grid: Count = 64
     """Pictures in a sample grid."""
@@ -259,9 +258,9 @@ class TrainingConfig(Config):
     checkpoint_every: Count | None = None
     """Images between checkpoints; by default a hundredth of the run, but at least 10,000."""
     keep_newest: Count = 2
-    """Checkpoints kept, counted from the newest."""
+    """Number of newest checkpoints kept."""
     keep_every: Count | None = 10
-    """Besides, every n-th checkpoint is kept for good; null: none."""
+    """Also keep every n-th checkpoint; null: none."""
 
     @model_validator(mode="after")
     def _check(self) -> "TrainingConfig":
@@ -271,42 +270,40 @@ class TrainingConfig(Config):
 
 
 class EvaluationConfig(Config):
-    """How the averaged generator is scored on the way, and what the scores decide.
+    """Evaluation of the averaged generator during training, separately for each stage of a run.
 
-    Each stage of a run has its own. A run that was begun before there was this section is not
-    evaluated.
+    Older runs without this section are not evaluated.
     """
 
     every: int | None = Field(default=None, ge=0)
-    """Images between evaluations, and one at the end; 0: none. By default a tenth of the run, but at
-    least 20 times `pictures`, so that it takes a small share of the time; a run shorter than that has
-    none, unless it has `patience`."""
+    """Images between evaluations, and one at the end; 0: none. By default a tenth of the run, but
+    at least 20 times `pictures`, to take little time; a shorter run has none, unless it has
+    `patience`."""
     pictures: int = Field(default=500, ge=2)
-    """Generated for an evaluation: seeds 0 and on, the same every time."""
+    """Number of generated pictures, of the same seeds from 0 on every time."""
     per_class: int = Field(default=0, ge=0)
-    """More are generated of classes with fewer than this among them, for scores by class."""
+    """Least number of each class; extra pictures are generated for scores by class."""
     features: str = "lite0"
     """The feature network, by its file's name in `features/`."""
     reference: int = Field(default=2_000, ge=2)
-    """Training pictures that are compared with, at most."""
+    """Most training pictures in the reference."""
     keep_best: int = Field(default=1, ge=0)
-    """Checkpoints kept, besides the others, for the best (lowest) smoothed KID: the mean of this and
-    up to two earlier evaluations. `RUN/best` stands for the very best wherever a model is asked for."""
+    """Number of extra checkpoints kept for the lowest smoothed KID: the mean of this and up to two
+    earlier evaluations. `RUN/best` stands for the best one."""
     patience: Count | None = None
     """Images without a new best smoothed KID after which training ends; null: never."""
 
 
 class DoctorConfig(Config):
-    """What is done when the numbers of a run are no longer finite, or explode, see
-    `training/doctor.py`."""
+    """The reaction to divergence, see `training/doctor.py`."""
 
     rollbacks: int = Field(default=3, ge=0)
-    """How often it goes back to the last good checkpoint and on with both learning rates halved,
-    before it stops with advice; 0: it stops at once."""
+    """How often training goes back to the last good checkpoint with both learning rates halved,
+    before it stops; 0: it stops at once."""
 
 
 class RunConfig(Config):
-    """Everything that makes a training run, but for the collection and the device."""
+    """All settings of a training run, without the collection and the device."""
 
     recipe: str
     resolution: Count
@@ -322,14 +319,14 @@ class RunConfig(Config):
     evaluation: EvaluationConfig = EvaluationConfig()
     doctor: DoctorConfig = DoctorConfig()
     first_stage: "RunConfig | None" = None
-    """A run that is trained first, in this run's folder; its generator becomes the frozen beginning
-    of this run's one. It shares this run's latent and seed. Its labels are this run's or some of
-    them; where they are the same, changing this run's changes both."""
+    """A first stage, trained first in this run's folder; its generator becomes the frozen first
+    part of this run's generator. It has the same latent and seed. Its labels are this run's or some
+    of them; if equal, changing one changes both."""
 
 
-# pydantic's wording where a user would not understand it.
+# Replacements for unclear messages of pydantic.
 def _describe(error: ValidationError) -> str:
-    """The first thing wrong, as `training.batch: ...`."""
+    """The first error, as `training.batch: ...`."""
     first = error.errors()[0]
     tags = ("adam", "rmsprop", "number", "ramp")
     place = ".".join(str(part) for part in first["loc"] if part not in tags)
@@ -353,7 +350,7 @@ Record = TypeVar("Record", bound=BaseModel)
 
 
 def read_record(path: Path, what: str, kind: type[Record]) -> Record:
-    """Read a JSON file as a `kind`; `what` names it in errors ("model", "checkpoint", ...).
+    """Read a JSON file as a `kind`; `what` is its name in errors ("model", "checkpoint", ...).
 
     Raises:
         ImpastoError: the file is missing, no JSON, or not such a record.

@@ -1,20 +1,20 @@
-"""Rows of cells from delimited text, such that no row is ever given another row's cells.
+"""Parse delimited text into rows, so that damage in one row never shifts another's cells.
 
 A row is normally a line. A cell that begins with a quotation mark may hold delimiters and line breaks;
 it ends at a quotation mark that is followed by a delimiter or the end of a line. Inside, a quotation
-mark is written twice, or as backslash and quotation mark. In any other cell, quotation marks are text.
+mark is written twice, or as backslash and quotation mark. In other cells quotation marks are text.
 
-Tables are often written without heed to that, and then the end of a quoted cell cannot be known for
-sure. What is decided where:
+Many tables break these rules, and then the end of a quoted cell is uncertain. The rules for such
+cases:
 
-- A row over several lines is believed only if every quotation mark in it is where it should be, none of
-  its further lines could be a row of the table, and no file's name is in its first line after the cell
-  is opened, where that is to come later. Otherwise the line that opens the cell is left
-  out, and so is the line that seems to close it. If both are whole rows by themselves, and most of the
-  lines between could be rows, those are read as rows, or else they are left out too.
-- A line on its own may have stray quotation marks, as in `"The "Old" Guitarist",Cubism`: it is read if
-  there is only one way to split it that gives a whole row, and the stray ones are in pairs.
-- Where doubled and backslashed quotation marks give two different whole rows, the row is left out.
+- A row over several lines is accepted only if every quotation mark in it is in a valid place, none
+  of its later lines could be a row, and its first line has no file name after the opened cell if
+  that comes later. Otherwise the lines that open and close the cell are left out. The lines between
+  are read as rows if both outer lines are whole rows and most of the inner ones could be rows; else
+  they are left out too.
+- A line on its own may have stray quotation marks, as in `"The "Old" Guitarist",Cubism`: it is read
+  if exactly one split gives a whole row and the stray marks are in pairs.
+- If doubled and backslashed quotation marks give two different whole rows, the row is left out.
 """
 
 import re
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 _WAYS = 500
-"""Cells that are tried at most in one line with stray quotation marks, and in all lines of a table:"""
+"""Most cells tried in a line with stray quotation marks, and in all lines of a table:"""
 _ALL_WAYS = 10_000
 _ESCAPED = re.compile(r'["\\](["\\])')
 
@@ -33,45 +33,45 @@ class Row:
     """A row of a table."""
 
     number: int
-    """As a spreadsheet counts rows, from 1."""
+    """The row's number in a spreadsheet, from 1."""
     line: int
     """The line of the file that it begins in, from 1."""
     cells: list[str]
-    """Where there is a fault: those of the line, split at every delimiter."""
+    """For a faulty row, the line split at every delimiter."""
     fault: str = ""
-    """Why the row cannot be used, with `{at}` for where it is."""
+    """Why the row is unusable, with `{at}` for its place."""
 
     @property
     def at(self) -> str:
-        """`row 5`, or `row 5 (line 9)` where there were cells of several lines before."""
+        """`row 5`, or `row 5 (line 9)` after cells of several lines."""
         more = f" (line {self.line})" if self.line != self.number else ""
         return f"row {self.number}{more}"
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What the rows of a table look like."""
+    """Tests of rows for a table."""
 
     fits: Callable[[list[str]], bool]
     """Whether these cells are a whole row."""
     could_be_row: Callable[[list[str]], bool]
-    """Whether a line of these cells may be a row, be it only a damaged one."""
+    """Whether a line of these cells may be a row, perhaps a damaged one."""
     named_from: Callable[[list[str], int], bool]
-    """Whether a row's name stands in the cell of this number, from 0, or after it, and one of these
-    cells from there on may be a name."""
+    """Whether the column of names is at or after this index, and one of the cells from there may be
+    a name."""
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """Cells of a row in which every quotation mark is where it should be."""
+    """The cells of a row with all quotation marks in valid places."""
 
     cells: list[str]
     lines: int
     safe: bool
-    """Whether none of its further lines could be a row; if one could, it is read no further than to the
-    end of that cell."""
+    """Whether none of its later lines could be a row; otherwise reading stops at the end of that
+    cell."""
     opened: int = 0
-    """Cells before the first one of several lines."""
+    """The number of cells before the first one of several lines."""
 
 
 class Splitter:
@@ -80,7 +80,7 @@ class Splitter:
     Args:
         text: with `\\n` between lines.
         delimiter: one character.
-        passed_over: whether a line at the beginning of a row is none, as comments are.
+        passed_over: whether a line is to be skipped, such as a comment.
     """
 
     def __init__(
@@ -99,8 +99,8 @@ class Splitter:
     def peek(
         self, at: int, could_be_row: Callable[[list[str]], bool]
     ) -> list[tuple[list[str], int]]:
-        """The cells of what begins in a line, and how many lines it takes, in each way to read it, where
-        it is not yet known what the rows look like."""
+        """The possible readings of the row that begins in a line (cells and number of lines),
+        before the table's shape is known."""
 
         def could_be(n: int) -> bool:
             return could_be_row(self.lines[n].split(self._delimiter))
@@ -112,7 +112,7 @@ class Splitter:
         return ways or [(self._split(at), 1)]
 
     def _split(self, at: int) -> list[str]:
-        """The cells of one line, quotation marks read if they are where they should be."""
+        """The cells of one line; quotation marks count if they are in valid places."""
         line = self.lines[at]
         if '"' in line:
             reading = self._clean(at, self._doubled, lambda n: True)
@@ -125,7 +125,7 @@ class Splitter:
 
         Args:
             at: the line, from 0.
-            number: that of the first row.
+            number: of the first row.
         """
         doubtful: dict[int, str] = {}
         while at < len(self.lines):
@@ -149,7 +149,7 @@ class Splitter:
     def _clean(
         self, at: int, quoted: re.Pattern[str], could_be_row: Callable[[int], bool]
     ) -> _Reading | None:
-        """The row that begins in a line; None if a quotation mark in it is not where it should be."""
+        """The row that begins in a line; None if a quotation mark is in an invalid place."""
         text, cells, last, opened = self._text, list[str](), at, 0
         place = self._starts[at]
         while True:
@@ -175,7 +175,7 @@ class Splitter:
             place += 1
 
     def _readings(self, at: int, could_be_row: Callable[[int], bool]) -> list[_Reading]:
-        """Those by doubled and by backslashed quotation marks, if they differ."""
+        """The readings with doubled and with backslashed quotation marks, if they differ."""
         first = self._clean(at, self._doubled, could_be_row)
         lines = self.lines[at : at + first.lines] if first else self.lines[at : at + 1]
         if first and not any('\\"' in line for line in lines):
@@ -185,8 +185,7 @@ class Splitter:
         return [reading for reading in both if reading is not None]
 
     def _row(self, at: int, row: Row, shape: Shape) -> tuple[list[str], int, dict[int, str]]:
-        """Cells of the row that begins in a line, how many lines it takes, and what is wrong with
-        which lines."""
+        """The cells of the row that begins in a line, its number of lines, and the faults by line."""
 
         def could_be_row(n: int) -> bool:
             bare = self.lines[n].split(self._delimiter)
@@ -196,7 +195,7 @@ class Splitter:
         bare = self.lines[at].split(self._delimiter)
 
         def swallows_name(reading: _Reading) -> bool:
-            """Whether a cell of several lines may have begun with the end of a row of its own."""
+            """Whether a cell of several lines may have swallowed the end of a row."""
             return reading.lines > 1 and shape.named_from(bare, reading.opened)
 
         safe = [reading for reading in readings if reading.safe and not swallows_name(reading)]
@@ -211,7 +210,7 @@ class Splitter:
             only = self._only_way(self.lines[at], shape)
             if only is not None:
                 return only, 1, {}
-        if safe:  # Not of the right number of cells, which is for others to say.
+        if safe:  # A wrong number of cells is reported elsewhere.
             return safe[0].cells, safe[0].lines, {}
         doubts = {at: "an open quotation mark in {at}; close it, or remove it"}
         for reading in readings:
@@ -221,8 +220,7 @@ class Splitter:
     def _doubts(
         self, at: int, last: int, row: Row, shape: Shape, could_be_row: Callable[[int], bool]
     ) -> dict[int, str]:
-        """Which lines below one are left out, and why, where a cell seems to go from it to the last, and
-        some of them could be rows."""
+        """The lines to leave out, with reasons, if a cell seems to span lines that could be rows."""
 
         def is_row(n: int) -> bool:
             bare = self.lines[n].split(self._delimiter)
@@ -235,8 +233,8 @@ class Splitter:
         return dict.fromkeys(range(at + 1, last + 1), why)
 
     def _only_way(self, line: str, shape: Shape) -> list[str] | None:
-        """The one whole row that a line with stray quotation marks can be split into; None if there are
-        several, or quotation marks in it are not in pairs, or there is too much to try.
+        """The only split of a line with stray quotation marks into a whole row; None if there are
+        several, the marks are not in pairs, or there is too much to try.
 
         A cell that begins with a quotation mark may end at any that a delimiter follows, or at the
         first delimiter.

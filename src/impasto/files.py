@@ -56,7 +56,7 @@ def refuse_pointer(path: object, start: bytes) -> None:
 
 
 class Openable(Protocol):
-    """A path on disk, or what takes its place."""
+    """A path on disk, or an object with its `open`."""
 
     def open(self, mode: Literal["rb"]) -> IO[bytes]: ...
 

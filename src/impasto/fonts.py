@@ -1,7 +1,7 @@
-"""Fonts for text in pictures, for Pillow's drawings and for matplotlib's.
+"""Fonts for text in pictures, with Pillow and matplotlib.
 
-Most text is drawn in one font (`font`). A letter that it does not have is drawn in the first font of
-the system that has it: Chinese, Japanese, Korean, emoji. Where no font has it, a box is drawn.
+Most text is drawn in one font (`font`). Letters that it lacks (Chinese, Japanese, Korean, emoji)
+are drawn in the first system font that has them, or else as a box.
 """
 
 import contextlib
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from PIL import ImageDraw, ImageFont
 
 _INSTALLED = ("DejaVuSans.ttf", "Arial.ttf")
-"""Asked for by name where matplotlib is not installed: Linux has the first as a rule, Windows and
-macOS the second."""
+"""Font names to try without matplotlib: the first is on most Linux systems, the second on Windows
+and macOS."""
 
 _PREFERRED = (
     *("notosanscjk", "sourcehansans", "notosansjp", "notosanssc", "notosanstc", "notosanskr"),
@@ -32,14 +32,14 @@ _PREFERRED = (
     *("nanumgothic", "undotum", "arialunicode"),
     *("notoemoji", "symbola", "seguisym", "seguiemj", "nirmala", "leelawui", "notosans", "unifont"),
 )
-"""How the files of fonts with further letters begin, in small letters without blanks and hyphens; the
-first that has a letter draws it. `notosans` covers the families of one script each."""
+"""Beginnings of font file names for further letters, in lower case without blanks and hyphens, in
+order of preference. `notosans` covers the families for single scripts."""
 _SUFFIXES = ("ttf", "ttc", "otf", "otc")
 _NOT_REGULAR = ("bold", "black", "heavy", "thin", "light", "italic", "medium", "mono")
 _NO_LETTER = "\uffff"
-"""No font has this one: what is drawn for it is drawn for every letter that is missing."""
+"""A letter that no font has; its drawing is that of every missing letter."""
 _PROBE = 32
-"""Pixels at which letters are compared with the one for missing letters."""
+"""Font size for comparing letters with the missing letter."""
 
 
 @functools.lru_cache
@@ -47,7 +47,7 @@ def font(size: int) -> "ImageFont.FreeTypeFont | ImageFont.ImageFont":
     """The font that text is drawn in: DejaVu Sans or Arial, which have Latin with all accents, Greek
     and Cyrillic.
 
-    Where there is neither, Pillow's own, which has no letters but those of ASCII.
+    Without either, Pillow's own, which has ASCII only.
 
     Args:
         size: of the letters, in pixels.
@@ -66,12 +66,12 @@ def _opened(name: str, size: int) -> "ImageFont.FreeTypeFont | None":
 
     try:
         return ImageFont.truetype(name, size)
-    except (OSError, ImportError):  # Not there, no font, or a Pillow without FreeType.
+    except (OSError, ImportError):  # Missing, no font, or a Pillow without FreeType.
         return None
 
 
 def _of_matplotlib() -> list[str]:
-    """Where matplotlib keeps DejaVu Sans, if it is installed; it is not imported."""
+    """The path of matplotlib's DejaVu Sans, if installed, without importing it."""
     found = importlib.util.find_spec("matplotlib")
     if found is None or found.origin is None:
         return []
@@ -82,7 +82,7 @@ def _of_matplotlib() -> list[str]:
 
 
 def _folders() -> list[Path]:
-    """Where Linux, macOS and Windows keep fonts."""
+    """The font folders of Linux, macOS and Windows."""
     home = Path.home()
     data = os.environ.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share"
     own = os.environ.get("XDG_DATA_HOME") or home / ".local/share"
@@ -127,8 +127,7 @@ def _has(path: str | None, letter: str) -> bool:
 
 @functools.lru_cache(maxsize=1 << 16)
 def _font_of(letter: str) -> str | None:
-    """The font of the system that is to draw a letter; None: the usual one, which has it, or draws a
-    box because no font has it."""
+    """The system font for a letter; None: the usual one, which has it or draws a box."""
     if _has(None, letter):
         return None
     return next((path for path in _further() if _has(path, letter)), None)
@@ -140,7 +139,7 @@ def _joins(letter: str) -> bool:
 
 
 def _runs(text: str) -> list[tuple[str | None, str]]:
-    """A text in pieces of one font each: the font's path (None: the usual one), and the piece."""
+    """Split a text by font: the font's path (None: the usual one), and the piece."""
     places: list[str | None] = []
     for letter in text:
         places.append(places[-1] if places and _joins(letter) else _font_of(letter))
@@ -152,7 +151,7 @@ def _runs(text: str) -> list[tuple[str | None, str]]:
 
 
 def missing(texts: Iterable[str]) -> str:
-    """The letters in these texts that no font here has, each once; they are drawn as boxes."""
+    """The letters in these texts that no installed font has, each once."""
     letters = dict.fromkeys(letter for text in texts for letter in one_line(text))
     return "".join(
         letter
@@ -170,7 +169,7 @@ def _sized(path: str | None, size: int) -> "ImageFont.FreeTypeFont | ImageFont.I
 
 
 def text_length(text: str, size: int) -> float:
-    """Pixels that a text takes on one line."""
+    """Width in pixels of a text on one line."""
     return sum(_sized(path, size).getlength(piece) for path, piece in _runs(one_line(text)))
 
 
@@ -183,10 +182,10 @@ def draw_text(
 ) -> tuple[float, float]:
     """Draw a text on one line, the top of its tallest letters at `corner`.
 
-    Line breaks and control characters, which Pillow may fail of, are not drawn.
+    Line breaks and control characters, on which Pillow may fail, are not drawn.
 
     Returns:
-        How far to the right and down it has got.
+        The right and bottom ends of the text.
     """
     from PIL import ImageFont
 
@@ -209,10 +208,10 @@ def draw_text(
 
 @contextlib.contextmanager
 def chart_fonts(texts: Iterable[str]) -> Iterator[None]:
-    """While this lasts, matplotlib draws these texts in the same fonts, and boxes without a warning.
+    """In this context matplotlib draws these texts in the same fonts, and boxes without a warning.
 
     Args:
-        texts: all that may have other letters than Latin ones.
+        texts: all texts with possibly non-Latin letters.
     """
     import matplotlib as mpl
     from matplotlib import font_manager

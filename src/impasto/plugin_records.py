@@ -1,5 +1,6 @@
-"""Which plugins a run or a model needs, as run.json and model.json name them, and whether they are
-there. A record is only compared with what is found: it never has anything run or installed."""
+"""The plugins that a run or model needs, recorded in run.json and model.json, and checks that they
+are present. Records are only compared with what is found; nothing is run or installed because of
+them."""
 
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -18,16 +19,16 @@ Need = tuple[str, str]
 
 
 class PluginRecord(Config):
-    """A package or a file outside impasto, and what it is needed for."""
+    """A package or file outside impasto, and what it provides."""
 
     name: str
     """The package's name, or the file's without its folder."""
     version: str | None = None
-    """Of a package."""
+    """The version of a package."""
     sha256: str | None = None
-    """Of a file."""
+    """The digest of a file."""
     provides: tuple[str, ...]
-    """Such as `networks/plain`."""
+    """What it provides, such as `networks/plain`."""
 
     def __str__(self) -> str:
         name = one_line(self.name)
@@ -37,10 +38,10 @@ class PluginRecord(Config):
 
 
 def read_plugins(value: object) -> tuple[PluginRecord, ...]:
-    """The records in a run.json; none in older ones, where `value` is None.
+    """The records in a run.json; empty for older ones, where `value` is None.
 
     Raises:
-        ImpastoError: it is something else.
+        ImpastoError: `value` is no list of records.
     """
     try:
         return TypeAdapter(tuple[PluginRecord, ...]).validate_python(value or ())
@@ -57,7 +58,7 @@ def networks_of(config: NetworkConfig) -> Iterator[Need]:
 
 
 def needs_of(config: RunConfig) -> Iterator[Need]:
-    """All that a run, its first stage included, is made of."""
+    """Everything that a run uses, its first stage included."""
     for stage in filter(None, (config.first_stage, config)):
         yield from networks_of(stage.generator)
         yield from networks_of(stage.discriminator)
@@ -68,7 +69,7 @@ def needs_of(config: RunConfig) -> Iterator[Need]:
 
 
 def records_of(needs: Iterable[Need]) -> tuple[PluginRecord, ...]:
-    """The plugins among what is needed; none for what is impasto's own."""
+    """The records of plugins among these needs."""
     found: dict[tuple[str, str | None, str | None], list[str]] = {}
     for room, name in sorted(set(needs)):
         plugin = plugins_of(room).get(name)
@@ -83,16 +84,15 @@ def records_of(needs: Iterable[Need]) -> tuple[PluginRecord, ...]:
 
 
 def require(records: Iterable[PluginRecord], needs: Iterable[Need], subject: object) -> None:
-    """Check that what a run or a model needs of its plugins is there; print a note where it is from
-    another version or another file than before.
+    """Check that a run's or model's plugins are present, with a note if a version or file differs.
 
     Args:
-        records: the plugins that it names.
-        needs: what is wanted of it now.
+        records: the recorded plugins.
+        needs: what is used now.
         subject: its folder, for messages.
 
     Raises:
-        ImpastoError: something is missing; the message says what to install or to give.
+        ImpastoError: something is missing.
     """
     wanted = {f"{room}/{name}": (room, name) for room, name in needs}
     for record in records:
@@ -119,8 +119,8 @@ def require(records: Iterable[PluginRecord], needs: Iterable[Need], subject: obj
 
 @cache
 def _note(text: str) -> None:
-    """Say it once."""
-    say(text, aside=True)
+    """Print a note once."""
+    say(text, to_stderr=True)
 
 
 def _how_to_get(record: PluginRecord) -> str:

@@ -1,9 +1,9 @@
-"""What comes from outside this package: from installed packages, by their entry points, and from
-Python files that the user names.
+"""Plugins: parts from installed packages, by their entry points, and from Python files that the
+user names.
 
-An installed package says in its metadata what it has, an entry point a name. For networks, terms,
-augmentations, feature networks, metrics and readers it names a module with the parts that a file of
-that room has; for recipes it names the function:
+An installed package declares an entry point for each name. For networks, terms, augmentations,
+feature networks, metrics and readers it names a module with the parts that a file of that room has;
+for recipes it names the function:
 
     [project.entry-points."impasto.networks"]
     plain = "my_package.plain"
@@ -11,10 +11,10 @@ that room has; for recipes it names the function:
     [project.entry-points."impasto.recipes"]
     plain_64 = "my_package.recipes:plain_64"
 
-A file goes by its own name: `plain.py` with a class Generator is the network `plain`. One file may
-have the parts of several rooms, and any number of recipes.
+A file provides its own name: `plain.py` with a class Generator is the network `plain`. A file may
+have parts for several rooms, and any number of recipes.
 
-`use_plugin` runs a file. Nothing else does: no config, run or model has its plugin run by itself.
+Only `use_plugin` runs a file; no config, run or model runs a plugin by itself.
 """
 
 import re
@@ -43,7 +43,7 @@ WHAT = {
     "readers": "reader",
     RECIPES: "recipe",
 }
-"""The rooms that can be added to from outside, each with what it holds."""
+"""By room that plugins can add to: the noun for its parts."""
 
 _PARTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "networks": (("Generator",), ("Discriminator",)),
@@ -53,7 +53,7 @@ _PARTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "metrics": (("NEEDS", "LEAST", "LIMIT", "ranges", "prepare", "warning"),),
     "readers": (("ORDER", "claims", "read"),),
 }
-"""What a module must have to be of a room: all of one of these."""
+"""By room: sets of attributes, one of which a module must have."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,12 @@ class Origin:
 
 @dataclass(frozen=True)
 class Plugin:
-    """One name that a room gets from outside.
+    """A name that a plugin adds to a room.
 
     Attributes:
         room: such as `networks`.
         name: such as `plain`.
-        origin: where it is from.
+        origin: its package or file.
         load: gives the module, or the recipe's function.
     """
 
@@ -97,18 +97,18 @@ _files: dict[Path, tuple[Plugin, ...]] = {}
 
 
 def use_plugin(path: str | PathLike[str]) -> None:
-    """Run a Python file, and find what it has from now on: networks, terms, recipes, ...
+    """Run a Python file and register its networks, terms, recipes, ...
 
-    This runs the file's code. A file that was used before is read again. It stands alone: to import
-    other files of yours, make them a package.
+    This runs the file's code. A file used before is run again. It cannot import other files beside
+    it; make those a package.
 
     Args:
         path: the file; its name without `.py` is the name of the network, term, ... in it.
 
     Raises:
-        ImpastoError: there is no such file, it fails, or it has nothing that impasto knows.
+        ImpastoError: the file is missing, fails, or has no part that impasto knows.
     """
-    import hashlib  # here, as below: `--help` uses no plugin
+    import hashlib  # imported here and below, because `--help` uses no plugin
 
     file = Path(path).expanduser().resolve()
     if file.suffix != ".py" or not re.fullmatch(r"[A-Za-z][\w-]*", file.stem, re.ASCII):
@@ -142,13 +142,13 @@ def _itself(thing: Any) -> Any:
 
 
 def forget_plugins() -> None:
-    """Find nothing any more in the files that were used, and look anew at what is installed."""
+    """Unregister all files, and forget the cached entry points."""
     _files.clear()
     _installed.cache_clear()
 
 
 def plugins_of(room: str) -> dict[str, Plugin]:
-    """What a room gets from outside, by name.
+    """The plugins of a room, by name.
 
     Raises:
         ImpastoError: two of them have the same name.
@@ -168,12 +168,12 @@ def plugins_of(room: str) -> dict[str, Plugin]:
 
 @cache
 def _installed(room: str) -> tuple[Plugin, ...]:
-    """What installed packages have for a room; imports none of them."""
+    """The installed packages' plugins of a room, without importing them."""
     return tuple(_entry(room, entry) for entry in entry_points(room))
 
 
 def entry_points(room: str) -> "Sequence[EntryPoint]":
-    """Those of a room in all installed packages, by name."""
+    """The entry points of a room in all installed packages, by name."""
     from importlib import metadata
 
     return sorted(metadata.entry_points(group=f"impasto.{room}"), key=lambda entry: entry.name)
@@ -206,11 +206,11 @@ def _missing(room: str) -> str:
 
 
 def _run(file: Path, content: bytes) -> ModuleType:
-    """The module of a file's content; nothing is written beside the file."""
+    """Run a file's content as a module, without writing bytecode beside it."""
     module = ModuleType(f"impasto_plugin_{file.stem}")
     module.__file__ = str(file)
     before = sys.modules.get(module.__name__)
-    sys.modules[module.__name__] = module  # where type hints and dataclasses look for it
+    sys.modules[module.__name__] = module  # type hints and dataclasses look it up there
     try:
         exec(compile(content, str(file), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
@@ -223,8 +223,7 @@ def _run(file: Path, content: bytes) -> ModuleType:
 
 
 def _is_of(room: str, module: Any, *, own: bool = False) -> bool:
-    """Whether a module has all that one of this room has; `own`: functions count only where they are
-    the module's own, not imported from another."""
+    """Whether a module has the attributes of this room; with `own`, imported functions do not count."""
 
     def has(name: str) -> bool:
         found = getattr(module, name, None)
@@ -252,7 +251,7 @@ def _gives_config(annotation: Any) -> bool:
 
 
 def _in_short(error: BaseException) -> str:
-    """An error of somebody's code in a line, with the place where it was raised."""
+    """A plugin's error as one line, with its place."""
     if isinstance(error, SyntaxError):
         return f"line {error.lineno}: {error.msg}"
     where = traceback.extract_tb(error.__traceback__)[-1]

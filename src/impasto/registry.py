@@ -4,8 +4,7 @@ Two kinds of room are listed by scanning their folder, without importing anythin
 - in `networks/` and `objectives/`, a file's name is the thing's name (`dcgan.py` is `dcgan`);
 - in `recipes/`, every public function that returns a `RunConfig` is a recipe of that name.
 
-What `plugins.py` finds outside the package is added; of `names` and `recipe_names` it is a part, of
-`module_names` and `recipe_modules` it is not.
+`names` and `recipe_names` include plugins; `module_names` and `recipe_modules` do not.
 """
 
 import ast
@@ -30,10 +29,10 @@ def module_names(room: str) -> list[str]:
 
 
 def _added(room: str, own: Iterable[str]) -> dict[str, Plugin]:
-    """What a room gets from outside.
+    """The names of a room's plugins.
 
     Raises:
-        ImpastoError: a name that is one of the package's own, or there twice.
+        ImpastoError: a name is one of the package's own, or occurs twice.
     """
     found = plugins_of(room)
     for name in own:
@@ -46,7 +45,7 @@ def _added(room: str, own: Iterable[str]) -> dict[str, Plugin]:
 
 
 def names(room: str) -> list[str]:
-    """All names in a room, those from outside too, sorted; imports none of them.
+    """All names in a room, with plugins, sorted; imports none of them.
 
     Raises:
         ImpastoError: a name is there twice.
@@ -56,7 +55,7 @@ def names(room: str) -> list[str]:
 
 
 def load_module(room: str, name: str, what: str) -> ModuleType:
-    """Import `room/name.py`, or the module of that name from outside.
+    """Import `room/name.py`, or the plugin of that name.
 
     Raises:
         ImpastoError: there is no such name, and the message lists the valid ones; it is there twice;
@@ -97,7 +96,7 @@ def recipe_modules(folder: Path = _ROOT / "recipes") -> dict[str, str]:
 
 
 def recipe_names() -> list[str]:
-    """The names of all recipes: the package's own, then those from outside.
+    """The names of all recipes: the package's own, then those of plugins.
 
     Raises:
         ImpastoError: a name is there twice.
@@ -126,7 +125,7 @@ def load_recipe(name: str) -> Callable[[], Any]:
 
 
 def _named(plugin: Plugin) -> Callable[[], Any]:
-    """A recipe from outside; its config has the recipe's name, whatever it was derived from."""
+    """A plugin's recipe, whose config gets the recipe's name."""
     function: Callable[[], Any] = plugin.load()
 
     @functools.wraps(function)

@@ -1,5 +1,5 @@
-"""Changing a run's configuration by dotted names: `--set training.batch=64`, and recipes that read
-as their difference from another one."""
+"""Changing a run's configuration by dotted names: `--set training.batch=64`, and recipes as changes
+of another one."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,9 +9,9 @@ import yaml
 from impasto.config import OPTIMISERS, Ramp, RunConfig, parse_config
 from impasto.errors import ImpastoError, choices
 
-# Choosing another of these in a section puts the section's other options back to their defaults,
-# but for these few that mean the same everywhere. So only networks, terms and optimisers may have
-# a setting of such a name.
+# Changing one of these keys resets the section's other options to their defaults, except these few
+# that mean the same everywhere. So only networks, terms and optimisers may have settings of these
+# names.
 _SELECTORS = ("network", "term", "optimiser")
 _SHARED = ("learning_rate", "learning_rate_decay", "weight", "every", "only")
 # The two ways to give a run's length.
@@ -33,13 +33,16 @@ def parse_settings(assignments: list[str]) -> dict[str, Any]:
             raise ImpastoError(f"--set takes name=value, such as training.batch=64, not '{text}'")
         try:
             settings[name.strip()] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError) as error:  # the latter: a day 32, say
+        except (
+            yaml.YAMLError,
+            ValueError,
+        ) as error:  # YAML dates may raise ValueError, such as for a day 32
             raise ImpastoError(f"--set {name}: '{value}' is not a YAML value") from error
     return settings
 
 
 def _step_into(node: Any, key: str, path: str) -> Any:
-    """The index or key that `key` means in `node`; terms of the objective go by name or position."""
+    """The index or key for `key` in `node`; terms of the objective are found by name or position."""
     if isinstance(node, list):
         names = [item.get("term", "") for item in node if isinstance(item, dict)]
         if key in names:
@@ -66,20 +69,20 @@ def _step_into(node: Any, key: str, path: str) -> Any:
 
 
 def _is_ramp(node: Any) -> bool:
-    """Whether this is a number that changes over the run, for which a plain one may stand."""
+    """Whether this is a ramp, which a plain number may replace."""
     return isinstance(node, dict) and node.keys() == Ramp.model_fields.keys()
 
 
 def _is_open(node: Mapping[str, Any]) -> bool:
-    """Whether a section takes further options, checked later against the network or term itself."""
+    """Whether a section takes further options, which are checked later against the network or term."""
     return "network" in node or "term" in node
 
 
 def change(config: RunConfig, settings: Mapping[str, Any], recipe: str | None = None) -> RunConfig:
-    """A copy of `config` with dotted settings changed; so a recipe reads as its difference.
+    """A copy of `config` with dotted settings changed.
 
     Args:
-        config: what to start from.
+        config: the original.
         settings: such as `{"training.epochs": 100, "objective.bce.weight": 2.0}`.
         recipe: the copy's own name, if it is a recipe.
 
@@ -106,7 +109,7 @@ def _set(tree: dict[str, Any], path: str, value: Any) -> None:
     """Change one setting in a tree of sections.
 
     Raises:
-        ImpastoError: there is none of this name, or it is a section and the value is none.
+        ImpastoError: the name is unknown, or it is a section and the value is not.
     """
     *parents, last = path.split(".")
     node: Any = tree
@@ -122,7 +125,7 @@ def _set(tree: dict[str, Any], path: str, value: Any) -> None:
         if step in _SELECTORS and node.get(step) != value:
             _select(node, step, value)
     node[step] = value
-    # Length is given in one of two ways; asking for one takes the other back.
+    # The length is given in one of two ways; setting one unsets the other.
     if parents[-1:] == ["training"] and last in _LENGTHS and value is not None:
         node[_LENGTHS[last]] = None
 
@@ -131,7 +134,7 @@ def _check_value(section: dict[str, Any], name: str, path: str, value: Any) -> N
     """Refuse a name that a section does not have, and a plain value for a section.
 
     Raises:
-        ImpastoError: with what there is.
+        ImpastoError: the message lists the valid names.
     """
     if name not in section and not _is_open(section):
         raise ImpastoError(f"unknown setting '{path}'; there is {choices(list(section))}")
@@ -142,7 +145,7 @@ def _check_value(section: dict[str, Any], name: str, path: str, value: Any) -> N
 
 
 def _select(section: dict[str, Any], selector: str, value: Any) -> None:
-    """Put a section's options back to the defaults, for another network, term or optimiser."""
+    """Reset a section's options to the defaults, for another network, term or optimiser."""
     for other in [name for name in section if name not in _SHARED]:
         del section[other]
     if selector == "optimiser" and isinstance(value, str) and value in OPTIMISERS:

@@ -1,10 +1,9 @@
-"""Tables as text files: their encoding, their header, their rows. One reader for all tables that users
-bring: those beside pictures, those of addresses, ArtGAN's lists, lists of merges.
+"""Tables as text files: their encoding, their header, their rows. One reader for all tables of
+users: beside pictures, of addresses, ArtGAN's lists, lists of merges.
 
-What is found out rather than asked: the encoding; the delimiter (comma, semicolon, tab, bar, or what
-Excel's `sep=` line says); which line names the columns; and the **key**, the column that rows are
-about, such as a file's name. Line and delimiter are those that give a key. `delimited.py` splits the
-rows.
+It detects the encoding; the delimiter (comma, semicolon, tab, bar, or that of Excel's `sep=` line);
+the header's line; and the **key**, the column that identifies rows, such as a file name. Header and
+delimiter are those that give a key. `delimited.py` splits the rows.
 """
 
 import re
@@ -24,13 +23,13 @@ MARKS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 SEPARATORS = "columns are separated by commas, semicolons, tabs or bars"
 """For messages about a table of one column."""
 LONGEST = 32_767
-"""Characters of a cell that are kept: as many as a cell of Excel may have."""
+"""Most characters of a cell: Excel's limit."""
 _HEADER_LINES = 20
-"""Lines that may name the columns: the first that are not blank."""
+"""How many of the first non-blank lines may be the header."""
 _SAMPLE = 50
-"""Rows that are looked at to find the key."""
+"""Number of rows in the search for the key."""
 _LOOKED_AT = 1_000
-"""Lines in which those are looked for."""
+"""Number of lines that these rows are taken from."""
 _MOST_NAMED = 20
 _SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 _NO_TEXT = (
@@ -42,23 +41,23 @@ _NO_TEXT = (
     (b"PAR1", b"", "is parquet: call it .parquet"),
     (b"%PDF", b"", "is a PDF document: save the table as CSV"),
 )
-"""How a file begins, what else is in it, and what it is then."""
+"""By first bytes of a file, and further bytes in it: what the file is."""
 _PAGE = re.compile(rb"\s*<(!doctype html|html|table)\b", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
 
 def tidy(text: str) -> str:
-    """Text as it is compared and stored: composed Unicode (NFC), no blanks at the ends."""
+    """Text normalised for comparison and storage: composed Unicode (NFC), without outer blanks."""
     return unicodedata.normalize("NFC", text).strip()
 
 
 def squeezed(name: str) -> str:
-    """A column's name without heed to capitals, blanks, underscores and hyphens."""
+    """A column's name normalised for case, blanks, underscores and hyphens."""
     return re.sub(r"[\s_-]+", "", name.casefold())
 
 
 def shown(names: Iterable[str]) -> str:
-    """Names for a message, in their order, each short and printable; `none` where there are none."""
+    """Names for a message, each short and printable; `none` if there are none."""
     short = [
         "".join(letter if letter.isprintable() else "?" for letter in name[:40]) for name in names
     ]
@@ -70,7 +69,7 @@ def shown(names: Iterable[str]) -> str:
 
 
 def _unmarked_utf16(content: bytes) -> str | None:
-    """The kind of UTF-16 that text without a mark is in: every other byte of Latin letters is zero."""
+    """The byte order of UTF-16 text without a mark: every other byte of Latin letters is zero."""
     even, odd = content[0:4096:2].count(0), content[1:4096:2].count(0)
     most = max(even, odd)
     if len(content) % 2 or most * 5 < min(len(content), 4096) / 2 or min(even, odd) * 10 > most:
@@ -100,12 +99,13 @@ def _by_lines(content: bytes, place: str) -> tuple[str, list[str]]:
 
 
 def decoded(content: bytes, place: str) -> tuple[str, list[str]]:
-    """The text of a file, with `\\n` between lines, and what is to be noted of its encoding.
+    """The text of a file, with `\\n` between lines, and a note on its encoding if needed.
 
     UTF-8; UTF-16 with or without a mark; else Windows' Western European.
 
     Raises:
-        ImpastoError: it is no text, such as an Excel workbook or a Git LFS pointer, or in none of these.
+        ImpastoError: it is no text, such as an Excel workbook or a Git LFS pointer, or in another
+            encoding.
     """
     refuse_pointer(Path(place), content)
     for beginning, inside, what in _NO_TEXT:
@@ -138,49 +138,49 @@ def decoded(content: bytes, place: str) -> tuple[str, list[str]]:
 
 @dataclass(frozen=True)
 class Key:
-    """How the column is known that rows are about."""
+    """How to find the key column."""
 
     names: tuple[str, ...]
-    """What it may be called (`squeezed`), the likeliest first."""
+    """Possible column names (`squeezed`), the likeliest first."""
     looks: Callable[[str], bool]
-    """Whether a cell may be of it."""
+    """Whether a cell may be a key."""
     there: Callable[[str], bool]
-    """Whether a cell certainly is, so that its column needs no name."""
+    """Whether a cell is certainly a key, so that its column needs no name."""
     example: str
     """A header, for messages."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A row that can be used."""
+    """A usable row."""
 
     at: str
-    """`row 5`, as `Row.at` has it."""
+    """Its place, as in `Row.at`."""
     cells: dict[str, str]
-    """By column, without blanks at the ends."""
+    """Cells by column, without outer blanks."""
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A row that cannot be used."""
+    """An unusable row."""
 
     at: str
     key: str
-    """What it seems to be about; may be blank or wrong."""
+    """Its probable key; may be blank or wrong."""
     why: str
 
 
 @dataclass
 class Table:
-    """What is in a table."""
+    """A parsed table."""
 
     name: str
     columns: list[str]
-    """In small letters, in their order."""
+    """Lower-case names, in their order."""
     key: str | None = None
-    """The column that rows are about."""
+    """The key column."""
     by_cells: bool = False
-    """Whether it was found by what is in it, not by its name."""
+    """Whether the key was found by its cells, not its name."""
     rows: list[Record] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -188,7 +188,7 @@ class Table:
     """Column and row of each cell that was too long."""
 
     def add(self, at: str, cells: dict[str, str]) -> None:
-        """Take in a row; cells that are too long are blank then."""
+        """Add a row; cells that are too long become blank."""
         for column, cell in cells.items():
             if len(cell) > LONGEST:
                 cells[column] = ""
@@ -196,7 +196,7 @@ class Table:
         self.rows.append(Record(at, cells))
 
     def finish(self) -> None:
-        """Note what is to be noted of all rows."""
+        """Add the notes on all rows."""
         if self.by_cells:
             self.notes.append(
                 f"{self.name}: column '{shown([self.key or ''])}' says which picture is meant"
@@ -209,21 +209,20 @@ class Table:
 
 
 def filled(cells: Sequence[str]) -> int:
-    """How many cells there are without the blank ones at the end."""
+    """The number of cells without trailing blank ones."""
     return max((number for number, cell in enumerate(cells, start=1) if cell.strip()), default=0)
 
 
-def _told(cells: Sequence[str], width: int) -> int:
-    """How many cells a row has, where blank ones beyond the columns do not count."""
+def _cell_count(cells: Sequence[str], width: int) -> int:
+    """The number of cells in a row; blank ones beyond the columns do not count."""
     return len(cells) if len(cells) <= width else max(filled(cells), width)
 
 
 def choose_key(columns: Sequence[str], rows: Sequence[Sequence[str]], key: Key) -> tuple[int, bool]:
-    """The number of the column that rows are about, -1 if there is none, and whether only the cells
-    say so.
+    """The index of the key column (-1: none), and whether it was found by its cells only.
 
-    One of the names counts, the first of those in which at least half of the cells are of the kind;
-    if there is none of these names, the only column in which nearly all cells are.
+    The first of the key's names counts whose column has at least half of its cells like keys;
+    without any of these names, the only column in which nearly all cells are keys.
     """
 
     def hits(column: int, of_kind: Callable[[str], bool]) -> int:
@@ -234,7 +233,7 @@ def choose_key(columns: Sequence[str], rows: Sequence[Sequence[str]], key: Key) 
     if named:
         good = (column for column in named if rows and 2 * hits(column, key.looks) >= len(rows))
         return next(good, named[0]), False
-    if any(map(key.looks, columns)):  # They are no names of columns.
+    if any(map(key.looks, columns)):  # These cells are no column names.
         return -1, False
     several = sum(map(bool, columns)) > 1
     good_ones = [
@@ -250,18 +249,18 @@ def choose_key(columns: Sequence[str], rows: Sequence[Sequence[str]], key: Key) 
 
 @dataclass(frozen=True)
 class _TableLayout:
-    """One way to take a table: where its header is, and what is between its cells."""
+    """A possible layout of a table: its header and delimiter."""
 
     delimiter: str
     at: int
-    """The line of the header, from 0."""
+    """The header's line, from 0."""
     header: list[str]
     first: int
     """The line below it."""
     key: int
     by_cells: bool
     hits: int
-    """Rows of a sample that are whole and whose key looks like one."""
+    """The number of sampled rows that are whole and have a plausible key."""
     sure: bool
     """Whether most whole rows have such a key."""
 
@@ -274,11 +273,11 @@ class _TableLayout:
 def _table_layout(
     splitter: Splitter, delimiter: str, at: int, full: list[int], key: Key, row_names: bool = False
 ) -> _TableLayout:
-    """The table with a header in this line.
+    """The layout with a header in this line.
 
     Args:
         full: the lines that are not blank.
-        row_names: whether rows begin with their number, which has no name in the header: R's
+        row_names: whether rows begin with a number that the header lacks, as from R's
             `write.table`.
     """
 
@@ -293,7 +292,7 @@ def _table_layout(
     for line in full:
         if line >= below and len(rows) < _SAMPLE:
             ways = splitter.peek(line, names_something)
-            whole = [way for way in ways if _told(way[0], width) == width]
+            whole = [way for way in ways if _cell_count(way[0], width) == width]
             below = line + (whole or ways)[0][1]
             rows += [cells for cells, _ in whole[:1]]
     column, by_cells = choose_key(header, rows, key)
@@ -307,15 +306,15 @@ def _table_layout(
 def _find_layout(
     text: str, key: Key, passed_over: Callable[[str], bool]
 ) -> tuple[_TableLayout, int]:
-    """How a table is to be taken, and how many lines at its beginning are no rows of a spreadsheet."""
+    """The best layout, and the number of lines at the beginning that a spreadsheet does not count."""
     lines = text.split("\n", _LOOKED_AT)[:_LOOKED_AT]
     full = [n for n, line in enumerate(lines) if line.strip() and not passed_over(line)]
-    told = _SEPARATOR.fullmatch(lines[full[0]].strip(" \n")) if full else None
-    full = full[1:] if told else full
+    declared = _SEPARATOR.fullmatch(lines[full[0]].strip(" \n")) if full else None
+    full = full[1:] if declared else full
     if not full:
         raise ImpastoError(f"is empty; its first line names the columns, such as {key.example}")
     beginning = "\n".join(lines)
-    splitters = {mark: Splitter(beginning, mark) for mark in (told[1] if told else MARKS)}
+    splitters = {mark: Splitter(beginning, mark) for mark in (declared[1] if declared else MARKS)}
     likely: _TableLayout | None = None
     for at in full[:_HEADER_LINES]:
         layouts = [
@@ -329,16 +328,16 @@ def _find_layout(
             layouts += [layout for layout in numbered if layout.sure]
         best = max(layouts, key=lambda layout: layout.rank)
         if best.sure and not best.by_cells:
-            return best, int(told is not None)
+            return best, int(declared is not None)
         if likely is None and best.key >= 0:
             likely = best
-        if at == full[0]:  # Where nothing tells: by the mark that is most often in the first line.
+        if at == full[0]:  # Undecided: the most frequent delimiter in the first line.
             first = max(layouts, key=lambda layout: len(layout.header))
-    return likely or first, int(told is not None)
+    return likely or first, int(declared is not None)
 
 
 def _remedy(delimiter: str, too_many: bool) -> str:
-    """What to do with a row of too many cells, or of too few."""
+    """Advice for a row with too many or too few cells."""
     if too_many:
         mark = MARKS.get(delimiter, f"'{delimiter}'")
         return f"quote cells with {mark} in them"
@@ -349,11 +348,11 @@ def _shape(layout: _TableLayout, key: Key) -> Shape:
     width = filled(layout.header)
 
     def fits(cells: list[str]) -> bool:
-        return _told(cells, width) == width
+        return _cell_count(cells, width) == width
 
     def could_be_row(cells: list[str]) -> bool:
         about = tidy(cells[layout.key]) if 0 <= layout.key < len(cells) else ""
-        # Where the key is no file's name by its look, any single word may be one.
+        # If keys do not look like file names, any single word may be one.
         return (bool(about) and key.looks(about.strip('" '))) or (
             fits(cells) and (not about or (not layout.sure and " " not in about))
         )
@@ -369,12 +368,12 @@ def _shape(layout: _TableLayout, key: Key) -> Shape:
 def read_delimited(
     text: str, name: str, key: Key, passed_over: Callable[[str], bool] = lambda line: False
 ) -> Table:
-    """A table of delimited text.
+    """Parse a table of delimited text.
 
     Args:
         text: as `decoded` gives it.
         name: of the table, for messages.
-        passed_over: whether a line at the beginning of a row is none, as comments are.
+        passed_over: whether a line is to be skipped, such as a comment.
 
     Raises:
         ImpastoError: it is empty, has a column twice, or begins with a row; without the name.
@@ -405,10 +404,10 @@ def read_delimited(
             if any(cells.values()):
                 table.add(row.at, cells)
         elif any(tidied):
-            told = _told(tidied, width)
+            found = _cell_count(tidied, width)
             why = (
-                f"{row.at} of {name} has {counted(told, 'cell')} where there are "
-                f"{counted(width, 'column')}; {_remedy(layout.delimiter, told > width)}"
+                f"{row.at} of {name} has {counted(found, 'cell')} where there are "
+                f"{counted(width, 'column')}; {_remedy(layout.delimiter, found > width)}"
             )
             table.unreadable.append(Unreadable(row.at, cells.get(about or "", ""), why))
     table.finish()

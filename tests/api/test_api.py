@@ -267,7 +267,7 @@ def test_a_library_is_quiet_and_its_messages_are_logged(
     capsys.readouterr()
     with printed():
         say("a result")
-        say("beside it", aside=True)
+        say("beside it", to_stderr=True)
     assert capsys.readouterr() == ("a result\n", "beside it\n")
     say("nobody hears this")
     assert capsys.readouterr() == ("", "")

@@ -1,1 +1,1 @@
-"""What `import impasto` offers: the functions that people call in a notebook or a program."""
+"""The functions of `import impasto`, for notebooks and programs."""

@@ -16,7 +16,7 @@ from impasto.sources.class_names import read_merges
 
 
 class PackSettings(TypedDict, total=False):
-    """The options of packing by name. A text is read as on the command line."""
+    """The options of packing by name. Texts are parsed as on the command line."""
 
     resolution: int | str | Sequence[int]
     smaller: Sequence[int]
@@ -46,10 +46,10 @@ def pack(
     options: PackOptions | None = None,
     **settings: Unpack[PackSettings],
 ) -> PackReport:
-    """Make a collection of pictures, ready for training; the report holds it as `collection`.
+    """Pack pictures into a collection for training; the report has it as `collection`.
 
-    Interrupted, the same call goes on. Given again after pictures were added to the source, it decodes
-    only those.
+    After an interruption the same call continues. After pictures were added to the source, it
+    decodes only the new ones.
 
         impasto.pack("paintings", "packed", resolution=[64, 256], labels="style", fit="pad")
 
@@ -58,14 +58,14 @@ def pack(
             `impasto pack --help` lists, on disk or at an address such as `s3://bucket/folder`; or the
             word `masters`, 21 paintings.
         destination: the collection's folder: new, empty, or an earlier pack of this source.
-        options: all that may be chosen; None: `PackOptions()`.
-        settings: any option of `PackOptions` by its name, in place of the one in `options`. A text is
-            read as by `impasto pack`: `resolution="64,256"`, `labels="style,genre"`,
+        options: all options; None: `PackOptions()`.
+        settings: any option of `PackOptions` by its name, in place of the one in `options`. Texts
+            are parsed as by `impasto pack`: `resolution="64,256"`, `labels="style,genre"`,
             `background="black"`, `merge="merges.csv"`.
 
     Raises:
-        ImpastoError: no usable picture, or anything else that the user can put right. A bad file is no
-            error: it is left out and reported.
+        ImpastoError: no picture is usable, or another error that the user can mend. Bad files are
+            left out and reported.
     """
     options = pack_options(options, settings)
     features = _lite0() if options.duplicates == "features" else None
@@ -79,16 +79,16 @@ def pack_shard(
     shard: tuple[int, int],
     **settings: Unpack[PackSettings],
 ) -> PackReport | int:
-    """As `pack`, for one of several machines that see the same disk.
+    """As `pack`, on one of several machines that share a disk.
 
     Args:
         source: as in `pack`.
         destination: as in `pack`.
-        shard: which of how many machines this is, from 1.
+        shard: this machine's number, from 1, and the number of machines.
         settings: as in `pack`; the same for all.
 
     Returns:
-        The report, or how many pictures the other machines have still to do.
+        The report, or the number of pictures that other machines have still to fit.
 
     Raises:
         ImpastoError: as `pack`, or there is no such shard.
@@ -105,7 +105,7 @@ def pack_options(options: PackOptions | None, settings: PackSettings) -> PackOpt
     """`options` with some of them changed.
 
     Raises:
-        ImpastoError: there is no such option, or it cannot have the value.
+        ImpastoError: an option is unknown, or its value is invalid.
     """
     known = [field.name for field in fields(PackOptions)]
     if unknown := [name for name in settings if name not in known]:
@@ -127,7 +127,7 @@ def pack_options(options: PackOptions | None, settings: PackSettings) -> PackOpt
 
 
 def _sides(resolution: int | str | Sequence[int]) -> list[int]:
-    """The resolutions asked for, rising."""
+    """The requested resolutions, rising."""
     sides: list[int] = []
     with contextlib.suppress(TypeError, ValueError):
         if isinstance(resolution, str):
@@ -143,7 +143,7 @@ def _sides(resolution: int | str | Sequence[int]) -> list[int]:
 
 
 def _label_fields(names: str | Sequence[str]) -> tuple[str, ...]:
-    """Of a text such as `style,,genre` the empty name stays, which packing refuses."""
+    """Split a text; the empty name in `style,,genre` is kept, so that packing refuses it."""
     if isinstance(names, str):
         names = [name.strip() for name in names.split(",")] if names.strip() else []
     return tuple(names)
@@ -184,8 +184,8 @@ def open(path: str | Path, resolution: int | None = None) -> Collection:
     """Open a collection.
 
     Args:
-        path: its folder; or the word `masters`, 21 paintings, which are packed at the first call.
-        resolution: of the pictures, in pixels, or a multiple of it; None: the largest there is, for
+        path: its folder; or `masters`, 21 paintings, packed at the first call.
+        resolution: in pixels; a collection at a multiple of it is accepted. None: the largest, for
             `masters` 64.
 
     Raises:
@@ -197,16 +197,16 @@ def open(path: str | Path, resolution: int | None = None) -> Collection:
 
 
 def forget(collection: str | Path | Collection, pictures: str | Sequence[str]) -> removal.Forgotten:
-    """Take pictures out of a collection, with all copies of them. Later runs record it; models that
-    were trained before have seen them still.
+    """Remove pictures from a collection, with all their copies. Later runs record it; models
+    trained before have seen them.
 
     Args:
-        collection: it, or its folder. An open one stays as it was: open it again.
-        pictures: of each its path in `sources.csv`, or its SHA-256 or the first digits of it.
+        collection: an open collection, which does not change (open it again), or its folder.
+        pictures: for each its path in `sources.csv`, or its SHA-256 or the beginning of it.
 
     Raises:
-        ImpastoError: a picture that is not there, or nothing would be left. The collection is as it
-            was then.
+        ImpastoError: a picture is unknown, or nothing would be left. The collection is unchanged
+            then.
     """
     path = collection.path if isinstance(collection, Collection) else _path(collection)
     return removal.forget(path, [pictures] if isinstance(pictures, str) else pictures)

@@ -1,4 +1,4 @@
-"""Runs side by side on one page, evaluated alike before where they were not."""
+"""Compare runs on one page, after evaluating them with equal settings where needed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,11 +26,11 @@ from impasto.sampling.model import BEST, MODEL_FILE, ModelRecord, find_model
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` gives.
+    """The result of `compare`.
 
     Attributes:
         page: the HTML file.
-        lines: what was found, a sentence each.
+        lines: the results, a sentence each.
     """
 
     page: Path
@@ -56,25 +56,27 @@ def compare(
 ) -> Comparison:
     """Compare two to six runs on one HTML page: pictures of the same seeds, scores, tables.
 
-    Runs whose checkpoints were not yet evaluated alike on the collection, or not as asked for, are
-    evaluated first; the rows go to each run's `metrics.jsonl`.
+    Checkpoints without an evaluation on the collection with the same settings are evaluated first;
+    the rows go to each run's `metrics.jsonl`.
 
     Args:
         runs: folders of runs, two to six.
         data: the collection to compare with, or `masters`.
         out: the HTML file.
-        best: compare each run's best checkpoint, by training's own KID, not its newest.
+        best: compare each run's best checkpoint, by the KID measured in training, instead of its
+            newest.
         features: one feature network or several.
-        weights: a file or URL for each network whose weights lie elsewhere.
-        pictures: generated pictures of each run; None: what the runs share, or else 2,000.
-        per_class: of each class at least; None: what they share, or else 100.
+        weights: a file or URL for each network with weights of your own.
+        pictures: generated pictures of each run; None: the number that the runs' evaluations share,
+            or else 2,000.
+        per_class: least number of each class; None: the shared number, or else 100.
         reference: training pictures compared with at most; None: all.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
-        batch: pictures made at once.
+        batch: pictures at a time.
 
     Raises:
-        ImpastoError: fewer than two runs, or more than six; one that is no run or has no checkpoint;
-            or a collection that does not fit one of them.
+        ImpastoError: there are fewer than two or more than six runs, one is no run or has no
+            checkpoint, or the collection does not fit one of them.
     """
     folders, page = [Path(run).expanduser() for run in runs], Path(out).expanduser()
     _check_count(folders, page)
@@ -158,10 +160,10 @@ class _Runs:
 
 
 def unique_names(folders: Sequence[Path]) -> list[str]:
-    """Names of runs, with as many folders above as it takes to tell them apart.
+    """Names of runs, with as many parent folders as make them unique.
 
     Raises:
-        ImpastoError: a run that is named twice.
+        ImpastoError: a run is given twice.
     """
     whole = [folder.resolve() for folder in folders]
     for place, folder in enumerate(whole):
@@ -181,10 +183,10 @@ def unique_names(folders: Sequence[Path]) -> list[str]:
 def open_for(
     data: str | Path | Collection, folders: Sequence[Path], resolutions: Sequence[int]
 ) -> Collection:
-    """The collection, of the runs' resolution or a multiple of each one's.
+    """Open the collection at a common multiple of the runs' resolutions.
 
     Raises:
-        ImpastoError: it is not there, or does not fit one of the runs.
+        ImpastoError: it is missing, or does not fit one of the runs.
     """
     collection = open_or_pack(data, max(resolutions))
     for folder, resolution in zip(folders, resolutions, strict=True):
@@ -200,11 +202,11 @@ def open_for(
 def lacking(
     runs: Sequence[Compared], collection_hash: str, networks: Sequence[FeatureNetwork]
 ) -> bool:
-    """Whether some run's checkpoint was not yet evaluated by one of the networks as all others were,
-    and as was asked for.
+    """Whether some run's checkpoint lacks an evaluation by one of the networks with the common and
+    requested settings.
 
-    What training measured on the way does not count: it is of few pictures. Runs of different
-    resolutions are measured alike but for that.
+    Evaluations during training do not count, because they have few pictures. Resolutions may
+    differ.
     """
     found = [
         {replace(key, resolution=0) for key, row in scored.items() if not row.during_training}
@@ -225,8 +227,10 @@ def evaluate_alike(
     asked: Asked,
     painting: PaintingOptions,
 ) -> None:
-    """Evaluate the checkpoints of all runs with the same pictures and reference; what was evaluated
-    so already is passed over. Rows go to each run's `metrics.jsonl`."""
+    """Evaluate the checkpoints of all runs with the same settings; recorded evaluations are not
+    repeated.
+
+    Rows go to each run's `metrics.jsonl`."""
     plan = SampleCounts(
         count=SampleCounts.count if asked.pictures is None else asked.pictures,
         per_class=SampleCounts.per_class if asked.per_class is None else asked.per_class,

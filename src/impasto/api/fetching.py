@@ -1,4 +1,4 @@
-"""What to pack: `fetch`. In a file of its own, so that no collection waits for the HTTP client."""
+"""`fetch`, in a file of its own so that other functions do not import the HTTP client."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,33 +26,33 @@ def fetch(
     refresh: bool = False,
     robots: bool = True,
 ) -> FilesReport | PicturesReport:
-    """Fetch a data set, or pictures with titles, artists and licences. Called again, it goes on.
+    """Fetch a data set, or pictures with titles, artists and licences. Another call continues an
+    interrupted one.
 
-    What a site's terms and a picture's licence allow is yours to know; the licences that are stated
-    are kept beside the pictures.
+    Check the site's terms and the pictures' licences yourself; stated licences are recorded.
 
     Args:
-        source: `hf:datasets/OWNER/NAME[@REVISION][/PATH]`; the address of a file; a table of URLs; or
-            a listing of WikiArt such as `wikiart:style/NAME`, of which several may be given.
+        source: `hf:datasets/OWNER/NAME[@REVISION][/PATH]`; the address of a file; a table of URLs;
+            or one or several listings of WikiArt, such as `wikiart:style/NAME`.
         destination: a folder.
-        only: of a repository, files that fit this pattern, such as `*.parquet`, or one of several.
-        sha256: expected of a file by its address.
-        rate: requests a second to one host, for pictures; 0 for no limit.
-        per_host: requests to one host at the same time.
+        only: for a repository, one or several patterns of files, such as `*.parquet`.
+        sha256: expected digest of a file by its address.
+        rate: most requests a second to a host, for pictures; 0: no limit.
+        per_host: most simultaneous requests to a host.
         retries: tries after the first.
-        timeout: seconds to wait for a connection and for more bytes.
+        timeout: seconds, for a connection and for the next bytes.
         max_mb: largest picture or file, in MB; None: 100 for a picture.
-        contact: your mail address or page, for those who run the servers.
-        licence: of pictures whose row names none.
-        pages: of a WikiArt listing; of `wikiart:all`, artists. None: all.
-        refresh: ask whether pictures that are there have changed.
-        robots: ask for robots.txt and keep to it.
+        contact: your mail address or page, sent to the servers.
+        licence: of pictures without one in their row.
+        pages: most pages of a WikiArt listing; of `wikiart:all`, most artists. None: all.
+        refresh: check present pictures for changes.
+        robots: obey robots.txt.
 
     Returns:
-        What was fetched; of pictures, those that failed, too.
+        The report; for pictures with the failures.
 
     Raises:
-        ImpastoError: nothing can be fetched, or options that do not go with the source.
+        ImpastoError: nothing can be fetched, or an option does not apply to the source.
     """
     options = PictureOptions(
         rate=rate,

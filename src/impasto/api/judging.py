@@ -1,4 +1,4 @@
-"""How good pictures are: `evaluate` and `report`."""
+"""Evaluation: `evaluate` and `report`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,11 +37,11 @@ from impasto.training.run_folder import find_collection, with_noise
 
 @dataclass(frozen=True)
 class Evaluations:
-    """What `evaluate` gives.
+    """The result of `evaluate`.
 
     Attributes:
         outcomes: one for each checkpoint and feature network, checkpoints in order.
-        folder: where `metrics.jsonl` is, with tables and sheets beside it.
+        folder: of `metrics.jsonl`, with tables and sheets beside it.
     """
 
     outcomes: Sequence[Outcome]
@@ -54,12 +54,12 @@ class Evaluations:
 
     @property
     def newest(self) -> Sequence[Outcome]:
-        """Those of the newest checkpoint, one for each feature network."""
+        """The outcomes of the newest checkpoint, one for each feature network."""
         return self.outcomes[-len(self.networks) :]
 
     @property
     def scores(self) -> dict[str, float | None]:
-        """The scores of the newest checkpoint by name, such as `kid-lite0`, of all pictures."""
+        """The overall scores of the newest checkpoint by name, such as `kid-lite0`."""
         return {
             score.name: score.value
             for outcome in self.newest
@@ -106,30 +106,31 @@ def evaluate(
     """Score pictures against a collection's, with 95% intervals.
 
     Adds a row to `metrics.jsonl`, and beside it the table and the closest pairs of a generated and a
-    training picture. What was scored in just this way before is not scored again.
+    training picture. An evaluation already recorded with the same settings is not repeated.
 
     Args:
         what: a run, one of its checkpoints (`RUN/best` for the best one), a model; or pictures: a
             folder or an archive, on disk or at an address, or a collection.
-        data: the collection to compare with, or `masters`; None: what the run learned from.
+        data: the collection to compare with, or `masters`; None: the run's training collection.
         features: one feature network or several: lite0, inception, dinov2, clip.
-        weights: a file or URL for each network whose weights lie elsewhere.
-        checkpoints: `all` or `every:5`: those of a run over time; None: the newest only.
-        pictures: how many are made, with classes as frequent as in the collection; from 2.
-        per_class: of each class at least, for the scores by class; from 0.
-        against: `train`, `heldout` or `all`: the real pictures compared with.
-        reference: compare with so many of them at most, chosen at random; from 2. None: all.
+        weights: a file or URL for each network with weights of your own.
+        checkpoints: `all` or `every:5` of a run; None: the newest only.
+        pictures: number of generated pictures, with classes as frequent as in the collection; from
+            2.
+        per_class: least number of each class, for the scores by class; from 0.
+        against: `train`, `heldout` or `all`: the reference pictures.
+        reference: most reference pictures, chosen at random; from 2. None: all.
         seed: of the first generated picture.
-        fit: `crop`, `squash` or `pad`: bring given pictures to one size; None: leave others out.
+        fit: `crop`, `squash` or `pad`: resize given pictures; None: leave out those of other sizes.
         resolution: their side in pixels, with `fit`.
         truncation: see `Model.sample`.
         out: folder for `metrics.jsonl`; None: the run, or `evaluations/NAME`.
-        again: score anew what was scored before.
+        again: repeat recorded evaluations.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
-        batch: pictures made at once.
+        batch: pictures at a time.
 
     Raises:
-        ImpastoError: nothing to evaluate or to compare with, or options that do not go together.
+        ImpastoError: there is nothing to evaluate or to compare with, or options conflict.
     """
     path = place_at(what if isinstance(what, str) else Path(what))
     home = None if out is None else Path(out).expanduser()
@@ -153,10 +154,10 @@ def _check_kind(
     fit: str | None,
     resolution: int | None,
 ) -> None:
-    """Check that options are for what is evaluated: pictures that are given, or models.
+    """Check that the options apply to what is evaluated: given pictures, or models.
 
     Raises:
-        ImpastoError: one is for the other kind.
+        ImpastoError: an option is for the other kind.
     """
     if given and (checkpoints is not None or truncation is not None):
         raise ImpastoError(f"{path} holds pictures: --checkpoints and --truncation are for a run's")
@@ -207,7 +208,8 @@ def _of_models(
 
 
 def report(run: str | PathLike[str]) -> Path:
-    """Write a run's page, `report.html` in its folder, finished or not; gives the page's path.
+    """Write a run's page, `report.html` in its folder, and give its path; the run may be
+    unfinished.
 
     Raises:
         ImpastoError: no run, no matplotlib, or the folder cannot be written.
@@ -218,8 +220,8 @@ def report(run: str | PathLike[str]) -> Path:
 def discriminator_rows(
     folder: Path, collection: Collection, device: torch.device | str
 ) -> list[ScoreRow]:
-    """How the discriminator beside a generator names held-out pictures, as GANGogh was judged;
-    nothing where it is not there or names no classes."""
+    """The accuracy of a model's discriminator on held-out pictures, as GANGogh was evaluated; empty
+    if it is missing or does not classify."""
     record = with_noise(read_record(folder / MODEL_FILE, "model", ModelRecord), folder)
     if record.discriminator_sha256 is None or not record.labels:
         return []
@@ -229,5 +231,5 @@ def discriminator_rows(
     try:
         results = classify(discriminator, record, collection, device=device)
     except ImpastoError:
-        return []  # it names no classes; `impasto classify` says why
+        return []  # it does not classify; `impasto classify` says why
     return [row for each in results for row in accuracy_rows("accuracy-discriminator", each)]

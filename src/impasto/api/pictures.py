@@ -21,16 +21,16 @@ def sample(
     batch: int = 64,
     precision: str = "float32",
 ) -> np.ndarray:
-    """Pictures [B, H, W, 3] of uint8 from a model, one a seed.
+    """Pictures, uint8 [B, H, W, 3], from a model, one for each seed.
 
     Args:
         model: a loaded model, which keeps its device; or a run, a checkpoint, a model folder, or the
             word `masters`.
         seeds: see `Model.sample`, as for the rest.
         classes: label field to class, such as `{"style": "Ukiyo-e"}`.
-        truncation: above 0; 0.7 is safer and less varied. None: none.
+        truncation: above 0; 0.7 gives more typical, less varied pictures. None: no truncation.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
-        batch: pictures made at once.
+        batch: pictures at a time.
         precision: `float32`; `bfloat16`, which is quicker on a GPU and changes the pixels a little; or
             `auto`, bfloat16 where the device multiplies it.
 
@@ -45,7 +45,7 @@ def sample(
 def export(
     model: str | PathLike[str], destination: str | PathLike[str], *, discriminator: bool = False
 ) -> Path:
-    """Copy a run's generator to a model folder of its own, to keep or to share; gives that folder.
+    """Copy a run's generator to a new model folder, to keep or to share; gives that folder.
 
     Args:
         model: a run, a checkpoint or a model.
@@ -53,7 +53,7 @@ def export(
         discriminator: copy the discriminator too.
 
     Raises:
-        ImpastoError: nothing to export, it is damaged, or `destination` exists.
+        ImpastoError: there is no model, it is damaged, or `destination` exists.
     """
     folder = Path(destination).expanduser()
     models.export(Path(model), folder, discriminator=discriminator)

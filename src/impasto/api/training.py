@@ -1,4 +1,4 @@
-"""Training: `train`, `resume`, and the run that they give."""
+"""Training: `train`, `resume`, and `Run`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,8 +17,7 @@ from impasto.training.run_folder import read_run
 
 
 class Run:
-    """A run's folder. It can stand wherever a path or a model is asked for; a notebook shows its
-    newest grid.
+    """A run's folder. It is accepted in place of a path or model; notebooks show its newest grid.
 
     Attributes:
         path: the folder.
@@ -28,24 +27,24 @@ class Run:
         """Open a run.
 
         Raises:
-            ImpastoError: it is no run.
+            ImpastoError: the folder is no run.
         """
         self.path = Path(path).expanduser()
         read_run(self.path)
 
     @property
     def config(self) -> RunConfig:
-        """The resolved config that it is trained by."""
+        """Its resolved config."""
         return read_run(self.path)[0]
 
     @property
     def images_seen(self) -> int:
-        """Real images that its newest checkpoint has seen; 0 where there is none."""
+        """Images seen at its newest checkpoint; 0 without one."""
         folders = checkpoint_folders(self.path)
         return int(folders[-1].name) if folders else 0
 
     def model(self, *, best: bool = False) -> Model:
-        """Load its newest checkpoint, or its best one by training's own KID.
+        """Load its newest checkpoint, or its best one by the KID measured in training.
 
         Raises:
             ImpastoError: there is no such checkpoint.
@@ -93,26 +92,26 @@ def train(
     start_from: str | Path | Run | None = None,
     tensorboard: bool = False,
 ) -> Run:
-    """Train a generator on a collection; gives the run, in a new folder.
+    """Train a generator on a collection, in a new run folder, and give the run.
 
     Args:
         collection: an open collection, its folder, or the word `masters`.
-        recipe: a recipe's name, or a config, such as `change(load_recipe("gangogh")(), {...})`; None:
-            the flagship at the collection's resolution, or what `start_from` was trained by. A config
-            may also come first, and an open collection second.
-        labels: label fields to learn, one or several; None: the recipe's.
+        recipe: a recipe's name, or a config, such as `change(load_recipe("gangogh")(), {...})`;
+            None: the flagship at the collection's resolution, or the recipe of `start_from`. The
+            two may be swapped if one is a config or an open collection.
+        labels: label fields to train on, one or several; None: the recipe's.
         images: real images to train for, each stage, such as 200_000 or `200k`; None: the recipe's.
         settings: changes by dotted names, such as `{"training.batch": 16}`.
-        seed: of everything random; None: the recipe's.
+        seed: of all random numbers; None: the recipe's.
         out: the folder of runs.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
-        start_from: a run or model whose weights are taken over as far as they fit.
+        start_from: a run or model to start from; weights that fit are copied.
         tensorboard: write TensorBoard events too.
 
     Raises:
-        ImpastoError: an unknown recipe or setting, or a config that does not fit the collection, the
-            model or this machine. Then no run has been made.
-        StoppedError: stopped by Ctrl-C, after a checkpoint; `resume` goes on from there.
+        ImpastoError: a recipe or setting is unknown, or the config does not fit the collection, the
+            model or this machine. No run is made then.
+        StoppedError: Ctrl-C, after a checkpoint; `resume` continues from it.
     """
     chosen, data = _recipe_and_data(collection, recipe)
     start = None if start_from is None else Path(start_from)
@@ -126,7 +125,7 @@ def train(
         start_from=start,
     )
     if choice.note is not None:
-        say(choice.note, aside=True)
+        say(choice.note, to_stderr=True)
     return Run(
         training.train(
             choice.config,
@@ -143,7 +142,7 @@ def train(
 def _recipe_and_data(
     first: str | Path | Collection | RunConfig, second: str | Path | Collection | RunConfig | None
 ) -> tuple[str | RunConfig | None, str | Path | Collection | None]:
-    """Which of the two arguments of `train` is the recipe, and which the collection.
+    """Tell the recipe and the collection apart among the two arguments of `train`.
 
     Raises:
         ImpastoError: both are configs, or both are collections.
@@ -164,20 +163,20 @@ def resume(
     device: str | None = None,
     images: int | str | None = None,
 ) -> Run:
-    """Go on with an interrupted run from its newest checkpoint; with `images`, with a finished one.
+    """Continue an interrupted run from its newest checkpoint; with `images`, also a finished one.
 
-    On the CPU the finished weights are bit for bit those of a run that was never stopped.
+    On the CPU the final weights are bit for bit those of an uninterrupted run.
 
     Args:
         run: its folder.
-        data: where its collection is now, if it has moved.
+        data: its collection's folder, if it has moved.
         device: another device than before.
-        images: another length: train until so many real images in all.
+        images: train until this many real images in all.
 
     Raises:
-        ImpastoError: not a run, one that cannot go on to `images`, or its collection is gone or has
-            changed.
-        StoppedError: stopped by Ctrl-C, after a checkpoint.
+        ImpastoError: it is no run, it cannot continue to `images`, or its collection is missing or
+            has changed.
+        StoppedError: Ctrl-C, after a checkpoint.
     """
     place = data.path if isinstance(data, Collection) else data
     return Run(

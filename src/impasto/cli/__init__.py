@@ -23,8 +23,8 @@ from impasto.registry import module_names
 
 
 @contextmanager
-def _ctrl_c_told() -> Iterator[None]:
-    """Ctrl-C, where a command does not see to it, for `main` to tell: typer ends without a word."""
+def _ctrl_c_reported() -> Iterator[None]:
+    """Turn a Ctrl-C that a command does not handle into an error for `main`; typer exits silently."""
     try:
         yield
     except KeyboardInterrupt as stop:
@@ -38,8 +38,8 @@ GROUPS = {
     "Judging": ("evaluate", "classify", "compare", "report"),
     "Sharing": ("export",),
 }
-"""Headings of `impasto --help`, and the commands below each in the order of work. A command that is in
-none of them stands below "Other commands"."""
+"""The headings of `impasto --help` with their commands, in the order of work. Commands in none of
+them are listed as "Other commands"."""
 
 
 def groups_of(names: Sequence[str]) -> dict[str, list[str]]:
@@ -51,12 +51,12 @@ def groups_of(names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def without_type(names: str) -> str:
-    """An argument's name in the help, without typer's ` <path>` behind it."""
+    """An argument's name for the help, without typer's suffix ` <path>`."""
     return re.sub(r" <\S+>$", "", names)
 
 
 class _Command(TyperCommand):
-    """A command whose help names each argument without typer's `<path>` behind it, as its options."""
+    """A command whose help lists arguments without typer's suffix `<path>`, as it does options."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         write = formatter.write_dl
@@ -86,11 +86,11 @@ class _Commands(TyperGroup):
                 formatter.write_dl(rows)
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        with _ctrl_c_told():
+        with _ctrl_c_reported():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
-        with _ctrl_c_told(), printed():
+        with _ctrl_c_reported(), printed():
             return super().invoke(ctx)
 
 

@@ -1,4 +1,4 @@
-"""What several commands share: options, how they are read, and what is said at the end."""
+"""What several commands share: options, their parsing, and the closing lines."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,7 +47,7 @@ def weights_of(texts: Sequence[str] | None, features: str) -> dict[str, str]:
     """Texts such as `inception=FILE` of `--weights`, as network to file.
 
     Raises:
-        ImpastoError: one without a network's name.
+        ImpastoError: a text has no network's name.
     """
     given = {}
     for text in texts or ():
@@ -60,8 +60,8 @@ def weights_of(texts: Sequence[str] | None, features: str) -> dict[str, str]:
     return given
 
 
-def tell_finished(run: Path) -> None:
-    """Where a run is, and what to do with it."""
+def print_finished(run: Path) -> None:
+    """Print a finished run's folder, and the next commands."""
     from impasto.messages import say
 
     say(f"finished: {quoted(run)}")

@@ -72,7 +72,8 @@ def command(
             typer.echo(note)
     target = out or run_of(run) or folder
     parts = slugs([each.field for each in results])
-    # A report shows what stands under the plain names, so only the honest measurement gets them.
+    # The report shows the files with plain names, so only held-out pictures of the own collection
+    # get them.
     prefix = "" if own and split == "heldout" else f"{slugs([collection.name])[0]}-{split}-"
     written: list[Path] = []
     about = {
@@ -93,16 +94,18 @@ def command(
 
 
 def _learned_from(split: str, own: bool) -> str | None:
-    """A warning where the discriminator has learned from the pictures that it names, or may have.
+    """A warning if the discriminator was, or may have been, trained on these pictures.
 
     Args:
         split: `heldout` or `train`.
-        own: whether they are of the collection that it was trained on.
+        own: whether they are of its training collection.
     """
     if split == "train":
-        return "it has learned from these very pictures: this is memory, not skill"
+        return "it was trained on these pictures: this measures memory, not skill"
     if not own:
-        return "note: not the collection it was trained on; it may have learned from these pictures"
+        return (
+            "note: not its training collection; it may have been trained on some of these pictures"
+        )
     return None
 
 

@@ -53,9 +53,9 @@ def command(
     """Compare runs on one HTML page: pictures, scores, tables.
 
     The page shows the same latents of each run side by side, and scores over time, overall and by
-    class. A best value is marked only where its interval overlaps no other's. Checkpoints without an
-    evaluation on this collection by the same settings are evaluated first. The page's path is the
-    last line printed.
+    class. A value is marked as the best only if its interval overlaps no other's. Checkpoints
+    without an evaluation on this collection by the same settings are evaluated first. The page's
+    path is the last line printed.
     """
     from impasto.api.comparing import compare
     from impasto.errors import StoppedError

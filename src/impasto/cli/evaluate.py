@@ -16,8 +16,8 @@ if TYPE_CHECKING:  # only for the types: --help must not wait for these
     from impasto.evaluation.outcome import Outcome
 
 
-def _tell(outcomes: Sequence[Outcome], home: Path) -> None:
-    """Print each outcome's table, and where all of it lies."""
+def _print_outcomes(outcomes: Sequence[Outcome], home: Path) -> None:
+    """Print each outcome's table, and the paths of all files."""
     from impasto.evaluation.outcome import LEFT_OUT, PAIRS, SHEET, TABLE
     from impasto.evaluation.record import METRICS_FILE
     from impasto.evaluation.table import lines
@@ -166,7 +166,7 @@ def command(
         raise StoppedError(
             "stopped; what was scored is kept: the same command goes on with the rest"
         ) from None
-    _tell(found.newest, found.folder)
+    _print_outcomes(found.newest, found.folder)
     for rows in found.over_time():
         typer.echo()
         for text in over_time(rows):

@@ -1,4 +1,4 @@
-"""`impasto export`: a run's generator in a folder of its own, to keep or to share."""
+"""`impasto export`: copy a run's generator to a model folder, to keep or to share."""
 
 from pathlib import Path
 from typing import Annotated

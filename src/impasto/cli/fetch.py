@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from impasto.fetching.table import PicturesReport
 
 _REASONS = 10
-"""Reasons of failures that are printed, the most frequent."""
+"""Most reasons of failures that are printed."""
 
 
 def command(
@@ -150,10 +150,10 @@ def _of_files(report: "FilesReport", folder: Path) -> list[str]:
 
 
 def _of_pictures(report: "PicturesReport", folder: Path) -> list[str]:
-    """What is there, in words.
+    """The result as text.
 
     Raises:
-        ImpastoError: nothing is.
+        ImpastoError: no picture is there.
     """
     from impasto.errors import ImpastoError
 

@@ -1,4 +1,4 @@
-"""`impasto forget`: pictures taken out of a collection."""
+"""`impasto forget`: remove pictures from a collection."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,10 +21,10 @@ def command(
         ),
     ],
 ) -> None:
-    """Take pictures out of a collection, with all copies of them.
+    """Remove pictures from a collection, with all their copies.
 
     Runs and models made later record how many were removed, and when. Models trained before have
-    still seen them: train those again.
+    seen them: train those again.
     """
     from impasto.collection.removal import forget
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from impasto.collection.duplicates.sheets import GroupMember
 
 _BARS = 40
-"""A chart shows at most this many classes of a field, the most frequent."""
+"""Most classes of a field in a chart."""
 _BOXES = 20
-"""Letters that no font has: at most so many are printed."""
+"""Most missing letters that are printed."""
 
 
 def command(
@@ -81,26 +81,26 @@ def command(
 
 
 def _write_duplicates(collection: "Collection", out: Path, stem: str) -> None:
-    """Draw the groups of duplicates, and the sets of pictures that cannot be told apart."""
+    """Draw the groups of duplicates, and the sets of alike pictures."""
     from impasto.collection.duplicates.sheets import alike_of, groups_of
 
     groups, sets = groups_of(collection), alike_of(collection)
     if not groups:
         typer.echo("duplicates: none")
     else:
-        told = _write_pages(
+        sheets = _write_pages(
             collection, groups, out / f"{stem}-duplicates", "group", "those least alike"
         )
-        typer.echo(f"duplicates: {told}, the kept in green frames")
+        typer.echo(f"duplicates: {sheets}, the kept in green frames")
     if sets:
-        told = _write_pages(collection, sets, out / f"{stem}-alike", "set", "the largest")
-        typer.echo(f"too little detail to be told apart: {told}, all kept")
+        sheets = _write_pages(collection, sets, out / f"{stem}-alike", "set", "the largest")
+        typer.echo(f"alike (too little detail to decide): {sheets}, all kept")
 
 
 def _write_pages(
     collection: "Collection", groups: "list[list[GroupMember]]", path: Path, noun: str, first: str
 ) -> str:
-    """Draw groups page by page; returns where they are and how many."""
+    """Draw groups page by page; gives their place and number as text."""
     from impasto.collection.duplicates.sheets import GROUPS, PAGES, pages
     from impasto.files import write_bytes
     from impasto.formatting import counted
@@ -123,8 +123,8 @@ def _png(image: "Image.Image") -> bytes:
 
 
 def _shown(field: "LabelField") -> list[tuple[int, str]]:
-    """Count and name of the classes that the chart shows, the most frequent last."""
-    # Stable, so that equal counts stay in the order of their names.
+    """Count and name of the classes in the chart, the most frequent last."""
+    # A stable sort keeps equal counts in the order of their names.
     by_count = sorted(zip(field.counts, field.classes, strict=True), key=lambda pair: -pair[0])
     return by_count[:_BARS][::-1]
 
@@ -136,7 +136,7 @@ def _names(collection: "Collection") -> list[str]:
 
 
 def _as_written(name: str, most: int | None = None) -> str:
-    """A name for matplotlib: on one line, at most so many letters, a dollar sign no mathematics."""
+    """A name for matplotlib: on one line, shortened, with dollar signs escaped."""
     from impasto.formatting import one_line
 
     name = one_line(name)
@@ -146,9 +146,9 @@ def _as_written(name: str, most: int | None = None) -> str:
 
 
 def _chart(collection: "Collection") -> bytes | None:
-    """A PNG with a bar a class, the fields beside each other; None without matplotlib."""
+    """A PNG of bar charts of the classes, one for each field; None without matplotlib."""
     try:
-        # A figure of its own, not pyplot's: that would look for a screen.
+        # Not pyplot, which would look for a display.
         from matplotlib.figure import Figure
     except ImportError:
         return None

@@ -265,7 +265,7 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def report_lines(report: "PackReport", destination: Path) -> list[str]:
-    """What was made and what was left out, in words."""
+    """The result of packing as lines of text."""
     packed = report.collection
     train, heldout = len(packed.train_indices), len(packed.heldout_indices)
     train_sources = report.source_count - report.heldout_source_count

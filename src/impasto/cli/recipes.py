@@ -1,4 +1,4 @@
-"""`impasto recipes`: what there is to train."""
+"""`impasto recipes`: list the recipes."""
 
 import inspect
 from textwrap import indent
@@ -23,7 +23,7 @@ def command(
         recipe = load_recipe(name)
         from impasto.training.resolve import with_defaults
 
-        # What it says of itself as comments, so that all of it can be given to train --config.
+        # Its docstring as comments, so that the output is valid for train --config.
         head = "\n".join([name, "", *(inspect.getdoc(recipe) or "").splitlines()])
         typer.echo(indent(head, "# ", lambda _: True).replace("# \n", "#\n"))
         typer.echo(f"\n{to_yaml(with_defaults(recipe()))}", nl=False)

@@ -1,4 +1,4 @@
-"""`impasto report`: what a run has come to, as one HTML page."""
+"""`impasto report`: one HTML page of a run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,8 +22,8 @@ def command(
 ) -> None:
     """Make one HTML page of a run: curves, grids, what went wrong.
 
-    It works while the run goes on, too. The page is report.html in the run's folder; its path is
-    the last line printed.
+    It works during training, too. The page is report.html in the run's folder; its path is the last
+    line printed.
     """
     if (run is None) == (latest is None):
         raise ImpastoError("give the folder of a run, or --latest with a folder of runs")
@@ -39,7 +39,7 @@ def command(
     assert folder is not None  # one of the two is given
 
     def lines(report: Report) -> list[str]:
-        """A report in a few lines: how far the run is, what is not shown, what was found."""
+        """A report in a few lines: progress, what is not shown, findings."""
         wrong, well = (
             [
                 f"{finding.kind}, from {moment(report.record, finding.began_at_images)}: "

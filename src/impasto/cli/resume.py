@@ -1,4 +1,4 @@
-"""`impasto resume`: an interrupted run goes on, or a finished one for longer."""
+"""`impasto resume`: continue an interrupted run, or train a finished one for longer."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from impasto.cli._plugins import Plugins
-from impasto.cli._shared import tell_finished
+from impasto.cli._shared import print_finished
 
 
 def command(
@@ -37,6 +37,6 @@ def command(
 
     before = None if images is not None else how_to_go_on(run)
     resume(run, data=data, device=device, images=images)
-    tell_finished(run)
+    print_finished(run)
     if before is not None:
         say(before)

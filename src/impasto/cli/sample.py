@@ -55,7 +55,7 @@ def check_options(
 
 
 def seeds_of(text: str | None, *, every_class: bool, candidates: int | None) -> list[int]:
-    """The seeds asked for, each once, or the usual ones: the first `candidates` to choose among."""
+    """The requested seeds without repeats, or the default: the first `candidates`."""
     from impasto.sampling import parse_seeds
 
     usual = SEEDS_OF_EVERY_CLASS if every_class else SEEDS
@@ -65,14 +65,14 @@ def seeds_of(text: str | None, *, every_class: bool, candidates: int | None) -> 
     numbers = list(dict.fromkeys(asked))
     if len(numbers) < len(asked):
         again = counted(len(asked) - len(numbers), "seed")
-        typer.echo(f"note: {again} named again: each counts once, for it is one picture", err=True)
+        typer.echo(f"note: {again} given twice: each seed counts once", err=True)
     return numbers
 
 
 def paint_seeds(
     painter: Painter, seeds: list[int], chosen: dict[int, int], *, grid: Path | None, out: Path
 ) -> None:
-    """A picture a seed."""
+    """Generate a picture for each seed."""
     from impasto.sampling.output import save_grid_of, save_pictures, seed_name
 
     pictures = painter.paint(seeds, painter.labels(seeds, chosen))
@@ -93,7 +93,8 @@ def paint_every_class(
     out: Path | None,
     default: Path,
 ) -> None:
-    """Each seed in every class of a field; one grid, `default`, if neither it nor `out` is given."""
+    """Generate each seed in every class of a field; into the grid `default` if neither `grid` nor
+    `out` is given."""
     from impasto.sampling.class_choice import every_class
     from impasto.sampling.output import save_grid_of, save_pictures, seed_name, slugs
 
@@ -120,7 +121,7 @@ def paint_every_class(
 def judges_of(
     painter: Painter, groups: list[Group], data: str, device: torch.device
 ) -> FieldJudges:
-    """The judges, from a collection, of the classes that pictures are chosen within."""
+    """A collection's judges for the groups' classes."""
     from impasto.collection import open_or_pack
     from impasto.curation.judges import FieldJudges
     from impasto.evaluation.evaluate import Evaluator
@@ -136,15 +137,15 @@ def judges_of(
 def scorer_of(
     painter: Painter, folder: Path, groups: list[Group], judge: str | None, device: torch.device
 ) -> Scorer:
-    """The scorer of the candidates. Prints which judge scores each field, if one is used."""
+    """The scorer of the candidates; prints the judge of each field, if judges are used."""
     from impasto.curation.choosing import Scorer
     from impasto.sampling.model import load_discriminator
 
     if judge is None:
         return Scorer(painter, load_discriminator(folder))
     judges = judges_of(painter, groups, judge, device)
-    for told in judges.lines():
-        typer.echo(told)
+    for line in judges.lines():
+        typer.echo(line)
     if painter.record.discriminator_sha256 is None:
         typer.echo("no discriminator beside this model: chosen by the judge's confidence alone")
         return Scorer(painter, None, judges)
@@ -161,14 +162,14 @@ def keep_pictures(
     grid: Path | None,
     out: Path,
 ) -> None:
-    """Judge the seeds' pictures in every group, tell of it, and write those kept."""
+    """Score the seeds' pictures in every group, print a summary, and write the kept ones."""
     from impasto.curation.choosing import choose
     from impasto.progress import ProgressLine
 
-    with ProgressLine(len(groups) * len(seeds), 0).shown() as line:
-        choice = choose(scorer, groups, seeds, count, worst=worst, progress=line.update)
-    for told in choice.lines():
-        typer.echo(told)
+    with ProgressLine(len(groups) * len(seeds), 0).shown() as progress:
+        choice = choose(scorer, groups, seeds, count, worst=worst, progress=progress.update)
+    for line in choice.lines():
+        typer.echo(line)
     if grid is None:
         choice.save_folder(out)
         typer.echo(f"pictures and scores.csv in {quoted(out)}")
@@ -224,9 +225,9 @@ def command(
         str | None,
         typer.Option(
             metavar="best|worst",
-            help="Keep those that the discriminator finds most clearly of their class and most "
-            "real, or the other end; with a table of all scores. The flagship's discriminator "
-            "does not classify: add --judge.",
+            help="Keep the pictures with the best (or worst) scores by the discriminator, for class "
+            "and realness; with a table of all scores. The flagship's discriminator does not "
+            "classify: add --judge.",
         ),
     ] = None,
     per_class: Annotated[
@@ -274,15 +275,15 @@ def command(
         str,
         typer.Option(
             metavar="float32|bfloat16|auto",
-            help="Number format of the generator. bfloat16 is quicker where the device multiplies it "
-            "(auto: only there), and changes the pixels a little.",
+            help="Number format of the generator. bfloat16 is faster on devices that support "
+            "it (auto: only there), and changes the pixels a little.",
         ),
     ] = "float32",
     plugin: Plugins = None,
 ) -> None:
-    """Make pictures: one PNG a seed, or one grid of them all.
+    """Generate pictures: one PNG for each seed, or one grid of all.
 
-    Files are named by their seed only; give another --out for another class.
+    Files are named by the seed only; give another --out for another class.
     """
     from impasto.curation.choosing import check_enough, groups_of
     from impasto.device import choose_device

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from impasto.cli._plugins import Plugins
-from impasto.cli._shared import Device, tell_finished
+from impasto.cli._shared import Device, print_finished
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
     from impasto.collection import Collection
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # only for the types: --help must not wait for these
 
 
 _CROWDED = 0.6
-"""A share of the processor below which its steps were slowed by other programs, not by waiting."""
+"""Below this share of processor time, other programs slowed the measured steps."""
 
 
 def command(
@@ -111,7 +111,7 @@ def command(
         tensorboard=tensorboard,
         start_from=start_from,
     )
-    tell_finished(run)
+    print_finished(run)
 
 
 def _print_estimate(
@@ -123,8 +123,8 @@ def _print_estimate(
 
     found = estimate(config, collection, device, start_from=start_from)
     typer.echo(to_yaml(found.config))
-    for told in [] if found.transfer is None else found.transfer.lines():
-        typer.echo(told)
+    for line in [] if found.transfer is None else found.transfer.lines():
+        typer.echo(line)
     for stage in [found] if found.first_stage is None else [found.first_stage, found]:
         if found.first_stage is not None:
             typer.echo(f"\nstage at {stage.config.resolution} pixels")
@@ -138,12 +138,12 @@ def _print_estimate(
         )
         if stage.processor_share is not None and stage.processor_share < _CROWDED:
             typer.echo(
-                "               (other programs held the processor: alone it is quicker, and beside "
-                "them OMP_NUM_THREADS=1 may be)"
+                "               (other programs used the processor; alone it is faster, and "
+                "OMP_NUM_THREADS=1 may help beside them)"
             )
         scored = stage.config.evaluation
         if scored.every:
             typer.echo(
                 f"evaluation:    {scored.pictures:,} pictures by {scored.features} every "
-                f"{scored.every:,} images, for which time comes on top"
+                f"{scored.every:,} images, in additional time"
             )

@@ -1,4 +1,4 @@
-"""`impasto unpack`: a collection in a format that other tools read."""
+"""`impasto unpack`: convert a collection to a format of other tools."""
 
 from pathlib import Path
 from typing import Annotated
@@ -57,9 +57,9 @@ def command(
         ),
     ] = None,
 ) -> None:
-    """Write a collection out for other tools.
+    """Convert a collection for other tools.
 
-    It writes the pixels unchanged, the classes, and where each picture is from.
+    Pixels are unchanged; classes and sources of pictures are written too.
     """
     from impasto.collection import Collection, open_or_pack
     from impasto.collection.unpacking import unpack

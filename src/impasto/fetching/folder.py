@@ -69,7 +69,7 @@ def _lock(descriptor: int, folder: Path) -> None:
         say(
             f"note: {folder} is on a file system without locks, so nothing stops another impasto "
             "fetch from writing to it at the same time; start no second one there",
-            aside=True,
+            to_stderr=True,
         )
 
 

@@ -88,7 +88,7 @@ def _measured(
     taken = None if source is None else begin(session.state, source, session.model_record())
     # Steps of the full game, not of a pretraining phase, are what most of the time goes to.
     before = session.state.images_seen = config.training.pretrain_images
-    say(f"measuring some steps at {config.resolution} pixels ...", aside=True)
+    say(f"measuring some steps at {config.resolution} pixels ...", to_stderr=True)
     times: list[float] = []
     worked, waited = time.process_time(), time.monotonic()
     # The first step warms up; where steps take long, one more will do.

@@ -159,7 +159,7 @@ def _finite(tensors: Iterable[Tensor]) -> bool:
 def _long_work(what: str, total: int) -> Iterator[Update]:
     """A plain line now and then of work that takes long: the bar counts the images of training."""
     if what in _READ:  # the cache has them from then on
-        say(f"reading {total:,} {what} once, to evaluate by", aside=True)
+        say(f"reading {total:,} {what} once, to evaluate by", to_stderr=True)
     line, began = ProgressLine(total, what=what), time.monotonic()
 
     def update(done: int) -> None:

@@ -304,7 +304,7 @@ def exclusive(run: Path) -> Iterator[None]:
             say(
                 f"note: {run} is on a file system without locks, so nothing stops another process "
                 "from training it at the same time; start no second one there",
-                aside=True,
+                to_stderr=True,
             )
         yield
 

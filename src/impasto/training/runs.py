@@ -181,7 +181,7 @@ def _note_other_numbers(record: dict[str, Any], config: RunConfig, device: torch
         if begun_with != now:
             say(
                 f"note: begun with {begun_with}, now {now}: it goes on, but not bit for bit",
-                aside=True,
+                to_stderr=True,
             )
 
 

@@ -63,7 +63,10 @@ class FilesystemStore(Store):
             return getattr(fs, name)(key, **options)
         except Exception as error:
             if type(error).__name__ == "NoCredentialsError" and not getattr(fs, "anon", True):
-                say(f"note: there are no credentials for {self.name}; going on without", aside=True)
+                say(
+                    f"note: there are no credentials for {self.name}; going on without",
+                    to_stderr=True,
+                )
                 self._fs = _filesystem(self._scheme, anon=True)
                 return self._call(name, key, seconds, **options)
             raise _failure(error) from error

@@ -152,7 +152,7 @@ def _telling(place: RemotePath) -> Iterator[Callable[[int], None]]:
     def speak() -> None:
         while not ended.wait(_EVERY):
             so_far = f"{counted(count, 'file')} in " if count else ""
-            say(f"listing {place}: {so_far}{time.monotonic() - began:.0f} s", aside=True)
+            say(f"listing {place}: {so_far}{time.monotonic() - began:.0f} s", to_stderr=True)
 
     threading.Thread(target=speak, daemon=True).start()
     try:

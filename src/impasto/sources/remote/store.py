@@ -236,7 +236,7 @@ class Store(ABC):
             say(
                 f"{self.name} does not answer as it should ({error.strerror}); trying again, for up to "
                 f"{limit:g} s",
-                aside=True,
+                to_stderr=True,
             )
 
 
