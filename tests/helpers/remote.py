@@ -1,5 +1,6 @@
 """Sources that lie elsewhere: a web server's folder, a file system in memory, and what they hold."""
 
+import functools
 import hashlib
 import html
 import io
@@ -98,7 +99,7 @@ def _serving(files: Mapping[str, bytes], top: str, ranges: bool, marks: bool) ->
             send(request, _page(below), 200, Content_Type="text/html;charset=utf-8")
         elif name in files:
             body = files[name]
-            tag = f'"{hashlib.md5(body).hexdigest()}"' if marks else None
+            tag = _mark(body) if marks else None
             asked = re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("Range", ""))
             if asked and ranges:
                 first, last = int(asked[1]), min(int(asked[2]), len(body) - 1)
@@ -110,6 +111,11 @@ def _serving(files: Mapping[str, bytes], top: str, ranges: bool, marks: bool) ->
             request.start(404, Content_Length=0)
 
     return behave
+
+
+@functools.cache
+def _mark(body: bytes) -> str:
+    return f'"{hashlib.md5(body).hexdigest()}"'
 
 
 def send(request: Request, body: bytes, status: int, **headers: object) -> None:

@@ -585,6 +585,8 @@ def test_files_are_read_in_blocks_of_which_few_are_kept(
     nasty: Nasty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(path, "_BLOCK", 1000)
+    monkeypatch.setattr(path, "_MOST_AT_ONCE", 4)
+    monkeypatch.setattr(path, "_KEPT", 5)
     body = np.random.default_rng(0).bytes(25_300)
     on_server(nasty, {"x.bin": body})
     place = place_at(f"{nasty.address}/art/x.bin")
@@ -599,8 +601,16 @@ def test_files_are_read_in_blocks_of_which_few_are_kept(
         file.seek(-7, io.SEEK_END)
         assert file.read() == body[-7:]
         assert file.read(1) == b""
-    spans = [a.headers["Range"] for a in nasty.asked if a.headers["Range"]]
-    assert all(span.endswith("999") or span == "bytes=25000-25299" for span in spans)
+    nasty.asked.clear()
+    with place.open() as file:
+        assert file.read() == body
+        file.seek(2500)
+        assert file.read(10) == body[2500:2510]
+    spans = [asked.headers["Range"] for asked in nasty.asked]
+    assert [span.removeprefix("bytes=") for span in spans] == [
+        *("0-999", "1000-2999", "3000-6999", "7000-10999", "11000-14999", "15000-18999"),
+        *("19000-22999", "23000-25299", "2000-2999"),
+    ]
 
 
 def test_as_much_is_read_ahead_as_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:

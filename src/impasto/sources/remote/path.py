@@ -1,11 +1,11 @@
 """An address as a path: what archives, parquet and NumPy's files need to be read where they lie."""
 
 import errno
-import functools
 import io
 import os
 import posixpath
 import stat
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -14,9 +14,12 @@ from typing import IO
 from impasto.errors import ImpastoError
 from impasto.sources.remote.store import Info, RemoteError, Store
 
-_BLOCK = 2**22
-_BLOCKS = 8
-"""Of how many bytes are the blocks that a file is read in, and how many of them an open file keeps."""
+_BLOCK = 2**18
+"""Bytes of a block, ..."""
+_MOST_AT_ONCE = 16
+"""... of which so many are asked for at once, where one is read after the other, ..."""
+_KEPT = 128
+"""... and so many are kept by an open file."""
 
 
 @dataclass(frozen=True)
@@ -138,17 +141,30 @@ def refused(place: RemotePath, error: RemoteError) -> ImpastoError:
 
 
 class _RemoteFile(io.RawIOBase):
-    """A file of a store, read in blocks of which the last few are kept."""
+    """A file of a store, read in blocks of which the last few are kept.
+
+    Where blocks are read one after the other, each request is for twice as many as the one before; after
+    a jump, for one.
+    """
 
     def __init__(self, store: Store, key: str, size: int) -> None:
-        self._size, self._at = size, 0
+        self._store, self._key, self._size = store, key, size
+        self._at = 0
+        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self._next, self._run = -1, 1
 
-        @functools.lru_cache(_BLOCKS)
-        def block(number: int) -> bytes:
+    def _block(self, number: int) -> bytes:
+        if number not in self._blocks:
+            self._run = min(2 * self._run, _MOST_AT_ONCE) if number == self._next else 1
             start = number * _BLOCK
-            return store.read_or_end(key, start, min(start + _BLOCK, size))
-
-        self._block = block
+            end = min(start + self._run * _BLOCK, self._size)
+            content = self._store.read_or_end(self._key, start, end)
+            self._next = number + self._run
+            for place in range(self._run):
+                self._blocks[number + place] = content[place * _BLOCK : (place + 1) * _BLOCK]
+            while len(self._blocks) > _KEPT:
+                self._blocks.popitem(last=False)
+        return self._blocks[number]
 
     def readable(self) -> bool:
         return True
