@@ -126,7 +126,7 @@ def test_a_seed_that_is_named_again_counts_once(tiny: Collection, tmp_path: Path
     out = tmp_path / "out"
     code, text, err = say("sample", str(run), "--seeds", "1,1,1", "--out", str(out))
     assert (code, text) == (0, f"1 picture in {out}\n")
-    assert "note: 2 seeds named again: each counts once, for it is one picture" in err
+    assert "note: 2 seeds given twice: each seed counts once" in err
     assert [path.name for path in out.iterdir()] == ["seed-00000001.png"]
     grid = tmp_path / "grid.png"
     assert say("sample", str(run), "--seeds", "3,0-3", "--grid", str(grid))[1].startswith("4 pic")
@@ -151,7 +151,7 @@ def test_a_dry_run_on_a_busy_machine_says_so(
         threads = share * torch.get_num_threads()
         monkeypatch.setattr(time, "process_time", lambda rate=threads: rate * time.monotonic())
         out = say(*command)[1]
-        assert ("other programs held the processor" in out) == told
+        assert ("other programs used the processor" in out) == told
 
 
 def test_mistakes_are_one_line_that_names_the_choices(

@@ -184,7 +184,7 @@ def test_the_command(conditional: Path, labelled: Collection, tmp_path: Path, sa
     # What is no measure of skill does not take the plain names.
     code, out, _ = say("classify", str(conditional), "--split", "train", "--out", str(tmp_path))
     assert code == 0
-    assert "this is memory, not skill" in out
+    assert "this measures memory, not skill" in out
     assert (tmp_path / "labelled-train-classify-genre.json").exists()
     assert not list(tmp_path.glob("classify-*"))
 

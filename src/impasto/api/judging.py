@@ -115,9 +115,8 @@ def evaluate(
         features: one feature network or several: lite0, inception, dinov2, clip.
         weights: a file or URL for each network with weights of your own.
         checkpoints: `all` or `every:5` of a run; None: the newest only.
-        pictures: number of generated pictures, with classes as frequent as in the collection; from
-            2.
-        per_class: least number of each class, for the scores by class; from 0.
+        pictures: generated pictures, from 2, with classes as frequent as in the collection.
+        per_class: least number of each class, from 0, for the scores by class.
         against: `train`, `heldout` or `all`: the reference pictures.
         reference: most reference pictures, chosen at random; from 2. None: all.
         seed: of the first generated picture.
