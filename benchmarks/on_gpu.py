@@ -113,7 +113,7 @@ def tasks(device: str, folder: Path, *, tiny: bool) -> list[Task]:
         task("processes", 60),
         *measured[3:5],
         *(
-            task("compiled", 90, recipe=name)
+            task("compiled", 120, recipe=name)
             for name in ((SMALL_RECIPE,) if tiny else ("flagship_64",))
         ),
         *measured[5:],
