@@ -234,7 +234,7 @@ def test_a_critic_has_its_own_words(tmp_path: Path) -> None:
     series["term/gradient_penalty/discriminator"] = series["loss/discriminator"]
     run = write_run(tmp_path / "run", images, series, grids=0, score="critic")
     page = Page(write_report(run).page)
-    assert "The critic's opinion" in page.text
+    assert "The critic's scores of real" in page.text
     assert "gradient_penalty" in page.text
     assert len(page.tags["svg"]) == 5
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from impasto.cli import app
 from impasto.config import RunConfig
-from impasto.reporting.by_class import distances, measure, say
+from impasto.reporting.by_class import class_effect_in_words, distances, measure
 from impasto.reporting.data import uneven
 from impasto.reporting.page import write_report
 from impasto.reporting.record import ClassGrids, RunLabels, newest_run, read_record
@@ -109,7 +109,7 @@ def test_what_is_no_such_grid_is_not_measured(tmp_path: Path) -> None:
     ("by_class", "by_latent", "verdict"),
     [
         (2, 40, "the class hardly changes the picture"),
-        (18, 40, "the class has a say, and the latent a larger one"),
+        (18, 40, "the class matters, but less than the latent"),
         (40, 40, "the classes differ to the eye"),
         (40, 0, "a class is always the same picture"),
         (1, 1, "all pictures look alike so far"),
@@ -121,7 +121,7 @@ def test_the_verdict_follows_what_was_painted(
     run = write_run(tmp_path / "run", *healthy(2), grids=0)
     add_class_grids(run, {1000: (by_class, by_latent)}, rows=8)
     (measured,) = measure(read_record(run))
-    assert verdict in say(measured)
+    assert verdict in class_effect_in_words(measured)
     assert measured.chance == pytest.approx(1400 / 2120)
 
 
@@ -132,7 +132,7 @@ def test_chance_is_the_commonest_class_unless_all_are_shown_alike(tmp_path: Path
     (measured,) = measure(read_record(run))
     assert measured.balanced
     assert measured.chance == pytest.approx(1 / 3)
-    assert say(measured) == ""
+    assert class_effect_in_words(measured) == ""
     assert "This run shows all classes equally often." in Page(write_report(run).page).text
 
 

@@ -1,4 +1,4 @@
 """The report of a run: start reading at `page.py`, or at `findings.py` for what went wrong.
 
-Importing this loads nothing; matplotlib and PyAV are extras, asked for when they are needed.
+Importing this loads nothing; matplotlib and PyAV are optional, and imported when needed.
 """

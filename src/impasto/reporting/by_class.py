@@ -1,6 +1,7 @@
-"""What a run paints of each class: one noise over all of them, each over time, each at two moments.
+"""A run's pictures by class: the same latents in every class, each class over time and at two
+moments.
 
-All of it is read from the grids of classes that training writes (a latent a row, a class a column).
+They are read from the class grids of training (a row for each latent, a column for each class).
 """
 
 from dataclasses import dataclass
@@ -28,13 +29,13 @@ from impasto.reporting.scores_by_class import (
 
 Pixels = NDArray[np.uint8]
 
-# Grids that are measured, and moments that are shown side by side.
+# Most grids measured, and most moments side by side.
 _MOST_MEASURED, _MOST_MOMENTS = 24, 8
-# Classes shown at once, the most frequent ones; the others unfold.
+# Most classes shown at once, the most frequent ones; the others unfold.
 _FIRST_CLASSES = 10
-# Pixels a side: of a picture among many, and of the newest grid as a whole.
+# Most pixels of a side: of a small picture, and of the newest grid.
 _SMALL_SIDE, _GRID_SIDE = 128, 2048
-# There are many small ones, so of them only really small files stay exact.
+# Largest lossless file of a small picture, since there are many.
 _MOST_PNG = 10_000
 
 
@@ -42,7 +43,7 @@ _MOST_PNG = 10_000
 
 
 def measure(record: RunRecord) -> list[Classes]:
-    """What the grids of classes say of each label field that the run is conditioned on."""
+    """The class grids' distances for each label field that the run is conditioned on."""
     found = []
     for grids in record.class_grids:
         moments = [grids.grids[place] for place in evenly(len(grids.grids), _MOST_MEASURED)]
@@ -64,7 +65,7 @@ def measure(record: RunRecord) -> list[Classes]:
 
 
 def _chance(record: RunRecord, grids: ClassGrids) -> float:
-    """The largest class's share of the pictures that are shown and asked for."""
+    """The largest class's share of the pictures in training."""
     field = next((field for field in record.fields if field.name == grids.field), None)
     if field is None or not field.known or record.balance == grids.field:
         return 1 / len(grids.classes)
@@ -72,25 +73,26 @@ def _chance(record: RunRecord, grids: ClassGrids) -> float:
 
 
 def distances(path: Path, grids: ClassGrids) -> tuple[float, float] | None:
-    """Mean distance of two classes' pictures of one latent, and of two latents' of one class.
+    """Mean distance between two classes' pictures of one latent, and between two latents' of one
+    class.
 
-    The distance of two pictures is the root mean square of their differences, averaged to 16 pixels
-    a side, as a share of the way from black to white; so it is in `diversity/fake`. None where the
-    grid cannot be read, or has one class or one latent only.
+    The distance of two pictures is the root mean square difference after averaging to 16 pixels a
+    side, as a share of the way from black to white, as in `diversity/fake`. None if the grid cannot
+    be read, or has a single class or latent.
     """
     grid = _open(path, grids)
     rows, columns = grids.rows, len(grids.classes)
     if grid is None or rows < 2 or columns < 2:
         return None
     side = min(16, grid.width // columns)
-    # Averaging all of it at once mixes no two pictures, for their borders fall on whole pixels.
+    # Averaging the whole grid mixes no pictures, since their borders fall on whole pixels.
     small = grid.resize((columns * side, rows * side), Image.Resampling.BOX)
     pictures = _tiles(small, rows, columns).reshape(rows, columns, -1) / 255.0
     return _mean_distance(pictures), _mean_distance(pictures.swapaxes(0, 1))
 
 
 def _mean_distance(groups: NDArray[np.float64]) -> float:
-    """Mean distance of two pictures of one group: [G, N, values] to a number."""
+    """Mean distance between two pictures of a group: [G, N, values] to a number."""
     first, second = np.triu_indices(groups.shape[1], k=1)
     squares = np.square(groups[:, first] - groups[:, second]).mean(axis=2)
     return float(np.sqrt(squares).mean())
@@ -100,7 +102,7 @@ def _mean_distance(groups: NDArray[np.float64]) -> float:
 
 
 def _open(path: Path, grids: ClassGrids) -> Image.Image | None:
-    """A grid, if it can be read and has the pictures that the run's record tells of."""
+    """A grid, if it is readable and has the number of pictures in the run's record."""
     grid = open_picture(path)
     columns = len(grids.classes)
     if grid is None or grid.width % columns or grid.height * columns != grid.width * grids.rows:
@@ -134,14 +136,14 @@ def _shrunk(grid: Image.Image, columns: int, most: int) -> Image.Image:
 
 @dataclass(frozen=True)
 class _Shown:
-    """A label field as it is shown.
+    """The grids of a label field for display.
 
     Attributes:
         order: columns of its grids, the most frequent class first.
         newest: (images seen, grid) of the last grid that can be read.
         moments: (images seen, small pictures [R, K, side, side, 3]), the earliest first.
-        halfway: the one nearest to half of what was seen.
-        measured: what its grids say.
+        halfway: the grid nearest to half of the images seen.
+        measured: the grids' distances.
     """
 
     record: RunRecord
@@ -172,9 +174,9 @@ def _shown(
         return None
     columns = len(grids.classes)
     order = [grids.classes.index(name) for name in by_size(record, grids.field, grids.classes)]
-    # While the discriminator trains alone, the generator's pictures stay as they are.
+    # While the discriminator trains alone, the generator's pictures do not change.
     waiting = sum(seen <= record.pretrain_images for seen, _ in grids.grids)
-    told = grids.grids[max(0, waiting - 1) :]
+    changing = grids.grids[max(0, waiting - 1) :]
 
     def small(seen: int, path: Path) -> list[tuple[int, Pixels]]:
         grid = _open(path, grids)
@@ -182,16 +184,16 @@ def _shown(
             return []
         return [(seen, _tiles(_shrunk(grid, columns, _SMALL_SIDE), grids.rows, columns))]
 
-    places = evenly(len(told), _MOST_MOMENTS)
-    moments = [taken for place in places for taken in small(*told[place])]
-    half = min(told, key=lambda item: abs(2 * item[0] - newest[0]))
+    places = evenly(len(changing), _MOST_MOMENTS)
+    moments = [taken for place in places for taken in small(*changing[place])]
+    half = min(changing, key=lambda item: abs(2 * item[0] - newest[0]))
     halfway = next(iter(small(*half)), None) if half[0] < newest[0] else None
     return _Shown(record, grids, order, newest, moments, halfway, measured, charts)
 
 
 @dataclass(frozen=True)
 class _OneNoise:
-    """The newest grid under its classes' names, and how much the class changes a picture."""
+    """The newest grid with its classes' names, and how much the class changes a picture."""
 
     when: str
     across: int
@@ -202,7 +204,7 @@ class _OneNoise:
 
 @dataclass(frozen=True)
 class _ClassesOverTime:
-    """Of each class the same latent at several moments."""
+    """For each class, one latent at several moments."""
 
     times: list[str]
     rows: Folded[list[tuple[str, PageImage]]]
@@ -210,7 +212,7 @@ class _ClassesOverTime:
 
 @dataclass(frozen=True)
 class _TwoMoments:
-    """Of each class several latents halfway and now."""
+    """For each class, several latents halfway and now."""
 
     latents: str
     cards: Folded[list[tuple[str, list[Figure]]]]
@@ -218,14 +220,14 @@ class _TwoMoments:
 
 @dataclass(frozen=True)
 class _ClassScores:
-    """Of each class its scores: over time a line a class, and the newest as a table."""
+    """Scores by class: over time with a line for each class, and the newest as a table."""
 
     charts: Folded[list[Card]]
     tables: Folded[ClassTables | None]
 
 
 def classes_section(record: RunRecord, measured: list[Classes], charts: Charts) -> Markup:
-    """All that is shown by class, a label field after the other; '' for a run without classes."""
+    """The sections by class, one for each label field; '' for a run without classes."""
     fields = []
     for grids, classes in zip(record.class_grids, measured, strict=True):
         shown = _shown(record, grids, classes, charts)
@@ -259,11 +261,13 @@ def _one_noise(shown: _Shown) -> _OneNoise:
         f"{', the most frequent first' if count > 1 else ''}."
     )
     bands = folded(shown.order, band, _FIRST_CLASSES)
-    return _OneNoise(when, across, bands, say(shown.measured), _measured_card(shown))
+    return _OneNoise(
+        when, across, bands, class_effect_in_words(shown.measured), _measured_card(shown)
+    )
 
 
-def say(classes: Classes) -> str:
-    """What the newest grid says of how much the class matters, in words; '' without a grid."""
+def class_effect_in_words(classes: Classes) -> str:
+    """How much the class matters in the newest grid, in words; '' without a grid."""
     if not len(classes.images_seen):
         return ""
     by_class, by_latent = float(classes.by_class[-1]), float(classes.by_latent[-1])
@@ -279,14 +283,14 @@ def say(classes: Classes) -> str:
     if times < LITTLE_SAY:
         verdict = "the class hardly changes the picture"
     elif times < MUCH_SAY:
-        verdict = "the class has a say, and the latent a larger one"
+        verdict = "the class matters, but less than the latent"
     else:
         verdict = "the classes differ to the eye"
     return f"{measured}: {times:.2g} times as much, so {verdict}."
 
 
 def _measured_card(shown: _Shown) -> list[Card]:
-    """A chart of how much class and latent change a picture, where there are moments enough."""
+    """A chart of how much class and latent change a picture, if there are enough moments."""
     classes = shown.measured
     if len(classes.images_seen) < 3:
         return []

@@ -1,4 +1,4 @@
-"""Curves over images seen, as SVG that goes into the page and takes on its light or dark colours."""
+"""Charts over images seen, as SVG in the page's light or dark colours."""
 
 import io
 import re
@@ -16,8 +16,8 @@ from impasto.errors import ImpastoError
 from impasto.fonts import chart_fonts
 from impasto.formatting import one_line
 
-# matplotlib draws with these stand-ins, which then become the page's CSS variables; so one drawing
-# serves both colour schemes. They are used nowhere else.
+# matplotlib draws with these placeholders, which are replaced by the page's CSS variables, so that
+# one drawing serves both colour schemes.
 _COLOURS = {
     "#0a0b01": "var(--ink)",
     "#0a0b02": "var(--faint)",
@@ -52,21 +52,21 @@ _STYLE = {
     "grid.linewidth": 0.5,
 }
 
-# Points drawn of a line. A chart is some 700 pixels wide; more cannot be seen, only downloaded.
+# Most points of a line; a chart is some 700 pixels wide.
 _RAW_BINS = 300
 _SMOOTH_POINTS = 300
-# Letters that fit side by side above a chart, six of them for each line's sign.
+# Letters that fit above a chart; each line's sample counts as six.
 _LEGEND_LETTERS = 66
 
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: its name and its values [N]; what is not finite is left out.
+    """A curve: its name and its values [N]; non-finite ones are left out.
 
     Attributes:
         low, high: [N] ends of an interval around each value, drawn as a band.
-        smooth: whether a strong, smoothed line is drawn over the faint values; else they are drawn as
-            they are, with a dot each.
+        smooth: whether a smoothed line is drawn over the faint values; else the values are drawn
+            with dots.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Mark:
-    """A moment to point at: images seen, and the short text above it."""
+    """A marked moment: images seen, and a short text above."""
 
     images: int
     text: str
@@ -86,14 +86,14 @@ class Mark:
 
 @dataclass(frozen=True)
 class Level:
-    """A height to compare curves with, such as that of chance; named in the legend."""
+    """A horizontal reference line, such as chance, named in the legend."""
 
     name: str
     height: float
 
 
 def require_matplotlib() -> None:
-    """Raises: ImpastoError: matplotlib is missing; the message says how to get it."""
+    """Raises: ImpastoError: matplotlib is not installed."""
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
@@ -105,9 +105,10 @@ def require_matplotlib() -> None:
 def envelope(
     images_seen: Counts | Floats, values: Floats, bins: int = _RAW_BINS
 ) -> tuple[Counts | Floats, Floats]:
-    """Lowest and highest value of each of `bins` equal stretches, in the order they came.
+    """The lowest and highest value of each of `bins` equal ranges, in order, so that a thinned line
+    shows every spike.
 
-    So a thinned line still shows every spike. Up to two points a bin; as it is, if that is fewer.
+    At most two points a bin; fewer values are unchanged.
     """
     if len(values) <= 2 * bins:
         return images_seen, values
@@ -120,7 +121,7 @@ def envelope(
 
 
 def smoothed(values: Floats) -> Floats:
-    """Mean over a thirtieth of the rows around each (three or more), the ends mirrored."""
+    """Moving average over a thirtieth of the rows (three or more), mirrored at the ends."""
     half = max(1, len(values) // 60)
     if len(values) < 5:
         return values
@@ -151,21 +152,21 @@ def chart(
     end: float | None = None,
     axis: str = "images seen",
 ) -> Markup:
-    """Curves as an SVG element: each line faint as it is, and strong smoothed.
+    """Curves as an SVG element: values faint, smoothed lines strong.
 
     Args:
-        images_seen: [N]; or of what else the level axis counts.
+        images_seen: [N]; or the values of another horizontal axis.
         lines: up to six.
-        marks: upright lines at moments, such as findings.
-        identity: a word that is unique in the page, for the element's inner names.
-        label: what it shows, for people who have it read out.
-        bounds: of the upright axis; by default as the values ask. Values that span more than a
+        marks: vertical lines at moments, such as findings.
+        identity: a word unique in the page, for ids in the element.
+        label: a description for screen readers.
+        bounds: of the vertical axis; by default from the values. Values that span more than a
             factor of 50 get a logarithmic axis.
-        from_zero: let the upright axis begin at 0, so that heights can be compared.
-        levels: up to two, as dotted lines across.
-        shaded_until: images seen up to which the ground is shaded.
-        end: of the level axis; by default the last of `images_seen`.
-        axis: what the level axis counts.
+        from_zero: start the vertical axis at 0.
+        levels: up to two dotted horizontal lines.
+        shaded_until: images seen up to which the background is shaded.
+        end: of the horizontal axis; by default the last of `images_seen`.
+        axis: the horizontal axis's quantity.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -173,7 +174,7 @@ def chart(
     texts = [axis, *(line.name for line in lines), *(level.name for level in levels)]
     style: dict[Any, Any] = _STYLE | {"svg.hashsalt": identity}
     with mpl.rc_context(style), chart_fonts([*texts, *(mark.text for mark in marks)]):
-        # Small on purpose: on a phone the drawing keeps its size and its letters can be read.
+        # Small, so that its letters are readable on a phone, where it is not scaled.
         figure = Figure(figsize=(4.7, 2.7), layout="constrained")
         axes = figure.add_subplot()
         drawn: list[Floats] = []
@@ -183,7 +184,7 @@ def chart(
             axes.set_ylim(*bounds)
         elif drawn and not from_zero:
             _scale(axes, np.concatenate(drawn))
-        # From the beginning to now, the same in every chart.
+        # The same range in every chart.
         axes.set_xlim(0, 1.02 * float(images_seen[-1] if end is None else end))
         _level_axis(axes, axis, whole=images_seen.dtype.kind in "iu")
         if shaded_until:
@@ -199,7 +200,7 @@ def chart(
 
 
 def _line(axes: Any, images_seen: Counts | Floats, line: Line, colour: str) -> list[Floats]:
-    """Draw a line and its band; gives what was drawn, nothing where no value is finite."""
+    """Draw a line and its band; gives the artists, none if no value is finite."""
     keep = np.isfinite(line.values)
     images, values = images_seen[keep], line.values[keep]
     if not len(values):
@@ -228,7 +229,7 @@ def _line(axes: Any, images_seen: Counts | Floats, line: Line, colour: str) -> l
 
 
 def _level_axis(axes: Any, name: str, *, whole: bool) -> None:
-    """The level axis: its name and short numbers, only whole ones where it counts."""
+    """Label the horizontal axis with its name and short numbers, integers for counts."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.grid(True, axis="y")
@@ -263,7 +264,7 @@ def _levels_and_marks(axes: Any, levels: Sequence[Level], marks: Sequence[Mark])
 
 
 def _legend(figure: Any, names: Sequence[str]) -> None:
-    """The legend above the chart, in as many columns as its longest name leaves room for."""
+    """The legend above the chart, with as many columns as fit."""
     longest = max(map(len, names))
     figure.legend(
         loc="outside upper left",
@@ -277,20 +278,20 @@ def _legend(figure: Any, names: Sequence[str]) -> None:
 def _band(
     axes: Any, images: Counts | Floats, low: Floats, high: Floats, colour: str
 ) -> list[Floats]:
-    """Draw the intervals of a line; gives their ends, as far as there are any."""
-    told = np.isfinite(low) & np.isfinite(high)
-    if not told.any():
+    """Draw the intervals of a line; gives their ends, if there are any."""
+    known = np.isfinite(low) & np.isfinite(high)
+    if not known.any():
         return []
-    ends = [low[told], high[told]]
-    if told.sum() == 1:
-        axes.vlines(images[told], *ends, color=colour, linewidth=1.2, alpha=0.6)
+    ends = [low[known], high[known]]
+    if known.sum() == 1:
+        axes.vlines(images[known], *ends, color=colour, linewidth=1.2, alpha=0.6)
     else:
-        axes.fill_between(images[told], *ends, color=colour, alpha=0.18, linewidth=0)
+        axes.fill_between(images[known], *ends, color=colour, alpha=0.18, linewidth=0)
     return ends
 
 
 def _scale(axes: Any, values: Floats) -> None:
-    """A logarithmic upright axis where a few values would otherwise flatten all the others."""
+    """Use a logarithmic vertical axis if a few values would flatten the others."""
     usual = float(np.median(np.abs(values))) or 1.0
     if float(np.abs(values).max()) <= 50 * usual:
         return
@@ -301,38 +302,38 @@ def _scale(axes: Any, values: Floats) -> None:
 
 
 def _inline(svg: str, identity: str, label: str) -> Markup:
-    """A stand-alone SVG file as an element for the page, in the page's colours."""
+    """Convert an SVG file to an element of the page, in the page's colours."""
     root = ElementTree.fromstring(svg)
     for parent in root.iter():
         for child in list(parent):
-            # A style sheet would be the whole page's; the page has these few rules itself.
+            # A style sheet in it would apply to the whole page, which has these rules itself.
             if _plain(child.tag) in ("metadata", "style"):
                 parent.remove(child)
     for element in root.iter():
         element.tag = _plain(element.tag)
-        told = {_plain(name): text for name, text in element.attrib.items()}
+        attributes = {_plain(name): text for name, text in element.attrib.items()}
         element.attrib.clear()
-        element.attrib.update({n: _for_page(n, text, identity) for n, text in told.items()})
-    # Width and height in points would keep it from filling its column.
+        element.attrib.update({n: _for_page(n, text, identity) for n, text in attributes.items()})
+    # Without width and height it fills its column.
     del root.attrib["width"], root.attrib["height"]
     root.attrib |= {"role": "img", "aria-label": label}
     return Markup(ElementTree.tostring(root, encoding="unicode").strip())
 
 
 def _plain(name: str) -> str:
-    """A name without its XML namespace: inside HTML none is needed."""
+    """A name without its XML namespace, which HTML does not need."""
     return name.rpartition("}")[2]
 
 
 def _for_page(name: str, text: str, identity: str) -> str:
-    """The text of an attribute of a drawing as the page needs it."""
-    # Several drawings share one page, and names must be unique in it.
+    """An attribute's text for the page."""
+    # Ids must be unique in the page.
     if name == "id":
         return f"{identity}-{text}"
     if name == "href":
         return text.replace("#", f"#{identity}-", 1)
     text = text.replace("url(#", f"url(#{identity}-")
-    # Hundredths of a point are enough for a line.
+    # Two decimals are enough for a line.
     text = re.sub(r"(\d\.\d\d)\d+", r"\1", text)
     for stand_in, variable in _COLOURS.items():
         text = text.replace(stand_in, variable)

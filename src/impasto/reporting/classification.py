@@ -1,4 +1,4 @@
-"""The discriminator as a classifier: what `impasto classify` left in a run's folder, if it was run."""
+"""The results of `impasto classify` in a run's folder, if there are any."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +13,13 @@ from impasto.reporting.record import RunRecord
 
 @dataclass(frozen=True)
 class FieldAccuracy:
-    """How well the classes of a label field were named.
+    """The discriminator's accuracy for a label field.
 
     Attributes:
         field: its name.
-        accuracy: share named right, as text.
-        confusion: a picture of it, if there is one.
-        about: which pictures were named.
+        accuracy: as text.
+        confusion: the picture of the confusion matrix, if there is one.
+        about: the classified pictures, in words.
     """
 
     field: str
@@ -29,7 +29,7 @@ class FieldAccuracy:
 
 
 def classifier(record: RunRecord) -> list[FieldAccuracy]:
-    """Accuracy and confusion of each label field that was measured."""
+    """Accuracy and confusion matrix of each classified label field."""
     found = []
     for path in sorted(record.folder.glob("classify-*.json")):
         name = path.stem.removeprefix("classify-")
@@ -49,7 +49,7 @@ def classifier(record: RunRecord) -> list[FieldAccuracy]:
 
 
 def _about(measured: dict[str, Any]) -> str:
-    """Which pictures were named, and what the number may be compared with; as far as told."""
+    """The classified pictures and the baselines, as far as known."""
     parts = []
     pictures, sources = _count(measured, "pictures"), _count(measured, "sources")
     if pictures:

@@ -1,4 +1,4 @@
-"""Runs that are compared, by one checkpoint each, and their evaluations that were made alike."""
+"""Compared runs, with one checkpoint each and their evaluations with equal settings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from impasto.reporting.record import RunRecord
 from impasto.reporting.scores import Conditions, replaces
 
 MOST_RUNS = 6
-"""Lines that a chart can tell apart by their colours."""
+"""Most lines in a chart with distinct colours."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a person asked the scores to be of; None: whatever the runs share.
+    """The requested settings of scores; None: those that the runs share.
 
     Attributes:
-        pictures: generated ones.
-        per_class: of each class at least.
-        reference: real pictures compared with, at most.
+        pictures: number of generated pictures.
+        per_class: least number of each class.
+        reference: most reference pictures.
     """
 
     pictures: int | None = None
@@ -27,11 +27,14 @@ class Asked:
     reference: int | None = None
 
     def fits(self, row: EvaluationRow) -> bool:
-        told = row.reference
+        reference = row.reference
         return (
             self.pictures in (None, row.pictures.count)
             and self.per_class in (None, row.pictures.per_class)
-            and (self.reference is None or told.pictures == min(self.reference, told.available))
+            and (
+                self.reference is None
+                or reference.pictures == min(self.reference, reference.available)
+            )
         )
 
 
@@ -41,10 +44,10 @@ class Compared:
 
     Attributes:
         record: of the run, as it was read.
-        name: that no other of them has.
+        name: unique among the compared runs.
         images_seen: of the checkpoint.
         weights_sha256: of the checkpoint.
-        asked: what its scores are to be of.
+        asked: the requested settings of its scores.
     """
 
     record: RunRecord
@@ -58,7 +61,7 @@ class Compared:
         return [row for row in self.record.evaluations if row.collection.hash == collection_hash]
 
     def scored(self, collection_hash: str) -> dict[Conditions, list[EvaluationRow]]:
-        """Evaluations of the checkpoint on a collection, as they were asked for."""
+        """Evaluations of the checkpoint on a collection, with the requested settings."""
         found: dict[Conditions, list[EvaluationRow]] = {}
         for row in self.of(collection_hash):
             if (
@@ -73,8 +76,8 @@ class Compared:
 def scored_alike(
     runs: Sequence[Compared], collection_hash: str
 ) -> list[dict[Conditions, EvaluationRow]]:
-    """Of each run, the evaluations of its checkpoint on a collection, one of each kind: where there are
-    several, one with as many pictures of each class as the other runs have, or else of most."""
+    """For each run, the evaluations of its checkpoint on a collection, one of each kind: of
+    several, one with as many pictures of each class as the other runs, or else the most."""
     every = [run.scored(collection_hash) for run in runs]
 
     def chosen(key: Conditions, rows: Sequence[EvaluationRow]) -> EvaluationRow:

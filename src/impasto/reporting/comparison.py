@@ -1,7 +1,7 @@
-"""Several runs side by side: the same latents, scores over time, tables that mark what is certain.
+"""Compare runs: the same latents, scores over time, tables that mark certain differences.
 
-Scores are compared only where they were measured alike (`scores.Conditions`), and a value is marked as
-the best only where its interval overlaps no other's.
+Scores are compared only under equal conditions (`scores.Conditions`), and a value is marked as the
+best only if its interval overlaps no other's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,17 +20,18 @@ from impasto.reporting.rendering import write_page
 from impasto.reporting.settings import facts, settings
 
 _MOST_SETTINGS = 12
-"""Of those that differ; more unfold."""
+"""Most differing settings shown at once; more unfold."""
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """What several models paint of the same seeds.
+    """Several models' pictures of the same seeds.
 
     Attributes:
-        drawn: of each model, uint8 [16, H, W, 3].
-        by_class: (label field, class) -> of each model that knows it, its place and [8, H, W, 3].
-        notes: what is not alike, a sentence each.
+        drawn: for each model, uint8 [16, H, W, 3].
+        by_class: (label field, class) -> for each model that has it, the model's index and [8, H,
+            W, 3].
+        notes: differences between the models, a sentence each.
     """
 
     drawn: Sequence[np.ndarray]
@@ -44,14 +45,14 @@ def write_comparison(
     """Write one page that compares runs on a collection.
 
     Args:
-        runs: two to six, as they were asked for.
-        pictures: what they paint.
+        runs: two to six, in the requested order.
+        pictures: their pictures.
         collection: its name.
         collection_hash: its content hash.
         out: the HTML file.
 
     Returns:
-        What was compared with what, and what could not be: a sentence each.
+        What was compared, and what could not be, a sentence each.
 
     Raises:
         ImpastoError: the page cannot be written.
@@ -80,7 +81,7 @@ def write_comparison(
 
 
 def _figures(runs: Sequence[Compared], pictures: Pictures) -> list[Figure]:
-    """What each run paints of the same seeds."""
+    """Each run's pictures of the same seeds."""
     return [
         Figure(
             _grid(drawn, 4, f"seeds 0 to {len(drawn) - 1} of {run.name}"),
@@ -93,7 +94,7 @@ def _figures(runs: Sequence[Compared], pictures: Pictures) -> list[Figure]:
 def _by_field(
     runs: Sequence[Compared], pictures: Pictures
 ) -> dict[str, list[tuple[str, list[Figure]]]]:
-    """Of each label field its classes, and what each run that knows one paints of it."""
+    """For each label field its classes, with the pictures of each run that has the class."""
     found: dict[str, list[tuple[str, list[Figure]]]] = {}
     for (field, cls), painted in pictures.by_class.items():
         strips = [

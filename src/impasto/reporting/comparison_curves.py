@@ -1,4 +1,4 @@
-"""Scores of runs side by side over images seen, and the chief ones over time of training too."""
+"""Compare runs' scores over images seen, and the main ones over training time too."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ _OVER_SECONDS = ("fid", "fd", "kid")
 
 @dataclass(frozen=True)
 class Curves:
-    """Charts as one feature network sees the pictures, and how they were measured."""
+    """The charts of one feature network, and their conditions."""
 
     network: str
     says: str
@@ -28,7 +28,7 @@ class Curves:
 
 
 class _Drawing:
-    """Draws charts over any axis; each gets names of its own in the page."""
+    """Draws charts over any axis, with unique ids in the page."""
 
     def __init__(self, rows: Sequence[EvaluationRow]) -> None:
         self._drawn, self._rows = 0, rows
@@ -58,7 +58,7 @@ class _Drawing:
 
 
 def curves(runs: Sequence[Compared], collection_hash: str) -> list[Curves]:
-    """Scores of all runs over images seen, and the chief ones over time of training too."""
+    """Scores of all runs over images seen, and the main ones over training time too."""
     alike = [
         {group.conditions: group for group in made_alike(run.of(collection_hash))} for run in runs
     ]
@@ -130,7 +130,7 @@ def _joined(
     drawing: _Drawing,
     levels: Sequence[Level],
 ) -> Card:
-    """A card of lines that each have places of their own on the level axis."""
+    """A card of lines that each have their own horizontal values."""
     every = np.unique(
         np.concatenate(
             [
@@ -152,7 +152,7 @@ def _joined(
     joined = []
     for at, line in zip(places, lines, strict=True):
         if at is None or line is None:
-            # It keeps its place, so that a run has one colour in all charts.
+            # An empty line keeps its place, so that a run has one colour in all charts.
             joined.append(Line("", nothing))
             continue
         wide = spread(at, line.values)
@@ -164,14 +164,14 @@ def _joined(
 
 
 def _seconds(run: Compared, group: Alike | None) -> Floats | None:
-    """Seconds of training at each moment of a group, by the rows of `stats.jsonl` around it."""
-    told = run.record.series.get("seconds")
-    if group is None or told is None or not np.isfinite(told).any():
+    """Seconds of training at each moment of a group, interpolated from `stats.jsonl`."""
+    seconds = run.record.series.get("seconds")
+    if group is None or seconds is None or not np.isfinite(seconds).any():
         return None
-    known = np.isfinite(told)
+    known = np.isfinite(seconds)
     at = np.interp(
         group.images_seen,
         np.concatenate([[0], run.record.images_seen[known]]),
-        np.concatenate([[0.0], told[known]]),
+        np.concatenate([[0.0], seconds[known]]),
     )
     return np.asarray(at, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Tables of runs side by side: only what was measured alike stands in one table."""
+"""Tables that compare runs; a table has only scores with equal conditions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,14 +30,14 @@ from impasto.reporting.scores_by_class import by_size, is_chief, names_by_class
 
 @dataclass(frozen=True)
 class NetworkScores:
-    """Scores of all pictures as one feature network sees them.
+    """Overall scores by one feature network.
 
     Attributes:
         network: its name.
         conditions: how they were measured.
-        about_heldout: how the column of held-out pictures is to be read; may be empty.
+        about_heldout: an explanation of the column of held-out pictures; may be empty.
         table: the scores.
-        nothing_certain: whether no run is certainly better in any of them.
+        nothing_certain: whether no run is certainly better in any score.
     """
 
     network: str
@@ -57,7 +57,7 @@ class TitledTable:
 
 @dataclass(frozen=True)
 class FieldScores:
-    """Scores by class of a label field as one network sees them; `more` of them unfold."""
+    """Scores by class of a label field by one network; `more` of them unfold."""
 
     field: str
     network: str
@@ -66,9 +66,9 @@ class FieldScores:
 
 
 class Tables:
-    """Scores of the checkpoints, only those measured alike in one table.
+    """The checkpoints' scores, in a table for each set of equal conditions.
 
-    `says` are sentences on what was not compared and why.
+    `says`: sentences on what was not compared and why.
     """
 
     def __init__(self, runs: Sequence[Compared], collection_hash: str) -> None:
@@ -79,8 +79,8 @@ class Tables:
     def _grouped(
         self, scored: Sequence[Mapping[Conditions, EvaluationRow]]
     ) -> list[tuple[Conditions, dict[int, EvaluationRow]]]:
-        """Of each network, which runs were measured alike: of most runs, then of most pictures; and
-        those that are left by themselves."""
+        """For each network, the runs with equal conditions (most runs first, then most pictures),
+        and the runs without any other."""
         chosen: list[tuple[Conditions, dict[int, EvaluationRow]]] = []
         apart = []
         conditions = list(dict.fromkeys(key for found in scored for key in found))
@@ -89,7 +89,7 @@ class Tables:
                 self.says.append(
                     f"{self.runs[place].name} has no scores on this collection: it is in no table."
                 )
-        # Weights apart: two networks of one name are two networks.
+        # Networks of one name with different weights are different.
         networks = list(dict.fromkeys((key.network, key.weights_sha256) for key in conditions))
         for network in networks:
             left = [key for key in conditions if (key.network, key.weights_sha256) == network]
@@ -120,12 +120,12 @@ class Tables:
                 "No two runs were measured alike, so no scores are compared: evaluate them with the "
                 "same pictures and reference."
             )
-        # Of two networks, the same may have to be said.
+        # Two networks may give the same sentence.
         self.says += dict.fromkeys(apart)
         return chosen
 
     def _apart(self, key: Conditions, rows: Mapping[int, Any], others: Conditions) -> str:
-        """Why scores stand in a table of their own."""
+        """Why scores have a table of their own."""
         names = listed(self._names(rows))
         own = "stand in a table of their own and are not compared with the others'."
         if key.resolution != others.resolution:
@@ -138,7 +138,7 @@ class Tables:
         return f"{names} {verb} measured otherwise ({key}), so the scores {own}"
 
     def overall(self) -> list[NetworkScores]:
-        """The scores of all pictures, a table each group of runs that were measured alike."""
+        """Overall scores, a table for each group of runs with equal conditions."""
         return [self._overall(key, rows) for key, rows in self._groups]
 
     def _names(self, rows: Mapping[int, Any]) -> list[str]:
@@ -175,7 +175,8 @@ class Tables:
         )
 
     def by_class(self) -> list[FieldScores]:
-        """A table a score, a row a class, a column a run, for every field they share."""
+        """For every shared field, a table for each score with a row for each class and a column for
+        each run."""
         return [each for key, rows in self._groups for each in self._by_class(key, rows)]
 
     def _by_class(self, key: Conditions, rows: Mapping[int, EvaluationRow]) -> list[FieldScores]:
@@ -237,7 +238,7 @@ def _heldout(row: EvaluationRow, pairs: Sequence[tuple[str, str | None]]) -> lis
 
 
 def _shared(columns: Sequence[Sequence[ScoreRow | None]]) -> list[ScoreRow | None]:
-    """What held-out real pictures score, if all runs have the same to tell; else nothing."""
+    """The score of held-out real pictures, if it is the same for all runs; else empty."""
 
     def text(score: ScoreRow | None) -> tuple[str, str] | None:
         return None if score is None else (value_text(score), interval_text(score))

@@ -1,4 +1,4 @@
-"""Curves of a run: the losses and scores, and how well the discriminator does."""
+"""Charts of a run: losses, scores, and the discriminator's accuracy."""
 
 from collections.abc import Sequence
 
@@ -14,11 +14,11 @@ from impasto.reporting.record import RunRecord
 from impasto.reporting.rendering import render
 
 Named = dict[str, str]
-"""Names of series in `stats.jsonl`, and what their lines are called."""
+"""Names of series in `stats.jsonl`, and their lines' names."""
 
 
 class Charts:
-    """Draws charts of one run, all with the same findings marked and the same ground shaded."""
+    """Draws charts of a run, with the same marked findings and shading."""
 
     def __init__(self, record: RunRecord, findings: Sequence[Finding]) -> None:
         self.record = record
@@ -35,7 +35,7 @@ class Charts:
         from_zero: bool = False,
         levels: Sequence[Level] = (),
     ) -> list[Card]:
-        """A card with those of the named series that were recorded; none if none was."""
+        """A card with the recorded ones of the named series; None if there are none."""
         series = self.record.series
         lines = [
             Line(text, series[name])
@@ -85,7 +85,7 @@ class Charts:
 
     @property
     def legend(self) -> str:
-        """What is the same in all of them, a sentence each."""
+        """The explanations common to all charts, a sentence each."""
         says = ["Faint: as recorded. Strong: smoothed."]
         if self.marks:
             says.append("Dashed lines with a number: where a finding began.")
@@ -97,7 +97,7 @@ class Charts:
 
 
 def _marks(record: RunRecord, findings: Sequence[Finding]) -> list[Mark]:
-    """The findings' numbers at their moments; those too close to be told apart share one mark."""
+    """The findings' numbers at their moments; close ones share a mark."""
     if not len(record.images_seen):
         return []
     apart = 0.03 * float(record.images_seen[-1])
@@ -119,8 +119,8 @@ def curves_section(record: RunRecord, charts: Charts, missing: list[str]) -> Mar
     cards = charts.of(
         "Losses",
         {"loss/discriminator": "discriminator", "loss/generator": "generator"},
-        "What each player tries to make small. Two losses that keep their distance mean an even "
-        "game; neither says how good the pictures are.",
+        "The losses that the two networks minimise. A constant distance between them means "
+        "that neither wins; they do not measure the quality of the pictures.",
     )
     cards += _scores(record, charts)
     cards += charts.of(
@@ -149,27 +149,27 @@ def curves_section(record: RunRecord, charts: Charts, missing: list[str]) -> Mar
 
 
 def _scores(record: RunRecord, charts: Charts) -> list[Card]:
-    """What the discriminator says of real and of generated pictures."""
+    """The discriminator's scores of real and generated pictures."""
     if record.probability:
         return charts.of(
             "Scores",
             {"score/real": "D(x), real", "score/fake": "D(G(z)), generated"},
-            "How real the discriminator takes pictures to be, from 0 to 1. The closer the two "
-            "lines, the harder it finds them to tell apart.",
+            "How real the discriminator takes pictures to be, from 0 to 1. The closer the two"
+            " lines, the less it can distinguish them.",
             bounds=(0.0, 1.0),
         )
     return charts.of(
         "Scores",
         {"score/real": "real", "score/fake": "generated"},
-        "The critic's opinion of real and of generated pictures. Only their distance means "
-        "something; a small one is good.",
+        "The critic's scores of real and generated pictures. Only their difference has a "
+        "meaning; small is good.",
     )
 
 
 def discriminator_section(
     record: RunRecord, charts: Charts, classifier: Sequence[FieldAccuracy]
 ) -> Markup:
-    """How often the discriminator is right, and about what; `classifier`, if any, goes below."""
+    """The discriminator's accuracies; `classifier`, if any, goes below."""
     cards = _real_or_generated(record, charts)
     for name in _label_fields(record):
         levels, dotted = _chances(record, name)
@@ -195,34 +195,33 @@ def discriminator_section(
 
 
 def _real_or_generated(record: RunRecord, charts: Charts) -> list[Card]:
-    """How often it tells real from generated pictures, and how far it knows real ones by heart."""
+    """Its accuracy on real and generated pictures, and how far it memorises real ones."""
     midway = (
         ""
         if record.probability
         else " A critic's values have no zero, so its boundary is drawn halfway between the two "
-        "means; that it tells nearly all apart is as it should be."
+        "means; a critic should separate nearly all."
     )
     cards = charts.of(
         "Real or generated",
         {"accuracy/real": "real", "accuracy/fake": "generated"},
-        "Share of the real and of the generated pictures that the discriminator takes for what they "
-        f"are. At 0.5 in both it cannot tell.{midway}",
+        "Share of real and of generated pictures that the discriminator classifies correctly."
+        f" At 0.5 in both it is guessing.{midway}",
         bounds=(0.0, 1.0),
         levels=[Level("cannot tell", 0.5)],
     )
     return cards + charts.of(
         "By heart",
         {"overfitting": "held-out pictures"},
-        "How far the discriminator takes real pictures that it never saw for generated ones: 0, it "
-        "treats them as those it trains on; 1, it knows these by heart, and any other picture is as "
-        "good as a generated one (r_v of Karras et al. 2020). With few held-out paintings, chance has "
-        "a large part in it.",
-        levels=[Level("knows nothing by heart", 0.0), Level("knows all by heart", 1.0)],
+        "Overfitting of the discriminator, r_v of Karras et al. 2020: at 0 it scores held-out"
+        " pictures like training pictures, at 1 like generated ones. With few held-out "
+        "paintings it is noisy.",
+        levels=[Level("no memorisation", 0.0), Level("full memorisation", 1.0)],
     )
 
 
 def _chances(record: RunRecord, name: str) -> tuple[list[Level], str]:
-    """How often one would name a field's classes right without looking, and how the lines are read."""
+    """The baselines of a field's accuracy, and their explanation."""
     field = next((field for field in record.fields if field.name == name), None)
     if field is None or not field.known:
         return [], ""
@@ -236,7 +235,7 @@ def _chances(record: RunRecord, name: str) -> tuple[list[Level], str]:
 
 
 def _label_fields(record: RunRecord) -> list[str]:
-    """Fields whose classes the discriminator names, as the statistics have them."""
+    """The fields that the discriminator classifies, by the statistics."""
     named = [name for name in record.series if name.startswith("accuracy/")]
     return sorted({name[len("accuracy/") : -len("/real")] for name in named if _of_field(name)})
 

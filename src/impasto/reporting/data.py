@@ -1,4 +1,4 @@
-"""The data that a run was trained on: its classes, and what becomes of a painting."""
+"""A run's training data: its classes, and a painting before and after preprocessing."""
 
 import contextlib
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _MOST_CLASSES = 30
 
 @dataclass(frozen=True)
 class ClassBar:
-    """A bar: its name, its length as a percentage, its number, and whether it is of a class."""
+    """A bar: its name, its length in per cent, its number, and whether it is a class's."""
 
     name: str
     length: float
@@ -55,21 +55,21 @@ def data_section(record: RunRecord) -> Markup:
 
 
 def _provenance(record: RunRecord) -> list[str]:
-    """Licences, artists, copies, and what was taken out, a sentence each."""
+    """Licences, artists, copies, and removed pictures, a sentence each."""
     known = record.get("collection", default={})
     said: list[str] = []
-    # Runs from before this was noted have less; they are shown all the same.
+    # Older runs have fewer entries.
     with contextlib.suppress(ValidationError, TypeError):
-        told = {name: known[name] for name in CollectionRecord.model_fields if name in known}
-        said = in_words(CollectionRecord.model_validate(told).model_dump())
+        recorded = {name: known[name] for name in CollectionRecord.model_fields if name in known}
+        said = in_words(CollectionRecord.model_validate(recorded).model_dump())
     if since := taken_out_since_trained(record):
         said.append(f"{since}.")
     return said
 
 
 def taken_out_since_trained(record: RunRecord) -> str:
-    """That pictures were taken out of the run's collection after it began, a sentence without its full
-    stop; '' if none were, or the collection is no longer there."""
+    """A sentence, without full stop, on pictures removed from the collection after the run began;
+    '' if none were, or the collection is gone."""
     known = record.get("collection", default={})
     path = known.get("path") if isinstance(known, dict) else None
     if not isinstance(path, str):
@@ -82,7 +82,7 @@ def taken_out_since_trained(record: RunRecord) -> str:
 
 
 def _before_and_after(record: RunRecord) -> tuple[list[Figure], str]:
-    """A painting as it lies in its source and as the network sees it; or none, and why."""
+    """A painting in its source and as the network's input; or the reason why there is none."""
     pair, reason = before_and_after(record)
     if pair is None:
         return [], reason
@@ -101,11 +101,11 @@ def _before_and_after(record: RunRecord) -> tuple[list[Figure], str]:
 
 
 def uneven(field: RunLabels) -> str:
-    """How unevenly the pictures are spread over the classes, a sentence; '' if they are not."""
+    """A sentence on the imbalance of the classes; '' if they are balanced."""
     sizes = sorted(((count, name) for name, count in field.classes if count > 0), reverse=True)
     if len(sizes) < 2 or sizes[0][0] < 3 * sizes[-1][0]:
         return ""
-    # As many classes as, from the largest down, hold half of the pictures.
+    # The number of largest classes that hold half of the pictures.
     half, held = 0, 0
     while 2 * held < field.known:
         held += sizes[half][0]
@@ -119,7 +119,7 @@ def uneven(field: RunLabels) -> str:
 
 
 def _turns(record: RunRecord, field: RunLabels) -> str:
-    """How often the run shows which class, a sentence; '' where it shows every picture as often."""
+    """A sentence on the balancing of classes; '' without balancing."""
     if record.turns != field.name:
         return ""
     if record.balance == field.name:
@@ -134,16 +134,16 @@ def _bars(record: RunRecord, field: RunLabels) -> FieldBars:
     """Bars of how many training pictures each class has, the largest first."""
     pairs = sorted(field.classes, key=lambda pair: (-pair[1], pair[0]))
     shown, rest = pairs[:_MOST_CLASSES], pairs[_MOST_CLASSES:]
-    # Where all are shown equally often, there is nothing to say of each.
+    # With equal frequencies, shares are not shown.
     shares = {} if record.balance == field.name else record.shown(field)
-    told = [(name, count, shares.get(name, 0), True) for name, count in shown]
+    bars = [(name, count, shares.get(name, 0), True) for name, count in shown]
     if rest:
         share = sum(shares.get(name, 0) for name, _ in rest)
-        told.append((counted(len(rest), "other"), sum(n for _, n in rest), share, False))
+        bars.append((counted(len(rest), "other"), sum(n for _, n in rest), share, False))
     unknown = (record.pictures or 0) - field.known
     if unknown > 0:
-        told.append(("not known", unknown, shares.get(None, 0), False))
-    most = max(count for _, count, _, _ in told) or 1
+        bars.append(("not known", unknown, shares.get(None, 0), False))
+    most = max(count for _, count, _, _ in bars) or 1
     empty = sum(count == 0 for _, count in pairs)
     sentences = [
         f"{counted(len(pairs), 'class')}.",
@@ -161,6 +161,6 @@ def _bars(record: RunRecord, field: RunLabels) -> FieldBars:
                 f"{count:,}{f', {share:.1%}' if shares else ''}",
                 is_class,
             )
-            for name, count, share, is_class in told
+            for name, count, share, is_class in bars
         ],
     )

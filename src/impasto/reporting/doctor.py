@@ -1,4 +1,4 @@
-"""What the doctor saw and did while a run was trained, as it was told then (`impasto.diagnosis`)."""
+"""The doctor's events in a run's training (`impasto.diagnosis`)."""
 
 from impasto.diagnosis import BEGUN, GAVE_UP, PASSED, WENT_BACK
 from impasto.reporting.elements import Cell, PageTable, moment, with_code, words
@@ -6,7 +6,7 @@ from impasto.reporting.record import Event, RunRecord
 
 
 def lasting(record: RunRecord) -> list[Event]:
-    """What was seen and has not passed."""
+    """Symptoms that have not passed."""
     found: dict[str, Event] = {}
     for event in record.doctor:
         if event.kind == BEGUN:
@@ -17,7 +17,7 @@ def lasting(record: RunRecord) -> list[Event]:
 
 
 def doctor_lines(record: RunRecord) -> list[str]:
-    """For the console: what changed the run, and what has not passed."""
+    """Lines for the console: interventions, and symptoms that have not passed."""
     still = lasting(record)
     return [
         f"doctor, after {event.images_seen:,} images: {event.words} {event.then}"
@@ -27,7 +27,7 @@ def doctor_lines(record: RunRecord) -> list[str]:
 
 
 def doctor_table(record: RunRecord) -> PageTable | None:
-    """A table of all events; None where there are none."""
+    """A table of all events; None without any."""
     if not record.doctor:
         return None
     still = lasting(record)

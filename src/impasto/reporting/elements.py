@@ -1,4 +1,4 @@
-"""What the sections of the pages are made of: words, pictures, charts, tables."""
+"""Elements of the pages: text, pictures, charts, tables."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from impasto.formatting import counted
 from impasto.reporting.pictures import cut, picture_uri, tile_size
 from impasto.reporting.record import RunRecord
 
-# Below this, browsers would blur what are pixels to be seen.
+# Smaller pictures are enlarged without smoothing.
 _PIXEL_ART = 128
 
 T = TypeVar("T")
@@ -20,11 +20,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PageImage:
-    """A picture of a page.
+    """A picture in a page.
 
     Attributes:
-        address: of the file, or a data address.
-        description: for people who cannot see it.
+        address: of the file, or a data URI.
+        description: the alternative text.
         kind: its CSS classes.
     """
 
@@ -35,7 +35,7 @@ class PageImage:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture with a caption beneath."""
+    """A picture with a caption below."""
 
     picture: PageImage
     caption: str
@@ -43,7 +43,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Card:
-    """A chart under its title, with an explanation beneath."""
+    """A chart with a title above and an explanation below."""
 
     title: str
     drawing: Markup
@@ -55,12 +55,12 @@ class Cell:
     """A cell of a table.
 
     Attributes:
-        text: what it says.
-        interval: a line beneath it.
-        note: number of the note on it; 0: none.
-        best: whether it is marked as the best of its row.
-        words: whether it holds words, rather than a number.
-        code: texts in `text`'s place, of which every second one is code.
+        text: its contents.
+        interval: a second line.
+        note: number of its note; 0: none.
+        best: whether it is marked as best of its row.
+        words: whether it holds text, not a number.
+        code: parts in place of `text`, of which every second one is code.
     """
 
     text: str = ""
@@ -76,7 +76,7 @@ class PageTable:
     """A table of numbers.
 
     Attributes:
-        head: of every column, the first above the rows' names.
+        head: of every column; the first is above the rows' names.
         rows: a name, and the cells of the other columns.
         notes: the notes on its cells, in the order of their numbers.
     """
@@ -88,7 +88,7 @@ class PageTable:
 
 @dataclass(frozen=True)
 class Folded(Generic[T]):
-    """What is shown at once, and more of the same under a line that unfolds."""
+    """Content shown at once, and more of it that unfolds."""
 
     first: T
     others: Sequence[T]
@@ -98,16 +98,16 @@ class Folded(Generic[T]):
 def folded(
     columns: list[int], draw: Callable[[list[int]], T], at_once: int, noun: str = "class"
 ) -> Folded[T]:
-    """What `draw` makes of the first `at_once` columns, and of as many at a time of the others."""
+    """`draw` applied to the first `at_once` columns, and to the others in groups of as many."""
     first, others = draw(columns[:at_once]), columns[at_once:]
-    # Of what is not there of the most frequent ones, nothing is shown of the others either.
+    # If there is nothing for the first columns, there is nothing for the others.
     starts = range(0, len(others), at_once) if first else ()
     bands = [draw(others[start : start + at_once]) for start in starts]
     return Folded(first, bands, f"The other {counted(len(others), noun)}")
 
 
 def words(text: str) -> Cell:
-    """A cell of words."""
+    """A cell of text."""
     return Cell(text, words=True)
 
 
@@ -124,7 +124,7 @@ def moment(record: RunRecord, images: int) -> str:
 
 
 def with_code(text: str) -> list[str]:
-    """A sentence in parts: every second one is a command or a setting."""
+    """Split a sentence into parts, of which every second one is a command or a setting."""
     return re.split(
         r"(--set [\w.]+=(?:\.\.\.|\[[^\]]*\]|\w+(?:\.\w+)*)|impasto pack --fit tiles)", text
     )
@@ -136,14 +136,14 @@ def pixel_class(grid: Image, record: RunRecord) -> str:
 
 
 def pixel_kind(side: int) -> str:
-    """CSS classes of pictures of so many pixels a side: small ones are enlarged by whole pixels."""
+    """CSS classes for pictures of this side: small ones are enlarged by whole pixels."""
     return "pixel fill" if side < _PIXEL_ART else "fill"
 
 
 def grid_figure(
     record: RunRecord, grid: Image, caption: str, description: str, side: int, exact: bool = False
 ) -> Figure:
-    """A grid as a figure; where only its first pictures are shown, the caption says so."""
+    """A grid as a figure; the caption says if only its first pictures are shown."""
     kept, shown, of = cut(grid, record.columns, side)
     if shown < of:
         caption += f" The first {shown} of {of}."

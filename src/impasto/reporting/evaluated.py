@@ -1,7 +1,7 @@
-"""How good the pictures are: the evaluations of a run, over time and as of now.
+"""The evaluations of a run, over time and the newest ones.
 
-The rows come from `metrics.jsonl`, written by training itself and by `impasto evaluate`. Only what was
-measured alike is joined by a line.
+The rows come from `metrics.jsonl`, written by training itself and by `impasto evaluate`. Lines join
+only scores with equal conditions.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ from impasto.reporting.scores import (
 )
 from impasto.reporting.scores_by_class import by_size, counts
 
-# Kinds of scores that share a chart, each with one of its own otherwise; in the order of the page.
+# Kinds of scores that share a chart, in the order of the page.
 _CHARTS = (
     ("fid", "fd"),
     ("kid",),
@@ -54,7 +54,7 @@ _CHARTS = (
 
 @dataclass(frozen=True)
 class OverTime:
-    """Charts of evaluations that were made alike: how they were made, and the charts."""
+    """Charts of evaluations with equal conditions, and these conditions."""
 
     network: str
     conditions: str
@@ -63,7 +63,7 @@ class OverTime:
 
 @dataclass(frozen=True)
 class Explained:
-    """A table under its heading, with what is to be known of it, a sentence or more each."""
+    """A table with a heading and explanations."""
 
     heading: str
     says: list[str]
@@ -71,10 +71,10 @@ class Explained:
 
 
 def evaluation_section(record: RunRecord, charts: Charts) -> Markup:
-    """Scores over time, the newest ones as tables, who can name the classes, what was copied."""
+    """Scores over time, the newest ones as tables, judges, and copies."""
     groups = made_alike(record.evaluations)
     if not groups:
-        # A page may be shared, and an absolute path tells of the machine.
+        # Pages may be shared, so show no absolute path.
         run = record.name if record.folder.is_absolute() else record.folder
         return render("evaluation", command=f"impasto evaluate {quoted(run)}", over_time=[])
     over_time, others = _over_time(groups, charts)
@@ -97,7 +97,7 @@ def evaluation_section(record: RunRecord, charts: Charts) -> Markup:
 
 
 def _over_time(groups: list[Alike], charts: Charts) -> tuple[list[OverTime], list[Alike]]:
-    """Charts of what was measured at most moments, then other networks'; and what is not drawn."""
+    """Charts of the group with most moments, then other networks'; and the groups not drawn."""
     if len(groups[0].rows) < 2:
         return [], groups
     drawn: dict[str, Alike] = {groups[0].conditions.network: groups[0]}
@@ -106,15 +106,15 @@ def _over_time(groups: list[Alike], charts: Charts) -> tuple[list[OverTime], lis
             drawn.setdefault(group.conditions.network, group)
     shown = list(drawn.values())
     first = f"{counted(len(shown[0].rows), 'checkpoint')}: {shown[0].conditions}."
-    told = [first, *(f"{group.conditions}." for group in shown[1:])]
+    captions = [first, *(f"{group.conditions}." for group in shown[1:])]
     return [
         OverTime(group.conditions.network, conditions, _cards(group, charts))
-        for group, conditions in zip(shown, told, strict=True)
+        for group, conditions in zip(shown, captions, strict=True)
     ], [group for group in groups if group not in shown]
 
 
 def _otherwise(record: RunRecord, groups: Sequence[Alike], others: Sequence[Alike]) -> list[str]:
-    """What else was measured, as a list, for it must not be joined to the curves."""
+    """A list of evaluations under other conditions, which the curves do not include."""
     tables = best_founded(groups, record.collection_hash)
     items = []
     for group in others:
@@ -133,14 +133,14 @@ def _cards(group: Alike, charts: Charts) -> list[Card]:
     cards = []
     for bases in _CHARTS:
         names = [pair for pair in group.overall if base_of(pair[0]) in bases]
-        # Those of the judges by themselves: their classes are the collection's own.
+        # The judges' scores apart: their classes are the collection's.
         cards += _card(group, [pair for pair in names if pair[1] is None], charts)
         cards += _card(group, [pair for pair in names if pair[1] is not None], charts)
     return cards
 
 
 def levels_of(group: Alike, name: str, of: str | None) -> list[Level]:
-    """What a score is to be compared with: what it should be, or what held-out real pictures have."""
+    """The reference lines of a score: its ideal value, or that of held-out pictures."""
     if base_of(name) == "diversity":
         return [Level("as varied as real ones", 1.0)]
     if base_of(name) == "copied":
@@ -148,14 +148,14 @@ def levels_of(group: Alike, name: str, of: str | None) -> list[Level]:
     levels = []
     heldout = group.heldout(name, of)
     if heldout is not None and heldout.value is not None:
-        # The number: some scores depend on it.
+        # With the number of pictures, because some scores depend on it.
         levels.append(Level(f"{heldout.pictures:,} held-out real pictures", heldout.value))
     made = group.made_baseline(of) if base_of(name) == "top1" else None
     return levels if made is None else [Level(f"always the commonest {of}", made), *levels]
 
 
 def _card(group: Alike, names: Sequence[tuple[str, str | None]], charts: Charts) -> list[Card]:
-    """A chart of one score or of a few that belong together; none where none was measured twice."""
+    """A chart of one or a few related scores; None if none was measured twice."""
     curves = [
         (pair, line) for pair in names if (line := group.line(*pair)) is not None and is_curve(line)
     ][:6]
@@ -193,7 +193,7 @@ def _card(group: Alike, names: Sequence[tuple[str, str | None]], charts: Charts)
 
 
 def _scores_table(record: RunRecord, row: EvaluationRow) -> Explained:
-    """The newest scores, of one feature network: of its best founded evaluation."""
+    """The newest scores by one feature network, of its best founded evaluation."""
     group = made_alike([row])[0]
     notes = TableNotes()
     heldout = any(score.cls is None for score in row.heldout)
@@ -222,7 +222,7 @@ def _better(name: str, row: EvaluationRow) -> str:
     return better
 
 
-# Who can name the classes
+# Accuracy on classes
 
 
 def _judges(record: RunRecord, groups: list[Alike]) -> list[Explained]:
@@ -285,12 +285,12 @@ def _overall(
     )
 
 
-# What was copied
+# Copies
 
 
 def _copied(record: RunRecord) -> list[Figure]:
-    """The sheets of the closest pairs of a generated and a training picture, one a feature network: of
-    the best founded evaluation that has one."""
+    """The sheets of closest pairs, one for each feature network, of the best founded evaluation
+    that has one."""
     shown: dict[str, tuple[EvaluationRow, Path]] = {}
     rows = [row for row in record.evaluations if row.subject.kind != "pictures"]
     for row in sorted(rows, key=lambda row: foundation(row, record.collection_hash))[::-1]:
@@ -312,13 +312,13 @@ def _copied(record: RunRecord) -> list[Figure]:
 
 
 def _sheet(record: RunRecord, row: EvaluationRow) -> Path | None:
-    """The sheet that an evaluation left, if it is there."""
+    """An evaluation's sheet, if it exists."""
     if row.during_training:
         return None
     if row.folder is not None:
         path = record.folder / row.folder / "nearest.png"
         return path if path.is_file() else None
-    # Of rows that do not say where it lies, those of one moment wrote over each other's.
+    # Older rows without a folder overwrote each other's at one moment.
     seen, network = row.subject.images_seen, row.network.name
     newest = next(
         other

@@ -1,4 +1,4 @@
-"""The findings of a run: what `impasto.diagnosis` makes of its rows, classes and evaluations."""
+"""The findings of a run, by `impasto.diagnosis` from its rows, classes and evaluations."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +13,7 @@ from impasto.reporting.scores import best_founded, made_alike
 
 
 def run_findings(record: RunRecord, classes: Sequence[Classes] = ()) -> list[Finding]:
-    """Findings of a run, of what went wrong and of what went well; `classes` as measured."""
+    """The findings of a run, bad and good; `classes` as measured."""
     setup = Setup.of(record.run)
     found = diagnose(record.rows, setup)
     if record.steps is None or record.steps >= LEAST_STEPS:
@@ -27,7 +27,7 @@ def run_findings(record: RunRecord, classes: Sequence[Classes] = ()) -> list[Fin
         )
         found = _together(found, evaluation_findings(record.evaluations, record.collection_hash))
     if stop := record.given_up:
-        # The doctor went back to checkpoints already: its own advice knows what that did not mend.
+        # After the doctor's interventions, its own advice applies.
         found = [
             replace(each, advice=stop.then) if each.kind in (NOT_FINITE, EXPLOSION) else each
             for each in found
@@ -46,7 +46,7 @@ def evaluation_findings(
 
 
 def _together(found: Sequence[Finding], scored: Sequence[Finding]) -> list[Finding]:
-    """Findings of rows and of evaluations; a symptom that both show is told once, with both."""
+    """Findings of rows and evaluations, merged if both show a symptom."""
     of_scores = {finding.kind: finding for finding in scored}
     joined = []
     for finding in found:
@@ -62,7 +62,7 @@ def _together(found: Sequence[Finding], scored: Sequence[Finding]) -> list[Findi
 
 
 def no_findings(record: RunRecord) -> str:
-    """What to say where there are none: a good sign, or too early to tell."""
+    """The text without findings: a good sign, or too early."""
     if not len(record.images_seen):
         return "no findings: there are no statistics yet"
     if record.steps is not None and record.steps < LEAST_STEPS:

@@ -1,4 +1,4 @@
-"""A run's grids: the newest one, one moment after the other, and the time-lapse."""
+"""A run's grids: the newest, all over time, and the time-lapse."""
 
 from dataclasses import dataclass
 
@@ -12,18 +12,18 @@ from impasto.reporting.rendering import render
 from impasto.reporting.timelapse import write_timelapse
 
 _MOST_GRIDS = 24
-# Sides in pixels up to which a grid is shown whole; of larger ones the first pictures are shown.
+# Largest sides in pixels of a grid shown whole; of larger ones the first pictures are shown.
 _GRID_SIDE, _LAST_GRID_SIDE = 768, 2048
 _EMBEDDED_VIDEO_BYTES = 8_000_000
 
 
 @dataclass(frozen=True)
 class Video:
-    """The time-lapse as the page shows it.
+    """The time-lapse in the page.
 
     Attributes:
-        source: its address, or the data itself.
-        megabytes: its size where it lies beside the page; None where it is within.
+        source: its address, or a data URI.
+        megabytes: its size if it is a file beside the page; None if embedded.
     """
 
     source: str
@@ -31,7 +31,8 @@ class Video:
 
 
 def pictures_section(record: RunRecord, missing: list[str]) -> Markup:
-    """The newest grid of generated pictures and that of real ones; what there is not is `missing`."""
+    """The newest grid of generated pictures and that of real ones; absent ones are added to
+    `missing`."""
     figures = []
     readable = ((seen, open_picture(path)) for seen, path in reversed(record.grids))
     seen, newest = next(((seen, grid) for seen, grid in readable if grid is not None), (0, None))
@@ -77,14 +78,14 @@ def over_time_section(record: RunRecord, missing: list[str]) -> Markup:
 
 
 def _video(record: RunRecord, missing: list[str]) -> Video | None:
-    """The time-lapse, written; why there is none is `missing`."""
+    """Write the time-lapse; if there is none, the reason is added to `missing`."""
     path = record.folder / "timelapse.mp4"
     try:
         frames = write_timelapse(
             record.grids, record.columns, path, lambda seen: moment(record, seen)
         )
     except ImpastoError as error:
-        # The page is worth having without it.
+        # The page is useful without it.
         missing.append(f"There is no time-lapse: {error}.")
         return None
     if not frames:

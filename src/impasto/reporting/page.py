@@ -1,4 +1,4 @@
-"""The report of a run: one HTML page that holds everything it shows."""
+"""The report of a run: one self-contained HTML page."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,20 +24,20 @@ from impasto.reporting.rendering import render, write_page
 from impasto.reporting.stages import stages_section
 from impasto.reporting.status import about, first_stage_page, heading, status, status_line, waits
 
-# Rows of statistics from which slow changes can be told from noise.
+# Number of rows from which trends can be distinguished from noise.
 _JUDGED_ROWS = 24
 
 
 @dataclass
 class Report:
-    """A report that was written.
+    """A written report.
 
     Attributes:
         record: of the run, as it was read.
         page: the HTML file.
-        status: how far the run is, a line.
+        status: the run's progress, a line.
         findings: what went wrong, the earliest first.
-        good: what went well, likewise.
+        good: what went well, the earliest first.
         missing: what could not be shown and why, a sentence each.
         first_stage: the report of the first of two stages, if there is one.
     """
@@ -54,7 +54,7 @@ class Report:
 def write_report(folder: Path) -> Report:
     """Write `report.html` (and `timelapse.mp4`) into the folder of a run, finished or not.
 
-    In a run of two stages, the first one gets a page of its own in its own folder.
+    The first stage of a two-stage run gets a page of its own in its folder.
 
     Raises:
         ImpastoError: no run, no matplotlib, or the folder cannot be written.
@@ -96,8 +96,7 @@ def write_report(folder: Path) -> Report:
 
 
 def _sections(report: Report, measured: list[Classes]) -> list[Markup]:
-    """The sections of a run's page in their order; of a second stage that waits for the first, only
-    what is known before."""
+    """The sections of a run's page; for a second stage that has not begun, only what is known."""
     record, missing = report.record, report.missing
     about_run = [data_section(record), particulars_section(record)]
     if waits(record):
@@ -119,7 +118,7 @@ def _sections(report: Report, measured: list[Classes]) -> list[Markup]:
 
 
 def _findings_section(record: RunRecord, report: Report) -> Markup:
-    """What went wrong and what went well, and what the doctor saw."""
+    """The findings, bad and good, and the doctor's events."""
     rows = len(record.images_seen)
     judged = record.steps is None or record.steps >= LEAST_STEPS
     verdict = ""

@@ -1,4 +1,4 @@
-"""The same latents, in the same classes as far as known, painted by several models (needs torch)."""
+"""Several models' pictures of the same latents and classes (needs torch)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,20 +12,21 @@ from impasto.sampling.model import ModelRecord
 from impasto.sampling.painter import Painter
 
 DRAWN, OF_A_CLASS = 16, 8
-"""Seeds painted, from 0 on: with the classes that the first model draws for them, and of each class."""
+"""Number of seeds, from 0 on: with the classes that the first model draws for them, and of each
+class."""
 MOST_CLASSES = 8
-"""Classes of a label field that are painted, the most frequent ones."""
+"""Most classes of a label field, the most frequent ones."""
 
 
 def side_by_side(
     models: Sequence[Path], *, device: torch.device | str = "cpu", batch: int = 64
 ) -> Pictures:
-    """Paint seeds 0 and on by every model.
+    """Generate the pictures of seeds 0 and on with every model.
 
     Args:
         models: model folders.
-        device: where to paint.
-        batch: pictures at once.
+        device: device to run on.
+        batch: pictures at a time.
 
     Raises:
         ImpastoError: a model is damaged.
@@ -48,7 +49,7 @@ def side_by_side(
 
 
 def names_of(record: ModelRecord, row: Sequence[int]) -> dict[str, str]:
-    """A row of labels by names: field to class, without what is unknown."""
+    """A row of labels by name: field to class, without unknown ones."""
     return {
         field.name: field.classes[number]
         for field, number in zip(record.labels, row, strict=True)
@@ -57,7 +58,7 @@ def names_of(record: ModelRecord, row: Sequence[int]) -> dict[str, str]:
 
 
 def chosen(record: ModelRecord, names: Mapping[str, str]) -> dict[int, int]:
-    """Names as a model's own column and class, as far as it knows them."""
+    """Names as a model's columns and classes, if it has them."""
     return {
         column: field.classes.index(names[field.name])
         for column, field in enumerate(record.labels)
@@ -66,8 +67,8 @@ def chosen(record: ModelRecord, names: Mapping[str, str]) -> dict[int, int]:
 
 
 def common_classes(records: Sequence[ModelRecord]) -> list[tuple[str, str]]:
-    """(field, class) of classes that two models or more have seen pictures of, by the names; of each
-    field the most frequent ones, by the pictures that all models together learned from."""
+    """(field, class), by name, of classes that at least two models were trained on; for each field
+    the most frequent ones over all models' training pictures."""
     knowing: dict[tuple[str, str], list[int]] = {}
     for record in records:
         rows, counts = np.array(record.label_rows), np.array(record.label_counts)

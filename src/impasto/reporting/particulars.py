@@ -1,4 +1,4 @@
-"""The particulars of a run: command, machine, versions, its recipe and all its settings."""
+"""A run's command, machine, versions, recipe and all settings."""
 
 import json
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from impasto.reporting.rendering import render
 
 
 def particulars_section(record: RunRecord) -> Markup:
-    """A table of what is known of the run, its recipe's text and its settings."""
+    """A table of facts on the run, its recipe's text and its settings."""
     config = record.get("config")
     settings = (
         yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False, allow_unicode=True)
@@ -26,9 +26,9 @@ def particulars_section(record: RunRecord) -> Markup:
 
 
 def _rows(record: RunRecord) -> list[tuple[str, str]]:
-    # Names, not paths: the page is made to be shared.
+    # Names, not paths, because pages are shared.
     created, seconds = record.get("created"), record.last("seconds")
-    told: list[tuple[str, Any]] = [
+    facts: list[tuple[str, Any]] = [
         ("Run", f"{record.whole.name}/{record.name}" if record.whole else record.name),
         ("Command", record.get("command")),
         ("Begun", _date(created) if created else None),
@@ -37,8 +37,8 @@ def _rows(record: RunRecord) -> list[tuple[str, str]]:
     ]
     for player in ("generator", "discriminator"):
         count = record.count("parameters", player)
-        told.append((player.capitalize(), f"{count:,} parameters" if count else None))
-    told += [
+        facts.append((player.capitalize(), f"{count:,} parameters" if count else None))
+    facts += [
         ("Collection", record.get("collection", "name")),
         ("Content hash", record.get("collection", "hash")),
         ("Resolution", record.get("collection", "resolution")),
@@ -48,8 +48,8 @@ def _rows(record: RunRecord) -> list[tuple[str, str]]:
         value = record.get(name, default={})
         if isinstance(value, dict):
             parts = [f"{key} {text}" for key, text in value.items() if text is not None]
-            told.append((name.capitalize(), ", ".join(parts)))
-    return [(name, str(value)) for name, value in told if value not in (None, "", {}, [])]
+            facts.append((name.capitalize(), ", ".join(parts)))
+    return [(name, str(value)) for name, value in facts if value not in (None, "", {}, [])]
 
 
 def _speed(record: RunRecord) -> str | None:

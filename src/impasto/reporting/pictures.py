@@ -1,4 +1,4 @@
-"""Grids of a run as pictures: read, cut to a size that suits a page, and written into it."""
+"""A run's grids: read, cropped for a page, and embedded in it."""
 
 import base64
 import io
@@ -7,12 +7,12 @@ from pathlib import Path
 
 from PIL import Image
 
-# A grid this small as PNG stays exact; above it, WebP takes a fifth of the room.
+# Largest PNG that stays lossless; above it WebP is used, a fifth of the size.
 _PNG_BYTES = 60_000
 
 
 def open_picture(path: Path) -> Image.Image | None:
-    """The picture at `path` in RGB, or None where it is missing, half written or no picture."""
+    """The picture at `path` in RGB, or None if it is missing, incomplete or no picture."""
     try:
         with Image.open(path) as image:
             return image.convert("RGB")
@@ -23,8 +23,7 @@ def open_picture(path: Path) -> Image.Image | None:
 def tile_size(grid: Image.Image, columns: int) -> int:
     """Side, in pixels, of the square pictures of a grid that has `columns` of them in a row.
 
-    A width that does not divide tells of other columns than the run's record; then the grid is
-    taken as one whole.
+    If the width is not divisible by it, the grid is taken as one picture.
     """
     return grid.width // columns if grid.width % columns == 0 else grid.width
 
@@ -32,7 +31,7 @@ def tile_size(grid: Image.Image, columns: int) -> int:
 def cut(grid: Image.Image, columns: int, most: int) -> tuple[Image.Image, int, int]:
     """The first whole pictures of a grid that fit a square of `most` pixels a side.
 
-    Nothing is shrunk: fewer pictures at their own pixels say more than all of them blurred.
+    Pictures are not shrunk, because that would blur them.
 
     Returns:
         (grid, pictures kept, pictures there were)
@@ -46,7 +45,7 @@ def cut(grid: Image.Image, columns: int, most: int) -> tuple[Image.Image, int, i
 
 
 def enlarge(picture: Image.Image, least: int) -> Image.Image:
-    """The picture with every pixel repeated, so that its shorter side has `least` or more."""
+    """The picture with pixels repeated, so that its shorter side is at least `least`."""
     times = math.ceil(least / min(picture.size))
     if times <= 1:
         return picture
@@ -54,14 +53,14 @@ def enlarge(picture: Image.Image, least: int) -> Image.Image:
 
 
 def evenly(count: int, most: int) -> list[int]:
-    """At most `most` of `count` places, evenly spread, the first and the last among them."""
+    """At most `most` of `count` positions, evenly spaced, with the first and last."""
     if count <= most:
         return list(range(count))
     return [round(place * (count - 1) / (most - 1)) for place in range(most)]
 
 
 def data_uri(content: bytes, kind: str) -> str:
-    """`content` as an address that holds it whole, such as `data:image/png;base64,...`."""
+    """`content` as a data URI, such as `data:image/png;base64,...`."""
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
@@ -72,8 +71,8 @@ def _encoded(picture: Image.Image, form: str, **options: int | bool) -> bytes:
 
 
 def picture_uri(picture: Image.Image, exact: bool = False, *, most_png: int = _PNG_BYTES) -> str:
-    """A picture as a data address: PNG where that takes at most `most_png` bytes or it must be
-    `exact`, else WebP."""
+    """A picture as a data URI: PNG if that takes at most `most_png` bytes or `exact` is set, else
+    WebP."""
     png = _encoded(picture, "PNG", optimize=True)
     if exact or len(png) <= most_png:
         return data_uri(png, "image/png")
@@ -81,7 +80,7 @@ def picture_uri(picture: Image.Image, exact: bool = False, *, most_png: int = _P
 
 
 def photo_uri(picture: Image.Image, most: int) -> str:
-    """A photograph as a data address, JPEG, its longer side shrunk to at most `most` pixels."""
+    """A photograph as a data URI, JPEG, its longer side shrunk to at most `most` pixels."""
     small = picture.copy()
     small.thumbnail((most, most), Image.Resampling.LANCZOS)
     return data_uri(_encoded(small, "JPEG", quality=86, progressive=True), "image/jpeg")

@@ -1,7 +1,6 @@
-"""One painting before and after preprocessing: as it lies in its source, and as the network sees it.
+"""A painting before and after preprocessing.
 
-Nothing here is needed for a report. A collection that has moved, or whose source is gone, is told
-in the page, and the report goes on.
+This is optional in a report: if the collection has moved or its source is gone, the page says so.
 """
 
 import csv
@@ -19,7 +18,7 @@ from impasto.reporting.record import RunRecord
 
 Box = tuple[float, float, float, float]
 
-# Sources that are tried before giving up; a disc that is not mounted lacks all of them.
+# Sources to try before giving up; an unmounted disk lacks all.
 _TRIES = 50
 _BEFORE_SIDE = 960
 _MASTERS = Path(__file__).parent.parent / "masters"
@@ -34,14 +33,14 @@ _SAYS = {
 
 @dataclass(frozen=True)
 class BeforeAndAfter:
-    """A painting and what the network sees of it.
+    """A painting and its packed picture.
 
     Attributes:
         title: its title, or its file's name.
         size: width and height of the source picture, in pixels.
-        before: the source picture, shrunk to fit 960 pixels, the part that is seen outlined.
+        before: the source picture, shrunk to fit 960 pixels, with the packed part outlined.
         after: the packed picture, [R, R].
-        says: how the one became the other, a sentence.
+        says: a sentence on the preprocessing.
     """
 
     title: str
@@ -52,7 +51,7 @@ class BeforeAndAfter:
 
 
 def before_and_after(record: RunRecord) -> tuple[BeforeAndAfter | None, str]:
-    """A pair for the run's collection; where there is none, the second says why (else it is '')."""
+    """A pair from the run's collection, and ''; or None, and the reason."""
     path = record.get("collection", "path")
     if not isinstance(path, str):
         return None, "the run does not say where its collection is"
@@ -77,7 +76,7 @@ def _pair(collection: Collection) -> tuple[BeforeAndAfter | None, str]:
         if not file.is_file():
             continue
         width, height = int(row["width"]), int(row["height"])
-        # One that is not square shows what fitting does.
+        # A picture that is not square shows the fitting.
         telling = max(width, height) >= 1.2 * min(width, height)
         if chosen is None or telling:
             chosen = index, source, file
@@ -105,7 +104,7 @@ def _pair(collection: Collection) -> tuple[BeforeAndAfter | None, str]:
 
 
 def _root(named: str) -> Path:
-    """The folder that the source table's paths start from: the source, or a table's folder."""
+    """The root of the source table's paths: the source, or a table's folder."""
     path = _MASTERS if named == "masters" else Path(named)
     return path.parent if path.is_file() else path
 
@@ -119,7 +118,7 @@ def _training_sources(collection: Collection) -> list[tuple[int, int]]:
 
 
 def _box(path: Path, index: int) -> tuple[Box | None, bool]:
-    """Which part of its source picture number `index` shows, and whether mirrored."""
+    """The part of its source that picture `index` shows, and whether it is mirrored."""
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             if row["index"] == str(index):
@@ -129,7 +128,7 @@ def _box(path: Path, index: int) -> tuple[Box | None, bool]:
 
 
 def _before(file: Path, size: tuple[int, int], box: Box | None) -> Image.Image:
-    """The source picture, upright and shrunk, with `box` outlined if that is not all of it."""
+    """The source picture, upright and shrunk, with `box` outlined if it is a part."""
     with Image.open(file) as image:
         image.draft("RGB", (_BEFORE_SIDE, _BEFORE_SIDE))
         upright = to_rgb(ImageOps.exif_transpose(image))
@@ -141,7 +140,7 @@ def _before(file: Path, size: tuple[int, int], box: Box | None) -> Image.Image:
         edge * scale for edge, scale in zip(box, (across, down, across, down), strict=True)
     )
     draw = ImageDraw.Draw(upright)
-    # Two colours, so that the outline stands out from any painting.
+    # Two colours, to be visible on any painting.
     for inset, colour in ((0, (0, 0, 0)), (2, (255, 255, 255)), (4, (0, 0, 0))):
         edges = (left + inset, top + inset, right - 1 - inset, bottom - 1 - inset)
         if edges[2] > edges[0] and edges[3] > edges[1]:

@@ -1,7 +1,7 @@
-"""A run folder as it lies on disk, finished or not: what was trained on what, and what came of it.
+"""Read a run folder, finished or not: settings, statistics, grids, evaluations.
 
-Only files are read, so a report can be made while the training goes on, or on another machine.
-Nothing but `run.json` has to be there.
+Only files are read, so reports work during training and on other machines. Only `run.json` is
+required.
 """
 
 import math
@@ -21,7 +21,7 @@ from impasto.evaluation.record import METRICS_FILE, EvaluationRow, read_rows
 from impasto.files import read_json, read_json_lines
 from impasto.sampling.model import SMOOTHED_KID, stalled
 
-# A null in one of these rows is a number that broke; elsewhere it is a value that was not taken.
+# In these rows null means a non-finite number; elsewhere, a value not recorded.
 _MUST_BE_FINITE = ("loss/", "score/")
 
 
@@ -34,7 +34,7 @@ class RunLabels:
 
     @property
     def known(self) -> int:
-        """Training pictures whose class is known."""
+        """The number of training pictures with a known class."""
         return sum(count for _, count in self.classes)
 
     @property
@@ -45,12 +45,12 @@ class RunLabels:
 
 @dataclass(frozen=True)
 class ClassGrids:
-    """The grids of the same latents (a row each) in every class (a column each) of a label field.
+    """The class grids of a label field: a row for each latent, a column for each class.
 
     Attributes:
         field: its name.
         classes: of the columns.
-        rows: latents.
+        rows: number of latents.
         grids: (images seen, file) of each, the earliest first.
     """
 
@@ -62,14 +62,14 @@ class ClassGrids:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that the doctor said or did while the run was trained.
+    """An event of the doctor in training.
 
     Attributes:
-        images_seen: when it was seen.
+        images_seen: its moment.
         kind: `begun`, `passed`, `went back` or `gave up`.
-        symptom: in a word or two.
+        symptom: its short name.
         words: what was seen.
-        then: what was done, or what to try; may be empty.
+        then: the intervention or advice; may be empty.
     """
 
     images_seen: int
@@ -81,19 +81,19 @@ class Event:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run folder holds.
+    """The contents of a run folder.
 
     Attributes:
         folder: of the run.
-        run: `run.json` as it is.
+        run: the contents of `run.json`.
         images_seen: [N], rising; the end of each interval.
         series: name in `stats.jsonl` -> [N]; NaN: not recorded there, infinity: not finite.
         grids: (images seen, file) of each grid of generated pictures, the earliest first.
-        reals: the grid of real pictures, if there.
-        class_grids: of each label field that the run is conditioned on.
-        evaluations: the rows of `metrics.jsonl`, in the order they were written.
-        doctor: what the doctor said and did, likewise.
-        rows: of `stats.jsonl`, as they are.
+        reals: the grid of real pictures, if it exists.
+        class_grids: one for each label field that the run is conditioned on.
+        evaluations: the rows of `metrics.jsonl`, in order.
+        doctor: the doctor's events, in order.
+        rows: the rows of `stats.jsonl`.
     """
 
     folder: Path
@@ -108,7 +108,7 @@ class RunRecord:
     rows: list[dict[str, Any]]
 
     def get(self, *names: str, default: Any = None) -> Any:
-        """`run.json` at `names`, or `default` where any of them is missing."""
+        """The value in `run.json` at the path `names`, or `default` if it is missing."""
         value: Any = self.run
         for name in names:
             if not isinstance(value, dict) or value.get(name) is None:
@@ -117,13 +117,13 @@ class RunRecord:
         return value
 
     def count(self, *names: str) -> int | None:
-        """`run.json` at `names` if that is a whole number above zero, else None."""
+        """The value in `run.json` at `names` if it is a positive integer, else None."""
         value = self.get(*names)
         is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
         return value if is_count else None
 
     def last(self, name: str) -> float | None:
-        """The last number recorded in a series, if there is one."""
+        """The last recorded number of a series, if there is one."""
         values = self.series.get(name)
         if values is None or not np.isfinite(values).any():
             return None
@@ -140,9 +140,9 @@ class RunRecord:
 
     @property
     def collection_hash(self) -> str | None:
-        """Content hash of the collection that was trained on."""
-        told = self.get("collection", "hash")
-        return told if isinstance(told, str) else None
+        """Content hash of the training collection."""
+        value = self.get("collection", "hash")
+        return value if isinstance(value, str) else None
 
     @property
     def images_done(self) -> int:
@@ -152,16 +152,16 @@ class RunRecord:
 
     @property
     def steps(self) -> int | None:
-        """Steps of the game up to the last row, if told: one optimiser step of the generator each.
+        """Generator steps up to the last row, if recorded.
 
-        While the discriminator trained alone there was no game yet.
+        Steps in which the discriminator trains alone do not count.
         """
         steps = self.series.get("step")
         if steps is None or not np.isfinite(steps).any():
             return None
-        told = np.isfinite(steps)
-        alone = steps[told & (self.images_seen <= self.pretrain_images)]
-        return int(steps[told][-1] - (alone[-1] if len(alone) else 0))
+        known = np.isfinite(steps)
+        alone = steps[known & (self.images_seen <= self.pretrain_images)]
+        return int(steps[known][-1] - (alone[-1] if len(alone) else 0))
 
     @property
     def pretrain_images(self) -> int:
@@ -170,7 +170,7 @@ class RunRecord:
 
     @property
     def images_planned(self) -> int | None:
-        """Length of the whole run, if `run.json` tells."""
+        """Planned length of the run, if `run.json` has it."""
         return self.count("config", "training", "images")
 
     @property
@@ -188,42 +188,42 @@ class RunRecord:
 
     @property
     def given_up(self) -> Event | None:
-        """What made the doctor stop it for good, unless it was resumed and has gone on since."""
+        """The symptom for which the doctor stopped the run, unless it was resumed since."""
         last = self.doctor[-1] if self.doctor else None
         ended = last is not None and last.kind == GAVE_UP and last.images_seen >= self.images_done
         return last if ended else None
 
     @property
     def probability(self) -> bool:
-        """Whether scores are probabilities, rather than a critic's."""
+        """Whether scores are probabilities, not a critic's."""
         return bool(self.get("score", default="probability") == "probability")
 
     @property
     def balance(self) -> str | None:
-        """The label field whose classes are shown equally often, if any."""
+        """The label field whose classes are balanced equally, if any."""
         equal = self.get("config", "training", "balance_by", default="equal") == "equal"
         return self.turns if equal else None
 
     @property
     def turns(self) -> str | None:
-        """The label field whose classes take turns in being shown, if any."""
+        """The label field whose classes are balanced, if any."""
         field = self.get("config", "training", "balance")
         return field if isinstance(field, str) else None
 
     def shown(self, field: RunLabels) -> dict[str | None, float]:
-        """Share of what is shown of each class (None: unknown) of the field whose classes take turns;
-        of others nothing."""
-        told = self.get("classes_shown", default=[])
-        if field.name != self.turns or not isinstance(told, list):
+        """The share of training of each class (None: unknown) of the balanced field; empty for
+        others."""
+        entries = self.get("classes_shown", default=[])
+        if field.name != self.turns or not isinstance(entries, list):
             return {}
         return {
             each.get("class"): float(each["share"])
-            for each in told
+            for each in entries
             if isinstance(each, dict) and isinstance(each.get("share"), int | float)
         }
 
     def commonest(self, field: RunLabels) -> float:
-        """The share of the class that is shown most often among what is shown of known class."""
+        """The share of the most frequent class in training, among known classes."""
         known = [share for name, share in self.shown(field).items() if name is not None]
         return max(known) / sum(known) if sum(known) else field.commonest
 
@@ -266,15 +266,14 @@ class RunRecord:
         return self.count("grid", "columns") or 8
 
     def epochs(self, images: int) -> float | None:
-        """Passes over the training pictures that `images` make."""
+        """The number of epochs in `images`."""
         return images / self.pictures if self.pictures else None
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     """The whole rows of `stats.jsonl`, in rising order of `images_seen`.
 
-    A run that was killed may end in half a line, and one that went on from a checkpoint may tell
-    the same stretch twice: then the later telling holds.
+    A killed run may end in half a line, and a resumed one may repeat rows: the later ones count.
     """
     rows: list[dict[str, Any]] = []
     for row in read_json_lines(path):
@@ -291,7 +290,7 @@ def _series(rows: list[dict[str, Any]], name: str, pretrain_images: int) -> Floa
     values = np.full(len(rows), np.nan)
     for index, row in enumerate(rows):
         value = row.get(name, ...)
-        # While the discriminator trains alone, the generator has no loss that could break.
+        # While the discriminator trains alone, the generator has no loss.
         alone = "generator" in name and row["images_seen"] <= pretrain_images
         if value is ... or (value is None and alone):
             continue
@@ -303,11 +302,11 @@ def _series(rows: list[dict[str, Any]], name: str, pretrain_images: int) -> Floa
 
 
 def _events(rows: list[dict[str, Any]]) -> list[Event]:
-    """The doctor's events; what is no such event is left out."""
+    """The doctor's events; invalid ones are left out."""
     found = []
     for row in rows:
-        told = row.get(EVENTS)
-        for event in told if isinstance(told, list) else ():
+        events = row.get(EVENTS)
+        for event in events if isinstance(events, list) else ():
             if not isinstance(event, dict):
                 continue
             kind, symptom, words = (event.get(key) for key in ("event", "symptom", "words"))
@@ -338,9 +337,9 @@ def _grids(folder: Path, name: str = "fakes") -> list[tuple[int, Path]]:
 
 
 def _class_grids(run: dict[str, Any], folder: Path) -> list[ClassGrids]:
-    told = run.get("class_grids")
+    grids = run.get("class_grids")
     found = []
-    for name, grid in told.items() if isinstance(told, dict) else ():
+    for name, grid in grids.items() if isinstance(grids, dict) else ():
         classes, rows = (
             (grid.get("classes"), grid.get("rows")) if isinstance(grid, dict) else (0, 0)
         )
@@ -393,7 +392,7 @@ def read_record(folder: Path) -> RunRecord:
 
 
 def _created(folder: Path) -> datetime:
-    """When a run was begun, as `run.json` says or as its date on disk."""
+    """A run's start, from `run.json` or its date on disk."""
     path = folder / "run.json"
     try:
         created = datetime.fromisoformat(read_json(path, "run")["created"])
@@ -403,7 +402,7 @@ def _created(folder: Path) -> datetime:
 
 
 def newest_run(folder: Path) -> Path:
-    """The run in `folder` that was begun last; `folder` itself, if that is a run.
+    """The newest run in `folder`, or `folder` itself if it is a run.
 
     Raises:
         ImpastoError: there is no run.

@@ -1,7 +1,6 @@
 """Pages from the templates in `templates/`: Python prepares the data, the templates make the HTML.
 
-Whatever is put into a template is escaped, unless it is `Markup`: what a template or `charts.py`
-made.
+Values in templates are escaped, except `Markup` from a template or `charts.py`.
 """
 
 from functools import cache
@@ -17,7 +16,7 @@ from impasto.files import write_text
 
 @cache
 def environment() -> Environment:
-    """Where the templates lie, and how they are filled: escaped, and no name may be missing."""
+    """The Jinja2 environment: with escaping, and undefined names as errors."""
     return Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -33,5 +32,5 @@ def render(template: str, **data: Any) -> Markup:
 
 
 def write_page(path: Path, template: str, **data: Any) -> None:
-    """Write a page; raises ImpastoError where the file cannot be written."""
+    """Write a page; raises ImpastoError if the file cannot be written."""
     write_text(path, render(template, version=__version__, **data))

@@ -1,6 +1,4 @@
-"""Evaluations as the pages read them: which were made alike, what their scores are called, and when
-one is better than another.
-"""
+"""Evaluations for the pages: which have equal conditions, and when one is better than another."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -26,8 +24,8 @@ from impasto.reporting.elements import Cell
 
 
 def _badness(kind: Kind, score: ScoreRow) -> tuple[float, float, float] | None:
-    """(value, low, high), turned so that lower is better; None where there is no interval, or it is
-    not known what is better."""
+    """(value, low, high), transformed so that lower is better; None without an interval or a known
+    direction."""
     if score.value is None or score.low is None or score.high is None:
         return None
     value, low, high = score.value, score.low, score.high
@@ -42,23 +40,23 @@ def _badness(kind: Kind, score: ScoreRow) -> tuple[float, float, float] | None:
 
 
 _ALIKE = 1.1
-"""Counts of pictures within this factor are as good as equal: seeds draw their classes."""
+"""Counts of pictures within this factor count as equal, because seeds draw their classes."""
 
 
 def best_of(name: str, scores: Sequence[ScoreRow | None]) -> int | None:
-    """Which of these is the best for certain: the one whose interval overlaps that of no other.
+    """The index of the best score, if its interval overlaps no other's.
 
-    None where intervals overlap, where there are fewer than two, where one has no interval, and where
-    they are of clearly different numbers of pictures, which alone moves some scores.
+    None if intervals overlap, there are fewer than two scores, one has no interval, or their
+    numbers of pictures differ clearly, which biases some scores.
     """
-    told = [(place, score) for place, score in enumerate(scores) if score is not None]
-    if len(told) < 2:
+    known = [(place, score) for place, score in enumerate(scores) if score is not None]
+    if len(known) < 2:
         return None
-    for counts in ([score.pictures for _, score in told], [score.reference for _, score in told]):
+    for counts in ([score.pictures for _, score in known], [score.reference for _, score in known]):
         if max(counts) > _ALIKE * min(counts):
             return None
     ranked, kind = [], kind_of(name, scores)
-    for place, score in told:
+    for place, score in known:
         badness = _badness(kind, score)
         if badness is None:
             return None
@@ -75,14 +73,14 @@ _NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 
 
 class TableNotes:
-    """Warnings beneath a table: each is said once, and pointed at by its number. Those that differ in
-    their numbers only are said as one, with the range of these."""
+    """Numbered warnings below a table, each once. Warnings that differ in numbers only are merged,
+    with the range of the numbers."""
 
     def __init__(self) -> None:
         self._texts: dict[str, list[str]] = {}
 
     def mark(self, warning: str | None) -> int:
-        """The number of a warning, for the cell it belongs to; 0 without one."""
+        """The number of a cell's warning; 0 without one."""
         if not warning:
             return 0
         pattern = _NUMBER.sub("#", warning)
@@ -91,12 +89,12 @@ class TableNotes:
 
     @property
     def texts(self) -> list[str]:
-        """What was said, in the order of its numbers."""
+        """The warnings, in the order of their numbers."""
         return [_ranged(texts) for texts in self._texts.values()]
 
 
 def _ranged(texts: Sequence[str]) -> str:
-    """Texts that differ in their numbers only as one: `20 to 62 pictures are few`."""
+    """Merge texts that differ in numbers only: `20 to 62 pictures are few`."""
     columns = iter(zip(*(_NUMBER.findall(text) for text in texts), strict=True))
 
     def said(_: re.Match[str]) -> str:
@@ -107,14 +105,14 @@ def _ranged(texts: Sequence[str]) -> str:
 
 
 def cell(score: ScoreRow | None, notes: TableNotes, *, best: bool = False) -> Cell:
-    """A table's cell: the value, its interval beneath, the number of its warning."""
+    """A table's cell: the value, its interval below, the number of its warning."""
     if score is None:
         return Cell()
     return Cell(value_text(score), interval_text(score), notes.mark(score.warning), best)
 
 
 def judged(row: EvaluationRow, name: str, of: str | None) -> ScoreRow | None:
-    """A score of all pictures; a Top-1 with its judge's warning, unless it has one of its own."""
+    """An overall score; a Top-1 without a warning gets its judge's."""
     score = row.score(name, of)
     judge = _judge(row, name, of)
     if score is None or judge is None or judge.warning is None or score.warning is not None:
@@ -125,8 +123,8 @@ def judged(row: EvaluationRow, name: str, of: str | None) -> ScoreRow | None:
 def commonest_row(
     rows: Sequence[EvaluationRow], name: str, of: str | None, *, heldout: bool
 ) -> tuple[str, list[Cell]] | None:
-    """A table's row for beneath a Top-1: what naming all pictures as the commonest class would get, of
-    each evaluation's pictures and, with `heldout`, of the held-out ones. None where that is unknown."""
+    """A table's row below a Top-1: the baseline of always predicting the most frequent class, for
+    each evaluation's pictures and, with `heldout`, for the held-out ones. None if unknown."""
     judges = [_judge(row, name, of) for row in rows]
     shares = [None if judge is None else judge.made_baseline for judge in judges]
     if all(share is None for share in shares):
@@ -138,18 +136,18 @@ def commonest_row(
 
 
 def _judge(row: EvaluationRow, name: str, of: str | None) -> JudgeRecord | None:
-    """Whose Top-1 it is; None of another score."""
+    """The judge of a Top-1; None for other scores."""
     if base_of(name) != "top1":
         return None
     return next((judge for judge in row.judges if judge.field == of), None)
 
 
-# Which were made alike
+# Equal conditions
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """All that must be equal for scores to be compared."""
+    """The conditions that must be equal to compare scores."""
 
     network: str
     weights_sha256: str
@@ -188,11 +186,11 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Alike:
-    """Evaluations of one run that were made alike, so that a line may join them.
+    """Evaluations of a run with equal conditions, which a line may join.
 
     Attributes:
-        conditions: what they share.
-        rows: one a moment, the earliest first.
+        conditions: the common conditions.
+        rows: one for each moment, the earliest first.
     """
 
     conditions: Conditions
@@ -209,7 +207,7 @@ class Alike:
 
     @property
     def overall(self) -> list[tuple[str, str | None]]:
-        """(name, field of the judge) of the scores of all pictures, in the order of tables."""
+        """(name, field of the judge) of the overall scores, in the order of tables."""
         found = {
             (score.name, score.field)
             for row in self.rows
@@ -221,9 +219,9 @@ class Alike:
     def line(
         self, name: str, of: str | None = None, cls: str | None = None, *, title: str = ""
     ) -> Line | None:
-        """A score over time with its intervals, one value a moment; None if it was never measured.
+        """A score over time with its intervals; None if it was never measured.
 
-        Scores by class join only moments with as many pictures of each class at least.
+        Scores by class join only moments with the same least number of each class.
         """
         found = [row.score(name, of, cls) for row in self.rows]
         if cls is not None:
@@ -248,12 +246,12 @@ class Alike:
         )
 
     def heldout(self, name: str, of: str | None = None) -> ScoreRow | None:
-        """What held-out real pictures score, as told last."""
+        """The newest score of held-out real pictures."""
         found = (heldout_score(row, name, of) for row in reversed(self.rows))
         return next((score for score in found if score is not None), None)
 
     def made_baseline(self, of: str | None) -> float | None:
-        """What naming all generated pictures as the commonest class would get, as told last."""
+        """The newest Top-1 baseline of always predicting the most frequent class."""
         for row in reversed(self.rows):
             for judge in row.judges:
                 if judge.field == of and judge.made_baseline is not None:
@@ -264,17 +262,17 @@ class Alike:
 def heldout_score(
     row: EvaluationRow, name: str, of: str | None = None, cls: str | None = None
 ) -> ScoreRow | None:
-    """What held-out real pictures score against the same reference, if it was measured."""
+    """The score of held-out real pictures against the same reference, if measured."""
     for score in row.heldout:
         if (score.name, score.field, score.cls) == (name, of, cls):
             return score
-    # How real pictures fare under the judge is its accuracy.
+    # For the judge, it is its accuracy.
     accuracy = row.score("accuracy-judge", of, cls) if base_of(name) == "top1" else None
     return accuracy if accuracy is not None and accuracy.pictures else None
 
 
 def about_heldout(rows: Sequence[EvaluationRow]) -> str:
-    """How the column of held-out real pictures is to be read; '' where no row has any."""
+    """An explanation of the column of held-out real pictures; '' if no row has any."""
     counts = [score.pictures for row in rows for score in row.heldout if score.cls is None]
     if not counts:
         return ""
@@ -286,8 +284,8 @@ def about_heldout(rows: Sequence[EvaluationRow]) -> str:
 
 
 def replaces(row: EvaluationRow, other: EvaluationRow) -> bool:
-    """Whether a later evaluation of the same checkpoint, made alike, stands for an earlier one: not if
-    it was made during training and the other was not, nor if it is of fewer pictures of each class."""
+    """Whether a later evaluation of a checkpoint replaces an earlier one with equal conditions: not
+    if only it was made during training, nor if it has fewer pictures of each class."""
     return (not row.during_training, row.pictures.per_class) >= (
         not other.during_training,
         other.pictures.per_class,
@@ -295,8 +293,8 @@ def replaces(row: EvaluationRow, other: EvaluationRow) -> bool:
 
 
 def made_alike(rows: Iterable[EvaluationRow]) -> list[Alike]:
-    """Evaluations by what they share, those of most moments first; of equally many, those of most
-    generated pictures, then the newest."""
+    """Evaluations grouped by conditions: most moments first, then most generated pictures, then the
+    newest."""
     found: dict[Conditions, dict[int, EvaluationRow]] = {}
     for row in rows:
         seen = row.subject.images_seen
@@ -305,7 +303,7 @@ def made_alike(rows: Iterable[EvaluationRow]) -> list[Alike]:
         moments = found.pop(Conditions.of(row), {})
         if seen not in moments or replaces(row, moments[seen]):
             moments[seen] = row
-        # Put at the end again: those written last come last.
+        # Reinsert at the end, so that the last written comes last.
         found[Conditions.of(row)] = moments
     groups = [
         Alike(conditions, [moments[seen] for seen in sorted(moments)])
@@ -317,9 +315,9 @@ def made_alike(rows: Iterable[EvaluationRow]) -> list[Alike]:
 def foundation(
     row: EvaluationRow, own: str | None = None
 ) -> tuple[int, bool, bool, bool, int, str]:
-    """How well founded an evaluation is as what is told of the run now, to be compared: of the newest
-    checkpoint; against the run's own collection, of content hash `own`; not made during training; not
-    truncated; of the most pictures; the newest."""
+    """A sort key of how well founded an evaluation is: of the newest checkpoint; against the run's
+    own collection, of content hash `own`; not made during training; not truncated; of the most
+    pictures; the newest."""
     return (
         row.subject.images_seen or 0,
         row.collection.hash == own,
@@ -331,8 +329,8 @@ def foundation(
 
 
 def best_founded(groups: Sequence[Alike], own: str | None = None) -> list[Alike]:
-    """Of each feature network, by name, the group whose newest evaluation is the best founded, the best
-    of all first: tables, sheets and findings are of that evaluation."""
+    """For each feature network the group with the best founded newest evaluation, the best of all
+    first; tables, sheets and findings use it."""
     chosen: dict[str, Alike] = {}
     for group in sorted(groups, key=lambda group: foundation(group.newest, own), reverse=True):
         chosen.setdefault(group.conditions.network, group)
@@ -340,5 +338,5 @@ def best_founded(groups: Sequence[Alike], own: str | None = None) -> list[Alike]
 
 
 def is_curve(line: Line) -> bool:
-    """Whether a line has two moments or more: one is a table's business."""
+    """Whether a line has two moments or more."""
     return int(np.isfinite(line.values).sum()) > 1

@@ -19,16 +19,16 @@ from impasto.reporting.scores import (
 )
 
 _BY_CLASS_CHARTS = ("fid", "fd", "kid", "top1")
-"""Kinds of scores shown over time by class; the tables beneath have all."""
+"""Kinds of scores shown over time by class; the tables have all."""
 _CHIEF = ("fid", "fd", "kid", "top1", "precision", "recall", "diversity")
-"""Kinds of scores by class that are shown at once; the others unfold."""
+"""Kinds of scores by class shown at once; the others unfold."""
 CLASSES_IN_A_CHART = 6
 
 
 def class_charts(
     record: RunRecord, field: str, classes: Sequence[str], charts: Charts
 ) -> list[Card]:
-    """Scores by class over time, a line a class; none where none was measured at two moments."""
+    """Scores by class over time, with a line for each class; empty if none was measured twice."""
     found = (
         _class_charts(group, field, classes, charts) for group in made_alike(record.evaluations)
     )
@@ -41,7 +41,7 @@ def _class_charts(group: Alike, field: str, classes: Sequence[str], charts: Char
         if base_of(name) not in _BY_CLASS_CHARTS or name.endswith(INFINITY):
             continue
         lines = [
-            # Six bands on top of each other would hide the lines; the table has the intervals.
+            # Without bands, which would hide the lines; the table has the intervals.
             replace(line, low=None, high=None)
             for cls in classes
             if (line := group.line(name, field, cls, title=cls)) is not None and is_curve(line)
@@ -70,7 +70,7 @@ def _class_charts(group: Alike, field: str, classes: Sequence[str], charts: Char
 
 @dataclass(frozen=True)
 class ClassTables:
-    """The newest scores by class: of when they are, those shown at once, and more that unfold."""
+    """The newest scores by class: their moment, tables shown at once, and more that unfold."""
 
     when: str
     shown: PageTable
@@ -78,7 +78,7 @@ class ClassTables:
 
 
 def class_tables(record: RunRecord, field: str, classes: Sequence[str]) -> ClassTables | None:
-    """The newest scores by class, a row a class; None where none was measured."""
+    """The newest scores by class, a row for each class; None if none was measured."""
     rows = [
         group.newest
         for group in made_alike(record.evaluations)
@@ -108,14 +108,14 @@ def is_chief(name: str) -> bool:
 def _class_table(
     row: EvaluationRow, field: str, classes: Sequence[str], names: Sequence[str]
 ) -> PageTable:
-    """These scores, a row a class; without a row where none was measured."""
+    """A table of these scores, a row for each class that was measured."""
     notes = TableNotes()
     lines = []
     for cls in classes:
         scores = [row.score(name, field, cls) for name in names]
         if any(score is not None for score in scores):
             lines.append((cls, [counts(scores), *(cell(score, notes) for score in scores)]))
-    # Who sees or judges them is said above, once for all.
+    # The network and judge are named above.
     heads = [title_of(name, by_whom=False) for name in names]
     return PageTable([field, "pictures", *heads], lines, notes.texts)
 
@@ -132,13 +132,13 @@ def names_by_class(rows: Sequence[EvaluationRow], field: str) -> list[str]:
 
 
 def counts(scores: Sequence[ScoreRow | None]) -> Cell:
-    """A table's cell: of how many pictures these scores are."""
+    """A table's cell with the numbers of pictures of these scores."""
     found = [score.pictures for score in scores if score is not None]
     return Cell(f"{max(found):,}" if found else "")
 
 
 def by_size(record: RunRecord, field: str, classes: Sequence[str]) -> list[str]:
-    """Classes of a label field, those of most training pictures first."""
+    """Classes of a label field, largest first."""
     sizes = {
         name: count
         for known in record.fields

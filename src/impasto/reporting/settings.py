@@ -1,4 +1,4 @@
-"""Of runs side by side: what was trained on what, and which of their settings differ."""
+"""Facts of compared runs, and their differing settings."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -11,11 +11,11 @@ from impasto.reporting.record import RunRecord
 
 
 def facts(runs: Sequence[Compared]) -> PageTable:
-    """What was trained on what, for how long, on which machine."""
+    """Recipe, collection, duration and machine of each run."""
 
     def seconds(record: RunRecord) -> str:
-        told = record.last("seconds")
-        return readable_time(told) if told is not None else ""
+        seconds = record.last("seconds")
+        return readable_time(seconds) if seconds is not None else ""
 
     def parameters(record: RunRecord) -> str:
         count = record.count("parameters", "generator")
@@ -48,15 +48,15 @@ def facts(runs: Sequence[Compared]) -> PageTable:
 
 
 def settings(runs: Sequence[Compared]) -> PageTable:
-    """The settings that differ; without a row where none does."""
+    """A table of the settings that differ; empty if none does."""
     rows = settings_that_differ([run.record.get("config", default={}) for run in runs])
-    told = [(name, [words(value) for value in values]) for name, values in rows]
-    return PageTable(["", *(run.name for run in runs)], told)
+    rows_of_cells = [(name, [words(value) for value in values]) for name, values in rows]
+    return PageTable(["", *(run.name for run in runs)], rows_of_cells)
 
 
 def settings_that_differ(configs: Sequence[Any]) -> list[tuple[str, list[str]]]:
-    """Dotted names of settings that are not the same in all, with each one's value as text."""
-    # What is left out means what null means, and a term's name is in that of its settings.
+    """Dotted names of differing settings, with each run's value as text."""
+    # A missing setting equals null, and a term's name is part of its settings' names.
     flat = [
         {
             name: text
@@ -74,7 +74,7 @@ def _flat(value: Any, name: str = "") -> dict[str, str]:
     if isinstance(value, dict) and value:
         parts = [(str(key), item) for key, item in value.items()]
     elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-        # Terms of the objective go by their names, as for --set.
+        # Terms of the objective are named as for --set.
         parts = [(str(item.get("term", place)), item) for place, item in enumerate(value)]
     else:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Runs of two stages: how far each is, and the same latents painted by both."""
+"""Two-stage runs: pictures of the same latents by both stages."""
 
 import numpy as np
 from markupsafe import Markup
@@ -9,16 +9,20 @@ from impasto.reporting.pictures import open_picture, picture_uri
 from impasto.reporting.record import RunRecord
 from impasto.reporting.rendering import render
 
-# Latents shown, in groups of one row a stage.
+# Number of latents, in groups with a row for each stage.
 _ACROSS, _GROUPS = 8, 2
 _MOST_SIDE = 256
 
 
 def same_latents(first: RunRecord, second: RunRecord) -> bool:
-    """Whether both stages paint their grids from the same latents and labels, as far as the first one
-    knows them."""
-    known, told = (each.get("config", "labels", default=[]) for each in (first, second))
-    if not isinstance(known, list) or not isinstance(told, list) or not set(known) <= set(told):
+    """Whether both stages' grids have the same latents and, for the first stage's fields, the same
+    labels."""
+    of_first, of_second = (each.get("config", "labels", default=[]) for each in (first, second))
+    if (
+        not isinstance(of_first, list)
+        or not isinstance(of_second, list)
+        or not set(of_first) <= set(of_second)
+    ):
         return False
     return all(
         first.get("config", *names) == second.get("config", *names)
@@ -27,7 +31,7 @@ def same_latents(first: RunRecord, second: RunRecord) -> bool:
 
 
 def stages_section(first: RunRecord, second: RunRecord) -> Markup:
-    """The newest grids of both stages, row by row one under the other; '' where there is none."""
+    """The newest grids of both stages, with rows alternating; '' if there is none."""
     if not same_latents(first, second):
         return Markup()
     newest = [_newest(record) for record in (first, second)]
@@ -66,14 +70,14 @@ def _newest(record: RunRecord) -> tuple[int, np.ndarray] | None:
             continue
         pixels = np.asarray(grid)[: rows * side].reshape(rows, side, record.columns, side, 3)
         pictures = pixels.swapaxes(1, 2).reshape(-1, side, side, 3)
-        # What is left of the last row is black.
+        # The unused rest of the last row is black.
         asked = record.count("config", "training", "grid")
         return seen, pictures[:asked]
     return None
 
 
 def _row(pictures: np.ndarray) -> Image.Image:
-    """Pictures side by side, at most 256 pixels each."""
+    """Pictures in a row, at most 256 pixels each."""
     row = Image.fromarray(np.concatenate(list(pictures), axis=1))
     if row.height > _MOST_SIDE:
         row = row.resize((_MOST_SIDE * len(pictures), _MOST_SIDE), Image.Resampling.LANCZOS)

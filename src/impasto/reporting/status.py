@@ -1,4 +1,4 @@
-"""The head of a run's page: what was trained on what, and how far it is."""
+"""The head of a run's page: recipe, collection and progress."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from impasto.reporting.record import RunRecord
 
 @dataclass(frozen=True)
 class Status:
-    """How far a run is.
+    """A run's progress.
 
     Attributes:
         sentence: in words.
-        progress: percent of the planned images that were seen; None where that is all or unknown.
-        note: what to know of a run that is not finished; may be empty.
+        progress: percentage of the planned images seen; None if finished or unknown.
+        note: on an unfinished run; may be empty.
     """
 
     sentence: str
@@ -24,7 +24,7 @@ class Status:
 
 
 def heading(record: RunRecord) -> str:
-    """`gangogh on wikiart-64`, the run's name where it does not tell."""
+    """`gangogh on wikiart-64`, or the run's name if these are unknown."""
     recipe = record.get("recipe") or record.get("config", "recipe")
     collection = record.get("collection", "name")
     if not recipe:
@@ -34,14 +34,14 @@ def heading(record: RunRecord) -> str:
 
 
 def waits(record: RunRecord) -> bool:
-    """Whether it is a second stage that has nothing to show while the first is trained."""
+    """Whether it is a second stage that has not begun."""
     return record.get("config", "first_stage") is not None and not (
         len(record.images_seen) or record.grids
     )
 
 
 def status_line(record: RunRecord, first_stage: str | None = None) -> str:
-    """How far the run is, a line; `first_stage` is that of its first stage, if it has begun."""
+    """A line on the run's progress; `first_stage` is that of its first stage, if it has begun."""
     if waits(record):
         begun = f"stage I {first_stage}" if first_stage else "stage I has not begun"
         return f"{begun}; stage II not begun"
@@ -63,7 +63,7 @@ def status_line(record: RunRecord, first_stage: str | None = None) -> str:
 
 
 def status(record: RunRecord, line: str, first_stage: RunRecord | None) -> Status:
-    """The status line as the page shows it."""
+    """The status for the page."""
     done, planned = record.images_done, record.images_planned
     sentence = f"{line[0].upper()}{line[1:]}."
     if planned is None or done >= planned:
@@ -78,8 +78,7 @@ def status(record: RunRecord, line: str, first_stage: RunRecord | None) -> Statu
 
 
 def about(record: RunRecord) -> tuple[str, list[str]]:
-    """The recipe's first words, and facts of pictures, size and the model it started from; each
-    may be empty."""
+    """The recipe's summary, and facts on pictures, size and the starting model; each may be empty."""
     recipe = str(record.get("recipe_text") or "").strip().split("\n\n")[0].split("\n")[0]
     facts = []
     if record.pictures:
@@ -104,7 +103,7 @@ def about(record: RunRecord) -> tuple[str, list[str]]:
 
 
 def _begun_with(record: RunRecord) -> str:
-    """The model that the run started from, and how much of it was kept; nothing if from none."""
+    """The model that the run started from, and the layers kept; empty if none."""
     model, seen = record.get("started_from", "model"), record.get("started_from", "images_seen")
     kept, partly, new = (
         len(record.get("started_from", "generator", fate, default=[]))
@@ -119,5 +118,5 @@ def _begun_with(record: RunRecord) -> str:
 
 
 def first_stage_page(page: str) -> str:
-    """Address of the page of a first stage, as seen from that of the whole run."""
+    """The relative address of the first stage's page."""
     return f"{FIRST_STAGE}/{page}"

@@ -1,4 +1,4 @@
-"""The time-lapse: the grids of a run, one after the other, as a video (PyAV, the extra `video`)."""
+"""The time-lapse: a run's grids as a video (PyAV, the extra `video`)."""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
@@ -14,26 +14,26 @@ from impasto.files import atomic_file
 from impasto.fonts import font
 from impasto.reporting.pictures import cut, enlarge, evenly, open_picture
 
-# Long enough to follow, short enough to be watched to the end.
+# The target length of the video.
 _SECONDS = 15
 _MOST_FRAMES = 450
 _HOLD_SECONDS = 2
-# Sizes in pixels. Small pixel grids are enlarged, or the codec's halved colour resolution smears
-# them; large ones are cut, for players balk at much more.
+# Sizes in pixels. Small grids are enlarged, because the codec halves the colour resolution; large
+# ones are cropped, because players have limits.
 _LEAST_SIDE, _MOST_SIDE = 512, 1536
 _BAND = 28
 
 
 def frame_rate(frames: int) -> int:
-    """Frames a second at which so many frames last some 15 seconds: 2 to 30."""
+    """Frames a second for a video of some 15 seconds, from 2 to 30."""
     return min(30, max(2, round(frames / _SECONDS)))
 
 
 def _frame(grid: Image.Image, columns: int, caption: str, progress: float) -> Image.Image:
-    """A grid with a band beneath that tells how far the training had come."""
+    """A grid with a progress band below."""
     kept, _, _ = cut(grid, columns, _MOST_SIDE)
     large = enlarge(kept, _LEAST_SIDE)
-    # 4:2:0 video needs even sides.
+    # 4:2:0 video needs even sides
     width, height = large.width + large.width % 2, large.height + large.height % 2
     frame = Image.new("RGB", (width, height + _BAND), (20, 20, 20))
     frame.paste(large, (0, 0))
@@ -49,16 +49,17 @@ def write_timelapse(
     path: Path,
     caption: Callable[[int], str],
 ) -> int:
-    """Write the grids as an H.264 video to `path` in one step, the last one held for two seconds.
+    """Write the grids as an H.264 video to `path` atomically, with the last one held for two
+    seconds.
 
     Args:
         grids: (images seen, file) of each grid, the earliest first; unreadable ones are left out.
         columns: pictures side by side in a grid.
         path: of the video, an MP4.
-        caption: the text beneath a grid, from images seen.
+        caption: gives the text below a grid, from images seen.
 
     Returns:
-        Frames written; 0, and no video, where fewer than two grids can be read.
+        The number of frames; 0, without a video, if fewer than two grids are readable.
 
     Raises:
         ImpastoError: PyAV is missing, or the video cannot be written.
@@ -80,7 +81,7 @@ def write_timelapse(
     if first is None or second is None:
         return 0
     rate = frame_rate(len(chosen))
-    # libx264 would print its settings among our lines.
+    # libx264 would print its settings.
     logging.getLogger("libav").setLevel(logging.ERROR)
     with atomic_file(path) as temporary:
         try:
@@ -93,7 +94,7 @@ def write_timelapse(
 
 
 def _encode(video: Any, frames: Iterable[Image.Image], size: tuple[int, int], rate: int) -> int:
-    """Encode frames, the last one again and again for two seconds; gives how many were written."""
+    """Encode frames, repeating the last for two seconds; gives the number of frames."""
     import av
 
     stream = _stream(video, size, rate)
@@ -103,8 +104,8 @@ def _encode(video: Any, frames: Iterable[Image.Image], size: tuple[int, int], ra
     def add(picture: Image.Image) -> None:
         nonlocal written
         if picture.size != size:
-            # A grid of another size (the run went on with another setting): as it is, on a frame
-            # of the first's size.
+            # A grid of another size (a resumed run with another setting) is placed on a frame of
+            # the first's size.
             canvas = Image.new("RGB", size, (20, 20, 20))
             canvas.paste(picture, (0, 0))
             picture = canvas
@@ -125,7 +126,7 @@ def _encode(video: Any, frames: Iterable[Image.Image], size: tuple[int, int], ra
 
 
 def _stream(video: Any, size: tuple[int, int], rate: int) -> Any:
-    """An H.264 stream, or an MPEG-4 one where PyAV was built without x264."""
+    """An H.264 stream, or an MPEG-4 one if PyAV lacks x264."""
     import av
 
     with_x264 = "libx264" in av.codecs_available
