@@ -765,15 +765,18 @@ def test_addresses_that_are_none(address: str, said: str) -> None:
     assert "geheim" not in found
 
 
-@pytest.mark.parametrize(("scheme", "extra"), [("s3", "remote"), ("gs", "gs"), ("hf", "remote")])
+@pytest.mark.parametrize(
+    ("scheme", "package"),
+    [("s3", "'impasto[remote]'"), ("gs", "gcsfs"), ("hf", "'impasto[hub]'")],
+)
 def test_a_package_that_is_missing(
-    scheme: str, extra: str, monkeypatch: pytest.MonkeyPatch
+    scheme: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = {"s3": "s3fs", "gs": "gcsfs", "hf": "huggingface_hub"}[scheme]
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, scheme, raising=False)
     said = refused(f"{scheme}://datasets/owner/name")
-    assert said == f"{scheme}:// takes another package: pip install 'impasto[{extra}]'"
+    assert said == f"{scheme}:// takes another package: pip install {package}"
 
 
 def test_what_is_an_address() -> None:

@@ -131,8 +131,7 @@ def evaluate(
     Raises:
         ImpastoError: there is nothing to evaluate or to compare with, or options conflict.
     """
-    path = place_at(what if isinstance(what, str) else Path(what))
-    home = None if out is None else Path(out).expanduser()
+    path, home = place_at(what), None if out is None else Path(out).expanduser()
     given = is_given(path)
     _check_kind(path, given, checkpoints, truncation, fit, resolution)
     real = ComparedWith(data, split_of(against), reference)
@@ -140,7 +139,6 @@ def evaluate(
     networks = partial(load_networks, features, weights, device=painting.device)
     if given:
         return Evaluations(*evaluate_given(path, real, networks, home, fit=fit, side=resolution))
-    assert isinstance(path, Path)  # Models are on disk.
     plan = SampleCounts(count=pictures, per_class=per_class, first_seed=seed)
     return _of_models(path, checkpoints, real, networks, plan, painting, home, again=again)
 
@@ -165,7 +163,7 @@ def _check_kind(
 
 
 def _of_models(
-    path: Path,
+    path: Place,
     checkpoints: str | None,
     real: ComparedWith,
     networks: Callable[[], list[FeatureNetwork]],
@@ -176,6 +174,7 @@ def _of_models(
     again: bool,
 ) -> Evaluations:
     """Evaluate a model, or checkpoints of a run; see `evaluate`."""
+    assert isinstance(path, Path)  # At an address there are no models.
     if plan.count < 2:
         raise ImpastoError(f"pictures is the number to generate, from 2, not {plan.count}")
     folders = checkpoints_of(path, checkpoints)

@@ -1,6 +1,7 @@
 """Which text is an address, and the path for it."""
 
 import re
+from os import PathLike
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,7 +13,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _SAME = {"s3a": "s3", "gcs": "gs"}
 
 
-def place_at(source: str | Path) -> Place:
+def place_at(source: str | PathLike[str]) -> Place:
     """Where a source lies: a path on disk, or what is at an address.
 
     Raises:

@@ -20,8 +20,8 @@ from impasto.sources.remote.store import (
     seconds_for,
 )
 
-_PACKAGES = {"s3": "remote", "hf": "remote", "gs": "gs"}
-"""The extra that has what a scheme takes."""
+_PACKAGES = {"s3": "'impasto[remote]'", "hf": "'impasto[hub]'", "gs": "gcsfs"}
+"""What pip is to install for a scheme."""
 LOGIN = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, of someone who may list "
     "and read it",
@@ -126,7 +126,7 @@ def _filesystem(scheme: str, **options: Any) -> Any:
         return fs
     except ImportError as error:
         raise ImpastoError(
-            f"{scheme}:// takes another package: pip install 'impasto[{_PACKAGES[scheme]}]'"
+            f"{scheme}:// takes another package: pip install {_PACKAGES[scheme]}"
         ) from error
     except Exception as error:
         raise ImpastoError(f"{scheme}:// cannot be used: {_failure(error).strerror}") from error
