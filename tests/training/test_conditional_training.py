@@ -19,7 +19,6 @@ from impasto.sampling import find_model
 from impasto.sampling.model import load_discriminator
 from impasto.settings import change
 from impasto.training import train
-from impasto.training.checkpoint import seed_step
 from impasto.training.heldout_probe import probe_heldout
 from impasto.training.order import TurnOrder, equal_turns
 from impasto.training.records import Averages
@@ -86,7 +85,6 @@ def test_the_label_feeds_back_through_the_discriminator(labelled: Collection) ->
         ready = session(small(recipe), labelled)
         state, game = ready.state, ready.trainer
         images, labels = ready.pictures.shown(0, 8)
-        seed_step(0, 0)
         round = game._step_inputs(images, labels, with_gradient=True)
         by_class = [
             t for t in ready.objective.terms if t.name in ("auxiliary_classifier", "categorical")
@@ -224,7 +222,6 @@ def test_accuracies(labelled: Collection) -> None:
     images = torch.zeros(2, 3, 32, 32)
     judgements = {0.0: real, 1.0: fake}
     labels = torch.tensor([[0], [-1]])
-    seed_step(0, 0)
     made = ready.trainer._step_inputs(images, labels, with_gradient=False).changed(
         fake=images + 1,
         fake_labels=torch.tensor([[2], [1]]),

@@ -13,7 +13,6 @@ from impasto.config import RunConfig
 from impasto.device import choose_device, wait_for
 from impasto.messages import say
 from impasto.networks import count_parameters
-from impasto.training.checkpoint import seed_step
 from impasto.training.evaluation import require_networks
 from impasto.training.memory import memory_told, require_memory
 from impasto.training.pretrained import PretrainedModel
@@ -94,7 +93,6 @@ def _measured(
     # The first step warms up; where steps take long, one more will do.
     while len(times) < steps + 1 and (len(times) < 2 or sum(times) < _PATIENCE):
         step = len(times)
-        seed_step(config.training.seed, step)
         began = time.monotonic()
         session.trainer.step()
         wait_for(chosen)

@@ -1,10 +1,12 @@
 """The training loop: step, evaluate, sample, record, save, stop. Start reading here.
 
-What one step does is in `trainer.py`. How a run begins, goes on and goes back is in `runs.py`. Grids of
+With several processes, each runs this loop; what only one may do, such as writing, the first one does
+(`processes.on_first`). What one step does is in `trainer.py`. How a run begins, goes on and goes back is in `runs.py`. Grids of
 samples are in `samples.py`, averaged statistics in `records.py`, and what the numbers mean in
 `doctor.py`.
 """
 
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,13 +63,14 @@ class TrainingLoop:
         self.state = session.state
         self.stop_requests = stop_requests
         self.board = board
+        self.processes = session.processes
         self.length = training.images
         self.evaluations = Interval(session.config.evaluation.every)
         self.grids = Interval(training.samples_every)
         self.statistics = Interval(training.stats_every)
         self.checkpoints = Interval(training.checkpoint_every)
         self.stats = run_folder.Stats(run)
-        rows = self.stats.rows()
+        rows = self.processes.on_first(self.stats.rows)
         self.averages = Averages()
         self.doctor = Doctor(
             rows,
@@ -95,14 +98,14 @@ class TrainingLoop:
             memory_told(session.config, session.label_sizes, session.device),
         ):
             if self.state.images_seen == 0:
-                self.draw_first_grids()
+                self.processes.on_first(self.draw_first_grids)
             self.clock = time.monotonic()
             while not self.finished:
                 self.step()
                 scores = self.evaluate()
                 samples = self.sample()
                 # Asked once: a request that comes later is for the next step, which saves.
-                stopping = bool(self.stop_requests)
+                stopping = self.processes.any(bool(self.stop_requests))
                 saving = stopping or self.due(self.checkpoints)
                 if scores or samples or saving or self.due(self.statistics):
                     self.record({**scores, **samples})
@@ -110,7 +113,8 @@ class TrainingLoop:
                     self.save()
                 progress.update(self.state.images_seen)
                 if stopping and not self.finished:
-                    raise StoppedError("stopped, a checkpoint is saved")
+                    ended = self.processes.any(signal.SIGTERM in self.stop_requests)
+                    raise StoppedError("stopped, a checkpoint is saved", ended=ended)
         self.say_how_it_ended()
 
     def due(self, interval: Interval) -> bool:
@@ -120,9 +124,8 @@ class TrainingLoop:
         )
 
     def step(self) -> None:
-        """Train one step, with a seed that is a function of the step's number."""
+        """Train one step."""
         self.images_before_step = self.state.images_seen
-        checkpoint.seed_step(self.session.config.training.seed, self.state.steps)
         self.averages.add(self.session.trainer.step())
         self._add_time()
         # The speed that is recorded is that of training, without evaluations.
@@ -136,7 +139,7 @@ class TrainingLoop:
         """
         if not self.evaluations.images or not self.due(self.evaluations):
             return {}
-        rows = self.stats.rows()
+        rows = self.processes.on_first(self.stats.rows)
         scores = self.session.evaluator.evaluate(
             self.run, self.state, self.session.model_record(), rows
         )
@@ -150,11 +153,16 @@ class TrainingLoop:
         """Draw the grids if they are due; returns what the record says of them."""
         if not self.due(self.grids):
             return {}
-        return describe_samples(self.session, draw_samples(self.run, self.session, self.board))
+
+        def draw() -> dict[str, float]:
+            return describe_samples(self.session, draw_samples(self.run, self.session, self.board))
+
+        return self.processes.on_first(draw)
 
     def is_among_the_best(self) -> bool:
         """Whether the recorded scores make this moment's checkpoint one of the best, which are kept."""
-        return self.state.images_seen in self._best(self.stats.rows())
+        rows = self.processes.on_first(self.stats.rows)
+        return self.state.images_seen in self._best(rows)
 
     def record(self, more: dict[str, Any]) -> None:
         """Append a row to `stats.jsonl`: averages since the last one, scores, and the doctor's words.
@@ -173,6 +181,9 @@ class TrainingLoop:
             **self.averages.read(),
             "images_per_second": (self.state.images_seen - images) / max(trained, 1e-9),
         }
+        self.processes.on_first(lambda: self._write(row))
+
+    def _write(self, row: dict[str, Any]) -> None:
         trouble = self.doctor.trouble(row)
         events = self.doctor.look(row) if trouble is None else []
         self.stats.append({**row, EVENTS: events} if events else row)
@@ -185,6 +196,9 @@ class TrainingLoop:
 
     def save(self) -> None:
         """Write a checkpoint, and remove those that are no longer to be kept."""
+        self.processes.on_first(self._save)
+
+    def _save(self) -> None:
         training = self.session.config.training
         assert training.checkpoint_every
         checkpoint.save(self.run, self.state, self.session.model_record())
