@@ -111,7 +111,6 @@ def small(
 
 def _play(session: Session, seconds: float) -> list[dict[str, float]]:
     """Train for so many CPU-seconds; the statistics of each of twenty parts of them."""
-    training = session.config.training
     averages, began = Averages(), time.process_time()
     rows: list[dict[str, float]] = []
     while (spent := time.process_time() - began) < seconds:

@@ -24,8 +24,8 @@ from impasto.messages import LOGGER
 T = TypeVar("T")
 
 _PATIENCE = datetime.timedelta(days=7)
-"""How long a process waits for the others, since the first one may evaluate for hours. A process that has
-died is noticed at once, by its closed connection."""
+"""How long a process waits for the others, since the first one may evaluate for hours. A process that
+has died is noticed at once, by its closed connection."""
 
 
 class LostProcessError(ImpastoError):
@@ -46,8 +46,13 @@ def tree_sum(values: Sequence[Tensor]) -> Tensor:
 
 
 def counts_that_fit(portions: int) -> list[int]:
-    """The numbers of processes that can share a batch of so many portions: each has 1, 2, 4, ..."""
-    return sorted(portions // 2**k for k in range(portions.bit_length()) if portions % 2**k == 0)
+    """The numbers of processes that can share a batch of so many portions.
+
+    These are 1, and those with 1, 2, 4, ... portions each: then the sum of a process's portions is part
+    of the tree of all.
+    """
+    powers = [2**k for k in range(portions.bit_length())]
+    return sorted({1, *(portions // each for each in powers if portions % each == 0)})
 
 
 def _listed(numbers: Sequence[int]) -> str:
@@ -84,7 +89,7 @@ class Processes:
             raise ImpastoError(
                 f"a batch of {counted(total, 'portion')} cannot be shared by {self.count} processes, "
                 f"only by {fitting}; for {self.count}, set training.accumulate to "
-                f"{_listed([self.count * 2**k for k in range(3)])} and training.batch to a multiple of it"
+                f"{_listed([self.count * 2**k for k in range(3)])}, and training.batch to a multiple"
             )
         each = total // self.count
         return range(self.rank * each, (self.rank + 1) * each)
@@ -97,15 +102,21 @@ class Processes:
         """
         if self.count == 1:
             return list(tensors)
-        flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+        # In the order of memory, which is not copied, and must stay what it is: fused optimisers walk
+        # weights and gradients side by side.
+        dense = [tensor if _is_dense(tensor) else tensor.contiguous() for tensor in tensors]
+        flat = torch.cat([each.as_strided((each.numel(),), (1,)) for each in dense])
         padded = torch.nn.functional.pad(flat, (0, -len(flat) % self.count))
         received = torch.empty_like(padded)
         with _connected():
             dist.all_to_all_single(received, padded)
             mine = tree_sum(received.view(self.count, -1).unbind())
-            dist.all_gather_into_tensor(padded, mine)
-        parts = padded[: len(flat)].split([tensor.numel() for tensor in tensors])
-        return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
+            dist.all_gather_single(padded, mine)
+        parts = padded[: len(flat)].split([each.numel() for each in dense])
+        return [
+            part.as_strided(each.shape, each.stride())
+            for part, each in zip(parts, dense, strict=True)
+        ]
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in one of the processes."""
@@ -184,6 +195,13 @@ class Processes:
         return ImpastoError(f"process {rank} of {self.count}: {error}")
 
 
+def _is_dense(tensor: Tensor) -> bool:
+    """Whether its values lie in memory without gaps, channels first or last."""
+    return tensor.is_contiguous() or (
+        tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+    )
+
+
 ALONE = Processes()
 
 
@@ -227,7 +245,9 @@ def _meeting_point(environment: Mapping[str, str]) -> str:
     if host is None:
         command = ["scontrol", "show", "hostnames", environment.get("SLURM_STEP_NODELIST", "")]
         try:
-            host = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]
+            host = subprocess.run(
+                command, capture_output=True, text=True, check=True
+            ).stdout.split()[0]
         except (OSError, subprocess.CalledProcessError, IndexError):
             raise ImpastoError(
                 "cannot find out on which machine the first process is (scontrol show hostnames); set "

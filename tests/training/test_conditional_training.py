@@ -21,11 +21,12 @@ from impasto.settings import change
 from impasto.training import train
 from impasto.training.heldout_probe import probe_heldout
 from impasto.training.order import TurnOrder, equal_turns
+from impasto.training.portions import Counted
 from impasto.training.records import Averages
 from impasto.training.resolve import resolve
 from impasto.training.run_folder import Stats
 from impasto.training.session import Session
-from impasto.training.trainer import StepStatistics, frozen
+from impasto.training.trainer import StepStatistics, frozen, note_judgements
 from tests.helpers.training import CPU, small
 
 
@@ -227,8 +228,10 @@ def test_accuracies(labelled: Collection) -> None:
         fake_labels=torch.tensor([[2], [1]]),
         discriminate=lambda pictures, labels: judgements[pictures.mean().item()],
     )
+    noted: dict[str, Counted] = {}
+    note_judgements(noted, ready.objective, made, ("style",))
     statistics = StepStatistics()
-    statistics.add_judgements(ready.objective, made, ("style",))
+    statistics.add(noted)
     found = {name: value.item() for name, value in statistics.means().items()}
     assert found["accuracy/real"] == 0.5
     assert found["accuracy/fake"] == 1.0

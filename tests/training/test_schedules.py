@@ -159,7 +159,7 @@ def watch(ready: Session, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Ste
 def test_updates_are_counted_by_network(tiny: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     ready = session(small(training__discriminator_steps=2, training__accumulate=2), tiny)
     seen: Any = watch(ready, monkeypatch)
-    for step in range(2):
+    for _ in range(2):
         ready.trainer.step()
     # Two portions an update.
     assert seen["discriminator updates"] == [0, 0, 1, 1, 2, 2, 3, 3]
@@ -170,7 +170,7 @@ def test_half_of_the_real_pictures_are_mirrored(labelled: Collection) -> None:
     config = small("artgan", training__mirror=True, training__batch=200)
     ready = session(config, labelled)
     torch.manual_seed(0)
-    [(shown, labels)] = ready.trainer._portions(0)
+    shown, labels = ready.trainer._pictures(0, 0)
     images, known = ready.pictures.shown(0, 200)
     assert torch.equal(labels, known)
     same = (shown == images).flatten(1).all(dim=1)
@@ -178,7 +178,7 @@ def test_half_of_the_real_pictures_are_mirrored(labelled: Collection) -> None:
     assert bool((same ^ mirrored).all())
     assert 80 < int(mirrored.sum()) < 120
     plain = session(small("artgan", training__batch=200), labelled)
-    [(shown, _)] = plain.trainer._portions(0)
+    shown, _ = plain.trainer._pictures(0, 0)
     assert torch.equal(shown, images)
 
 
@@ -198,7 +198,7 @@ def test_labels_are_hidden_from_both_players(
 
     monkeypatch.setattr(ready.pictures, "random_labels", random_labels)
     seen = watch(ready, monkeypatch)
-    for step in range(3):
+    for _ in range(3):
         ready.trainer.step()
     first, half, last = seen["discriminator"]
     assert (first.real_labels == -1).all()
@@ -324,7 +324,7 @@ def test_a_sure_discriminator_sees_more_augmentations(bias: float, tiny: Collect
     )
     adaptive = ready.state.adaptive
     assert adaptive is not None
-    for step, expected in enumerate([0.5, 0.5, 0.5, 0.5 + math.copysign(0.32, bias)]):
+    for expected in (0.5, 0.5, 0.5, 0.5 + math.copysign(0.32, bias)):
         told = game.step()
         assert adaptive.probability.item() == pytest.approx(expected)
         assert told["augment/probability"].item() == pytest.approx(expected)

@@ -122,7 +122,7 @@ def test_stage_one_stays_as_it_is(labelled: Collection) -> None:
     ready = Session(resolved(config(), labelled), labelled, CPU)
     generator: Any = ready.state.generator
     stage, painter = state(generator.base), state(generator.paint)
-    for step in range(2):
+    for _ in range(2):
         ready.trainer.step()
     for name, value in generator.base.state_dict().items():
         assert torch.equal(stage[name], value), name

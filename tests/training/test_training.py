@@ -29,6 +29,7 @@ from impasto.settings import change
 from impasto.training import resume, run_folder, train
 from impasto.training.checkpoint import prune
 from impasto.training.order import EpochOrder
+from impasto.training.portions import seed_portion
 from impasto.training.records import TensorBoard, diversity
 from impasto.training.resolve import resolve
 from impasto.training.run_folder import Stats, create
@@ -49,7 +50,7 @@ def test_every_recipe_takes_two_steps(recipe: str, labelled: Collection) -> None
     ready = session(config, labelled)
     state = ready.state
     before = [weights(n) for n in (state.generator, state.discriminator, state.average)]
-    for step in range(2):
+    for _ in range(2):
         statistics = ready.trainer.step()
     for old, network in zip(
         before, (state.generator, state.discriminator, state.average), strict=True
@@ -98,7 +99,7 @@ def test_the_authors_settings() -> None:
 
 def test_a_wasserstein_critic_takes_several_steps(tiny: Collection) -> None:
     ready = session(small(training__discriminator_steps=5, **WGAN_GP), tiny)
-    for step in range(2):
+    for _ in range(2):
         statistics = ready.trainer.step()
     assert ready.state.images_seen == 2 * 5 * 8
     assert ready.objective.score_meaning == "critic"
@@ -126,7 +127,7 @@ def test_pretraining_leaves_the_generator_alone(tiny: Collection) -> None:
 def test_the_generators_turn_leaves_no_gradient_in_the_discriminator(tiny: Collection) -> None:
     whole, half = session(small(), tiny), session(small(), tiny)
     whole.trainer.step()
-    half.trainer._discriminator_step(StepStatistics(), last=True)
+    half.trainer._discriminator_update(StepStatistics(), 0)
     for one, other in zip(
         whole.state.discriminator.parameters(),
         half.state.discriminator.parameters(),
@@ -184,7 +185,8 @@ def test_what_a_step_tells(tiny: Collection) -> None:
 def test_statistics_are_means_over_portions(portions: int) -> None:
     statistics = StepStatistics()
     for portion in range(portions):
-        statistics.add("loss/generator", torch.tensor(float(portion**2)))
+        value = torch.tensor(float(portion**2))
+        statistics.add({"loss/generator": (value, torch.tensor(1.0))})
     assert statistics.means()["loss/generator"].item() == pytest.approx(
         [0, 0.5, 5 / 3][portions - 1]
     )
@@ -236,12 +238,13 @@ def test_uniform_latents_fill_their_range(tiny: Collection) -> None:
     assert latents.std().item() == pytest.approx(3**-0.5, rel=0.02)
 
 
-def test_the_seeds_of_steps_stay_as_they_are() -> None:
+def test_the_seeds_of_portions_stay_as_they_are() -> None:
     """Or a run that was begun with an earlier version would end as another one."""
     seeds = []
-    for seed, step in ((0, 0), (0, 1), (7, 123_456)):
+    for numbers in ((0, 0, 0, 0), (0, 1, 0, 0), (7, 123_456, 1, 3)):
+        seed_portion(*numbers)
         seeds.append(torch.initial_seed())
-    assert seeds == [6375474604893067239, 8514611595815388268, 2925363117013094829]
+    assert seeds == [6375474604893067239, 8514611595815388268, 8189163609574840140]
 
 
 def test_the_average_halves_as_it_says(tiny: Collection) -> None:

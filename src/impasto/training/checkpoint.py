@@ -7,9 +7,9 @@
                                              to augment where that adapts itself, and what the
                                              doctor did
 
-Random states are not kept because there are none to keep: torch is seeded for every portion of a batch
-from the run's seed and the numbers of step, update and portion (`portions.py`), and the order of pictures
-is a function of the clock.
+Random states are not kept because there are none to keep: torch is seeded for every portion of a
+batch from the run's seed and the numbers of step, update and portion (`portions.py`), and the order of
+pictures is a function of the clock.
 """
 
 import shutil

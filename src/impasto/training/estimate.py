@@ -92,7 +92,6 @@ def _measured(
     worked, waited = time.process_time(), time.monotonic()
     # The first step warms up; where steps take long, one more will do.
     while len(times) < steps + 1 and (len(times) < 2 or sum(times) < _PATIENCE):
-        step = len(times)
         began = time.monotonic()
         session.trainer.step()
         wait_for(chosen)

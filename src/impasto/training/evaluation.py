@@ -18,13 +18,14 @@ from impasto.collection import Collection
 from impasto.config import RunConfig
 from impasto.diagnosis.signs import COPIED_BY_CHANCE, COPIED_LOW
 from impasto.errors import ImpastoError
-from impasto.evaluation.evaluate import Evaluator, SampleCounts
+from impasto.evaluation.evaluate import Evaluation, Evaluator, SampleCounts
 from impasto.evaluation.gather import Update
 from impasto.evaluation.record import METRICS_FILE, PICTURE, SubjectRecord, append_row
 from impasto.evaluation.subjects import NotFiniteError
 from impasto.features import FeatureNetwork, load_network
 from impasto.formatting import quoted
 from impasto.messages import say
+from impasto.processes import ALONE, Processes
 from impasto.progress import ProgressLine
 from impasto.sampling import Sampler
 from impasto.sampling.model import (
@@ -67,8 +68,15 @@ def require_networks(config: RunConfig, *, begun: bool = False) -> None:
 class TrainingEvaluator:
     """Scores one run's averaged generator; nothing is loaded or computed before the first time."""
 
-    def __init__(self, config: RunConfig, collection: Collection, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        collection: Collection,
+        device: torch.device,
+        processes: Processes = ALONE,
+    ) -> None:
         self.config = config
+        self.processes = processes
         self.collection = collection
         self.device = device
 
@@ -85,6 +93,7 @@ class TrainingEvaluator:
             labels=self.config.labels,
             limit=self.config.evaluation.reference,
             progress=_long_work,
+            processes=self.processes,
         )
 
     def evaluate(
@@ -128,9 +137,16 @@ class TrainingEvaluator:
         )
         painter = Painter(sampler, record.model_copy(update={"weights_sha256": digest}))
         try:
-            (found,) = self._evaluator.evaluate(painter, subject, plan, during_training=True)
+            found = self._evaluator.evaluate(painter, subject, plan, during_training=True)
         except NotFiniteError:
             return {}
+        scores = self.processes.on_first(lambda: self._noted(run, found[0], rows))
+        return {**scores, _SECONDS: round(time.monotonic() - began, 3)}
+
+    def _noted(
+        self, run: Path, found: Evaluation, rows: Iterable[Mapping[str, Any]]
+    ) -> dict[str, float]:
+        """Write an evaluation's row; gives what a row of statistics says of it."""
         append_row(run / METRICS_FILE, found.row)
         scores = {
             f"evaluation/{score.name}": score.value
@@ -146,7 +162,7 @@ class TrainingEvaluator:
             known = [row[kid] for row in rows if row.get(kid) is not None]
             recent = [*known[1 - _SMOOTHED :], scores[kid]]
             scores[SMOOTHED_KID] = sum(recent) / len(recent)
-        return {**scores, _SECONDS: round(time.monotonic() - began, 3)}
+        return scores
 
 
 def _finite(tensors: Iterable[Tensor]) -> bool:

@@ -1,9 +1,9 @@
 """The training loop: step, evaluate, sample, record, save, stop. Start reading here.
 
-With several processes, each runs this loop; what only one may do, such as writing, the first one does
-(`processes.on_first`). What one step does is in `trainer.py`. How a run begins, goes on and goes back is in `runs.py`. Grids of
+What one step does is in `trainer.py`. How a run begins, goes on and goes back is in `runs.py`. Grids of
 samples are in `samples.py`, averaged statistics in `records.py`, and what the numbers mean in
-`doctor.py`.
+`doctor.py`. With several processes, each runs this loop, and what only one may do, such as writing, the
+first one does (`processes.on_first`).
 """
 
 import signal
@@ -94,7 +94,9 @@ class TrainingLoop:
         """
         session = self.session
         with (
-            ProgressLine(self.length, self.state.images_seen).shown() as progress,
+            ProgressLine(
+                self.length, self.state.images_seen, quiet=not self.processes.first
+            ).shown() as progress,
             memory_told(session.config, session.label_sizes, session.device),
         ):
             if self.state.images_seen == 0:
@@ -115,7 +117,7 @@ class TrainingLoop:
                 if stopping and not self.finished:
                     ended = self.processes.any(signal.SIGTERM in self.stop_requests)
                     raise StoppedError("stopped, a checkpoint is saved", ended=ended)
-        self.say_how_it_ended()
+        self.processes.on_first(self.say_how_it_ended)
 
     def due(self, interval: Interval) -> bool:
         """Whether an interval ended in this step, or the run does."""

@@ -1,9 +1,9 @@
 """Sums over the portions of a batch, the same for every number of processes.
 
-A batch is cut into `training.accumulate` portions. What a portion computes depends only on the networks at
-the beginning of the update, the seed, and the numbers of step, update and portion. What is summed over
-portions is summed in one order (`processes.tree_sum`). So a run does not depend on which process computes
-which portion.
+A batch is cut into `training.accumulate` portions. What a portion computes depends only on the networks
+at the beginning of the update, the seed, and the numbers of step, update and portion. Sums over portions
+are taken in one order (`processes.tree_sum`). So a run does not depend on which process computes which
+portion.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from impasto.processes import Processes
 
 Counted = tuple[Tensor, Tensor]
-"""A statistic of a portion: a sum, and of how many. Its mean over a batch is the quotient of both sums."""
+"""A statistic of a portion: a sum, and of how many. Its mean is the quotient of both, summed."""
 
 
 def seed_portion(seed: int, step: int, update: int, portion: int) -> None:
@@ -74,8 +74,14 @@ class Buffers:
         return [buffer.clone() for buffer in self.all]
 
     def set(self, values: Sequence[Tensor]) -> None:
+        """Put other values in their place, also between a forward and its backward pass.
+
+        Autograd takes these buffers for inputs of the backward pass, but in training mode none of
+        them is used there: batch norm uses the batch's statistics, and spectral norm copies of its
+        vectors. Hence `.data`, of which autograd keeps no count.
+        """
         for buffer, value in zip(self.all, values, strict=True):
-            buffer.copy_(value)
+            buffer.data.copy_(value)
 
 
 class BatchUpdate:
@@ -111,7 +117,7 @@ class BatchUpdate:
 
     @contextlib.contextmanager
     def portion(self, number: int) -> Iterator[dict[str, Counted]]:
-        """The block that computes one portion, to its backward pass; gives the dict for its statistics."""
+        """The block that computes one portion, to its backward pass. Gives a dict for statistics."""
         statistics: dict[str, Counted] = {}
         if self.start is not None and number != self.numbers[0]:
             self._buffers.set(self.start)
@@ -140,6 +146,6 @@ class BatchUpdate:
         for parameter in self._trained:
             parameter.grad = next(places)
         for buffer in (*self._buffers.averaged, *self._buffers.others):
-            buffer.copy_(next(places))
+            buffer.data.copy_(next(places))
         pairs = numbers.view(-1, 2).unbind()
         return {n: (pair[0], pair[1]) for n, pair in zip(self._names, pairs, strict=True)}

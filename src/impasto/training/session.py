@@ -52,9 +52,7 @@ class Session:
         )
         self.label_sizes = label_sizes(config, collection)
         self.state = TrainState.build(config, self.label_sizes, device)
-        self.trainer = Trainer(
-            config, self.objective, self.pictures, self.state, processes
-        )
+        self.trainer = Trainer(config, self.objective, self.pictures, self.state, processes)
         self.evaluator = TrainingEvaluator(config, collection, device, processes)
         # What every grid is painted from, and compared with: the same from first to last.
         self.fixed_latents = latents_of_seeds(range(config.training.grid), config.latent)

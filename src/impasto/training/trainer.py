@@ -12,7 +12,7 @@ from impasto.config import RunConfig, at
 from impasto.device import autocast
 from impasto.networks import Judgement
 from impasto.objectives import Objective, StepInputs
-from impasto.processes import Processes
+from impasto.processes import ALONE, Processes
 from impasto.training.adaptive import signs
 from impasto.training.data import TrainingPictures
 from impasto.training.portions import BatchUpdate, Buffers, Counted, seed_portion
@@ -44,7 +44,7 @@ class Trainer:
         objective: Objective,
         pictures: TrainingPictures,
         state: TrainState,
-        processes: Processes,
+        processes: Processes = ALONE,
     ) -> None:
         self.config = config
         self.processes = processes
@@ -247,7 +247,8 @@ class Trainer:
         images, labels = self._pictures(
             self.state.images_seen - self.config.training.batch, portion
         )
-        assert made.buffers is not None and batch.start is not None  # one portion is always kept
+        assert made.buffers is not None  # a batch in one portion is kept
+        assert batch.start is not None
         # The same buffers as then, so that they are the same images; afterwards those of now, for these
         # images have changed them already.
         self.buffers.set(made.buffers)
