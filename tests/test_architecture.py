@@ -26,6 +26,7 @@ GROUND = {
     "tabular",
     "device",
     "fold",
+    "processes",
     "__init__",
 }
 

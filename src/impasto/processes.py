@@ -55,6 +55,25 @@ def counts_that_fit(portions: int) -> list[int]:
     return sorted({1, *(portions // each for each in powers if portions % each == 0)})
 
 
+def processes_in_words(count: int, portions: int, gradients: int) -> str:
+    """How many processes train, how many could, and what they would send.
+
+    Args:
+        count: of those that train.
+        portions: of a batch.
+        gradients: bytes of the gradients of a step.
+    """
+    fitting = counts_that_fit(portions)
+    words = (
+        f"{count} of {_listed(fitting)} that can share a batch of {counted(portions, 'portion')}"
+    )
+    if len(fitting) == 1:
+        return f"{words} (more: set training.accumulate)"
+    return (
+        f"{words}; with more than one, each sends and receives {2 * gradients / 1e6:,.1f} MB a step"
+    )
+
+
 def _listed(numbers: Sequence[int]) -> str:
     words = [str(number) for number in numbers]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
