@@ -119,7 +119,12 @@ def train(
     """
     chosen, data = _recipe_and_data(collection, recipe)
     start = None if start_from is None else Path(start_from)
-    options: dict[str, Any] = {"labels": labels, "images": images, "seed": seed, "start_from": start}
+    options: dict[str, Any] = {
+        "labels": labels,
+        "images": images,
+        "seed": seed,
+        "start_from": start,
+    }
     with joined() as processes:
         choice = processes.local_first(partial(choose, chosen, data, settings or {}, **options))
         if choice.note is not None:
