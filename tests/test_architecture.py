@@ -27,6 +27,7 @@ GROUND = {
     "device",
     "fold",
     "processes",
+    "threads",
     "__init__",
 }
 

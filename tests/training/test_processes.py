@@ -235,7 +235,7 @@ def test_a_run_by_name_begins_or_goes_on(
             return step(self)
 
         patch.setattr(Trainer, "step", interrupted)
-        with pytest.raises(StoppedError, match="go on: impasto resume"):
+        with pytest.raises(StoppedError, match="impasto resume"):
             train(config, labelled, run=run, device="cpu")
     assert train(config, labelled, run=run, device="cpu") == run
     whole = train(config, labelled, out=tmp_path, device="cpu")

@@ -11,6 +11,7 @@ from impasto.errors import ImpastoError
 from impasto.features import Extracted, FeatureNetwork
 from impasto.metrics import Moments, Sample
 from impasto.processes import ALONE, Processes
+from impasto.threads import chosen_threads
 
 KEPT = 50_000
 """Most pictures whose features are kept: some 400 MB at 2,048 floats each. Of more pictures, the
@@ -119,18 +120,20 @@ def gather(
     gathered = [_Gathered(network.width, kept, of_all) for network in networks]
     done = 0
     own = iter(batches)
+    alone = processes.count == 1 and all(each.device.type == "cpu" for each in networks)
 
     def seen() -> list[Extracted] | ImpastoError | None:
         """What the networks say of the next batch of this process; None after the last one."""
         try:
-            pixels = next(own, None)
-            return None if pixels is None else [network(pixels) for network in networks]
+            with threads.unit():
+                pixels = next(own, None)
+                return None if pixels is None else [network(pixels) for network in networks]
         except ImpastoError as error:
             if processes.count == 1:
                 raise
             return error
 
-    with progress(what, total) as update:
+    with progress(what, total) as update, chosen_threads("batch", free=alone) as threads:
         while any(found := processes.gather(seen())):
             for features in found:
                 if features is None:

@@ -18,6 +18,7 @@ from impasto.messages import say
 from impasto.progress import ProgressLine
 from impasto.sampling.model import ranked, stalled, to_uint8
 from impasto.sampling.output import save_grid
+from impasto.threads import ThreadChoice
 from impasto.training import checkpoint, run_folder
 from impasto.training.doctor import Doctor
 from impasto.training.doctor import in_passing as doctor_says
@@ -46,6 +47,7 @@ class TrainingLoop:
         run: the run's folder.
         session: everything that training works with.
         stop_requests: somebody puts a signal's number in to ask for a stop after the current step.
+        thread_choice: of the CPU threads for a step.
         board: TensorBoard, if the run writes its events too.
     """
 
@@ -54,6 +56,7 @@ class TrainingLoop:
         run: Path,
         session: Session,
         stop_requests: Sequence[int],
+        thread_choice: ThreadChoice,
         board: TensorBoard | None = None,
     ) -> None:
         training = session.config.training
@@ -64,6 +67,7 @@ class TrainingLoop:
         self.stop_requests = stop_requests
         self.board = board
         self.processes = session.processes
+        self.threads = thread_choice
         self.length = training.images
         self.evaluations = Interval(session.config.evaluation.every)
         self.grids = Interval(training.samples_every)
@@ -128,7 +132,8 @@ class TrainingLoop:
     def step(self) -> None:
         """Train one step."""
         self.images_before_step = self.state.images_seen
-        self.averages.add(self.session.trainer.step())
+        with self.threads.unit():
+            self.averages.add(self.session.trainer.step())
         self._add_time()
         # The speed that is recorded is that of training, without evaluations.
         self.seconds_of_steps = self.state.seconds
@@ -181,9 +186,20 @@ class TrainingLoop:
             "seconds": round(self.state.seconds, 3),
             **more,
             **self.averages.read(),
+            **self._threads_now(),
             "images_per_second": (self.state.images_seen - images) / max(trained, 1e-9),
         }
         self.processes.on_first(lambda: self._write(row))
+
+    def _threads_now(self) -> dict[str, Any]:
+        """The number of CPU threads where it is chosen, and those gone over to since the last row."""
+        changes, self.threads.changes = self.threads.changes, []
+        if len(self.threads.counts) == 1:
+            return {}
+        return {
+            "threads": self.threads.threads,
+            **({"threads/changes": changes} if changes else {}),
+        }
 
     def _write(self, row: dict[str, Any]) -> None:
         trouble = self.doctor.trouble(row)

@@ -26,6 +26,7 @@ from impasto.processes import Processes, joined
 from impasto.sampling.grid import columns_of
 from impasto.sampling.model import Model, checkpoint_folders
 from impasto.settings import settings_that_differ
+from impasto.threads import chosen_threads, is_fixed
 from impasto.training import checkpoint, run_folder, transfer
 from impasto.training.doctor import DivergedError, Intervention, gave_up, went_back
 from impasto.training.doctor import in_passing as doctor_says
@@ -74,6 +75,7 @@ def train(
         StoppedError: stopped by Ctrl-C, after a checkpoint; `resume` goes on from there.
     """
     with joined() as processes:
+        _set_threads(torch.get_num_threads(), processes)
 
         def prepare() -> tuple[Session, Transfer | None]:
             if tensorboard:
@@ -232,8 +234,8 @@ def resume(
                 f"{run} started from the model {record['started_from']['model']} and has lost the "
                 "checkpoint that held its weights; train anew with --from"
             )
-        set_threads(record["machine"]["threads"])
         chosen = choose_device(device or record["machine"]["device"])
+        _set_threads(record["machine"]["threads"], processes)
 
         def prepare() -> Collection:
             require(read_plugins(record.get("plugins")), needs_of(config), run)
@@ -253,6 +255,14 @@ def resume(
     return run
 
 
+def _set_threads(threads: int, processes: Processes) -> None:
+    """Use as many CPU threads as the run began with; of several processes each uses one, unless
+    OMP_NUM_THREADS says otherwise."""
+    if processes.count > 1:
+        threads = torch.get_num_threads() if is_fixed() else 1
+    set_threads(threads)
+
+
 def _note_other_numbers(record: dict[str, Any], config: RunConfig, device: torch.device) -> None:
     """Print a note where torch or the precision differ from those that the run began with."""
     computing = numbers(device, config.training.precision)
@@ -262,6 +272,7 @@ def _note_other_numbers(record: dict[str, Any], config: RunConfig, device: torch
     for begun_with, now in (
         (f"torch {record['versions']['torch']}", f"torch {run_folder.versions()['torch']}"),
         (f"{before} numbers", f"{computing} numbers"),
+        (f"{record['machine']['threads']} threads", f"{torch.get_num_threads()} threads"),
     ):
         if begun_with != now:
             say(
@@ -279,12 +290,13 @@ def _train_to_the_end(run: Path, session: Session, *, tensorboard: bool) -> bool
         stage = _first_stage(run, session, session.config.first_stage, tensorboard=tensorboard)
         session.state.begin_with(processes.on_first(lambda: Model.load(stage).generator))
         say(f"stage 2 of 2: {_in_short(session.config)}: {quoted(run)}")
-    with _stop_requested() as stop:
+    alone_on_cpu = processes.count == 1 and session.device.type == "cpu"
+    with _stop_requested() as stop, chosen_threads("step", free=alone_on_cpu) as threads:
         while True:
             try:
                 wanted = tensorboard and processes.first
                 with board_of(run, session.state.images_seen, wanted=wanted) as board:
-                    TrainingLoop(run, session, stop, board).train()
+                    TrainingLoop(run, session, stop, threads, board).train()
                 return processes.any(bool(stop))
             except DivergedError as error:
                 processes.on_first(partial(_go_back, run, session, error))
