@@ -168,8 +168,7 @@ def _print_estimate(
         )
         if stage.processor_share is not None and stage.processor_share < _CROWDED:
             typer.echo(
-                "               (other programs used the processor; alone it is faster, and "
-                "OMP_NUM_THREADS=1 may help beside them)"
+                "               (other programs used the processor; alone it is faster)"
             )
         scored = stage.config.evaluation
         if scored.every:

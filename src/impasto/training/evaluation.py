@@ -65,6 +65,31 @@ def require_networks(config: RunConfig, *, begun: bool = False) -> None:
             ) from error
 
 
+def is_affordable(
+    rows: Sequence[Mapping[str, Any]], images: int, length: int, share: float | None
+) -> bool:
+    """Whether to evaluate after so many images, at an interval's end before the last one.
+
+    The evaluations that the rest of the share pays for, the last one at the end, are spread evenly from
+    the latest one on.
+
+    Args:
+        rows: the run's statistics up to now.
+        images: seen up to now.
+        length: of the run, in images.
+        share: of the time of training that evaluations may take; None: any.
+    """
+    costs = [row[_SECONDS] for row in rows if row.get(_SECONDS)]
+    if share is None or not costs:
+        return True
+    latest = max(row["images_seen"] for row in rows if row.get(_SECONDS))
+    trained = max(rows[-1]["seconds"] - sum(costs), 0.0)
+    whole = trained * length / rows[-1]["images_seen"]
+    # The cheapest one counts: the first one also reads the real pictures.
+    affordable = int((share * whole - sum(costs)) / min(costs))
+    return affordable > 1 and images - latest >= (length - latest) / affordable
+
+
 class TrainingEvaluator:
     """Scores one run's averaged generator; nothing is loaded or computed before the first time."""
 

@@ -22,7 +22,7 @@ from impasto.threads import ThreadChoice
 from impasto.training import checkpoint, run_folder
 from impasto.training.doctor import Doctor
 from impasto.training.doctor import in_passing as doctor_says
-from impasto.training.evaluation import in_passing, in_short
+from impasto.training.evaluation import in_passing, in_short, is_affordable
 from impasto.training.memory import memory_told
 from impasto.training.records import Averages, TensorBoard
 from impasto.training.samples import describe_samples, draw_samples
@@ -147,6 +147,11 @@ class TrainingLoop:
         if not self.evaluations.images or not self.due(self.evaluations):
             return {}
         rows = self.processes.on_first(self.stats.rows)
+        share = self.session.config.evaluation.most_time
+        if not self.finished and not is_affordable(
+            rows, self.state.images_seen, self.length, share
+        ):
+            return {}
         scores = self.session.evaluator.evaluate(
             self.run, self.state, self.session.model_record(), rows
         )
