@@ -2,10 +2,10 @@
 
     python -m benchmarks.processes_step [--recipe flagship_64] [--batch 64] [--rounds 5] [--steps 20]
 
-Images a second of one process with one thread, of one with as many threads as there are processes, and of
-`--processes` processes of one thread each, with the batch in portions of 32; all in turn, and the ratios to
-one thread: medians over the rounds. The last row is a batch of 32 in one portion with several threads, the
-usual way to train.
+Images a second of one process with one thread, of one with as many threads as there are processes, and
+of `--processes` processes of one thread each, with the batch in portions of 32; all in turn, and the
+ratios to one thread: medians over the rounds. The last row is a batch of 32 in one portion with several
+threads, the usual way to train.
 """
 
 import argparse

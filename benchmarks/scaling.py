@@ -3,9 +3,9 @@
     python -m benchmarks.scaling [RECIPE ...] [--portion 32] [--device-tflops 300] [--launch 6]
 
 Measured, in steps of two portions of 4 pictures on this machine: the bytes that a process adds up with
-others (`processes.Processes.sum`), the arithmetic operations of matrix products and convolutions (as torch
-counts them, forward and backward), and the number of torch's operations. Calculated, for one portion a
-process:
+others (`processes.Processes.sum`), the arithmetic operations of matrix products and convolutions (as
+torch counts them, forward and backward), and the number of torch's operations. Calculated, for one
+portion a process:
 
     compute = max(operations / (device-tflops x 10^12), torch's operations x launch)
     sending = 2 x bytes x (n - 1) / n / bandwidth + 2 x updates x log2(n) x latency
