@@ -183,7 +183,7 @@ class ThreadChoice:
     def _report(self, why: str) -> None:
         self.changes.append(self.threads)
         word = "thread" if self.threads == 1 else "threads"
-        say(f"computing with {self.threads} {word}: {why}", aside=True)
+        say(f"computing with {self.threads} {word}: {why}", to_stderr=True)
 
 
 @contextlib.contextmanager

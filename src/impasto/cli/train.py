@@ -167,9 +167,7 @@ def _print_estimate(
             )
         )
         if stage.processor_share is not None and stage.processor_share < _CROWDED:
-            typer.echo(
-                "               (other programs used the processor; alone it is faster)"
-            )
+            typer.echo("               (other programs used the processor; alone it is faster)")
         scored = stage.config.evaluation
         if scored.every:
             typer.echo(
