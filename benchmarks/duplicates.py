@@ -1,25 +1,34 @@
 """Which changes of a painting are still found to be the same picture, and how long it takes.
 
-    python -m benchmarks.duplicates [--features lite0] [--pictures 81444]
+    python -m benchmarks.duplicates [--features lite0] [--pictures 10000 100000 1000000]
+    python -m benchmarks.duplicates --speed-only --kind sheets --pictures 80000 --before OTHER/src
 
 changes each of the 21 paintings in many ways, and asks of each change whether it is grouped with the
-painting: by looks alone, and by features besides. Then groups as many pictures as are asked for:
-looks of tiles of the paintings, each made different by noise. Also makes soft pictures of the
-paintings, by blurring them and taking nearly all contrast away, and looks for their copies.
+painting: by fingerprints alone, and by features besides. Also makes soft pictures of the paintings,
+by blurring them and taking nearly all contrast away, and looks for their copies. Then groups as many
+fingerprints as are asked for (`_fingerprints.py`), and if given, by another commit's code, in turns.
 
 Prints the share found of each kind of change, of soft pictures also the share that is on one side of
-the split, and seconds.
+the split; seconds, memory, and the ratio to the other commit.
 """
 
 import argparse
 import io
-import time
+import json
+import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
+import impasto
 from benchmarks._command import run
+from benchmarks._fingerprints import write_fingerprints
 from impasto.collection.duplicates import find_duplicates
 from impasto.collection.packing import MASTERS
 from impasto.decoding.fingerprint import FINGERPRINT, fingerprint_of
@@ -202,42 +211,91 @@ def features_of(network: str | None, pixels: np.ndarray) -> np.ndarray:
     return load_network(network)(torch.from_numpy(pixels)).features.numpy()
 
 
-def speed(count: int) -> None:
-    """Print the seconds that many pictures take."""
-    random = np.random.default_rng(0)
-    records = []
-    for picture in paintings():
-        for _ in range(60):
-            side = int(random.integers(min(picture.size) // 6, min(picture.size) // 2))
-            left = int(random.integers(picture.width - side))
-            top = int(random.integers(picture.height - side))
-            tile = picture.crop((left, top, left + side, top + side)).resize((64, 64))
-            records.append(fingerprint_of(tile, np.asarray(tile)[None]).record())
-    looks = np.array(records, FINGERPRINT)[random.integers(len(records), size=count)]
-    looks["pixels"] = random.integers(0, 256, (count, 32), dtype=np.uint8)
-    for _ in range(6):
-        for name in ("dhash", "phash"):
-            looks[name] ^= np.uint64(1) << random.integers(0, 64, count).astype(np.uint64)
-    for start in range(0, count, 10_000):
-        light = looks["light"][start : start + 10_000].astype(np.int16)
-        noisy = light + random.integers(-40, 41, light.shape)
-        looks["light"][start : start + 10_000] = noisy.clip(0, 255)
-    names = [f"{number:08}" for number in range(count)]
-    began, spent = time.perf_counter(), time.process_time()
-    outcome = find_duplicates(looks, np.full((count, 2), 500), [0] * count, names)
-    elapsed, spent = time.perf_counter() - began, time.process_time() - spent
-    groups = int(outcome.group.max()) + 1
-    print(f"{count:,} pictures: {elapsed:.1f} s ({spent:.1f} s of processor), {groups} groups")
+_GROUP = """
+import hashlib, json, re, sys, time
+import numpy as np
+from impasto.collection.duplicates import find_duplicates
+prints = np.load(sys.argv[1])
+count = len(prints)
+sizes, names = np.full((count, 2), 500), [f"{number:08}" for number in range(count)]
+def memory(name):
+    return int(re.search(name + r":\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1000
+before = memory("VmRSS")
+began, spent = time.perf_counter(), time.process_time()
+found = find_duplicates(prints, sizes, [0] * count, names)
+seconds = time.perf_counter() - began, time.process_time() - spent
+most = memory("VmHWM")
+digest = hashlib.sha256(found.side.tobytes() + found.alike.tobytes() + found.kept.tobytes())
+print(json.dumps({"seconds": seconds, "mb": most - before, "digest": digest.hexdigest(),
+                  "excluded": int((~found.kept).sum()), "alike": int((found.alike >= 0).sum())}))
+"""
+"""What is measured, in a process of its own with one thread."""
+
+
+def speed(count: int, kind: str, before: Path | None, rounds: int) -> None:
+    """Print what grouping many fingerprints takes, and what it took another source tree."""
+    trees = {"now": Path(impasto.__file__).parents[1]}
+    if before is not None:
+        trees["before"] = before
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in trees}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "fingerprints.npy"
+        write_fingerprints(path, count, kind)
+        for _ in range(rounds):
+            for name, tree in trees.items():
+                found[name].append(_measured(tree, path))
+    for name, rows in found.items():
+        spent = min(row["seconds"][1] for row in rows)
+        print(
+            f"{count:>9,} {kind:8} {name:6} {spent:8.1f} s of processor "
+            f"({min(row['seconds'][0] for row in rows):.1f} s), {rows[0]['mb']:6,.0f} MB besides the "
+            f"fingerprints, {rows[0]['excluded']:,} excluded, {rows[0]['alike']:,} alike"
+        )
+    if before is not None:
+        ratio = [
+            one["seconds"][1] / other["seconds"][1]
+            for one, other in zip(*found.values(), strict=True)
+        ]
+        same = len({row["digest"] for rows in found.values() for row in rows}) == 1
+        print(
+            f"          now to before {', '.join(f'{each:.2f}' for each in ratio)}; "
+            f"{'the same result' if same else 'ANOTHER RESULT'}"
+        )
+
+
+def _measured(tree: Path, path: Path) -> dict[str, Any]:
+    """What a source tree's code takes for the fingerprints in a file.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _GROUP, str(path)],
+        env={**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        sys.exit(f"{tree} failed:\n{done.stderr}")
+    measured: dict[str, Any] = json.loads(done.stdout)
+    return measured
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--features", help="a feature network, such as lite0")
-    parser.add_argument("--pictures", type=int, default=81_444)
+    parser.add_argument("--speed-only", action="store_true")
+    parser.add_argument("--pictures", type=int, nargs="*", default=[10_000, 100_000])
+    parser.add_argument("--kind", choices=["pictures", "sheets", "mists"], default="pictures")
+    parser.add_argument("--before", type=Path, help="src of another commit, to be compared with")
+    parser.add_argument("--rounds", type=int, default=1)
     given = parser.parse_args()
-    recall(given.features)
-    soft_recall()
-    speed(given.pictures)
+    if not given.speed_only:
+        recall(given.features)
+        soft_recall()
+    for count in given.pictures:
+        speed(count, given.kind, given.before, given.rounds)
 
 
 if __name__ == "__main__":

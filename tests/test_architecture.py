@@ -26,8 +26,6 @@ GROUND = {
     "tabular",
     "device",
     "fold",
-    "processes",
-    "threads",
     "__init__",
 }
 

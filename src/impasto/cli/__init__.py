@@ -128,8 +128,7 @@ def main() -> None:
     except ImpastoError as error:
         if os.environ.get("IMPASTO_DEBUG"):
             raise
-        if not error.silent:
-            print(f"impasto: {error}", file=sys.stderr)
+        print(f"impasto: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
         if os.environ.get("IMPASTO_DEBUG"):

@@ -23,6 +23,7 @@ from impasto.collection.replacing import clear
 from impasto.collection.split import held_out
 from impasto.collection.store import Collection
 from impasto.decoding.decode import DECODING_VERSION
+from impasto.decoding.fingerprint import FINGERPRINT
 from impasto.decoding.fit import FITS, TILE_SCALES, TILE_STRIDE
 from impasto.errors import ImpastoError
 from impasto.formatting import counted, quoted
@@ -175,7 +176,7 @@ def _without_copies(
     # If all remaining pictures are of one side, the source gives no split.
     decided = len(given) == len(rows) and len(set(given)) == 2
     found = find_duplicates(
-        np.array([row.piece.facts.fingerprints[row.position] for row in rows]),
+        _fingerprints(rows),
         np.array([row.size for row in rows]),
         [sum(map(bool, row.labels)) for row in rows],
         [row.relative for row in rows],
@@ -207,6 +208,14 @@ def _without_copies(
         if number >= 0
     }
     return found.kept.tolist(), heldout, copies, alike
+
+
+def _fingerprints(rows: list[SourceRow]) -> np.ndarray:
+    """`fingerprint.FINGERPRINT` [S], once in memory: a list of them would hold them twice."""
+    found = np.empty(len(rows), FINGERPRINT)
+    for number, row in enumerate(rows):
+        found[number] = row.piece.facts.fingerprints[row.position]
+    return found
 
 
 def _features_of(rows: list[SourceRow], job: PackJob) -> Features:

@@ -119,19 +119,18 @@ def _fill(folder: Path, record: dict[str, Any]) -> None:
     )
 
 
-def _nothing(_run: Path) -> None:
-    pass
-
-
-def create_at(run: Path, record: dict[str, Any], put: Callable[[Path], object] = _nothing) -> None:
-    """Make the run `run`, with its `run.json` already in it, and what `put` writes into it.
+def create_stage(stage: Path, record: dict[str, Any]) -> None:
+    """Make the run `stage`, inside another run, with its `run.json` already in it.
 
     Raises:
-        ImpastoError: it cannot be written, or something is there already.
+        ImpastoError: it cannot be written.
     """
-    with atomic_folder(run) as temporary:
+    with atomic_folder(stage) as temporary:
         _fill(temporary, record)
-        put(temporary)
+
+
+def _nothing(_run: Path) -> None:
+    pass
 
 
 def create(

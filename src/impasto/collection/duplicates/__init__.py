@@ -22,62 +22,30 @@ No chains: every excluded picture is a duplicate of the one that is kept. If a i
 c only, a and c may both be kept.
 """
 
-import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from impasto.collection.duplicates.comparing import distances, registered_distances
-from impasto.collection.duplicates.soft import ALIKE, SOFT, SoftIndex, soft_distances
+from impasto.collection.duplicates.comparing import registered_distances
+from impasto.collection.duplicates.grouping import DUPLICATES as DUPLICATES
+from impasto.collection.duplicates.grouping import Duplicates as Duplicates
+from impasto.collection.duplicates.grouping import Grouping
+from impasto.collection.duplicates.near import AT_ONCE, DETAIL, join_near
+from impasto.collection.duplicates.neighbours import coordinates, true_of
 from impasto.formatting import counted
 
-FINDING_VERSION = 1
+FINDING_VERSION = 2
 """Incremented when the same fingerprints would give other copies or another split."""
-
-DUPLICATES = ("none", "exact", "near", "features")
-"""What to exclude; each kind includes the ones before it."""
 
 Features = Callable[[np.ndarray], np.ndarray]
 """A function from picture numbers, int64 [B], to a feature network's features, float32 [B, D]."""
 
-_DHASH, _PHASH = 10, 12
-"""Hashes of near duplicates differ in at most this many of 64 bits."""
-_DETAIL = 8.0
-"""The least detail (see `Fingerprint`) for which hashes are compared. The 21 paintings have 10 to
-23."""
-_ASPECT = 1.1
-"""Aspect ratios of near duplicates differ by at most this factor."""
 _COSINE = 0.85
 """The least cosine between features of duplicates. Among the 21 paintings it is at most 0.64."""
-_FEATURES_AT_ONCE = 256
-_AT_ONCE = 1024
-"""Pictures compared with one at once; bounds memory."""
-
-
-@dataclass(frozen=True)
-class Duplicates:
-    """The duplicates among S pictures.
-
-    Attributes:
-        group: int64 [S], from 0 in the order of first members; -1 for pictures without duplicates.
-        kept: bool [S]; at least one of each group.
-        kind: `exact`, `near`, `features` or empty, for each picture. The first of a group has the
-            kind of the closest other one.
-        distance: float32 [S] from the picture that it is a duplicate of: 0 for exact ones, above 0
-            to 1 for near ones, where 1 is the limit.
-        alike: int64 [S], the set of pictures that are alike, from 0 in the order of first members;
-            -1 for all others. Copies are in the set of their group.
-        side: int64 [S]: equal for pictures that must be on one side of the split: those of a group
-            and those of a set.
-    """
-
-    group: np.ndarray
-    kept: np.ndarray
-    kind: list[str]
-    distance: np.ndarray
-    alike: np.ndarray
-    side: np.ndarray
+_AXES, _ROUNDING = 64, 1e-3
+"""Features are first compared along this many principal axes, and single precision errs by less."""
+_FEATURES_AT_ONCE, _COLUMNS = 256, 8192
+"""Pictures that are compared with others at once, and those others; bounds memory."""
 
 
 def find_duplicates(
@@ -100,9 +68,8 @@ def find_duplicates(
     pictures are excluded.
 
     Kinds that are not excluded are grouped too; such a group holds all duplicates of its pictures,
-    and stays on one side of the split. Every pair is compared, at half a nanosecond each: seconds
-    for 80,000 pictures, minutes for a million, in memory that does not grow with the pairs. An
-    index would not help: drawings share most of their bits.
+    and stays on one side of the split. The result is that of comparing every pair; `near.py` says
+    which pairs are compared, and why no other can be near.
 
     Args:
         fingerprints: `fingerprint.FINGERPRINT` [S].
@@ -122,12 +89,12 @@ def find_duplicates(
         range(count),
         key=lambda n: (not given[n], -pixels[n], -known[n], -length[n], names[n]),
     )
-    found = _Grouping(np.array(order, dtype=np.int64), given, excluded)
+    found = Grouping(np.array(order, dtype=np.int64), given, excluded)
     _exact(found, fingerprints)
     # Exact copies are represented by their first.
     places = np.flatnonzero(found.kind == 0)
-    _near(found, fingerprints, np.asarray(sizes), places)
-    places = places[fingerprints["detail"][found.order[places]] >= _DETAIL]
+    join_near(found, fingerprints, np.asarray(sizes), places)
+    places = places[fingerprints["detail"][found.order[places]] >= DETAIL]
     if excluded == "features" and features is not None:
         _by_features(found, fingerprints, features, places)
     return found.result()
@@ -162,104 +129,7 @@ def disagreeing_labels(groups: Iterable[int], labels: Iterable[Sequence[str]]) -
     )
 
 
-class _Grouping:
-    """The groups found so far; pictures are numbered by their place in the order of preference."""
-
-    def __init__(self, order: np.ndarray, pinned: np.ndarray, excluded: str) -> None:
-        places = np.arange(len(order))
-        self.order = order
-        self.pinned = pinned[order]
-        self.excluded = np.zeros(len(order), dtype=bool)
-        self.excludes = DUPLICATES[1 : DUPLICATES.index(excluded) + 1]
-        self.like = places.copy()
-        """The picture that each is a duplicate of; itself if of no earlier one."""
-        self.kind = np.zeros(len(order), dtype=np.int8)
-        """The kind of duplicate, an index into `DUPLICATES`."""
-        self.distance = np.zeros(len(order), dtype=np.float32)
-        self.groups = _Sets(len(order))
-        """Sets of copies."""
-        self.sides = _Sets(len(order))
-        """Sets of copies and alike pictures."""
-        self.alike = np.zeros(len(order), dtype=bool)
-        """Whether each picture is alike another."""
-
-    def join(self, first: int, others: np.ndarray, distances: np.ndarray, kind: str) -> None:
-        """Make pictures duplicates of an earlier one."""
-        for other, distance in zip(others.tolist(), distances.tolist(), strict=True):
-            if kind in self.excludes and not self.pinned[other]:
-                self.excluded[other] = True
-            if self.like[other] == other:
-                self.like[other] = first
-                self.kind[other] = DUPLICATES.index(kind)
-                self.distance[other] = distance
-            self.groups.unite(first, other)
-            self.sides.unite(first, other)
-
-    def keep_together(self, one: int, others: np.ndarray) -> None:
-        """Put alike pictures on one side of the split."""
-        for other in others.tolist():
-            self.alike[[one, other]] = True
-            self.sides.unite(one, other)
-
-    def open(self, place: int, others: np.ndarray, kind: str) -> np.ndarray:
-        """Whether each picture may still become a duplicate of an earlier one, bool [B]."""
-        if kind in self.excludes:
-            return ~self.excluded[others]
-        return self.groups.first[others] != self.groups.first[place]
-
-    def result(self) -> Duplicates:
-        """The result, by picture number."""
-        count = len(self.order)
-        kind, distance = self.kind.copy(), self.distance.copy()
-        # A copy of an excluded picture gets that one's distance from the kept picture.
-        through = self.excluded[self.like] & (self.like[self.like] != self.like)
-        kind[through], distance[through] = kind[self.like[through]], distance[self.like[through]]
-        # The first of a group has the kind and distance of its closest.
-        closest = np.lexsort((distance, kind, self.groups.first))
-        closest = closest[kind[closest] > 0]
-        heads, position = np.unique(self.groups.first[closest], return_index=True)
-        kind[heads], distance[heads] = kind[closest[position]], distance[closest[position]]
-
-        by_picture = np.empty(count, dtype=np.int64)
-        by_picture[self.order] = np.arange(count)
-        group = np.where(kind > 0, self.groups.first, -1)[by_picture]
-        sides = self.sides.first
-        alike = np.where(np.isin(sides, sides[self.alike]), sides, -1)[by_picture]
-        return Duplicates(
-            group=_numbered(group),
-            kept=~self.excluded[by_picture],
-            kind=["" if code == 0 else DUPLICATES[code] for code in kind[by_picture].tolist()],
-            distance=distance[by_picture],
-            alike=_numbered(alike),
-            side=_numbered(sides[by_picture]),
-        )
-
-
-class _Sets:
-    """Disjoint sets of places (union-find), each represented by its first place."""
-
-    def __init__(self, count: int) -> None:
-        self.first = np.arange(count)
-        self._members: dict[int, list[int]] = {}
-
-    def unite(self, one: int, other: int) -> None:
-        """Join the sets of two places."""
-        one, other = sorted((int(self.first[one]), int(self.first[other])))
-        if one == other:
-            return
-        moved = self._members.pop(other, [other])
-        self._members.setdefault(one, [one]).extend(moved)
-        self.first[moved] = one
-
-
-def _numbered(sets: np.ndarray) -> np.ndarray:
-    """Renumber sets, int64 [S], from 0 in order of occurrence; -1 stays."""
-    firsts = list(dict.fromkeys(sets[sets >= 0].tolist()))
-    number = {first: position for position, first in enumerate(firsts)} | {-1: -1}
-    return np.array([number[each] for each in sets.tolist()], dtype=np.int64)
-
-
-def _exact(found: _Grouping, fingerprints: np.ndarray) -> None:
+def _exact(found: Grouping, fingerprints: np.ndarray) -> None:
     """Group pictures with equal packed pixels."""
     first: dict[bytes, int] = {}
     for place, digest in enumerate(fingerprints["pixels"][found.order]):
@@ -268,63 +138,8 @@ def _exact(found: _Grouping, fingerprints: np.ndarray) -> None:
             found.join(other, np.array([place]), np.zeros(1), "exact")
 
 
-def _near(
-    found: _Grouping, fingerprints: np.ndarray, sizes: np.ndarray, places: np.ndarray
-) -> None:
-    """Group near duplicates among some pictures, one by one in the order of preference."""
-    numbers = found.order[places]
-    detail = fingerprints["detail"][numbers]
-    aspect = np.log(sizes[numbers, 0] / sizes[numbers, 1])
-    clear, soft = np.flatnonzero(detail >= _DETAIL), np.flatnonzero(detail < SOFT)
-    dhash, phash = fingerprints["dhash"][numbers[clear]], fingerprints["phash"][numbers[clear]]
-    index = SoftIndex(fingerprints, numbers[soft])
-    # The number of each kind before a picture, which is its index among its kind.
-    clears, softs = np.cumsum(detail >= _DETAIL) - 1, np.cumsum(detail < SOFT) - 1
-
-    def alike_in_shape(position: int, others: np.ndarray) -> np.ndarray:
-        near: np.ndarray = others[np.abs(aspect[others] - aspect[position]) <= math.log(_ASPECT)]
-        return near
-
-    for position, place in enumerate(places.tolist()):
-        if found.excluded[place]:
-            continue
-        if detail[position] >= _DETAIL:
-            own = clears[position]
-            later = np.bitwise_count(dhash[own + 1 :] ^ dhash[own]) <= _DHASH
-            close = np.flatnonzero(later) + own + 1
-            close = close[np.bitwise_count(phash[close] ^ phash[own]) <= _PHASH]
-            _join_near(found, fingerprints, place, places[alike_in_shape(position, clear[close])])
-        if detail[position] < SOFT:
-            own = softs[position]
-            close = index.later(own)
-            # If they cannot be copies, pictures already on one side need no comparison.
-            sides = found.sides.first[places[soft[close]]]
-            apart = sides != found.sides.first[place]
-            close = close[apart | index.may_be_copies(own, close)]
-            _join_soft(found, fingerprints, place, places[alike_in_shape(position, soft[close])])
-
-
-def _join_near(found: _Grouping, fingerprints: np.ndarray, place: int, close: np.ndarray) -> None:
-    """Compare pictures whose hashes are close with an earlier one."""
-    for start in range(0, len(close), _AT_ONCE):
-        others = close[start : start + _AT_ONCE]
-        others = others[found.open(place, others, "near")]
-        far = distances(fingerprints, int(found.order[place]), found.order[others])
-        found.join(place, others[far <= 1], far[far <= 1], "near")
-
-
-def _join_soft(found: _Grouping, fingerprints: np.ndarray, place: int, close: np.ndarray) -> None:
-    """Compare pictures with little detail with an earlier one."""
-    for start in range(0, len(close), _AT_ONCE):
-        others = close[start : start + _AT_ONCE]
-        others = others[found.open(place, others, "near")]
-        far, copies = soft_distances(fingerprints, int(found.order[place]), found.order[others])
-        found.join(place, others[copies], far[copies], "near")
-        found.keep_together(place, others[(far <= ALIKE) & ~copies])
-
-
 def _by_features(
-    found: _Grouping, fingerprints: np.ndarray, features: Features, places: np.ndarray
+    found: Grouping, fingerprints: np.ndarray, features: Features, places: np.ndarray
 ) -> None:
     """Group pictures with similar features that are near duplicates once aligned."""
     places = places[~found.excluded[places]]
@@ -333,16 +148,18 @@ def _by_features(
     parts = np.split(found.order[places], range(_FEATURES_AT_ONCE, len(places), _FEATURES_AT_ONCE))
     seen = np.concatenate([features(part).astype(np.float32) for part in parts])
     seen /= np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-12)
+    axes = min(_AXES, seen.shape[1])
+    short = coordinates(lambda some: (seen[some], np.ones(len(seen[some]))), len(seen), axes)
     for start in range(0, len(places), _FEATURES_AT_ONCE):
-        cosines = seen[start : start + _FEATURES_AT_ONCE] @ seen[start:].T
-        for row, cosine in enumerate(cosines):
-            place = int(places[start + row])
+        rows = np.arange(start, min(start + _FEATURES_AT_ONCE, len(places)))
+        rows = rows[~found.excluded[places[rows]]]
+        later = _similar(seen, short, rows)
+        for row in rows.tolist():
+            place, close = int(places[row]), places[later[row]]
             if found.excluded[place]:
                 continue
-            later = places[start + row + 1 :]
-            close = later[cosine[row + 1 :] >= _COSINE]
-            for first in range(0, len(close), _AT_ONCE):
-                others = close[first : first + _AT_ONCE]
+            for first in range(0, len(close), AT_ONCE):
+                others = close[first : first + AT_ONCE]
                 others = others[found.open(place, others, "features")]
                 if not len(others):
                     continue
@@ -350,3 +167,23 @@ def _by_features(
                     fingerprints, int(found.order[place]), found.order[others]
                 )
                 found.join(place, others[far <= 1], far[far <= 1], "features")
+
+
+def _similar(seen: np.ndarray, short: np.ndarray, rows: np.ndarray) -> dict[int, np.ndarray]:
+    """The later pictures whose features are similar to those of some pictures.
+
+    Args:
+        seen: the features, of length 1, float32 [N, D].
+        short: their `coordinates`, which need a fraction of the multiplications.
+        rows: which pictures.
+    """
+    found: dict[int, list[np.ndarray]] = {row: [np.empty(0, np.int64)] for row in rows.tolist()}
+    for start in range(int(rows.min(initial=len(seen))), len(seen), _COLUMNS):
+        columns = np.arange(start, min(start + _COLUMNS, len(seen)))
+        one, other = true_of(short[rows] @ short[columns].T >= _COSINE - _ROUNDING)
+        one, other = rows[one], columns[other]
+        one, other = one[other > one], other[other > one]
+        close = np.einsum("pd,pd->p", seen[one], seen[other]) >= _COSINE
+        for row in np.unique(one[close]).tolist():
+            found[row].append(other[close & (one == row)])
+    return {row: np.concatenate(columns) for row, columns in found.items()}

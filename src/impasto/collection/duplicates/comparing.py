@@ -11,7 +11,7 @@ _MEAN = 45.0
 """Mean brightness differs by at most this many levels of 255, ..."""
 _GAIN = 1.5
 """... and contrast by at most this factor."""
-_UNLIKE = 0.03
+UNLIKE = 0.03
 """Correlation of brightness is at least 1 minus this."""
 _LIGHT = 20.0
 """How far brightness may lie outside the range that the other picture shows around the same place,
@@ -20,7 +20,7 @@ on a face 32."""
 _COLOUR = 12.0
 """The same limit for both colour differences, not normalised."""
 _UNLIKE_REGISTERED, _LIGHT_REGISTERED, _COLOUR_REGISTERED = 0.05, 50.0, 24.0
-"""The limits of `_UNLIKE`, `_LIGHT` and `_COLOUR` for duplicates by features, after alignment."""
+"""The limits of `UNLIKE`, `_LIGHT` and `_COLOUR` for duplicates by features, after alignment."""
 
 _CB_CR = np.array([[-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], dtype=np.float32)
 """Colour differences of red, green and blue (JFIF)."""
@@ -28,9 +28,9 @@ _CB_CR = np.array([[-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], dt
 
 def distances(fingerprints: np.ndarray, one: int, others: np.ndarray) -> np.ndarray:
     """Distances of some pictures from one, float32 [B]: 1 is the limit of near."""
-    own, own_mean, own_spread = _normal(fingerprints["light"][one][None])
-    light, mean, spread = _normal(fingerprints["light"][others])
-    far = (1 - (own * light).mean(axis=(1, 2))) / _UNLIKE
+    own, own_mean, own_spread = normal_light(fingerprints["light"][one][None])
+    light, mean, spread = normal_light(fingerprints["light"][others])
+    far = (1 - (own * light).mean(axis=(1, 2))) / UNLIKE
     far[np.abs(mean - own_mean) > _MEAN] = np.inf
     far[np.abs(np.log(spread / own_spread)) > math.log(_GAIN)] = np.inf
     left = np.flatnonzero(far <= 1)
@@ -81,7 +81,7 @@ def colour_differences(fingerprints: np.ndarray, numbers: np.ndarray) -> np.ndar
     return colour
 
 
-def _normal(light: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def normal_light(light: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pictures [B, H, W] normalised to mean 0 and standard deviation 1, and the old mean and
     deviation, [B]."""
     light = light.astype(np.float32)

@@ -17,6 +17,12 @@ its size and JPEG quality 30 to 75: see docs/notebook.md.
 import numpy as np
 
 from impasto.collection.duplicates.comparing import colour_differences, largest, outside
+from impasto.collection.duplicates.neighbours import (
+    Points,
+    coordinates,
+    in_blocks,
+    true_of,
+)
 from impasto.decoding.fingerprint import SIDE, THUMB
 
 SOFT = 10.0
@@ -52,12 +58,11 @@ _MOVED = (0.12, 0.14)
 """A shape has moved if shifting the picture by more than the first number (in 32nds of a side)
 explains a difference above the second (root mean square, in levels). Copies with shapes shift by up
 to 0.1; in copies without shapes a shift explains up to 0.13."""
-_SIGNS = 8
-"""Of the 64 signs that are compared first, noise may flip this many more than the structure
-explains."""
-_BLOCKS = 4
-"""Brightness is first compared in this many blocks along each side."""
-_AT_ONCE = 1024
+_BLOCK, _COLOUR_BLOCK = 4, 2
+"""Structure is first compared by means over blocks of this many places along each side."""
+_ROUNDING = 0.02
+"""More than the error of single precision, in levels and in correlations."""
+_AT_ONCE = 256
 """Pictures whose structure is computed at once; bounds memory."""
 
 
@@ -98,64 +103,91 @@ def soft_distances(
 
 
 class SoftIndex:
-    """Finds pictures of nearly the same brightness."""
+    """Finds pairs of pictures with little detail whose brightness is nearly the same, as they are.
+
+    Attributes:
+        points: of the pictures, the mean brightness as level: those that are alike are neighbours.
+        no_copies: bool [N], those that can only be alike to others.
+    """
 
     def __init__(self, fingerprints: np.ndarray, numbers: np.ndarray) -> None:
-        blocks, fine = [np.empty((0, _BLOCKS, _BLOCKS), np.float32)], [np.empty(0, np.float32)]
-        signs, faint, none = [np.empty(0, np.uint64)], [np.empty(0, bool)], [np.empty(0, bool)]
-        side = SIDE // _BLOCKS
-        for start in range(0, len(numbers), _AT_ONCE):
-            some = numbers[start : start + _AT_ONCE]
-            light = fingerprints["light"][some].astype(np.float32)
-            blocks.append(light.reshape(-1, _BLOCKS, side, _BLOCKS, side).mean(axis=(2, 4)))
-            structure = _structure(light[..., None])
-            fine.append(_spread(structure))
-            signs.append(_signs(structure))
-            faint.append(_spread(_structure(colour_differences(fingerprints, some))) < _FAINT)
-            none.append(faint[-1] & (fine[-1] < _FAINT) | _too_fine(fingerprints, some))
-        self._fine, self._signs = np.concatenate(fine), np.concatenate(signs)
-        self._no_colour, self._no_copies = np.concatenate(faint), np.concatenate(none)
-        self._blocks = np.concatenate(blocks).reshape(-1, _BLOCKS**2)
-        self._detail = fingerprints["detail"][numbers]
-        mean = self._blocks.mean(axis=1)
-        self._blocks -= mean[:, None]
-        self._sorted = np.argsort(mean, kind="stable")
-        """Indices by rising brightness."""
-        self._mean = mean[self._sorted]
-        # Most pictures of one brightness differ in their top and bottom halves.
-        self._tilt = self._blocks[self._sorted, : _BLOCKS**2 // 2].mean(axis=1)
-        self._place = np.argsort(self._sorted)
+        self._fingerprints, self._numbers = fingerprints, numbers
+        count = len(numbers)
+        means, self.no_copies = np.empty(count, np.float32), np.empty(count, bool)
+        self._structure = np.zeros((count, SIDE**2 // _BLOCK**2 + 1), np.float32)
+        self._colour = np.zeros((count, 2 * THUMB**2 // _COLOUR_BLOCK**2 + 1), np.float32)
+        for start in range(0, count, _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
+            light = fingerprints["light"][numbers[some]].astype(np.float32)
+            means[some] = light.mean(axis=(1, 2))
+            usable = ~_too_fine(fingerprints, numbers[some])[:, None]
+            structure = _directions(_structure(light[..., None]), _BLOCK)
+            colour = _structure(colour_differences(fingerprints, numbers[some]))
+            self._structure[some] = structure * usable
+            self._colour[some] = _directions(colour, _COLOUR_BLOCK) * usable
+            none = ~(self._structure[some].any(axis=1) | self._colour[some].any(axis=1))
+            self.no_copies[some] = none
+        # The root mean square of what differs is the distance, and its limit the sum of two radii.
+        radii = _limit(_RMS, fingerprints["detail"][numbers]) / 2 + _ROUNDING
+        places = coordinates(lambda some: in_blocks(self._brightness(numbers[some])), count)
+        self.points = Points(places, radii.astype(np.float32), means, _MEAN)
+        self._squares = np.square(places).sum(axis=1)
 
-    def later(self, index: int) -> np.ndarray:
-        """Indices, rising, of later pictures that may be alike a picture: all that are, and some
-        more."""
-        place, detail = self._place[index], self._detail[index]
-        mean = self._mean[place]
-        first, end = np.searchsorted(self._mean, (mean - _MEAN, mean + _MEAN))
-        # Means over blocks and halves differ no more than their places do.
-        tilt = np.abs(self._tilt[first:end] - self._tilt[place])
-        close = self._sorted[first:end][tilt <= _limit(_RMS, (detail + SOFT) / 2)]
-        close = close[close > index]
-        limit = _limit(_RMS, (self._detail[close] + detail) / 2)
-        near = _spread(self._blocks[close] - self._blocks[index]) <= limit
-        close, limit = close[near], limit[near]
-        fine, own = self._fine[close], self._fine[index]
-        product = 2 * fine * own * self._correlation(index, close)
-        return np.sort(close[fine**2 + own**2 - product <= limit**2])
+    def alike(
+        self, ones: np.ndarray, others: np.ndarray, side: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The pairs among some pictures [P] and others [Q] that may be alike, and if they are on one
+        side, may be copies: positions among both."""
+        places, radii = self.points.places, self.points.radii
+        squares = self._squares[ones][:, None] + self._squares[others]
+        squares -= 2 * (places[ones] @ places[others].T)
+        near = squares <= np.square(radii[ones][:, None] + radii[others]) + _ROUNDING
+        one_side = side[ones][:, None] == side[others]
+        if (near & one_side).any():
+            near &= ~one_side | self.may_be_copies(ones, others)
+        row, column = np.flatnonzero(near.any(axis=1)), np.flatnonzero(near.any(axis=0))
+        if not len(row):
+            return row, column
+        ones, others, near = ones[row], others[column], near[np.ix_(row, column)]
+        light = self._brightness(self._numbers[ones]).reshape(len(ones), -1)
+        other_light = self._brightness(self._numbers[others]).reshape(len(others), -1)
+        squares = np.square(light).sum(axis=1)[:, None] + np.square(other_light).sum(axis=1)
+        squares -= 2 * (light @ other_light.T)
+        near &= squares <= np.square(radii[ones][:, None] + radii[others])
+        inside, beside = true_of(near)
+        return row[inside], column[beside]
 
-    def may_be_copies(self, index: int, others: np.ndarray) -> np.ndarray:
-        """Whether there is enough common structure for copies, bool [B]; otherwise pictures are at
-        most alike."""
-        colour = ~(self._no_colour[others] | self._no_colour[index])
-        structure = self._correlation(index, others) >= _AGREES
-        may: np.ndarray = (colour | structure) & ~self._no_copies[others]
-        return may & ~self._no_copies[index]
+    def may_be_copies(self, ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Whether there is enough structure, and of the same kind, of each of some pictures [P] and
+        others [Q], bool [P, Q]: if not, they can only be alike."""
+        least = _AGREES - _ROUNDING
+        may: np.ndarray = self._structure[ones] @ self._structure[others].T >= least
+        may |= self._colour[ones] @ self._colour[others].T >= least
+        return may
 
-    def _correlation(self, index: int, others: np.ndarray) -> np.ndarray:
-        """An upper bound on the correlation of two pictures' structure, from its signs."""
-        differ = np.bitwise_count(self._signs[others] ^ self._signs[index]).astype(np.float32)
-        most: np.ndarray = np.cos(np.pi / 64 * np.maximum(differ - _SIGNS, 0))
-        return most
+    def _brightness(self, numbers: np.ndarray) -> np.ndarray:
+        """The brightness of pictures beside its mean, float32 [B, 32, 32]: distances between these are
+        root mean squares of what differs, in levels."""
+        light = self._fingerprints["light"][numbers].astype(np.float32)
+        brightness: np.ndarray = (light - light.mean(axis=(1, 2), keepdims=True)) / SIDE
+        return brightness
+
+
+def _directions(structure: np.ndarray, block: int) -> np.ndarray:
+    """Vectors, float32 [B, K], whose products are no less than the correlations of structure
+    [B, H, W, C]: of length 1, or 0 where the structure is but noise.
+
+    They hold the means over blocks, and the length of what these leave out.
+    """
+    count, height, width, channels = structure.shape
+    sums = structure.reshape(count, height // block, block, width // block, block, channels)
+    means = sums.sum(axis=(2, 4)).reshape(count, -1) / block
+    squares = np.square(structure.reshape(count, -1)).sum(axis=1, dtype=np.float64)
+    rest = np.sqrt(np.maximum(squares - np.square(means).sum(axis=1, dtype=np.float64), 0))
+    clear = _spread(structure) >= _FAINT
+    lengths = np.where(clear, np.sqrt(squares), np.inf)
+    found: np.ndarray = (np.column_stack([means, rest]) / lengths[:, None]).astype(np.float32)
+    return found
 
 
 def _limit(limit: tuple[float, float], detail: np.ndarray) -> np.ndarray:
@@ -185,12 +217,6 @@ def _moved(one: np.ndarray, others: np.ndarray) -> np.ndarray:
     explained = _spread(slopes @ by)
     moved: np.ndarray = (np.abs(by).max(axis=(1, 2)) > _MOVED[0]) & (explained > _MOVED[1])
     return moved
-
-
-def _signs(structure: np.ndarray) -> np.ndarray:
-    """The signs of structure [B, 32, 32, 1] in 8 x 8 blocks as bits of one number, uint64 [B]."""
-    blocks = structure.reshape(-1, 8, SIDE // 8, 8, SIDE // 8).mean(axis=(2, 4)).reshape(-1, 64)
-    return np.packbits(blocks > 0, axis=1).view(np.uint64)[:, 0]
 
 
 def _too_fine(fingerprints: np.ndarray, numbers: np.ndarray) -> np.ndarray:
