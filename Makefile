@@ -13,7 +13,7 @@ BIN = .venv/bin
 PEERS_TORCH = torch==2.14.1 torchvision==0.29.1
 PEERS_BIN = .venv-peers/bin
 
-.PHONY: venv venv-peers venv-docs demo test test-peers docs check pins clean
+.PHONY: venv venv-peers venv-docs demo test test-processes test-peers docs check pins clean
 
 venv: .venv/.complete
 
@@ -48,6 +48,10 @@ demo: venv
 
 test: venv
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# All recipes on 1, 2 and 4 processes: minutes, so not among the others.
+test-processes: venv
+	$(BIN)/python -m pytest tests_processes
 
 test-peers: venv-peers
 	$(PEERS_BIN)/python -m pytest tests_peers

@@ -25,7 +25,6 @@ from benchmarks.training_profile import ceiling
 from impasto.collection import open_or_pack
 from impasto.registry import load_recipe
 from impasto.settings import change
-from impasto.training.checkpoint import seed_step
 from impasto.training.resolve import resolve
 from impasto.training.session import Session
 
@@ -87,7 +86,6 @@ def impasto_loop(batch: int) -> tuple[Callable[[], None], torch.Tensor]:
     session = Session(resolve(config, collection), collection, torch.device("cpu"))
 
     def step() -> None:
-        seed_step(0, session.state.steps)
         session.trainer.step()
 
     pixels = collection.images(collection.train_indices)

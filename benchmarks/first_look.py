@@ -31,7 +31,6 @@ from impasto.sampling import Sampler, latents_of_seeds
 from impasto.sampling.model import to_uint8
 from impasto.sampling.output import save_grid
 from impasto.settings import change
-from impasto.training.checkpoint import seed_step
 from impasto.training.resolve import resolve
 from impasto.training.session import Session
 
@@ -92,7 +91,6 @@ def train_for(name: str, collection: Collection, seconds: float, out: Path | Non
     session = Session(config, collection, torch.device("cpu"))
     began = time.process_time()
     while time.process_time() - began < seconds:
-        seed_step(config.training.seed, session.state.steps)
         session.trainer.step()
     sampler = Sampler(session.state.average, config.latent)
     latents = latents_of_seeds(range(2000), config.latent)

@@ -38,7 +38,6 @@ from impasto.sampling.model import to_uint8
 from impasto.sampling.output import save_grid
 from impasto.settings import change, parse_settings
 from impasto.training import checkpoint
-from impasto.training.checkpoint import seed_step
 from impasto.training.records import Averages
 from impasto.training.resolve import resolve
 from impasto.training.session import Session
@@ -112,13 +111,11 @@ def small(
 
 def _play(session: Session, seconds: float) -> list[dict[str, float]]:
     """Train for so many CPU-seconds; the statistics of each of twenty parts of them."""
-    training = session.config.training
     averages, began = Averages(), time.process_time()
     rows: list[dict[str, float]] = []
     while (spent := time.process_time() - began) < seconds:
         if spent > (len(rows) + 1) * seconds / 20:
             rows.append({"images_seen": session.state.images_seen, **averages.read()})
-        seed_step(training.seed, session.state.steps)
         averages.add(session.trainer.step())
     return [*rows, {"images_seen": session.state.images_seen, **averages.read()}]
 

@@ -58,7 +58,6 @@ from impasto.sampling.class_choice import labels_of_seeds
 from impasto.sampling.model import to_uint8
 from impasto.sampling.output import save_grid, slugs
 from impasto.settings import change, parse_settings
-from impasto.training.checkpoint import seed_step
 from impasto.training.pretrained import PretrainedModel
 from impasto.training.records import Averages
 from impasto.training.resolve import resolve
@@ -264,7 +263,6 @@ def moments(
         state = session.state
         before, seen, began = spent, images - state.images_seen, clock()
         while budget.share(spent, images) < share:
-            seed_step(session.config.training.seed, state.steps)
             averages.add(session.trainer.step())
             images, spent = seen + state.images_seen, before + clock() - began
         if device.type == "cuda":

@@ -33,7 +33,6 @@ from impasto.device import choose_device, numbers
 from impasto.objectives import StepInputs
 from impasto.registry import load_recipe
 from impasto.settings import change
-from impasto.training.checkpoint import seed_step
 from impasto.training.resolve import resolve
 from impasto.training.session import Session
 
@@ -122,7 +121,6 @@ class Stepper:
         self.rates: list[float] = []
 
     def step(self) -> None:
-        seed_step(0, self.session.state.steps)
         self.session.trainer.step()
 
     def steps_for(self, seconds: float, now: Callable[[], float]) -> float:

@@ -26,6 +26,8 @@ GROUND = {
     "tabular",
     "device",
     "fold",
+    "processes",
+    "threads",
     "__init__",
 }
 

@@ -276,9 +276,12 @@ class EvaluationConfig(Config):
     """
 
     every: int | None = Field(default=None, ge=0)
-    """Images between evaluations, and one at the end; 0: none. By default a tenth of the run, but
-    at least 20 times `pictures`, to take little time; a shorter run has none, unless it has
-    `patience`."""
+    """Images between evaluations, and one at the end; 0: none. By default a tenth of the run, but at
+    least 20 times `pictures`; a run shorter than that has none, unless it has `patience`."""
+    most_time: float | None = Field(default=None, gt=0, le=1)
+    """Share of the time of training that evaluations may take. From the first one on, whose cost is
+    measured, only so many are made, evenly spread, and the last at the end; null: all. By default 0.05
+    where `every` is not set, and null where it is or there is `patience`."""
     pictures: int = Field(default=500, ge=2)
     """Number of generated pictures, of the same seeds from 0 on every time."""
     per_class: int = Field(default=0, ge=0)

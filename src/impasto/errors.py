@@ -13,12 +13,25 @@ class ImpastoError(Exception):
     """
 
     exit_code = 2
+    silent = False
+    """Whether another process of the same run prints it."""
 
 
 class StoppedError(ImpastoError):
-    """Training was stopped on request (Ctrl-C, SIGTERM) after saving a checkpoint."""
+    """Training was stopped on request (Ctrl-C, SIGTERM) after saving a checkpoint.
+
+    Args:
+        message: what was saved and how to go on.
+        ended: whether the request was SIGTERM, to which a program that has saved its work answers with
+            exit code 0: `torchrun` and batch systems take any other for a failure.
+    """
 
     exit_code = 130  # the shells' exit code for programs stopped by Ctrl-C
+
+    def __init__(self, message: str, *, ended: bool = False) -> None:
+        super().__init__(message)
+        if ended:
+            self.exit_code = 0
 
 
 def lacks_memory(error: BaseException) -> bool:

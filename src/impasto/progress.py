@@ -26,9 +26,13 @@ class ProgressLine:
         total: number of items.
         start: number done before.
         what: name of the items.
+        quiet: show nothing.
     """
 
-    def __init__(self, total: int, start: int = 0, what: str = "images") -> None:
+    def __init__(
+        self, total: int, start: int = 0, what: str = "images", *, quiet: bool = False
+    ) -> None:
+        self.quiet = quiet
         self.total = total
         self.what = what
         self._start, self._began = start, time.monotonic()
@@ -40,7 +44,7 @@ class ProgressLine:
     def shown(self) -> Iterator["ProgressLine"]:
         """Show the bar during the block, if there is a terminal."""
         console = Console(stderr=True)
-        if not console.is_terminal:
+        if self.quiet or not console.is_terminal:
             yield self
             return
         columns = [BarColumn(bar_width=30), TextColumn("{task.percentage:>4.1f}%"), _RunText()]
@@ -53,6 +57,8 @@ class ProgressLine:
 
     def update(self, done: int) -> None:
         """Show the number done, and the rate once there is one; cheap enough to call at every step."""
+        if self.quiet:
+            return
         now = time.monotonic()
         text = f"{done:,} of {self.total:,} {self.what}"
         if done > self._start:

@@ -1,7 +1,8 @@
 """Changing a run's configuration by dotted names: `--set training.batch=64`, and recipes as changes
 of another one."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -151,3 +152,34 @@ def _select(section: dict[str, Any], selector: str, value: Any) -> None:
     if selector == "optimiser" and isinstance(value, str) and value in OPTIMISERS:
         for name, option in OPTIMISERS[value].model_fields.items():
             section.setdefault(name, option.get_default())
+
+
+def settings_that_differ(configs: Sequence[Any]) -> list[tuple[str, list[str]]]:
+    """Dotted names of settings that are not the same in all, with each one's value as text."""
+    # What is left out means what null means, and a term's name is in that of its settings.
+    flat = [
+        {
+            name: text
+            for name, text in _flat(config).items()
+            if text != "null" and not name.endswith(".term")
+        }
+        for config in configs
+    ]
+    names = list(dict.fromkeys(name for each in flat for name in each))
+    rows = [(name, [each.get(name, "") for each in flat]) for name in names]
+    return [(name, values) for name, values in rows if len(set(values)) > 1]
+
+
+def _flat(value: Any, name: str = "") -> dict[str, str]:
+    if isinstance(value, dict) and value:
+        parts = [(str(key), item) for key, item in value.items()]
+    elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        # Terms of the objective go by their names, as for --set.
+        parts = [(str(item.get("term", place)), item) for place, item in enumerate(value)]
+    else:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        return {name: text}
+    found: dict[str, str] = {}
+    for key, item in parts:
+        found |= _flat(item, f"{name}.{key}" if name else key)
+    return found

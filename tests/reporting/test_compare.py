@@ -19,8 +19,8 @@ from impasto.evaluation.record import EvaluationRow
 from impasto.networks import build_generator
 from impasto.reporting.compared import Asked, Compared, scored_alike
 from impasto.reporting.painted import chosen, common_classes, side_by_side
-from impasto.reporting.settings import settings_that_differ
 from impasto.sampling.model import CollectionRecord, LabelRecord, Model, ModelRecord
+from impasto.settings import settings_that_differ
 from tests.helpers.pages import Page
 from tests.helpers.report_runs import (
     CLASSES,

@@ -19,14 +19,14 @@ from impasto.sampling import find_model
 from impasto.sampling.model import load_discriminator
 from impasto.settings import change
 from impasto.training import train
-from impasto.training.checkpoint import seed_step
 from impasto.training.heldout_probe import probe_heldout
 from impasto.training.order import TurnOrder, equal_turns
+from impasto.training.portions import Counted
 from impasto.training.records import Averages
 from impasto.training.resolve import resolve
 from impasto.training.run_folder import Stats
 from impasto.training.session import Session
-from impasto.training.trainer import StepStatistics, frozen
+from impasto.training.trainer import StepStatistics, frozen, note_judgements
 from tests.helpers.training import CPU, small
 
 
@@ -86,7 +86,6 @@ def test_the_label_feeds_back_through_the_discriminator(labelled: Collection) ->
         ready = session(small(recipe), labelled)
         state, game = ready.state, ready.trainer
         images, labels = ready.pictures.shown(0, 8)
-        seed_step(0, 0)
         round = game._step_inputs(images, labels, with_gradient=True)
         by_class = [
             t for t in ready.objective.terms if t.name in ("auxiliary_classifier", "categorical")
@@ -224,14 +223,15 @@ def test_accuracies(labelled: Collection) -> None:
     images = torch.zeros(2, 3, 32, 32)
     judgements = {0.0: real, 1.0: fake}
     labels = torch.tensor([[0], [-1]])
-    seed_step(0, 0)
     made = ready.trainer._step_inputs(images, labels, with_gradient=False).changed(
         fake=images + 1,
         fake_labels=torch.tensor([[2], [1]]),
         discriminate=lambda pictures, labels: judgements[pictures.mean().item()],
     )
+    noted: dict[str, Counted] = {}
+    note_judgements(noted, ready.objective, made, ("style",))
     statistics = StepStatistics()
-    statistics.add_judgements(ready.objective, made, ("style",))
+    statistics.add(noted)
     found = {name: value.item() for name, value in statistics.means().items()}
     assert found["accuracy/real"] == 0.5
     assert found["accuracy/fake"] == 1.0

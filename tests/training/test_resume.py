@@ -24,6 +24,7 @@ from impasto.errors import ImpastoError, StoppedError
 from impasto.files import read_json_lines
 from impasto.sampling.model import checkpoint_folders
 from impasto.training import checkpoint, loop, resume, run_folder, samples, train
+from impasto.training.portions import seed_portion
 from impasto.training.trainer import Trainer
 from tests.helpers.lfs import POINTER
 from tests.helpers.stopping import StoppedByTest, stop_after
@@ -447,13 +448,13 @@ def test_a_size_limit_ends_in_one_line(tiny: Collection, tmp_path: Path) -> None
     assert not list((run / "checkpoints").iterdir())
 
 
-def test_torch_is_seeded_by_step_alone() -> None:
+def test_torch_is_seeded_by_the_portion_alone() -> None:
     torch.rand(7)
-    checkpoint.seed_step(5, 9)
+    seed_portion(5, 9, 1, 0)
     first = torch.rand(4)
-    checkpoint.seed_step(5, 10)
+    seed_portion(5, 9, 1, 1)
     other = torch.rand(4)
-    checkpoint.seed_step(5, 9)
+    seed_portion(5, 9, 1, 0)
     assert torch.equal(first, torch.rand(4))
     assert not torch.equal(first, other)
 

@@ -27,8 +27,9 @@ from impasto.sampling import Model, Sampler, find_model
 from impasto.sampling.model import checkpoint_folders
 from impasto.settings import change
 from impasto.training import resume, run_folder, train
-from impasto.training.checkpoint import prune, seed_step
+from impasto.training.checkpoint import prune
 from impasto.training.order import EpochOrder
+from impasto.training.portions import seed_portion
 from impasto.training.records import TensorBoard, diversity
 from impasto.training.resolve import resolve
 from impasto.training.run_folder import Stats, create
@@ -49,8 +50,7 @@ def test_every_recipe_takes_two_steps(recipe: str, labelled: Collection) -> None
     ready = session(config, labelled)
     state = ready.state
     before = [weights(n) for n in (state.generator, state.discriminator, state.average)]
-    for step in range(2):
-        seed_step(0, step)
+    for _ in range(2):
         statistics = ready.trainer.step()
     for old, network in zip(
         before, (state.generator, state.discriminator, state.average), strict=True
@@ -99,8 +99,7 @@ def test_the_authors_settings() -> None:
 
 def test_a_wasserstein_critic_takes_several_steps(tiny: Collection) -> None:
     ready = session(small(training__discriminator_steps=5, **WGAN_GP), tiny)
-    for step in range(2):
-        seed_step(0, step)
+    for _ in range(2):
         statistics = ready.trainer.step()
     assert ready.state.images_seen == 2 * 5 * 8
     assert ready.objective.score_meaning == "critic"
@@ -127,10 +126,8 @@ def test_pretraining_leaves_the_generator_alone(tiny: Collection) -> None:
 
 def test_the_generators_turn_leaves_no_gradient_in_the_discriminator(tiny: Collection) -> None:
     whole, half = session(small(), tiny), session(small(), tiny)
-    seed_step(0, 0)
     whole.trainer.step()
-    seed_step(0, 0)
-    half.trainer._discriminator_step(StepStatistics(), last=True)
+    half.trainer._discriminator_update(StepStatistics(), 0)
     for one, other in zip(
         whole.state.discriminator.parameters(),
         half.state.discriminator.parameters(),
@@ -188,7 +185,8 @@ def test_what_a_step_tells(tiny: Collection) -> None:
 def test_statistics_are_means_over_portions(portions: int) -> None:
     statistics = StepStatistics()
     for portion in range(portions):
-        statistics.add("loss/generator", torch.tensor(float(portion**2)))
+        value = torch.tensor(float(portion**2))
+        statistics.add({"loss/generator": (value, torch.tensor(1.0))})
     assert statistics.means()["loss/generator"].item() == pytest.approx(
         [0, 0.5, 5 / 3][portions - 1]
     )
@@ -240,13 +238,13 @@ def test_uniform_latents_fill_their_range(tiny: Collection) -> None:
     assert latents.std().item() == pytest.approx(3**-0.5, rel=0.02)
 
 
-def test_the_seeds_of_steps_stay_as_they_are() -> None:
+def test_the_seeds_of_portions_stay_as_they_are() -> None:
     """Or a run that was begun with an earlier version would end as another one."""
     seeds = []
-    for seed, step in ((0, 0), (0, 1), (7, 123_456)):
-        seed_step(seed, step)
+    for numbers in ((0, 0, 0, 0), (0, 1, 0, 0), (7, 123_456, 1, 3)):
+        seed_portion(*numbers)
         seeds.append(torch.initial_seed())
-    assert seeds == [6375474604893067239, 8514611595815388268, 2925363117013094829]
+    assert seeds == [6375474604893067239, 8514611595815388268, 8189163609574840140]
 
 
 def test_the_average_halves_as_it_says(tiny: Collection) -> None:
@@ -513,10 +511,8 @@ def test_numbers_that_stop_being_finite_end_training(tiny: Collection, tmp_path:
 def test_bfloat16_where_it_is_asked_for(objective: str, tiny: Collection) -> None:
     more = WGAN_GP if objective == "wasserstein" else {"objective": [{"term": objective}]}
     ready = session(small(training__precision="bfloat16", **more), tiny)
-    seed_step(0, 0)
     mixed = ready.trainer.step()["loss/discriminator"].item()
     exact_session = session(small(training__precision="float32", **more), tiny)
-    seed_step(0, 0)
     exact = exact_session.trainer.step()["loss/discriminator"].item()
     assert mixed == pytest.approx(exact, rel=0.05)
     assert mixed != exact

@@ -21,7 +21,7 @@ from impasto.sampling.model import SMOOTHED_KID, checkpoint_folders, stalled
 from impasto.training import checkpoint, evaluation, resume, run_folder, runs, train
 from impasto.training.choosing import configure
 from impasto.training.estimate import estimate
-from impasto.training.evaluation import TrainingEvaluator
+from impasto.training.evaluation import TrainingEvaluator, is_affordable
 from impasto.training.resolve import resolve
 from impasto.training.run_folder import Stats
 from impasto.training.session import Session
@@ -479,3 +479,62 @@ def test_with_lite0(tiny: Collection, tmp_path: Path) -> None:
     assert kid is not None
     assert kid.value is not None
     assert Stats(run).rows()[-1]["evaluation/kid-lite0"] == kid.value
+
+
+def _rows(*moments: tuple[int, float, float | None]) -> list[dict[str, Any]]:
+    """Of (images seen, seconds, seconds of an evaluation)."""
+    return [
+        {
+            "images_seen": images,
+            "seconds": seconds,
+            **({"evaluation/seconds": cost} if cost else {}),
+        }
+        for images, seconds, cost in moments
+    ]
+
+
+def test_evaluations_take_their_share_of_the_time() -> None:
+    # A run of 1,000 images in 1,000 s without evaluations; 5% of it are 50 s.
+    assert is_affordable(_rows((100, 100, None)), 100, 1_000, 0.05)  # the first one shows the cost
+    once = (100, 110, 10.0)
+    # The 40 s left pay for 4, spread over the 900 images left: every 225.
+    assert not is_affordable(_rows(once, (300, 310, None)), 300, 1_000, 0.05)
+    assert is_affordable(_rows(once, (330, 340, None)), 330, 1_000, 0.05)
+    # Of 20 s each the 30 left pay for the one at the end.
+    dear = (100, 120, 20.0)
+    assert not is_affordable(_rows(dear, (900, 920, None)), 900, 1_000, 0.05)
+    assert is_affordable(_rows(dear, (900, 920, None)), 900, 1_000, None)
+    assert is_affordable(_rows(dear, (200, 220, None)), 200, 1_000, 1.0)
+    # The first one read the real pictures too: a later, cheaper one counts.
+    both = (once, (400, 412, 2.0))
+    assert is_affordable(_rows(*both, (450, 462, None)), 450, 1_000, 0.05)
+
+
+def test_a_whole_run_keeps_to_the_share() -> None:
+    for cost in (1.0, 4.0, 12.0, 20.0):
+        rows: list[dict[str, Any]] = []
+        seconds, spent = 0.0, 0.0
+        for images in range(50, 1_001, 50):
+            seconds += 50
+            due = images % 100 == 0
+            last = images == 1_000
+            if due and (last or is_affordable(rows or _rows((50, 50, None)), images, 1_000, 0.05)):
+                seconds, spent = seconds + cost, spent + cost
+                rows += _rows((images, seconds, cost))
+            else:
+                rows += _rows((images, seconds, None))
+        evaluations = [row for row in rows if "evaluation/seconds" in row]
+        assert evaluations[-1]["images_seen"] == 1_000
+        assert spent <= max(0.05 * 1_000, 2 * cost)
+        assert len(evaluations) == min(10, max(2, int(50 / cost)))
+
+
+def test_the_share_is_left_out_where_an_interval_is_given(tiny: Collection) -> None:
+    def share(**settings: Any) -> float | None:
+        return resolve(small(**settings), tiny).evaluation.most_time
+
+    assert share() == 0.05
+    assert share(evaluation__every=16) is None
+    assert share(evaluation__every=16, evaluation__most_time=0.2) == 0.2
+    assert share(evaluation__patience=64, evaluation__every=16) is None
+    assert share(evaluation__most_time=0.2) == 0.2

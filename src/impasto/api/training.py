@@ -1,6 +1,7 @@
 """Training: `train`, `resume`, and `Run`."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from impasto.collection import Collection
 from impasto.config import RunConfig
 from impasto.errors import ImpastoError
 from impasto.messages import say
+from impasto.processes import joined
 from impasto.registry import recipe_modules
 from impasto.sampling.model import BEST, Model, checkpoint_folders
 from impasto.training.choosing import choose, parse_count
@@ -88,6 +90,7 @@ def train(
     settings: Mapping[str, Any] | None = None,
     seed: int | None = None,
     out: str | Path = "runs",
+    run: str | Path | None = None,
     device: str = "auto",
     start_from: str | Path | Run | None = None,
     tensorboard: bool = False,
@@ -104,6 +107,7 @@ def train(
         settings: changes by dotted names, such as `{"training.batch": 16}`.
         seed: of all random numbers; None: the recipe's.
         out: the folder of runs.
+        run: its own folder instead; if it is there, it goes on, provided that its config is the same.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         start_from: a run or model to start from; weights that fit are copied.
         tensorboard: write TensorBoard events too.
@@ -115,28 +119,27 @@ def train(
     """
     chosen, data = _recipe_and_data(collection, recipe)
     start = None if start_from is None else Path(start_from)
-    choice = choose(
-        chosen,
-        data,
-        settings or {},
-        labels=labels,
-        images=images,
-        seed=seed,
-        start_from=start,
-    )
-    if choice.note is not None:
-        say(choice.note, to_stderr=True)
-    return Run(
-        training.train(
+    options: dict[str, Any] = {
+        "labels": labels,
+        "images": images,
+        "seed": seed,
+        "start_from": start,
+    }
+    with joined() as processes:
+        choice = processes.local_first(partial(choose, chosen, data, settings or {}, **options))
+        if choice.note is not None:
+            say(choice.note, to_stderr=True)
+        made = training.train(
             choice.config,
             choice.collection,
             out=Path(out).expanduser(),
+            run=None if run is None else Path(run).expanduser(),
             device=device,
             recipe_text=choice.recipe_text,
             tensorboard=tensorboard,
             start_from=start,
         )
-    )
+    return Run(made)
 
 
 def _recipe_and_data(

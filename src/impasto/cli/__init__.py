@@ -128,7 +128,8 @@ def main() -> None:
     except ImpastoError as error:
         if os.environ.get("IMPASTO_DEBUG"):
             raise
-        print(f"impasto: {error}", file=sys.stderr)
+        if not error.silent:
+            print(f"impasto: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
         if os.environ.get("IMPASTO_DEBUG"):

@@ -11,8 +11,8 @@ from impasto.cli._plugins import Plugins
 from impasto.cli._shared import Device, print_finished
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
-    from impasto.collection import Collection
-    from impasto.config import RunConfig
+    from impasto.processes import Processes
+    from impasto.training.choosing import TrainingChoice
 
 
 _CROWDED = 0.6
@@ -72,6 +72,16 @@ def command(
     seed: Annotated[int | None, typer.Option(help="Random seed.", metavar="N")] = None,
     device: Device = "auto",
     out: Annotated[Path, typer.Option(help="Folder of runs.", metavar="FOLDER")] = Path("runs"),
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            "--run",
+            "--run-folder",  # torchrun takes --run for an option of its own
+            metavar="RUN",
+            help="Folder of the run. If it is there, go on from its newest checkpoint: so the same "
+            "command can be started again, as torchrun and Slurm do.",
+        ),
+    ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")
     ] = False,
@@ -80,48 +90,62 @@ def command(
     ] = False,
     plugin: Plugins = None,
 ) -> None:
-    """Train a generator on a collection, following a recipe."""
+    """Train a generator on a collection, following a recipe.
+
+    To train on several processes: torchrun --nproc-per-node N -m impasto train ..., or srun.
+    """
+    from impasto.messages import say
+    from impasto.processes import joined
     from impasto.settings import parse_settings
+    from impasto.training import train
     from impasto.training.choosing import choose
     from impasto.training.config_files import load_config
 
-    choice = choose(
-        recipe if config is None else load_config(config, recipe),
-        data,
-        parse_settings(settings or []),
-        labels=labels,
-        images=images,
-        seed=seed,
-        start_from=start_from,
-    )
-    if choice.note is not None:
-        typer.echo(choice.note, err=True)
-    if dry_run:
-        _print_estimate(choice.config, choice.collection, device, start_from)
-        return
+    def chosen() -> TrainingChoice:
+        return choose(
+            recipe if config is None else load_config(config, recipe),
+            data,
+            parse_settings(settings or []),
+            labels=labels,
+            images=images,
+            seed=seed,
+            start_from=start_from,
+        )
 
-    from impasto.training import train
-
-    run = train(
-        choice.config,
-        choice.collection,
-        out=out,
-        device=device,
-        recipe_text=choice.recipe_text,
-        tensorboard=tensorboard,
-        start_from=start_from,
-    )
-    print_finished(run)
+    with joined() as processes:
+        choice = processes.local_first(chosen)
+        if choice.note is not None:
+            say(choice.note, to_stderr=True)
+        if dry_run:
+            _print_estimate(choice, device, start_from, processes)
+            return
+        made = train(
+            choice.config,
+            choice.collection,
+            out=out,
+            run=run,
+            device=device,
+            recipe_text=choice.recipe_text,
+            tensorboard=tensorboard,
+            start_from=start_from,
+        )
+        if processes.first:
+            print_finished(made)
 
 
 def _print_estimate(
-    config: RunConfig, collection: Collection, device: str, start_from: Path | None
+    choice: TrainingChoice, device: str, start_from: Path | None, processes: Processes
 ) -> None:
     from impasto.config import to_yaml
     from impasto.formatting import readable_time
+    from impasto.processes import processes_in_words
     from impasto.training.estimate import estimate
 
-    found = estimate(config, collection, device, start_from=start_from)
+    found = estimate(
+        choice.config, choice.collection, device, start_from=start_from, processes=processes
+    )
+    if not processes.first:
+        return
     typer.echo(to_yaml(found.config))
     for line in [] if found.transfer is None else found.transfer.lines():
         typer.echo(line)
@@ -136,11 +160,14 @@ def _print_estimate(
             f"time:          {readable_time(stage.seconds)} for {stage.config.training.images:,} "
             f"images, at the {stage.images_per_second:.1f} images a second of a few measured steps"
         )
-        if stage.processor_share is not None and stage.processor_share < _CROWDED:
-            typer.echo(
-                "               (other programs used the processor; alone it is faster, and "
-                "OMP_NUM_THREADS=1 may help beside them)"
+        typer.echo(
+            "processes:     "
+            + processes_in_words(
+                processes.count, stage.config.training.accumulate, stage.gradient_bytes
             )
+        )
+        if stage.processor_share is not None and stage.processor_share < _CROWDED:
+            typer.echo("               (other programs used the processor; alone it is faster)")
         scored = stage.config.evaluation
         if scored.every:
             typer.echo(

@@ -50,6 +50,7 @@ from impasto.evaluation.score_rows import (
 from impasto.evaluation.subjects import SampleCounts, Subject, of_model
 from impasto.features import FeatureNetwork
 from impasto.metrics import Sample, scores
+from impasto.processes import ALONE, Processes
 from impasto.registry import names
 from impasto.sampling.painter import Painter
 
@@ -83,6 +84,8 @@ class Evaluator:
         split: the collection's pictures to compare with.
         limit: the most of them, a fixed random choice; None: all.
         progress: shows long work.
+        processes: that share the work. All of them call `evaluate`; the first one alone scores, and the
+            others get no evaluations.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class Evaluator:
         split: Split = "train",
         limit: int | None = None,
         progress: Progress = silent,
+        processes: Processes = ALONE,
     ) -> None:
         if collection.resolution % resolution:
             raise ImpastoError(
@@ -107,6 +111,7 @@ class Evaluator:
         self.split = split
         self.limit = limit
         self.progress = progress
+        self.processes = processes
         there = tuple(field.name for field in collection.fields)
         self.fields = tuple(name for name in there if labels is None or name in labels)
         self._references: dict[tuple[Split, str], Reference] = {}
@@ -168,12 +173,18 @@ class Evaluator:
                 f"--resolution {pictures.side}"
             )
         networks = self.networks if networks is None else tuple(networks)
-        for metric in names("metrics"):  # before any long work: a plugin's may be wrong
-            better_ends_of(metric, networks[0].width)
-        # Before pictures are generated, because it may be missing.
-        self.reference(networks[0], self.split)
+
+        def prepare() -> None:
+            # Before anything is painted: a plugin's metric may be wrong, the reference not there.
+            for metric in names("metrics"):
+                better_ends_of(metric, networks[0].width)
+            self.reference(networks[0], self.split)
+
+        self.processes.on_first(prepare)
         what = "generated pictures" if subject.kind != "pictures" else "pictures"
         samples, painting, looking = self._gathered(pictures, networks, what)
+        if not self.processes.first:
+            return []
         found = []
         for network, sample in zip(networks, samples, strict=True):
             began = time.monotonic()
@@ -196,7 +207,8 @@ class Evaluator:
 
         def batches() -> Iterator[Tensor]:
             nonlocal painting
-            for start in range(0, len(pictures), _BATCH):
+            own, stride = self.processes.rank * _BATCH, self.processes.count * _BATCH
+            for start in range(own, len(pictures), stride):
                 began = time.monotonic()
                 pixels = pictures.pixels(np.arange(start, min(start + _BATCH, len(pictures))))
                 painting += time.monotonic() - began
@@ -209,6 +221,7 @@ class Evaluator:
             first=pictures.count,
             what=what,
             progress=self.progress,
+            processes=self.processes,
         )
         return samples, painting, time.monotonic() - clock - painting
 

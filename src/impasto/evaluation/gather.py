@@ -7,8 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impasto.features import FeatureNetwork
+from impasto.errors import ImpastoError
+from impasto.features import Extracted, FeatureNetwork
 from impasto.metrics import Moments, Sample
+from impasto.processes import ALONE, Processes
+from impasto.threads import chosen_threads
 
 KEPT = 50_000
 """Most pictures whose features are kept: some 400 MB at 2,048 floats each. Of more pictures, the
@@ -95,26 +98,50 @@ def gather(
     first: int | None = None,
     what: str = "pictures",
     progress: Progress = silent,
+    processes: Processes = ALONE,
 ) -> list[Sample]:
     """The features of the pictures in `kept_numbers`, one sample for each network.
 
     Args:
-        batches: uint8 [B, H, W, 3] each; each is used once, for all networks.
+        batches: uint8 [B, H, W, 3] each; each is used once, for all networks. Of several processes, the
+            one of rank r gives the batches number r, r + count, r + 2 count, ...
         networks: the feature networks.
         total: the number of pictures.
         first: the number of pictures for overall scores and moments; by default all.
         what: the label of the progress display.
         progress: shows it.
+        processes: that share the work; the samples of all but the first are empty.
+
+    Raises:
+        ImpastoError: a batch cannot be made, in one of the processes.
     """
     kept = kept_numbers(total, first)
     of_all = total if first is None else first
     gathered = [_Gathered(network.width, kept, of_all) for network in networks]
     done = 0
-    with progress(what, total) as update:
-        for pixels in batches:
-            for network, each in zip(networks, gathered, strict=True):
-                found = network(pixels)
-                each.add(found.features, found.logits)
-            done += len(pixels)
+    own = iter(batches)
+    alone = processes.count == 1 and all(each.device.type == "cpu" for each in networks)
+
+    def seen() -> list[Extracted] | ImpastoError | None:
+        """What the networks say of the next batch of this process; None after the last one."""
+        try:
+            with threads.unit():
+                pixels = next(own, None)
+                return None if pixels is None else [network(pixels) for network in networks]
+        except ImpastoError as error:
+            if processes.count == 1:
+                raise
+            return error
+
+    with progress(what, total) as update, chosen_threads("batch", free=alone) as threads:
+        while any(found := processes.gather(seen())):
+            for features in found:
+                if features is None:
+                    continue
+                if isinstance(features, ImpastoError):
+                    raise features
+                done += len(features[0].features)
+                for each, some in zip(gathered if processes.first else (), features, strict=False):
+                    each.add(some.features, some.logits)
             update(done)
     return [each.sample() for each in gathered]

@@ -13,6 +13,7 @@ from impasto.errors import ImpastoError
 from impasto.fold import fold_batch_norm
 from impasto.sampling.model import to_uint8
 from impasto.sampling.seeds import latents_of_seeds
+from impasto.threads import chosen_threads
 
 
 class Sampler:
@@ -117,7 +118,10 @@ class Sampler:
         if labels is None:
             labels = torch.full((len(seeds), self.label_fields), -1)
         paint = self.side_by_side if stages else self.images
-        for start in range(0, len(seeds), batch):
-            some = seeds[start : start + batch]
-            latents = latents_of_seeds(some, self.latent, truncation)
-            yield to_uint8(paint(latents, labels[start : start + batch])).cpu().numpy()
+        with chosen_threads("batch", free=self.device.type == "cpu") as threads:
+            for start in range(0, len(seeds), batch):
+                some = seeds[start : start + batch]
+                with threads.unit():
+                    latents = latents_of_seeds(some, self.latent, truncation)
+                    pixels = to_uint8(paint(latents, labels[start : start + batch])).cpu()
+                yield pixels.numpy()

@@ -15,8 +15,7 @@ class AdaptiveProbability:
 
     Args:
         target: the overfitting sign to keep, in [-1, 1]; the published is 0.6.
-        every: observations, one a portion of a discriminator's update, between two steps of the
-            probability.
+        every: discriminator updates between two steps of the probability.
         adjust_images: in so many real pictures it can go from 0 to 1.
         start: the probability to begin with, in [0, 1].
     """
@@ -35,7 +34,7 @@ class AdaptiveProbability:
         self.adjust_images = adjust_images
         self.state = torch.tensor([start, 0.0, 0.0, 0.0, 0.0], device=device)
         """[5] float32, all there is to resume from: the probability, the last overfitting sign, and
-        since the last step the sum of the pictures' signs, the pictures and the observations."""
+        since the last step the sum of the pictures' signs, the pictures and the updates."""
 
     @property
     def probability(self) -> Tensor:
@@ -48,21 +47,32 @@ class AdaptiveProbability:
         return self.state[1]
 
     @torch.no_grad()
-    def observe(self, realness: Tensor, boundary: Tensor | float = 0.0) -> None:
-        """Take in what the discriminator says of the real pictures that it is trained on.
+    def observe(self, total: Tensor, count: Tensor) -> None:
+        """Take in what the discriminator makes of the real pictures of one of its updates.
 
         Args:
-            realness: [B, N], of the real pictures as augmented.
-            boundary: the realness that is as much real as generated (`Objective.boundary`).
+            total: sum of the signs of their realness, see `signs`.
+            count: how many pictures.
         """
-        realness = realness.float()
-        signs = torch.sign(realness - boundary).mean() * len(realness)
-        probability, last, total, pictures, updates = self.state.unbind()
-        total, pictures, updates = total + signs, pictures + len(realness), updates + 1
-        sign = total / pictures
+        probability, last, signs, pictures, updates = self.state.unbind()
+        signs, pictures, updates = signs + total, pictures + count, updates + 1
+        sign = signs / pictures
         step = torch.sign(sign - self.target) * pictures / self.adjust_images
-        none = torch.zeros_like(total)
+        none = torch.zeros_like(signs)
         stepped = torch.stack([(probability + step).clamp(0, 1), sign, none, none, none])
-        waiting = torch.stack([probability, last, total, pictures, updates])
+        waiting = torch.stack([probability, last, signs, pictures, updates])
         # Whether it is time is asked on the device, so that the host never waits for it.
         self.state = torch.where(updates >= self.every, stepped, waiting)
+
+
+@torch.no_grad()
+def signs(realness: Tensor, boundary: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
+    """The sum over pictures of the mean sign of their realness, and the number of pictures.
+
+    Args:
+        realness: [B, N], of real pictures as augmented.
+        boundary: the realness that is as much real as generated (`Objective.boundary`).
+    """
+    realness = realness.float()
+    count = realness.new_tensor(float(len(realness)))
+    return torch.sign(realness - boundary).mean() * count, count

@@ -7,16 +7,17 @@
                                              to augment where that adapts itself, and what the
                                              doctor did
 
-Random states are not kept because there are none to keep: every step seeds torch from the run's
-seed and the step's number (`seed_step`), and the order of pictures is a function of the clock.
+Random states are not kept because there are none to keep: torch is seeded for every portion of a
+batch from the run's seed and the numbers of step, update and portion (`portions.py`), and the order of
+pictures is a function of the clock.
 """
 
 import shutil
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,12 +49,6 @@ class StateRecord(Config):
     seconds: float
     state_sha256: str
     interventions: tuple[Intervention, ...] = ()
-
-
-def seed_step(seed: int, step: int) -> None:
-    """Seed torch on every device for one step, so that a step's randomness is its own."""
-    words = np.random.SeedSequence([seed, step]).generate_state(2, np.uint32)
-    torch.manual_seed(int(words[0]) << 31 ^ int(words[1]))
 
 
 def _optimiser_tensors(name: str, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -136,44 +131,66 @@ def go_back(run: Path, folder: Path, interventions: Sequence[Intervention]) -> N
             _remove(later)
 
 
-def load(folder: Path, state: TrainState) -> None:
-    """Load a checkpoint into a state of the same configuration.
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint read into memory."""
 
-    Raises:
-        ImpastoError: the checkpoint is damaged, cut short, or does not fit these networks.
-    """
-    earlier = [other for other in checkpoint_folders(folder.parent.parent) if other < folder]
-    place = f"from {int(earlier[-1].name)} images" if earlier else "from the beginning"
-    advice = f"remove {folder} and resume again to go on {place}"
-    try:
-        record = read_record(folder / STATE_RECORD, "checkpoint", StateRecord)
-        tensors = read_tensors(folder / STATE_FILE, record.state_sha256)
-        average = Model.load(folder).generator.state_dict()
-        discriminator = load_discriminator(folder).state_dict()
-    except PointerError:
-        raise  # nothing is lost: the checkpoint only waits to be fetched
-    except ImpastoError as error:
-        raise ImpastoError(f"{error}, or {advice}") from error
-    try:
-        mine = "generator."
-        state.generator.load_state_dict(
-            {key.removeprefix(mine): v for key, v in tensors.items() if key.startswith(mine)}
-        )
-        state.discriminator.load_state_dict(discriminator)
-        state.average.load_state_dict(average)
-        for name in ("generator_optimiser", "discriminator_optimiser"):
-            _restore_optimiser(name, getattr(state, name), tensors)
-        if state.adaptive is not None:
-            state.adaptive.state.copy_(tensors["augment"])
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise ImpastoError(
-            f"{folder} does not fit the networks of this run "
-            f"({str(error).splitlines()[0]}); {advice}"
-        ) from error
-    state.images_seen = record.images_seen
-    state.steps = record.steps
-    state.seconds = record.seconds
-    state.interventions = record.interventions
+    folder: Path
+    record: StateRecord
+    tensors: dict[str, Tensor]
+    """Of the generator, of both optimisers, and of adaptive augmentation."""
+    average: dict[str, Tensor]
+    discriminator: dict[str, Tensor]
+    advice: str
+    """What to do if it is of no use."""
+
+    @classmethod
+    def read(cls, folder: Path) -> "Checkpoint":
+        """Read a checkpoint.
+
+        Raises:
+            ImpastoError: it is damaged or cut short.
+        """
+        earlier = [other for other in checkpoint_folders(folder.parent.parent) if other < folder]
+        place = f"from {int(earlier[-1].name)} images" if earlier else "from the beginning"
+        advice = f"remove {folder} and resume again to go on {place}"
+        try:
+            record = read_record(folder / STATE_RECORD, "checkpoint", StateRecord)
+            tensors = read_tensors(folder / STATE_FILE, record.state_sha256)
+            average = Model.load(folder).generator.state_dict()
+            discriminator = load_discriminator(folder).state_dict()
+        except PointerError:
+            raise  # nothing is lost: the checkpoint only waits to be fetched
+        except ImpastoError as error:
+            raise ImpastoError(f"{error}, or {advice}") from error
+        return cls(folder, record, tensors, average, discriminator, advice)
+
+    def put_into(self, state: TrainState) -> None:
+        """Make it the state of training.
+
+        Raises:
+            ImpastoError: it does not fit these networks.
+        """
+        tensors, mine = self.tensors, "generator."
+        try:
+            state.generator.load_state_dict(
+                {key.removeprefix(mine): v for key, v in tensors.items() if key.startswith(mine)}
+            )
+            state.discriminator.load_state_dict(self.discriminator)
+            state.average.load_state_dict(self.average)
+            for name in ("generator_optimiser", "discriminator_optimiser"):
+                _restore_optimiser(name, getattr(state, name), tensors)
+            if state.adaptive is not None:
+                state.adaptive.state.copy_(tensors["augment"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise ImpastoError(
+                f"{self.folder} does not fit the networks of this run "
+                f"({str(error).splitlines()[0]}); {self.advice}"
+            ) from error
+        state.images_seen = self.record.images_seen
+        state.steps = self.record.steps
+        state.seconds = self.record.seconds
+        state.interventions = self.record.interventions
 
 
 def prune(

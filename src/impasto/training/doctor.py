@@ -33,9 +33,12 @@ class DivergedError(ImpastoError):
     """The numbers of a run are of no more use."""
 
     def __init__(self, symptom: str, words: str) -> None:
-        super().__init__(words)
+        super().__init__(symptom, words)
         self.symptom = symptom
         self.words = words
+
+    def __str__(self) -> str:
+        return self.words
 
 
 def learning_rate_factor(interventions: Sequence[Intervention]) -> float:

@@ -13,7 +13,7 @@ from impasto.config import RunConfig
 from impasto.device import choose_device, wait_for
 from impasto.messages import say
 from impasto.networks import count_parameters
-from impasto.training.checkpoint import seed_step
+from impasto.processes import ALONE, Processes
 from impasto.training.evaluation import require_networks
 from impasto.training.memory import memory_told, require_memory
 from impasto.training.pretrained import PretrainedModel
@@ -44,6 +44,14 @@ class Estimate:
     processor_share: float | None = None
     """Of the CPU threads' time while it was measured, what was not lost to other programs, nor to
     waiting; None where another device computes."""
+    processes: Processes = ALONE
+    """Those that the steps were measured on."""
+
+    @property
+    def gradient_bytes(self) -> int:
+        """Of the gradients of one step, over all its updates: what processes have to add up."""
+        updates = self.config.training.discriminator_steps
+        return 4 * (updates * self.discriminator_parameters + self.generator_parameters)
 
 
 def estimate(
@@ -52,8 +60,11 @@ def estimate(
     device: str = "auto",
     steps: int = 5,
     start_from: Path | None = None,
+    processes: Processes = ALONE,
 ) -> Estimate:
-    """Play a few steps and reckon from their median; nothing is written.
+    """Train a few steps and calculate from their median; nothing is written.
+
+    Of several processes, all call this.
 
     Raises:
         ImpastoError: as `train`.
@@ -63,16 +74,17 @@ def estimate(
     if source is not None and config.first_stage is not None:
         raise two_stages(config.recipe)
     config = resolve(config, collection)
+    processes.portions(config.training.accumulate)
     if source is not None:
         config = settled(config, collection, source)
     require_networks(config)
     first = None
     if config.first_stage is not None:
-        first = estimate(config.first_stage, collection, device, steps)
+        first = estimate(config.first_stage, collection, device, steps, None, processes)
     sizes = label_sizes(config, collection)
     require_memory(config, sizes, chosen, careful=True)
     with memory_told(config, sizes, chosen):
-        return _measured(config, collection, chosen, steps, source, first)
+        return _measured(config, collection, chosen, steps, source, first, processes)
 
 
 def _measured(
@@ -82,9 +94,10 @@ def _measured(
     steps: int,
     source: PretrainedModel | None,
     first: Estimate | None,
+    processes: Processes,
 ) -> Estimate:
-    """The estimate of a resolved config, from steps that are played now."""
-    session = Session(config, collection, chosen)
+    """The estimate of a resolved config, from steps that are trained now."""
+    session = Session(config, collection, chosen, processes)
     taken = None if source is None else begin(session.state, source, session.model_record())
     # Steps of the full game, not of a pretraining phase, are what most of the time goes to.
     before = session.state.images_seen = config.training.pretrain_images
@@ -92,9 +105,7 @@ def _measured(
     times: list[float] = []
     worked, waited = time.process_time(), time.monotonic()
     # The first step warms up; where steps take long, one more will do.
-    while len(times) < steps + 1 and (len(times) < 2 or sum(times) < _PATIENCE):
-        step = len(times)
-        seed_step(config.training.seed, step)
+    while len(times) < steps + 1 and (len(times) < 2 or processes.any(sum(times) < _PATIENCE)):
         began = time.monotonic()
         session.trainer.step()
         wait_for(chosen)
@@ -113,6 +124,7 @@ def _measured(
         first,
         taken,
         worked / (waited * torch.get_num_threads()) if chosen.type == "cpu" else None,
+        processes,
     )
 
 

@@ -18,13 +18,14 @@ from impasto.collection import Collection
 from impasto.config import RunConfig
 from impasto.diagnosis.signs import COPIED_BY_CHANCE, COPIED_LOW
 from impasto.errors import ImpastoError
-from impasto.evaluation.evaluate import Evaluator, SampleCounts
+from impasto.evaluation.evaluate import Evaluation, Evaluator, SampleCounts
 from impasto.evaluation.gather import Update
 from impasto.evaluation.record import METRICS_FILE, PICTURE, SubjectRecord, append_row
 from impasto.evaluation.subjects import NotFiniteError
 from impasto.features import FeatureNetwork, load_network
 from impasto.formatting import quoted
 from impasto.messages import say
+from impasto.processes import ALONE, Processes
 from impasto.progress import ProgressLine
 from impasto.sampling import Sampler
 from impasto.sampling.model import (
@@ -64,11 +65,43 @@ def require_networks(config: RunConfig, *, begun: bool = False) -> None:
             ) from error
 
 
+def is_affordable(
+    rows: Sequence[Mapping[str, Any]], images: int, length: int, share: float | None
+) -> bool:
+    """Whether to evaluate after so many images, at an interval's end before the last one.
+
+    The evaluations that the rest of the share pays for, the last one at the end, are spread evenly from
+    the latest one on.
+
+    Args:
+        rows: the run's statistics up to now.
+        images: seen up to now.
+        length: of the run, in images.
+        share: of the time of training that evaluations may take; None: any.
+    """
+    costs = [row[_SECONDS] for row in rows if row.get(_SECONDS)]
+    if share is None or not costs:
+        return True
+    latest = max(row["images_seen"] for row in rows if row.get(_SECONDS))
+    trained = max(rows[-1]["seconds"] - sum(costs), 0.0)
+    whole = trained * length / rows[-1]["images_seen"]
+    # The cheapest one counts: the first one also reads the real pictures.
+    affordable = int((share * whole - sum(costs)) / min(costs))
+    return affordable > 1 and images - latest >= (length - latest) / affordable
+
+
 class TrainingEvaluator:
     """Scores one run's averaged generator; nothing is loaded or computed before the first time."""
 
-    def __init__(self, config: RunConfig, collection: Collection, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        collection: Collection,
+        device: torch.device,
+        processes: Processes = ALONE,
+    ) -> None:
         self.config = config
+        self.processes = processes
         self.collection = collection
         self.device = device
 
@@ -85,6 +118,7 @@ class TrainingEvaluator:
             labels=self.config.labels,
             limit=self.config.evaluation.reference,
             progress=_long_work,
+            processes=self.processes,
         )
 
     def evaluate(
@@ -128,9 +162,16 @@ class TrainingEvaluator:
         )
         painter = Painter(sampler, record.model_copy(update={"weights_sha256": digest}))
         try:
-            (found,) = self._evaluator.evaluate(painter, subject, plan, during_training=True)
+            found = self._evaluator.evaluate(painter, subject, plan, during_training=True)
         except NotFiniteError:
             return {}
+        scores = self.processes.on_first(lambda: self._noted(run, found[0], rows))
+        return {**scores, _SECONDS: round(time.monotonic() - began, 3)}
+
+    def _noted(
+        self, run: Path, found: Evaluation, rows: Iterable[Mapping[str, Any]]
+    ) -> dict[str, float]:
+        """Write an evaluation's row; gives what a row of statistics says of it."""
         append_row(run / METRICS_FILE, found.row)
         scores = {
             f"evaluation/{score.name}": score.value
@@ -146,7 +187,7 @@ class TrainingEvaluator:
             known = [row[kid] for row in rows if row.get(kid) is not None]
             recent = [*known[1 - _SMOOTHED :], scores[kid]]
             scores[SMOOTHED_KID] = sum(recent) / len(recent)
-        return {**scores, _SECONDS: round(time.monotonic() - began, 3)}
+        return scores
 
 
 def _finite(tensors: Iterable[Tensor]) -> bool:

@@ -2,9 +2,11 @@
 
 What one step does is in `trainer.py`. How a run begins, goes on and goes back is in `runs.py`. Grids of
 samples are in `samples.py`, averaged statistics in `records.py`, and what the numbers mean in
-`doctor.py`.
+`doctor.py`. With several processes, each runs this loop, and what only one may do, such as writing, the
+first one does (`processes.on_first`).
 """
 
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +18,11 @@ from impasto.messages import say
 from impasto.progress import ProgressLine
 from impasto.sampling.model import ranked, stalled, to_uint8
 from impasto.sampling.output import save_grid
+from impasto.threads import ThreadChoice
 from impasto.training import checkpoint, run_folder
 from impasto.training.doctor import Doctor
 from impasto.training.doctor import in_passing as doctor_says
-from impasto.training.evaluation import in_passing, in_short
+from impasto.training.evaluation import in_passing, in_short, is_affordable
 from impasto.training.memory import memory_told
 from impasto.training.records import Averages, TensorBoard
 from impasto.training.samples import describe_samples, draw_samples
@@ -44,6 +47,7 @@ class TrainingLoop:
         run: the run's folder.
         session: everything that training works with.
         stop_requests: somebody puts a signal's number in to ask for a stop after the current step.
+        thread_choice: of the CPU threads for a step.
         board: TensorBoard, if the run writes its events too.
     """
 
@@ -52,6 +56,7 @@ class TrainingLoop:
         run: Path,
         session: Session,
         stop_requests: Sequence[int],
+        thread_choice: ThreadChoice,
         board: TensorBoard | None = None,
     ) -> None:
         training = session.config.training
@@ -61,13 +66,15 @@ class TrainingLoop:
         self.state = session.state
         self.stop_requests = stop_requests
         self.board = board
+        self.processes = session.processes
+        self.threads = thread_choice
         self.length = training.images
         self.evaluations = Interval(session.config.evaluation.every)
         self.grids = Interval(training.samples_every)
         self.statistics = Interval(training.stats_every)
         self.checkpoints = Interval(training.checkpoint_every)
         self.stats = run_folder.Stats(run)
-        rows = self.stats.rows()
+        rows = self.processes.on_first(self.stats.rows)
         self.averages = Averages()
         self.doctor = Doctor(
             rows,
@@ -91,18 +98,20 @@ class TrainingLoop:
         """
         session = self.session
         with (
-            ProgressLine(self.length, self.state.images_seen).shown() as progress,
+            ProgressLine(
+                self.length, self.state.images_seen, quiet=not self.processes.first
+            ).shown() as progress,
             memory_told(session.config, session.label_sizes, session.device),
         ):
             if self.state.images_seen == 0:
-                self.draw_first_grids()
+                self.processes.on_first(self.draw_first_grids)
             self.clock = time.monotonic()
             while not self.finished:
                 self.step()
                 scores = self.evaluate()
                 samples = self.sample()
                 # Asked once: a request that comes later is for the next step, which saves.
-                stopping = bool(self.stop_requests)
+                stopping = self.processes.any(bool(self.stop_requests))
                 saving = stopping or self.due(self.checkpoints)
                 if scores or samples or saving or self.due(self.statistics):
                     self.record({**scores, **samples})
@@ -110,8 +119,9 @@ class TrainingLoop:
                     self.save()
                 progress.update(self.state.images_seen)
                 if stopping and not self.finished:
-                    raise StoppedError("stopped, a checkpoint is saved")
-        self.say_how_it_ended()
+                    ended = self.processes.any(signal.SIGTERM in self.stop_requests)
+                    raise StoppedError("stopped, a checkpoint is saved", ended=ended)
+        self.processes.on_first(self.say_how_it_ended)
 
     def due(self, interval: Interval) -> bool:
         """Whether an interval ended in this step, or the run does."""
@@ -120,10 +130,10 @@ class TrainingLoop:
         )
 
     def step(self) -> None:
-        """Train one step, with a seed that is a function of the step's number."""
+        """Train one step."""
         self.images_before_step = self.state.images_seen
-        checkpoint.seed_step(self.session.config.training.seed, self.state.steps)
-        self.averages.add(self.session.trainer.step())
+        with self.threads.unit():
+            self.averages.add(self.session.trainer.step())
         self._add_time()
         # The speed that is recorded is that of training, without evaluations.
         self.seconds_of_steps = self.state.seconds
@@ -136,7 +146,12 @@ class TrainingLoop:
         """
         if not self.evaluations.images or not self.due(self.evaluations):
             return {}
-        rows = self.stats.rows()
+        rows = self.processes.on_first(self.stats.rows)
+        share = self.session.config.evaluation.most_time
+        if not self.finished and not is_affordable(
+            rows, self.state.images_seen, self.length, share
+        ):
+            return {}
         scores = self.session.evaluator.evaluate(
             self.run, self.state, self.session.model_record(), rows
         )
@@ -150,11 +165,16 @@ class TrainingLoop:
         """Draw the grids if they are due; returns what the record says of them."""
         if not self.due(self.grids):
             return {}
-        return describe_samples(self.session, draw_samples(self.run, self.session, self.board))
+
+        def draw() -> dict[str, float]:
+            return describe_samples(self.session, draw_samples(self.run, self.session, self.board))
+
+        return self.processes.on_first(draw)
 
     def is_among_the_best(self) -> bool:
         """Whether the recorded scores make this moment's checkpoint one of the best, which are kept."""
-        return self.state.images_seen in self._best(self.stats.rows())
+        rows = self.processes.on_first(self.stats.rows)
+        return self.state.images_seen in self._best(rows)
 
     def record(self, more: dict[str, Any]) -> None:
         """Append a row to `stats.jsonl`: averages since the last one, scores, and the doctor's words.
@@ -171,8 +191,22 @@ class TrainingLoop:
             "seconds": round(self.state.seconds, 3),
             **more,
             **self.averages.read(),
+            **self._threads_now(),
             "images_per_second": (self.state.images_seen - images) / max(trained, 1e-9),
         }
+        self.processes.on_first(lambda: self._write(row))
+
+    def _threads_now(self) -> dict[str, Any]:
+        """The number of CPU threads where it is chosen, and those gone over to since the last row."""
+        changes, self.threads.changes = self.threads.changes, []
+        if len(self.threads.counts) == 1:
+            return {}
+        return {
+            "threads": self.threads.threads,
+            **({"threads/changes": changes} if changes else {}),
+        }
+
+    def _write(self, row: dict[str, Any]) -> None:
         trouble = self.doctor.trouble(row)
         events = self.doctor.look(row) if trouble is None else []
         self.stats.append({**row, EVENTS: events} if events else row)
@@ -185,6 +219,9 @@ class TrainingLoop:
 
     def save(self) -> None:
         """Write a checkpoint, and remove those that are no longer to be kept."""
+        self.processes.on_first(self._save)
+
+    def _save(self) -> None:
         training = self.session.config.training
         assert training.checkpoint_every
         checkpoint.save(self.run, self.state, self.session.model_record())

@@ -41,6 +41,7 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
         "training.samples_every": training.samples_every or max(1, images // 40),
         "training.checkpoint_every": training.checkpoint_every or max(10_000, images // 100),
         "evaluation.every": _evaluation_interval(config.evaluation, images),
+        "evaluation.most_time": _evaluation_time(config.evaluation),
     }
     filled = change(config, settings)
     first = _first_stage(config, collection)
@@ -148,6 +149,17 @@ def _evaluation_interval(evaluation: EvaluationConfig, images: int) -> int:
         return evaluation.every
     usual = max(images // 10, 20 * evaluation.pictures)
     return usual if usual <= images or evaluation.patience is not None else 0
+
+
+_MOST_TIME = 0.05
+
+
+def _evaluation_time(evaluation: EvaluationConfig) -> float | None:
+    """The share of the time that evaluations may take; None where their interval is given, or where
+    they decide when the run ends."""
+    if evaluation.every is None and evaluation.patience is None:
+        return evaluation.most_time or _MOST_TIME
+    return evaluation.most_time
 
 
 def with_defaults(config: RunConfig) -> RunConfig:

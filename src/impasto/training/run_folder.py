@@ -119,18 +119,19 @@ def _fill(folder: Path, record: dict[str, Any]) -> None:
     )
 
 
-def create_stage(stage: Path, record: dict[str, Any]) -> None:
-    """Make the run `stage`, inside another run, with its `run.json` already in it.
-
-    Raises:
-        ImpastoError: it cannot be written.
-    """
-    with atomic_folder(stage) as temporary:
-        _fill(temporary, record)
-
-
 def _nothing(_run: Path) -> None:
     pass
+
+
+def create_at(run: Path, record: dict[str, Any], put: Callable[[Path], object] = _nothing) -> None:
+    """Make the run `run`, with its `run.json` already in it, and what `put` writes into it.
+
+    Raises:
+        ImpastoError: it cannot be written, or something is there already.
+    """
+    with atomic_folder(run) as temporary:
+        _fill(temporary, record)
+        put(temporary)
 
 
 def create(

@@ -5,7 +5,8 @@ The loop itself is in `loop.py`.
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,11 @@ from impasto.formatting import quoted
 from impasto.messages import say
 from impasto.networks import count_parameters
 from impasto.plugin_records import needs_of, read_plugins, records_of, require
+from impasto.processes import Processes, joined
 from impasto.sampling.grid import columns_of
 from impasto.sampling.model import Model, checkpoint_folders
+from impasto.settings import settings_that_differ
+from impasto.threads import chosen_threads, is_fixed
 from impasto.training import checkpoint, run_folder, transfer
 from impasto.training.doctor import DivergedError, Intervention, gave_up, went_back
 from impasto.training.doctor import in_passing as doctor_says
@@ -34,6 +38,7 @@ from impasto.training.records import board_of, require_tensorboard
 from impasto.training.resolve import label_sizes, resolve
 from impasto.training.session import Session
 from impasto.training.state import TrainState
+from impasto.training.transfer import Transfer
 
 
 def train(
@@ -41,17 +46,22 @@ def train(
     collection: Collection,
     *,
     out: Path = Path("runs"),
+    run: Path | None = None,
     device: str = "auto",
     recipe_text: str = "",
     tensorboard: bool = False,
     start_from: Path | None = None,
 ) -> Path:
-    """Train from the beginning; gives the run's folder, a new one in `out`.
+    """Train from the beginning, or go on with `run`; gives the run's folder.
+
+    Under `torchrun` or `srun` all processes call this and train the run together.
 
     Args:
         config: the recipe's, with what is changed in it.
         collection: to learn from.
-        out: the folder of runs.
+        out: the folder of runs, in which a new one is made; not used where `run` is given.
+        run: its folder. If it is there, it goes on from its newest checkpoint, provided that it is of
+            the same config and collection.
         device: `auto`, `cpu`, `cuda`, ...
         recipe_text: what the recipe says of itself, for the report.
         tensorboard: whether TensorBoard events are written too.
@@ -60,41 +70,110 @@ def train(
             nothing of the generator is new.
 
     Raises:
-        ImpastoError: the config does not fit the collection, the model or this machine, or the
-            folder cannot be written. Then no run has been made.
+        ImpastoError: the config does not fit the collection, the model or this machine, or is another
+            than that of `run`, or the folder cannot be written. Then no run has been made.
         StoppedError: stopped by Ctrl-C, after a checkpoint; `resume` goes on from there.
+    """
+    with joined() as processes:
+        _set_threads(torch.get_num_threads(), processes)
+
+        def prepare() -> tuple[Session, Transfer | None]:
+            if tensorboard:
+                require_tensorboard()
+            return _prepare(config, collection, device, start_from, processes)
+
+        session, taken = processes.local_first(prepare)
+        if run is not None and processes.on_first((run / "run.json").exists):
+            processes.on_first(partial(_require_same, run, session))
+            return resume(run, data=str(collection.path), device=device)
+        if taken is not None:
+            say("\n".join(taken.lines()))
+        record = _run_record(session, recipe_text=recipe_text, tensorboard=tensorboard)
+        run = processes.on_first(partial(_create, out, run, session, record, taken))
+        say(f"run: {quoted(run)}")
+        session.print_notes()
+        with _held(run, processes), _resumable(run):
+            _train_to_the_end(run, session, tensorboard=tensorboard)
+        return run
+
+
+def _prepare(
+    config: RunConfig,
+    collection: Collection,
+    device: str,
+    start_from: Path | None,
+    processes: Processes,
+) -> tuple[Session, Transfer | None]:
+    """A run in memory, and what it takes from a model; nothing is written.
+
+    Raises:
+        ImpastoError: something does not fit.
     """
     chosen = choose_device(device)
     source = None if start_from is None else PretrainedModel.load(start_from)
     config = resolve(config, collection)
     if source is not None:
         config = transfer.settled(config, collection, source)
-    collection.verify()
-    if tensorboard:
-        require_tensorboard()
+    if processes.local_rank == 0:
+        collection.verify()
     require_networks(config)
     for stage in filter(None, (config.first_stage, config)):
+        processes.portions(stage.training.accumulate)
         require_memory(stage, label_sizes(stage, collection), chosen, careful=False)
-    session = Session(config, collection, chosen)
-    record = _run_record(session, recipe_text=recipe_text, tensorboard=tensorboard)
-    name = f"{config.recipe}-{collection.name}"
+    session = Session(config, collection, chosen, processes)
     if source is None:
-        run = run_folder.create(out, name, record)
-    else:
-        taken = transfer.begin(session.state, source, session.model_record())
-        say("\n".join(taken.lines()))
+        return session, None
+    return session, transfer.begin(session.state, source, session.model_record())
+
+
+def _create(
+    out: Path,
+    run: Path | None,
+    session: Session,
+    record: dict[str, Any],
+    taken: Transfer | None,
+) -> Path:
+    """Make the folder of a new run: `run`, or the next one in `out`."""
+
+    # With its first checkpoint in it from the beginning, so that it never asks for the model again.
+    def put(folder: Path) -> None:
+        if taken is not None:
+            checkpoint.save(folder, session.state, session.model_record())
+
+    if taken is not None:
         record["started_from"] = taken.record()
+    if run is not None:
+        run_folder.create_at(run, record, put)
+        return run
+    name = f"{session.config.recipe}-{session.collection.name}"
+    return run_folder.create(out, name, record, put)
 
-        # With its first checkpoint in it from the beginning, so that it never asks for the model again.
-        def put(run: Path) -> None:
-            checkpoint.save(run, session.state, session.model_record())
 
-        run = run_folder.create(out, name, record, put)
-    say(f"run: {quoted(run)}")
-    session.print_notes()
-    with run_folder.exclusive(run), _resumable(run):
-        _train_to_the_end(run, session, tensorboard=tensorboard)
-    return run
+def _require_same(run: Path, session: Session) -> None:
+    """Refuse to go on with a run of another config or collection.
+
+    Raises:
+        ImpastoError: it is another one; the message names the first setting that differs.
+    """
+    config, record = run_folder.read_run(run)
+    configs = [each.model_dump(mode="json") for each in (config, session.config)]
+    for name, (before, now) in settings_that_differ(configs):
+        raise ImpastoError(
+            f"{run} is a run with {name} {before or 'null'}, not {now or 'null'}; give the same "
+            f"settings, another --run, or go on with it as it is: {_resume_command(run)}"
+        )
+    if record["collection"]["hash"] != session.collection.content_hash:
+        raise ImpastoError(
+            f"{run} is a run on {record['collection']['path']}, not on {session.collection.path}; give "
+            f"the same collection or another --run"
+        )
+
+
+@contextmanager
+def _held(run: Path, processes: Processes) -> Iterator[None]:
+    """Hold the run's lock, in the first of the processes."""
+    with run_folder.exclusive(run) if processes.first else nullcontext():
+        yield
 
 
 def _run_record(session: Session, *, recipe_text: str, tensorboard: bool) -> dict[str, Any]:
@@ -147,25 +226,41 @@ def resume(
             changed, or its checkpoint is damaged.
         StoppedError: stopped by Ctrl-C, after a checkpoint.
     """
-    config, record = run_folder.read_run(run)
-    if "started_from" in record and not checkpoint_folders(run):
-        raise ImpastoError(
-            f"{run} started from the model {record['started_from']['model']} and has lost the "
-            "checkpoint that held its weights; train anew with --from"
-        )
-    require(read_plugins(record.get("plugins")), needs_of(config), run)
-    collection = _same_collection(run, record, data)
-    require_networks(config, begun=True)
-    set_threads(record["machine"]["threads"])
-    chosen = choose_device(device or record["machine"]["device"])
-    _note_other_numbers(record, config, chosen)
-    with run_folder.exclusive(run), _resumable(run):
-        if images is not None:
-            config = run_folder.lengthen(run, config, record, images)
-        session = Session(config, collection, chosen)
-        session.print_notes()
-        _train_to_the_end(run, session, tensorboard=record["tensorboard"])
+    with joined() as processes:
+        config, record = processes.on_first(lambda: run_folder.read_run(run))
+        folders = processes.on_first(lambda: checkpoint_folders(run))
+        if "started_from" in record and not folders:
+            raise ImpastoError(
+                f"{run} started from the model {record['started_from']['model']} and has lost the "
+                "checkpoint that held its weights; train anew with --from"
+            )
+        chosen = choose_device(device or record["machine"]["device"])
+        _set_threads(record["machine"]["threads"], processes)
+
+        def prepare() -> Collection:
+            require(read_plugins(record.get("plugins")), needs_of(config), run)
+            require_networks(config, begun=True)
+            return _same_collection(run, record, data, verify=processes.local_rank == 0)
+
+        collection = processes.local_first(prepare)
+        _note_other_numbers(record, config, chosen)
+        with _held(run, processes), _resumable(run):
+            if images is not None:
+                config = processes.on_first(
+                    lambda: run_folder.lengthen(run, config, record, images)
+                )
+            session = Session(config, collection, chosen, processes)
+            session.print_notes()
+            _train_to_the_end(run, session, tensorboard=record["tensorboard"])
     return run
+
+
+def _set_threads(threads: int, processes: Processes) -> None:
+    """Use as many CPU threads as the run began with; of several processes each uses one, unless
+    OMP_NUM_THREADS says otherwise."""
+    if processes.count > 1:
+        threads = torch.get_num_threads() if is_fixed() else 1
+    set_threads(threads)
 
 
 def _note_other_numbers(record: dict[str, Any], config: RunConfig, device: torch.device) -> None:
@@ -177,6 +272,7 @@ def _note_other_numbers(record: dict[str, Any], config: RunConfig, device: torch
     for begun_with, now in (
         (f"torch {record['versions']['torch']}", f"torch {run_folder.versions()['torch']}"),
         (f"{before} numbers", f"{computing} numbers"),
+        (f"{record['machine']['threads']} threads", f"{torch.get_num_threads()} threads"),
     ):
         if begun_with != now:
             say(
@@ -188,31 +284,44 @@ def _note_other_numbers(record: dict[str, Any], config: RunConfig, device: torch
 def _train_to_the_end(run: Path, session: Session, *, tensorboard: bool) -> bool:
     """Train a run from where it stands, its first stage before it; when its numbers break, go back to
     its last good checkpoint. Returns whether a stop was requested as it ended."""
+    processes = session.processes
     begun = _load_newest(run, session)
     if session.config.first_stage is not None and not begun:
         stage = _first_stage(run, session, session.config.first_stage, tensorboard=tensorboard)
-        session.state.begin_with(Model.load(stage).generator)
+        session.state.begin_with(processes.on_first(lambda: Model.load(stage).generator))
         say(f"stage 2 of 2: {_in_short(session.config)}: {quoted(run)}")
-    with _stop_requested() as stop:
+    alone_on_cpu = processes.count == 1 and session.device.type == "cpu"
+    with _stop_requested() as stop, chosen_threads("step", free=alone_on_cpu) as threads:
         while True:
             try:
-                with board_of(run, session.state.images_seen, wanted=tensorboard) as board:
-                    TrainingLoop(run, session, stop, board).train()
-                return bool(stop)
+                wanted = tensorboard and processes.first
+                with board_of(run, session.state.images_seen, wanted=wanted) as board:
+                    TrainingLoop(run, session, stop, threads, board).train()
+                return processes.any(bool(stop))
             except DivergedError as error:
-                _go_back(run, session, error)
+                processes.on_first(partial(_go_back, run, session, error))
                 _load_newest(run, session)
 
 
 def _load_newest(run: Path, session: Session) -> bool:
     """Load the newest checkpoint and drop what the run noted after it; whether there was one."""
-    state, folders = session.state, checkpoint_folders(run)
-    if folders:
-        checkpoint.load(folders[-1], state)
-    run_folder.rewind(run, state.images_seen)
-    # An intervention that another one went back behind lost its row; so it has one here.
-    run_folder.Stats(run).add_events(state.images_seen, state.steps, went_back(state.interventions))
-    return bool(folders)
+    state, processes = session.state, session.processes
+
+    def newest() -> checkpoint.Checkpoint | None:
+        folders = checkpoint_folders(run)
+        return checkpoint.Checkpoint.read(folders[-1]) if folders else None
+
+    def rewind() -> None:
+        run_folder.rewind(run, state.images_seen)
+        # An intervention that another one went back behind lost its row; so it has one here.
+        events = went_back(state.interventions)
+        run_folder.Stats(run).add_events(state.images_seen, state.steps, events)
+
+    found = processes.on_first(newest)
+    if found is not None:
+        found.put_into(state)
+    processes.on_first(rewind)
+    return found is not None
 
 
 def _go_back(run: Path, session: Session, error: DivergedError) -> None:
@@ -258,23 +367,27 @@ def _in_short(config: RunConfig) -> str:
 def _first_stage(run: Path, session: Session, config: RunConfig, *, tensorboard: bool) -> Path:
     """Train what this run is stacked on, a run of its own in this one's folder; gives that folder."""
     stage = run / FIRST_STAGE
-    first = Session(config, session.collection, session.device)
-    if not stage.exists():
+    processes = session.processes
+    first = Session(config, session.collection, session.device, processes)
+    if not processes.on_first(stage.exists):
         record = _run_record(
             first, recipe_text=f"First stage of {run.name}.", tensorboard=tensorboard
         )
-        run_folder.create_stage(stage, record)
+        processes.on_first(lambda: run_folder.create_at(stage, record))
     say(f"stage 1 of 2: {_in_short(config)}: {quoted(stage)}")
-    with run_folder.exclusive(stage):
+    with _held(stage, processes):
         if _train_to_the_end(stage, first, tensorboard=tensorboard):
             raise StoppedError("stopped, the first stage is finished")
     return stage
 
 
-def _same_collection(run: Path, record: dict[str, Any], data: str | None) -> Collection:
+def _same_collection(
+    run: Path, record: dict[str, Any], data: str | None, *, verify: bool
+) -> Collection:
     known = record["collection"]
     collection = run_folder.open_collection(run, record, data)
-    collection.verify()
+    if verify:
+        collection.verify()
     if collection.content_hash != known["hash"]:
         why = taken_out_since(collection, known) or "its content hash differs"
         raise ImpastoError(
@@ -292,7 +405,8 @@ def _resumable(run: Path) -> Iterator[None]:
     except WriteError as error:
         raise ImpastoError(f"{error}; then go on: {_resume_command(run)}") from error
     except StoppedError as stopped:
-        raise StoppedError(f"{stopped}; go on: {_resume_command(run)}") from None
+        ended = stopped.exit_code == 0
+        raise StoppedError(f"{stopped}; go on: {_resume_command(run)}", ended=ended) from None
     except KeyboardInterrupt:
         raise StoppedError(
             f"stopped at once; go on from the newest checkpoint: {_resume_command(run)}"
@@ -307,12 +421,13 @@ def _resume_command(run: Path) -> str:
 def _stop_requested() -> Iterator[list[int]]:
     """Collect a request to stop (Ctrl-C, or SIGTERM as batch systems send it) instead of dying of it.
 
-    The loop ends after the step it is in. A second Ctrl-C stops at once.
+    The loop ends after the step it is in. A second Ctrl-C stops at once; a second SIGTERM does not,
+    since `torchrun` passes one on that a batch system sends to all processes too.
     """
     requests: list[int] = []
 
     def request(number: int, _frame: Any) -> None:
-        if requests:
+        if number == signal.SIGINT and number in requests:
             raise KeyboardInterrupt
         requests.append(number)
 

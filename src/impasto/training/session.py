@@ -10,6 +10,7 @@ from impasto.messages import say
 from impasto.networks import count_parameters
 from impasto.objectives import Objective
 from impasto.plugin_records import networks_of, records_of
+from impasto.processes import ALONE, Processes
 from impasto.sampling import latents_of_seeds
 from impasto.sampling.class_choice import ClassGrid
 from impasto.sampling.model import CollectionRecord, LabelRecord, ModelRecord
@@ -25,11 +26,18 @@ from impasto.training.trainer import Trainer
 class Session:
     """Everything that training a run works with, in memory."""
 
-    def __init__(self, config: RunConfig, collection: Collection, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        collection: Collection,
+        device: torch.device,
+        processes: Processes = ALONE,
+    ) -> None:
         form = memory_format(device, config.training.channels_last)
         fields = [collection.fields[collection.field(name)] for name in config.labels]
         self.config = config
         self.device = device
+        self.processes = processes
         self.collection = collection
         self.objective = Objective(config.objective)
         self.pictures = TrainingPictures(
@@ -44,8 +52,8 @@ class Session:
         )
         self.label_sizes = label_sizes(config, collection)
         self.state = TrainState.build(config, self.label_sizes, device)
-        self.trainer = Trainer(config, self.objective, self.pictures, self.state)
-        self.evaluator = TrainingEvaluator(config, collection, device)
+        self.trainer = Trainer(config, self.objective, self.pictures, self.state, processes)
+        self.evaluator = TrainingEvaluator(config, collection, device, processes)
         # What every grid is painted from, and compared with: the same from first to last.
         self.fixed_latents = latents_of_seeds(range(config.training.grid), config.latent)
         self.reals, self.fixed_labels = self.pictures.fixed(config.training.grid)

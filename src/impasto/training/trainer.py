@@ -1,7 +1,8 @@
 """One step of training."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,10 @@ from impasto.config import RunConfig, at
 from impasto.device import autocast
 from impasto.networks import Judgement
 from impasto.objectives import Objective, StepInputs
+from impasto.processes import ALONE, Processes
+from impasto.training.adaptive import signs
 from impasto.training.data import TrainingPictures
+from impasto.training.portions import BatchUpdate, Buffers, Counted, seed_portion
 from impasto.training.state import TrainState
 
 
@@ -40,8 +44,10 @@ class Trainer:
         objective: Objective,
         pictures: TrainingPictures,
         state: TrainState,
+        processes: Processes = ALONE,
     ) -> None:
         self.config = config
+        self.processes = processes
         self.objective = objective
         self.pictures = pictures
         self.state = state
@@ -54,6 +60,8 @@ class Trainer:
         self.decoder = getattr(state.generator, "decode", None)
         augment = config.training.augment
         self.augmentation = None if augment is None else Augmentation(augment.kinds)
+        self.buffers = Buffers(state.generator, state.discriminator)
+        self.pretraining = False
 
     def _latents(self) -> Tensor:
         dim, device = self.config.latent.dim, self.pictures.device
@@ -150,92 +158,124 @@ class Trainer:
         mirrored = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
         return torch.where(mirrored, images.flip(3), images)
 
-    def _portions(self, start: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batch that begins with real image number `start` of the run, in portions."""
-        for part in range(self.config.training.accumulate):
-            images, labels = self.pictures.shown(start + part * self.portion, self.portion)
-            yield self._mirrored(images), self._drop_labels(labels)
+    def _pictures(self, start: int, portion: int) -> tuple[Tensor, Tensor]:
+        """One portion of the batch that begins with real image number `start` of the run."""
+        images, labels = self.pictures.shown(start + portion * self.portion, self.portion)
+        return self._mirrored(images), self._drop_labels(labels)
 
-    def _discriminator_step(
-        self, statistics: "StepStatistics", *, last: bool, keep: bool = False
-    ) -> StepInputs | None:
-        """One discriminator update.
+    def _seed(self, update: int, portion: int) -> None:
+        seed_portion(self.config.training.seed, self.state.steps, update, portion)
+
+    def _update_of(self, parameters: list[nn.Parameter]) -> BatchUpdate:
+        """The next update of a network."""
+        return BatchUpdate(
+            parameters, self.buffers, self.processes, self.config.training.accumulate
+        )
+
+    def _discriminator_update(self, statistics: "StepStatistics", update: int) -> "Generated":
+        """One discriminator update; gives how its images were generated.
 
         Args:
             statistics: of the step.
-            last: whether this is the last discriminator update of the step; its scores are recorded.
-            keep: return the step inputs, with the graph of the generated images.
+            update: number of the update in the step.
         """
         training, state = self.config.training, self.state
-        update = state.images_seen // training.batch
-        made: StepInputs | None = None
+        last = update == training.discriminator_steps - 1
         state.discriminator_optimiser.zero_grad(set_to_none=True)
-        for images, labels in self._portions(state.images_seen):
-            made = self._step_inputs(images, labels, with_gradient=keep)
-            reals, fakes = images.detach(), made.fake.detach()
-            asked = [
-                self.objective.needs_gradient_of(pictures, "discriminator", update)
-                for pictures in ("real", "fake")
-            ]
-            inputs = made.changed(
-                real=self._augmented(reals.requires_grad_(asked[0]), training.real_noise),
-                fake=self._augmented(fakes.requires_grad_(asked[1]), training.fake_noise),
-                real_origin=reals if asked[0] else None,
-                fake_origin=fakes if asked[1] else None,
-            )
-            with frozen(self.generator_parameters):
-                loss, shares = self.objective.loss(
-                    "discriminator", inputs, images_seen=state.images_seen, update=update
-                )
-                (loss / training.accumulate).backward()
-            # Of every update: a term with `every: n` may never be active in the last one.
-            statistics.add("loss/discriminator", loss)
-            for name, share in shares.items():
-                statistics.add(f"term/{name}/discriminator", share)
-            if last:
-                statistics.add_judgements(self.objective, inputs, self.config.labels)
-            if state.adaptive is not None:
-                boundary = self.objective.boundary(
-                    inputs.real_judgement.realness, inputs.fake_judgement.realness
-                )
-                state.adaptive.observe(inputs.real_judgement.realness, boundary)
+        batch = self._update_of(self.discriminator_parameters)
+        # The generator's update uses these images again. With one portion they are kept with their
+        # graph. With more, keeping the graphs would cost the memory that portions save.
+        keep = last and len(batch.numbers) == 1 and not self.pretraining
+        made = Generated(update, batch.start)
+        number = state.images_seen // training.batch
+        for portion in batch.numbers:
+            with batch.portion(portion) as noted:
+                self._seed(update, portion)
+                images, labels = self._pictures(state.images_seen, portion)
+                clean = self._step_inputs(images, labels, with_gradient=keep)
+                made.kept = clean if keep else None
+                inputs = self._for_discriminator(clean, number)
+                with frozen(self.generator_parameters):
+                    loss, shares = self.objective.loss(
+                        "discriminator", inputs, images_seen=state.images_seen, update=number
+                    )
+                    (loss / training.accumulate).backward()
+                # Of every update: a term with `every: n` may never be active in the last one.
+                note_loss(noted, "discriminator", loss, shares)
                 if last:
-                    statistics.add("augment/probability", state.adaptive.probability)
-                    statistics.add("augment/overfitting_sign", state.adaptive.overfitting_sign)
+                    note_judgements(noted, self.objective, inputs, self.config.labels)
+                if state.adaptive is not None:
+                    boundary = self.objective.boundary(
+                        inputs.real_judgement.realness, inputs.fake_judgement.realness
+                    )
+                    noted[OVERFITTING] = signs(inputs.real_judgement.realness, boundary)
+        found = batch.finish()
+        if state.adaptive is not None:
+            state.adaptive.observe(*found.pop(OVERFITTING))
+            if last:
+                found["augment/probability"] = (state.adaptive.probability, torch.tensor(1.0))
+                found["augment/overfitting_sign"] = (
+                    state.adaptive.overfitting_sign,
+                    torch.tensor(1.0),
+                )
+        statistics.add(found)
         state.discriminator_optimiser.step()
         state.images_seen += training.batch
-        return made if keep else None
+        return made
 
-    def _generator_step(self, statistics: "StepStatistics", made: StepInputs | None) -> None:
-        """One generator update, with the real images of the last discriminator update.
+    def _for_discriminator(self, clean: StepInputs, update: int) -> StepInputs:
+        """The inputs of a discriminator update: augmented, detached from the generator, and with
+        gradients where an active term needs them."""
+        training = self.config.training
+        reals, fakes = clean.real.detach(), clean.fake.detach()
+        asked = [
+            self.objective.needs_gradient_of(pictures, "discriminator", update)
+            for pictures in ("real", "fake")
+        ]
+        return clean.changed(
+            real=self._augmented(reals.requires_grad_(asked[0]), training.real_noise),
+            fake=self._augmented(fakes.requires_grad_(asked[1]), training.fake_noise),
+            real_origin=reals if asked[0] else None,
+            fake_origin=fakes if asked[1] else None,
+        )
 
-        Args:
-            statistics: of the step.
-            made: step inputs whose generated images are used again; None: new ones are generated.
-        """
+    def _generated_again(self, made: "Generated", batch: BatchUpdate, portion: int) -> StepInputs:
+        """The step inputs of a discriminator update, now with the graph of the generated images."""
+        if made.kept is not None:
+            return made.kept
+        self._seed(made.update, portion)
+        images, labels = self._pictures(
+            self.state.images_seen - self.config.training.batch, portion
+        )
+        assert made.buffers is not None  # a batch in one portion is kept
+        assert batch.start is not None
+        # The same buffers as then, so that they are the same images; afterwards those of now, for these
+        # images have changed them already.
+        self.buffers.set(made.buffers)
+        inputs = self._step_inputs(images, labels, with_gradient=True)
+        self.buffers.set(batch.start)
+        return inputs
+
+    def _generator_update(self, statistics: "StepStatistics", made: "Generated") -> None:
+        """One generator update, with the images of the last discriminator update."""
         training, state = self.config.training, self.state
         state.generator_optimiser.zero_grad(set_to_none=True)
-        portions = (
-            [made]
-            if made is not None
-            else (
-                self._step_inputs(images, labels, with_gradient=True)
-                for images, labels in self._portions(state.images_seen - training.batch)
-            )
-        )
-        for clean in portions:
-            inputs = clean.changed(
-                fake=self._augmented(clean.fake, training.fake_noise),
-                real=self._augmented(clean.real, 0.0),
-            )
-            with frozen(self.discriminator_parameters):
-                loss, shares = self.objective.loss(
-                    "generator", inputs, images_seen=state.images_seen, update=state.steps
+        batch = self._update_of(self.generator_parameters)
+        for portion in batch.numbers:
+            with batch.portion(portion) as noted:
+                clean = self._generated_again(made, batch, portion)
+                self._seed(training.discriminator_steps, portion)
+                inputs = clean.changed(
+                    fake=self._augmented(clean.fake, training.fake_noise),
+                    real=self._augmented(clean.real, 0.0),
                 )
-                (loss / training.accumulate).backward()
-            statistics.add("loss/generator", loss)
-            for name, share in shares.items():
-                statistics.add(f"term/{name}/generator", share)
+                with frozen(self.discriminator_parameters):
+                    loss, shares = self.objective.loss(
+                        "generator", inputs, images_seen=state.images_seen, update=state.steps
+                    )
+                    (loss / training.accumulate).backward()
+                note_loss(noted, "generator", loss, shares)
+        statistics.add(batch.finish())
         state.generator_optimiser.step()
         half_life = at(training.ema_half_life, state.images_seen)
         if training.ema_rampup is not None:
@@ -244,63 +284,84 @@ class Trainer:
         state.update_average(training.batch * training.discriminator_steps, half_life)
 
     def step(self) -> dict[str, Tensor]:
-        """Train one step; returns its statistics, scalars that stay on the device.
-
-        With the batch in one piece, the generator's update uses the generated images of the last
-        discriminator update, so they are generated once. In portions (`accumulate`) they are generated
-        again: keeping their graphs would cost the memory that portions save.
-        """
+        """Train one step; returns its statistics, scalars that stay on the device."""
         training = self.config.training
         statistics = StepStatistics()
         self.state.schedule(self.config)
-        pretraining = self.state.images_seen < training.pretrain_images
-        made: StepInputs | None = None
+        self.pretraining = self.state.images_seen < training.pretrain_images
         for update in range(training.discriminator_steps):
-            last = update == training.discriminator_steps - 1
-            keep = last and training.accumulate == 1 and not pretraining
-            made = self._discriminator_step(statistics, last=last, keep=keep)
-        if not pretraining:
-            self._generator_step(statistics, made)
+            made = self._discriminator_update(statistics, update)
+        if not self.pretraining:
+            self._generator_update(statistics, made)
         self.state.steps += 1
         return statistics.means()
 
 
+@dataclass
+class Generated:
+    """How the images of a discriminator update were generated, for the generator's update."""
+
+    update: int
+    """Number of the discriminator update in its step."""
+    buffers: list[Tensor] | None
+    """All buffers at the beginning of that update, if the batch has several portions."""
+    kept: StepInputs | None = None
+    """The step inputs, with the graph of the generated images, if they were kept."""
+
+
+OVERFITTING = "overfitting signs"
+
+
+def note_loss(
+    noted: dict[str, Counted], network: str, loss: Tensor, shares: Mapping[str, Tensor]
+) -> None:
+    """Note the loss of a network and each term's share of it."""
+    one = loss.new_ones(())
+    noted[f"loss/{network}"] = (loss.detach(), one)
+    for name, share in shares.items():
+        noted[f"term/{name}/{network}"] = (share.detach(), one)
+
+
+@torch.no_grad()
+def note_judgements(
+    noted: dict[str, Counted], objective: Objective, inputs: StepInputs, fields: tuple[str, ...]
+) -> None:
+    """Note the discriminator's mean scores and accuracies.
+
+    `accuracy/real` and `accuracy/fake` are the shares of real and generated images that it classifies
+    right, `accuracy/FIELD/...` the share whose class it predicts, of those with a known label.
+    """
+    real, fake = inputs.real_judgement, inputs.fake_judgement
+    boundary = objective.boundary(real.realness, fake.realness)
+    one = boundary.new_ones(()) if isinstance(boundary, Tensor) else real.realness.new_ones(())
+    noted["score/real"] = (objective.score(real.realness).mean(), one)
+    noted["score/fake"] = (objective.score(fake.realness).mean(), one)
+    noted["accuracy/real"] = ((real.realness > boundary).float().mean(), one)
+    noted["accuracy/fake"] = ((fake.realness <= boundary).float().mean(), one)
+    for kind, judgement, labels in (
+        ("real", real, inputs.real_labels),
+        ("fake", fake, inputs.fake_labels),
+    ):
+        for field, logits in enumerate(judgement.class_logits or ()):
+            known = labels[:, field] >= 0
+            right = (logits.argmax(dim=1) == labels[:, field]) & known
+            noted[f"accuracy/{fields[field]}/{kind}"] = (right.sum(), known.sum())
+
+
 class StepStatistics:
-    """Scalars of one step, averaged over its portions. They are never copied to the host here."""
+    """Statistics of one step, over its updates and portions. They are never copied to the host here."""
 
     def __init__(self) -> None:
-        self._values: dict[str, list[Tensor]] = {}
+        self._values: dict[str, list[Counted]] = {}
 
-    def add(self, name: str, value: Tensor) -> None:
-        self._values.setdefault(name, []).append(value.detach().float())
-
-    @torch.no_grad()
-    def add_judgements(
-        self, objective: Objective, inputs: StepInputs, fields: tuple[str, ...]
-    ) -> None:
-        """Add the discriminator's mean scores and accuracies.
-
-        `accuracy/real` and `accuracy/fake` are the shares of real and generated images that it
-        classifies right, `accuracy/FIELD/...` the share whose class it predicts. The latter is NaN for
-        a batch without a known label.
-        """
-        real, fake = inputs.real_judgement, inputs.fake_judgement
-        boundary = objective.boundary(real.realness, fake.realness)
-        self.add("score/real", objective.score(real.realness).mean())
-        self.add("score/fake", objective.score(fake.realness).mean())
-        self.add("accuracy/real", (real.realness > boundary).float().mean())
-        self.add("accuracy/fake", (fake.realness <= boundary).float().mean())
-        for kind, judgement, labels in (
-            ("real", real, inputs.real_labels),
-            ("fake", fake, inputs.fake_labels),
-        ):
-            for field, logits in enumerate(judgement.class_logits or ()):
-                known = labels[:, field] >= 0
-                right = (logits.argmax(dim=1) == labels[:, field]) & known
-                self.add(f"accuracy/{fields[field]}/{kind}", right.sum() / known.sum())
+    def add(self, noted: Mapping[str, Counted]) -> None:
+        """Add the statistics of one update."""
+        for name, value in noted.items():
+            self._values.setdefault(name, []).append(value)
 
     def means(self) -> dict[str, Tensor]:
+        """The mean of each, a float32 scalar; NaN for the accuracy of a batch without a known label."""
         return {
-            name: values[0] if len(values) == 1 else torch.stack(values).mean()
+            name: torch.stack([total / count for total, count in values]).float().mean()
             for name, values in self._values.items()
         }
