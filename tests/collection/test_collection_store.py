@@ -252,6 +252,12 @@ def test_a_description_that_is_no_json(copy: Path) -> None:
         Collection.open(copy)
 
 
+@pytest.mark.parametrize("address", ["s3://bucket/art", "https://host/art/"])
+def test_a_collection_at_an_address(address: str) -> None:
+    with pytest.raises(ImpastoError, match="is an address, and a collection lies on disk"):
+        open_or_pack(address, 64)
+
+
 def test_where_there_is_no_collection(source: Path, tmp_path: Path) -> None:
     with pytest.raises(ImpastoError, match=r"there is no .*or the word masters"):
         Collection.open(tmp_path / "nowhere")

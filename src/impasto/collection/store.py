@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,11 @@ def check_is_collection(path: Path, resolution: int) -> None:
         if path.absolute().with_name(f".{path.name}.packing").exists():
             raise ImpastoError(
                 f"{path} is not packed to its end yet; give the same impasto pack command again"
+            )
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):  # A Path makes one slash of two.
+            raise ImpastoError(
+                f"{path} is an address, and a collection lies on disk; copy it, or pack the pictures "
+                "there with `impasto pack`"
             )
         raise ImpastoError(
             f"there is no {path}; give a collection made with `impasto pack`, or the word masters"
