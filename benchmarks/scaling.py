@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--launch", type=float, default=6, help="microseconds an operation")
     given = parser.parse_args()
     print(
-        "| recipe | GFLOP a picture | torch operations | MB a step | bound by |", *LINKS, sep=" | "
+        "| recipe | GFLOP a picture | torch operations | MB a step | bound by", *LINKS, sep=" | "
     )
     for name in given.recipes:
         config = load_recipe(name)()

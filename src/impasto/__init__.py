@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from impasto.settings import change
     from impasto.training import load_config
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Collection": "collection",
