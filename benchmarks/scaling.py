@@ -127,9 +127,7 @@ def main() -> None:
     parser.add_argument("--device-tflops", type=float, default=300)
     parser.add_argument("--launch", type=float, default=6, help="microseconds an operation")
     given = parser.parse_args()
-    print(
-        "| recipe | GFLOP a picture | torch operations | MB a step | bound by", *LINKS, sep=" | "
-    )
+    print("| recipe | GFLOP a picture | torch operations | MB a step | bound by", *LINKS, sep=" | ")
     for name in given.recipes:
         config = load_recipe(name)()
         collection = open_or_pack("masters", config.resolution)

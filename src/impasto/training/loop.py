@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from impasto.device import wait_for
 from impasto.diagnosis import EVENTS
 from impasto.errors import StoppedError
 from impasto.messages import say
@@ -134,10 +135,12 @@ class TrainingLoop:
         self.images_before_step = self.state.images_seen
         with self.threads.unit():
             self.averages.add(self.session.trainer.step())
+        self.finished = self.state.images_seen >= self.length
+        if self.due(self.statistics):
+            wait_for(self.session.device)  # or the row's speed would be that of asking for steps
         self._add_time()
         # The speed that is recorded is that of training, without evaluations.
         self.seconds_of_steps = self.state.seconds
-        self.finished = self.state.images_seen >= self.length
 
     def evaluate(self) -> dict[str, Any]:
         """Score the averaged generator if that is due; returns the scores for the record.

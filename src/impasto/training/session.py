@@ -5,7 +5,7 @@ import torch
 from impasto.collection import Collection
 from impasto.collection.provenance import taken_out
 from impasto.config import RunConfig
-from impasto.device import memory_format
+from impasto.device import memory_format, set_up_training
 from impasto.messages import say
 from impasto.networks import count_parameters
 from impasto.objectives import Objective
@@ -33,6 +33,7 @@ class Session:
         device: torch.device,
         processes: Processes = ALONE,
     ) -> None:
+        set_up_training(device, config.training.precision)
         form = memory_format(device, config.training.channels_last)
         fields = [collection.fields[collection.field(name)] for name in config.labels]
         self.config = config

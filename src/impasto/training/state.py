@@ -1,10 +1,11 @@
 """The state of training: networks, optimisers, the averaged generator and the clock."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from impasto.config import AdamConfig, OptimiserConfig, RunConfig, at
 from impasto.device import memory_format
@@ -54,6 +55,8 @@ class TrainState:
     """How often pictures are augmented, where that follows the discriminator."""
     interventions: tuple[Intervention, ...] = ()
     """Of the doctor, so far; each has halved the learning rates."""
+    _known: Any = field(default=None, init=False, repr=False)
+    """What `_pairs` has looked up, and of which networks."""
 
     @classmethod
     def build(
@@ -105,9 +108,22 @@ class TrainState:
         of spectral norm's unit vectors, for example, would not be a unit vector.
         """
         share = 1.0 if half_life == 0 else 1 - 0.5 ** (images / half_life)
-        new, old = self.generator.state_dict(), self.average.state_dict()
-        weights = {name for name, _ in self.generator.named_parameters()}
-        averaged = [n for n in new if n in weights or n.endswith(("running_mean", "running_var"))]
-        torch._foreach_lerp_([old[n] for n in averaged], [new[n] for n in averaged], share)
-        for name in new.keys() - set(averaged):
-            old[name].copy_(new[name])
+        averaged, copied = self._pairs()
+        torch._foreach_lerp_([old for old, _ in averaged], [new for _, new in averaged], share)
+        for old, new in copied:
+            old.copy_(new)
+
+    def _pairs(self) -> tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]]:
+        """The averaged generator's tensors with the generator's: those to average, those to copy.
+
+        They are looked up once, since a state dict takes long beside a step on a GPU.
+        """
+        if self._known is None or self._known[:2] != (self.generator, self.average):
+            new, old = self.generator.state_dict(), self.average.state_dict()
+            weights = {name for name, _ in self.generator.named_parameters()}
+            pairs: tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]] = ([], [])
+            for name, value in new.items():
+                mean = name in weights or name.endswith(("running_mean", "running_var"))
+                pairs[0 if mean else 1].append((old[name], value))
+            self._known = (self.generator, self.average, pairs)
+        return self._known[2]
