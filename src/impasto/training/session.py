@@ -1,5 +1,6 @@
 """A run in memory: networks, pictures, objective and what its grids are made from."""
 
+import numpy as np
 import torch
 
 from impasto.collection import Collection
@@ -67,7 +68,20 @@ class Session:
             for position, field in enumerate(labels)
         }
         self.known = run_folder.collection_record(collection)
-        self._model_record = ModelRecord(
+        self._model_record = self._record(labels, rows, counts)
+
+    def _record(
+        self, labels: tuple[LabelRecord, ...], rows: np.ndarray, counts: np.ndarray
+    ) -> ModelRecord:
+        """What `model.json` says of the generator.
+
+        Args:
+            labels: the label fields with their classes.
+            rows: int64 [R, F]: the combinations of classes.
+            counts: [R]: training pictures of each.
+        """
+        config = self.config
+        return ModelRecord(
             recipe=config.recipe,
             resolution=config.resolution,
             latent=config.latent,
