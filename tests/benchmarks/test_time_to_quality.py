@@ -112,7 +112,7 @@ def test_runs_that_may_differ_have_other_keys(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_configuration_may_start_from_a_model() -> None:
-    plain = Entry(recipe="flagship_64", set={"labels": ["style"]}, images=32)
+    plain = Entry(recipe="flagship_64", set={"labels": ["style"], "training.batch": 2}, images=2)
     entry = plain.model_copy(update={"start_from": Path("masters")})
     job, source = Job("a", entry, 0, options()), entry.source()
     assert source is not None

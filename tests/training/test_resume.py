@@ -168,7 +168,7 @@ def test_a_lean_run_that_died_ends_as_one_that_did_not(
 
 
 def test_killed_processes(tmp_path: Path) -> None:
-    equal, log = kill_and_resume(tmp_path, kills=3, images=2_400, seed=1)
+    equal, log = kill_and_resume(tmp_path, kills=3, images=800, seed=1)
     assert equal, log
 
 
@@ -438,6 +438,7 @@ def test_a_size_limit_ends_in_one_line(tiny: Collection, tmp_path: Path) -> None
     arguments = ["train", "ukiyoe_dcgan_v1", "--data", str(tiny.path), "--out", str(tmp_path)]
     arguments += ["--set", "resolution=32", "--set", "training.batch=4", "--images", "8"]
     arguments += ["--device", "cpu", "--set", "generator.width=16"]
+    arguments += ["--set", "discriminator.width=4", "--set", "training.grid=4"]
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
     )

@@ -587,7 +587,15 @@ def test_a_flagship_grows_with_its_networks_and_classes(narrower: ModelRecord) -
 
 
 def test_labels_that_the_flagship_would_not_learn_are_told(say: Say, labelled: Collection) -> None:
-    data = ("--data", str(labelled.path), "--images", "32", "--dry-run")
+    data = (
+        "--data",
+        str(labelled.path),
+        "--images",
+        "32",
+        "--dry-run",
+        "--set",
+        "training.batch=2",
+    )
     told = "note: labels are not learned (style, genre); to paint by class: --labels style\n"
     for words, expected in (((), True), (("--labels", "genre"), False), (("flagship_32",), False)):
         code, _, err = say("train", *words, *data)
