@@ -181,9 +181,9 @@ class _Tables:
         perhaps = [name for name in others if sure[name] == 1]
         # As test.csv and sample_submission.csv beside train.csv.
         found = certain or perhaps
-        told = [name for name in found if self._has(name, labels or ())] or found
-        self.without_labels = [name for name in found if name not in told]
-        return told if certain or len(told) == 1 else []
+        usable = [name for name in found if self._has(name, labels or ())] or found
+        self.without_labels = [name for name in found if name not in usable]
+        return usable if certain or len(usable) == 1 else []
 
 
 def _tables_of(source: Source) -> _Tables:

@@ -60,10 +60,10 @@ def _split(tops: dict[str, set[str]], deep: bool = False) -> _Split | None:
         tops: by name, the names of each folder's own folders.
         deep: whether there are enough levels below for the labels.
     """
-    told = {top: is_heldout(top) for top in tops}
-    kept = [top for top in tops if told[top]]
-    training = [top for top in tops if told[top] is False]
-    others = [top for top in tops if told[top] is None]
+    marked = {top: is_heldout(top) for top in tops}
+    kept = [top for top in tops if marked[top]]
+    training = [top for top in tops if marked[top] is False]
+    others = [top for top in tops if marked[top] is None]
     if deep and len(tops) == 2 and len(others) == 1 and _same_inside(tops):
         # Two parts with the same classes: the name of one says what the other is.
         return _Split({top: top in kept or (bool(training) and top in others) for top in tops}, {})

@@ -95,9 +95,9 @@ class Listing:
     """Whether `contents` gives pixels, not bytes."""
 
 
-def entry_of(tree_file: File, **told: object) -> Entry:
+def entry_of(tree_file: File, **fields: object) -> Entry:
     """The entry of a file in a tree."""
-    return Entry(tree_file.name, tree_file.on_disk, tree_file.stamp, **told)  # type: ignore[arg-type]
+    return Entry(tree_file.name, tree_file.on_disk, tree_file.stamp, **fields)  # type: ignore[arg-type]
 
 
 def read_from(tree: Tree, listing: Listing) -> Listing:

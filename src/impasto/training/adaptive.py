@@ -1,9 +1,8 @@
-"""How often to augment, found while training (ADA: Karras et al. 2020, arXiv:2006.06676, section 3.1).
+"""Adaptive augmentation probability (ADA: Karras et al. 2020, arXiv:2006.06676, section 3.1).
 
-A discriminator that begins to know its pictures by heart calls ever more of the real ones real. Its
-overfitting sign r_t = E[sign(D(x))], equation 1, over the real pictures x as it is shown them, is 0
-where it is at a loss and 1 where it is sure of all. Above a target the augmentations' probability
-rises by a small step, below it falls.
+A discriminator that overfits takes ever more of the augmented real pictures x for real. The measure
+r_t = E[sign(D(x))], equation 1, is 0 for a guessing discriminator and 1 for a certain one. Above a
+target the augmentations' probability rises by a small step, below it falls.
 """
 
 import torch
@@ -11,13 +10,13 @@ from torch import Tensor
 
 
 class AdaptiveProbability:
-    """The probability of augmentation and what it is led by; all of it stays on the device.
+    """The probability of augmentation, with its statistics, all on the device.
 
     Args:
-        target: the overfitting sign to keep, in [-1, 1]; the published is 0.6.
+        target: the target of r_t, in [-1, 1]; published: 0.6.
         every: discriminator updates between two steps of the probability.
-        adjust_images: in so many real pictures it can go from 0 to 1.
-        start: the probability to begin with, in [0, 1].
+        adjust_images: real pictures in which it can rise from 0 to 1.
+        start: the initial probability, in [0, 1].
     """
 
     def __init__(
@@ -43,7 +42,7 @@ class AdaptiveProbability:
 
     @property
     def overfitting_sign(self) -> Tensor:
-        """Scalar in [-1, 1] on the device: r_t over the pictures of the last step, 0 before any."""
+        """Scalar in [-1, 1] on the device: r_t at the last step, 0 before the first."""
         return self.state[1]
 
     @torch.no_grad()
@@ -61,7 +60,7 @@ class AdaptiveProbability:
         none = torch.zeros_like(signs)
         stepped = torch.stack([(probability + step).clamp(0, 1), sign, none, none, none])
         waiting = torch.stack([probability, last, signs, pictures, updates])
-        # Whether it is time is asked on the device, so that the host never waits for it.
+        # Computed on the device, without synchronisation.
         self.state = torch.where(updates >= self.every, stepped, waiting)
 
 
@@ -71,7 +70,7 @@ def signs(realness: Tensor, boundary: Tensor | float = 0.0) -> tuple[Tensor, Ten
 
     Args:
         realness: [B, N], of real pictures as augmented.
-        boundary: the realness that is as much real as generated (`Objective.boundary`).
+        boundary: see `Objective.boundary`.
     """
     realness = realness.float()
     count = realness.new_tensor(float(len(realness)))

@@ -1,4 +1,4 @@
-"""What is trained: a recipe, the changes made to it, and a collection that it fits."""
+"""Choose what to train: a recipe with changes, and a collection that fits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,19 +15,19 @@ from impasto.sampling.model import MODEL_FILE, ModelRecord, find_model
 from impasto.settings import change
 
 FLAGSHIP = "flagship_"
-"""Recipes of this name and a side in pixels are trained where none is named."""
+"""The default recipes have this name and a side in pixels."""
 USUAL_SIDE = 64
 
 
 @dataclass(frozen=True)
 class TrainingChoice:
-    """What is to be trained, on what.
+    """The chosen config and collection.
 
     Attributes:
         config: the recipe's, with all changes.
         collection: opened at a resolution that fits the config.
-        recipe_text: what the recipe says of itself.
-        by_name: whether the recipe was named, not chosen.
+        recipe_text: the recipe's docstring.
+        by_name: whether the user named the recipe.
     """
 
     config: RunConfig
@@ -37,7 +37,7 @@ class TrainingChoice:
 
     @property
     def note(self) -> str | None:
-        """That no labels are learned though there are some, where the recipe was not named."""
+        """A note if the collection has labels but the default recipe uses none."""
         if self.by_name or not self.collection.fields or self.config.labels:
             return None
         names = [field.name for field in self.collection.fields]
@@ -57,22 +57,22 @@ def choose(
     seed: int | None = None,
     start_from: str | Path | None = None,
 ) -> TrainingChoice:
-    """The config to train by and the collection to learn from.
+    """Choose the config and the collection.
 
     Args:
         recipe: a recipe's name, a whole config, or None: see `choose_recipe`.
         data: a collection, its folder, or the word `masters`.
         changes: settings by their dotted names, such as `training.batch`.
-        labels: label fields to learn, or a text such as `style,genre`; None: the recipe's.
+        labels: label fields to train on, or a text such as `style,genre`; None: the recipe's.
         images: real images to train for, each stage, such as 200_000 or `200k`; None: the recipe's
             length.
-        seed: of everything random; None: the recipe's.
-        start_from: a run or model whose weights are taken over later. Where no recipe is named, its
-            networks and label fields are taken over too.
+        seed: of all random numbers; None: the recipe's.
+        start_from: a run or model whose weights are copied later. Without a recipe, its networks
+            and label fields are used too.
 
     Raises:
-        ImpastoError: an unknown recipe or setting, no collection, no model, or settings that
-            contradict each other.
+        ImpastoError: a recipe or setting is unknown, there is no collection or model, or settings
+            conflict.
     """
     if not isinstance(changes, Mapping):
         raise ImpastoError(
@@ -115,11 +115,11 @@ def choose_recipe(
     model: ModelRecord | None,
     wanted: object = None,
 ) -> str:
-    """The recipe that is named; else that of the model to start from, unless it is a flagship, of
-    which the collection and the `wanted` resolution decide the side; else the flagship.
+    """The named recipe; else that of the starting model, unless it is a flagship, whose side
+    depends on the collection and the `wanted` resolution; else the flagship.
 
     Raises:
-        ImpastoError: an unknown recipe, or no collection.
+        ImpastoError: the recipe is unknown, or there is no collection.
     """
     known = recipe_names()
     if recipe is not None and recipe not in known:
@@ -145,12 +145,12 @@ def choose_recipe(
 def default_recipe(
     data: str | Path | Collection, *, wanted: object = None, model: ModelRecord | None = None
 ) -> str:
-    """The flagship for a collection that no recipe is named for, at the first of these sides:
+    """The default flagship for a collection, at the first of these sides:
 
-    - the `wanted` one, where there is such a flagship;
-    - that of the `model` to start from, where the collection is packed at it;
-    - of the flagship's sides that the pictures can be averaged down to, the largest;
-    - 64, for the 21 paintings and what is no collection yet.
+    - the `wanted` one, if there is such a flagship;
+    - that of the starting `model`, if the collection is packed at it;
+    - the largest flagship that the pictures can be averaged down to;
+    - 64, for the 21 paintings and folders that are no collection yet.
     """
     names = [name for name in recipe_modules() if name.startswith(FLAGSHIP)]
     sides = [int(name.removeprefix(FLAGSHIP)) for name in names]
@@ -169,9 +169,8 @@ def default_recipe(
 
 
 def as_model(config: RunConfig, model: ModelRecord) -> RunConfig:
-    """The recipe of a model with the model's own networks, resolution, latent and labels, which may
-    have been set otherwise when it was trained. Another size of the flagship keeps its resolution,
-    and the side that its discriminator reads at."""
+    """A config with the model's networks, resolution, latent and labels. A flagship of another size
+    keeps its own resolution and its discriminator's input side."""
     own = {name: getattr(model, name) for name in ("latent", "generator", "discriminator")}
     if model.recipe == config.recipe:
         own["resolution"] = model.resolution
@@ -183,7 +182,8 @@ def as_model(config: RunConfig, model: ModelRecord) -> RunConfig:
 
 
 def with_labels(config: RunConfig, labels: tuple[str, ...]) -> RunConfig:
-    """The config with other label fields; what was balanced is, if need be, the first of these."""
+    """The config with other label fields; balancing uses the first of them if its field is not
+    among them."""
     balance = config.training.balance
     if balance is not None and balance not in labels:
         balance = next(iter(labels), None)
@@ -199,7 +199,7 @@ def configure(
     seed: int | None = None,
     model: ModelRecord | None = None,
 ) -> RunConfig:
-    """The config of a recipe with changes; as `model` was trained, where given. See `choose`.
+    """The config of a recipe with changes, adapted to `model` if given. See `choose`.
 
     Raises:
         ImpastoError: an unknown recipe or setting, or two lengths.
@@ -213,20 +213,20 @@ def configure(
     if images is not None:
         changes |= _lengths(config, changes, images)
     if config.first_stage is not None and "first_stage" not in changes:
-        # Both stages are evaluated alike, unless the first one's settings say otherwise.
+        # Both stages have the same evaluation settings, unless the first one's are set.
         for name in [name for name in changes if name.startswith("evaluation.")]:
             changes.setdefault(f"first_stage.{name}", changes[name])
     if seed is not None:
         changes["training.seed"] = seed
     fields = changes.get("labels")
     if config.training.balance is not None and isinstance(fields, list) and fields:
-        # Other fields than the recipe's: the first of them is what is balanced.
+        # With other fields than the recipe's, balance the first.
         changes.setdefault("training.balance", fields[0])
     return change(config, changes)
 
 
 def _lengths(config: RunConfig, changes: Mapping[str, Any], images: int) -> dict[str, int]:
-    """The changes that make a run `images` long, each stage unless its length is set too."""
+    """The changes that set the length of each stage to `images`, unless a stage's length is set."""
     for name in ("training.images", "training.epochs"):
         if name in changes:
             raise ImpastoError(
@@ -244,18 +244,18 @@ def _lengths(config: RunConfig, changes: Mapping[str, Any], images: int) -> dict
 
 
 def known_labels(config: RunConfig, model: ModelRecord, collection: Collection) -> RunConfig:
-    """Without those label fields of the model that the collection has not."""
+    """The config without the model's label fields that the collection lacks."""
     if config.labels != tuple(field.name for field in model.labels):
-        return config  # others are asked for, and checked later
+        return config  # others were requested, and are checked later
     there = {field.name for field in collection.fields}
     return with_labels(config, tuple(name for name in config.labels if name in there))
 
 
 def parse_count(text: str | int) -> int:
-    """`200000`, `200k` or `1.5M` as a number; a number as it is.
+    """Parse `200000`, `200k` or `1.5M`; a number is returned unchanged.
 
     Raises:
-        ImpastoError: not such a number, or below one.
+        ImpastoError: it is no such number, or below one.
     """
     if isinstance(text, int):
         return text

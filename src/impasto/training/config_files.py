@@ -1,4 +1,4 @@
-"""Configs in the user's files: whole ones, and changes to a recipe."""
+"""Config files of users: whole configs, and changes to a recipe."""
 
 import codecs
 import json
@@ -26,15 +26,15 @@ def load_config(path: str | PathLike[str], recipe: str | None = None) -> RunConf
     - a whole config, as `impasto recipes NAME` prints it, or a whole `run.json`;
     - changes to a recipe: `recipe: flagship_64`, and settings by dotted names or in sections.
 
-    A run.json that needs plugins is refused where these are not there; none is run by itself.
+    A run.json that needs missing plugins is refused; plugins are never run because of a file.
 
     Args:
         path: the file, in UTF-8, or in UTF-16 with a byte-order mark.
-        recipe: the recipe to change, where the file does not name one.
+        recipe: the recipe to change, if the file names none.
 
     Raises:
-        ImpastoError: no such file, no YAML or JSON, an unknown setting or a wrong value; the message
-            names the file.
+        ImpastoError: the file is missing, no YAML or JSON, or has an unknown setting or wrong
+            value.
     """
     file = Path(path).expanduser()
     tree, plugins = _read(file), None
@@ -71,14 +71,14 @@ def _config(tree: Mapping[str, Any], recipe: str | None) -> RunConfig:
 
 
 def _is_whole(tree: Mapping[str, Any]) -> bool:
-    """Whether it has every section of a config that has no default."""
+    """Whether it has all required sections of a config."""
     fields = RunConfig.model_fields.items()
     return all(name in tree for name, field in fields if field.is_required() and name != "recipe")
 
 
 def _dotted(changes: Mapping[Any, Any], now: Any, before: str = "") -> Iterator[tuple[str, Any]]:
-    """Sections as dotted settings, as far as there are such sections `now`; what chooses a network,
-    a term or an optimiser first, for it takes back what else was set."""
+    """Flatten sections to dotted settings where `now` has such sections. Choices of networks, terms
+    and optimisers come first, because they reset other options."""
     for key, value in sorted(changes.items(), key=lambda each: each[0] not in _SELECTORS):
         inside = now
         for part in str(key).split("."):
@@ -99,14 +99,14 @@ def _inside(node: Any, key: str) -> Any:
 
 
 class _TwiceError(ValueError):
-    """A name is there twice."""
+    """A key occurs twice."""
 
 
 def _read(file: Path) -> dict[str, Any]:
     """The mapping in a YAML or JSON file.
 
     Raises:
-        ImpastoError: it cannot be read, or is something else.
+        ImpastoError: it cannot be read, or is no mapping.
     """
     try:
         content = file.read_bytes()
@@ -142,7 +142,7 @@ def _parsed(text: str) -> Any:
 
 
 def _once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    """A mapping in which no name is there twice."""
+    """A mapping without duplicate keys."""
     tree = dict(pairs)
     if len(tree) < len(pairs):
         names = [name for name, _ in pairs]
@@ -152,7 +152,7 @@ def _once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """As `yaml.safe_load`, but a name that is there twice is an error."""
+    """As `yaml.safe_load`, but duplicate keys are errors."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         _once([(key.value, None) for key, _ in node.value if isinstance(key, yaml.ScalarNode)])

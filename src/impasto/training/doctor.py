@@ -1,9 +1,8 @@
-"""The doctor: watches a run while it trains, and takes it back where its numbers break.
+"""The doctor: watches a run during training, and goes back to a checkpoint after divergence.
 
-What it sees are the symptoms of `impasto.diagnosis`, each told once when it begins and once when it has
-passed. Numbers that are not finite or have exploded would ruin the run. They are a `DivergedError`: the
-loop goes back to the last good checkpoint and on from there with both learning rates halved, an
-`Intervention`, but a few times at most.
+It reports the symptoms of `impasto.diagnosis` when they begin and when they have passed. Non-finite
+or exploded numbers raise a `DivergedError`: the run goes back to the last good checkpoint and
+continues with both learning rates halved, an `Intervention`, at most a few times.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,20 +16,20 @@ REMEDY = "both learning rates halved"
 
 
 class Intervention(Config):
-    """The doctor took the run back; kept in the state of every later checkpoint."""
+    """A return to an earlier checkpoint; saved in the state of every later checkpoint."""
 
     symptom: str
     words: str
     """What was seen."""
     seen_at: int
-    """In images seen."""
+    """The moment of the symptom, in images seen."""
     back_to: int
-    """The checkpoint that the run went on from, in images seen."""
+    """The checkpoint that the run continued from, in images seen."""
     remedy: str = REMEDY
 
 
 class DivergedError(ImpastoError):
-    """The numbers of a run are of no more use."""
+    """A run has diverged."""
 
     def __init__(self, symptom: str, words: str) -> None:
         super().__init__(symptom, words)
@@ -42,12 +41,12 @@ class DivergedError(ImpastoError):
 
 
 def learning_rate_factor(interventions: Sequence[Intervention]) -> float:
-    """What is left of both learning rates: a half for every intervention."""
+    """The factor of both learning rates: one half for each intervention."""
     return float(0.5 ** len(interventions))
 
 
 class Doctor:
-    """Watches a run while it trains; what it has seen is a function of the run's rows."""
+    """Watches a run during training; its state is a function of the run's rows."""
 
     def __init__(
         self,
@@ -61,43 +60,43 @@ class Doctor:
         Args:
             rows: of the run's statistics so far.
             config: the run's.
-            adversarial: the label of the objective's adversarial term, as its rows have it.
-            critic: whether scores are those of a critic, rather than probabilities.
+            adversarial: the label of the objective's adversarial term, as in rows.
+            critic: whether scores are a critic's, not probabilities.
         """
-        told = {
+        settings = {
             "config": config.model_dump(mode="json"),
             "adversarial": adversarial,
             "score": "critic" if critic else "probability",
         }
-        self._watch = Watch(Setup.of(told))
+        self._watch = Watch(Setup.of(settings))
         replay(self._watch, rows)
 
     def trouble(self, row: Mapping[str, Any]) -> DivergedError | None:
-        """Why the next row's numbers are of no more use, if so."""
+        """How the next row shows divergence, if it does."""
         found = self._watch.trouble(row)
         return DivergedError(found.symptom, found.words) if found is not None else None
 
     def look(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """What there is to tell of the next row: events for it."""
+        """Add the next row, and give its events."""
         return self._watch.look(row)
 
     def in_short(self, interventions: Sequence[Intervention]) -> list[str]:
-        """What to tell when the run ends, a line each: what its whole curves show that no row has
-        shown, how often it went back, and what has not passed."""
+        """The lines for the end of a run: symptoms of whole curves, the number of interventions,
+        and symptoms that have not passed."""
         lines = [in_passing(event) for event in self._watch.conclude()]
-        told = []
+        parts = []
         if interventions:
-            told.append(
+            parts.append(
                 f"went back {_times(len(interventions))}, so both learning rates ended at "
                 f"{learning_rate_factor(interventions):.3g} of what was set"
             )
         if last := self._watch.lasting:
-            told.append(f"not passed by the end: {', '.join(last)}")
-        return [*lines, *([f"doctor: {'; '.join(told)}"] if told else [])]
+            parts.append(f"not passed by the end: {', '.join(last)}")
+        return [*lines, *([f"doctor: {'; '.join(parts)}"] if parts else [])]
 
 
 def went_back(interventions: Sequence[Intervention]) -> list[dict[str, Any]]:
-    """The events of these interventions, the first of the run and on."""
+    """The events of these interventions, which begin with the run's first."""
     return [
         {
             "event": WENT_BACK,
@@ -109,7 +108,7 @@ def went_back(interventions: Sequence[Intervention]) -> list[dict[str, Any]]:
 
 
 def gave_up(error: DivergedError, images_seen: int, times: int) -> dict[str, Any]:
-    """The event of a run that has diverged after so many interventions, and is given up."""
+    """The event of a run that is stopped because it diverged after this many interventions."""
     tried = f", below {0.5**times:.3g} of these" if times else ""
     return {
         "event": GAVE_UP,
@@ -124,7 +123,7 @@ def gave_up(error: DivergedError, images_seen: int, times: int) -> dict[str, Any
 
 
 def in_passing(event: Mapping[str, Any]) -> str:
-    """What to tell of an event when it happens, a line."""
+    """A line on an event when it happens."""
     words = event["words"]
     if event["event"] == BEGUN:
         return f"doctor: {words} {event['advice']}"
@@ -144,7 +143,7 @@ def in_passing(event: Mapping[str, Any]) -> str:
 
 
 def _within(sentence: str) -> str:
-    """A sentence as a part of another."""
+    """A sentence adapted as a part of another."""
     return sentence[0].lower() + sentence[1:].rstrip(".")
 
 

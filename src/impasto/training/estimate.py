@@ -1,4 +1,4 @@
-"""What a run would cost, from a few measured steps of it."""
+"""Estimate a run's memory and time from a few measured steps."""
 
 import statistics
 import sys
@@ -22,12 +22,12 @@ from impasto.training.session import Session
 from impasto.training.transfer import Transfer, begin, settled, two_stages
 
 _PATIENCE = 20
-"""Seconds after which no further step is measured."""
+"""Seconds after which no more steps are measured."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Result of `estimate`."""
+    """The result of `estimate`."""
 
     config: RunConfig
     generator_parameters: int
@@ -35,15 +35,15 @@ class Estimate:
     images_per_second: float
     seconds: float
     memory_bytes: int | None
-    """Largest memory in use: of the device on CUDA, of the whole process elsewhere; None where the
-    system does not tell."""
+    """Largest memory in use: of the device on CUDA, of the whole process elsewhere; None if the
+    system does not report it."""
     first_stage: "Estimate | None" = None
-    """What the first stage would cost before that, where there is one."""
+    """The estimate of the first stage, if there is one."""
     transfer: Transfer | None = None
-    """What would be taken from the model that it starts from, where there is one."""
+    """What would be copied from the starting model, if there is one."""
     processor_share: float | None = None
-    """Of the CPU threads' time while it was measured, what was not lost to other programs, nor to
-    waiting; None where another device computes."""
+    """The share of the CPU threads' time in which they ran, not lost to other programs or waiting;
+    None on other devices."""
     processes: Processes = ALONE
     """Those that the steps were measured on."""
 
@@ -99,12 +99,12 @@ def _measured(
     """The estimate of a resolved config, from steps that are trained now."""
     session = Session(config, collection, chosen, processes)
     taken = None if source is None else begin(session.state, source, session.model_record())
-    # Steps of the full game, not of a pretraining phase, are what most of the time goes to.
+    # Measure full steps, not those of a pretraining phase.
     before = session.state.images_seen = config.training.pretrain_images
     say(f"measuring some steps at {config.resolution} pixels ...", to_stderr=True)
     times: list[float] = []
     worked, waited = time.process_time(), time.monotonic()
-    # The first step warms up; where steps take long, one more will do.
+    # The first step warms up; if steps take long, one more is enough.
     while len(times) < steps + 1 and (len(times) < 2 or processes.any(sum(times) < _PATIENCE)):
         began = time.monotonic()
         session.trainer.step()

@@ -1,7 +1,8 @@
-"""Evaluation on the way: the averaged generator scored at each interval, and what follows from it.
+"""Evaluation during training: scores of the averaged generator at each interval, and decisions from
+them.
 
-Which checkpoints are the best, and whether a run still improves, are functions of the rows of
-`stats.jsonl`, so that nothing else has to be kept for resuming.
+The best checkpoints, and whether a run still improves, are functions of the rows of `stats.jsonl`,
+so resuming needs no other state.
 """
 
 import contextlib
@@ -41,17 +42,17 @@ from impasto.training.state import TrainState
 
 _SECONDS = "evaluation/seconds"
 _SMOOTHED = 3
-"""Evaluations whose mean is the smoothed KID."""
+"""Number of evaluations in the smoothed KID's mean."""
 _QUIET_SECONDS = 10
 _READ = {f"{picture}s" for picture in PICTURE.values()}
-"""Real pictures, as `Evaluator` calls them to whoever shows its progress."""
+"""The names that `Evaluator` gives to real pictures in its progress."""
 
 
 def require_networks(config: RunConfig, *, begun: bool = False) -> None:
-    """Look for the feature networks of a run's stages before it begins, or goes on.
+    """Check the feature networks of a run's stages before it begins or continues.
 
     Raises:
-        ImpastoError: an unknown one, or its weights are not there.
+        ImpastoError: one is unknown, or its weights are missing.
     """
     stages = [stage for stage in (config.first_stage, config) if stage is not None]
     for name in {stage.evaluation.features for stage in stages if stage.evaluation.every}:
@@ -91,7 +92,7 @@ def is_affordable(
 
 
 class TrainingEvaluator:
-    """Scores one run's averaged generator; nothing is loaded or computed before the first time."""
+    """Scores a run's averaged generator; everything is loaded on first use."""
 
     def __init__(
         self,
@@ -124,19 +125,18 @@ class TrainingEvaluator:
     def evaluate(
         self, run: Path, state: TrainState, record: ModelRecord, rows: Iterable[Mapping[str, Any]]
     ) -> dict[str, float]:
-        """Score this moment's averaged generator; the whole evaluation goes to `metrics.jsonl`.
+        """Score the averaged generator; the whole evaluation goes to `metrics.jsonl`.
 
         Args:
             run: its folder.
             state: the training state; it is not changed.
-            record: what is known of the generator.
+            record: the generator's record.
             rows: the run's statistics up to now.
 
         Returns:
-            What a row of statistics says of it: the overall scores, how much is copied at least and
-            may be by chance, and the smoothed KID, as far as there are enough pictures for them; and
-            the seconds it took. Nothing of a generator that has diverged, by its weights or by what it
-            paints.
+            The statistics for the row: the overall scores, the lower bound of the copied share and
+            its upper bound by chance, and the smoothed KID, as far as there are enough pictures;
+            and the seconds. Empty for a diverged generator (non-finite weights or pictures).
 
         Raises:
             ImpastoError: the pictures cannot be scored, or a file cannot be written.
@@ -191,16 +191,16 @@ class TrainingEvaluator:
 
 
 def _finite(tensors: Iterable[Tensor]) -> bool:
-    """Whether all numbers are finite; the device is waited for once."""
+    """Whether all numbers are finite, with one synchronisation."""
     found = [t.isfinite().all() for t in tensors if t.is_floating_point()]
     return not found or bool(torch.stack(found).all())
 
 
 @contextlib.contextmanager
 def _long_work(what: str, total: int) -> Iterator[Update]:
-    """A plain line now and then of work that takes long: the bar counts the images of training."""
-    if what in _READ:  # the cache has them from then on
-        say(f"reading {total:,} {what} once, to evaluate by", to_stderr=True)
+    """Progress of long work as lines, because the bar shows the images of training."""
+    if what in _READ:  # they are cached from then on
+        say(f"reading {total:,} {what} once, for evaluation", to_stderr=True)
     line, began = ProgressLine(total, what=what), time.monotonic()
 
     def update(done: int) -> None:
@@ -233,7 +233,7 @@ def in_passing(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _smoothed(rows: Iterable[Mapping[str, Any]], moment: int) -> float:
-    """The smoothed KID after so many images."""
+    """The smoothed KID after this many images."""
     return float(
         next(
             row[SMOOTHED_KID]

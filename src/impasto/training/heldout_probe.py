@@ -1,4 +1,4 @@
-"""Whether the discriminator knows its pictures by heart: it is asked about ones it never trained on."""
+"""Measure the discriminator's overfitting on held-out pictures."""
 
 import math
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from impasto.objectives import Objective
 from impasto.training.data import TrainingPictures
 
 _COUNT = 128
-"""Pictures of each kind, at most, that it is asked about."""
+"""Most pictures of each kind."""
 
 
 def _labels(pictures: TrainingPictures, rows: np.ndarray) -> Tensor:
@@ -32,13 +32,13 @@ def _labels(pictures: TrainingPictures, rows: np.ndarray) -> Tensor:
 
 @dataclass(frozen=True)
 class _Answers:
-    """What the discriminator says of images."""
+    """The discriminator's outputs for images."""
 
     realness: Tensor
     """[B, N] float32."""
     accuracies: dict[str, Tensor]
-    """By label field, the share of the images with a known class whose class is named, on the device.
-    NaN for a field that no image has a class of; empty where the discriminator names no classes."""
+    """By label field, the accuracy on images with a known class, on the device. NaN for a field
+    without such images; empty if the discriminator does not classify."""
 
 
 def _ask(
@@ -48,11 +48,11 @@ def _ask(
     labels: Tensor,
     fields: tuple[str, ...],
 ) -> _Answers:
-    """Show images to the discriminator.
+    """Evaluate the discriminator on images.
 
     Args:
         discriminator: left as it was.
-        statistics: of batch norm, to judge by.
+        statistics: of batch norm.
         images: gives those of a slice, [b, 3, H, W].
         labels: of all of them, [B, F].
         fields: names of the F label fields.
@@ -79,28 +79,27 @@ def probe_heldout(
     real_noise: float = 0.0,
     fake_noise: float = 0.0,
 ) -> dict[str, float]:
-    """What the discriminator says of pictures it trains on (`shown`), of held-out ones and of
-    generated ones (`sampled`), each under the noise of training.
+    """The discriminator's scores of training pictures (`shown`), held-out ones and generated ones
+    (`sampled`), each with the noise of training.
 
-    Training and held-out pictures are judged by the same statistics, those of training pictures, and
-    generated ones by their own, see `evaluation/discriminator.py`: so the accuracies are those of
-    `impasto classify`.
+    Training and held-out pictures use the batch norm statistics of training pictures, generated
+    ones their own, see `evaluation/discriminator.py`. So the accuracies are those of `impasto
+    classify`.
 
     Args:
         discriminator: left as it was.
-        objective: whose score is meant.
-        pictures: of both splits.
-        fields: label fields whose classes it names.
+        objective: defines the score.
+        pictures: the training and held-out pictures.
+        fields: label fields that it classifies.
         fakes: images [B, 3, H, W] and their labels [B, F].
         real_noise: `training.real_noise`.
         fake_noise: `training.fake_noise`.
 
     Returns:
-        The mean score of each kind (`score/KIND`), the share whose class it names
-        (`accuracy/FIELD/KIND`), and `overfitting`: how far from training pictures to generated ones
-        the held-out ones are taken to be, r_v of Karras et al. 2020 (arXiv:2006.06676, equation 1).
-        0: it knows nothing by heart; 1: a real picture that it has not seen is as good as a
-        generated one. Nothing without held-out pictures.
+        The mean score of each kind (`score/KIND`), the accuracy on classes (`accuracy/FIELD/KIND`),
+        and `overfitting`, r_v of Karras et al. 2020 (arXiv:2006.06676, equation 1): 0 if held-out
+        pictures score like training pictures, 1 if like generated ones. Empty without held-out
+        pictures.
     """
     collection, device = pictures.collection, pictures.device
     count = min(_COUNT, len(collection.heldout_indices), len(pictures))
@@ -127,7 +126,7 @@ def probe_heldout(
 
 
 def _measures(objective: Objective, answers: dict[str, _Answers]) -> dict[str, float]:
-    """What `probe_heldout` returns, from the answers to the three kinds of pictures."""
+    """The result of `probe_heldout`, from the outputs for the three kinds of pictures."""
     on_device = {kind: said.realness.mean() for kind, said in answers.items()}
     for kind, said in answers.items():
         on_device[f"score/{kind}"] = objective.score(said.realness).mean()

@@ -1,8 +1,8 @@
-"""Filling one network with the layers of another that fit.
+"""Copy the layers of one network that fit into another.
 
-A layer fits where both networks have one of the same name whose tensors all have the same shapes. Rows
-of label embeddings and of class heads go by the names of label field and class; rows of new classes
-begin around the mean of the other network's.
+A layer fits if both networks have one of the same name with tensors of the same shapes. Rows of
+label embeddings and class heads are matched by the names of label field and class; rows of new
+classes start around the mean of the other network's.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,19 +20,19 @@ from impasto.networks._conditioning import (
 )
 from impasto.sampling.model import LabelRecord, ModelRecord
 
-_MOST_NAMES = 6  # in a line that is printed
+_MOST_NAMES = 6  # in a printed line
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What a network has kept of another one.
+    """What a network has copied from another one.
 
     Attributes:
-        kept: layers, whole.
-        partly: layers of which the rows of some classes are kept.
-        new: layers that begin afresh.
-        values: weights kept.
-        of: weights in all.
+        kept: layers copied whole.
+        partly: layers with rows copied for some classes.
+        new: layers with fresh weights.
+        values: number of weights copied.
+        of: number of all weights.
     """
 
     kept: tuple[str, ...]
@@ -64,17 +64,17 @@ def fill(
     theirs: Sequence[LabelRecord],
     sized: frozenset[str],
 ) -> tuple[Kept, set[tuple[str, str]]]:
-    """Fill a network with the layers of `tensors` that fit.
+    """Copy the layers of `tensors` that fit into a network.
 
     Args:
         network: to be filled.
         mine: its label fields.
         tensors: of another network of its family.
-        theirs: that one's label fields.
-        sized: names of the network's tensors whose shapes depend on the classes, where these differ.
+        theirs: its label fields.
+        sized: names of the network's tensors whose shapes depend on the classes, if these differ.
 
     Returns:
-        What was kept, and the (field, class) pairs whose rows were.
+        What was copied, and the (field, class) pairs with copied rows.
     """
     state = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
     sizes = {name: p.numel() for name, p in network.named_parameters() if name in state}
@@ -111,10 +111,10 @@ def fill(
 
 
 def reconditioned(network: nn.Module, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], bool]:
-    """The tensors with batch norms that read as many values of the label embedding as `network` has.
+    """The tensors, with batch norms converted to the width of `network`'s label embedding.
 
-    Where the model's embedding is of another width, or there is none on one side, what its batch norms
-    learned of the latent is kept, and the classes act as their mean.
+    If the model's embedding has another width or exists on one side only, the batch norms keep
+    their dependence on the latent, and the classes act as their mean.
 
     Returns:
         The tensors, and whether any batch norm was changed.
@@ -135,7 +135,7 @@ def reconditioned(network: nn.Module, tensors: dict[str, Tensor]) -> tuple[dict[
         shift = tensors.get(f"{path}.shift.weight", none)
         own = module.gain.in_features if isinstance(module, ConditionalBatchNorm2d) else 0
         if own - width != gain.shape[1] - len(constant):
-            continue  # the latents differ in size, or only one of the two reads it
+            continue  # the latents differ in size, or only one of the two uses it
         values = with_new_condition(weight, bias, gain, shift, constant, width)
         names = ("weight", "bias", "gain.weight", "shift.weight")
         changed |= {f"{path}.{name}": each for name, each in zip(names, values, strict=True)}
@@ -151,11 +151,11 @@ def _average_rows(
 ) -> dict[str, Tensor]:
     """Shift the fresh rows of embeddings in `state` to the mean of the same field's rows in `tensors`.
 
-    The model's other fields have no rows here; the sum of their means is to be added to one field, a
-    new one if there is any.
+    The model's other fields have no rows here; the sum of their means is added to one field, a new
+    one if possible.
 
     Returns:
-        By tensor, what to add to each of its rows.
+        By tensor, the shift to add to each row.
     """
     shifts = {}
     for path, module in network.named_modules():
@@ -183,8 +183,8 @@ def _take_rows(
     theirs: Sequence[LabelRecord],
     state: dict[str, Tensor],
 ) -> tuple[dict[str, int], set[tuple[str, str]]]:
-    """Fill the rows of `state` that belong to classes there are in both; gives how many rows are kept
-    of each tensor that has one a class, and the (field, class) pairs kept."""
+    """Copy the rows of classes that both have into `state`; gives the number of rows copied for
+    each tensor with a row for each class, and the (field, class) pairs."""
     counts: dict[str, int] = {}
     pairs = set()
     there = _rows_of_classes(network, theirs)
@@ -204,8 +204,8 @@ def _take_rows(
 def _rows_of_classes(
     network: nn.Module, fields: Sequence[LabelRecord]
 ) -> dict[tuple[str, str, str], tuple[str, int]]:
-    """(Place, field, class) to the (tensor, row) that holds what is learned of that class there, if
-    the network had been built with these label fields."""
+    """(Place, field, class) to the (tensor, row) of that class, for the network built with these
+    label fields."""
     found = {}
     for path, module in network.named_modules():
         if isinstance(module, LabelEmbedding):
@@ -236,7 +236,7 @@ def sized_by_classes(role: str, record: ModelRecord) -> frozenset[str]:
 
 
 def _layer_of(tensor: str) -> str:
-    """The layer that a tensor belongs to; of spectral norm's parts, the one that is normed."""
+    """The layer of a tensor; for spectral norm's tensors, the normalised layer."""
     layer = tensor.partition(".parametrizations.")[0]
     if layer == tensor:
         layer = tensor.rpartition(".")[0] or tensor
@@ -244,7 +244,7 @@ def _layer_of(tensor: str) -> str:
 
 
 def _branches(new: Iterable[str], others: Iterable[str]) -> list[str]:
-    """Names of new layers, with whole branches named once: `blocks.128` for all inside it."""
+    """Names of new layers, with whole branches merged: `blocks.128` for all inside it."""
     held = {".".join(parts[:end]) for parts in map(_parts, others) for end in range(len(parts) + 1)}
     found = []
     for name in new:

@@ -1,4 +1,4 @@
-"""Whether a run fits into memory: reckoned before it begins, and said in one line where it does not."""
+"""Check that a run fits into memory, before it begins and when memory runs out."""
 
 import contextlib
 import os
@@ -16,19 +16,19 @@ from impasto.formatting import readable_size
 from impasto.training.resolve import rehearse
 
 _CGROUP = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-"""Where Linux says how much memory a container may use, in version 2 and 1."""
+"""Linux's files with a container's memory limit, cgroup version 2 and 1."""
 _USABLE = 0.6
-"""Share of the memory that a suggested batch may take: the rest is for what is not reckoned."""
+"""Share of the memory for a suggested batch; the rest is for what the estimate leaves out."""
 _SURE = 2.5
-"""What is reckoned is 1.1 to 2.3 times what was measured, by the recipe; beyond this many times what
-there is, a step is not tried."""
+"""The estimate is 1.1 to 2.3 times the measured memory, by recipe; a step is refused if it exceeds
+the available memory by this factor."""
 _TIMES_PICTURES = (64, 6_000)
-"""A step keeps so many times its pictures, at least and at most: the leanest recipe about 80 times,
-R3GAN with its penalties about 7,000 times."""
+"""A step's memory in multiples of its pictures, least and most: the leanest recipe about 80, R3GAN
+with its penalties about 7,000."""
 
 
 class _Held:
-    """A tensor kept for a backward pass, counted for as long as it is kept."""
+    """A tensor saved for a backward pass, counted while it is alive."""
 
     def __init__(self, tensor: Tensor, counter: "_Counter") -> None:
         self.tensor, self.counter = tensor, counter
@@ -40,7 +40,7 @@ class _Held:
 
 
 class _Counter:
-    """Bytes of all storages that are kept at a moment, each counted once, and the most so far."""
+    """The bytes of all live storages, each counted once, and the peak."""
 
     def __init__(self) -> None:
         self.holders: dict[int, int] = {}
@@ -58,11 +58,10 @@ class _Counter:
 
 
 def graph_bytes(config: RunConfig, label_sizes: tuple[int, ...]) -> int:
-    """Bytes that one pass of a step keeps for its backward pass, with all numbers in float32.
+    """The bytes that a step's pass saves for its backward pass, in float32.
 
-    It is played on torch's meta device, which has no memory, so any batch can be asked for. It is
-    about what a step takes: gradients and optimisers are not in it, but some that a real step frees
-    earlier is.
+    It is computed on torch's meta device, which uses no memory. It approximates a step's memory:
+    gradients and optimisers are left out, but memory that a real step frees earlier is included.
     """
     counter = _Counter()
 
@@ -79,7 +78,7 @@ def graph_bytes(config: RunConfig, label_sizes: tuple[int, ...]) -> int:
 
 
 def memory_of(device: torch.device) -> int | None:
-    """Bytes of memory that a device has in all; None where the system does not say."""
+    """The total memory of a device in bytes; None if the system does not report it."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[1]
     if device.type == "mps":
@@ -89,7 +88,7 @@ def memory_of(device: torch.device) -> int | None:
     except (AttributeError, ValueError, OSError):  # Windows
         return None
     for path in _CGROUP:
-        with contextlib.suppress(OSError, ValueError):  # `max` where there is no limit.
+        with contextlib.suppress(OSError, ValueError):  # `max` without a limit.
             found.append(int(path.read_text()))
     return min(found)
 
@@ -97,14 +96,15 @@ def memory_of(device: torch.device) -> int | None:
 def require_memory(
     config: RunConfig, label_sizes: tuple[int, ...], device: torch.device, *, careful: bool
 ) -> None:
-    """See that a step does not need far more memory than there is: to ask for it may end the process.
+    """Check that a step does not need far more memory than available, since allocating it may kill
+    the process.
 
     Args:
         config: of the run.
         label_sizes: classes of each label field.
-        device: where it is to be computed.
-        careful: reckon it, which takes up to seconds, wherever a heavy recipe might need too much;
-            otherwise only where the leanest does.
+        device: device of the run.
+        careful: compute the estimate, which takes up to seconds, if a heavy recipe might need too
+            much; otherwise only if the leanest does.
 
     Raises:
         ImpastoError: it does.
@@ -124,10 +124,10 @@ def require_memory(
 def memory_told(
     config: RunConfig, label_sizes: tuple[int, ...], device: torch.device
 ) -> Iterator[None]:
-    """Where memory runs out meanwhile, say in one line what is needed and what to set.
+    """Turn running out of memory into an error with the need and the remedy.
 
     Raises:
-        ImpastoError: it did.
+        ImpastoError: memory ran out.
     """
     try:
         yield
@@ -140,7 +140,7 @@ def memory_told(
 
 
 def _reckoned(config: RunConfig, label_sizes: tuple[int, ...], device: torch.device) -> int:
-    """As `graph_bytes`, in the numbers that the device computes in."""
+    """As `graph_bytes`, in the device's number format."""
     halved = numbers(device, config.training.precision) == "bfloat16"
     return graph_bytes(config, label_sizes) // (2 if halved else 1)
 

@@ -1,4 +1,4 @@
-"""The model that a training starts from, read with its weights."""
+"""The model that a training starts from, with its weights."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +25,10 @@ class PretrainedModel:
     """The model that a training starts from.
 
     Attributes:
-        name: the run's where it is a checkpoint of one, else the model folder's; or `masters`.
-        record: what is known of it.
+        name: of the run for a checkpoint, else of the model folder; or `masters`.
+        record: its record.
         generator: its averaged generator's tensors.
-        discriminator: the opponent's, where they lie beside.
+        discriminator: its discriminator's tensors, if present.
     """
 
     name: str
@@ -38,11 +38,10 @@ class PretrainedModel:
 
     @classmethod
     def load(cls, path: Path) -> "PretrainedModel":
-        """From whatever stands for a model: a run, `RUN/best`, a checkpoint, a model folder, or the
-        word `masters`.
+        """Load a model: a run, `RUN/best`, a checkpoint, a model folder, or `masters`.
 
         Raises:
-            ImpastoError: none of these, damaged, or with weights that are not finite.
+            ImpastoError: it is none of these, damaged, or has non-finite weights.
         """
         folder = find_model(path)
         record = read_record(folder / MODEL_FILE, "model", ModelRecord)
@@ -68,5 +67,5 @@ class PretrainedModel:
 
 
 def _single(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors, what is a fraction in single precision."""
+    """The tensors, floating-point ones in float32."""
     return {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}

@@ -1,4 +1,4 @@
-"""Batches of pictures that are read in a thread before the step that needs them."""
+"""Read batches of pictures ahead in a thread."""
 
 from collections import deque
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 _CALLS = 256
-"""Calls whose distances are remembered. A pattern is found if it comes twice in them."""
+"""Number of calls in the search for a pattern, which must occur twice."""
 
 
 class Batch(NamedTuple):
@@ -23,7 +23,7 @@ class Batch(NamedTuple):
 
 
 class SideStream:
-    """Copies batches to a CUDA device while it computes, on a stream of their own."""
+    """Copies batches to a CUDA device on a separate stream, while it computes."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -39,30 +39,31 @@ class SideStream:
             return Batch(pixels, labels, self._stream.record_event())
 
     def receive(self, batch: Batch) -> None:
-        """Let the current stream wait until the batch is on the device."""
+        """Make the current stream wait until the batch is on the device."""
         assert batch.there is not None
         current = torch.cuda.current_stream(self.device)
         current.wait_event(batch.there)
         for each in (batch.pixels, batch.labels):
-            each.record_stream(current)  # so that its memory is not used again before that
+            each.record_stream(current)  # so that its memory is not reused before that
 
 
 class ReadAhead:
-    """Batches of pictures by number; the next ones are read in a thread meanwhile.
+    """Batches of pictures by number, with the next ones read ahead in a thread.
 
-    The next ones follow from the earlier calls, where the distances from one `start` to the next are all
-    the same or repeat a pattern: a process that trains on portions 0 and 1 of 4 asks for 0, 1, 4, 5, 8.
-    A batch that was not foreseen is read when it is asked for. So a batch depends on its number only.
+    The next ones are predicted from the distances between earlier calls' `start`, which are equal or
+    repeat a pattern: a process with parts 0 and 1 of 4 requests 0, 1, 4, 5, 8. Other batches are read on
+    request, so a batch depends on its number only.
 
-    An error in the thread is raised when its batch is asked for. The thread never waits for a place to
-    put a batch, and it ends with this object, or with Python.
+    An error in the thread is raised when its batch is requested. The thread never blocks on storing a
+    batch, and ends with this object or with Python.
 
     Args:
-        rows_of: gives the rows [count] of pictures number `start` and on; called by the caller's thread.
-        read: gives the batch of these rows; called by either thread.
+        rows_of: gives the rows [count] of pictures from number `start`; called in the caller's
+            thread.
+        read: gives the batch of these rows; called in either thread.
         ahead: number of batches to read ahead.
-        kept: number of pictures to keep, which may be asked for again: with `training.accumulate`, the
-            generator's update sees the portions of the discriminator's.
+        kept: number of pictures to keep for repeated requests: with `training.accumulate`, the
+            generator's update uses the parts of the discriminator's.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class ReadAhead:
         return found.result()
 
     def _next_starts(self, start: int) -> list[int]:
-        """The starts of the next calls, as far as a pattern of distances tells."""
+        """The predicted starts of the next calls."""
         distances = list(self._distances)
         for length in range(1, len(distances) // 2 + 1):
             if distances[length:] == distances[:-length]:

@@ -1,4 +1,4 @@
-"""What is noted on the way: averaged statistics, sample grids, TensorBoard."""
+"""Records during training: averaged statistics, sample grids, TensorBoard."""
 
 import contextlib
 import math
@@ -16,7 +16,7 @@ from impasto.sampling.grid import grid_picture
 
 
 class Averages:
-    """Means and largest values over an interval, gathered on the device and read once at its end."""
+    """Means and maxima over an interval, accumulated on the device and read once at its end."""
 
     def __init__(self) -> None:
         self._begin()
@@ -32,15 +32,14 @@ class Averages:
                 self._sums[name] = torch.zeros_like(value)
                 self._largest[name] = torch.full_like(value, -torch.inf)
                 self._counts[name] = torch.zeros_like(value)
-            # An accuracy without a picture to judge is NaN and does not count; a loss that is NaN
-            # must show.
+            # A NaN accuracy (no pictures) is skipped; a NaN loss must show.
             counts = ~value.isnan() if name.startswith("accuracy/") else torch.ones_like(value)
             self._sums[name] += torch.where(counts > 0, value, 0.0)
             self._largest[name] = torch.maximum(self._largest[name], value)
             self._counts[name] += counts
 
     def read(self) -> dict[str, float]:
-        """Means, and largest values of the losses as `.../max`; starts a new interval."""
+        """Means, and maxima of the losses as `.../max`; starts a new interval."""
         if not self._sums:
             return {}
         names = list(self._sums)
@@ -60,8 +59,8 @@ class Averages:
 
 
 def diversity(images: Tensor) -> float:
-    """Mean distance of two of the pictures [B, 3, H, W] in [-1, 1]: the root mean square of their
-    differences, averaged to 16 pixels a side, in units of the whole range; 0: all the same."""
+    """Mean distance between two of the pictures [B, 3, H, W] in [-1, 1]: the root mean square
+    difference after averaging to 16 pixels a side, as a share of the range; 0: all equal."""
     if len(images) < 2:
         return 0.0
     small = F.adaptive_avg_pool2d(images.float() / 2, min(16, images.shape[-1])).flatten(1)
@@ -72,7 +71,7 @@ def require_tensorboard() -> Any:
     """The writer's class.
 
     Raises:
-        ImpastoError: TensorBoard is not installed; the message says how to get it.
+        ImpastoError: TensorBoard is not installed.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -85,10 +84,10 @@ def require_tensorboard() -> Any:
 
 
 class TensorBoard:
-    """The same rows and grids for TensorBoard, where a run asks for it (extra `tensorboard`)."""
+    """Writes rows and grids for TensorBoard, if requested (extra `tensorboard`)."""
 
     def __init__(self, run: Path, images_seen: int) -> None:
-        # What an interrupted session wrote after `images_seen` is about to be written again.
+        # Events after `images_seen` of an interrupted session will be written again.
         self._writer = require_tensorboard()(str(run), purge_step=images_seen + 1)
 
     def row(self, row: dict[str, Any]) -> None:
@@ -106,7 +105,7 @@ class TensorBoard:
 
 @contextlib.contextmanager
 def board_of(run: Path, images_seen: int, *, wanted: bool) -> Iterator[TensorBoard | None]:
-    """TensorBoard of a run if it is wanted, closed at the end."""
+    """A run's TensorBoard writer if wanted, closed at the end."""
     board = TensorBoard(run, images_seen) if wanted else None
     try:
         yield board

@@ -1,4 +1,4 @@
-"""From a recipe and a collection to a config with nothing left open."""
+"""Resolve a recipe for a collection: fill in all defaults, and check it."""
 
 import itertools
 import math
@@ -22,8 +22,8 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
     """Fill in every default that depends on the collection, the networks or the run's length.
 
     Raises:
-        ImpastoError: an unknown network, term, setting or label field, or a collection of another
-            resolution than the recipe's.
+        ImpastoError: a network, term, setting or label field is unknown, or the collection has
+            another resolution than the recipe.
     """
     if collection.resolution % config.resolution:
         raise ImpastoError(
@@ -54,10 +54,10 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
 
 
 def _check_balance(config: RunConfig) -> None:
-    """Refuse to balance by a field that is no label, and a rule for balancing without a field.
+    """Check that the balanced field is a label, and that `balance_by` has a field.
 
     Raises:
-        ImpastoError: with what to set.
+        ImpastoError: it is not; the message says what to set.
     """
     training = config.training
     if training.balance is not None and training.balance not in config.labels:
@@ -74,11 +74,11 @@ def _check_balance(config: RunConfig) -> None:
 
 
 def _length(training: TrainingConfig, count: int) -> int:
-    """Images of a run, whole steps.
+    """The length of a run in images, in whole steps.
 
     Args:
         training: with `images` or `epochs`.
-        count: training pictures of the collection.
+        count: number of training pictures.
 
     Raises:
         ImpastoError: it has neither.
@@ -101,7 +101,7 @@ def whole_steps(training: TrainingConfig, images: int) -> int:
 
 
 def _on_top_of(first: RunConfig | None, config: RunConfig) -> dict[str, Any]:
-    """The generator's settings that follow from the first stage; none where there is none.
+    """The generator's settings that follow from the first stage; empty without one.
 
     Raises:
         ImpastoError: the generator takes no first stage.
@@ -123,16 +123,16 @@ def _on_top_of(first: RunConfig | None, config: RunConfig) -> dict[str, Any]:
 
 
 def label_sizes(config: RunConfig, collection: Collection) -> tuple[int, ...]:
-    """How many classes there are in each label field of a run."""
+    """The number of classes in each label field of a run."""
     return tuple(len(collection.fields[collection.field(name)].classes) for name in config.labels)
 
 
 def _evaluation_interval(evaluation: EvaluationConfig, images: int) -> int:
-    """Images between evaluations, 0 for none, in a run of so many.
+    """Images between evaluations (0: none) in a run of this length.
 
     Raises:
-        ImpastoError: the run is to end for want of improvement, which nothing would look for; or
-            there is no such feature network, an error even for a run too short to need it.
+        ImpastoError: `patience` is set without evaluations, or the feature network is unknown, even
+            if the run is too short to need it.
     """
     known = names("features")
     if evaluation.features not in known:
@@ -163,7 +163,7 @@ def _evaluation_time(evaluation: EvaluationConfig) -> float | None:
 
 
 def with_defaults(config: RunConfig) -> RunConfig:
-    """The config with every setting of its networks and terms written out, in both stages.
+    """The config with all settings of its networks and terms filled in, in both stages.
 
     Raises:
         ImpastoError: an unknown network, term or setting.
@@ -186,7 +186,7 @@ def with_defaults(config: RunConfig) -> RunConfig:
 
 
 def _check_labels(names: tuple[str, ...], collection: Collection) -> None:
-    """Raises: ImpastoError: a field that is not there, is named twice, or cannot be learned."""
+    """Raises: ImpastoError: a field is unknown, occurs twice, or has no known class in training."""
     there = [field.name for field in collection.fields]
     for name in names:
         if name not in there and there:
@@ -205,10 +205,10 @@ def _check_labels(names: tuple[str, ...], collection: Collection) -> None:
 
 
 def _first_stage(config: RunConfig, collection: Collection) -> RunConfig | None:
-    """The first stage with what it shares with the second, resolved; None where there is none.
+    """The resolved first stage, with the settings shared with the second; None without one.
 
     Raises:
-        ImpastoError: its pictures are not smaller, or it learns a label field that the run does not.
+        ImpastoError: its pictures are not smaller, or it has a label field that the run lacks.
     """
     first = config.first_stage
     if first is None:
@@ -239,11 +239,11 @@ def _first_stage(config: RunConfig, collection: Collection) -> RunConfig | None:
 
 
 def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
-    """Play both halves of the objective once on torch's meta device, where tensors have shapes but
-    no values: whatever does not fit together shows before anything is written.
+    """Compute both losses once on torch's meta device, where tensors have shapes but no values, to
+    find misfits before anything is written.
 
     Raises:
-        ImpastoError: a term asks for what these networks do not give.
+        ImpastoError: the networks and terms do not fit together.
     """
     objective = Objective(config.objective)
     augment_config = config.training.augment
@@ -253,7 +253,7 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
     def augment(images: Tensor) -> Tensor:
         return images if augmentation is None else augmentation(images, 0.5)
 
-    # As many pictures as each pass will have: batch norm refuses to train on too few.
+    # The real number of pictures, because batch norm refuses too few.
     count = config.training.batch // config.training.accumulate
     with torch.device("meta"):
         generator = generator_of(config, label_sizes)
@@ -263,7 +263,7 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
         decode = getattr(generator, "decode", None)
         try:
             fake: Tensor = generator(latents, labels)
-            # The second update too: terms may be active in every n-th only.
+            # The second update too, because terms may be active in every n-th only.
             for update, role in itertools.product((0, 1), ("discriminator", "generator")):
                 inputs = StepInputs(
                     real=augment(torch.zeros(count, 3, side, side)),
@@ -275,7 +275,7 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
                     decode=decode,
                 )
                 objective.loss(role, inputs, update=update)
-                del inputs  # Its graph, before the next one is made; see `memory.graph_bytes`.
+                del inputs  # Free its graph before the next one is made; see `memory.graph_bytes`.
         except (RuntimeError, ValueError, TypeError) as error:
             raise ImpastoError(
                 "the networks and terms of these settings do not fit together: "

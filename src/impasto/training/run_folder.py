@@ -1,10 +1,9 @@
 """The folder of a run: made once, never overwritten, readable while training goes on.
 
 run.json       resolved config, command, versions, machine, collection
-stats.jsonl    a row an interval
-metrics.jsonl  a row an evaluation, on the way or later, see evaluation/record.py
-samples/       grids: the same seeds over time
-checkpoints/   see checkpoint.py
+stats.jsonl    a row for each interval
+metrics.jsonl a row for each evaluation, see evaluation/record.py samples/ grids: the same seeds
+over time checkpoints/ see checkpoint.py
 """
 
 import contextlib
@@ -54,7 +53,7 @@ FORMAT = 1
 
 
 def collection_record(collection: Collection) -> dict[str, Any]:
-    """What a run remembers of its collection."""
+    """A run's record of its collection."""
     return {
         "name": collection.name,
         "path": str(collection.path.resolve()),
@@ -74,15 +73,15 @@ def collection_record(collection: Collection) -> dict[str, Any]:
 def open_collection(
     run: Path, record: dict[str, Any], data: str | Path | Collection | None
 ) -> Collection:
-    """The collection that a run learns from, or `data` in its place.
+    """Open a run's collection, or `data` instead.
 
     Args:
         run: its folder.
         record: the whole of its `run.json`.
-        data: where the collection is now, if it has moved.
+        data: the collection's folder, if it has moved.
 
     Raises:
-        ImpastoError: it is no longer where it was.
+        ImpastoError: it is no longer there.
     """
     known = record["collection"]
     path: str | Path | Collection = known["path"] if data is None else data
@@ -91,12 +90,12 @@ def open_collection(
             raise ImpastoError(
                 f"the collection of {run} is no longer at {path}; say where it is with --data"
             )
-        path = "masters"  # they lay in a cache, which may be cleared; they can be packed again
+        path = "masters"  # it was in the cache, which may be cleared, and can be packed again
     return open_or_pack(path, known["resolution"])
 
 
 def versions() -> dict[str, str]:
-    """Versions of what decides the numbers of a run."""
+    """Versions of the software that determines a run's numbers."""
     names = ("torch", "numpy", "pillow", "safetensors")
     return {
         "impasto": __version__,
@@ -137,13 +136,12 @@ def create_at(run: Path, record: dict[str, Any], put: Callable[[Path], object] =
 def create(
     out: Path, name: str, record: dict[str, Any], put: Callable[[Path], object] = _nothing
 ) -> Path:
-    """Make the next free `00000-name` folder in `out`, with its `run.json` already in it, and what
-    `put` writes into it.
+    """Make the next free folder `00000-name` in `out`, with its `run.json` and what `put` writes.
 
     Raises:
         ImpastoError: `out` cannot be written.
     """
-    # Of a very long name the beginning will do; file systems allow 255 bytes.
+    # Cut very long names; file systems allow 255 bytes.
     name = name.encode()[:150].decode(errors="ignore")
     temporary = out / f".{uuid.uuid4().hex[:12]}.tmp"
     try:
@@ -153,7 +151,7 @@ def create(
             taken = [int(f.name[:5]) for f in out.glob("[0-9][0-9][0-9][0-9][0-9]-*")]
             run = out / f"{max(taken, default=-1) + 1:05d}-{name}"
             try:
-                # Another process may take the number first; renaming onto its folder fails.
+                # If another process takes the number first, renaming onto its folder fails.
                 temporary.rename(run)
                 return run
             except OSError:
@@ -185,7 +183,7 @@ def read_run(run: Path) -> tuple[RunConfig, dict[str, Any]]:
 
 
 def with_noise(record: ModelRecord, path: Path) -> ModelRecord:
-    """The record with the noise of its training; models without one take it from their run."""
+    """The record with the noise of its training; models without it get it from their run."""
     run = run_of(path)
     if record.real_noise is not None or run is None:
         return record
@@ -197,10 +195,10 @@ def with_noise(record: ModelRecord, path: Path) -> ModelRecord:
 def find_collection(
     path: Path, record: ModelRecord, data: str | Path | Collection | None
 ) -> Collection:
-    """The collection given, or the one that the run, or the model in the package, learned from.
+    """The given collection, or else the run's (or the packaged model's) training collection.
 
     Raises:
-        ImpastoError: neither is there.
+        ImpastoError: there is neither.
     """
     run = run_of(path)
     if run is not None:
@@ -218,15 +216,15 @@ def _newest_moment(run: Path) -> int:
 
 
 def _stopped_early(run: Path, config: RunConfig) -> bool:
-    """Whether it has ended before its length, because its evaluations no longer improved."""
+    """Whether a run ended early because its evaluations no longer improved."""
     return stalled(Stats(run).rows(), config.evaluation.patience)
 
 
 def how_to_go_on(run: Path) -> str | None:
-    """How to train on with a run that has ended; None where it has not.
+    """How to continue a finished run; None if it is not finished.
 
     Raises:
-        ImpastoError: not a run.
+        ImpastoError: it is no run.
     """
     config, _ = read_run(run)
     length, seen = config.training.images or 0, _newest_moment(run)
@@ -245,17 +243,17 @@ def _train_from(run: Path, config: RunConfig) -> str:
 
 
 def lengthen(run: Path, config: RunConfig, record: dict[str, Any], images: int) -> RunConfig:
-    """Give a run another length, rounded up to whole steps, in its `run.json` too.
+    """Change a run's length, rounded up to whole steps, also in its `run.json`.
 
     Args:
-        run: its folder, held by this process.
+        run: its folder, locked by this process.
         config: its config.
         record: the whole of its `run.json`.
         images: the new length.
 
     Raises:
-        ImpastoError: it has seen as many already, or has ended for want of improvement, or its folder
-            cannot be written.
+        ImpastoError: it has seen as many images already, it ended because it no longer improved, or
+            its folder cannot be written.
     """
     seen = _newest_moment(run)
     images = whole_steps(config.training, images)
@@ -285,9 +283,9 @@ def lengthen(run: Path, config: RunConfig, record: dict[str, Any], images: int) 
 
 @contextlib.contextmanager
 def exclusive(run: Path) -> Iterator[None]:
-    """Hold a run for this process, so that no two train it at once; a dead process holds nothing.
+    """Lock a run for this process; the lock ends with the process.
 
-    A file system without locks cannot hold it: a note says so, and training goes on.
+    On a file system without locks there is a note, and training continues.
 
     Raises:
         ImpastoError: another process is training it.
@@ -311,13 +309,13 @@ def exclusive(run: Path) -> Iterator[None]:
 
 
 class Stats:
-    """`stats.jsonl`: a row an interval, appended."""
+    """`stats.jsonl`: a row for each interval, appended."""
 
     def __init__(self, run: Path) -> None:
         self.path = run / "stats.jsonl"
 
     def append(self, row: dict[str, Any]) -> None:
-        """Write one row; values that are not finite become null, for JSON has no NaN."""
+        """Write one row; non-finite values become null, because JSON has no NaN."""
         clean = {
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in row.items()
@@ -329,12 +327,12 @@ class Stats:
             raise write_error(error, self.path) from error
 
     def rows(self) -> list[dict[str, Any]]:
-        """All whole rows; a last line cut short by a kill is left out."""
+        """All complete rows; a last line truncated by a kill is left out."""
         return read_json_lines(self.path)
 
     def add_events(self, images_seen: int, step: int, events: Sequence[dict[str, Any]]) -> None:
-        """Add to what the doctor said at that moment those `events` that no row tells of yet; where
-        there is no such row, it becomes a new last one."""
+        """Add those of the doctor's `events` that no row has yet to the row of that moment, or to a
+        new last row."""
         rows = self.rows()
         known = [event for row in rows for event in row.get(EVENTS, ())]
         new = [event for event in events if event not in known]
@@ -349,12 +347,11 @@ class Stats:
 
 
 def rewind(run: Path, images_seen: int) -> None:
-    """Take a run back to `images_seen`, its newest checkpoint: what it noted after that is about to
-    be noted again; what a killed process left half done is swept away.
+    """Rewind a run to `images_seen`, its newest checkpoint: later records, which will be made
+    again, and incomplete files of a killed process are deleted.
 
-    Evaluations of later moments go too, with what lies beside them, whoever asked for them: their
-    checkpoints are no longer there, and others will come in their place. Those of earlier ones stay,
-    also where the checkpoint has been pruned since.
+    Evaluations of later moments and their files are deleted too, because their checkpoints no
+    longer exist. Those of earlier ones stay, even if the checkpoint was pruned.
     """
     for place in (run, run / "samples", run / "checkpoints"):
         for left in [*place.glob(".*.tmp"), *place.glob(".*.removed")]:
@@ -379,7 +376,7 @@ def _write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def _named_moment(name: str) -> int:
-    # What is not named as we do is somebody's own, and stays.
+    # Other names are the user's own files, and stay.
     return int(name) if name.isdecimal() else 0
 
 
@@ -388,7 +385,7 @@ def _moment(row: dict[str, Any]) -> int:
 
 
 def _evaluated_moment(row: dict[str, Any]) -> int:
-    # Rows without it, such as those of a newer impasto, stay.
+    # Rows without a moment, such as a newer impasto's, stay.
     subject = row.get("subject")
     seen = subject.get("images_seen") if isinstance(subject, dict) else None
     return seen if isinstance(seen, int) else 0

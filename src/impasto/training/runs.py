@@ -1,4 +1,4 @@
-"""Runs: begun, resumed, taken back after a divergence, and their first stages.
+"""Begin and resume runs, go back after divergence, and train first stages.
 
 The loop itself is in `loop.py`.
 """
@@ -57,21 +57,21 @@ def train(
     Under `torchrun` or `srun` all processes call this and train the run together.
 
     Args:
-        config: the recipe's, with what is changed in it.
-        collection: to learn from.
+        config: of the recipe, with changes.
+        collection: the training collection.
         out: the folder of runs, in which a new one is made; not used where `run` is given.
         run: its folder. If it is there, it goes on from its newest checkpoint, provided that it is of
             the same config and collection.
         device: `auto`, `cpu`, `cuda`, ...
-        recipe_text: what the recipe says of itself, for the report.
-        tensorboard: whether TensorBoard events are written too.
-        start_from: a model whose weights are taken over as far as they fit, see `transfer.py`; a run,
-            a checkpoint, a model folder or the word `masters`. `training.ema_rampup` is null then, if
-            nothing of the generator is new.
+        recipe_text: the recipe's docstring, for the report.
+        tensorboard: also write TensorBoard events.
+        start_from: a model whose fitting weights are copied, see `transfer.py`: a run, a
+            checkpoint, a model folder or `masters`. If no layer of the generator is new,
+            `training.ema_rampup` becomes null.
 
     Raises:
         ImpastoError: the config does not fit the collection, the model or this machine, or is another
-            than that of `run`, or the folder cannot be written. Then no run has been made.
+            than that of `run`, or the folder cannot be written. No run is made then.
         StoppedError: stopped by Ctrl-C, after a checkpoint; `resume` goes on from there.
     """
     with joined() as processes:
@@ -135,7 +135,7 @@ def _create(
 ) -> Path:
     """Make the folder of a new run: `run`, or the next one in `out`."""
 
-    # With its first checkpoint in it from the beginning, so that it never asks for the model again.
+    # With its first checkpoint, so that resuming does not need the model.
     def put(folder: Path) -> None:
         if taken is not None:
             checkpoint.save(folder, session.state, session.model_record())
@@ -177,7 +177,7 @@ def _held(run: Path, processes: Processes) -> Iterator[None]:
 
 
 def _run_record(session: Session, *, recipe_text: str, tensorboard: bool) -> dict[str, Any]:
-    """What `run.json` says from the beginning."""
+    """The initial contents of `run.json`."""
     config = session.config
     plugins = [record.model_dump(exclude_none=True) for record in records_of(needs_of(config))]
     return {
@@ -209,20 +209,20 @@ def _run_record(session: Session, *, recipe_text: str, tensorboard: bool) -> dic
 def resume(
     run: Path, *, data: str | None = None, device: str | None = None, images: int | None = None
 ) -> Path:
-    """Go on with an interrupted run from its newest checkpoint, or from its beginning.
+    """Continue an interrupted run from its newest checkpoint, or from its beginning.
 
-    On the CPU, with as many threads as before, the finished weights are bit for bit those of a run
-    that was never stopped.
+    On the CPU, with as many threads as before, the final weights are bit for bit those of an
+    uninterrupted run.
 
     Args:
         run: its folder.
-        data: where the collection is now, if it has moved.
+        data: the collection's folder, if it has moved.
         device: another device than before.
-        images: another length in real images, of the second stage where there are two. Its intervals
-            and schedules stay what they are: functions of the clock, not of the length.
+        images: a new length in real images (of the second stage if there are two). Intervals and
+            schedules do not change, because they do not depend on the length.
 
     Raises:
-        ImpastoError: not a run, one that cannot go on to `images`, its collection is gone or has
+        ImpastoError: it is no run, it cannot continue to `images`, its collection is missing or has
             changed, or its checkpoint is damaged.
         StoppedError: stopped by Ctrl-C, after a checkpoint.
     """
@@ -264,9 +264,9 @@ def _set_threads(threads: int, processes: Processes) -> None:
 
 
 def _note_other_numbers(record: dict[str, Any], config: RunConfig, device: torch.device) -> None:
-    """Print a note where torch or the precision differ from those that the run began with."""
+    """Print a note if torch or the precision differ from the run's beginning."""
     computing = numbers(device, config.training.precision)
-    # Runs that do not say are of a time when no CPU took bfloat16 by itself.
+    # Older runs lack it; no CPU used bfloat16 by default then.
     itself = config.training.precision == "auto" and device.type == "cpu"
     before = record["machine"].get("precision", "float32" if itself else computing)
     for begun_with, now in (
@@ -282,8 +282,10 @@ def _note_other_numbers(record: dict[str, Any], config: RunConfig, device: torch
 
 
 def _train_to_the_end(run: Path, session: Session, *, tensorboard: bool) -> bool:
-    """Train a run from where it stands, its first stage before it; when its numbers break, go back to
-    its last good checkpoint. Returns whether a stop was requested as it ended."""
+    """Train a run from its current state, its first stage before it; after divergence go back to
+    the last good checkpoint.
+
+    Returns whether a stop was requested at the end."""
     processes = session.processes
     begun = _load_newest(run, session)
     if session.config.first_stage is not None and not begun:
@@ -304,7 +306,7 @@ def _train_to_the_end(run: Path, session: Session, *, tensorboard: bool) -> bool
 
 
 def _load_newest(run: Path, session: Session) -> bool:
-    """Load the newest checkpoint and drop what the run noted after it; whether there was one."""
+    """Load the newest checkpoint and drop later records; gives whether there was one."""
     state, processes = session.state, session.processes
 
     def newest() -> checkpoint.Checkpoint | None:
@@ -313,7 +315,7 @@ def _load_newest(run: Path, session: Session) -> bool:
 
     def rewind() -> None:
         run_folder.rewind(run, state.images_seen)
-        # An intervention that another one went back behind lost its row; so it has one here.
+        # An intervention whose row was dropped by a later one gets a row here.
         events = went_back(state.interventions)
         run_folder.Stats(run).add_events(state.images_seen, state.steps, events)
 
@@ -325,14 +327,13 @@ def _load_newest(run: Path, session: Session) -> bool:
 
 
 def _go_back(run: Path, session: Session, error: DivergedError) -> None:
-    """Make the last good checkpoint the newest, to go on from with lower learning rates.
+    """Make the last good checkpoint the newest, to continue from it with lower learning rates.
 
-    If a run diverges again before it has written another one, that one was too late, and the one
-    before it is the last good one. Only scheduled ones count, so that it makes no difference whether
-    somebody stopped the run in between.
+    If a run diverges again before its next checkpoint, the one before is used. Only scheduled
+    checkpoints count, so that interruptions make no difference.
 
     Raises:
-        ImpastoError: this was tried as often as it may be.
+        ImpastoError: the number of tries is used up.
     """
     state, config = session.state, session.config
     before = state.interventions
@@ -365,7 +366,7 @@ def _in_short(config: RunConfig) -> str:
 
 
 def _first_stage(run: Path, session: Session, config: RunConfig, *, tensorboard: bool) -> Path:
-    """Train what this run is stacked on, a run of its own in this one's folder; gives that folder."""
+    """Train the first stage, a run in this run's folder; gives its folder."""
     stage = run / FIRST_STAGE
     processes = session.processes
     first = Session(config, session.collection, session.device, processes)
@@ -399,7 +400,7 @@ def _same_collection(
 
 @contextmanager
 def _resumable(run: Path) -> Iterator[None]:
-    """Tell whoever is stopped midway how to go on."""
+    """Add the command for resuming to errors in the block."""
     try:
         yield
     except WriteError as error:
@@ -419,7 +420,7 @@ def _resume_command(run: Path) -> str:
 
 @contextmanager
 def _stop_requested() -> Iterator[list[int]]:
-    """Collect a request to stop (Ctrl-C, or SIGTERM as batch systems send it) instead of dying of it.
+    """Catch requests to stop (Ctrl-C, or SIGTERM from batch systems).
 
     The loop ends after the step it is in. A second Ctrl-C stops at once; a second SIGTERM does not,
     since `torchrun` passes one on that a batch system sends to all processes too.
@@ -433,7 +434,7 @@ def _stop_requested() -> Iterator[list[int]]:
 
     try:
         before = {n: signal.signal(n, request) for n in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread (the studio, a notebook): whoever runs us handles it
+    except ValueError:  # not in the main thread: the caller handles it
         yield requests
         return
     try:

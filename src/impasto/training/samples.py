@@ -1,4 +1,4 @@
-"""Grids of samples on the way: the same latents and labels from the first to the last."""
+"""Sample grids during training, with fixed latents and labels."""
 
 from pathlib import Path
 
@@ -14,8 +14,7 @@ from impasto.training.session import Session
 
 
 def draw_samples(run: Path, session: Session, board: TensorBoard | None) -> torch.Tensor:
-    """Write the grids of the fixed latents as the averaged generator paints them now; gives the
-    pictures of the first."""
+    """Write the averaged generator's grids of the fixed latents; gives the pictures of the first."""
     sampler = Sampler(session.state.average, session.config.latent, session.device, fold=False)
     fakes = torch.cat(
         [
@@ -42,7 +41,7 @@ def draw_samples(run: Path, session: Session, board: TensorBoard | None) -> torc
 
 
 def describe_samples(session: Session, fakes: torch.Tensor) -> dict[str, float]:
-    """What a row of statistics says of a grid, and of the discriminator at that moment."""
+    """The statistics of a grid, and of the discriminator at that moment."""
     return {
         "diversity/fake": diversity(fakes),
         "diversity/real": session.real_diversity,

@@ -1,18 +1,18 @@
-"""Starting a training from another model: layers that fit are kept, all others begin afresh.
+"""Start a training from another model: layers that fit are copied, others start fresh.
 
-A layer is kept where the new network has one of the same name whose tensors all have the same shapes;
-half a layer is never kept. `fastgan`, `r3gan` and `projected` name their layers by the side of the maps
-they make or see, so pictures of another resolution change only what the networks gain or lose, and what
-reads that; families that count their layers keep what happens to fit. Where the classes differ, what is
-learned of each one (the rows of label embeddings and of class heads) goes by the names of its label
-field and of the class; other layers whose shapes depend on the classes begin afresh.
+A layer is copied if the new network has one of the same name with tensors of the same shapes.
+`fastgan`, `r3gan` and `projected` name their layers by the side of their maps, so another
+resolution changes only the added or removed layers and their neighbours; families that number their
+layers copy those whose shapes happen to fit. If the classes differ, rows of label embeddings and
+class heads are copied by the names of label field and class; other layers whose shapes depend on
+the classes start fresh.
 
-The rows of embeddings for new classes begin around the mean of the model's, and a network without
-classes as one whose class is that mean: drawn around zero, they would ask the generator for what it has
-never painted, and get flat fields of one colour; all at the mean, they would stay alike for long.
+Embeddings of new classes start around the mean of the model's, and a network without classes acts
+as if its class were that mean. Around zero they would be far from all trained embeddings and give
+flat fields of one colour; exactly at the mean they would stay alike for long.
 
-What is taken over is the averaged generator. Where nothing of it is new, it is averaged on without the
-ramp-up that a training from nothing has: after a hundred images the average would be all new, and worse.
+The copied generator is the averaged one. If none of its layers is new, the EMA has no ramp-up:
+otherwise the average would forget the model after a hundred images, and get worse.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,19 +31,19 @@ from impasto.training.pretrained import PretrainedModel
 from impasto.training.state import TrainState
 
 _LEAST = 0.01
-"""Of a generator's values: with less kept, the training has not started from that model."""
+"""The least share of a generator's values that must be copied."""
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """What a training has taken from the model it starts from.
+    """What a training has copied from its starting model.
 
     Attributes:
         source: that model.
-        generator: what is kept of it.
-        discriminator: likewise; None: it begins afresh.
-        classes: by label field: classes that are kept, and classes that are new.
-        notes: what else to say of it, a clause each.
+        generator: the layers copied.
+        discriminator: the layers copied; None: it starts fresh.
+        classes: by label field: copied and new classes.
+        notes: further remarks, a clause each.
     """
 
     source: PretrainedModel
@@ -53,7 +53,7 @@ class Transfer:
     notes: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """What is printed when training starts: of the generator, and of the rest."""
+        """The lines printed at the start of training."""
         mine = self.source
         rest = [
             "discriminator new" if self.discriminator is None else self.discriminator.line(),
@@ -71,7 +71,7 @@ class Transfer:
         ]
 
     def record(self) -> dict[str, Any]:
-        """What `run.json` remembers of it."""
+        """Its entry in `run.json`."""
         known = self.source.record
         return {
             "model": self.source.name,
@@ -90,13 +90,15 @@ class Transfer:
 
 
 def settled(config: RunConfig, collection: Collection, source: PretrainedModel) -> RunConfig:
-    """The config of a training that starts from a model: where the generator is to be the very same,
-    its average needs no ramp-up, nor a half-life that grows from nothing. Where layers or classes are
-    new, it does: half a half-life long they would spoil what is painted.
+    """The config of a training from a model: for exactly the model's generator, the EMA has no
+    ramp-up and its full half-life at once.
+
+    With new layers or classes it keeps the ramp-up, because their first weights would stay in the
+    average for too long.
 
     Args:
         config: resolved.
-        collection: to learn from.
+        collection: the training collection.
         source: the model.
     """
     fields = {field.name: field.classes for field in collection.fields}
@@ -118,7 +120,7 @@ def _same(
     generator: NetworkConfig,
     labels: Iterable[tuple[str, Sequence[str]]],
 ) -> bool:
-    """Whether a model's generator is this very one, its label fields and their classes included."""
+    """Whether a model's generator has the same architecture, label fields and classes."""
     options = generator.options
     return (
         (theirs.resolution, theirs.latent.dim) == (resolution, latent_dim)
@@ -130,10 +132,10 @@ def _same(
 
 
 def begin(state: TrainState, source: PretrainedModel, record: ModelRecord) -> Transfer:
-    """Put the layers of a model that fit into networks whose training has not begun yet.
+    """Copy the layers of a model that fit into fresh networks.
 
     The generator and its average both start from the model's averaged generator; the discriminator
-    from the one beside it, where there is one of the same family. Optimisers start afresh.
+    from the model's, if it has one of the same family. Optimisers start fresh.
 
     Args:
         state: freshly built.
@@ -141,7 +143,7 @@ def begin(state: TrainState, source: PretrainedModel, record: ModelRecord) -> Tr
         record: of the generator in `state`.
 
     Raises:
-        ImpastoError: nothing of the generator fits, or next to nothing, or it paints in two stages.
+        ImpastoError: nothing or next to nothing of the generator fits, or it has two stages.
     """
     theirs = source.record
     _check_family(source, record)
@@ -178,10 +180,10 @@ def begin(state: TrainState, source: PretrainedModel, record: ModelRecord) -> Tr
 
 
 def _check_family(source: PretrainedModel, record: ModelRecord) -> None:
-    """Refuse a model whose generator has no layer in common with this one.
+    """Check that a model's generator is of the same family.
 
     Raises:
-        ImpastoError: it is of another family, or the recipe paints in two stages.
+        ImpastoError: it is of another family, or the recipe has two stages.
     """
     theirs = source.record
     if record.generator.network == "stacked":
@@ -195,12 +197,12 @@ def _check_family(source: PretrainedModel, record: ModelRecord) -> None:
 
 
 def _input_notes(theirs: ModelRecord, record: ModelRecord, adapted: bool) -> list[str]:
-    """A clause each where the two generators read other latents, or only one of them reads labels.
+    """Notes if the latents differ, or only one of the generators uses labels.
 
     Args:
-        theirs: the model that is started from.
-        record: the generator to be trained.
-        adapted: whether batch norms that read labels were adapted (`matching.reconditioned`).
+        theirs: the starting model.
+        record: of the generator to train.
+        adapted: whether conditional batch norms were adapted (`matching.reconditioned`).
     """
     notes = []
     if theirs.latent.dim != record.latent.dim:
@@ -223,7 +225,7 @@ def _input_notes(theirs: ModelRecord, record: ModelRecord, adapted: bool) -> lis
 
 
 def two_stages(recipe: str) -> ImpastoError:
-    """The error where a recipe in two stages is to start from a model."""
+    """The error for a two-stage recipe that is to start from a model."""
     return ImpastoError(
         f"recipe {recipe} trains in two stages, and these cannot start from a model; choose another "
         "recipe, or leave out --from"
@@ -231,13 +233,13 @@ def two_stages(recipe: str) -> ImpastoError:
 
 
 def _reads_labels(network: nn.Module) -> set[str]:
-    """A generator's layers that hold what is learned of each class, where there are any."""
+    """A generator's layers with rows for each class, if there are any."""
     found = network.named_modules()
     return {path for path, module in found if isinstance(module, LabelEmbedding)}
 
 
 def _other_settings(theirs: NetworkConfig, record: ModelRecord) -> str:
-    """Why no layer fits, though the families are the same."""
+    """The reason why no layer fits in spite of equal families."""
     here = record.generator.options
     other = [
         f"generator.{name}={value}"

@@ -1,4 +1,4 @@
-"""Which text is an address, and the path for it."""
+"""Parse addresses of sources."""
 
 import re
 from os import PathLike
@@ -14,10 +14,10 @@ _SAME = {"s3a": "s3", "gcs": "gs"}
 
 
 def place_at(source: str | PathLike[str]) -> Place:
-    """Where a source lies: a path on disk, or what is at an address.
+    """The place of a source: a path on disk, or a `RemotePath`.
 
     Raises:
-        ImpastoError: an address that cannot be used.
+        ImpastoError: the address cannot be used.
     """
     found = _SCHEME.match(source) if isinstance(source, str) else None
     if found is None:

@@ -1,7 +1,7 @@
-"""Object stores and the Hugging Face hub, by their file systems of fsspec.
+"""Object stores and the Hugging Face hub, through fsspec.
 
-fsspec finds credentials, endpoints and other options as each package does by itself: from environment
-variables, files in the home folder, and what `FSSPEC_S3` and the like hold.
+Credentials, endpoints and other options come from each package's own sources: environment
+variables, files in the home folder, and `FSSPEC_S3` and the like.
 """
 
 import errno
@@ -28,15 +28,15 @@ LOGIN = {
     "gs": "set GOOGLE_APPLICATION_CREDENTIALS, or run gcloud auth application-default login",
     "hf": "run hf auth login, or set HF_TOKEN, and accept the terms on its page if it has any",
 }
-"""What to do where access is refused."""
+"""By scheme: the advice if access is refused."""
 SCHEMES = (*LOGIN, "memory")
 _OPTIONS: dict[str, dict[str, Any]] = {
     "s3": {"config_kwargs": {"connect_timeout": SILENCE / 2, "read_timeout": SILENCE}},
 }
 _MARKS = ("ETag", "etag", "lfs", "blob_id", "xet_hash", "md5Hash")
-"""What changes with a file's content, by the names that file systems have for it; or else ..."""
+"""Keys of file systems for a value that changes with a file's content; or else ..."""
 _TIMES = ("LastModified", "mtime", "updated", "created", "last_modified")
-"""... when it was written."""
+"""... its modification time."""
 
 
 class FilesystemStore(Store):
@@ -49,10 +49,10 @@ class FilesystemStore(Store):
         self.login = LOGIN.get(scheme, "")
         self._fs = _filesystem(scheme)
         self.key = self._fs._strip_protocol(f"{scheme}://{path}").strip("/")
-        """Of the address."""
+        """The key of the address."""
 
     def _call(self, name: str, key: str, seconds: float | None = None, **options: Any) -> Any:
-        """A method of the file system; what goes wrong is a `RemoteError`."""
+        """Call a method of the file system; errors become a `RemoteError`."""
         from fsspec.asyn import sync
 
         fs = self._fs
@@ -100,14 +100,14 @@ class FilesystemStore(Store):
         return [each["name"].rpartition("/")[2] for each in found if each["type"] == "file"]
 
     def _files(self, key: str, tell: Callable[[int], None]) -> Iterator[tuple[str, Info]]:
-        # Some write the folder's own name otherwise than it was given: the hub's has the revision.
+        # Some file systems rewrite the folder's name: the hub's adds the revision.
         top = self.persist(lambda: self._call("info", key))["name"].strip("/")
         found = self.persist(lambda: self._call("find", key, detail=True))
         tell(len(found))
-        for name, told in found.items():
+        for name, entry in found.items():
             path = name.strip("/").removeprefix(top).lstrip("/")
-            if path and told["type"] == "file" and not name.endswith("/"):
-                yield path, self._info_of(told)
+            if path and entry["type"] == "file" and not name.endswith("/"):
+                yield path, self._info_of(entry)
 
 
 def _filesystem(scheme: str, **options: Any) -> Any:
@@ -122,7 +122,7 @@ def _filesystem(scheme: str, **options: Any) -> Any:
         fs = fsspec.filesystem(
             scheme, skip_instance_cache=True, **_OPTIONS.get(scheme, {}), **options
         )
-        fs.invalidate_cache()  # The hub's takes over what others have listed.
+        fs.invalidate_cache()  # The hub's shares listings between instances.
         return fs
     except ImportError as error:
         raise ImpastoError(
@@ -133,7 +133,7 @@ def _filesystem(scheme: str, **options: Any) -> Any:
 
 
 def _failure(error: BaseException) -> RemoteError:
-    """An error of a file system or of the packages under it."""
+    """Convert an error of a file system or its packages."""
     if isinstance(error, RemoteError):
         return error
     if (status := _status(error)) is not None:
@@ -150,7 +150,7 @@ def _failure(error: BaseException) -> RemoteError:
 
 
 def _status(error: BaseException) -> int | None:
-    """The HTTP status that an error, or what it came of, tells of."""
+    """The HTTP status in an error or its cause."""
     seen: BaseException | None = error
     while seen is not None:
         response = getattr(seen, "response", None)

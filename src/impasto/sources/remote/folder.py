@@ -1,4 +1,4 @@
-"""A folder at an address, as the tree of the files below it."""
+"""A folder at an address as a tree of files."""
 
 import contextlib
 import errno
@@ -15,12 +15,11 @@ from impasto.sources.remote.store import Info, RemoteError, ahead
 from impasto.sources.trees import File, Folder, UnusableError
 
 _EVERY = 10.0
-"""Seconds between two messages of a listing that takes long."""
+"""Seconds between messages on a long listing."""
 _ASK = 8
-"""After so many pictures in a row that could not be read, it is asked whether the folder can be reached
-at all; ..."""
+"""After this many unreadable pictures in a row, the folder's availability is checked; ..."""
 _GIVE_UP = 32
-"""... and after so many the work ends if there is no answer, or was no access from the beginning."""
+"""... and after this many, the work ends if there is no answer, or never was access."""
 
 
 class RemoteFolder(Folder):
@@ -63,12 +62,14 @@ class RemoteFolder(Folder):
         return files, left_out
 
     def read(self, name: str) -> bytes:
-        # One that was asked for by its own name may be hidden from a listing.
+        # A file that the user names may be a hidden one, which no listing has.
         place = self._place(name) if name in self.files else self.place / name
         try:
             return place.store.read_or_end(place.key, size=self._size(name))
         except RemoteError as error:
-            if error.errno == errno.EACCES:  # Labels must not be lost for it.
+            if (
+                error.errno == errno.EACCES
+            ):  # Unlike a picture, a table must not be left out, or labels would be lost.
                 place.store.lose(place.key, error)
             raise UnusableError(f"unreadable for now: {error.strerror}") from error
 
@@ -77,7 +78,7 @@ class RemoteFolder(Folder):
         return self.place.store.read(self._place(name).key, size=self._size(name))
 
     def _size(self, name: str) -> int:
-        """A file's bytes; -1 where nobody says.
+        """A file's size; -1 if unknown.
 
         Raises:
             UnusableError: they are too many.
@@ -96,12 +97,14 @@ class RemoteFolder(Folder):
         return place
 
     def contents(self, names: Sequence[str]) -> Iterator[bytes | UnusableError]:
-        """As a tree's; several are under way at a time.
+        """As for any tree, with several requests at a time.
 
         Raises:
-            ImpastoError: the place cannot be reached any more, or access is refused.
+            ImpastoError: the place is no longer available, or access is refused.
         """
-        failed: list[UnusableError] = []  # In a row; held back until it is clear what ails them.
+        failed: list[
+            UnusableError
+        ] = []  # Consecutive failures, held back until their cause is known.
         some_read = False
         for future in ahead(self._read, names, lambda name: self.files[name].size):
             try:
@@ -121,10 +124,10 @@ class RemoteFolder(Folder):
         yield from failed
 
     def _check(self, failed: int, error: RemoteError, some_read: bool) -> None:
-        """See whether it makes sense to go on after so many failures in a row.
+        """Decide whether to go on after this many consecutive failures.
 
         Raises:
-            ImpastoError: it does not.
+            ImpastoError: the work should end.
         """
         store = self.place.store
         if failed % _ASK == 0:
@@ -142,7 +145,7 @@ class RemoteFolder(Folder):
 
 @contextlib.contextmanager
 def _telling(place: RemotePath) -> Iterator[Callable[[int], None]]:
-    """Say now and then how far a listing is; yields the function that takes the number of files."""
+    """Report the progress of a listing; yields the function that takes the number of files."""
     ended, began, count = threading.Event(), time.monotonic(), 0
 
     def tell(number: int) -> None:

@@ -1,7 +1,8 @@
-"""Folders on web servers: what their listings link to, told of by HEAD and read by GET.
+"""Folders on web servers: files are found by the links of listings, described by HEAD and read by
+GET.
 
-Any page will do as a listing (Apache's, nginx's, Python's http.server): the links on it that lead
-further down are the folder's files and, where they end with `/`, its folders.
+Any page will do as a listing (Apache's, nginx's, Python's http.server): links to paths below it are
+the folder's files or, with a final `/`, its folders.
 """
 
 import errno
@@ -32,10 +33,10 @@ from impasto.sources.remote.store import (
 from impasto.sources.trees import is_litter
 
 _LARGEST = 2**30
-"""Bytes of a file that is read as a whole."""
+"""Largest file that is read as a whole, in bytes."""
 _LARGEST_PAGE = 2**26
 _DEEPEST = 32
-"""Folders in one another: a link on a server can lead back up, and so on for ever."""
+"""Most levels of folders, because links on a server may form cycles."""
 _PIECE = 2**17
 
 
@@ -57,7 +58,7 @@ class HttpStore(Store):
             self._headers |= urllib3.make_headers(basic_auth=login)
 
     def address(self, key: str) -> str:
-        """As it is shown: without the query, which may be a signature."""
+        """The address for messages, without the query, which may be a signature."""
         return self.root + quote(key.encode("utf-8", "surrogateescape"))
 
     def _url(self, key: str) -> str:
@@ -86,7 +87,7 @@ class HttpStore(Store):
             ) from error
 
     def _ask(self, method: str, url: str, **headers: str) -> urllib3.BaseHTTPResponse:
-        """A server's answer, its body not read yet."""
+        """A server's response whose body is not read yet."""
         try:
             response = self._pool.request(
                 method, url, headers={**self._headers, **headers}, preload_content=False
@@ -106,7 +107,7 @@ class HttpStore(Store):
         except RemoteError as error:
             if error.errno == errno.ENOENT or error.again:
                 raise
-            # Some servers know no HEAD, and addresses may be signed for GET alone.
+            # Some servers do not support HEAD, and addresses may be signed for GET only.
             response = self._ask("GET", url, Range="bytes=0-0")
         response.close()
         final = urlsplit(urljoin(url, response.geturl() or url))
@@ -137,7 +138,7 @@ class HttpStore(Store):
         return [name for name in files if "/" not in name]
 
     def _page(self, key: str) -> tuple[list[str], list[str]]:
-        """What a listing links to further down: files, and folders, by paths from there."""
+        """The files and folders that a listing links to below it, by relative paths."""
         self._folders.add(key)
         url = self._url(key)
         response = self._ask("GET", url)
@@ -155,7 +156,7 @@ class HttpStore(Store):
         for link in links.found:
             parts = urlsplit(urljoin(base.geturl(), link))
             path = unquote(parts.path, errors="surrogateescape")
-            # Links with a query sort the listing anew.
+            # Links with a query re-sort the listing.
             if (
                 (parts.scheme, parts.netloc) == base[:2]
                 and path.startswith(top)
@@ -185,15 +186,15 @@ class HttpStore(Store):
                     seen.add(path)
                     folders.append(path)
         prefix = f"{key}/" if key else ""
-        told = ahead(lambda path: self.persist(lambda: self._info(prefix + path)), paths)
-        for number, (path, future) in enumerate(zip(paths, told, strict=True), start=1):
+        futures = ahead(lambda path: self.persist(lambda: self._info(prefix + path)), paths)
+        for number, (path, future) in enumerate(zip(paths, futures, strict=True), start=1):
             try:
                 info = future.result()
             except RemoteError as error:
                 if error.again:
                     raise
-                info = Info(-1, "")  # What keeps it from being read is told where it is to be read.
-            # A folder whose link lacks the slash at its end is told as one only now.
+                info = Info(-1, "")  # Errors are reported when it is read.
+            # A folder whose link lacks the final slash is recognised only now.
             if not info.is_folder:
                 yield path, info
             tell(number)
@@ -221,7 +222,7 @@ class _Links(HTMLParser):
 
 
 def _body(response: urllib3.BaseHTTPResponse, seconds: float, most: int) -> bytes:
-    """The body of an answer; the connection goes back to the others where all of it came."""
+    """Read the body of a response; the connection returns to the pool if it is complete."""
     pieces: list[bytes] = []
     count, until = 0, time.monotonic() + seconds
     try:
@@ -242,7 +243,7 @@ def _body(response: urllib3.BaseHTTPResponse, seconds: float, most: int) -> byte
 
 
 def _failure(error: exceptions.HTTPError) -> RemoteError:
-    """What went wrong on the way, in words; urllib3's own hold the whole address."""
+    """An error in words, because urllib3's own contain the whole address."""
     cause = getattr(error, "reason", None) or error
     if isinstance(cause, exceptions.NameResolutionError):
         return RemoteError("no server of that name is known", again=True)

@@ -1,4 +1,4 @@
-"""An address as a path: what archives, parquet and NumPy's files need to be read where they lie."""
+"""A remote path with the methods that archives, parquet and NumPy files need."""
 
 import errno
 import io
@@ -17,15 +17,15 @@ from impasto.sources.remote.store import Info, RemoteError, Store
 _BLOCK = 2**18
 """Bytes of a block, ..."""
 _MOST_AT_ONCE = 16
-"""... of which so many are asked for at once, where one is read after the other, ..."""
+"""... of which at most this many are requested at once in sequential reading, ..."""
 _KEPT = 128
-"""... and so many are kept by an open file."""
+"""... and this many are cached by an open file."""
 
 
 @dataclass(frozen=True)
 class RemotePath:
-    """A file or a folder in a store, with the methods of `pathlib.Path` that readers use. Its text is
-    the address as it may be shown, without credentials."""
+    """A file or a folder in a store, with the methods of `pathlib.Path` that readers use. Its text
+    is the address without credentials."""
 
     store: Store
     key: str
@@ -63,10 +63,10 @@ class RemotePath:
         return self
 
     def info(self) -> Info | None:
-        """What is told of it; None where there is no such thing.
+        """Its size and stamp; None if it does not exist.
 
         Raises:
-            ImpastoError: that cannot be found out.
+            ImpastoError: the store does not answer.
         """
         try:
             return self.store.info(self.key)
@@ -76,10 +76,10 @@ class RemotePath:
             raise refused(self, error) from error
 
     def check(self) -> None:
-        """Raise what keeps it from being read.
+        """Check that it can be read.
 
         Raises:
-            ImpastoError: it is not there, or access is refused, or there is no answer.
+            ImpastoError: it does not exist, access is refused, or there is no answer.
         """
         try:
             self.store.info(self.key)
@@ -96,7 +96,7 @@ class RemotePath:
         return (info := self.info()) is not None and not info.is_folder
 
     def stat(self) -> os.stat_result:
-        """With the size, and nothing else that is known.
+        """A stat result with only the size.
 
         Raises:
             RemoteError: there is no such file, or no answer.
@@ -105,7 +105,7 @@ class RemotePath:
         return os.stat_result((stat.S_IFREG | 0o444, 0, 0, 1, 0, 0, size, 0, 0, 0))
 
     def open(self, mode: str = "rb") -> IO[bytes]:
-        """The file for reading, from any place in it.
+        """Open the file for reading, with seek.
 
         Raises:
             RemoteError: there is no such file, or no answer.
@@ -125,11 +125,11 @@ class RemotePath:
 
 
 Place = Path | RemotePath
-"""Where a source or a file of it lies."""
+"""The place of a source or of a file in it."""
 
 
 def refused(place: RemotePath, error: RemoteError) -> ImpastoError:
-    """The line for something that cannot be read at all."""
+    """The error for a place that cannot be read."""
     reason = error.strerror
     if error.errno == errno.ENOENT:
         return ImpastoError(f"there is no {place} ({reason}); check the address")
@@ -141,10 +141,9 @@ def refused(place: RemotePath, error: RemoteError) -> ImpastoError:
 
 
 class _RemoteFile(io.RawIOBase):
-    """A file of a store, read in blocks of which the last few are kept.
+    """A file of a store, read in blocks with the last few cached.
 
-    Where blocks are read one after the other, each request is for twice as many as the one before; after
-    a jump, for one.
+    In sequential reading each request doubles the number of blocks; after a seek it is one.
     """
 
     def __init__(self, store: Store, key: str, size: int) -> None:

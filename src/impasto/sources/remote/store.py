@@ -1,4 +1,4 @@
-"""What all places have in common from which files are read by address: patience, and many at a time."""
+"""The base of remote stores: retries, and parallel requests."""
 
 import errno
 import re
@@ -15,24 +15,24 @@ from impasto.formatting import one_line
 from impasto.messages import say
 
 PATIENCE = 120.0
-"""For how many seconds a read is tried again; ..."""
+"""Seconds during which a read is retried; ..."""
 FIRST_PATIENCE = 15.0
-"""... before anything has come from that place, when the address may be wrong."""
+"""... before the first successful read, when the address may be wrong."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
-"""Seconds before the second try, twice as many before each further one, and the most."""
+"""Seconds before the second try, doubled for each further one, and the maximum."""
 SILENCE = 20.0
 """Seconds to wait for a connection, or for the next bytes."""
 SLOWEST = 50_000
-"""Bytes a second; what comes more slowly, after `SILENCE`, is asked for anew."""
+"""Bytes a second; slower responses, after `SILENCE`, are requested again."""
 AT_ONCE = 16
-"""Requests under way at a time."""
+"""Simultaneous requests."""
 WAITING_BYTES = 2**27
-"""How much that was read ahead may wait in memory, but for a single larger file."""
+"""Most bytes read ahead, except for a single larger file."""
 _EVERY = 30.0
-"""Seconds between two messages that something is tried again."""
+"""Seconds between messages on retries."""
 
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
-"""Answers that may be another next time."""
+"""Status codes that may pass."""
 _WORDS = {
     401: "not allowed without credentials",
     403: "not allowed",
@@ -46,11 +46,11 @@ Result = TypeVar("Result")
 
 
 class RemoteError(OSError):
-    """Why something at an address was not read; `strerror` is the reason for people.
+    """A failed read at an address; `strerror` is the reason for the user.
 
     Attributes:
-        again: whether trying again may help.
-        after: seconds that the server asks to wait before, or 0.
+        again: whether a retry may help.
+        after: seconds to wait before, by the server, or 0.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class RemoteError(OSError):
 
 
 def refusal(status: int, after: float = 0.0) -> RemoteError:
-    """What an answer of this HTTP status means."""
+    """The error for an HTTP status."""
     word = _WORDS.get(status, "the server failed" if status >= 500 else "refused")
     numbers = {401: errno.EACCES, 403: errno.EACCES, 404: errno.ENOENT, 410: errno.ENOENT}
     number = numbers.get(status, errno.EIO)
@@ -75,15 +75,15 @@ def cleaned(text: str) -> str:
 
 
 def seconds_for(size: int) -> float:
-    """How long so many bytes may take."""
+    """The time limit for this many bytes."""
     return SILENCE + max(0, size) / SLOWEST
 
 
 class Info(NamedTuple):
-    """What is told of a file or a folder without reading it."""
+    """The size and stamp of a file or folder."""
 
     size: int
-    """Bytes; -1 where nobody says."""
+    """Bytes; -1 if unknown."""
     stamp: str
     """As `File.stamp`."""
     is_folder: bool = False
@@ -92,14 +92,14 @@ class Info(NamedTuple):
 class Store(ABC):
     """A place with files by key: a path with `/` between its parts and none at its ends.
 
-    A kind of store has `_info`, `_read`, `_files` and `names`, which raise `RemoteError`.
+    Subclasses define `_info`, `_read`, `_files` and `names`, which raise `RemoteError`.
 
     Attributes:
         root: the beginning of all addresses, such as `https://host/` or `s3://`.
-        name: what it is called in messages.
-        login: what to do where access is refused.
-        lost: why the work ends; nothing more is read then.
-        weak_stamps: whether some files have a stamp of their size alone.
+        name: its name in messages.
+        login: the advice if access is refused.
+        lost: why the work ends; nothing is read any more then.
+        weak_stamps: whether some files' stamps are their size alone.
     """
 
     login = ""
@@ -109,18 +109,18 @@ class Store(ABC):
         self.weak_stamps = False
         self.lost: ImpastoError | None = None
         self._reached = False
-        self._told = 0.0
+        self._last_message = 0.0
         self._known: dict[str, Info] = {}
 
     def address(self, key: str) -> str:
-        """The address of a key, as it is shown."""
+        """The address of a key, for messages."""
         return self.root + key
 
     @abstractmethod
     def _info(self, key: str) -> Info: ...
 
     def _forget(self) -> None:  # noqa: B027  # Not all remember anything.
-        """Forget listings, so that the next question goes to the place itself."""
+        """Drop cached listings."""
 
     @abstractmethod
     def _read(self, key: str, start: int, end: int | None) -> bytes: ...
@@ -130,16 +130,16 @@ class Store(ABC):
 
     @abstractmethod
     def names(self, key: str) -> list[str]:
-        """The names of the files in a folder, those in its folders left out."""
+        """The names of the files directly in a folder."""
 
     def info(self, key: str) -> Info:
-        """Of a file or a folder; asked for once."""
+        """The size and stamp of a file or folder, cached."""
         if key not in self._known:
             self._known[key] = self.persist(lambda: self._info(key))
         return self._known[key]
 
     def is_there(self, key: str) -> None:
-        """Ask anew whether a folder can be reached.
+        """Check, without cache, whether a folder is available.
 
         Raises:
             RemoteError: it cannot.
@@ -168,8 +168,9 @@ class Store(ABC):
     def read_or_end(
         self, key: str, start: int = 0, end: int | None = None, size: int = -1
     ) -> bytes:
-        """As `read`, of what more than one picture depends on: a table, a block of an archive. Where
-        there is no answer to the end, the place is lost."""
+        """As `read`, for data that several pictures depend on: a table, a block of an archive.
+
+        After a final failure the place is lost."""
         try:
             return self.read(key, start, end, size)
         except RemoteError as error:
@@ -178,7 +179,7 @@ class Store(ABC):
             raise
 
     def lose(self, key: str, error: RemoteError) -> None:
-        """Note that something cannot be read without which there is no going on."""
+        """Mark the place as lost, because essential data cannot be read."""
         self.lost = self.lost or ImpastoError(
             f"{self.address(key)} cannot be read ({error.strerror}), so the work ends here; what is "
             "done is kept: the same command goes on from there"
@@ -198,17 +199,17 @@ class Store(ABC):
 
         Args:
             key: of the folder.
-            tell: called now and then with the number of files found.
+            tell: called with the number of files found.
         """
         for path, info in self._files(key, tell):
             self._known[f"{key}/{path}" if key else path] = info
             yield path, info
 
     def persist(self, attempt: Callable[[], Result]) -> Result:
-        """Try until it succeeds, until that is hopeless, or for `PATIENCE`.
+        """Retry until success, a permanent error, or the end of `PATIENCE`.
 
         Raises:
-            RemoteError: that of the last try.
+            RemoteError: the error of the last try.
         """
         if self.lost is not None:
             raise RemoteError("something else could not be read")
@@ -231,8 +232,8 @@ class Store(ABC):
 
     def _say(self, error: RemoteError, limit: float) -> None:
         now = time.monotonic()
-        if not self._told or now - self._told > _EVERY:
-            self._told = now
+        if not self._last_message or now - self._last_message > _EVERY:
+            self._last_message = now
             say(
                 f"{self.name} does not answer as it should ({error.strerror}); trying again, for up to "
                 f"{limit:g} s",
@@ -245,14 +246,14 @@ def ahead(
     items: Iterable[Item],
     weigh: Callable[[Item], int] = lambda _: 0,
 ) -> Iterator[Future[Result]]:
-    """The results of work that waits for others, in order, several under way.
+    """The results of I/O-bound work, in order, with several calls in parallel.
 
-    The threads are daemons: whoever stops does not wait for a server that stalls.
+    The threads are daemons, so that stopping does not wait for a stalled server.
 
     Args:
         work: done in threads.
-        items: what it is done with.
-        weigh: bytes that the result of an item will take; together no more than `WAITING_BYTES`.
+        items: its arguments.
+        weigh: gives the bytes of an item's result; together at most `WAITING_BYTES`.
     """
     waiting: deque[tuple[Future[Result], int]] = deque()
     held = 0
