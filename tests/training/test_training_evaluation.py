@@ -445,7 +445,7 @@ def test_what_is_read_once_says_what_for(
     for times in (1, 0):
         train(small(**EVALUATED), tiny, out=tmp_path / "runs", device="cpu")
         told = capsys.readouterr().err
-        assert told.count("reading 27 training pictures once, to evaluate by\n") == times
+        assert told.count("reading 27 training pictures once, for evaluation\n") == times
         assert "reading 24" not in told
 
 
