@@ -325,7 +325,7 @@ def test_packing_says_what_cannot_be_told_apart(tmp_path: Path) -> None:
     assert shown.exit_code == 0, shown.output
     assert "alike       4 source pictures in 1 set, all kept" in shown.output
     drawn = tmp_path / "packed-4-alike.png"
-    assert f"too little detail to be told apart: {drawn}: 1 set, all kept" in shown.output
+    assert f"alike (too little detail to decide): {drawn}: 1 set, all kept" in shown.output
     assert drawn.is_file()
     assert (tmp_path / "packed-4-duplicates.png").is_file()
 
