@@ -17,7 +17,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from impasto.api.collections import forget, open, pack
+    from impasto.api.collections import forget, open, pack, pack_on
     from impasto.api.comparing import Comparison, compare
     from impasto.api.fetching import fetch
     from impasto.api.judging import Evaluations, evaluate, report
@@ -58,6 +58,7 @@ _HOMES = {
     "open": "api.collections",
     "open_or_pack": "collection",
     "pack": "api.collections",
+    "pack_on": "api.collections",
     "report": "api.judging",
     "resume": "api.training",
     "sample": "api.pictures",
@@ -89,6 +90,7 @@ __all__ = [
     "open",
     "open_or_pack",
     "pack",
+    "pack_on",
     "report",
     "resume",
     "sample",

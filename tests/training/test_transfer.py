@@ -616,14 +616,14 @@ def test_a_model_beside_the_paintings_is_none_of_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from impasto.collection import opening as cache
-    from impasto.collection import packing
+    from impasto.collection import preparing
 
     before = open_or_pack("masters", 32)
-    place = Path(shutil.copytree(packing.MASTERS, tmp_path / "masters"))
+    place = Path(shutil.copytree(preparing.MASTERS, tmp_path / "masters"))
     (place / "model").mkdir(exist_ok=True)
     for name in ("generator.safetensors", "discriminator.safetensors", "model.json"):
         (place / "model" / name).write_text("{}")
-    monkeypatch.setattr(packing, "MASTERS", place)
+    monkeypatch.setattr(preparing, "MASTERS", place)
     monkeypatch.setattr(cache, "MASTERS", place)
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
     after = open_or_pack("masters", 32)

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -98,6 +99,48 @@ def pack_shard(
     with counting("pictures") as progress:
         return packing.pack_shard(
             _source(source), _path(destination), shard, options, progress, features
+        )
+
+
+def pack_on(
+    executor: Executor,
+    source: str | Path,
+    destination: str | Path,
+    options: PackOptions | None = None,
+    *,
+    shards: int | None = None,
+    **settings: Unpack[PackSettings],
+) -> PackReport:
+    """As `pack`, with the pictures decoded on an executor's machines: dask's, Ray's, MPI's or a pool of
+    processes. The collection is the same.
+
+        with distributed.Client("tcp://scheduler:8786") as client:
+            impasto.pack_on(client.get_executor(), "/shared/paintings", "/shared/packed")
+
+    All machines must see source and destination on a disk that they share, under the same path. Each
+    task is a shard of the pictures, in one process. A shard whose worker is lost is done again, up to
+    three times. Interrupted, the same call goes on. A pool of processes is broken once one of them
+    dies; the same call with a new one goes on.
+
+    `max_seconds` does not hold here, and a picture that ends the process which decodes it makes its
+    shard fail; `pack` then goes on, and leaves such pictures out.
+
+    Args:
+        executor: any `concurrent.futures.Executor`; it is not shut down.
+        source: as in `pack`.
+        destination: as in `pack`.
+        options: as in `pack`.
+        shards: the number of tasks; None: 64, or as many as make tasks of 8 to 512 pictures.
+        settings: as in `pack`.
+
+    Raises:
+        ImpastoError: as `pack`; a shard failed three times; or a machine does not see the disk.
+    """
+    options = pack_options(options, settings)
+    features = _lite0() if options.duplicates == "features" else None
+    with counting("pictures") as progress:
+        return packing.pack_on(
+            executor, _source(source), _path(destination), options, progress, features, shards
         )
 
 

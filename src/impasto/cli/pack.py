@@ -190,6 +190,16 @@ def command(
             ),
         ),
     ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help=(
+                "Pack on a dask cluster, given by its scheduler's address, such as "
+                "tcp://host:8786. All machines must see SOURCE and DEST under the same path."
+            ),
+        ),
+    ] = None,
     name: Annotated[
         str | None,
         typer.Option(
@@ -203,7 +213,8 @@ def command(
     Interrupted, the same command goes on. Given again after pictures were added to the source, it
     decodes only those.
     """
-    from impasto.api.collections import PackSettings, pack, pack_shard
+    from impasto.api.collections import PackSettings, pack, pack_on, pack_shard
+    from impasto.cli._dask import dask_executor
     from impasto.collection.replacing import place_of, work_folder
     from impasto.errors import StoppedError
 
@@ -228,8 +239,12 @@ def command(
         workers=workers,
         name=name,
     )
+    _check_dask(dask, shard, workers)
     try:
-        if shard is None:
+        if dask is not None:
+            with dask_executor(dask) as executor:
+                report = pack_on(executor, source, destination, **settings)
+        elif shard is None:
             report = pack(source, destination, **settings)
         else:
             ended = pack_shard(source, destination, _shard(shard), **settings)
@@ -246,6 +261,19 @@ def command(
         ) from None
     for line in report_lines(report, destination):
         typer.echo(line)
+
+
+def _check_dask(dask: str | None, shard: str | None, workers: int | None) -> None:
+    from impasto.errors import ImpastoError
+
+    if dask is None:
+        return
+    if shard is not None:
+        raise ImpastoError("--dask and --shard are two ways to share the work; give one of them")
+    if workers is not None:
+        raise ImpastoError(
+            "--workers has no meaning with --dask; the cluster's workers and their threads do the work"
+        )
 
 
 def _still_to_do(shard: str, count: int) -> str:

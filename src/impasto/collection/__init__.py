@@ -6,7 +6,7 @@ means. Only NumPy and Pillow; never torch.
 
 from impasto.collection.opening import open_or_pack
 from impasto.collection.options import PackOptions
-from impasto.collection.packing import PackReport, pack, pack_shard
+from impasto.collection.packing import PackReport, pack, pack_on, pack_shard
 from impasto.collection.store import Collection, LabelField
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "PackReport",
     "open_or_pack",
     "pack",
+    "pack_on",
     "pack_shard",
 ]

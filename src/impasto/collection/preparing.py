@@ -1,0 +1,151 @@
+"""Prepare a packing: list the source, choose among its pictures, and check the destination."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from impasto.collection.assembling import FORGOTTEN
+from impasto.collection.encoding import choose_encoding
+from impasto.collection.job import PackJob, PixelFeatures
+from impasto.collection.options import PackOptions
+from impasto.collection.parts import entry_keys
+from impasto.collection.planning import nothing_in
+from impasto.collection.replacing import place_of, recover
+from impasto.errors import ImpastoError
+from impasto.files import read_json
+from impasto.readers import read_source
+from impasto.sources.class_names import choose
+from impasto.sources.listing import Listing
+from impasto.sources.remote.addresses import place_at
+from impasto.sources.where import select
+
+MASTERS = Path(__file__).parent.parent / "masters"
+"""The 21 paintings inside the package, with their table."""
+
+_COMPUTED = ("index", "path", "sha256", "width", "height", "split")
+"""Columns of `sources.csv` that packing computes."""
+_DESCRIBING = (
+    *("labels", "names_encoding", "where", "merge", "min_class", "heldout", "seed", "duplicates"),
+)
+"""Options that may differ between packings of a collection, because they do not change a picture's
+pixels."""
+
+
+def prepare(
+    source: Path | str, destination: Path, options: PackOptions, features: PixelFeatures | None
+) -> PackJob:
+    """List the source, choose among its pictures, and check the destination.
+
+    Raises:
+        ImpastoError: there is nothing to pack, or another error that the user can mend.
+    """
+    if options.duplicates == "features" and features is None:
+        raise ImpastoError("duplicates by features take a feature network; give pack() one")
+    path = place_of(destination)
+    recover(path)
+    listing, named = _listing(source, options)
+    earlier = _there_already(path, destination, named, options)
+    if not listing.entries:
+        raise ImpastoError(nothing_in(named, listing.left_out, "no pictures"))
+    _check_fields(listing)
+    listing = choose(listing, options.where, options.merge, options.min_class)
+    forgotten = _forgotten(path) if earlier is not None else []
+    listing = _without(listing, forgotten)
+    if not listing.entries:
+        raise ImpastoError(nothing_in(named, listing.left_out, "no pictures are left"))
+    encodings = {side: choose_encoding(options.encoding, side) for side in options.resolutions}
+    fitting = options.fitting()
+    keys = entry_keys(listing.entries, fitting, encodings)
+    return PackJob(named, path, options, listing, encodings, keys, earlier, forgotten, features)
+
+
+def _listing(source: Path | str, options: PackOptions) -> tuple[Listing, str]:
+    """The source's listing; and its absolute path, its address without credentials, or `masters`."""
+    if str(source) == "masters":
+        # A folder of that name can be given as ./masters (or as a Path with a parent).
+        labels = options.labels if options.labels is not None else ("style", "genre", "artist")
+        return read_source(MASTERS, labels), "masters"
+    place = place_at(source)
+    return read_source(place, options.labels, options.names_encoding), str(place.absolute())
+
+
+def _there_already(
+    path: Path, given: Path, named: str, options: PackOptions
+) -> dict[str, Any] | None:
+    """The description of a collection at the destination with the same source and options, which
+    may be packed again.
+
+    Raises:
+        ImpastoError: anything else but an empty folder is there.
+    """
+    if not path.exists() and not path.is_symlink():
+        return None
+    if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
+        return None
+    if not (path / "collection.json").is_file():
+        raise ImpastoError(
+            f"{given} exists already and is not an empty folder; choose another name or "
+            "remove it first"
+        )
+    description = read_json(path / "collection.json", "collection")
+    made = description.get("made", {}) if isinstance(description, dict) else {}
+    if made.get("source") != named:
+        raise ImpastoError(
+            f"{given} is a collection already, of {made.get('source', 'another source')}; choose "
+            "another name or remove it first"
+        )
+    wanted, before = json.loads(json.dumps(options.recorded())), made.get("options", {})
+    for name, value in wanted.items():
+        if name in ("name", *_DESCRIBING):
+            continue
+        if before.get(name) != value:
+            raise ImpastoError(
+                f"{given} is a collection already, packed with {name} {before.get(name)} where "
+                f"{value} is asked for; choose another name or remove it first"
+            )
+    assert isinstance(description, dict)
+    return description
+
+
+def _check_fields(listing: Listing) -> None:
+    for column, name in enumerate(listing.fields):
+        if name in _COMPUTED:
+            raise ImpastoError(f"a label cannot be called '{name}': sources.csv has such a column")
+        if any(sign in name for sign in "/\\="):
+            raise ImpastoError(
+                f"a label cannot be called '{name}': files are called after it, and classes asked "
+                "for as name=class; rename it, without / \\ and ="
+            )
+        if not any(entry.labels[column] for entry in listing.entries):
+            raise ImpastoError(f"label '{name}' is blank for every picture; leave it out of labels")
+
+
+def _forgotten(path: Path) -> list[dict[str, str]]:
+    """The pictures that `impasto forget` removed from a collection."""
+    try:
+        with (path / FORGOTTEN).open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return [{name: row[name] for name in ("path", "sha256", "when")} for row in rows]
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
+        raise ImpastoError(
+            f"cannot read {path / FORGOTTEN} ({error}), which names what must not come back; restore "
+            "it from a copy"
+        ) from error
+
+
+def _without(listing: Listing, forgotten: list[dict[str, str]]) -> Listing:
+    """The listing without the pictures removed from the collection, by name."""
+    when = {row["path"]: row["when"] for row in forgotten}
+    left = [n for n, entry in enumerate(listing.entries) if entry.relative not in when]
+    if len(left) == len(listing.entries):
+        return listing
+    gone = [
+        (entry.relative, f"forgotten: on {when[entry.relative]}, by impasto forget")
+        for entry in listing.entries
+        if entry.relative in when
+    ]
+    return replace(select(listing, left), left_out=listing.left_out + gone)
