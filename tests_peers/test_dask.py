@@ -40,6 +40,7 @@ def cluster(**settings: Any) -> Iterator[Client]:
 
 def slow() -> None:
     """Let this process take a tenth of a second for each picture."""
+
     def slowly(*given: Any) -> Any:
         time.sleep(0.1)
         return fit(*given)
