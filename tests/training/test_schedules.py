@@ -142,6 +142,24 @@ def test_a_player_is_never_without_a_loss(tiny: Collection) -> None:
         resolve(small(objective__bce__every=2), tiny)
 
 
+def test_the_second_update_is_rehearsed_where_it_lacks_a_term(
+    tiny: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played: list[int] = []
+    loss = Objective.loss
+
+    def noted(self: Objective, role: str, inputs: StepInputs, *, update: int) -> Any:
+        played.append(update)
+        return loss(self, role, inputs, update=update)
+
+    monkeypatch.setattr(Objective, "loss", noted)
+    for every, expected in ((1, [0, 0]), (2, [0, 0, 1, 1])):
+        objective = [{"term": "hinge"}, {"term": "r1", "every": every}]
+        resolve(small(objective=objective), tiny)
+        assert played == expected
+        played.clear()
+
+
 def watch(ready: Session, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[StepInputs]]:
     """The rounds that losses are computed from from now on, by player, with their moments."""
     seen: dict[str, list[StepInputs]] = defaultdict(list)

@@ -263,8 +263,9 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
         decode = getattr(generator, "decode", None)
         try:
             fake: Tensor = generator(latents, labels)
-            # The second update too, because terms may be active in every n-th only.
-            for update, role in itertools.product((0, 1), ("discriminator", "generator")):
+            # Where terms are active in every n-th update only, the second as well: it lacks them.
+            updates = (0, 1) if any(term.every > 1 for term in config.objective) else (0,)
+            for update, role in itertools.product(updates, ("discriminator", "generator")):
                 inputs = StepInputs(
                     real=augment(torch.zeros(count, 3, side, side)),
                     real_labels=labels,
