@@ -140,7 +140,7 @@ def test_chance_is_the_commonest_class_unless_all_are_shown_alike(tmp_path: Path
 
 
 def test_one_noise_over_all_classes_the_most_frequent_first(page: Page) -> None:
-    _, _, part = page.text.partition("One noise over all classes")
+    _, _, part = page.text.partition("The same latents in every class")
     heads, _, rest = part.partition("Each class over time")
     places = [heads.index(name) for name in ("landscape", "actor <print>", "birds & flowers")]
     assert places == sorted(places)

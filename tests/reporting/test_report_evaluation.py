@@ -395,7 +395,7 @@ def test_scores_over_time_are_charts_with_bands(page: Page) -> None:
 
 def test_what_was_measured_otherwise_is_said_and_stands_in_the_table(page: Page) -> None:
     assert (
-        "Measured otherwise, and not comparable with the curves (all numbers are in metrics.jsonl): "
+        "Under other conditions, and not comparable with the curves (all numbers are in metrics.jsonl): "
         "after 204,800 images (epoch 91.6): 10,000 generated pictures against 2,235 training pictures "
         "of ukiyoe-64 at 16 pixels, as lite0 sees them; in the table below" in page.text
     )
@@ -410,7 +410,7 @@ def test_what_was_measured_otherwise_is_said_and_stands_in_the_table(page: Page)
 
 
 def test_gangoghs_table_has_the_discriminator_beside_the_judge(page: Page) -> None:
-    _, _, table = page.text.partition("Who can name the classes")
+    _, _, table = page.text.partition("Accuracy on classes")
     assert "432 held-out pictures of 432 source pictures." in table
     assert "Always naming the commonest class gets 66%." in table
     assert "genre pictures judge discriminator all classes 432 83.0% 80.0 to 86.0%" in table

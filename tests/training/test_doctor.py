@@ -522,7 +522,7 @@ def test_what_the_report_tells(
     ]
     page.write_report(run)
     text = (run / "report.html").read_text()
-    assert "What the doctor saw and did on the way" in text
+    assert "The doctor's events during training" in text
     assert "Went back to 32 images, both learning rates halved (0.5 of what was set)." in text
     assert "collapse (lasts)" in text
     assert "copying (lasts)" not in text
