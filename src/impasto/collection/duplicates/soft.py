@@ -114,19 +114,26 @@ class SoftIndex:
         self._fingerprints, self._numbers = fingerprints, numbers
         count = len(numbers)
         means, self.no_copies = np.empty(count, np.float32), np.empty(count, bool)
-        self._structure = np.zeros((count, SIDE**2 // _BLOCK**2 + 1), np.float32)
-        self._colour = np.zeros((count, 2 * THUMB**2 // _COLOUR_BLOCK**2 + 1), np.float32)
+        # Those without structure share the first row.
+        self._row = np.zeros(count, np.int64)
+        structures = [np.zeros((1, SIDE**2 // _BLOCK**2 + 1), np.float32)]
+        colours = [np.zeros((1, 2 * THUMB**2 // _COLOUR_BLOCK**2 + 1), np.float32)]
+        rows = 1
         for start in range(0, count, _AT_ONCE):
             some = slice(start, start + _AT_ONCE)
             light = fingerprints["light"][numbers[some]].astype(np.float32)
             means[some] = light.mean(axis=(1, 2))
             usable = ~_too_fine(fingerprints, numbers[some])[:, None]
-            structure = _directions(_structure(light[..., None]), _BLOCK)
+            structure = _directions(_structure(light[..., None]), _BLOCK) * usable
             colour = _structure(colour_differences(fingerprints, numbers[some]))
-            self._structure[some] = structure * usable
-            self._colour[some] = _directions(colour, _COLOUR_BLOCK) * usable
-            none = ~(self._structure[some].any(axis=1) | self._colour[some].any(axis=1))
-            self.no_copies[some] = none
+            colour = _directions(colour, _COLOUR_BLOCK) * usable
+            copied = structure.any(axis=1) | colour.any(axis=1)
+            self.no_copies[some] = ~copied
+            structures.append(structure[copied])
+            colours.append(colour[copied])
+            self._row[start + np.flatnonzero(copied)] = rows + np.arange(copied.sum())
+            rows += int(copied.sum())
+        self._structure, self._colour = np.concatenate(structures), np.concatenate(colours)
         # The root mean square of what differs is the distance, and its limit the sum of two radii.
         radii = _limit(_RMS, fingerprints["detail"][numbers]) / 2 + _ROUNDING
         places = coordinates(lambda some: in_blocks(self._brightness(numbers[some])), count)
@@ -161,6 +168,7 @@ class SoftIndex:
         """Whether there is enough structure, and of the same kind, of each of some pictures [P] and
         others [Q], bool [P, Q]: if not, they can only be alike."""
         least = _AGREES - _ROUNDING
+        ones, others = self._row[ones], self._row[others]
         may: np.ndarray = self._structure[ones] @ self._structure[others].T >= least
         may |= self._colour[ones] @ self._colour[others].T >= least
         return may
