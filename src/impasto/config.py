@@ -213,6 +213,10 @@ class TrainingConfig(Config):
     """Number of equal parts that a batch is split into (gradient accumulation), to save memory."""
     discriminator_steps: Count = 1
     """Discriminator steps before each generator step (5 for a Wasserstein critic)."""
+    generator_steps: Count = 1
+    """Generator steps after the discriminator's. The first uses the generated pictures of the last
+    discriminator step, each further one new latents and labels. ArtGAN's published code for CIFAR-10
+    takes 1, 3 or 5."""
     pretrain_images: int = Field(default=0, ge=0)
     """Images for which the discriminator trains alone, before the first generator step."""
     balance: str | None = None

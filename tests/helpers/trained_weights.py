@@ -1,5 +1,6 @@
 """`python -m tests.helpers.trained_weights COLLECTION STEPS RECIPE ...`: train each recipe, made small,
-and print the digests of its weights as JSON. Several processes train it together."""
+and print the digests of its weights as JSON. Several processes train it together. Settings may follow a
+recipe's name: `artgan,training.generator_steps=2`."""
 
 import hashlib
 import json
@@ -10,7 +11,7 @@ from typing import Any
 from impasto.collection import Collection
 from impasto.config import RunConfig
 from impasto.processes import Processes, joined
-from impasto.settings import change
+from impasto.settings import change, parse_settings
 from impasto.training.resolve import resolve
 from impasto.training.session import Session
 from tests.helpers.training import CPU, small
@@ -27,6 +28,12 @@ def in_portions(recipe: str, labels: bool = True, **settings: Any) -> RunConfig:
     if config.training.balance:
         changes["training.balance"] = "style"
     return change(config, changes)
+
+
+def entry(text: str) -> RunConfig:
+    """The config that a recipe's name, with settings after commas, stands for."""
+    recipe, *settings = text.split(",")
+    return change(in_portions(recipe), parse_settings(settings))
 
 
 def digest(session: Session) -> str:
@@ -59,7 +66,7 @@ def main() -> None:
     found = {}
     with joined() as processes:
         for recipe in recipes:
-            made, statistics = trained(in_portions(recipe), collection, int(steps), processes)
+            made, statistics = trained(entry(recipe), collection, int(steps), processes)
             found[recipe] = [made, statistics]
     print(json.dumps(found))
 

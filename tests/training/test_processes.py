@@ -28,7 +28,7 @@ from impasto.training.portions import TreeSum
 from impasto.training.trainer import Trainer
 from tests.helpers.command_line import invoke
 from tests.helpers.processes import ended, start
-from tests.helpers.trained_weights import in_portions, trained
+from tests.helpers.trained_weights import entry, trained
 from tests.helpers.training import session, small
 
 
@@ -179,15 +179,17 @@ def test_two_processes(tmp_path: Path) -> None:
 
 
 def test_two_processes_train_as_one(labelled: Collection) -> None:
-    # Batch norm, adaptive augmentation, several critic steps and a penalty, spectral norm and dropout.
-    recipes = ["flagship_32", "gangogh_style_genre", "artgan_published", "fastgan_256"]
+    # Batch norm, adaptive augmentation, several critic steps and a penalty, spectral norm and dropout,
+    # several generator steps.
+    published = "artgan_published,training.generator_steps=2"
+    recipes = ["flagship_32", "gangogh_style_genre", published, "fastgan_256"]
     program = ["-m", "tests.helpers.trained_weights", labelled.path, 2, *recipes]
     told = ended(start(2, program))
     for code, _, err in told:
         assert code == 0, err
     first, second = (json.loads(out) for _, out, _ in told)
     for recipe in recipes:
-        alone, statistics = trained(in_portions(recipe), labelled, 2, ALONE)
+        alone, statistics = trained(entry(recipe), labelled, 2, ALONE)
         assert first[recipe] == second[recipe]
         assert first[recipe][0] == alone, recipe
         for name, value in statistics.items():

@@ -40,6 +40,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "portions": {"training__accumulate": 2},
     "pretraining": {"training__pretrain_images": 24},
+    "several generator steps": {"training__generator_steps": 3, "training__ema_half_life": 40},
     "bfloat16": {"training__precision": "bfloat16"},
     "plain memory order": {"training__channels_last": False},
 }

@@ -50,8 +50,11 @@ class Estimate:
     @property
     def gradient_bytes(self) -> int:
         """Of the gradients of one step, over all its updates: what processes have to add up."""
-        updates = self.config.training.discriminator_steps
-        return 4 * (updates * self.discriminator_parameters + self.generator_parameters)
+        training = self.config.training
+        return 4 * (
+            training.discriminator_steps * self.discriminator_parameters
+            + training.generator_steps * self.generator_parameters
+        )
 
 
 def estimate(

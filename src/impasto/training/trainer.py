@@ -35,7 +35,7 @@ class Trainer:
     """One step of training: the discriminator's updates, then the generator's.
 
     Every method in this project is trained here. Methods differ in the terms of their objective, in the
-    number of discriminator updates, and in their networks.
+    number of updates of each network, and in their networks.
     """
 
     def __init__(
@@ -256,27 +256,58 @@ class Trainer:
         self.buffers.set(batch.start)
         return inputs
 
-    def _generator_update(self, statistics: "StepStatistics", made: "Generated") -> None:
-        """One generator update, with the images of the last discriminator update."""
+    def _generator_inputs(
+        self, made: "Generated", batch: BatchUpdate, update: int, portion: int
+    ) -> StepInputs:
+        """The step inputs of a generator update before augmentation, which is seeded here too.
+
+        A further update generates new images. Its real images are those of the last discriminator
+        update.
+        """
+        number = self.config.training.discriminator_steps + update
+        if update == 0:
+            inputs = self._generated_again(made, batch, portion)
+            self._seed(number, portion)
+            return inputs
+        self._seed(number, portion)
+        images, labels = self._pictures(
+            self.state.images_seen - self.config.training.batch, portion
+        )
+        return self._step_inputs(images, labels, with_gradient=True)
+
+    def _generator_update(
+        self, statistics: "StepStatistics", made: "Generated", update: int
+    ) -> None:
+        """One generator update.
+
+        Args:
+            statistics: of the step.
+            made: how the images of the last discriminator update were generated.
+            update: number of the update in the step. The first uses those images.
+        """
         training, state = self.config.training, self.state
         state.generator_optimiser.zero_grad(set_to_none=True)
         batch = self._update_of(self.generator_parameters)
+        number = state.steps * training.generator_steps + update
         for portion in batch.numbers:
             with batch.portion(portion) as noted:
-                clean = self._generated_again(made, batch, portion)
-                self._seed(training.discriminator_steps, portion)
+                clean = self._generator_inputs(made, batch, update, portion)
                 inputs = clean.changed(
                     fake=self._augmented(clean.fake, training.fake_noise),
                     real=self._augmented(clean.real, 0.0),
                 )
                 with frozen(self.discriminator_parameters):
                     loss, shares = self.objective.loss(
-                        "generator", inputs, images_seen=state.images_seen, update=state.steps
+                        "generator", inputs, images_seen=state.images_seen, update=number
                     )
                     (loss / training.accumulate).backward()
                 note_loss(noted, "generator", loss, shares)
         statistics.add(batch.finish())
         state.generator_optimiser.step()
+
+    def _update_average(self) -> None:
+        """Update the averaged generator, once a step."""
+        training, state = self.config.training, self.state
         half_life = at(training.ema_half_life, state.images_seen)
         if training.ema_rampup is not None:
             trained = state.images_seen - training.pretrain_images
@@ -292,7 +323,9 @@ class Trainer:
         for update in range(training.discriminator_steps):
             made = self._discriminator_update(statistics, update)
         if not self.pretraining:
-            self._generator_update(statistics, made)
+            for update in range(training.generator_steps):
+                self._generator_update(statistics, made, update)
+            self._update_average()
         self.state.steps += 1
         return statistics.means()
 

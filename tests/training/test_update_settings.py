@@ -1,0 +1,114 @@
+"""Settings of the updates of both networks: several generator steps."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from impasto.collection import Collection
+from impasto.objectives import StepInputs
+from impasto.training.estimate import estimate
+from impasto.training.portions import seed_portion
+from impasto.training.resolve import resolve
+from impasto.training.session import Session
+from impasto.training.trainer import Trainer
+from tests.helpers.training import CPU, Brightness, Flat, session, small
+
+
+def plain(collection: Collection, **settings: Any) -> Trainer:
+    """A trainer of two networks that can be calculated by hand, with plain gradient descent."""
+    rates = {
+        f"{network}_optimiser__learning_rate": 0.1 for network in ("generator", "discriminator")
+    }
+    config = resolve(small(**{**rates, **settings}), collection)
+    ready = Session(config, collection, CPU)
+    state = ready.state
+    state.discriminator, state.generator, state.average = Brightness(), Flat(), Flat()
+    state.discriminator_optimiser = torch.optim.SGD(state.discriminator.parameters(), 0.1)
+    state.generator_optimiser = torch.optim.SGD(state.generator.parameters(), 0.1)
+    return Trainer(config, ready.objective, ready.pictures, state)
+
+
+def watch(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, StepInputs]]:
+    """From now on the network, the number of its update and the inputs of each loss."""
+    seen: list[tuple[str, int, StepInputs]] = []
+    loss = trainer.objective.loss
+
+    def watched(network: str, inputs: StepInputs, **moment: Any) -> Any:
+        seen.append((network, moment["update"], inputs))
+        return loss(network, inputs, **moment)
+
+    monkeypatch.setattr(trainer.objective, "loss", watched)
+    return seen
+
+
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_several_generator_steps_by_hand(tiny: Collection, accumulate: int) -> None:
+    trainer = plain(
+        tiny,
+        training__generator_steps=3,
+        training__accumulate=accumulate,
+        training__ema_half_life=8,
+    )
+    statistics = trainer.step()
+    weight, colour = trainer.state.discriminator.weight, trainer.state.generator.colour
+    assert isinstance(weight, Tensor)
+    assert isinstance(colour, Tensor)
+    # D(G(z)) is the sum over channels of tanh(colour) times a third of the mean weight there, and the
+    # loss of the generator is log(1 + exp(-D)).
+    slopes = [float(w) / 3 for w in weight.detach().double().view(3, -1).mean(dim=1)]
+    values, losses = [0.0, 0.0, 0.0], []
+    for _ in range(3):
+        realness = sum(s * math.tanh(v) for s, v in zip(slopes, values, strict=True))
+        losses.append(math.log1p(math.exp(-realness)))
+        pull = 1 / (1 + math.exp(realness))
+        values = [
+            v + 0.1 * pull * s * (1 - math.tanh(v) ** 2)
+            for s, v in zip(slopes, values, strict=True)
+        ]
+    assert colour.flatten().tolist() == pytest.approx(values, rel=1e-4)
+    assert statistics["loss/generator"].item() == pytest.approx(sum(losses) / 3, rel=1e-5)
+    # The clock is of real images, and one step's average moves half the way in a half-life of 8.
+    assert (trainer.state.images_seen, trainer.state.steps) == (8, 1)
+    average = trainer.state.average.colour
+    assert isinstance(average, Tensor)
+    assert average.flatten().tolist() == pytest.approx([v / 2 for v in values], rel=1e-4)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_further_generator_steps_draw_anew(
+    labelled: Collection, monkeypatch: pytest.MonkeyPatch, accumulate: int
+) -> None:
+    settings: dict[str, Any] = {
+        "training__discriminator_steps": 2,
+        "training__generator_steps": 3,
+        "training__accumulate": accumulate,
+        "training__hide_labels": 0.5,
+    }
+    trainer = session(small("artgan", **settings), labelled).trainer
+    seen = watch(trainer, monkeypatch)
+    for _ in range(2):
+        trainer.step()
+    updates = [number for network, number, _ in seen if network == "generator"]
+    assert updates == [number for number in range(6) for _ in range(accumulate)]
+    last = [inputs for network, number, inputs in seen if (network, number) == ("discriminator", 3)]
+    for update in range(3):
+        made = [inputs for network, n, inputs in seen if (network, n) == ("generator", 3 + update)]
+        for portion, (new, old) in enumerate(zip(made, last, strict=True)):
+            assert torch.equal(new.real, old.real)
+            assert torch.equal(new.latents, old.latents) == (update == 0)
+            assert torch.equal(new.fake_labels, old.fake_labels) == (update == 0)
+            # Numbers 0 and 1 are the discriminator's two updates, of which the last one's images are
+            # used; new ones have the numbers after those and the first generator update's.
+            seed_portion(0, 1, 1 if update == 0 else 2 + update, portion)
+            torch.rand(new.real_labels.shape)  # which labels are hidden
+            assert torch.equal(new.latents, torch.randn(8 // accumulate, 100))
+
+
+def test_an_estimate_counts_the_gradients_of_every_update(tiny: Collection) -> None:
+    config = small(training__generator_steps=3, training__discriminator_steps=2)
+    told = estimate(config, tiny, device="cpu", steps=1)
+    networks = 2 * told.discriminator_parameters + 3 * told.generator_parameters
+    assert told.gradient_bytes == 4 * networks
