@@ -217,6 +217,10 @@ class TrainingConfig(Config):
     """Generator steps after the discriminator's. The first uses the generated pictures of the last
     discriminator step, each further one new latents and labels. ArtGAN's published code for CIFAR-10
     takes 1, 3 or 5."""
+    clip_weights: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """After each of its updates, the discriminator's trained parameters are clamped to [-c, c] with
+    this c; null: no clipping. It is the first constraint of a Wasserstein critic (0.01 in Arjovsky et
+    al. 2017, arXiv:1701.07875, algorithm 1)."""
     pretrain_images: int = Field(default=0, ge=0)
     """Images for which the discriminator trains alone, before the first generator step."""
     balance: str | None = None

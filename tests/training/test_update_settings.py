@@ -1,4 +1,4 @@
-"""Settings of the updates of both networks: several generator steps."""
+"""Settings of the updates of both networks: several generator steps, weight clipping."""
 
 import math
 from typing import Any
@@ -112,3 +112,56 @@ def test_an_estimate_counts_the_gradients_of_every_update(tiny: Collection) -> N
     told = estimate(config, tiny, device="cpu", steps=1)
     networks = 2 * told.discriminator_parameters + 3 * told.generator_parameters
     assert told.gradient_bytes == 4 * networks
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_weights_are_clipped_after_each_update_by_hand(
+    tiny: Collection, monkeypatch: pytest.MonkeyPatch, accumulate: int
+) -> None:
+    settings: dict[str, Any] = {
+        "training__discriminator_steps": 2,
+        "training__accumulate": accumulate,
+        "objective": [{"term": "wasserstein"}],
+    }
+    trainer = plain(tiny, training__clip_weights=0.01, **settings)
+    watched = watch(trainer, monkeypatch)
+    used: list[Tensor] = []
+    step = trainer.state.discriminator_optimiser.step
+
+    def stepped() -> None:
+        used.append(torch.cat([p.detach().flatten() for p in trainer.discriminator_parameters]))
+        step()
+
+    monkeypatch.setattr(trainer.state.discriminator_optimiser, "step", stepped)
+    trainer.step()
+    # The critic's loss is mean D(fake) - mean D(real) with D(x) = w . x / n: its gradient is
+    # (mean fake - mean real) / n, whatever w is, and the rate is 0.1.
+    values = torch.linspace(-1, 1, 3 * 32 * 32)
+    for update in range(2):
+        torch.testing.assert_close(used[update], values, rtol=0, atol=1e-7)
+        parts = [i for network, n, i in watched if (network, n) == ("discriminator", update)]
+        real, fake = (
+            torch.cat([getattr(i, kind).detach() for i in parts]).flatten(1).mean(dim=0)
+            for kind in ("real", "fake")
+        )
+        values = values - 0.1 * (fake - real) / len(values)
+        assert values.abs().max() > 0.01
+        values = values.clamp(-0.01, 0.01)
+    weight = trainer.state.discriminator.weight
+    assert isinstance(weight, Tensor)
+    torch.testing.assert_close(weight.detach(), values, rtol=0, atol=1e-7)
+
+
+def test_a_frozen_part_is_not_clipped(tiny: Collection) -> None:
+    config = resolve(small(training__clip_weights=0.001), tiny)
+    ready = Session(config, tiny, CPU)
+    first, *others = ready.state.discriminator.parameters()
+    first.requires_grad_(False)
+    before = first.clone()
+    Trainer(config, ready.objective, ready.pictures, ready.state).step()
+    assert torch.equal(first, before)
+    assert float(before.abs().max()) > 0.001
+    # The largest float32 up to 0.001; every other parameter was clipped, the generator's were not.
+    assert all(float(p.detach().abs().max()) <= torch.tensor(0.001).item() for p in others)
+    now = torch.cat([p.detach().flatten() for p in ready.state.generator.parameters()])
+    assert float(now.abs().max()) > 0.9

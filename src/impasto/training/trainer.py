@@ -31,6 +31,13 @@ def frozen(parameters: list[nn.Parameter]) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
+@torch.no_grad()
+def clip(parameters: list[nn.Parameter], limit: float) -> None:
+    """Clamp each value of these parameters to [-limit, limit], in place."""
+    torch._foreach_clamp_min_(parameters, -limit)
+    torch._foreach_clamp_max_(parameters, limit)
+
+
 class Trainer:
     """One step of training: the discriminator's updates, then the generator's.
 
@@ -220,6 +227,8 @@ class Trainer:
                 )
         statistics.add(found)
         state.discriminator_optimiser.step()
+        if training.clip_weights is not None:
+            clip(self.discriminator_parameters, training.clip_weights)
         state.images_seen += training.batch
         return made
 
