@@ -73,6 +73,71 @@ def test_the_reports_layers() -> None:
     assert kinds.count(nn.Linear) == 1
 
 
+def test_deeper_networks_by_hand() -> None:
+    # Each convolution but the generator's last is followed by two of 3x3 between equal maps, each
+    # with a batch norm of two values a channel.
+    more = sum(9 * c * c + 2 * c for c in (1024, 512, 256, 128, 64))
+    deep, plain = (generator("artgan", 64, (10,), depth=depth) for depth in (3, 1))
+    assert count_parameters(deep) == count_parameters(plain) + 2 * more
+    assert [type(m) for m in deep.modules()].count(nn.ConvTranspose2d) == 6 + 2 * 5
+    judge, shallow = (discriminator("artgan", 64, (10,), depth=depth) for depth in (3, 1))
+    assert count_parameters(judge) == count_parameters(shallow) + 2 * more
+    assert [type(m) for m in judge.modules()].count(nn.Conv2d) == 5 + 2 * 5
+    for shallower, deeper in ((plain, deep), (shallow, judge)):
+        assert set(shallower.state_dict()) < set(deeper.state_dict())
+
+
+@pytest.mark.parametrize("resolution", [16, 32, 64])
+def test_further_convolutions_that_change_nothing(resolution: int) -> None:
+    """A deeper network computes what a shallower one does, if its further convolutions are the
+    identity: they follow the activation, at the same size and number of channels."""
+    options: dict[str, Any] = {"width": 4}
+    pairs = [
+        (
+            make("artgan", resolution, (3,), depth=2, **options),
+            make("artgan", resolution, (3,), **options),
+        )
+        for make in (generator, discriminator)
+    ]
+    for deep, plain in pairs:
+        moved(plain).eval()
+        deep.load_state_dict({**deep.state_dict(), **plain.state_dict()})
+        names = set(plain.state_dict())
+        for name, module in list(deep.eval().named_modules()):
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and f"{name}.weight" not in names:
+                nn.init.dirac_(module.weight)
+                block, place = name.rsplit(".", 1)
+                # Batch norm of mean 0 and variance 1 changes nothing. ReLU after ReLU does not either,
+                # but LeakyReLU would.
+                deep.get_submodule(block)[int(place) + 1].eps = 0.0
+                if isinstance(module, nn.Conv2d):
+                    setattr(deep.get_submodule(block), str(int(place) + 2), nn.Identity())
+    latents, labels = torch.randn(4, 100), torch.tensor([[0], [1], [2], [-1]])
+    deep, plain = pairs[0]
+    torch.testing.assert_close(deep(latents, labels), plain(latents, labels))
+    images = pictures(4, resolution)
+    deep, plain = pairs[1]
+    after, before = deep(images, labels), plain(images, labels)
+    torch.testing.assert_close(after.realness, before.realness)
+    torch.testing.assert_close(after.features, before.features)
+    torch.testing.assert_close(after.class_logits, before.class_logits)
+
+
+def test_a_deeper_generator_decodes_a_deeper_discriminators_features() -> None:
+    judge, painter = (
+        make("artgan", 32, (3,), width=4, depth=2) for make in (discriminator, generator)
+    )
+    images = pictures(4, 32)
+    judgement = judge(images, NO_LABELS)
+    painted = painter.decode(judgement.features)
+    assert painted.shape == images.shape
+    (judgement.realness.sum() + painted.square().sum()).backward()
+    for name, parameter in judge.named_parameters():
+        assert parameter.grad is not None, name
+    decoder = dict(painter.decoder.named_parameters())
+    assert all(parameter.grad is not None for parameter in decoder.values())
+
+
 def test_features_are_those_of_the_report() -> None:
     images = pictures(2, 64)
     judge, painter = discriminator("artgan", 64, (10,)), generator("artgan", 64, (10,))
@@ -395,5 +460,5 @@ def test_impossible_settings(options: dict[str, Any], message: str) -> None:
 def test_impossible_settings_of_the_reports_pair() -> None:
     with pytest.raises(ImpastoError, match=r"'discriminator.dropout' cannot be 1.0"):
         discriminator("artgan", 64, (3,), dropout=1.0)
-    with pytest.raises(ImpastoError, match=r"unknown setting 'generator.dropout'; there is width"):
+    with pytest.raises(ImpastoError, match=r"unknown setting 'generator.dropout'; there is depth, width"):
         generator("artgan", 64, (3,), dropout=0.5)

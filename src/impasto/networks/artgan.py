@@ -22,6 +22,12 @@ starts from 4x4 maps of 16 * width channels and doubles up to the features: once
 twice at 128, and so on. At 32 and 16 pixels the zNet is a single layer from the latent to 8 *
 width maps, of 4x4 and of 2x2. The discriminator's fully connected layer has an input of H/16 x
 W/16.
+
+The report names deeper networks as future work, without a design. With `depth` n, n
+convolutions stand in place of each, but for the generator's last: the first is as above, the
+others are 3x3 convolutions between maps of the same shape, with batch norm. They come after the
+first in the same block, so layers keep their names, and a deeper network can take over the weights
+of a shallower one.
 """
 
 import torch
@@ -53,6 +59,7 @@ class Generator(nn.Module):
         resolution: H, a power of two from 16 up.
         label_sizes: classes of each label field, any number of fields or none.
         width: channels before the last layer; the features have 8 times as many.
+        depth: convolutions in place of each but the last.
     """
 
     def __init__(
@@ -62,20 +69,29 @@ class Generator(nn.Module):
         resolution: int,
         label_sizes: tuple[int, ...] = (),
         width: Count = 64,
+        depth: Count = 1,
     ) -> None:
         super().__init__()
         self.label_sizes = label_sizes
         self.features = 8 * width
         levels = levels_above(resolution, 8, "artgan")  # the features have sides of 1 << levels
 
-        def layer(
+        def normed(
             inputs: int, outputs: int, kernel: int, stride: int, padding: int
-        ) -> nn.Sequential:
-            return nn.Sequential(
+        ) -> list[nn.Module]:
+            return [
                 nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding, bias=False),
                 nn.BatchNorm2d(outputs),
                 nn.ReLU(inplace=True),
-            )
+            ]
+
+        def layer(
+            inputs: int, outputs: int, kernel: int, stride: int, padding: int
+        ) -> nn.Sequential:
+            parts = normed(inputs, outputs, kernel, stride, padding)
+            for _ in range(depth - 1):
+                parts += normed(outputs, outputs, 3, 1, 1)
+            return nn.Sequential(*parts)
 
         doublings = max(levels - 2, 0)
         channels = [16 * width] * doublings + [8 * width]
@@ -143,6 +159,7 @@ class Discriminator(nn.Module):
         dropout: probability of dropout before the fifth convolution and before the fully
             connected layer, in training. The encoder's features have no dropout, because the
             decoder uses them. The report names dropout as future work, without a place.
+        depth: convolutions in place of each.
     """
 
     def __init__(
@@ -152,21 +169,30 @@ class Discriminator(nn.Module):
         label_sizes: tuple[int, ...] = (),
         width: Count = 64,
         dropout: Fraction = 0.0,
+        depth: Count = 1,
     ) -> None:
         super().__init__()
         self.label_sizes = label_sizes
         levels = levels_above(resolution, 8, "artgan")
 
-        def layer(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
-            return nn.Sequential(
+        def normed(inputs: int, outputs: int, kernel: int, stride: int) -> list[nn.Module]:
+            return [
                 nn.Conv2d(inputs, outputs, kernel, stride, 1, bias=False),
                 nn.BatchNorm2d(outputs),
                 nn.LeakyReLU(_SLOPE, inplace=True),
-            )
+            ]
+
+        def more(channels: int) -> list[nn.Module]:
+            return [part for _ in range(depth - 1) for part in normed(channels, channels, 3, 1)]
+
+        def layer(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
+            return nn.Sequential(*normed(inputs, outputs, kernel, stride), *more(outputs))
 
         self.encoder = nn.Sequential(
             nn.Sequential(
-                nn.Conv2d(3, width, 4, 2, 1, bias=False), nn.LeakyReLU(_SLOPE, inplace=True)
+                nn.Conv2d(3, width, 4, 2, 1, bias=False),
+                nn.LeakyReLU(_SLOPE, inplace=True),
+                *more(width),
             ),
             layer(width, 2 * width, 4, 2),
             layer(2 * width, 4 * width, 4, 2),
