@@ -460,5 +460,5 @@ def test_impossible_settings(options: dict[str, Any], message: str) -> None:
 def test_impossible_settings_of_the_reports_pair() -> None:
     with pytest.raises(ImpastoError, match=r"'discriminator.dropout' cannot be 1.0"):
         discriminator("artgan", 64, (3,), dropout=1.0)
-    with pytest.raises(ImpastoError, match=r"unknown setting 'generator.dropout'; there is depth, width"):
+    with pytest.raises(ImpastoError, match=r"'generator.dropout'; there is depth, width"):
         generator("artgan", 64, (3,), dropout=0.5)
