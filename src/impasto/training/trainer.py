@@ -34,8 +34,9 @@ def frozen(parameters: list[nn.Parameter]) -> Iterator[None]:
 @torch.no_grad()
 def clip(parameters: list[nn.Parameter], limit: float) -> None:
     """Clamp each value of these parameters to [-limit, limit], in place."""
-    torch._foreach_clamp_min_(parameters, -limit)
-    torch._foreach_clamp_max_(parameters, limit)
+    values: list[Tensor] = [*parameters]
+    torch._foreach_clamp_min_(values, -limit)
+    torch._foreach_clamp_max_(values, limit)
 
 
 class Trainer:
