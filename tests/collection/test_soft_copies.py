@@ -301,7 +301,7 @@ def source(folder: Path) -> Path:
 
 
 NOTE = (
-    "4 pictures with too little detail to be told apart (1 set): all are kept, and each set is on one "
+    "4 pictures with too little detail to compare (1 set): all are kept, and each set is on one "
     "side of the split: see alike.csv"
 )
 OPTIONS = PackOptions(resolution=32, heldout=0.3)

@@ -286,7 +286,7 @@ def test_only_what_has_changed_is_read_again(serve: Serving, nasty: Nasty, tmp_p
 
 def test_a_server_that_tells_no_marks_is_noted(nasty: Nasty, tmp_path: Path) -> None:
     report = pack(on_server(nasty, FILES, marks=False), tmp_path / "b", OPTIONS)
-    assert any("neither a mark (ETag) nor a date" in note for note in report.notes)
+    assert any("neither an ETag nor a date" in note for note in report.notes)
     assert pack(f"{nasty.address}/art/", tmp_path / "b", OPTIONS).known == len(FILES)
 
 

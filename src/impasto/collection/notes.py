@@ -97,7 +97,7 @@ def _alike(plan: CollectionPlan) -> list[str]:
     if divided:
         side = f"the source has {counted(divided, 'set')} on both sides of its split"
     return [
-        f"{counted(sum(map(len, sets)), 'picture')} with too little detail to be told apart "
+        f"{counted(sum(map(len, sets)), 'picture')} with too little detail to compare "
         f"({counted(len(sets), 'set')}): all are kept, and {side}: see alike.csv"
     ]
 

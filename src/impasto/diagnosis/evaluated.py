@@ -127,7 +127,7 @@ def past_best(moments: Moments) -> Finding | None:
             f"{_with_interval(now.score(name))}. Lower is better.",
             f"Take the pictures from the checkpoint nearest to {int(seen[best]):,} images; the run's "
             "folder followed by /best stands for the best one that training kept. To go further than "
-            "that: more pictures, or a discriminator that learns them by heart less quickly.",
+            "that: more pictures, or a discriminator that memorises them more slowly.",
         )
     return None
 

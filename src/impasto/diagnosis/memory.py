@@ -43,7 +43,7 @@ def knows_by_heart(series: Series, active: bool) -> Sign | None:
     if value is None or value < (0.4 if active else 0.6):
         return None
     return Sign(
-        "The discriminator knows its pictures by heart: in its judgement held-out ones lie "
+        "The discriminator memorises its pictures: it scores held-out ones "
         f"{percent(min(value, 1))} of the way from training pictures to generated ones.",
         f"{_EASIER[0].upper()}{_EASIER[1:]}.",
     )
@@ -68,5 +68,5 @@ def overfitting_sign(series: Series, active: bool) -> Sign | None:
     return Sign(
         f"The discriminator is too sure of training pictures: it takes {percent(value)} of them for "
         f"real (overfitting sign r_t {sign:.2f}; 0.6 is where augmentation should begin).",
-        f"It may know them by heart: {_EASIER}.",
+        f"It may memorise them: {_EASIER}.",
     )

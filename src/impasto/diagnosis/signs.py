@@ -21,7 +21,7 @@ NOT_FINITE, EXPLOSION = "not finite", "explosion"
 TITLES = {
     NOT_FINITE: "Not a number",
     EXPLOSION: "Explosion",
-    "knows by heart": "Training pictures known by heart",
+    "knows by heart": "Training pictures memorised",
     "overfitting sign": "A sign of overfitting",
     "discriminator wins": "The discriminator wins",
     "generator wins": "The generator wins",

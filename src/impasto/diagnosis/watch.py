@@ -36,7 +36,7 @@ WENT_BACK, GAVE_UP = "went back", "gave up"
 RULES: dict[str, Rule] = {
     "knows by heart": Rule(
         knows_by_heart,
-        "The discriminator no longer knows its pictures by heart.",
+        "The discriminator no longer memorises its pictures.",
         ("shown less heldout",),
         GRIDS // 2,
     ),

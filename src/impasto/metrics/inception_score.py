@@ -9,7 +9,7 @@ certain, with equally many images a class).
 
 It uses no real image. So it does not measure whether images resemble the collection, vary within
 a class, or are copies. With ImageNet's 1,008 outputs it says little about art. With the classes
-of the collection (the judge's probabilities) it measures whether classes can be told apart. It is
+of the collection (the judge's probabilities) it measures whether classes are distinct. It is
 biased downwards with few images a class.
 """
 

@@ -141,7 +141,7 @@ class Objective:
             )
         self._adversarial = adversarial[0].module
         self.adversarial = self.labels[self.terms.index(adversarial[0])]
-        """The label of the term that tells real from generated, the first of them."""
+        """The label of the adversarial term, the first of them."""
         self.score: Callable[[Tensor], Tensor] = self._adversarial.score
         self.score_meaning: str = self._adversarial.SCORE
         self.paired = any(getattr(term.module, "PAIRED", False) for term in self.terms)

@@ -56,8 +56,8 @@ class RemoteFolder(Folder):
                 files[name] = File(name, max(0, info.size), info.stamp, self.place / path)
         if store.weak_stamps:
             self.notes.append(
-                f"{store.root} tells of some files neither a mark (ETag) nor a date: one that is "
-                "replaced by another of the same size is not noticed when it is packed again"
+                f"{store.root} gives some files neither an ETag nor a date: if one is replaced by "
+                "another of the same size, packing again does not notice"
             )
         return files, left_out
 
