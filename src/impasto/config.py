@@ -236,6 +236,11 @@ class TrainingConfig(Config):
     fake_noise: float = Field(default=0, ge=0)
     """The same for generated pictures, in both networks' updates. Equal values give instance noise
     (Sønderby et al. 2017, arXiv:1610.04490)."""
+    mix_batches: float = Field(default=0, ge=0, le=0.5)
+    """Probability that a real and a generated picture change places in a discriminator step, each with
+    its labels, before augmentation and noise, against memorisation (Marin Moreno's ArtGAN report,
+    2020, names it as future work, without a share). Losses are of the mixed batches; recorded scores
+    and accuracies are of the pictures that are real and of those that are generated."""
     hide_labels: ScheduledShare = 0
     """Label dropout probability: the share of labels set to unknown, for each field, so that the
     networks also learn with some or no labels. A ramp down from 1 trains unconditionally first,

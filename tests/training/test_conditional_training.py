@@ -220,16 +220,10 @@ def test_accuracies(labelled: Collection) -> None:
     ready = session(small("artgan"), labelled)
     real = Judgement(torch.tensor([[2.0], [-1.0]]), (torch.tensor([[3.0, 0, 0], [0, 1, 0]]),))
     fake = Judgement(torch.tensor([[-2.0], [-1.0]]), (torch.tensor([[0, 1.0, 0], [0, 1, 0]]),))
-    images = torch.zeros(2, 3, 32, 32)
-    judgements = {0.0: real, 1.0: fake}
-    labels = torch.tensor([[0], [-1]])
-    made = ready.trainer._step_inputs(images, labels, with_gradient=False).changed(
-        fake=images + 1,
-        fake_labels=torch.tensor([[2], [1]]),
-        discriminate=lambda pictures, labels: judgements[pictures.mean().item()],
-    )
     noted: dict[str, Counted] = {}
-    note_judgements(noted, ready.objective, made, ("style",))
+    of_real = (real, torch.tensor([[0], [-1]]))
+    of_fake = (fake, torch.tensor([[2], [1]]))
+    note_judgements(noted, ready.objective, of_real, of_fake, ("style",))
     statistics = StepStatistics()
     statistics.add(noted)
     found = {name: value.item() for name, value in statistics.means().items()}

@@ -180,8 +180,8 @@ def test_two_processes(tmp_path: Path) -> None:
 
 def test_two_processes_train_as_one(labelled: Collection) -> None:
     # Batch norm, adaptive augmentation, several critic steps and a penalty, spectral norm and dropout,
-    # several generator steps.
-    published = "artgan_published,training.generator_steps=2"
+    # several generator steps, mixed batches.
+    published = "artgan_published,training.generator_steps=2,training.mix_batches=0.3"
     recipes = ["flagship_32", "gangogh_style_genre", published, "fastgan_256"]
     program = ["-m", "tests.helpers.trained_weights", labelled.path, 2, *recipes]
     told = ended(start(2, program))

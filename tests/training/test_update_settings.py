@@ -1,4 +1,4 @@
-"""Settings of the updates of both networks: several generator steps, weight clipping."""
+"""Settings of the updates of both networks: several generator steps, weight clipping, mixed batches."""
 
 import math
 from typing import Any
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from impasto.collection import Collection
+from impasto.networks import Judgement
 from impasto.objectives import StepInputs
 from impasto.training.estimate import estimate
 from impasto.training.portions import seed_portion
@@ -165,3 +166,107 @@ def test_a_frozen_part_is_not_clipped(tiny: Collection) -> None:
     assert all(float(p.detach().abs().max()) <= torch.tensor(0.001).item() for p in others)
     now = torch.cat([p.detach().flatten() for p in ready.state.generator.parameters()])
     assert float(now.abs().max()) > 0.9
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_batches_are_mixed_in_the_discriminators_updates_only(
+    labelled: Collection, monkeypatch: pytest.MonkeyPatch, accumulate: int
+) -> None:
+    """At the drawn places a real and a generated picture, with their labels, change places."""
+    settings: dict[str, Any] = {
+        "training__batch": 24,
+        "training__accumulate": accumulate,
+        "training__discriminator_steps": 2,
+    }
+    trainer = session(small("artgan", **settings, training__mix_batches=0.3), labelled).trainer
+    seen = watch(trainer, monkeypatch)
+    trainer.step()
+    by_update = {
+        key: [inputs for network, number, inputs in seen if (network, number) == key]
+        for key in (("discriminator", 0), ("discriminator", 1), ("generator", 0))
+    }
+    moved = []
+    for portion in range(accumulate):
+        # The generator's inputs are the last update's own pictures, where nothing is mixed.
+        pure = by_update["generator", 0][portion]
+        given = by_update["discriminator", 1][portion]
+        shown, _ = trainer.pictures.shown(24 + portion * 24 // accumulate, 24 // accumulate)
+        assert torch.equal(pure.real, shown)
+        # The portion's own seed, and the draws before: labels, then latents.
+        seed_portion(0, 0, 1, portion)
+        trainer.pictures.random_labels(24 // accumulate)
+        torch.randn(24 // accumulate, 100)
+        places = (torch.rand(24 // accumulate) < 0.3).tolist()
+        moved += places
+        for place, change in enumerate(places):
+            one, other = (pure.fake, pure.real) if change else (pure.real, pure.fake)
+            assert torch.equal(given.real[place], one[place].detach())
+            assert torch.equal(given.fake[place], other[place].detach())
+            labels = (pure.real_labels, pure.fake_labels)
+            one, other = labels[::-1] if change else labels
+            assert torch.equal(given.real_labels[place], one[place])
+            assert torch.equal(given.fake_labels[place], other[place])
+    assert 0 < sum(moved) < 24
+
+
+def test_statistics_of_mixed_batches_are_of_real_and_of_generated_pictures(
+    labelled: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = resolve(
+        small(
+            "artgan",
+            training__batch=24,
+            training__mix_batches=0.5,
+            training__augment={"kinds": ["flip"], "target": 0.6, "probability": 0.0},
+        ),
+        labelled,
+    )
+    ready = Session(config, labelled, CPU)
+    classes = ready.label_sizes[0]
+
+    class Black(torch.nn.Module):
+        """A discriminator that is right about all: generated pictures are black. It names class 0."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.tensor(1.0))
+
+        def forward(self, images: Tensor, labels: Tensor) -> Judgement:
+            black = (images.flatten(1).amax(dim=1, keepdim=True) <= -1).float()
+            logits = torch.zeros(len(images), classes)
+            logits[:, 0] = 3.0
+            return Judgement(self.weight * (2 - 5 * black), (logits,), images)
+
+    state = ready.state
+    state.discriminator = Black()
+    state.discriminator_optimiser = torch.optim.SGD(state.discriminator.parameters(), 0.0)
+    trainer = Trainer(config, ready.objective, ready.pictures, state)
+    seen: list[StepInputs] = []
+    monkeypatch.setattr(
+        trainer, "_generate", lambda latents, labels: torch.full((24, 3, 32, 32), -1.0)
+    )
+
+    def loss(network: str, inputs: StepInputs, **moment: Any) -> Any:
+        seen.append(inputs)
+        value = inputs.real_judgement.realness.mean() - inputs.fake_judgement.realness.mean()
+        return value, {}
+
+    monkeypatch.setattr(trainer.objective, "loss", loss)
+    monkeypatch.setattr(trainer, "_generator_update", lambda *_: None)
+    told = trainer.step()
+    (inputs,) = seen
+    black = inputs.real.flatten(1).amax(dim=1) <= -1
+    assert 4 < int(black.sum()) < 20
+    # The loss is of the batches as they are mixed; all else is of what the pictures are.
+    share = black.float().mean().item()
+    assert told["loss/discriminator"].item() == pytest.approx(5 - 10 * share, rel=1e-5)
+    assert told["accuracy/real"] == told["accuracy/fake"] == 1
+    assert told["score/real"].item() == pytest.approx(1 / (1 + math.exp(-2)), rel=1e-5)
+    assert told["score/fake"].item() == pytest.approx(1 / (1 + math.exp(3)), rel=1e-5)
+    _, labels = ready.pictures.shown(0, 24)
+    known = labels[labels >= 0]
+    share = (known == 0).float().mean().item()
+    assert told["accuracy/style/real"].item() == pytest.approx(share)
+    assert state.adaptive is not None
+    # Every real picture is called real, whatever batch it is in: 24 signs of 1.
+    assert state.adaptive.state[2:].tolist() == [24, 24, 1]

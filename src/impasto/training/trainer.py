@@ -15,6 +15,7 @@ from impasto.objectives import Objective, StepInputs
 from impasto.processes import ALONE, Processes
 from impasto.training.adaptive import signs
 from impasto.training.data import TrainingPictures
+from impasto.training.mixing import mixed, sorted_again
 from impasto.training.portions import BatchUpdate, Buffers, Counted, seed_portion
 from impasto.training.state import TrainState
 
@@ -160,6 +161,13 @@ class Trainer:
         hidden = torch.rand(labels.shape, device=labels.device) < share
         return torch.where(hidden, -1, labels)
 
+    def _places_to_mix(self) -> Tensor | None:
+        """Bool [B]: where a portion's real and generated images change places; None: nowhere."""
+        share = self.config.training.mix_batches
+        if share == 0:
+            return None
+        return torch.rand(self.portion, device=self.pictures.device) < share
+
     def _mirrored(self, images: Tensor) -> Tensor:
         if not self.config.training.mirror:
             return images
@@ -202,7 +210,8 @@ class Trainer:
                 images, labels = self._pictures(state.images_seen, portion)
                 clean = self._step_inputs(images, labels, with_gradient=keep)
                 made.kept = clean if keep else None
-                inputs = self._for_discriminator(clean, number)
+                places = self._places_to_mix()
+                inputs = self._for_discriminator(mixed(clean, places), number)
                 with frozen(self.generator_parameters):
                     loss, shares = self.objective.loss(
                         "discriminator", inputs, images_seen=state.images_seen, update=number
@@ -210,13 +219,7 @@ class Trainer:
                     (loss / training.accumulate).backward()
                 # Of every update: a term with `every: n` may never be active in the last one.
                 note_loss(noted, "discriminator", loss, shares)
-                if last:
-                    note_judgements(noted, self.objective, inputs, self.config.labels)
-                if state.adaptive is not None:
-                    boundary = self.objective.boundary(
-                        inputs.real_judgement.realness, inputs.fake_judgement.realness
-                    )
-                    noted[OVERFITTING] = signs(inputs.real_judgement.realness, boundary)
+                self._note_pictures(noted, inputs, places, last)
         found = batch.finish()
         if state.adaptive is not None:
             state.adaptive.observe(*found.pop(OVERFITTING))
@@ -232,6 +235,26 @@ class Trainer:
             clip(self.discriminator_parameters, training.clip_weights)
         state.images_seen += training.batch
         return made
+
+    def _note_pictures(
+        self, noted: dict[str, Counted], inputs: StepInputs, places: Tensor | None, last: bool
+    ) -> None:
+        """Note what the discriminator makes of the real and of the generated images.
+
+        Args:
+            noted: of a portion.
+            inputs: of a discriminator update.
+            places: where its batches are mixed.
+            last: whether the update is the last of its step.
+        """
+        if not last and self.state.adaptive is None:
+            return
+        real, fake = sorted_again(inputs, places)
+        if last:
+            note_judgements(noted, self.objective, real, fake, self.config.labels)
+        if self.state.adaptive is not None:
+            boundary = self.objective.boundary(real[0].realness, fake[0].realness)
+            noted[OVERFITTING] = signs(real[0].realness, boundary)
 
     def _for_discriminator(self, clean: StepInputs, update: int) -> StepInputs:
         """The inputs of a discriminator update: augmented, detached from the generator, and with
@@ -367,24 +390,32 @@ def note_loss(
 
 @torch.no_grad()
 def note_judgements(
-    noted: dict[str, Counted], objective: Objective, inputs: StepInputs, fields: tuple[str, ...]
+    noted: dict[str, Counted],
+    objective: Objective,
+    of_real: tuple[Judgement, Tensor],
+    of_fake: tuple[Judgement, Tensor],
+    fields: tuple[str, ...],
 ) -> None:
     """Note the discriminator's mean scores and accuracies.
 
     `accuracy/real` and `accuracy/fake` are the shares of real and generated images that it classifies
     right, `accuracy/FIELD/...` the share whose class it predicts, of those with a known label.
+
+    Args:
+        noted: of a portion.
+        objective: of the run.
+        of_real: the discriminator's output for the real images, and their labels [B, F].
+        of_fake: the same for the generated images.
+        fields: names of the F label fields.
     """
-    real, fake = inputs.real_judgement, inputs.fake_judgement
+    real, fake = of_real[0], of_fake[0]
     boundary = objective.boundary(real.realness, fake.realness)
     one = boundary.new_ones(()) if isinstance(boundary, Tensor) else real.realness.new_ones(())
     noted["score/real"] = (objective.score(real.realness).mean(), one)
     noted["score/fake"] = (objective.score(fake.realness).mean(), one)
     noted["accuracy/real"] = ((real.realness > boundary).float().mean(), one)
     noted["accuracy/fake"] = ((fake.realness <= boundary).float().mean(), one)
-    for kind, judgement, labels in (
-        ("real", real, inputs.real_labels),
-        ("fake", fake, inputs.fake_labels),
-    ):
+    for kind, (judgement, labels) in (("real", of_real), ("fake", of_fake)):
         for field, logits in enumerate(judgement.class_logits or ()):
             known = labels[:, field] >= 0
             right = (logits.argmax(dim=1) == labels[:, field]) & known
