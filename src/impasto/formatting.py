@@ -84,3 +84,8 @@ def quoted(path: str | PathLike[str]) -> str:
     text = str(path)
     # A word that begins with a dash would be parsed as an option.
     return shlex.quote(f"./{text}" if text.startswith("-") else text)
+
+
+def titled(name: str, condition: str | None) -> str:
+    """A collection's name, with the condition of a part: `paintings (only style = 'Realism')`."""
+    return name if condition is None else f"{name} (only {condition})"

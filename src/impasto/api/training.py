@@ -85,6 +85,7 @@ def train(
     collection: str | Path | Collection | RunConfig,
     recipe: str | Path | RunConfig | Collection | None = None,
     *,
+    only: str | None = None,
     labels: str | Sequence[str] | None = None,
     images: int | str | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -102,6 +103,7 @@ def train(
         recipe: a recipe's name, or a config, such as `change(load_recipe("gangogh")(), {...})`;
             None: the flagship at the collection's resolution, or the recipe of `start_from`. The
             two may be swapped if one is a config or an open collection.
+        only: a condition on the pictures, such as `style=Ukiyo-e`; see `Collection.only`.
         labels: label fields to train on, one or several; None: the recipe's.
         images: real images to train for, each stage, such as 200_000 or `200k`; None: the recipe's.
         settings: changes by dotted names, such as `{"training.batch": 16}`.
@@ -113,18 +115,14 @@ def train(
         tensorboard: write TensorBoard events too.
 
     Raises:
-        ImpastoError: a recipe or setting is unknown, or the config does not fit the collection, the
-            model or this machine. No run is made then.
+        ImpastoError: a recipe, setting, column or class is unknown, or the config does not fit the
+            collection, the model or this machine. No run is made then.
         StoppedError: Ctrl-C, after a checkpoint; `resume` continues from it.
     """
     chosen, data = _recipe_and_data(collection, recipe)
     start = None if start_from is None else Path(start_from)
-    options: dict[str, Any] = {
-        "labels": labels,
-        "images": images,
-        "seed": seed,
-        "start_from": start,
-    }
+    options: dict[str, Any] = {"labels": labels, "images": images, "seed": seed, "only": only}
+    options["start_from"] = start
     with joined() as processes:
         choice = processes.local_first(partial(choose, chosen, data, settings or {}, **options))
         if choice.note is not None:

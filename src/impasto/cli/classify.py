@@ -65,7 +65,7 @@ def command(
     except KeyboardInterrupt:
         raise StoppedError("stopped; nothing is written") from None
     own = collection.content_hash == record.collection.hash
-    title = f"{'held-out' if split == 'heldout' else 'training'} pictures of {collection.name}"
+    title = f"{'held-out' if split == 'heldout' else 'training'} pictures of {collection.title}"
     typer.echo(f"{title}, named by the discriminator of {folder}")
     for note in (_learned_from(split, own), *how_judged(discriminator, record, collection)):
         if note is not None:
@@ -74,12 +74,12 @@ def command(
     parts = slugs([each.field for each in results])
     # The report shows the files with plain names, so only held-out pictures of the own collection
     # get them.
-    prefix = "" if own and split == "heldout" else f"{slugs([collection.name])[0]}-{split}-"
+    prefix = "" if own and split == "heldout" else f"{slugs([collection.title])[0][:100]}-{split}-"
     written: list[Path] = []
     about = {
         "model": str(folder),
         "images_seen": record.images_seen,
-        "collection": {"name": collection.name, "hash": collection.content_hash},
+        "collection": {"name": collection.title, "hash": collection.content_hash},
         "same_collection": own,
         "split": split,
     }

@@ -36,6 +36,14 @@ def command(
             metavar="COLLECTION",
         ),
     ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CONDITION",
+            help="Train on a part of the collection: style=Ukiyo-e, or any condition as of pack --where "
+            "on label fields and the columns of sources.csv.",
+        ),
+    ] = None,
     start_from: Annotated[
         Path | None,
         typer.Option(
@@ -110,6 +118,7 @@ def command(
             images=images,
             seed=seed,
             start_from=start_from,
+            only=only,
         )
 
     with joined() as processes:

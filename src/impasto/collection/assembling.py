@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from impasto.collection.hashes import content_hash
 from impasto.collection.parts import FACTS, FINGERPRINTS, Facts, FactsWriter, Piece
-from impasto.collection.store import FORMAT, FORMAT_VERSION, content_hash
+from impasto.collection.store import FORMAT, FORMAT_VERSION
 from impasto.collection.writer import open_writer, shard_prefix
 from impasto.files import sha256_of_file, write_json
 from impasto.sources.listing import ABOUT

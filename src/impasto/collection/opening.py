@@ -26,10 +26,11 @@ def open_or_pack(data: str | Path | Collection, resolution: int) -> Collection:
     """
     if str(data) == "masters":
         return _masters(resolution)
+    part: str | None = None
     if isinstance(data, Collection):
         if data.resolution % resolution == 0:
             return data
-        data = data.path
+        part, data = data.condition, data.path
     path = Path(data).expanduser()
     check_is_collection(path, resolution)
     collection = Collection.open(path)
@@ -39,7 +40,7 @@ def open_or_pack(data: str | Path | Collection, resolution: int) -> Collection:
             f"{path} is packed at {sides(collection.resolutions)}, and {resolution} px is wanted; "
             f"pack the pictures again with --resolution {resolution}"
         )
-    return collection.at(usable[0])
+    return collection.at(usable[0]).only(part)
 
 
 def packed_at(data: str | Path | Collection) -> tuple[int, ...] | None:

@@ -28,7 +28,7 @@ def summary(collection: Collection) -> str:
         f"  pictures    {len(collection):,} of {collection.resolution} x {collection.resolution} "
         f"pixels, {collection.fit}",
         f"  stored      {_stored(collection)}",
-        f"  from        {_sources(collection, np.arange(len(collection)))}",
+        f"  from        {_sources(collection, collection.indices)}",
         f"  training    {_part(collection, train)}",
         f"  held out    {_part(collection, heldout)}",
         f"  hash        {collection.content_hash}",

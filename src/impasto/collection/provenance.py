@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from impasto.collection.store import Collection
 from impasto.files import read_json
 from impasto.formatting import counted
@@ -27,12 +29,18 @@ def provenance(collection: Collection) -> dict[str, Any]:
     """
     made = read_json(collection.path / "collection.json", "collection").get("made")
     rows = collection.source_table()
+    copies = collection.duplicates_table()
+    if collection.condition is not None:
+        rows = [rows[source] for source in np.unique(collection.sources[collection.indices])]
+        paths = {row.get("path") for row in rows}
+        groups = {row.get("group") for row in copies if row.get("path") in paths}
+        copies = [row for row in copies if row.get("group") in groups]
     artists = _counts(row.get("artist") for row in rows)
     return {
         "kind": str(made.get("kind", "")) if isinstance(made, dict) else "",
         "licences": _counts(row.get("licence") for row in rows),
         "artists": {} if artists.keys() == {_UNKNOWN} else artists,
-        "duplicates": sum(row.get("kept") == "0" for row in collection.duplicates_table()),
+        "duplicates": sum(row.get("kept") == "0" for row in copies),
         "forgotten": _forgotten(collection),
     }
 
@@ -53,8 +61,9 @@ def _forgotten(collection: Collection) -> dict[str, int]:
 
 
 def in_words(record: Mapping[str, Any]) -> list[str]:
-    """The result of `provenance` as sentences; unknown parts are left out."""
-    said = []
+    """The result of `provenance` as sentences; unknown parts are left out. With a run's or model's
+    `only`, what it learned from."""
+    said = [f"A part of the collection: only {only}."] if (only := record.get("only")) else []
     for name in ("licences", "artists"):
         if counts := record.get(name):
             listed = ", ".join(f"{each} ({count:,})" for each, count in counts.items())

@@ -1,21 +1,21 @@
 """An opened collection: pictures, labels, split and sources."""
 
 import csv
-import hashlib
-import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from impasto.collection.encoding import RAW
+from impasto.collection.hashes import content_hash, restricted_hash
+from impasto.collection.restricting import chosen
 from impasto.collection.shards import ShardReader, file_name, load_array
 from impasto.errors import ImpastoError, choices
 from impasto.files import read_json, refuse_pointer_file, sha256_of_file
-from impasto.formatting import counted, quoted
+from impasto.formatting import counted, quoted, titled
 from impasto.sources.listing import holds_pictures
 
 FORMAT = "impasto collection"
@@ -32,30 +32,6 @@ class LabelField:
     classes: tuple[str, ...]
     counts: tuple[int, ...]
     """The number of training pictures of each class."""
-
-
-def content_hash(
-    resolution: int,
-    shard_digests: list[str],
-    labels_digest: str,
-    split_digest: str,
-    fields: list[tuple[str, tuple[str, ...]]],
-) -> str:
-    """SHA-256 over everything that training reads at one resolution, 64 hexadecimal digits.
-
-    Changes at other resolutions do not change it.
-    """
-    text = json.dumps(
-        {
-            "resolution": resolution,
-            "shards": shard_digests,
-            "labels": labels_digest,
-            "split": split_digest,
-            "fields": [[name, list(classes)] for name, classes in fields],
-        },
-        sort_keys=True,
-    )
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def sides(resolutions: Sequence[int]) -> str:
@@ -106,7 +82,7 @@ def check_is_collection(path: Path, resolution: int) -> None:
 class Collection:
     """A packed collection at one of its resolutions. Made by `Collection.open`; it is read-only.
 
-    It pickles as its path and resolution, so that worker processes map the same files.
+    It pickles as its path, resolution and condition, so that worker processes map the same files.
     """
 
     path: Path
@@ -117,13 +93,15 @@ class Collection:
     """All packed resolutions, rising; `at` opens another one."""
     encoding: str
     """The encoding: raw, or the name of a compression."""
+    condition: str | None
+    """What is true of its pictures, where it is a part of the packed ones; see `only`."""
     content_hash: str
-    """Digest of this resolution's contents."""
+    """Digest of this resolution's contents, and of which of them are in a part."""
     fields: tuple[LabelField, ...]
     fit: str
     """How pictures were made square: crop, squash, pad or tiles."""
     labels: np.ndarray
-    """int64 [N, F]: for each field the index of the class, or -1 for unknown."""
+    """int64 [N, F]: for each field the index of the class, or -1 for unknown; N are all packed."""
     train_indices: np.ndarray
     """int64: the training pictures."""
     heldout_indices: np.ndarray
@@ -131,7 +109,9 @@ class Collection:
     sources: np.ndarray
     """int64 [N]: the source of each picture, as a row of `source_table()`."""
 
-    def __init__(self, path: Path, resolution: int | None = None) -> None:
+    def __init__(
+        self, path: Path, resolution: int | None = None, condition: str | None = None
+    ) -> None:
         self.path = path = Path(path)
         description = read_json(path / "collection.json", "collection")
         self._check_format(description)
@@ -141,6 +121,9 @@ class Collection:
             raise ImpastoError(
                 f"{path / 'collection.json'} is damaged ({error}); pack the collection again"
             ) from error
+        self.condition = None
+        if condition is not None:
+            self._restrict(condition)
 
     @classmethod
     def open(cls, path: str | Path, resolution: int | None = None) -> "Collection":
@@ -161,7 +144,17 @@ class Collection:
     def __repr__(self) -> str:
         fields = "".join(f", {f.name} of {counted(len(f.classes), 'class')}" for f in self.fields)
         size = f"{counted(len(self), 'picture')} of {self.resolution} px"
-        return f"<Collection {self.name}: {size}{fields}>"
+        return f"<Collection {self.title}: {size}{fields}>"
+
+    @property
+    def title(self) -> str:
+        """Its name, with the condition of a part: `paintings (only style = 'Realism')`."""
+        return titled(self.name, self.condition)
+
+    @property
+    def indices(self) -> np.ndarray:
+        """int64: the training and the held-out pictures."""
+        return np.sort(np.concatenate([self.train_indices, self.heldout_indices]))
 
     def at(self, resolution: int) -> "Collection":
         """The same pictures at another of `resolutions`.
@@ -169,10 +162,49 @@ class Collection:
         Raises:
             ImpastoError: it is not packed at that.
         """
-        return self if resolution == self.resolution else Collection(self.path, resolution)
+        if resolution == self.resolution:
+            return self
+        return Collection(self.path, resolution, self.condition)
+
+    def only(self, condition: str | None) -> "Collection":
+        """The part of which a condition is true, of both splits; all of it for None.
+
+        Indices, fields and classes stay those of the whole. The content hash is another one.
+
+        Args:
+            condition: as of `pack --where`, on label fields and the columns of `sources.csv`, such as
+                `style = 'Ukiyo-e' and year < 1850`; `style=Ukiyo-e` for a single class.
+
+        Raises:
+            ImpastoError: it cannot be read, names an unknown column or class, or leaves no training
+                picture.
+        """
+        if condition is None:
+            return self
+        part = Collection(self.path, self.resolution, condition)
+        if self.condition is None or self.condition == part.condition:
+            return part
+        return Collection(self.path, self.resolution, f"({self.condition}) and ({part.condition})")
+
+    def _restrict(self, condition: str) -> None:
+        said, true = chosen(condition, self.fields, self.labels, self.sources, self.source_table())
+        train = self.train_indices[true[self.train_indices]]
+        if not len(train):
+            raise ImpastoError(
+                f"{said} is true of none of the {counted(len(self.train_indices), 'training picture')} "
+                f"of {self.name}"
+            )
+        self.condition = said
+        self.content_hash = restricted_hash(self.content_hash, said, true)
+        self.train_indices = train
+        self.heldout_indices = self.heldout_indices[true[self.heldout_indices]]
+        self.fields = tuple(
+            replace(field, counts=self._train_counts(column, len(field.classes)))
+            for column, field in enumerate(self.fields)
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Collection, (self.path, self.resolution)
+        return Collection, (self.path, self.resolution, self.condition)
 
     def _check_format(self, description: Any) -> None:
         if not isinstance(description, dict) or description.get("format") != FORMAT:
@@ -271,7 +303,7 @@ class Collection:
 
     def __len__(self) -> int:
         """The number of pictures, training and held out."""
-        return self._count
+        return len(self.train_indices) + len(self.heldout_indices)
 
     def images(self, indices: np.ndarray) -> np.ndarray:
         """The pixels of some pictures, uint8 [B, H, W, 3].

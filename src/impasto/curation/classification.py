@@ -102,10 +102,10 @@ def how_judged(discriminator: nn.Module, record: ModelRecord, collection: Collec
     count = min(MEASURED, len(collection.train_indices))
     if depends_on_batch(discriminator):
         lines.append(
-            f"batch norm by the statistics of {count} training pictures of {collection.name}"
+            f"batch norm by the statistics of {count} training pictures of {collection.title}"
             if count
             else "note: batch norm by the running statistics of training, which mix real and generated "
-            f"pictures, as {collection.name} has no training pictures; accuracies may be too low"
+            f"pictures, as {collection.title} has no training pictures; accuracies may be too low"
         )
     if record.real_noise:
         lines.append(

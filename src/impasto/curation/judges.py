@@ -72,7 +72,7 @@ class FieldJudges:
             unknown = [name for name in names if name not in known]
             if unknown:
                 raise ImpastoError(
-                    f"{collection.name} has no training pictures of {field.name} "
+                    f"{collection.title} has no training pictures of {field.name} "
                     f"{choices(unknown)}, so its judge cannot name them; choose with --class "
                     f"among {choices(list(known))}, or take another collection"
                 )
@@ -81,7 +81,7 @@ class FieldJudges:
                 number: known[field.classes[number]] for number in sorted(set(classes))
             }
             records.append(fitted.record)
-        return cls(network, judges, numbers, tuple(records), collection.name)
+        return cls(network, judges, numbers, tuple(records), collection.title)
 
     def confidence(self, images: Tensor, asked: dict[int, int]) -> np.ndarray:
         """The judges' probability of the chosen classes, float64 [B]; with several fields the

@@ -248,7 +248,7 @@ class Evaluator:
                 width=network.width,
             ),
             collection=ComparedCollection(
-                name=self.collection.name,
+                name=self.collection.title,
                 hash=self.collection.content_hash,
                 resolution=self.resolution,
             ),

@@ -48,7 +48,7 @@ def folder_of(row: EvaluationRow, known: Sequence[EvaluationRow]) -> str:
     """The folder of a row's files, relative to `metrics.jsonl`:
     `evaluation/000000076864/lite0-masters-2000` in a run. Only repetitions of an evaluation share
     one."""
-    name = f"{row.network.name}-{slugs([row.collection.name])[0]}-{row.pictures.count}"
+    name = f"{row.network.name}-{slugs([row.collection.name])[0][:100]}-{row.pictures.count}"
     if row.subject.kind == "run":
         name = f"{EVALUATION_FOLDER}/{row.subject.images_seen or 0:012d}/{name}"
     taken = {each.folder for each in known if conditions(each) != conditions(row)}

@@ -61,7 +61,7 @@ def split_rows(collection: Collection, split: Split) -> np.ndarray:
         return collection.train_indices
     if split == "heldout":
         return collection.heldout_indices
-    return np.arange(len(collection), dtype=np.int64)
+    return collection.indices
 
 
 def rows_of(collection: Collection, split: Split, limit: int | None) -> np.ndarray:
@@ -165,7 +165,7 @@ def _key(
 ) -> dict[str, str]:
     return {
         "collection": collection.content_hash,
-        "name": collection.name,
+        "name": collection.title,
         "network": network.name,
         "identity": network.identity,
         "resolution": str(side),

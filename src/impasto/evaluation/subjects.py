@@ -15,6 +15,7 @@ from impasto.collection import Collection
 from impasto.collection.provenance import taken_out_since
 from impasto.errors import ImpastoError
 from impasto.evaluation.gather import kept_numbers
+from impasto.formatting import titled
 from impasto.sampling.model import to_uint8
 from impasto.sampling.output import seed_name
 from impasto.sampling.painter import Painter
@@ -122,13 +123,13 @@ def classes_there(
     """
     known = {each.name: each.classes for each in collection.fields}.get(field)
     if known is None:
-        return {}, [f"{collection.name} has no label field '{field}': no scores by it"]
+        return {}, [f"{collection.title} has no label field '{field}': no scores by it"]
     there = {k: known.index(name) for k, name in classes.items() if name in known}
     strangers = [name for name in classes.values() if name not in known]
     if not strangers:
         return there, []
     names = ", ".join(strangers[:5])
-    return there, [f"{collection.name} has no {field} called {names}: no scores of these"]
+    return there, [f"{collection.title} has no {field} called {names}: no scores of these"]
 
 
 def of_model(painter: Painter, collection: Collection, plan: SampleCounts) -> Subject:
@@ -143,10 +144,10 @@ def of_model(painter: Painter, collection: Collection, plan: SampleCounts) -> Su
     parts, groups = [labels], {}
     notes = []
     if record.collection.hash != collection.content_hash:
+        own = titled(record.collection.name, record.collection.only)
         notes.append(
-            f"the model did not learn from {collection.name} as it is here, but from "
-            f"{record.collection.name}: copies of other pictures of that are not seen, and "
-            "held-out pictures may be among them"
+            f"the model did not learn from {collection.title} as it is here, but from {own}: copies of "
+            "other pictures of that are not seen, and held-out pictures may be among them"
         )
     if since := taken_out_since(collection, record.collection.model_dump()):
         notes.append(f"after the model learned from it, {since}")

@@ -40,6 +40,7 @@ def _rows(record: RunRecord) -> list[tuple[str, str]]:
         facts.append((player.capitalize(), f"{count:,} parameters" if count else None))
     facts += [
         ("Collection", record.get("collection", "name")),
+        ("Only", record.get("collection", "only")),
         ("Content hash", record.get("collection", "hash")),
         ("Resolution", record.get("collection", "resolution")),
         ("Fitted by", record.get("collection", "fit")),

@@ -60,7 +60,9 @@ def before_and_after(record: RunRecord) -> tuple[BeforeAndAfter | None, str]:
     try:
         resolution = record.get("collection", "resolution")
         seen = resolution if isinstance(resolution, int) else None
-        return _pair(Collection.open(Path(path), seen))
+        only = record.get("collection", "only")
+        part = only if isinstance(only, str) else None
+        return _pair(Collection.open(Path(path), seen).only(part))
     except (ImpastoError, OSError, ValueError, KeyError, IndexError, SyntaxError) as error:
         return None, f"the collection at {path} cannot be read ({error})"
 

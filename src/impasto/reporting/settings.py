@@ -39,6 +39,8 @@ def facts(runs: Sequence[Compared]) -> PageTable:
         "Device": text("machine", "device"),
         "Generator's parameters": parameters,
     }
+    if any(run.record.get("collection", "only") for run in runs):
+        of["Only"] = text("collection", "only")
     if any(run.record.get("started_from") for run in runs):
         of["Started from"] = text("started_from", "model")
     rows = [(name, [words(tell(run.record)) for run in runs]) for name, tell in of.items()]

@@ -120,6 +120,8 @@ class CollectionRecord(Config):
     """Source pictures that were excluded as duplicates."""
     forgotten: dict[str, int] = Field(default_factory=dict)
     """Source pictures that were removed (`impasto forget`), by day."""
+    only: str | None = None
+    """The condition of the part that was learned from (`train --only`); None: all of it."""
 
 
 class ModelRecord(Config):

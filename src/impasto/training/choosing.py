@@ -56,6 +56,7 @@ def choose(
     images: int | str | None = None,
     seed: int | None = None,
     start_from: str | Path | None = None,
+    only: str | None = None,
 ) -> TrainingChoice:
     """Choose the config and the collection.
 
@@ -64,15 +65,15 @@ def choose(
         data: a collection, its folder, or the word `masters`.
         changes: settings by their dotted names, such as `training.batch`.
         labels: label fields to train on, or a text such as `style,genre`; None: the recipe's.
-        images: real images to train for, each stage, such as 200_000 or `200k`; None: the recipe's
-            length.
+        images: real images to train for, each stage, such as `200k`; None: the recipe's length.
         seed: of all random numbers; None: the recipe's.
         start_from: a run or model whose weights are copied later. Without a recipe, its networks
             and label fields are used too.
+        only: a condition on the pictures, such as `style=Ukiyo-e`; see `Collection.only`.
 
     Raises:
-        ImpastoError: a recipe or setting is unknown, there is no collection or model, or settings
-            conflict.
+        ImpastoError: a recipe or setting is unknown, there is no collection, model or such picture,
+            or settings conflict.
     """
     if not isinstance(changes, Mapping):
         raise ImpastoError(
@@ -103,7 +104,7 @@ def choose(
     )
     if data is None:
         raise ImpastoError("say what to learn from: a collection, or the word masters")
-    collection = open_or_pack(data, config.resolution)
+    collection = open_or_pack(data, config.resolution).only(only)
     if own is not None:
         config = known_labels(config, own, collection)
     return TrainingChoice(config, collection, text, named is not None)

@@ -40,6 +40,7 @@ from impasto.messages import say
 from impasto.sampling.model import (
     MASTERS,
     MASTERS_MODEL,
+    CollectionRecord,
     ModelRecord,
     checkpoint_folders,
     find_model,
@@ -56,6 +57,7 @@ def collection_record(collection: Collection) -> dict[str, Any]:
     """A run's record of its collection."""
     return {
         "name": collection.name,
+        "only": collection.condition,
         "path": str(collection.path.resolve()),
         "hash": collection.content_hash,
         "count": len(collection.train_indices),
@@ -73,7 +75,7 @@ def collection_record(collection: Collection) -> dict[str, Any]:
 def open_collection(
     run: Path, record: dict[str, Any], data: str | Path | Collection | None
 ) -> Collection:
-    """Open a run's collection, or `data` instead.
+    """Open a run's collection, or `data` instead; only the run's part of it, if it has one.
 
     Args:
         run: its folder.
@@ -81,7 +83,7 @@ def open_collection(
         data: the collection's folder, if it has moved.
 
     Raises:
-        ImpastoError: it is no longer there.
+        ImpastoError: it is no longer there, or has no such part.
     """
     known = record["collection"]
     path: str | Path | Collection = known["path"] if data is None else data
@@ -91,7 +93,22 @@ def open_collection(
                 f"the collection of {run} is no longer at {path}; say where it is with --data"
             )
         path = "masters"  # it was in the cache, which may be cleared, and can be packed again
-    return open_or_pack(path, known["resolution"])
+    return open_or_pack(path, known["resolution"]).only(known.get("only"))
+
+
+def require_part(run: Path, record: dict[str, Any], collection: Collection) -> None:
+    """Check that a run is trained on the same part of its collection.
+
+    Raises:
+        ImpastoError: it is trained on another part.
+    """
+    parts = record["collection"].get("only"), collection.condition
+    if parts[0] != parts[1]:
+        learned, asked = (f"only {part}" if part else "the whole collection" for part in parts)
+        raise ImpastoError(
+            f"{run} is a run on {learned}, not on {asked}; give the same --only, another --run, or go "
+            f"on with it as it is: impasto resume {quoted(run)}"
+        )
 
 
 def versions() -> dict[str, str]:
@@ -197,17 +214,33 @@ def find_collection(
 ) -> Collection:
     """The given collection, or else the run's (or the packaged model's) training collection.
 
+    If the given one is the training collection and the model was trained on a part of it, that part.
+
     Raises:
         ImpastoError: there is neither.
     """
-    run = run_of(path)
+    run, learned = run_of(path), record.collection
     if run is not None:
-        return open_collection(run, read_run(run)[1], data)
+        known = read_run(run)[1]
+        if data is None:
+            return open_collection(run, known, data)
+        return _its_part(open_or_pack(data, known["collection"]["resolution"]), learned)
     if data is None and find_model(path) == MASTERS_MODEL:
         data = MASTERS
     if data is None:
         raise ImpastoError(f"{path} is no run; say which pictures to name with --data")
-    return open_or_pack(data, record.resolution)
+    return _its_part(open_or_pack(data, record.resolution), learned)
+
+
+def _its_part(collection: Collection, learned: CollectionRecord) -> Collection:
+    """The part that a model was trained on, if it is of this collection; else the collection."""
+    if learned.only is None or collection.condition is not None:
+        return collection
+    try:
+        part = collection.only(learned.only)
+    except ImpastoError:  # another collection, without such pictures
+        return collection
+    return part if part.content_hash == learned.hash else collection
 
 
 def _newest_moment(run: Path) -> int:

@@ -150,12 +150,13 @@ def _create(
 
 
 def _require_same(run: Path, session: Session) -> None:
-    """Refuse to go on with a run of another config or collection.
+    """Refuse to go on with a run of another config, collection or part of it.
 
     Raises:
         ImpastoError: it is another one; the message names the first setting that differs.
     """
     config, record = run_folder.read_run(run)
+    run_folder.require_part(run, record, session.collection)
     configs = [each.model_dump(mode="json") for each in (config, session.config)]
     for name, (before, now) in settings_that_differ(configs):
         raise ImpastoError(

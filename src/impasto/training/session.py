@@ -7,6 +7,7 @@ from impasto.collection import Collection
 from impasto.collection.provenance import taken_out
 from impasto.config import RunConfig
 from impasto.device import memory_format, set_up_training
+from impasto.formatting import counted
 from impasto.messages import say
 from impasto.networks import count_parameters
 from impasto.objectives import Objective
@@ -103,11 +104,22 @@ class Session:
         )
 
     def print_notes(self) -> None:
-        """Print how often each class is shown, and whether pictures were removed from the collection."""
-        lines = [self.pictures.shown_in_words(), taken_out(self.known["forgotten"])]
+        """Print which part is learned, how often each class is shown, and whether pictures were removed
+        from the collection."""
+        lines = [self._part(), self.pictures.shown_in_words(), taken_out(self.known["forgotten"])]
         for line in lines:
             if line:
                 say(line)
+
+    def _part(self) -> str:
+        """The part of the collection that is learned, a line; '' for all of it."""
+        part = self.collection
+        if part.condition is None:
+            return ""
+        return (
+            f"only {part.condition}: {counted(len(part.train_indices), 'training picture')}, "
+            f"{len(part.heldout_indices):,} held out"
+        )
 
     def model_record(self) -> ModelRecord:
         """The record of the averaged generator as it is now."""

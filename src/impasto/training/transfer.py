@@ -24,6 +24,7 @@ from torch import nn
 from impasto.collection import Collection
 from impasto.config import NetworkConfig, Ramp, RunConfig
 from impasto.errors import ImpastoError
+from impasto.formatting import titled
 from impasto.networks._conditioning import LabelEmbedding
 from impasto.sampling.model import ModelRecord
 from impasto.training.matching import Kept, fill, listed, reconditioned, sized_by_classes
@@ -78,7 +79,7 @@ class Transfer:
             "recipe": known.recipe,
             "resolution": known.resolution,
             "images_seen": known.images_seen,
-            "collection": known.collection.name,
+            "collection": titled(known.collection.name, known.collection.only),
             "weights_sha256": known.weights_sha256,
             "discriminator_sha256": self.discriminator and known.discriminator_sha256,
             "generator": self.generator.record(),

@@ -1,0 +1,43 @@
+"""The content hash of a collection, and of a part of it."""
+
+import hashlib
+import json
+
+import numpy as np
+
+
+def content_hash(
+    resolution: int,
+    shard_digests: list[str],
+    labels_digest: str,
+    split_digest: str,
+    fields: list[tuple[str, tuple[str, ...]]],
+) -> str:
+    """SHA-256 over everything that training reads at one resolution, 64 hexadecimal digits.
+
+    Changes at other resolutions do not change it.
+    """
+    text = json.dumps(
+        {
+            "resolution": resolution,
+            "shards": shard_digests,
+            "labels": labels_digest,
+            "split": split_digest,
+            "fields": [[name, list(classes)] for name, classes in fields],
+        },
+        sort_keys=True,
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def restricted_hash(whole: str, condition: str, true: np.ndarray) -> str:
+    """The content hash of a part of a collection, 64 hexadecimal digits.
+
+    Args:
+        whole: that of the collection.
+        condition: what chose the part.
+        true: bool [N]: the pictures that are in it.
+    """
+    pictures = hashlib.sha256(np.packbits(true).tobytes()).hexdigest()
+    text = json.dumps({"collection": whole, "only": condition, "pictures": pictures})
+    return hashlib.sha256(text.encode()).hexdigest()

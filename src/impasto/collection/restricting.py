@@ -1,0 +1,94 @@
+"""Choose some of a collection's pictures by a condition, without packing them again."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from impasto.errors import ImpastoError, near
+from impasto.sources.where import Condition, parse
+
+_SHORT = re.compile(
+    r"""\s*(?P<column>[^\W\d][\w.-]*|"[^"]+")\s*=\s*(?P<text>[^\s'"=<>][^"=<>]*?)\s*"""
+)
+"""A class without quotes, `style=Ukiyo-e`, as `sample --class` takes it."""
+_NUMBERING = "index"
+"""The column of `sources.csv` that only numbers its rows."""
+
+
+class Field(Protocol):
+    """A label field."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def classes(self) -> Sequence[str]: ...
+
+
+def chosen(
+    text: str,
+    fields: Sequence[Field],
+    labels: np.ndarray,
+    sources: np.ndarray,
+    table: Sequence[Mapping[str, str]],
+) -> tuple[str, np.ndarray]:
+    """The pictures of which a condition is true; see `sources/where.py`.
+
+    Args:
+        text: the condition, on label fields and on the columns of `sources.csv`; or a column and
+            its text without quotes, `style=Ukiyo-e`.
+        fields: the label fields.
+        labels: [N, F]: the class of each picture, or -1.
+        sources: [N]: the row of each picture in the table.
+        table: the rows of `sources.csv`.
+
+    Returns:
+        The condition, with quotes; and whether it is true, bool [N].
+
+    Raises:
+        ImpastoError: it cannot be read, or names an unknown column or a text that no picture has.
+    """
+    used, first, place = np.unique(sources, return_index=True, return_inverse=True)
+    if len(used) and used[-1] >= len(table):
+        raise ImpastoError(
+            f"sources.csv has {len(table):,} rows and should have {used[-1] + 1:,}; restore it from "
+            "a copy or pack the collection again"
+        )
+    rows = [
+        {**table[source], **_named(fields, labels[picture])}
+        for source, picture in zip(used.tolist(), first.tolist(), strict=True)
+    ]
+    names = [field.name for field in fields]
+    blank = {name for name in rows[0] if not any(row.get(name) for row in rows)} if rows else set()
+    columns = [*names, *(name for name in rows[0] if name not in names)] if rows else names
+    condition = read(text, [name for name in columns if name not in blank | {_NUMBERING}])
+    for column, value in dict.fromkeys(condition.equal):
+        there = {row.get(column) or "" for row in rows}
+        if value not in there:
+            raise ImpastoError(f"no picture has {column} {near(value, there - {''})}")
+    true = np.array([condition(row) for row in rows], bool)
+    return condition.text, true[place]
+
+
+def _named(fields: Sequence[Field], labels: np.ndarray) -> dict[str, str]:
+    return {
+        field.name: field.classes[number] if number >= 0 else ""
+        for field, number in zip(fields, labels.tolist(), strict=True)
+    }
+
+
+def read(text: str, columns: Sequence[str]) -> Condition:
+    """A condition, or a column and its text without quotes.
+
+    Raises:
+        ImpastoError: it cannot be read, or there is no such column.
+    """
+    try:
+        return parse(text, columns)
+    except ImpastoError:
+        short = _SHORT.fullmatch(text)
+        if short is None:
+            raise
+    quoted = short["text"].replace("'", "''")
+    return parse(f"{short['column']} = '{quoted}'", columns)
