@@ -72,8 +72,7 @@ def choose(
         only: a condition on the pictures, such as `style=Ukiyo-e`; see `Collection.only`.
 
     Raises:
-        ImpastoError: a recipe or setting is unknown, there is no collection, model or such picture,
-            or settings conflict.
+        ImpastoError: a recipe, setting, collection, model or class is unknown, or settings conflict.
     """
     if not isinstance(changes, Mapping):
         raise ImpastoError(
