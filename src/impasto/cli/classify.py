@@ -35,10 +35,10 @@ def command(
     batch: Batch = 64,
     plugin: Plugins = None,
 ) -> None:
-    """Let the discriminator name the classes of held-out pictures.
+    """Measure the discriminator's accuracy on the classes of held-out pictures.
 
-    It prints the accuracy, overall and by class, and draws a confusion matrix. The recipes gangogh,
-    artgan and gantor have a discriminator that names classes; the flagship's does not.
+    It prints the accuracy, overall and by class, and draws a confusion matrix. The discriminators
+    of gangogh, artgan and gantor classify; the flagship's does not.
 
     Writes classify-FIELD.json and confusion-FIELD.png. For other pictures than the held-out ones of
     the model's own collection, the file names begin with the names of the collection and the split.

@@ -208,10 +208,10 @@ def command(
     ] = None,
     plugin: Plugins = None,
 ) -> None:
-    """Make a collection of square pictures, ready for training.
+    """Pack pictures into a collection of squares, ready for training.
 
-    Interrupted, the same command goes on. Given again after pictures were added to the source, it
-    decodes only those.
+    After an interruption the same command continues. After pictures were added to the source, it
+    decodes only the new ones.
     """
     from impasto.api.collections import PackSettings, pack, pack_on, pack_shard
     from impasto.cli._dask import dask_executor

@@ -20,7 +20,7 @@ def command(
         ),
     ] = None,
 ) -> None:
-    """Make one HTML page of a run: curves, grids, what went wrong.
+    """Write an HTML page of a run: curves, grids, findings.
 
     It works during training, too. The page is report.html in the run's folder; its path is the last
     line printed.
