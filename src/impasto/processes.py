@@ -23,6 +23,9 @@ from impasto.messages import LOGGER
 
 T = TypeVar("T")
 
+_MEETING = datetime.timedelta(minutes=10)
+"""How long the processes wait for each other to begin with."""
+
 _PATIENCE = datetime.timedelta(days=7)
 """How long a process waits for the others, since the first one may evaluate for hours. A process that
 has died is noticed at once, by its closed connection."""
@@ -296,13 +299,21 @@ def joined() -> Iterator[Processes]:
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     try:
+        store, _, _ = next(
+            dist.rendezvous(
+                _meeting_point(os.environ), processes.rank, processes.count, timeout=_MEETING
+            )
+        )
+        # torchrun keeps its store when it starts processes again, with the addresses of the dead ones.
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         dist.init_process_group(
             backend,
-            init_method=_meeting_point(os.environ),
+            store=dist.PrefixStore(f"impasto/{attempt}", store),
             rank=processes.rank,
             world_size=processes.count,
-            timeout=_PATIENCE,
+            timeout=_MEETING,
         )
+        dist.distributed_c10d._set_pg_timeout(_PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise ImpastoError(
             f"process {processes.rank} of {processes.count} cannot meet the others: {error}"
