@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore, _set_pg_timeout
+from torch.distributed.rendezvous import rendezvous
 
 from impasto.errors import ImpastoError, StoppedError
 from impasto.formatting import counted
@@ -300,7 +302,7 @@ def joined() -> Iterator[Processes]:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     try:
         store, _, _ = next(
-            dist.rendezvous(
+            rendezvous(
                 _meeting_point(os.environ), processes.rank, processes.count, timeout=_MEETING
             )
         )
@@ -308,12 +310,12 @@ def joined() -> Iterator[Processes]:
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         dist.init_process_group(
             backend,
-            store=dist.PrefixStore(f"impasto/{attempt}", store),
+            store=PrefixStore(f"impasto/{attempt}", store),
             rank=processes.rank,
             world_size=processes.count,
             timeout=_MEETING,
         )
-        dist.distributed_c10d._set_pg_timeout(_PATIENCE)
+        _set_pg_timeout(_PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise ImpastoError(
             f"process {processes.rank} of {processes.count} cannot meet the others: {error}"
