@@ -269,6 +269,26 @@ PLACES = {
 }
 
 
+def breaking(first: bool, patch: pytest.MonkeyPatch) -> RunConfig:
+    """The config of a run that goes back twice: further the second time, past a checkpoint; or `first`,
+    to a beginning without one."""
+    settings: dict[str, Any] = {"training__images": 64 if first else 96}
+    break_weights(patch, step=1 if first else 7, until=2)
+    return small(**settings, training__checkpoint_every=24)
+
+
+@pytest.fixture(scope="module")
+def gone_back(tiny: Collection, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
+    """Such runs that were never stopped."""
+    runs = {}
+    for first in (False, True):
+        with pytest.MonkeyPatch.context() as patch:
+            config = breaking(first, patch)
+            runs[first] = train(config, tiny, out=tmp_path_factory.mktemp("whole"), device="cpu")
+        assert len(events_of(runs[first])) == 2
+    return runs
+
+
 @pytest.mark.parametrize(
     ("place", "first"),
     [
@@ -278,14 +298,14 @@ PLACES = {
     ],
 )
 def test_killed_around_going_back(
-    place: str, first: bool, tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: str,
+    first: bool,
+    gone_back: dict[bool, Path],
+    tiny: Collection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Twice, so that it goes back further, past a checkpoint; or to a beginning without one.
-    settings: dict[str, Any] = {"training__images": 64 if first else 96}
-    config = small(**settings, training__checkpoint_every=24)
-    break_weights(monkeypatch, step=1 if first else 7, until=2)
-    whole = train(config, tiny, out=tmp_path / "whole", device="cpu")
-    assert len([event for _, event in events_of(whole)]) == 2
+    config, whole = breaking(first, monkeypatch), gone_back[first]
     owner, name, later = PLACES[place]
     with monkeypatch.context() as patch:
         armed: list[int] = []

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from benchmarks.kill_resume import fingerprint, kill_and_resume
 from impasto import cli, device
 from impasto.collection import Collection
+from impasto.config import RunConfig
 from impasto.errors import ImpastoError, StoppedError
 from impasto.files import read_json_lines
 from impasto.sampling.model import checkpoint_folders
@@ -46,15 +47,26 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("steps", [0, 2, 5])
-def test_a_run_that_died_ends_as_one_that_did_not(
-    variant: str, steps: int, tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(scope="module", params=VARIANTS)
+def variant(
+    request: pytest.FixtureRequest, tiny: Collection, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[RunConfig, Path]:
+    """A config, and a run of it that was never stopped."""
     # An interval that is no multiple of the batch, so that checkpoints lie between the ticks.
     lengths: dict[str, Any] = {"training__images": 96, "training__checkpoint_every": 20}
-    config = small(**lengths, **VARIANTS[variant])
-    whole = train(config, tiny, out=tmp_path / "whole", device="cpu")
+    config = small(**lengths, **VARIANTS[request.param])
+    return config, train(config, tiny, out=tmp_path_factory.mktemp("whole"), device="cpu")
+
+
+@pytest.mark.parametrize("steps", [0, 2, 5])
+def test_a_run_that_died_ends_as_one_that_did_not(
+    variant: tuple[RunConfig, Path],
+    steps: int,
+    tiny: Collection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config, whole = variant
     with monkeypatch.context() as patch:
         stop_after(patch, steps)
         with pytest.raises(StoppedByTest):

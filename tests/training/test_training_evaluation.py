@@ -12,6 +12,7 @@ import torch
 
 from benchmarks.kill_resume import fingerprint
 from impasto.collection import Collection
+from impasto.config import RunConfig
 from impasto.errors import ImpastoError, StoppedError
 from impasto.evaluation.record import EVALUATION_FOLDER, METRICS_FILE, read_rows
 from impasto.features import FeatureNetwork
@@ -127,10 +128,11 @@ def test_training_does_not_notice_evaluation(
     assert not (plain / METRICS_FILE).exists()
 
 
-@pytest.mark.parametrize("steps", [1, 4, 7, 10])
-def test_an_evaluated_run_that_died_ends_as_one_that_did_not(
-    steps: int, labelled: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(scope="module")
+def evaluated(
+    labelled: Collection, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[RunConfig, Path]:
+    """A config, and a run of it that was never stopped."""
     # Evaluations fall between checkpoints; the best ones make some of their own.
     config = small(
         "gangogh",
@@ -140,7 +142,20 @@ def test_an_evaluated_run_that_died_ends_as_one_that_did_not(
         training__checkpoint_every=28,
         training__ema_half_life=30,
     )
-    whole = train(config, labelled, out=tmp_path / "whole", device="cpu")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "load_network", sketch)
+        return config, train(config, labelled, out=tmp_path_factory.mktemp("whole"), device="cpu")
+
+
+@pytest.mark.parametrize("steps", [1, 4, 7, 10])
+def test_an_evaluated_run_that_died_ends_as_one_that_did_not(
+    steps: int,
+    evaluated: tuple[RunConfig, Path],
+    labelled: Collection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config, whole = evaluated
     with monkeypatch.context() as patch:
         stop_after(patch, steps)
         with pytest.raises(StoppedByTest):
