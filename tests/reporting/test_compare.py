@@ -323,17 +323,37 @@ def test_runs_of_other_resolutions_are_not_sent_to_evaluate_again(
         return make_run(tmp_path / name, [told], model_record((), resolution=resolution))
 
     small, large, third = run("small", 16), run("large", 32), run("third", 32)
-    _, lines = compare(tmp_path, small, large)
+    page, lines = compare(tmp_path, small, large)
     assert (
-        "No scores are compared: the runs paint at different resolutions (16 and 32 pixels), and "
-        "scores depend on it." in lines
+        "The runs paint at different resolutions, and scores depend on it: each is compared with the "
+        "collection's pictures at its own, and no score is marked as the best." in lines
     )
     assert len(lines) == 3  # nothing of evaluating them again
+    assert " small (16 pixels) large (32 pixels) better is " in page.text
     _, lines = compare(tmp_path, small, large, third)
     assert (
         "small paints at 16 pixels, not at 32, and scores depend on it; so these stand in a table of "
         "their own and are not compared with the others'." in lines
     )
+
+
+def test_stages_of_two_resolutions_share_tables_and_charts(tmp_path: Path) -> None:
+    def run(name: str, resolution: int, value: float) -> Path:
+        told = [
+            evaluation(seen, scored(value, field="genre"), resolution=resolution)
+            for seen in (END // 2, END)
+        ]
+        return make_run(tmp_path / name, told, model_record((), resolution=resolution))
+
+    # Far apart, so that only the resolutions keep the better one from being marked.
+    page, _ = compare(tmp_path, run("small", 16, 0.1), run("large", 32, 0.9))
+    assert page.text.count(" small (16 pixels) large (32 pixels) ") >= 2  # overall and by class
+    assert "at each run's resolution, as lite0 sees them" in page.text.replace("’", "'")
+    assert 'class="best"' not in page.source
+    assert "never measured so" not in page.text
+    same, _ = compare(tmp_path, run("a", 16, 0.1), run("b", 16, 0.9))
+    assert "(16 pixels)" not in same.text
+    assert 'class="best"' in same.source
 
 
 def test_held_out_pictures_stand_beside_once(two: tuple[Path, Path], tmp_path: Path) -> None:

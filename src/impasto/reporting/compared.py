@@ -1,7 +1,8 @@
 """Compared runs, with one checkpoint each and their evaluations with equal settings."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from impasto.evaluation.record import EvaluationRow
 from impasto.formatting import counted
@@ -91,6 +92,17 @@ def scored_alike(
         return best
 
     return [{key: chosen(key, rows) for key, rows in found.items()} for found in every]
+
+
+def at_own_resolutions(
+    scored: Sequence[Mapping[Conditions, EvaluationRow]],
+) -> list[dict[Conditions, EvaluationRow]]:
+    """The result of `scored_alike`, with conditions that leave the resolution open if runs of
+    several resolutions share no others."""
+    runs = Counter(key for found in scored for key in found)
+    if len({key.resolution for key in runs}) < 2 or max(runs.values()) > 1:
+        return [dict(found) for found in scored]
+    return [{replace(key, resolution=None): row for key, row in found.items()} for found in scored]
 
 
 def sentence(runs: Sequence[Compared], collection: str) -> str:

@@ -62,6 +62,12 @@ def curves(runs: Sequence[Compared], collection_hash: str) -> list[Curves]:
     alike = [
         {group.conditions: group for group in made_alike(run.of(collection_hash))} for run in runs
     ]
+    if len({key.resolution for groups in alike for key in groups}) == len(runs):
+        # No two runs share one, so the charts show each run at its own.
+        alike = [
+            {replace(key, resolution=None): group for key, group in groups.items()}
+            for groups in alike
+        ]
     conditions = list(dict.fromkeys(key for groups in alike for key in groups))
     rows = [row for groups in alike for group in groups.values() for row in group.rows]
     found, drawing = [], _Drawing(rows)
@@ -92,13 +98,19 @@ def _cards(
 ) -> list[Card]:
     pairs = {pair for group in groups if group is not None for pair in group.overall}
     cards = []
+    sides = [None if group is None else group.newest.collection.resolution for group in groups]
+    several = len({side for side in sides if side is not None}) > 1
+    titles = [
+        f"{run.name} ({side} pixels)" if several else run.name
+        for run, side in zip(runs, sides, strict=True)
+    ]
     seconds = [_seconds(run, group) for run, group in zip(runs, groups, strict=True)]
     for name, of in sorted(pairs, key=lambda pair: (place_of(pair[0]), pair[1] or "", pair[0])):
         if name.endswith(INFINITY):
             continue
         lines = [
-            group.line(name, of, title=run.name) if group is not None else None
-            for run, group in zip(runs, groups, strict=True)
+            group.line(name, of, title=title) if group is not None else None
+            for title, group in zip(titles, groups, strict=True)
         ]
         if len(runs) > _MOST_BANDS:
             lines = [line and replace(line, low=None, high=None) for line in lines]
@@ -111,6 +123,8 @@ def _cards(
             for group, line in zip(groups, lines, strict=True)
             if group is not None and line is not None
         )
+        if several and base_of(name) != "diversity":
+            levels = []  # those of real pictures depend on the resolution
         cards.append(_joined(title, seen, lines, name, "images seen", drawing, levels))
         if base_of(name) in _OVER_SECONDS and all(
             at is not None for at, line in zip(seconds, lines, strict=True) if line is not None

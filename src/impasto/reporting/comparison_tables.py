@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from impasto.evaluation.record import EvaluationRow, ScoreRow
 from impasto.evaluation.score_kinds import (
@@ -12,7 +11,7 @@ from impasto.evaluation.score_kinds import (
     title_of,
     value_text,
 )
-from impasto.reporting.compared import Compared, listed, scored_alike
+from impasto.reporting.compared import Compared, at_own_resolutions, listed, scored_alike
 from impasto.reporting.elements import PageTable, words
 from impasto.reporting.scores import (
     Conditions,
@@ -74,7 +73,8 @@ class Tables:
     def __init__(self, runs: Sequence[Compared], collection_hash: str) -> None:
         self.runs = runs
         self.says: list[str] = []
-        self._groups = self._grouped(scored_alike(runs, collection_hash))
+        scored = scored_alike(runs, collection_hash)
+        self._groups = self._grouped(at_own_resolutions(scored))
 
     def _grouped(
         self, scored: Sequence[Mapping[Conditions, EvaluationRow]]
@@ -108,13 +108,12 @@ class Tables:
                 if first is not None:
                     apart.append(self._apart(key, rows, first))
                 first = first or key
-        resolutions = sorted({key.resolution for key, _ in chosen})
         measured = {n for _, rows in chosen for n in rows}
-        if len(measured) > 1 and len(resolutions) == len(measured):
-            apart = [
-                "No scores are compared: the runs paint at different resolutions "
-                f"({listed([str(side) for side in resolutions])} pixels), and scores depend on it."
-            ]
+        if any(len(_sides(rows)) > 1 for _, rows in chosen):
+            apart.append(
+                "The runs paint at different resolutions, and scores depend on it: each is compared "
+                "with the collection's pictures at its own, and no score is marked as the best."
+            )
         elif measured and not any(len(rows) > 1 for _, rows in chosen):
             apart.append(
                 "No two runs were measured alike, so no scores are compared: evaluate them with the "
@@ -124,7 +123,7 @@ class Tables:
         self.says += dict.fromkeys(apart)
         return chosen
 
-    def _apart(self, key: Conditions, rows: Mapping[int, Any], others: Conditions) -> str:
+    def _apart(self, key: Conditions, rows: Mapping[int, EvaluationRow], others: Conditions) -> str:
         """Why scores have a table of their own."""
         names = listed(self._names(rows))
         own = "stand in a table of their own and are not compared with the others'."
@@ -141,8 +140,13 @@ class Tables:
         """Overall scores, a table for each group of runs with equal conditions."""
         return [self._overall(key, rows) for key, rows in self._groups]
 
-    def _names(self, rows: Mapping[int, Any]) -> list[str]:
-        return [self.runs[n].name for n in rows]
+    def _names(self, rows: Mapping[int, EvaluationRow]) -> list[str]:
+        """The heads of the runs' columns; with the resolution, if there are several."""
+        if len(_sides(rows)) < 2:
+            return [self.runs[n].name for n in rows]
+        return [
+            f"{self.runs[n].name} ({row.collection.resolution} pixels)" for n, row in rows.items()
+        ]
 
     def _overall(self, key: Conditions, rows: Mapping[int, EvaluationRow]) -> NetworkScores:
         pairs = {
@@ -150,9 +154,10 @@ class Tables:
         }
         pairs_in_order = sorted(pairs, key=lambda pair: (place_of(pair[0]), pair[1] or "", pair[0]))
         real = _shared([_heldout(row, pairs_in_order) for row in rows.values()])
-        notes, body, marked = TableNotes(), [], 0
+        notes, body, marked, alike = TableNotes(), [], 0, len(_sides(rows)) == 1
         for place, (name, of) in enumerate(pairs_in_order):
-            best = best_of(name, [row.score(name, of) for row in rows.values()])
+            scores = [row.score(name, of) for row in rows.values()]
+            best = best_of(name, scores) if alike else None
             marked += best is not None
             cells = [
                 cell(judged(row, name, of), notes, best=number == best)
@@ -171,7 +176,7 @@ class Tables:
             f"{key}.",
             about_heldout(list(rows.values())) if real else "",
             PageTable(head, body, notes.texts),
-            nothing_certain=len(rows) > 1 and not marked,
+            nothing_certain=len(rows) > 1 and alike and not marked,
         )
 
     def by_class(self) -> list[FieldScores]:
@@ -224,13 +229,18 @@ class Tables:
         notes, body = TableNotes(), []
         for place, cls in enumerate(classes):
             scores = [row.score(name, field, cls) for row in rows.values()]
-            best = best_of(name, scores)
+            best = best_of(name, scores) if len(_sides(rows)) == 1 else None
             cells = [cell(score, notes, best=number == best) for number, score in enumerate(scores)]
             body.append((cls, [*cells, *([cell(real[place], notes)] if real else [])]))
         sentence = kind_in(name, rows.values()).sentence.rstrip(".")
         says = sentence[0].lower() + sentence[1:]
         head = [field, *self._names(rows), *(["held-out real"] if real else [])]
         return TitledTable(f"{title_of(name)}, {says}", PageTable(head, body, notes.texts))
+
+
+def _sides(rows: Mapping[int, EvaluationRow]) -> set[int]:
+    """The resolutions of evaluations."""
+    return {row.collection.resolution for row in rows.values()}
 
 
 def _heldout(row: EvaluationRow, pairs: Sequence[tuple[str, str | None]]) -> list[ScoreRow | None]:

@@ -147,7 +147,10 @@ def _judge(row: EvaluationRow, name: str, of: str | None) -> JudgeRecord | None:
 
 @dataclass(frozen=True)
 class Conditions:
-    """The conditions that must be equal to compare scores."""
+    """The conditions that must be equal to compare scores.
+
+    `resolution` is None for several runs, each at its own.
+    """
 
     network: str
     weights_sha256: str
@@ -157,7 +160,7 @@ class Conditions:
     reference: int
     pictures: int
     truncation: float | None
-    resolution: int
+    resolution: int | None
     collection: str = field(compare=False)
 
     @classmethod
@@ -177,10 +180,11 @@ class Conditions:
 
     def __str__(self) -> str:
         cut = f" (truncation {self.truncation:g})" if self.truncation is not None else ""
+        at = "each run's resolution" if self.resolution is None else f"{self.resolution} pixels"
         return (
             f"{counted(self.pictures, 'generated picture')}{cut} against "
-            f"{counted(self.reference, PICTURE[self.split])} of {self.collection} at "
-            f"{self.resolution} pixels, as {self.network} sees them"
+            f"{counted(self.reference, PICTURE[self.split])} of {self.collection} at {at}, as "
+            f"{self.network} sees them"
         )
 
 
