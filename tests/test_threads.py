@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from impasto.threads import ThreadChoice, chosen_threads, is_crowded
+from impasto.threads import ThreadChoice, chosen_threads, is_crowded, threads_a_process
 
 
 class Machine:
@@ -95,7 +95,8 @@ def test_larger_units_are_not_taken_for_other_programs() -> None:
     machine.units(20)
     machine.work = 5.0
     machine.units(50)
-    assert (machine.choice.threads, machine.choice.changes) == (2, [])
+    # One thread was tried, and its steps have other bits than those before.
+    assert (machine.choice.threads, machine.choice.changes) == (2, [1, 2])
     machine.work = 1.0
     machine.units(20)
     machine.work = 5.0
@@ -144,3 +145,11 @@ def test_looking_leaves_the_number_as_it_was(monkeypatch: pytest.MonkeyPatch) ->
     times = iter([0.0, 10.0, 20.0, *(20 + 0.01 * k for k in range(1, 99))])
     monkeypatch.setattr("impasto.threads.time.perf_counter", lambda: next(times))
     assert is_crowded(2)
+
+
+def test_several_processes_use_one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(2)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert (threads_a_process(4, 1), threads_a_process(4, 2)) == (4, 1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert (threads_a_process(4, 1), threads_a_process(4, 2)) == (4, 2)

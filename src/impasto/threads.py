@@ -58,6 +58,14 @@ def is_fixed() -> bool:
     return "OMP_NUM_THREADS" in os.environ
 
 
+def threads_a_process(threads: int, processes: int) -> int:
+    """The number of CPU threads of each of several processes: one, unless OMP_NUM_THREADS says
+    otherwise; of a single process, `threads`."""
+    if processes == 1:
+        return threads
+    return torch.get_num_threads() if is_fixed() else 1
+
+
 class ThreadChoice:
     """Chooses the number of threads for units of work of about the same size, such as training steps.
 
@@ -114,8 +122,9 @@ class ThreadChoice:
         now = self._clock()
         if not self._begun:
             self._begun = True
-            self._place = self._uncrowded()
-            if self._place:
+            place = self._uncrowded()
+            if place:
+                self._go_to(place)
                 self._report("other programs hold the processor")
             self._next_look = now + self._wait
         elif self._place and self._left is None and now >= self._next_look:
@@ -130,9 +139,13 @@ class ThreadChoice:
         """Go over to another number on trial: it is judged by its first units."""
         slow = statistics.median(self._recent) if self._recent else float("inf")
         self._left = (self._place, slow)
-        self._place = place
+        self._go_to(place)
         self._recent.clear()
         self._free = 0
+
+    def _go_to(self, place: int) -> None:
+        self._place = place
+        self.changes.append(self.threads)
 
     def _judge(self, seconds: float) -> None:
         """After a unit: go over to fewer threads if it was slow, or decide a trial."""
@@ -175,13 +188,12 @@ class ThreadChoice:
             self._left = None
             if fewer:  # units have become larger; nobody else slows them
                 self._best[self.counts[before]] = seconds
-            self._place = before
+            self._go_to(before)
             self._wait = min(2 * self._wait, _LAST_LOOK)
         self._recent.clear()
         self._next_look = self._clock() + self._wait
 
     def _report(self, why: str) -> None:
-        self.changes.append(self.threads)
         word = "thread" if self.threads == 1 else "threads"
         say(f"computing with {self.threads} {word}: {why}", to_stderr=True)
 
