@@ -60,6 +60,10 @@ def test_each_process_of_a_machine_has_its_own_gpu(
             cuda.assert_called_with(torch.device("cuda", number))
     assert choose_device("cuda:0") == torch.device("cuda:0")
     assert choose_device("cpu") == CPU
+    monkeypatch.delenv("LOCAL_RANK")
+    for name, value in (("PROCID", "3"), ("STEP_NUM_TASKS", "4"), ("LOCALID", "1")):
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    assert choose_device("auto") == torch.device("cuda", 1)
 
 
 def test_a_single_process_takes_the_current_gpu_or_the_one_asked_for(cuda: mock.Mock) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import ImpastoError
+from impasto.processes import placed
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 """What `training.precision` and `sample --precision` may be."""
@@ -51,7 +52,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def _local_rank() -> int | None:
-    """The number of this process on its machine, as torchrun sets it; None for a single process.
+    """The number of this process on its machine, as torchrun or srun sets it; None for a single process.
 
     Raises:
         ImpastoError: LOCAL_RANK is no such number.
@@ -62,7 +63,10 @@ def _local_rank() -> int | None:
             f"LOCAL_RANK in the environment is '{text}'; it must be the number of this process on "
             "its machine, from 0"
         )
-    return None if text is None else int(text)
+    if text is not None:
+        return int(text)
+    here = placed(os.environ)
+    return here.local_rank if here.count > 1 else None
 
 
 def _allow_tf32(allowed: bool) -> None:

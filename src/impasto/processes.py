@@ -20,7 +20,7 @@ from torch.distributed.distributed_c10d import PrefixStore, _set_pg_timeout
 from torch.distributed.rendezvous import rendezvous
 
 from impasto.errors import ImpastoError, StoppedError
-from impasto.formatting import counted
+from impasto.formatting import counted, one_line
 from impasto.messages import LOGGER
 
 T = TypeVar("T")
@@ -119,13 +119,17 @@ class Processes:
         return range(self.rank * each, (self.rank + 1) * each)
 
     def sum(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """The sums of float32 tensors over all processes, in the order of `tree_sum`.
+        """The sums of tensors over all processes, in the order of `tree_sum`.
 
         They travel as one vector. Each process sums one part of it for all, so each sends and receives
         about twice its length, whatever the number of processes.
         """
         if self.count == 1:
             return list(tensors)
+        kinds = list(dict.fromkeys(tensor.dtype for tensor in tensors))
+        if len(kinds) > 1:  # a plugin's buffer in float64, for example
+            sums = {kind: iter(self.sum([t for t in tensors if t.dtype == kind])) for kind in kinds}
+            return [next(sums[tensor.dtype]) for tensor in tensors]
         # In the order of memory, which is not copied, and must stay what it is: fused optimisers walk
         # weights and gradients side by side.
         dense = [tensor if _is_dense(tensor) else tensor.contiguous() for tensor in tensors]
@@ -135,7 +139,8 @@ class Processes:
         with _connected():
             dist.all_to_all_single(received, padded)
             mine = tree_sum(received.view(self.count, -1).unbind())
-            dist.all_gather_single(padded, mine)
+            # The form that every torch from 2.6 on has.
+            dist.all_gather(list(padded.view(self.count, -1).unbind()), mine)
         parts = padded[: len(flat)].split([each.numel() for each in dense])
         return [
             part.as_strided(each.shape, each.stride())
@@ -245,15 +250,22 @@ def placed(environment: Mapping[str, str]) -> Processes:
     SLURM_STEP_NUM_TASKS, SLURM_LOCALID) say it in the environment.
 
     The batch script of Slurm, outside `srun`, is a process of its own.
+
+    Raises:
+        ImpastoError: a variable is no number.
     """
     for rank, count, local in (
         ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
         ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
     ):
         if rank in environment and count in environment:
-            return Processes(
-                int(environment[rank]), int(environment[count]), int(environment.get(local, 0))
-            )
+            texts = [environment[rank], environment[count], environment.get(local, "0")]
+            if not all(text.isdecimal() for text in texts):
+                raise ImpastoError(
+                    f"{rank}, {count} and {local} in the environment are {', '.join(texts)}; they must "
+                    "be numbers, as torchrun or srun sets them; unset them to train on one process"
+                )
+            return Processes(*map(int, texts))
     return Processes()
 
 
@@ -318,7 +330,9 @@ def joined() -> Iterator[Processes]:
         _set_pg_timeout(_PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise ImpastoError(
-            f"process {processes.rank} of {processes.count} cannot meet the others: {error}"
+            f"process {processes.rank} of {processes.count} cannot meet the others within "
+            f"{_MEETING.seconds} seconds; start all {processes.count}, with the same MASTER_ADDR and "
+            f"MASTER_PORT ({one_line(str(error))[:200]})"
         ) from error
     level = LOGGER.level
     if not processes.first:

@@ -1,5 +1,7 @@
 """Several processes train the run that one would train. All recipes: tests_processes/."""
 
+import copy
+import datetime
 import json
 import math
 import pickle
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from impasto import _start
 from impasto import processes as module
 from impasto.collection import Collection
 from impasto.errors import ImpastoError, StoppedError
@@ -24,7 +27,8 @@ from impasto.processes import (
 )
 from impasto.training import train
 from impasto.training.doctor import DivergedError
-from impasto.training.portions import TreeSum
+from impasto.training.portions import BatchUpdate, Buffers, TreeSum
+from impasto.training.state import TrainState
 from impasto.training.trainer import Trainer
 from tests.helpers.command_line import invoke
 from tests.helpers.processes import ended, start
@@ -92,6 +96,23 @@ def test_the_place_of_a_process() -> None:
     assert placed(torchrun | slurm) == Processes(5, 8, 1)
 
 
+def test_a_place_that_is_no_number_is_one_line() -> None:
+    with pytest.raises(ImpastoError, match=r"RANK, WORLD_SIZE and LOCAL_RANK .* are gold, 2, 0; "):
+        placed({"RANK": "gold", "WORLD_SIZE": "2"})
+
+
+def test_others_that_never_start_are_not_awaited_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    slurm = {"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2", "SLURM_LOCALID": "1"}
+    for name, value in {**slurm, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(module, "_MEETING", datetime.timedelta(seconds=1))
+    with pytest.raises(ImpastoError) as caught, joined():
+        pass
+    told = str(caught.value)
+    assert told.startswith("process 1 of 2 cannot meet the others within 1 seconds; start all 2, ")
+    assert "\n" not in told
+
+
 def test_where_the_processes_of_slurm_meet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "subprocess.run",
@@ -145,6 +166,10 @@ with joined() as here:
     assert torch.equal(summed, 3 * torch.arange(24.0).view(2, 3, 2, 2)), summed
     assert summed.stride() == weight.stride()
     assert one.item() == 3 and gap.tolist() == [0, 4, 8]
+    exact = torch.tensor([1 + 2**-40], dtype=torch.float64)
+    double, single = here.sum([exact, torch.ones(2)])
+    assert (double.dtype, single.dtype) == (torch.float64, torch.float32)
+    assert torch.equal(double, 2 * exact) and single.tolist() == [2, 2]
     assert here.any(here.rank == 1) and not here.any(False)
     assert here.gather(here.rank * 10) == [0, 10]
     assert here.on_first(lambda: here.rank) == 0
@@ -222,6 +247,108 @@ def test_buffers_are_those_of_one_pass_over_the_batch(tiny: Collection) -> None:
     ends = torch.stack([running for _, running in seen[1::2]])
     torch.testing.assert_close(norm.running_mean, ends.mean(dim=0))
     assert int(norm.num_batches_tracked or 0) == 2
+
+
+class Replacing(torch.nn.Module):
+    """A network that puts a new tensor in its buffer's place."""
+
+    middle: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(()))
+        self.unused = torch.nn.Parameter(torch.ones(()))
+        self.register_buffer("middle", torch.zeros(()))
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        self.middle = 0.5 * self.middle + values.mean()
+        return self.weight * values + self.middle
+
+
+def test_buffers_that_a_network_replaces() -> None:
+    network = Replacing()
+    parameters = list(network.parameters())
+    batch = BatchUpdate(parameters, Buffers(network), ALONE, 2)
+    for number in batch.numbers:
+        with batch.portion(number) as noted:
+            noted["n"] = (torch.ones(()), torch.ones(()))
+            network(torch.full((2,), number + 1.0)).sum().backward()
+            assert network.middle.item() == number + 1  # each begins with that of the beginning
+    batch.finish()
+    assert network.middle.item() == 1  # that of the first portion
+    assert parameters[0].grad is not None
+    assert parameters[0].grad.item() == 2 * 1 + 2 * 2
+
+    average = copy.deepcopy(network)
+    optimiser = torch.optim.SGD(parameters)
+    state = TrainState(network, network, average, optimiser, optimiser)
+    for _ in range(2):
+        network(torch.ones(2))
+        state.update_average(1, 1.0)
+        assert average.middle.item() == network.middle.item()
+
+
+def test_a_gradient_in_one_portion_only_is_one_line() -> None:
+    network = Replacing()
+    batch = BatchUpdate(list(network.parameters()), Buffers(network), ALONE, 2)
+    with batch.portion(0) as noted:
+        noted["n"] = (torch.ones(()), torch.ones(()))
+        network.weight.square().backward()
+    with pytest.raises(ImpastoError, match=r"set training\.accumulate to 1"), batch.portion(1):
+        network.unused.square().backward()
+
+
+RESUME = """
+import os, sys
+from impasto._start import main
+os.chdir(sys.argv[1 + int(os.environ["RANK"])])
+del sys.argv[1:3]
+main()
+"""
+
+
+def test_only_the_first_process_has_the_run(labelled: Collection, tmp_path: Path) -> None:
+    run = train(small("artgan", training__accumulate=2), labelled, run=tmp_path / "run")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "program.py").write_text(RESUME)
+    places = [tmp_path, tmp_path / "elsewhere"]
+    arguments = ["resume", run.name, "--images", 80]
+    first, second = ended(start(2, [tmp_path / "program.py", *places, *arguments]))
+    assert first[0] == second[0] == 0, (first, second)
+    assert first[1].count("finished: run") == 1
+    assert second[1:] == ("", "")
+
+
+def test_the_first_stage_can_be_sent(
+    labelled: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values and tensors can; a network with spectral norm cannot."""
+    sent = []
+
+    def on_first(self: Processes, work: Any) -> Any:
+        sent.append(value := work())
+        return value
+
+    monkeypatch.setattr(Processes, "on_first", on_first)
+    lengths = {"training__images": 8, "first_stage__training__images": 8}
+    train(small("gantor_v2", **lengths), labelled, out=tmp_path)
+    assert not any(isinstance(each, torch.nn.Module) for each in sent)
+
+
+def test_a_process_whose_others_still_train_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes: list[int] = []
+
+    def stop() -> None:
+        raise SystemExit(2)
+
+    monkeypatch.setattr("impasto.cli.main", stop)
+    monkeypatch.setattr("os._exit", codes.append)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    for connected in (False, True):
+        monkeypatch.setattr("torch.distributed.is_initialized", lambda found=connected: found)
+        with pytest.raises(SystemExit):
+            _start.main()
+    assert codes == [2]
 
 
 def test_a_run_by_name_begins_or_goes_on(

@@ -109,8 +109,11 @@ def test_a_request_to_stop_in_the_last_step_of_stage_one_is_heard(
 
     whole = train(config(), labelled, out=tmp_path / "whole", device="cpu")
     monkeypatch.setattr(Trainer, "step", step)
-    with pytest.raises(StoppedError, match="the first stage is finished; go on: impasto resume"):
+    with pytest.raises(
+        StoppedError, match="the first stage is finished; go on: impasto resume"
+    ) as stopped:
         train(config(), labelled, out=tmp_path / "stopped", device="cpu")
+    assert stopped.value.exit_code == 0  # of SIGTERM
     assert steps == 4
     (run,) = (tmp_path / "stopped").iterdir()
     resume(run)

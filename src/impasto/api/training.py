@@ -34,6 +34,13 @@ class Run:
         self.path = Path(path).expanduser()
         read_run(self.path)
 
+    @classmethod
+    def _trained(cls, path: Path) -> "Run":
+        """A run that was just trained. Of several processes only the first needs to have its folder."""
+        run = cls.__new__(cls)
+        run.path = path
+        return run
+
     @property
     def config(self) -> RunConfig:
         """Its resolved config."""
@@ -137,7 +144,7 @@ def train(
             tensorboard=tensorboard,
             start_from=start,
         )
-    return Run(made)
+    return Run._trained(made)
 
 
 def _recipe_and_data(
@@ -180,7 +187,7 @@ def resume(
         StoppedError: Ctrl-C, after a checkpoint.
     """
     place = data.path if isinstance(data, Collection) else data
-    return Run(
+    return Run._trained(
         training.resume(
             Path(run).expanduser(),
             data=None if place is None else str(place),

@@ -31,12 +31,17 @@ def command(
 
     It goes on from the newest checkpoint.
     """
-    from impasto.api.training import resume
     from impasto.messages import say
+    from impasto.processes import joined
+    from impasto.training import resume
+    from impasto.training.choosing import parse_count
     from impasto.training.run_folder import how_to_go_on
 
-    before = None if images is not None else how_to_go_on(run)
-    resume(run, data=data, device=device, images=images)
-    print_finished(run)
-    if before is not None:
-        say(before)
+    length = None if images is None else parse_count(images)
+    with joined() as processes:
+        before = processes.on_first(lambda: how_to_go_on(run) if length is None else None)
+        resume(run, data=data, device=device, images=length)
+        if processes.first:
+            print_finished(run)
+            if before is not None:
+                say(before)

@@ -139,6 +139,7 @@ def gather(
                 if features is None:
                     continue
                 if isinstance(features, ImpastoError):
+                    features.silent = not processes.first
                     raise features
                 done += len(features[0].features)
                 for each, some in zip(gathered if processes.first else (), features, strict=False):

@@ -10,10 +10,11 @@ import torch
 
 from impasto.collection import Collection
 from impasto.config import RunConfig
-from impasto.device import choose_device, wait_for
+from impasto.device import choose_device, set_threads, wait_for
 from impasto.messages import say
 from impasto.networks import count_parameters
 from impasto.processes import ALONE, Processes
+from impasto.threads import threads_a_process
 from impasto.training.evaluation import require_networks
 from impasto.training.memory import memory_told, require_memory
 from impasto.training.pretrained import PretrainedModel
@@ -72,6 +73,7 @@ def estimate(
     Raises:
         ImpastoError: as `train`.
     """
+    set_threads(threads_a_process(torch.get_num_threads(), processes.count))
     chosen = choose_device(device)
     source = None if start_from is None else PretrainedModel.load(start_from)
     if source is not None and config.first_stage is not None:

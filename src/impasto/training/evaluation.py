@@ -20,7 +20,7 @@ from impasto.config import RunConfig
 from impasto.diagnosis.signs import COPIED_BY_CHANCE, COPIED_LOW
 from impasto.errors import ImpastoError
 from impasto.evaluation.evaluate import Evaluation, Evaluator, SampleCounts
-from impasto.evaluation.gather import Update
+from impasto.evaluation.gather import Update, silent
 from impasto.evaluation.record import METRICS_FILE, PICTURE, SubjectRecord, append_row
 from impasto.evaluation.subjects import NotFiniteError
 from impasto.features import FeatureNetwork, load_network
@@ -118,7 +118,7 @@ class TrainingEvaluator:
             resolution=self.config.resolution,
             labels=self.config.labels,
             limit=self.config.evaluation.reference,
-            progress=_long_work,
+            progress=_long_work if self.processes.first else silent,
             processes=self.processes,
         )
 

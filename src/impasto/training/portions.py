@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from impasto.errors import ImpastoError
 from impasto.processes import Processes
 
 Counted = tuple[Tensor, Tensor]
@@ -48,6 +49,9 @@ class TreeSum:
         return total
 
 
+_RUNNING = ("running_mean", "running_var")
+
+
 class Buffers:
     """The buffers that a forward pass may change: running statistics, spectral norm's vectors.
 
@@ -56,18 +60,34 @@ class Buffers:
     """
 
     def __init__(self, *networks: nn.Module) -> None:
-        named = [
-            (name, buffer)
+        # By module and name: a network may put a new tensor in a buffer's place.
+        self._places = [
+            (module, name)
             for network in networks
             for module in network.modules()
             if module.training
-            for name, buffer in module.named_buffers(recurse=False)
+            for name, _ in module.named_buffers(recurse=False)
         ]
-        self.all = [buffer for _, buffer in named]
-        averaged = ("running_mean", "running_var")
-        self.averaged = [buffer for name, buffer in named if name in averaged]
-        self.others = [
-            buffer for name, buffer in named if name not in averaged and buffer.is_floating_point()
+
+    def _named(self) -> list[tuple[str, Tensor]]:
+        return [(name, getattr(module, name)) for module, name in self._places]
+
+    @property
+    def all(self) -> list[Tensor]:
+        return [buffer for _, buffer in self._named()]
+
+    @property
+    def averaged(self) -> list[Tensor]:
+        """Running statistics."""
+        return [buffer for name, buffer in self._named() if name in _RUNNING]
+
+    @property
+    def others(self) -> list[Tensor]:
+        """The others that are not integers."""
+        return [
+            buffer
+            for name, buffer in self._named()
+            if name not in _RUNNING and buffer.is_floating_point()
         ]
 
     def copy(self) -> list[Tensor]:
@@ -111,6 +131,7 @@ class BatchUpdate:
         self._processes = processes
         self._count = portions
         self._sum = TreeSum()
+        self._trained: list[nn.Parameter] = []
         self._names: list[str] = []
         self._statistics: dict[str, Counted] = {}
         self.start = buffers.copy() if portions > 1 else None
@@ -127,8 +148,15 @@ class BatchUpdate:
             return
         self._names = list(statistics)
         with torch.no_grad():
-            self._trained = [p for p in self._parameters if p.grad is not None]
-            gradients = [p.grad for p in self._trained]
+            trained = [p for p in self._parameters if p.grad is not None]
+            if number != self.numbers[0] and list(map(id, trained)) != list(map(id, self._trained)):
+                raise ImpastoError(
+                    "some weights have a gradient in one portion of a batch and none in another, so "
+                    "portions cannot be added up; set training.accumulate to 1, or let the network use "
+                    "the same layers for every picture"
+                )
+            self._trained = trained
+            gradients = [p.grad for p in trained]
             first = float(number == 0)
             others = [buffer * first for buffer in self._buffers.others]
             numbers = torch.stack([n.float() for pair in statistics.values() for n in pair])

@@ -26,7 +26,7 @@ from impasto.processes import Processes, joined
 from impasto.sampling.grid import columns_of
 from impasto.sampling.model import Model, checkpoint_folders
 from impasto.settings import settings_that_differ
-from impasto.threads import chosen_threads, is_fixed
+from impasto.threads import chosen_threads, threads_a_process
 from impasto.training import checkpoint, run_folder, transfer
 from impasto.training.doctor import DivergedError, Intervention, gave_up, went_back
 from impasto.training.doctor import in_passing as doctor_says
@@ -75,7 +75,7 @@ def train(
         StoppedError: stopped by Ctrl-C, after a checkpoint; `resume` goes on from there.
     """
     with joined() as processes:
-        _set_threads(torch.get_num_threads(), processes)
+        set_threads(threads_a_process(torch.get_num_threads(), processes.count))
 
         def prepare() -> tuple[Session, Transfer | None]:
             if tensorboard:
@@ -235,15 +235,15 @@ def resume(
                 f"{run} started from the model {record['started_from']['model']} and has lost the "
                 "checkpoint that held its weights; train anew with --from"
             )
-        chosen = choose_device(device or record["machine"]["device"])
-        _set_threads(record["machine"]["threads"], processes)
+        set_threads(threads_a_process(record["machine"]["threads"], processes.count))
 
-        def prepare() -> Collection:
+        def prepare() -> tuple[Collection, torch.device]:
             require(read_plugins(record.get("plugins")), needs_of(config), run)
             require_networks(config, begun=True)
-            return _same_collection(run, record, data, verify=processes.local_rank == 0)
+            chosen = choose_device(device or record["machine"]["device"])
+            return _same_collection(run, record, data, verify=processes.local_rank == 0), chosen
 
-        collection = processes.local_first(prepare)
+        collection, chosen = processes.local_first(prepare)
         _note_other_numbers(record, config, chosen)
         with _held(run, processes), _resumable(run):
             if images is not None:
@@ -254,14 +254,6 @@ def resume(
             session.print_notes()
             _train_to_the_end(run, session, tensorboard=record["tensorboard"])
     return run
-
-
-def _set_threads(threads: int, processes: Processes) -> None:
-    """Use as many CPU threads as the run began with; of several processes each uses one, unless
-    OMP_NUM_THREADS says otherwise."""
-    if processes.count > 1:
-        threads = torch.get_num_threads() if is_fixed() else 1
-    set_threads(threads)
 
 
 def _note_other_numbers(record: dict[str, Any], config: RunConfig, device: torch.device) -> None:
@@ -282,16 +274,17 @@ def _note_other_numbers(record: dict[str, Any], config: RunConfig, device: torch
             )
 
 
-def _train_to_the_end(run: Path, session: Session, *, tensorboard: bool) -> bool:
+def _train_to_the_end(run: Path, session: Session, *, tensorboard: bool) -> set[int]:
     """Train a run from its current state, its first stage before it; after divergence go back to
     the last good checkpoint.
 
-    Returns whether a stop was requested at the end."""
+    Returns the signals that asked to stop at the end."""
     processes = session.processes
     begun = _load_newest(run, session)
     if session.config.first_stage is not None and not begun:
         stage = _first_stage(run, session, session.config.first_stage, tensorboard=tensorboard)
-        session.state.begin_with(processes.on_first(lambda: Model.load(stage).generator))
+        weights = processes.on_first(lambda: Model.load(stage).generator.state_dict())
+        session.state.begin_with(weights)
         say(f"stage 2 of 2: {_in_short(session.config)}: {quoted(run)}")
     alone_on_cpu = processes.count == 1 and session.device.type == "cpu"
     with _stop_requested() as stop, chosen_threads("step", free=alone_on_cpu) as threads:
@@ -300,7 +293,7 @@ def _train_to_the_end(run: Path, session: Session, *, tensorboard: bool) -> bool
                 wanted = tensorboard and processes.first
                 with board_of(run, session.state.images_seen, wanted=wanted) as board:
                     TrainingLoop(run, session, stop, threads, board).train()
-                return processes.any(bool(stop))
+                return set[int]().union(*processes.gather(stop))
             except DivergedError as error:
                 processes.on_first(partial(_go_back, run, session, error))
                 _load_newest(run, session)
@@ -322,7 +315,8 @@ def _load_newest(run: Path, session: Session) -> bool:
 
     found = processes.on_first(newest)
     if found is not None:
-        found.put_into(state)
+        with processes.agreeing():
+            found.put_into(state)
     processes.on_first(rewind)
     return found is not None
 
@@ -347,7 +341,7 @@ def _go_back(run: Path, session: Session, error: DivergedError) -> None:
     if not folders:
         fresh = TrainState.build(config, session.label_sizes, session.device)
         if config.first_stage is not None:
-            fresh.begin_with(Model.load(run / FIRST_STAGE).generator)
+            fresh.begin_with(Model.load(run / FIRST_STAGE).generator.state_dict())
         record = session.model_record().model_copy(update={"images_seen": 0})
         folders = [checkpoint.save(run, fresh, record)]
     if before and len(folders) > 1 and int(folders[-1].name) == before[-1].back_to:
@@ -378,8 +372,9 @@ def _first_stage(run: Path, session: Session, config: RunConfig, *, tensorboard:
         processes.on_first(lambda: run_folder.create_at(stage, record))
     say(f"stage 1 of 2: {_in_short(config)}: {quoted(stage)}")
     with _held(stage, processes):
-        if _train_to_the_end(stage, first, tensorboard=tensorboard):
-            raise StoppedError("stopped, the first stage is finished")
+        stop = _train_to_the_end(stage, first, tensorboard=tensorboard)
+    if stop:
+        raise StoppedError("stopped, the first stage is finished", ended=signal.SIGTERM in stop)
     return stage
 
 

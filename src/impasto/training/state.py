@@ -1,6 +1,7 @@
 """The state of training: networks, optimisers, the averaged generator and the clock."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,11 +77,11 @@ class TrainState:
             adaptive=_adaptive(config, device),
         )
 
-    def begin_with(self, first_stage: nn.Module) -> None:
-        """Load a trained first stage into the generator that is stacked on it."""
+    def begin_with(self, first_stage: Mapping[str, Tensor]) -> None:
+        """Load the weights of a trained first stage into the generator that is stacked on it."""
         for network in (self.generator, self.average):
             stage: nn.Module = network.base  # type: ignore[assignment]
-            stage.load_state_dict(first_stage.state_dict())
+            stage.load_state_dict(first_stage)
 
     def schedule(self, config: RunConfig) -> None:
         """Set the current learning rates and betas.
@@ -108,22 +109,32 @@ class TrainState:
         of spectral norm's unit vectors, for example, would not be a unit vector.
         """
         share = 1.0 if half_life == 0 else 1 - 0.5 ** (images / half_life)
-        averaged, copied = self._pairs()
+        weights, buffers = self._pairs()
+        averaged = list(weights)
+        copied: list[tuple[Tensor, Tensor]] = []
+        for old, new, name in buffers:
+            pair = (getattr(old, name), getattr(new, name))
+            (averaged if name in ("running_mean", "running_var") else copied).append(pair)
         torch._foreach_lerp_([old for old, _ in averaged], [new for _, new in averaged], share)
-        for old, new in copied:
-            old.copy_(new)
+        for before, now in copied:
+            before.copy_(now)
 
-    def _pairs(self) -> tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]]:
-        """The averaged generator's tensors with the generator's: those to average, those to copy.
+    def _pairs(self) -> tuple[list[tuple[Tensor, Tensor]], list[tuple[nn.Module, nn.Module, str]]]:
+        """The averaged generator's weights with the generator's; and for each buffer both modules and
+        its name, since a network may put a new tensor in its place.
 
         They are looked up once, since a state dict takes long beside a step on a GPU.
         """
         if self._known is None or self._known[:2] != (self.generator, self.average):
             new, old = self.generator.state_dict(), self.average.state_dict()
-            weights = {name for name, _ in self.generator.named_parameters()}
-            pairs: tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]] = ([], [])
-            for name, value in new.items():
-                mean = name in weights or name.endswith(("running_mean", "running_var"))
-                pairs[0 if mean else 1].append((old[name], value))
-            self._known = (self.generator, self.average, pairs)
-        return self._known[2]
+            weights = [(old[name], new[name]) for name, _ in self.generator.named_parameters()]
+            buffers = [
+                (mine, module, name)
+                for (path, module), mine in zip(
+                    self.generator.named_modules(), self.average.modules(), strict=True
+                )
+                for name, _ in module.named_buffers(recurse=False)
+                if (f"{path}.{name}" if path else name) in new
+            ]
+            self._known = (self.generator, self.average, weights, buffers)
+        return self._known[2], self._known[3]
