@@ -145,7 +145,7 @@ def train_for(
         seconds /= 2
         first = Session(config.first_stage, collection, torch.device("cpu"))
         _keep(out, f"{slug}-stage-1", first, _play(first, seconds))
-        session.state.begin_with(first.state.average)
+        session.state.begin_with(first.state.average.state_dict())
     rows = _play(session, seconds)
     _keep(out, slug, session, rows)
     row = rows[-1]

@@ -277,7 +277,7 @@ def moments(
         shares = [share for share in shares if share > 0.5]
     session = Session(config, collection, device)
     if first is not None:
-        session.state.begin_with(first.state.average)
+        session.state.begin_with(first.state.average.state_dict())
     if source is not None:
         begin(session.state, source, session.model_record())
     for share in shares:
