@@ -14,6 +14,9 @@ class Machine:
     Attributes:
         others: cores that other programs hold.
         work: seconds of a unit with one thread.
+        blind: whether looks at the cores find them free always.
+        waited: seconds that threads have waited for cores, where the system says so.
+        share: of the threads' time, waited although no other program holds a core.
     """
 
     def __init__(self, cores: int) -> None:
@@ -22,19 +25,27 @@ class Machine:
         self.work = 1.0
         self.now = 0.0
         self.looks = 0
-        self.choice = ThreadChoice(cores, crowded=self.crowded, clock=lambda: self.now)
+        self.blind = False
+        self.waited: float | None = None
+        self.share = 0.0
+        self.choice = ThreadChoice(
+            cores, crowded=self.crowded, clock=lambda: self.now, waited=lambda: self.waited
+        )
 
     def crowded(self, threads: int) -> bool:
         self.looks += 1
         self.now += 0.02
-        return threads + self.others > self.cores
+        return threads + self.others > self.cores and not self.blind
 
     def unit(self) -> None:
         with self.choice.unit():
             threads = self.choice.threads
             assert torch.get_num_threads() == threads
             waits = threads > 1 and threads + self.others > self.cores
-            self.now += self.work * (30 if waits else threads**-0.8)
+            seconds = self.work * (30 if waits else threads**-0.8)
+            self.now += seconds
+            if self.waited is not None:
+                self.waited += (0.25 if waits else self.share) * threads * seconds
 
     def units(self, count: int) -> float:
         """The mean seconds of so many units."""
@@ -90,6 +101,29 @@ def test_a_program_that_begins_and_ends_on_the_way(caplog: pytest.LogCaptureFixt
     assert second.startswith("computing with 2 threads: a step takes 0.57 s")
 
 
+def test_a_program_that_the_first_look_misses() -> None:
+    machine = Machine(2)
+    machine.others, machine.blind, machine.waited = 1, True, 0.0
+    machine.unit()
+    machine.unit()
+    assert (machine.choice.threads, machine.choice.changes) == (1, [1])
+    machine.blind = False
+    assert machine.units(300) < 1.01
+    machine.others = 0
+    machine.units(300)
+    assert machine.choice.changes == [1, 2]
+
+
+def test_threads_that_wait_but_are_faster_than_fewer() -> None:
+    machine = Machine(2)
+    machine.waited, machine.share = 0.0, 0.25
+    machine.units(1000)
+    # One thread is tried now and then: after 2, 4, 8, ... 60, 60 seconds.
+    assert machine.choice.threads == 2
+    assert machine.choice.changes == [1, 2] * (len(machine.choice.changes) // 2)
+    assert 5 < len(machine.choice.changes) // 2 < 20
+
+
 def test_larger_units_are_not_taken_for_other_programs() -> None:
     machine = Machine(2)
     machine.units(20)
@@ -126,6 +160,10 @@ def test_what_the_user_has_fixed_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS")
     with chosen_threads("step") as free:
         assert free.counts == [2, 1]
+        with free.unit(), chosen_threads("batch") as inner:
+            assert inner.counts == [1]  # the number is that of the outer unit
+        with chosen_threads("batch") as beside:
+            assert beside.counts[-1] == 1
         torch.set_num_threads(1)
     assert torch.get_num_threads() == 2
     with chosen_threads("step", free=False) as bound:
@@ -141,6 +179,21 @@ def test_looking_leaves_the_number_as_it_was(monkeypatch: pytest.MonkeyPatch) ->
     torch.set_num_threads(1)
     assert isinstance(is_crowded(2), bool)
     assert torch.get_num_threads() == 1
+    # Where the system says how long threads wait for cores, it is asked.
+    for share, expected in ((0.05, False), (0.25, True)):
+        seconds = [0.0]
+
+        def passed(seconds: list[float] = seconds) -> float:
+            seconds[0] += 0.001
+            return seconds[0]
+
+        def waited(seconds: list[float] = seconds, share: float = share) -> float:
+            return 2 * share * seconds[0]
+
+        monkeypatch.setattr("impasto.threads.time.perf_counter", passed)
+        monkeypatch.setattr("impasto.threads.waited", waited)
+        assert is_crowded(2) is expected
+    monkeypatch.setattr("impasto.threads.waited", lambda: None)
     # A sum by two threads that takes a thousand times as long waits for a core.
     times = iter([0.0, 10.0, 20.0, *(20 + 0.01 * k for k in range(1, 99))])
     monkeypatch.setattr("impasto.threads.time.perf_counter", lambda: next(times))

@@ -12,6 +12,8 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from pathlib import Path
 
 import torch
 
@@ -28,14 +30,36 @@ _FREE_LOOKS = 3
 """Looks in a row that must find the cores free."""
 _CROWDED = 3.0
 """A small sum by several threads that takes so many times as long as by one waits for a core."""
+_LOOK = 0.03
+"""Seconds of a look, so that it meets several time slices of other programs."""
+_WAITING = 0.1
+"""So large a share of threads' time, waited for cores, means that other programs hold some."""
 _GRAIN = 2**15
 """Values of a sum by one thread: torch gives each thread at least so many (at::internal::GRAIN_SIZE)."""
 
 
+_in_unit: ContextVar[bool] = ContextVar("in_unit", default=False)
+
+
+def waited() -> float | None:
+    """Seconds that the threads of this process have waited for a core, added up; None where the system
+    does not say (Linux does)."""
+    try:
+        return sum(
+            int(path.read_text().split()[1]) * 1e-9
+            for path in Path("/proc/self/task").glob("*/schedstat")
+        )
+    except (OSError, IndexError, ValueError):  # no such file, or a thread that has just ended
+        return None
+
+
 def is_crowded(threads: int) -> bool:
-    """Whether other programs hold the cores that so many threads would need: a measurement of under a
-    millisecond, or of some ten where a core has to be waited for."""
+    """Whether other programs hold the cores that so many threads would need: a measurement of 30
+    milliseconds. Where the system does not say how long threads wait, it takes under a millisecond, and
+    some ten where a core has to be waited for."""
     values = torch.zeros(threads * _GRAIN)
+    if waited() is not None:
+        return _wait_in_sums(values, threads)
 
     def seconds(count: int) -> float:
         torch.set_num_threads(count)
@@ -51,6 +75,19 @@ def is_crowded(threads: int) -> bool:
         return seconds(threads) > _CROWDED * seconds(1)
     finally:
         torch.set_num_threads(before)
+
+
+def _wait_in_sums(values: torch.Tensor, threads: int) -> bool:
+    """Whether so many threads wait for cores while they add to the values."""
+    number = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        before, began = waited() or 0.0, time.perf_counter()
+        while (passed := time.perf_counter() - began) < _LOOK:
+            values.add_(1)
+        return (waited() or 0.0) - before > _WAITING * threads * passed
+    finally:
+        torch.set_num_threads(number)
 
 
 def is_fixed() -> bool:
@@ -74,6 +111,7 @@ class ThreadChoice:
         what: name of a unit, for messages.
         crowded: whether so many threads would have to wait for cores.
         clock: seconds.
+        waited: seconds that this process's threads have waited for cores, added up; None: not known.
     """
 
     def __init__(
@@ -83,6 +121,7 @@ class ThreadChoice:
         *,
         crowded: Callable[[int], bool] = is_crowded,
         clock: Callable[[], float] = time.monotonic,
+        waited: Callable[[], float | None] = waited,
     ) -> None:
         most = torch.get_num_threads() if most is None else most
         halves = {max(1, most >> k) for k in range(most.bit_length())}
@@ -90,7 +129,7 @@ class ThreadChoice:
         """The numbers to choose from, the largest first."""
         self.changes: list[int] = []
         """The numbers gone over to since this list was last emptied."""
-        self._what, self._crowded, self._clock = what, crowded, clock
+        self._what, self._crowded, self._clock, self._waited = what, crowded, clock, waited
         self._place = 0
         self._begun = False
         self._best: dict[int, float] = {}
@@ -113,9 +152,17 @@ class ThreadChoice:
             return
         self._look()
         torch.set_num_threads(self.threads)
-        began = self._clock()
-        yield
-        self._judge(self._clock() - began)
+        before, began = self._waited(), self._clock()
+        token = _in_unit.set(True)
+        try:
+            yield
+        finally:
+            _in_unit.reset(token)
+        seconds, after = self._clock() - began, self._waited()
+        if before is None or after is None:
+            self._judge(seconds, waiting=False)
+        else:
+            self._judge(seconds, waiting=after - before > _WAITING * self.threads * seconds)
 
     def _look(self) -> None:
         """Before a unit: begin with as many threads as do not wait; later, see if there may be more."""
@@ -126,7 +173,7 @@ class ThreadChoice:
             if place:
                 self._go_to(place)
                 self._report("other programs hold the processor")
-            self._next_look = now + self._wait
+            self._next_look = now + (self._wait if place else 0.0)
         elif self._place and self._left is None and now >= self._next_look:
             self._free = 0 if self._crowded(self.counts[self._place - 1]) else self._free + 1
             if self._free == 0:
@@ -147,8 +194,9 @@ class ThreadChoice:
         self._place = place
         self.changes.append(self.threads)
 
-    def _judge(self, seconds: float) -> None:
-        """After a unit: go over to fewer threads if it was slow, or decide a trial."""
+    def _judge(self, seconds: float, *, waiting: bool) -> None:
+        """After a unit: go over to fewer threads if it was slow or its threads waited for cores, or
+        decide a trial."""
         self._recent.append(seconds)
         if self._left is not None:
             self._decide(*self._left)
@@ -157,7 +205,9 @@ class ThreadChoice:
         if self.threads == 1:
             return
         slow = len(self._recent) == 3 and statistics.median(self._recent) > _SLOWER * best
-        if slow or seconds > _MUCH_SLOWER * best:
+        # All units may have been slow so far. If fewer threads were no faster, it waits to try again.
+        waiting = waiting and self._clock() >= self._next_look
+        if slow or waiting or seconds > _MUCH_SLOWER * best:
             if not slow:  # of this one, not of those before it
                 self._recent = deque([seconds], maxlen=3)
             # Fewer even if these seem free: the other program may come and go.
@@ -204,10 +254,12 @@ def chosen_threads(what: str, *, free: bool = True) -> Iterator[ThreadChoice]:
 
     Args:
         what: name of a unit of work, for messages.
-        free: whether there is a choice; there is none where the user has made it.
+        free: whether there is a choice; there is none where the user has made it, nor inside a unit of
+            other work, whose number it is.
     """
     before = torch.get_num_threads()
     try:
-        yield ThreadChoice(before if free and not is_fixed() else 1, what)
+        free = free and not is_fixed() and not _in_unit.get()
+        yield ThreadChoice(before if free else 1, what)
     finally:
         torch.set_num_threads(before)
