@@ -111,3 +111,17 @@ def test_no_scheduler_is_one_line(
     assert isinstance(error, ImpastoError)
     assert str(error).startswith(f"no dask scheduler answers at {address} (")
     assert "\n" not in str(error)
+
+
+def test_an_assertion_of_dask_is_one_line_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def client(*args: object, **options: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("distributed.Client", client)
+    source = drawings(tmp_path / "pictures", range(2))
+    given = ["pack", str(source), str(tmp_path / "packed"), "--dask", "tcp://127.0.0.1:9"]
+    error = CliRunner().invoke(app, given).exception
+    assert isinstance(error, ImpastoError)
+    assert str(error).startswith("no dask scheduler answers at tcp://127.0.0.1:9 (")

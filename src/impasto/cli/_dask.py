@@ -32,7 +32,8 @@ def dask_executor(address: str) -> Iterator[Executor]:
     where = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
     try:
         client = Client(**where, timeout=_SECONDS, set_as_default=False)
-    except (OSError, TimeoutError, ValueError, TypeError) as error:
+    # At the end of the time distributed may raise an assertion of its own.
+    except (OSError, TimeoutError, ValueError, TypeError, AssertionError) as error:
         raise ImpastoError(
             f"no dask scheduler answers at {address} ({error_text(error)}); give the address that dask "
             "scheduler prints when it starts, such as tcp://host:8786"
