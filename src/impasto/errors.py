@@ -15,6 +15,8 @@ class ImpastoError(Exception):
     exit_code = 2
     silent = False
     """Whether another process of the same run prints it."""
+    agreed = False
+    """Whether all processes of the run raise it."""
 
 
 class StoppedError(ImpastoError):

@@ -6,6 +6,7 @@ portions of a batch, so they are bit for bit the same for every number of proces
 
 import contextlib
 import datetime
+import importlib
 import logging
 import os
 import subprocess
@@ -182,8 +183,7 @@ class Processes:
         with _connected():
             dist.broadcast_object_list(result, src=0)
         if result[1] is not None:
-            result[1].silent = not self.first
-            raise result[1]
+            raise self.agreed(result[1])
         value: T = result[0]
         return value
 
@@ -202,9 +202,7 @@ class Processes:
             error = caught
         for rank, each in enumerate(self.gather(error)):
             if each is not None:
-                reported = each if rank == 0 else self._named(each, rank)
-                reported.silent = not self.first
-                raise reported
+                raise self.agreed(each if rank == 0 else self._named(each, rank))
 
     def local_first(self, work: Callable[[], T]) -> T:
         """The result of `work`, which every process does; the first one of each machine does it before
@@ -219,6 +217,12 @@ class Processes:
                 if (self.local_rank == 0) == turn:
                     result = work()
         return result  # type: ignore[return-value]  # every process had its turn
+
+    def agreed(self, error: ImpastoError) -> ImpastoError:
+        """An error that all processes raise now, and the first one reports."""
+        error.silent = not self.first
+        error.agreed = True
+        return error
 
     def _named(self, error: ImpastoError, rank: int) -> ImpastoError:
         return ImpastoError(f"process {rank} of {self.count}: {error}")
@@ -294,23 +298,11 @@ def _meeting_point(environment: Mapping[str, str]) -> str:
     return f"tcp://{host}:{environment.get('MASTER_PORT', port)}"
 
 
-@contextlib.contextmanager
-def joined() -> Iterator[Processes]:
-    """Join the processes that `torchrun` or `srun` started beside this one; alone without them.
-
-    All but the first are silent meanwhile. Inside another such block, or in a program that has
-    initialised torch.distributed itself, its processes are taken.
-
-    Raises:
-        ImpastoError: the processes do not find each other.
-    """
-    processes = placed(os.environ)
-    if processes.count == 1:
-        yield processes
-        return
-    if dist.is_initialized():
-        yield processes
-        return
+def _connect(processes: Processes) -> None:
+    """Raises: ImpastoError: the processes do not find each other."""
+    # If torch._dynamo imported it later, its functions' defaults would keep the connections, and some
+    # processes would be aborted at their end.
+    importlib.import_module("torch.distributed.nn.functional")
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     try:
         store, _, _ = next(
@@ -334,15 +326,37 @@ def joined() -> Iterator[Processes]:
             f"{_MEETING.seconds} seconds; start all {processes.count}, with the same MASTER_ADDR and "
             f"MASTER_PORT ({one_line(str(error))[:200]})"
         ) from error
+
+
+@contextlib.contextmanager
+def joined() -> Iterator[Processes]:
+    """Join the processes that `torchrun` or `srun` started beside this one; alone without them.
+
+    All but the first are silent meanwhile. Inside another such block, or in a program that has
+    initialised torch.distributed itself, its processes are taken.
+
+    Raises:
+        ImpastoError: the processes do not find each other.
+    """
+    processes = placed(os.environ)
+    if processes.count == 1:
+        yield processes
+        return
+    if dist.is_initialized():
+        yield processes
+        return
+    _connect(processes)
     level = LOGGER.level
     if not processes.first:
         LOGGER.setLevel(logging.CRITICAL)
     try:
         yield processes
     except ImpastoError as error:
+        cause = error.__cause__
+        if error.agreed or getattr(cause, "agreed", False):
+            dist.destroy_process_group()
         if processes.first:
             raise
-        cause = error.__cause__
         if isinstance(error, StoppedError | LostProcessError) or getattr(cause, "silent", False):
             error.silent = True
         if error.silent:
@@ -350,5 +364,5 @@ def joined() -> Iterator[Processes]:
         raise processes._named(error, processes.rank) from error
     finally:
         LOGGER.setLevel(level)
-    # At a clean end only: where a process has failed, the others would wait for it here.
+    # Not where one process has failed: the others would wait for it here.
     dist.destroy_process_group()

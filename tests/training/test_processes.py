@@ -32,7 +32,7 @@ from impasto.training.state import TrainState
 from impasto.training.trainer import Trainer
 from tests.helpers.command_line import invoke
 from tests.helpers.processes import ended, start
-from tests.helpers.trained_weights import entry, trained
+from tests.helpers.trained_weights import entry, in_portions, trained
 from tests.helpers.training import session, small
 
 
@@ -188,14 +188,20 @@ with joined() as here:
         here.local_first(work)
     except ImpastoError as error:
         print(error, error.silent)
-    here.on_first(lambda: (_ for _ in ()).throw(ImpastoError("at the end")))
+    from torch.distributed.nn import functional  # torch._dynamo imports it
+    assert functional.broadcast.__defaults__ == (None,)  # not the processes, which would stay connected
+    try:
+        here.on_first(lambda: (_ for _ in ()).throw(ImpastoError("at the end")))
+    except ImpastoError as error:
+        print(error.agreed)
+        raise
 """
 
 
 def test_two_processes(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
     first, second = ended(start(2, [tmp_path / "program.py"]))
-    told = "0 broken {0}\n1 process 1 of 2: broken {0}\nprocess 1 of 2: late {0}\n"
+    told = "0 broken {0}\n1 process 1 of 2: broken {0}\nprocess 1 of 2: late {0}\nTrue\n"
     assert first[1] == told.format(False), first
     assert second[1] == told.format(True), second
     for code, _, err in (first, second):
@@ -247,6 +253,34 @@ def test_buffers_are_those_of_one_pass_over_the_batch(tiny: Collection) -> None:
     ends = torch.stack([running for _, running in seen[1::2]])
     torch.testing.assert_close(norm.running_mean, ends.mean(dim=0))
     assert int(norm.num_batches_tracked or 0) == 2
+
+
+def test_portions_have_their_own_pictures_and_randomness(labelled: Collection) -> None:
+    ready = session(in_portions("fastgan_256"), labelled)
+    shown, painted = [], []
+    original = ready.pictures.shown
+
+    def noted(start: int, count: int) -> Any:
+        shown.append((start, count))
+        return original(start, count)
+
+    ready.pictures.shown = noted  # type: ignore[method-assign]
+    ready.state.generator.register_forward_hook(
+        lambda _, given, made: painted.append((given[0].clone(), made.detach().clone()))
+    )
+    for _ in range(2):
+        ready.trainer.step()
+    one = [(0, 2), (2, 2), (4, 2), (6, 2)]
+    two = [(start + 8, count) for start, count in one]
+    assert shown == [*one, *one, *two, *two]
+    for step in (painted[:8], painted[8:]):
+        # The generator's update sees the images of the discriminator's, though its spectral norm has
+        # gone on meanwhile.
+        for (latents, images), (again, others) in zip(step[:4], step[4:], strict=True):
+            assert torch.equal(latents, again)
+            assert torch.equal(images, others)
+    latents = [found for step in (painted[:4], painted[8:12]) for found, _ in step]
+    assert len({tuple(each.flatten().tolist()) for each in latents}) == 8
 
 
 class Replacing(torch.nn.Module):

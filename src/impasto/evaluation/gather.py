@@ -139,8 +139,7 @@ def gather(
                 if features is None:
                     continue
                 if isinstance(features, ImpastoError):
-                    features.silent = not processes.first
-                    raise features
+                    raise processes.agreed(features)
                 done += len(features[0].features)
                 for each, some in zip(gathered if processes.first else (), features, strict=False):
                     each.add(some.features, some.logits)
