@@ -51,12 +51,16 @@ def test_a_model_paints_the_same_pictures(
 
 
 def test_a_run_goes_on_to_the_same_end(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(made / "run", run)
     start = load_file(find_model(run) / "generator.safetensors")
     _impasto(monkeypatch, "resume", run, "--data", made / "collection")
+    assert "begun with impasto 0.1, now impasto 0.2" in capsys.readouterr().err
     end = load_file(find_model(run) / "generator.safetensors")
     meant = load_file(made / "model" / "generator.safetensors")
     assert end.keys() == meant.keys()

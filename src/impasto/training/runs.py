@@ -257,12 +257,16 @@ def resume(
 
 
 def _note_other_numbers(record: dict[str, Any], config: RunConfig, device: torch.device) -> None:
-    """Print a note if torch or the precision differ from the run's beginning."""
+    """Print a note if impasto, torch, the precision or the threads differ from the run's beginning."""
     computing = numbers(device, config.training.precision)
     # Older runs lack it; no CPU used bfloat16 by default then.
     itself = config.training.precision == "auto" and device.type == "cpu"
     before = record["machine"].get("precision", "float32" if itself else computing)
+    versions = [
+        known["impasto"].rpartition(".")[0] for known in (record["versions"], run_folder.versions())
+    ]
     for begun_with, now in (
+        (f"impasto {versions[0]}", f"impasto {versions[1]}"),
         (f"torch {record['versions']['torch']}", f"torch {run_folder.versions()['torch']}"),
         (f"{before} numbers", f"{computing} numbers"),
         (f"{record['machine']['threads']} threads", f"{torch.get_num_threads()} threads"),
