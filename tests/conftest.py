@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # Tests run side by side, one process a core. Set before torch is first imported.
@@ -23,6 +24,11 @@ from tests.helpers.command_line import say
 from tests.helpers.pictures import paint
 
 __all__ = ["say"]  # a fixture for all tests
+
+# The same examples each time, so that a run does not fail by chance. HYPOTHESIS_PROFILE=default searches
+# for others.
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture(scope="session", autouse=True)
