@@ -1,5 +1,6 @@
 """Packing on an executor's machines: the same collection, whatever happens to them."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -59,6 +60,14 @@ def whole(source: Path, tmp_path: Path) -> Path:
     return pack(source, tmp_path / "whole", replace(OPTIONS, workers=1)).collection.path
 
 
+def zipped(source: Path) -> Path:
+    place = source.with_suffix(".zip")
+    with zipfile.ZipFile(place, "w") as archive:
+        for path in sorted(source.iterdir()):
+            archive.writestr(path.name, path.read_bytes())
+    return place
+
+
 def spawned(count: int, **options: Any) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), **options)
 
@@ -81,10 +90,7 @@ def test_sources_that_are_no_files_are_listed_by_each_process(
     form: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if form == "zip":
-        place = tmp_path / "pictures.zip"
-        with zipfile.ZipFile(place, "w") as archive:
-            for path in sorted(source.iterdir()):
-                archive.writestr(path.name, path.read_bytes())
+        place = zipped(source)
     else:
         place = tmp_path / "pictures.npz"
         random = np.random.default_rng(0)
@@ -103,6 +109,25 @@ def test_sources_that_are_no_files_are_listed_by_each_process(
     assert same(alone, tmp_path / "packed") == set()
     assert len(executor.tasks) == 5
     assert len(prepared) == 1  # once for all tasks of a process
+
+
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_a_relative_source_is_found_from_another_folder(
+    form: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if form == "zip":
+        source = zipped(source)
+    alone = pack(source, tmp_path / "alone", OPTIONS).collection.path
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+
+    def there(task: Any) -> int:
+        with contextlib.chdir(elsewhere):
+            return dealing.fit_task(task)
+
+    monkeypatch.chdir(tmp_path)
+    pack_on(Alone(there), source.name, Path("packed"), OPTIONS)
+    assert same(alone, tmp_path / "packed") == set()
 
 
 def test_the_work_is_cut_into_shards(source: Path, tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ class _Dealt:
         self._waiting = deque(shards)
         self._running: dict[Future[int], _Shard] = {}
         # `named` is an absolute path, or an address without the credentials in it.
-        place = source if "://" in str(source) else job.named
+        place = source if "://" in job.named else job.named
         options = replace(job.options, workers=1)
         self._task = _Task(
             place, job.destination, options, job.work, token, job.digest(), (), None, job.encodings
@@ -199,7 +199,8 @@ class _Dealt:
         if self._job.listing.contents is None:
             keys, entries = self._job.keys, self._job.listing.entries
             paths = ((number, entries[number].path) for number in shard.numbers)
-            files = tuple((keys[number], path) for number, path in paths if path is not None)
+            # Absolute, since a machine of the executor works in another folder.
+            files = tuple((keys[number], path.absolute()) for number, path in paths if path)
         numbers = tuple(shard.numbers)
         task = replace(self._task, numbers=numbers, files=files, begun=shard.begun)
         shard.begun += 1
