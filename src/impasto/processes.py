@@ -339,10 +339,7 @@ def joined() -> Iterator[Processes]:
         ImpastoError: the processes do not find each other.
     """
     processes = placed(os.environ)
-    if processes.count == 1:
-        yield processes
-        return
-    if dist.is_initialized():
+    if processes.count == 1 or dist.is_initialized():
         yield processes
         return
     _connect(processes)

@@ -134,9 +134,8 @@ class ThreadChoice:
         self._begun = False
         self._best: dict[int, float] = {}
         self._recent: deque[float] = deque(maxlen=3)
-        self._left: tuple[int, float] | None = (
-            None  # the number before a change on trial, its seconds
-        )
+        # The place before a change on trial, and its seconds.
+        self._left: tuple[int, float] | None = None
         self._wait, self._next_look, self._free = _FIRST_LOOK, 0.0, 0
 
     @property
@@ -231,7 +230,8 @@ class ThreadChoice:
                 f"a {self._what} takes {now:.2g} s with it and took {seconds:.2g} s with "
                 f"{self.counts[before]}"
             )
-            self._wait = _FIRST_LOOK if not fewer else self._wait
+            if not fewer:
+                self._wait = _FIRST_LOOK
         elif len(self._recent) < 2 and now < _MUCH_SLOWER * seconds:
             return  # one more
         else:

@@ -415,6 +415,23 @@ def test_a_run_by_name_begins_or_goes_on(
         train(config, labelled, run=tmp_path, device="cpu")
 
 
+def test_going_on_by_name_reads_the_collection_once(
+    labelled: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, run = small("artgan"), tmp_path / "run"
+    train(config, labelled, run=run, device="cpu")
+    verified: list[Path] = []
+    verify = Collection.verify
+
+    def noted(self: Collection) -> None:
+        verified.append(self.path)
+        verify(self)
+
+    monkeypatch.setattr(Collection, "verify", noted)
+    train(config, labelled, run=run, device="cpu")
+    assert len(verified) == 1
+
+
 def test_the_command_takes_a_run_by_name(labelled: Collection, tmp_path: Path) -> None:
     arguments = ["train", "artgan", "--data", labelled.path, "--images", 16]
     for name in ("batch=8", "grid=4", "samples_every=16", "accumulate=2"):

@@ -49,7 +49,8 @@ class TreeSum:
         return total
 
 
-_RUNNING = ("running_mean", "running_var")
+RUNNING_STATISTICS = ("running_mean", "running_var")
+"""Names of batch norm's buffers that are averages: of these an average is one too."""
 
 
 class Buffers:
@@ -79,7 +80,7 @@ class Buffers:
     @property
     def averaged(self) -> list[Tensor]:
         """Running statistics."""
-        return [buffer for name, buffer in self._named() if name in _RUNNING]
+        return [buffer for name, buffer in self._named() if name in RUNNING_STATISTICS]
 
     @property
     def others(self) -> list[Tensor]:
@@ -87,7 +88,7 @@ class Buffers:
         return [
             buffer
             for name, buffer in self._named()
-            if name not in _RUNNING and buffer.is_floating_point()
+            if name not in RUNNING_STATISTICS and buffer.is_floating_point()
         ]
 
     def copy(self) -> list[Tensor]:

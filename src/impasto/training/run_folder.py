@@ -47,7 +47,7 @@ from impasto.sampling.model import (
     run_of,
     stalled,
 )
-from impasto.settings import change
+from impasto.settings import change, settings_that_differ
 from impasto.training.resolve import whole_steps
 
 FORMAT = 1
@@ -96,18 +96,35 @@ def open_collection(
     return open_or_pack(path, known["resolution"]).only(known.get("only"))
 
 
-def require_part(run: Path, record: dict[str, Any], collection: Collection) -> None:
-    """Check that a run is trained on the same part of its collection.
+def require_same(run: Path, config: RunConfig, collection: Collection) -> None:
+    """Refuse to go on with a run of another config, collection or part of it.
+
+    Args:
+        run: its folder.
+        config: with all defaults filled in.
+        collection: or the part of it that is meant.
 
     Raises:
-        ImpastoError: it is trained on another part.
+        ImpastoError: it is another one; the message names the first setting that differs.
     """
+    begun, record = read_run(run)
+    go_on = f"another --run, or go on with it as it is: impasto resume {quoted(run)}"
     parts = record["collection"].get("only"), collection.condition
     if parts[0] != parts[1]:
         learned, asked = (f"only {part}" if part else "the whole collection" for part in parts)
         raise ImpastoError(
-            f"{run} is a run on {learned}, not on {asked}; give the same --only, another --run, or go "
-            f"on with it as it is: impasto resume {quoted(run)}"
+            f"{run} is a run on {learned}, not on {asked}; give the same --only, {go_on}"
+        )
+    configs = [each.model_dump(mode="json") for each in (begun, config)]
+    for name, (before, now) in settings_that_differ(configs):
+        raise ImpastoError(
+            f"{run} is a run with {name} {before or 'null'}, not {now or 'null'}; give the same "
+            f"settings, {go_on}"
+        )
+    if record["collection"]["hash"] != collection.content_hash:
+        raise ImpastoError(
+            f"{run} is a run on {record['collection']['path']}, not on {collection.path}; give "
+            f"the same collection or another --run"
         )
 
 

@@ -25,7 +25,6 @@ from impasto.plugin_records import needs_of, read_plugins, records_of, require
 from impasto.processes import Processes, joined
 from impasto.sampling.grid import columns_of
 from impasto.sampling.model import Model, checkpoint_folders
-from impasto.settings import settings_that_differ
 from impasto.threads import chosen_threads, threads_a_process
 from impasto.training import checkpoint, run_folder, transfer
 from impasto.training.doctor import DivergedError, Intervention, gave_up, went_back
@@ -76,16 +75,17 @@ def train(
     """
     with joined() as processes:
         set_threads(threads_a_process(torch.get_num_threads(), processes.count))
+        config, source = processes.local_first(partial(_settle, config, collection, start_from))
+        if run is not None and processes.on_first((run / "run.json").exists):
+            processes.on_first(partial(run_folder.require_same, run, config, collection))
+            return resume(run, data=str(collection.path), device=device)
 
         def prepare() -> tuple[Session, Transfer | None]:
             if tensorboard:
                 require_tensorboard()
-            return _prepare(config, collection, device, start_from, processes)
+            return _prepare(config, collection, device, source, processes)
 
         session, taken = processes.local_first(prepare)
-        if run is not None and processes.on_first((run / "run.json").exists):
-            processes.on_first(partial(_require_same, run, session))
-            return resume(run, data=str(collection.path), device=device)
         if taken is not None:
             say("\n".join(taken.lines()))
         record = _run_record(session, recipe_text=recipe_text, tensorboard=tensorboard)
@@ -97,11 +97,26 @@ def train(
         return run
 
 
+def _settle(
+    config: RunConfig, collection: Collection, start_from: Path | None
+) -> tuple[RunConfig, PretrainedModel | None]:
+    """The config with nothing left open, and the model to start from.
+
+    Raises:
+        ImpastoError: something does not fit.
+    """
+    source = None if start_from is None else PretrainedModel.load(start_from)
+    config = resolve(config, collection)
+    if source is not None:
+        config = transfer.settled(config, collection, source)
+    return config, source
+
+
 def _prepare(
     config: RunConfig,
     collection: Collection,
     device: str,
-    start_from: Path | None,
+    source: PretrainedModel | None,
     processes: Processes,
 ) -> tuple[Session, Transfer | None]:
     """A run in memory, and what it takes from a model; nothing is written.
@@ -110,10 +125,6 @@ def _prepare(
         ImpastoError: something does not fit.
     """
     chosen = choose_device(device)
-    source = None if start_from is None else PretrainedModel.load(start_from)
-    config = resolve(config, collection)
-    if source is not None:
-        config = transfer.settled(config, collection, source)
     if processes.local_rank == 0:
         collection.verify()
     require_networks(config)
@@ -147,27 +158,6 @@ def _create(
         return run
     name = f"{session.config.recipe}-{session.collection.name}"
     return run_folder.create(out, name, record, put)
-
-
-def _require_same(run: Path, session: Session) -> None:
-    """Refuse to go on with a run of another config, collection or part of it.
-
-    Raises:
-        ImpastoError: it is another one; the message names the first setting that differs.
-    """
-    config, record = run_folder.read_run(run)
-    run_folder.require_part(run, record, session.collection)
-    configs = [each.model_dump(mode="json") for each in (config, session.config)]
-    for name, (before, now) in settings_that_differ(configs):
-        raise ImpastoError(
-            f"{run} is a run with {name} {before or 'null'}, not {now or 'null'}; give the same "
-            f"settings, another --run, or go on with it as it is: {_resume_command(run)}"
-        )
-    if record["collection"]["hash"] != session.collection.content_hash:
-        raise ImpastoError(
-            f"{run} is a run on {record['collection']['path']}, not on {session.collection.path}; give "
-            f"the same collection or another --run"
-        )
 
 
 @contextmanager

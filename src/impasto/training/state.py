@@ -13,6 +13,7 @@ from impasto.device import memory_format
 from impasto.networks import discriminator_of, generator_of
 from impasto.training.adaptive import AdaptiveProbability
 from impasto.training.doctor import Intervention, learning_rate_factor
+from impasto.training.portions import RUNNING_STATISTICS
 
 
 def build_optimiser(config: OptimiserConfig, network: nn.Module) -> torch.optim.Optimizer:
@@ -114,7 +115,7 @@ class TrainState:
         copied: list[tuple[Tensor, Tensor]] = []
         for old, new, name in buffers:
             pair = (getattr(old, name), getattr(new, name))
-            (averaged if name in ("running_mean", "running_var") else copied).append(pair)
+            (averaged if name in RUNNING_STATISTICS else copied).append(pair)
         torch._foreach_lerp_([old for old, _ in averaged], [new for _, new in averaged], share)
         for before, now in copied:
             before.copy_(now)

@@ -224,11 +224,9 @@ class Trainer:
         if state.adaptive is not None:
             state.adaptive.observe(*found.pop(OVERFITTING))
             if last:
-                found["augment/probability"] = (state.adaptive.probability, torch.tensor(1.0))
-                found["augment/overfitting_sign"] = (
-                    state.adaptive.overfitting_sign,
-                    torch.tensor(1.0),
-                )
+                for name in ("probability", "overfitting_sign"):
+                    value = getattr(state.adaptive, name)
+                    found[f"augment/{name}"] = (value, value.new_ones(()))
         statistics.add(found)
         state.discriminator_optimiser.step()
         if training.clip_weights is not None:
@@ -410,7 +408,7 @@ def note_judgements(
     """
     real, fake = of_real[0], of_fake[0]
     boundary = objective.boundary(real.realness, fake.realness)
-    one = boundary.new_ones(()) if isinstance(boundary, Tensor) else real.realness.new_ones(())
+    one = boundary.new_ones(())
     noted["score/real"] = (objective.score(real.realness).mean(), one)
     noted["score/fake"] = (objective.score(fake.realness).mean(), one)
     noted["accuracy/real"] = ((real.realness > boundary).float().mean(), one)
