@@ -58,7 +58,8 @@ def heedless(row: list[str], mark: str) -> str:
 
 def wrapped(row: list[str], mark: str) -> str:
     """Quotation marks around each cell, whatever is in it (but what looks like an end of it)."""
-    row = [re.sub(r'[\n\\]|"+(?=[\s\\]*([,;]|$))', "", cell) for cell in row]
+    row = [re.sub(r"[\n\\]", "", cell) for cell in row]
+    row = [re.sub(r'"["\s]*(?=[,;]|$)', "", cell) for cell in row]
     return mark.join(f'"{cell}"' for cell in row)
 
 
