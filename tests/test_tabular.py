@@ -107,6 +107,9 @@ def test_a_table_by_the_book_is_read_whole(
 @given(cells=CELLS, mark=st.sampled_from(",;\t"), writer=st.sampled_from(WRITERS))
 @settings(deadline=None, max_examples=200)
 @example([('"x', "", "x"), ("x", "x", "x"), ("x", "", 'x"')], ",", heedless)
+@example([("", '",\n,', ",")], ",", backslashed)  # Line 1 is a whole row with doubled marks,
+@example([("", '"x"",\n,', ",")], ",", backslashed)  # and here with stray ones.
+@example([("", '"\\",;', "")], ",", wrapped)
 def test_what_is_read_was_written_in_that_row(
     cells: list[tuple[str, str, str]], mark: str, writer: Callable[[list[str], str], str]
 ) -> None:

@@ -9,9 +9,9 @@ cases:
 
 - A row over several lines is accepted only if every quotation mark in it is in a valid place, none
   of its later lines could be a row, and its first line has no file name after the opened cell if
-  that comes later. Otherwise the lines that open and close the cell are left out. The lines between
-  are read as rows if both outer lines are whole rows and most of the inner ones could be rows; else
-  they are left out too.
+  that comes later. Otherwise the lines that open and close the cell are left out, even if the first
+  could be read as a row by itself. The lines between are read as rows if both outer lines are whole
+  rows and most of the inner ones could be rows; else they are left out too.
 - A line on its own may have stray quotation marks, as in `"The "Old" Guitarist",Cubism`: it is read
   if exactly one split gives a whole row and the stray marks are in pairs.
 - If doubled and backslashed quotation marks give two different whole rows, the row is left out.
@@ -198,24 +198,28 @@ class Splitter:
             """Whether a cell of several lines may have swallowed the end of a row."""
             return reading.lines > 1 and shape.named_from(bare, reading.opened)
 
-        safe = [reading for reading in readings if reading.safe and not swallows_name(reading)]
+        unsure = [reading for reading in readings if not reading.safe or swallows_name(reading)]
+        safe = [reading for reading in readings if reading not in unsure]
         fitting = [reading for reading in safe if shape.fits(reading.cells)]
+        two_ways = 'in {at}, \\" may be a quotation mark or end a cell; write quotation marks twice'
+        open_mark = "an open quotation mark in {at}; close it, or remove it"
+        if unsure:
+            doubts: dict[int, str] = {}
+            for reading in readings:
+                doubts |= self._doubts(at, at + reading.lines - 1, row, shape, could_be_row)
+            return bare, 1, doubts | {at: two_ways if fitting else open_mark}
         if len(fitting) == 1:
             return fitting[0].cells, fitting[0].lines, {}
         if fitting:
-            why = 'in {at}, \\" may be a quotation mark or end a cell; write quotation marks twice'
             lines = max(reading.lines for reading in fitting)
-            return bare, 1, dict.fromkeys(range(at, at + lines), why)
+            return bare, 1, dict.fromkeys(range(at, at + lines), two_ways)
         if not any(reading.lines == 1 for reading in safe):
             only = self._only_way(self.lines[at], shape)
             if only is not None:
                 return only, 1, {}
         if safe:  # A wrong number of cells is reported elsewhere.
             return safe[0].cells, safe[0].lines, {}
-        doubts = {at: "an open quotation mark in {at}; close it, or remove it"}
-        for reading in readings:
-            doubts |= self._doubts(at, at + reading.lines - 1, row, shape, could_be_row)
-        return bare, 1, doubts
+        return bare, 1, {at: open_mark}
 
     def _doubts(
         self, at: int, last: int, row: Row, shape: Shape, could_be_row: Callable[[int], bool]
