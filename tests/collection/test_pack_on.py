@@ -243,6 +243,17 @@ def test_interrupted_it_goes_on(source: Path, whole: Path, tmp_path: Path) -> No
     assert same(whole, tmp_path / "packed") == set()
 
 
+def test_another_process_may_end_first(source: Path, whole: Path, tmp_path: Path) -> None:
+    def overtaken(task: Any) -> int:
+        pack(source, tmp_path / "packed", OPTIONS)
+        return dealing.fit_task(task)
+
+    report = pack_on(Alone(overtaken), source, tmp_path / "packed", OPTIONS, shards=1)
+    assert report.known == 0
+    assert same(whole, tmp_path / "packed") == set()
+    assert not work_folder(tmp_path / "packed").exists()
+
+
 def test_a_machine_that_does_not_see_the_disk_is_one_line(source: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
 

@@ -8,6 +8,7 @@ options alone, not of interruptions, the number of machines or earlier packings.
 import json
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,14 +80,7 @@ def pack(
     """
     began = time.monotonic()
     job = prepare(source, destination, options or PackOptions(), features)
-    try:
-        known = fit_missing(job, None, progress)
-    except ImpastoError:
-        # Another process with the same job may have finished and deleted the parts.
-        if _made_before(job.destination).get("listing") != job.digest():
-            raise
-        known = 0
-    return _finish_whole(job, known, began)
+    return _pack_whole(job, lambda: fit_missing(job, None, progress), began)
 
 
 def pack_shard(
@@ -155,11 +149,24 @@ def pack_on(
     if shards is not None and shards < 1:
         raise ImpastoError(f"shards must be 1 or more, not {shards}")
     job = prepare(source, destination, options or PackOptions(), features)
-    return _finish_whole(job, fit_on(executor, job, source, shards, progress), began)
+    return _pack_whole(job, lambda: fit_on(executor, job, source, shards, progress), began)
 
 
-def _finish_whole(job: PackJob, known: int, began: float) -> PackReport:
-    """`_finish`, where no other machine has anything left to fit."""
+def _pack_whole(job: PackJob, fit: Callable[[], int], began: float) -> PackReport:
+    """Fit all pictures, and write the collection.
+
+    Args:
+        job: what is packed.
+        fit: fits them, and gives how many were fitted already.
+        began: when the packing began.
+    """
+    try:
+        known = fit()
+    except ImpastoError:
+        # Another process with the same job may have finished and deleted the parts.
+        if not _made_meanwhile(job):
+            raise
+        known = 0
     try:
         return _finish(job, known, began)
     except UnfinishedError:
@@ -178,7 +185,7 @@ def _finish(job: PackJob, known: int, began: float) -> PackReport:
         plan, notes = plan_collection(job)
     except UnfinishedError:
         # Another machine may have written it meanwhile, and deleted the parts.
-        if _made_before(job.destination).get("listing") != job.digest():
+        if not _made_meanwhile(job):
             raise
         job.earlier = read_json(job.destination / "collection.json", "collection")
         plan, notes = plan_collection(job)
@@ -228,6 +235,11 @@ def _made_before(destination: Path) -> dict[str, Any]:
         return dict(read_json(destination / "collection.json", "collection")["made"])
     except (ImpastoError, KeyError, TypeError, ValueError):
         return {}
+
+
+def _made_meanwhile(job: PackJob) -> bool:
+    """Whether the collection at the destination is of this job."""
+    return _made_before(job.destination).get("listing") == job.digest()
 
 
 def _is_there(plan: CollectionPlan, destination: Path) -> bool:
