@@ -235,7 +235,7 @@ def test_interrupted_it_goes_on(source: Path, whole: Path, tmp_path: Path) -> No
 
     with executor, pytest.raises(KeyboardInterrupt):
         pack_on(executor, source, tmp_path / "packed", OPTIONS, progress, shards=15)
-    kept = len(dealing._missing(prepare(source, tmp_path / "packed", OPTIONS, None), range(31)))
+    kept = len(prepare(source, tmp_path / "packed", OPTIONS, None).missing(range(31)))
     assert 0 < kept <= 23
     alone = Alone()
     report = pack_on(alone, source, tmp_path / "packed", OPTIONS)

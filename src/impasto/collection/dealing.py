@@ -11,7 +11,7 @@ import socket
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ import numpy as np
 from impasto.collection.fitting import Progress, fit
 from impasto.collection.job import PackJob
 from impasto.collection.options import PackOptions
-from impasto.collection.parts import FACTS, Known, PartWriter
+from impasto.collection.parts import FACTS, PartWriter
 from impasto.collection.preparing import prepare
 from impasto.errors import ImpastoError
 from impasto.files import check_writable, write_text
@@ -92,7 +92,7 @@ def fit_on(
     Raises:
         ImpastoError: a shard failed again and again, or a machine does not see the disk.
     """
-    missing = _missing(job, range(len(job.keys)))
+    missing = job.missing(range(len(job.keys)))
     total = len(job.keys)
     known = total - len(missing)
     progress(known, total)
@@ -111,12 +111,6 @@ def fit_on(
     finally:
         (job.work / token).unlink(missing_ok=True)
     return known
-
-
-def _missing(job: PackJob, numbers: Iterable[int]) -> list[int]:
-    """Which of some entries are not fitted yet."""
-    known = Known(job.pieces())
-    return [number for number in numbers if known.find(job.keys[number]) is None]
 
 
 def _cut(missing: Sequence[int], shards: int | None) -> list[_Shard]:
@@ -138,7 +132,7 @@ def _settle(job: PackJob) -> None:
         ImpastoError: it does not.
     """
     began = time.monotonic()
-    while missing := _missing(job, range(len(job.keys))):
+    while missing := job.missing(range(len(job.keys))):
         if time.monotonic() - began > _SETTLE:
             raise ImpastoError(
                 f"{counted(len(missing), 'picture')} that the executor's machines have fitted did not "
@@ -222,20 +216,17 @@ class _Dealt:
         which = f"shard {shard.number} of {self._of}"
         if isinstance(error, ImpastoError):
             raise ImpastoError(f"{which}: {error}") from error
-        shard.numbers = _missing(self._job, shard.numbers)
+        shard.numbers = self._job.missing(shard.numbers)
         if not shard.numbers:
             return
         if shard.begun >= _TIMES:
             first = self._job.listing.entries[shard.numbers[0]].relative
-            left = (
-                "1 picture is"
-                if len(shard.numbers) == 1
-                else f"{len(shard.numbers):,} pictures are"
-            )
+            left = len(shard.numbers)
             raise ImpastoError(
-                f"{which}, of which {left} left from {first} on, failed {_TIMES} times, the last time "
-                f"with {_one_line(error)}; what is fitted is kept. If a picture ends the process that "
-                "decodes it, impasto pack on one machine leaves it out"
+                f"{which}, of which {counted(left, 'picture')} {'is' if left == 1 else 'are'} left "
+                f"from {first} on, failed {_TIMES} times, the last time with {_one_line(error)}; what "
+                "is fitted is kept. If a picture ends the process that decodes it, impasto pack on one "
+                "machine leaves it out"
             ) from error
         self._waiting.append(shard)
 
@@ -244,15 +235,15 @@ def _error_of(future: "Future[int]") -> BaseException | None:
     """Why a task failed; None if it did not."""
     try:
         return future.exception()
+    except KeyboardInterrupt:
+        raise
     except BaseException as error:
         # One that was cancelled, as dask does when its scheduler is lost.
-        if isinstance(error, KeyboardInterrupt):
-            raise
         return error
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error_text(error)}".split())
+    return f"{type(error).__name__}: {error_text(error)}"
 
 
 class _Count:

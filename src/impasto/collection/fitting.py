@@ -10,7 +10,7 @@ from pathlib import Path
 from impasto.collection.encoding import RAW, encode
 from impasto.collection.job import PackJob
 from impasto.collection.options import PackOptions
-from impasto.collection.parts import Done, Known, PartWriter
+from impasto.collection.parts import Done, PartWriter
 from impasto.decoding.fit import Fitted, fit_file, fit_pixels, fit_stream
 from impasto.decoding.plugins import NOT_INSTALLED
 from impasto.decoding.workers import DiedError, available_cores, in_order
@@ -39,9 +39,8 @@ TRY_AGAIN = (_GAVE_UP, "unreadable for now", NOT_INSTALLED)
 
 def fit_missing(job: PackJob, shard: Shard | None, progress: Progress) -> int:
     """Fit what was not fitted before and store it in parts; returns how many were fitted already."""
-    known = Known(job.pieces())
     mine = [n for n, entry in enumerate(job.listing.entries) if _mine(entry, shard)]
-    missing = [number for number in mine if known.find(job.keys[number]) is None]
+    missing = job.missing(mine)
     done = len(mine) - len(missing)
     progress(done, len(mine))
     if not missing:

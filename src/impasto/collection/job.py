@@ -13,7 +13,7 @@ import numpy as np
 
 from impasto.collection.duplicates import FINDING_VERSION
 from impasto.collection.options import PACKING_VERSION, PackOptions
-from impasto.collection.parts import Piece, of_collection, open_parts
+from impasto.collection.parts import Known, Piece, of_collection, open_parts
 from impasto.collection.replacing import work_folder
 from impasto.decoding.decode import DECODING_VERSION, decoded_otherwise
 from impasto.errors import ImpastoError
@@ -55,6 +55,11 @@ class PackJob:
                 if self.earlier["made"].get("decoding_version") != DECODING_VERSION:
                     pieces[-1].outdated = self._outdated(pieces[-1])
         return pieces
+
+    def missing(self, numbers: Iterable[int]) -> list[int]:
+        """Which of these entries are not fitted yet."""
+        known = Known(self.pieces())
+        return [number for number in numbers if known.find(self.keys[number]) is None]
 
     def _outdated(self, piece: Piece) -> frozenset[bytes]:
         """Keys of source pictures that this version may decode to other pixels than the version that
