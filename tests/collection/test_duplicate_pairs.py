@@ -238,7 +238,9 @@ def test_coordinates_bring_nothing_further_apart() -> None:
     vectors = random.normal(size=(50, 32, 32)).astype(np.float32)
     vectors[10:20] = vectors[0] + 0.01 * vectors[10:20]
     vectors[20:30] = vectors[20:30].mean(axis=(1, 2), keepdims=True)
-    places = coordinates(lambda some: in_blocks(vectors[some]), 50).astype(np.float64)
+    places = coordinates(lambda some: in_blocks(vectors[some, :, :, None], 4), 50).astype(
+        np.float64
+    )
     flat = vectors.reshape(50, -1).astype(np.float64)
     real = np.linalg.norm(flat[:, None] - flat, axis=2)
     assert (np.linalg.norm(places[:, None] - places, axis=2) <= real + 0.01).all()

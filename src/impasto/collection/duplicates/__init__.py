@@ -30,8 +30,8 @@ from impasto.collection.duplicates.comparing import registered_distances
 from impasto.collection.duplicates.grouping import DUPLICATES as DUPLICATES
 from impasto.collection.duplicates.grouping import Duplicates as Duplicates
 from impasto.collection.duplicates.grouping import Grouping
-from impasto.collection.duplicates.near import AT_ONCE, DETAIL, join_near
-from impasto.collection.duplicates.neighbours import coordinates, true_of
+from impasto.collection.duplicates.near import DETAIL, join_near
+from impasto.collection.duplicates.neighbours import by_first, coordinates, true_of
 from impasto.formatting import counted
 
 FINDING_VERSION = 2
@@ -158,11 +158,7 @@ def _by_features(
             place, close = int(places[row]), places[later[row]]
             if found.excluded[place]:
                 continue
-            for first in range(0, len(close), AT_ONCE):
-                others = close[first : first + AT_ONCE]
-                others = others[found.open(place, others, "features")]
-                if not len(others):
-                    continue
+            for others in found.portions(place, close, "features"):
                 far = registered_distances(
                     fingerprints, int(found.order[place]), found.order[others]
                 )
@@ -184,6 +180,6 @@ def _similar(seen: np.ndarray, short: np.ndarray, rows: np.ndarray) -> dict[int,
         one, other = rows[one], columns[other]
         one, other = one[other > one], other[other > one]
         close = np.einsum("pd,pd->p", seen[one], seen[other]) >= _COSINE
-        for row in np.unique(one[close]).tolist():
-            found[row].append(other[close & (one == row)])
+        for row, later in by_first((one[close], other[close])).items():
+            found[row].append(later)
     return {row: np.concatenate(columns) for row, columns in found.items()}

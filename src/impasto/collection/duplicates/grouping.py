@@ -1,11 +1,14 @@
 """The groups of duplicates found so far, and the result."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 DUPLICATES = ("none", "exact", "near", "features")
 """What to exclude; each kind includes the ones before it."""
+_AT_ONCE = 1024
+"""Pictures that are compared with one at once: the bound on memory."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,14 @@ class Grouping:
         if kind in self.excludes:
             return ~self.excluded[others]
         return self.groups.label[others] != self.groups.label[place]
+
+    def portions(self, place: int, others: np.ndarray, kind: str) -> Iterator[np.ndarray]:
+        """Those of some pictures that may still become duplicates of an earlier one, as many at a time
+        as fit in memory; what a portion excludes is not in the next ones."""
+        for start in range(0, len(others), _AT_ONCE):
+            some = others[start : start + _AT_ONCE]
+            if len(some := some[self.open(place, some, kind)]):
+                yield some
 
     def result(self) -> Duplicates:
         """The result, by picture number."""

@@ -20,6 +20,7 @@ from impasto.collection.duplicates.neighbours import (
     Points,
     Sides,
     TooManyError,
+    by_first,
     coordinates,
     in_blocks,
     true_of,
@@ -34,8 +35,8 @@ DETAIL = 8.0
 10 to 23."""
 _ASPECT = math.log(1.1)
 """Width to height differs by at most this factor."""
-AT_ONCE = 1024
-"""Pictures that are compared with one at once: the bound on memory."""
+_SQUARE = 4
+"""Brightness is first compared by means over squares of this side."""
 _BLOCK = 256
 """Pictures in the first block, ..."""
 _GROWTH = 4
@@ -94,7 +95,7 @@ def _join(
     soft: "_Soft",
 ) -> None:
     """Compare the pairs of a block, and group those that are near."""
-    by_hashes, by_brightness = _by_first(near), _by_first(alike)
+    by_hashes, by_brightness = by_first(near), by_first(alike)
     for position in sorted(by_hashes.keys() | by_brightness.keys()):
         place = int(places[position])
         if found.excluded[place]:
@@ -108,12 +109,6 @@ def _join(
             _join_soft(found, fingerprints, place, places[later])
 
 
-def _by_first(pairs: Pairs) -> dict[int, np.ndarray]:
-    """The later pictures of each earlier one."""
-    firsts, starts = np.unique(pairs[0], return_index=True)
-    return dict(zip(firsts.tolist(), np.split(pairs[1], starts[1:]), strict=False))
-
-
 def _like(aspect: np.ndarray, position: int, later: dict[int, np.ndarray]) -> np.ndarray:
     """Those of the later ones that have nearly the same shape."""
     others = later.get(position, _NONE)
@@ -123,18 +118,14 @@ def _like(aspect: np.ndarray, position: int, later: dict[int, np.ndarray]) -> np
 
 def _join_clear(found: Grouping, fingerprints: np.ndarray, place: int, close: np.ndarray) -> None:
     """Compare pictures whose hashes are close with an earlier one."""
-    for start in range(0, len(close), AT_ONCE):
-        others = close[start : start + AT_ONCE]
-        others = others[found.open(place, others, "near")]
+    for others in found.portions(place, close, "near"):
         far = distances(fingerprints, int(found.order[place]), found.order[others])
         found.join(place, others[far <= 1], far[far <= 1], "near")
 
 
 def _join_soft(found: Grouping, fingerprints: np.ndarray, place: int, close: np.ndarray) -> None:
     """Compare pictures with little detail with an earlier one."""
-    for start in range(0, len(close), AT_ONCE):
-        others = close[start : start + AT_ONCE]
-        others = others[found.open(place, others, "near")]
+    for others in found.portions(place, close, "near"):
         far, copies = soft_distances(fingerprints, int(found.order[place]), found.order[others])
         found.join(place, others[copies], far[copies], "near")
         found.keep_together(place, others[(far <= ALIKE) & ~copies])
@@ -194,7 +185,7 @@ class _Clear:
 
         def directions(some: slice) -> tuple[np.ndarray, np.ndarray]:
             light, _, _ = normal_light(fingerprints["light"][numbers[some]])
-            return in_blocks(light / SIDE)
+            return in_blocks(light[..., None] / SIDE, _SQUARE)
 
         # Of vectors of length 1 with a cosine of at least 1 - UNLIKE.
         radius = math.sqrt(2 * UNLIKE) / 2 + 1e-3
@@ -238,5 +229,5 @@ class _Soft:
 
     def may_be_copies(self, position: int, others: np.ndarray) -> np.ndarray:
         """Whether a picture has enough structure of the same kind as others, bool [B]."""
-        one, *rest = np.searchsorted(self._members, [position, *others]).tolist()
-        return self._index.may_be_copies(np.array([one]), np.array(rest, np.int64))[0]
+        one, rest = (np.searchsorted(self._members, some) for some in ([position], others))
+        return self._index.may_be_copies(one, rest)[0]

@@ -17,8 +17,6 @@ _LEAF = 128
 """Points in a leaf, at most."""
 _ROWS = 1024
 """Points that are compared with those of a leaf at once."""
-_SIDE, _BLOCK = 32, 4
-"""Pictures of this side are first reduced to the sums over blocks of the other side."""
 _SAMPLE = 8192
 _AT_ONCE = 4096
 
@@ -57,6 +55,12 @@ def true_of(pairs: np.ndarray) -> Pairs:
     return row, column
 
 
+def by_first(pairs: Pairs) -> dict[int, np.ndarray]:
+    """The second ones of each first one, of pairs whose first ones rise."""
+    firsts, starts = np.unique(pairs[0], return_index=True)
+    return dict(zip(firsts.tolist(), np.split(pairs[1], starts[1:]), strict=False))
+
+
 class TooManyError(Exception):
     """There are more pairs than were asked for."""
 
@@ -88,12 +92,14 @@ def coordinates(
     return found
 
 
-def in_blocks(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures [B, 32, 32] as vectors for `coordinates`: along 64 axes, one for each block."""
-    across = _SIDE // _BLOCK
-    sums = pictures.reshape(-1, across, _BLOCK, across, _BLOCK).sum(axis=(2, 4))
-    squares = np.square(pictures).sum(axis=(1, 2), dtype=np.float64)
-    return sums.reshape(-1, across**2) / _BLOCK, squares
+def in_blocks(pictures: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures [B, H, W, C] as vectors for `coordinates`: along an axis for each channel of each block
+    of so many places along each side."""
+    count, height, width, channels = pictures.shape
+    parts = pictures.reshape(count, height // block, block, width // block, block, channels)
+    sums = parts.sum(axis=(2, 4)).reshape(count, height // block * (width // block) * channels)
+    squares = np.square(pictures).sum(axis=(1, 2, 3), dtype=np.float64)
+    return sums / block, squares
 
 
 @dataclass(frozen=True)

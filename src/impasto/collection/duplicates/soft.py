@@ -59,7 +59,7 @@ _MOVED = (0.12, 0.14)
 explains a difference above the second (root mean square, in levels). Copies with shapes shift by up
 to 0.1; in copies without shapes a shift explains up to 0.13."""
 _BLOCK, _COLOUR_BLOCK = 4, 2
-"""Structure is first compared by means over blocks of this many places along each side."""
+"""Brightness and colours are first compared by means over blocks of this many places along each side."""
 _ROUNDING = 0.02
 """More than the error of single precision, in levels and in correlations."""
 _AT_ONCE = 256
@@ -136,7 +136,7 @@ class SoftIndex:
         self._structure, self._colour = np.concatenate(structures), np.concatenate(colours)
         # The root mean square of what differs is the distance, and its limit the sum of two radii.
         radii = _limit(_RMS, fingerprints["detail"][numbers]) / 2 + _ROUNDING
-        places = coordinates(lambda some: in_blocks(self._brightness(numbers[some])), count)
+        places = coordinates(lambda some: in_blocks(self._brightness(numbers[some]), _BLOCK), count)
         self.points = Points(places, radii.astype(np.float32), means, _MEAN)
         self._squares = np.square(places).sum(axis=1)
 
@@ -174,11 +174,11 @@ class SoftIndex:
         return may
 
     def _brightness(self, numbers: np.ndarray) -> np.ndarray:
-        """The brightness of pictures beside its mean, float32 [B, 32, 32]: distances between these are
-        root mean squares of what differs, in levels."""
+        """The brightness of pictures beside its mean, float32 [B, 32, 32, 1]: distances between these
+        are root mean squares of what differs, in levels."""
         light = self._fingerprints["light"][numbers].astype(np.float32)
         brightness: np.ndarray = (light - light.mean(axis=(1, 2), keepdims=True)) / SIDE
-        return brightness
+        return brightness[..., None]
 
 
 def _directions(structure: np.ndarray, block: int) -> np.ndarray:
@@ -187,10 +187,7 @@ def _directions(structure: np.ndarray, block: int) -> np.ndarray:
 
     They hold the means over blocks, and the length of what these leave out.
     """
-    count, height, width, channels = structure.shape
-    sums = structure.reshape(count, height // block, block, width // block, block, channels)
-    means = sums.sum(axis=(2, 4)).reshape(count, -1) / block
-    squares = np.square(structure.reshape(count, -1)).sum(axis=1, dtype=np.float64)
+    means, squares = in_blocks(structure, block)
     rest = np.sqrt(np.maximum(squares - np.square(means).sum(axis=1, dtype=np.float64), 0))
     clear = _spread(structure) >= _FAINT
     lengths = np.where(clear, np.sqrt(squares), np.inf)
