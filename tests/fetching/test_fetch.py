@@ -41,7 +41,7 @@ from impasto.fetching import (
 from impasto.fetching import download as download_module
 from impasto.fetching import politeness as politeness_module
 from impasto.fetching import table as table_module
-from impasto.fetching.client import Client, FetchError, retry_after
+from impasto.fetching.client import Client, FetchError
 from impasto.fetching.completeness import is_whole
 from impasto.fetching.download import Download
 from impasto.fetching.folder import file_name, slug
@@ -49,6 +49,7 @@ from impasto.fetching.politeness import host_of
 from impasto.fetching.table import PicturesReport, WantedPicture, WantedPictures
 from impasto.readers import read_source
 from impasto.sources.file_kinds import RAW
+from impasto.sources.remote.connections import retry_after
 from tests.helpers.fetching import FakeTime, clear_environment, impasto, run, wait_for
 from tests.helpers.nasty_server import (
     Nasty,

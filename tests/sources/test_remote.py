@@ -1,6 +1,7 @@
 """Sources that lie elsewhere: packed as if they lay on the disk, whatever their servers do."""
 
 import csv
+import email.utils
 import errno
 import io
 import itertools
@@ -346,6 +347,24 @@ def test_messages_are_cleaned(text: str, clean: str) -> None:
     assert cleaned(text) == clean
 
 
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_a_proxy_of_the_environment_is_used(
+    scheme: str, nasty: Nasty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nasty.on("/art/1.png", status(200, b"x", ETag='"1"'))
+    monkeypatch.setenv("http_proxy", nasty.address.replace("http://", f"{scheme}ich:geheim@"))
+    place = place_at("http://pictures.example/art/1.png")
+    assert isinstance(place, RemotePath)
+    assert place.store.read(place.key) == b"x"
+    (asked,) = nasty.asked
+    assert asked.path == "http://pictures.example/art/1.png"
+    assert asked.headers["Proxy-Authorization"] == "Basic aWNoOmdlaGVpbQ=="  # ich:geheim
+    monkeypatch.setenv("http_proxy", "socks5://ich:geheim@127.0.0.1:1")
+    said = refused("http://pictures.example/art/1.png")
+    assert "names a proxy that cannot be used" in said
+    assert "geheim" not in said
+
+
 def test_credentials_in_an_address_of_a_bucket_are_refused() -> None:
     said = refused("s3://AKIA:geheim@bucket/folder")
     assert "s3://bucket/folder has credentials in it" in said
@@ -382,6 +401,18 @@ def test_what_passes_is_tried_again(
     assert report.left_out == []
     expected = pack(on_disk(tmp_path / "disk", files), tmp_path / "a", OPTIONS)
     assert report.collection.content_hash == expected.collection.content_hash
+
+
+def test_a_server_may_say_by_a_date_when_to_ask_again(
+    nasty: Nasty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient(monkeypatch, patience=0.2)
+    date = email.utils.formatdate(time.time() + 100, usegmt=True)
+    place = place_at(nasty.on("/art/1.png", status(503, Retry_After=date)))
+    assert isinstance(place, RemotePath)
+    with pytest.raises(RemoteError) as caught:
+        place.store.read(place.key)
+    assert 50 < caught.value.after < 101
 
 
 FAILS: dict[str, tuple[Callable[[Request], None], str]] = {

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import urllib3
-from urllib3 import Retry, exceptions
+from urllib3 import exceptions
 
 from impasto import __version__
-from impasto.errors import ImpastoError
 from impasto.formatting import readable_time
+from impasto.sources.remote.connections import connections, proxy_for, retry_after
+from impasto.sources.remote.store import PASSING
 
 SLOWEST = 1_000
 """Bytes a second. A response slower than this for the whole timeout counts as stuck."""
@@ -25,11 +26,6 @@ SLOWEST = 1_000
 _PIECE = 1 << 17
 _REDIRECTS = 10
 _MOVED = (301, 302, 303, 307, 308)
-_PASSING = (408, 425, 429, 500, 502, 503, 504)
-"""Status codes that may pass."""
-
-_FAR = 10**9
-"""Most seconds of a `Retry-After`; urllib3's own limit is six hours."""
 
 _WORDS = {
     401: "not allowed",
@@ -72,7 +68,7 @@ class FetchError(Exception):
 
 def refusal(status: int, retry_after_header: str | None) -> FetchError:
     """The error for an HTTP status, with the seconds to wait if the server names them."""
-    passing = status in _PASSING
+    passing = status in PASSING
     word = _WORDS.get(status, "the server failed" if status >= 500 else "refused")
     return FetchError(
         f"{word} ({status})",
@@ -315,11 +311,7 @@ class Client:
             raise _failure(error, self.timeout) from error
 
     def _manager(self, url: str) -> urllib3.PoolManager:
-        parts = urllib.parse.urlsplit(url)
-        proxies = urllib.request.getproxies()
-        proxy = proxies.get(parts.scheme) or proxies.get("all") or ""
-        if proxy and urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
-            proxy = ""
+        proxy = proxy_for(url)
         if proxy not in self._managers:
             self._managers[proxy] = _made(proxy)
         return self._managers[proxy]
@@ -331,21 +323,7 @@ def _made(proxy: str) -> urllib3.PoolManager:
     Raises:
         ImpastoError: the proxy's kind is not supported.
     """
-    options: dict[str, Any] = {"num_pools": 64, "maxsize": 64}
-    if not proxy:
-        manager = urllib3.PoolManager(**options)
-    else:
-        address = proxy if "://" in proxy else f"http://{proxy}"
-        try:
-            login = urllib3.util.parse_url(address).auth
-            headers = urllib3.make_headers(proxy_basic_auth=login) if login else None
-            manager = urllib3.ProxyManager(address, proxy_headers=headers, **options)
-        except (exceptions.HTTPError, ValueError) as error:
-            # Without the address, which may contain a password.
-            raise ImpastoError(
-                "the environment names a proxy that cannot be used (http and https can); see the "
-                "variables http_proxy, https_proxy and all_proxy"
-            ) from error
+    manager = connections(proxy, num_pools=64, maxsize=64)
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _SafePool}
     return manager
 
@@ -380,16 +358,6 @@ def origin_of(url: str) -> str:
     parts = urllib.parse.urlsplit(url)
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
     return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}"
-
-
-def retry_after(header: str | None) -> float | None:
-    """Seconds to wait by a `Retry-After` header (seconds or a date); None if it is neither."""
-    if header is None:
-        return None
-    try:
-        return float(Retry(retry_after_max=_FAR).parse_retry_after(header))
-    except (exceptions.InvalidHeader, ValueError, OverflowError):
-        return None
 
 
 def switched_off(*switches: str) -> str | None:

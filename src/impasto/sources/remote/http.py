@@ -8,18 +8,16 @@ the folder's files or, with a final `/`, its folders.
 import errno
 import re
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from html.parser import HTMLParser
-from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 import urllib3
 from urllib3 import exceptions
 
 from impasto import __version__
-from impasto.errors import ImpastoError
+from impasto.sources.remote.connections import connections, proxy_for, retry_after
 from impasto.sources.remote.store import (
     AT_ONCE,
     SILENCE,
@@ -67,24 +65,14 @@ class HttpStore(Store):
 
     @cached_property
     def _pool(self) -> urllib3.PoolManager:
-        options: dict[str, Any] = {
-            "maxsize": AT_ONCE,
-            "timeout": urllib3.Timeout(connect=SILENCE / 2, read=SILENCE),
-            "retries": urllib3.Retry(
+        return connections(
+            proxy_for(self.root),
+            maxsize=AT_ONCE,
+            timeout=urllib3.Timeout(connect=SILENCE / 2, read=SILENCE),
+            retries=urllib3.Retry(
                 total=None, connect=0, read=0, other=0, status=0, redirect=10, raise_on_status=False
             ),
-        }
-        scheme, host = self.root.split("://")
-        proxies = urllib.request.getproxies()
-        proxy = proxies.get(scheme) or proxies.get("all")
-        if not proxy or urllib.request.proxy_bypass(host.rstrip("/")):
-            return urllib3.PoolManager(**options)
-        try:
-            return urllib3.ProxyManager(proxy, **options)
-        except (exceptions.HTTPError, ValueError) as error:
-            raise ImpastoError(
-                f"{scheme}_proxy in the environment names no proxy that can be used"
-            ) from error
+        )
 
     def _ask(self, method: str, url: str, **headers: str) -> urllib3.BaseHTTPResponse:
         """A server's response whose body is not read yet."""
@@ -97,8 +85,8 @@ class HttpStore(Store):
         if response.status in (200, 206):
             return response
         response.close()
-        after = response.headers.get("Retry-After", "")
-        raise refusal(response.status, float(after) if after.isdecimal() else 0.0)
+        after = retry_after(response.headers.get("Retry-After"))
+        raise refusal(response.status, after or 0.0)
 
     def _info(self, key: str) -> Info:
         url = self._url(key)

@@ -31,7 +31,7 @@ WAITING_BYTES = 2**27
 _EVERY = 30.0
 """Seconds between messages on retries."""
 
-_PASSING = (408, 425, 429, 500, 502, 503, 504)
+PASSING = (408, 425, 429, 500, 502, 503, 504)
 """Status codes that may pass."""
 _WORDS = {
     401: "not allowed without credentials",
@@ -65,7 +65,7 @@ def refusal(status: int, after: float = 0.0) -> RemoteError:
     word = _WORDS.get(status, "the server failed" if status >= 500 else "refused")
     numbers = {401: errno.EACCES, 403: errno.EACCES, 404: errno.ENOENT, 410: errno.ENOENT}
     number = numbers.get(status, errno.EIO)
-    return RemoteError(f"{word} ({status})", number, again=status in _PASSING, after=after)
+    return RemoteError(f"{word} ({status})", number, again=status in PASSING, after=after)
 
 
 def cleaned(text: str) -> str:
