@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -89,6 +89,8 @@ def test_a_fault_is_found_at_its_moment_and_no_other(fault: str, at: float, rows
     at=st.floats(0.2, 0.8),
     fault=st.sampled_from(list(FAULTS)),
 )
+# The generator's loss is high by chance just after the discriminator's has fallen.
+@example(seed=732, at=0.375, fault="saturation")
 @settings(max_examples=40, deadline=None)
 def test_any_fault_anywhere_is_found(seed: int, at: float, fault: str) -> None:
     images, series = with_fault(fault, at, seed=seed)
@@ -320,6 +322,18 @@ def test_a_saturated_discriminator_is_told_once() -> None:
     series["loss/generator"] += 4 * np.clip(np.linspace(-1, 1, 200), 0, 1)
     kinds = [finding.kind for finding in find(images, series)]
     assert sorted(kinds) == ["discriminator wins", "divergence"]
+
+
+def test_a_divergence_does_not_pass_because_the_discriminator_wins() -> None:
+    images, series = healthy(noise=0.02, drift=0)
+    series["accuracy/real"] = series["accuracy/fake"] = np.full(200, 0.98)
+    series["loss/generator"] += 0.8 * np.linspace(0, 1, 200)
+    series["loss/discriminator"] *= 0.5
+    series["loss/discriminator"][165:] *= 0.03
+    series["score/real"][165:], series["score/fake"][165:] = 0.995, 0.004
+    found = find(images, series)
+    assert [finding.kind for finding in found] == ["divergence", "discriminator wins"]
+    assert "passed" not in found[0].sentence
 
 
 def test_advice_names_settings_of_this_objective_only() -> None:

@@ -31,6 +31,7 @@ def _drift(
     loss_discriminator: Floats,
     loss_generator: Floats,
     terms: Collection[str],
+    won: bool,
 ) -> Sign | None:
     """The two losses drift apart: the generator's up, the discriminator's not.
 
@@ -40,12 +41,14 @@ def _drift(
     Rule: the gap, generator minus discriminator, rises after the first tenth of the run and stays
     up to the end, by at least 1.2 nats, by half of the gap it rose from, and by six times the noise
     of the rows. At least half of that comes from the generator, and the discriminator's loss rises
-    by no more than a quarter of it. Needs 24 rows.
+    by no more than a quarter of it. Needs 24 rows. Of a discriminator that has won, the loss is near
+    0, which makes the gap larger by itself; then the generator's loss has to rise so in place of the
+    gap.
     """
     images, (loss_d, loss_g) = condense(
         *unpack(finite(images_seen, loss_discriminator, loss_generator))
     )
-    rise = lasting_rise(loss_g - loss_d, least=1.2, share=0.5)
+    rise = lasting_rise(loss_g if won else loss_g - loss_d, least=1.2, share=0.5)
     if rise is None:
         return None
     row, level, end = rise
@@ -75,17 +78,20 @@ def losses_apart(
     accuracy_real: Floats | None = None,
     accuracy_fake: Floats | None = None,
     *,
+    won: bool = False,
     terms: Collection[str] = ("bce",),
 ) -> Sign | None:
     """The generator falls behind: its loss rises, and the discriminator's does not.
 
-    Rule: that of `_rise_unmistaken`, or else that of `_drift`.
+    Rule: that of `_rise_unmistaken`, or else that of `_drift`. With `won`, it is known that the
+    discriminator is hardly ever mistaken and that its loss is near 0; what follows from that alone is
+    not reported a second time.
     """
-    if accuracy_real is not None and accuracy_fake is not None:
+    if accuracy_real is not None and accuracy_fake is not None and not won:
         sign = _rise_unmistaken(images_seen, accuracy_real, accuracy_fake, loss_generator, terms)
         if sign is not None:
             return sign
-    return _drift(images_seen, loss_discriminator, loss_generator, terms)
+    return _drift(images_seen, loss_discriminator, loss_generator, terms, won)
 
 
 def scores_apart(images_seen: Counts, score_real: Floats, score_fake: Floats) -> Sign | None:

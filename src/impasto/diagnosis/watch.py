@@ -209,14 +209,17 @@ class Watch:
         discriminator, generator = (notes.curve(name) for name in LOSSES)
         if discriminator is None or generator is None:
             return None
-        # A discriminator that wins is hardly ever mistaken; do not report that twice.
-        won = any(spell.symptom == "discriminator wins" for spell in self._spells)
+        # What was reported before it won has not passed by that.
+        won = self._spell("divergence") is None and any(
+            spell.symptom == "discriminator wins" for spell in self._spells
+        )
         return losses_apart(
             notes.images_seen,
             discriminator,
             generator,
-            None if won else notes.curve("accuracy/real"),
-            None if won else notes.curve("accuracy/fake"),
+            notes.curve("accuracy/real"),
+            notes.curve("accuracy/fake"),
+            won=won,
             terms=self.setup.terms,
         )
 
