@@ -13,7 +13,7 @@ from impasto.collection.options import PackOptions
 from impasto.collection.parts import Done, PartWriter
 from impasto.decoding.fit import Fitted, fit_file, fit_pixels, fit_stream
 from impasto.decoding.plugins import NOT_INSTALLED
-from impasto.decoding.workers import DiedError, available_cores, in_order
+from impasto.decoding.workers import GAVE_UP, DiedError, available_cores, in_order
 from impasto.files import check_writable
 from impasto.sources.listing import Content, Entry
 from impasto.sources.trees import UnusableError
@@ -32,8 +32,7 @@ _BEGUN_ALONE = "begun-alone"
 pictures."""
 _WAITING_BYTES = 2**30
 """Most bytes of finished pictures that wait in memory for an earlier one."""
-_GAVE_UP = "gave up"
-TRY_AGAIN = (_GAVE_UP, "unreadable for now", NOT_INSTALLED)
+TRY_AGAIN = (GAVE_UP, "unreadable for now", NOT_INSTALLED)
 """The kinds of reasons that may pass, so the picture is tried again."""
 
 
@@ -48,7 +47,7 @@ def fit_missing(job: PackJob, shard: Shard | None, progress: Progress) -> int:
     results = _fit_all(job, missing)
     with contextlib.closing(results), PartWriter(job.work, job.encodings) as parts:
         for number, result in zip(missing, results, strict=True):
-            kept = f"{_GAVE_UP}: {result}" if isinstance(result, DiedError) else result
+            kept = result.reason if isinstance(result, DiedError) else result
             parts.add(job.keys[number], kept)
             done += 1
             progress(done, len(mine))

@@ -246,16 +246,30 @@ def fit_file(path: Path, how: Fitting) -> Fitted:
     Raises:
         UnusableError: with the reason why there is no picture in it.
     """
-    try:
-        # Opening a pipe would block.
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise UnusableError("unreadable: not a file")
-        if status.st_size <= _IN_MEMORY:
+    with opened(path) as file:
+        try:
+            if file.seek(0, io.SEEK_END) > _IN_MEMORY:
+                file.seek(0)
+                return fit_stream(file, how)
+            file.seek(0)
             # Faster than reading it twice, for the digest and the pixels.
-            return fit_stream(io.BytesIO(path.read_bytes()), how)
-        with path.open("rb") as file:
-            return fit_stream(file, how)
+            return fit_stream(io.BytesIO(file.read()), how)
+        except OSError as error:
+            raise UnusableError(f"unreadable for now: {error.strerror or error}") from error
+
+
+def opened(picture: Path | bytes) -> Stream:
+    """A file at its beginning.
+
+    Raises:
+        UnusableError: it cannot be read.
+    """
+    if isinstance(picture, bytes):
+        return io.BytesIO(picture)
+    try:
+        if not stat.S_ISREG(picture.stat().st_mode):  # Opening a pipe would block.
+            raise UnusableError("unreadable: not a file")
+        return picture.open("rb")
     except OSError as error:
         raise UnusableError(f"unreadable for now: {error.strerror or error}") from error
     except ValueError as error:  # A name that no file can have.

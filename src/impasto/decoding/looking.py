@@ -2,40 +2,24 @@
 costs that file alone."""
 
 import functools
-import io
 import math
-import stat
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from impasto.decoding.decode import Stream
-from impasto.decoding.fit import Fitting, size_of, square_of
+from impasto.decoding.fit import Fitting, opened, size_of, square_of
 from impasto.decoding.workers import DiedError, available_cores, in_order
 from impasto.sources.trees import UnusableError
 
 Picture = Path | bytes | UnusableError
 """A file, its bytes, or why there are none."""
+Found = TypeVar("Found")
 
 _FILES_A_PROCESS = 64
 """To start one more process for fewer takes longer than to look at them."""
 _AHEAD = 8
 """Files that each process may be ahead of the answers."""
-
-
-def opened(picture: Path | bytes) -> Stream:
-    """A file at its beginning.
-
-    Raises:
-        UnusableError: it cannot be read.
-    """
-    if isinstance(picture, bytes):
-        return io.BytesIO(picture)
-    try:
-        if not stat.S_ISREG(picture.stat().st_mode):  # Opening a pipe would wait for ever.
-            raise UnusableError("unreadable: not a file")
-        return picture.open("rb")
-    except OSError as error:
-        raise UnusableError(f"unreadable for now: {error.strerror or error}") from error
 
 
 def sizes_of(
@@ -52,46 +36,36 @@ def sizes_of(
     Raises:
         ImpastoError: the processes do not start.
     """
-    size = functools.partial(_size, max_pixels)
-    for found in in_order(size, pictures, *_processes(count), seconds):
-        yield _gave_up(found) if isinstance(found, DiedError) else found
+    return _looked_at(functools.partial(size_of, max_pixels=max_pixels), pictures, count, seconds)
 
 
 def unusable(
     pictures: Iterable[Picture], count: int, how: Fitting, seconds: float
 ) -> Generator[str | None, None, None]:
     """Why each picture cannot become a square; None: it can. The rest is as for `sizes_of`."""
-    for found in in_order(functools.partial(_try, how), pictures, *_processes(count), seconds):
-        yield _gave_up(found) if isinstance(found, DiedError) else found
+    return _looked_at(functools.partial(_try, how), pictures, count, seconds)
 
 
-def _processes(count: int) -> tuple[int, int]:
-    """How many processes, and how far they may be ahead."""
+def _looked_at(
+    look: Callable[[Stream], Found], pictures: Iterable[Picture], count: int, seconds: float
+) -> Generator[Found | str, None, None]:
+    """What `look` finds in each picture, or why nothing."""
     processes = max(1, min(available_cores(), math.ceil(count / _FILES_A_PROCESS)))
-    return processes, _AHEAD * processes
+    work = functools.partial(_found, look)
+    for found in in_order(work, pictures, processes, _AHEAD * processes, seconds):
+        yield found.reason if isinstance(found, DiedError) else found
 
 
-def _gave_up(error: DiedError) -> str:
-    return f"gave up: {error}"
-
-
-def _size(max_pixels: int, picture: Picture) -> tuple[int, int] | str:
-    """Runs in the worker processes, as `_try` does."""
+def _found(look: Callable[[Stream], Found], picture: Picture) -> Found | str:
+    """Runs in the worker processes."""
     try:
         if isinstance(picture, UnusableError):
             raise picture
         with opened(picture) as stream:
-            return size_of(stream, max_pixels)
+            return look(stream)
     except UnusableError as reason:
         return str(reason)
 
 
-def _try(how: Fitting, picture: Picture) -> str | None:
-    try:
-        if isinstance(picture, UnusableError):
-            raise picture
-        with opened(picture) as stream:
-            square_of(stream, how)
-    except UnusableError as reason:
-        return str(reason)
-    return None
+def _try(how: Fitting, stream: Stream) -> None:
+    square_of(stream, how)

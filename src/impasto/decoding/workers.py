@@ -32,10 +32,17 @@ _QUEUED_BYTES = 4096
 """... if they are small enough for a pipe's buffer (the smallest, macOS's, holds 8 KB). Sending
 more to a busy process blocks until it reads; if it is sending a long answer itself, both would wait."""
 _READY = "ready"
+GAVE_UP = "gave up"
+"""The kind of reason for a picture that ended its process or took too long."""
 
 
 class DiedError(Exception):
     """The process ended without a result for an item; the text says why."""
+
+    @property
+    def reason(self) -> str:
+        """Why a picture is left out, if that was the item: `gave up: it took more than 60 s`."""
+        return f"{GAVE_UP}: {self}"
 
 
 def available_cores() -> int:

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from impasto.collection import Collection, PackOptions
 from impasto.collection.store import sides
-from impasto.decoding.fit import FITS, Fitting, square_of
-from impasto.decoding.looking import Picture, opened, sizes_of, unusable
+from impasto.decoding.fit import FITS, Fitting, opened, square_of
+from impasto.decoding.looking import Picture, sizes_of, unusable
 from impasto.errors import ImpastoError
 from impasto.evaluation.gather import Progress, silent
 from impasto.evaluation.reference import Split, split_rows
