@@ -11,7 +11,6 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from impasto.delimited import Shape, Splitter
 from impasto.errors import ImpastoError
@@ -107,7 +106,7 @@ def decoded(content: bytes, place: str) -> tuple[str, list[str]]:
         ImpastoError: it is no text, such as an Excel workbook or a Git LFS pointer, or in another
             encoding.
     """
-    refuse_pointer(Path(place), content)
+    refuse_pointer(place, content)
     for beginning, inside, what in _NO_TEXT:
         if content.startswith(beginning) and inside in content:
             raise ImpastoError(f"{place} {what}")

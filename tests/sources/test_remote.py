@@ -597,6 +597,11 @@ def test_labels_that_cannot_be_read_are_not_taken_for_unknown(
     assert f"({code})" in refused(address)
 
 
+def test_a_pointer_in_place_of_a_table_is_named_by_its_address(nasty: Nasty) -> None:
+    address = on_server(nasty, {**FLAT, "metadata.csv": b"version https://git-lfs.github.com/spec"})
+    assert refused(f"{address}metadata.csv").startswith(f"{address}metadata.csv is a Git LFS")
+
+
 def test_a_server_without_parts_of_files(
     nasty: Nasty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
