@@ -121,34 +121,34 @@ def _row_texts(part: Part) -> _RowTexts:
     Raises:
         ImpastoError: it is damaged.
     """
-    texts_known = _RowTexts({name: [] for name in part.others}, [], Counter(), Counter())
+    row_texts = _RowTexts({name: [] for name in part.others}, [], Counter(), Counter())
     columns = [*part.others, *([part.paths] if part.paths else [])]
     with opened_file(part.path) as opened:
         for batch in opened.iter_batches(columns=columns, use_threads=False) if columns else []:
             for name in part.others:
                 texts = texts_of(column_of(batch, name))
-                texts_known.texts[name] += _known(name, texts, part.classes.get(name), texts_known)
+                row_texts.texts[name] += _known(name, texts, part.classes.get(name), row_texts)
             if part.paths:
-                texts_known.paths += texts_of(column_of(batch, part.picture).field("path"))
-        texts_known.paths = texts_known.paths if part.paths else [""] * part.rows
-        for texts in (*texts_known.texts.values(), texts_known.paths):
+                row_texts.paths += texts_of(column_of(batch, part.picture).field("path"))
+        row_texts.paths = row_texts.paths if part.paths else [""] * part.rows
+        for texts in (*row_texts.texts.values(), row_texts.paths):
             if len(texts) != part.rows:
                 raise ValueError(f"{len(texts):,} rows where it claims {part.rows:,}")
-    return texts_known
+    return row_texts
 
 
 def _known(
-    field: str, texts: list[str], names: list[str] | None, texts_known: _RowTexts
+    field: str, texts: list[str], names: list[str] | None, row_texts: _RowTexts
 ) -> list[str]:
     """Class names, blank where they mean unknown."""
     if names is not None:
         numbers = [int(text) if text else -1 for text in texts]
         # In `datasets`, negative numbers mean no class.
-        texts_known.nameless[field.lower()] += sum(number >= len(names) for number in numbers)
+        row_texts.nameless[field.lower()] += sum(number >= len(names) for number in numbers)
         texts = [names[at] if 0 <= at < len(names) else "" for at in numbers]
     unknown = {text for text in set(texts) if text and not known(text, field)}
     for text in sorted(unknown):
-        texts_known.unknown[field.lower(), text] += texts.count(text)
+        row_texts.unknown[field.lower(), text] += texts.count(text)
     return ["" if text in unknown else text for text in texts]
 
 
@@ -157,8 +157,8 @@ def _heldout(name: str) -> bool | None:
     they do not say."""
     *folders, last = name.split("/")
     for part in (*reversed(folders), posixpath.splitext(last)[0]):
-        if (texts_known := is_heldout(part)) is not None:
-            return texts_known
+        if (decided := is_heldout(part)) is not None:
+            return decided
     return None
 
 
@@ -197,12 +197,12 @@ def read(source: Source, labels: tuple[str, ...] | None) -> Listing:
     nameless: Counter[str] = Counter()
     long: set[str] = set()
     for part in parts:
-        texts_known = _row_texts(part)
-        unknown += texts_known.unknown
-        nameless += texts_known.nameless
-        paths += texts_known.paths
-        by_field = [texts_known.texts.get(name, [""] * part.rows) for name in fields]
-        rest = {name: texts for name, texts in texts_known.texts.items() if name not in fields}
+        row_texts = _row_texts(part)
+        unknown += row_texts.unknown
+        nameless += row_texts.nameless
+        paths += row_texts.paths
+        by_field = [row_texts.texts.get(name, [""] * part.rows) for name in fields]
+        rest = {name: texts for name, texts in row_texts.texts.items() if name not in fields}
         lengthy = {name for name in rest if sum(map(len, rest[name])) > _LONG_TEXT * part.rows}
         long |= lengthy
         rest = {_key(name): texts for name, texts in rest.items() if name not in lengthy}
