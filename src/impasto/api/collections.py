@@ -1,16 +1,15 @@
 """Collections: `pack`, `open` and `forget`. Without torch."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-import numpy as np
-
 from impasto import collection as packing
 from impasto.collection import Collection, PackOptions, PackReport, open_or_pack, removal
+from impasto.collection.job import PixelFeatures
 from impasto.errors import ImpastoError, choices
 from impasto.progress import counting
 from impasto.sources.class_names import read_merges
@@ -69,9 +68,9 @@ def pack(
             left out and reported.
     """
     options = pack_options(options, settings)
-    features = _lite0() if options.duplicates == "features" else None
+    features = _features(options)
     with counting("pictures") as progress:
-        return packing.pack(_source(source), _path(destination), options, progress, features)
+        return packing.pack(source, _path(destination), options, progress, features)
 
 
 def pack_shard(
@@ -95,11 +94,9 @@ def pack_shard(
         ImpastoError: as `pack`, or there is no such shard.
     """
     options = pack_options(None, settings)
-    features = _lite0() if options.duplicates == "features" else None
+    features = _features(options)
     with counting("pictures") as progress:
-        return packing.pack_shard(
-            _source(source), _path(destination), shard, options, progress, features
-        )
+        return packing.pack_shard(source, _path(destination), shard, options, progress, features)
 
 
 def pack_on(
@@ -137,10 +134,10 @@ def pack_on(
         ImpastoError: as `pack`; a shard failed three times; or a machine does not see the disk.
     """
     options = pack_options(options, settings)
-    features = _lite0() if options.duplicates == "features" else None
+    features = _features(options)
     with counting("pictures") as progress:
         return packing.pack_on(
-            executor, _source(source), _path(destination), options, progress, features, shards
+            executor, source, _path(destination), options, progress, features, shards
         )
 
 
@@ -209,12 +206,10 @@ def _path(path: str | Path) -> Path:
     return Path(path).expanduser()
 
 
-def _source(source: str | Path) -> str | Path:
-    return source.expanduser() if isinstance(source, Path) else source
-
-
-def _lite0() -> Callable[[np.ndarray], np.ndarray]:
-    """EfficientNet-Lite0's features of pictures, uint8 [B, R, R, 3] to float32 [B, D]."""
+def _features(options: PackOptions) -> PixelFeatures | None:
+    """EfficientNet-Lite0's features, if duplicates are found by features."""
+    if options.duplicates != "features":
+        return None
     import torch
 
     from impasto.features import load_network
