@@ -114,7 +114,7 @@ def to_eight(
         again: opens the file again, since Pillow reads 8 bits at a time of 16-bit colours.
         stored: `stored_bits`.
         declared: `declared_bits`.
-        curve: `tones.Tones.curve`.
+        curve: `colour_metadata.Tones.curve`.
 
     Returns:
         The picture, and the guessed number of significant bits; 0 if none was guessed.

@@ -126,8 +126,8 @@ class Decoded:
         return finish(small, self.profile, self.background)
 
     def thumbnail(self, side: int) -> Image.Image:
-        """A thumbnail of the whole picture for its fingerprint, sRGB, with sides of at most `side`;
-        a picture of that size is returned unchanged."""
+        """The whole picture for its fingerprint, sRGB, with sides of at most `side`; one in sRGB is
+        returned unchanged, at any size."""
         if self.image.mode == "RGB" and not self.profile:
             return self.image
         size = (min(side, self.image.width), min(side, self.image.height))
