@@ -356,6 +356,23 @@ def test_stages_of_two_resolutions_share_tables_and_charts(tmp_path: Path) -> No
     assert 'class="best"' in same.source
 
 
+def test_a_run_without_scores_keeps_no_others_from_charts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(impasto.api.comparing, "evaluate_alike", lambda *_: None)
+
+    def run(name: str, resolution: int, moments: tuple[int, ...]) -> Path:
+        told = [
+            evaluation(seen, scored(0.5, field=None), resolution=resolution) for seen in moments
+        ]
+        return make_run(tmp_path / name, told, model_record((), resolution=resolution))
+
+    small, large = (run(name, side, (END // 2, END)) for name, side in (("s", 16), ("l", 32)))
+    page, _ = compare(tmp_path, small, large, run("none", 16, ()))
+    assert " s (16 pixels) l (32 pixels) better is " in page.text
+    assert "none was never measured so, and was left out." in page.text
+
+
 def test_held_out_pictures_stand_beside_once(two: tuple[Path, Path], tmp_path: Path) -> None:
     page, _ = compare(tmp_path, *two)
     assert " a b held-out real better is FD (lite0) " in page.text

@@ -3,11 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from impasto.evaluation.record import EvaluationRow
 from impasto.formatting import counted
 from impasto.reporting.record import RunRecord
 from impasto.reporting.scores import Conditions, replaces
+
+T = TypeVar("T")
 
 MOST_RUNS = 6
 """Most lines in a chart with distinct colours."""
@@ -94,11 +97,9 @@ def scored_alike(
     return [{key: chosen(key, rows) for key, rows in found.items()} for found in every]
 
 
-def at_own_resolutions(
-    scored: Sequence[Mapping[Conditions, EvaluationRow]],
-) -> list[dict[Conditions, EvaluationRow]]:
-    """The result of `scored_alike`, with conditions that leave the resolution open if runs of
-    several resolutions share no others."""
+def at_own_resolutions(scored: Sequence[Mapping[Conditions, T]]) -> list[dict[Conditions, T]]:
+    """For each run, what it has by conditions; these leave the resolution open if runs of several
+    resolutions share no others."""
     runs = Counter(key for found in scored for key in found)
     if len({key.resolution for key in runs}) < 2 or max(runs.values()) > 1:
         return [dict(found) for found in scored]

@@ -9,7 +9,7 @@ from impasto.diagnosis.curves import Counts, Floats
 from impasto.evaluation.record import EvaluationRow
 from impasto.evaluation.score_kinds import INFINITY, base_of, kind_in, place_of, title_of
 from impasto.reporting.charts import Level, Line, chart
-from impasto.reporting.compared import Compared, listed
+from impasto.reporting.compared import Compared, at_own_resolutions, listed
 from impasto.reporting.elements import Card
 from impasto.reporting.evaluated import levels_of
 from impasto.reporting.scores import Alike, Conditions, is_curve, made_alike
@@ -59,15 +59,9 @@ class _Drawing:
 
 def curves(runs: Sequence[Compared], collection_hash: str) -> list[Curves]:
     """Scores of all runs over images seen, and the main ones over training time too."""
-    alike = [
-        {group.conditions: group for group in made_alike(run.of(collection_hash))} for run in runs
-    ]
-    if len({key.resolution for groups in alike for key in groups}) == len(runs):
-        # No two runs share one, so the charts show each run at its own.
-        alike = [
-            {replace(key, resolution=None): group for key, group in groups.items()}
-            for groups in alike
-        ]
+    alike = at_own_resolutions(
+        [{group.conditions: group for group in made_alike(run.of(collection_hash))} for run in runs]
+    )
     conditions = list(dict.fromkeys(key for groups in alike for key in groups))
     rows = [row for groups in alike for group in groups.values() for row in group.rows]
     found, drawing = [], _Drawing(rows)
