@@ -29,6 +29,7 @@ from tests.helpers.nasty_server import (
     Request,
     broken_off,
     content,
+    for_get,
     in_turn,
     nasty_server,
     redirect,
@@ -221,7 +222,7 @@ def test_the_token_is_for_the_hub_alone(
     moved = redirect(f"{other.address}/readme", 302)
     place = f"/datasets/huggan/wikiart/resolve/{COMMIT}/README.md"
     here = wikiart.routes[place]
-    wikiart.on(place, lambda request: (here if request.command == "HEAD" else moved)(request))
+    wikiart.on(place, for_get(moved, here))
     other.on("/readme", content(FILES["README.md"]))
     repository(tmp_path / "to")
     assert {asked.headers["Authorization"] for asked in wikiart.asked} == {"Bearer hf_secret"}

@@ -238,6 +238,16 @@ def in_turn(*behaviours: Behaviour) -> Behaviour:
     return behave
 
 
+def for_get(behaviour: Behaviour, otherwise: Behaviour, end: str = "") -> Behaviour:
+    """One for GET requests of paths with this end, the other for all else."""
+
+    def behave(request: Request) -> None:
+        chosen = request.command == "GET" and request.path.endswith(end)
+        (behaviour if chosen else otherwise)(request)
+
+    return behave
+
+
 def slowly(behaviour: Behaviour, seconds: float) -> Behaviour:
     def behave(request: Request) -> None:
         time.sleep(seconds)

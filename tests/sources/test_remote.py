@@ -33,6 +33,7 @@ from tests.helpers.nasty_server import (
     Nasty,
     Request,
     broken_off,
+    for_get,
     hangs_up,
     in_turn,
     nasty_server,
@@ -117,6 +118,7 @@ def arrays(**values: np.ndarray) -> bytes:
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (6, 16, 16, 3), np.uint8)
 FLAT = {f"{n}.png": picture(n) for n in range(6)}
+MANY = {f"{n:03}.png": picture(n) for n in range(60)}
 CAPTIONED = {f"{n:03}.cls": str(n % 2).encode() for n in range(6)} | {
     f"{n:03}.png": picture(n) for n in range(6)
 }
@@ -379,27 +381,22 @@ def test_what_passes_is_tried_again(
     nasty: Nasty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient(monkeypatch, patience=60, silence=0.5)
-    files = {f"{n}.png": picture(n) for n in range(6)}
-    address = on_server(nasty, files)
+    address = on_server(nasty, FLAT)
     right = nasty.otherwise
     troubles = [
         status(503),
         status(500),
         status(429, Retry_After=0),
         hangs_up,
-        broken_off(files["4.png"], 100, ETag='"x"'),
+        broken_off(FLAT["4.png"], 100, ETag='"x"'),
         stalls(b"x", 1000),
     ]
 
-    def once_asked_by_get(trouble: Callable[[Request], None]) -> Callable[[Request], None]:
-        answer = in_turn(trouble, right)
-        return lambda request: (answer if request.command == "GET" else right)(request)
-
     for number, trouble in enumerate(troubles):
-        nasty.on(f"/art/{number}.png", once_asked_by_get(trouble))
+        nasty.on(f"/art/{number}.png", for_get(in_turn(trouble, right), right))
     report = pack(address, tmp_path / "b", OPTIONS)
     assert report.left_out == []
-    expected = pack(on_disk(tmp_path / "disk", files), tmp_path / "a", OPTIONS)
+    expected = pack(on_disk(tmp_path / "disk", FLAT), tmp_path / "a", OPTIONS)
     assert report.collection.content_hash == expected.collection.content_hash
 
 
@@ -434,10 +431,7 @@ def test_what_cannot_be_read_in_the_end_is_left_out_and_tried_again(
     impatient(monkeypatch, patience=0.2)
     trouble, reason = FAILS[name]
     address = on_server(nasty, FLAT)
-    right = nasty.otherwise
-    nasty.on(
-        "/art/3.png", lambda request: (right if request.command == "HEAD" else trouble)(request)
-    )
+    nasty.on("/art/3.png", for_get(trouble, nasty.otherwise))
     report = pack(address, tmp_path / "b", OPTIONS)
     ((left, why),) = report.left_out
     assert left == "3.png"
@@ -459,13 +453,7 @@ def test_a_file_of_which_nothing_is_told_is_left_out(nasty: Nasty, tmp_path: Pat
 
 def test_pictures_that_may_not_be_read_say_what_to_do(nasty: Nasty, tmp_path: Path) -> None:
     address = on_server(nasty, {f"{n:03}.png": picture(n) for n in range(40)})
-    right = nasty.otherwise
-
-    def only_lists(request: Request) -> None:
-        bad = request.command == "GET" and request.path.endswith(".png")
-        (status(403) if bad else right)(request)
-
-    nasty.otherwise = only_lists
+    nasty.otherwise = for_get(status(403), nasty.otherwise, ".png")
     with pytest.raises(ImpastoError, match=r"access to .*/art is refused .*USER:PASSWORD"):
         pack(address, tmp_path / "b", OPTIONS)
 
@@ -474,8 +462,7 @@ def test_a_server_that_goes_away_ends_the_work_and_keeps_what_is_done(
     nasty: Nasty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient(monkeypatch, patience=0.1, silence=10)
-    files = {f"{n:03}.png": picture(n) for n in range(60)}
-    address = on_server(nasty, files)
+    address = on_server(nasty, MANY)
     right, served = nasty.otherwise, [0]
 
     def goes_away(request: Request) -> None:
@@ -496,14 +483,9 @@ def test_a_server_that_goes_away_ends_the_work_and_keeps_what_is_done(
 
 
 def test_many_that_may_not_be_read_do_not_end_the_work(nasty: Nasty, tmp_path: Path) -> None:
-    files = {f"{n:03}.png": picture(n) for n in range(60)}
-    address = on_server(nasty, files)
-    right = nasty.otherwise
+    address = on_server(nasty, MANY)
     for number in range(10, 60):
-        nasty.on(
-            f"/art/{number:03}.png",
-            lambda request: (right if request.command == "HEAD" else status(403))(request),
-        )
+        nasty.on(f"/art/{number:03}.png", for_get(status(403), nasty.otherwise))
     report = pack(address, tmp_path / "b", OPTIONS)
     assert (report.source_count, len(report.left_out)) == (10, 50)
 
@@ -512,15 +494,8 @@ def test_one_answer_for_all_pictures_ends_the_work(
     nasty: Nasty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient(monkeypatch, patience=0.05, silence=10)
-    files = {f"{n:03}.png": picture(n) for n in range(60)}
-    address = on_server(nasty, files)
-    right = nasty.otherwise
-
-    def only_lists(request: Request) -> None:
-        bad = request.command == "GET" and request.path.endswith(".png")
-        (status(500) if bad else right)(request)
-
-    nasty.otherwise = only_lists
+    address = on_server(nasty, MANY)
+    nasty.otherwise = for_get(status(500), nasty.otherwise, ".png")
     with pytest.raises(ImpastoError, match=r"art cannot be read \(the server failed \(500\)\)"):
         pack(address, tmp_path / "b", OPTIONS)
 
@@ -589,8 +564,7 @@ def test_labels_that_cannot_be_read_are_not_taken_for_unknown(
     if name == "a.zip":
         files = {"a.zip": zipped(FILES), "b.zip": zipped(FLAT)}
     address = on_server(nasty, files)
-    right = nasty.otherwise
-    nasty.on(f"/art/{name}", lambda r: (right if r.command == "HEAD" else status(code))(r))
+    nasty.on(f"/art/{name}", for_get(status(code), nasty.otherwise))
     impatient(monkeypatch, patience=0.1, silence=10)
     assert f"({code})" in refused(address)
     nasty.on(f"/art/{name}", status(code))  # Not even what it is.
