@@ -33,7 +33,7 @@ def score_findings(groups: Sequence[Moments], newest: Sequence[Moments]) -> list
 
     Args:
         groups: all groups of the run, those with most moments first.
-        newest: for each feature network, the group whose newest evaluation has most pictures.
+        newest: for each feature network, the group with the best founded newest evaluation.
     """
     found: dict[str, Finding] = {}
     for rule, groups_for in (

@@ -110,7 +110,7 @@ def _of(sources: int, pictures: int) -> str:
 
 def wilson(share: float, count: int) -> tuple[float, float]:
     """Wilson's 95% interval of a mean of `count` observations in [0, 1] (Wilson 1927, equation 11,
-    with z = 1.96). It is exact for observations of 0 or 1, which vary most, and too wide for others."""
+    with z = 1.96). It is for observations of 0 or 1, which vary most, and rather too wide for others."""
     z = 1.959964
     middle = share + z * z / (2 * count)
     spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))

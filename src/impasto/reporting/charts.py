@@ -200,7 +200,7 @@ def chart(
 
 
 def _line(axes: Any, images_seen: Counts | Floats, line: Line, colour: str) -> list[Floats]:
-    """Draw a line and its band; gives the artists, none if no value is finite."""
+    """Draw a line and its band; gives the drawn values, none if no value is finite."""
     keep = np.isfinite(line.values)
     images, values = images_seen[keep], line.values[keep]
     if not len(values):

@@ -35,7 +35,7 @@ class Charts:
         from_zero: bool = False,
         levels: Sequence[Level] = (),
     ) -> list[Card]:
-        """A card with the recorded ones of the named series; None if there are none."""
+        """A card with the recorded ones of the named series; no card if there are none."""
         series = self.record.series
         lines = [
             Line(text, series[name])

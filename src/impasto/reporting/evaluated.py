@@ -155,7 +155,7 @@ def levels_of(group: Alike, name: str, of: str | None) -> list[Level]:
 
 
 def _card(group: Alike, names: Sequence[tuple[str, str | None]], charts: Charts) -> list[Card]:
-    """A chart of one or a few related scores; None if none was measured twice."""
+    """A chart of one or a few related scores; no chart if none was measured twice."""
     curves = [
         (pair, line) for pair in names if (line := group.line(*pair)) is not None and is_curve(line)
     ][:6]

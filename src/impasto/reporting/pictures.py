@@ -23,7 +23,7 @@ def open_picture(path: Path) -> Image.Image | None:
 def tile_size(grid: Image.Image, columns: int) -> int:
     """Side, in pixels, of the square pictures of a grid that has `columns` of them in a row.
 
-    If the width is not divisible by it, the grid is taken as one picture.
+    If the width is not divisible by `columns`, the grid is taken as one picture.
     """
     return grid.width // columns if grid.width % columns == 0 else grid.width
 
