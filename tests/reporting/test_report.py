@@ -300,19 +300,20 @@ def test_without_matplotlib_the_error_names_the_extra(
         write_report(run)
 
 
+def run_on(pictures: Path, fit: str = "crop") -> Path:
+    """A run that was trained on two pictures, packed at 16 pixels beside their folder."""
+    options = PackOptions(resolution=16, fit=fit, name="two", workers=1)
+    collection = pack(pictures, pictures.with_name("packed"), options).collection
+    packed = {"path": str(collection.path), "name": "two", "count": 2}
+    return write_run(pictures.with_name("run"), *healthy(2), grids=0, collection=packed)
+
+
 def test_a_transparent_picture_lies_on_white_before_as_after(tmp_path: Path) -> None:
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     for name in ("a", "b"):
         Image.new("RGBA", (60, 60), (0, 0, 0, 0)).save(pictures / f"{name}.png")
-    options = PackOptions(resolution=16, name="clear", workers=1)
-    collection = pack(pictures, tmp_path / "packed", options).collection
-    run = write_run(
-        tmp_path / "run",
-        *healthy(2),
-        grids=0,
-        collection={"path": str(collection.path), "name": "clear", "count": 2},
-    )
+    run = run_on(pictures)
     pair, reason = before_and_after(read_record(run))
     assert pair is not None, reason
     assert pair.before.getpixel((30, 30)) == pair.after.getpixel((8, 8)) == (255, 255, 255)
@@ -327,14 +328,7 @@ def test_a_painting_before_and_after_preprocessing(fit: str, tmp_path: Path) -> 
     wide[:, 50:] = (30, 30, 200)
     Image.fromarray(wide).save(pictures / "sea & <sky>.png")
     Image.new("RGB", (60, 60), (10, 120, 10)).save(pictures / "a.png")
-    options = PackOptions(resolution=16, fit=fit, name="two", workers=1)
-    collection = pack(pictures, tmp_path / "packed", options).collection
-    run = write_run(
-        tmp_path / "run",
-        *healthy(2),
-        grids=0,
-        collection={"path": str(collection.path), "name": "two", "count": 2},
-    )
+    run = run_on(pictures, fit)
     pair, reason = before_and_after(read_record(run))
     assert pair is not None, reason
     assert pair.title == "sea & <sky>.png"
@@ -359,7 +353,7 @@ def test_a_painting_before_and_after_preprocessing(fit: str, tmp_path: Path) -> 
     assert "has changed" in before_and_after(read_record(run))[1]
     (pictures / "a.png").unlink()
     assert "not to be found" in before_and_after(read_record(run))[1]
-    (collection.path / "collection.json").unlink()
+    (tmp_path / "packed" / "collection.json").unlink()
     assert "cannot be read" in before_and_after(read_record(run))[1]
     assert "Not shown: the collection" in Page(write_report(run).page).text
 
