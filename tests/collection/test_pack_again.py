@@ -256,18 +256,18 @@ def test_what_could_not_be_read_is_tried_again(
     source = drawings(tmp_path / "pictures", range(8))
     options = PackOptions(resolution=16)
     whole = pack(source, tmp_path / "whole", options).collection.path
-    read_bytes, fit_all = Path.read_bytes, fitting._fit_all
+    opened, fit_all = Path.open, fitting._fit_all
 
-    def refused(self: Path) -> bytes:
+    def refused(self: Path, *arguments: Any, **options: Any) -> Any:
         if self.name == "003.png":
             raise PermissionError(13, "Permission denied")
-        return read_bytes(self)
+        return opened(self, *arguments, **options)
 
     def gave_up(*arguments: Any) -> Any:
         for number, result in enumerate(fit_all(*arguments)):
             yield DiedError("it took more than 60 s") if number == 5 else result
 
-    monkeypatch.setattr(Path, "read_bytes", refused)
+    monkeypatch.setattr(Path, "open", refused)
     monkeypatch.setattr(fitting, "_fit_all", gave_up)
     report = pack(source, tmp_path / "packed", options)
     assert report.left_out == [
