@@ -151,7 +151,11 @@ class AdamConfig(Config):
 
 
 class RMSPropConfig(Config):
-    """RMSProp (Tieleman and Hinton 2012); `decay` is the weight of the old squared gradient."""
+    """RMSProp (Tieleman and Hinton 2012); `decay` is the weight of the old squared gradient.
+
+    As in torch, the average of squared gradients starts at zero and `eps` is added after the root. In
+    TensorFlow it starts at one, and `eps` is added before the root.
+    """
 
     optimiser: Literal["rmsprop"] = "rmsprop"
     learning_rate: ScheduledPositive

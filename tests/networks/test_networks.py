@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from impasto.errors import ImpastoError
 from impasto.networks import build_discriminator, build_generator, count_parameters
@@ -85,6 +86,35 @@ def test_the_leaky_generator_leaks() -> None:
     assert "LeakyReLU" in kinds["leaky_relu"]
     assert "ReLU" not in kinds["leaky_relu"]
     assert "LeakyReLU" not in kinds["relu"]
+
+
+def test_a_dcgan_image_depends_on_its_batch_only_by_batch_norm() -> None:
+    latents, labels = torch.randn(4, 8), torch.zeros(4, 0, dtype=torch.long)
+    for batch_norm in (True, False):
+        torch.manual_seed(0)
+        generator = build_generator(
+            "dcgan", {"batch_norm": batch_norm}, latent_dim=8, resolution=16
+        )
+        alone, beside = generator(latents[:2], labels[:2]), generator(latents, labels)[:2]
+        assert torch.allclose(alone, beside, atol=1e-6) is not batch_norm
+    # 8-8-4-3: 4x4 kernels, and a bias a channel in the layers that had batch norm.
+    narrow = build_generator(
+        "dcgan", {"batch_norm": False, "width": 4}, latent_dim=8, resolution=16
+    )
+    assert count_parameters(narrow) == 16 * (8 * 8 + 8 * 4 + 4 * 3) + 8 + 4
+
+
+def test_a_pooling_dcgan_discriminator_has_no_strides() -> None:
+    torch.manual_seed(0)
+    discriminator: Any = build_discriminator("dcgan", {"pooling": True, "width": 4}, resolution=16)
+    # 3-4-8: 3x3 kernels, batch norm after the second; then one of 4x4 to the logit.
+    assert count_parameters(discriminator) == 9 * (3 * 4 + 4 * 8) + 2 * 8 + 16 * 8
+    convolutions = [each for each in discriminator.modules() if isinstance(each, nn.Conv2d)]
+    assert all(each.stride == (1, 1) for each in convolutions)
+    images = torch.randn(2, 3, 16, 16)
+    maps = F.conv2d(images, convolutions[0].weight, padding=1)
+    by_hand = F.leaky_relu(maps.unflatten(3, (8, 2)).unflatten(2, (8, 2)).mean((3, 5)), 0.2)
+    torch.testing.assert_close(discriminator.layers[0](images), by_hand)
 
 
 @pytest.mark.parametrize("family", families("Discriminator"))

@@ -21,6 +21,8 @@ def _initialise(module: nn.Module) -> None:
     as in the tutorial."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
         nn.init.zeros_(module.bias)
@@ -36,6 +38,8 @@ class Generator(nn.Module):
         width: channels before the last layer; each smaller level has twice as many.
         activation: `relu`, as in the paper, or `leaky_relu`, as in version 2 of the Japanese-art
             work.
+        batch_norm: whether batch norm follows the transposed convolutions. Without it they have
+            biases.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class Generator(nn.Module):
         label_sizes: tuple[int, ...] = (),
         width: Count = 64,
         activation: Literal["relu", "leaky_relu"] = "relu",
+        batch_norm: bool = True,
     ) -> None:
         super().__init__()
         refuse_labels(label_sizes, "dcgan")
@@ -54,8 +59,8 @@ class Generator(nn.Module):
         def layer(inputs: int, outputs: int, stride: int) -> nn.Sequential:
             padding = 0 if stride == 1 else 1
             return nn.Sequential(
-                nn.ConvTranspose2d(inputs, outputs, 4, stride, padding, bias=False),
-                nn.BatchNorm2d(outputs),
+                nn.ConvTranspose2d(inputs, outputs, 4, stride, padding, bias=not batch_norm),
+                nn.BatchNorm2d(outputs) if batch_norm else nn.Identity(),
                 nn.ReLU(inplace=True)
                 if activation == "relu"
                 else nn.LeakyReLU(_SLOPE, inplace=True),
@@ -85,26 +90,36 @@ class Discriminator(nn.Module):
         resolution: H, a power of two from 8 up.
         label_sizes: must be empty; the network is unconditional.
         width: channels after the first layer; each smaller level has twice as many.
+        pooling: whether maps are halved by the mean of 2x2 squares, after 3x3 convolutions of
+            stride 1. The paper replaces pooling by strided 4x4 convolutions.
     """
 
     def __init__(
-        self, *, resolution: int, label_sizes: tuple[int, ...] = (), width: Count = 64
+        self,
+        *,
+        resolution: int,
+        label_sizes: tuple[int, ...] = (),
+        width: Count = 64,
+        pooling: bool = False,
     ) -> None:
         super().__init__()
         refuse_labels(label_sizes, "dcgan")
         levels = levels_above(resolution, 4, "dcgan")
 
+        def halving(inputs: int, outputs: int) -> nn.Module:
+            if not pooling:
+                return nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False)
+            return nn.Sequential(nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False), nn.AvgPool2d(2))
+
         def layer(inputs: int) -> nn.Sequential:
             return nn.Sequential(
-                nn.Conv2d(inputs, inputs * 2, 4, 2, 1, bias=False),
+                halving(inputs, inputs * 2),
                 nn.BatchNorm2d(inputs * 2),
                 nn.LeakyReLU(_SLOPE, inplace=True),
             )
 
         self.layers = nn.Sequential(
-            nn.Sequential(
-                nn.Conv2d(3, width, 4, 2, 1, bias=False), nn.LeakyReLU(_SLOPE, inplace=True)
-            ),
+            nn.Sequential(halving(3, width), nn.LeakyReLU(_SLOPE, inplace=True)),
             *(layer(width << level) for level in range(levels - 1)),
             nn.Conv2d(width << (levels - 1), 1, 4, 1, 0, bias=False),
         )

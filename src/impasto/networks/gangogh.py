@@ -12,6 +12,10 @@ Differences, none of which changes what the networks can express:
   one of the same deviation.
 - The halves of a level are its first and last channels. There they are the even and odd ones.
 - Transposed convolutions before batch norm have no bias, since batch norm would cancel it.
+- A halving convolution is padded by two pixels on all sides. There, with TensorFlow's `SAME`, it is
+  padded by one pixel above and left and by two below and right. A transposed one is cropped by two
+  pixels above and left and one below and right, there the other way round. So maps are shifted by
+  a pixel.
 
 Other resolutions have more or fewer of the widest levels, with at most 8 times the width.
 """
