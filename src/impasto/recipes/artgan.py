@@ -87,15 +87,15 @@ def artgan_published() -> RunConfig:
     from batch 30,000 on; 50,000 batches of 100.
     Different here: generated pictures have classes as frequent as in the collection (there
     equally frequent; with `--set training.balance=style` here too, for real and generated
-    pictures); pictures are not mirrored while training (--set training.mirror=true does) nor
-    cropped at random positions (`pack --fit tiles` does so beforehand); real pictures are read at 128 pixels and pooled like the
-    generated ones (there they are read at 64); sampling uses batch norm's running statistics,
-    since a seed must always give the same picture (there the batch's); the generator's loss is
-    computed on the generated pictures of the discriminator's update (there on new ones); log Z is
-    computed for each picture (there a [B] and a [B, 1] tensor are added to a [B, B] one); RMSProp
-    is torch's, whose average of squared gradients starts at zero, so that the first step is 3.16
-    times the learning rate for every weight (TensorFlow's starts at one, so that the first steps
-    are nearly proportional to the gradient).
+    pictures); pictures are not mirrored while training (`--set training.mirror=true` does) nor
+    cropped at random positions (`pack --fit tiles` crops beforehand); real pictures are read at
+    128 pixels and pooled like the generated ones (there they are read at 64); sampling uses batch
+    norm's running statistics, since a seed must always give the same picture (there the batch's);
+    the generator's loss is computed on the generated pictures of the discriminator's update (there
+    on new ones); log Z is computed for each picture (there a [B] and a [B, 1] tensor are added to
+    a [B, B] one); RMSProp is torch's, whose average of squared gradients starts at zero, so that
+    the first step is 3.16 times the learning rate for every weight (TensorFlow's starts at one,
+    so that the first steps are nearly proportional to the gradient).
     In a run longer than the published one, the learning rates fall again at 6 million pictures.
     Command: impasto pack WIKIART wikiart-128 --resolution 128 --labels style; impasto train
     artgan_published --data wikiart-128
