@@ -30,6 +30,7 @@ FIRST_STAGE = "stage-1"
 
 Count = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 def _rising(interval: tuple[float, float]) -> tuple[float, float]:

@@ -1,8 +1,45 @@
 """Layers that several families share."""
 
+from typing import TypeVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
+
+
+def zeroed(layer: Layer) -> Layer:
+    """The layer with weights and biases of zero."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def attended(queries_keys_values: Tensor, heads: int) -> Tensor:
+    """Multi-head attention (Vaswani et al. 2017, arXiv:1706.03762, section 3.2) with queries and
+    keys divided by their root mean square, so that their products stay bounded.
+
+    Args:
+        queries_keys_values: [B, positions, 3 * C].
+        heads: their number, a divisor of C.
+
+    Returns:
+        [B, positions, C].
+    """
+    count, positions, _ = queries_keys_values.shape
+    split = queries_keys_values.reshape(count, positions, 3, heads, -1).permute(2, 0, 3, 1, 4)
+    queries, keys, values = split.unbind(0)
+    result = F.scaled_dot_product_attention(_unit(queries), _unit(keys), values)
+    return result.transpose(1, 2).flatten(2)
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """Vectors [..., D] divided by their root mean square, computed in float32 at least."""
+    exact = vectors.to(torch.promote_types(vectors.dtype, torch.float32))
+    unit: Tensor = F.rms_norm(exact, exact.shape[-1:])
+    return unit.to(vectors.dtype)
 
 
 class Doubling(nn.Conv2d):

@@ -1,0 +1,217 @@
+"""Generators that turn noise into a picture by removing it in many small steps (flow matching,
+Liu et al. 2022, arXiv:2209.03003; diffusion, Karras et al. 2022, arXiv:2206.00364). There is no
+discriminator; train them with the term `flow`.
+
+A latent is the noise itself: one value for each pixel and colour. The network is a denoiser: from a
+noisy picture t x + (1 - t) e (x the picture, e noise, t the time from 0 to 1) it predicts x. See
+`_ode.py` for how pictures are made with it.
+
+`preconditioning` says what the layers compute:
+- `x`: the picture (JiT: Li and He 2025, arXiv:2511.13720).
+- `edm`: a mixture of the picture and the noise, weighted so that input, output and error have the same
+  size at every noise level (Karras et al. 2022, section 5).
+
+Guidance makes pictures more like their classes and less varied. The denoised picture is moved away
+from that of the same network without labels (classifier-free guidance, Ho and Salimans 2022,
+arXiv:2207.12598), or from that of a worse network with the same labels (autoguidance, Karras et al.
+2024, arXiv:2406.02507). The first needs a training in which labels are hidden now and then
+(`training.hide_labels`).
+
+Sizes are of impasto's own choice, for one or two CPU cores (`large` for a GPU).
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from impasto.config import Count, Fraction, Interval, NotNegative
+from impasto.errors import ImpastoError
+from impasto.networks._conditioning import LabelEmbedding
+from impasto.networks._ode import Method, even_times, integrate, karras_times
+from impasto.networks._transformer import Transformer
+from impasto.networks._unet import UNet
+
+SIGMA_DATA = 0.5
+"""Standard deviation of pictures in [-1, 1], as EDM assumes it."""
+AUGMENTATION_VALUES = 9
+"""Values that describe how a training picture was augmented; see the term `flow`."""
+
+Size = Literal["small", "medium", "large"]
+
+_UNETS: dict[Size, dict[str, Any]] = {
+    "small": {"embedding": 128, "patch": 2, "widths": (32, 64, 128), "blocks": 2},
+    "medium": {"embedding": 192, "patch": 4, "widths": (64, 128, 192), "blocks": 2},
+    "large": {"embedding": 512, "patch": 2, "widths": (128, 256, 384), "blocks": 3},
+}
+_TRANSFORMERS: dict[Size, dict[str, Any]] = {
+    "small": {"embedding": 192, "width": 192, "depth": 8},
+    "medium": {"embedding": 320, "width": 320, "depth": 8},
+    "large": {"embedding": 512, "width": 512, "depth": 12},
+}
+_TOKENS: dict[Size, int] = {"small": 8, "medium": 8, "large": 16}  # along each side, by default
+_FREQUENCIES = (0.125, 8.0, 16)  # lowest, highest, count
+
+
+def latent_dim(resolution: int, **settings: Any) -> int:
+    """Number of values of a latent: those of a picture of this resolution."""
+    del settings
+    return 3 * resolution**2
+
+
+class Condition(nn.Module):
+    """What the denoiser knows of a picture, as an embedding [B, E]: its noise, labels and
+    augmentation.
+
+    The noise is one value, as sines and cosines of several frequencies (Fourier features). Unknown
+    labels and pictures that were not augmented contribute zero.
+
+    Args:
+        label_sizes: number of classes of each label field.
+        dim: E.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, label_sizes: tuple[int, ...], dim: int) -> None:
+        super().__init__()
+        low, high, count = _FREQUENCIES
+        exponents = torch.linspace(math.log2(low), math.log2(high), count)
+        self.register_buffer("frequencies", 2 * math.pi * 2**exponents, persistent=False)
+        self.noise = nn.Linear(2 * count, dim)
+        self.embedding = LabelEmbedding(label_sizes, dim) if label_sizes else None
+        self.augmentation = nn.Linear(AUGMENTATION_VALUES, dim, bias=False)
+        self.last = nn.Linear(dim, dim)
+
+    def forward(self, noise: Tensor, labels: Tensor, augmentation: Tensor | None) -> Tensor:
+        angles = noise[:, None] * self.frequencies
+        embedding = self.noise(torch.cat([angles.sin(), angles.cos()], dim=1))
+        if self.embedding is not None:
+            embedding = embedding + self.embedding(labels)
+        if augmentation is not None:
+            embedding = embedding + self.augmentation(augmentation)
+        return F.silu(self.last(F.silu(embedding)))
+
+
+class Generator(nn.Module):
+    """Noise to a picture.
+
+    Args:
+        latent_dim: Z, 3 * H * H; see the function of this name.
+        resolution: H.
+        label_sizes: classes of each label field, any number of fields or none.
+        body: `unet` or `transformer`.
+        size: of the body.
+        patch: side of the squares of pixels that become one position; by default 2 or 4 (`unet`, by
+            size), or an eighth or a sixteenth of the side (`transformer`, by size).
+        dropout: probability that values inside the body are set to 0 in training.
+        preconditioning: `x` or `edm`, see above. It also decides which times a sampler steps through.
+        steps: steps from noise to picture.
+        sampler: `heun` (second order, two passes a step) or `euler` (first order, one pass).
+        guidance: how far the denoised picture is moved; 1 is no guidance.
+        guidance_times: the times in which it is moved.
+    """
+
+    def __init__(
+        self,
+        *,
+        latent_dim: int,
+        resolution: int,
+        label_sizes: tuple[int, ...] = (),
+        body: Literal["unet", "transformer"] = "unet",
+        size: Size = "small",
+        patch: Count | None = None,
+        dropout: Fraction = 0.0,
+        preconditioning: Literal["x", "edm"] = "x",
+        steps: Count = 32,
+        sampler: Method = "heun",
+        guidance: NotNegative = 1.0,
+        guidance_times: Interval = (0.1, 1.0),
+    ) -> None:
+        super().__init__()
+        if latent_dim != 3 * resolution**2:
+            raise ImpastoError(
+                f"network 'flow' turns noise of {3 * resolution**2} values into pictures of "
+                f"{resolution} pixels, not {latent_dim}: leave latent.dim out "
+                "(or --set latent.dim=null)"
+            )
+        self.side = resolution
+        self.preconditioning = preconditioning
+        self.steps = steps
+        self.sampler: Method = sampler
+        self.guidance = guidance
+        self.guidance_times = guidance_times
+        self._guide: tuple[nn.Module, ...] = ()
+        settings = dict((_UNETS if body == "unet" else _TRANSFORMERS)[size])
+        if body == "transformer":
+            settings["patch"] = max(1, resolution // _TOKENS[size])
+        if patch is not None:
+            settings["patch"] = patch
+        network: type[UNet | Transformer] = UNet if body == "unet" else Transformer
+        self.condition = Condition(label_sizes, settings["embedding"])
+        self.body = network(channels=3, side=resolution, dropout=dropout, **settings)
+
+    def guided_by(self, guide: nn.Module | None) -> None:
+        """Set the generator of this family that pictures are moved away from; None: this one, without
+        labels. It is not part of the state dict."""
+        # In a tuple, so that torch does not take it for a part of this network.
+        self._guide = () if guide is None else (guide,)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Generator":
+        """Move the guide to another device or format together with this network."""
+        for guide in self._guide:
+            guide._apply(fn, recurse)
+        super()._apply(fn, recurse)
+        return self
+
+    def denoise(
+        self, noisy: Tensor, time: Tensor, labels: Tensor, augmentation: Tensor | None = None
+    ) -> Tensor:
+        """The pictures [B, 3, H, W] in noisy ones.
+
+        Args:
+            noisy: [B, 3, H, W], t x + (1 - t) e.
+            time: [B], t of each, from 0 to 1.
+            labels: [B, F].
+            augmentation: [B, 9], how each x was augmented; None: not at all.
+        """
+        if self.preconditioning == "x":
+            images: Tensor = self.body(noisy, self.condition(time, labels, augmentation))
+            return images.to(noisy.dtype)
+        # Karras et al. 2022, equation 7 and table 1, for z / t and sigma = (1 - t) / t.
+        t = time.clamp(1e-5, 1 - 1e-5)
+        embedding = self.condition(((1 - t) / t).log() / 4, labels, augmentation)
+        t = t[:, None, None, None]
+        size = ((1 - t) ** 2 + (SIGMA_DATA * t) ** 2).sqrt()
+        change: Tensor = self.body(noisy / size, embedding)
+        kept = noisy * (SIGMA_DATA**2 * t / size**2)
+        return torch.addcmul(kept, change.to(noisy.dtype), SIGMA_DATA * (1 - t) / size)
+
+    def _guided(self, noisy: Tensor, time: float, labels: Tensor) -> Tensor:
+        """The pictures in noisy ones that are all of one time, with guidance."""
+        times = noisy.new_full((len(noisy),), time)
+        images = self.denoise(noisy, times, labels)
+        first, last = self.guidance_times
+        if self.guidance == 1 or not first <= time <= last:
+            return images
+        if self._guide:
+            others: Tensor = self._guide[0].denoise(noisy, times, labels)  # type: ignore[operator]
+        elif labels.shape[1]:
+            others = self.denoise(noisy, times, torch.full_like(labels, -1))
+        else:
+            return images  # without labels there is nothing to be moved away from
+        return torch.lerp(others, images, self.guidance)
+
+    def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
+        noise = latents.reshape(len(latents), 3, self.side, self.side)
+        times = even_times if self.preconditioning == "x" else karras_times
+        images = integrate(
+            lambda noisy, time: self._guided(noisy, time, labels),
+            noise,
+            times(self.steps),
+            self.sampler,
+        )
+        return images.clamp(-1, 1)
