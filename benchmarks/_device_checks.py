@@ -16,7 +16,7 @@ from impasto.device import _allow_tf32, choose_device, on_cpu, set_up_training, 
 from impasto.fold import fold_batch_norm
 from impasto.registry import module_names
 from impasto.sampling import Model, Sampler
-from impasto.sampling.model import sha256_of_tensors
+from impasto.sampling.tensors import sha256_of_tensors
 from impasto.training.data import TrainingPictures
 
 CPU = torch.device("cpu")

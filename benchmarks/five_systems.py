@@ -94,6 +94,7 @@ def small(
     recipe, changes = SYSTEMS[name]
     config: RunConfig = change(load_recipe(recipe)(), {**changes, **parse_settings(settings)})
     if side is not None:
+        assert config.discriminator is not None
         twice = config.first_stage is not None or "pool" in config.discriminator.options
         more = {"resolution": 2 * side if twice else side}
         if config.first_stage is not None:

@@ -15,7 +15,7 @@ from impasto.collection import Collection
 from impasto.evaluation.discriminator import measure
 from impasto.evaluation.subjects import NotFiniteError, painted
 from impasto.features import FeatureNetwork
-from impasto.sampling.model import read_tensors, write_tensors
+from impasto.sampling.tensors import read_tensors, write_tensors
 from impasto.training.evaluation import _finite
 from impasto.training.heldout_probe import probe_heldout
 from tests.helpers.training import CPU, session, small

@@ -286,6 +286,15 @@ class TrainingConfig(Config):
             raise ValueError(f"batch {self.batch} does not divide by accumulate {self.accumulate}")
         return self
 
+    def settings_of_a_discriminator(self) -> list[str]:
+        """Those that differ from their defaults and mean nothing without a discriminator."""
+        names = (
+            *("discriminator_steps", "clip_weights", "pretrain_images", "real_noise"),
+            *("fake_noise", "mix_batches", "augment"),
+        )
+        fields = type(self).model_fields
+        return [name for name in names if getattr(self, name) != fields[name].default]
+
 
 class EvaluationConfig(Config):
     """Evaluation of the averaged generator during training, separately for each stage of a run.
@@ -332,10 +341,11 @@ class RunConfig(Config):
     """Label fields of the collection that the networks are conditioned on."""
     latent: LatentConfig
     generator: NetworkConfig
-    discriminator: NetworkConfig
+    discriminator: NetworkConfig | None
+    """The discriminator; null: there is none, and the objective consists of terms that need none."""
     objective: tuple[TermConfig, ...] = Field(min_length=1)
     generator_optimiser: OptimiserConfig
-    discriminator_optimiser: OptimiserConfig
+    discriminator_optimiser: OptimiserConfig | None
     training: TrainingConfig
     evaluation: EvaluationConfig = EvaluationConfig()
     doctor: DoctorConfig = DoctorConfig()
@@ -343,6 +353,34 @@ class RunConfig(Config):
     """A first stage, trained first in this run's folder; its generator becomes the frozen first
     part of this run's generator. It has the same latent and seed. Its labels are this run's or some
     of them; if equal, changing one changes both."""
+
+    @property
+    def discriminator_steps(self) -> int:
+        """Discriminator updates in a step: `training.discriminator_steps`, or 0 without one."""
+        return 0 if self.discriminator is None else self.training.discriminator_steps
+
+    @property
+    def images_a_step(self) -> int:
+        """Real pictures in a step: a batch for each discriminator update, or, without a
+        discriminator, for each generator update."""
+        return self.training.batch * (self.discriminator_steps or self.training.generator_steps)
+
+    @model_validator(mode="after")
+    def _check_discriminator(self) -> "RunConfig":
+        if self.discriminator is not None:
+            if self.discriminator_optimiser is None:
+                raise ValueError("discriminator_optimiser is null, but there is a discriminator")
+            return self
+        if self.discriminator_optimiser is not None:
+            raise ValueError(
+                "discriminator is null: set discriminator_optimiser to null too, such as with "
+                "--set discriminator_optimiser=null"
+            )
+        if idle := self.training.settings_of_a_discriminator():
+            raise ValueError(
+                f"training.{idle[0]} is about a discriminator, and discriminator is null: leave it out"
+            )
+        return self
 
 
 # Replacements for unclear messages of pydantic.

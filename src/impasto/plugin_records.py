@@ -49,8 +49,11 @@ def read_plugins(value: object) -> tuple[PluginRecord, ...]:
         raise ImpastoError(f"its plugins are damaged ({in_words(error.errors()[0])})") from error
 
 
-def networks_of(config: NetworkConfig) -> Iterator[Need]:
-    """A network, and those that its settings name, such as the first stage of a stacked one."""
+def networks_of(config: NetworkConfig | None) -> Iterator[Need]:
+    """A network, and those that its settings name, such as the first stage of a stacked one; nothing
+    where there is no network."""
+    if config is None:
+        return
     yield "networks", config.network
     for option in config.options.values():
         if isinstance(option, dict) and isinstance(option.get("network"), str):

@@ -165,7 +165,7 @@ def sure_hinge() -> list[Row]:
 def test_a_hinge_run_that_is_lost_is_lost_to_the_doctor_and_to_the_report(tmp_path: Path) -> None:
     rows = sure_hinge()
     config = small(objective=[{"term": "hinge"}])
-    doctor = Doctor([], config, adversarial="hinge", critic=True)
+    doctor = Doctor([], config, adversarial="hinge", score="critic")
     told = [event for row in rows for event in doctor.look(row)]
     assert [event["symptom"] for event in told] == ["discriminator wins"]
     assert "99% of the real and 99% of the generated" in told[0]["words"]

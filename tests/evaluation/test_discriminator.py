@@ -55,6 +55,7 @@ def answers(network: nn.Module, statistics: Statistics, images: Tensor, fields: 
 @pytest.mark.parametrize("recipe", recipe_modules())
 def test_an_answer_depends_on_no_batch(recipe: str, labelled: Collection) -> None:
     config = small(recipe)
+    assert config.discriminator is not None
     network = build_discriminator(
         config.discriminator.network,
         config.discriminator.options,

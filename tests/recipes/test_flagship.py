@@ -27,6 +27,7 @@ def test_what_was_chosen_by_measuring(side: int) -> None:
         "big": False,
         "self_modulation": True,
     }
+    assert config.discriminator is not None
     assert config.discriminator.model_dump() == {
         "network": "projected",
         "read_at": max(side, 64),
@@ -49,6 +50,8 @@ def test_what_was_chosen_by_measuring(side: int) -> None:
 
 def test_the_one_for_a_gpu_is_wider() -> None:
     config, narrow = recipe(256), recipe(64)
+    assert config.discriminator is not None
+    assert narrow.discriminator is not None
     assert config.resolution == config.discriminator.options["read_at"] == 256
     wider = {"width": 64, "big": True}
     assert config.generator.options == {**narrow.generator.options, **wider}

@@ -26,7 +26,8 @@ from impasto.training.records import Averages
 from impasto.training.resolve import resolve
 from impasto.training.run_folder import Stats
 from impasto.training.session import Session
-from impasto.training.trainer import StepStatistics, frozen, note_judgements
+from impasto.training.step_statistics import StepStatistics, note_judgements
+from impasto.training.trainer import frozen
 from tests.helpers.training import CPU, small
 
 
@@ -203,13 +204,7 @@ def test_learning_rates_follow_the_clock(labelled: Collection) -> None:
         ready.state.images_seen = images_seen
         ready.trainer.step()
         found.append(
-            [
-                optimiser.param_groups[0]["lr"]
-                for optimiser in (
-                    ready.state.generator_optimiser,
-                    ready.state.discriminator_optimiser,
-                )
-            ]
+            [optimiser.param_groups[0]["lr"] for optimiser in ready.state.optimisers.values()]
         )
     assert found[0] == pytest.approx([1e-3, 1e-3])
     assert found[1] == pytest.approx([1e-3, 1e-3 * 0.5**12])

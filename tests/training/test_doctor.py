@@ -95,7 +95,7 @@ def test_nan_is_undone_and_the_rest_is_learnt_at_half_the_rates(
 
         def schedule(self: TrainState, config: RunConfig) -> None:
             original(self, config)
-            for optimiser in (self.generator_optimiser, self.discriminator_optimiser):
+            for optimiser in self.optimisers.values():
                 for group in optimiser.param_groups:
                     group["lr"] *= 0.5 if self.images_seen >= 64 else 1.0
 

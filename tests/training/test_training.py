@@ -34,7 +34,8 @@ from impasto.training.records import TensorBoard, diversity
 from impasto.training.resolve import resolve
 from impasto.training.run_folder import Stats, create
 from impasto.training.session import Session
-from impasto.training.trainer import StepStatistics, Trainer
+from impasto.training.step_statistics import StepStatistics
+from impasto.training.trainer import Trainer
 from tests.helpers.training import CPU, WGAN_GP, Brightness, Flat, session, small
 
 PLAYERS = ("discriminator", "generator")

@@ -576,6 +576,8 @@ def test_a_flagship_grows_with_its_networks_and_classes(narrower: ModelRecord) -
     grown = choosing.configure("flagship_128", {}, model=narrower)
     assert (grown.resolution, grown.labels) == (128, ("style",))
     assert grown.generator.options == narrower.generator.options
+    assert narrower.discriminator is not None
+    assert grown.discriminator is not None
     theirs = narrower.discriminator.options
     assert theirs["read_at"] == 64
     assert grown.discriminator.options == {**theirs, "read_at": 128}

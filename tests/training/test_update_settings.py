@@ -127,7 +127,7 @@ def test_weights_are_clipped_after_each_update_by_hand(
     trainer = plain(tiny, training__clip_weights=0.01, **settings)
     watched = watch(trainer, monkeypatch)
     used: list[Tensor] = []
-    step = trainer.state.discriminator_optimiser.step
+    step = trainer.state.optimisers["discriminator_optimiser"].step
 
     def stepped() -> None:
         used.append(torch.cat([p.detach().flatten() for p in trainer.discriminator_parameters]))

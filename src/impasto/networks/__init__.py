@@ -10,10 +10,12 @@ Every family keeps this contract:
 
 Further keyword-only arguments are the family's settings, set with `--set generator.NAME=VALUE`.
 
-A generator may have two further methods:
+A generator may have further methods:
 - `decode(features) -> images` makes images from a discriminator's features.
 - `stages(latents, labels) -> (images, ..., images)` returns the image of each stage. The last is
   the generator's result.
+- `denoise(noisy, times, labels) -> images` is the network of a flow or diffusion model, which
+  `forward` calls several times; see `networks/flow.py`.
 
 A frozen part (pretrained features) must stay in evaluation mode when `train()` is called.
 Otherwise its batch norms change. Noise in a generator must come from its latents or be off in
@@ -124,7 +126,7 @@ class Architecture(Protocol):
     @property
     def generator(self) -> NetworkConfig: ...
     @property
-    def discriminator(self) -> NetworkConfig: ...
+    def discriminator(self) -> NetworkConfig | None: ...
     @property
     def latent(self) -> LatentConfig: ...
     @property
@@ -142,8 +144,23 @@ def generator_of(what: Architecture, label_sizes: tuple[int, ...]) -> nn.Module:
     )
 
 
+class NoDiscriminator(nn.Module):
+    """Stands for the discriminator where a config has none. It has no weights and judges nothing."""
+
+    def forward(self, images: Tensor, labels: Tensor) -> Judgement:
+        """
+        Raises:
+            ImpastoError: always.
+        """
+        raise ImpastoError(
+            "a term of the objective uses the discriminator's output, and discriminator is null"
+        )
+
+
 def discriminator_of(what: Architecture, label_sizes: tuple[int, ...]) -> nn.Module:
     """Build the discriminator of a config or record; see `build_discriminator`."""
+    if what.discriminator is None:
+        return NoDiscriminator()
     return build_discriminator(
         what.discriminator.network,
         what.discriminator.options,

@@ -18,6 +18,8 @@ A term may define further names:
   output with respect to these images. Training then enables their gradients before the forward
   pass, so that the term needs no pass of its own.
 - `ABOUT_LABELS = True`: the term needs label fields and is skipped in a run without any.
+- `USES_FAKES = False`: the term does not look at generated images. If no active term of a loss
+  does, none are generated: `fake`, `fake_labels` and `latents` then have no rows.
 - `PAIRED = True`: the term compares the two batches image by image. Training then gives each
   generated image the labels of the real image in the same position. Otherwise the labels of
   generated images are drawn independently.
@@ -66,6 +68,9 @@ class StepInputs:
     has `NEEDS_GRADIENT_OF = "fake"`."""
     decode: Callable[[Tensor], Tensor] | None = None
     """The generator's decoder, from the discriminator's features to images, where it has one."""
+    denoise: Callable[..., Tensor] | None = None
+    """The generator's denoiser, where it has one: from noisy images [B, 3, H, W], times [B] and labels
+    [B, F] to clean images. `networks/flow.py` describes it."""
 
     def changed(self, **changes: Any) -> "StepInputs":
         """A copy with other values. The discriminator's outputs are not copied."""
@@ -95,6 +100,10 @@ class Term:
         """The name of the term's file."""
         return self.config.term
 
+    def has_loss_of(self, network: str) -> bool:
+        """Whether the term may be part of this network's loss, `discriminator` or `generator`."""
+        return self.config.only in (None, network) and hasattr(self.module, f"{network}_loss")
+
     def is_active(self, network: str, update: int) -> bool:
         """Whether the term is part of this network's loss in this update.
 
@@ -102,11 +111,7 @@ class Term:
             network: `discriminator` or `generator`.
             update: number of the network's update, from 0.
         """
-        return (
-            self.config.only in (None, network)
-            and hasattr(self.module, f"{network}_loss")
-            and update % self.config.every == 0
-        )
+        return self.has_loss_of(network) and update % self.config.every == 0
 
     def applies_to(self, inputs: StepInputs) -> bool:
         """Whether the term applies to these inputs: one about labels needs a label field."""
@@ -122,30 +127,56 @@ class Term:
 class Objective:
     """Weighted terms, summed separately for the discriminator and for the generator.
 
+    Args:
+        configs: the terms.
+        discriminator: whether there is a discriminator.
+
     Raises:
-        ImpastoError: an unknown term or setting, or no adversarial term.
+        ImpastoError: an unknown term or setting; no adversarial term, with a discriminator; or a term
+            of the discriminator's loss, without one.
     """
 
-    def __init__(self, configs: Sequence[TermConfig]) -> None:
+    def __init__(self, configs: Sequence[TermConfig], *, discriminator: bool = True) -> None:
         self.terms = [_resolve(config) for config in configs]
         # A term may occur more than once. Its second occurrence is called `name.1`.
         names = [term.name for term in self.terms]
         before = [names[:place].count(name) for place, name in enumerate(names)]
         self.labels = [f"{n}.{k}" if k else n for n, k in zip(names, before, strict=True)]
         adversarial = [term for term in self.terms if hasattr(term.module, "SCORE")]
-        if not adversarial:
+        if not discriminator:
+            for term in self.terms:
+                if term in adversarial or not term.has_loss_of("generator"):
+                    raise ImpastoError(
+                        f"term '{term.name}' needs a discriminator, and discriminator is null; leave it "
+                        "out of the objective"
+                    )
+        elif not adversarial:
             raise ImpastoError(
                 "the objective has no adversarial term: nothing would tell real from generated; "
                 "add one of bce, hinge, wasserstein, relativistic or categorical (a term of your own "
                 "counts if its file has `score` and `SCORE`)"
             )
-        self._adversarial = adversarial[0].module
-        self.adversarial = self.labels[self.terms.index(adversarial[0])]
-        """The label of the adversarial term, the first of them."""
-        self.score: Callable[[Tensor], Tensor] = self._adversarial.score
-        self.score_meaning: str = self._adversarial.SCORE
+        self._adversarial = adversarial[0].module if adversarial else None
+        self.adversarial = self.labels[self.terms.index(adversarial[0])] if adversarial else None
+        """The label of the adversarial term, the first of them; None without a discriminator."""
+        self.score_meaning: str | None = getattr(self._adversarial, "SCORE", None)
+        """What `score` gives, `probability` or `critic`; None without a discriminator."""
         self.paired = any(getattr(term.module, "PAIRED", False) for term in self.terms)
         """Whether each generated image gets the labels of the real image in the same position."""
+
+    def score(self, realness: Tensor) -> Tensor:
+        """The value that is logged of the discriminator's output, by the adversarial term."""
+        assert self._adversarial is not None
+        value: Tensor = self._adversarial.score(realness)
+        return value
+
+    def uses_fakes(self, network: str, update: int) -> bool:
+        """Whether an active term of this network's loss looks at generated images."""
+        return any(
+            getattr(term.module, "USES_FAKES", True)
+            for term in self.terms
+            if term.is_active(network, update)
+        )
 
     def boundary(self, real: Tensor, fake: Tensor) -> Tensor:
         """The realness above which the discriminator takes an image for real, a scalar.
@@ -154,8 +185,9 @@ class Objective:
             real: realness of the real images.
             fake: realness of the generated images.
         """
-        if hasattr(self._adversarial, "boundary"):
-            threshold: Tensor = self._adversarial.boundary(real, fake)
+        own = getattr(self._adversarial, "boundary", None)
+        if own is not None:
+            threshold: Tensor = own(real, fake)
             return threshold
         return real.new_zeros(())
 

@@ -3,7 +3,6 @@
 Every checkpoint of a run contains one, so a run can be given wherever a model is expected.
 """
 
-import hashlib
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,19 +14,16 @@ import numpy as np
 import torch
 from PIL import Image
 from pydantic import Field
-from safetensors import SafetensorError
-from safetensors.torch import load as load_safetensors
-from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
 from impasto.config import FIRST_STAGE, Config, Count, LatentConfig, NetworkConfig, read_record
-from impasto.device import on_cpu
 from impasto.errors import ImpastoError
-from impasto.files import atomic_folder, read_json_lines, refuse_pointer, write_json
+from impasto.files import atomic_folder, read_json_lines, write_json
 from impasto.formatting import counted, quoted
 from impasto.networks import discriminator_of, generator_of
 from impasto.plugin_records import PluginRecord, networks_of, require
 from impasto.sampling.grid import grid_picture
+from impasto.sampling.tensors import read_tensors, write_tensors
 
 WEIGHTS_FILE = "generator.safetensors"
 DISCRIMINATOR_FILE = "discriminator.safetensors"
@@ -39,60 +35,6 @@ MASTERS = "masters"
 MASTERS_MODEL = Path(__file__).parent.parent / "masters" / "model"
 SMOOTHED_KID = "evaluation/kid-smoothed"
 """Key in a run's statistics of the score that ranks its checkpoints; lower is better."""
-
-
-def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
-    """Read a safetensors file. Nothing in it is ever executed.
-
-    Args:
-        path: the file.
-        sha256: the expected digest, where it is known.
-
-    Raises:
-        ImpastoError: the file is missing, damaged, changed, a pickle, a Git LFS pointer, or not
-            safetensors.
-    """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise ImpastoError(f"{path} is missing; the folder is incomplete") from None
-    except OSError as error:
-        raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error
-    refuse_pointer(path, content)
-    try:
-        tensors: dict[str, Tensor] = load_safetensors(content)
-    except SafetensorError as error:
-        # PyTorch's pickles are zip archives, or plain pickle streams in old files. A safetensors file
-        # may begin with the same bytes (its header's length), so safetensors is tried first.
-        if content[:2] == b"PK" or content[:1] == b"\x80":
-            raise ImpastoError(
-                f"{path} is a pickle, which could run any code when loaded; impasto reads "
-                "safetensors only: ask whoever made it for a safetensors file"
-            ) from None
-        raise ImpastoError(f"{path} is cut short or damaged ({error}); restore a copy") from error
-    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-        raise ImpastoError(f"{path} is not the file that was saved (its SHA-256 differs)")
-    return tensors
-
-
-def _as_bytes(tensors: dict[str, Tensor]) -> bytes:
-    values = on_cpu([tensor.contiguous() for tensor in tensors.values()])
-    return save_safetensors(dict(zip(tensors, values, strict=True)))
-
-
-def sha256_of_tensors(tensors: dict[str, Tensor]) -> str:
-    """The SHA-256 of the safetensors file of these tensors."""
-    return hashlib.sha256(_as_bytes(tensors)).hexdigest()
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor]) -> str:
-    """Write tensors as safetensors and return the file's SHA-256.
-
-    `path` should be in a folder that does not have its final name yet; see `files.atomic_folder`.
-    """
-    content = _as_bytes(tensors)
-    path.write_bytes(content)
-    return hashlib.sha256(content).hexdigest()
 
 
 class LabelRecord(Config):
@@ -132,8 +74,9 @@ class ModelRecord(Config):
     resolution: Count
     latent: LatentConfig
     generator: NetworkConfig
-    discriminator: NetworkConfig
-    """The discriminator. A checkpoint has its weights too; sampling does not need them."""
+    discriminator: NetworkConfig | None
+    """The discriminator, if it was trained with one. A checkpoint has its weights too; sampling does
+    not need them."""
     labels: tuple[LabelRecord, ...]
     label_rows: tuple[tuple[int, ...], ...]
     """The combinations of classes, one a field (-1: unknown), that occur among training images."""
@@ -313,6 +256,8 @@ def load_discriminator(folder: Path) -> nn.Module:
         ImpastoError: the folder has none (a model exported without it), or it is damaged.
     """
     record = read_record(folder / MODEL_FILE, "model", ModelRecord)
+    if record.discriminator is None:
+        raise ImpastoError(f"{folder} was trained without a discriminator (recipe {record.recipe})")
     if record.discriminator_sha256 is None:
         raise ImpastoError(
             f"{folder} has no discriminator beside its generator; give the run it comes from, or "

@@ -29,9 +29,8 @@ from impasto.sampling.model import (
     ModelRecord,
     checkpoint_folders,
     load_discriminator,
-    read_tensors,
-    write_tensors,
 )
+from impasto.sampling.tensors import read_tensors, write_tensors
 from impasto.training.doctor import DivergedError, Intervention
 from impasto.training.state import TrainState
 
@@ -92,8 +91,8 @@ def save(run: Path, state: TrainState, model: ModelRecord) -> Path:
         return folder
     tensors = {f"generator.{k}": v for k, v in state.generator.state_dict().items()}
     discriminator = state.discriminator.state_dict()
-    for name in ("generator_optimiser", "discriminator_optimiser"):
-        tensors |= _optimiser_tensors(name, getattr(state, name))
+    for name, optimiser in state.optimisers.items():
+        tensors |= _optimiser_tensors(name, optimiser)
     if state.adaptive is not None:
         tensors["augment"] = state.adaptive.state
     average = state.average.state_dict()
@@ -101,7 +100,7 @@ def save(run: Path, state: TrainState, model: ModelRecord) -> Path:
     if not all(bool(v.isfinite().all()) for v in kept if v.is_floating_point()):
         raise DivergedError("not finite", "The networks' weights are no longer finite numbers.")
     with atomic_folder(folder) as temporary:
-        Model.write(temporary, average, model, discriminator)
+        Model.write(temporary, average, model, discriminator or None)
         digest = write_tensors(temporary / STATE_FILE, tensors)
         record = StateRecord(
             images_seen=state.images_seen,
@@ -157,8 +156,10 @@ class Checkpoint:
         try:
             record = read_record(folder / STATE_RECORD, "checkpoint", StateRecord)
             tensors = read_tensors(folder / STATE_FILE, record.state_sha256)
-            average = Model.load(folder).generator.state_dict()
-            discriminator = load_discriminator(folder).state_dict()
+            model = Model.load(folder)
+            average, discriminator = model.generator.state_dict(), {}
+            if model.record.discriminator is not None:
+                discriminator = load_discriminator(folder).state_dict()
         except PointerError:
             raise  # nothing is lost: the checkpoint only waits to be fetched
         except ImpastoError as error:
@@ -178,8 +179,8 @@ class Checkpoint:
             )
             state.discriminator.load_state_dict(self.discriminator)
             state.average.load_state_dict(self.average)
-            for name in ("generator_optimiser", "discriminator_optimiser"):
-                _restore_optimiser(name, getattr(state, name), tensors)
+            for name, optimiser in state.optimisers.items():
+                _restore_optimiser(name, optimiser, tensors)
             if state.adaptive is not None:
                 state.adaptive.state.copy_(tensors["augment"])
         except (RuntimeError, ValueError, KeyError) as error:

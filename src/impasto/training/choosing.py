@@ -172,11 +172,11 @@ def as_model(config: RunConfig, model: ModelRecord) -> RunConfig:
     """A config with the model's networks, resolution, latent and labels. A flagship of another size
     keeps its own resolution and its discriminator's input side."""
     own = {name: getattr(model, name) for name in ("latent", "generator", "discriminator")}
+    mine, theirs = config.discriminator, model.discriminator
     if model.recipe == config.recipe:
         own["resolution"] = model.resolution
-    elif all("read_at" in each.discriminator.options for each in (config, model)):
-        read_at = config.discriminator.options["read_at"]
-        own["discriminator"] = model.discriminator.model_copy(update={"read_at": read_at})
+    elif mine and theirs and "read_at" in mine.options and "read_at" in theirs.options:
+        own["discriminator"] = theirs.model_copy(update={"read_at": mine.options["read_at"]})
     changed = config.model_copy(update=own)
     return with_labels(changed, tuple(field.name for field in model.labels))
 

@@ -53,20 +53,21 @@ class Doctor:
         rows: Iterable[Mapping[str, Any]],
         config: RunConfig,
         *,
-        adversarial: str,
-        critic: bool,
+        adversarial: str | None,
+        score: str | None,
     ) -> None:
         """
         Args:
             rows: of the run's statistics so far.
             config: the run's.
-            adversarial: the label of the objective's adversarial term, as in rows.
-            critic: whether scores are a critic's, not probabilities.
+            adversarial: the label of the objective's adversarial term, as in rows; None without a
+                discriminator.
+            score: what scores are, `probability` or `critic`.
         """
         settings = {
             "config": config.model_dump(mode="json"),
             "adversarial": adversarial,
-            "score": "critic" if critic else "probability",
+            "score": score,
         }
         self._watch = Watch(Setup.of(settings))
         replay(self._watch, rows)

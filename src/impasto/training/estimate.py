@@ -53,7 +53,7 @@ class Estimate:
         """Of the gradients of one step, over all its updates: what processes have to add up."""
         training = self.config.training
         return 4 * (
-            training.discriminator_steps * self.discriminator_parameters
+            self.config.discriminator_steps * self.discriminator_parameters
             + training.generator_steps * self.generator_parameters
         )
 

@@ -34,10 +34,10 @@ from impasto.sampling.model import (
     SMOOTHED_KID,
     ModelRecord,
     ranked,
-    sha256_of_tensors,
     stalled,
 )
 from impasto.sampling.painter import Painter
+from impasto.sampling.tensors import sha256_of_tensors
 from impasto.training.state import TrainState
 
 _SECONDS = "evaluation/seconds"

@@ -81,7 +81,7 @@ class TrainingLoop:
             rows,
             session.config,
             adversarial=session.objective.adversarial,
-            critic=session.objective.score_meaning == "critic",
+            score=session.objective.score_meaning,
         )
         self.images_before_step = self.state.images_seen
         self.last_recorded = (self.state.images_seen, self.state.seconds)

@@ -16,8 +16,8 @@ from impasto.sampling.model import (
     WEIGHTS_FILE,
     ModelRecord,
     find_model,
-    read_tensors,
 )
+from impasto.sampling.tensors import read_tensors
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from impasto.augmentations import Augmentation
 from impasto.collection import Collection
-from impasto.config import EvaluationConfig, RunConfig, TrainingConfig
+from impasto.config import EvaluationConfig, RunConfig
 from impasto.errors import ImpastoError, choices
 from impasto.formatting import quoted
 from impasto.networks import discriminator_of, generator_of, resolve_network
@@ -33,7 +33,7 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
         )
     _check_labels(config.labels, collection)
     _check_balance(config)
-    images = _length(config.training, len(collection.train_indices))
+    images = _length(config, len(collection.train_indices))
     training = config.training
     settings = {
         "training.images": images,
@@ -73,16 +73,17 @@ def _check_balance(config: RunConfig) -> None:
         )
 
 
-def _length(training: TrainingConfig, count: int) -> int:
+def _length(config: RunConfig, count: int) -> int:
     """The length of a run in images, in whole steps.
 
     Args:
-        training: with `images` or `epochs`.
+        config: with `training.images` or `training.epochs`.
         count: number of training pictures.
 
     Raises:
         ImpastoError: it has neither.
     """
+    training = config.training
     if training.images is not None:
         images = training.images
     elif training.epochs is not None:
@@ -91,13 +92,12 @@ def _length(training: TrainingConfig, count: int) -> int:
         raise ImpastoError(
             "how long to train is not set: --images 200k or --set training.epochs=20"
         )
-    return whole_steps(training, images)
+    return whole_steps(config, images)
 
 
-def whole_steps(training: TrainingConfig, images: int) -> int:
+def whole_steps(config: RunConfig, images: int) -> int:
     """This many images, rounded up to whole steps."""
-    a_step = training.batch * training.discriminator_steps
-    return math.ceil(images / a_step) * a_step
+    return math.ceil(images / config.images_a_step) * config.images_a_step
 
 
 def _on_top_of(first: RunConfig | None, config: RunConfig) -> dict[str, Any]:
@@ -177,8 +177,10 @@ def with_defaults(config: RunConfig) -> RunConfig:
             ("generator", config.generator),
             ("discriminator", config.discriminator),
         )
+        if network is not None
     }
-    terms = [term.model_dump() for term in Objective(config.objective).configs()]
+    objective = Objective(config.objective, discriminator=config.discriminator is not None)
+    terms = [term.model_dump() for term in objective.configs()]
     first = config.first_stage and with_defaults(config.first_stage).model_dump()
     return RunConfig.model_validate(
         {**config.model_dump(), **networks, "objective": terms, "first_stage": first}
@@ -245,7 +247,7 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
     Raises:
         ImpastoError: the networks and terms do not fit together.
     """
-    objective = Objective(config.objective)
+    objective = Objective(config.objective, discriminator=config.discriminator is not None)
     augment_config = config.training.augment
     augmentation = None if augment_config is None else Augmentation(augment_config.kinds)
     side = config.resolution
@@ -258,14 +260,14 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
     with torch.device("meta"):
         generator = generator_of(config, label_sizes)
         discriminator = discriminator_of(config, label_sizes)
+        roles = ("discriminator", "generator") if config.discriminator else ("generator",)
         latents = torch.zeros(count, config.latent.dim)
         labels = torch.zeros(count, len(label_sizes), dtype=torch.int64)
-        decode = getattr(generator, "decode", None)
         try:
             fake: Tensor = generator(latents, labels)
             # Where terms are active in every n-th update only, the second as well: it lacks them.
             updates = (0, 1) if any(term.every > 1 for term in config.objective) else (0,)
-            for update, role in itertools.product(updates, ("discriminator", "generator")):
+            for update, role in itertools.product(updates, roles):
                 inputs = StepInputs(
                     real=augment(torch.zeros(count, 3, side, side)),
                     real_labels=labels,
@@ -273,7 +275,8 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
                     fake_labels=labels,
                     latents=latents,
                     discriminate=discriminator,
-                    decode=decode,
+                    decode=getattr(generator, "decode", None),
+                    denoise=getattr(generator, "denoise", None),
                 )
                 objective.loss(role, inputs, update=update)
                 del inputs  # Free its graph before the next one is made; see `memory.graph_bytes`.

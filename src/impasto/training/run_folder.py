@@ -306,7 +306,7 @@ def lengthen(run: Path, config: RunConfig, record: dict[str, Any], images: int) 
             its folder cannot be written.
     """
     seen = _newest_moment(run)
-    images = whole_steps(config.training, images)
+    images = whole_steps(config, images)
     if images <= seen:
         raise ImpastoError(
             f"{run} has seen {seen:,} images already; --images is its whole length, so give more, such "

@@ -42,7 +42,7 @@ class Session:
         self.device = device
         self.processes = processes
         self.collection = collection
-        self.objective = Objective(config.objective)
+        self.objective = Objective(config.objective, discriminator=config.discriminator is not None)
         self.pictures = TrainingPictures(
             collection,
             config.labels,

@@ -47,9 +47,10 @@ class TrainState:
     average: nn.Module
     """The generator with exponentially averaged weights: what is sampled and exported."""
     generator_optimiser: torch.optim.Optimizer
-    discriminator_optimiser: torch.optim.Optimizer
+    discriminator_optimiser: torch.optim.Optimizer | None
     images_seen: int = 0
-    """Real pictures shown to the discriminator: the clock of training."""
+    """Real pictures shown to the discriminator, or, without one, to the generator's loss: the clock of
+    training."""
     steps: int = 0
     seconds: float = 0.0
     """Training time so far, over all sessions of the run."""
@@ -69,14 +70,25 @@ class TrainState:
         form = memory_format(device, config.training.channels_last)
         generator = generator_of(config, label_sizes).to(device, memory_format=form)  # type: ignore[call-overload]
         discriminator = discriminator_of(config, label_sizes).to(device, memory_format=form)  # type: ignore[call-overload]
+        discriminator_optimiser = None
+        if config.discriminator_optimiser is not None:
+            discriminator_optimiser = build_optimiser(config.discriminator_optimiser, discriminator)
         return cls(
             generator,
             discriminator,
             copy.deepcopy(generator).eval().requires_grad_(False),
             build_optimiser(config.generator_optimiser, generator),
-            build_optimiser(config.discriminator_optimiser, discriminator),
+            discriminator_optimiser,
             adaptive=_adaptive(config, device),
         )
+
+    @property
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """The optimisers by their names in a config and in a checkpoint."""
+        found = {"generator_optimiser": self.generator_optimiser}
+        if self.discriminator_optimiser is not None:
+            found["discriminator_optimiser"] = self.discriminator_optimiser
+        return found
 
     def begin_with(self, first_stage: Mapping[str, Tensor]) -> None:
         """Load the weights of a trained first stage into the generator that is stacked on it."""
@@ -89,10 +101,8 @@ class TrainState:
 
         They are functions of the clock and of the doctor's interventions, so they need no state.
         """
-        for optimiser, settings in (
-            (self.generator_optimiser, config.generator_optimiser),
-            (self.discriminator_optimiser, config.discriminator_optimiser),
-        ):
+        for name, optimiser in self.optimisers.items():
+            settings: OptimiserConfig = getattr(config, name)
             rate, decay = at(settings.learning_rate, self.images_seen), settings.learning_rate_decay
             if decay is not None:
                 rate *= decay.share(self.images_seen)

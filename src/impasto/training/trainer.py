@@ -1,7 +1,7 @@
 """One step of training."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +18,12 @@ from impasto.training.data import TrainingPictures
 from impasto.training.mixing import mixed, sorted_again
 from impasto.training.portions import BatchUpdate, Buffers, Counted, seed_portion
 from impasto.training.state import TrainState
+from impasto.training.step_statistics import (
+    OVERFITTING,
+    StepStatistics,
+    note_judgements,
+    note_loss,
+)
 
 
 @contextlib.contextmanager
@@ -43,6 +49,7 @@ def clip(parameters: list[nn.Parameter], limit: float) -> None:
 class Trainer:
     """One step of training: the discriminator's updates, then the generator's.
 
+    Without a discriminator there are only the generator's, each with its own batch of real images.
     Every method in this project is trained here. Methods differ in the terms of their objective, in the
     number of updates of each network, and in their networks.
     """
@@ -67,6 +74,7 @@ class Trainer:
         ]
         self.generator_parameters = [p for p in state.generator.parameters() if p.requires_grad]
         self.decoder = getattr(state.generator, "decode", None)
+        self.denoiser = getattr(state.generator, "denoise", None)
         augment = config.training.augment
         self.augmentation = None if augment is None else Augmentation(augment.kinds)
         self.buffers = Buffers(state.generator, state.discriminator)
@@ -117,13 +125,31 @@ class Trainer:
             images: Tensor = self.decoder(features)
         return images.float()
 
-    def _step_inputs(self, images: Tensor, labels: Tensor, *, with_gradient: bool) -> StepInputs:
-        latents = self._latents()
-        fake_labels = labels
-        if not self.objective.paired:
-            fake_labels = self._drop_labels(self.pictures.random_labels(self.portion))
-        with torch.set_grad_enabled(with_gradient):
-            fake = self._generate(latents, fake_labels)
+    def _denoise(self, noisy: Tensor, *conditions: Tensor) -> Tensor:
+        assert self.denoiser is not None
+        with autocast(self.pictures.device, self.config.training.precision):
+            images: Tensor = self.denoiser(noisy, *conditions)
+        return images.float()
+
+    def _step_inputs(
+        self, images: Tensor, labels: Tensor, *, with_gradient: bool, fakes: bool = True
+    ) -> StepInputs:
+        """The inputs of a loss from one portion of a batch.
+
+        Args:
+            images: real ones [B, 3, H, W].
+            labels: theirs [B, F].
+            with_gradient: whether generated images keep their graph.
+            fakes: whether images are generated.
+        """
+        fake, fake_labels = images[:0], labels[:0]
+        latents = images.new_empty(0, self.config.latent.dim)
+        if fakes:
+            latents, fake_labels = self._latents(), labels
+            if not self.objective.paired:
+                fake_labels = self._drop_labels(self.pictures.random_labels(self.portion))
+            with torch.set_grad_enabled(with_gradient):
+                fake = self._generate(latents, fake_labels)
         return StepInputs(
             real=images,
             real_labels=labels,
@@ -132,6 +158,7 @@ class Trainer:
             latents=latents,
             discriminate=self._discriminate,
             decode=None if self.decoder is None else self._decode,
+            denoise=None if self.denoiser is None else self._denoise,
         )
 
     def _noisy(self, images: Tensor, deviation: float) -> Tensor:
@@ -188,7 +215,7 @@ class Trainer:
             parameters, self.buffers, self.processes, self.config.training.accumulate
         )
 
-    def _discriminator_update(self, statistics: "StepStatistics", update: int) -> "Generated":
+    def _discriminator_update(self, statistics: StepStatistics, update: int) -> "Generated":
         """One discriminator update; gives how its images were generated.
 
         Args:
@@ -196,8 +223,10 @@ class Trainer:
             update: number of the update in the step.
         """
         training, state = self.config.training, self.state
+        optimiser = state.discriminator_optimiser
+        assert optimiser is not None
         last = update == training.discriminator_steps - 1
-        state.discriminator_optimiser.zero_grad(set_to_none=True)
+        optimiser.zero_grad(set_to_none=True)
         batch = self._update_of(self.discriminator_parameters)
         # The generator's update uses these images again. With one portion they are kept with their
         # graph. With more, keeping the graphs would cost the memory that portions save.
@@ -228,7 +257,7 @@ class Trainer:
                     value = getattr(state.adaptive, name)
                     found[f"augment/{name}"] = (value, value.new_ones(()))
         statistics.add(found)
-        state.discriminator_optimiser.step()
+        optimiser.step()
         if training.clip_weights is not None:
             clip(self.discriminator_parameters, training.clip_weights)
         state.images_seen += training.batch
@@ -288,38 +317,47 @@ class Trainer:
         return inputs
 
     def _generator_inputs(
-        self, made: "Generated", batch: BatchUpdate, update: int, portion: int
+        self, made: "Generated | None", batch: BatchUpdate, update: int, portion: int
     ) -> StepInputs:
         """The step inputs of a generator update before augmentation, which is seeded here too.
 
-        A further update generates new images. Its real images are those of the last discriminator
-        update.
+        The first update after the discriminator's uses the images generated there. All others generate
+        new ones. The real images are those of the last discriminator update. Without a discriminator
+        each update has real images of its own.
         """
-        number = self.config.training.discriminator_steps + update
-        if update == 0:
+        number = self.config.discriminator_steps + update
+        if made is not None and update == 0:
             inputs = self._generated_again(made, batch, portion)
             self._seed(number, portion)
             return inputs
         self._seed(number, portion)
-        images, labels = self._pictures(
-            self.state.images_seen - self.config.training.batch, portion
-        )
-        return self._step_inputs(images, labels, with_gradient=True)
+        start = self.state.images_seen
+        if made is not None:
+            start -= self.config.training.batch
+        images, labels = self._pictures(start, portion)
+        fakes = self.objective.uses_fakes("generator", self._generator_updates + update)
+        return self._step_inputs(images, labels, with_gradient=True, fakes=fakes)
+
+    @property
+    def _generator_updates(self) -> int:
+        """Generator updates before this step, if none was left out."""
+        return self.state.steps * self.config.training.generator_steps
 
     def _generator_update(
-        self, statistics: "StepStatistics", made: "Generated", update: int
+        self, statistics: StepStatistics, made: "Generated | None", update: int
     ) -> None:
         """One generator update.
 
         Args:
             statistics: of the step.
-            made: how the images of the last discriminator update were generated.
+            made: how the images of the last discriminator update were generated; None without a
+                discriminator.
             update: number of the update in the step. The first uses those images.
         """
         training, state = self.config.training, self.state
         state.generator_optimiser.zero_grad(set_to_none=True)
         batch = self._update_of(self.generator_parameters)
-        number = state.steps * training.generator_steps + update
+        number = self._generator_updates + update
         for portion in batch.numbers:
             with batch.portion(portion) as noted:
                 clean = self._generator_inputs(made, batch, update, portion)
@@ -335,6 +373,8 @@ class Trainer:
                 note_loss(noted, "generator", loss, shares)
         statistics.add(batch.finish())
         state.generator_optimiser.step()
+        if made is None:
+            state.images_seen += training.batch
 
     def _update_average(self) -> None:
         """Update the averaged generator, once a step."""
@@ -343,7 +383,7 @@ class Trainer:
         if training.ema_rampup is not None:
             trained = state.images_seen - training.pretrain_images
             half_life = min(half_life, training.ema_rampup * trained)
-        state.update_average(training.batch * training.discriminator_steps, half_life)
+        state.update_average(self.config.images_a_step, half_life)
 
     def step(self) -> dict[str, Tensor]:
         """Train one step; returns its statistics, scalars that stay on the device."""
@@ -351,7 +391,8 @@ class Trainer:
         statistics = StepStatistics()
         self.state.schedule(self.config)
         self.pretraining = self.state.images_seen < training.pretrain_images
-        for update in range(training.discriminator_steps):
+        made = None
+        for update in range(self.config.discriminator_steps):
             made = self._discriminator_update(statistics, update)
         if not self.pretraining:
             for update in range(training.generator_steps):
@@ -371,69 +412,3 @@ class Generated:
     """All buffers at the beginning of that update, if the batch has several portions."""
     kept: StepInputs | None = None
     """The step inputs, with the graph of the generated images, if they were kept."""
-
-
-OVERFITTING = "overfitting signs"
-
-
-def note_loss(
-    noted: dict[str, Counted], network: str, loss: Tensor, shares: Mapping[str, Tensor]
-) -> None:
-    """Note the loss of a network and each term's share of it."""
-    one = loss.new_ones(())
-    noted[f"loss/{network}"] = (loss.detach(), one)
-    for name, share in shares.items():
-        noted[f"term/{name}/{network}"] = (share.detach(), one)
-
-
-@torch.no_grad()
-def note_judgements(
-    noted: dict[str, Counted],
-    objective: Objective,
-    of_real: tuple[Judgement, Tensor],
-    of_fake: tuple[Judgement, Tensor],
-    fields: tuple[str, ...],
-) -> None:
-    """Note the discriminator's mean scores and accuracies.
-
-    `accuracy/real` and `accuracy/fake` are the shares of real and generated images that it classifies
-    right, `accuracy/FIELD/...` the share whose class it predicts, of those with a known label.
-
-    Args:
-        noted: of a portion.
-        objective: of the run.
-        of_real: the discriminator's output for the real images, and their labels [B, F].
-        of_fake: the same for the generated images.
-        fields: names of the F label fields.
-    """
-    real, fake = of_real[0], of_fake[0]
-    boundary = objective.boundary(real.realness, fake.realness)
-    one = boundary.new_ones(())
-    noted["score/real"] = (objective.score(real.realness).mean(), one)
-    noted["score/fake"] = (objective.score(fake.realness).mean(), one)
-    noted["accuracy/real"] = ((real.realness > boundary).float().mean(), one)
-    noted["accuracy/fake"] = ((fake.realness <= boundary).float().mean(), one)
-    for kind, (judgement, labels) in (("real", of_real), ("fake", of_fake)):
-        for field, logits in enumerate(judgement.class_logits or ()):
-            known = labels[:, field] >= 0
-            right = (logits.argmax(dim=1) == labels[:, field]) & known
-            noted[f"accuracy/{fields[field]}/{kind}"] = (right.sum(), known.sum())
-
-
-class StepStatistics:
-    """Statistics of one step, over its updates and portions. They are never copied to the host here."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, list[Counted]] = {}
-
-    def add(self, noted: Mapping[str, Counted]) -> None:
-        """Add the statistics of one update."""
-        for name, value in noted.items():
-            self._values.setdefault(name, []).append(value)
-
-    def means(self) -> dict[str, Tensor]:
-        """The mean of each, a float32 scalar; NaN for the accuracy of a batch without a known label."""
-        return {
-            name: torch.stack([total / count for total, count in values]).float().mean()
-            for name, values in self._values.items()
-        }

@@ -159,7 +159,9 @@ def begin(state: TrainState, source: PretrainedModel, record: ModelRecord) -> Tr
     state.average.load_state_dict(state.generator.state_dict())
     notes = _input_notes(theirs, record, adapted)
     discriminator = None
-    if source.discriminator is None:
+    if record.discriminator is None:
+        pass
+    elif theirs.discriminator is None or source.discriminator is None:
         notes.append("there is none beside that model")
     elif theirs.discriminator.network != record.discriminator.network:
         notes.append(f"the one there is of the family '{theirs.discriminator.network}'")
