@@ -328,7 +328,7 @@ class DoctorConfig(Config):
     """The reaction to divergence, see `training/doctor.py`."""
 
     rollbacks: int = Field(default=3, ge=0)
-    """How often training goes back to the last good checkpoint with both learning rates halved,
+    """How often training goes back to the last good checkpoint with learning rates halved,
     before it stops; 0: it stops at once."""
 
 

@@ -18,7 +18,13 @@ _SHARED = ("learning_rate", "learning_rate_decay", "weight", "every", "only")
 # The two ways to give a run's length.
 _LENGTHS = {"images": "epochs", "epochs": "images"}
 # Sections that may be left out with null.
-_OPTIONAL = ("first_stage", "learning_rate_decay", "augment")
+_OPTIONAL = (
+    "first_stage",
+    "discriminator",
+    "discriminator_optimiser",
+    "learning_rate_decay",
+    "augment",
+)
 
 
 def parse_settings(assignments: list[str]) -> dict[str, Any]:

@@ -83,9 +83,9 @@ def test_nan_is_undone_and_the_rest_is_learnt_at_half_the_rates(
     assert "no longer a finite number" in event["words"]
     out = capsys.readouterr().out
     assert re.search(
-        r"^doctor: .* went back to 64, both learning rates halved \(0\.5 of", out, re.M
+        r"^doctor: .* went back to 64, learning rates halved \(0\.5 of", out, re.M
     )
-    assert "doctor: went back once, so both learning rates ended at 0.5 of what was set" in out
+    assert "doctor: went back once, so learning rates ended at 0.5 of what was set" in out
     numbers = [row["images_seen"] for row in Stats(run).rows()]
     assert numbers == [16, 32, 48, 64, 80, 96]
 
@@ -543,7 +543,7 @@ def test_what_the_report_tells(
     page.write_report(run)
     text = (run / "report.html").read_text()
     assert "The doctor's events during training" in text
-    assert "Went back to 32 images, both learning rates halved (0.5 of what was set)." in text
+    assert "Went back to 32 images, learning rates halved (0.5 of what was set)." in text
     assert "collapse (lasts)" in text
     assert "copying (lasts)" not in text
     assert "All &lt;alike&gt;." in text

@@ -162,7 +162,8 @@ def _print_estimate(
         if found.first_stage is not None:
             typer.echo(f"\nstage at {stage.config.resolution} pixels")
         typer.echo(f"generator:     {stage.generator_parameters:,} parameters")
-        typer.echo(f"discriminator: {stage.discriminator_parameters:,} parameters")
+        if stage.config.discriminator is not None:
+            typer.echo(f"discriminator: {stage.discriminator_parameters:,} parameters")
         if stage.memory_bytes is not None:
             typer.echo(f"memory:        {stage.memory_bytes / 2**20:,.0f} MiB at most, as measured")
         typer.echo(

@@ -13,7 +13,7 @@ _TIMES, _USUAL_ROWS, _USUAL_LEAST, _HIGHEST = 1000.0, 100, 8, 1e6
 
 ADVICE = (
     "Go on from a checkpoint saved before this, or start again, with lower learning rates "
-    "(a half of both is a good first try). If it ran in bfloat16, try "
+    "(a half is a good first try). If it ran in bfloat16, try "
     "--set training.precision=float32. If a penalty on gradients has a large weight, lower it."
 )
 

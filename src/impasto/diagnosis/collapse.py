@@ -10,8 +10,8 @@ TYPICAL, BEST = ", of three", ", best of three"
 """Suffixes of two derived series: medians of three grids, and the largest so far."""
 
 _ADVICE = (
-    "Take pictures from before this. If it lasts, start again with a lower discriminator learning "
-    "rate, a larger batch or another seed; or with another objective (hinge, relativistic with r1 "
+    "Take pictures from before this. If it lasts, start again with lower learning rates, the "
+    "discriminator's first, a larger batch or another seed; or with another objective (hinge, relativistic with r1 "
     "and r2, wasserstein with gradient_penalty)."
 )
 

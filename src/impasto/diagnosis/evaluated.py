@@ -127,7 +127,7 @@ def past_best(moments: Moments) -> Finding | None:
             f"{_with_interval(now.score(name))}. Lower is better.",
             f"Take the pictures from the checkpoint nearest to {int(seen[best]):,} images; the run's "
             "folder followed by /best stands for the best one that training kept. To go further than "
-            "that: more pictures, or a discriminator that memorises them more slowly.",
+            "that: more pictures, or networks that memorise them more slowly.",
         )
     return None
 
@@ -186,8 +186,9 @@ def collapsed(moments: Moments) -> Finding | None:
         "collapse",
         _began(moments, score, holds),
         f"{what}: the distance between them, by that between real ones, is {many}.",
-        "Go back to the pictures from before this, and continue from there with a lower "
-        "discriminator learning rate or smoothed labels; a larger batch and another seed help too.",
+        "Go back to the pictures from before this, and continue from there with lower "
+        "learning rates, the discriminator's first, or smoothed labels; a larger batch and another seed "
+        "help too.",
     )
 
 

@@ -15,7 +15,7 @@ A generator may have further methods:
 - `stages(latents, labels) -> (images, ..., images)` returns the image of each stage. The last is
   the generator's result.
 - `denoise(noisy, times, labels) -> images` is the network of a flow or diffusion model, which
-  `forward` calls several times; see `networks/flow.py`.
+  `forward` calls several times.
 
 A frozen part (pretrained features) must stay in evaluation mode when `train()` is called.
 Otherwise its batch norms change. Noise in a generator must come from its latents or be off in

@@ -70,7 +70,7 @@ class StepInputs:
     """The generator's decoder, from the discriminator's features to images, where it has one."""
     denoise: Callable[..., Tensor] | None = None
     """The generator's denoiser, where it has one: from noisy images [B, 3, H, W], times [B] and labels
-    [B, F] to clean images. `networks/flow.py` describes it."""
+    [B, F] to clean images."""
 
     def changed(self, **changes: Any) -> "StepInputs":
         """A copy with other values. The discriminator's outputs are not copied."""

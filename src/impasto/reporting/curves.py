@@ -120,7 +120,9 @@ def curves_section(record: RunRecord, charts: Charts, missing: list[str]) -> Mar
         "Losses",
         {"loss/discriminator": "discriminator", "loss/generator": "generator"},
         "The losses that the two networks minimise. A constant distance between them means "
-        "that neither wins; they do not measure the quality of the pictures.",
+        "that neither wins; they do not measure the quality of the pictures."
+        if "loss/discriminator" in record.series
+        else "The loss that the generator minimises. It does not measure the quality of the pictures.",
     )
     cards += _scores(record, charts)
     cards += charts.of(

@@ -2,7 +2,7 @@
 
 It reports the symptoms of `impasto.diagnosis` when they begin and when they have passed. Non-finite
 or exploded numbers raise a `DivergedError`: the run goes back to the last good checkpoint and
-continues with both learning rates halved, an `Intervention`, at most a few times.
+continues with learning rates halved, an `Intervention`, at most a few times.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from impasto.config import Config, RunConfig
 from impasto.diagnosis import BEGUN, GAVE_UP, WENT_BACK, Setup, Watch, replay
 from impasto.errors import ImpastoError
 
-REMEDY = "both learning rates halved"
+REMEDY = "learning rates halved"
 
 
 class Intervention(Config):
@@ -41,7 +41,7 @@ class DivergedError(ImpastoError):
 
 
 def learning_rate_factor(interventions: Sequence[Intervention]) -> float:
-    """The factor of both learning rates: one half for each intervention."""
+    """The factor of the learning rates: one half for each intervention."""
     return float(0.5 ** len(interventions))
 
 
@@ -88,7 +88,7 @@ class Doctor:
         parts = []
         if interventions:
             parts.append(
-                f"went back {_times(len(interventions))}, so both learning rates ended at "
+                f"went back {_times(len(interventions))}, so learning rates ended at "
                 f"{learning_rate_factor(interventions):.3g} of what was set"
             )
         if last := self._watch.lasting:
@@ -116,7 +116,7 @@ def gave_up(error: DivergedError, images_seen: int, times: int) -> dict[str, Any
         "symptom": error.symptom,
         "words": error.words,
         "advice": f"Start again with lower learning rates{tried}: "
-        "--set generator_optimiser.learning_rate=... --set discriminator_optimiser.learning_rate=...; "
+        "--set generator_optimiser.learning_rate=... (and discriminator_optimiser.learning_rate); "
         "in bfloat16 try --set training.precision=float32 first.",
         "seen_at": images_seen,
         "times": times,

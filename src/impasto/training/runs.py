@@ -191,8 +191,9 @@ def _run_record(session: Session, *, recipe_text: str, tensorboard: bool) -> dic
         "versions": run_folder.versions(),
         "machine": machine_record(session.device, config.training.precision),
         "parameters": {
-            "generator": count_parameters(session.state.generator),
-            "discriminator": count_parameters(session.state.discriminator),
+            network: count_parameters(getattr(session.state, network))
+            for network in ("generator", "discriminator")
+            if getattr(config, network) is not None
         },
     }
 

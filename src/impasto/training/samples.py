@@ -41,17 +41,16 @@ def draw_samples(run: Path, session: Session, board: TensorBoard | None) -> torc
 
 
 def describe_samples(session: Session, fakes: torch.Tensor) -> dict[str, float]:
-    """The statistics of a grid, and of the discriminator at that moment."""
-    return {
-        "diversity/fake": diversity(fakes),
-        "diversity/real": session.real_diversity,
-        **probe_heldout(
-            session.state.discriminator,
-            session.objective,
-            session.pictures,
-            session.config.labels,
-            (fakes, session.fixed_labels),
-            real_noise=session.config.training.real_noise,
-            fake_noise=session.config.training.fake_noise,
-        ),
-    }
+    """The statistics of a grid, and of the discriminator at that moment, if there is one."""
+    described = {"diversity/fake": diversity(fakes), "diversity/real": session.real_diversity}
+    if session.config.discriminator is None:
+        return described
+    return described | probe_heldout(
+        session.state.discriminator,
+        session.objective,
+        session.pictures,
+        session.config.labels,
+        (fakes, session.fixed_labels),
+        real_noise=session.config.training.real_noise,
+        fake_noise=session.config.training.fake_noise,
+    )

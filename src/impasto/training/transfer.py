@@ -45,6 +45,7 @@ class Transfer:
         discriminator: the layers copied; None: it starts fresh.
         classes: by label field: copied and new classes.
         notes: further remarks, a clause each.
+        has_discriminator: whether the run trains a discriminator.
     """
 
     source: PretrainedModel
@@ -52,23 +53,23 @@ class Transfer:
     discriminator: Kept | None
     classes: dict[str, tuple[list[str], list[str]]]
     notes: tuple[str, ...]
+    has_discriminator: bool = True
 
     def lines(self) -> list[str]:
         """The lines printed at the start of training."""
         mine = self.source
-        rest = [
-            "discriminator new" if self.discriminator is None else self.discriminator.line(),
-            *self.notes,
-        ]
+        rest = [*self.notes]
         if self.discriminator is not None:
-            rest[0] = f"discriminator {rest[0]}"
+            rest.insert(0, f"discriminator {self.discriminator.line()}")
+        elif self.has_discriminator:
+            rest.insert(0, "discriminator new")
         for field, (kept, new) in self.classes.items():
             text = f"classes of {field} kept: {len(kept)} of {len(kept) + len(new)}"
             rest.append(text + (f", new: {listed(new)}" if new else ""))
         return [
             f"from {mine.name} ({mine.record.recipe}, {mine.record.resolution} pixels, "
             f"{mine.record.images_seen:,} images seen): generator {self.generator.line()}",
-            f"from {mine.name}: {'; '.join(rest)}",
+            *([f"from {mine.name}: {'; '.join(rest)}"] if rest else []),
         ]
 
     def record(self) -> dict[str, Any]:
@@ -179,7 +180,8 @@ def begin(state: TrainState, source: PretrainedModel, record: ModelRecord) -> Tr
     for field in record.labels:
         kept = [name for name in field.classes if (field.name, name) in pairs]
         classes[field.name] = (kept, [name for name in field.classes if name not in kept])
-    return Transfer(source, generator, discriminator, classes, tuple(notes))
+    trains_two = record.discriminator is not None
+    return Transfer(source, generator, discriminator, classes, tuple(notes), trains_two)
 
 
 def _check_family(source: PretrainedModel, record: ModelRecord) -> None:
