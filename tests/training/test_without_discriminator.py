@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import impasto
+from benchmarks.kill_resume import fingerprint
 from impasto.collection import Collection
 from impasto.config import RunConfig
 from impasto.diagnosis import BEGUN, EVENTS
@@ -19,7 +20,6 @@ from impasto.training import resume, run_folder, train
 from impasto.training.data import TrainingPictures
 from tests.helpers.plugins import plugged
 from tests.helpers.stopping import StoppedByTest, stop_after
-from benchmarks.kill_resume import fingerprint
 from tests.helpers.training import session, small
 
 __all__ = ["plugged"]  # a fixture
