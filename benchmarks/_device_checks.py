@@ -145,7 +145,7 @@ def gradients_are_those_of_the_cpu(device: torch.device, _: Collection) -> str:
     kinds = tuple(name for name in module_names("augmentations") if not name.startswith("_"))
     network = fold_batch_norm(Model.load("masters").generator)
     augmentation = Augmentation(kinds)
-    latents = torch.randn(8, Model.load("masters").latent.dim, generator=_generator())
+    latents = torch.randn(8, Model.load("masters").latent.size, generator=_generator())
     found = []
     for where in (CPU, device):
         network.to(where)

@@ -174,8 +174,15 @@ OPTIMISERS: dict[str, type[Config]] = {"adam": AdamConfig, "rmsprop": RMSPropCon
 class LatentConfig(Config):
     """The generator's input: `dim` independent values, standard normal or uniform in [-1, 1]."""
 
-    dim: Count
+    dim: Count | None = None
+    """Number of values; null: as many as the network needs, if it does not take any number."""
     distribution: Literal["normal", "uniform"] = "normal"
+
+    @property
+    def size(self) -> int:
+        """`dim`, once it is resolved."""
+        assert self.dim is not None
+        return self.dim
 
 
 class AugmentConfig(Config):

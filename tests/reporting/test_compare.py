@@ -64,7 +64,7 @@ def write_model(folder: Path, record: ModelRecord, seed: int = 0) -> Path:
     generator = build_generator(
         record.generator.network,
         record.generator.options,
-        latent_dim=record.latent.dim,
+        latent_dim=record.latent.size,
         resolution=record.resolution,
         label_sizes=record.label_sizes,
     )

@@ -82,9 +82,7 @@ def test_nan_is_undone_and_the_rest_is_learnt_at_half_the_rates(
     assert (event["seen_at"], event["back_to"], event["learning_rate_factor"]) == (80, 64, 0.5)
     assert "no longer a finite number" in event["words"]
     out = capsys.readouterr().out
-    assert re.search(
-        r"^doctor: .* went back to 64, learning rates halved \(0\.5 of", out, re.M
-    )
+    assert re.search(r"^doctor: .* went back to 64, learning rates halved \(0\.5 of", out, re.M)
     assert "doctor: went back once, so learning rates ended at 0.5 of what was set" in out
     numbers = [row["images_seen"] for row in Stats(run).rows()]
     assert numbers == [16, 32, 48, 64, 80, 96]

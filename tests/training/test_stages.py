@@ -195,7 +195,7 @@ def test_the_first_stage_learns_fields_of_its_own(
     first, final = Model.load(find_model(run / "stage-1")), Model.load(find_model(run))
     assert [field.name for field in first.record.labels] == ["genre"]
     assert [field.name for field in final.record.labels] == ["style", "genre"]
-    latents = torch.randn(3, final.record.latent.dim)
+    latents = torch.randn(3, final.record.latent.size)
     labels = torch.tensor([[0, 2], [2, -1], [-1, 1]])
     sketch, large = final.generator.stages(latents, labels)  # type: ignore[operator]
     # Stage I sees the column of genre, unknown ones too, and nothing of the style.
@@ -290,7 +290,7 @@ def test_whose_labels_the_first_stage_learns(labelled: Collection) -> None:
         fields = {"style": [0], "": [], "genre,style": [1, 0]}[",".join(own)]
         assert list(found.generator.options["base_fields"]) == fields
         paint = Session(found, labelled, CPU).state.generator
-        latents = torch.randn(2, found.latent.dim)
+        latents = torch.randn(2, found.latent.size)
         assert paint(latents, torch.tensor([[1, 2], [-1, 0]])).shape == (2, 3, 32, 32)
     same = resolved(small("gangogh_128", **settings), labelled)
     assert same.generator.options["base_fields"] is None

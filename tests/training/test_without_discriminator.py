@@ -18,6 +18,7 @@ from impasto.sampling.model import ModelRecord, checkpoint_folders, load_discrim
 from impasto.settings import change
 from impasto.training import resume, run_folder, train
 from impasto.training.data import TrainingPictures
+from impasto.training.resolve import resolve
 from tests.helpers.plugins import plugged
 from tests.helpers.stopping import StoppedByTest, stop_after
 from tests.helpers.training import session, small
@@ -173,3 +174,12 @@ def test_starting_from_a_model_takes_its_generator(tiny: Collection, tmp_path: P
     assert taken["discriminator"] is None
     back = train(small(), tiny, out=tmp_path / "back", device="cpu", start_from=run)
     assert json.loads((back / "run.json").read_text())["started_from"]["discriminator"] is None
+
+
+def test_a_network_may_say_how_many_latent_values_it_needs(tiny: Collection) -> None:
+    flow = {**ALONE, "generator": {"network": "flow"}, "objective": [{"term": "means"}]}
+    config = change(small(), {**flow, "latent": {"distribution": "normal"}})
+    assert config.latent.dim is None
+    assert resolve(config, tiny).latent.dim == 3 * 32 * 32
+    with pytest.raises(ImpastoError, match=r"network 'dcgan' takes any number: set it"):
+        resolve(alone(latent__dim=None), tiny)

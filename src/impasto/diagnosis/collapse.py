@@ -11,8 +11,8 @@ TYPICAL, BEST = ", of three", ", best of three"
 
 _ADVICE = (
     "Take pictures from before this. If it lasts, start again with lower learning rates, the "
-    "discriminator's first, a larger batch or another seed; or with another objective (hinge, relativistic with r1 "
-    "and r2, wasserstein with gradient_penalty)."
+    "discriminator's first, a larger batch or another seed; or with another objective (hinge, "
+    "relativistic with r1 and r2, wasserstein with gradient_penalty)."
 )
 
 

@@ -10,6 +10,9 @@ Every family keeps this contract:
 
 Further keyword-only arguments are the family's settings, set with `--set generator.NAME=VALUE`.
 
+A file may have a function `latent_dim(resolution, **settings)`: the number of latent values of a
+network that does not take any number.
+
 A generator may have further methods:
 - `decode(features) -> images` makes images from a discriminator's features.
 - `stages(latents, labels) -> (images, ..., images)` returns the image of each stage. The last is
@@ -78,6 +81,24 @@ def resolve_network(name: str, role: str, options: Mapping[str, Any]) -> dict[st
     return resolve_options(_family(name, role.capitalize()), options, role, _GIVEN)
 
 
+def latent_dim_of(config: Architecture) -> int:
+    """The number of latent values of a config: its own, or what its generator's network needs.
+
+    Raises:
+        ImpastoError: it has none, and the network takes any number.
+    """
+    network = config.generator
+    needed = getattr(load_module("networks", network.network, "network"), "latent_dim", None)
+    if config.latent.dim is not None:
+        return config.latent.dim
+    if needed is None:
+        raise ImpastoError(
+            f"latent.dim is not set, and network '{network.network}' takes any number: set it, such as "
+            "--set latent.dim=128"
+        )
+    return int(needed(config.resolution, **network.options))
+
+
 def build_generator(
     name: str,
     options: Mapping[str, Any],
@@ -138,7 +159,7 @@ def generator_of(what: Architecture, label_sizes: tuple[int, ...]) -> nn.Module:
     return build_generator(
         what.generator.network,
         what.generator.options,
-        latent_dim=what.latent.dim,
+        latent_dim=what.latent.size,
         resolution=what.resolution,
         label_sizes=label_sizes,
     )

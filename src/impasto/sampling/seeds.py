@@ -75,13 +75,13 @@ def latents_of_seeds(
         isinstance(truncation, Real) and truncation > 0 and math.isfinite(truncation)
     ):
         raise ImpastoError(f"truncation must be a positive number, such as 0.7, not {truncation!r}")
-    values = torch.empty(len(seeds), latent.dim, dtype=torch.float64)
+    values = torch.empty(len(seeds), latent.size, dtype=torch.float64)
     for row, seed in zip(values, seeds, strict=True):
         random = torch.Generator().manual_seed(seed)
         if latent.distribution == "normal":
-            row.copy_(torch.randn(latent.dim, generator=random, dtype=torch.float64))
+            row.copy_(torch.randn(latent.size, generator=random, dtype=torch.float64))
         else:
-            row.copy_(torch.rand(latent.dim, generator=random, dtype=torch.float64) * 2 - 1)
+            row.copy_(torch.rand(latent.size, generator=random, dtype=torch.float64) * 2 - 1)
     if truncation is not None:
         values = _truncated(values, latent, truncation)
     return values.float()

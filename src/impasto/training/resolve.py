@@ -12,7 +12,7 @@ from impasto.collection import Collection
 from impasto.config import EvaluationConfig, RunConfig
 from impasto.errors import ImpastoError, choices
 from impasto.formatting import quoted
-from impasto.networks import discriminator_of, generator_of, resolve_network
+from impasto.networks import discriminator_of, generator_of, latent_dim_of, resolve_network
 from impasto.objectives import Objective, StepInputs
 from impasto.registry import names
 from impasto.settings import change
@@ -36,6 +36,7 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
     images = _length(config, len(collection.train_indices))
     training = config.training
     settings = {
+        "latent.dim": latent_dim_of(config),
         "training.images": images,
         "training.stats_every": training.stats_every or max(1, images // 200),
         "training.samples_every": training.samples_every or max(1, images // 40),
@@ -261,7 +262,7 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
         generator = generator_of(config, label_sizes)
         discriminator = discriminator_of(config, label_sizes)
         roles = ("discriminator", "generator") if config.discriminator else ("generator",)
-        latents = torch.zeros(count, config.latent.dim)
+        latents = torch.zeros(count, config.latent.size)
         labels = torch.zeros(count, len(label_sizes), dtype=torch.int64)
         try:
             fake: Tensor = generator(latents, labels)

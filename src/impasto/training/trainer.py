@@ -81,7 +81,7 @@ class Trainer:
         self.pretraining = False
 
     def _latents(self) -> Tensor:
-        dim, device = self.config.latent.dim, self.pictures.device
+        dim, device = self.config.latent.size, self.pictures.device
         if self.config.latent.distribution == "uniform":
             return torch.rand(self.portion, dim, device=device) * 2 - 1
         return torch.randn(self.portion, dim, device=device)
@@ -143,7 +143,7 @@ class Trainer:
             fakes: whether images are generated.
         """
         fake, fake_labels = images[:0], labels[:0]
-        latents = images.new_empty(0, self.config.latent.dim)
+        latents = images.new_empty(0, self.config.latent.size)
         if fakes:
             latents, fake_labels = self._latents(), labels
             if not self.objective.paired:

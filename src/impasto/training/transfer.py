@@ -105,7 +105,7 @@ def settled(config: RunConfig, collection: Collection, source: PretrainedModel) 
     """
     fields = {field.name: field.classes for field in collection.fields}
     labels = [(name, fields[name]) for name in config.labels]
-    if not _same(source.record, config.resolution, config.latent.dim, config.generator, labels):
+    if not _same(source.record, config.resolution, config.latent.size, config.generator, labels):
         return config
     half_life = config.training.ema_half_life
     if isinstance(half_life, Ramp):
@@ -174,7 +174,7 @@ def begin(state: TrainState, source: PretrainedModel, record: ModelRecord) -> Tr
     if not changed and _reads_labels(state.generator) <= set(generator.kept):
         pairs = {(field.name, name) for field in record.labels for name in field.classes}
     labels = [(field.name, field.classes) for field in record.labels]
-    if _same(theirs, record.resolution, record.latent.dim, record.generator, labels):
+    if _same(theirs, record.resolution, record.latent.size, record.generator, labels):
         notes.append("nothing of the generator is new, so its average has no ramp-up")
     classes = {}
     for field in record.labels:
