@@ -81,24 +81,6 @@ def resolve_network(name: str, role: str, options: Mapping[str, Any]) -> dict[st
     return resolve_options(_family(name, role.capitalize()), options, role, _GIVEN)
 
 
-def latent_dim_of(config: Architecture) -> int:
-    """The number of latent values of a config: its own, or what its generator's network needs.
-
-    Raises:
-        ImpastoError: it has none, and the network takes any number.
-    """
-    network = config.generator
-    needed = getattr(load_module("networks", network.network, "network"), "latent_dim", None)
-    if config.latent.dim is not None:
-        return config.latent.dim
-    if needed is None:
-        raise ImpastoError(
-            f"latent.dim is not set, and network '{network.network}' takes any number: set it, such as "
-            "--set latent.dim=128"
-        )
-    return int(needed(config.resolution, **network.options))
-
-
 def build_generator(
     name: str,
     options: Mapping[str, Any],
@@ -152,6 +134,24 @@ class Architecture(Protocol):
     def latent(self) -> LatentConfig: ...
     @property
     def resolution(self) -> int: ...
+
+
+def latent_dim_of(config: Architecture) -> int:
+    """The number of latent values of a config: its own, or what its generator's network needs.
+
+    Raises:
+        ImpastoError: it has none, and the network takes any number.
+    """
+    network = config.generator
+    needed = getattr(load_module("networks", network.network, "network"), "latent_dim", None)
+    if config.latent.dim is not None:
+        return config.latent.dim
+    if needed is None:
+        raise ImpastoError(
+            f"latent.dim is not set, and network '{network.network}' takes any number: set it, such as "
+            "--set latent.dim=128"
+        )
+    return int(needed(config.resolution, **network.options))
 
 
 def generator_of(what: Architecture, label_sizes: tuple[int, ...]) -> nn.Module:
