@@ -8,6 +8,7 @@ import pytest
 from jinja2 import UndefinedError
 
 import impasto.reporting
+from impasto.reporting.axes import Axis, AxisChoice
 from impasto.reporting.charts import Line, chart
 from impasto.reporting.elements import Card, Cell, Figure, PageImage, PageTable
 from impasto.reporting.rendering import environment, render
@@ -49,7 +50,8 @@ def test_hostile_text_is_escaped_wherever_it_stands() -> None:
 
     text = HOSTILE
     places, values = np.array([1, 2], dtype=np.int64), np.array([1.0, 2.0])
-    drawing = chart(places, [Line(text, values)], identity="chart0", label=text, axis=text)
+    units = (Axis("images", text, 1, text), Axis("epochs", text, 2, text))
+    drawing = chart(places, [Line(text, values)], identity="chart0", label=text, axes=units)
     cells = [Cell(text, text, 1), Cell(text, best=True), Cell(text, words=True)]
     cells.append(Cell(code=[text, text], words=True))
     table = PageTable([text] * 5, [(text, cells)], [text])
@@ -59,7 +61,12 @@ def test_hostile_text_is_escaped_wherever_it_stands() -> None:
         ),
         render("pictures", figures=[Figure(PageImage(text, text, text), text)]),
         render(
-            "curves", heading=text, legend=text, cards=[Card(text, drawing, text)], classifier=[]
+            "curves",
+            heading=text,
+            choice=AxisChoice(units),
+            legend=text,
+            cards=[Card(text, drawing, text)],
+            classifier=[],
         ),
         render("particulars", rows=[(text, text)], recipe=text, settings=text),
         render("stages", says=text, groups=[(text, [PageImage(text, text)])]),

@@ -90,7 +90,8 @@ def test_a_fault_is_told_with_moment_and_advice(fault: str, tmp_path: Path) -> N
     assert report.missing == []
     page = Page(report.page)
     began = report.findings[0].began_at_images
-    assert f"from {began:,} images (epoch {began / 2235:.1f})" in page.text
+    when = f"from {began:,} images (epoch {began / 2235:.1f}, iteration {began // 64:,})"
+    assert when in page.text
     assert "What to try:" in page.text
     assert report.findings[0].advice.replace(" ", "") in page.text.replace(" ", "")
     assert "var(--alarm)" in page.source

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -195,8 +196,8 @@ def test_many_classes_are_folded_and_many_moments_thinned(tmp_path: Path) -> Non
     page = Page(write_report(run).page)
     assert page.text.count("The other 13 classes") == 3
     # The first of the moments is the last one before the generator began.
-    _, _, times = page.text.partition("The same latent throughout. images seen ")
-    shown = times.split(" artist")[0].split()
+    _, _, times = page.source.partition("The same latent throughout.")
+    shown = re.findall(r'<span class="in-images">([\d,]+)</span>', times.split("artist")[0])
     assert len(shown) == 8
     assert shown[0] == "51,200"
     assert shown[-1] == "204,800"
@@ -248,8 +249,8 @@ def test_a_field_is_not_taken_for_another_whose_name_it_begins(tmp_path: Path) -
 def test_the_discriminator_over_time(page: Page) -> None:
     assert "The discriminator over time" in page.text
     labels = [svg["aria-label"] for svg in page.tags["svg"]]
-    assert "Real or generated over images seen" in labels
-    assert "Classes of genre over images seen" in labels
+    assert "Real or generated over training" in labels
+    assert "Classes of genre over training" in labels
     assert "cannot tell" in page.source
     assert ">commonest<" in page.source
     assert "A critic's values" not in page.text

@@ -11,6 +11,7 @@ from PIL import Image
 
 from impasto.evaluation.record import EvaluationRow, ScoreRow
 from impasto.evaluation.score_kinds import interval_text, title_of, value_text
+from impasto.reporting.axes import Axis
 from impasto.reporting.charts import Line, chart
 from impasto.reporting.findings import evaluation_findings, run_findings
 from impasto.reporting.page import write_report
@@ -195,7 +196,7 @@ def test_a_chart_draws_bands_and_keeps_measured_values_as_they_are() -> None:
     images = np.array([10, 20, 30, 40])
     values = np.array([4.0, 3.0, np.nan, 2.0])
     line = Line("KID", values, values - 1, values + 1, smooth=False)
-    with_band = chart(images, [line], identity="a", label="a", axis="minutes")
+    with_band = chart(images, [line], identity="a", label="a", axes=(Axis("", "minutes"),))
     bare = chart(images, [Line("KID", values, smooth=False)], identity="a", label="a")
     assert "FillBetweenPolyCollection" in with_band
     assert "FillBetweenPolyCollection" not in bare
@@ -385,7 +386,7 @@ def test_scores_over_time_are_charts_with_bands(page: Page) -> None:
         "FD (lite0) by genre",
         "Top-1 (judge) by genre",
     ):
-        assert f"{title} over images seen" in labels
+        assert f"{title} over training" in labels
     assert "FillBetweenPolyCollection" in page.source
     assert re.search(r">[\d,]+ held-out real pictures<", page.source)
     assert "10 checkpoints: 2,000 generated pictures against 2,235 training pictures" in page.text
@@ -495,7 +496,7 @@ def test_a_single_moment_is_in_the_table_and_in_no_chart(tmp_path: Path) -> None
     write_evaluations(run, told)
     page = Page(write_report(run).page)
     labels = [svg["aria-label"] or "" for svg in page.tags["svg"]]
-    assert "KID (lite0) over images seen" in labels
+    assert "KID (lite0) over training" in labels
     assert not any("by genre" in label or "Inception" in label for label in labels)
     assert "genre pictures KID Top-1 landscape" in page.text
 
@@ -542,7 +543,7 @@ def test_many_classes_are_folded_in_charts_and_tables(tmp_path: Path) -> None:
     assert "The other 7 classes" in told
     assert "The other 3 classes" in told
     charts = [s["aria-label"] for s in page.tags["svg"] if "by artist" in (s["aria-label"] or "")]
-    assert charts.count("KID (lite0) by artist over images seen") == 3
+    assert charts.count("KID (lite0) by artist over training") == 3
 
 
 def test_unknown_words_in_a_row_are_left_alone(tmp_path: Path) -> None:

@@ -205,14 +205,18 @@ def _of_models(
     return Evaluations(found, home)
 
 
-def report(run: str | PathLike[str]) -> Path:
+def report(run: str | PathLike[str], *, axis: str = "images") -> Path:
     """Write a run's page, `report.html` in its folder, and give its path; the run may be
     unfinished.
 
+    Args:
+        run: its folder.
+        axis: `images`, `epochs` or `iterations`: what the charts are over when the page is opened.
+
     Raises:
-        ImpastoError: no run, no matplotlib, or the folder cannot be written.
+        ImpastoError: no run, no such axis, no matplotlib, or the folder cannot be written.
     """
-    return page.write_report(Path(run).expanduser()).page
+    return page.write_report(Path(run).expanduser(), axis).page
 
 
 def discriminator_rows(

@@ -19,6 +19,13 @@ def command(
             help="Report the newest run in this folder.", show_default=False, metavar="FOLDER"
         ),
     ] = None,
+    axis: Annotated[
+        str,
+        typer.Option(
+            help="What the charts are over when the page is opened. The page switches between them.",
+            metavar="images|epochs|iterations",
+        ),
+    ] = "images",
 ) -> None:
     """Write an HTML page of a run: curves, grids, findings.
 
@@ -42,7 +49,8 @@ def command(
         """A report in a few lines: progress, what is not shown, findings."""
         wrong, well = (
             [
-                f"{finding.kind}, from {moment(report.record, finding.began_at_images)}: "
+                f"{finding.kind}, from "
+                f"{moment(report.record, finding.began_at_images, iteration=True)}: "
                 f"{finding.sentence}"
                 for finding in findings
             ]
@@ -56,7 +64,7 @@ def command(
             *doctor_lines(report.record),
         ]
 
-    report = write_report(folder)
+    report = write_report(folder, axis)
     if since := taken_out_since_trained(report.record):
         typer.echo(since)
     if report.first_stage is not None:

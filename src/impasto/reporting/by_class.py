@@ -204,9 +204,9 @@ class _OneNoise:
 
 @dataclass(frozen=True)
 class _ClassesOverTime:
-    """For each class, one latent at several moments."""
+    """For each class, one latent at several moments (images seen)."""
 
-    times: list[str]
+    times: list[int]
     rows: Folded[list[tuple[str, PageImage]]]
 
 
@@ -241,7 +241,7 @@ def classes_section(record: RunRecord, measured: list[Classes], charts: Charts) 
                     "scores": _scores(shown),
                 }
             )
-    return render("classes", fields=fields) if fields else Markup()
+    return render("classes", choice=charts.choice, fields=fields) if fields else Markup()
 
 
 def _one_noise(shown: _Shown) -> _OneNoise:
@@ -320,7 +320,7 @@ def _over_time(shown: _Shown) -> _ClassesOverTime | None:
             for name in [shown.name(column)]
         ]
 
-    times = [f"{seen:,}" for seen, _ in shown.moments]
+    times = [seen for seen, _ in shown.moments]
     return _ClassesOverTime(times, folded(shown.order, rows, _FIRST_CLASSES))
 
 

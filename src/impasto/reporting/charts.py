@@ -1,8 +1,8 @@
-"""Charts over images seen, as SVG in the page's light or dark colours."""
+"""Charts over images seen, epochs or iterations, as SVG in the page's light or dark colours."""
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -15,6 +15,7 @@ from impasto.diagnosis.curves import Counts, Floats
 from impasto.errors import ImpastoError
 from impasto.fonts import chart_fonts
 from impasto.formatting import one_line
+from impasto.reporting.axes import IMAGES, Axis
 
 # matplotlib draws with these placeholders, which are replaced by the page's CSS variables, so that
 # one drawing serves both colour schemes.
@@ -55,6 +56,8 @@ _STYLE = {
 # Most points of a line; a chart is some 700 pixels wide.
 _RAW_BINS = 300
 _SMOOTH_POINTS = 300
+# Beginning of the class of what the page shows with one unit only.
+_SHOWN_IN = "in-"
 # Letters that fit above a chart; each line's sample counts as six.
 _LEGEND_LETTERS = 66
 
@@ -150,7 +153,8 @@ def chart(
     levels: Sequence[Level] = (),
     shaded_until: int = 0,
     end: float | None = None,
-    axis: str = "images seen",
+    axes: Sequence[Axis] = (IMAGES,),
+    shown_in: str = "",
 ) -> Markup:
     """Curves as an SVG element: values faint, smoothed lines strong.
 
@@ -166,37 +170,35 @@ def chart(
         levels: up to two dotted horizontal lines.
         shaded_until: images seen up to which the background is shaded.
         end: of the horizontal axis; by default the last of `images_seen`.
-        axis: the horizontal axis's quantity.
+        axes: units of the horizontal axis. `images_seen` is in the first one; the page switches
+            between the labels of all.
+        shown_in: name of the unit with which the page shows this chart; with every one if empty.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    texts = [axis, *(line.name for line in lines), *(level.name for level in levels)]
+    named = [*(line.name for line in lines), *(level.name for level in levels)]
+    texts = [*named, *(axis.label for axis in axes), *(mark.text for mark in marks)]
     style: dict[Any, Any] = _STYLE | {"svg.hashsalt": identity}
-    with mpl.rc_context(style), chart_fonts([*texts, *(mark.text for mark in marks)]):
+    with mpl.rc_context(style), chart_fonts(texts):
         # Small, so that its letters are readable on a phone, where it is not scaled.
         figure = Figure(figsize=(4.7, 2.7), layout="constrained")
-        axes = figure.add_subplot()
+        plot = figure.add_subplot()
         drawn: list[Floats] = []
         for line, colour in zip(lines, _LINES, strict=False):
-            drawn += _line(axes, images_seen, line, colour)
-        if bounds is not None:
-            axes.set_ylim(*bounds)
-        elif drawn and not from_zero:
-            _scale(axes, np.concatenate(drawn))
+            drawn += _line(plot, images_seen, line, colour)
         # The same range in every chart.
-        axes.set_xlim(0, 1.02 * float(images_seen[-1] if end is None else end))
-        _level_axis(axes, axis, whole=images_seen.dtype.kind in "iu")
+        plot.set_xlim(0, 1.02 * float(images_seen[-1] if end is None else end))
+        _level_axes(plot, axes, whole=images_seen.dtype.kind in "iu")
         if shaded_until:
-            axes.axvspan(0, shaded_until, color=_RULE, alpha=0.5, linewidth=0, zorder=0)
-        _levels_and_marks(axes, levels, marks)
-        if from_zero and bounds is None:
-            axes.set_ylim(bottom=0)
+            plot.axvspan(0, shaded_until, color=_RULE, alpha=0.5, linewidth=0, zorder=0)
+        _levels_and_marks(plot, levels, marks)
+        _scale(plot, drawn, bounds, from_zero)
         if drawn:
-            _legend(figure, [line.name for line in lines] + [level.name for level in levels])
+            _legend(figure, named)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return _inline(buffer.getvalue(), identity, label)
+    return _inline(buffer.getvalue(), identity, label, shown_in)
 
 
 def _line(axes: Any, images_seen: Counts | Floats, line: Line, colour: str) -> list[Floats]:
@@ -228,20 +230,37 @@ def _line(axes: Any, images_seen: Counts | Floats, line: Line, colour: str) -> l
     return drawn
 
 
-def _level_axis(axes: Any, name: str, *, whole: bool) -> None:
-    """Label the horizontal axis with its name and short numbers, integers for counts."""
+def _level_axes(plot: Any, axes: Sequence[Axis], *, whole: bool) -> None:
+    """Label the horizontal axis in each unit, one over the other, of which the page shows one."""
+    first, *others = axes
+    plot.grid(True, axis="y")
+    plot.set_axisbelow(True)
+    _level_axis(plot.xaxis, first, whole=whole)
+    if others:
+        plot.xaxis.set_gid(f"{_SHOWN_IN}{first.name}")
+    for axis in others:
+        second = plot.secondary_xaxis("bottom", functions=_scaled(first.images / axis.images))
+        _level_axis(second.xaxis, axis, whole=False)
+        second.set_gid(f"{_SHOWN_IN}{axis.name}")
+
+
+def _scaled(factor: float) -> tuple[Callable[[Floats], Floats], Callable[[Floats], Floats]]:
+    """Multiplication by a factor, and its inverse."""
+    return lambda values: values * factor, lambda values: values / factor
+
+
+def _level_axis(axis: Any, unit: Axis, *, whole: bool) -> None:
+    """Label an axis with its unit and short numbers, integers for counts."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    axes.grid(True, axis="y")
-    axes.set_axisbelow(True)
-    axes.set_xlabel(name)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
+    axis.set_label_text(unit.label)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+    axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], integer=whole))
 
 
-def _levels_and_marks(axes: Any, levels: Sequence[Level], marks: Sequence[Mark]) -> None:
+def _levels_and_marks(plot: Any, levels: Sequence[Level], marks: Sequence[Mark]) -> None:
     for level, dots in zip(levels, ((1, 2), (4, 2)), strict=False):
-        axes.axhline(
+        plot.axhline(
             level.height,
             color=_FAINT,
             linewidth=1.2,
@@ -249,8 +268,8 @@ def _levels_and_marks(axes: Any, levels: Sequence[Level], marks: Sequence[Mark])
             label=one_line(level.name),
         )
     for mark in marks:
-        axes.axvline(mark.images, color=_ALARM, linewidth=1, linestyle=(0, (4, 3)))
-        axes.annotate(
+        plot.axvline(mark.images, color=_ALARM, linewidth=1, linestyle=(0, (4, 3)))
+        plot.annotate(
             one_line(mark.text),
             (mark.images, 1),
             xycoords=("data", "axes fraction"),
@@ -290,7 +309,19 @@ def _band(
     return ends
 
 
-def _scale(axes: Any, values: Floats) -> None:
+def _scale(
+    axes: Any, drawn: Sequence[Floats], bounds: tuple[float, float] | None, from_zero: bool
+) -> None:
+    """Set the vertical axis to its bounds, from zero, or by the drawn values."""
+    if bounds is not None:
+        axes.set_ylim(*bounds)
+    elif from_zero:
+        axes.set_ylim(bottom=0)
+    elif drawn:
+        _scale_by(axes, np.concatenate(drawn))
+
+
+def _scale_by(axes: Any, values: Floats) -> None:
     """Use a logarithmic vertical axis if a few values would flatten the others."""
     usual = float(np.median(np.abs(values))) or 1.0
     if float(np.abs(values).max()) <= 50 * usual:
@@ -301,7 +332,7 @@ def _scale(axes: Any, values: Floats) -> None:
         axes.set_yscale("symlog", linthresh=usual)
 
 
-def _inline(svg: str, identity: str, label: str) -> Markup:
+def _inline(svg: str, identity: str, label: str, shown_in: str) -> Markup:
     """Convert an SVG file to an element of the page, in the page's colours."""
     root = ElementTree.fromstring(svg)
     for parent in root.iter():
@@ -312,11 +343,15 @@ def _inline(svg: str, identity: str, label: str) -> Markup:
     for element in root.iter():
         element.tag = _plain(element.tag)
         attributes = {_plain(name): text for name, text in element.attrib.items()}
+        if attributes.get("id", "").startswith(_SHOWN_IN):
+            attributes["class"] = attributes.pop("id")
         element.attrib.clear()
         element.attrib.update({n: _for_page(n, text, identity) for n, text in attributes.items()})
     # Without width and height it fills its column.
     del root.attrib["width"], root.attrib["height"]
     root.attrib |= {"role": "img", "aria-label": label}
+    if shown_in:
+        root.attrib["class"] = f"{_SHOWN_IN}{shown_in}"
     return Markup(ElementTree.tostring(root, encoding="unicode").strip())
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from impasto.reporting.compared import Compared
-from impasto.reporting.comparison_curves import curves
+from impasto.reporting.comparison_curves import axis_choice, curves
 from impasto.reporting.comparison_tables import Tables
 from impasto.reporting.elements import Figure, PageImage, moment, pixel_kind
 from impasto.reporting.pictures import picture_uri
@@ -59,7 +59,7 @@ def write_comparison(
     """
     tables = Tables(runs, collection_hash)
     overall, by_class = tables.overall(), tables.by_class()
-    differing = settings(runs)
+    differing, choice = settings(runs), axis_choice(runs)
     write_page(
         out,
         "compare",
@@ -74,7 +74,9 @@ def write_comparison(
         notes=pictures.notes,
         fields=_by_field(runs, pictures),
         overall=overall,
-        curves=curves(runs, collection_hash),
+        axis=choice.opens,
+        choice=choice,
+        curves=curves(runs, collection_hash, choice),
         by_class=by_class,
     )
     return tables.says

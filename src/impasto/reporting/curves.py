@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from impasto.diagnosis import Finding
 from impasto.diagnosis.curves import Counts
+from impasto.reporting.axes import AxisChoice
 from impasto.reporting.charts import Level, Line, Mark, chart
 from impasto.reporting.classification import FieldAccuracy
 from impasto.reporting.elements import Card
@@ -20,8 +21,9 @@ Named = dict[str, str]
 class Charts:
     """Draws charts of a run, with the same marked findings and shading."""
 
-    def __init__(self, record: RunRecord, findings: Sequence[Finding]) -> None:
+    def __init__(self, record: RunRecord, findings: Sequence[Finding], choice: AxisChoice) -> None:
         self.record = record
+        self.choice = choice
         self.marks = _marks(record, findings)
         self._drawn = 0
 
@@ -73,12 +75,13 @@ class Charts:
             lines,
             self.marks,
             identity=f"chart{self._drawn}",
-            label=f"{title} over images seen",
+            label=f"{title} over training",
             bounds=bounds,
             from_zero=from_zero,
             levels=levels,
             shaded_until=min(self.record.pretrain_images, end),
             end=end,
+            axes=self.choice.axes,
         )
         self._drawn += 1
         return Card(title, drawing, explanation)
@@ -147,7 +150,14 @@ def curves_section(record: RunRecord, charts: Charts, missing: list[str]) -> Mar
         "Training images a second.",
         from_zero=True,
     )
-    return render("curves", heading="Curves", legend=charts.legend, cards=cards, classifier=[])
+    return render(
+        "curves",
+        heading="Curves",
+        choice=charts.choice,
+        legend=charts.legend,
+        cards=cards,
+        classifier=[],
+    )
 
 
 def _scores(record: RunRecord, charts: Charts) -> list[Card]:
@@ -192,7 +202,12 @@ def discriminator_section(
         return Markup()
     heading = "The discriminator over time"
     return render(
-        "curves", heading=heading, legend=charts.legend, cards=cards, classifier=classifier
+        "curves",
+        heading=heading,
+        choice=charts.choice,
+        legend=charts.legend,
+        cards=cards,
+        classifier=classifier,
     )
 
 

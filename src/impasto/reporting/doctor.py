@@ -33,7 +33,7 @@ def doctor_table(record: RunRecord) -> PageTable | None:
     still = lasting(record)
     rows = [
         (
-            moment(record, event.images_seen),
+            moment(record, event.images_seen, iteration=True),
             [
                 words(f"{event.symptom}{' (lasts)' if event in still else ''}"),
                 words(event.words),

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from PIL.Image import Image
 
 from impasto.formatting import counted
+from impasto.reporting.axes import axes_of
 from impasto.reporting.pictures import cut, picture_uri, tile_size
 from impasto.reporting.record import RunRecord
 
@@ -111,16 +112,14 @@ def words(text: str) -> Cell:
     return Cell(text, words=True)
 
 
-def moment(record: RunRecord, images: int) -> str:
-    """A moment of the run: `12,288 images (epoch 585)`."""
-    epochs = record.epochs(images)
-    if epochs is None:
-        return f"{images:,} images"
-    return (
-        f"{images:,} images (epoch {epochs:,.0f})"
-        if epochs >= 100
-        else (f"{images:,} images (epoch {epochs:.1f})")
-    )
+def moment(record: RunRecord, images: int, *, iteration: bool = False) -> str:
+    """A moment of the run: `12,288 images (epoch 585)`, or `(epoch 585, iteration 96)`."""
+    also = [
+        f"{axis.name.removesuffix('s')} {axis.text(images)}"
+        for axis in axes_of(record)
+        if axis.name == "epochs" or (iteration and axis.name == "iterations")
+    ]
+    return f"{images:,} images ({', '.join(also)})" if also else f"{images:,} images"
 
 
 def with_code(text: str) -> list[str]:

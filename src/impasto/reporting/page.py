@@ -8,6 +8,7 @@ from markupsafe import Markup
 from impasto.diagnosis import LEAST_STEPS, TITLES, Finding
 from impasto.diagnosis.classes import Classes
 from impasto.errors import ImpastoError
+from impasto.reporting.axes import AxisChoice, check_axis
 from impasto.reporting.by_class import classes_section, measure
 from impasto.reporting.charts import require_matplotlib
 from impasto.reporting.classification import classifier
@@ -51,14 +52,19 @@ class Report:
     first_stage: "Report | None" = None
 
 
-def write_report(folder: Path) -> Report:
+def write_report(folder: Path, axis: str = "images") -> Report:
     """Write `report.html` (and `timelapse.mp4`) into the folder of a run, finished or not.
 
     The first stage of a two-stage run gets a page of its own in its folder.
 
+    Args:
+        folder: of the run.
+        axis: `images`, `epochs` or `iterations`: what the charts are over when the page is opened.
+
     Raises:
-        ImpastoError: no run, no matplotlib, or the folder cannot be written.
+        ImpastoError: no run, no such axis, no matplotlib, or the folder cannot be written.
     """
+    check_axis(axis)
     require_matplotlib()
     record = read_record(folder)
     measured = measure(record)
@@ -72,17 +78,19 @@ def write_report(folder: Path) -> Report:
     )
     if record.first_stage is not None:
         try:
-            report.first_stage = write_report(record.first_stage)
+            report.first_stage = write_report(record.first_stage, axis)
         except ImpastoError as error:
             report.missing.append(f"There is no page of stage I: {error}.")
         else:
             report.status = status_line(record, report.first_stage.status)
-    sections = _sections(report, measured)
+    choice = AxisChoice.of(record, axis, report.missing)
+    sections = _sections(report, measured, choice)
     first = report.first_stage
     recipe, facts = about(record)
     write_page(
         report.page,
         "report",
+        axis=choice.opens,
         heading=heading(record),
         recipe=recipe,
         facts=facts,
@@ -95,14 +103,14 @@ def write_report(folder: Path) -> Report:
     return report
 
 
-def _sections(report: Report, measured: list[Classes]) -> list[Markup]:
+def _sections(report: Report, measured: list[Classes], choice: AxisChoice) -> list[Markup]:
     """The sections of a run's page; for a second stage that has not begun, only what is known."""
     record, missing = report.record, report.missing
     about_run = [data_section(record), particulars_section(record)]
     if waits(record):
         missing.append("Stage II has not begun: it begins when stage I is finished.")
         return about_run
-    charts = Charts(record, report.findings)
+    charts = Charts(record, report.findings, choice)
     first = report.first_stage.record if report.first_stage else None
     return [
         _findings_section(record, report),
@@ -141,4 +149,4 @@ def _findings_section(record: RunRecord, report: Report) -> Markup:
 
 
 def _finding_heading(record: RunRecord, finding: Finding) -> str:
-    return f"{TITLES[finding.kind]}, from {moment(record, finding.began_at_images)}"
+    return f"{TITLES[finding.kind]}, from {moment(record, finding.began_at_images, iteration=True)}"

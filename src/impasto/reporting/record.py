@@ -164,6 +164,19 @@ class RunRecord:
         return int(steps[known][-1] - (alone[-1] if len(alone) else 0))
 
     @property
+    def images_per_step(self) -> float | None:
+        """Images in one step, if recorded and the same throughout."""
+        steps = self.series.get("step")
+        if steps is None:
+            return None
+        known = np.isfinite(steps) & (steps > 0)
+        images, steps = self.images_seen[known], steps[known]
+        if not len(steps):
+            return None
+        each = float(images[-1] / steps[-1])
+        return each if bool((np.abs(images - each * steps) <= each).all()) else None
+
+    @property
     def pretrain_images(self) -> int:
         """Images for which the discriminator trains alone, before the generator's first step."""
         return self.count("config", "training", "pretrain_images") or 0
@@ -264,10 +277,6 @@ class RunRecord:
     def columns(self) -> int:
         """Pictures side by side in a grid."""
         return self.count("grid", "columns") or 8
-
-    def epochs(self, images: int) -> float | None:
-        """The number of epochs in `images`."""
-        return images / self.pictures if self.pictures else None
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
