@@ -21,7 +21,7 @@ from impasto.sampling.grid import grid_picture
 from impasto.sampling.model import CollectionRecord, ModelRecord, export, to_uint8
 from impasto.sampling.output import save_grid_of, save_pictures, seed_name
 from impasto.sampling.tensors import read_tensors
-from tests.helpers.generators import worn_generator
+from tests.helpers.generators import latent_of, worn_generator
 from tests.helpers.lfs import POINTER
 
 NORMAL = LatentConfig(dim=16)
@@ -77,7 +77,7 @@ def test_truncation_gives_the_truncated_normal_distribution() -> None:
 def test_folding_changes_nothing(family: str) -> None:
     generator = worn_generator(family)
     folded = fold_batch_norm(generator)
-    latents, labels = torch.randn(8, 16), torch.zeros(8, 0, dtype=torch.int64)
+    latents, labels = torch.randn(8, latent_of(family).size), torch.zeros(8, 0, dtype=torch.int64)
     with torch.no_grad():
         expected, actual = generator(latents, labels), folded(latents, labels)
     assert expected.std() > 0.05
@@ -106,7 +106,7 @@ def test_folding_leaves_spectral_norm_alone() -> None:
 
 @pytest.mark.parametrize("family", GENERATORS)
 def test_the_same_seed_gives_the_same_picture_at_any_batch_size(family: str) -> None:
-    sampler = Sampler(worn_generator(family), NORMAL)
+    sampler = Sampler(worn_generator(family), latent_of(family))
     whole = np.concatenate(list(sampler.batches(range(12), batch=12)))
     for batch in (1, 3, 5, 8):
         parts = np.concatenate(list(sampler.batches(range(12), batch=batch)))
@@ -122,7 +122,9 @@ def test_the_same_seed_gives_the_same_picture_at_any_batch_size(family: str) -> 
 def test_bfloat16_changes_the_pictures_a_little(family: str) -> None:
     generator = worn_generator(family)
     exact, rounded, chosen = (
-        np.concatenate(list(Sampler(generator, NORMAL, precision=precision).batches(range(6))))
+        np.concatenate(
+            list(Sampler(generator, latent_of(family), precision=precision).batches(range(6)))
+        )
         for precision in ("float32", "bfloat16", "auto")
     )
     apart = np.abs(exact.astype(int) - rounded)
