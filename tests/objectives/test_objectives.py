@@ -48,6 +48,7 @@ def labelled_round(
         latents=torch.zeros(len(real), 4),
         discriminate=discriminate,
         decode=lambda features: features,
+        denoise=lambda noisy, *conditions: noisy,
     )
 
 

@@ -265,7 +265,9 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
         latents = torch.zeros(count, config.latent.size)
         labels = torch.zeros(count, len(label_sizes), dtype=torch.int64)
         try:
-            fake: Tensor = generator(latents, labels)
+            # A generator of many steps takes seconds, so it makes images only for terms that use them.
+            fakes = config.discriminator is not None or objective.uses_fakes("generator", 0)
+            fake: Tensor = generator(latents, labels) if fakes else torch.zeros(0, 3, side, side)
             # Where terms are active in every n-th update only, the second as well: it lacks them.
             updates = (0, 1) if any(term.every > 1 for term in config.objective) else (0,)
             for update, role in itertools.product(updates, roles):

@@ -1,0 +1,75 @@
+"""A denoiser is trained like any other generator: resumed bit for bit, sampled, and never made to paint
+where no term looks at what it paints."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.kill_resume import fingerprint
+from impasto.collection import Collection
+from impasto.config import RunConfig
+from impasto.networks.flow import Generator
+from impasto.sampling import Model
+from impasto.settings import change
+from impasto.training import resume, train
+from impasto.training.memory import graph_bytes
+from tests.helpers.stopping import StoppedByTest, stop_after
+from tests.helpers.training import session, small
+
+FLOW: dict[str, Any] = {
+    "labels": ["style", "genre"],
+    "latent": {"distribution": "normal"},
+    "generator": {"network": "flow", "patch": 4, "steps": 2},
+    "discriminator": None,
+    "discriminator_optimiser": None,
+    "objective": [{"term": "flow", "augment": 0.5}],
+    "training.hide_labels": 0.3,
+    "training.ema_half_life": 20,
+}
+
+
+def flow(**settings: Any) -> RunConfig:
+    more = {name.replace("__", "."): value for name, value in settings.items()}
+    return change(small(), {**FLOW, **more})
+
+
+def test_a_run_that_died_ends_as_one_that_did_not(
+    labelled: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = flow(training__accumulate=2, training__images=32)
+    whole = train(config, labelled, out=tmp_path / "whole", device="cpu")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3)
+        with pytest.raises(StoppedByTest):
+            train(config, labelled, out=tmp_path / "died", device="cpu")
+    (died,) = (tmp_path / "died").iterdir()
+    resume(died)
+    assert fingerprint(died) == fingerprint(whole)
+    pictures = Model.load(whole).sample([3, 4], {"genre": "marina"})
+    assert pictures.shape == (2, 32, 32, 3)
+    assert not np.array_equal(pictures[0], pictures[1])
+
+
+def test_it_paints_nothing_in_training_steps(
+    labelled: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: nn.Module, latents: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("it paints")
+
+    ready = session(flow(), labelled)
+    with monkeypatch.context() as patch:
+        patch.setattr(Generator, "forward", refuse)
+        assert set(ready.trainer.step()) == {"loss/generator", "term/flow/generator"}
+        # Neither does the estimate of a step's memory, which would count all steps of sampling.
+        assert graph_bytes(ready.config, (4, 4)) > 0
+
+
+def test_it_learns(labelled: Collection) -> None:
+    config = flow(objective=[{"term": "flow"}], generator_optimiser__learning_rate=2e-3)
+    trainer = session(config, labelled).trainer
+    losses = [trainer.step()["loss/generator"].item() for _ in range(30)]
+    assert np.mean(losses[-8:]) < 0.7 * np.mean(losses[:4])
