@@ -303,19 +303,48 @@ def test_every_term_trains_somebody(name: str) -> None:
         configs.append(TermConfig(term="wasserstein"))  # an objective needs an adversary
     objective = Objective(configs)
     assert objective.score_meaning in ("probability", "critic")
+    torch.manual_seed(0)
+    objective.build_memory(32, (2,))
+    real = torch.rand(2, 3, 32, 32) * 2 - 1
+    objective.prepare_memory(lambda: iter([real]))
     for player in ("discriminator", "generator"):
-        inputs = labelled_round(
-            [[0.3, -0.2, 0.1], [0.2, 0.4, -0.1]],
-            [[0.1, -0.4, 0.2], [0.3, 0.3, 0.4]],
-            [[0], [1]],
-            [[1], [-1]],
-        )
-        inputs.fake.requires_grad_()
-        total, _ = objective.loss(player, inputs)
+        fake = (torch.rand(2, 3, 32, 32) * 2 - 1).requires_grad_()
+        weight = torch.rand(3, requires_grad=True)
+        inputs = judging_by_colour(real, fake, weight)
+        total, shares = objective.loss(player, inputs)
         assert torch.isfinite(total)
-        total.backward()
-        assert inputs.fake.grad is not None
-        assert inputs.fake.grad.abs().sum() > 0
+        if name in shares:
+            total.backward()
+            gradients = [each.grad for each in (fake, weight) if each.grad is not None]
+            assert sum(float(each.abs().sum()) for each in gradients) > 0
+
+
+def judging_by_colour(real: Tensor, fake: Tensor, weight: Tensor) -> StepInputs:
+    """Inputs with every part that a term may use, each a weighting [3] of colours: realness, class
+    logits, features, reconstructions and a denoiser."""
+
+    def discriminate(images: Tensor, labels: Tensor) -> Judgement:
+        means = images.mean((2, 3)) * weight
+        coloured = images * weight[:, None, None]
+        return Judgement(
+            means.sum(1, keepdim=True),
+            (means[:, :2],),
+            coloured,
+            coloured,
+            reconstruct=lambda: ((coloured, images),),
+            realness_under=lambda labels: means.sum(1, keepdim=True) + labels,
+        )
+
+    return StepInputs(
+        real=real,
+        real_labels=torch.tensor([[0], [1]]),
+        fake=fake,
+        fake_labels=torch.tensor([[1], [-1]]),
+        latents=torch.zeros(2, 4),
+        discriminate=discriminate,
+        decode=lambda features: features,
+        denoise=lambda noisy, *conditions: noisy * weight[:, None, None],
+    )
 
 
 def test_auxiliary_classifier() -> None:
@@ -502,7 +531,7 @@ def test_scores() -> None:
 
 
 def test_wrong_objectives() -> None:
-    with pytest.raises(ImpastoError, match=r"unknown term 'hing'; there is auto"):
+    with pytest.raises(ImpastoError, match=r"unknown term 'hing'; there is alignment, auto"):
         Objective([TermConfig(term="hing")])
     with pytest.raises(ImpastoError, match="no adversarial term"):
         Objective([TermConfig(term="gradient_penalty")])

@@ -113,4 +113,4 @@ class Discriminator(nn.Module):
     def forward(self, images: Tensor, labels: Tensor) -> Judgement:
         del labels
         maps = self.halvings(images)
-        return Judgement(self.last(self.deviation(maps)).flatten(1))
+        return Judgement(self.last(self.deviation(maps)).flatten(1), features=maps)

@@ -270,4 +270,4 @@ class Discriminator(_Stages):
         realness: Tensor = self.realness(features.flatten(1))
         if self.projection is not None:
             realness = realness + self.projection(features, labels).flatten(1)
-        return Judgement(realness)
+        return Judgement(realness, features=maps)

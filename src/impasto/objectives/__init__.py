@@ -24,18 +24,27 @@ A term may define further names:
   generated image the labels of the real image in the same position. Otherwise the labels of
   generated images are drawn independently.
 
-A term never steps an optimiser, logs or keeps state. No shape in it may depend on a value: before
-training, each term runs once on torch's meta device, where tensors have no values.
+A term with tensors of its own (a frozen network, features of earlier batches) has a class `Memory`,
+a module made with `Memory(*, resolution, label_sizes, ...settings)`. Both functions then get it after
+the inputs: `generator_loss(inputs, memory, *, ...)`. Its buffers are saved in checkpoints, unless they
+are not persistent. With several portions, buffers named as in `portions.RUNNING_STATISTICS` are averaged
+over them; of others those of the first portion are kept. It may have a method
+`prepare(pictures)`, called when a run begins: `pictures()` iterates over the training pictures, in
+batches [b, 3, H, W] in [-1, 1].
+
+A term never steps an optimiser or logs, and changes nothing but its memory's buffers. No shape in it
+may depend on a value: before training, each term runs once on torch's meta device, where tensors have
+no values.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from impasto.config import TermConfig, at
 from impasto.errors import ImpastoError
@@ -117,10 +126,13 @@ class Term:
         """Whether the term applies to these inputs: one about labels needs a label field."""
         return inputs.real_labels.shape[1] > 0 or not getattr(self.module, "ABOUT_LABELS", False)
 
-    def loss(self, network: str, inputs: StepInputs, images_seen: int) -> Tensor:
+    def loss(
+        self, network: str, inputs: StepInputs, images_seen: int, memory: nn.Module | None = None
+    ) -> Tensor:
         """The term's weighted part of the loss of `network`, a scalar."""
         function = getattr(self.module, f"{network}_loss")
-        value: Tensor = function(inputs, **self.options)
+        given = (inputs,) if memory is None else (inputs, memory)
+        value: Tensor = function(*given, **self.options)
         return at(self.config.weight, images_seen) * value
 
 
@@ -156,6 +168,8 @@ class Objective:
                 "add one of bce, hinge, wasserstein, relativistic or categorical (a term of your own "
                 "counts if its file has `score` and `SCORE`)"
             )
+        self.memory = nn.ModuleDict()
+        """The memories of the terms that have one, by place in the objective; see `build_memory`."""
         self._adversarial = adversarial[0].module if adversarial else None
         self.adversarial = self.labels[self.terms.index(adversarial[0])] if adversarial else None
         """The label of the adversarial term, the first of them; None without a discriminator."""
@@ -163,6 +177,30 @@ class Objective:
         """What `score` gives, `probability` or `critic`; None without a discriminator."""
         self.paired = any(getattr(term.module, "PAIRED", False) for term in self.terms)
         """Whether each generated image gets the labels of the real image in the same position."""
+
+    def build_memory(self, resolution: int, label_sizes: tuple[int, ...]) -> None:
+        """Make new memories for the terms that have one, on torch's default device.
+
+        Args:
+            resolution: H.
+            label_sizes: classes of each label field.
+        """
+        self.memory = nn.ModuleDict(
+            {
+                str(place): term.module.Memory(
+                    resolution=resolution, label_sizes=label_sizes, **term.options
+                )
+                for place, term in enumerate(self.terms)
+                if hasattr(term.module, "Memory")
+            }
+        )
+
+    def prepare_memory(self, pictures: Callable[[], Iterator[Tensor]]) -> None:
+        """Let memories take in the training pictures; see the module's text."""
+        for memory in self.memory.children():
+            prepare = getattr(memory, "prepare", None)
+            if prepare is not None:
+                prepare(pictures)
 
     def score(self, realness: Tensor) -> Tensor:
         """The value that is logged of the discriminator's output, by the adversarial term."""
@@ -217,9 +255,10 @@ class Objective:
         """
         shares: dict[str, Tensor] = {}
         total: list[Tensor] = []
-        for label, term in zip(self.labels, self.terms, strict=True):
+        memories = dict(self.memory.items())
+        for place, (label, term) in enumerate(zip(self.labels, self.terms, strict=True)):
             if term.is_active(network, update) and term.applies_to(inputs):
-                share = term.loss(network, inputs, images_seen)
+                share = term.loss(network, inputs, images_seen, memories.get(str(place)))
                 shares[label] = share.detach()
                 total.append(share * term.config.every)
         if not total:

@@ -90,6 +90,7 @@ def save(run: Path, state: TrainState, model: ModelRecord) -> Path:
     if folder.exists():
         return folder
     tensors = {f"generator.{k}": v for k, v in state.generator.state_dict().items()}
+    tensors |= {f"memory.{k}": v for k, v in state.memory.state_dict().items()}
     discriminator = state.discriminator.state_dict()
     for name, optimiser in state.optimisers.items():
         tensors |= _optimiser_tensors(name, optimiser)
@@ -137,7 +138,7 @@ class Checkpoint:
     folder: Path
     record: StateRecord
     tensors: dict[str, Tensor]
-    """Of the generator, of both optimisers, and of adaptive augmentation."""
+    """Of the generator, of the optimisers, of the objective's memory, and of adaptive augmentation."""
     average: dict[str, Tensor]
     discriminator: dict[str, Tensor]
     advice: str
@@ -172,11 +173,12 @@ class Checkpoint:
         Raises:
             ImpastoError: it does not fit these networks.
         """
-        tensors, mine = self.tensors, "generator."
+        tensors = self.tensors
         try:
-            state.generator.load_state_dict(
-                {key.removeprefix(mine): v for key, v in tensors.items() if key.startswith(mine)}
-            )
+            for name, module in (("generator.", state.generator), ("memory.", state.memory)):
+                module.load_state_dict(
+                    {k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)}
+                )
             state.discriminator.load_state_dict(self.discriminator)
             state.average.load_state_dict(self.average)
             for name, optimiser in state.optimisers.items():

@@ -1,5 +1,7 @@
 """The pictures of a collection's training split as batches on the device, in their order."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -12,6 +14,7 @@ from impasto.formatting import counted
 from impasto.training.order import TURNS, EpochOrder, TurnOrder
 from impasto.training.read_ahead import Batch, ReadAhead, SideStream
 
+_AT_A_TIME = 64
 _AHEAD = 2
 """Batches that are read ahead."""
 _KEPT_BYTES = 2**25
@@ -114,6 +117,11 @@ class TrainingPictures:
             self._stream.receive(batch)
         # On CUDA it is there already.
         return self._images(batch.pixels.to(self.device)), batch.labels.to(self.device)
+
+    def once(self) -> Iterator[Tensor]:
+        """Each training picture once, in the collection's order, as images [b, 3, H, W]."""
+        for start in range(0, len(self.rows), _AT_A_TIME):
+            yield self._batch(self.rows[start : start + _AT_A_TIME])[0]
 
     def random_labels(self, count: int) -> Tensor:
         """Labels [count, F] of random training pictures, by torch's random state; of the class of a

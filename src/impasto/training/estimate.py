@@ -104,6 +104,7 @@ def _measured(
     """The estimate of a resolved config, from steps that are trained now."""
     session = Session(config, collection, chosen, processes)
     taken = None if source is None else begin(session.state, source, session.model_record())
+    session.prepare()
     # Measure full steps, not those of a pretraining phase.
     before = session.state.images_seen = config.training.pretrain_images
     say(f"measuring some steps at {config.resolution} pixels ...", to_stderr=True)

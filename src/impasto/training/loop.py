@@ -105,6 +105,7 @@ class TrainingLoop:
             memory_told(session.config, session.label_sizes, session.device),
         ):
             if self.state.images_seen == 0:
+                self.session.prepare()
                 self.processes.on_first(self.draw_first_grids)
             self.clock = time.monotonic()
             while not self.finished:

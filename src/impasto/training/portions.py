@@ -49,8 +49,8 @@ class TreeSum:
         return total
 
 
-RUNNING_STATISTICS = ("running_mean", "running_var")
-"""Names of batch norm's buffers that are averages: of these an average is one too."""
+RUNNING_STATISTICS = ("running_mean", "running_var", "running_square")
+"""Names of buffers that are averages, of batch norm and of terms: of these an average is one too."""
 
 
 class Buffers:

@@ -261,6 +261,7 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
     with torch.device("meta"):
         generator = generator_of(config, label_sizes)
         discriminator = discriminator_of(config, label_sizes)
+        objective.build_memory(side, label_sizes)
         roles = ("discriminator", "generator") if config.discriminator else ("generator",)
         latents = torch.zeros(count, config.latent.size)
         labels = torch.zeros(count, len(label_sizes), dtype=torch.int64)

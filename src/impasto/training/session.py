@@ -54,7 +54,8 @@ class Session:
             balance_by=config.training.balance_by,
         )
         self.label_sizes = label_sizes(config, collection)
-        self.state = TrainState.build(config, self.label_sizes, device)
+        self.objective.build_memory(config.resolution, self.label_sizes)
+        self.state = TrainState.build(config, self.label_sizes, device, self.objective.memory)
         self.trainer = Trainer(config, self.objective, self.pictures, self.state, processes)
         self.evaluator = TrainingEvaluator(config, collection, device, processes)
         # What every grid is painted from, and compared with: the same from first to last.
@@ -102,6 +103,20 @@ class Session:
                 [*networks_of(config.generator), *networks_of(config.discriminator)]
             ),
         )
+
+    def prepare(self) -> None:
+        """Let the objective's terms take in the training pictures, before the first step.
+
+        The first process does, and the others get its result, so that all have the same numbers.
+        """
+        if not len(self.objective.memory):
+            return
+
+        def prepared() -> dict[str, torch.Tensor]:
+            self.objective.prepare_memory(self.pictures.once)
+            return {name: value.cpu() for name, value in self.state.memory.state_dict().items()}
+
+        self.state.memory.load_state_dict(self.processes.on_first(prepared))
 
     def print_notes(self) -> None:
         """Print which part is learned, how often each class is shown, and whether pictures were removed

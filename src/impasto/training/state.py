@@ -54,6 +54,8 @@ class TrainState:
     steps: int = 0
     seconds: float = 0.0
     """Training time so far, over all sessions of the run."""
+    memory: nn.Module = field(default_factory=nn.ModuleDict)
+    """The objective's: tensors of terms that have some."""
     adaptive: AdaptiveProbability | None = None
     """How often pictures are augmented, where that follows the discriminator."""
     interventions: tuple[Intervention, ...] = ()
@@ -63,9 +65,20 @@ class TrainState:
 
     @classmethod
     def build(
-        cls, config: RunConfig, label_sizes: tuple[int, ...], device: torch.device
+        cls,
+        config: RunConfig,
+        label_sizes: tuple[int, ...],
+        device: torch.device,
+        memory: nn.Module | None = None,
     ) -> "TrainState":
-        """New networks and optimisers. The initial weights are a function of `training.seed` alone."""
+        """New networks and optimisers. The initial weights are a function of `training.seed` alone.
+
+        Args:
+            config: of the run.
+            label_sizes: classes of each label field.
+            device: of the networks.
+            memory: the objective's, which is moved there.
+        """
         torch.manual_seed(config.training.seed)
         form = memory_format(device, config.training.channels_last)
         generator = generator_of(config, label_sizes).to(device, memory_format=form)  # type: ignore[call-overload]
@@ -79,6 +92,7 @@ class TrainState:
             copy.deepcopy(generator).eval().requires_grad_(False),
             build_optimiser(config.generator_optimiser, generator),
             discriminator_optimiser,
+            memory=nn.ModuleDict() if memory is None else memory.to(device),
             adaptive=_adaptive(config, device),
         )
 

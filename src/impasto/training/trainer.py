@@ -77,7 +77,7 @@ class Trainer:
         self.denoiser = getattr(state.generator, "denoise", None)
         augment = config.training.augment
         self.augmentation = None if augment is None else Augmentation(augment.kinds)
-        self.buffers = Buffers(state.generator, state.discriminator)
+        self.buffers = Buffers(state.generator, state.discriminator, state.memory)
         self.pretraining = False
 
     def _latents(self) -> Tensor:

@@ -1,0 +1,66 @@
+"""Features of images by a frozen network, with gradients, for terms of the objective."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from impasto.features._efficientnet_lite import STAGE_CHANNELS
+from impasto.features.lite0 import load_frozen
+
+CHANNELS = STAGE_CHANNELS
+"""Channels of the maps at each stride."""
+WIDTH = sum(CHANNELS.values())
+"""Channels of all of Lite0's stages together: 512."""
+PIXEL_SIDE = 8
+PIXEL_WIDTH = 3 * PIXEL_SIDE**2
+
+
+class FrozenFeatures(nn.Module):
+    """Lite0's maps at five strides. The weights are not part of the state dict.
+
+    Args:
+        read_at: side in pixels that images are averaged or enlarged to before they are read.
+    """
+
+    def __init__(self, read_at: int) -> None:
+        super().__init__()
+        self.read_at = read_at
+        self.network = load_frozen().eval()
+
+    def train(self, mode: bool = True) -> "FrozenFeatures":
+        """Set training mode; the frozen network stays in evaluation mode."""
+        super().train(mode)
+        self.network.eval()
+        return self
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Images [B, 3, H, W] in [-1, 1] to maps [B, C, s, s], the finest first."""
+        side = images.shape[-1]
+        if side > self.read_at:
+            images = F.interpolate(images, (self.read_at, self.read_at), mode="area")
+        elif side < self.read_at:
+            images = F.interpolate(images, (self.read_at, self.read_at), mode="bilinear")
+        return self.network.stages(images)
+
+
+def means(maps: Sequence[Tensor]) -> Tensor:
+    """The mean of each channel: [B, 512]."""
+    return torch.cat([each.mean((2, 3)) for each in maps], dim=1)
+
+
+def averaged_pixels(images: Tensor) -> Tensor:
+    """Images averaged down to 8x8, as vectors [B, 192]."""
+    return F.interpolate(images, (PIXEL_SIDE, PIXEL_SIDE), mode="area").flatten(1)
+
+
+def described(maps: Sequence[Tensor]) -> list[Tensor]:
+    """For each stage the means, standard deviations and the means of its four quarters: [B, 6 C]."""
+    found = []
+    for each in maps:
+        # A constant map has no gradient of its deviation; the small number keeps it finite.
+        deviation = (each.var((2, 3), correction=0) + 1e-6).sqrt()
+        quarters = F.adaptive_avg_pool2d(each, 2).flatten(1)
+        found.append(torch.cat([each.mean((2, 3)), deviation, quarters], dim=1))
+    return found
