@@ -280,6 +280,7 @@ def moments(
         session.state.begin_with(first.state.average.state_dict())
     if source is not None:
         begin(session.state, source, session.model_record())
+    session.prepare()
     for share in shares:
         play(session, share)
         yield Moment(share, session, images, spent, averages.read())
