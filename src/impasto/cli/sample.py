@@ -33,6 +33,8 @@ def check_options(
     per_class: int | None,
     candidates: int | None,
     judge: str | None,
+    to_report: bool,
+    stages: bool,
 ) -> None:
     """Raises: ImpastoError: options that do not go together, or a grid that cannot be written."""
     from impasto.sampling.output import check_grid_path
@@ -45,6 +47,12 @@ def check_options(
         raise ImpastoError("--per-class and --from choose among pictures: add --curate best")
     if curate is None and judge is not None:
         raise ImpastoError("--judge helps to choose among pictures: add --curate best")
+    if curate is None and to_report:
+        raise ImpastoError("--to-report is for pictures that are chosen: add --curate best")
+    if to_report and (grid or out):
+        raise ImpastoError("--to-report writes into the run's folder: leave out --grid and --out")
+    if to_report and stages:
+        raise ImpastoError("--to-report shows the last stage only: leave out --stages")
     if seeds is not None and candidates is not None:
         raise ImpastoError(
             f"--from {candidates} looks at seeds 0-{candidates - 1}, and --seeds at others: choose "
@@ -52,6 +60,12 @@ def check_options(
         )
     if grid is not None:
         check_grid_path(grid)
+
+
+def check_new(folder: Path | None) -> None:
+    """Raises: ImpastoError: there is such a folder already."""
+    if folder is not None and folder.exists():
+        raise ImpastoError(f"{folder} exists already; choose another folder with --out")
 
 
 def seeds_of(text: str | None, *, every_class: bool, candidates: int | None) -> list[int]:
@@ -161,16 +175,23 @@ def keep_pictures(
     worst: bool,
     grid: Path | None,
     out: Path,
+    run: Path | None,
 ) -> None:
-    """Score the seeds' pictures in every group, print a summary, and write the kept ones."""
+    """Score the seeds' pictures in every group, print a summary, and write the kept ones; for the
+    report of `run`, if it is given."""
     from impasto.curation.choosing import choose
+    from impasto.curation.for_report import save_for_report
     from impasto.progress import ProgressLine
 
     with ProgressLine(len(groups) * len(seeds), 0).shown() as progress:
         choice = choose(scorer, groups, seeds, count, worst=worst, progress=progress.update)
     for line in choice.lines():
         typer.echo(line)
-    if grid is None:
+    if run is not None:
+        shown, table = save_for_report(choice, run)
+        typer.echo(f"{quoted(shown)}, its scores in {quoted(table)}")
+        typer.echo(f"to see it in the report: impasto report {quoted(run)}")
+    elif grid is None:
         choice.save_folder(out)
         typer.echo(f"pictures and scores.csv in {quoted(out)}")
     else:
@@ -257,6 +278,14 @@ def command(
             "instead of by the discriminator.",
         ),
     ] = None,
+    to_report: Annotated[
+        bool,
+        typer.Option(
+            "--to-report",
+            help="With --curate: write a grid and its scores into the run's folder, where the "
+            "report shows them. Earlier ones are replaced.",
+        ),
+    ] = False,
     grid: Annotated[
         Path | None,
         typer.Option(
@@ -286,6 +315,7 @@ def command(
     Files are named by the seed only; give another --out for another class.
     """
     from impasto.curation.choosing import check_enough, groups_of
+    from impasto.curation.for_report import run_with_report
     from impasto.device import choose_device
     from impasto.errors import StoppedError
     from impasto.sampling import find_model
@@ -302,12 +332,12 @@ def command(
         per_class=per_class,
         candidates=candidates,
         judge=judge,
+        to_report=to_report,
+        stages=stages,
     )
-    numbers = seeds_of(
-        seeds,
-        every_class=every_class is not None,
-        candidates=(None if curate is None else candidates or CANDIDATES),
-    )
+    run = run_with_report(model) if to_report else None
+    first = None if curate is None else candidates or CANDIDATES
+    numbers = seeds_of(seeds, every_class=every_class is not None, candidates=first)
     folder = find_model(model)
     where = choose_device(device)
     painter = Painter.load(
@@ -321,8 +351,7 @@ def command(
     try:
         if curate is not None:
             kept = out or target.with_name(f"{target.name}-{curate}")
-            if grid is None and kept.exists():
-                raise ImpastoError(f"{kept} exists already; choose another folder with --out")
+            check_new(None if grid or run else kept)
             check_enough(numbers, per_class or PER_CLASS)
             groups = groups_of(painter.record, chosen, field)
             keep_pictures(
@@ -333,6 +362,7 @@ def command(
                 worst=curate == "worst",
                 grid=grid,
                 out=kept,
+                run=run,
             )
         elif field is not None:
             paint_every_class(painter, numbers, chosen, field, grid=grid, out=out, default=target)

@@ -16,7 +16,7 @@ from impasto.diagnosis.classes import LEAST_CHANGE, LITTLE_SAY, MUCH_SAY, Classe
 from impasto.reporting.charts import Line
 from impasto.reporting.curves import Charts
 from impasto.reporting.elements import Card, Figure, Folded, PageImage, folded, moment, pixel_kind
-from impasto.reporting.pictures import evenly, open_picture, picture_uri
+from impasto.reporting.pictures import Pixels, evenly, joined, open_picture, picture_uri
 from impasto.reporting.record import ClassGrids, RunRecord
 from impasto.reporting.rendering import render
 from impasto.reporting.scores_by_class import (
@@ -26,8 +26,6 @@ from impasto.reporting.scores_by_class import (
     class_charts,
     class_tables,
 )
-
-Pixels = NDArray[np.uint8]
 
 # Most grids measured, and most moments side by side.
 _MOST_MEASURED, _MOST_MOMENTS = 24, 8
@@ -115,12 +113,6 @@ def _tiles(grid: Image.Image, rows: int, columns: int) -> Pixels:
     pixels = np.asarray(grid)
     side = grid.width // columns
     return pixels.reshape(rows, side, columns, side, 3).swapaxes(1, 2)
-
-
-def _joined(tiles: Pixels) -> Image.Image:
-    """Pictures [rows, columns, side, side, 3] side by side, without gaps."""
-    rows, columns, side = tiles.shape[:3]
-    return Image.fromarray(tiles.swapaxes(1, 2).reshape(rows * side, columns * side, 3))
 
 
 def _shrunk(grid: Image.Image, columns: int, most: int) -> Image.Image:
@@ -254,7 +246,7 @@ def _one_noise(shown: _Shown) -> _OneNoise:
     def band(columns: list[int]) -> tuple[list[str], PageImage]:
         names = [shown.name(column) for column in columns]
         description = f"the same latents in the classes {', '.join(names)}"
-        return names, PageImage(picture_uri(_joined(tiles[:, columns])), description, kind)
+        return names, PageImage(picture_uri(joined(tiles[:, columns])), description, kind)
 
     when = (
         f"After {moment(shown.record, seen)}. A row is one latent, a column one class"
@@ -348,7 +340,7 @@ def _two_moments(shown: _Shown) -> _TwoMoments | None:
 
 def _small(tiles: Pixels, description: str) -> PageImage:
     """A few small pictures [rows, columns, side, side, 3] as one image."""
-    address = picture_uri(_joined(tiles), most_png=_MOST_PNG)
+    address = picture_uri(joined(tiles), most_png=_MOST_PNG)
     return PageImage(address, description, pixel_kind(tiles.shape[2]))
 
 

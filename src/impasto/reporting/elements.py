@@ -122,6 +122,13 @@ def moment(record: RunRecord, images: int, *, iteration: bool = False) -> str:
     return f"{images:,} images ({', '.join(also)})" if also else f"{images:,} images"
 
 
+def run_in_commands(record: RunRecord) -> str:
+    """The run as an argument of a command. Pages may be shared, so it has no absolute path."""
+    if not record.folder.is_absolute():
+        return str(record.folder)
+    return f"{record.whole.name}/{record.name}" if record.whole else record.name
+
+
 def with_code(text: str) -> list[str]:
     """Split a sentence into parts, of which every second one is a command or a setting."""
     return re.split(

@@ -20,7 +20,15 @@ from impasto.evaluation.score_kinds import base_of, kind_in, title_of
 from impasto.formatting import counted, quoted
 from impasto.reporting.charts import Level
 from impasto.reporting.curves import Charts
-from impasto.reporting.elements import Card, Figure, PageImage, PageTable, moment, words
+from impasto.reporting.elements import (
+    Card,
+    Figure,
+    PageImage,
+    PageTable,
+    moment,
+    run_in_commands,
+    words,
+)
 from impasto.reporting.pictures import open_picture, picture_uri
 from impasto.reporting.record import RunRecord
 from impasto.reporting.rendering import render
@@ -74,9 +82,8 @@ def evaluation_section(record: RunRecord, charts: Charts) -> Markup:
     """Scores over time, the newest ones as tables, judges, and copies."""
     groups = made_alike(record.evaluations)
     if not groups:
-        # Pages may be shared, so show no absolute path.
-        run = record.name if record.folder.is_absolute() else record.folder
-        return render("evaluation", command=f"impasto evaluate {quoted(run)}", over_time=[])
+        command = f"impasto evaluate {quoted(run_in_commands(record))}"
+        return render("evaluation", command=command, over_time=[])
     over_time, others = _over_time(groups, charts)
     return render(
         "evaluation",

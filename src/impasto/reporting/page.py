@@ -12,6 +12,7 @@ from impasto.reporting.axes import AxisChoice, check_axis
 from impasto.reporting.by_class import classes_section, measure
 from impasto.reporting.charts import require_matplotlib
 from impasto.reporting.classification import classifier
+from impasto.reporting.curated import curated_section
 from impasto.reporting.curves import Charts, curves_section, discriminator_section
 from impasto.reporting.data import data_section
 from impasto.reporting.doctor import doctor_table
@@ -117,6 +118,7 @@ def _sections(report: Report, measured: list[Classes], choice: AxisChoice) -> li
         pictures_section(record, missing),
         stages_section(first, record) if first is not None else Markup(),
         over_time_section(record, missing),
+        curated_section(record),
         evaluation_section(record, charts),
         classes_section(record, measured, charts),
         curves_section(record, charts, missing),

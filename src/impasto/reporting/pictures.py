@@ -5,7 +5,11 @@ import io
 import math
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
+
+Pixels = NDArray[np.uint8]
 
 # Largest PNG that stays lossless; above it WebP is used, a fifth of the size.
 _PNG_BYTES = 60_000
@@ -50,6 +54,12 @@ def enlarge(picture: Image.Image, least: int) -> Image.Image:
     if times <= 1:
         return picture
     return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
+
+
+def joined(tiles: Pixels) -> Image.Image:
+    """Pictures [rows, columns, side, side, 3] side by side, without gaps."""
+    rows, columns, side = tiles.shape[:3]
+    return Image.fromarray(tiles.swapaxes(1, 2).reshape(rows * side, columns * side, 3))
 
 
 def evenly(count: int, most: int) -> list[int]:
