@@ -4,7 +4,8 @@ Shapes: B images, 3 channels, H = W = resolution; Z latent values; F label field
 
 Every family keeps this contract:
 - `Generator(*, latent_dim, resolution, label_sizes, ...)` is called with latents [B, Z] and
-  labels [B, F] (int64, -1 = unknown). It returns images [B, 3, H, W] in [-1, 1].
+  labels [B, F] (int64, -1 = unknown). It returns images [B, 3, H, W] in [-1, 1]. In place of labels
+  it also takes class weights [B, K1 + K2 + ...] (float32), for pictures between classes.
 - `Discriminator(*, resolution, label_sizes, ...)` is called with images and labels. It returns a
   `Judgement`.
 
@@ -25,7 +26,7 @@ Otherwise its batch norms change. Noise in a generator must come from its latent
 evaluation mode, so that a seed always gives the same image.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -211,8 +212,10 @@ def one_hot(labels: Tensor, label_sizes: tuple[int, ...]) -> Tensor:
     """Labels [B, F] as one-hot vectors [B, K1 + K2 + ...] float32, one field after another.
 
     An unknown label (-1) is all zeros in its field. The result is on the labels' device, without
-    synchronisation.
+    synchronisation. Class weights, which are such vectors already, are returned as they are.
     """
+    if labels.is_floating_point():
+        return labels
     rows = [
         labels[:, field, None] == torch.arange(size, device=labels.device)
         for field, size in enumerate(label_sizes)
@@ -220,6 +223,19 @@ def one_hot(labels: Tensor, label_sizes: tuple[int, ...]) -> Tensor:
     if not rows:
         return torch.zeros(len(labels), 0, device=labels.device)
     return torch.cat(rows, dim=1).float()
+
+
+def of_fields(labels: Tensor, label_sizes: tuple[int, ...], fields: Sequence[int]) -> Tensor:
+    """The labels [B, len(fields)], or class weights, of some of the label fields."""
+    if labels.is_floating_point():
+        parts = labels.split(label_sizes, dim=1)
+        return torch.cat([labels[:, :0], *(parts[field] for field in fields)], dim=1)
+    return torch.cat([labels[:, :0], *(labels[:, field : field + 1] for field in fields)], dim=1)
+
+
+def unknown_like(labels: Tensor) -> Tensor:
+    """Unknown labels, or weights of no class, in place of these."""
+    return torch.full_like(labels, 0 if labels.is_floating_point() else -1)
 
 
 class ClassHead(nn.Module):

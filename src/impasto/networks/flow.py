@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from impasto.config import Count, Fraction, Interval, NotNegative
 from impasto.errors import ImpastoError
+from impasto.networks import unknown_like
 from impasto.networks._conditioning import LabelEmbedding
 from impasto.networks._ode import Method, even_times, integrate, karras_times
 from impasto.networks._transformer import Transformer
@@ -200,7 +201,7 @@ class Generator(nn.Module):
         if self._guide:
             others: Tensor = self._guide[0].denoise(noisy, times, labels)  # type: ignore[operator]
         elif labels.shape[1]:
-            others = self.denoise(noisy, times, torch.full_like(labels, -1))
+            others = self.denoise(noisy, times, unknown_like(labels))
         else:
             return images  # without labels there is nothing to be moved away from
         return torch.lerp(others, images, self.guidance)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from impasto.config import Count
 from impasto.errors import ImpastoError
-from impasto.networks import build_generator, levels_above, one_hot
+from impasto.networks import build_generator, levels_above, of_fields, one_hot
 from impasto.networks._layers import Doubling
 
 _KEPT = 0.95  # factor of the small image under `skip`; the slope of tanh is then at least 0.0975
@@ -142,12 +142,7 @@ class Generator(nn.Module):
                 f"generator.base_fields is {list(conditions)}, but there are {len(label_sizes)} label "
                 "fields; set first_stage.labels instead, which determines it"
             )
-        # Not saved: a function of the settings. A buffer, so that it is on the labels' device.
-        self.register_buffer(
-            "base_fields",
-            None if base_fields is None else torch.tensor(base_fields, dtype=torch.int64),
-            persistent=False,
-        )
+        self.base_fields = None if base_fields is None else tuple(base_fields)
         options = {name: value for name, value in base.items() if name != "network"}
         # Built last, so that `apply` above does not initialise its weights again.
         self.base = build_generator(
@@ -158,8 +153,6 @@ class Generator(nn.Module):
             label_sizes=tuple(label_sizes[field] for field in conditions),
         )
         self.base.eval().requires_grad_(False)
-
-    base_fields: Tensor | None
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode; the frozen first stage stays in evaluation mode."""
@@ -174,7 +167,7 @@ class Generator(nn.Module):
         """The first stage's image [B, 3, r, r] and the final one [B, 3, H, W], in [-1, 1]."""
         base_labels = labels
         if self.base_fields is not None:
-            base_labels = labels.index_select(1, self.base_fields)
+            base_labels = of_fields(labels, self.label_sizes, self.base_fields)
         with torch.no_grad():
             small: Tensor = self.base(latents, base_labels)
         return small, self.repaint(small, labels)

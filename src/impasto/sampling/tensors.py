@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
@@ -47,9 +47,15 @@ def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
     return tensors
 
 
-def _as_bytes(tensors: dict[str, Tensor]) -> bytes:
+def read_metadata(path: Path) -> dict[str, str]:
+    """The texts in the header of a safetensors file that `read_tensors` could read."""
+    with safe_open(path, framework="pt") as file:
+        return dict(file.metadata() or {})
+
+
+def _as_bytes(tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
     values = on_cpu([tensor.contiguous() for tensor in tensors.values()])
-    return save_safetensors(dict(zip(tensors, values, strict=True)))
+    return save_safetensors(dict(zip(tensors, values, strict=True)), metadata)
 
 
 def sha256_of_tensors(tensors: dict[str, Tensor]) -> str:
@@ -57,11 +63,13 @@ def sha256_of_tensors(tensors: dict[str, Tensor]) -> str:
     return hashlib.sha256(_as_bytes(tensors)).hexdigest()
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor]) -> str:
-    """Write tensors as safetensors and return the file's SHA-256.
+def write_tensors(
+    path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+) -> str:
+    """Write tensors as safetensors, with texts in its header, and return the file's SHA-256.
 
     `path` should be in a folder that does not have its final name yet; see `files.atomic_folder`.
     """
-    content = _as_bytes(tensors)
+    content = _as_bytes(tensors, metadata)
     path.write_bytes(content)
     return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,316 @@
+"""Points: latents and class weights that can be kept, and painted again.
+
+A seed names a latent and classes; a point holds the values themselves, so it may also lie between seeds
+and between classes. A file of points is a safetensors file: `latents` [N, Z], or [N, L, Z] with a latent
+for each of L levels of the generator, `classes` [N, K], and a text with what they belong to. A PNG that
+impasto paints carries its point as text. Points belong to one generator, named by the SHA-256 of its
+weights.
+"""
+
+import base64
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+from pydantic import Field, ValidationError
+from torch import Tensor
+
+from impasto.config import Config
+from impasto.errors import ImpastoError, in_words
+from impasto.files import atomic_file
+from impasto.networks import one_hot
+from impasto.sampling.model import ModelRecord
+from impasto.sampling.seeds import latents_of_seeds
+from impasto.sampling.tensors import read_metadata, read_tensors, write_tensors
+
+TEXT_KEY = "impasto"
+"""The key of the text in a PNG, and of that in a file of points."""
+_MOST_BYTES = 2**26
+_DAMAGED = "{place} holds a damaged point ({reason}); give its seed or another file"
+
+
+class Origin(Config):
+    """Where a point comes from, as it is written."""
+
+    seed: int | None = None
+    """The seed that has this latent; None for a point between seeds."""
+    truncation: float | None = None
+    """The truncation of the seed's latent."""
+    edits: dict[str, float] = Field(default_factory=dict)
+    """Directions that it was moved along, and how far."""
+
+
+class PointsRecord(Config):
+    """The text in a file of points, or in a PNG with one."""
+
+    format: int = 1
+    model: str
+    """SHA-256 of the generator's weights."""
+    recipe: str
+    fields: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """The label fields with their classes, in the order of the class weights."""
+    origins: tuple[Origin, ...]
+    levels: int | None = None
+    """In a PNG: the number of latents of its point, if it has one for each level."""
+    latents: str | None = None
+    """In a PNG: the latents, float32, zlib, base64."""
+    classes: tuple[float, ...] = ()
+    """In a PNG: the class weights."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """N points of one generator."""
+
+    latents: Tensor
+    """[N, Z], or [N, L, Z] with one for each level, float32 on the CPU."""
+    classes: Tensor
+    """[N, K1 + K2 + ...] class weights, float32: one-hot for a class, zeros where it is unknown."""
+    origins: tuple[Origin, ...]
+    model: str
+    """SHA-256 of the generator's weights."""
+    recipe: str
+    fields: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    @classmethod
+    def make(
+        cls,
+        record: ModelRecord,
+        latents: Tensor,
+        labels: Tensor,
+        origins: Sequence[Origin] | None = None,
+    ) -> "Points":
+        """Points of a model.
+
+        Args:
+            record: of the model.
+            latents: [N, Z] or [N, L, Z].
+            labels: [N, F] int64, or class weights [N, K].
+            origins: one a point; none are known by default.
+        """
+        return cls(
+            latents.detach().float().cpu(),
+            one_hot(labels, record.label_sizes).detach().float().cpu(),
+            tuple(origins or (Origin() for _ in latents)),
+            record.weights_sha256,
+            record.recipe,
+            _fields(record),
+        )
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    def __getitem__(self, places: Sequence[int] | slice) -> "Points":
+        """Some of the points."""
+        numbers = list(range(len(self)))[places] if isinstance(places, slice) else list(places)
+        origins = tuple(self.origins[number] for number in numbers)
+        return replace(
+            self, latents=self.latents[numbers], classes=self.classes[numbers], origins=origins
+        )
+
+    def changed(self, **values: Any) -> "Points":
+        """A copy with other values."""
+        return replace(self, **values)
+
+    def require(self, record: ModelRecord, place: str | PathLike[str]) -> "Points":
+        """Check that these are points of this model; gives them.
+
+        Raises:
+            ImpastoError: they are of another.
+        """
+        if self.model != record.weights_sha256:
+            raise ImpastoError(
+                f"{place} has points of another generator (recipe {self.recipe}, weights "
+                f"{self.model[:12]}), and this one's weights are {record.weights_sha256[:12]}: give the "
+                "model that painted them"
+            )
+        return self
+
+    def _record(self, **more: Any) -> PointsRecord:
+        return PointsRecord(
+            model=self.model, recipe=self.recipe, fields=self.fields, origins=self.origins, **more
+        )
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write them as one file, atomically.
+
+        Raises:
+            ImpastoError: it does not end in `.safetensors`, or cannot be written.
+        """
+        target = Path(path)
+        if target.suffix != ".safetensors":
+            raise ImpastoError(f"points are kept in a .safetensors file, not {target}")
+        text = json.dumps(self._record().model_dump(mode="json", exclude_none=True))
+        tensors = {"latents": self.latents, "classes": self.classes}
+        with atomic_file(target) as temporary:
+            write_tensors(temporary, tensors, {TEXT_KEY: text})
+        return target
+
+    @classmethod
+    def load(cls, path: str | PathLike[str], record: ModelRecord) -> "Points":
+        """Read a file of points, or the point of a PNG that impasto painted.
+
+        Args:
+            path: the file.
+            record: of the model that the points are to belong to.
+
+        Raises:
+            ImpastoError: it is missing, damaged, has no points, or those of another model.
+        """
+        place = Path(path).expanduser()
+        if place.suffix.lower() == ".png":
+            return cls._of_picture(place, record)
+        if not place.is_file():
+            raise ImpastoError(f"there is no file of points {place}")
+        tensors = read_tensors(place)
+        text = read_metadata(place).get(TEXT_KEY)
+        if text is None or set(tensors) != {"latents", "classes"}:
+            raise ImpastoError(
+                f"{place} is no file of points, as `impasto sample --save-points` writes"
+            )
+        found = cls._whole(_read(text, place), tensors["latents"], tensors["classes"], place)
+        return found.require(record, place)
+
+    @classmethod
+    def _whole(
+        cls, record: PointsRecord, latents: Tensor, classes: Tensor, place: Path
+    ) -> "Points":
+        count = len(record.origins)
+        fits = (
+            latents.ndim in (2, 3) and classes.ndim == 2 and len(latents) == len(classes) == count
+        )
+        width = sum(len(names) for _, names in record.fields)
+        values_are = bool(latents.isfinite().all()) and bool(classes.isfinite().all())
+        if not fits or classes.shape[1] != width or not values_are:
+            raise ImpastoError(_DAMAGED.format(place=place, reason="its parts do not fit together"))
+        return cls(
+            latents.float(),
+            classes.float(),
+            record.origins,
+            record.model,
+            record.recipe,
+            record.fields,
+        )
+
+    def text(self, number: int) -> str:
+        """The text that a PNG of point `number` carries.
+
+        A latent that a seed has is left out: the seed names it.
+        """
+        one = self[[number]]
+        latents = None
+        if one.origins[0].seed is None or one.origins[0].edits:
+            values = one.latents[0].contiguous().numpy().astype("<f4").tobytes()
+            latents = base64.b64encode(zlib.compress(values)).decode()
+        record = one._record(
+            latents=latents,
+            levels=one.latents.shape[1] if one.latents.ndim == 3 else None,
+            classes=tuple(round(value, 7) for value in one.classes[0].tolist()),
+        )
+        return json.dumps(record.model_dump(mode="json", exclude_none=True))
+
+    @classmethod
+    def _of_picture(cls, path: Path, model: ModelRecord) -> "Points":
+        """The point of a PNG that impasto painted."""
+        try:
+            with Image.open(path) as picture:
+                text = getattr(picture, "text", {}).get(TEXT_KEY)
+        except FileNotFoundError:
+            raise ImpastoError(f"there is no {path}") from None
+        except (OSError, UnidentifiedImageError, ValueError) as error:
+            raise ImpastoError(f"{path} cannot be read as a PNG ({error})") from error
+        if text is None:
+            raise ImpastoError(
+                f"{path} carries no point: it was not painted by impasto, or was saved again by a "
+                "program that drops such texts"
+            )
+        record = _read(text, path)
+        try:
+            latents = _latents_in(record)
+        except (ValueError, zlib.error, RuntimeError) as error:
+            raise ImpastoError(_DAMAGED.format(place=path, reason=str(error))) from error
+        classes = torch.tensor(record.classes, dtype=torch.float32)[None]
+        if latents is None:
+            origin = record.origins[0] if record.origins else Origin()
+            if origin.seed is None:
+                raise ImpastoError(_DAMAGED.format(place=path, reason="neither latent nor seed"))
+            latents = latents_of_seeds([origin.seed], model.latent, origin.truncation)
+        return cls._whole(record, latents, classes, path).require(model, path)
+
+
+def _fields(record: ModelRecord) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return tuple((field.name, tuple(field.classes)) for field in record.labels)
+
+
+def _latents_in(record: PointsRecord) -> Tensor | None:
+    """The latents [1, Z] or [1, L, Z] in a picture's text; None if only its seed is there.
+
+    Raises:
+        ValueError, zlib.error, RuntimeError: they are damaged.
+    """
+    if record.latents is None:
+        return None
+    # Never more than this, whatever a picture claims to hold.
+    unpacked = zlib.decompressobj().decompress(base64.b64decode(record.latents), _MOST_BYTES)
+    values = torch.from_numpy(np.frombuffer(unpacked, "<f4").copy())
+    return values[None] if record.levels is None else values.view(1, record.levels, -1)
+
+
+def _read(text: str, place: Path) -> PointsRecord:
+    try:
+        return PointsRecord.model_validate_json(text)
+    except ValidationError as error:
+        reason = in_words(error.errors()[0])
+        raise ImpastoError(_DAMAGED.format(place=place, reason=reason)) from error
+
+
+def png_text(text: str) -> PngInfo:
+    """What Pillow writes into a PNG: the text under `TEXT_KEY`, compressed."""
+    info = PngInfo()
+    info.add_text(TEXT_KEY, text, zip=True)
+    return info
+
+
+def class_weights(record: ModelRecord, parts: Mapping[int, Mapping[int, float]]) -> Tensor:
+    """Class weights [K1 + K2 + ...] of one point.
+
+    Args:
+        record: of the model.
+        parts: by column of the field, the weight of each class by number. Other fields are zero.
+    """
+    weights = [torch.zeros(size) for size in record.label_sizes]
+    for field, classes in parts.items():
+        for number, weight in classes.items():
+            weights[field][number] = weight
+    return torch.cat([torch.zeros(0), *weights])
+
+
+def described(points: Points, number: int) -> str:
+    """The classes of a point in words, such as `style 0.6 Ukiyo-e + 0.4 Cubism`; '' without any."""
+    found, start = [], 0
+    for name, classes in points.fields:
+        weights = points.classes[number, start : start + len(classes)].tolist()
+        start += len(classes)
+        named = [
+            (weight, each) for weight, each in zip(weights, classes, strict=True) if weight != 0
+        ]
+        if len(named) == 1 and named[0][0] == 1:
+            found.append(f"{name} {named[0][1]}")
+        elif named:
+            parts = " + ".join(f"{weight:.2g} {each}" for weight, each in named)
+            found.append(f"{name} {parts}")
+    return ", ".join(found)
+
+
+def batches_of(points: Points, count: int) -> Iterator[Points]:
+    """The points, `count` at a time."""
+    for start in range(0, len(points), count):
+        yield points[start : start + count]
