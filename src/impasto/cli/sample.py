@@ -84,17 +84,49 @@ def seeds_of(text: str | None, *, every_class: bool, candidates: int | None) -> 
 
 
 def paint_seeds(
-    painter: Painter, seeds: list[int], chosen: dict[int, int], *, grid: Path | None, out: Path
+    painter: Painter,
+    seeds: list[int],
+    chosen: dict[int, int],
+    mixtures: dict[int, dict[int, float]],
+    *,
+    grid: Path | None,
+    out: Path,
+    save_points: Path | None,
 ) -> None:
     """Generate a picture for each seed."""
+    from impasto.sampling.class_choice import mixed
     from impasto.sampling.output import save_grid_of, save_pictures, seed_name
 
-    pictures = painter.paint(seeds, painter.labels(seeds, chosen))
+    labels = mixed(painter.record, painter.labels(seeds, chosen), mixtures)
+    if save_points is not None:
+        typer.echo(f"points in {quoted(painter.points(seeds, labels).save(save_points))}")
+    pictures = painter.paint(seeds, labels)
     if grid is not None:
         save_grid_of(pictures, grid)
     else:
-        save_pictures(pictures, [seed_name(seed) for seed in seeds], out)
+        names = [seed_name(seed) for seed in seeds]
+        save_pictures(pictures, names, out, painter.texts(seeds, labels))
     typer.echo(f"{counted(len(seeds), 'picture')} in {quoted(grid or out)}")
+
+
+def paint_points(
+    painter: Painter, files: list[Path], *, grid: Path | None, out: Path, save_points: Path | None
+) -> None:
+    """Generate a picture for each point of some files."""
+    from impasto.sampling.output import save_grid_of, save_pictures
+    from impasto.sampling.points import Points, joined
+
+    points = joined([Points.load(file, painter.record) for file in files])
+    if save_points is not None:
+        typer.echo(f"points in {quoted(points.save(save_points))}")
+    pictures = painter.paint_points(points)
+    if grid is not None:
+        save_grid_of(pictures, grid)
+    else:
+        names = [f"point-{number:04d}" for number in range(len(points))]
+        texts = (points.text(number) for number in range(len(points)))
+        save_pictures(pictures, names, out, texts)
+    typer.echo(f"{counted(len(points), 'picture')} in {quoted(grid or out)}")
 
 
 def paint_every_class(
@@ -115,7 +147,8 @@ def paint_every_class(
     columns = every_class(painter.record, field, chosen)
     count = len(columns.classes)
     labels = columns.labels.repeat(len(seeds), 1)
-    pictures = painter.paint([seed for seed in seeds for _ in range(count)], labels)
+    repeated = [seed for seed in seeds for _ in range(count)]
+    pictures = painter.paint(repeated, labels)
     known = painter.record.labels[field]
     if out is None:
         grid = grid or default.with_name(f"{default.name}-every-{slugs([known.name])[0]}.png")
@@ -123,9 +156,8 @@ def paint_every_class(
     else:
         safe = dict(zip(known.classes, slugs(known.classes), strict=True))
         parts = [f"{slugs([known.name])[0]}-{safe[name]}" for name in columns.classes]
-        save_pictures(
-            pictures, [f"{seed_name(seed)}-{part}" for seed in seeds for part in parts], out
-        )
+        names = [f"{seed_name(seed)}-{part}" for seed in seeds for part in parts]
+        save_pictures(pictures, names, out, painter.texts(repeated, labels))
     typer.echo(
         f"{counted(len(seeds), 'seed')} in {count} of {len(known.classes)} classes of "
         f"{known.name}: {quoted(str(out or grid))}"
@@ -228,7 +260,8 @@ def command(
             metavar="FIELD=CLASS",
             help=(
                 "Class to generate, such as genre=landscape, or just CLASS if there is one "
-                "field. May be repeated for other fields. Default: each seed draws its "
+                "field; or a mixture, such as style=0.6*Ukiyo-e+0.4*Cubism. May be repeated for other "
+                "fields. Default: each seed draws its "
                 "classes, as frequent as in the collection."
             ),
         ),
@@ -286,6 +319,23 @@ def command(
             "report shows them. Earlier ones are replaced.",
         ),
     ] = False,
+    points: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--points",
+            "--like",
+            metavar="FILE",
+            help="Generate the points of a file of --save-points, or of a PNG that impasto painted, "
+            "in place of seeds. May be repeated.",
+        ),
+    ] = None,
+    save_points: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.safetensors",
+            help="Also write the latents and classes of all pictures into this file.",
+        ),
+    ] = None,
     grid: Annotated[
         Path | None,
         typer.Option(
@@ -319,7 +369,7 @@ def command(
     from impasto.device import choose_device
     from impasto.errors import StoppedError
     from impasto.sampling import find_model
-    from impasto.sampling.class_choice import field_of, parse_classes
+    from impasto.sampling.class_choice import field_of, parse_mixtures
     from impasto.sampling.model import name_of
     from impasto.sampling.painter import Painter
     from impasto.training.run_folder import with_noise
@@ -335,6 +385,17 @@ def command(
         to_report=to_report,
         stages=stages,
     )
+    others = {
+        "--seeds": seeds,
+        "--class": classes,
+        "--every-class": every_class,
+        "--truncation": truncation,
+        "--curate": curate,
+    }
+    if points and (named := [name for name, value in others.items() if value is not None]):
+        raise ImpastoError(f"--points has latents and classes of its own: leave out {named[0]}")
+    if save_points is not None and (curate or every_class):
+        raise ImpastoError("--save-points does not go with --curate or --every-class")
     run = run_with_report(model) if to_report else None
     first = None if curate is None else candidates or CANDIDATES
     numbers = seeds_of(seeds, every_class=every_class is not None, candidates=first)
@@ -345,7 +406,9 @@ def command(
     )
     if curate is not None:
         painter = replace(painter, record=with_noise(painter.record, model))
-    chosen = parse_classes(painter.record, classes or [])
+    chosen, mixtures = parse_mixtures(painter.record, classes or [])
+    if mixtures and (curate or every_class):
+        raise ImpastoError("a mixture of classes cannot be used with --curate or --every-class")
     field = None if every_class is None else field_of(painter.record, every_class)
     target = Path("samples") / name_of(model)
     try:
@@ -366,7 +429,17 @@ def command(
             )
         elif field is not None:
             paint_every_class(painter, numbers, chosen, field, grid=grid, out=out, default=target)
+        elif points:
+            paint_points(painter, points, grid=grid, out=out or target, save_points=save_points)
         else:
-            paint_seeds(painter, numbers, chosen, grid=grid, out=out or target)
+            paint_seeds(
+                painter,
+                numbers,
+                chosen,
+                mixtures,
+                grid=grid,
+                out=out or target,
+                save_points=save_points,
+            )
     except KeyboardInterrupt:
         raise StoppedError("stopped; no file is left half written") from None

@@ -15,8 +15,13 @@ from torch import Tensor
 
 from impasto.errors import ImpastoError, choices
 from impasto.formatting import one_line
+from impasto.networks import one_hot
 from impasto.sampling.model import LabelRecord, ModelRecord
 
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
+_WEIGHTED = re.compile(rf"\s*({_NUMBER})\s*\*\s*(.+?)\s*")
+_BETWEEN = re.compile(rf"\+(?=\s*{_NUMBER}\s*\*)")
+"""The signs between the parts of a mixture; class names may have plus signs too."""
 MAX_COLUMNS = 40
 """The most columns of a class grid. With more classes, the most frequent ones are shown."""
 
@@ -113,6 +118,59 @@ def parse_classes(record: ModelRecord, texts: Sequence[str]) -> dict[int, int]:
         classes = record.labels[field].classes
         chosen[field] = _position(classes, wanted, f"class of {name}")
     return chosen
+
+
+def parse_mixtures(
+    record: ModelRecord, texts: Sequence[str]
+) -> tuple[dict[int, int], dict[int, dict[int, float]]]:
+    """Classes and mixtures of classes by column, from texts as `parse_classes` takes them, or such as
+    `style=0.6*Ukiyo-e+0.4*Cubism`.
+
+    Raises:
+        ImpastoError: as `parse_classes`; or a mixture names a class twice, or has a weight that is no
+            finite number.
+    """
+    plain: list[str] = []
+    mixtures: dict[int, dict[int, float]] = {}
+    for text in texts:
+        name, equals, wanted = text.partition("=")
+        if not equals:
+            name, wanted = (record.labels[0].name if len(record.labels) == 1 else ""), text
+        parts = [_WEIGHTED.fullmatch(part) for part in _BETWEEN.split(wanted)]
+        if not all(parts) or not name:
+            plain.append(text)
+            continue
+        field = field_of(record, name)
+        weights: dict[int, float] = {}
+        for part in filter(None, parts):
+            number = _position(record.labels[field].classes, part[2], f"class of {name}")
+            if number in weights:
+                raise ImpastoError(f"--class names {part[2]} twice in '{text}'")
+            weights[number] = float(part[1])
+        if field in mixtures:
+            raise ImpastoError(f"--class names {name} twice; give all its classes in one mixture")
+        mixtures[field] = weights
+    chosen = parse_classes(record, plain)
+    for field in mixtures.keys() & chosen.keys():
+        name = record.labels[field].name
+        raise ImpastoError(f"--class names {name} twice; give all its classes in one mixture")
+    return chosen, mixtures
+
+
+def mixed(
+    record: ModelRecord, labels: Tensor, mixtures: Mapping[int, Mapping[int, float]]
+) -> Tensor:
+    """Labels [B, F] with mixtures of classes in some fields, as class weights [B, K]; the labels
+    themselves without mixtures."""
+    if not mixtures:
+        return labels
+    blocks = list(one_hot(labels, record.label_sizes).split(record.label_sizes, dim=1))
+    for field, weights in mixtures.items():
+        block = torch.zeros_like(blocks[field])
+        for number, weight in weights.items():
+            block[:, number] = weight
+        blocks[field] = block
+    return torch.cat(blocks, dim=1)
 
 
 def class_numbers(record: ModelRecord, classes: Mapping[str, str]) -> dict[int, int]:

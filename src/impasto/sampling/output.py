@@ -9,6 +9,7 @@ from PIL import Image
 from impasto.errors import ImpastoError
 from impasto.files import atomic_file
 from impasto.sampling.grid import named_grid_picture
+from impasto.sampling.points import png_text
 
 _MAX_GRID_PIXELS = 30_000**2
 
@@ -86,14 +87,24 @@ def slugs(names: Sequence[str]) -> list[str]:
     return list(made)
 
 
-def save_pictures(batches: Iterable[np.ndarray], names: Sequence[str], folder: Path) -> None:
+def save_pictures(
+    batches: Iterable[np.ndarray], names: Sequence[str], folder: Path, texts: Iterable[str] = ()
+) -> None:
     """Write each image as `NAME.png` into `folder`, atomically. Existing files are replaced.
+
+    Args:
+        batches: the images, uint8 [B, H, W, 3].
+        names: one an image.
+        folder: of the files.
+        texts: of the points that the images carry (`Points.text`), one an image, or none.
 
     Raises:
         ImpastoError: the folder cannot be written.
     """
-    remaining = iter(names)
+    remaining, carried = iter(names), iter(texts)
     for batch in batches:
         for image in batch:
+            text = next(carried, None)
+            info = None if text is None else png_text(text)
             with atomic_file(folder / f"{next(remaining)}.png") as temporary:
-                Image.fromarray(image).save(temporary, "PNG")
+                Image.fromarray(image).save(temporary, "PNG", pnginfo=info)

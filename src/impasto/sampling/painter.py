@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from impasto.errors import ImpastoError
 from impasto.sampling.class_choice import labels_of_seeds
 from impasto.sampling.model import Model, ModelRecord
-from impasto.sampling.sampler import Sampler
+from impasto.sampling.points import Origin, Points, batches_of
+from impasto.sampling.sampler import Sampler, check_batch
 from impasto.sampling.seeds import latents_of_seeds
 
 
@@ -81,6 +83,34 @@ class Painter:
     def latents(self, seeds: Sequence[int]) -> Tensor:
         """Latents [B, Z] of the seeds."""
         return latents_of_seeds(seeds, self.sampler.latent, self.truncation)
+
+    def points(self, seeds: Sequence[int], labels: Tensor) -> Points:
+        """The points of the seeds with these labels [B, F] or class weights [B, K]."""
+        origins = [Origin(seed=seed, truncation=self.truncation) for seed in seeds]
+        return Points.make(self.record, self.latents(seeds), labels, origins)
+
+    def texts(self, seeds: Sequence[int], labels: Tensor) -> Iterator[str]:
+        """What the PNG of each seed carries; see `Points.text`."""
+        for place, seed in enumerate(seeds):
+            origin = Origin(seed=seed, truncation=self.truncation)
+            # A seed names its latent, so the text needs none.
+            one = Points.make(self.record, torch.empty(1, 0), labels[place : place + 1], [origin])
+            yield one.text(0)
+
+    def paint_points(self, points: Points) -> Iterator[np.ndarray]:
+        """Images of points in batches, uint8 [up to `batch`, H, W, 3].
+
+        Raises:
+            ImpastoError: they have a latent for each level, and this generator takes one.
+        """
+        check_batch(self.batch)
+        if points.latents.ndim == 3 and not hasattr(self.sampler.generator, "levels"):
+            raise ImpastoError(
+                "these points have a latent for each level; this generator takes one"
+            )
+        parts = batches_of(points, self.batch)
+        inputs = ((some.latents, some.classes) for some in parts)
+        return self.sampler.pixels(inputs, stages=self.stages)
 
     def paint(self, seeds: Sequence[int], labels: Tensor) -> Iterator[np.ndarray]:
         """Images of the seeds in batches; see `Sampler.batches`."""

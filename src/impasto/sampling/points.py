@@ -176,29 +176,31 @@ class Points:
             raise ImpastoError(
                 f"{place} is no file of points, as `impasto sample --save-points` writes"
             )
-        found = cls._whole(_read(text, place), tensors["latents"], tensors["classes"], place)
-        return found.require(record, place)
+        return cls._whole(_read(text, place), tensors["latents"], tensors["classes"], place, record)
 
     @classmethod
     def _whole(
-        cls, record: PointsRecord, latents: Tensor, classes: Tensor, place: Path
+        cls, record: PointsRecord, latents: Tensor, classes: Tensor, place: Path, model: ModelRecord
     ) -> "Points":
-        count = len(record.origins)
-        fits = (
-            latents.ndim in (2, 3) and classes.ndim == 2 and len(latents) == len(classes) == count
-        )
-        width = sum(len(names) for _, names in record.fields)
-        values_are = bool(latents.isfinite().all()) and bool(classes.isfinite().all())
-        if not fits or classes.shape[1] != width or not values_are:
-            raise ImpastoError(_DAMAGED.format(place=place, reason="its parts do not fit together"))
-        return cls(
+        """Points from their parts, checked."""
+        points = cls(
             latents.float(),
             classes.float(),
             record.origins,
             record.model,
             record.recipe,
             record.fields,
+        ).require(model, place)
+        count = len(record.origins)
+        fits = (
+            latents.ndim in (2, 3) and classes.ndim == 2 and len(latents) == len(classes) == count
         )
+        sizes = (model.latent.size, sum(model.label_sizes))
+        if not count or not fits or (latents.shape[-1], classes.shape[1]) != sizes:
+            raise ImpastoError(_DAMAGED.format(place=place, reason="its parts do not fit together"))
+        if not latents.isfinite().all() or not classes.isfinite().all():
+            raise ImpastoError(_DAMAGED.format(place=place, reason="values that are not finite"))
+        return points
 
     def text(self, number: int) -> str:
         """The text that a PNG of point `number` carries.
@@ -243,7 +245,7 @@ class Points:
             if origin.seed is None:
                 raise ImpastoError(_DAMAGED.format(place=path, reason="neither latent nor seed"))
             latents = latents_of_seeds([origin.seed], model.latent, origin.truncation)
-        return cls._whole(record, latents, classes, path).require(model, path)
+        return cls._whole(record, latents, classes, path, model)
 
 
 def _fields(record: ModelRecord) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -308,6 +310,21 @@ def described(points: Points, number: int) -> str:
             parts = " + ".join(f"{weight:.2g} {each}" for weight, each in named)
             found.append(f"{name} {parts}")
     return ", ".join(found)
+
+
+def joined(several: Sequence[Points]) -> Points:
+    """All points of several sets of the same model, in order.
+
+    Raises:
+        ImpastoError: some have a latent for each level, and others have one.
+    """
+    if len({each.latents.shape[1:] for each in several}) > 1:
+        raise ImpastoError("points with a latent for each level cannot be joined with others")
+    return several[0].changed(
+        latents=torch.cat([each.latents for each in several]),
+        classes=torch.cat([each.classes for each in several]),
+        origins=tuple(origin for each in several for origin in each.origins),
+    )
 
 
 def batches_of(points: Points, count: int) -> Iterator[Points]:

@@ -1,6 +1,6 @@
 """Batches of images from seeds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -56,7 +56,8 @@ class Sampler:
 
     @torch.inference_mode()
     def images(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images [B, 3, H, W] in [-1, 1] of latents [B, Z] and labels [B, F] (unknown by default)."""
+        """Images [B, 3, H, W] in [-1, 1] of latents [B, Z] and labels [B, F] (unknown by default) or
+        class weights [B, K]."""
         if labels is None:
             labels = torch.full((len(latents), self.label_fields), -1)
         with autocast(self.device, self.precision):
@@ -113,15 +114,39 @@ class Sampler:
         Raises:
             ImpastoError: `batch` or the truncation is not above 0.
         """
-        if batch < 1:
-            raise ImpastoError(f"batch is the number of images at a time, from 1, not {batch}")
+        check_batch(batch)
         if labels is None:
             labels = torch.full((len(seeds), self.label_fields), -1)
+        starts = range(0, len(seeds), batch)
+        return self.pixels(
+            (
+                (
+                    latents_of_seeds(seeds[start : start + batch], self.latent, truncation),
+                    labels[start : start + batch],
+                )
+                for start in starts
+            ),
+            stages=stages,
+        )
+
+    def pixels(
+        self, inputs: Iterable[tuple[Tensor, Tensor]], *, stages: bool = False
+    ) -> Iterator[np.ndarray]:
+        """The images of batches of latents and labels (or class weights), as uint8 [B, H, W, 3].
+
+        Args:
+            inputs: taken one at a time.
+            stages: all stages side by side; see `side_by_side`.
+        """
         paint = self.side_by_side if stages else self.images
         with chosen_threads("batch", free=self.device.type == "cpu") as threads:
-            for start in range(0, len(seeds), batch):
-                some = seeds[start : start + batch]
+            for latents, labels in inputs:
                 with threads.unit():
-                    latents = latents_of_seeds(some, self.latent, truncation)
-                    pixels = to_uint8(paint(latents, labels[start : start + batch])).cpu()
+                    pixels = to_uint8(paint(latents, labels)).cpu()
                 yield pixels.numpy()
+
+
+def check_batch(batch: int) -> None:
+    """Raises: ImpastoError: it is not above 0."""
+    if batch < 1:
+        raise ImpastoError(f"batch is the number of images at a time, from 1, not {batch}")
