@@ -59,13 +59,18 @@ def test_hostile_text_is_escaped_wherever_it_stands() -> None:
         render(
             "findings", verdict=text, findings=[], good=[(text, text)], few_rows=0, doctor=table
         ),
-        render("pictures", figures=[Figure(PageImage(text, text, text), text)]),
+        render(
+            "pictures",
+            figures=[Figure(PageImage(text, text, text), text)],
+            works={"Pictures": text},
+        ),
         render(
             "curves",
             heading=text,
             choice=AxisChoice(units),
+            works={text: text},
             legend=text,
-            cards=[Card(text, drawing, text)],
+            cards=[Card(text, drawing, text, text)],
             classifier=[],
         ),
         render("particulars", rows=[(text, text)], recipe=text, settings=text),
@@ -79,5 +84,5 @@ def test_hostile_text_is_escaped_wherever_it_stands() -> None:
 
 
 def test_what_a_template_lacks_is_an_error() -> None:
-    with pytest.raises(UndefinedError, match="figures"):
+    with pytest.raises(UndefinedError, match="works"):
         render("pictures")

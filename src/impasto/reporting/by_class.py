@@ -233,7 +233,11 @@ def classes_section(record: RunRecord, measured: list[Classes], charts: Charts) 
                     "scores": _scores(shown),
                 }
             )
-    return render("classes", choice=charts.choice, fields=fields) if fields else Markup()
+    return (
+        render("classes", choice=charts.choice, works=charts.works, fields=fields)
+        if fields
+        else Markup()
+    )
 
 
 def _one_noise(shown: _Shown) -> _OneNoise:

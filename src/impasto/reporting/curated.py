@@ -18,6 +18,7 @@ from impasto.reporting.elements import (
     pixel_kind,
     run_in_commands,
 )
+from impasto.reporting.figures_of_works import figures_of
 from impasto.reporting.pictures import Pixels, joined, open_picture, picture_uri
 from impasto.reporting.record import RunRecord
 from impasto.reporting.rendering import render
@@ -57,6 +58,7 @@ def curated_section(record: RunRecord) -> Markup:
     run = run_in_commands(record)
     return render(
         "curated",
+        works=figures_of(record),
         judges=sorted({choice.about.judge for choice in choices if choice.about.judge}),
         by_class=any(group.confidence for choice in choices for group in choice.about.groups),
         says=[_says(record, choice) for choice in choices],

@@ -11,6 +11,7 @@ from impasto.reporting.axes import AxisChoice
 from impasto.reporting.charts import Level, Line, Mark, chart
 from impasto.reporting.classification import FieldAccuracy
 from impasto.reporting.elements import Card
+from impasto.reporting.figures_of_works import figures_of
 from impasto.reporting.record import RunRecord
 from impasto.reporting.rendering import render
 
@@ -24,6 +25,7 @@ class Charts:
     def __init__(self, record: RunRecord, findings: Sequence[Finding], choice: AxisChoice) -> None:
         self.record = record
         self.choice = choice
+        self.works = figures_of(record)
         self.marks = _marks(record, findings)
         self._drawn = 0
 
@@ -84,7 +86,7 @@ class Charts:
             axes=self.choice.axes,
         )
         self._drawn += 1
-        return Card(title, drawing, explanation)
+        return Card(title, drawing, explanation, self.works.get(title, ""))
 
     @property
     def legend(self) -> str:
@@ -154,6 +156,7 @@ def curves_section(record: RunRecord, charts: Charts, missing: list[str]) -> Mar
         "curves",
         heading="Curves",
         choice=charts.choice,
+        works=charts.works,
         legend=charts.legend,
         cards=cards,
         classifier=[],
@@ -205,6 +208,7 @@ def discriminator_section(
         "curves",
         heading=heading,
         choice=charts.choice,
+        works=charts.works,
         legend=charts.legend,
         cards=cards,
         classifier=classifier,

@@ -12,6 +12,7 @@ from impasto.collection.provenance import in_words, taken_out_since
 from impasto.errors import ImpastoError
 from impasto.formatting import counted, percent
 from impasto.reporting.elements import Figure, PageImage
+from impasto.reporting.figures_of_works import figures_of
 from impasto.reporting.pictures import photo_uri, picture_uri
 from impasto.reporting.preprocessing import before_and_after
 from impasto.reporting.record import RunLabels, RunRecord
@@ -45,6 +46,7 @@ def data_section(record: RunRecord) -> Markup:
     pair, reason = _before_and_after(record)
     return render(
         "data",
+        works=figures_of(record),
         name=record.get("collection", "name", default="not named in run.json"),
         pictures=f"{record.pictures:,}" if record.pictures else "",
         provenance=_provenance(record),

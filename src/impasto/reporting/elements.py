@@ -44,11 +44,16 @@ class Figure:
 
 @dataclass(frozen=True)
 class Card:
-    """A chart with a title above and an explanation below."""
+    """A chart with a title above and an explanation below.
+
+    Attributes:
+        work: the figure of a published work that it answers to; may be empty.
+    """
 
     title: str
     drawing: Markup
     explanation: str
+    work: str = ""
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,7 @@ def evaluation_section(record: RunRecord, charts: Charts) -> Markup:
         "evaluation",
         command="",
         choice=charts.choice,
+        works=charts.works,
         over_time=over_time,
         during_training=any(row.during_training for row in groups[0].rows),
         otherwise=_otherwise(record, groups, others) if over_time else [],

@@ -6,6 +6,7 @@ from markupsafe import Markup
 
 from impasto.errors import ImpastoError
 from impasto.reporting.elements import Figure, PageImage, grid_figure, moment, pixel_class
+from impasto.reporting.figures_of_works import figures_of
 from impasto.reporting.pictures import cut, data_uri, evenly, open_picture, picture_uri
 from impasto.reporting.record import RunRecord
 from impasto.reporting.rendering import render
@@ -48,7 +49,7 @@ def pictures_section(record: RunRecord, missing: list[str]) -> Markup:
     else:
         caption, description = "Real pictures, as the network sees them.", "grid of real pictures"
         figures.append(grid_figure(record, reals, caption, description, _LAST_GRID_SIDE, True))
-    return render("pictures", figures=figures) if figures else Markup()
+    return render("pictures", figures=figures, works=figures_of(record)) if figures else Markup()
 
 
 def over_time_section(record: RunRecord, missing: list[str]) -> Markup:
@@ -72,6 +73,7 @@ def over_time_section(record: RunRecord, missing: list[str]) -> Markup:
         figures=figures,
         viewer=PageImage("", "the chosen grid", newest.kind),
         newest=newest,
+        works=figures_of(record),
         video=_video(record, missing),
         left_out=len(record.grids) - len(chosen),
     )
