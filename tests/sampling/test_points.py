@@ -237,7 +237,7 @@ def test_options_that_do_not_go_together(run: Path, tmp_path: Path) -> None:
     picture = tmp_path / "a" / "seed-00000001.png"
     for more, message in (
         (["--like", picture, "--seeds", "1"], "leave out --seeds"),
-        (["--save-points", tmp_path / "p.safetensors", "--curate", "best"], "does not go with"),
+        (["--save-points", tmp_path / "p.safetensors", "--curate", "best"], "leave out --curate"),
         (["--curate", "best", "--class", "style=0.5*x"], "unknown class of style"),
     ):
         code, text = invoke("sample", run, *more)
