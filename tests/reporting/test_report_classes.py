@@ -387,6 +387,8 @@ def test_each_stage_has_a_page_and_they_are_linked(tmp_path: Path) -> None:
     assert {"href": "../report.html"} in stage.tags["a"]
     assert "gangogh on ukiyoe-64, stage I" in stage.text
     assert "run/stage-1" in stage.text
+    assert "impasto evaluate run/stage-1 measures" in stage.text
+    assert "impasto evaluate run measures" in whole.text
     assert (run / "stage-1" / "timelapse.mp4").exists() == (run / "timelapse.mp4").exists()
 
 
