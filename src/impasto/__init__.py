@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from impasto.plugins import use_plugin
     from impasto.registry import load_recipe
     from impasto.sampling import Model, Sampler, find_model
+    from impasto.sampling.step_settings import StepSettings
     from impasto.settings import change
     from impasto.training import load_config
 
@@ -44,6 +45,7 @@ _HOMES = {
     "Run": "api.training",
     "RunConfig": "config",
     "Sampler": "sampling",
+    "StepSettings": "sampling.step_settings",
     "StoppedError": "errors",
     "change": "settings",
     "compare": "api.comparing",
@@ -76,6 +78,7 @@ __all__ = [
     "Run",
     "RunConfig",
     "Sampler",
+    "StepSettings",
     "StoppedError",
     "change",
     "compare",

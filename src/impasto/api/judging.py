@@ -30,6 +30,7 @@ from impasto.features import FeatureNetwork, load_networks
 from impasto.progress import shown
 from impasto.reporting import page
 from impasto.sampling.model import MODEL_FILE, ModelRecord, load_discriminator, run_of
+from impasto.sampling.step_settings import AS_SAVED, StepSettings
 from impasto.sources.remote.addresses import place_at
 from impasto.sources.remote.path import Place
 from impasto.training.run_folder import find_collection, with_noise
@@ -98,6 +99,7 @@ def evaluate(
     fit: str | None = None,
     resolution: int | None = None,
     truncation: float | None = None,
+    how: StepSettings = AS_SAVED,
     out: str | Path | None = None,
     again: bool = False,
     device: str = "auto",
@@ -123,6 +125,7 @@ def evaluate(
         fit: `crop`, `squash` or `pad`: resize given pictures; None: leave out those of other sizes.
         resolution: their side in pixels, with `fit`.
         truncation: see `Model.sample`.
+        how: other settings of a model that makes pictures in steps: `StepSettings(steps=8)`.
         out: folder for `metrics.jsonl`; None: the run, or `evaluations/NAME`.
         again: repeat recorded evaluations.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
@@ -132,10 +135,10 @@ def evaluate(
         ImpastoError: there is nothing to evaluate or to compare with, or options conflict.
     """
     path, home = place_at(what), None if out is None else Path(out).expanduser()
-    given = is_given(path)
-    _check_kind(path, given, checkpoints, truncation, fit, resolution)
+    options = (checkpoints, truncation, None if how == AS_SAVED else how), (fit, resolution)
+    given = _are_given(path, *options)
     real = ComparedWith(data, split_of(against), reference)
-    painting = PaintingOptions(choose_device(device), truncation, batch)
+    painting = PaintingOptions(choose_device(device), truncation, batch, how)
     networks = partial(load_networks, features, weights, device=painting.device)
     if given:
         return Evaluations(*evaluate_given(path, real, networks, home, fit=fit, side=resolution))
@@ -143,23 +146,26 @@ def evaluate(
     return _of_models(path, checkpoints, real, networks, plan, painting, home, again=again)
 
 
-def _check_kind(
-    path: Place,
-    given: bool,
-    checkpoints: str | None,
-    truncation: float | None,
-    fit: str | None,
-    resolution: int | None,
-) -> None:
-    """Check that the options apply to what is evaluated: given pictures, or models.
+def _are_given(path: Place, of_models: tuple[object, ...], of_pictures: tuple[object, ...]) -> bool:
+    """Whether pictures are given, and not a model.
+
+    Args:
+        path: what is evaluated.
+        of_models: options for models, None where not set.
+        of_pictures: options for given pictures, None where not set.
 
     Raises:
         ImpastoError: an option is for the other kind.
     """
-    if given and (checkpoints is not None or truncation is not None):
-        raise ImpastoError(f"{path} holds pictures: --checkpoints and --truncation are for a run's")
-    if not given and (fit is not None or resolution is not None):
+    given = is_given(path)
+    if given and any(option is not None for option in of_models):
+        raise ImpastoError(
+            f"{path} holds pictures: --checkpoints, --truncation, --steps, --sampler, --guidance and "
+            "--guide are for a run's"
+        )
+    if not given and any(option is not None for option in of_pictures):
         raise ImpastoError("--fit and --resolution are for a folder or an archive of pictures")
+    return given
 
 
 def _of_models(

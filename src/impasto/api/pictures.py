@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from impasto.device import choose_device
+from impasto.errors import ImpastoError
 from impasto.sampling import Model
 from impasto.sampling import model as models
+from impasto.sampling.step_settings import AS_SAVED, StepSettings
 
 
 def sample(
@@ -20,6 +22,10 @@ def sample(
     device: str = "auto",
     batch: int = 64,
     precision: str = "float32",
+    steps: int | None = None,
+    sampler: str | None = None,
+    guidance: float | None = None,
+    guide: str | PathLike[str] | None = None,
 ) -> np.ndarray:
     """Pictures, uint8 [B, H, W, 3], from a model, one for each seed.
 
@@ -33,12 +39,23 @@ def sample(
         batch: pictures at a time.
         precision: `float32`; `bfloat16`, which is quicker on a GPU and changes the pixels a little; or
             `auto`, bfloat16 where the device multiplies it.
+        steps: of generators that make a picture in steps (network `flow`), as for the rest; see
+            `Model.load`. None: as the model has it.
+        sampler: `heun` or `euler`.
+        guidance: factor of the guidance; 1 is none.
+        guide: another model, such as an earlier checkpoint of the run.
 
     Raises:
-        ImpastoError: no model, an unknown class or precision, or a seed out of range.
+        ImpastoError: no model, an unknown class or precision, a seed out of range, or a setting that
+            does not fit the model.
     """
+    how = StepSettings(steps, sampler, guidance, guide)
     if not isinstance(model, Model):
-        model = Model.load(model, choose_device(device))
+        model = Model.load(model, choose_device(device), **vars(how))
+    elif how != AS_SAVED:
+        raise ImpastoError(
+            "a loaded model keeps its settings; give steps, sampler, guidance and guide to Model.load"
+        )
     return model.sample(seeds, classes, truncation=truncation, batch=batch, precision=precision)
 
 

@@ -41,6 +41,37 @@ Reference = Annotated[
         metavar="N", min=2, help="Compare with at most N real pictures, chosen at random."
     ),
 ]
+Steps = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Steps in which a flow model makes a picture. Default: the model's, as for the next three.",
+    ),
+]
+StepSampler = Annotated[
+    str | None,
+    typer.Option(
+        "--sampler",
+        metavar="heun|euler",
+        help="Method of a flow model's steps; euler takes half the time and needs more steps.",
+    ),
+]
+Guidance = Annotated[
+    float | None,
+    typer.Option(
+        metavar="VALUE",
+        help="Guidance of a flow model: above 1, pictures are more like their class and less varied.",
+    ),
+]
+Guide = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="MODEL",
+        help="With --guidance: a worse model that pictures are moved away from, such as an earlier "
+        "checkpoint of the run. Default: the model itself, without classes.",
+    ),
+]
 
 
 def weights_of(texts: Sequence[str] | None, features: str) -> dict[str, str]:

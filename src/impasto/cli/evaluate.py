@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from impasto.cli._plugins import Plugins
-from impasto.cli._shared import Device, EvaluationBatch, Features, Reference, Weights, weights_of
+from impasto.cli._shared import (
+    Device,
+    EvaluationBatch,
+    Features,
+    Guidance,
+    Guide,
+    Reference,
+    Steps,
+    StepSampler,
+    Weights,
+    weights_of,
+)
 from impasto.formatting import quoted
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
@@ -116,6 +127,10 @@ def command(
             help="Truncation of the latents, as in impasto sample. Default: none.", metavar="VALUE"
         ),
     ] = None,
+    steps: Steps = None,
+    sampler: StepSampler = None,
+    guidance: Guidance = None,
+    guide: Guide = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -141,6 +156,7 @@ def command(
     from impasto.api.judging import evaluate
     from impasto.errors import StoppedError
     from impasto.evaluation.table import over_time
+    from impasto.sampling.step_settings import StepSettings
 
     try:
         found = evaluate(
@@ -157,6 +173,7 @@ def command(
             fit=fit,
             resolution=resolution,
             truncation=truncation,
+            how=StepSettings(steps, sampler, guidance, guide),
             out=out,
             again=again,
             device=device,

@@ -10,7 +10,7 @@ import typer
 
 from impasto.cli._plugins import Plugins
 from impasto.cli._sampling import CANDIDATES, PER_CLASS, SEEDS, SEEDS_OF_EVERY_CLASS, Options, paint
-from impasto.cli._shared import Batch, Device
+from impasto.cli._shared import Batch, Device, Guidance, Guide, Steps, StepSampler
 
 
 def command(
@@ -141,6 +141,10 @@ def command(
             "it (auto: only there), and changes the pixels a little.",
         ),
     ] = "float32",
+    steps: Steps = None,
+    sampler: StepSampler = None,
+    guidance: Guidance = None,
+    guide: Guide = None,
     plugin: Plugins = None,
 ) -> None:
     """Generate pictures: one PNG for each seed, or one grid of all.
@@ -153,6 +157,7 @@ def command(
     from impasto.sampling import find_model
     from impasto.sampling.model import name_of
     from impasto.sampling.painter import Painter
+    from impasto.sampling.step_settings import StepSettings
     from impasto.training.run_folder import with_noise
 
     options = Options(
@@ -175,8 +180,9 @@ def command(
     run = run_with_report(model) if to_report else None
     folder = find_model(model)
     where = choose_device(device)
+    how = StepSettings(steps, sampler, guidance, guide)
     painter = Painter.load(
-        folder, where, truncation=truncation, batch=batch, stages=stages, precision=precision
+        folder, where, how, truncation=truncation, batch=batch, stages=stages, precision=precision
     )
     if curate is not None:
         painter = replace(painter, record=with_noise(painter.record, model))

@@ -136,6 +136,7 @@ class Evaluator:
             per_class=plan.per_class,
             first_seed=plan.first_seed,
             truncation=painter.truncation,
+            made_with=painter.made_with,
         )
         return self.evaluate_subject(
             pictures,

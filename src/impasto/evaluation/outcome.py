@@ -26,9 +26,11 @@ from impasto.evaluation.subjects import Subject
 from impasto.evaluation.table import lines
 from impasto.features import FeatureNetwork
 from impasto.files import check_writable, write_text
+from impasto.sampling.guiding import made_with
 from impasto.sampling.model import MODEL_FILE, ModelRecord
 from impasto.sampling.output import slugs
 from impasto.sampling.painter import Painter
+from impasto.sampling.step_settings import AS_SAVED, StepSettings
 
 TABLE, SHEET, PAIRS, LEFT_OUT = "scores.txt", "nearest.png", "nearest.csv", "left-out.csv"
 
@@ -40,7 +42,7 @@ def conditions(row: EvaluationRow) -> tuple[object, ...]:
         *(row.network.name, row.network.weights_sha256, row.network.resize),
         *(row.collection.hash, row.reference.split, row.reference.pictures),
         *(row.pictures.count, row.pictures.per_class, row.pictures.first_seed),
-        *(row.pictures.truncation, row.pictures.fit),
+        *(row.pictures.truncation, row.pictures.made_with, row.pictures.fit),
     )
 
 
@@ -140,9 +142,10 @@ def scored_before(
     evaluator: Evaluator,
     network: FeatureNetwork,
     plan: SampleCounts,
-    truncation: float | None,
+    painting: "PaintingOptions",
 ) -> EvaluationRow | None:
     """The newest row with the same weights, pictures, network and reference, if any."""
+    how = (painting.truncation, made_with(painting.how))
     for row in reversed(rows):
         if (
             row.subject.weights_sha256 == model.weights_sha256
@@ -153,7 +156,8 @@ def scored_before(
             == (evaluator.collection.content_hash, evaluator.split)
             and row.reference.pictures == evaluator.reference_size
             and (row.pictures.count, row.pictures.per_class) == (plan.count, plan.per_class)
-            and (row.pictures.first_seed, row.pictures.truncation) == (plan.first_seed, truncation)
+            and row.pictures.first_seed == plan.first_seed
+            and (row.pictures.truncation, row.pictures.made_with) == how
         ):
             return row
     return None
@@ -175,11 +179,19 @@ class PaintingOptions:
         device: where.
         truncation: see `latents_of_seeds`.
         batch: pictures at once.
+        how: see `StepSettings`.
     """
 
     device: torch.device | str = "cpu"
     truncation: float | None = None
     batch: int = 64
+    how: StepSettings = AS_SAVED
+
+    def painter(self, folder: Path) -> Painter:
+        """The painter of a model folder."""
+        return Painter.load(
+            folder, self.device, self.how, truncation=self.truncation, batch=self.batch
+        )
 
 
 _PAINTING = PaintingOptions()
@@ -217,17 +229,14 @@ def evaluate_model(
     before = {
         network.identity: row
         for network in evaluator.networks
-        if (row := scored_before(known, record, evaluator, network, plan, painting.truncation))
-        is not None
+        if (row := scored_before(known, record, evaluator, network, plan, painting)) is not None
     }
     fresh = [network for network in evaluator.networks if network.identity not in before]
     made: list[EvaluationRow] = []
     if fresh:
         check_writable(home)
         further = more()  # before the long work, because the discriminator may be damaged
-        painter = Painter.load(
-            folder, painting.device, truncation=painting.truncation, batch=painting.batch
-        )
+        painter = painting.painter(folder)
         subject = SubjectRecord(
             kind="run" if of_run else "model",
             name=name,

@@ -103,6 +103,8 @@ class PicturesRecord(_Record):
     """The least number of pictures of each class."""
     first_seed: int = 0
     truncation: float | None = None
+    made_with: str | None = None
+    """Settings of sampling that were changed, in words: `8 steps, euler, guidance 2`."""
     fit: str | None = None
     """How pictures of a folder or an archive were resized: crop, squash or pad."""
     left_out: int = 0

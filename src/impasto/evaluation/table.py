@@ -81,6 +81,8 @@ def _heading(row: EvaluationRow) -> list[str]:
         seeds = f", seeds {first} to {first + row.pictures.count - 1}"
         if row.pictures.truncation is not None:
             seeds += f", truncation {row.pictures.truncation:g}"
+        if row.pictures.made_with is not None:
+            seeds += f", {row.pictures.made_with}"
     elif row.pictures.fit is not None:
         seeds = f", brought to size by {row.pictures.fit}"
     return [

@@ -12,7 +12,9 @@ Every family keeps this contract:
 Further keyword-only arguments are the family's settings, set with `--set generator.NAME=VALUE`.
 
 A file may have a function `latent_dim(resolution, **settings)`: the number of latent values of a
-network that does not take any number.
+network that does not take any number. It may have `AT_SAMPLING`, the names of settings that may be
+changed when sampling, of `steps`, `sampler`, `guidance` and `guide`; with `guide`, the generator has
+a method `guided_by(generator)`.
 
 A generator may have further methods:
 - `decode(features) -> images` makes images from a discriminator's features.

@@ -41,6 +41,9 @@ SIGMA_DATA = 0.5
 AUGMENTATION_VALUES = 9
 """Values that describe how a training picture was augmented; see the term `flow`."""
 
+AT_SAMPLING = ("steps", "sampler", "guidance", "guidance_times", "guide")
+"""Settings that may be changed when sampling; the weights do not depend on them."""
+
 Size = Literal["small", "medium", "large"]
 
 _UNETS: dict[Size, dict[str, Any]] = {

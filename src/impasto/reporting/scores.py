@@ -160,6 +160,7 @@ class Conditions:
     reference: int
     pictures: int
     truncation: float | None
+    made_with: str | None
     resolution: int | None
     collection: str = field(compare=False)
 
@@ -174,12 +175,15 @@ class Conditions:
             row.reference.pictures,
             row.pictures.count,
             row.pictures.truncation,
+            row.pictures.made_with,
             row.collection.resolution,
             row.collection.name,
         )
 
     def __str__(self) -> str:
-        cut = f" (truncation {self.truncation:g})" if self.truncation is not None else ""
+        parts = [] if self.truncation is None else [f"truncation {self.truncation:g}"]
+        parts += [] if self.made_with is None else [self.made_with]
+        cut = f" ({', '.join(parts)})" if parts else ""
         at = "each run's resolution" if self.resolution is None else f"{self.resolution} pixels"
         return (
             f"{counted(self.pictures, 'generated picture')}{cut} against "
@@ -320,13 +324,13 @@ def foundation(
     row: EvaluationRow, own: str | None = None
 ) -> tuple[int, bool, bool, bool, int, str]:
     """A sort key of how well founded an evaluation is: of the newest checkpoint; against the run's
-    own collection, of content hash `own`; not made during training; not truncated; of the most
-    pictures; the newest."""
+    own collection, of content hash `own`; not made during training; not truncated, and with the
+    model's own settings; of the most pictures; the newest."""
     return (
         row.subject.images_seen or 0,
         row.collection.hash == own,
         not row.during_training,
-        row.pictures.truncation is None,
+        row.pictures.truncation is None and row.pictures.made_with is None,
         row.pictures.count,
         row.created,
     )

@@ -23,6 +23,7 @@ from impasto.formatting import counted, quoted
 from impasto.networks import discriminator_of, generator_of
 from impasto.plugin_records import PluginRecord, networks_of, require
 from impasto.sampling.grid import grid_picture
+from impasto.sampling.step_settings import StepSettings
 from impasto.sampling.tensors import read_tensors, write_tensors
 
 WEIGHTS_FILE = "generator.safetensors"
@@ -113,31 +114,54 @@ class Model:
     record: ModelRecord
     device: torch.device | str = "cpu"
     """Device that `sample` runs on."""
+    made_with: str | None = None
+    """The settings that were changed when it was loaded, in words."""
 
     @property
     def latent(self) -> LatentConfig:
         return self.record.latent
 
     @classmethod
-    def load(cls, model: str | PathLike[str], device: torch.device | str = "cpu") -> "Model":
+    def load(
+        cls,
+        model: str | PathLike[str],
+        device: torch.device | str = "cpu",
+        *,
+        steps: int | None = None,
+        sampler: str | None = None,
+        guidance: float | None = None,
+        guide: str | PathLike[str] | None = None,
+    ) -> "Model":
         """Load a model.
 
         Args:
             model: a run, one of its checkpoints (`RUN/best` for the best one), a model folder, or
                 `masters`.
             device: device that `sample` runs on; the generator itself stays on the CPU.
+            steps: see `StepSettings`, as for the rest; for generators that make images in steps.
+            sampler: `heun` or `euler`.
+            guidance: factor of the guidance.
+            guide: another model.
 
         Raises:
             ImpastoError: not a model, damaged, of an unknown format or network, or it needs a
-                plugin that is not installed.
+                plugin that is not installed; or a setting does not fit its network.
         """
+        # Imported here, because it imports this module.
+        from impasto.sampling.guiding import guide_of, made_with
+
+        how = StepSettings(steps, sampler, guidance, guide)
         folder = find_model(model)
         record = read_record(folder / MODEL_FILE, "model", ModelRecord)
         require(record.plugins, networks_of(record.generator), folder)
+        network = how.applied(record.generator, len(record.labels))
+        record = record.model_copy(update={"generator": network})
         tensors = read_tensors(folder / WEIGHTS_FILE, record.weights_sha256)
         generator = generator_of(record, record.label_sizes)
         _fill(generator, tensors, folder / WEIGHTS_FILE)
-        return cls(generator.eval().requires_grad_(False), record, device)
+        if guide is not None:
+            generator.guided_by(guide_of(guide, record))  # type: ignore[operator]
+        return cls(generator.eval().requires_grad_(False), record, device, made_with(how))
 
     def sample(
         self,

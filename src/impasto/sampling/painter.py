@@ -14,6 +14,7 @@ from impasto.sampling.model import Model, ModelRecord
 from impasto.sampling.points import Origin, Points, batches_of
 from impasto.sampling.sampler import Sampler, check_batch
 from impasto.sampling.seeds import latents_of_seeds
+from impasto.sampling.step_settings import AS_SAVED, StepSettings
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Painter:
     """Images at a time."""
     stages: bool = False
     """Whether images show all stages side by side; see `Sampler.side_by_side`."""
+    made_with: str | None = None
+    """See `Model.made_with`."""
 
     def __post_init__(self) -> None:
         self.sampler.check_stages(self.stages)
@@ -41,15 +44,16 @@ class Painter:
         cls,
         folder: Path,
         device: torch.device | str = "cpu",
+        how: StepSettings = AS_SAVED,
         *,
         truncation: float | None = None,
         batch: int = 64,
         stages: bool = False,
         precision: str = "float32",
     ) -> "Painter":
-        """The painter of the model in a model folder; see `of`."""
+        """The painter of the model in a model folder; see `of`, and `StepSettings` for `how`."""
         return cls.of(
-            Model.load(folder, device),
+            Model.load(folder, device, **vars(how)),
             truncation=truncation,
             batch=batch,
             stages=stages,
@@ -74,7 +78,7 @@ class Painter:
             label_fields=len(model.record.labels),
             precision=precision,
         )
-        return cls(sampler, model.record, truncation, batch, stages)
+        return cls(sampler, model.record, truncation, batch, stages, model.made_with)
 
     def labels(self, seeds: Sequence[int], chosen: Mapping[int, int]) -> Tensor:
         """Labels [B, F] of the seeds, with the chosen classes; see `labels_of_seeds`."""

@@ -1,0 +1,86 @@
+"""Settings of generators that make an image in several steps, which may be changed when sampling."""
+
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+from impasto.config import NetworkConfig
+from impasto.errors import ImpastoError
+from impasto.networks import resolve_network
+from impasto.registry import load_module
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """How a generator such as `flow` makes images; None: as `model.json` says.
+
+    Attributes:
+        steps: number of steps.
+        sampler: `heun` or `euler`.
+        guidance: factor of the guidance; 1 is none.
+        guide: a run, a checkpoint or a model that images are moved away from, in place of the model's
+            own without labels (autoguidance), such as an earlier checkpoint of the run.
+    """
+
+    steps: int | None = None
+    sampler: str | None = None
+    guidance: float | None = None
+    guide: str | PathLike[str] | None = None
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The settings that are set, without the guide."""
+        found = {"steps": self.steps, "sampler": self.sampler, "guidance": self.guidance}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def applied(self, generator: NetworkConfig, labels: int) -> NetworkConfig:
+        """A generator's config with these settings.
+
+        Args:
+            generator: of a model.
+            labels: number of its label fields.
+
+        Raises:
+            ImpastoError: the network has no such settings, a value is wrong, or the guide or the
+                guidance would have no effect.
+        """
+        asked = [*self.changes, *(["guide"] if self.guide is not None else [])]
+        if not asked:
+            return generator
+        module = load_module("networks", generator.network, "network")
+        known = getattr(module, "AT_SAMPLING", ())
+        for name in asked:
+            if name not in known:
+                raise ImpastoError(
+                    f"{name} is for generators that make a picture in steps (network flow), and this "
+                    f"model's network is '{generator.network}'; leave it out"
+                )
+        options = resolve_network(
+            generator.network, "generator", {**generator.options, **self.changes}
+        )
+        if self.guide is not None and options["guidance"] == 1:
+            raise ImpastoError(
+                "a guide has no effect at guidance 1; give a guidance such as 2, too"
+            )
+        if self.guide is None and not labels and self.changes.get("guidance", 1) != 1:
+            raise ImpastoError(
+                "guidance moves pictures away from those without labels, and this model has no labels; "
+                "give a guide, such as an earlier checkpoint of its run"
+            )
+        return NetworkConfig.model_validate({"network": generator.network, **options})
+
+    def text(self, guide_sha256: str | None) -> str | None:
+        """The settings in words, such as `8 steps, euler, guidance 2`; None if nothing is set.
+
+        Args:
+            guide_sha256: digest of the guide's weights, where there is a guide.
+        """
+        parts = [] if self.steps is None else [f"{self.steps} step{'s' * (self.steps != 1)}"]
+        parts += [] if self.sampler is None else [self.sampler]
+        parts += [] if self.guidance is None else [f"guidance {self.guidance:g}"]
+        parts += [] if guide_sha256 is None else [f"guide {guide_sha256[:12]}"]
+        return ", ".join(parts) or None
+
+
+AS_SAVED = StepSettings()
+"""All settings as the model has them."""
