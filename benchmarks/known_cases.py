@@ -1,7 +1,7 @@
 """Whether each score moves when, and only when, it should: real pictures, harmed in known ways.
 
     python -m benchmarks.known_cases [--data masters] [--resolution 64] [--pictures 500]
-        [--features lite0]
+        [--features lite0|mobilenet_v2|inception_v3] [--weights FILE]
 
 Half of a collection's training pictures is the reference, and pictures of the other half (of other
 source pictures, where there are enough) stand for a generator's: as they are, blurred, with noise,
@@ -12,6 +12,7 @@ reference among them. Prints a table, a row a case, and which scores moved the w
 import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from benchmarks._command import run
+from benchmarks._nsfwjs import SIDES
+from benchmarks._nsfwjs import load as nsfwjs_network
 from impasto.collection import Collection, open_or_pack
 from impasto.evaluation.evaluate import Evaluator
 from impasto.evaluation.record import EvaluationRow, PicturesRecord, SubjectRecord
@@ -281,7 +284,10 @@ def main() -> None:
     parser.add_argument("--weights")
     chosen = parser.parse_args()
     collection = open_or_pack(chosen.data, chosen.resolution)
-    network = load_network(chosen.features, weights=chosen.weights)
+    if chosen.features in SIDES:
+        network = nsfwjs_network(Path(chosen.weights or "nsfwjs-4.3.0.tgz"), chosen.features)
+    else:
+        network = load_network(chosen.features, weights=chosen.weights)
     count, rows = halves(collection, chosen.pictures)
     print(f"{len(rows):,} pictures against {count:,} of {collection.name}, by {network.name}\n")
     done = measure(collection, network, count, rows)

