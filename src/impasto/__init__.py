@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from impasto.api.collections import forget, open, pack, pack_on
     from impasto.api.comparing import Comparison, compare
+    from impasto.api.exploring import walk
     from impasto.api.fetching import fetch
     from impasto.api.judging import Evaluations, evaluate, report
     from impasto.api.pictures import export, sample
@@ -66,6 +67,7 @@ _HOMES = {
     "sample": "api.pictures",
     "train": "api.training",
     "use_plugin": "plugins",
+    "walk": "api.exploring",
 }
 
 __all__ = [
@@ -99,6 +101,7 @@ __all__ = [
     "sample",
     "train",
     "use_plugin",
+    "walk",
 ]
 
 

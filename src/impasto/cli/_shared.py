@@ -15,6 +15,13 @@ CollectionArgument = Annotated[
         help="A collection's folder, or 'masters' (at 64 pixels).", metavar="COLLECTION"
     ),
 ]
+ModelArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="A run, a checkpoint, a model, or 'masters' (the model in this package).",
+        metavar="MODEL",
+    ),
+]
 Device = Annotated[
     str, typer.Option(help="Device to compute on.", metavar="auto|cpu|cuda|cuda:N|mps")
 ]

@@ -10,17 +10,11 @@ import typer
 
 from impasto.cli._plugins import Plugins
 from impasto.cli._sampling import CANDIDATES, PER_CLASS, SEEDS, SEEDS_OF_EVERY_CLASS, Options, paint
-from impasto.cli._shared import Batch, Device, Guidance, Guide, Steps, StepSampler
+from impasto.cli._shared import Batch, Device, Guidance, Guide, ModelArgument, Steps, StepSampler
 
 
 def command(
-    model: Annotated[
-        Path,
-        typer.Argument(
-            help="A run, a checkpoint, a model, or 'masters' (the model in this package).",
-            metavar="MODEL",
-        ),
-    ],
+    model: ModelArgument,
     seeds: Annotated[
         str | None,
         typer.Option(

@@ -16,10 +16,12 @@ network that does not take any number. It may have `AT_SAMPLING`, the names of s
 changed when sampling, of `steps`, `sampler`, `guidance` and `guide`; with `guide`, the generator has
 a method `guided_by(generator)`.
 
-A generator may have further methods:
+A generator may have further methods and attributes:
 - `decode(features) -> images` makes images from a discriminator's features.
 - `stages(latents, labels) -> (images, ..., images)` returns the image of each stage. The last is
   the generator's result.
+- `levels`, the number L of its levels that take a latent, where there are several: it takes latents
+  [B, L, Z], too, one for each level. [B, Z] is the same latent at all levels.
 - `denoise(noisy, times, labels) -> images` is the network of a flow or diffusion model, which
   `forward` calls several times.
 

@@ -178,15 +178,26 @@ class Generator(nn.Module):
         self.to_rgb = nn.ModuleDict({str(resolution): last})
         self.shuffle = nn.PixelShuffle(2) if pixel_shuffle else nn.Identity()
         self.blur = blur
+        if self_modulation:
+            self.levels = 1 + len(self.blocks)
         _initialise(self, spectral_norm=spectral_norm)
 
+    def _conditions(self, latents: Tensor, labels: Tensor) -> list[Tensor | None]:
+        """What batch norms are conditioned on: the first layer's, then each block's."""
+        label = None if self.embedding is None else self.embedding(labels)
+        if not self.self_modulation:
+            return [label] * (1 + len(self.blocks))
+        each = latents.unbind(1) if latents.ndim == 3 else [latents] * self.levels
+        return [one if label is None else torch.cat([label, one], dim=1) for one in each]
+
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
-        condition = None if self.embedding is None else self.embedding(labels)
-        if self.self_modulation:
-            condition = latents if condition is None else torch.cat([condition, latents], dim=1)
-        maps = self.first(latents[:, :, None, None], condition)
+        """Images of latents [B, Z]; with self-modulation also of [B, levels, Z], one for the first
+        layer and one for each block."""
+        condition, *conditions = self._conditions(latents, labels)
+        first = latents[:, 0] if latents.ndim == 3 else latents
+        maps = self.first(first[:, :, None, None], condition)
         small = {4: maps}
-        for name, block in self.blocks.items():
+        for (name, block), condition in zip(self.blocks.items(), conditions, strict=True):
             maps = block(maps, condition)
             if name in self.excite:
                 maps = maps * self.excite[name](small[int(name) // self.span])

@@ -1,18 +1,15 @@
 """The time-lapse: a run's grids as a video (PyAV, the extra `video`)."""
 
-import logging
-from collections.abc import Callable, Iterable, Sequence
-from fractions import Fraction
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from PIL import Image, ImageDraw
 
-from impasto.errors import ImpastoError
-from impasto.files import atomic_file
 from impasto.fonts import font
 from impasto.reporting.pictures import cut, enlarge, evenly, open_picture
+from impasto.sampling.video import write_video
 
 # The target length of the video.
 _SECONDS = 15
@@ -64,12 +61,6 @@ def write_timelapse(
     Raises:
         ImpastoError: PyAV is missing, or the video cannot be written.
     """
-    try:
-        import av
-    except ImportError as error:
-        raise ImpastoError(
-            "the time-lapse needs PyAV; install it with pip install 'impasto[video]'"
-        ) from error
     chosen = [grids[place] for place in evenly(len(grids), _MOST_FRAMES)]
     end = max((seen for seen, _ in chosen), default=0)
     frames = (
@@ -81,60 +72,21 @@ def write_timelapse(
     if first is None or second is None:
         return 0
     rate = frame_rate(len(chosen))
-    # libx264 would print its settings.
-    logging.getLogger("libav").setLevel(logging.ERROR)
-    with atomic_file(path) as temporary:
-        try:
-            with av.open(
-                str(temporary), "w", format="mp4", options={"movflags": "faststart"}
-            ) as video:
-                return _encode(video, chain((first, second), frames), first.size, rate)
-        except (av.FFmpegError, ValueError) as error:
-            raise ImpastoError(f"cannot make the time-lapse {path}: {error}") from error
+    return write_video(path, _held(chain((first, second), frames), rate), rate, crf=20)
 
 
-def _encode(video: Any, frames: Iterable[Image.Image], size: tuple[int, int], rate: int) -> int:
-    """Encode frames, repeating the last for two seconds; gives the number of frames."""
-    import av
-
-    stream = _stream(video, size, rate)
-    written = 0
-    last = Image.new("RGB", size)
-
-    def add(picture: Image.Image) -> None:
-        nonlocal written
-        if picture.size != size:
-            # A grid of another size (a resumed run with another setting) is placed on a frame of
-            # the first's size.
-            canvas = Image.new("RGB", size, (20, 20, 20))
+def _held(frames: Iterable[Image.Image], rate: int) -> Iterator[np.ndarray]:
+    """The frames in the first one's size, the last held for two seconds."""
+    canvas: Image.Image | None = None
+    for picture in frames:
+        if canvas is None or picture.size == canvas.size:
+            canvas = picture
+        else:
+            # A grid of another size (a resumed run with another setting) is placed on a frame of the
+            # first's size.
+            canvas = Image.new("RGB", canvas.size, (20, 20, 20))
             canvas.paste(picture, (0, 0))
-            picture = canvas
-        frame = av.VideoFrame.from_image(picture)
-        frame.pts = written
-        frame.time_base = Fraction(1, rate)
-        for packet in stream.encode(frame):
-            video.mux(packet)
-        written += 1
-
-    for last in frames:
-        add(last)
+        yield np.asarray(canvas)
+    assert canvas is not None
     for _ in range(_HOLD_SECONDS * rate):
-        add(last)
-    for packet in stream.encode():
-        video.mux(packet)
-    return written
-
-
-def _stream(video: Any, size: tuple[int, int], rate: int) -> Any:
-    """An H.264 stream, or an MPEG-4 one if PyAV lacks x264."""
-    import av
-
-    with_x264 = "libx264" in av.codecs_available
-    stream: Any = video.add_stream("libx264" if with_x264 else "mpeg4", rate=rate)
-    stream.width, stream.height = size
-    stream.pix_fmt = "yuv420p"
-    stream.time_base = Fraction(1, rate)
-    if with_x264:
-        stream.options = {"crf": "20", "preset": "veryfast"}
-        stream.thread_count = 2
-    return stream
+        yield np.asarray(canvas)

@@ -101,17 +101,31 @@ class Painter:
             one = Points.make(self.record, torch.empty(1, 0), labels[place : place + 1], [origin])
             yield one.text(0)
 
+    @property
+    def levels(self) -> int | None:
+        """The number of latents that the generator takes, one for each level; None: one for all."""
+        return getattr(self.sampler.generator, "levels", None)
+
+    def check_levels(self, latents: Tensor) -> None:
+        """Check that the generator takes latents of this shape, [B, Z] or [B, L, Z].
+
+        Raises:
+            ImpastoError: it does not.
+        """
+        if latents.ndim == 3 and latents.shape[1] != self.levels:
+            raise ImpastoError(
+                f"these points have {latents.shape[1]} latents, one for each level; this generator "
+                f"takes {self.levels or 'one for all levels'}"
+            )
+
     def paint_points(self, points: Points) -> Iterator[np.ndarray]:
         """Images of points in batches, uint8 [up to `batch`, H, W, 3].
 
         Raises:
-            ImpastoError: they have a latent for each level, and this generator takes one.
+            ImpastoError: they have a latent for each level, and this generator does not take so many.
         """
         check_batch(self.batch)
-        if points.latents.ndim == 3 and not hasattr(self.sampler.generator, "levels"):
-            raise ImpastoError(
-                "these points have a latent for each level; this generator takes one"
-            )
+        self.check_levels(points.latents)
         parts = batches_of(points, self.batch)
         inputs = ((some.latents, some.classes) for some in parts)
         return self.sampler.pixels(inputs, stages=self.stages)

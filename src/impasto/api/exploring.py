@@ -1,0 +1,83 @@
+"""Exploring a model: `walk`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+
+from impasto.device import choose_device
+from impasto.exploring.frames import check_target
+from impasto.exploring.walk_options import RADIUS, WalkOptions, film_of
+from impasto.exploring.walks import Style
+from impasto.sampling import Model
+from impasto.sampling.painter import Painter
+
+
+def painter_of(
+    model: str | PathLike[str] | Model, truncation: float | None, device: str, batch: int
+) -> Painter:
+    """The painter of a model, or of the model that a path stands for."""
+    if not isinstance(model, Model):
+        model = Model.load(model, choose_device(device))
+    return Painter.of(model, truncation=truncation, batch=batch)
+
+
+def walk(
+    model: str | PathLike[str] | Model,
+    destination: str | PathLike[str],
+    seeds: Iterable[int] = (),
+    *,
+    points: Iterable[str | PathLike[str]] = (),
+    around: bool = False,
+    radius: float = RADIUS,
+    classes: Mapping[str, Sequence[str]] | None = None,
+    seconds: float = 12.0,
+    fps: int = 30,
+    loop: bool = False,
+    straight: bool = False,
+    easing: bool = False,
+    even: bool = False,
+    truncation: float | None = None,
+    grid: tuple[int, int] = (1, 1),
+    scale: int | None = None,
+    device: str = "auto",
+    batch: int = 64,
+) -> Path:
+    """Write a video whose pictures change smoothly from seed to seed; gives its path.
+
+    Args:
+        model: a loaded model, which keeps its device; or a run, a checkpoint, a model folder, or the
+            word `masters`.
+        destination: ends in `.mp4`, `.gif` or `.webp`; or a folder, for frames as PNGs. Frames of the
+            same walk that are in the folder already are kept.
+        seeds: to walk through; 0 to 3 if there are no points either.
+        points: files of points, or PNGs that impasto painted, in place of seeds.
+        around: walk in a loop around one seed or point instead.
+        radius: of this loop; 1 is as far as another seed.
+        classes: label field to the classes to go through, such as `{"style": ["Ukiyo-e", "Cubism"]}`.
+            By default those of the seeds and points.
+        seconds: length of the video.
+        fps: frames a second.
+        loop: go back to the first point, so that the video repeats.
+        straight: take the shortest way between neighbouring points instead of a curve.
+        easing: slow down at each point.
+        even: make pictures change at the same pace throughout, measured by features of `lite0`.
+        truncation: of the seeds' latents; see `Model.sample`.
+        grid: columns and rows of walks side by side, among which seeds are dealt out in order.
+        scale: enlarge each pixel so many times. None: once, in an MP4 up to 512 pixels.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        batch: pictures computed at a time.
+
+    Raises:
+        ImpastoError: no model, an unknown class, points of another model, a value out of range, PyAV is
+            missing, or the destination cannot be written.
+    """
+    target = Path(destination).expanduser()
+    check_target(target, fps)
+    style = Style(loop, not straight, easing)
+    files = [Path(path) for path in points]
+    options = WalkOptions(
+        list(seeds), files, around, radius, style, even, classes or {}, grid[0], grid[1]
+    )
+    painter = painter_of(model, truncation, device, batch)
+    film_of(painter, options, seconds=seconds, rate=fps, scale=scale).write(target)
+    return target

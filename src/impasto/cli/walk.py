@@ -1,0 +1,165 @@
+"""`impasto walk`: a video through a model's latents and classes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from impasto.cli._plugins import Plugins
+from impasto.cli._shared import Batch, Device, Guidance, ModelArgument, Steps, StepSampler
+from impasto.errors import ImpastoError, StoppedError
+from impasto.formatting import counted, quoted
+
+
+def command(
+    model: ModelArgument,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            help="Seeds to walk through, such as 3,17,42.", metavar="SEEDS", show_default="0-3"
+        ),
+    ] = None,
+    points: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Walk through the points of a file of sample --save-points, or of a PNG that impasto "
+            "painted, in place of seeds. May be repeated.",
+        ),
+    ] = None,
+    around: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SEED|FILE",
+            help="Walk in a loop around one seed, or around the point of such a file.",
+        ),
+    ] = None,
+    radius: Annotated[
+        float | None,
+        typer.Option(
+            metavar="VALUE",
+            help="With --around: distance from it; 1 is as far as another seed.",
+            show_default="0.4",
+        ),
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="Length of the video.", metavar="S")] = 12.0,
+    fps: Annotated[int, typer.Option(help="Frames a second.", metavar="N", min=1)] = 30,
+    loop: Annotated[
+        bool, typer.Option("--loop", help="Go back to the first point, so that the video repeats.")
+    ] = False,
+    straight: Annotated[
+        bool,
+        typer.Option(
+            "--straight",
+            help="Take the shortest way between neighbouring points instead of a curve without "
+            "corners.",
+        ),
+    ] = False,
+    easing: Annotated[bool, typer.Option("--easing", help="Slow down at each point.")] = False,
+    even: Annotated[
+        bool,
+        typer.Option(
+            "--even",
+            help="Make pictures change at the same pace throughout, measured by features of lite0.",
+        ),
+    ] = False,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD=CLASS,CLASS",
+            help="Classes to go through on the way, such as style=Impressionism,Ukiyo-e, or just the "
+            "classes if there is one field. May be repeated for other fields. Default: the classes of "
+            "seeds and points.",
+        ),
+    ] = None,
+    truncation: Annotated[
+        float | None,
+        typer.Option(help="Truncation of the seeds' latents, such as 0.7.", metavar="VALUE"),
+    ] = None,
+    grid: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMNSxROWS",
+            help="Show several walks side by side, such as 4x2; seeds are dealt out in order.",
+        ),
+    ] = None,
+    scale: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=64,
+            help="Enlarge each pixel N times.",
+            show_default="1; in an MP4 up to 512 pixels",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE|FOLDER",
+            help="A video (.mp4, .gif, .webp; an existing one is replaced), or a folder for the frames "
+            "as PNGs, which the same command goes on with if it was stopped.",
+            show_default="samples/NAME-walk.mp4",
+        ),
+    ] = None,
+    device: Device = "auto",
+    batch: Batch = 64,
+    steps: Steps = None,
+    sampler: StepSampler = None,
+    guidance: Guidance = None,
+    plugin: Plugins = None,
+) -> None:
+    """Walk through a model: a video whose pictures change smoothly from seed to seed.
+
+    --classes changes the class on the way. Videos need the extra video (PyAV), folders of frames do not.
+    """
+    from impasto.device import choose_device
+    from impasto.exploring.frames import check_target
+    from impasto.exploring.walk_options import (
+        RADIUS,
+        WalkOptions,
+        film_of,
+        parse_around,
+        parse_grid,
+    )
+    from impasto.exploring.walks import Style, parse_stations
+    from impasto.progress import shown
+    from impasto.sampling import find_model, parse_seeds
+    from impasto.sampling.model import Model, name_of
+    from impasto.sampling.painter import Painter
+
+    if around is None and radius is not None:
+        raise ImpastoError("--radius is the distance from --around: add it, or leave --radius out")
+    if around is not None and (seeds or points):
+        raise ImpastoError("--around has a point of its own: leave out --seeds and --points")
+    numbers, files = parse_around(around) if around else (parse_seeds(seeds) if seeds else [], [])
+    columns, rows = parse_grid(grid) if grid else (1, 1)
+    folder = find_model(model)
+    target = out or Path("samples") / f"{name_of(model)}-walk.mp4"
+    check_target(target, fps)
+    loaded = Model.load(
+        folder, choose_device(device), steps=steps, sampler=sampler, guidance=guidance
+    )
+    painter = Painter.of(loaded, truncation=truncation, batch=batch)
+    options = WalkOptions(
+        seeds=numbers,
+        points=points or files,
+        around=around is not None,
+        radius=RADIUS if radius is None else radius,
+        style=Style(loop, not straight, easing),
+        even=even,
+        classes=parse_stations(painter.record, classes or []),
+        columns=columns,
+        rows=rows,
+    )
+    try:
+        film = film_of(painter, options, seconds=seconds, rate=fps, scale=scale, progress=shown)
+        with shown("frames", film.count) as progress:
+            painted = film.write(target, progress)
+    except KeyboardInterrupt:
+        raise StoppedError(
+            "stopped; no file is left half written, and frames in a folder are kept"
+        ) from None
+    kept = film.count - painted
+    again = f", {kept} of them there before" if kept else ""
+    typer.echo(f"{counted(film.count, 'frame')} in {quoted(target)}{again}")

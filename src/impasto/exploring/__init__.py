@@ -1,0 +1,1 @@
+"""What one does with a trained model: walks between its pictures, mixing, ..."""
