@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from impasto.api.collections import forget, open, pack, pack_on
     from impasto.api.comparing import Comparison, compare
-    from impasto.api.exploring import walk
+    from impasto.api.exploring import mix, walk
     from impasto.api.fetching import fetch
     from impasto.api.judging import Evaluations, evaluate, report
     from impasto.api.pictures import export, sample
@@ -58,6 +58,7 @@ _HOMES = {
     "list_recipes": "api.training",
     "load_config": "training",
     "load_recipe": "registry",
+    "mix": "api.exploring",
     "open": "api.collections",
     "open_or_pack": "collection",
     "pack": "api.collections",
@@ -92,6 +93,7 @@ __all__ = [
     "list_recipes",
     "load_config",
     "load_recipe",
+    "mix",
     "open",
     "open_or_pack",
     "pack",

@@ -1,15 +1,20 @@
-"""Exploring a model: `walk`."""
+"""Exploring a model: `walk` and `mix`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
+
 from impasto.device import choose_device
 from impasto.exploring.frames import check_target
+from impasto.exploring.mixing import mix_of
 from impasto.exploring.walk_options import RADIUS, WalkOptions, film_of
 from impasto.exploring.walks import Style
 from impasto.sampling import Model
+from impasto.sampling.class_choice import class_numbers
 from impasto.sampling.painter import Painter
+from impasto.sampling.seeds import check_seeds
 
 
 def painter_of(
@@ -81,3 +86,38 @@ def walk(
     painter = painter_of(model, truncation, device, batch)
     film_of(painter, options, seconds=seconds, rate=fps, scale=scale).write(target)
     return target
+
+
+def mix(
+    model: str | PathLike[str] | Model,
+    coarse: Iterable[int],
+    fine: Iterable[int],
+    at: int | None = None,
+    classes: Mapping[str, str] | None = None,
+    *,
+    truncation: float | None = None,
+    device: str = "auto",
+    batch: int = 64,
+) -> np.ndarray:
+    """Pictures, uint8 [R, C, H, W, 3], with the coarse levels of one seed and the fine ones of another.
+
+    Args:
+        model: as of `walk`; its network takes a latent at each level, as the flagships do.
+        coarse: R seeds, whose composition and classes pictures have.
+        fine: C seeds, whose colours and outlines pictures have.
+        at: first level of the generator that takes the fine seed, from 1. None: half of the levels.
+        classes: see `Model.sample`, as for the rest.
+        truncation: of the seeds' latents.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        batch: pictures computed at a time.
+
+    Raises:
+        ImpastoError: no model, an unknown class, a seed out of range, or no such level.
+    """
+    painter = painter_of(model, truncation, device, batch)
+    chosen = class_numbers(painter.record, classes or {})
+    rows, columns = (
+        painter.points(numbers, painter.labels(numbers, chosen))
+        for numbers in (check_seeds(coarse), check_seeds(fine))
+    )
+    return mix_of(painter, rows, columns, at).images(painter)

@@ -17,9 +17,11 @@ if TYPE_CHECKING:  # only for the types: --help must not wait for these
     from impasto.curation.choosing import Group, Scorer
     from impasto.curation.judges import FieldJudges
     from impasto.sampling.painter import Painter
+    from impasto.sampling.points import Points
 
 SEEDS, SEEDS_OF_EVERY_CLASS = "0-63", "0-7"
 PER_CLASS, CANDIDATES = 8, 512
+SPREAD = 0.3
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Options:
     candidates: int | None
     judge: str | None
     to_report: bool
+    variations: str | None
+    spread: float | None
     points: list[Path] | None
     save_points: Path | None
     grid: Path | None
@@ -58,6 +62,10 @@ class Options:
         if self.points:
             reason = "--points has latents and classes of its own"
             self.leave_out(reason, "seeds", "classes", "every_class", "truncation", "curate")
+        if self.variations is not None:
+            self.leave_out("--variations are of one picture", "points", "every_class", "curate")
+        elif self.spread is not None:
+            raise ImpastoError("--spread is how far --variations go: add it, or leave --spread out")
         if self.save_points is not None:
             self.leave_out("--save-points keeps seeds or points", "curate", "every_class")
         if self.grid is not None:
@@ -135,21 +143,57 @@ def paint_seeds(
     typer.echo(f"{counted(len(seeds), 'picture')} in {quoted(grid or out)}")
 
 
-def paint_points(
-    painter: Painter, files: list[Path], grid: Path | None, out: Path, save_points: Path | None
-) -> None:
-    """Generate a picture for each point of some files."""
-    from impasto.sampling.output import save_grid_of, save_pictures
+def points_of_files(painter: Painter, files: list[Path]) -> Points:
+    """All points of some files."""
     from impasto.sampling.points import Points, joined
 
-    points = joined([Points.load(file, painter.record) for file in files])
+    return joined([Points.load(file, painter.record) for file in files])
+
+
+def paint_variations(
+    painter: Painter,
+    options: Options,
+    seeds: list[int],
+    chosen: dict[int, int],
+    mixtures: dict[int, dict[int, float]],
+    out: Path,
+) -> None:
+    """Generate variations of a seed or a point."""
+    from impasto.exploring.mixing import variations_of
+    from impasto.exploring.walk_options import parse_around
+    from impasto.sampling.class_choice import mixed
+    from impasto.sampling.output import seed_name
+
+    numbers, files = parse_around(options.variations or "")
+    if files:
+        options.leave_out("a file's point has classes of its own", "classes")
+        centre = points_of_files(painter, files)
+    else:
+        labels = mixed(painter.record, painter.labels(numbers, chosen), mixtures)
+        centre = painter.points(numbers, labels)
+    spread = SPREAD if options.spread is None else options.spread
+    points = variations_of(painter, centre, seeds, spread)
+    names = [f"variation-{seed_name(seed)}" for seed in seeds]
+    paint_points(painter, points, names, options.grid, out, options.save_points)
+
+
+def paint_points(
+    painter: Painter,
+    points: Points,
+    names: list[str],
+    grid: Path | None,
+    out: Path,
+    save_points: Path | None,
+) -> None:
+    """Generate a picture for each point; without a grid, as files of these names."""
+    from impasto.sampling.output import save_grid_of, save_pictures
+
     if save_points is not None:
         typer.echo(f"points in {quoted(points.save(save_points))}")
     pictures = painter.paint_points(points)
     if grid is not None:
         save_grid_of(pictures, grid)
     else:
-        names = [f"point-{number:04d}" for number in range(len(points))]
         texts = (points.text(number) for number in range(len(points)))
         save_pictures(pictures, names, out, texts)
     typer.echo(f"{counted(len(points), 'picture')} in {quoted(grid or out)}")
@@ -303,7 +347,11 @@ def paint(
     elif field is not None:
         paint_every_class(painter, seeds, chosen, field, grid=grid, out=out, default=target)
     elif options.points:
-        paint_points(painter, options.points, grid, out or target, options.save_points)
+        points = points_of_files(painter, options.points)
+        names = [f"point-{number:04d}" for number in range(len(points))]
+        paint_points(painter, points, names, grid, out or target, options.save_points)
+    elif options.variations is not None:
+        paint_variations(painter, options, seeds, chosen, mixtures, out or target)
     else:
         labels = mixed(painter.record, painter.labels(seeds, chosen), mixtures)
         paint_seeds(painter, seeds, labels, grid, out or target, options.save_points)

@@ -22,6 +22,25 @@ ModelArgument = Annotated[
         metavar="MODEL",
     ),
 ]
+Truncation = Annotated[
+    float | None,
+    typer.Option(
+        help="Truncation of the latents; lower is safer and less varied, such as 0.7.",
+        metavar="VALUE",
+    ),
+]
+Classes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--class",
+        metavar="FIELD=CLASS",
+        help=(
+            "Class to generate, such as genre=landscape, or just CLASS if there is one "
+            "field; or a mixture, such as style=0.6*Ukiyo-e+0.4*Cubism. May be repeated for other "
+            "fields. Default: each seed draws its classes, as frequent as in the collection."
+        ),
+    ),
+]
 Device = Annotated[
     str, typer.Option(help="Device to compute on.", metavar="auto|cpu|cuda|cuda:N|mps")
 ]

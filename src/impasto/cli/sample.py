@@ -9,8 +9,26 @@ from typing import Annotated
 import typer
 
 from impasto.cli._plugins import Plugins
-from impasto.cli._sampling import CANDIDATES, PER_CLASS, SEEDS, SEEDS_OF_EVERY_CLASS, Options, paint
-from impasto.cli._shared import Batch, Device, Guidance, Guide, ModelArgument, Steps, StepSampler
+from impasto.cli._sampling import (
+    CANDIDATES,
+    PER_CLASS,
+    SEEDS,
+    SEEDS_OF_EVERY_CLASS,
+    SPREAD,
+    Options,
+    paint,
+)
+from impasto.cli._shared import (
+    Batch,
+    Classes,
+    Device,
+    Guidance,
+    Guide,
+    ModelArgument,
+    Steps,
+    StepSampler,
+    Truncation,
+)
 
 
 def command(
@@ -23,26 +41,8 @@ def command(
             metavar="SEEDS",
         ),
     ] = None,
-    truncation: Annotated[
-        float | None,
-        typer.Option(
-            help="Truncation of the latents; lower is safer and less varied, such as 0.7.",
-            metavar="VALUE",
-        ),
-    ] = None,
-    classes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--class",
-            metavar="FIELD=CLASS",
-            help=(
-                "Class to generate, such as genre=landscape, or just CLASS if there is one "
-                "field; or a mixture, such as style=0.6*Ukiyo-e+0.4*Cubism. May be repeated for other "
-                "fields. Default: each seed draws its "
-                "classes, as frequent as in the collection."
-            ),
-        ),
-    ] = None,
+    truncation: Truncation = None,
+    classes: Classes = None,
     every_class: Annotated[
         str | None,
         typer.Option(
@@ -96,6 +96,22 @@ def command(
             "report shows them. Earlier ones are replaced.",
         ),
     ] = False,
+    variations: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SEED|FILE",
+            help="Generate variations of one seed, or of the point of a file (see --points): on the way "
+            "from it to each of --seeds.",
+        ),
+    ] = None,
+    spread: Annotated[
+        float | None,
+        typer.Option(
+            metavar="VALUE",
+            help="With --variations: how far on this way; 1 is all of it.",
+            show_default=str(SPREAD),
+        ),
+    ] = None,
     points: Annotated[
         list[Path] | None,
         typer.Option(
@@ -165,6 +181,8 @@ def command(
         candidates=candidates,
         judge=judge,
         to_report=to_report,
+        variations=variations,
+        spread=spread,
         points=points,
         save_points=save_points,
         grid=grid,

@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 
 from impasto.cli._plugins import Plugins
-from impasto.cli._shared import Batch, Device, Guidance, ModelArgument, Steps, StepSampler
+from impasto.cli._shared import (
+    Batch,
+    Device,
+    Guidance,
+    ModelArgument,
+    Steps,
+    StepSampler,
+    Truncation,
+)
 from impasto.errors import ImpastoError, StoppedError
 from impasto.formatting import counted, quoted
 
@@ -72,10 +80,7 @@ def command(
             "seeds and points.",
         ),
     ] = None,
-    truncation: Annotated[
-        float | None,
-        typer.Option(help="Truncation of the seeds' latents, such as 0.7.", metavar="VALUE"),
-    ] = None,
+    truncation: Truncation = None,
     grid: Annotated[
         str | None,
         typer.Option(

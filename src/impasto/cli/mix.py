@@ -1,0 +1,90 @@
+"""`impasto mix`: coarse levels of some seeds with fine levels of others."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from impasto.cli._plugins import Plugins
+from impasto.cli._shared import Batch, Classes, Device, ModelArgument, Truncation
+from impasto.errors import StoppedError
+from impasto.formatting import counted, quoted
+
+
+def command(
+    model: ModelArgument,
+    coarse: Annotated[
+        str,
+        typer.Option(metavar="SEEDS", help="Seeds of the coarse levels: a row of the grid each."),
+    ] = "0-7",
+    fine: Annotated[
+        str,
+        typer.Option(metavar="SEEDS", help="Seeds of the fine levels: a column of the grid each."),
+    ] = "8-15",
+    at: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="First level of the generator that takes the fine seed; level 0 makes the smallest "
+            "maps.",
+            show_default="half of them",
+        ),
+    ] = None,
+    classes: Classes = None,
+    truncation: Truncation = None,
+    grid: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The PNG with all pictures. An existing file is replaced.",
+            show_default="samples/NAME-mix.png",
+        ),
+    ] = None,
+    save_points: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.safetensors",
+            help="Also write the points of the mixed pictures into this file, row by row, for "
+            "sample --points and walk --points.",
+        ),
+    ] = None,
+    device: Device = "auto",
+    batch: Batch = 64,
+    plugin: Plugins = None,
+) -> None:
+    """Mix seeds: coarse levels of one (composition), fine levels of another (colours, outlines).
+
+    A grid shows each coarse seed with each fine one, and both seeds' own pictures at its edges. Classes
+    are those of the coarse seed. For networks that take the latent at every level: the flagships.
+    """
+    from impasto.device import choose_device
+    from impasto.exploring.mixing import mix_of
+    from impasto.sampling import find_model, parse_seeds
+    from impasto.sampling.class_choice import mixed, parse_mixtures
+    from impasto.sampling.model import name_of
+    from impasto.sampling.output import check_grid_path, save_grid_of
+    from impasto.sampling.painter import Painter
+
+    folder = find_model(model)
+    target = grid or Path("samples") / f"{name_of(model)}-mix.png"
+    check_grid_path(target)
+    rows, columns = parse_seeds(coarse), parse_seeds(fine)
+    painter = Painter.load(folder, choose_device(device), truncation=truncation, batch=batch)
+    chosen, mixtures = parse_mixtures(painter.record, classes or [])
+    labels = [
+        mixed(painter.record, painter.labels(seeds, chosen), mixtures) for seeds in (rows, columns)
+    ]
+    try:
+        mix = mix_of(
+            painter, painter.points(rows, labels[0]), painter.points(columns, labels[1]), at
+        )
+        if save_points is not None:
+            typer.echo(f"points in {quoted(mix.mixed.save(save_points))}")
+        names = ["", *map(str, columns)], ["", *map(str, rows)]
+        save_grid_of([mix.grid(painter)], target, len(columns) + 1, above=names[0], beside=names[1])
+    except KeyboardInterrupt:
+        raise StoppedError("stopped; no file is left half written") from None
+    typer.echo(
+        f"{counted(len(mix.mixed), 'picture')} in {quoted(target)}: the first {mix.at} of "
+        f"{mix.levels} levels from the row's seed, the others from the column's"
+    )
