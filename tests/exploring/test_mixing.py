@@ -69,7 +69,7 @@ def test_a_level_is_a_block_of_its_own() -> None:
         "fastgan", {"width": 4, "self_modulation": True}, latent_dim=8, resolution=32
     ).eval()
     seen: dict[str, torch.Tensor] = {}
-    layers = {"4": generator.first, **dict(generator.blocks.items())}  # type: ignore[operator,union-attr,dict-item]
+    layers = {"4": generator.first, **dict(generator.blocks.items())}  # type: ignore[operator,union-attr]
     for name, layer in layers.items():
         layer.register_forward_hook(
             lambda module, inputs, maps, name=name: seen.update({name: maps.clone()})
