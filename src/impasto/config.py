@@ -359,6 +359,9 @@ class RunConfig(Config):
     training: TrainingConfig
     evaluation: EvaluationConfig = EvaluationConfig()
     doctor: DoctorConfig = DoctorConfig()
+    autoencoder: NetworkConfig | None = None
+    """A frozen autoencoder: the generator makes latents, which its decoder turns into pictures; null:
+    the generator makes pictures."""
     first_stage: "RunConfig | None" = None
     """A first stage, trained first in this run's folder; its generator becomes the frozen first
     part of this run's generator. It has the same latent and seed. Its labels are this run's or some

@@ -20,6 +20,7 @@ _LENGTHS = {"images": "epochs", "epochs": "images"}
 # Sections that may be left out with null.
 _OPTIONAL = (
     "first_stage",
+    "autoencoder",
     "discriminator",
     "discriminator_optimiser",
     "learning_rate_decay",

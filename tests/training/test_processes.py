@@ -260,9 +260,9 @@ def test_portions_have_their_own_pictures_and_randomness(labelled: Collection) -
     shown, painted = [], []
     original = ready.pictures.shown
 
-    def noted(start: int, count: int) -> Any:
+    def noted(start: int, count: int, mirrored: torch.Tensor | None = None) -> Any:
         shown.append((start, count))
-        return original(start, count)
+        return original(start, count, mirrored)
 
     ready.pictures.shown = noted  # type: ignore[method-assign]
     ready.state.generator.register_forward_hook(

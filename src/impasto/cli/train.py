@@ -170,6 +170,11 @@ def _print_estimate(
             f"time:          {readable_time(stage.seconds)} for {stage.config.training.images:,} "
             f"images, at the {stage.images_per_second:.1f} images a second of a few measured steps"
         )
+        if stage.encoding_seconds is not None:
+            typer.echo(
+                f"encoding:      {readable_time(stage.encoding_seconds)} before that, once for this "
+                "collection and autoencoder"
+            )
         typer.echo(
             "processes:     "
             + processes_in_words(

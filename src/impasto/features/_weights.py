@@ -39,6 +39,8 @@ class Published:
     """None where the digest is unknown. Then only records name the weights that were used."""
     elsewhere: tuple[str, ...] = ()
     """Names that other tools give the same file in torch hub's folder."""
+    option: str = "--weights NETWORK=FILE"
+    """The option that names a file."""
 
 
 def find_weights(given: str | None, published: Published) -> tuple[Path, str]:
@@ -94,7 +96,7 @@ def _published(published: Published) -> tuple[Path, str]:
         file = "that file" if published.url in str(error) else published.url
         raise ImpastoError(
             f"no {published.what} weights: {error}; save {file} as {own}{known}, or say where it is "
-            "with --weights NETWORK=FILE"
+            f"with {published.option}"
         ) from error
     return own, _sha256(own)
 

@@ -11,10 +11,18 @@ Every family keeps this contract:
 
 Further keyword-only arguments are the family's settings, set with `--set generator.NAME=VALUE`.
 
+A generator that can make latents of an autoencoder in place of pictures also takes `channels`, the
+number of their channels; they have no bounds. Its `resolution` is their side then.
+
 A file may have a function `latent_dim(resolution, **settings)`: the number of latent values of a
-network that does not take any number. It may have `AT_SAMPLING`, the names of settings that may be
-changed when sampling, of `steps`, `sampler`, `guidance` and `guide`; with `guide`, the generator has
-a method `guided_by(generator)`.
+network that does not take any number; it gets `channels`, too, where the network makes latents. The
+file may have `AT_SAMPLING`, the names of settings that may be changed when sampling, of `steps`,
+`sampler`, `guidance` and `guide`; with `guide`, the generator has a method `guided_by(generator)`.
+
+A file may have a class `Autoencoder(*, ...settings)`, whose settings include `scale`. It has the methods
+`encoder()` and `decoder()`, which give frozen modules (images to latents, and back), `identified()`,
+which gives the settings that determine the weights, among them `encoder_sha256`, and the attributes
+`channels`, `reduction` (of the side) and `scale`.
 
 A generator may have further methods and attributes:
 - `decode(features) -> images` makes images from a discriminator's features.
@@ -38,9 +46,10 @@ from torch import Tensor, nn
 
 from impasto.config import LatentConfig, NetworkConfig
 from impasto.errors import ImpastoError
-from impasto.registry import load_module, resolve_options
+from impasto.networks._latent import LatentGenerator
+from impasto.registry import load_module, option_types, resolve_options
 
-_GIVEN = ("latent_dim", "resolution", "label_sizes")
+_GIVEN = ("latent_dim", "resolution", "label_sizes", "channels")
 
 
 class Judgement(NamedTuple):
@@ -76,7 +85,7 @@ def resolve_network(name: str, role: str, options: Mapping[str, Any]) -> dict[st
 
     Args:
         name: the family.
-        role: `generator` or `discriminator`.
+        role: `generator`, `discriminator` or `autoencoder`.
         options: the settings that were chosen.
 
     Raises:
@@ -93,15 +102,32 @@ def build_generator(
     latent_dim: int,
     resolution: int,
     label_sizes: tuple[int, ...] = (),
+    channels: int | None = None,
 ) -> nn.Module:
     """Build the generator of family `name`. Its weights are drawn from torch's global random state.
 
+    Args:
+        name: the family.
+        options: its settings.
+        latent_dim: Z.
+        resolution: H.
+        label_sizes: classes of each label field.
+        channels: of the latents that it makes; None: it makes pictures.
+
     Raises:
-        ImpastoError: as `resolve_network`, or a resolution or labels that the family does not
+        ImpastoError: as `resolve_network`, or a resolution, labels or latents that the family does not
             support.
     """
     options = resolve_network(name, "generator", options)
-    module: nn.Module = _family(name, "Generator")(
+    family = _family(name, "Generator")
+    if channels is not None:
+        if "channels" not in option_types(family):
+            raise ImpastoError(
+                f"network '{name}' makes pictures, not an autoencoder's latents: choose --set "
+                "generator.network=flow, or --set autoencoder=null"
+            )
+        options["channels"] = channels
+    module: nn.Module = family(
         latent_dim=latent_dim, resolution=resolution, label_sizes=label_sizes, **options
     )
     return module
@@ -136,9 +162,38 @@ class Architecture(Protocol):
     @property
     def discriminator(self) -> NetworkConfig | None: ...
     @property
+    def autoencoder(self) -> NetworkConfig | None: ...
+    @property
     def latent(self) -> LatentConfig: ...
     @property
     def resolution(self) -> int: ...
+
+
+def autoencoder_of(what: Architecture) -> Any:
+    """The `Autoencoder` of a config or record; None without one."""
+    if what.autoencoder is None:
+        return None
+    options = resolve_network(what.autoencoder.network, "autoencoder", what.autoencoder.options)
+    return _family(what.autoencoder.network, "Autoencoder")(**options)
+
+
+def learned_shape(what: Architecture) -> tuple[int, int, int]:
+    """Channels, height and width of what a generator's network makes: pictures or latents.
+
+    Raises:
+        ImpastoError: the autoencoder cannot make latents of such pictures.
+    """
+    autoencoder = autoencoder_of(what)
+    if autoencoder is None:
+        return 3, what.resolution, what.resolution
+    side, rest = divmod(what.resolution, autoencoder.reduction)
+    if rest:
+        unit = autoencoder.reduction
+        raise ImpastoError(
+            f"the autoencoder takes pictures of {unit}, {2 * unit}, {3 * unit}, ... pixels, not "
+            f"{what.resolution}; choose one of these with --set resolution"
+        )
+    return autoencoder.channels, side, side
 
 
 def latent_dim_of(config: Architecture) -> int:
@@ -156,18 +211,27 @@ def latent_dim_of(config: Architecture) -> int:
             f"latent.dim is not set, and network '{network.network}' takes any number: set it, such as "
             "--set latent.dim=128"
         )
-    return int(needed(config.resolution, **network.options))
+    channels, side, _ = learned_shape(config)
+    shape = {} if config.autoencoder is None else {"channels": channels}
+    return int(needed(side, **shape, **network.options))
 
 
 def generator_of(what: Architecture, label_sizes: tuple[int, ...]) -> nn.Module:
-    """Build the generator of a config or record; see `build_generator`."""
-    return build_generator(
+    """Build the generator of a config or record; see `build_generator`. With an autoencoder, it holds
+    the decoder, whose weights are not in its state dict."""
+    channels, side, _ = learned_shape(what)
+    autoencoder = autoencoder_of(what)
+    generator = build_generator(
         what.generator.network,
         what.generator.options,
         latent_dim=what.latent.size,
-        resolution=what.resolution,
+        resolution=side,
         label_sizes=label_sizes,
+        channels=None if autoencoder is None else channels,
     )
+    if autoencoder is None:
+        return generator
+    return LatentGenerator(generator, autoencoder.decoder(), autoencoder.scale or 1.0)
 
 
 class NoDiscriminator(nn.Module):

@@ -32,6 +32,7 @@ from impasto.config import Count, Fraction, Interval, NotNegative
 from impasto.errors import ImpastoError
 from impasto.networks import unknown_like
 from impasto.networks._conditioning import LabelEmbedding
+from impasto.networks._hybrid import Hybrid
 from impasto.networks._ode import Method, even_times, integrate, karras_times
 from impasto.networks._transformer import Transformer
 from impasto.networks._unet import UNet
@@ -56,14 +57,24 @@ _TRANSFORMERS: dict[Size, dict[str, Any]] = {
     "medium": {"embedding": 320, "width": 320, "depth": 8},
     "large": {"embedding": 512, "width": 512, "depth": 12},
 }
+_HYBRIDS: dict[Size, dict[str, Any]] = {
+    "small": {"embedding": 192, "width": 64, "blocks": 2, "token_width": 256, "depth": 6},
+    "medium": {"embedding": 320, "width": 128, "blocks": 2, "token_width": 384, "depth": 8},
+    "large": {"embedding": 512, "width": 192, "blocks": 3, "token_width": 512, "depth": 12},
+}
 _TOKENS: dict[Size, int] = {"small": 8, "medium": 8, "large": 16}  # along each side, by default
+_BODIES: dict[str, tuple[type[UNet | Transformer | Hybrid], dict[Size, dict[str, Any]]]] = {
+    "unet": (UNet, _UNETS),
+    "transformer": (Transformer, _TRANSFORMERS),
+    "hybrid": (Hybrid, _HYBRIDS),
+}
 _FREQUENCIES = (0.125, 8.0, 16)  # lowest, highest, count
 
 
-def latent_dim(resolution: int, **settings: Any) -> int:
+def latent_dim(resolution: int, *, channels: int = 3, **settings: Any) -> int:
     """Number of values of a latent: those of a picture of this resolution."""
     del settings
-    return 3 * resolution**2
+    return channels * resolution**2
 
 
 class Condition(nn.Module):
@@ -104,13 +115,15 @@ class Generator(nn.Module):
     """Noise to a picture.
 
     Args:
-        latent_dim: Z, 3 * H * H; see the function of this name.
+        latent_dim: Z, C * H * H; see the function of this name.
         resolution: H.
         label_sizes: classes of each label field, any number of fields or none.
-        body: `unet` or `transformer`.
+        channels: C, of an autoencoder's latents; by default 3 colours, which are limited to [-1, 1].
+        body: `unet`, `transformer`, or `hybrid`, a transformer between convolutions.
         size: of the body.
         patch: side of the squares of pixels that become one position; by default 2 or 4 (`unet`, by
-            size), or an eighth or a sixteenth of the side (`transformer`, by size).
+            size), or an eighth or a sixteenth of the side (`transformer`, by size; half of that for
+            `hybrid`, whose tokens are 2 x 2 of them).
         dropout: probability that values inside the body are set to 0 in training.
         preconditioning: `x` or `edm`, see above. It also decides which times a sampler steps through.
         steps: steps from noise to picture.
@@ -125,7 +138,8 @@ class Generator(nn.Module):
         latent_dim: int,
         resolution: int,
         label_sizes: tuple[int, ...] = (),
-        body: Literal["unet", "transformer"] = "unet",
+        channels: int | None = None,
+        body: Literal["unet", "transformer", "hybrid"] = "unet",
         size: Size = "small",
         patch: Count | None = None,
         dropout: Fraction = 0.0,
@@ -136,27 +150,28 @@ class Generator(nn.Module):
         guidance_times: Interval = (0.1, 1.0),
     ) -> None:
         super().__init__()
-        if latent_dim != 3 * resolution**2:
+        self.shape = (channels or 3, resolution, resolution)
+        if latent_dim != math.prod(self.shape):
             raise ImpastoError(
-                f"network 'flow' turns noise of {3 * resolution**2} values into pictures of "
-                f"{resolution} pixels, not {latent_dim}: leave latent.dim out "
-                "(or --set latent.dim=null)"
+                f"network 'flow' turns noise of {math.prod(self.shape)} values into "
+                f"{'pictures' if channels is None else 'latents'} of {resolution} x {resolution}, not "
+                f"of {latent_dim}: leave latent.dim out (or --set latent.dim=null)"
             )
-        self.side = resolution
+        self.limited = channels is None
         self.preconditioning = preconditioning
         self.steps = steps
         self.sampler: Method = sampler
         self.guidance = guidance
         self.guidance_times = guidance_times
         self._guide: tuple[nn.Module, ...] = ()
-        settings = dict((_UNETS if body == "unet" else _TRANSFORMERS)[size])
-        if body == "transformer":
-            settings["patch"] = max(1, resolution // _TOKENS[size])
+        network, sizes = _BODIES[body]
+        settings = dict(sizes[size])
+        if body != "unet":
+            settings["patch"] = max(1, resolution // _TOKENS[size] // (1 + (body == "hybrid")))
         if patch is not None:
             settings["patch"] = patch
-        network: type[UNet | Transformer] = UNet if body == "unet" else Transformer
         self.condition = Condition(label_sizes, settings["embedding"])
-        self.body = network(channels=3, side=resolution, dropout=dropout, **settings)
+        self.body = network(channels=channels or 3, side=resolution, dropout=dropout, **settings)
 
     def guided_by(self, guide: nn.Module | None) -> None:
         """Set the generator of this family that pictures are moved away from; None: this one, without
@@ -210,7 +225,7 @@ class Generator(nn.Module):
         return torch.lerp(others, images, self.guidance)
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
-        noise = latents.reshape(len(latents), 3, self.side, self.side)
+        noise = latents.reshape(-1, *self.shape)
         times = even_times if self.preconditioning == "x" else karras_times
         images = integrate(
             lambda noisy, time: self._guided(noisy, time, labels),
@@ -218,4 +233,4 @@ class Generator(nn.Module):
             times(self.steps),
             self.sampler,
         )
-        return images.clamp(-1, 1)
+        return images.clamp(-1, 1) if self.limited else images

@@ -57,7 +57,7 @@ class StepInputs:
     """The inputs of one loss. The discriminator's outputs are computed on first use and kept."""
 
     real: Tensor
-    """[B, 3, H, W] real images, in [-1, 1]."""
+    """[B, 3, H, W] real images, in [-1, 1]; with an autoencoder, their latents [B, C, h, w]."""
     real_labels: Tensor
     """[B, F] int64 classes of the real images, -1 = unknown."""
     fake: Tensor

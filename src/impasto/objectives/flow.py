@@ -61,12 +61,17 @@ def generator_loss(
             scaled, rotated, stretched, shifted. It never makes such pictures itself.
 
     Raises:
-        ImpastoError: the generator does not denoise.
+        ImpastoError: the generator does not denoise, or latents of an autoencoder are to be augmented.
     """
     if inputs.denoise is None:
         raise ImpastoError(
             "term 'flow' needs a generator that denoises: choose network flow for it, or leave this "
             "term out"
+        )
+    if augment and inputs.real.shape[1] != 3:
+        raise ImpastoError(
+            "objective.flow.augment changes pictures, and with an autoencoder the generator learns from "
+            "latents: set it to 0; training.mirror does encode mirrored pictures"
         )
     images, values = (inputs.real, None) if augment == 0 else augmented(inputs.real, augment)
     logits = time_mean + time_deviation * torch.randn(len(images), device=images.device)

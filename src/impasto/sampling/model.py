@@ -92,6 +92,8 @@ class ModelRecord(Config):
     """SHA-256 of the weights file; set when that is written."""
     discriminator_sha256: str | None = None
     """SHA-256 of the discriminator's weights file, where there is one."""
+    autoencoder: NetworkConfig | None = None
+    """The frozen autoencoder whose latents the generator makes; its weights are not part of a model."""
     real_noise: float | None = None
     """`training.real_noise`; None in older models."""
     fake_noise: float | None = None

@@ -1,6 +1,6 @@
 """The pictures of a collection's training split as batches on the device, in their order."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -21,6 +21,13 @@ _KEPT_BYTES = 2**25
 """Of pictures that are kept after they were shown."""
 
 
+def as_images(pixels: Tensor, reduction: int = 1) -> Tensor:
+    """Images [B, 3, H, W] in [-1, 1] of pixels uint8 [B, H * reduction, W * reduction, 3]."""
+    # NHWC bytes travel; viewed as NCHW they are channels-last already.
+    images = pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    return F.avg_pool2d(images, reduction) if reduction > 1 else images
+
+
 class TrainingPictures:
     """The training split of a collection as batches on the device.
 
@@ -36,6 +43,9 @@ class TrainingPictures:
             own.
         balance_by: how many turns each class has, a name in `order.TURNS`.
     """
+
+    encoding_seconds: float | None = None
+    """How long it would take to encode the pictures, where that is needed and was not done."""
 
     def __init__(
         self,
@@ -67,6 +77,7 @@ class TrainingPictures:
             groups = [np.flatnonzero(classes == each) for each in np.unique(classes)]
             turns = TURNS[balance_by](np.array([len(group) for group in groups]))
             self.order = TurnOrder(groups, turns, seed)
+        self._read = self._reader()
         self._stream = SideStream(device) if device.type == "cuda" else None
         # A CPU computes the step with the same cores. Reading took 0.1% to 0.6% of a step there, and 8%
         # for flagship_128 from compressed pictures of 256 pixels.
@@ -82,7 +93,7 @@ class TrainingPictures:
 
     def _read_ahead(self) -> ReadAhead:
         # The functions do not hold this object, so that the thread ends with it.
-        collection, labels, stream = self.collection, self.labels, self._stream
+        read_some, labels, stream = self._read, self.labels, self._stream
         rows, order = self.rows, self.order
 
         def rows_of(start: int, count: int) -> np.ndarray:
@@ -90,33 +101,54 @@ class TrainingPictures:
             return found
 
         def read(some: np.ndarray) -> Batch:
-            batch = Batch(torch.from_numpy(collection.images(some)), labels[some])
+            batch = Batch(read_some(some), labels[some])
             return batch if stream is None else stream.send(batch)
 
-        kept = _KEPT_BYTES // (3 * collection.resolution**2)
+        kept = _KEPT_BYTES // (3 * self.collection.resolution**2)
         return ReadAhead(rows_of, read, ahead=_AHEAD, kept=kept)
+
+    def _reader(self) -> Callable[[np.ndarray], Tensor]:
+        """A function that reads what is shown of these rows, on the CPU. It does not hold this object,
+        so that the thread that reads ahead ends with it."""
+        collection = self.collection
+        return lambda rows: torch.from_numpy(collection.images(rows))
+
+    def _learned(self, read: Tensor, mirrored: Tensor | None) -> Tensor:
+        """What a network learns of what was read, on the device, mirrored where that is true."""
+        images = self._images(read)
+        if mirrored is None:
+            return images
+        return torch.where(mirrored[:, None, None, None], images.flip(3), images)
 
     def _images(self, pixels: Tensor) -> Tensor:
         """Images [B, 3, H, W] of pixels uint8 [B, H, W, 3] on the device."""
-        # NHWC bytes travel; viewed as NCHW they are channels-last already.
-        images = pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-        if self.reduction > 1:
-            images = F.avg_pool2d(images, self.reduction)
+        images = as_images(pixels, self.reduction)
         return images.contiguous(memory_format=self.memory_format)
 
     def _batch(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         pixels = self._send(torch.from_numpy(self.collection.images(rows)))
         return self._images(pixels), self._send(self.labels[rows])
 
-    def shown(self, start: int, count: int) -> tuple[Tensor, Tensor]:
-        """Pictures number `start` and on of the run: images [count, 3, H, W] and labels [count, F]."""
+    def shown(
+        self, start: int, count: int, mirrored: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Pictures number `start` and on of the run: images [count, 3, H, W] and labels [count, F].
+
+        Args:
+            start: number of the first.
+            count: how many.
+            mirrored: bool [count]: which are mirrored left to right; None: none.
+        """
         if self._ahead is None:
-            return self._batch(self.rows[self.order.places(start, count)])
-        batch = self._ahead.batch(start, count)
-        if self._stream is not None:
-            self._stream.receive(batch)
+            rows = self.rows[self.order.places(start, count)]
+            batch = Batch(self._send(self._read(rows)), self._send(self.labels[rows]))
+        else:
+            batch = self._ahead.batch(start, count)
+            if self._stream is not None:
+                self._stream.receive(batch)
         # On CUDA it is there already.
-        return self._images(batch.pixels.to(self.device)), batch.labels.to(self.device)
+        learned = self._learned(batch.pixels.to(self.device), mirrored)
+        return learned, batch.labels.to(self.device)
 
     def once(self) -> Iterator[Tensor]:
         """Each training picture once, in the collection's order, as images [b, 3, H, W]."""

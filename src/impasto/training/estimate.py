@@ -47,6 +47,8 @@ class Estimate:
     None on other devices."""
     processes: Processes = ALONE
     """Those that the steps were measured on."""
+    encoding_seconds: float | None = None
+    """How long the pictures have to be encoded before training; None if they are, or need not be."""
 
     @property
     def gradient_bytes(self) -> int:
@@ -102,7 +104,7 @@ def _measured(
     processes: Processes,
 ) -> Estimate:
     """The estimate of a resolved config, from steps that are trained now."""
-    session = Session(config, collection, chosen, processes)
+    session = Session(config, collection, chosen, processes, few=True)
     taken = None if source is None else begin(session.state, source, session.model_record())
     session.prepare()
     # Measure full steps, not those of a pretraining phase.
@@ -131,6 +133,7 @@ def _measured(
         taken,
         worked / (waited * torch.get_num_threads()) if chosen.type == "cpu" else None,
         processes,
+        session.pictures.encoding_seconds,
     )
 
 

@@ -14,7 +14,7 @@ _CALLS = 256
 
 
 class Batch(NamedTuple):
-    """Pixels uint8 [B, H, W, 3] and labels int64 [B, F] of some pictures."""
+    """Pixels uint8 [B, H, W, 3], or latents in their place, and labels int64 [B, F] of some pictures."""
 
     pixels: Tensor
     labels: Tensor

@@ -12,7 +12,14 @@ from impasto.collection import Collection
 from impasto.config import EvaluationConfig, RunConfig
 from impasto.errors import ImpastoError, choices
 from impasto.formatting import quoted
-from impasto.networks import discriminator_of, generator_of, latent_dim_of, resolve_network
+from impasto.networks import (
+    autoencoder_of,
+    discriminator_of,
+    generator_of,
+    latent_dim_of,
+    learned_shape,
+    resolve_network,
+)
 from impasto.objectives import Objective, StepInputs
 from impasto.registry import names
 from impasto.settings import change
@@ -33,6 +40,7 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
         )
     _check_labels(config.labels, collection)
     _check_balance(config)
+    _check_autoencoder(config)
     images = _length(config, len(collection.train_indices))
     training = config.training
     settings = {
@@ -51,7 +59,38 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
         filled.model_copy(update={"generator": generator, "first_stage": first})
     )
     rehearse(resolved, label_sizes(config, collection))
-    return resolved
+    return _with_its_weights_known(resolved)
+
+
+def _check_autoencoder(config: RunConfig) -> None:
+    """Check that nothing is asked of an autoencoder's latents that is made for pictures.
+
+    Raises:
+        ImpastoError: it is; the message says what to set.
+    """
+    first = config.first_stage
+    if first is not None and first.autoencoder is not None:
+        raise ImpastoError("a first stage makes pictures: --set first_stage.autoencoder=null")
+    if config.autoencoder is None:
+        return
+    for what, there in (("discriminator", config.discriminator), ("first_stage", first)):
+        if there is not None:
+            raise ImpastoError(
+                f"with an autoencoder the generator learns from latents, and {what} is made for "
+                f"pictures: --set {what}=null or --set autoencoder=null"
+            )
+
+
+def _with_its_weights_known(config: RunConfig) -> RunConfig:
+    """The config with the SHA-256 of its autoencoder's weights, which are found and read for it.
+
+    Raises:
+        ImpastoError: they are not there.
+    """
+    if config.autoencoder is None:
+        return config
+    known = config.autoencoder.model_copy(update=autoencoder_of(config).identified())
+    return config.model_copy(update={"autoencoder": known})
 
 
 def _check_balance(config: RunConfig) -> None:
@@ -177,6 +216,7 @@ def with_defaults(config: RunConfig) -> RunConfig:
         for role, network in (
             ("generator", config.generator),
             ("discriminator", config.discriminator),
+            ("autoencoder", config.autoencoder),
         )
         if network is not None
     }
@@ -251,7 +291,7 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
     objective = Objective(config.objective, discriminator=config.discriminator is not None)
     augment_config = config.training.augment
     augmentation = None if augment_config is None else Augmentation(augment_config.kinds)
-    side = config.resolution
+    shape = learned_shape(config)
 
     def augment(images: Tensor) -> Tensor:
         return images if augmentation is None else augmentation(images, 0.5)
@@ -261,19 +301,19 @@ def rehearse(config: RunConfig, label_sizes: tuple[int, ...]) -> None:
     with torch.device("meta"):
         generator = generator_of(config, label_sizes)
         discriminator = discriminator_of(config, label_sizes)
-        objective.build_memory(side, label_sizes)
+        objective.build_memory(config.resolution, label_sizes)
         roles = ("discriminator", "generator") if config.discriminator else ("generator",)
         latents = torch.zeros(count, config.latent.size)
         labels = torch.zeros(count, len(label_sizes), dtype=torch.int64)
         try:
             # A generator of many steps takes seconds, so it makes images only for terms that use them.
             fakes = config.discriminator is not None or objective.uses_fakes("generator", 0)
-            fake: Tensor = generator(latents, labels) if fakes else torch.zeros(0, 3, side, side)
+            fake: Tensor = generator(latents, labels) if fakes else torch.zeros(0, *shape)
             # Where terms are active in every n-th update only, the second as well: it lacks them.
             updates = (0, 1) if any(term.every > 1 for term in config.objective) else (0,)
             for update, role in itertools.product(updates, roles):
                 inputs = StepInputs(
-                    real=augment(torch.zeros(count, 3, side, side)),
+                    real=augment(torch.zeros(count, *shape)),
                     real_labels=labels,
                     fake=augment(fake),
                     fake_labels=labels,

@@ -29,6 +29,7 @@ from impasto.threads import chosen_threads, threads_a_process
 from impasto.training import checkpoint, run_folder, transfer
 from impasto.training.doctor import DivergedError, Intervention, gave_up, went_back
 from impasto.training.doctor import in_passing as doctor_says
+from impasto.training.encoding import with_scale
 from impasto.training.evaluation import require_networks
 from impasto.training.loop import TrainingLoop
 from impasto.training.memory import require_memory
@@ -75,7 +76,8 @@ def train(
     """
     with joined() as processes:
         set_threads(threads_a_process(torch.get_num_threads(), processes.count))
-        config, source = processes.local_first(partial(_settle, config, collection, start_from))
+        settle = partial(_settle, config, collection, start_from, device)
+        config, source = processes.local_first(settle)
         if run is not None and processes.on_first((run / "run.json").exists):
             processes.on_first(partial(run_folder.require_same, run, config, collection))
             return resume(run, data=str(collection.path), device=device)
@@ -98,7 +100,7 @@ def train(
 
 
 def _settle(
-    config: RunConfig, collection: Collection, start_from: Path | None
+    config: RunConfig, collection: Collection, start_from: Path | None, device: str
 ) -> tuple[RunConfig, PretrainedModel | None]:
     """The config with nothing left open, and the model to start from.
 
@@ -109,7 +111,7 @@ def _settle(
     config = resolve(config, collection)
     if source is not None:
         config = transfer.settled(config, collection, source)
-    return config, source
+    return with_scale(config, collection, choose_device(device)), source
 
 
 def _prepare(

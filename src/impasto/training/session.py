@@ -6,7 +6,7 @@ import torch
 from impasto.collection import Collection
 from impasto.collection.provenance import taken_out
 from impasto.config import RunConfig
-from impasto.device import memory_format, set_up_training
+from impasto.device import set_up_training
 from impasto.formatting import counted
 from impasto.messages import say
 from impasto.networks import count_parameters
@@ -17,7 +17,7 @@ from impasto.sampling import latents_of_seeds
 from impasto.sampling.class_choice import ClassGrid
 from impasto.sampling.model import CollectionRecord, LabelRecord, ModelRecord
 from impasto.training import run_folder
-from impasto.training.data import TrainingPictures
+from impasto.training.encoded_pictures import training_pictures
 from impasto.training.evaluation import TrainingEvaluator
 from impasto.training.records import diversity
 from impasto.training.resolve import label_sizes
@@ -26,7 +26,10 @@ from impasto.training.trainer import Trainer
 
 
 class Session:
-    """Everything that training a run works with, in memory."""
+    """Everything that training a run works with, in memory.
+
+    With `few`, an autoencoder encodes only a few pictures, to measure steps with them.
+    """
 
     def __init__(
         self,
@@ -34,25 +37,17 @@ class Session:
         collection: Collection,
         device: torch.device,
         processes: Processes = ALONE,
+        *,
+        few: bool = False,
     ) -> None:
         set_up_training(device, config.training.precision)
-        form = memory_format(device, config.training.channels_last)
         fields = [collection.fields[collection.field(name)] for name in config.labels]
         self.config = config
         self.device = device
         self.processes = processes
         self.collection = collection
         self.objective = Objective(config.objective, discriminator=config.discriminator is not None)
-        self.pictures = TrainingPictures(
-            collection,
-            config.labels,
-            config.training.seed,
-            device,
-            form,
-            resolution=config.resolution,
-            balance=config.training.balance,
-            balance_by=config.training.balance_by,
-        )
+        self.pictures = training_pictures(config, collection, device, few=few)
         self.label_sizes = label_sizes(config, collection)
         self.objective.build_memory(config.resolution, self.label_sizes)
         self.state = TrainState.build(config, self.label_sizes, device, self.objective.memory)
@@ -89,6 +84,7 @@ class Session:
             latent=config.latent,
             generator=config.generator,
             discriminator=config.discriminator,
+            autoencoder=config.autoencoder,
             labels=labels,
             label_rows=tuple(map(tuple, rows.tolist())),
             label_counts=tuple(counts.tolist()),

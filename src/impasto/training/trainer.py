@@ -195,16 +195,18 @@ class Trainer:
             return None
         return torch.rand(self.portion, device=self.pictures.device) < share
 
-    def _mirrored(self, images: Tensor) -> Tensor:
+    def _to_mirror(self) -> Tensor | None:
+        """Bool [B]: which of a portion's real images are mirrored; None: none."""
         if not self.config.training.mirror:
-            return images
-        mirrored = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
-        return torch.where(mirrored, images.flip(3), images)
+            return None
+        return torch.rand(self.portion, device=self.pictures.device) < 0.5
 
     def _pictures(self, start: int, portion: int) -> tuple[Tensor, Tensor]:
         """One portion of the batch that begins with real image number `start` of the run."""
-        images, labels = self.pictures.shown(start + portion * self.portion, self.portion)
-        return self._mirrored(images), self._drop_labels(labels)
+        images, labels = self.pictures.shown(
+            start + portion * self.portion, self.portion, self._to_mirror()
+        )
+        return images, self._drop_labels(labels)
 
     def _seed(self, update: int, portion: int) -> None:
         seed_portion(self.config.training.seed, self.state.steps, update, portion)

@@ -1,0 +1,210 @@
+"""The training pictures of a collection as latents of an autoencoder, kept in the cache.
+
+An entry of `$IMPASTO_CACHE/latents` is a folder for a content hash, a choice of pictures, the encoder's
+weights and a resolution. It has a file for every few pictures. Each file appears whole and is named
+by its digest, so that encoding goes on where it was interrupted, and a damaged file is made again.
+"""
+
+import contextlib
+import hashlib
+import io
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from impasto.collection import Collection
+from impasto.config import RunConfig
+from impasto.files import cache_folder, check_writable, lock, write_bytes, write_error
+from impasto.messages import say
+from impasto.networks import autoencoder_of
+from impasto.progress import ProgressLine
+from impasto.sampling.output import slugs
+from impasto.training.data import as_images
+
+DEVIATION = 0.5
+"""Standard deviation of the latents that a generator learns: about that of pictures in [-1, 1], so that
+settings mean the same for both. Karras et al. 2024 (arXiv:2312.02696) do so too."""
+_PICTURES = 32
+"""In a file of the cache."""
+_FEW = 8
+"""Pictures that stand for all where only steps are measured."""
+
+
+@dataclass(frozen=True)
+class Latents:
+    """The latents of training pictures, in float16 as the encoder gives them."""
+
+    files: tuple[np.ndarray, ...]
+    """[n, M, C, h, w] each, of `_PICTURES` pictures but for the last; M is 2 with mirrored
+    ones, else 1."""
+    count: int
+    """Of pictures there are. At later places they come again, see `some_encoded`."""
+    seconds: float | None = None
+    """What encoding the whole collection would take, where only some pictures were encoded."""
+
+    def read(self, places: np.ndarray) -> Tensor:
+        """The latents [B, M, C, h, w] of these places among the training pictures."""
+        places = places % self.count
+        found = [self.files[place // _PICTURES][place % _PICTURES] for place in places.tolist()]
+        return torch.from_numpy(np.stack(found))
+
+    def deviation(self) -> float:
+        """The standard deviation of all values."""
+        count = sum(each.size for each in self.files)
+        total = sum(float(each.sum(dtype=np.float64)) for each in self.files)
+        squares = sum(float(np.square(each, dtype=np.float64).sum()) for each in self.files)
+        return float((squares / count - (total / count) ** 2) ** 0.5)
+
+
+def with_scale(config: RunConfig, collection: Collection, device: torch.device) -> RunConfig:
+    """The config with the scale of its latents, which are encoded for it; others as they are."""
+    if config.autoencoder is None or config.autoencoder.options.get("scale") is not None:
+        return config
+    scale = DEVIATION / encoded(config, collection, device).deviation()
+    known = config.autoencoder.model_copy(update={"scale": float(f"{scale:.4g}")})
+    return config.model_copy(update={"autoencoder": known})
+
+
+def encoded(config: RunConfig, collection: Collection, device: torch.device) -> Latents:
+    """The latents of a run's training pictures; those that the cache lacks are encoded.
+
+    Of several processes, one encodes, and the others wait.
+
+    Raises:
+        ImpastoError: the weights are missing, the collection has changed, or the cache cannot be
+            written.
+    """
+    folder = _entry(config, collection)
+    check_writable(folder)
+    rows = collection.train_indices
+    parts = [rows[start : start + _PICTURES] for start in range(0, len(rows), _PICTURES)]
+    found = [_read(folder, number) for number in range(len(parts))]
+    if any(each is None for each in found):
+        with _turn(folder):
+            found = [_read(folder, number) for number in range(len(parts))]
+            _encode_missing(config, collection, device, folder, parts, found)
+    return Latents(tuple(each for each in found if each is not None), len(rows))
+
+
+def some_encoded(config: RunConfig, collection: Collection, device: torch.device) -> Latents:
+    """The latents as in the cache; if it lacks some, those of a few pictures, which stand for all."""
+    rows = collection.train_indices
+    folder = _entry(config, collection)
+    parts = range(-(-len(rows) // _PICTURES))
+    found = [_read(folder, number) for number in parts]
+    if all(each is not None for each in found):
+        return Latents(tuple(each for each in found if each is not None), len(rows))
+    encoder = _encoder(config, device)
+    few = rows[: min(_FEW, _PICTURES)]
+    began = time.monotonic()
+    latents = _encode(config, collection, few, encoder, device)
+    return Latents((latents,), len(few), (time.monotonic() - began) * len(rows) / len(few))
+
+
+def _entry(config: RunConfig, collection: Collection) -> Path:
+    """The folder of these latents in the cache."""
+    assert config.autoencoder is not None
+    options = config.autoencoder.options
+    digest = hashlib.sha256()
+    for part in (
+        collection.content_hash,
+        collection.train_indices.astype("<i8").tobytes().hex(),
+        config.autoencoder.network,
+        options["encoder_sha256"],
+    ):
+        digest.update(f"{part}\n".encode())
+    mirrored = "-mirrored" if config.training.mirror else ""
+    name = f"{slugs([collection.title])[0][:40]}-{config.resolution}{mirrored}"
+    return cache_folder() / "latents" / f"{name}-{digest.hexdigest()[:24]}"
+
+
+def _read(folder: Path, number: int) -> np.ndarray | None:
+    """A file of an entry, mapped to memory; None if it is missing or damaged, and then removed."""
+    for path in sorted(folder.glob(f"{number:05d}-*.npy")):
+        with contextlib.suppress(OSError, ValueError):
+            if path.stem.partition("-")[2] == hashlib.sha256(path.read_bytes()).hexdigest()[:16]:
+                found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+                return found
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return None
+
+
+@contextlib.contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """Hold an entry's lock; wait for another process that does."""
+    path = folder / ".lock"
+    try:
+        file = path.open("w")
+    except OSError as error:
+        raise write_error(error, path) from error
+    with file:
+        waited = False
+        while True:
+            try:
+                lock(file.fileno())
+            except BlockingIOError:
+                if not waited:
+                    say("another process encodes these pictures; waiting for it", to_stderr=True)
+                waited = True
+                time.sleep(0.5)
+            else:
+                break
+        yield
+
+
+def _encoder(config: RunConfig, device: torch.device) -> nn.Module:
+    encoder: nn.Module = autoencoder_of(config).encoder()
+    return encoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _encode_missing(
+    config: RunConfig,
+    collection: Collection,
+    device: torch.device,
+    folder: Path,
+    parts: list[np.ndarray],
+    found: list[np.ndarray | None],
+) -> None:
+    """Encode the pictures of the parts that are not found, and put them in their places."""
+    missing = [number for number, each in enumerate(found) if each is None]
+    if not missing:
+        return
+    collection.verify()  # the latents must be of the content that the hash names
+    encoder = _encoder(config, device)
+    count = sum(len(part) for part in parts)
+    done = count - sum(len(parts[number]) for number in missing)
+    with ProgressLine(count, done, "pictures encoded").shown() as progress:
+        for number in missing:
+            latents = _encode(config, collection, parts[number], encoder, device)
+            content = io.BytesIO()
+            np.save(content, latents)
+            digest = hashlib.sha256(content.getbuffer()).hexdigest()
+            write_bytes(folder / f"{number:05d}-{digest[:16]}.npy", content.getvalue())
+            found[number] = _read(folder, number)
+            done += len(parts[number])
+            progress.update(done)
+
+
+@torch.inference_mode()
+def _encode(
+    config: RunConfig,
+    collection: Collection,
+    rows: np.ndarray,
+    encoder: Any,
+    device: torch.device,
+) -> np.ndarray:
+    """The latents [n, M, C, h, w] float16 of these pictures. The encoder computes in float32."""
+    pixels = torch.from_numpy(collection.images(rows)).to(device)
+    images = as_images(pixels, collection.resolution // config.resolution)
+    images = images.contiguous(memory_format=torch.channels_last)
+    views = [images, images.flip(3)] if config.training.mirror else [images]
+    latents = torch.stack([encoder(view) for view in views], dim=1)
+    found: np.ndarray = latents.to(torch.float16).contiguous().cpu().numpy()
+    return found
