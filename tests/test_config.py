@@ -66,7 +66,7 @@ def test_images_and_epochs_replace_each_other(config: RunConfig) -> None:
             {"training.bach": 1},
             "unknown setting 'training.bach'; there is accumulate, augment, balance, balance_by",
         ),
-        ({"trainin.batch": 1}, "unknown setting 'trainin'; there is discriminator"),
+        ({"trainin.batch": 1}, "unknown setting 'trainin'; there is autoencoder"),
         ({"resolution.x": 1}, "what stands before '.x' is a plain value"),
         (
             {"first_stage.batch": 1},

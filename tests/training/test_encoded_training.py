@@ -88,6 +88,11 @@ def test_a_run_that_died_ends_as_one_that_did_not(
     pictures = Model.load(whole).sample([3, 4], {"genre": "marina"})
     assert pictures.shape == (2, 32, 32, 3)
     assert not np.array_equal(pictures[0], pictures[1])
+    guide = sorted((whole / "checkpoints").iterdir())[0]
+    changed = Model.load(whole, steps=3, guidance=2, guide=guide).sample(
+        [3, 4], {"genre": "marina"}
+    )
+    assert not np.array_equal(pictures, changed)
     # The same command goes on with it: the settings that were measured are measured the same again.
     assert train(config, labelled, run=whole, device="cpu") == whole
 

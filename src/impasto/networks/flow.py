@@ -152,10 +152,15 @@ class Generator(nn.Module):
         super().__init__()
         self.shape = (channels or 3, resolution, resolution)
         if latent_dim != math.prod(self.shape):
+            made = (
+                "pictures"
+                if channels is None
+                else f"an autoencoder's latents of {channels} channels"
+            )
             raise ImpastoError(
-                f"network 'flow' turns noise of {math.prod(self.shape)} values into "
-                f"{'pictures' if channels is None else 'latents'} of {resolution} x {resolution}, not "
-                f"of {latent_dim}: leave latent.dim out (or --set latent.dim=null)"
+                f"network 'flow' turns noise of {math.prod(self.shape)} values into {made} of "
+                f"{resolution} pixels, not {latent_dim}: leave latent.dim out "
+                "(or --set latent.dim=null)"
             )
         self.limited = channels is None
         self.preconditioning = preconditioning
