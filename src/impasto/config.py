@@ -363,9 +363,20 @@ class RunConfig(Config):
     """A frozen autoencoder: the generator makes latents, which its decoder turns into pictures; null:
     the generator makes pictures."""
     first_stage: "RunConfig | None" = None
-    """A first stage, trained first in this run's folder; its generator becomes the frozen first
-    part of this run's generator. It has the same latent and seed. Its labels are this run's or some
-    of them; if equal, changing one changes both."""
+    """A first stage, trained first in this run's folder. With the generator `stacked`, its generator
+    becomes the frozen first part of this run's. With others, this run starts from its weights, as with
+    `--from`. It has the same latent and seed. Its labels are this run's or some of them; if equal,
+    changing one changes both. It may have a first stage of its own."""
+
+    @property
+    def stages(self) -> list["RunConfig"]:
+        """The configs of all stages, the first one first, this one last."""
+        return [*(self.first_stage.stages if self.first_stage is not None else ()), self]
+
+    @property
+    def grows(self) -> bool:
+        """Whether the run starts from its first stage's weights."""
+        return self.first_stage is not None and self.generator.network != "stacked"
 
     @property
     def discriminator_steps(self) -> int:

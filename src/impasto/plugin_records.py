@@ -62,7 +62,7 @@ def networks_of(config: NetworkConfig | None) -> Iterator[Need]:
 
 def needs_of(config: RunConfig) -> Iterator[Need]:
     """Everything that a run uses, its first stage included."""
-    for stage in filter(None, (config.first_stage, config)):
+    for stage in config.stages:
         yield from networks_of(stage.generator)
         yield from networks_of(stage.discriminator)
         yield from (("objectives", term.term) for term in stage.objective)

@@ -152,8 +152,10 @@ def test_the_estimate_counts_both_stages(labelled: Collection) -> None:
 
 
 def test_a_first_stage_needs_a_network_stacked_on_it(labelled: Collection) -> None:
-    wrong = config().model_copy(update={"generator": NetworkConfig(network="dcgan")})
-    with pytest.raises(ImpastoError, match=r"network 'dcgan' cannot begin with a first stage"):
+    wrong = config().model_copy(update={"generator": NetworkConfig(network="gangogh")})
+    with pytest.raises(
+        ImpastoError, match=r"generator 'gangogh' of 32 pixels can start from next to nothing"
+    ):
         resolved(wrong, labelled)
     alone = config().model_copy(update={"first_stage": None})
     with pytest.raises(ImpastoError, match="first_stage"):

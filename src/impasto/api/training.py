@@ -1,7 +1,6 @@
 """Training: `train`, `resume`, and `Run`."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,9 @@ from impasto.messages import say
 from impasto.processes import joined
 from impasto.registry import recipe_modules
 from impasto.sampling.model import BEST, Model, checkpoint_folders
-from impasto.training.choosing import choose, parse_count
+from impasto.training.choosing import parse_count
 from impasto.training.run_folder import read_run
+from impasto.training.time_plan import choose_in
 
 
 class Run:
@@ -102,6 +102,7 @@ def train(
     device: str = "auto",
     start_from: str | Path | Run | None = None,
     tensorboard: bool = False,
+    time: str | None = None,
 ) -> Run:
     """Train a generator on a collection, in a new run folder, and give the run.
 
@@ -120,6 +121,7 @@ def train(
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         start_from: a run or model to start from; weights that fit are copied.
         tensorboard: write TensorBoard events too.
+        time: how long to train, such as `2h`; without a recipe, flagships of rising size.
 
     Raises:
         ImpastoError: a recipe, setting, column or class is unknown, or the config does not fit the
@@ -128,17 +130,18 @@ def train(
     """
     chosen, data = _recipe_and_data(collection, recipe)
     start = None if start_from is None else Path(start_from)
+    folder = None if run is None else Path(run).expanduser()
     options: dict[str, Any] = {"labels": labels, "images": images, "seed": seed, "only": only}
-    options["start_from"] = start
+    options |= {"start_from": start, "time": time, "device": device, "run": folder}
     with joined() as processes:
-        choice = processes.local_first(partial(choose, chosen, data, settings or {}, **options))
+        choice = choose_in(processes, chosen, data, settings or {}, **options)
         if choice.note is not None:
             say(choice.note, to_stderr=True)
         made = training.train(
             choice.config,
             choice.collection,
             out=Path(out).expanduser(),
-            run=None if run is None else Path(run).expanduser(),
+            run=folder,
             device=device,
             recipe_text=choice.recipe_text,
             tensorboard=tensorboard,

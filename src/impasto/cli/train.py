@@ -77,6 +77,15 @@ def command(
         str | None,
         typer.Option(help="Train for N real images (each stage), such as 200k.", metavar="N"),
     ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Train for this long, such as 30m, 2h or overnight (8h): measures some steps and plans "
+            "the images. Without a recipe, the flagships of 64, 128 and 256 pixels one after another, "
+            "each from the weights of the one before, up to the collection's size.",
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed.", metavar="N")] = None,
     device: Device = "auto",
     out: Annotated[Path, typer.Option(help="Folder of runs.", metavar="FOLDER")] = Path("runs"),
@@ -106,23 +115,24 @@ def command(
     from impasto.processes import joined
     from impasto.settings import parse_settings
     from impasto.training import train
-    from impasto.training.choosing import choose
     from impasto.training.config_files import load_config
+    from impasto.training.time_plan import choose_in
 
-    def chosen() -> TrainingChoice:
-        return choose(
+    with joined() as processes:
+        choice = choose_in(
+            processes,
             recipe if config is None else load_config(config, recipe),
             data,
             parse_settings(settings or []),
+            time=time,
+            device=device,
+            run=run,
+            start_from=start_from,
             labels=labels,
             images=images,
             seed=seed,
-            start_from=start_from,
             only=only,
         )
-
-    with joined() as processes:
-        choice = processes.local_first(chosen)
         if choice.note is not None:
             say(choice.note, to_stderr=True)
         if dry_run:
@@ -158,7 +168,7 @@ def _print_estimate(
     typer.echo(to_yaml(found.config))
     for line in [] if found.transfer is None else found.transfer.lines():
         typer.echo(line)
-    for stage in [found] if found.first_stage is None else [found.first_stage, found]:
+    for stage in found.stages:
         if found.first_stage is not None:
             typer.echo(f"\nstage at {stage.config.resolution} pixels")
         typer.echo(f"generator:     {stage.generator_parameters:,} parameters")

@@ -97,6 +97,7 @@ def write_report(folder: Path, axis: str = "images") -> Report:
         facts=facts,
         status=status(record, report.status, first.record if first else None),
         is_first_stage=record.whole is not None,
+        grows=record.get("config", "generator", "network") != "stacked",
         first_stage=(first_stage_page(first.page.name), first.status) if first else None,
         missing=report.missing,
         sections=sections,

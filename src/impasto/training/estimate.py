@@ -51,6 +51,11 @@ class Estimate:
     """How long the pictures have to be encoded before training; None if they are, or need not be."""
 
     @property
+    def stages(self) -> list["Estimate"]:
+        """The estimates of all stages, the first one first."""
+        return [*(self.first_stage.stages if self.first_stage is not None else ()), self]
+
+    @property
     def gradient_bytes(self) -> int:
         """Of the gradients of one step, over all its updates: what processes have to add up."""
         training = self.config.training

@@ -54,8 +54,7 @@ def require_networks(config: RunConfig, *, begun: bool = False) -> None:
     Raises:
         ImpastoError: one is unknown, or its weights are missing.
     """
-    stages = [stage for stage in (config.first_stage, config) if stage is not None]
-    for name in {stage.evaluation.features for stage in stages if stage.evaluation.every}:
+    for name in {stage.evaluation.features for stage in config.stages if stage.evaluation.every}:
         try:
             load_network(name)
         except ImpastoError as error:

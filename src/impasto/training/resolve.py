@@ -24,6 +24,9 @@ from impasto.objectives import Objective, StepInputs
 from impasto.registry import names
 from impasto.settings import change
 
+LEAST_KEPT = 0.01
+"""The least share of a generator's values that must come from what it starts from."""
+
 
 def resolve(config: RunConfig, collection: Collection) -> RunConfig:
     """Fill in every default that depends on the collection, the networks or the run's length.
@@ -58,6 +61,8 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
     resolved = with_defaults(
         filled.model_copy(update={"generator": generator, "first_stage": first})
     )
+    if first is not None and resolved.grows:
+        _check_growth(first, resolved, collection)
     rehearse(resolved, label_sizes(config, collection))
     return _with_its_weights_known(resolved)
 
@@ -91,6 +96,28 @@ def _with_its_weights_known(config: RunConfig) -> RunConfig:
         return config
     known = config.autoencoder.model_copy(update=autoencoder_of(config).identified())
     return config.model_copy(update={"autoencoder": known})
+
+
+def _check_growth(first: RunConfig, config: RunConfig, collection: Collection) -> None:
+    """Check that a run can start from its first stage's weights, before any is trained.
+
+    Raises:
+        ImpastoError: next to no layer of the generators has the same name and shape.
+    """
+    with torch.device("meta"):
+        sizes = [label_sizes(each, collection) for each in (first, config)]
+        before, after = (
+            {name: p.shape for name, p in generator_of(each, of).named_parameters()}
+            for each, of in zip((first, config), sizes, strict=True)
+        )
+    kept = sum(math.prod(shape) for name, shape in after.items() if before.get(name) == shape)
+    if kept < LEAST_KEPT * sum(math.prod(shape) for shape in after.values()):
+        raise ImpastoError(
+            f"a generator '{config.generator.network}' of {config.resolution} pixels can start from "
+            f"next to nothing of a first stage '{first.generator.network}' of {first.resolution}: "
+            "choose a family whose layers are named by resolution (fastgan, r3gan), "
+            "generator.network=stacked, or --set first_stage=null"
+        )
 
 
 def _check_balance(config: RunConfig) -> None:
@@ -141,18 +168,10 @@ def whole_steps(config: RunConfig, images: int) -> int:
 
 
 def _on_top_of(first: RunConfig | None, config: RunConfig) -> dict[str, Any]:
-    """The generator's settings that follow from the first stage; empty without one.
-
-    Raises:
-        ImpastoError: the generator takes no first stage.
-    """
-    if first is None:
+    """The generator's settings that follow from the first stage; empty without one, or where the run
+    only starts from its weights."""
+    if first is None or config.generator.network != "stacked":
         return {}
-    if config.generator.network != "stacked":
-        raise ImpastoError(
-            f"generator network '{config.generator.network}' cannot begin with a first stage; "
-            "choose --set generator.network=stacked or --set first_stage=null"
-        )
     return {
         "base": {"network": first.generator.network, **first.generator.options},
         "base_resolution": first.resolution,

@@ -17,7 +17,6 @@ from impasto.collection.provenance import taken_out_since
 from impasto.config import FIRST_STAGE, RunConfig
 from impasto.device import choose_device, machine_record, numbers, set_threads
 from impasto.errors import ImpastoError, StoppedError
-from impasto.files import WriteError
 from impasto.formatting import quoted
 from impasto.messages import say
 from impasto.networks import count_parameters
@@ -38,6 +37,7 @@ from impasto.training.records import board_of, require_tensorboard
 from impasto.training.resolve import label_sizes, resolve
 from impasto.training.session import Session
 from impasto.training.state import TrainState
+from impasto.training.stopping import resumable, stop_requested
 from impasto.training.transfer import Transfer
 
 
@@ -94,7 +94,7 @@ def train(
         run = processes.on_first(partial(_create, out, run, session, record, taken))
         say(f"run: {quoted(run)}")
         session.print_notes()
-        with _held(run, processes), _resumable(run):
+        with _held(run, processes), resumable(run):
             _train_to_the_end(run, session, tensorboard=tensorboard)
         return run
 
@@ -130,7 +130,7 @@ def _prepare(
     if processes.local_rank == 0:
         collection.verify()
     require_networks(config)
-    for stage in filter(None, (config.first_stage, config)):
+    for stage in config.stages:
         processes.portions(stage.training.accumulate)
         require_memory(stage, label_sizes(stage, collection), chosen, careful=False)
     session = Session(config, collection, chosen, processes)
@@ -238,7 +238,7 @@ def resume(
 
         collection, chosen = processes.local_first(prepare)
         _note_other_numbers(record, config, chosen)
-        with _held(run, processes), _resumable(run):
+        with _held(run, processes), resumable(run):
             if images is not None:
                 config = processes.on_first(
                     lambda: run_folder.lengthen(run, config, record, images)
@@ -271,20 +271,30 @@ def _note_other_numbers(record: dict[str, Any], config: RunConfig, device: torch
             )
 
 
-def _train_to_the_end(run: Path, session: Session, *, tensorboard: bool) -> set[int]:
+def _train_to_the_end(
+    run: Path, session: Session, *, tensorboard: bool, of: int | None = None
+) -> set[int]:
     """Train a run from its current state, its first stage before it; after divergence go back to
     the last good checkpoint.
 
-    Returns the signals that asked to stop at the end."""
+    Args:
+        run: its folder.
+        session: the run in memory.
+        tensorboard: also write TensorBoard events.
+        of: number of stages of the whole run; by default this one's.
+
+    Returns:
+        The signals that asked to stop at the end.
+    """
     processes = session.processes
+    stages = len(session.config.stages)
     begun = _load_newest(run, session)
     if session.config.first_stage is not None and not begun:
-        stage = _first_stage(run, session, session.config.first_stage, tensorboard=tensorboard)
-        weights = processes.on_first(lambda: Model.load(stage).generator.state_dict())
-        session.state.begin_with(weights)
-        say(f"stage 2 of 2: {_in_short(session.config)}: {quoted(run)}")
+        stage = _first_stage(run, session, tensorboard=tensorboard, of=of or stages)
+        _begin_with(stage, run, session)
+        say(f"stage {stages} of {of or stages}: {_in_short(session.config)}: {quoted(run)}")
     alone_on_cpu = processes.count == 1 and session.device.type == "cpu"
-    with _stop_requested() as stop, chosen_threads("step", free=alone_on_cpu) as threads:
+    with stop_requested() as stop, chosen_threads("step", free=alone_on_cpu) as threads:
         while True:
             try:
                 wanted = tensorboard and processes.first
@@ -357,19 +367,41 @@ def _in_short(config: RunConfig) -> str:
     return f"{config.resolution} pixels, {config.training.images:,} images"
 
 
-def _first_stage(run: Path, session: Session, config: RunConfig, *, tensorboard: bool) -> Path:
+def _begin_with(stage: Path, run: Path, session: Session) -> None:
+    """Begin a run with what its finished first stage has learned: as the frozen first part of the
+    generator, or as the weights to start from."""
+    processes, state = session.processes, session.state
+    if not session.config.grows:
+        weights = processes.on_first(lambda: Model.load(stage).generator.state_dict())
+        state.begin_with(weights)
+        return
+    source = processes.on_first(lambda: PretrainedModel.load(stage))
+    taken = transfer.begin(state, source, session.model_record())
+    say("\n".join(taken.lines()))
+    # So that resuming does not need the first stage.
+    processes.on_first(lambda: checkpoint.save(run, state, session.model_record()))
+
+
+def _first_stage(run: Path, session: Session, *, tensorboard: bool, of: int) -> Path:
     """Train the first stage, a run in this run's folder; gives its folder."""
-    stage = run / FIRST_STAGE
+    stage, config = run / FIRST_STAGE, session.config.first_stage
+    assert config is not None
     processes = session.processes
-    first = Session(config, session.collection, session.device, processes)
+    collection = session.collection
+    if session.config.grows:
+        # Its own size, where it is packed, need not be averaged from a larger one.
+        sides = [side for side in collection.resolutions if side % config.resolution == 0]
+        collection = collection.at(min(sides))
+    first = Session(config, collection, session.device, processes)
     if not processes.on_first(stage.exists):
         record = _run_record(
             first, recipe_text=f"First stage of {run.name}.", tensorboard=tensorboard
         )
         processes.on_first(lambda: run_folder.create_at(stage, record))
-    say(f"stage 1 of 2: {_in_short(config)}: {quoted(stage)}")
+    if config.first_stage is None:
+        say(f"stage 1 of {of}: {_in_short(config)}: {quoted(stage)}")
     with _held(stage, processes):
-        stop = _train_to_the_end(stage, first, tensorboard=tensorboard)
+        stop = _train_to_the_end(stage, first, tensorboard=tensorboard, of=of)
     if stop:
         raise StoppedError("stopped, the first stage is finished", ended=signal.SIGTERM in stop)
     return stage
@@ -389,49 +421,3 @@ def _same_collection(
             "one with --data, or start a new run"
         )
     return collection
-
-
-@contextmanager
-def _resumable(run: Path) -> Iterator[None]:
-    """Add the command for resuming to errors in the block."""
-    try:
-        yield
-    except WriteError as error:
-        raise ImpastoError(f"{error}; then go on: {_resume_command(run)}") from error
-    except StoppedError as stopped:
-        ended = stopped.exit_code == 0
-        raise StoppedError(f"{stopped}; go on: {_resume_command(run)}", ended=ended) from None
-    except KeyboardInterrupt:
-        raise StoppedError(
-            f"stopped at once; go on from the newest checkpoint: {_resume_command(run)}"
-        ) from None
-
-
-def _resume_command(run: Path) -> str:
-    return f"impasto resume {quoted(run)}"
-
-
-@contextmanager
-def _stop_requested() -> Iterator[list[int]]:
-    """Catch requests to stop (Ctrl-C, or SIGTERM from batch systems).
-
-    The loop ends after the step it is in. A second Ctrl-C stops at once; a second SIGTERM does not,
-    since `torchrun` passes one on that a batch system sends to all processes too.
-    """
-    requests: list[int] = []
-
-    def request(number: int, _frame: Any) -> None:
-        if number == signal.SIGINT and number in requests:
-            raise KeyboardInterrupt
-        requests.append(number)
-
-    try:
-        before = {n: signal.signal(n, request) for n in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread: the caller handles it
-        yield requests
-        return
-    try:
-        yield requests
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

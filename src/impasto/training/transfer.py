@@ -29,10 +29,8 @@ from impasto.networks._conditioning import LabelEmbedding
 from impasto.sampling.model import ModelRecord
 from impasto.training.matching import Kept, fill, listed, reconditioned, sized_by_classes
 from impasto.training.pretrained import PretrainedModel
+from impasto.training.resolve import LEAST_KEPT
 from impasto.training.state import TrainState
-
-_LEAST = 0.01
-"""The least share of a generator's values that must be copied."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +151,7 @@ def begin(state: TrainState, source: PretrainedModel, record: ModelRecord) -> Tr
     sized = sized_by_classes("generator", record) if changed else frozenset()
     tensors, adapted = reconditioned(state.generator, source.generator)
     generator, pairs = fill(state.generator, record.labels, tensors, theirs.labels, sized)
-    if generator.values < _LEAST * generator.of:
+    if generator.values < LEAST_KEPT * generator.of:
         raise ImpastoError(
             f"nothing of {source.name} can be kept: {_other_settings(theirs.generator, record)}"
         )

@@ -1,0 +1,209 @@
+"""A run for a given time: how many images of which sizes, from a few measured steps.
+
+Without a recipe the flagships train one after another, each from the weights of the one before
+(`first_stage`), up to the collection's size. What is planned is written into the run's config in
+images, so resuming plans nothing anew.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from impasto.config import RunConfig
+from impasto.errors import ImpastoError
+from impasto.formatting import readable_time
+from impasto.messages import say
+from impasto.processes import Processes
+from impasto.settings import change
+from impasto.training.choosing import FLAGSHIP, TrainingChoice, choose
+from impasto.training.estimate import estimate
+from impasto.training.run_folder import read_run
+
+SIZES = (64, 128, 256)
+"""The sides in pixels of the stages."""
+SHARES = {64: 0.4, 128: 0.3, 256: 0.3}
+"""The share of the time of each stage, before those that are left out are taken away."""
+LEAST_IMAGES = 20_000
+"""A size that would see fewer images in its time is left out."""
+TRAINED = 0.93
+"""The share of the time for training; the rest is for evaluations (up to 5%), grids and checkpoints."""
+_TIME = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?(?:(\d+(?:\.\d+)?)s)?")
+_WORDS = {"overnight": 8 * 3600.0}
+
+
+def parse_time(text: str) -> float:
+    """Seconds of a text such as `2h`, `30m`, `1h30m` or `overnight` (8 hours).
+
+    Raises:
+        ImpastoError: it is no such text, or less than a minute.
+    """
+    found = _TIME.fullmatch(text.strip().lower())
+    seconds = _WORDS.get(text.strip().lower(), 0.0)
+    if found is not None:
+        hours, minutes, rest = (float(part or 0) for part in found.groups())
+        seconds = seconds or 3600 * hours + 60 * minutes + rest
+    if seconds < 60:
+        raise ImpastoError(
+            f"--time is how long to train, such as 30m, 2h or overnight, from a minute up, not '{text}'"
+        )
+    return seconds
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A size that is trained: its config, how fast it is, and for how many images."""
+
+    config: RunConfig
+    images_per_second: float
+    images: int
+
+    @property
+    def seconds(self) -> float:
+        return self.images / self.images_per_second
+
+
+def divided(rates: Mapping[int, float], seconds: float) -> dict[int, int]:
+    """Images of each size in the given time; sizes for which there is not enough are left out.
+
+    Args:
+        rates: images a second of each size, measured.
+        seconds: the time, evaluations included.
+
+    Returns:
+        At least the smallest size, however few its images are.
+    """
+    sizes = sorted(rates)
+    while True:
+        whole = sum(SHARES[size] for size in sizes)
+        images = {
+            size: int(rates[size] * seconds * TRAINED * SHARES[size] / whole) for size in sizes
+        }
+        if len(sizes) == 1 or all(count >= LEAST_IMAGES for count in images.values()):
+            return images
+        sizes.pop()
+
+
+def chained(stages: Sequence[Stage]) -> RunConfig:
+    """The config of a run of these stages, each from the weights of the one before."""
+    config: RunConfig | None = None
+    for stage in stages:
+        before = None if config is None else config.model_dump(mode="json")
+        lengths = {"training.images": stage.images, "training.epochs": None}
+        config = change(stage.config, {**lengths, "first_stage": before})
+    assert config is not None
+    return config
+
+
+def choose_in(
+    processes: Processes,
+    recipe: str | RunConfig | None,
+    data: Any,
+    settings: Mapping[str, Any],
+    *,
+    time: str | None,
+    device: str,
+    run: Path | None = None,
+    only: str | None = None,
+    **options: Any,
+) -> TrainingChoice:
+    """Choose the config and the collection, for a given time if there is one; see `choose`.
+
+    A run that was planned before goes on as it was planned.
+    """
+    if time is None:
+        return processes.local_first(partial(choose, recipe, data, settings, only=only, **options))
+    if run is not None and processes.on_first((run / "run.json").exists):
+        config, _ = processes.on_first(lambda: read_run(run))
+        return processes.local_first(partial(choose, config, data, {}, only=only))
+    options["only"] = only
+    seconds = parse_time(time)
+    return plan(recipe, data, settings, seconds, device=device, processes=processes, **options)
+
+
+def plan(
+    recipe: str | RunConfig | None,
+    data: Any,
+    settings: Mapping[str, Any],
+    seconds: float,
+    *,
+    device: str,
+    processes: Processes,
+    start_from: Path | None = None,
+    **options: Any,
+) -> TrainingChoice:
+    """Choose what to train in a given time; of several processes, all call this.
+
+    Args:
+        recipe: as for `choose`; None: the flagships, as many as there is time for.
+        data: the collection.
+        settings: by dotted names, for all sizes.
+        seconds: the time.
+        device: that steps are measured on.
+        processes: that they are measured with.
+        start_from: a model to start from; then one size is trained.
+        options: further ones of `choose`.
+
+    Raises:
+        ImpastoError: as `choose` and `estimate`; or a length is set too.
+    """
+    lengths = {"training.images", "training.epochs"} & settings.keys()
+    if lengths or options.get("images") is not None:
+        raise ImpastoError("--time says how long to train: leave out --images and training.images")
+    select = partial(choose, changes=settings, start_from=start_from, **options)
+    one = recipe is not None or start_from is not None or "resolution" in settings
+    choices = _choices(select, recipe, data, processes, one=one)
+    rates = {
+        side: estimate(
+            choice.config, choice.collection, device, start_from=start_from, processes=processes
+        ).images_per_second
+        for side, choice in choices.items()
+    }
+    if one:
+        images = {side: int(rate * seconds * TRAINED) for side, rate in rates.items()}
+    else:
+        images = divided(rates, seconds)
+    images = processes.on_first(lambda: images)  # all go by the first one's measurements
+    planned = [
+        Stage(choices[side].config, rates[side], max(count, 1)) for side, count in images.items()
+    ]
+    for line in (*map(_in_words, planned), *_left_out(rates, images)):
+        say(line)
+    last = choices[planned[-1].config.resolution]
+    return replace(last, config=chained(planned))
+
+
+def _choices(
+    select: Callable[..., TrainingChoice],
+    recipe: str | RunConfig | None,
+    data: Any,
+    processes: Processes,
+    *,
+    one: bool,
+) -> dict[int, TrainingChoice]:
+    """What is chosen for each size, the smallest first; for one size only with `one`."""
+    whole = processes.local_first(lambda: select(recipe, data))
+    largest = whole.config.resolution
+    found = {largest: whole}
+    if not one:
+        for side in SIZES:
+            if side < largest:
+                found[side] = processes.local_first(partial(select, f"{FLAGSHIP}{side}", data))
+    return dict(sorted(found.items()))
+
+
+def _in_words(stage: Stage) -> str:
+    return (
+        f"{stage.config.resolution} pixels: {stage.images:,} images, "
+        f"{readable_time(stage.seconds)} at {stage.images_per_second:.1f} images a second"
+    )
+
+
+def _left_out(rates: Mapping[int, float], images: Mapping[int, int]) -> list[str]:
+    return [
+        f"{side} pixels: left out; at {rates[side]:.1f} images a second it would see fewer than "
+        f"{LEAST_IMAGES:,}"
+        for side in sorted(rates.keys() - images.keys())
+    ]

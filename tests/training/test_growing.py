@@ -1,0 +1,79 @@
+"""A run that starts from the weights of a first stage of fewer pixels, trained in its own folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks.kill_resume import fingerprint
+from impasto.collection import Collection
+from impasto.config import RunConfig
+from impasto.sampling.model import Model, checkpoint_folders
+from impasto.settings import change
+from impasto.training import resume, train
+from impasto.training.resolve import resolve
+from tests.helpers.stopping import StoppedByTest, stop_after
+from tests.helpers.training import small
+
+
+def growing(**settings: Any) -> RunConfig:
+    """R3GAN of 16 and 32 pixels."""
+    first = small("r3gan_32", resolution=16, training__images=32)
+    return change(
+        small("r3gan_32", training__images=48, training__keep_newest=9),
+        {"first_stage": first.model_dump(mode="json"), **settings},
+    )
+
+
+def test_the_second_starts_from_the_first(tiny: Collection, tmp_path: Path) -> None:
+    run = train(growing(), tiny, out=tmp_path, device="cpu")
+    stage = run / "stage-1"
+    begun = Model.load(checkpoint_folders(run)[0])
+    first = Model.load(stage)
+    assert begun.record.images_seen == 0
+    theirs = first.generator.state_dict()
+    shared = [
+        name
+        for name, value in begun.generator.state_dict().items()
+        if name in theirs and theirs[name].shape == value.shape and value.ndim > 1
+    ]
+    assert shared
+    for name in shared:
+        assert torch.equal(begun.generator.state_dict()[name], theirs[name])
+    assert begun.record.resolution == 2 * first.record.resolution
+
+
+@pytest.mark.parametrize("steps", [2, 7])
+def test_stopped_in_either_stage_it_ends_as_one_that_was_not(
+    steps: int, tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(growing(), tiny, out=tmp_path / "whole", device="cpu")
+    with monkeypatch.context() as patch:
+        stop_after(patch, steps)
+        with pytest.raises(StoppedByTest):
+            train(growing(), tiny, out=tmp_path / "died", device="cpu")
+    (died,) = (tmp_path / "died").iterdir()
+    resume(died)
+    assert fingerprint(died) == fingerprint(whole)
+    assert fingerprint(died / "stage-1") == fingerprint(whole / "stage-1")
+
+
+def test_three_stages(labelled: Collection, tmp_path: Path, told: None, capsys: Any) -> None:
+    two = growing()
+    config = change(
+        small("r3gan_32", training__images=16, labels=["style"]),
+        {"first_stage": {**two.model_dump(mode="json"), "resolution": 16}},
+    )
+    assert config.first_stage is not None
+    config = change(config, {"first_stage.first_stage.resolution": 8})
+    assert [each.resolution for each in config.stages] == [8, 16, 32]
+    resolved = resolve(config, labelled)
+    assert resolved.grows
+    run = train(config, labelled, out=tmp_path, device="cpu")
+    record = json.loads((run / "stage-1" / "stage-1" / "run.json").read_text())
+    assert record["config"]["resolution"] == 8
+    out = capsys.readouterr().out
+    for number in (1, 2, 3):
+        assert f"stage {number} of 3: " in out

@@ -1,0 +1,120 @@
+"""Planning a run for a given time."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import impasto
+from impasto.config import RunConfig
+from impasto.errors import ImpastoError
+from impasto.processes import ALONE
+from impasto.training import time_plan
+from impasto.training.time_plan import choose_in, divided, parse_time
+from tests.helpers.command_line import invoke
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30m", 1800), ("2h", 7200), ("1h30m", 5400), ("90s", 90), ("1.5h", 5400), ("5min", 300)],
+)
+def test_times(text: str, seconds: float) -> None:
+    assert parse_time(text) == seconds
+    assert parse_time(text.upper()) == seconds
+
+
+def test_overnight() -> None:
+    assert parse_time("overnight") == 8 * 3600
+
+
+@pytest.mark.parametrize("text", ["", "2", "10s", "soon", "-2h", "2h2h"])
+def test_what_is_no_time(text: str) -> None:
+    with pytest.raises(ImpastoError, match="--time is how long to train"):
+        parse_time(text)
+
+
+def test_the_time_is_divided() -> None:
+    """An hour at 100, 50 and 20 images a second, in shares of 0.4, 0.3 and 0.3."""
+    found = divided({64: 100.0, 128: 50.0, 256: 20.0}, 10_000)
+    assert found == {64: 372_000, 128: 139_500, 256: 55_800}
+    # 256 pixels would see 2,790 images: its time goes to the others, in shares of 4/7 and 3/7.
+    without = divided({64: 100.0, 128: 50.0, 256: 1.0}, 10_000)
+    assert without == {64: 531_428, 128: 199_285}
+    assert divided({64: 1.0, 128: 0.5}, 100) == {64: 93}
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for number in range(6):
+        pixels = random.integers(0, 255, (140, 140, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    impasto.pack(folder, tmp_path / "packed", resolution=(64, 128))
+    return tmp_path / "packed"
+
+
+@pytest.fixture
+def rates(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
+    """Measured speeds, by side in pixels."""
+    known = {64: 100.0, 128: 50.0}
+
+    def estimate(config: RunConfig, *_: Any, **__: Any) -> SimpleNamespace:
+        return SimpleNamespace(images_per_second=known[config.resolution])
+
+    monkeypatch.setattr(time_plan, "estimate", estimate)
+    return known
+
+
+def chosen(
+    data: Path,
+    recipe: str | None = None,
+    time: str = "1h",
+    settings: dict[str, Any] | None = None,
+) -> RunConfig:
+    settings = settings or {}
+    return choose_in(ALONE, recipe, data, settings, time=time, device="cpu").config
+
+
+def test_flagships_follow_each_other(packed: Path, rates: dict[int, float]) -> None:
+    config = chosen(packed)
+    assert [each.recipe for each in config.stages] == ["flagship_64", "flagship_128"]
+    assert [each.training.images for each in config.stages] == [191_314, 71_742]
+    assert config.grows
+    rates[128] = 1.0
+    (alone,) = chosen(packed).stages
+    assert (alone.resolution, alone.training.images) == (64, 334_800)
+
+
+def test_settings_are_those_of_all_sizes(packed: Path, rates: dict[int, float]) -> None:
+    config = chosen(packed, settings={"training.batch": 16})
+    assert [each.training.batch for each in config.stages] == [16, 16]
+
+
+def test_one_size_with_a_recipe(packed: Path, rates: dict[int, float]) -> None:
+    config = chosen(packed, "wikiart_dcgan", "2h")
+    assert config.first_stage is None
+    assert (config.training.images, config.training.epochs) == (669_600, None)
+    with pytest.raises(ImpastoError, match="leave out --images"):
+        chosen(packed, "wikiart_dcgan", settings={"training.images": 100})
+
+
+def test_a_run_goes_on_as_it_was_planned(
+    packed: Path, tmp_path: Path, rates: dict[int, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates[64] = 0.5
+    run = tmp_path / "run"
+    narrow = {"generator.width": 4, "discriminator.head_width": 4, "training.batch": 8}
+    options = ["--set", "evaluation.every=0", "--run", run, "--time", "1m"]
+    for name, value in narrow.items():
+        options += ["--set", f"{name}={value}"]
+    code, text = invoke("train", "flagship_64", "--data", packed, *options)
+    assert code == 0, text
+    assert "64 pixels: 27 images" in text
+    monkeypatch.setattr(time_plan, "estimate", None)  # not measured again
+    code, text = invoke("train", "flagship_64", "--data", packed, *options)
+    assert code == 0, text
