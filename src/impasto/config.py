@@ -4,102 +4,41 @@ A recipe is a function that returns a `RunConfig`; `run.json` holds the resolved
 intervals are in images (real pictures shown to the discriminator), never in steps.
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
-    Discriminator,
     Field,
-    Tag,
     ValidationError,
     field_validator,
     model_validator,
 )
 
+from impasto.config_values import (
+    Config,
+    Count,
+    Finite,
+    Fraction,
+    Interval,
+    NotNegative,
+    Positive,
+    Ramp,
+    Scheduled,
+    ScheduledFraction,
+    ScheduledPositive,
+    ScheduledShare,
+    Share,
+    at,
+)
 from impasto.errors import ImpastoError, in_words
 from impasto.files import read_json
 
 FIRST_STAGE = "stage-1"
 """The subfolder with the first stage of a two-stage run."""
-
-Count = Annotated[int, Field(gt=0)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-def _rising(interval: tuple[float, float]) -> tuple[float, float]:
-    if not 0 <= interval[0] <= interval[1] <= 1:
-        raise ValueError("an interval is two numbers from 0 to 1, the smaller one first")
-    return interval
-
-
-Interval = Annotated[tuple[float, float], AfterValidator(_rising)]
-"""Lowest and highest probability, such as (0.7, 1.0)."""
-
-
-class Config(BaseModel):
-    """Base of all settings: frozen; unknown names are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Ramp(Config):
-    """A number that changes from `start` to `end` along half a cosine wave over `images` images,
-    then stays (R3GAN, Huang et al. 2024, arXiv:2501.05441, appendix)."""
-
-    start: float
-    end: float
-    images: Count
-
-    def at(self, images_seen: int) -> float:
-        """The value after this many images."""
-        share = min(images_seen / self.images, 1.0)
-        return self.end + (self.start - self.end) * (1 + math.cos(math.pi * share)) / 2
-
-
-def at(value: float | Ramp, images_seen: int) -> float:
-    """The value of a number or ramp after this many images."""
-    return value.at(images_seen) if isinstance(value, Ramp) else value
-
-
-def _each(holds: Callable[[float], bool], words: str) -> Callable[[float | Ramp], float | Ramp]:
-    """A check of a number, or of both ends of a ramp."""
-
-    def check(value: float | Ramp) -> float | Ramp:
-        ends = (value.start, value.end) if isinstance(value, Ramp) else (value,)
-        if not all(holds(end) for end in ends):
-            raise ValueError(f"Input should be {words}")
-        return value
-
-    return check
-
-
-_Changing = Annotated[
-    Annotated[float, Tag("number")] | Annotated[Ramp, Tag("ramp")],
-    Discriminator(lambda value: "ramp" if isinstance(value, dict | Ramp) else "number"),
-]
-ScheduledPositive = Annotated[
-    _Changing, AfterValidator(_each(lambda number: number > 0, "greater than 0"))
-]
-Scheduled = Annotated[
-    _Changing, AfterValidator(_each(lambda number: number >= 0, "greater than or equal to 0"))
-]
-"""A number, or a ramp between two: `{start: 2, end: 0.2, images: 1000000}`."""
-ScheduledShare = Annotated[
-    _Changing, AfterValidator(_each(lambda number: 0 <= number <= 1, "from 0 to 1"))
-]
-ScheduledFraction = Annotated[
-    _Changing, AfterValidator(_each(lambda number: 0 <= number < 1, "at least 0 and below 1"))
-]
 
 
 class NetworkConfig(Config):
@@ -450,3 +389,39 @@ def to_yaml(config: RunConfig) -> str:
         config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
     )
     return text
+
+
+__all__ = [
+    "FIRST_STAGE",
+    "OPTIMISERS",
+    "AdamConfig",
+    "AugmentConfig",
+    "Config",
+    "Count",
+    "DecayConfig",
+    "DoctorConfig",
+    "EvaluationConfig",
+    "Finite",
+    "Fraction",
+    "Interval",
+    "LatentConfig",
+    "NetworkConfig",
+    "NotNegative",
+    "OptimiserConfig",
+    "Positive",
+    "RMSPropConfig",
+    "Ramp",
+    "Record",
+    "RunConfig",
+    "Scheduled",
+    "ScheduledFraction",
+    "ScheduledPositive",
+    "ScheduledShare",
+    "Share",
+    "TermConfig",
+    "TrainingConfig",
+    "at",
+    "parse_config",
+    "read_record",
+    "to_yaml",
+]
