@@ -31,11 +31,14 @@ def small(recipe: str = "ukiyoe_dcgan_v1", **settings: Any) -> RunConfig:
     config: RunConfig = load_recipe(recipe)()
     narrow: dict[str, Any] = {}
     for player in ("generator", "discriminator"):
-        network = getattr(config, player).network
+        chosen = getattr(config, player)
+        network = None if chosen is None else chosen.network
         if network == "projected":
             narrow |= {"discriminator.head_width": 4, "discriminator.channels": 4}
             narrow |= {"discriminator.read_at": 32, "discriminator.levels": [4]}
-        elif network != "lean":
+        elif network == "flow":
+            narrow |= {"generator.size": "small", "generator.patch": 4, "generator.steps": 2}
+        elif network not in ("lean", None):
             narrow[f"{player}.width"] = 4
     if config.training.pretrain_images:
         narrow["training.pretrain_images"] = 8

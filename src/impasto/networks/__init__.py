@@ -49,7 +49,11 @@ from impasto.errors import ImpastoError
 from impasto.networks._latent import LatentGenerator
 from impasto.registry import load_module, option_types, resolve_options
 
-_GIVEN = ("latent_dim", "resolution", "label_sizes", "channels")
+_GIVEN = {
+    "generator": ("latent_dim", "resolution", "label_sizes", "channels"),
+    "discriminator": ("resolution", "label_sizes"),
+}
+"""Arguments that are no settings."""
 
 
 class Judgement(NamedTuple):
@@ -92,7 +96,7 @@ def resolve_network(name: str, role: str, options: Mapping[str, Any]) -> dict[st
         ImpastoError: an unknown network or setting (the message lists the valid ones), or an
             invalid value.
     """
-    return resolve_options(_family(name, role.capitalize()), options, role, _GIVEN)
+    return resolve_options(_family(name, role.capitalize()), options, role, _GIVEN.get(role, ()))
 
 
 def build_generator(
