@@ -23,6 +23,8 @@ Progress = Callable[[int], None]
 RECORD = "walk.json"
 _LEAST_SIDE = 512
 _MOST_FRAMES = 1_000_000
+_SAMPLED = 24
+"""Frames that a GIF's colours are chosen from."""
 
 
 class FramesRecord(Config):
@@ -88,7 +90,9 @@ class Film:
         """
         if path.suffix.lower() not in KINDS:
             return self._write_folder(path, progress)
-        return write_video(path, self._enlarged(path, progress), self.rate)
+        places = torch.linspace(0, self.count - 1, min(self.count, _SAMPLED)).round().long()
+        sample = self.pictures(self.times[places])
+        return write_video(path, self._enlarged(path, progress), self.rate, sample=sample)
 
     def _enlarged(self, path: Path, progress: Progress) -> Iterator[np.ndarray]:
         for done, picture in enumerate(self.pictures(self.times)):

@@ -1,13 +1,14 @@
 """Pictures as a video: MP4, GIF or animated WebP, written as they come (PyAV, the extra `video`)."""
 
-import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from impasto.errors import ImpastoError
 from impasto.files import atomic_file
@@ -15,6 +16,9 @@ from impasto.files import atomic_file
 KINDS = (".mp4", ".gif", ".webp")
 _MOST_GIF_RATE = 50
 """Frames a second of a GIF: it counts hundredths of a second, and players show less than two slowly."""
+
+_LOOKED_AT = 64
+"""The side of the pictures that a GIF's colours are chosen from."""
 
 
 def check_video(path: Path, rate: int) -> None:
@@ -38,7 +42,14 @@ def check_video(path: Path, rate: int) -> None:
         raise ImpastoError(f"this PyAV cannot write {path.suffix} ({codec}); write an .mp4")
 
 
-def write_video(path: Path, frames: Iterable[np.ndarray], rate: int, *, crf: int = 18) -> int:
+def write_video(
+    path: Path,
+    frames: Iterable[np.ndarray],
+    rate: int,
+    *,
+    sample: Iterable[np.ndarray] = (),
+    crf: int = 18,
+) -> int:
     """Write pictures as a video to `path` atomically, in constant memory; gives their number.
 
     GIF and WebP repeat for ever.
@@ -47,6 +58,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], rate: int, *, crf: int
         path: ends in `.mp4`, `.gif` or `.webp`.
         frames: uint8 [H, W, 3] each, of the same size; for an MP4 with even sides.
         rate: frames a second.
+        sample: of a GIF, frames from all over, for which its colours are chosen; by default the first.
         crf: of H.264: less is better and larger.
 
     Raises:
@@ -64,34 +76,17 @@ def write_video(path: Path, frames: Iterable[np.ndarray], rate: int, *, crf: int
         first = next(remaining, None)
         if first is None:
             raise ImpastoError(f"there are no frames for {path}")
+        palette = _palette(list(sample) or [first]) if kind == "gif" else None
         try:
             with av.open(str(temporary), "w", format=kind, options=options) as video:
                 stream = _stream(video, kind, first.shape, rate, crf)
                 count = 0
-                with _palettes(kind, first.shape, rate) as encoded:
-                    for count, picture in enumerate(_with(first, remaining), 1):
-                        for frame in encoded(_frame(picture, count - 1, rate)):
-                            video.mux(stream.encode(frame))
-                    for frame in encoded(None):
-                        video.mux(stream.encode(frame))
+                for count, picture in enumerate(chain([first], remaining), 1):
+                    video.mux(stream.encode(_frame(picture, count - 1, rate, palette)))
                 video.mux(stream.encode())
         except (av.FFmpegError, ValueError) as error:
             raise ImpastoError(f"cannot write {path}: {error}") from error
     return count
-
-
-def _with(first: np.ndarray, rest: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    yield first
-    yield from rest
-
-
-def _frame(picture: np.ndarray, number: int, rate: int) -> Any:
-    import av
-
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-    frame.pts = number
-    frame.time_base = Fraction(1, rate)
-    return frame
 
 
 def _stream(video: Any, kind: str, shape: tuple[int, ...], rate: int, crf: int) -> Any:
@@ -112,40 +107,27 @@ def _stream(video: Any, kind: str, shape: tuple[int, ...], rate: int, crf: int) 
     return stream
 
 
-@contextlib.contextmanager
-def _palettes(
-    kind: str, shape: tuple[int, ...], rate: int
-) -> Iterator[Callable[[Any], Iterable[Any]]]:
-    """Gives what turns a frame into the frames to encode, and None into the remaining ones.
+def _palette(sample: Iterable[np.ndarray]) -> Image.Image:
+    """An image with a palette of the 256 colours that some frames need most."""
+    frames = [Image.fromarray(frame) for frame in sample]
+    for frame in frames:
+        frame.thumbnail((_LOOKED_AT, _LOOKED_AT), Image.Resampling.NEAREST)
+    rows = np.concatenate([np.asarray(frame).reshape(-1, 3) for frame in frames])
+    return Image.fromarray(rows[None]).quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=1)
 
-    A GIF's frames have 256 colours each, which ffmpeg chooses for each frame by itself.
-    """
-    if kind != "gif":
-        yield lambda frame: [] if frame is None else [frame]
-        return
+
+def _frame(picture: np.ndarray, number: int, rate: int, palette: Image.Image | None) -> Any:
     import av
 
-    graph = av.filter.Graph()
-    height, width = shape[:2]
-    source = graph.add_buffer(
-        width=width, height=height, format=av.VideoFormat("rgb24"), time_base=Fraction(1, rate)
-    )
-    split, chosen = graph.add("split"), graph.add("palettegen", "stats_mode=single")
-    used = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=3")
-    sink = graph.add("buffersink")
-    source.link_to(split)
-    split.link_to(chosen, 0, 0)
-    split.link_to(used, 1, 0)
-    chosen.link_to(used, 0, 1)
-    used.link_to(sink)
-    graph.configure()
-
-    def through(frame: Any) -> Iterator[Any]:
-        graph.vpush(frame)
-        while True:
-            try:
-                yield graph.vpull()
-            except (av.error.BlockingIOError, av.error.EOFError):
-                return
-
-    yield through
+    if palette is None:
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+    else:
+        indices = np.asarray(Image.fromarray(picture).quantize(palette=palette))
+        colours = np.full((256, 4), 255, np.uint8)  # alpha, red, green, blue
+        chosen = np.array(palette.getpalette(), np.uint8).reshape(-1, 3)
+        colours[: len(chosen), 1:] = chosen
+        both: Any = indices, colours
+        frame = av.VideoFrame.from_ndarray(both, format="pal8")
+    frame.pts = number
+    frame.time_base = Fraction(1, rate)
+    return frame
