@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from impasto.api.collections import forget, open, pack, pack_on
     from impasto.api.comparing import Comparison, compare
+    from impasto.api.directions import directions
     from impasto.api.exploring import mix, walk
     from impasto.api.fetching import fetch
     from impasto.api.judging import Evaluations, evaluate, report
@@ -50,6 +51,7 @@ _HOMES = {
     "StoppedError": "errors",
     "change": "settings",
     "compare": "api.comparing",
+    "directions": "api.directions",
     "evaluate": "api.judging",
     "export": "api.pictures",
     "fetch": "api.fetching",
@@ -85,6 +87,7 @@ __all__ = [
     "StoppedError",
     "change",
     "compare",
+    "directions",
     "evaluate",
     "export",
     "fetch",

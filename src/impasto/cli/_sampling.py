@@ -42,6 +42,8 @@ class Options:
     spread: float | None
     points: list[Path] | None
     save_points: Path | None
+    edit: list[str] | None
+    directions: Path | None
     grid: Path | None
     out: Path | None
 
@@ -68,6 +70,10 @@ class Options:
             raise ImpastoError("--spread is how far --variations go: add it, or leave --spread out")
         if self.save_points is not None:
             self.leave_out("--save-points keeps seeds or points", "curate", "every_class")
+        if self.edit:
+            self.leave_out("--edit moves seeds or points", "curate", "every_class", "variations")
+        elif self.directions is not None:
+            raise ImpastoError("--directions is the file that --edit takes from: add --edit")
         if self.grid is not None:
             check_grid_path(self.grid)
 
@@ -197,6 +203,31 @@ def paint_points(
         texts = (points.text(number) for number in range(len(points)))
         save_pictures(pictures, names, out, texts)
     typer.echo(f"{counted(len(points), 'picture')} in {quoted(grid or out)}")
+
+
+def paint_edited(
+    painter: Painter,
+    options: Options,
+    folder: Path,
+    seeds: list[int],
+    labels: torch.Tensor,
+    out: Path,
+) -> None:
+    """Generate points of files, or the seeds with these labels [B, F] or class weights [B, K], moved as
+    `--edit` asks."""
+    from impasto.exploring.directions import DIRECTIONS_FILE, Directions, parse_edits
+    from impasto.sampling.output import seed_name
+
+    if options.points:
+        points = points_of_files(painter, options.points)
+        names = [f"point-{number:04d}" for number in range(len(points))]
+    else:
+        points, names = painter.points(seeds, labels), [seed_name(seed) for seed in seeds]
+    if options.edit:
+        edits = parse_edits(options.edit)
+        found = Directions.load(options.directions or folder / DIRECTIONS_FILE, painter.record)
+        points = found.edited(points, edits)
+    paint_points(painter, points, names, options.grid, out, options.save_points)
 
 
 def paint_every_class(
@@ -346,12 +377,11 @@ def paint(
         )
     elif field is not None:
         paint_every_class(painter, seeds, chosen, field, grid=grid, out=out, default=target)
-    elif options.points:
-        points = points_of_files(painter, options.points)
-        names = [f"point-{number:04d}" for number in range(len(points))]
-        paint_points(painter, points, names, grid, out or target, options.save_points)
     elif options.variations is not None:
         paint_variations(painter, options, seeds, chosen, mixtures, out or target)
     else:
         labels = mixed(painter.record, painter.labels(seeds, chosen), mixtures)
-        paint_seeds(painter, seeds, labels, grid, out or target, options.save_points)
+        if options.points or options.edit:
+            paint_edited(painter, options, folder, seeds, labels, out or target)
+        else:
+            paint_seeds(painter, seeds, labels, grid, out or target, options.save_points)

@@ -129,6 +129,22 @@ def command(
             help="Also write the latents and classes of all pictures into this file.",
         ),
     ] = None,
+    edit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=AMOUNT",
+            help="Move the pictures along a direction that the command directions has found, such as "
+            "warmth=+2. May be repeated.",
+        ),
+    ] = None,
+    directions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.safetensors",
+            help="With --edit: the file of directions.",
+            show_default="directions.safetensors in the model's folder",
+        ),
+    ] = None,
     grid: Annotated[
         Path | None,
         typer.Option(
@@ -185,6 +201,8 @@ def command(
         spread=spread,
         points=points,
         save_points=save_points,
+        edit=edit,
+        directions=directions,
         grid=grid,
         out=out,
     )

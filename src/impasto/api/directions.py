@@ -1,0 +1,69 @@
+"""Directions of a model: `directions`."""
+
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+
+from impasto.collection import Collection
+from impasto.device import choose_device
+from impasto.evaluation.gather import Progress, silent
+from impasto.exploring.columns import learn_column
+from impasto.exploring.directions import DIRECTIONS_FILE, Directions, check_path
+from impasto.exploring.finding import Wanted, find
+from impasto.features import load_network
+from impasto.sampling import find_model
+from impasto.sampling.painter import Painter
+from impasto.training.run_folder import find_collection
+
+
+def directions(
+    model: str | PathLike[str],
+    destination: str | PathLike[str] | None = None,
+    *,
+    samples: int = 2048,
+    components: int = 5,
+    differences: Iterable[str] = (),
+    columns: Iterable[str] = (),
+    data: str | Path | Collection | None = None,
+    device: str = "auto",
+    batch: int = 64,
+    progress: Progress = silent,
+) -> Directions:
+    """Find directions in a model's latents and classes, and keep them in a file.
+
+    Args:
+        model: a run, a checkpoint, a model folder, or the word `masters`.
+        destination: the file, which ends in `.safetensors`; None: `directions.safetensors` in the
+            model's folder.
+        samples: pictures to generate and measure.
+        components: principal components, and as many directions of the first layer (SeFa).
+        differences: of classes, such as `style=Impressionism,Ukiyo-e`. By default of the two most
+            frequent ones of each field.
+        columns: of the collection: of numbers, such as `year`, or with a value, such as
+            `artist=Claude Monet`.
+        data: the collection of the columns; by default that of the run.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        batch: pictures at a time.
+        progress: shows the pictures generated.
+
+    Raises:
+        ImpastoError: no model, an unknown class or column, or the file cannot be written.
+    """
+    folder = find_model(model)
+    target = folder / DIRECTIONS_FILE if destination is None else Path(destination).expanduser()
+    check_path(target)
+    painter = Painter.load(folder, choose_device(device), batch=batch)
+    asked = list(dict.fromkeys(columns))
+    network, learned = None, []
+    if asked:
+        network = load_network("lite0", device=painter.sampler.device)
+        collection = find_collection(Path(model), painter.record, data)
+        side = painter.record.resolution
+        learned = [
+            learn_column(collection, network, each, resolution=side, progress=progress)
+            for each in asked
+        ]
+    wanted = Wanted(samples, components, tuple(differences), tuple(learned))
+    found = find(painter, wanted, network, progress)
+    found.save(target)
+    return found

@@ -1,0 +1,195 @@
+"""Directions: named changes of latents and class weights, in a file beside the model.
+
+An amount of 1 along a direction of latents is one standard deviation of the model's latents. A
+difference of two classes changes class weights: an amount of 1 leads from the one to the other.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+
+from pydantic import ValidationError
+from torch import Tensor
+
+from impasto.config import Config, LatentConfig
+from impasto.errors import ImpastoError, in_words, near
+from impasto.files import atomic_file
+from impasto.sampling.model import ModelRecord
+from impasto.sampling.points import TEXT_KEY, Points
+from impasto.sampling.tensors import read_metadata, read_tensors, write_tensors
+
+DIRECTIONS_FILE = "directions.safetensors"
+
+
+class About(Config):
+    """What is known of a direction."""
+
+    name: str
+    how: str
+    """How it was found, in words."""
+    first: float = -3.0
+    """The amount at the beginning of its strip."""
+    last: float = 3.0
+    """The amount at the end of its strip."""
+    start: str | None = None
+    """The class that its strip begins with, for a difference of classes."""
+    correlation: float | None = None
+    """On held-out generated pictures, of the attribute and what the latent says of it."""
+
+
+class DirectionsRecord(Config):
+    """The text in a file of directions."""
+
+    format: int = 1
+    model: str
+    """SHA-256 of the generator's weights."""
+    recipe: str
+    directions: tuple[About, ...]
+
+
+@dataclass(frozen=True)
+class Directions:
+    """D directions of one generator."""
+
+    about: tuple[About, ...]
+    latents: Tensor
+    """[D, Z] float32: what an amount of 1 adds to a latent."""
+    classes: Tensor
+    """[D, K] float32: what an amount of 1 adds to class weights."""
+    model: str
+    """SHA-256 of the generator's weights."""
+    recipe: str
+
+    def __len__(self) -> int:
+        return len(self.about)
+
+    @property
+    def names(self) -> list[str]:
+        return [each.name for each in self.about]
+
+    def lines(self) -> list[str]:
+        """A line for each, with the correlation where there is one."""
+        width = max(map(len, self.names), default=0)
+        return [
+            f"{each.name:<{width}}  {each.how}"
+            + ("" if each.correlation is None else f"; correlation {each.correlation:.2f} held out")
+            for each in self.about
+        ]
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write them as one file, atomically.
+
+        Raises:
+            ImpastoError: it does not end in `.safetensors`, or cannot be written.
+        """
+        target = Path(path)
+        check_path(target)
+        record = DirectionsRecord(model=self.model, recipe=self.recipe, directions=self.about)
+        text = json.dumps(record.model_dump(mode="json", exclude_none=True))
+        tensors = {"latents": self.latents, "classes": self.classes}
+        with atomic_file(target) as temporary:
+            write_tensors(temporary, tensors, {TEXT_KEY: text})
+        return target
+
+    @classmethod
+    def load(cls, path: str | PathLike[str], model: ModelRecord) -> "Directions":
+        """Read a file of directions of this model.
+
+        Raises:
+            ImpastoError: it is missing, damaged, no such file, or of another model.
+        """
+        place = Path(path).expanduser()
+        if not place.is_file():
+            raise ImpastoError(
+                f"there is no file of directions {place}; `impasto directions MODEL` makes one, and "
+                "--directions FILE names another"
+            )
+        tensors = read_tensors(place)
+        text = read_metadata(place).get(TEXT_KEY)
+        if text is None or set(tensors) != {"latents", "classes"}:
+            raise ImpastoError(f"{place} is no file of directions, as `impasto directions` writes")
+        try:
+            record = DirectionsRecord.model_validate_json(text)
+        except ValidationError as error:
+            reason = in_words(error.errors()[0])
+            raise ImpastoError(f"{place} is damaged ({reason}); make it anew") from error
+        if record.model != model.weights_sha256:
+            raise ImpastoError(
+                f"{place} has directions of another generator (recipe {record.recipe}, weights "
+                f"{record.model[:12]}), and this one's weights are {model.weights_sha256[:12]}: find "
+                "this model's with `impasto directions`"
+            )
+        count, names = len(record.directions), {each.name for each in record.directions}
+        shapes = (count, model.latent.size), (count, sum(model.label_sizes))
+        found = tensors["latents"], tensors["classes"]
+        if (
+            tuple(tuple(each.shape) for each in found) != shapes
+            or len(names) != count
+            or not all(each.isfinite().all() for each in found)
+        ):
+            raise ImpastoError(f"{place} is damaged (its parts do not fit together); make it anew")
+        return cls(
+            record.directions, found[0].float(), found[1].float(), record.model, record.recipe
+        )
+
+    def edited(self, points: Points, edits: Mapping[str, float]) -> Points:
+        """The points, moved along directions. Their origins record it.
+
+        Args:
+            points: a latent for each level is moved at all levels.
+            edits: the amount by name.
+
+        Raises:
+            ImpastoError: an unknown name; the message lists the directions.
+        """
+        latents, classes = points.latents, points.classes
+        for name, amount in edits.items():
+            if name not in self.names:
+                raise ImpastoError(f"there is no direction {near(name, self.names)}")
+            place = self.names.index(name)
+            latents = latents + amount * self.latents[place]
+            classes = classes + amount * self.classes[place]
+        origins = tuple(
+            origin.model_copy(update={"edits": _added(origin.edits, edits)})
+            for origin in points.origins
+        )
+        return replace(points, latents=latents, classes=classes, origins=origins)
+
+
+def _added(before: Mapping[str, float], more: Mapping[str, float]) -> dict[str, float]:
+    return {name: before.get(name, 0.0) + more.get(name, 0.0) for name in {**before, **more}}
+
+
+def check_path(path: Path) -> None:
+    """Raises: ImpastoError: directions cannot be kept in a file of this name."""
+    if path.suffix != ".safetensors":
+        raise ImpastoError(f"directions are kept in a .safetensors file, not {path}")
+
+
+def parse_edits(texts: Sequence[str]) -> dict[str, float]:
+    """Amounts by name, from texts such as `warmth=+2`.
+
+    Raises:
+        ImpastoError: not such a text, an amount that is no finite number, or a name twice.
+    """
+    edits: dict[str, float] = {}
+    for text in texts:
+        name, equals, amount = text.rpartition("=")
+        try:
+            value = float(amount)
+        except ValueError:
+            value = math.nan
+        if not (name and equals and math.isfinite(value)):
+            raise ImpastoError(f"--edit takes NAME=AMOUNT, such as warmth=+2, not '{text}'")
+        if name in edits:
+            raise ImpastoError(f"--edit names {name} twice; give one amount")
+        edits[name] = value
+    return edits
+
+
+def deviation(latent: LatentConfig) -> float:
+    """The standard deviation of a latent's values."""
+    return 1.0 if latent.distribution == "normal" else 1 / math.sqrt(3)

@@ -1,0 +1,313 @@
+"""Finding the directions of a model, and strips of pictures that show them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from impasto.errors import ImpastoError
+from impasto.evaluation.gather import Progress, silent
+from impasto.exploring.attributes import ATTRIBUTES, measured
+from impasto.exploring.columns import MOST_READ, Column
+from impasto.exploring.directions import About, Directions, deviation
+from impasto.exploring.linear import fit
+from impasto.exploring.unsupervised import (
+    MOST_ACTIVATIONS,
+    Activations,
+    check_layers,
+    components,
+    most_changing,
+)
+from impasto.features import FeatureNetwork
+from impasto.messages import say
+from impasto.networks import one_hot
+from impasto.sampling.class_choice import parse_classes
+from impasto.sampling.model import ModelRecord
+from impasto.sampling.output import save_grid_of, slugs
+from impasto.sampling.painter import Painter
+from impasto.sampling.points import Points, joined
+
+STRIP = 7
+"""Pictures of a strip."""
+_ROUNDING = 1e-5
+_LEAST = 64
+"""Pictures that linear fits need."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which directions to look for."""
+
+    samples: int = 2048
+    """Pictures to generate."""
+    components: int = 5
+    """Of each unsupervised kind."""
+    differences: tuple[str, ...] = ()
+    """Such as `style=Impressionism,Ukiyo-e`: from the first class to the second."""
+    columns: tuple[Column, ...] = ()
+    """Columns of the collection, read from features."""
+
+
+@dataclass
+class _Found:
+    """Directions, as they are found."""
+
+    record: ModelRecord
+    about: list[About] = field(default_factory=list)
+    latents: list[Tensor] = field(default_factory=list)
+    classes: list[Tensor] = field(default_factory=list)
+
+    def add(
+        self, about: About, latent: Tensor | None = None, weights: Tensor | None = None
+    ) -> None:
+        """Add one; `latent` is a vector of any length above 0, of which 1 becomes one standard
+        deviation."""
+        nothing = torch.zeros(self.record.latent.size)
+        if latent is not None:
+            latent = latent.float() / latent.norm() * deviation(self.record.latent)
+        self.about.append(about)
+        self.latents.append(nothing if latent is None else latent)
+        empty = torch.zeros(sum(self.record.label_sizes))
+        self.classes.append(empty if weights is None else weights)
+
+    def whole(self) -> Directions:
+        names = slugs([each.name for each in self.about])
+        about = tuple(
+            each.model_copy(update={"name": name})
+            for each, name in zip(self.about, names, strict=True)
+        )
+        latents, classes = torch.stack(self.latents), torch.stack(self.classes)
+        return Directions(about, latents, classes, self.record.weights_sha256, self.record.recipe)
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Generated pictures, measured."""
+
+    latents: Tensor
+    """[N, Z]."""
+    labels: Tensor
+    """[N, F]."""
+    attributes: Tensor
+    """[N, M]."""
+    columns: Tensor
+    """[up to N, C]."""
+    activations: Tensor | None
+    """[up to N, A]."""
+
+
+def find(
+    painter: Painter,
+    wanted: Wanted,
+    network: FeatureNetwork | None = None,
+    progress: Progress = silent,
+) -> Directions:
+    """The directions of a model.
+
+    Args:
+        painter: of the model.
+        wanted: which to look for.
+        network: whose features the columns are read from.
+        progress: shows the pictures generated.
+
+    Raises:
+        ImpastoError: too few pictures, an unknown class, or nothing was asked for.
+    """
+    if wanted.samples < _LEAST:
+        raise ImpastoError(f"--samples is from {_LEAST}: directions are fitted to these pictures")
+    most = min(painter.record.latent.size, wanted.samples, MOST_ACTIVATIONS)
+    if wanted.components > most:
+        raise ImpastoError(f"--components is at most {most} here, not {wanted.components}")
+    found = _Found(painter.record)
+    for each in wanted.differences or _usual_difference(painter.record):
+        _add_difference(found, each)
+    activations = _activations(painter) if wanted.components else None
+    sample = _sampled(painter, wanted, activations, network, progress)
+    _add_fits(found, sample, wanted.columns)
+    if sample.activations is not None:
+        rows = len(sample.activations)
+        kept = _within_classes(sample.activations, sample.labels[:rows])
+        for number, each in enumerate(components(kept, sample.latents[:rows], wanted.components)):
+            found.add(About(name=f"pc{number + 1}", how="principal component of activations"), each)
+    if activations is not None:
+        _add_closed_form(found, painter, wanted.components)
+    return found.whole()
+
+
+def _usual_difference(record: ModelRecord) -> list[str]:
+    """From the most frequent class of each field to the next one."""
+    usual = []
+    for place, each in enumerate(record.labels):
+        counts = np.zeros(len(each.classes))
+        for row, count in zip(record.label_rows, record.label_counts, strict=True):
+            if row[place] >= 0:
+                counts[row[place]] += count
+        first, second = np.argsort(-counts, kind="stable")[:2] if len(counts) > 1 else (0, 0)
+        if first != second:
+            usual.append(f"{each.name}={each.classes[first]},{each.classes[second]}")
+    return usual
+
+
+def _add_difference(found: _Found, text: str) -> None:
+    """Add the direction from a class to another, such as `style=Impressionism,Ukiyo-e`."""
+    record = found.record
+    name, equals, both = text.partition("=")
+    pairs = [
+        (both[:place], both[place + 1 :]) for place, letter in enumerate(both) if letter == ","
+    ]
+    if not equals or not pairs:
+        raise ImpastoError(
+            f"--difference takes FIELD=CLASS,CLASS, such as style=Impressionism,Ukiyo-e, not '{text}'"
+        )
+    for first, second in pairs:  # names of classes may have commas too
+        try:
+            ((column, start),) = parse_classes(record, [f"{name}={first.strip()}"]).items()
+            ((_, end),) = parse_classes(record, [f"{name}={second.strip()}"]).items()
+            break
+        except ImpastoError:
+            if len(pairs) == 1:
+                raise
+    else:
+        raise ImpastoError(f"--difference {text}: these are not two classes of {name}")
+    if start == end:
+        raise ImpastoError(f"--difference {text} names one class twice")
+    classes = record.labels[column].classes
+    labels = torch.full((2, len(record.labels)), -1)
+    labels[0, column], labels[1, column] = start, end
+    before, after = one_hot(labels, record.label_sizes)
+    about = About(
+        name=f"{classes[start]}-to-{classes[end]}",
+        how=f"from {record.labels[column].name} {classes[start]} to {classes[end]}",
+        first=0.0,
+        last=1.0,
+        start=f"{record.labels[column].name}={classes[start]}",
+    )
+    found.add(about, weights=after - before)
+
+
+def _activations(painter: Painter) -> Activations | None:
+    """What collects the activations; None, with a message, where the generator has no such layers."""
+    labels = painter.labels([0], {})
+    try:
+        check_layers(painter.sampler.generator)
+        device = painter.sampler.device
+        return Activations(
+            painter.sampler.generator, painter.latents([0]).to(device), labels.to(device)
+        )
+    except ImpastoError as error:
+        say(f"note: {error}")
+        return None
+
+
+def _sampled(
+    painter: Painter,
+    wanted: Wanted,
+    activations: Activations | None,
+    network: FeatureNetwork | None,
+    progress: Progress,
+) -> _Sample:
+    """Generate pictures of seeds, and measure them."""
+    seeds = range(wanted.samples)
+    labels = painter.labels(seeds, {})
+    attributes, read = [torch.empty(0, len(ATTRIBUTES))], [torch.empty(0, len(wanted.columns))]
+    done = 0
+    with ExitStack() as stack:
+        update = stack.enter_context(progress("pictures", len(seeds)))
+        if activations is not None:
+            stack.enter_context(activations.collecting())
+        for pixels in painter.paint(seeds, labels):
+            images = torch.from_numpy(pixels)
+            attributes.append(measured(images))
+            if network is not None and wanted.columns and done < MOST_READ:
+                features = network(images).features
+                values = [column(features).float() for column in wanted.columns]
+                read.append(torch.stack(values, dim=1))
+            done += len(pixels)
+            update(done)
+    kept = None if activations is None else activations.rows()
+    return _Sample(painter.latents(seeds), labels, torch.cat(attributes), torch.cat(read), kept)
+
+
+def _within_classes(values: Tensor, labels: Tensor) -> Tensor:
+    """Values [N, M] minus the mean of all that have the same labels [N, F]."""
+    if not labels.shape[1]:
+        return values - values.mean(0)
+    _, groups = labels.unique(dim=0, return_inverse=True)
+    sums = torch.zeros(int(groups.max()) + 1, values.shape[1], dtype=values.dtype)
+    sums.index_add_(0, groups, values)
+    return values - (sums / groups.bincount()[:, None])[groups]
+
+
+def _add_fits(found: _Found, sample: _Sample, columns: Sequence[Column]) -> None:
+    """Add the directions of attributes and columns: linear fits of what differs within classes."""
+    named = [(name, "measured on generated pictures") for name in ATTRIBUTES]
+    _add_fitted(found, sample, sample.attributes, named)
+    if columns:
+        _add_fitted(found, sample, sample.columns, [(each.name, each.how) for each in columns])
+
+
+def _add_fitted(
+    found: _Found, sample: _Sample, values: Tensor, named: Sequence[tuple[str, str]]
+) -> None:
+    """Add the directions of values [n, M] of the first n pictures, with their names and how they were
+    found."""
+    rows = len(values)
+    varied = _within_classes(values, sample.labels[:rows])
+    result = fit(sample.latents[:rows], varied)
+    for place, (name, how) in enumerate(named):
+        if varied[:, place].abs().max() < _ROUNDING * values[:, place].abs().max().clamp(min=1):
+            say(f"note: {name} is the same in all pictures, so it has no direction")
+            continue
+        about = About(name=name, how=how, correlation=round(float(result.correlation[place]), 4))
+        found.add(about, result.weights[:, place])
+
+
+def _add_closed_form(found: _Found, painter: Painter, count: int) -> None:
+    generator, size = painter.sampler.generator, painter.record.latent.size
+    labels = painter.labels([0], {}).to(painter.sampler.device)
+    try:
+        for number, each in enumerate(most_changing(generator, size, labels, count)):
+            found.add(About(name=f"sefa{number + 1}", how="changes the first layer most"), each)
+    except ImpastoError as error:
+        say(f"note: {error}")
+
+
+def strip(painter: Painter, directions: Directions, place: int, seed: int) -> Points:
+    """The seven points of a direction's strip, evenly from its first amount to its last."""
+    about = directions.about[place]
+    chosen = {} if about.start is None else parse_classes(painter.record, [about.start])
+    point = painter.points([seed], painter.labels([seed], chosen))
+    amounts = np.linspace(about.first, about.last, STRIP).tolist()
+    return joined([directions.edited(point, {about.name: amount}) for amount in amounts])
+
+
+def save_strips(
+    painter: Painter,
+    directions: Directions,
+    path: Path,
+    seeds: Sequence[int] = (0,),
+    progress: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Write one PNG with a row of seven pictures for each direction and seed.
+
+    Raises:
+        ImpastoError: the path does not end in `.png`, or cannot be written.
+    """
+    rows, names = [], []
+    for place, about in enumerate(directions.about):
+        for seed in seeds:
+            rows.append(strip(painter, directions, place, seed))
+            names.append(f"{about.name} {about.first:g} to {about.last:g}")
+
+    def batches() -> Iterator[np.ndarray]:
+        done = 0
+        for images in painter.paint_points(joined(rows)):
+            done += len(images)
+            progress(done)
+            yield images
+
+    save_grid_of(batches(), path, STRIP, beside=names)
