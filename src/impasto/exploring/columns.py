@@ -1,6 +1,6 @@
 """Columns of a collection, such as the year, as functions of pictures' features."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +41,7 @@ class Column:
         return self.fit(features)[:, 0]
 
 
-def values_of(table: list[Mapping[str, str]], asked: str) -> np.ndarray:
+def values_of(table: Sequence[Mapping[str, str]], asked: str) -> np.ndarray:
     """The values of a column for each source, NaN where there is none.
 
     Args:
@@ -100,7 +100,7 @@ def learn_column(
     Raises:
         ImpastoError: see `values_of`; or it is known of too few pictures.
     """
-    of_source = values_of(list(collection.source_table()), asked)
+    of_source = values_of(collection.source_table(), asked)
     (reference,) = collection_features(
         [network], collection, resolution=resolution, limit=MOST_READ, progress=progress
     )
