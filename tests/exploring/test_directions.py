@@ -32,7 +32,7 @@ from tests.helpers.command_line import invoke
 from tests.helpers.pictures import paint
 from tests.helpers.records import record_of
 
-FIELDS = {"style": ("Cubism", "Rococo", "Ukiyo-e")}
+FIELDS: dict[str, tuple[str, ...]] = {"style": ("Cubism", "Rococo", "Ukiyo-e")}
 
 
 class Known(nn.Module):
