@@ -28,7 +28,6 @@ from impasto.features import load_network
 from impasto.sampling import find_model
 from impasto.sampling.model import LabelRecord, ModelRecord
 from impasto.sampling.painter import Painter
-from impasto.sampling.video import write_video
 from impasto.training import train
 from tests.exploring.models import KINDS, random_model
 from tests.helpers.command_line import invoke
@@ -334,9 +333,3 @@ def test_what_cannot_be_walked_is_one_line(
     assert code == 2
     assert "pip install 'impasto[video]'" in text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "other"]
-
-
-def test_a_video_of_no_frames_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ImpastoError, match="no frames"):
-        write_video(tmp_path / "none.mp4", [], 10)
-    assert not list(tmp_path.iterdir())

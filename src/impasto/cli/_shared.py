@@ -72,7 +72,7 @@ Steps = Annotated[
     typer.Option(
         metavar="N",
         min=1,
-        help="Steps in which a flow model makes a picture. Default: the model's, as for the next three.",
+        help="Steps in which a flow model makes a picture. Default: the model's, as for those below.",
     ),
 ]
 StepSampler = Annotated[

@@ -1,0 +1,47 @@
+"""Videos: their colours, and what stands in the way of one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from impasto.errors import ImpastoError
+from impasto.sampling.video import write_video
+
+COLOURS = [(200, 20, 30), (20, 60, 190), (240, 230, 60), (10, 120, 40)]
+
+
+def plain(colour: tuple[int, int, int]) -> np.ndarray:
+    return np.full((16, 24, 3), colour, np.uint8)
+
+
+def test_a_gif_has_the_colours_of_all_its_frames(tmp_path: Path) -> None:
+    frames = [plain(colour) for colour in COLOURS]
+    target = tmp_path / "plain.gif"
+    assert write_video(target, iter(frames), 10, sample=frames) == 4
+    shown = Image.open(target)
+    assert shown.size == (24, 16)
+    for number, colour in enumerate(COLOURS):
+        shown.seek(number)
+        assert np.abs(np.asarray(shown.convert("RGB")).astype(int) - colour).max() <= 2
+
+
+def test_a_gif_without_a_sample_has_the_first_frames_colours(tmp_path: Path) -> None:
+    write_video(tmp_path / "plain.gif", [plain(COLOURS[0])] * 3, 10)
+    shown = np.asarray(Image.open(tmp_path / "plain.gif").convert("RGB"))
+    assert np.abs(shown.astype(int) - COLOURS[0]).max() <= 2
+
+
+def test_what_cannot_be_a_video_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for name, frames, rate, message in (
+        ("a.avi", [plain(COLOURS[0])], 10, "a video ends in"),
+        ("a.gif", [plain(COLOURS[0])], 60, "at most 50 frames a second"),
+        ("a.mp4", [], 10, "there are no frames"),
+        ("a.mp4", [plain(COLOURS[0])[:15]], 10, "cannot write"),  # H.264 needs even sides
+        ("file/a.mp4", [plain(COLOURS[0])], 10, "cannot write"),
+    ):
+        with pytest.raises(ImpastoError, match=message):
+            write_video(tmp_path / name, frames, rate)
+    assert [path.name for path in tmp_path.rglob("*")] == ["file"]
