@@ -11,13 +11,14 @@ Every family keeps this contract:
 
 Further keyword-only arguments are the family's settings, set with `--set generator.NAME=VALUE`.
 
-A generator that can make latents of an autoencoder in place of pictures also takes `channels`, the
-number of their channels; they have no bounds. Its `resolution` is their side then.
+A generator that can make latents of an autoencoder in place of pictures also takes `latent_channels`,
+the number of their channels; they have no bounds. Its `resolution` is their side then.
 
 A file may have a function `latent_dim(resolution, **settings)`: the number of latent values of a
-network that does not take any number; it gets `channels`, too, where the network makes latents. The
-file may have `AT_SAMPLING`, the names of settings that may be changed when sampling, of `steps`,
-`sampler`, `guidance` and `guide`; with `guide`, the generator has a method `guided_by(generator)`.
+network that does not take any number; it gets `latent_channels`, too, where the network makes
+latents. The file may have `AT_SAMPLING`, the names of settings that may be changed when sampling, of
+`steps`, `sampler`, `guidance` and `guide`; with `guide`, the generator has a method
+`guided_by(generator)`.
 
 A file may have a class `Autoencoder(*, ...settings)`, whose settings include `scale`. It has the methods
 `encoder()` and `decoder()`, which give frozen modules (images to latents, and back), `identified()`,
@@ -50,7 +51,7 @@ from impasto.networks._latent import LatentGenerator
 from impasto.registry import load_module, option_types, resolve_options
 
 _GIVEN = {
-    "generator": ("latent_dim", "resolution", "label_sizes", "channels"),
+    "generator": ("latent_dim", "resolution", "label_sizes", "latent_channels"),
     "discriminator": ("resolution", "label_sizes"),
 }
 """Arguments that are no settings."""
@@ -106,7 +107,7 @@ def build_generator(
     latent_dim: int,
     resolution: int,
     label_sizes: tuple[int, ...] = (),
-    channels: int | None = None,
+    latent_channels: int | None = None,
 ) -> nn.Module:
     """Build the generator of family `name`. Its weights are drawn from torch's global random state.
 
@@ -116,7 +117,7 @@ def build_generator(
         latent_dim: Z.
         resolution: H.
         label_sizes: classes of each label field.
-        channels: of the latents that it makes; None: it makes pictures.
+        latent_channels: of an autoencoder's latents, which it makes; None: it makes pictures.
 
     Raises:
         ImpastoError: as `resolve_network`, or a resolution, labels or latents that the family does not
@@ -124,13 +125,13 @@ def build_generator(
     """
     options = resolve_network(name, "generator", options)
     family = _family(name, "Generator")
-    if channels is not None:
-        if "channels" not in option_types(family):
+    if latent_channels is not None:
+        if "latent_channels" not in option_types(family):
             raise ImpastoError(
                 f"network '{name}' makes pictures, not an autoencoder's latents: choose --set "
                 "generator.network=flow, or --set autoencoder=null"
             )
-        options["channels"] = channels
+        options["latent_channels"] = latent_channels
     module: nn.Module = family(
         latent_dim=latent_dim, resolution=resolution, label_sizes=label_sizes, **options
     )
@@ -216,7 +217,7 @@ def latent_dim_of(config: Architecture) -> int:
             "--set latent.dim=128"
         )
     channels, side, _ = learned_shape(config)
-    shape = {} if config.autoencoder is None else {"channels": channels}
+    shape = {} if config.autoencoder is None else {"latent_channels": channels}
     return int(needed(side, **shape, **network.options))
 
 
@@ -231,7 +232,7 @@ def generator_of(what: Architecture, label_sizes: tuple[int, ...]) -> nn.Module:
         latent_dim=what.latent.size,
         resolution=side,
         label_sizes=label_sizes,
-        channels=None if autoencoder is None else channels,
+        latent_channels=None if autoencoder is None else channels,
     )
     if autoencoder is None:
         return generator

@@ -71,10 +71,10 @@ _BODIES: dict[str, tuple[type[UNet | Transformer | Hybrid], dict[Size, dict[str,
 _FREQUENCIES = (0.125, 8.0, 16)  # lowest, highest, count
 
 
-def latent_dim(resolution: int, *, channels: int = 3, **settings: Any) -> int:
+def latent_dim(resolution: int, *, latent_channels: int = 3, **settings: Any) -> int:
     """Number of values of a latent: those of a picture of this resolution."""
     del settings
-    return channels * resolution**2
+    return latent_channels * resolution**2
 
 
 class Condition(nn.Module):
@@ -118,7 +118,7 @@ class Generator(nn.Module):
         latent_dim: Z, C * H * H; see the function of this name.
         resolution: H.
         label_sizes: classes of each label field, any number of fields or none.
-        channels: C, of an autoencoder's latents; by default 3 colours, which are limited to [-1, 1].
+        latent_channels: C, of an autoencoder's latents; None: it makes pictures, of 3 colours in [-1, 1].
         body: `unet`, `transformer`, or `hybrid`, a transformer between convolutions.
         size: of the body.
         patch: side of the squares of pixels that become one position; by default 2 or 4 (`unet`, by
@@ -138,7 +138,7 @@ class Generator(nn.Module):
         latent_dim: int,
         resolution: int,
         label_sizes: tuple[int, ...] = (),
-        channels: int | None = None,
+        latent_channels: int | None = None,
         body: Literal["unet", "transformer", "hybrid"] = "unet",
         size: Size = "small",
         patch: Count | None = None,
@@ -150,19 +150,15 @@ class Generator(nn.Module):
         guidance_times: Interval = (0.1, 1.0),
     ) -> None:
         super().__init__()
-        self.shape = (channels or 3, resolution, resolution)
+        self.shape = (latent_channels or 3, resolution, resolution)
         if latent_dim != math.prod(self.shape):
-            made = (
-                "pictures"
-                if channels is None
-                else f"an autoencoder's latents of {channels} channels"
-            )
+            made = "pictures" if latent_channels is None else "an autoencoder's latents"
             raise ImpastoError(
                 f"network 'flow' turns noise of {math.prod(self.shape)} values into {made} of "
                 f"{resolution} pixels, not {latent_dim}: leave latent.dim out "
                 "(or --set latent.dim=null)"
             )
-        self.limited = channels is None
+        self.limited = latent_channels is None
         self.preconditioning = preconditioning
         self.steps = steps
         self.sampler: Method = sampler
@@ -176,7 +172,7 @@ class Generator(nn.Module):
         if patch is not None:
             settings["patch"] = patch
         self.condition = Condition(label_sizes, settings["embedding"])
-        self.body = network(channels=channels or 3, side=resolution, dropout=dropout, **settings)
+        self.body = network(channels=self.shape[0], side=resolution, dropout=dropout, **settings)
 
     def guided_by(self, guide: nn.Module | None) -> None:
         """Set the generator of this family that pictures are moved away from; None: this one, without
