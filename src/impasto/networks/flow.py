@@ -118,7 +118,7 @@ class Generator(nn.Module):
         latent_dim: Z, C * H * H; see the function of this name.
         resolution: H.
         label_sizes: classes of each label field, any number of fields or none.
-        latent_channels: C, of an autoencoder's latents; None: it makes pictures, of 3 colours in [-1, 1].
+        latent_channels: C, of an autoencoder's latents; None: it makes pictures, 3 colours in [-1, 1].
         body: `unet`, `transformer`, or `hybrid`, a transformer between convolutions.
         size: of the body.
         patch: side of the squares of pixels that become one position; by default 2 or 4 (`unet`, by
