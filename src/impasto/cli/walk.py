@@ -116,7 +116,7 @@ def command(
 ) -> None:
     """Walk through a model: a video whose pictures change smoothly from seed to seed.
 
-    --classes changes the class on the way. Videos need the extra video (PyAV), folders of frames do not.
+    --classes changes the class on the way. MP4 and GIF need the extra video (PyAV).
     """
     from impasto.device import choose_device
     from impasto.exploring.frames import check_target

@@ -17,7 +17,7 @@ from impasto.exploring.walks import Walk, paint_frames, times_of
 from impasto.files import atomic_file, check_writable, write_json
 from impasto.sampling.painter import Painter
 from impasto.sampling.points import Points, png_text
-from impasto.sampling.video import KINDS, check_video, write_video
+from impasto.sampling.video import KINDS, check_video, write_video, write_webp
 
 Progress = Callable[[int], None]
 RECORD = "walk.json"
@@ -90,9 +90,12 @@ class Film:
         """
         if path.suffix.lower() not in KINDS:
             return self._write_folder(path, progress)
+        enlarged = self._enlarged(path, progress)
+        if path.suffix.lower() == ".webp":
+            return write_webp(path, enlarged, self.count, self.rate)
         places = torch.linspace(0, self.count - 1, min(self.count, _SAMPLED)).round().long()
         sample = self.pictures(self.times[places])
-        return write_video(path, self._enlarged(path, progress), self.rate, sample=sample)
+        return write_video(path, enlarged, self.rate, sample=sample)
 
     def _enlarged(self, path: Path, progress: Progress) -> Iterator[np.ndarray]:
         for done, picture in enumerate(self.pictures(self.times)):

@@ -1,4 +1,8 @@
-"""Pictures as a video: MP4, GIF or animated WebP, written as they come (PyAV, the extra `video`)."""
+"""Pictures as a video, written as they come: MP4 and GIF by PyAV (the extra `video`), WebP by Pillow.
+
+PyAV could write WebP too, but without key frames: changes that are too small to be encoded from one
+frame to the next are then never shown, however large they grow.
+"""
 
 import logging
 from collections.abc import Iterable
@@ -8,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 from impasto.errors import ImpastoError
 from impasto.files import atomic_file
@@ -31,15 +35,17 @@ def check_video(path: Path, rate: int) -> None:
         raise ImpastoError(f"a video ends in {', '.join(KINDS)}, not {path}")
     if path.suffix.lower() == ".gif" and rate > _MOST_GIF_RATE:
         raise ImpastoError(f"a GIF has at most {_MOST_GIF_RATE} frames a second, not {rate}")
+    if path.suffix.lower() == ".webp":
+        if not features.check("webp"):
+            raise ImpastoError("this Pillow cannot write WebP; write an .mp4 or .gif")
+        return
     try:
-        import av
+        import av as av
     except ImportError as error:
         raise ImpastoError(
-            "a video needs PyAV; install it with pip install 'impasto[video]'"
+            f"a video {path.suffix} needs PyAV; install it with pip install 'impasto[video]', or write "
+            "a .webp"
         ) from error
-    codec = {".gif": "gif", ".webp": "libwebp_anim"}.get(path.suffix.lower())
-    if codec is not None and codec not in av.codecs_available:
-        raise ImpastoError(f"this PyAV cannot write {path.suffix} ({codec}); write an .mp4")
 
 
 def write_video(
@@ -52,10 +58,10 @@ def write_video(
 ) -> int:
     """Write pictures as a video to `path` atomically, in constant memory; gives their number.
 
-    GIF and WebP repeat for ever.
+    A GIF repeats for ever.
 
     Args:
-        path: ends in `.mp4`, `.gif` or `.webp`.
+        path: ends in `.mp4` or `.gif`; see `write_webp` for the other kind.
         frames: uint8 [H, W, 3] each, of the same size; for an MP4 with even sides.
         rate: frames a second.
         sample: of a GIF, frames from all over, for which its colours are chosen; by default the first.
@@ -89,21 +95,54 @@ def write_video(
     return count
 
 
+def write_webp(path: Path, frames: Iterable[np.ndarray], count: int, rate: int) -> int:
+    """Write pictures as an animated WebP to `path` atomically; gives their number. It repeats for ever.
+
+    In memory are one frame and the encoded ones.
+
+    Args:
+        path: of the file.
+        frames: uint8 [H, W, 3] each, of the same size.
+        count: their number.
+        rate: frames a second.
+
+    Raises:
+        ImpastoError: as `check_video`, or the file cannot be written.
+    """
+    check_video(path, rate)
+    remaining = iter(frames)
+    shown = Image.fromarray(next(remaining)).copy()
+    number = 0
+
+    def seek(wanted: int) -> None:
+        nonlocal number
+        if wanted > number:
+            shown.paste(Image.fromarray(next(remaining)))
+            number += 1
+
+    # Pillow writes what is an image of several frames, one after the other.
+    for name, value in (("n_frames", count), ("seek", seek)):
+        setattr(shown, name, value)
+    with atomic_file(path) as temporary:
+        duration = 1000 / rate
+        options = {"save_all": True, "duration": duration, "loop": 0, "quality": 85, "method": 2}
+        shown.save(temporary, "WEBP", **options)
+    return count
+
+
 def _stream(video: Any, kind: str, shape: tuple[int, ...], rate: int, crf: int) -> Any:
-    """H.264 for an MP4, or MPEG-4 if PyAV lacks x264; GIF or animated WebP."""
+    """H.264 for an MP4, or MPEG-4 if PyAV lacks x264; or GIF."""
     import av
 
     mp4 = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-    codec = {"mp4": mp4, "gif": "gif", "webp": "libwebp_anim"}[kind]
+    codec = {"mp4": mp4, "gif": "gif"}[kind]
     stream: Any = video.add_stream(codec, rate=rate)
     stream.height, stream.width = shape[:2]
-    stream.pix_fmt = {"mp4": "yuv420p", "gif": "pal8", "webp": "bgra"}[kind]
+    stream.pix_fmt = {"mp4": "yuv420p", "gif": "pal8"}[kind]
     stream.time_base = Fraction(1, rate)
     if codec == "libx264":
         stream.options = {"crf": str(crf), "preset": "veryfast"}
         stream.thread_count = 2
-    elif kind == "webp":
-        stream.options = {"quality": "85"}
     return stream
 
 
