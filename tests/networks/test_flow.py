@@ -346,3 +346,16 @@ def test_what_it_cannot_be() -> None:
             build_generator("flow", options, latent_dim=latent_dim(20), resolution=20)
     with pytest.raises(ImpastoError, match=r"'generator.guidance' cannot be -1"):
         generator(guidance=-1)
+
+
+def test_fewer_blocks() -> None:
+    sizes = {blocks: count_parameters(generator(blocks=blocks)) for blocks in (1, 2, None)}
+    # One block less in each half of three levels of 32, 64 and 128 channels.
+    block = sum(
+        9 * k * w * w + w + 9 * w * w + w + 129 * 2 * w + (2 * w * w + w) * (k == 2)
+        for w in (32, 64, 128)
+        for k in (1, 2)
+    )
+    assert sizes[None] == sizes[2] == sizes[1] + block
+    with pytest.raises(ImpastoError, match=r"generator.blocks is about body unet"):
+        generator(body="transformer", blocks=2)

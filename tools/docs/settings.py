@@ -176,14 +176,17 @@ def _module(room: str, name: str) -> ast.Module:
 
 
 # What a run gives its networks by itself.
-_GIVEN = ("latent_dim", "resolution", "label_sizes", "base", "base_resolution", "base_fields")
+_GIVEN = (
+    *("latent_dim", "resolution", "label_sizes", "latent_channels"),
+    *("base", "base_resolution", "base_fields"),
+)
 
 
 def _network(name: str) -> list[str]:
     module = _module("networks", name)
     first = paragraphs(ast.get_docstring(module) or "")[:1]
     parts = [f"### `{name}`\n", *(escaped(each) + "\n" for each in first)]
-    for player in ("Generator", "Discriminator"):
+    for player in ("Generator", "Discriminator", "Autoencoder"):
         found = [n for n in module.body if isinstance(n, ast.ClassDef) and n.name == player]
         for owner in found:
             texts = arguments(ast.get_docstring(owner) or "")
@@ -230,7 +233,8 @@ def page() -> str:
     networks, terms = (_anchor(owner) for owner in (NetworkConfig, TermConfig))
     parts = [HEAD, *_config_sections()]
     parts.append(
-        f"## Networks\nFor `generator.network` and `discriminator.network` ([above](#{networks})).\n"
+        "## Networks\nFor `generator.network`, `discriminator.network` and `autoencoder.network` "
+        f"([above](#{networks})).\n"
     )
     for name in module_names("networks"):
         parts += _network(name)

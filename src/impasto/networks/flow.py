@@ -32,7 +32,6 @@ from impasto.config import Count, Fraction, Interval, NotNegative
 from impasto.errors import ImpastoError
 from impasto.networks import unknown_like
 from impasto.networks._conditioning import LabelEmbedding
-from impasto.networks._hybrid import Hybrid
 from impasto.networks._ode import Method, even_times, integrate, karras_times
 from impasto.networks._transformer import Transformer
 from impasto.networks._unet import UNet
@@ -57,17 +56,7 @@ _TRANSFORMERS: dict[Size, dict[str, Any]] = {
     "medium": {"embedding": 320, "width": 320, "depth": 8},
     "large": {"embedding": 512, "width": 512, "depth": 12},
 }
-_HYBRIDS: dict[Size, dict[str, Any]] = {
-    "small": {"embedding": 192, "width": 64, "blocks": 2, "token_width": 256, "depth": 6},
-    "medium": {"embedding": 320, "width": 128, "blocks": 2, "token_width": 384, "depth": 8},
-    "large": {"embedding": 512, "width": 192, "blocks": 3, "token_width": 512, "depth": 12},
-}
 _TOKENS: dict[Size, int] = {"small": 8, "medium": 8, "large": 16}  # along each side, by default
-_BODIES: dict[str, tuple[type[UNet | Transformer | Hybrid], dict[Size, dict[str, Any]]]] = {
-    "unet": (UNet, _UNETS),
-    "transformer": (Transformer, _TRANSFORMERS),
-    "hybrid": (Hybrid, _HYBRIDS),
-}
 _FREQUENCIES = (0.125, 8.0, 16)  # lowest, highest, count
 
 
@@ -119,11 +108,11 @@ class Generator(nn.Module):
         resolution: H.
         label_sizes: classes of each label field, any number of fields or none.
         latent_channels: C, of an autoencoder's latents; None: it makes pictures, 3 colours in [-1, 1].
-        body: `unet`, `transformer`, or `hybrid`, a transformer between convolutions.
+        body: `unet` or `transformer`.
         size: of the body.
         patch: side of the squares of pixels that become one position; by default 2 or 4 (`unet`, by
-            size), or an eighth or a sixteenth of the side (`transformer`, by size; half of that for
-            `hybrid`, whose tokens are 2 x 2 of them).
+            size), or an eighth or a sixteenth of the side (`transformer`, by size).
+        blocks: residual blocks of each level of `unet`, in each half; by default 2 or 3 (by size).
         dropout: probability that values inside the body are set to 0 in training.
         preconditioning: `x` or `edm`, see above. It also decides which times a sampler steps through.
         steps: steps from noise to picture.
@@ -139,9 +128,10 @@ class Generator(nn.Module):
         resolution: int,
         label_sizes: tuple[int, ...] = (),
         latent_channels: int | None = None,
-        body: Literal["unet", "transformer", "hybrid"] = "unet",
+        body: Literal["unet", "transformer"] = "unet",
         size: Size = "small",
         patch: Count | None = None,
+        blocks: Count | None = None,
         dropout: Fraction = 0.0,
         preconditioning: Literal["x", "edm"] = "x",
         steps: Count = 32,
@@ -165,12 +155,16 @@ class Generator(nn.Module):
         self.guidance = guidance
         self.guidance_times = guidance_times
         self._guide: tuple[nn.Module, ...] = ()
-        network, sizes = _BODIES[body]
-        settings = dict(sizes[size])
-        if body != "unet":
-            settings["patch"] = max(1, resolution // _TOKENS[size] // (1 + (body == "hybrid")))
+        settings = dict((_UNETS if body == "unet" else _TRANSFORMERS)[size])
+        if body == "transformer":
+            settings["patch"] = max(1, resolution // _TOKENS[size])
         if patch is not None:
             settings["patch"] = patch
+        if blocks is not None:
+            if body != "unet":
+                raise ImpastoError("generator.blocks is about body unet: leave it out for another")
+            settings["blocks"] = blocks
+        network: type[UNet | Transformer] = UNet if body == "unet" else Transformer
         self.condition = Condition(label_sizes, settings["embedding"])
         self.body = network(channels=self.shape[0], side=resolution, dropout=dropout, **settings)
 
