@@ -135,7 +135,12 @@ def test_pages_from_the_code_name_everything() -> None:
     assert "\n`learning_rate_decay.factor`\n" in text
     for room in ("networks", "objectives"):
         assert all(f"\n### `{name}`\n" in text for name in module_names(room)), room
-    for setting in ("training.batch", "discriminator.head_width", "autoencoder.scale", "objective.bce.real_labels"):
+    for setting in (
+        "training.batch",
+        "discriminator.head_width",
+        "autoencoder.scale",
+        "objective.bce.real_labels",
+    ):
         assert f"`{setting}`\n:   " in text
     assert "Channels before the last layer; each smaller level has twice as many." in text
     text = recipes.page()

@@ -6,11 +6,13 @@ import torch
 
 from impasto.collection import Collection
 from impasto.config import RunConfig
+from impasto.files import cache_folder
 from impasto.networks import Judgement
 from impasto.registry import load_recipe
 from impasto.settings import change
 from impasto.training.resolve import resolve
 from impasto.training.session import Session
+from tests.helpers.autoencoders import HALVES, write_weights
 
 SMALL = {
     "resolution": 32,
@@ -40,6 +42,10 @@ def small(recipe: str = "ukiyoe_dcgan_v1", **settings: Any) -> RunConfig:
             narrow |= {"generator.size": "small", "generator.patch": 4, "generator.steps": 2}
         elif network not in ("lean", None):
             narrow[f"{player}.width"] = 4
+    if config.autoencoder is not None:
+        variant = config.autoencoder.options["variant"]
+        found = write_weights(cache_folder() / "random-weights", variant)
+        narrow |= {f"autoencoder.{half}": found[half] for half in HALVES} | {"generator.patch": 1}
     if config.training.pretrain_images:
         narrow["training.pretrain_images"] = 8
     if config.first_stage is not None:

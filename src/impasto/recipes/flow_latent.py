@@ -12,12 +12,12 @@ def flow_latent_256() -> RunConfig:
     github.com/madebyollin/taesd, 2.7 MB a half, which is downloaded into the cache once. The flow
     is as in `flow_64`; latents have the standard deviation of pictures, as in EDM2 (Karras et al.
     2024, arXiv:2312.02696).
-    Squares of 2 x 2 latents, 16 pixels, go into a U-Net, whose convolutions leave no edges. A
-    transformer on squares of 32 pixels took the same time and showed them.
+    Squares of 2 x 2 latents, of 16 pixels, go into a U-Net, whose convolutions leave no edges.
     With `--labels style` it learns classes; a tenth of the labels is hidden, and pictures are made
     with guidance 2.
     Command: impasto train flow_latent_256 --data COLLECTION --labels style
-    Cost: MEASURED_RATE
+    Cost: 500,000 images take 3.2 hours of one CPU core that multiplies bfloat16 (44 a second), and
+    encoding before that 0.45 s of it a picture, once.
     """
     return RunConfig(
         recipe="flow_latent_256",
