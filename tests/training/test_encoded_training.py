@@ -24,6 +24,7 @@ from impasto.training import encoding, resume, train
 from impasto.training.encoded_pictures import EncodedPictures
 from impasto.training.encoding import encoded, with_scale
 from impasto.training.resolve import resolve
+from impasto.training.run_folder import read_run
 from impasto.training.session import Session
 from tests.helpers.autoencoders import write_weights
 from tests.helpers.command_line import Say
@@ -265,6 +266,24 @@ def test_a_dry_run_encodes_a_few_and_keeps_nothing(
     code, out, _ = say(*command, "--dry-run")
     assert code == 0
     assert "encoding:" not in out
+
+
+def test_a_start_from_a_model_keeps_its_scale(
+    weights: dict[str, Any], labelled: Collection, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"training__images": 8, "training__samples_every": 64}
+    first = on_latents(weights, **settings)
+    model = train(first, labelled, out=tmp_path / "runs", device="cpu")
+    part = labelled.only("genre != 'marina'")
+    assert settled(first, part).autoencoder != settled(first, labelled).autoencoder
+    more = train(first, part, run=tmp_path / "more", device="cpu", start_from=model)
+    assert read_run(more)[0].autoencoder == read_run(model)[0].autoencoder
+    others = on_latents(write_weights(tmp_path / "others", seed=1), **settings)
+    with pytest.raises(ImpastoError, match=r"it makes latents of another autoencoder \(taesd, dec"):
+        train(others, labelled, out=tmp_path / "runs", device="cpu", start_from=model)
+    pictures = change(first, {"autoencoder": None})
+    with pytest.raises(ImpastoError, match="makes latents, and this run's makes pictures"):
+        train(pictures, labelled, out=tmp_path / "runs", device="cpu", start_from=model)
 
 
 def test_it_makes_pictures_of_latents(weights: dict[str, Any], labelled: Collection) -> None:

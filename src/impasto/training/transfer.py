@@ -100,7 +100,11 @@ def settled(config: RunConfig, collection: Collection, source: PretrainedModel) 
         config: resolved.
         collection: the training collection.
         source: the model.
+
+    Raises:
+        ImpastoError: one of both makes latents and the other does not, or those of another autoencoder.
     """
+    config = _with_its_scale(config, source)
     fields = {field.name: field.classes for field in collection.fields}
     labels = [(name, fields[name]) for name in config.labels]
     if not _same(source.record, config.resolution, config.latent.size, config.generator, labels):
@@ -111,6 +115,27 @@ def settled(config: RunConfig, collection: Collection, source: PretrainedModel) 
     update = {"ema_rampup": None, "ema_half_life": half_life}
     training = config.training.model_copy(update=update)
     return config.model_copy(update={"training": training})
+
+
+def _with_its_scale(config: RunConfig, source: PretrainedModel) -> RunConfig:
+    """The config with the scale of the latents that the model has learned."""
+    mine, theirs = config.autoencoder, source.record.autoencoder
+    if mine is None and theirs is None:
+        return config
+    if mine is None or theirs is None:
+        made, wanted = ("pictures", "latents") if theirs is None else ("latents", "pictures")
+        raise ImpastoError(
+            f"nothing of {source.name} can be kept: its generator makes {made}, and this run's makes "
+            f"{wanted} (autoencoder); start from another model"
+        )
+    if mine.options["decoder_sha256"] != theirs.options["decoder_sha256"]:
+        raise ImpastoError(
+            f"nothing of {source.name} can be kept: it makes latents of another autoencoder "
+            f"({theirs.network}, decoder {theirs.options['decoder_sha256'][:12]}...); take that one, or "
+            "start from another model"
+        )
+    scaled = mine.model_copy(update={"scale": theirs.options["scale"]})
+    return config.model_copy(update={"autoencoder": scaled})
 
 
 def _same(
