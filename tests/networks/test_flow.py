@@ -167,7 +167,7 @@ def test_pictures_keep_the_contract(body: str, resolution: int) -> None:
 
 
 @pytest.mark.parametrize("body", BODIES)
-@pytest.mark.parametrize("preconditioning", ["x", "edm"])
+@pytest.mark.parametrize("preconditioning", ["x", "mixed", "edm"])
 def test_every_weight_is_trained(body: str, preconditioning: str) -> None:
     painter = generator(body=body, preconditioning=preconditioning)
     noisy, time = torch.randn(5, 3, 16, 16), torch.linspace(0, 1, 5)
@@ -211,6 +211,14 @@ def test_edm_preconditioning_is_the_papers() -> None:
     # At both ends it is finite.
     ends = painter.denoise(torch.randn(2, 3, 16, 16), torch.tensor([0.0, 1.0]), LABELS[:2])
     assert ends.isfinite().all()
+
+
+def test_mixed_preconditioning_ends_at_the_noisy_picture() -> None:
+    plain, mixed = (generator(preconditioning=each) for each in ("x", "mixed"))
+    noisy, time = torch.randn(5, 3, 16, 16), torch.tensor([0.0, 0.25, 0.5, 0.9, 1.0])
+    share = torch.tensor([0.0, 1 / 256, 1 / 16, 0.6561, 1.0])[:, None, None, None]
+    expected = (1 - share) * plain.denoise(noisy, time, LABELS) + share * noisy
+    torch.testing.assert_close(mixed.denoise(noisy, time, LABELS), expected)
 
 
 def test_guidance_moves_away_from_the_picture_without_labels() -> None:

@@ -8,6 +8,10 @@ noisy picture t x + (1 - t) e (x the picture, e noise, t the time from 0 to 1) i
 
 `preconditioning` says what the layers compute:
 - `x`: the picture (JiT: Li and He 2025, arXiv:2511.13720).
+- `mixed`: the same, but the last part of the way leads to the noisy picture itself: the prediction is
+  (1 - t^4) times what the layers compute plus t^4 times the noisy picture. So the finest detail need
+  not pass through the layers. With `x`, layers that lose detail blur a picture again in each step near
+  t = 1, so the flow has no end that more steps would come closer to. This is impasto's own.
 - `edm`: a mixture of the picture and the noise, weighted so that input, output and error have the same
   size at every noise level (Karras et al. 2022, section 5).
 
@@ -114,7 +118,7 @@ class Generator(nn.Module):
             size), or an eighth or a sixteenth of the side (`transformer`, by size).
         blocks: residual blocks of each level of `unet`, in each half; by default 2 or 3 (by size).
         dropout: probability that values inside the body are set to 0 in training.
-        preconditioning: `x` or `edm`, see above. It also decides which times a sampler steps through.
+        preconditioning: `x`, `mixed` or `edm`, see above. It also decides the times of the steps.
         steps: steps from noise to picture.
         sampler: `heun` (second order, two passes a step) or `euler` (first order, one pass).
         guidance: how far the denoised picture is moved; 1 is no guidance.
@@ -133,7 +137,7 @@ class Generator(nn.Module):
         patch: Count | None = None,
         blocks: Count | None = None,
         dropout: Fraction = 0.0,
-        preconditioning: Literal["x", "edm"] = "x",
+        preconditioning: Literal["x", "mixed", "edm"] = "x",
         steps: Count = 32,
         sampler: Method = "heun",
         guidance: NotNegative = 1.0,
@@ -192,9 +196,12 @@ class Generator(nn.Module):
             labels: [B, F].
             augmentation: [B, 9], how each x was augmented; None: not at all.
         """
-        if self.preconditioning == "x":
+        if self.preconditioning != "edm":
             images: Tensor = self.body(noisy, self.condition(time, labels, augmentation))
-            return images.to(noisy.dtype)
+            images = images.to(noisy.dtype)
+            if self.preconditioning == "mixed":
+                images = torch.lerp(images, noisy, time[:, None, None, None] ** 4)
+            return images
         # Karras et al. 2022, equation 7 and table 1, for z / t and sigma = (1 - t) / t.
         t = time.clamp(1e-5, 1 - 1e-5)
         embedding = self.condition(((1 - t) / t).log() / 4, labels, augmentation)
@@ -221,7 +228,7 @@ class Generator(nn.Module):
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         noise = latents.reshape(-1, *self.shape)
-        times = even_times if self.preconditioning == "x" else karras_times
+        times = karras_times if self.preconditioning == "edm" else even_times
         images = integrate(
             lambda noisy, time: self._guided(noisy, time, labels),
             noise,
