@@ -18,7 +18,7 @@ from impasto.config import LatentConfig
 from impasto.errors import ImpastoError
 from impasto.exploring.attributes import ATTRIBUTES, measured
 from impasto.exploring.columns import learn_column, values_of
-from impasto.exploring.directions import About, Directions, parse_edits
+from impasto.exploring.directions import About, Directions, parse_edits, usual_path
 from impasto.exploring.finding import Wanted, find, strip
 from impasto.exploring.linear import correlation, fit, ridge
 from impasto.exploring.unsupervised import components, most_changing
@@ -360,3 +360,12 @@ def test_a_column_is_learned_from_features(tmp_path: Path) -> None:
     assert "correlation" in found.about[found.names.index("year")].how
     with pytest.raises(ImpastoError, match="too little to learn"):
         learn_column(collection, network, "title=A study", resolution=32)
+
+
+def test_those_of_the_shipped_model_are_kept_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
+    path = usual_path(find_model("masters"))
+    assert path == tmp_path / "directions" / "masters" / "directions.safetensors"
+    assert usual_path(tmp_path) == tmp_path / "directions.safetensors"

@@ -8,7 +8,7 @@ from impasto.collection import Collection
 from impasto.device import choose_device
 from impasto.evaluation.gather import Progress, silent
 from impasto.exploring.columns import learn_column
-from impasto.exploring.directions import DIRECTIONS_FILE, Directions, check_path
+from impasto.exploring.directions import Directions, check_path, usual_path
 from impasto.exploring.finding import Wanted, find
 from impasto.features import load_network
 from impasto.sampling import find_model
@@ -50,7 +50,7 @@ def directions(
         ImpastoError: no model, an unknown class or column, or the file cannot be written.
     """
     folder = find_model(model)
-    target = folder / DIRECTIONS_FILE if destination is None else Path(destination).expanduser()
+    target = usual_path(folder) if destination is None else Path(destination).expanduser()
     check_path(target)
     painter = Painter.load(folder, choose_device(device), batch=batch)
     asked = list(dict.fromkeys(columns))

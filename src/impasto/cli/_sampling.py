@@ -215,7 +215,7 @@ def paint_edited(
 ) -> None:
     """Generate points of files, or the seeds with these labels [B, F] or class weights [B, K], moved as
     `--edit` asks."""
-    from impasto.exploring.directions import DIRECTIONS_FILE, Directions, parse_edits
+    from impasto.exploring.directions import Directions, parse_edits, usual_path
     from impasto.sampling.output import seed_name
 
     if options.points:
@@ -225,7 +225,7 @@ def paint_edited(
         points, names = painter.points(seeds, labels), [seed_name(seed) for seed in seeds]
     if options.edit:
         edits = parse_edits(options.edit)
-        found = Directions.load(options.directions or folder / DIRECTIONS_FILE, painter.record)
+        found = Directions.load(options.directions or usual_path(folder), painter.record)
         points = found.edited(points, edits)
     paint_points(painter, points, names, options.grid, out, options.save_points)
 

@@ -58,7 +58,7 @@ def command(
         typer.Option(
             metavar="FILE.safetensors",
             help="File for the directions. The strips are beside it, as a PNG of the same name.",
-            show_default="directions.safetensors in the model's folder",
+            show_default="directions.safetensors in the model's folder; of masters in the cache",
         ),
     ] = None,
     device: Device = "auto",
@@ -77,14 +77,14 @@ def command(
     from impasto.api.directions import directions
     from impasto.device import choose_device
     from impasto.errors import StoppedError
-    from impasto.exploring.directions import DIRECTIONS_FILE
+    from impasto.exploring.directions import usual_path
     from impasto.exploring.finding import STRIP, save_strips
     from impasto.progress import shown
     from impasto.sampling import find_model, parse_seeds
     from impasto.sampling.painter import Painter
 
     seeds = list(dict.fromkeys(parse_seeds(strip_seeds)))
-    target = out or find_model(model) / DIRECTIONS_FILE
+    target = out or usual_path(find_model(model))
     picture = target.with_suffix(".png")
     try:
         found = directions(

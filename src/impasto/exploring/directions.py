@@ -16,8 +16,8 @@ from torch import Tensor
 
 from impasto.config import Config, LatentConfig
 from impasto.errors import ImpastoError, in_words, near
-from impasto.files import atomic_file
-from impasto.sampling.model import ModelRecord
+from impasto.files import atomic_file, cache_folder
+from impasto.sampling.model import MASTERS, MASTERS_MODEL, ModelRecord
 from impasto.sampling.points import TEXT_KEY, Points
 from impasto.sampling.tensors import read_metadata, read_tensors, write_tensors
 
@@ -161,6 +161,14 @@ class Directions:
 
 def _added(before: Mapping[str, float], more: Mapping[str, float]) -> dict[str, float]:
     return {name: before.get(name, 0.0) + more.get(name, 0.0) for name in {**before, **more}}
+
+
+def usual_path(folder: Path) -> Path:
+    """The file of a model folder's directions, if no other is named; for the model inside the package
+    it is in the cache."""
+    if folder.resolve() == MASTERS_MODEL.resolve():
+        return cache_folder() / "directions" / MASTERS / DIRECTIONS_FILE
+    return folder / DIRECTIONS_FILE
 
 
 def check_path(path: Path) -> None:
