@@ -20,7 +20,7 @@ class ImpastoError(Exception):
 
 
 class StoppedError(ImpastoError):
-    """Training was stopped on request (Ctrl-C, SIGTERM) after saving a checkpoint.
+    """Training was stopped on request (Ctrl-C, SIGTERM) after saving a checkpoint, or while encoding.
 
     Args:
         message: what was saved and how to go on.

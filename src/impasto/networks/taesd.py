@@ -43,7 +43,6 @@ REDUCTION = 8
 _WIDTH = 64
 _NORMALISING = ("taef2",)
 _OVERLAP = 16  # of tiles, in positions of a latent
-_AT_A_TIME = 2**18  # pixels that pass a half at a time
 
 _COMMIT = "5cccb12dc72074a4be35680c3b108548a7c69978"
 _URL = f"https://github.com/madebyollin/taesd/raw/{_COMMIT}"
@@ -52,6 +51,18 @@ _SHA256 = {
     "taef2_encoder": "10a4e1021e89d7551eaf161352da8dbd0b1aa83872ae28b150c1df1ce2f147b6",
     "taef2_decoder": "0a44a31e1ae59eb9dbf9359d24942fd3ef5928162c1800d97a28c61d51be0ab5",
 }
+
+
+def _portions(maps: Tensor, pixels: int) -> tuple[Tensor, ...]:
+    """Maps in batches that pass a half at a time: on a CPU one picture of 256 pixels, which is a fifth
+    faster than four.
+
+    Args:
+        maps: [B, C, h, w], pictures or latents.
+        pixels: of each.
+    """
+    most = 2**16 if maps.device.type == "cpu" else 2**22
+    return maps.split(max(1, most // pixels))
 
 
 def _convolution(inputs: int, outputs: int, *, stride: int = 1, bias: bool = True) -> nn.Conv2d:
@@ -116,8 +127,8 @@ class Encoder(nn.Module):
         self.layers = _encoder_layers(channels, normalising)
 
     def forward(self, images: Tensor) -> Tensor:
-        some = max(1, _AT_A_TIME // (images.shape[2] * images.shape[3]))
-        return torch.cat([self.layers((part + 1) / 2) for part in images.split(some)])
+        parts = _portions(images, images.shape[2] * images.shape[3])
+        return torch.cat([self.layers((part + 1) / 2) for part in parts])
 
 
 class Decoder(nn.Module):
@@ -139,7 +150,7 @@ class Decoder(nn.Module):
         images = torch.cat(
             [
                 in_tiles(self.layers, part, tile=self.tile, overlap=_OVERLAP, factor=REDUCTION)
-                for part in latents.split(max(1, _AT_A_TIME // side**2))
+                for part in _portions(latents, side**2)
             ]
         )
         return images.clamp(0, 1) * 2 - 1

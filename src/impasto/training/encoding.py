@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from impasto.collection import Collection
 from impasto.config import RunConfig
+from impasto.errors import StoppedError
 from impasto.files import cache_folder, check_writable, lock, write_bytes, write_error
 from impasto.messages import say
 from impasto.networks import autoencoder_of
@@ -182,7 +183,13 @@ def _encode_missing(
     done = count - sum(len(parts[number]) for number in missing)
     with ProgressLine(count, done, "pictures encoded").shown() as progress:
         for number in missing:
-            latents = _encode(config, collection, parts[number], encoder, device)
+            try:
+                latents = _encode(config, collection, parts[number], encoder, device)
+            except KeyboardInterrupt:
+                raise StoppedError(
+                    f"stopped; the latents of {done:,} of {count:,} pictures are kept, and the same "
+                    "command goes on"
+                ) from None
             content = io.BytesIO()
             np.save(content, latents)
             digest = hashlib.sha256(content.getbuffer()).hexdigest()
