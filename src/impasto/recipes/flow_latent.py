@@ -30,6 +30,7 @@ def flow_latent_256() -> RunConfig:
                 "size": "large",
                 "patch": 2,
                 "blocks": 2,
+                "preconditioning": "mixed",
                 "steps": 24,
                 "sampler": "euler",
                 "guidance": 2.0,
