@@ -51,7 +51,7 @@ def on_latents(autoencoder: dict[str, Any], **settings: Any) -> RunConfig:
         "labels": ["style", "genre"],
         "autoencoder": autoencoder,
         "latent": {"distribution": "normal"},
-        "generator": {"network": "flow", "body": "unet", "patch": 1, "steps": 2},
+        "generator": {"network": "flow", "patch": 1, "blocks": 1, "steps": 2},
         "discriminator": None,
         "discriminator_optimiser": None,
         "objective": [{"term": "flow"}],
