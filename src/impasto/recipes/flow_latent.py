@@ -38,9 +38,9 @@ def flow_latent_256() -> RunConfig:
         ),
         discriminator=None,
         objective=(
-            TermConfig.model_validate({"term": "flow", "time_mean": -0.4, "time_deviation": 1.0}),
+            TermConfig.model_validate({"term": "flow", "time_mean": -0.2, "time_deviation": 1.0}),
         ),
-        generator_optimiser=AdamConfig(learning_rate=5e-4, betas=(0.9, 0.99)),
+        generator_optimiser=AdamConfig(learning_rate=7e-4, betas=(0.9, 0.99)),
         discriminator_optimiser=None,
         training=Training(
             batch=64,
