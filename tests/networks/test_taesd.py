@@ -223,9 +223,13 @@ def test_weights_that_are_known_are_found_wherever_they_are(
     latents = torch.randn(1, 32, 2, 2)
     expected = autoencoder(settings).decoder()(latents)
     write_weights(tmp_path / "mine", "taef2", seed=1)  # others in their place
+    (copy,) = (cache_folder() / "weights").glob("taef2_decoder-*.safetensors")
+    with monkeypatch.context() as patch:
+        patch.setattr(_weights, "_download", None)
+        assert torch.equal(autoencoder(settings).decoder()(latents), expected)
+    copy.unlink()
     assert torch.equal(autoencoder(settings).decoder()(latents), expected)  # the published ones
-    for path in (tmp_path / "mine").iterdir():
-        path.unlink()
+    shutil.rmtree(tmp_path / "mine")
     assert torch.equal(autoencoder(settings).decoder()(latents), expected)
 
 
@@ -235,6 +239,7 @@ def test_other_weights_than_the_known_ones_are_refused(published: Path, tmp_path
     kept = tmp_path / "kept.safetensors"
     shutil.copy(settings["decoder"], kept)
     write_weights(tmp_path / "mine", "taef2", seed=8)
+    shutil.rmtree(cache_folder())
     with pytest.raises(ImpastoError, match=r"SHA-256 .* is needed") as caught:
         autoencoder(settings).decoder()
     words = str(caught.value)

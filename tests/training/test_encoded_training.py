@@ -17,7 +17,6 @@ from impasto.errors import ImpastoError, StoppedError
 from impasto.networks import autoencoder_of, latent_dim_of, learned_shape
 from impasto.networks._latent import LatentGenerator
 from impasto.sampling import Model
-from impasto.sampling.model import export
 from impasto.sampling.tensors import read_tensors
 from impasto.settings import change
 from impasto.training import encoding, resume, train
@@ -99,19 +98,27 @@ def test_a_run_that_died_ends_as_one_that_did_not(
 
 
 def test_the_decoder_is_in_no_checkpoint_and_its_digest_is(
-    weights: dict[str, Any], labelled: Collection, tmp_path: Path, say: Say
+    weights: dict[str, Any], labelled: Collection, cache: Path, tmp_path: Path, say: Say
 ) -> None:
     run = train(on_latents(weights), labelled, out=tmp_path / "runs", device="cpu")
     model = tmp_path / "model"
-    export(run, model)
+    code, out, _ = say("export", str(run), str(model))
+    assert code == 0
+    assert "to open it one also needs the decoder of the autoencoder 'taesd'" in out
     tensors = read_tensors(model / "generator.safetensors")
     assert not [name for name in tensors if "decoder" in name]
     options = json.loads((run / "run.json").read_text())["config"]["autoencoder"]
-    assert json.loads((model / "model.json").read_text())["autoencoder"] == options
+    # A model goes to other machines: it does not say where files lie on this one.
+    known = {**options, "encoder": None, "decoder": None}
+    assert json.loads((model / "model.json").read_text())["autoencoder"] == known
+    assert str(tmp_path) not in (model / "model.json").read_text()
     for half in ("encoder", "decoder"):
         assert len(options[f"{half}_sha256"]) == 64
     shutil.rmtree(tmp_path / "weights")
-    code, _, err = say("sample", str(model), "--out", str(tmp_path / "pictures"), "--seeds", "1")
+    command = ["sample", str(model), "--out", str(tmp_path / "pictures"), "--seeds", "1"]
+    assert say(*command)[0] == 0  # by the copy in the cache
+    shutil.rmtree(cache / "weights")
+    code, _, err = say(*command)
     assert code == 2
     err = err.strip().splitlines()[-1]  # before it are the lines of training
     assert "the decoder of taesd" in err

@@ -40,4 +40,9 @@ def command(
         typer.echo(line)
     for each in record.plugins:
         typer.echo(f"to open it one also needs the {each}, which is not in this folder")
+    if record.autoencoder is not None:
+        typer.echo(
+            f"to open it one also needs the decoder of the autoencoder '{record.autoencoder.network}', "
+            "which is found in the cache or downloaded"
+        )
     typer.echo(f"try it: impasto sample {quoted(destination)} --seeds 0-63 --grid grid.png")

@@ -14,9 +14,9 @@ half. Each variant imitates the autoencoder of a latent diffusion model:
 A latent has an eighth of the picture's side. The layers are 3x3 convolutions of 64 channels in blocks
 of three. In `taef2`, the blocks of the lowest level also normalise over the whole picture.
 
-The weights are not part of impasto, of checkpoints or of models. They come from a file, an address,
-the cache, or their author's repository. A run and its model keep the SHA-256 of the weights' values,
-which is the same for a .pth and a safetensors file of the same weights.
+The weights are not part of impasto, of checkpoints or of models. They come from a file, which is
+copied into the cache, an address, the cache, or their author's repository. A run and its model keep the
+SHA-256 of the weights' values, which is the same for a .pth and a safetensors file of the same weights.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ from impasto.config import Count, Positive
 from impasto.errors import ImpastoError
 from impasto.features._layers import hold
 from impasto.features._weights import Published, fill, find_weights, read_tensors
-from impasto.files import cache_folder
+from impasto.files import cache_folder, write_bytes
 from impasto.networks._tiles import in_tiles
 
 Variant = Literal["taesd", "taesdxl", "taesd3", "taef1", "taef2"]
@@ -238,6 +238,15 @@ class Autoencoder:
             found[f"{half}_sha256"] = self._loaded(half)[1]
         return found
 
+    def _place(self, half: Half, digest: str) -> Path:
+        """Where weights of this SHA-256 lie in the cache."""
+        return cache_folder() / "weights" / f"{self.variant}_{half}-{digest[:12]}.safetensors"
+
+    def _kept(self, half: Half, digest: str) -> list[Path]:
+        """The files of these weights in the cache."""
+        place = self._place(half, digest)
+        return sorted(place.parent.glob(f"{place.stem}.*"))
+
     def _loaded(self, half: Half) -> tuple[nn.Module, str]:
         """One half, and the SHA-256 of its weights."""
         network = self._built(half)
@@ -254,21 +263,26 @@ class Autoencoder:
         return Decoder(self.channels, normalising, self.tile)
 
     def _fill(self, network: Encoder | Decoder, half: Half, given: str | None = None) -> str:
-        """Load the weights of `given`, or else of the setting; gives their SHA-256."""
+        """Load the weights of `given`, or else of the setting; gives their SHA-256. A file from
+        elsewhere is copied into the cache, where models find it.
+        """
         path, _ = find_weights(given or self._given[half], self._published(half))
         tensors = _own_names(read_tensors(path), half)
         fill(network.layers, tensors, path, f"the {half} of {self.variant}")
-        return _digest(network.layers)
+        digest = _digest(network.layers)
+        place = self._place(half, digest)
+        if path.parent != place.parent and not self._kept(half, digest):
+            write_bytes(place.with_suffix(path.suffix or ".pth"), path.read_bytes())
+        return digest
 
     def _search(self, network: Encoder | Decoder, half: Half) -> str:
         """Load the weights of the SHA-256 that is expected, wherever they are."""
-        expected, published = self._expected[half], self._published(half)
+        expected, given = self._expected[half], self._given[half]
         assert expected is not None
-        kept = cache_folder() / "weights" / f"{self.variant}_{half}-{expected[:12]}.safetensors"
+        places = [] if given is None else [given]
+        places += [str(path) for path in self._kept(half, expected)]
         wrong = []
-        for place in dict.fromkeys((self._given[half], str(kept), published.url)):
-            if place is None or (place == str(kept) and not kept.is_file()):
-                continue
+        for place in [*places, self._published(half).url]:
             try:
                 found = self._fill(network, half, place)
             except ImpastoError as error:
@@ -279,7 +293,7 @@ class Autoencoder:
             wrong.append(f"{place} holds other weights (SHA-256 {found[:12]}...)")
         raise ImpastoError(
             f"the {half} of {self.variant} with the SHA-256 {expected[:12]}... is needed: "
-            f"{'; '.join(wrong)}; save its weights as {kept}"
+            f"{'; '.join(wrong)}; save its weights as {self._place(half, expected)}"
         )
 
     def _published(self, half: Half) -> Published:
