@@ -78,9 +78,9 @@ def test_every_generator_step_has_a_batch_of_its_own(
     shown: list[int] = []
     original = TrainingPictures.shown
 
-    def watched(self: TrainingPictures, start: int, count: int) -> Any:
+    def watched(self: TrainingPictures, start: int, *rest: Any) -> Any:
         shown.append(start)
-        return original(self, start, count)
+        return original(self, start, *rest)
 
     monkeypatch.setattr(TrainingPictures, "shown", watched)
     found = trainer.step()
