@@ -362,6 +362,7 @@ def test_a_run_leaves_what_it_promises(tiny: Collection, tmp_path: Path) -> None
         "network": "dcgan",
         "width": 4,
         "activation": "relu",
+        "batch_norm": True,
     }
     assert record["config"]["training"]["images"] == 64
     rows = Stats(run).rows()
