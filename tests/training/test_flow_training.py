@@ -71,5 +71,5 @@ def test_it_paints_nothing_in_training_steps(
 def test_it_learns(labelled: Collection) -> None:
     config = flow(objective=[{"term": "flow"}], generator_optimiser__learning_rate=2e-3)
     trainer = session(config, labelled).trainer
-    losses = [trainer.step()["loss/generator"].item() for _ in range(30)]
-    assert np.mean(losses[-8:]) < 0.7 * np.mean(losses[:4])
+    losses = [trainer.step()["loss/generator"].item() for _ in range(12)]
+    assert np.mean(losses[-4:]) < 0.6 * np.mean(losses[:2])
