@@ -83,29 +83,33 @@ def encoded(config: RunConfig, collection: Collection, device: torch.device) -> 
     """
     folder = _entry(config, collection)
     check_writable(folder)
-    rows = collection.train_indices
-    parts = [rows[start : start + _PICTURES] for start in range(0, len(rows), _PICTURES)]
-    found = [_read(folder, number) for number in range(len(parts))]
-    if any(each is None for each in found):
+    parts = _parts(collection)
+    found = _read_all(folder, parts)
+    if len(found) < len(parts):
         with _turn(folder):
-            found = [_read(folder, number) for number in range(len(parts))]
+            found = _read_all(folder, parts)
             _encode_missing(config, collection, device, folder, parts, found)
-    return Latents(tuple(each for each in found if each is not None), len(rows))
+    return Latents(tuple(found[number] for number in range(len(parts))), sum(map(len, parts)))
 
 
 def some_encoded(config: RunConfig, collection: Collection, device: torch.device) -> Latents:
     """The latents as in the cache; if it lacks some, those of a few pictures, which stand for all."""
-    rows = collection.train_indices
-    folder = _entry(config, collection)
-    parts = range(-(-len(rows) // _PICTURES))
-    found = [_read(folder, number) for number in parts]
-    if all(each is not None for each in found):
-        return Latents(tuple(each for each in found if each is not None), len(rows))
+    parts = _parts(collection)
+    found = _read_all(_entry(config, collection), parts)
+    count = sum(map(len, parts))
+    if len(found) == len(parts):
+        return Latents(tuple(found[number] for number in range(len(parts))), count)
     encoder = _encoder(config, device)
-    few = rows[: min(_FEW, _PICTURES)]
+    few = parts[0][:_FEW]
     began = time.monotonic()
     latents = _encode(config, collection, few, encoder, device)
-    return Latents((latents,), len(few), (time.monotonic() - began) * len(rows) / len(few))
+    return Latents((latents,), len(few), (time.monotonic() - began) * count / len(few))
+
+
+def _parts(collection: Collection) -> list[np.ndarray]:
+    """The training pictures of each file."""
+    rows = collection.train_indices
+    return [rows[start : start + _PICTURES] for start in range(0, len(rows), _PICTURES)]
 
 
 def _entry(config: RunConfig, collection: Collection) -> Path:
@@ -125,16 +129,20 @@ def _entry(config: RunConfig, collection: Collection) -> Path:
     return cache_folder() / "latents" / f"{name}-{digest.hexdigest()[:24]}"
 
 
-def _read(folder: Path, number: int) -> np.ndarray | None:
-    """A file of an entry, mapped to memory; None if it is missing or damaged, and then removed."""
-    for path in sorted(folder.glob(f"{number:05d}-*.npy")):
-        with contextlib.suppress(OSError, ValueError):
-            if path.stem.partition("-")[2] == hashlib.sha256(path.read_bytes()).hexdigest()[:16]:
-                found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-                return found
+def _read_all(folder: Path, parts: list[np.ndarray]) -> dict[int, np.ndarray]:
+    """The files of an entry by number, mapped to memory. Damaged ones are removed."""
+    found: dict[int, np.ndarray] = {}
+    for path in sorted(folder.glob("[0-9]*.npy")):
+        number, _, digest = path.stem.partition("-")
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            if digest == hashlib.sha256(path.read_bytes()).hexdigest()[:16]:
+                latents = np.load(path, mmap_mode="r", allow_pickle=False)
+                if len(latents) == len(parts[int(number)]):
+                    found[int(number)] = latents
+                    continue
         with contextlib.suppress(OSError):
             path.unlink()
-    return None
+    return found
 
 
 @contextlib.contextmanager
@@ -171,10 +179,10 @@ def _encode_missing(
     device: torch.device,
     folder: Path,
     parts: list[np.ndarray],
-    found: list[np.ndarray | None],
+    found: dict[int, np.ndarray],
 ) -> None:
-    """Encode the pictures of the parts that are not found, and put them in their places."""
-    missing = [number for number, each in enumerate(found) if each is None]
+    """Encode the pictures of the parts that are not found, and add them to those that are."""
+    missing = [number for number in range(len(parts)) if number not in found]
     if not missing:
         return
     collection.verify()  # the latents must be of the content that the hash names
@@ -193,8 +201,9 @@ def _encode_missing(
             content = io.BytesIO()
             np.save(content, latents)
             digest = hashlib.sha256(content.getbuffer()).hexdigest()
-            write_bytes(folder / f"{number:05d}-{digest[:16]}.npy", content.getvalue())
-            found[number] = _read(folder, number)
+            path = folder / f"{number:05d}-{digest[:16]}.npy"
+            write_bytes(path, content.getvalue())
+            found[number] = np.load(path, mmap_mode="r", allow_pickle=False)
             done += len(parts[number])
             progress.update(done)
 
