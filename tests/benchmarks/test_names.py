@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks import first_look, five_systems, kill_pack, kill_resume, same_weights
+from benchmarks import first_look, five_systems, five_works, kill_pack, kill_resume, same_weights
 from benchmarks.wikiart_shape import READ_ALL
 from impasto.collection import Collection, PackOptions, pack
+from impasto.files import read_json
 from impasto.registry import load_recipe
 from impasto.settings import change, parse_settings
 from impasto.training import train
@@ -23,6 +24,7 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
         f"same_weights, {name}": (name, {**same_weights.COMMON, **settings})
         for name, settings in same_weights.RECIPES.items()
     },
+    **{f"five_works, {name}": (w.recipe, w.settings) for name, w in five_works.WORKS.items()},
     "kill_resume": ("ukiyoe_dcgan_v3", dict(kill_resume.SETTINGS)),
 }
 
@@ -81,3 +83,18 @@ def test_a_process_that_reads_each_picture(
     count, words = capsys.readouterr().out.split(maxsplit=1)
     assert int(count) > 12 * 100
     assert words == "bytes read\n"
+
+
+def test_the_runs_of_five_works_are_trained_and_drawn(labelled: Collection, tmp_path: Path) -> None:
+    settings = {"generator.width": 8, "discriminator.width": 8, "training.batch": 8}
+    settings |= {"resolution": 32, "training.samples_every": 8}
+    work = five_works.Work("wikiart_dcgan", 32, settings, only="genre=landscape")
+    arguments = work.arguments(labelled.path, tmp_path / "runs" / "ukiyoe-v1")
+    code, output = invoke(*arguments, "--device", "cpu")
+    assert code == 0, output
+    five_works.write_figures(tmp_path / "runs", ["ukiyoe-v1", "ukiyoe-v2"], tmp_path / "figures")
+    written = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert written == {"ukiyoe-v1.jpg", "ukiyoe-v1-losses.svg", "ukiyoe-v1.json"}
+    figures = read_json(tmp_path / "figures" / "ukiyoe-v1.json", "figures")
+    assert (figures["images"], figures["steps"]) == (32, 4)
+    assert len(figures["means"]["loss/generator"]) == len(figures["images_at"])
