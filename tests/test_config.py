@@ -199,3 +199,10 @@ def test_images_are_those_of_the_only_stage_where_the_first_is_left_out() -> Non
     config = configure("gantor_v2", {"first_stage": None}, images=32)
     assert config.first_stage is None
     assert config.training.images == 32
+
+
+def test_what_is_set_stays_as_it_was() -> None:
+    settings = {"latent": {"dim": 3, "distribution": "normal"}, "latent.distribution": "uniform"}
+    changed = change(load_recipe("artgan")(), settings)
+    assert (changed.latent.dim, changed.latent.distribution) == (3, "uniform")
+    assert settings["latent"] == {"dim": 3, "distribution": "normal"}

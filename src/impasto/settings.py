@@ -1,6 +1,7 @@
 """Changing a run's configuration by dotted names: `--set training.batch=64`, and recipes as changes
 of another one."""
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -108,7 +109,8 @@ def change(config: RunConfig, settings: Mapping[str, Any], recipe: str | None = 
         and not {"first_stage", "first_stage.labels"} & set(settings)
     ):
         settings = {**settings, "first_stage.labels": settings["labels"]}
-    for path, value in settings.items():
+    # Copied, because a section may be set whole and then changed.
+    for path, value in copy.deepcopy(dict(settings)).items():
         _set(tree, path, value)
     return parse_config(tree, "settings")
 

@@ -1,5 +1,6 @@
 """Settings of generators that work in steps, changed at sampling: library, command line, evaluation."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,23 @@ def test_generators_without_steps_have_no_such_settings(tmp_path: Path) -> None:
     with pytest.raises(ImpastoError, match="this model has no labels"):
         Model.load(plain, guidance=2.0)
     assert Model.load(plain, guidance=2.0, guide=plain).sample([0]).shape == (1, 32, 32, 3)
+
+
+def test_guidance_needs_pictures_without_labels(tmp_path: Path) -> None:
+    path = model(tmp_path / "model")
+    file = path / "model.json"
+    record = json.loads(file.read_text())
+    assert record["hides_labels"] is None  # as in models from before it was noted
+    Model.load(path, guidance=2.0)
+    file.write_text(json.dumps(record | {"hides_labels": False}))
+    code, text = invoke("sample", path, "--guidance", 2, "--grid", tmp_path / "g.png")
+    assert code == 2
+    assert "this model was trained with labels only (training.hide_labels=0); give a guide" in text
+    assert Model.load(path, guidance=1.0).sample([0]).shape == (1, 32, 32, 3)
+    Model.load(path, guidance=2.0, guide=path)
+    for changes in ({"hides_labels": True}, {"hides_labels": False, "label_rows": [[0], [-1]]}):
+        file.write_text(json.dumps(record | {"label_counts": [1, 1]} | changes))
+        Model.load(path, guidance=2.0)
 
 
 def test_the_command_line_changes_them(tmp_path: Path) -> None:

@@ -12,11 +12,13 @@ from torch import nn
 from benchmarks.kill_resume import fingerprint
 from impasto.collection import Collection
 from impasto.config import RunConfig
+from impasto.errors import ImpastoError
 from impasto.networks.flow import Generator
 from impasto.sampling import Model
 from impasto.settings import change
 from impasto.training import resume, train
 from impasto.training.memory import graph_bytes
+from impasto.training.resolve import resolve
 from tests.helpers.stopping import StoppedByTest, stop_after
 from tests.helpers.training import session, small
 
@@ -73,3 +75,16 @@ def test_it_learns(labelled: Collection) -> None:
     trainer = session(config, labelled).trainer
     losses = [trainer.step()["loss/generator"].item() for _ in range(12)]
     assert np.mean(losses[-4:]) < 0.6 * np.mean(losses[:2])
+
+
+def test_what_it_never_learns_is_refused(labelled: Collection) -> None:
+    with pytest.raises(ImpastoError, match="network 'flow' begins with normal noise"):
+        resolve(flow(latent__distribution="uniform"), labelled)
+    resolve(flow(generator__guidance=2.0), labelled)
+    only = {"labels": ["style"], "generator__guidance": 2.0, "training__hide_labels": 0}
+    # Some of the pictures have no style, so it does learn such ones, ...
+    resolve(flow(**only), labelled)
+    known = labelled.only("style=Cubism")
+    with pytest.raises(ImpastoError, match=r"this run learns none .* training.hide_labels=0.1"):
+        resolve(flow(**only), known)
+    resolve(flow(**{**only, "training__hide_labels": {"start": 1, "end": 0, "images": 9}}), known)

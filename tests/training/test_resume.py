@@ -425,6 +425,21 @@ def test_a_run_goes_on_where_an_editor_has_saved_its_records(stopped: Path) -> N
     assert len(after) > len(before)
 
 
+def test_a_setting_that_has_come_since_counts_as_its_default(
+    stopped: Path, tiny: Collection
+) -> None:
+    record = json.loads((stopped / "run.json").read_text())
+    assert record["config"]["generator"].pop("batch_norm") is True
+    assert record["config"]["objective"][0].pop("real_labels") == [1.0, 1.0]
+    assert record["config"]["training"].pop("mix_batches") == 0
+    del record["config"]["autoencoder"]
+    (stopped / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ImpastoError, match=r"run with generator.batch_norm true, not false"):
+        train(small(generator__batch_norm=False), tiny, run=stopped, device="cpu")
+    assert train(small(), tiny, run=stopped, device="cpu") == stopped
+    assert int(checkpoint_folders(stopped)[-1].name) == 64
+
+
 def test_what_is_no_run(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(ImpastoError, match="not a run"):

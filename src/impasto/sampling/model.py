@@ -98,6 +98,8 @@ class ModelRecord(Config):
     """`training.real_noise`; None in older models."""
     fake_noise: float | None = None
     """`training.fake_noise`; None in older models."""
+    hides_labels: bool | None = None
+    """Whether labels were hidden in training (`training.hide_labels`); None in older models."""
     plugins: tuple[PluginRecord, ...] = ()
     """Packages and files outside impasto that its networks are from."""
 
@@ -105,6 +107,11 @@ class ModelRecord(Config):
     def label_sizes(self) -> tuple[int, ...]:
         """Number of classes of each label field."""
         return tuple(len(field.classes) for field in self.labels)
+
+    @property
+    def learned_without_labels(self) -> bool:
+        """Whether the generator has learned pictures without labels, too, as far as is known."""
+        return self.hides_labels is not False or (-1,) * len(self.labels) in self.label_rows
 
 
 @dataclass(repr=False)
@@ -156,7 +163,11 @@ class Model:
         folder = find_model(model)
         record = read_record(folder / MODEL_FILE, "model", ModelRecord)
         require(record.plugins, networks_of(record.generator), folder)
-        network = how.applied(record.generator, len(record.labels))
+        network = how.applied(
+            record.generator,
+            labels=len(record.labels),
+            without_labels=record.learned_without_labels,
+        )
         record = record.model_copy(update={"generator": network})
         tensors = read_tensors(folder / WEIGHTS_FILE, record.weights_sha256)
         generator = generator_of(record, record.label_sizes)

@@ -33,12 +33,15 @@ class StepSettings:
         found = {"steps": self.steps, "sampler": self.sampler, "guidance": self.guidance}
         return {name: value for name, value in found.items() if value is not None}
 
-    def applied(self, generator: NetworkConfig, labels: int) -> NetworkConfig:
+    def applied(
+        self, generator: NetworkConfig, *, labels: int, without_labels: bool = True
+    ) -> NetworkConfig:
         """A generator's config with these settings.
 
         Args:
             generator: of a model.
             labels: number of its label fields.
+            without_labels: whether it has learned pictures without labels, too.
 
         Raises:
             ImpastoError: the network has no such settings, a value is wrong, or the guide or the
@@ -62,11 +65,16 @@ class StepSettings:
             raise ImpastoError(
                 "a guide has no effect at guidance 1; give a guidance such as 2, too"
             )
-        if self.guide is None and not labels and self.changes.get("guidance", 1) != 1:
-            raise ImpastoError(
-                "guidance moves pictures away from those without labels, and this model has no labels; "
-                "give a guide, such as an earlier checkpoint of its run"
-            )
+        if self.guide is None and self.changes.get("guidance", 1) != 1:
+            away = "guidance moves pictures away from those without labels, and this model"
+            guide = "give a guide, such as an earlier checkpoint of its run"
+            if not labels:
+                raise ImpastoError(f"{away} has no labels; {guide}")
+            if not without_labels:
+                raise ImpastoError(
+                    f"{away} was trained with labels only (training.hide_labels=0); {guide}, or train "
+                    "one with --set training.hide_labels=0.1"
+                )
         return NetworkConfig.model_validate({"network": generator.network, **options})
 
     def text(self, guide_sha256: str | None) -> str | None:

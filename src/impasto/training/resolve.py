@@ -9,7 +9,7 @@ from torch import Tensor
 
 from impasto.augmentations import Augmentation
 from impasto.collection import Collection
-from impasto.config import EvaluationConfig, RunConfig
+from impasto.config import EvaluationConfig, Ramp, RunConfig
 from impasto.errors import ImpastoError, choices
 from impasto.formatting import quoted
 from impasto.networks import (
@@ -21,7 +21,7 @@ from impasto.networks import (
     resolve_network,
 )
 from impasto.objectives import Objective, StepInputs
-from impasto.registry import names
+from impasto.registry import load_module, names
 from impasto.settings import change
 
 LEAST_KEPT = 0.01
@@ -44,6 +44,7 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
     _check_labels(config.labels, collection)
     _check_balance(config)
     _check_autoencoder(config)
+    _check_noise(config, collection)
     images = _length(config, len(collection.train_indices))
     training = config.training
     settings = {
@@ -84,6 +85,38 @@ def _check_autoencoder(config: RunConfig) -> None:
                 f"with an autoencoder the generator learns from latents, and {what} is made for "
                 f"pictures: --set {what}=null or --set autoencoder=null"
             )
+
+
+def _check_noise(config: RunConfig, collection: Collection) -> None:
+    """Check what a generator that begins with noise is given: normal noise, and hidden labels for its
+    guidance.
+
+    Raises:
+        ImpastoError: it has another distribution, or would never learn pictures without labels.
+    """
+    network = config.generator.network
+    if not hasattr(load_module("networks", network, "network"), "latent_dim"):
+        return
+    if config.latent.distribution != "normal":
+        raise ImpastoError(
+            f"network '{network}' begins with normal noise, and latent.distribution is "
+            f"'{config.latent.distribution}': --set latent.distribution=normal"
+        )
+    if not config.labels or config.generator.options.get("guidance", 1) == 1:
+        return
+    columns = [collection.field(name) for name in config.labels]
+    rows = collection.labels[collection.train_indices][:, columns]
+    if not hides_labels(config) and not (rows < 0).all(axis=1).any():
+        raise ImpastoError(
+            "generator.guidance moves pictures away from those without labels, and this run learns none "
+            "of these: --set training.hide_labels=0.1, or --set generator.guidance=1"
+        )
+
+
+def hides_labels(config: RunConfig) -> bool:
+    """Whether labels are hidden at any time of a run."""
+    share = config.training.hide_labels
+    return max(share.start, share.end) > 0 if isinstance(share, Ramp) else share > 0
 
 
 def _with_its_weights_known(config: RunConfig) -> RunConfig:

@@ -48,7 +48,7 @@ from impasto.sampling.model import (
     stalled,
 )
 from impasto.settings import change, settings_that_differ
-from impasto.training.resolve import whole_steps
+from impasto.training.resolve import whole_steps, with_defaults
 
 FORMAT = 1
 
@@ -99,6 +99,8 @@ def open_collection(
 def require_same(run: Path, config: RunConfig, collection: Collection) -> None:
     """Refuse to go on with a run of another config, collection or part of it.
 
+    A setting that an earlier version did not have counts as its default.
+
     Args:
         run: its folder.
         config: with all defaults filled in.
@@ -115,7 +117,7 @@ def require_same(run: Path, config: RunConfig, collection: Collection) -> None:
         raise ImpastoError(
             f"{run} is a run on {learned}, not on {asked}; give the same --only, {go_on}"
         )
-    configs = [each.model_dump(mode="json") for each in (begun, config)]
+    configs = [each.model_dump(mode="json") for each in (with_defaults(begun), config)]
     for name, (before, now) in settings_that_differ(configs):
         raise ImpastoError(
             f"{run} is a run with {name} {before or 'null'}, not {now or 'null'}; give the same "

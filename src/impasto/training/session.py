@@ -22,7 +22,7 @@ from impasto.training import run_folder
 from impasto.training.encoded_pictures import training_pictures
 from impasto.training.evaluation import TrainingEvaluator
 from impasto.training.records import diversity
-from impasto.training.resolve import label_sizes
+from impasto.training.resolve import hides_labels, label_sizes
 from impasto.training.state import TrainState
 from impasto.training.trainer import Trainer
 
@@ -97,6 +97,7 @@ class Session:
             images_seen=0,
             real_noise=config.training.real_noise,
             fake_noise=config.training.fake_noise,
+            hides_labels=hides_labels(config),
             plugins=records_of(
                 [*networks_of(config.generator), *networks_of(config.discriminator)]
             ),
