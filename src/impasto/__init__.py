@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from impasto.api.directions import directions
     from impasto.api.exploring import mix, walk
     from impasto.api.fetching import fetch
+    from impasto.api.inverting import invert
     from impasto.api.judging import Evaluations, evaluate, report
     from impasto.api.pictures import export, sample
     from impasto.api.training import Run, list_recipes, resume, train
@@ -57,6 +58,7 @@ _HOMES = {
     "fetch": "api.fetching",
     "find_model": "sampling",
     "forget": "api.collections",
+    "invert": "api.inverting",
     "list_recipes": "api.training",
     "load_config": "training",
     "load_recipe": "registry",
@@ -93,6 +95,7 @@ __all__ = [
     "fetch",
     "find_model",
     "forget",
+    "invert",
     "list_recipes",
     "load_config",
     "load_recipe",

@@ -168,7 +168,9 @@ class Generator(nn.Module):
         base_labels = labels
         if self.base_fields is not None:
             base_labels = of_fields(labels, self.label_sizes, self.base_fields)
-        with torch.no_grad():
+        # The latents have a gradient only where they are searched for a given picture.
+        wanted = torch.is_grad_enabled() and (latents.requires_grad or labels.requires_grad)
+        with torch.set_grad_enabled(wanted):
             small: Tensor = self.base(latents, base_labels)
         return small, self.repaint(small, labels)
 

@@ -1,0 +1,95 @@
+"""`impasto invert`: the points of a model that are nearest to one's own pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from impasto.cli._plugins import Plugins
+from impasto.cli._shared import Batch, Device, ModelArgument
+from impasto.formatting import counted, quoted
+
+
+def command(
+    model: ModelArgument,
+    pictures: Annotated[list[Path], typer.Argument(help="Picture files.", metavar="PICTURE...")],
+    fit: Annotated[
+        str,
+        typer.Option(
+            metavar="crop|squash|pad",
+            help="How a picture becomes square: the square in its centre, the whole picture with its "
+            "proportions ignored, or the whole picture on a white square.",
+        ),
+    ] = "crop",
+    descent: Annotated[
+        int, typer.Option("--steps", metavar="N", min=1, help="Steps of gradient descent.")
+    ] = 600,
+    starts: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Starts to try for each picture.")
+    ] = 3,
+    candidates: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Seeds that the starts are chosen from.")
+    ] = 1024,
+    levels: Annotated[
+        bool,
+        typer.Option(
+            "--levels",
+            help="Give each level of the generator a latent of its own: nearer to the picture, and "
+            "less like the model's own. For generators that mix takes.",
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.safetensors",
+            help="File for the points. The sheet is beside it, as a PNG of the same name. Existing "
+            "files are replaced.",
+            show_default="samples/NAME-inverted.safetensors",
+        ),
+    ] = None,
+    device: Device = "auto",
+    batch: Batch = 16,
+    plugin: Plugins = None,
+) -> None:
+    """Find the points of a model whose pictures are nearest to your own.
+
+    The points can be painted, edited and walked from: sample --points, walk --points. A sheet shows
+    each picture beside the start, the way and the end, with the distances of their features (lite0).
+    """
+    from impasto.api.inverting import invert
+    from impasto.device import choose_device
+    from impasto.errors import StoppedError
+    from impasto.exploring.targets import check_out, lines, read_targets, save_sheet
+    from impasto.progress import shown
+    from impasto.sampling import Model, find_model
+    from impasto.sampling.model import name_of
+
+    folder = find_model(model)
+    target = out or Path("samples") / f"{name_of(model)}-inverted.safetensors"
+    check_out(target)
+    loaded = Model.load(folder, choose_device(device))
+    try:
+        targets = read_targets(pictures, loaded.record.resolution, fit)
+        found = invert(
+            loaded,
+            targets,
+            steps=descent,
+            starts=starts,
+            candidates=candidates,
+            levels=levels,
+            batch=batch,
+            progress=shown,
+        )
+        sheet = target.with_suffix(".png")
+        names = [path.name for path in pictures]
+        found.points.save(target)
+        save_sheet(found, targets, names, sheet)
+    except KeyboardInterrupt:
+        raise StoppedError("stopped; no file is left half written") from None
+    for line in lines(found, names):
+        typer.echo(line)
+    typer.echo(
+        f"{counted(len(found.points), 'point')} in {quoted(target)}, the sheet in {quoted(sheet)}"
+    )

@@ -1,0 +1,82 @@
+"""A user's own pictures as targets of an inversion, and the sheet that shows what was found."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from impasto.collection import PackOptions
+from impasto.decoding.fit import opened, square_of
+from impasto.errors import ImpastoError
+from impasto.exploring.inverting import SHOWN, Inversion
+from impasto.sampling.output import save_grid
+from impasto.sources.trees import UnusableError
+
+FITS = ("crop", "squash", "pad")
+"""Ways to make a picture square."""
+_ANY_SIZE = 16.0
+"""So far are small pictures enlarged."""
+
+
+def read_targets(files: Sequence[Path], resolution: int, fit: str = "crop") -> np.ndarray:
+    """The pictures in files, made square as packing does, uint8 [N, R, R, 3].
+
+    Args:
+        files: one or more.
+        resolution: R.
+        fit: one of `FITS`.
+
+    Raises:
+        ImpastoError: there are none, or one is missing, no picture, or too small.
+    """
+    if not files:
+        raise ImpastoError("give one picture or more")
+    if fit not in FITS:
+        raise ImpastoError(f"--fit takes {', '.join(FITS)}, not '{fit}'")
+    options = PackOptions(resolution=resolution, fit=fit, max_upscale=_ANY_SIZE)
+    squares = []
+    for path in files:
+        if not path.is_file():
+            raise ImpastoError(f"there is no picture {path}")
+        try:
+            with opened(path) as file:
+                squares.append(square_of(file, options.fitting()))
+        except UnusableError as error:
+            raise ImpastoError(f"{path} cannot be used: {error}") from error
+    return np.stack(squares)
+
+
+def check_out(path: Path) -> None:
+    """Raises: ImpastoError: points cannot be kept in a file of this name."""
+    if path.suffix != ".safetensors":
+        raise ImpastoError(f"points are kept in a .safetensors file, not {path}")
+
+
+def lines(inversion: Inversion, names: Sequence[str]) -> list[str]:
+    """A line for each picture, with the distance of its features at the start and at the end."""
+    width = max(map(len, names))
+    first, last = inversion.distances[0].tolist(), inversion.distances[-1].tolist()
+    rows = [
+        f"{name:<{width}}  {begun:.2f} at the start, {end:.2f} at the end"
+        for name, begun, end in zip(names, first, last, strict=True)
+    ]
+    return [*rows, f"two pictures of this model are {inversion.usual:.2f} apart (median)"]
+
+
+def save_sheet(inversion: Inversion, targets: np.ndarray, names: Sequence[str], path: Path) -> None:
+    """Write one PNG with a row for each picture: target, start, two pictures of the way, and the end,
+    beside the name and the distances.
+
+    Raises:
+        ImpastoError: the file cannot be written.
+    """
+    images = np.concatenate([targets[None], inversion.way]).swapaxes(0, 1)
+    way = [f"{part:.0%}" for part in SHOWN[1:-1]]
+    distances = inversion.distances.T.tolist()
+    beside = [
+        f"{values[0]:.1f} to {values[-1]:.1f}  {name}"
+        for name, values in zip(names, distances, strict=True)
+    ]
+    columns = images.shape[1]
+    above = ["target", "start", *way, "end"]
+    save_grid(path, images.reshape(-1, *images.shape[2:]), columns, above=above, beside=beside)

@@ -1,0 +1,222 @@
+"""Inversion: the points nearest to given pictures."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import Tensor, nn
+
+import impasto
+from impasto.config import LatentConfig, NetworkConfig
+from impasto.errors import ImpastoError
+from impasto.exploring.descent import Comparison, Descent
+from impasto.exploring.inverting import Inverter, Search
+from impasto.features import load_network
+from impasto.networks import generator_of
+from impasto.networks._frozen_features import FrozenFeatures
+from impasto.sampling import Model
+from impasto.sampling.painter import Painter
+from impasto.sampling.points import Points
+from tests.exploring.models import KINDS, random_model
+from tests.helpers.command_line import invoke
+
+FEW = {"steps": 3, "starts": 2, "candidates": 8, "device": "cpu"}
+
+
+class Zero(Comparison):
+    """No error at all, so that only the prior acts."""
+
+    def __init__(self) -> None:
+        pass
+
+    def losses(self, images: Tensor) -> Tensor:
+        return 0 * images.sum((1, 2, 3))
+
+
+class Colours(nn.Module):
+    """Pictures of one colour, from three values of the latent; all classes are alike."""
+
+    def forward(self, latents: Tensor, weights: Tensor) -> Tensor:
+        grey = latents.flatten(1)[:, :3] + 0 * weights.sum(1, keepdim=True)
+        return grey[:, :, None, None].expand(-1, -1, 8, 8).tanh()
+
+
+def smooth_model(folder: Path) -> Path:
+    """A model of random weights whose pictures have no pure black or white, where gradients vanish."""
+    rough = Model.load(random_model(folder / "rough", "self-modulated")).record
+    options = {**rough.generator.model_dump(), "spectral_norm": False}
+    network = NetworkConfig.model_validate(options)
+    record = rough.model_copy(update={"generator": network})
+    torch.manual_seed(0)
+    generator: Any = generator_of(record, record.label_sizes).eval().requires_grad_(False)
+    for parameter in generator.parameters():
+        if parameter.ndim > 1:
+            nn.init.normal_(parameter, 0.0, 0.1)
+    (layer,) = generator.to_rgb.values()
+    sizes: list[float] = []
+    hook = layer.register_forward_hook(lambda _m, _i, output: sizes.append(float(output.std())))
+    generator(torch.randn(8, 16), torch.zeros(8, 1, dtype=torch.int64))
+    hook.remove()
+    layer.weight.mul_(0.5 / sizes[-1])
+    (folder / "smooth").mkdir()
+    Model.write(folder / "smooth", generator.state_dict(), record)
+    return folder / "smooth"
+
+
+def test_the_loss_is_that_of_the_formula() -> None:
+    features = FrozenFeatures(32)
+    random = torch.Generator().manual_seed(0)
+    target = torch.rand(2, 3, 32, 32, generator=random) * 2 - 1
+    image = torch.rand(2, 3, 32, 32, generator=random) * 2 - 1
+    target[1], image[1] = 0.25, -0.25  # plain ones: every scale has the same error
+    comparison = Comparison(features, target)
+    assert torch.allclose(comparison.losses(target), torch.zeros(2), atol=1e-6)
+    found = comparison.losses(image)
+    for number in range(2):
+        pixels = 0.0
+        apart = (image[number] - target[number]).numpy()
+        for side in (1, 2, 4, 8):
+            blocks = apart.reshape(3, 32 // side, side, 32 // side, side).mean((2, 4))
+            pixels += side * float(np.mean(blocks**2))
+        maps = 0.0
+        for one, other in zip(features(image[[number]]), features(target[[number]]), strict=True):
+            cosine = F.cosine_similarity(
+                one, other, dim=1
+            )  # of unit vectors: |a - b|^2 = 2 - 2 cos
+            maps += float((2 - 2 * cosine).mean())
+        assert float(found[number]) == pytest.approx(pixels + 0.3 * maps, rel=1e-3)
+    assert float(comparison.losses(image)[1]) >= 15 * 0.25
+
+
+@settings(deadline=None, max_examples=8)
+@given(scale=st.floats(0.2, 3), levels=st.booleans())
+def test_the_prior_leads_to_latents_as_the_model_knows_them(scale: float, levels: bool) -> None:
+    random = torch.Generator().manual_seed(1)
+    start = scale * torch.randn(3, 24, generator=random)
+    weights = torch.tensor([[0.5, 0.5, 0, 1.0, 0]] * 3)
+    descent = Descent(Colours(), start, weights, (3, 2), LatentConfig(dim=24))
+    if levels:
+        descent.separate(4)
+    descent.run(Zero(), 60, lambda step: None)
+    latents, found = descent.values()
+    assert latents.shape == ((3, 4, 24) if levels else (3, 24))
+    size = latents.square().mean(-1)
+    assert torch.allclose(size, torch.ones_like(size), atol=0.15)
+    assert torch.equal(found, weights)
+
+
+def test_latents_and_weights_stay_where_they_may_be() -> None:
+    class Pull(Zero):
+        def losses(self, images: Tensor) -> Tensor:
+            return -1000 * images.sum((1, 2, 3))
+
+    class All(nn.Module):
+        def forward(self, latents: Tensor, weights: Tensor) -> Tensor:
+            together = latents.sum(1) + weights[:, :2].sum(1) - weights[:, 2:].sum(1)
+            return together[:, None, None, None].expand(-1, 3, 8, 8)
+
+    uniform = LatentConfig(dim=4, distribution="uniform")
+    start = torch.tensor([[0.9, -0.9, 0, 0.5]])
+    descent = Descent(All(), start, torch.tensor([[0.99, 0.01, 0.01, 0.5]]), (2, 2), uniform)
+    descent.run(Pull(), 200, lambda step: None)
+    latents, weights = descent.values()
+    assert torch.equal(latents, torch.ones(1, 4))
+    assert float(weights[0, :2].sum()) == pytest.approx(1)
+    assert weights.min() == 0
+    assert float(weights[0, 2]) == 0
+
+
+def test_pictures_of_the_model_come_back(tmp_path: Path) -> None:
+    model = smooth_model(tmp_path)
+    painter = Painter.load(model, batch=4)
+    seeds = [9001, 9002, 9003]
+    labels = painter.labels(seeds, {})
+    targets = np.concatenate(list(painter.paint(seeds, labels)))
+    search = Search(steps=150, starts=1, candidates=48)
+    found = Inverter(painter, search, load_network("lite0")).invert(targets)
+    assert float(found.distances[-1].median()) < found.usual / 10
+    assert (found.distances[-1] < found.distances[0]).all()
+    (painted,) = painter.paint_points(found.points)
+    assert np.abs(painted.astype(int) - found.way[-1]).max() <= 1
+    assert np.abs(painted.astype(int) - targets).mean() < 10
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "flow"])
+def test_every_generator_of_one_step(kind: str, tmp_path: Path) -> None:
+    model = Model.load(random_model(tmp_path / "m", kind))
+    target = model.sample([77])
+    found = impasto.invert(model, target, **FEW)  # type: ignore[arg-type]
+    assert found.points.model == model.record.weights_sha256
+    assert found.way.shape == (4, 1, 32, 32, 3)
+    assert found.distances.shape == (4, 1)
+    start = Painter.of(model).latents(range(8))
+    # Not one of the candidates any more: the latent has a gradient through all stages.
+    assert torch.cdist(found.points.latents, start).min() > 1e-3
+    if kind == "dcgan":
+        assert found.points.latents.abs().max() <= 1
+    again = impasto.invert(model, target, **FEW)  # type: ignore[arg-type]
+    assert torch.equal(again.points.latents, found.points.latents)
+
+
+def test_a_latent_for_each_level(tmp_path: Path) -> None:
+    model = smooth_model(tmp_path)
+    target = Model.load(model).sample([77, 78, 79])
+    options: Any = {**FEW, "steps": 12, "batch": 2}
+    whole = impasto.invert(model, target, **options)
+    levels = impasto.invert(model, target, levels=True, **options)
+    assert levels.points.latents.ndim == 3
+    assert levels.points.latents.shape[1] == Painter.load(model).levels
+    assert levels.points.latents.std(1).max() > 1e-3
+    saved = levels.points.save(tmp_path / "p.safetensors")
+    again = Points.load(saved, Model.load(model).record)
+    (painted,) = Painter.load(model).paint_points(again)
+    assert np.abs(painted.astype(int) - levels.way[-1]).max() <= 1
+    assert whole.points.latents.ndim == 2
+
+
+def test_the_command(tmp_path: Path) -> None:
+    model = random_model(tmp_path / "m", "artgan")
+    code, text = invoke("sample", model, "--seeds", "5,6", "--out", tmp_path / "p")
+    assert code == 0, text
+    Image.new("L", (50, 20), 90).save(tmp_path / "grey.jpg")
+    files = [*sorted((tmp_path / "p").glob("*.png")), tmp_path / "grey.jpg"]
+    options = ["--steps", 2, "--starts", 1, "--candidates", 8, "--device", "cpu", "--batch", 2]
+    code, text = invoke("invert", model, *files, *options, "--out", tmp_path / "i.safetensors")
+    assert code == 0, text
+    assert "grey.jpg" in text
+    assert "3 points in" in text
+    sheet = Image.open(tmp_path / "i.png")
+    assert sheet.height > 3 * 32
+    assert sheet.width > 5 * 32
+    points = ["--points", tmp_path / "i.safetensors"]
+    code, text = invoke("sample", model, *points, "--grid", tmp_path / "g.png")
+    assert code == 0, text
+
+
+def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
+    model = random_model(tmp_path / "m", "dcgan")
+    flow = random_model(tmp_path / "f", "flow")
+    picture = tmp_path / "a.png"
+    Image.new("RGB", (40, 40)).save(picture)
+    (tmp_path / "text.png").write_text("no picture")
+    few = ["--candidates", 4, "--starts", 1, "--steps", 1]
+    for arguments, message in (
+        ([flow, picture, *few], "only models that make it in one can be inverted"),
+        ([model, tmp_path / "none.png", *few], "there is no picture"),
+        ([model, tmp_path / "text.png", *few], "text.png cannot be used"),
+        ([model, picture, *few, "--levels"], "leave out --levels"),
+        ([model, picture, *few, "--fit", "tiles"], "--fit takes crop, squash, pad"),
+        ([model, picture, *few, "--starts", 5], "--candidates at least --starts"),
+        ([model, picture, *few, "--out", tmp_path / "o.json"], "kept in a .safetensors file"),
+    ):
+        code, text = invoke("invert", *arguments)
+        assert code == 2, text
+        assert message in text
+    with pytest.raises(ImpastoError, match=r"uint8 \[N, 32, 32, 3\]"):
+        impasto.invert(model, np.zeros((1, 16, 16, 3), np.uint8), **FEW)  # type: ignore[arg-type]
