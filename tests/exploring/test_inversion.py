@@ -107,7 +107,8 @@ def test_the_prior_leads_to_latents_as_the_model_knows_them(scale: float, levels
     latents, found = descent.values()
     assert latents.shape == ((3, 4, 24) if levels else (3, 24))
     size = latents.square().mean(-1)
-    assert torch.allclose(size, torch.ones_like(size), atol=0.15)
+    # Two standard deviations of the mean of 24 squares, and what the descent leaves.
+    assert (size - 1).abs().max() < 2 * (2 / 24) ** 0.5 + 0.1
     assert torch.equal(found, weights)
 
 
@@ -138,13 +139,24 @@ def test_pictures_of_the_model_come_back(tmp_path: Path) -> None:
     seeds = [9001, 9002, 9003]
     labels = painter.labels(seeds, {})
     targets = np.concatenate(list(painter.paint(seeds, labels)))
-    search = Search(steps=150, starts=1, candidates=48)
+    search = Search(steps=120, starts=1, candidates=48)
     found = Inverter(painter, search, load_network("lite0")).invert(targets)
-    assert float(found.distances[-1].median()) < found.usual / 10
+    assert float(found.distances[-1].quantile(0.5)) < found.usual / 10
+    assert torch.equal(found.points.classes.argmax(1), labels[:, 0])
     assert (found.distances[-1] < found.distances[0]).all()
     (painted,) = painter.paint_points(found.points)
     assert np.abs(painted.astype(int) - found.way[-1]).max() <= 1
     assert np.abs(painted.astype(int) - targets).mean() < 10
+
+
+def test_a_point_that_is_found_is_not_left(tmp_path: Path) -> None:
+    """The pictures of candidates are found at once, and no step makes the result worse."""
+    painter = Painter.load(smooth_model(tmp_path), batch=4)
+    seeds = [3, 6]
+    targets = np.concatenate(list(painter.paint(seeds, painter.labels(seeds, {}))))
+    search = Search(steps=20, starts=2, candidates=8)
+    found = Inverter(painter, search, load_network("lite0")).invert(targets)
+    assert found.distances.max() < 0.05 * found.usual
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "flow"])
@@ -155,9 +167,9 @@ def test_every_generator_of_one_step(kind: str, tmp_path: Path) -> None:
     assert found.points.model == model.record.weights_sha256
     assert found.way.shape == (4, 1, 32, 32, 3)
     assert found.distances.shape == (4, 1)
-    start = Painter.of(model).latents(range(8))
-    # Not one of the candidates any more: the latent has a gradient through all stages.
-    assert torch.cdist(found.points.latents, start).min() > 1e-3
+    latents = found.points.latents.clone().requires_grad_()
+    model.generator(latents, found.points.classes).sum().backward()
+    assert latents.grad is not None  # through all stages
     if kind == "dcgan":
         assert found.points.latents.abs().max() <= 1
     again = impasto.invert(model, target, **FEW)  # type: ignore[arg-type]

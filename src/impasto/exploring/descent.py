@@ -17,7 +17,7 @@ _FEATURES, _PRIOR, _APART = 0.3, 0.1, 0.1
 levels are; that of the pixels is 1."""
 _SCALES = (1, 2, 4, 8)
 """Sides of the squares that pixels are averaged in; each scale's error is weighted by its side."""
-_LATENT_RATE, _CLASS_RATE = 0.2, 0.002
+_LATENT_RATE, _CLASS_RATE = 0.2, 0.02
 """Learning rates; that of latents is in standard deviations. They are constant for half of the steps and
 then fall to nearly zero as half a cosine."""
 _EPSILON = 1e-6
@@ -85,24 +85,40 @@ class Descent:
         self._latents = latents.detach().clone().requires_grad_()
         groups = [{"params": [self._latents]}, {"params": [self._weights]}]
         self._adam = torch.optim.Adam(groups, betas=(0.9, 0.99))
+        self._best = self._latents.detach().clone(), self._weights.detach().clone()
+        self._least = torch.full((len(latents),), math.inf, device=latents.device)
 
     def separate(self, levels: int) -> None:
-        """Give each level a latent of its own, which begins as the common one."""
-        self._hold(self._latents[:, None].repeat(1, levels, 1))
+        """Give each level a latent of its own, which begins as the best common one."""
+        latents, weights = self._best
+        self._weights = weights.clone().requires_grad_()
+        self._hold(latents[:, None].repeat(1, levels, 1))
 
     def values(self) -> tuple[Tensor, Tensor]:
-        """The latents [B, Z] or [B, L, Z] and the class weights [B, K]."""
-        return self._latents.detach().clone(), self._weights.detach().clone()
+        """The latents [B, Z] or [B, L, Z] and class weights [B, K] of the least loss so far."""
+        return self._best
 
     def _prior(self) -> Tensor:
         """The penalty [B] of latents that are unlike the model's."""
         penalty = torch.zeros(len(self._latents), device=self._latents.device)
         if self._normal:
-            off = (self._latents.square().mean(-1) - 1).square()
+            # The mean square of Z normal values is 1, with a variance of 2 / Z.
+            usual = 2 * math.sqrt(2 / self._latents.shape[-1])
+            off = F.relu((self._latents.square().mean(-1) - 1).abs() - usual).square()
             penalty = penalty + _PRIOR * (off if off.ndim == 1 else off.mean(1))
         if self._latents.ndim == 3:
             penalty = penalty + _APART * self._latents.var(1, correction=0).mean(1)
         return penalty
+
+    @torch.no_grad()
+    def _keep_best(self, losses: Tensor) -> None:
+        better = losses < self._least
+        self._least = torch.where(better, losses, self._least)
+        latents, weights = self._best
+        self._best = (
+            torch.where(better.view(-1, *[1] * (latents.ndim - 1)), self._latents, latents),
+            torch.where(better[:, None], self._weights, weights),
+        )
 
     @torch.no_grad()
     def _restrict(self) -> None:
@@ -113,14 +129,13 @@ class Descent:
             field /= field.sum(1, keepdim=True).clamp(min=1)
 
     def run(self, target: Comparison, steps: int, after: Callable[[int], None]) -> Tensor:
-        """Make steps; gives the loss [B] before the last one.
+        """Make steps; gives the least loss [B].
 
         Args:
             target: what the pictures are compared with.
             steps: from 1.
             after: called after each step, with the number of steps made.
         """
-        losses = torch.zeros(0)
         with chosen_threads("step", free=self._latents.device.type == "cpu") as threads:
             for step in range(steps):
                 left = min(1.0, 2 * (steps - step) / steps)
@@ -132,9 +147,10 @@ class Descent:
                 with threads.unit():
                     images = self._generator(self._latents, self._weights)
                     losses = target.losses(images) + self._prior()
+                    self._keep_best(losses)
                     self._adam.zero_grad()
                     losses.sum().backward()
                     self._adam.step()
                     self._restrict()
                 after(step + 1)
-        return losses.detach()
+        return self._least

@@ -4,7 +4,7 @@ The model's pictures of many seeds are compared with the target by features. Fro
 Adam moves latent and class weights (Abdal et al. 2019, arXiv:1904.03189, section 3). The loss compares
 pixels, averaged at several scales, and the maps of a frozen network at several strides, each
 position's channels as a unit vector (Zhang et al. 2018, arXiv:1801.03924, equation 1, without learned
-weights). A prior keeps the latent where the model has learned: the norm of normal latents near that of
+weights). A prior keeps the latent where the model has learned: the norm of normal latents among those of
 random ones, uniform latents in [-1, 1], class weights at least 0 and at most 1 together in a field.
 """
 
@@ -33,7 +33,7 @@ SHOWN = (0.0, 0.1, 0.3, 1.0)
 """The parts of the way whose pictures are kept, from start to end."""
 _READ_AT = (32, 128)
 """Least and largest side at which the frozen network reads pictures."""
-_LONGEST_TRIAL = 40
+_LONGEST_TRIAL = 200
 """Most steps from each start, before the best goes on."""
 
 
@@ -41,9 +41,9 @@ _LONGEST_TRIAL = 40
 class Search:
     """How to search."""
 
-    steps: int = 600
+    steps: int = 800
     """Adam's, from the best start."""
-    starts: int = 3
+    starts: int = 1
     """Starts to try."""
     candidates: int = 1024
     """Seeds that the starts are chosen from."""
@@ -53,7 +53,7 @@ class Search:
     @property
     def trial(self) -> int:
         """Steps from each of several starts."""
-        return max(1, min(_LONGEST_TRIAL, self.steps // 10)) if self.starts > 1 else 0
+        return max(1, min(_LONGEST_TRIAL, self.steps // 4)) if self.starts > 1 else 0
 
 
 @dataclass(frozen=True)
