@@ -91,9 +91,12 @@ def test_the_first_stage_is_frozen() -> None:
     assert generator.look.training
     assert not any(module.training for module in generator.base.modules())
     latents, labels = some()
-    small, large = generator.stages(latents.requires_grad_(), labels)
-    assert not small.requires_grad
+    small, large = generator.stages(latents, labels)
+    assert not small.requires_grad  # in training no graph is made of it
     large.square().sum().backward()
+    searched = latents.clone().requires_grad_()
+    generator.stages(searched, labels)[1].square().sum().backward()
+    assert searched.grad is not None  # where a latent is searched for a picture
     trained = [parameter for parameter in generator.parameters() if parameter.requires_grad]
     torch.optim.SGD(trained, 0.1).step()
     assert all(parameter.grad is None for parameter in generator.base.parameters())
