@@ -20,8 +20,8 @@ def invert(
     pictures: Iterable[str | PathLike[str]] | np.ndarray,
     *,
     fit: str = "crop",
-    steps: int = 800,
-    starts: int = 1,
+    steps: int = 250,
+    starts: int = 3,
     candidates: int = 1024,
     levels: bool = False,
     device: str = "auto",
@@ -35,8 +35,8 @@ def invert(
             word `masters`.
         pictures: files; or uint8 [N, H, W, 3] of the model's resolution.
         fit: how files become square: `crop`, `squash` or `pad`.
-        steps: of gradient descent.
-        starts: starts to try for each picture.
+        steps: of gradient descent, from the best start.
+        starts: starts to try for each picture, with 0.3 as many steps each.
         candidates: seeds that the starts are chosen from.
         levels: give each level of the generator a latent of its own. Nearer, and less like the model.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.

@@ -25,10 +25,10 @@ def command(
     ] = "crop",
     descent: Annotated[
         int, typer.Option("--steps", metavar="N", min=1, help="Steps of gradient descent.")
-    ] = 800,
+    ] = 250,
     starts: Annotated[
         int, typer.Option(metavar="N", min=1, help="Starts to try for each picture.")
-    ] = 1,
+    ] = 3,
     candidates: Annotated[
         int, typer.Option(metavar="N", min=1, help="Seeds that the starts are chosen from.")
     ] = 1024,

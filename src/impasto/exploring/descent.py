@@ -12,14 +12,14 @@ from impasto.exploring.directions import deviation
 from impasto.networks._frozen_features import FrozenFeatures
 from impasto.threads import chosen_threads
 
-_FEATURES, _PRIOR, _APART = 0.3, 0.1, 0.1
+_FEATURES, _PRIOR, _APART = 3.0, 3.0, 0.5
 """Weights in the loss: of the frozen features, of the latents' norm, and of how far apart the latents of
 levels are; that of the pixels is 1."""
 _SCALES = (1, 2, 4, 8)
 """Sides of the squares that pixels are averaged in; each scale's error is weighted by its side."""
-_LATENT_RATE, _CLASS_RATE = 0.2, 0.02
-"""Learning rates; that of latents is in standard deviations. They are constant for half of the steps and
-then fall to nearly zero as half a cosine."""
+_LATENT_RATE, _CLASS_RATE = 0.3, 0.02
+"""Learning rates; that of latents is in standard deviations, and half of it for those of levels."""
+_PROBED_AT_ONCE = 16
 _EPSILON = 1e-6
 
 
@@ -55,6 +55,42 @@ def _unit(maps: Tensor) -> Tensor:
     return maps / (maps.square().sum(1, keepdim=True).sqrt() + _EPSILON)
 
 
+def axes_of(
+    generator: nn.Module, latents: Tensor, weights: Tensor, report: Callable[[int], None]
+) -> Tensor:
+    """Orthonormal axes [Z, Z] of latents, a column each, by how much pictures change along them.
+
+    A generator's pictures change some hundred times more along some directions than along others. Adam
+    scales each coordinate for itself, so it is several times quicker where the coordinates are these
+    directions (as in Vyas et al. 2024, arXiv:2409.11321). They are the eigenvectors of the mean of
+    J^T J, where J is the derivative of the averaged pixels that `Comparison` compares. This mean is
+    estimated from J^T v of random v.
+
+    Args:
+        generator: of one step.
+        latents: [N, Z], from which the pictures are.
+        weights: class weights [N, K].
+        report: called with the number of latents that are done.
+    """
+    random = torch.Generator().manual_seed(0)
+    total = torch.zeros(latents.shape[1], latents.shape[1], device=latents.device)
+    for start in range(0, len(latents), _PROBED_AT_ONCE):
+        part = slice(start, start + _PROBED_AT_ONCE)
+        some = latents[part].clone().requires_grad_()
+        images = generator(some, weights[part])
+        value = torch.zeros((), device=images.device)
+        for side in _SCALES:
+            if images.shape[-1] >= side:
+                averaged = F.avg_pool2d(images, side)
+                noise = torch.randn(averaged.shape, generator=random).to(images.device)
+                value = value + (averaged * noise).sum() * math.sqrt(side / averaged[0].numel())
+        (gradients,) = torch.autograd.grad(value, some)
+        total = total + gradients.T @ gradients
+        report(min(start + _PROBED_AT_ONCE, len(latents)))
+    axes: Tensor = torch.linalg.eigh(total).eigenvectors
+    return axes
+
+
 class Descent:
     """Moves B points towards B targets.
 
@@ -64,6 +100,8 @@ class Descent:
         weights: class weights [B, K].
         sizes: classes of each label field.
         latent: the distribution of latents.
+        axes: [Z, Z], see `axes_of`; the coordinates that Adam moves are along these. The identity for
+            uniform latents.
     """
 
     def __init__(
@@ -73,84 +111,91 @@ class Descent:
         weights: Tensor,
         sizes: tuple[int, ...],
         latent: LatentConfig,
+        axes: Tensor,
     ) -> None:
         self._generator = generator
         self._sizes = sizes
         self._normal = latent.distribution == "normal"
-        self._rate = _LATENT_RATE * deviation(latent)
-        self._weights = weights.clone().requires_grad_()
-        self._hold(latents)
+        self._axes = axes
+        self._hold(latents, weights, _LATENT_RATE * deviation(latent))
 
-    def _hold(self, latents: Tensor) -> None:
-        self._latents = latents.detach().clone().requires_grad_()
-        groups = [{"params": [self._latents]}, {"params": [self._weights]}]
+    def _hold(self, latents: Tensor, weights: Tensor, rate: float) -> None:
+        self._rate = rate
+        self._along = (latents.detach() @ self._axes).requires_grad_()
+        self._weights = weights.detach().clone().requires_grad_()
+        groups = [{"params": [self._along]}, {"params": [self._weights]}]
         self._adam = torch.optim.Adam(groups, betas=(0.9, 0.99))
-        self._best = self._latents.detach().clone(), self._weights.detach().clone()
+        self._best = latents.detach().clone(), weights.detach().clone()
         self._least = torch.full((len(latents),), math.inf, device=latents.device)
 
     def separate(self, levels: int) -> None:
         """Give each level a latent of its own, which begins as the best common one."""
         latents, weights = self._best
-        self._weights = weights.clone().requires_grad_()
-        self._hold(latents[:, None].repeat(1, levels, 1))
+        self._hold(latents[:, None].repeat(1, levels, 1), weights, self._rate / 2)
 
     def values(self) -> tuple[Tensor, Tensor]:
         """The latents [B, Z] or [B, L, Z] and class weights [B, K] of the least loss so far."""
         return self._best
 
-    def _prior(self) -> Tensor:
+    def _prior(self, latents: Tensor) -> Tensor:
         """The penalty [B] of latents that are unlike the model's."""
-        penalty = torch.zeros(len(self._latents), device=self._latents.device)
+        penalty = torch.zeros(len(latents), device=latents.device)
         if self._normal:
             # The mean square of Z normal values is 1, with a variance of 2 / Z.
-            usual = 2 * math.sqrt(2 / self._latents.shape[-1])
-            off = F.relu((self._latents.square().mean(-1) - 1).abs() - usual).square()
+            usual = 2 * math.sqrt(2 / latents.shape[-1])
+            off = F.relu((latents.square().mean(-1) - 1).abs() - usual).square()
             penalty = penalty + _PRIOR * (off if off.ndim == 1 else off.mean(1))
-        if self._latents.ndim == 3:
-            penalty = penalty + _APART * self._latents.var(1, correction=0).mean(1)
+        if latents.ndim == 3:
+            penalty = penalty + _APART * latents.var(1, correction=0).mean(1)
         return penalty
 
     @torch.no_grad()
-    def _keep_best(self, losses: Tensor) -> None:
+    def _keep_best(self, latents: Tensor, losses: Tensor) -> None:
         better = losses < self._least
         self._least = torch.where(better, losses, self._least)
-        latents, weights = self._best
+        kept, weights = self._best
         self._best = (
-            torch.where(better.view(-1, *[1] * (latents.ndim - 1)), self._latents, latents),
+            torch.where(better.view(-1, *[1] * (kept.ndim - 1)), latents, kept),
             torch.where(better[:, None], self._weights, weights),
         )
 
     @torch.no_grad()
     def _restrict(self) -> None:
         if not self._normal:
-            self._latents.clamp_(-1, 1)
+            self._along.clamp_(-1, 1)
         for field in self._weights.split(self._sizes, dim=1) if self._sizes else ():
             field.clamp_(min=0)
             field /= field.sum(1, keepdim=True).clamp(min=1)
 
-    def run(self, target: Comparison, steps: int, after: Callable[[int], None]) -> Tensor:
-        """Make steps; gives the least loss [B].
+    def run(
+        self, target: Comparison, steps: int, after: Callable[[], None], *, slowing: bool = True
+    ) -> Tensor:
+        """Make steps; gives the least loss [B] of these.
 
         Args:
-            target: what the pictures are compared with.
+            target: what the pictures are compared with. Another one than before makes losses that
+                cannot be compared with the earlier ones, so give these steps to a new descent.
             steps: from 1.
-            after: called after each step, with the number of steps made.
+            after: called after each step.
+            slowing: whether the learning rates fall to nearly zero, as half a cosine, in the second half
+                of the steps.
         """
-        with chosen_threads("step", free=self._latents.device.type == "cpu") as threads:
+        with chosen_threads("step", free=self._along.device.type == "cpu") as threads:
             for step in range(steps):
-                left = min(1.0, 2 * (steps - step) / steps)
+                left = min(1.0, 2 * (steps - step) / steps) if slowing else 1.0
                 factor = max(0.01, 0.5 - 0.5 * math.cos(math.pi * left))
                 for group, rate in zip(
                     self._adam.param_groups, (self._rate, _CLASS_RATE), strict=True
                 ):
                     group["lr"] = rate * factor
                 with threads.unit():
-                    images = self._generator(self._latents, self._weights)
-                    losses = target.losses(images) + self._prior()
-                    self._keep_best(losses)
+                    latents = self._along @ self._axes.T
+                    images = self._generator(latents, self._weights)
+                    losses = target.losses(images) + self._prior(latents)
+                    self._keep_best(latents, losses)
                     self._adam.zero_grad()
                     losses.sum().backward()
                     self._adam.step()
                     self._restrict()
-                after(step + 1)
+                after()
         return self._least

@@ -1,7 +1,8 @@
 """Inversion: the point of a model whose picture is nearest to a given one.
 
 The model's pictures of many seeds are compared with the target by features. From the nearest of them,
-Adam moves latent and class weights (Abdal et al. 2019, arXiv:1904.03189, section 3). The loss compares
+Adam moves latent and class weights (Abdal et al. 2019, arXiv:1904.03189, section 3): some steps from
+each of several starts, and then more from the best of these. The loss compares
 pixels, averaged at several scales, and the maps of a frozen network at several strides, each
 position's channels as a unit vector (Zhang et al. 2018, arXiv:1801.03924, equation 1, without learned
 weights). A prior keeps the latent where the model has learned: the norm of normal latents among those of
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from impasto.errors import ImpastoError
 from impasto.evaluation.gather import Progress, silent
-from impasto.exploring.descent import Comparison, Descent
+from impasto.exploring.descent import Comparison, Descent, axes_of
 from impasto.features import FeatureNetwork
 from impasto.networks import one_hot
 from impasto.networks._frozen_features import FrozenFeatures, averaged_pixels, described
@@ -31,19 +32,22 @@ from impasto.threads import chosen_threads
 
 SHOWN = (0.0, 0.1, 0.3, 1.0)
 """The parts of the way whose pictures are kept, from start to end."""
-_READ_AT = (32, 128)
-"""Least and largest side at which the frozen network reads pictures."""
-_LONGEST_TRIAL = 200
-"""Most steps from each start, before the best goes on."""
+_READ_AT = (32, 64)
+"""Least and largest side at which the frozen network reads pictures at first; from the best start on it
+reads them at twice this side, where its maps are nearer to those by which distances are measured."""
+_TRIAL = 0.3
+"""Steps from each of several starts, as a share of those from the best."""
+_AXES_FROM = 256
+"""Candidates that axes are computed from."""
 
 
 @dataclass(frozen=True)
 class Search:
     """How to search."""
 
-    steps: int = 800
+    steps: int = 250
     """Adam's, from the best start."""
-    starts: int = 1
+    starts: int = 3
     """Starts to try."""
     candidates: int = 1024
     """Seeds that the starts are chosen from."""
@@ -53,7 +57,7 @@ class Search:
     @property
     def trial(self) -> int:
         """Steps from each of several starts."""
-        return max(1, min(_LONGEST_TRIAL, self.steps // 4)) if self.starts > 1 else 0
+        return max(1, round(_TRIAL * self.steps)) if self.starts > 1 else 0
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,8 @@ class Inverter:
         self._device = painter.sampler.device
         low, high = _READ_AT
         side = min(max(painter.record.resolution, low), high)
-        self._features = FrozenFeatures(side).to(self._device).eval()
+        self._coarse = FrozenFeatures(side).to(self._device).eval()
+        self._fine = FrozenFeatures(2 * side).to(self._device).eval()
 
     def invert(self, targets: np.ndarray, progress: Progress = silent) -> Inversion:
         """The points of targets, uint8 [N, H, W, 3], N from 1.
@@ -137,6 +142,7 @@ class Inverter:
         latents = self.painter.latents(seeds)
         with progress("candidates", len(seeds)) as update:
             nearest = self._nearest(images, latents, labels, update)
+        axes = self._axes(latents, labels, progress)
         batch = self.painter.batch
         parts = [slice(start, start + batch) for start in range(0, len(images), batch)]
         steps = self.search.starts * self.search.trial + self.search.steps
@@ -147,7 +153,11 @@ class Inverter:
                 chosen = nearest[part]
                 found.append(
                     self._search(
-                        images[part], latents[chosen], labels[chosen], lambda: update(next(count))
+                        images[part],
+                        latents[chosen],
+                        labels[chosen],
+                        axes,
+                        lambda: update(next(count)),
                     )
                 )
         way = np.concatenate([pictures for _, pictures in found], axis=1)
@@ -166,6 +176,19 @@ class Inverter:
             return math.nan
         return float(torch.pdist(features).median())
 
+    def _axes(self, latents: Tensor, labels: Tensor, progress: Progress) -> Tensor:
+        """The axes of the model's latents, from the first candidates; see `axes_of`.
+
+        Uniform latents keep their own: a point that is turned and then held within its limits stops at
+        an edge, short of the least loss.
+        """
+        if self.painter.record.latent.distribution == "uniform":
+            return torch.eye(latents.shape[1], device=self._device)
+        some = slice(0, _AXES_FROM)
+        latents, labels = latents[some].to(self._device), labels[some].to(self._device)
+        with progress("gradients", len(latents)) as update:
+            return axes_of(self.painter.sampler.generator, latents, labels, update)
+
     @torch.no_grad()
     def _nearest(
         self, images: Tensor, latents: Tensor, labels: Tensor, update: Callable[[int], None]
@@ -179,7 +202,7 @@ class Inverter:
                 for start in range(0, count, batch):
                     with threads.unit():
                         part = pictures(slice(start, start + batch)).to(self._device)
-                        kept.append(_signature(self._features, part).cpu())
+                        kept.append(_signature(self._coarse, part).cpu())
                     if tell:
                         update(min(start + batch, count))
             return torch.cat(kept)
@@ -192,7 +215,12 @@ class Inverter:
         return torch.cdist(wanted, found).topk(self.search.starts, largest=False).indices
 
     def _search(
-        self, images: Tensor, latents: Tensor, labels: Tensor, tell: Callable[[], None]
+        self,
+        images: Tensor,
+        latents: Tensor,
+        labels: Tensor,
+        axes: Tensor,
+        tell: Callable[[], None],
     ) -> tuple[Points, np.ndarray]:
         """The points of B images, and the pictures of the way [S, B, H, W, 3].
 
@@ -200,23 +228,28 @@ class Inverter:
             images: [B, 3, H, W].
             latents: [B, starts, Z].
             labels: class weights [B, starts, K].
+            axes: see `axes_of`.
             tell: called after each step.
         """
         images, latents, labels = (each.to(self._device) for each in (images, latents, labels))
-        target = Comparison(self._features, images)
-        start, begun = self._best_start(target, latents, labels, tell)
+        start, begun = self._best_start(images, latents, labels, axes, tell)
         way = [self._pixels(*start)]
-        descent = self._descent(*begun)
+        descent = self._descent(*begun, axes)
         moments = [round(part * self.search.steps) for part in SHOWN[1:-1]]
-        halfway = self.search.steps // 2
+        count = itertools.count(1)
 
-        def after(step: int) -> None:
+        def after() -> None:
             tell()
+            step = next(count)
             way.extend(self._pixels(*descent.values()) for moment in moments if moment == step)
-            if step == halfway and self.search.levels:
-                descent.separate(self.painter.levels or 1)
 
-        descent.run(target, self.search.steps, after)
+        target = Comparison(self._fine, images)
+        whole = self.search.steps // 2 if self.search.levels else self.search.steps
+        if whole:
+            descent.run(target, whole, after)
+        if self.search.levels:
+            descent.separate(self.painter.levels or 1)
+            descent.run(target, self.search.steps - whole, after)
         found = descent.values()
         # Fewer steps than moments: those that were never reached are shown as the start.
         way[1:1] = [way[0]] * (len(SHOWN) - 1 - len(way))
@@ -224,16 +257,22 @@ class Inverter:
         return Points.make(self.painter.record, *found), np.stack(way)
 
     def _best_start(
-        self, target: Comparison, latents: Tensor, labels: Tensor, tell: Callable[[], None]
+        self,
+        images: Tensor,
+        latents: Tensor,
+        labels: Tensor,
+        axes: Tensor,
+        tell: Callable[[], None],
     ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """The start of each image from which a few steps lead nearest, and where they have led."""
         if self.search.starts == 1:
             only = latents[:, 0], labels[:, 0]
             return only, only
+        target = Comparison(self._coarse, images)
         losses, ends = [], []
         for place in range(self.search.starts):
-            descent = self._descent(latents[:, place], labels[:, place])
-            losses.append(descent.run(target, self.search.trial, lambda _step: tell()))
+            descent = self._descent(latents[:, place], labels[:, place], axes)
+            losses.append(descent.run(target, self.search.trial, tell, slowing=False))
             ends.append(descent.values())
         best = torch.stack(losses).argmin(0)
         rows = torch.arange(len(best), device=best.device)
@@ -244,6 +283,6 @@ class Inverter:
         pixels: np.ndarray = to_uint8(self.painter.sampler.images(latents, weights)).cpu().numpy()
         return pixels
 
-    def _descent(self, latents: Tensor, weights: Tensor) -> Descent:
+    def _descent(self, latents: Tensor, weights: Tensor, axes: Tensor) -> Descent:
         sampler = self.painter.sampler
-        return Descent(sampler.generator, latents, weights, self._sizes, sampler.latent)
+        return Descent(sampler.generator, latents, weights, self._sizes, sampler.latent, axes)
