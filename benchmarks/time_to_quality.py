@@ -10,10 +10,13 @@ a name to
 
     NAME: {recipe: first_look, set: {training.batch: 32}, images: 90_000}
 
-where `images` is its own budget, in place of `--images`; or `images_per_second: 150`, what a CPU
-trains it at, so that on a GPU the budget is the images that a CPU would see in `--seconds`. On a GPU
-without either, `--seconds` are those of the clock. `start_from: MODEL` is `impasto train --from`: two
-configurations that differ only by it show what a model buys. Precision is float32 unless it is set.
+where `images` or `seconds` is its own budget, in place of `--images` and `--seconds`; or
+`images_per_second: 150`, what a CPU trains it at, so that on a GPU the budget is the images that a CPU
+would see in `--seconds`. On a GPU without either, `--seconds` are those of the clock. `start_from:
+MODEL` is `impasto train --from`: two configurations that differ only by it show what a model buys.
+`after: NAME` starts from what another configuration of the file has ended with, and counts its images
+and seconds too: `polished: {recipe: polish_64, after: NAME, seconds: 150}`. Models are kept in
+`--out`. Precision is float32 unless it is set.
 
 At each share of the budget the averaged generator paints seeds 0 and on, with classes as frequent as
 in the collection; see benchmarks/_judging.py for the scores, all against up to 5,000 training
@@ -34,6 +37,7 @@ import math
 import multiprocessing
 import os
 import re
+import shutil
 import statistics
 import time
 import traceback
@@ -54,16 +58,17 @@ from benchmarks._nsfwjs import load as nsfwjs_network
 from impasto.collection import Collection, open_or_pack
 from impasto.config import Config, Count, RunConfig
 from impasto.device import choose_device
-from impasto.errors import ImpastoError
+from impasto.errors import ImpastoError, choices
 from impasto.evaluation.reference import collection_features
-from impasto.files import atomic_file, check_writable, read_json_lines
+from impasto.files import atomic_file, atomic_folder, check_writable, read_json_lines
 from impasto.metrics import Sample, metric_module
 from impasto.registry import load_recipe
 from impasto.sampling import Sampler, latents_of_seeds
 from impasto.sampling.class_choice import labels_of_seeds
-from impasto.sampling.model import to_uint8
+from impasto.sampling.model import Model, to_uint8
 from impasto.sampling.output import save_grid, slugs
 from impasto.settings import change, parse_settings
+from impasto.training.choosing import configure
 from impasto.training.pretrained import PretrainedModel
 from impasto.training.records import Averages
 from impasto.training.resolve import resolve
@@ -105,16 +110,12 @@ class Entry(Config):
     """Its own budget."""
     images_per_second: float | None = Field(default=None, gt=0)
     """Of a CPU: on another device it sees as many images as a CPU in the same seconds."""
+    seconds: float | None = Field(default=None, gt=0)
+    """Its own budget."""
     start_from: Path | None = None
     """A model, as for `--from`."""
-
-    def source(self) -> PretrainedModel | None:
-        """The model it starts from.
-
-        Raises:
-            ImpastoError: it is none.
-        """
-        return None if self.start_from is None else PretrainedModel.load(self.start_from)
+    after: str | None = None
+    """The configuration whose result it starts from."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,8 @@ class Job:
     entry: Entry
     seed: int
     options: Options
+    before: "Job | None" = None
+    """The job whose result it starts from."""
 
     @property
     def budget(self) -> Budget:
@@ -169,13 +172,32 @@ class Job:
             and choose_device(options.device).type != "cpu"
         ):
             images = round(options.seconds * entry.images_per_second)
-        return Budget(None if images else options.seconds, images)
+        return Budget(None if images else entry.seconds or options.seconds, images)
+
+    @property
+    def slug(self) -> str:
+        """The name of its files."""
+        return f"{slugs([self.name])[0][:60]}-{self.key}"
+
+    @property
+    def model(self) -> Path:
+        """The folder of the model that it ends with."""
+        return self.options.out / "models" / self.slug
+
+    def source(self) -> PretrainedModel | None:
+        """The model it starts from.
+
+        Raises:
+            ImpastoError: it is none.
+        """
+        path = self.entry.start_from if self.before is None else self.before.model
+        return None if path is None else PretrainedModel.load(path)
 
     @functools.cached_property
     def key(self) -> str:
         """12 hexadecimal digits; runs that may differ in their results, by a change of the recipe or
         the collection too, never share them."""
-        config, source = self.config(), self.entry.source()
+        config = self.config()
         known = {
             "config": config.model_dump(mode="json"),
             "collection": open_or_pack(self.options.data, config.resolution).content_hash,
@@ -185,18 +207,27 @@ class Job:
             "pictures": [self.options.pictures, self.options.reference],
             "device": choose_device(self.options.device).type,
         }
-        if source is not None:
+        if self.before is not None:
+            known["source"] = self.before.key
+        elif (source := self.source()) is not None:
             known["source"] = [source.record.weights_sha256, source.record.discriminator_sha256]
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
 
-    def config(self) -> RunConfig:
-        """Raises: ImpastoError: an unknown recipe or setting."""
+    def config(self, source: PretrainedModel | None = None) -> RunConfig:
+        """The recipe with its changes, with the networks of `source` if it is one that goes on from a
+        model.
+
+        Raises:
+            ImpastoError: an unknown recipe or setting.
+        """
         settings = {"training.precision": "float32", "training.seed": self.seed, **self.entry.set}
         images = self.budget.images
         if images is not None:  # what is set to go with a run's length goes with this one
             settings.setdefault("training.images", images)
-        config: RunConfig = change(load_recipe(self.entry.recipe)(), settings)
-        return config
+        base: RunConfig = load_recipe(self.entry.recipe)()
+        if source is None or not base.from_model:
+            return change(base, settings)
+        return configure(base, settings, model=source.record)
 
 
 def parse_entry(text: str) -> Entry:
@@ -380,26 +411,29 @@ def run(job: Job) -> list[dict[str, Any]]:
         append(options.out / RESULTS, rows[-1])
         print(_in_short(rows[-1]), flush=True)
 
-    slug = f"{slugs([job.name])[0][:60]}-{job.key}"
     share = 0.0
     try:
-        config = job.config()
+        source = job.source()
+        config = job.config(source)
         collection = open_or_pack(options.data, config.resolution)
-        config, source = resolve(config, collection), job.entry.source()
+        config = resolve(config, collection)
         if source is not None:
             config = settled(config, collection, source)
+        images, seconds = spent_before(job)
         for moment in moments(config, collection, device, job.budget, options.shares, source):
             share = moment.share
             row = {
                 "share": share,
-                "images": moment.images,
+                "images": images + moment.images,
                 "steps": moment.session.state.steps,
-                "seconds": moment.seconds,
+                "seconds": seconds + moment.seconds,
                 "images_per_second": moment.images / max(moment.seconds, 1e-9),
             }
             if job.entry.images_per_second:
                 row["cpu_seconds"] = moment.images / job.entry.images_per_second
-            found = score(moment, job, options.out / "grids" / f"{slug}-{share:g}")
+            found = score(moment, job, options.out / "grids" / f"{job.slug}-{share:g}")
+            if share == options.shares[-1]:
+                keep(moment.session, job.model)
             note({**row, **found, "statistics": _plain(moment.statistics)})
     except FloatingPointError as error:
         note({"failed": f"{error}, at {share:g} of the budget", "diverged": True})
@@ -415,6 +449,31 @@ def run(job: Job) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def spent_before(job: Job) -> tuple[int, float]:
+    """Images and seconds of the jobs that it goes on from.
+
+    Raises:
+        ImpastoError: one of them has no result.
+    """
+    if job.before is None:
+        return 0, 0.0
+    rows = read_json_lines(job.options.out / RESULTS)
+    last = job.options.shares[-1]
+    row = next((r for r in rows if r["key"] == job.before.key and r.get("share") == last), None)
+    if row is None:
+        raise ImpastoError(f"'{job.before.name}' has come to no result to go on from")
+    return row["images"], row["seconds"]  # with what came before it
+
+
+def keep(session: Session, folder: Path) -> None:
+    """Write the model of a session, with its discriminator."""
+    state = session.state
+    judge = None if session.config.discriminator is None else state.discriminator.state_dict()
+    shutil.rmtree(folder, ignore_errors=True)  # of an attempt that died before its row was written
+    with atomic_folder(folder) as temporary:
+        Model.write(temporary, state.average.state_dict(), session.model_record(), judge)
 
 
 def _threads(jobs: int) -> int:
@@ -626,15 +685,44 @@ def main() -> None:
     _all(given, options)
 
 
+def in_order(entries: Mapping[str, Entry], seed: int, options: Options) -> list[Job]:
+    """A job for each configuration, after the one that it goes on from.
+
+    Raises:
+        ImpastoError: that one is not there, or itself goes on from this one.
+    """
+    jobs: dict[str, Job] = {}
+
+    def job(name: str, asking: tuple[str, ...]) -> Job:
+        if name not in entries or name in asking:
+            raise ImpastoError(
+                f"'{asking[-1]}' goes on after '{name}', which is no configuration before it; there is "
+                f"{choices(list(entries))}"
+            )
+        if name not in jobs:
+            entry = entries[name]
+            before = None if entry.after is None else job(entry.after, (*asking, name))
+            jobs[name] = Job(name, entry, seed, options, before)
+        return jobs[name]
+
+    for name in entries:
+        job(name, ())
+    return list(jobs.values())
+
+
 def _all(given: argparse.Namespace, options: Options) -> None:
     entries = {text: parse_entry(text) for text in given.configs}
     if given.file is not None:
         entries |= read_entries(given.file)
     shared = parse_settings(given.set)
-    jobs = [
-        Job(name, entry.model_copy(update={"set": {**shared, **entry.set}}), seed, options)
-        for seed in numbers("--seeds", given.seeds, int)  # a seed of all, then the next
+    entries = {
+        name: entry.model_copy(update={"set": {**shared, **entry.set}})
         for name, entry in entries.items()
+    }
+    jobs = [
+        job
+        for seed in numbers("--seeds", given.seeds, int)  # a seed of all, then the next
+        for job in in_order(entries, seed, options)
     ]
     check_writable(options.out)
     results = options.out / RESULTS

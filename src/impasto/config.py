@@ -285,6 +285,9 @@ class RunConfig(Config):
     """All settings of a training run, without the collection and the device."""
 
     recipe: str
+    from_model: bool = False
+    """Go on from a finished model (`--from`): the generator, the latent, the label fields and, where
+    there is one here, the discriminator are that model's, in place of those here."""
     resolution: Count
     labels: tuple[str, ...] = ()
     """Label fields of the collection that the networks are conditioned on."""

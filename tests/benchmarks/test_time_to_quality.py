@@ -10,14 +10,19 @@ from benchmarks import time_to_quality
 from benchmarks._command import run as run_command
 from benchmarks._judging import FILE, colours_of, layout_of, lite1
 from benchmarks.time_to_quality import (
+    RESULTS,
     Budget,
     Entry,
     Job,
     Options,
+    append,
     done,
+    in_order,
+    keep,
     moments,
     parse_entry,
     read_entries,
+    spent_before,
     summary,
     table,
 )
@@ -26,6 +31,7 @@ from impasto.errors import ImpastoError
 from impasto.registry import load_recipe
 from impasto.settings import change
 from impasto.training.resolve import resolve
+from impasto.training.session import Session
 
 
 def options(**changes: object) -> Options:
@@ -114,7 +120,8 @@ def test_runs_that_may_differ_have_other_keys(monkeypatch: pytest.MonkeyPatch) -
 def test_a_configuration_may_start_from_a_model() -> None:
     plain = Entry(recipe="flagship_64", set={"labels": ["style"], "training.batch": 2}, images=2)
     entry = plain.model_copy(update={"start_from": Path("masters")})
-    job, source = Job("a", entry, 0, options()), entry.source()
+    job = Job("a", entry, 0, options())
+    source = job.source()
     assert source is not None
     assert job.key != Job("a", plain, 0, options()).key
     collection = open_or_pack("masters", 64)
@@ -126,6 +133,42 @@ def test_a_configuration_may_start_from_a_model() -> None:
     assert (weights[name] - source.generator[name]).abs().max() <= 1.01e-3
     with pytest.raises(ImpastoError, match="nowhere"):
         _ = Job("a", plain.model_copy(update={"start_from": Path("nowhere")}), 0, options()).key
+
+
+def test_a_configuration_may_go_on_after_another(tmp_path: Path) -> None:
+    small = {"generator.widest": 8, "generator.narrowest": 4, "discriminator.widest": 8}
+    entries = {
+        "polished": Entry(recipe="polish_64", after="first", images=4, set={"training.batch": 2}),
+        "first": Entry(recipe="first_look", seconds=5.0, set=small),
+    }
+    first, polished = in_order(entries, 0, options(out=tmp_path))
+    assert (first.name, polished.name) == ("first", "polished")
+    assert first.budget == Budget(5.0, None)
+    assert polished.before is first
+    with pytest.raises(ImpastoError, match="'first' has come to no result to go on from"):
+        spent_before(polished)
+    row = {"config": "first", "key": first.key, "share": 1.0, "images": 64, "seconds": 5.5}
+    append(tmp_path / RESULTS, row)
+    assert spent_before(polished) == (64, 5.5)
+    other = in_order(
+        {**entries, "first": entries["first"].model_copy(update={"seconds": 6.0})}, 0, options()
+    )
+    assert other[1].key != polished.key
+    collection = open_or_pack("masters", 64)
+    keep(Session(resolve(first.config(), collection), collection, torch.device("cpu")), first.model)
+    source = polished.source()
+    assert source is not None
+    assert source.discriminator is not None
+    config = polished.config(source)
+    assert config.generator.network == "lean"
+    assert config.generator.options["widest"] == 8
+    assert (config.recipe, config.training.batch, config.latent.dim) == ("polish_64", 2, 128)
+    for after in ("polished", "nowhere"):
+        loop = {**entries, "first": entries["first"].model_copy(update={"after": after})}
+        with pytest.raises(
+            ImpastoError, match=f"goes on after '{after}', which is no configuration"
+        ):
+            in_order(loop, 0, options())
 
 
 def test_the_summary_is_the_median_over_seeds_and_the_best_comes_first() -> None:

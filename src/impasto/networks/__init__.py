@@ -159,6 +159,13 @@ def build_discriminator(
     return module
 
 
+def at_sampling(network: str) -> tuple[str, ...]:
+    """The names of a generator's settings that may change when sampling; its weights do not depend on
+    them."""
+    names: tuple[str, ...] = getattr(load_module("networks", network, "network"), "AT_SAMPLING", ())
+    return names
+
+
 class Architecture(Protocol):
     """What says which networks there are: a run's config, or a model's record."""
 

@@ -163,7 +163,8 @@ def generator_loss(
         memory: moments of earlier batches and of real images.
         networks: sets of features: `lite0`, the means of Lite0's maps at five strides, and `pixels`,
             the image averaged to 8x8.
-        decay: the weight of earlier batches.
+        decay: the weight of earlier batches. The average lags behind the generator by 1 / (1 - decay)
+            batches, so with a large learning rate it overshoots; a falling rate settles.
         read_at: side in pixels at which Lite0 reads images.
     """
     del decay, read_at

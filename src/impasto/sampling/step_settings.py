@@ -6,8 +6,7 @@ from typing import Any
 
 from impasto.config import NetworkConfig
 from impasto.errors import ImpastoError
-from impasto.networks import resolve_network
-from impasto.registry import load_module
+from impasto.networks import at_sampling, resolve_network
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,7 @@ class StepSettings:
         asked = [*self.changes, *(["guide"] if self.guide is not None else [])]
         if not asked:
             return generator
-        module = load_module("networks", generator.network, "network")
-        known = getattr(module, "AT_SAMPLING", ())
+        known = at_sampling(generator.network)
         for name in asked:
             if name not in known:
                 raise ImpastoError(

@@ -10,6 +10,7 @@ from impasto.collection import Collection, open_or_pack
 from impasto.config import RunConfig, read_record
 from impasto.errors import ImpastoError
 from impasto.formatting import comma_separated, quoted
+from impasto.networks import at_sampling
 from impasto.registry import load_recipe, recipe_modules, recipe_names
 from impasto.sampling.model import MODEL_FILE, ModelRecord, find_model
 from impasto.settings import change
@@ -93,8 +94,15 @@ def choose(
         named = recipe.recipe
         if recipe.recipe in recipe_names():
             text = load_recipe(recipe.recipe).__doc__ or ""
+    base = load_recipe(recipe)() if isinstance(recipe, str) else recipe
+    if base.from_model:
+        if model is None:
+            raise ImpastoError(
+                f"recipe {base.recipe} goes on from a finished run or model: name it with --from"
+            )
+        own = model
     config = configure(
-        recipe,
+        base,
         changes,
         labels=comma_separated(labels) if isinstance(labels, str) else labels,
         images=None if images is None else parse_count(images),
@@ -170,13 +178,42 @@ def default_recipe(
 
 def as_model(config: RunConfig, model: ModelRecord) -> RunConfig:
     """A config with the model's networks, resolution, latent and labels. A flagship of another size
-    keeps its own resolution and its discriminator's input side."""
+    keeps its own resolution and its discriminator's input side; for `from_model` see `_going_on`."""
+    if config.from_model:
+        return _going_on(config, model)
     own = {name: getattr(model, name) for name in ("latent", "generator", "discriminator")}
     mine, theirs = config.discriminator, model.discriminator
     if model.recipe == config.recipe:
         own["resolution"] = model.resolution
     elif mine and theirs and "read_at" in mine.options and "read_at" in theirs.options:
         own["discriminator"] = theirs.model_copy(update={"read_at": mine.options["read_at"]})
+    changed = config.model_copy(update=own)
+    return with_labels(changed, tuple(field.name for field in model.labels))
+
+
+def _going_on(config: RunConfig, model: ModelRecord) -> RunConfig:
+    """A config that goes on from a model: with its generator, latent, autoencoder and labels. If the
+    config has a discriminator, it is the model's where that has one.
+
+    Settings that the weights do not depend on, such as a flow's steps, stay the config's.
+
+    Raises:
+        ImpastoError: the config has such settings, and the model's generator is of another family.
+    """
+    own: dict[str, Any] = {
+        name: getattr(model, name) for name in ("latent", "generator", "autoencoder")
+    }
+    network = config.generator.network
+    if changeable := at_sampling(network):
+        if model.generator.network != network:
+            raise ImpastoError(
+                f"recipe {config.recipe} goes on from generators of network '{network}', and that "
+                f"model's is '{model.generator.network}'; choose another model or recipe"
+            )
+        kept = {name: v for name, v in config.generator.options.items() if name in changeable}
+        own["generator"] = model.generator.model_copy(update=kept)
+    if config.discriminator is not None and model.discriminator is not None:
+        own["discriminator"] = model.discriminator
     changed = config.model_copy(update=own)
     return with_labels(changed, tuple(field.name for field in model.labels))
 
@@ -202,7 +239,8 @@ def configure(
     """The config of a recipe with changes, adapted to `model` if given. See `choose`.
 
     Raises:
-        ImpastoError: an unknown recipe or setting, or two lengths.
+        ImpastoError: an unknown recipe or setting, two lengths, or a config that goes on from a model
+            of another size.
     """
     config = load_recipe(recipe)() if isinstance(recipe, str) else recipe
     if model is not None:
@@ -222,7 +260,13 @@ def configure(
     if config.training.balance is not None and isinstance(fields, list) and fields:
         # With other fields than the recipe's, balance the first.
         changes.setdefault("training.balance", fields[0])
-    return change(config, changes)
+    config = change(config, changes)
+    if config.from_model and model is not None and model.resolution != config.resolution:
+        raise ImpastoError(
+            f"recipe {config.recipe} makes pictures of {config.resolution} pixels, and the model to "
+            f"start from makes {model.resolution}: --set resolution={model.resolution}"
+        )
+    return config
 
 
 def _lengths(config: RunConfig, changes: Mapping[str, Any], images: int) -> dict[str, int]:

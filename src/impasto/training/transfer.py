@@ -25,6 +25,7 @@ from impasto.collection import Collection
 from impasto.config import NetworkConfig, Ramp, RunConfig
 from impasto.errors import ImpastoError
 from impasto.formatting import titled
+from impasto.networks import at_sampling
 from impasto.networks._conditioning import LabelEmbedding
 from impasto.sampling.model import ModelRecord
 from impasto.training.matching import Kept, fill, listed, reconditioned, sized_by_classes
@@ -146,11 +147,15 @@ def _same(
     labels: Iterable[tuple[str, Sequence[str]]],
 ) -> bool:
     """Whether a model's generator has the same architecture, label fields and classes."""
-    options = generator.options
+    changeable = at_sampling(generator.network)
+    options, known = (
+        {name: value for name, value in each.options.items() if name not in changeable}
+        for each in (generator, theirs.generator)
+    )
     return (
         (theirs.resolution, theirs.latent.dim) == (resolution, latent_dim)
         and theirs.generator.network == generator.network
-        and options | theirs.generator.options == options
+        and options | known == options
         and [(field.name, tuple(field.classes)) for field in theirs.labels]
         == [(name, tuple(classes)) for name, classes in labels]
     )
