@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from impasto.api.collections import forget, open, pack, pack_on
     from impasto.api.comparing import Comparison, compare
     from impasto.api.directions import directions
-    from impasto.api.exploring import mix, walk
+    from impasto.api.exploring import canvas, mix, walk
     from impasto.api.fetching import fetch
     from impasto.api.inverting import invert
     from impasto.api.judging import Evaluations, evaluate, report
@@ -50,6 +50,7 @@ _HOMES = {
     "Sampler": "sampling",
     "StepSettings": "sampling.step_settings",
     "StoppedError": "errors",
+    "canvas": "api.exploring",
     "change": "settings",
     "compare": "api.comparing",
     "directions": "api.directions",
@@ -87,6 +88,7 @@ __all__ = [
     "Sampler",
     "StepSettings",
     "StoppedError",
+    "canvas",
     "change",
     "compare",
     "directions",

@@ -24,9 +24,10 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 KINDS = tuple(_OPTIONS)
 
 
-def random_model(folder: Path, kind: str, seed: int = 0) -> Path:
+def random_model(folder: Path, kind: str, seed: int = 0, *, steady: bool = False) -> Path:
     """A model folder, at 32 pixels, with three styles where the generator knows classes; the latents of
-    `dcgan` are uniform."""
+    `dcgan` are uniform. With `steady`, maps keep their size from layer to layer, so that pictures do not
+    hang on rounding."""
     fields = {} if kind == "dcgan" else _FIELDS
     rows: list[tuple[int, ...]] = [()] if kind == "dcgan" else [(0,), (1,), (2,)]
     latent = LatentConfig(
@@ -44,7 +45,14 @@ def random_model(folder: Path, kind: str, seed: int = 0) -> Path:
     generator = generator_of(record, record.label_sizes)
     for parameter in generator.parameters():
         if parameter.ndim > 1:  # so large that pictures are no plain grey
-            nn.init.normal_(parameter, 0.0, 0.2)
+            nn.init.normal_(parameter, 0.0, parameter[0].numel() ** -0.5 if steady else 0.2)
+    if (
+        steady and kind != "flow"
+    ):  # the statistics of batch norms, and spectral norms, of these weights
+        generator.train()
+        with torch.no_grad():
+            for _ in range(15):
+                generator(torch.randn(16, 16), torch.randint(0, 3, (16, len(fields))))
     folder.mkdir()
     Model.write(folder, generator.state_dict(), record)
     return folder

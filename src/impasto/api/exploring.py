@@ -1,4 +1,4 @@
-"""Exploring a model: `walk` and `mix`."""
+"""Exploring a model: `walk`, `mix` and `canvas`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from impasto.device import choose_device
+from impasto.exploring.canvases import CanvasOptions, canvas_of
 from impasto.exploring.frames import check_target
 from impasto.exploring.mixing import mix_of
 from impasto.exploring.walk_options import RADIUS, WalkOptions, film_of
@@ -121,3 +122,53 @@ def mix(
         for numbers in (check_seeds(coarse), check_seeds(fine))
     )
     return mix_of(painter, rows, columns, at).images(painter)
+
+
+def canvas(
+    model: str | PathLike[str] | Model,
+    width: int,
+    height: int,
+    seeds: Iterable[int] = (),
+    *,
+    points: Iterable[str | PathLike[str]] = (),
+    layout: tuple[int, int] | None = None,
+    classes: Mapping[str, Sequence[str]] | None = None,
+    variety: float | None = None,
+    tile: bool = False,
+    truncation: float | None = None,
+    device: str = "auto",
+) -> np.ndarray:
+    """A picture of any size, uint8 [height, width, 3], whose latents and classes change from place to
+    place.
+
+    Args:
+        model: as of `walk`.
+        width: pixels, at least those of the model's pictures.
+        height: the same.
+        seeds: laid out over the canvas; from 0 on, one for each picture's area, if there are no points
+            either.
+        points: files of points, or PNGs that impasto painted, in place of seeds.
+        layout: columns and rows of the seeds. None: one row, along the longer side.
+        classes: label field to the classes from left to right; by default those of the seeds and points.
+        variety: how much the composition changes from one picture's area to the next beyond what seeds
+            change, 0 to 1. None: 1 if the network takes its latent at several levels, otherwise 0.6.
+        tile: whether the picture continues at its opposite edges. Sides are multiples of those of the
+            model's pictures then.
+        truncation: of the latents; see `Model.sample`.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+
+    Raises:
+        ImpastoError: no model, its network makes pictures of one size only, an unknown class, or a value
+            out of range.
+    """
+    options = CanvasOptions(
+        width,
+        height,
+        check_seeds(seeds) if (seeds := list(seeds)) else (),
+        [Path(path) for path in points],
+        layout,
+        classes or {},
+        variety,
+        tile,
+    )
+    return canvas_of(painter_of(model, truncation, device, 64), options).paint()

@@ -20,6 +20,7 @@ from torch import Tensor
 
 Curve = Callable[[Tensor], Tensor]
 """Positions [B] to values [B, ...]."""
+Kind = Literal["normal", "uniform", "weights"]
 _PARALLEL = 1e-9
 HARMONICS = 3
 """A loop around a point turns once, twice and three times at once, in planes of their own."""
@@ -112,7 +113,7 @@ class Through:
 
     points: Tensor
     loop: bool = False
-    distribution: Literal["normal", "uniform", "weights"] = "normal"
+    distribution: Kind = "normal"
     spline: bool = False
     easing: bool = False
 

@@ -127,7 +127,7 @@ def film_of(
     return replace(film, walks=paced)
 
 
-def parse_grid(text: str) -> tuple[int, int]:
+def parse_grid(text: str, option: str = "--grid") -> tuple[int, int]:
     """Columns and rows of a text such as `4x2`.
 
     Raises:
@@ -135,7 +135,7 @@ def parse_grid(text: str) -> tuple[int, int]:
     """
     found = re.fullmatch(r"([1-9]\d?)x([1-9]\d?)", text.strip())
     if not found:
-        raise ImpastoError(f"--grid takes COLUMNSxROWS, such as 4x2, not '{text}'")
+        raise ImpastoError(f"{option} takes COLUMNSxROWS, such as 4x2, not '{text}'")
     return int(found[1]), int(found[2])
 
 

@@ -31,6 +31,11 @@ A generator may have further methods and attributes:
   the generator's result.
 - `levels`, the number L of its levels that take a latent, where there are several: it takes latents
   [B, L, Z], too, one for each level. [B, Z] is the same latent at all levels.
+- `canvas(latents, labels) -> images` makes a picture of R x C pictures' size, whose latents and classes
+  change from place to place: latents [B, Z, R * n, C * n] (or [B, L, Z, ...]) and class weights [B, K,
+  R * n, C * n] give images [B, 3, R * H, C * H]; see `_canvas.py`. Such a generator has the attributes
+  `canvas_side`, n, and `canvas_margin`: a pixel depends on nothing beyond so many pictures from its own
+  one. If all places of R = C = 1 have the same values, the image is that of these values.
 - `denoise(noisy, times, labels) -> images` is the network of a flow or diffusion model, which
   `forward` calls several times.
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from impasto.networks import one_hot
+from impasto.networks._canvas import at_positions, spread
 
 _LEAST_SCALE = 0.05
 
@@ -21,7 +22,8 @@ class LabelEmbedding(nn.Module):
     """Labels [B, F] (int64, -1 = unknown) to embeddings [B, E]: the sum of one learned row a field.
 
     `fields` holds one matrix [K, E] a field, with one row a class. Rows are initialised so that
-    each value of the sum over all fields is N(0, 1).
+    each value of the sum over all fields is N(0, 1). A field of class weights [B, K, h, w] gives one of
+    embeddings [B, E, h, w].
 
     Args:
         label_sizes: K of each field, at least one field.
@@ -37,7 +39,8 @@ class LabelEmbedding(nn.Module):
 
     def forward(self, labels: Tensor) -> Tensor:
         rows = torch.cat([cast(Tensor, field) for field in self.fields])
-        return one_hot(labels, self.label_sizes).to(rows.dtype) @ rows
+        weights = one_hot(labels, self.label_sizes).to(rows.dtype)
+        return (weights.movedim(1, -1) @ rows).movedim(-1, 1)
 
 
 class ConditionalBatchNorm2d(nn.BatchNorm2d):
@@ -46,7 +49,8 @@ class ConditionalBatchNorm2d(nn.BatchNorm2d):
 
     Maps [B, C, h, w] go through plain batch norm, whose parameters keep their names. The result
     becomes (1 + gain(e)) * maps + shift(e), where gain and shift are linear without bias. For e =
-    0 (unknown label) this is plain batch norm.
+    0 (unknown label) this is plain batch norm. The embedding may be a field [B, E, h, w]; see
+    `_canvas.py`.
 
     Args:
         channels: C.
@@ -64,8 +68,15 @@ class ConditionalBatchNorm2d(nn.BatchNorm2d):
         maps = super().forward(maps)
         if embedding is None:
             return maps
-        gain, shift = self.gain(embedding), self.shift(embedding)
-        return torch.addcmul(shift[:, :, None, None], 1 + gain[:, :, None, None], maps)
+        gain, shift = (self._of(linear, embedding, maps) for linear in (self.gain, self.shift))
+        return torch.addcmul(shift, 1 + gain, maps)
+
+    @staticmethod
+    def _of(linear: nn.Linear, embedding: Tensor, maps: Tensor) -> Tensor:
+        if embedding.ndim == 2:
+            values: Tensor = linear(embedding)
+            return values[:, :, None, None]
+        return spread(at_positions(linear, embedding), maps)
 
 
 def with_new_condition(

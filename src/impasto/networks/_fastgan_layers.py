@@ -23,6 +23,18 @@ class Excitation(nn.Sequential):
             nn.Sigmoid(),
         )
 
+    def at_positions(self, maps: Tensor, size: int) -> Tensor:
+        """The factors at every position of the first maps of a canvas, [B, O, h, w], for small maps [B,
+        I, h * size, w * size]: the mean over the four nearest windows of 4x4 positions, as large as a
+        picture, that lie within the canvas."""
+        pooling, *layers = self
+        del pooling
+        factors = F.avg_pool2d(maps, size)
+        for layer in layers:
+            factors = layer(factors)
+        # Windows lie between positions; beyond the last of them is the last itself.
+        return F.avg_pool2d(F.pad(factors, (2, 2, 2, 2), mode="replicate"), 2, 1)
+
 
 class Gated(nn.Sequential):
     """A convolution to 2C channels, noise, batch norm, and a gated linear unit back to C.
@@ -47,7 +59,10 @@ class Gated(nn.Sequential):
         self.noise = nn.Parameter(torch.zeros(1)) if noise else None
 
     def forward(self, maps: Tensor, embedding: Tensor | None = None) -> Tensor:
-        maps = self.convolution(maps)
+        return self.gated(self.convolution(maps), embedding)
+
+    def gated(self, maps: Tensor, embedding: Tensor | None) -> Tensor:
+        """What follows the convolution."""
         if self.noise is not None and self.training:
             # In the maps' precision: float32 noise would end mixed precision here.
             maps = maps + self.noise.to(maps.dtype) * torch.randn_like(maps[:, :1])

@@ -30,12 +30,15 @@ first in the same block, so layers keep their names, and a deeper network can ta
 of a shallower one.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from impasto.config import Count, Fraction
 from impasto.networks import Judgement, levels_above, one_hot
+from impasto.networks._canvas import placed_sequence
 
 _SLOPE = 0.2  # of LeakyReLU, section 3 of the report
 
@@ -93,10 +96,13 @@ class Generator(nn.Module):
                 parts += normed(outputs, outputs, 3, 1, 1)
             return nn.Sequential(*parts)
 
+        self.canvas_side = min(4, 1 << levels)
+        # At each level `depth` convolutions, at twice the side half as far, and one more of 3x3.
+        self.canvas_margin = math.ceil((2 * depth + 1) / self.canvas_side)
         doublings = max(levels - 2, 0)
         channels = [16 * width] * doublings + [8 * width]
         self.z_net = nn.Sequential(
-            layer(latent_dim + sum(label_sizes), channels[0], min(4, 1 << levels), 1, 0),
+            layer(latent_dim + sum(label_sizes), channels[0], self.canvas_side, 1, 0),
             *(layer(16 * width, outputs, 4, 2, 1) for outputs in channels[1:]),
         )
         self.decoder = nn.Sequential(
@@ -110,6 +116,12 @@ class Generator(nn.Module):
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         inputs = torch.cat([latents, one_hot(labels, self.label_sizes)], dim=1)
         images: Tensor = self.decoder(self.z_net(inputs[:, :, None, None]))
+        return images
+
+    def canvas(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """A canvas of fields [B, Z, h, w] and [B, K, h, w]."""
+        maps = placed_sequence(self.z_net[0], torch.cat([latents, labels], dim=1))
+        images: Tensor = self.decoder(self.z_net[1:](maps))
         return images
 
     def decode(self, features: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from impasto.config import Count, Fraction
 from impasto.errors import ImpastoError
 from impasto.networks import Judgement, levels_above, one_hot
+from impasto.networks._canvas import placed
 from impasto.networks._layers import Doubling
 
 _NAME = "artgan_autoencoder"
@@ -75,6 +76,9 @@ class Generator(nn.Module):
         width: channels at full resolution.
     """
 
+    canvas_side = 4
+    canvas_margin = 1
+
     def __init__(
         self,
         *,
@@ -106,6 +110,21 @@ class Generator(nn.Module):
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         inputs = torch.cat([latents, one_hot(labels, self.label_sizes)], dim=1)
         images: Tensor = self.layers(self.first(inputs))
+        return images
+
+    def canvas(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """A canvas of fields [B, Z, h, w] and [B, K, h, w]."""
+        linear, norm, activation, shape = self.first
+        # Batch norm scales and shifts each value of the linear layer.
+        assert isinstance(linear, nn.Linear)
+        assert isinstance(norm, nn.BatchNorm1d)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        weight, shift = linear.weight * scale[:, None], norm.bias - norm.running_mean * scale
+        inputs = torch.cat([latents, labels], dim=1)
+        maps = placed(shape(weight.T), inputs, shape(shift[None])[0])
+        images: Tensor = self.layers(activation(maps))
         return images
 
 

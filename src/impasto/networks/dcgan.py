@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from impasto.config import Count
 from impasto.networks import Judgement, levels_above, refuse_labels
+from impasto.networks._canvas import placed_sequence
 
 _SLOPE = 0.2  # of LeakyReLU, section 3 of the paper
 
@@ -41,6 +42,9 @@ class Generator(nn.Module):
         batch_norm: whether batch norm follows the transposed convolutions. Without it they have
             biases.
     """
+
+    canvas_side = 4
+    canvas_margin = 1
 
     def __init__(
         self,
@@ -77,6 +81,12 @@ class Generator(nn.Module):
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         del labels
         images: Tensor = self.layers(latents[:, :, None, None])
+        return images
+
+    def canvas(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """A canvas of a field of latents [B, Z, h, w]."""
+        del labels
+        images: Tensor = self.layers[1:](placed_sequence(self.layers[0], latents))
         return images
 
 

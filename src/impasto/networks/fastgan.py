@@ -55,6 +55,7 @@ from torch.nn.utils.parametrizations import spectral_norm as with_spectral_norm
 from impasto.config import Count
 from impasto.errors import ImpastoError
 from impasto.networks import Judgement, levels_above
+from impasto.networks._canvas import placed, spread
 from impasto.networks._conditioning import LabelEmbedding, Projection
 from impasto.networks._fastgan_layers import (
     SLOPE,
@@ -146,6 +147,7 @@ class Generator(nn.Module):
         self_modulation: bool = False,
     ) -> None:
         super().__init__()
+        self.canvas_side = 4
         levels = _check(resolution) + (0 if pixel_shuffle else 1)
         sides = [4 << level for level in range(levels + 1)]
         channels = {side: _channels(width, _GENERATOR[side]) for side in sides}
@@ -187,7 +189,8 @@ class Generator(nn.Module):
         label = None if self.embedding is None else self.embedding(labels)
         if not self.self_modulation:
             return [label] * (1 + len(self.blocks))
-        each = latents.unbind(1) if latents.ndim == 3 else [latents] * self.levels
+        several = latents.ndim in (3, 5)
+        each = latents.unbind(1) if several else [latents] * self.levels
         return [one if label is None else torch.cat([label, one], dim=1) for one in each]
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
@@ -195,12 +198,36 @@ class Generator(nn.Module):
         layer and one for each block."""
         condition, *conditions = self._conditions(latents, labels)
         first = latents[:, 0] if latents.ndim == 3 else latents
-        maps = self.first(first[:, :, None, None], condition)
+        return self._images(self.first(first[:, :, None, None], condition), conditions)
+
+    @property
+    def canvas_margin(self) -> int:
+        """See `networks/__init__.py`. Factors of small maps that have got factors themselves depend on
+        more positions than one picture has."""
+        return 1 if len(self.excite) < 2 else 2
+
+    def canvas(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """A canvas of fields [B, Z, h, w], or [B, levels, Z, h, w], and [B, K, h, w]."""
+        condition, *conditions = self._conditions(latents, labels)
+        first = latents[:, 0] if latents.ndim == 5 else latents
+        maps = placed(self.first.convolution.weight, first)  # type: ignore[arg-type]
+        return self._images(self.first.gated(maps, condition), conditions, canvas=True)
+
+    def _images(
+        self, maps: Tensor, conditions: list[Tensor | None], *, canvas: bool = False
+    ) -> Tensor:
+        """What follows the first maps."""
         small = {4: maps}
         for (name, block), condition in zip(self.blocks.items(), conditions, strict=True):
             maps = block(maps, condition)
             if name in self.excite:
-                maps = maps * self.excite[name](small[int(name) // self.span])
+                side = int(name) // self.span
+                excite = self.excite[name]
+                if canvas:
+                    factors = spread(excite.at_positions(small[side], side // 4), maps)  # type: ignore[operator]
+                else:
+                    factors = excite(small[side])
+                maps = maps * factors
             small[int(name)] = maps
         (last,) = self.to_rgb.values()
         images: Tensor = self.shuffle(last(maps))

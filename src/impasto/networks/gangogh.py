@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from impasto.config import Count
 from impasto.networks import ClassHead, Judgement, levels_above, one_hot
+from impasto.networks._canvas import placed, placed_linear, spread
 
 _SLOPE = 0.2  # of LeakyReLU
 
@@ -64,12 +65,24 @@ class Gate(nn.Module):
         self.label = nn.Linear(classes, 2 * channels * spread**2, bias=bias) if classes else None
 
     def forward(self, maps: Tensor, one_hots: Tensor) -> Tensor:
-        """Maps [B, 2C, h, w] and one-hot labels [B, K] to [B, C, h, w]."""
-        if self.label is not None:
+        """Maps [B, 2C, h, w] and one-hot labels [B, K], or a field of class weights, to [B, C, h, w]."""
+        if self.label is not None and one_hots.ndim == 4:
+            maps = maps + self._at_positions(spread(one_hots, maps))
+        elif self.label is not None:
             # In channels last, the maps' memory format, which makes the addition faster.
             maps = maps + self.label(one_hots).unflatten(1, self.shape).permute(0, 3, 1, 2)
         a, b = maps.chunk(2, dim=1)
         return torch.sigmoid(a) * torch.tanh(b)
+
+    def _at_positions(self, field: Tensor) -> Tensor:
+        """c and d at all positions of a canvas, for class weights [B, K, h, w]."""
+        assert self.label is not None
+        # Values are in the order (y, x, channel).
+        weight = self.label.weight.unflatten(0, self.shape).permute(3, 2, 0, 1)
+        bias = None
+        if self.label.bias is not None:
+            bias = self.label.bias.unflatten(0, self.shape).permute(2, 0, 1)
+        return placed(weight, field, bias)
 
 
 class Generator(nn.Module):
@@ -90,6 +103,9 @@ class Generator(nn.Module):
         global_conditioning: whether the label gates every level. Otherwise the label is an input
             beside the latent only, and gates depend on the maps alone.
     """
+
+    canvas_side = 4
+    canvas_margin = 1
 
     def __init__(
         self,
@@ -133,8 +149,23 @@ class Generator(nn.Module):
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         one_hots = one_hot(labels, self.label_sizes)
-        maps = torch.cat([latents, one_hots], dim=1)
-        for layer, gate in zip(self.layers, self.gates, strict=True):
+        return self._images(self.layers[0](torch.cat([latents, one_hots], dim=1)), one_hots)
+
+    def canvas(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """A canvas of fields [B, Z, h, w] and [B, K, h, w]. Gates with weights of their own at every
+        position repeat them with each picture."""
+        layers = self.layers[0]
+        assert isinstance(layers, nn.Sequential)
+        linear, _, norm = layers
+        assert isinstance(linear, nn.Linear)
+        maps = placed_linear(linear, 4, torch.cat([latents, labels], dim=1))
+        return self._images(norm(maps), labels)
+
+    def _images(self, maps: Tensor, one_hots: Tensor) -> Tensor:
+        """What follows the first layer."""
+        first, *gates = self.gates
+        maps = first(maps, one_hots)
+        for layer, gate in zip(self.layers[1:], gates, strict=True):
             maps = gate(layer(maps), one_hots)
         images: Tensor = self.last(maps)
         return images

@@ -17,6 +17,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from impasto.config import Count
 from impasto.networks import Judgement, levels_above, refuse_labels
+from impasto.networks._canvas import placed_sequence
 from impasto.networks._layers import Deviation, GatedLinearUnit
 
 
@@ -35,6 +36,9 @@ class Generator(nn.Module):
         widest: channels at 4x4; they halve at each doubling of the resolution.
         narrowest: the fewest channels.
     """
+
+    canvas_side = 4
+    canvas_margin = 1
 
     def __init__(
         self,
@@ -71,6 +75,12 @@ class Generator(nn.Module):
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         del labels
         images: Tensor = self.last(self.doublings(self.first(latents[:, :, None, None])))
+        return images
+
+    def canvas(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """A canvas of a field of latents [B, Z, h, w]."""
+        del labels
+        images: Tensor = self.last(self.doublings(placed_sequence(self.first, latents)))
         return images
 
 

@@ -36,6 +36,7 @@ from torch import Tensor, nn
 from impasto.config import Count
 from impasto.errors import ImpastoError
 from impasto.networks import Judgement, levels_above
+from impasto.networks._canvas import placed
 from impasto.networks._conditioning import LabelEmbedding, Projection
 
 _SLOPE = 0.2  # of leaky ReLU
@@ -198,11 +199,25 @@ class Generator(_Stages):
             }
         )
         self.to_rgb = nn.ModuleDict({str(resolution): _plain(self.channels[-1], 3)})
+        self.canvas_side = 4
+        # A position depends on 1 for each block, on half as many at twice the side, ..., and on 1, 1/2,
+        # ... more for doubling.
+        self.canvas_margin = math.ceil((2 * blocks + 2) / 4)
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         if self.embedding is not None:
             latents = torch.cat([latents, self.embedding(labels)], dim=1)
-        maps = self.strengths(latents)[:, :, None, None] * self.patterns
+        return self._images(self.strengths(latents)[:, :, None, None] * self.patterns)
+
+    def canvas(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """A canvas of fields [B, Z, h, w] and [B, K, h, w]."""
+        if self.embedding is not None:
+            latents = torch.cat([latents, self.embedding(labels)], dim=1)
+        return self._images(
+            placed(self.strengths.weight.T[:, :, None, None] * self.patterns, latents)
+        )
+
+    def _images(self, maps: Tensor) -> Tensor:
         for side, blocks in self.blocks.items():
             if side in self.changes:
                 maps = self.changes[side](maps)

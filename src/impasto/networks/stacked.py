@@ -5,6 +5,7 @@ the label, and makes a large image. GANtor-v2 does so, and GANGogh proposes it a
 There is no discriminator here: that of any family can be used.
 """
 
+import math
 from typing import Any, Self
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from impasto.config import Count
 from impasto.errors import ImpastoError
 from impasto.networks import build_generator, levels_above, of_fields, one_hot
+from impasto.networks._canvas import at_positions, spread
 from impasto.networks._layers import Doubling
 
 _KEPT = 0.95  # factor of the small image under `skip`; the slope of tanh is then at least 0.0975
@@ -125,7 +127,7 @@ class Generator(nn.Module):
             )
         levels = levels_above(resolution, base_resolution, "stacked")
         self.label_sizes = label_sizes
-        self.resolution = resolution
+        self.factor = 1 << levels
         self.skip = skip
         self.look = nn.Sequential(
             _layer(3, width),
@@ -153,6 +155,26 @@ class Generator(nn.Module):
             label_sizes=tuple(label_sizes[field] for field in conditions),
         )
         self.base.eval().requires_grad_(False)
+        # At a quarter of the first stage's side, 2 of its positions and more for each block.
+        self.own_margin = math.ceil((2 * blocks + 6) / (base_resolution / 4))
+
+    @property
+    def canvas_side(self) -> int:
+        """That of the first stage."""
+        return self.base.canvas_side  # type: ignore[return-value]
+
+    @property
+    def canvas_margin(self) -> int:
+        """That of the first stage, and what this one adds to it."""
+        return self.base.canvas_margin + self.own_margin  # type: ignore[return-value, operator]
+
+    def canvas(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """A canvas of fields, as the first stage takes them, and [B, K, h, w]."""
+        own = labels
+        if self.base_fields is not None:
+            own = of_fields(labels, self.label_sizes, self.base_fields)
+        small: Tensor = self.base.canvas(latents, own)  # type: ignore[operator]
+        return self.repaint(small, labels)
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode; the frozen first stage stays in evaluation mode."""
@@ -179,17 +201,21 @@ class Generator(nn.Module):
 
         Args:
             small: [B, 3, r, r] images of the first stage, in [-1, 1].
-            labels: [B, F].
+            labels: [B, F]; or a field of class weights for a canvas.
 
         Returns:
             The large images [B, 3, H, W], in [-1, 1].
         """
         maps = self.look(small)
         if self.label is not None:
-            label = self.label(one_hot(labels, self.label_sizes))
-            maps = torch.cat([maps, label[:, :, None, None].expand(-1, -1, *maps.shape[2:])], dim=1)
+            if labels.ndim == 4:
+                label = spread(at_positions(self.label, labels), maps)
+            else:
+                label = self.label(one_hot(labels, self.label_sizes))[:, :, None, None]
+            maps = torch.cat([maps, label.expand(-1, -1, *maps.shape[2:])], dim=1)
         change: Tensor = self.paint(maps)
         if self.skip:
-            enlarged = F.interpolate(small, size=self.resolution, mode="bilinear")
+            size = [self.factor * side for side in small.shape[2:]]
+            enlarged = F.interpolate(small, size, mode="bilinear")
             change = change + torch.atanh(_KEPT * enlarged)
         return torch.tanh(change)

@@ -39,13 +39,32 @@ def save_grid(
 
 
 def check_grid_path(path: Path) -> None:
+    """As `check_png`, of a grid."""
+    check_png(path, "grid")
+
+
+def check_png(path: Path, what: str) -> None:
     """Check that a path ends in `.png`.
+
+    Args:
+        path: of the file.
+        what: it is to show, for the message.
 
     Raises:
         ImpastoError: it does not.
     """
     if path.suffix.lower() != ".png":
-        raise ImpastoError(f"a grid is a PNG: give a path that ends in .png, not {path}")
+        raise ImpastoError(f"a {what} is a PNG: give a path that ends in .png, not {path}")
+
+
+def save_png(path: Path, picture: np.ndarray) -> None:
+    """Write a picture, uint8 [H, W, 3], as a PNG, atomically.
+
+    Raises:
+        ImpastoError: the file cannot be written.
+    """
+    with atomic_file(path) as temporary:
+        Image.fromarray(picture).save(temporary, "PNG")
 
 
 def save_grid_of(

@@ -82,6 +82,22 @@ class Sampler:
             [F.interpolate(stage.float(), size, mode="nearest") for stage in stages], dim=3
         )
 
+    def canvases(self, inputs: Iterable[tuple[Tensor, Tensor]]) -> Iterator[np.ndarray]:
+        """The pictures of fields of latents and class weights, uint8 [R * H, C * W, 3] each; see the
+        method `canvas` of generators.
+
+        Args:
+            inputs: a field of latents [1, ...] and one of class weights [1, ...], taken one at a time.
+        """
+        with chosen_threads("canvas", free=self.device.type == "cpu") as threads:
+            for latents, weights in inputs:
+                with threads.unit(), torch.inference_mode(), autocast(self.device, self.precision):
+                    images: Tensor = self.generator.canvas(  # type: ignore[operator]
+                        latents.to(self.device), weights.to(self.device)
+                    )
+                    (pixels,) = to_uint8(images.float()).cpu()
+                yield pixels.numpy()
+
     def check_stages(self, wanted: bool = True) -> None:
         """Check that the generator has several stages, if they are wanted.
 

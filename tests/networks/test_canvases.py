@@ -1,0 +1,157 @@
+"""Canvases of all families: pictures of fields of latents and classes."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from impasto.networks import build_generator
+from impasto.networks._canvas import placed, placed_linear, spread
+from impasto.registry import load_module, module_names
+
+SIZES = (3, 2)
+UNCONDITIONAL = ("dcgan", "lean")
+FLAGSHIP = {"width": 8, "embedding": 6, "self_modulation": True}
+SECOND = {"base": {"network": "artgan", "width": 4}, "base_resolution": 32}
+VARIANTS: list[tuple[str, dict[str, Any], int]] = [
+    ("dcgan", {"width": 4}, 32),
+    ("dcgan", {"width": 4, "batch_norm": False}, 8),
+    ("lean", {"widest": 16, "narrowest": 4}, 64),
+    ("artgan", {"width": 4}, 64),
+    ("artgan", {"width": 4, "depth": 2}, 16),
+    ("artgan_autoencoder", {"width": 2}, 32),
+    ("gangogh", {"width": 4}, 64),
+    ("gangogh", {"width": 4, "condition_upto": 2}, 32),
+    ("gangogh", {"width": 4, "global_conditioning": False}, 16),
+    ("r3gan", {"width": 16, "full_width_upto": 8}, 64),
+    ("r3gan", {"width": 16, "blocks": 3}, 16),
+    ("fastgan", {"width": 8, "embedding": 6}, 64),
+    ("fastgan", FLAGSHIP, 32),
+    ("fastgan", {**FLAGSHIP, "pixel_shuffle": True, "blur": True}, 64),
+    ("fastgan", {**FLAGSHIP, "width": 4, "pixel_shuffle": True, "spectral_norm": False}, 128),
+    ("fastgan", {**FLAGSHIP, "width": 4, "excite": False}, 128),
+    (
+        "stacked",
+        {"base": {"network": "fastgan", **FLAGSHIP}, "base_resolution": 32, "width": 4},
+        64,
+    ),
+    ("stacked", {**SECOND, "width": 4, "base_fields": (1,), "skip": True}, 64),
+]
+NAMES = [f"{name}-{place}" for place, (name, _, _) in enumerate(VARIANTS)]
+
+
+def generator(name: str, options: dict[str, Any], resolution: int) -> Any:
+    """A generator in float64 with random batch norms, whose pictures have middle values."""
+    torch.manual_seed(0)
+    sizes = () if name in UNCONDITIONAL else SIZES
+    network = build_generator(
+        name, options, latent_dim=8, resolution=resolution, label_sizes=sizes
+    ).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.uniform_(module.bias, -0.5, 0.5)
+            nn.init.uniform_(module.running_mean, -0.1, 0.1)  # type: ignore[arg-type]
+            nn.init.uniform_(module.running_var, 0.5, 2.0)  # type: ignore[arg-type]
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            nn.init.normal_(parameter, 0.0, 1 / math.sqrt(parameter[0].numel()))
+    return network.double()
+
+
+def inputs(network: Any, *shape: int) -> tuple[Tensor, Tensor]:
+    """Latents and class weights of this shape after the second dimension."""
+    count = sum(getattr(network, "label_sizes", SIZES if hasattr(network, "embedding") else ()))
+    return (
+        torch.randn(2, 8, *shape, dtype=torch.float64),
+        torch.rand(2, count, *shape, dtype=torch.float64),
+    )
+
+
+def test_all_families_are_here() -> None:
+    families = {
+        name
+        for name in module_names("networks")
+        if hasattr(load_module("networks", name, "network"), "Generator")
+    }
+    assert families - {name for name, _, _ in VARIANTS} == {"flow"}
+
+
+@pytest.mark.parametrize(("name", "options", "resolution"), VARIANTS, ids=NAMES)
+@torch.inference_mode()
+def test_one_latent_everywhere_is_its_picture(
+    name: str, options: dict[str, Any], resolution: int
+) -> None:
+    network = generator(name, options, resolution)
+    latents, weights = inputs(network)
+    own = network(latents, weights)
+    assert own.std() > 1e-3
+    side = network.canvas_side
+    fields = [each[:, :, None, None].expand(-1, -1, side, side) for each in (latents, weights)]
+    torch.testing.assert_close(network.canvas(*fields), own)
+    levels = getattr(network, "levels", None)
+    if levels is not None:
+        several = torch.randn(2, levels, 8, dtype=torch.float64)
+        field = several[..., None, None].expand(-1, -1, -1, side, side)
+        torch.testing.assert_close(network.canvas(field, fields[1]), network(several, weights))
+
+
+@pytest.mark.parametrize(("name", "options", "resolution"), VARIANTS, ids=NAMES)
+@torch.inference_mode()
+def test_pixels_depend_on_near_places_only(
+    name: str, options: dict[str, Any], resolution: int
+) -> None:
+    network = generator(name, options, resolution)
+    side, margin = network.canvas_side, network.canvas_margin
+    # Large pictures in one direction only, for time.
+    across, down = margin + 2, margin + 2 if resolution < 64 else 1
+    latents, weights = inputs(network, down * side, across * side)
+    whole = network.canvas(latents, weights)
+    assert whole.shape == (2, 3, down * resolution, across * resolution)
+    # The same places without the last column of pictures, and without the last row.
+    part = network.canvas(latents[..., :-side], weights[..., :-side])
+    kept = (across - 1 - margin) * resolution
+    torch.testing.assert_close(part[..., :kept], whole[..., :kept])
+    if down - 1 > margin:
+        part = network.canvas(latents[..., :-side, :], weights[..., :-side, :])
+        kept = (down - 1 - margin) * resolution
+        torch.testing.assert_close(part[..., :kept, :], whole[..., :kept, :])
+
+
+@torch.inference_mode()
+def test_classes_are_a_field_everywhere() -> None:
+    """At both ends of a wide canvas, classes do what they do on a canvas with one class."""
+    network = generator("fastgan", FLAGSHIP, 32)
+    latents, _ = inputs(network, 4, 24)
+    one, other = torch.eye(5, dtype=torch.float64)[[0, 2]][:, :, None, None].expand(-1, -1, 4, 24)
+    both = torch.cat([one[..., :12], other[..., 12:]], dim=2)
+    made = [network.canvas(latents[:1], each[None]) for each in (one, other, both)]
+    assert not torch.allclose(made[0], made[1])
+    torch.testing.assert_close(made[2][..., :32], made[0][..., :32])
+    torch.testing.assert_close(made[2][..., -32:], made[1][..., -32:])
+
+
+@pytest.mark.parametrize("side", [1, 2, 4])
+def test_a_layer_is_placed_as_by_hand(side: int) -> None:
+    torch.manual_seed(side)
+    layer = nn.ConvTranspose2d(5, 3, side)
+    field = torch.randn(2, 5, 3 * side, 2 * side)
+    made = placed(layer.weight, field, layer.bias)
+    linear = nn.Linear(5, 3 * side * side)
+    other = placed_linear(linear, side, field)
+    for y in range(3 * side):
+        for x in range(2 * side):
+            vector = field[:, :, y, x]
+            own = layer(vector[:, :, None, None])[:, :, y % side, x % side]
+            torch.testing.assert_close(made[:, :, y, x], own)
+            own = linear(vector).view(2, 3, side, side)[:, :, y % side, x % side]
+            torch.testing.assert_close(other[:, :, y, x], own)
+
+
+def test_a_field_is_spread_evenly() -> None:
+    field = torch.arange(4.0).view(1, 1, 1, 4).expand(1, 1, 2, 4)
+    wide = spread(field, torch.zeros(1, 1, 4, 8))
+    assert wide[0, 0, 0].tolist() == [0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3]
+    assert spread(field, torch.zeros(1, 7, 2, 4)) is field
