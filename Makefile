@@ -13,7 +13,7 @@ BIN = .venv/bin
 PEERS_TORCH = torch==2.14.1 torchvision==0.29.1
 PEERS_BIN = .venv-peers/bin
 
-.PHONY: venv venv-peers venv-docs demo test test-processes test-peers docs check pins clean
+.PHONY: venv venv-peers venv-docs demo test test-processes test-peers docs web web-check check pins clean
 
 venv: .venv/.complete
 
@@ -60,6 +60,18 @@ test-peers: venv-peers
 docs: venv-docs
 	PYTHONPATH=src NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build
 
+# The page of `impasto export --as html`, from web/ into the package; needs Node 20.19 or newer.
+web: web/node_modules
+	npm --prefix web run build
+
+# Types, tests, and whether the package has what web/ builds.
+web-check: web/node_modules
+	npm --prefix web run check
+
+web/node_modules: web/package-lock.json
+	npm --prefix web ci --no-audit --no-fund --ignore-scripts
+	touch $@
+
 check: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -72,4 +84,4 @@ pins: venv
 	mv requirements/.pins.new requirements/pins.txt
 
 clean:
-	rm -rf .venv .venv-peers .venv-docs site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-peers .venv-docs web/node_modules web/built site .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,158 @@
+/** Points: latents and class weights, and their text, as in `sampling/points.py`. */
+import { fromBase64, packed, toBase64, unpacked } from "./bytes.ts";
+import { classesOfSeed, nothingChosen, weightsOfSeed, type Choice } from "./classes.ts";
+import { classCount, type Model } from "./model.ts";
+import { latentOfSeed, MAX_SEED } from "./seeds.ts";
+
+export interface Origin {
+  seed: number | null;
+  truncation: number | null;
+  /** Directions that it was moved along, and how far. */
+  edits: Record<string, number>;
+}
+
+export interface Point {
+  latents: Float32Array;
+  classes: Float32Array;
+  origin: Origin;
+}
+
+/** What all pictures of the page share. */
+export interface Look {
+  truncation: number | null;
+  choice: Choice;
+  edits: Record<string, number>;
+}
+
+export function plainLook(model: Model): Look {
+  return { truncation: null, choice: nothingChosen(model.labels), edits: {} };
+}
+
+export function pointOfSeed(model: Model, seed: number, look: Look): Point {
+  const latents = latentOfSeed(seed, model.latent, look.truncation);
+  const classes = weightsOfSeed(seed, model.labels, look.choice);
+  const edits: Record<string, number> = {};
+  for (const direction of model.directions) {
+    const amount = look.edits[direction.name] ?? 0;
+    if (!amount) continue;
+    edits[direction.name] = amount;
+    for (let i = 0; i < latents.length; i++) latents[i]! += amount * direction.latents[i]!;
+    for (let i = 0; i < classes.length; i++) classes[i]! += amount * direction.classes[i]!;
+  }
+  return { latents, classes, origin: { seed, truncation: look.truncation, edits } };
+}
+
+/** The text of a point that a PNG carries, in ASCII. A latent that a seed has is left out. */
+export async function textOfPoint(model: Model, point: Point): Promise<string> {
+  const { seed, truncation, edits } = point.origin;
+  const origin: Record<string, unknown> = { edits };
+  if (seed !== null) origin.seed = seed;
+  if (truncation !== null) origin.truncation = truncation;
+  const named = seed !== null && !Object.keys(edits).length;
+  const record: Record<string, unknown> = {
+    format: 1,
+    model: model.sha256,
+    recipe: model.recipe,
+    fields: model.labels.fields.map((field) => [field.name, field.classes]),
+    origins: [origin],
+    classes: Array.from(point.classes, (weight) => Number(weight.toFixed(7))),
+  };
+  if (!named) {
+    const bytes = new Uint8Array(Float32Array.from(point.latents).buffer);
+    record.latents = toBase64(await packed(bytes));
+  }
+  const escaped = (letter: string) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(record).replace(/[^\x20-\x7e]/g, escaped);
+}
+
+/** A text that is no point of this model; its message says why. */
+export class NoPoint extends Error {}
+
+/**
+ * The point in a text.
+ *
+ * @throws NoPoint it is damaged, or of another model.
+ */
+export async function pointOfText(model: Model, text: string): Promise<Point> {
+  const record = parsed(text);
+  if (record.model !== model.sha256) throw new NoPoint("it was painted by another model");
+  const classes = Float32Array.from(numbers(record.classes));
+  if (classes.length !== classCount(model) || record.levels != null)
+    throw new NoPoint("it does not fit this model");
+  const origin = originOf(Array.isArray(record.origins) ? record.origins[0] : null);
+  let latents: Float32Array;
+  if (typeof record.latents === "string") {
+    latents = new Float32Array(await bytesOf(record.latents, 4 * model.latent.size));
+  } else if (origin.seed !== null) {
+    latents = latentOfSeed(origin.seed, model.latent, origin.truncation);
+  } else {
+    throw new NoPoint("it has neither a seed nor a latent");
+  }
+  const finite = [...latents, ...classes].every(Number.isFinite);
+  if (latents.length !== model.latent.size || !finite) throw new NoPoint("it is damaged");
+  return { latents, classes, origin };
+}
+
+function parsed(text: string): Record<string, unknown> {
+  let found: unknown = null;
+  try {
+    found = JSON.parse(text);
+  } catch {
+    // said below
+  }
+  if (typeof found !== "object" || found === null) throw new NoPoint("it is damaged");
+  return found as Record<string, unknown>;
+}
+
+function numbers(value: unknown): number[] {
+  if (value === undefined) return [];
+  if (Array.isArray(value) && value.every((each) => typeof each === "number")) return value;
+  throw new NoPoint("it is damaged");
+}
+
+function originOf(value: unknown): Origin {
+  const found = (typeof value === "object" && value !== null ? value : {}) as Record<string, unknown>;
+  const { seed, truncation } = found;
+  const edits = Object.entries(typeof found.edits === "object" && found.edits ? found.edits : {});
+  const known = edits.filter((each): each is [string, number] => Number.isFinite(each[1]));
+  return {
+    seed: Number.isInteger(seed) && Number(seed) >= 0 && Number(seed) <= MAX_SEED ? Number(seed) : null,
+    truncation: typeof truncation === "number" && truncation > 0 ? truncation : null,
+    edits: Object.fromEntries(known),
+  };
+}
+
+async function bytesOf(text: string, size: number): Promise<ArrayBuffer> {
+  let bytes: Uint8Array<ArrayBuffer>;
+  try {
+    bytes = await unpacked(fromBase64(text), "deflate", size);
+  } catch {
+    throw new NoPoint("it is damaged");
+  }
+  if (bytes.length !== size) throw new NoPoint("it does not fit this model");
+  return bytes.buffer;
+}
+
+/**
+ * The settings with which a point's seed gives this very point; null if none do.
+ */
+export function lookOf(model: Model, point: Point): Look | null {
+  const { seed, truncation, edits } = point.origin;
+  if (seed === null) return null;
+  const drawn = classesOfSeed(seed, model.labels, nothingChosen(model.labels));
+  const plain = Array.from(point.classes);
+  for (const direction of model.directions)
+    direction.classes.forEach((by, i) => (plain[i]! -= by * (edits[direction.name] ?? 0)));
+  const rounded = plain.map((weight) => Number(weight.toFixed(5)));
+  let start = 0;
+  const choice = model.labels.fields.map((field, i) => {
+    const block = rounded.slice(start, (start += field.classes.length));
+    const parts = block.map((weight, place) => ({ class: place, weight }));
+    const asDrawn = block.every((weight, place) => weight === Number(place === drawn[i]));
+    return asDrawn ? [] : parts.filter((part) => part.weight !== 0);
+  });
+  const look = { truncation, choice, edits };
+  const again = pointOfSeed(model, seed, look);
+  const same = (a: Float32Array, b: Float32Array) => a.every((value, i) => Math.abs(value - b[i]!) < 1e-5);
+  return same(again.latents, point.latents) && same(again.classes, point.classes) ? look : null;
+}
