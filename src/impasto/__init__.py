@@ -17,6 +17,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from impasto.api.choosing import favourites, keep, more_like
     from impasto.api.collections import forget, open, pack, pack_on
     from impasto.api.comparing import Comparison, compare
     from impasto.api.directions import directions
@@ -56,14 +57,17 @@ _HOMES = {
     "directions": "api.directions",
     "evaluate": "api.judging",
     "export": "api.pictures",
+    "favourites": "api.choosing",
     "fetch": "api.fetching",
     "find_model": "sampling",
     "forget": "api.collections",
     "invert": "api.inverting",
+    "keep": "api.choosing",
     "list_recipes": "api.training",
     "load_config": "training",
     "load_recipe": "registry",
     "mix": "api.exploring",
+    "more_like": "api.choosing",
     "open": "api.collections",
     "open_or_pack": "collection",
     "pack": "api.collections",
@@ -94,14 +98,17 @@ __all__ = [
     "directions",
     "evaluate",
     "export",
+    "favourites",
     "fetch",
     "find_model",
     "forget",
     "invert",
+    "keep",
     "list_recipes",
     "load_config",
     "load_recipe",
     "mix",
+    "more_like",
     "open",
     "open_or_pack",
     "pack",

@@ -308,7 +308,7 @@ def test_what_cannot_be_walked_is_one_line(
         (["--seeds", "3"], "at least two points"),
         (["--around", "3", "--radius", "2"], "radius is a number above 0, at most 1"),
         (["--radius", "0.2"], "--radius is the distance from --around"),
-        (["--around", "3", "--seeds", "1,2"], "leave out --seeds and --points"),
+        (["--around", "3", "--seeds", "1,2"], "leave out --seeds, --points"),
         (["--around", "none.png"], "there is no none.png"),
         (["--even", "--easing"], "choose one of the two"),
         (["--seeds", "1,2", "--points", "a.png"], "choose one of the two"),

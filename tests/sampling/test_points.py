@@ -124,7 +124,7 @@ def test_a_point_without_a_seed_is_in_its_picture(
     latents = torch.linspace(-1, 1, painter.record.latent.size)[None]
     weights = class_weights(painter.record, {0: {0: 0.25, 1: 0.75}})[None]
     point = Points.make(painter.record, latents, weights, [Origin(edits={"warmth": 2.0})])
-    assert described(point, 0).startswith("style 0.25 ")
+    assert described(point, 0).startswith("style 0.75 ")
     point.save(tmp_path / "one.safetensors")
     done("sample", run, "--points", tmp_path / "one.safetensors", "--out", tmp_path / "a")
     picture = tmp_path / "a" / "point-0000.png"

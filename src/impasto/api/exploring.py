@@ -15,6 +15,7 @@ from impasto.exploring.walks import Style
 from impasto.sampling import Model
 from impasto.sampling.class_choice import class_numbers
 from impasto.sampling.painter import Painter
+from impasto.sampling.points import Points
 from impasto.sampling.seeds import check_seeds
 
 
@@ -32,7 +33,7 @@ def walk(
     destination: str | PathLike[str],
     seeds: Iterable[int] = (),
     *,
-    points: Iterable[str | PathLike[str]] = (),
+    points: Iterable[str | PathLike[str] | Points] = (),
     around: bool = False,
     radius: float = RADIUS,
     classes: Mapping[str, Sequence[str]] | None = None,
@@ -56,7 +57,7 @@ def walk(
         destination: ends in `.mp4`, `.gif` or `.webp`; or a folder, for frames as PNGs. Frames of the
             same walk that are in the folder already are kept.
         seeds: to walk through; 0 to 3 if there are no points either.
-        points: files of points, or PNGs that impasto painted, in place of seeds.
+        points: points, files of points, or PNGs that impasto painted, in place of seeds.
         around: walk in a loop around one seed or point instead.
         radius: of this loop; 1 is as far as another seed.
         classes: label field to the classes to go through, such as `{"style": ["Ukiyo-e", "Cubism"]}`.
@@ -80,9 +81,9 @@ def walk(
     target = Path(destination).expanduser()
     check_target(target, fps)
     style = Style(loop, not straight, easing)
-    files = [Path(path) for path in points]
+    given = [each if isinstance(each, Points) else Path(each) for each in points]
     options = WalkOptions(
-        list(seeds), files, around, radius, style, even, classes or {}, grid[0], grid[1]
+        list(seeds), given, around, radius, style, even, classes or {}, grid[0], grid[1]
     )
     painter = painter_of(model, truncation, device, batch)
     film_of(painter, options, seconds=seconds, rate=fps, scale=scale).write(target)

@@ -17,11 +17,9 @@ if TYPE_CHECKING:  # only for the types: --help must not wait for these
     from impasto.curation.choosing import Group, Scorer
     from impasto.curation.judges import FieldJudges
     from impasto.sampling.painter import Painter
-    from impasto.sampling.points import Points
 
 SEEDS, SEEDS_OF_EVERY_CLASS = "0-63", "0-7"
 PER_CLASS, CANDIDATES = 8, 512
-SPREAD = 0.3
 
 
 @dataclass(frozen=True)
@@ -40,15 +38,22 @@ class Options:
     to_report: bool
     variations: str | None
     spread: float | None
+    more_like: str | None
+    among: str | None
+    count: int | None
     points: list[Path] | None
+    favourites: str | None
     save_points: Path | None
+    keep: str | None
     edit: list[str] | None
     directions: Path | None
     grid: Path | None
+    captions: bool
     out: Path | None
 
     def check(self) -> None:
         """Raises: ImpastoError: options that do not go together, or a grid that cannot be written."""
+        from impasto.exploring.favourites import check_name
         from impasto.sampling.output import check_grid_path
 
         if self.grid is not None and self.out is not None:
@@ -61,21 +66,44 @@ class Options:
                 f"--from {self.candidates} looks at seeds 0-{self.candidates - 1}, and --seeds at "
                 "others: choose one of the two"
             )
-        if self.points:
-            reason = "--points has latents and classes of its own"
-            self.leave_out(reason, "seeds", "classes", "every_class", "truncation", "curate")
-        if self.variations is not None:
-            self.leave_out("--variations are of one picture", "points", "every_class", "curate")
-        elif self.spread is not None:
-            raise ImpastoError("--spread is how far --variations go: add it, or leave --spread out")
-        if self.save_points is not None:
-            self.leave_out("--save-points keeps seeds or points", "curate", "every_class")
+        self._check_points()
+        if self.keep is not None:
+            check_name(self.keep)
+        if self.captions and self.grid is None and self.more_like is None:
+            raise ImpastoError("--captions are below the pictures of a grid: add --grid FILE.png")
         if self.edit:
             self.leave_out("--edit moves seeds or points", "curate", "every_class", "variations")
         elif self.directions is not None:
             raise ImpastoError("--directions is the file that --edit takes from: add --edit")
         if self.grid is not None:
             check_grid_path(self.grid)
+
+    def _check_points(self) -> None:
+        for option, given in (
+            ("points", self.points is not None),
+            ("favourites", self.favourites is not None),
+        ):
+            if given:
+                reason = f"--{option} has latents and classes of its own"
+                self.leave_out(reason, "seeds", "classes", "every_class", "truncation", "curate")
+        if self.variations is not None:
+            reason = "--variations are of one picture"
+            self.leave_out(reason, "points", "favourites", "every_class", "curate")
+        elif self.spread is not None:
+            raise ImpastoError("--spread is how far --variations go: add it, or leave --spread out")
+        if self.more_like is not None:
+            reason = "--more-like looks among the seeds of --of"
+            self.leave_out(reason, "seeds", "points", "favourites", "variations", "every_class")
+            self.leave_out(reason, "curate", "edit")
+        elif self.among is not None or self.count is not None:
+            raise ImpastoError("--of and --count are for --more-like: add it, or leave them out")
+        for option, given in (
+            ("save-points", self.save_points is not None),
+            ("keep", self.keep is not None),
+            ("captions", self.captions),
+        ):
+            if given:
+                self.leave_out(f"--{option} is for seeds and points", "curate", "every_class")
 
     def _check_curate(self) -> None:
         if self.curate not in (None, "best", "worst"):
@@ -125,109 +153,6 @@ def seeds_of(text: str | None, *, every_class: bool, candidates: int | None) -> 
         again = counted(len(asked) - len(numbers), "seed")
         typer.echo(f"note: {again} given twice: each seed counts once", err=True)
     return numbers
-
-
-def paint_seeds(
-    painter: Painter,
-    seeds: list[int],
-    labels: torch.Tensor,
-    grid: Path | None,
-    out: Path,
-    save_points: Path | None,
-) -> None:
-    """Generate a picture for each seed, with labels [B, F] or class weights [B, K]."""
-    from impasto.sampling.output import save_grid_of, save_pictures, seed_name
-
-    if save_points is not None:
-        typer.echo(f"points in {quoted(painter.points(seeds, labels).save(save_points))}")
-    pictures = painter.paint(seeds, labels)
-    if grid is not None:
-        save_grid_of(pictures, grid)
-    else:
-        names = [seed_name(seed) for seed in seeds]
-        save_pictures(pictures, names, out, painter.texts(seeds, labels))
-    typer.echo(f"{counted(len(seeds), 'picture')} in {quoted(grid or out)}")
-
-
-def points_of_files(painter: Painter, files: list[Path]) -> Points:
-    """All points of some files."""
-    from impasto.sampling.points import Points, joined
-
-    return joined([Points.load(file, painter.record) for file in files])
-
-
-def paint_variations(
-    painter: Painter,
-    options: Options,
-    seeds: list[int],
-    chosen: dict[int, int],
-    mixtures: dict[int, dict[int, float]],
-    out: Path,
-) -> None:
-    """Generate variations of a seed or a point."""
-    from impasto.exploring.mixing import variations_of
-    from impasto.exploring.walk_options import parse_around
-    from impasto.sampling.class_choice import mixed
-    from impasto.sampling.output import seed_name
-
-    numbers, files = parse_around(options.variations or "")
-    if files:
-        options.leave_out("a file's point has classes of its own", "classes")
-        centre = points_of_files(painter, files)
-    else:
-        labels = mixed(painter.record, painter.labels(numbers, chosen), mixtures)
-        centre = painter.points(numbers, labels)
-    spread = SPREAD if options.spread is None else options.spread
-    points = variations_of(painter, centre, seeds, spread)
-    names = [f"variation-{seed_name(seed)}" for seed in seeds]
-    paint_points(painter, points, names, options.grid, out, options.save_points)
-
-
-def paint_points(
-    painter: Painter,
-    points: Points,
-    names: list[str],
-    grid: Path | None,
-    out: Path,
-    save_points: Path | None,
-) -> None:
-    """Generate a picture for each point; without a grid, as files of these names."""
-    from impasto.sampling.output import save_grid_of, save_pictures
-
-    if save_points is not None:
-        typer.echo(f"points in {quoted(points.save(save_points))}")
-    pictures = painter.paint_points(points)
-    if grid is not None:
-        save_grid_of(pictures, grid)
-    else:
-        texts = (points.text(number) for number in range(len(points)))
-        save_pictures(pictures, names, out, texts)
-    typer.echo(f"{counted(len(points), 'picture')} in {quoted(grid or out)}")
-
-
-def paint_edited(
-    painter: Painter,
-    options: Options,
-    folder: Path,
-    seeds: list[int],
-    labels: torch.Tensor,
-    out: Path,
-) -> None:
-    """Generate points of files, or the seeds with these labels [B, F] or class weights [B, K], moved as
-    `--edit` asks."""
-    from impasto.exploring.directions import Directions, parse_edits, usual_path
-    from impasto.sampling.output import seed_name
-
-    if options.points:
-        points = points_of_files(painter, options.points)
-        names = [f"point-{number:04d}" for number in range(len(points))]
-    else:
-        points, names = painter.points(seeds, labels), [seed_name(seed) for seed in seeds]
-    if options.edit:
-        edits = parse_edits(options.edit)
-        found = Directions.load(options.directions or usual_path(folder), painter.record)
-        points = found.edited(points, edits)
-    paint_points(painter, points, names, options.grid, out, options.save_points)
 
 
 def paint_every_class(
@@ -349,8 +274,9 @@ def paint(
         target: the folder of the pictures by default.
         run: the run whose report shows them.
     """
+    from impasto.cli._points import Target, paint_alike, paint_points_of
     from impasto.curation.choosing import check_enough, groups_of
-    from impasto.sampling.class_choice import field_of, mixed, parse_mixtures
+    from impasto.sampling.class_choice import field_of, parse_mixtures
 
     seeds = seeds_of(
         options.seeds, every_class=options.every_class is not None, candidates=options.looked_at
@@ -377,11 +303,11 @@ def paint(
         )
     elif field is not None:
         paint_every_class(painter, seeds, chosen, field, grid=grid, out=out, default=target)
-    elif options.variations is not None:
-        paint_variations(painter, options, seeds, chosen, mixtures, out or target)
     else:
-        labels = mixed(painter.record, painter.labels(seeds, chosen), mixtures)
-        if options.points or options.edit:
-            paint_edited(painter, options, folder, seeds, labels, out or target)
+        where = Target(
+            folder, out or target, grid, options.captions, options.save_points, options.keep
+        )
+        if options.more_like is not None:
+            paint_alike(painter, options, where, chosen, mixtures, target)
         else:
-            paint_seeds(painter, seeds, labels, grid, out or target, options.save_points)
+            paint_points_of(painter, options, where, seeds, chosen, mixtures)

@@ -7,7 +7,7 @@ import typer
 
 from impasto.cli._plugins import Plugins
 from impasto.cli._shared import Batch, Classes, Device, ModelArgument, Truncation
-from impasto.errors import StoppedError
+from impasto.errors import ImpastoError, StoppedError
 from impasto.formatting import counted, quoted
 
 
@@ -15,11 +15,17 @@ def command(
     model: ModelArgument,
     coarse: Annotated[
         str,
-        typer.Option(metavar="SEEDS", help="Seeds of the coarse levels: a row of the grid each."),
+        typer.Option(
+            metavar="SEEDS|NAMES",
+            help="Seeds of the coarse levels, or favourites (see sample --keep): a row each.",
+        ),
     ] = "0-7",
     fine: Annotated[
         str,
-        typer.Option(metavar="SEEDS", help="Seeds of the fine levels: a column of the grid each."),
+        typer.Option(
+            metavar="SEEDS|NAMES",
+            help="Seeds of the fine levels, or favourites: a column each.",
+        ),
     ] = "8-15",
     at: Annotated[
         int | None,
@@ -58,30 +64,33 @@ def command(
     are those of the coarse seed. For networks that take the latent at every level: the flagships.
     """
     from impasto.device import choose_device
+    from impasto.exploring.favourites import parse_point
     from impasto.exploring.mixing import mix_of
-    from impasto.sampling import find_model, parse_seeds
+    from impasto.sampling import find_model
     from impasto.sampling.class_choice import mixed, parse_mixtures
     from impasto.sampling.model import name_of
     from impasto.sampling.output import check_grid_path, save_grid_of
     from impasto.sampling.painter import Painter
+    from impasto.sampling.points import Points
 
     folder = find_model(model)
     target = grid or Path("samples") / f"{name_of(model)}-mix.png"
     check_grid_path(target)
-    rows, columns = parse_seeds(coarse), parse_seeds(fine)
     painter = Painter.load(folder, choose_device(device), truncation=truncation, batch=batch)
     chosen, mixtures = parse_mixtures(painter.record, classes or [])
-    labels = [
-        mixed(painter.record, painter.labels(seeds, chosen), mixtures) for seeds in (rows, columns)
-    ]
+    rows, columns = (parse_point(text, folder, painter.record) for text in (coarse, fine))
+    if classes and not rows.seeds:
+        raise ImpastoError("favourites have classes of their own: leave out --class")
+
+    def of_seeds(seeds: list[int]) -> Points:
+        return painter.points(seeds, mixed(painter.record, painter.labels(seeds, chosen), mixtures))
+
     try:
-        mix = mix_of(
-            painter, painter.points(rows, labels[0]), painter.points(columns, labels[1]), at
-        )
+        mix = mix_of(painter, rows.made(of_seeds), columns.made(of_seeds), at)
         if save_points is not None:
             typer.echo(f"points in {quoted(mix.mixed.save(save_points))}")
-        names = ["", *map(str, columns)], ["", *map(str, rows)]
-        save_grid_of([mix.grid(painter)], target, len(columns) + 1, above=names[0], beside=names[1])
+        above, beside = ["", *columns.names], ["", *rows.names]
+        save_grid_of([mix.grid(painter)], target, len(above), above=above, beside=beside)
     except KeyboardInterrupt:
         raise StoppedError("stopped; no file is left half written") from None
     typer.echo(

@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from impasto.cli._plugins import Plugins
+from impasto.cli._points import AMONG, COUNT, SPREAD
 from impasto.cli._sampling import (
     CANDIDATES,
     PER_CLASS,
     SEEDS,
     SEEDS_OF_EVERY_CLASS,
-    SPREAD,
     Options,
     paint,
 )
@@ -99,9 +99,9 @@ def command(
     variations: Annotated[
         str | None,
         typer.Option(
-            metavar="SEED|FILE",
-            help="Generate variations of one seed, or of the point of a file (see --points): on the way "
-            "from it to each of --seeds.",
+            metavar="SEED|FILE|NAME",
+            help="Generate variations of one seed, of the point of a file (see --points) or of a "
+            "favourite: on the way from it to each of --seeds.",
         ),
     ] = None,
     spread: Annotated[
@@ -110,6 +110,32 @@ def command(
             metavar="VALUE",
             help="With --variations: how far on this way; 1 is all of it.",
             show_default=str(SPREAD),
+        ),
+    ] = None,
+    more_like: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SEED|FILE|NAME",
+            help="Show the pictures of --of that are most like one: of a seed, of the point of a file "
+            "(see --points) or a favourite. They are compared by features of lite0.",
+        ),
+    ] = None,
+    among: Annotated[
+        str | None,
+        typer.Option(
+            "--of",
+            metavar="SEEDS",
+            help="With --more-like: the seeds to look among.",
+            show_default=AMONG,
+        ),
+    ] = None,
+    count: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="With --more-like: how many to show.",
+            show_default=str(COUNT),
         ),
     ] = None,
     points: Annotated[
@@ -122,11 +148,27 @@ def command(
             "in place of seeds. May be repeated.",
         ),
     ] = None,
+    favourites: Annotated[
+        str | None,
+        typer.Option(
+            metavar="all|NAME,NAME",
+            help="Generate favourites of this model, in place of seeds; see --keep.",
+        ),
+    ] = None,
     save_points: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE.safetensors",
             help="Also write the latents and classes of all pictures into this file.",
+        ),
+    ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Also keep all pictures' points as favourites of this model: as NAME if there is one "
+            "picture, else as NAME-1, NAME-2, ... They are in favourites.json in the model's folder (of "
+            "masters in the cache). To remove one, edit this file.",
         ),
     ] = None,
     edit: Annotated[
@@ -151,6 +193,13 @@ def command(
             help="Write one PNG with all pictures. An existing file is replaced.", metavar="FILE"
         ),
     ] = None,
+    captions: Annotated[
+        bool,
+        typer.Option(
+            "--captions",
+            help="With --grid: write the seed below each picture, and its classes where they differ.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -199,11 +248,17 @@ def command(
         to_report=to_report,
         variations=variations,
         spread=spread,
+        more_like=more_like,
+        among=among,
+        count=count,
         points=points,
+        favourites=favourites,
         save_points=save_points,
+        keep=keep,
         edit=edit,
         directions=directions,
         grid=grid,
+        captions=captions,
         out=out,
     )
     options.check()

@@ -1,7 +1,9 @@
 """`impasto walk`: a video through a model's latents and classes."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +19,10 @@ from impasto.cli._shared import (
 )
 from impasto.errors import ImpastoError, StoppedError
 from impasto.formatting import counted, quoted
+
+if TYPE_CHECKING:  # only for the types: --help must not wait for these
+    from impasto.sampling.model import ModelRecord
+    from impasto.sampling.points import Points
 
 
 def command(
@@ -35,11 +41,18 @@ def command(
             "painted, in place of seeds. May be repeated.",
         ),
     ] = None,
+    favourites: Annotated[
+        str | None,
+        typer.Option(
+            metavar="all|NAME,NAME",
+            help="Walk through favourites of this model; see sample --keep.",
+        ),
+    ] = None,
     around: Annotated[
         str | None,
         typer.Option(
-            metavar="SEED|FILE",
-            help="Walk in a loop around one seed, or around the point of such a file.",
+            metavar="SEED|FILE|NAME",
+            help="Walk in a loop around one seed, the point of such a file, or a favourite.",
         ),
     ] = None,
     radius: Annotated[
@@ -120,24 +133,19 @@ def command(
     """
     from impasto.device import choose_device
     from impasto.exploring.frames import check_target
-    from impasto.exploring.walk_options import (
-        RADIUS,
-        WalkOptions,
-        film_of,
-        parse_around,
-        parse_grid,
-    )
+    from impasto.exploring.walk_options import RADIUS, WalkOptions, film_of, parse_grid
     from impasto.exploring.walks import Style, parse_stations
     from impasto.progress import shown
-    from impasto.sampling import find_model, parse_seeds
+    from impasto.sampling import find_model
     from impasto.sampling.model import Model, name_of
     from impasto.sampling.painter import Painter
 
     if around is None and radius is not None:
         raise ImpastoError("--radius is the distance from --around: add it, or leave --radius out")
-    if around is not None and (seeds or points):
-        raise ImpastoError("--around has a point of its own: leave out --seeds and --points")
-    numbers, files = parse_around(around) if around else (parse_seeds(seeds) if seeds else [], [])
+    if around is not None and (seeds or points or favourites):
+        raise ImpastoError(
+            "--around has a point of its own: leave out --seeds, --points and --favourites"
+        )
     columns, rows = parse_grid(grid) if grid else (1, 1)
     folder = find_model(model)
     target = out or Path("samples") / f"{name_of(model)}-walk.mp4"
@@ -146,9 +154,10 @@ def command(
         folder, choose_device(device), steps=steps, sampler=sampler, guidance=guidance
     )
     painter = Painter.of(loaded, truncation=truncation, batch=batch)
+    numbers, given = _given(folder, painter.record, seeds, points, favourites, around)
     options = WalkOptions(
         seeds=numbers,
-        points=points or files,
+        points=given,
         around=around is not None,
         radius=RADIUS if radius is None else radius,
         style=Style(loop, not straight, easing),
@@ -168,3 +177,24 @@ def command(
     kept = film.count - painted
     again = f", {kept} of them there before" if kept else ""
     typer.echo(f"{counted(film.count, 'frame')} in {quoted(target)}{again}")
+
+
+def _given(
+    folder: Path,
+    record: ModelRecord,
+    seeds: str | None,
+    points: list[Path] | None,
+    favourites: str | None,
+    around: str | None,
+) -> tuple[list[int], list[Path | Points]]:
+    """The seeds to walk through, and the points or files of points."""
+    from impasto.exploring.favourites import chosen_favourites, parse_point
+    from impasto.sampling import parse_seeds
+
+    if around is not None:
+        named = parse_point(around, folder, record)
+        return named.seeds, [] if named.points is None else [named.points]
+    given: list[Path | Points] = [*points] if points else []
+    if favourites:
+        given.append(chosen_favourites(folder, record, favourites)[1])
+    return parse_seeds(seeds) if seeds else [], given

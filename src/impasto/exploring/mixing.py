@@ -9,7 +9,7 @@ import torch
 from impasto.errors import ImpastoError
 from impasto.exploring.curves import between
 from impasto.sampling.painter import Painter
-from impasto.sampling.points import Origin, Points
+from impasto.sampling.points import Origin, Points, at_levels
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,16 @@ def mix_of(painter: Painter, coarse: Points, fine: Points, at: int | None = None
 
     Args:
         painter: of their model.
-        coarse: [R], with a latent each.
-        fine: [C], with a latent each.
+        coarse: [R], with a latent each or one for each level.
+        fine: [C], likewise.
         at: the first level that takes the fine latent, from 1; None: half of the levels.
 
     Raises:
         ImpastoError: the generator takes one latent for all, or has no such level.
     """
     levels = painter.levels
+    for points in (coarse, fine):
+        painter.check_levels(points.latents)
     if levels is None:
         raise ImpastoError(
             f"this model's network ('{painter.record.generator.network}') takes its latent in one "
@@ -71,9 +73,9 @@ def mix_of(painter: Painter, coarse: Points, fine: Points, at: int | None = None
             f"this generator has {levels} levels, so the first fine one (--at) is 1 to {levels - 1}, "
             f"not {at}"
         )
-    rows = coarse.latents.repeat_interleave(len(fine), dim=0)
-    columns = fine.latents.repeat(len(coarse), 1)
-    latents = torch.stack([rows] * at + [columns] * (levels - at), dim=1)
+    rows = at_levels(coarse.latents, levels).repeat_interleave(len(fine), dim=0)
+    columns = at_levels(fine.latents, levels).repeat(len(coarse), 1, 1)
+    latents = torch.cat([rows[:, :at], columns[:, at:]], dim=1)
     mixed = coarse.changed(
         latents=latents,
         classes=coarse.classes.repeat_interleave(len(fine), dim=0),

@@ -22,7 +22,7 @@ from impasto.features import load_network
 from impasto.formatting import counted
 from impasto.sampling.painter import Painter
 from impasto.sampling.points import Points, joined
-from impasto.sampling.seeds import check_seeds, parse_seeds
+from impasto.sampling.seeds import check_seeds
 
 SEEDS = (0, 1, 2, 3)
 RADIUS = 0.4
@@ -33,8 +33,8 @@ class WalkOptions:
     """What is asked for."""
 
     seeds: Sequence[int] = ()
-    points: Sequence[Path] = ()
-    """Files of points, in place of seeds."""
+    points: Sequence[Path | Points] = ()
+    """Points, or files of such, in place of seeds."""
     around: bool = False
     """Whether each walk is a loop around one of these, instead of a way through all."""
     radius: float = RADIUS
@@ -62,7 +62,14 @@ class WalkOptions:
     def points_of(self, painter: Painter, chosen: Mapping[int, int]) -> Points:
         """The points, with these classes of seeds by column."""
         if self.points:
-            return joined([Points.load(path, painter.record) for path in self.points])
+            return joined(
+                [
+                    each.require(painter.record, "the walk")
+                    if isinstance(each, Points)
+                    else Points.load(each, painter.record)
+                    for each in self.points
+                ]
+            )
         seeds = check_seeds(self.seeds or SEEDS)
         return painter.points(seeds, painter.labels(seeds, chosen))
 
@@ -137,11 +144,3 @@ def parse_grid(text: str, option: str = "--grid") -> tuple[int, int]:
     if not found:
         raise ImpastoError(f"{option} takes COLUMNSxROWS, such as 4x2, not '{text}'")
     return int(found[1]), int(found[2])
-
-
-def parse_around(text: str) -> tuple[list[int], list[Path]]:
-    """The seeds, or the file of points, that a text such as `17` or `picture.png` names."""
-    path = Path(text)
-    if path.suffix.lower() in (".png", ".safetensors"):
-        return [], [path]
-    return parse_seeds(text), []

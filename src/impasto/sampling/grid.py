@@ -15,6 +15,7 @@ _INK, _PAPER = (20, 20, 20), (255, 255, 255)
 _SIZE = 12  # of letters, in pixels
 _GAP = 4  # between letters and pictures
 _LINE_GAP = 4  # between lines of a name
+_CAPTION = 120  # pixels that a caption may be wider than a narrow picture is
 _LONGEST = 180  # pixels of an upright name or one beside a row; longer names are shortened
 
 
@@ -126,4 +127,31 @@ def named_grid_picture(
     for row, side in enumerate(sides):
         middle = down + row * height + (height - side.height) // 2
         canvas.paste(side, (margin - _GAP - side.width, middle))
+    return canvas
+
+
+def captioned_grid_picture(
+    images: np.ndarray, captions: Sequence[Sequence[str]], columns: int | None = None
+) -> Image.Image:
+    """A grid of images [B, H, W, 3] (uint8) on white, with lines of text below each.
+
+    Lines are shortened to the width of the images, or to 120 pixels below narrower ones.
+    """
+    count, height, width, _ = images.shape
+    columns = columns or columns_of(count)
+    widest = max(
+        (text_length(one_line(line), _SIZE) for lines in captions for line in lines), default=0
+    )
+    across = max(width, min(math.ceil(widest), _CAPTION))
+    texts = [
+        _written_lines([shortened(line, across) for line in lines if line]) for lines in captions
+    ]
+    down = height + 2 * _GAP + max(text.height for text in texts)
+    rows = math.ceil(count / columns)
+    size = columns * (across + _GAP) + _GAP, rows * down + _GAP
+    canvas = Image.new("RGB", size, _PAPER)
+    for index, (image, text) in enumerate(zip(images, texts, strict=True)):
+        top, left = _GAP + index // columns * down, _GAP + index % columns * (across + _GAP)
+        canvas.paste(Image.fromarray(image), (left + (across - width) // 2, top))
+        canvas.paste(text, (left + (across - text.width) // 2, top + height + _GAP // 2))
     return canvas

@@ -8,7 +8,7 @@ from PIL import Image
 
 from impasto.errors import ImpastoError
 from impasto.files import atomic_file
-from impasto.sampling.grid import named_grid_picture
+from impasto.sampling.grid import captioned_grid_picture, named_grid_picture
 from impasto.sampling.points import png_text
 
 _MAX_GRID_PIXELS = 30_000**2
@@ -21,6 +21,7 @@ def save_grid(
     *,
     above: Sequence[str] = (),
     beside: Sequence[str] = (),
+    captions: Sequence[Sequence[str]] = (),
 ) -> None:
     """Write images as one PNG, atomically.
 
@@ -30,12 +31,17 @@ def save_grid(
         columns: number of columns; by default as many as rows.
         above: names of the columns.
         beside: names of the rows.
+        captions: lines below each image, in place of these names.
 
     Raises:
         ImpastoError: the file cannot be written.
     """
+    if captions:
+        picture = captioned_grid_picture(images, captions, columns)
+    else:
+        picture = named_grid_picture(images, columns, above, beside)
     with atomic_file(path) as temporary:
-        named_grid_picture(images, columns, above, beside).save(temporary, "PNG")
+        picture.save(temporary, "PNG")
 
 
 def check_grid_path(path: Path) -> None:
@@ -74,6 +80,7 @@ def save_grid_of(
     *,
     above: Sequence[str] = (),
     beside: Sequence[str] = (),
+    captions: Sequence[Sequence[str]] = (),
 ) -> None:
     """Write all images of the batches as one PNG; see `save_grid`.
 
@@ -85,7 +92,7 @@ def save_grid_of(
     images = np.concatenate(list(batches))
     if images[..., 0].size > _MAX_GRID_PIXELS:
         raise ImpastoError(f"{len(images)} pictures are too many for one grid; use --out instead")
-    save_grid(path, images, columns, above=above, beside=beside)
+    save_grid(path, images, columns, above=above, beside=beside, captions=captions)
 
 
 def seed_name(seed: int) -> str:

@@ -49,7 +49,7 @@ class Origin(Config):
 
 
 class PointsRecord(Config):
-    """The text in a file of points, or in a PNG with one."""
+    """The text in a file of points; or a single point as text, as a PNG carries it."""
 
     format: int = 1
     model: str
@@ -59,11 +59,11 @@ class PointsRecord(Config):
     """The label fields with their classes, in the order of the class weights."""
     origins: tuple[Origin, ...]
     levels: int | None = None
-    """In a PNG: the number of latents of its point, if it has one for each level."""
+    """Of a single point: the number of its latents, if it has one for each level."""
     latents: str | None = None
-    """In a PNG: the latents, float32, zlib, base64."""
+    """Of a single point: the latents, float32, zlib, base64."""
     classes: tuple[float, ...] = ()
-    """In a PNG: the class weights."""
+    """Of a single point: the class weights."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,12 @@ class Points:
 
     @classmethod
     def _whole(
-        cls, record: PointsRecord, latents: Tensor, classes: Tensor, place: Path, model: ModelRecord
+        cls,
+        record: PointsRecord,
+        latents: Tensor,
+        classes: Tensor,
+        place: str | PathLike[str],
+        model: ModelRecord,
     ) -> "Points":
         """Points from their parts, checked."""
         points = cls(
@@ -202,22 +207,22 @@ class Points:
             raise ImpastoError(_DAMAGED.format(place=place, reason="values that are not finite"))
         return points
 
-    def text(self, number: int) -> str:
-        """The text that a PNG of point `number` carries.
-
-        A latent that a seed has is left out: the seed names it.
-        """
+    def single(self, number: int) -> PointsRecord:
+        """Point `number`, whole. A latent that a seed has is left out: the seed names it."""
         one = self[[number]]
         latents = None
         if one.origins[0].seed is None or one.origins[0].edits:
             values = one.latents[0].contiguous().numpy().astype("<f4").tobytes()
             latents = base64.b64encode(zlib.compress(values)).decode()
-        record = one._record(
+        return one._record(
             latents=latents,
             levels=one.latents.shape[1] if one.latents.ndim == 3 else None,
             classes=tuple(round(value, 7) for value in one.classes[0].tolist()),
         )
-        return json.dumps(record.model_dump(mode="json", exclude_none=True))
+
+    def text(self, number: int) -> str:
+        """The text that a PNG of point `number` carries."""
+        return json.dumps(self.single(number).model_dump(mode="json", exclude_none=True))
 
     @classmethod
     def _of_picture(cls, path: Path, model: ModelRecord) -> "Points":
@@ -234,18 +239,33 @@ class Points:
                 f"{path} carries no point: it was not painted by impasto, or was saved again by a "
                 "program that drops such texts"
             )
-        record = _read(text, path)
+        return cls.of_single(_read(text, path), path, model)
+
+    @classmethod
+    def of_single(
+        cls, record: PointsRecord, place: str | PathLike[str], model: ModelRecord
+    ) -> "Points":
+        """The point that `single` gave.
+
+        Args:
+            record: the point.
+            place: where it was read, for messages.
+            model: that it is to belong to.
+
+        Raises:
+            ImpastoError: it is damaged, or of another model.
+        """
         try:
             latents = _latents_in(record)
         except (ValueError, zlib.error, RuntimeError) as error:
-            raise ImpastoError(_DAMAGED.format(place=path, reason=str(error))) from error
+            raise ImpastoError(_DAMAGED.format(place=place, reason=str(error))) from error
         classes = torch.tensor(record.classes, dtype=torch.float32)[None]
         if latents is None:
             origin = record.origins[0] if record.origins else Origin()
             if origin.seed is None:
-                raise ImpastoError(_DAMAGED.format(place=path, reason="neither latent nor seed"))
+                raise ImpastoError(_DAMAGED.format(place=place, reason="neither latent nor seed"))
             latents = latents_of_seeds([origin.seed], model.latent, origin.truncation)
-        return cls._whole(record, latents, classes, path, model)
+        return cls._whole(record, latents, classes, place, model)
 
 
 def _fields(record: ModelRecord) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -295,36 +315,60 @@ def class_weights(record: ModelRecord, parts: Mapping[int, Mapping[int, float]])
     return torch.cat([torch.zeros(0), *weights])
 
 
-def described(points: Points, number: int) -> str:
-    """The classes of a point in words, such as `style 0.6 Ukiyo-e + 0.4 Cubism`; '' without any."""
-    found, start = [], 0
+def class_texts(points: Points, number: int) -> dict[str, str]:
+    """The classes of a point in words, such as `0.6 Ukiyo-e + 0.4 Cubism`, by field; the largest first.
+    Fields whose class is unknown are left out."""
+    found, start = {}, 0
     for name, classes in points.fields:
         weights = points.classes[number, start : start + len(classes)].tolist()
         start += len(classes)
         named = [
             (weight, each) for weight, each in zip(weights, classes, strict=True) if weight != 0
         ]
+        named.sort(key=lambda pair: -pair[0])
         if len(named) == 1 and named[0][0] == 1:
-            found.append(f"{name} {named[0][1]}")
+            found[name] = named[0][1]
         elif named:
-            parts = " + ".join(f"{weight:.2g} {each}" for weight, each in named)
-            found.append(f"{name} {parts}")
-    return ", ".join(found)
+            found[name] = " + ".join(f"{weight:.2g} {each}" for weight, each in named)
+    return found
+
+
+def described(points: Points, number: int) -> str:
+    """The classes of a point in words, such as `style 0.6 Ukiyo-e + 0.4 Cubism`; '' without any."""
+    return ", ".join(f"{name} {text}" for name, text in class_texts(points, number).items())
+
+
+def differing_classes(points: Points) -> list[str]:
+    """The classes of each point in words, in the fields in which not all points are alike."""
+    texts = [class_texts(points, number) for number in range(len(points))]
+    fields = [name for name, _ in points.fields if len({each.get(name, "") for each in texts}) > 1]
+    return [", ".join(each.get(name, "unknown") for name in fields) for each in texts]
 
 
 def joined(several: Sequence[Points]) -> Points:
     """All points of several sets of the same model, in order.
 
+    If some have a latent for each level, the others get theirs at every level.
+
     Raises:
-        ImpastoError: some have a latent for each level, and others have one.
+        ImpastoError: they have different numbers of levels.
     """
-    if len({each.latents.shape[1:] for each in several}) > 1:
-        raise ImpastoError("points with a latent for each level cannot be joined with others")
+    levels = {each.latents.shape[1] for each in several if each.latents.ndim == 3}
+    if len(levels) > 1:
+        raise ImpastoError("points with different numbers of levels cannot be joined")
+    latents = [each.latents for each in several]
+    for count in levels:
+        latents = [at_levels(each, count) for each in latents]
     return several[0].changed(
-        latents=torch.cat([each.latents for each in several]),
+        latents=torch.cat(latents),
         classes=torch.cat([each.classes for each in several]),
         origins=tuple(origin for each in several for origin in each.origins),
     )
+
+
+def at_levels(latents: Tensor, levels: int) -> Tensor:
+    """Latents [N, L, Z] of latents [N, Z], the same one for each of L levels, or of [N, L, Z]."""
+    return latents if latents.ndim == 3 else latents[:, None].repeat(1, levels, 1)
 
 
 def batches_of(points: Points, count: int) -> Iterator[Points]:

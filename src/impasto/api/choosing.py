@@ -1,0 +1,112 @@
+"""Choosing among a model's pictures: `more_like`, `keep` and `favourites`."""
+
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from pathlib import Path
+
+from impasto.config import read_record
+from impasto.device import choose_device
+from impasto.errors import ImpastoError
+from impasto.evaluation.gather import Progress, silent
+from impasto.exploring.favourites import check_name, keep_favourites, load_favourites, names_for
+from impasto.exploring.likeness import Alike, most_alike
+from impasto.features import load_network
+from impasto.sampling import Model, find_model
+from impasto.sampling.class_choice import class_numbers, labels_of_seeds
+from impasto.sampling.model import MODEL_FILE, ModelRecord
+from impasto.sampling.painter import Painter
+from impasto.sampling.points import Origin, Points
+from impasto.sampling.seeds import check_seeds, latents_of_seeds
+
+
+def more_like(
+    model: str | PathLike[str] | Model,
+    like: int | str | PathLike[str] | Points,
+    among: Iterable[int] = range(1024),
+    classes: Mapping[str, str] | None = None,
+    *,
+    count: int = 15,
+    truncation: float | None = None,
+    device: str = "auto",
+    batch: int = 64,
+    progress: Progress = silent,
+) -> Alike:
+    """The pictures most like one among those of many seeds, by features of `lite0`; nearest first.
+
+    Args:
+        model: a loaded model, which keeps its device; or a run, a checkpoint, a model folder, or the
+            word `masters`.
+        like: a seed, a point, a file of a point, or a PNG that impasto painted.
+        among: seeds to look among.
+        classes: see `Model.sample`; of the seeds.
+        count: how many to find.
+        truncation: of the seeds' latents.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        batch: pictures at a time.
+        progress: shows the pictures looked at.
+
+    Raises:
+        ImpastoError: no model, an unknown class, a seed out of range, or a point of another model.
+    """
+    if not isinstance(model, Model):
+        model = Model.load(model, choose_device(device))
+    painter = Painter.of(model, truncation=truncation, batch=batch)
+    chosen = class_numbers(painter.record, classes or {})
+    if isinstance(like, int):
+        (like,) = check_seeds([like])
+        wanted = painter.points([like], painter.labels([like], chosen))
+    elif isinstance(like, Points):
+        wanted = like.require(painter.record, "the point")
+    else:
+        wanted = Points.load(like, painter.record)
+    seeds = check_seeds(among)
+    network = load_network("lite0", device=painter.sampler.device)
+    labels = painter.labels(seeds, chosen)
+    return most_alike(painter, wanted, seeds, labels, network, count=count, progress=progress)
+
+
+def favourites(model: str | PathLike[str]) -> dict[str, Points]:
+    """The favourites of a model by name, each a point; `walk` takes them.
+
+    Args:
+        model: a run, a checkpoint, a model folder, or the word `masters`.
+
+    Raises:
+        ImpastoError: no model, or a file of favourites that is damaged or of another model.
+    """
+    folder = find_model(model)
+    return load_favourites(folder, read_record(folder / MODEL_FILE, "model", ModelRecord))
+
+
+def keep(
+    model: str | PathLike[str],
+    name: str,
+    points: int | Points,
+    classes: Mapping[str, str] | None = None,
+) -> Path:
+    """Add favourites to a model; gives their file, `favourites.json` in the model's folder (of `masters`
+    in the cache).
+
+    Args:
+        model: a run, a checkpoint, a model folder, or the word `masters`.
+        name: of the point; several points get the names NAME-1, NAME-2, ...
+        points: of the model, such as `invert(...).points`; or a seed.
+        classes: of the seed, see `Model.sample`.
+
+    Raises:
+        ImpastoError: no model, a name that cannot be or that there is already, an unknown class, or
+            points of another model.
+    """
+    folder = find_model(model)
+    record = read_record(folder / MODEL_FILE, "model", ModelRecord)
+    check_name(name)
+    if isinstance(points, int):
+        seeds = check_seeds([points])
+        labels = labels_of_seeds(seeds, record, class_numbers(record, classes or {}))
+        latents = latents_of_seeds(seeds, record.latent)
+        points = Points.make(record, latents, labels, [Origin(seed=seeds[0])])
+    elif classes:
+        raise ImpastoError("points have classes of their own: leave out classes")
+    names = names_for(name, len(points))
+    named = {each: points[[number]] for number, each in enumerate(names)}
+    return keep_favourites(folder, record, named)

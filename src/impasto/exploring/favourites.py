@@ -1,0 +1,176 @@
+"""Favourites: named points of one model, in a file beside it.
+
+The file is JSON that can be read and edited: to remove a favourite or give it another name, edit it.
+Each point is written as a PNG carries it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field
+
+from impasto.config import Config, read_record
+from impasto.errors import ImpastoError, near
+from impasto.files import cache_folder, write_json
+from impasto.formatting import comma_separated
+from impasto.sampling.model import MASTERS, MASTERS_MODEL, ModelRecord
+from impasto.sampling.points import Points, PointsRecord, joined
+from impasto.sampling.seeds import parse_seeds
+
+FAVOURITES_FILE = "favourites.json"
+ALL = "all"
+"""Stands for the names of all favourites."""
+
+
+class FavouritesRecord(Config):
+    """The contents of the file."""
+
+    format: int = 1
+    favourites: dict[str, PointsRecord] = Field(default_factory=dict)
+
+
+def favourites_path(folder: Path) -> Path:
+    """The file of a model folder's favourites; for the model inside the package it is in the cache."""
+    if folder.resolve() == MASTERS_MODEL.resolve():
+        return cache_folder() / "favourites" / MASTERS / FAVOURITES_FILE
+    return folder / FAVOURITES_FILE
+
+
+def load_favourites(folder: Path, record: ModelRecord) -> dict[str, Points]:
+    """The favourites of a model, each a single point, in the order in which they were kept.
+
+    Args:
+        folder: of the model.
+        record: of the model.
+
+    Raises:
+        ImpastoError: the file is damaged, or has points of another model.
+    """
+    path = favourites_path(folder)
+    if not path.is_file():
+        return {}
+    found = read_record(path, "model", FavouritesRecord).favourites
+    return {
+        name: Points.of_single(each, f"the favourite '{name}' in {path}", record)
+        for name, each in found.items()
+    }
+
+
+def chosen_favourites(folder: Path, record: ModelRecord, text: str) -> tuple[list[str], Points]:
+    """The names and points of the favourites that a text names.
+
+    Args:
+        folder: of the model.
+        record: of the model.
+        text: names separated by commas, or `all`.
+
+    Raises:
+        ImpastoError: there are none, an unknown name, a damaged file, or points of another model.
+    """
+    known = load_favourites(folder, record)
+    if not known:
+        raise ImpastoError(
+            f"there are no favourites of this model in {favourites_path(folder)}; keep some with "
+            "impasto sample MODEL --seeds 17 --keep NAME"
+        )
+    names = list(known) if text == ALL else comma_separated(text)
+    for name in names:
+        if name not in known:
+            raise ImpastoError(f"there is no favourite {near(name, list(known))}")
+    if not names:
+        raise ImpastoError(f"no favourite is named; there are {', '.join(known)}")
+    return names, joined([known[name] for name in names])
+
+
+def check_name(name: str) -> None:
+    """Check that a favourite can have this name: no seeds, no file, and not `all`.
+
+    Raises:
+        ImpastoError: it cannot.
+    """
+    plain = name.replace("-", "").replace("_", "")
+    if name == ALL or not name[:1].isalpha() or not plain.isalnum():
+        raise ImpastoError(
+            f"a favourite's name begins with a letter and has letters, digits, - and _ only, and is not "
+            f"'{ALL}': not '{name}'"
+        )
+
+
+def names_for(name: str, count: int) -> list[str]:
+    """The names of so many points that are kept together: NAME, or NAME-1, NAME-2, ..."""
+    return [name] if count == 1 else [f"{name}-{number + 1}" for number in range(count)]
+
+
+def keep_favourites(folder: Path, record: ModelRecord, points: Mapping[str, Points]) -> Path:
+    """Add favourites to a model's; gives the file.
+
+    Args:
+        folder: of the model.
+        record: of the model.
+        points: a single one by name.
+
+    Raises:
+        ImpastoError: a name that cannot be, or that there is already; points of another model, several
+            points for a name; or a damaged file, which stays as it is.
+    """
+    path = favourites_path(folder)
+    there = path.is_file()
+    known = read_record(path, "model", FavouritesRecord) if there else FavouritesRecord()
+    added = dict(known.favourites)
+    for name, point in points.items():
+        check_name(name)
+        if name in added:
+            raise ImpastoError(
+                f"there is a favourite '{name}' in {path} already; "
+                "choose another name, or remove it there"
+            )
+        if len(point) != 1:
+            raise ImpastoError(f"a favourite is one point, and '{name}' would be {len(point)}")
+        added[name] = point.require(record, f"'{name}'").single(0)
+    whole = known.model_copy(update={"favourites": added})
+    write_json(path, whole.model_dump(mode="json", exclude_none=True))
+    return path
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a text such as `17`, `picture.png` or `wave` names."""
+
+    names: list[str]
+    """Of the seeds or points."""
+    seeds: list[int]
+    """Empty if points are named."""
+    points: Points | None = None
+    """None if seeds are named."""
+
+    @property
+    def stem(self) -> str:
+        """A name for a file about them."""
+        return "-".join(self.names)
+
+    def made(self, of_seeds: Callable[[list[int]], Points]) -> Points:
+        """The points, with a function that makes those of seeds."""
+        return of_seeds(self.seeds) if self.points is None else self.points
+
+
+def parse_point(text: str, folder: Path, record: ModelRecord) -> Named:
+    """The seeds or points that a text names.
+
+    Args:
+        text: seeds, a file of points or a PNG with one, or names of favourites.
+        folder: of the model.
+        record: of the model.
+
+    Raises:
+        ImpastoError: none of these, or points of another model.
+    """
+    path = Path(text)
+    if path.suffix.lower() in (".png", ".safetensors"):
+        points = Points.load(path, record)
+        return Named(names_for(path.stem, len(points)), [], points)
+    if text.strip()[:1].isalpha():
+        names, points = chosen_favourites(folder, record, text)
+        return Named(names, [], points)
+    seeds = parse_seeds(text)
+    return Named(list(map(str, seeds)), seeds)
