@@ -37,12 +37,14 @@ def walk(
     around: bool = False,
     radius: float = RADIUS,
     classes: Mapping[str, Sequence[str]] | None = None,
-    seconds: float = 12.0,
+    seconds: float | None = None,
     fps: int = 30,
     loop: bool = False,
     straight: bool = False,
     easing: bool = False,
     even: bool = False,
+    audio: str | PathLike[str] | None = None,
+    beats: Iterable[float] = (),
     truncation: float | None = None,
     grid: tuple[int, int] = (1, 1),
     scale: int | None = None,
@@ -62,12 +64,16 @@ def walk(
         radius: of this loop; 1 is as far as another seed.
         classes: label field to the classes to go through, such as `{"style": ["Ukiyo-e", "Cubism"]}`.
             By default those of the seeds and points.
-        seconds: length of the video.
+        seconds: length of the video. None: that of `audio`, or up to the last of `beats`, or 12.
         fps: frames a second.
         loop: go back to the first point, so that the video repeats.
         straight: take the shortest way between neighbouring points instead of a curve.
         easing: slow down at each point.
         even: make pictures change at the same pace throughout, measured by features of `lite0`.
+        audio: a file whose loudness drives the speed, or with `around` the radius. An MP4 gets
+            the sound.
+        beats: seconds at which the seeds after the first are reached; with more beats than seeds, seeds
+            return in turn. Then loudness drives nothing.
         truncation: of the seeds' latents; see `Model.sample`.
         grid: columns and rows of walks side by side, among which seeds are dealt out in order.
         scale: enlarge each pixel so many times. None: once, in an MP4 up to 512 pixels.
@@ -76,14 +82,14 @@ def walk(
 
     Raises:
         ImpastoError: no model, an unknown class, points of another model, a value out of range, PyAV is
-            missing, or the destination cannot be written.
+            missing, the sound cannot be read, or the destination cannot be written.
     """
     target = Path(destination).expanduser()
     check_target(target, fps)
-    style = Style(loop, not straight, easing)
+    style, song = Style(loop, not straight, easing), None if audio is None else Path(audio)
     given = [each if isinstance(each, Points) else Path(each) for each in points]
     options = WalkOptions(
-        list(seeds), given, around, radius, style, even, classes or {}, grid[0], grid[1]
+        list(seeds), given, around, radius, style, even, classes or {}, *grid, song, list(beats)
     )
     painter = painter_of(model, truncation, device, batch)
     film_of(painter, options, seconds=seconds, rate=fps, scale=scale).write(target)

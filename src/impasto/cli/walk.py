@@ -63,7 +63,14 @@ def command(
             show_default="0.4",
         ),
     ] = None,
-    seconds: Annotated[float, typer.Option(help="Length of the video.", metavar="S")] = 12.0,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S",
+            help="Length of the video.",
+            show_default="12; that of --audio, or up to the last of --beats",
+        ),
+    ] = None,
     fps: Annotated[int, typer.Option(help="Frames a second.", metavar="N", min=1)] = 30,
     loop: Annotated[
         bool, typer.Option("--loop", help="Go back to the first point, so that the video repeats.")
@@ -91,6 +98,22 @@ def command(
             help="Classes to go through on the way, such as style=Impressionism,Ukiyo-e, or just the "
             "classes if there is one field. May be repeated for other fields. Default: the classes of "
             "seeds and points.",
+        ),
+    ] = None,
+    audio: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Walk to music: the louder, the faster, or with --around the further away. An MP4 gets "
+            "the sound.",
+        ),
+    ] = None,
+    beats: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|S,S,S",
+            help="Seconds at which the seeds after the first are reached, such as 0.5,1.0,1.5, or a "
+            "file with one in each line. With more beats than seeds, seeds return in turn.",
         ),
     ] = None,
     truncation: Truncation = None,
@@ -129,10 +152,11 @@ def command(
 ) -> None:
     """Walk through a model: a video whose pictures change smoothly from seed to seed.
 
-    --classes changes the class on the way. MP4 and GIF need the extra video (PyAV).
+    --classes changes the class on the way. MP4, GIF and --audio need the extra video (PyAV).
     """
     from impasto.device import choose_device
     from impasto.exploring.frames import check_target
+    from impasto.exploring.rhythm import parse_beats
     from impasto.exploring.walk_options import RADIUS, WalkOptions, film_of, parse_grid
     from impasto.exploring.walks import Style, parse_stations
     from impasto.progress import shown
@@ -147,6 +171,7 @@ def command(
             "--around has a point of its own: leave out --seeds, --points and --favourites"
         )
     columns, rows = parse_grid(grid) if grid else (1, 1)
+    times = parse_beats(beats) if beats else []
     folder = find_model(model)
     target = out or Path("samples") / f"{name_of(model)}-walk.mp4"
     check_target(target, fps)
@@ -165,6 +190,8 @@ def command(
         classes=parse_stations(painter.record, classes or []),
         columns=columns,
         rows=rows,
+        audio=audio,
+        beats=times,
     )
     try:
         film = film_of(painter, options, seconds=seconds, rate=fps, scale=scale, progress=shown)

@@ -22,6 +22,8 @@ Curve = Callable[[Tensor], Tensor]
 """Positions [B] to values [B, ...]."""
 Kind = Literal["normal", "uniform", "weights"]
 _PARALLEL = 1e-9
+_ROUNDING = 1e-9
+"""Places so near to a point are the point."""
 HARMONICS = 3
 """A loop around a point turns once, twice and three times at once, in planes of their own."""
 _STRENGTHS = (0.8, 0.5, 0.3317)  # their squares have the sum 1
@@ -124,6 +126,8 @@ class Through:
             return self.points.float().expand(len(positions), *self.points.shape[1:])
         segments = count if self.loop else count - 1
         place = positions.double().clamp(0, 1) * segments
+        whole = place.round()
+        place = torch.where((place - whole).abs() < _ROUNDING, whole, place)
         number = place.floor().clamp(max=segments - 1)
         share = (place - number).view(_shape(positions, self.points))
         if self.easing:
@@ -191,24 +195,29 @@ class Around:
 
     Args:
         centre: [..., Z].
-        radius: 0 for the latent itself, 1 for a distance as of unrelated latents.
+        radius: 0 for the latent itself, 1 for a distance as of unrelated latents; or a curve of such
+            numbers [B], which then is the distance.
         seed: of the planes that it turns in.
         distribution: `normal` or `uniform`.
+        turns: how often it goes round.
     """
 
     centre: Tensor
-    radius: float
+    radius: float | Curve
     seed: int
     distribution: str = "normal"
+    turns: int = 1
 
     def __call__(self, positions: Tensor) -> Tensor:
         """Latents [B, ..., Z] float32 at positions [B]."""
-        turn = positions.double().remainder(1).view(-1, *[1] * self.centre.ndim)
+        shape = [-1, *[1] * self.centre.ndim]
+        turn = (positions.double() * self.turns).remainder(1).view(shape)
+        radius = self.radius(positions).view(shape) if callable(self.radius) else self.radius
         centre = self.centre.double()
         if self.distribution == "uniform":
-            return between(centre, self._waves(turn), self.radius, distribution="uniform")
+            return between(centre, self._waves(turn), radius, distribution="uniform")
         unit = _unit(centre)
-        ways = self._circles(unit, turn) * (self.radius * torch.pi / 2)
+        ways = self._circles(unit, turn) * (radius * torch.pi / 2)
         return (_arrive(unit, ways) * _length(centre)).float()
 
     def _random(self, *shape: int) -> Tensor:

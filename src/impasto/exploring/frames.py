@@ -38,6 +38,19 @@ class FramesRecord(Config):
     columns: Count
 
 
+def frames_in(seconds: float, rate: int) -> int:
+    """The number of frames of a film.
+
+    Raises:
+        ImpastoError: none or too many.
+    """
+    if rate < 1 or not 0 < seconds * rate <= _MOST_FRAMES:
+        raise ImpastoError(
+            f"a walk has 1 to {_MOST_FRAMES:,} frames, not {seconds:g} seconds of {rate}"
+        )
+    return max(1, round(seconds * rate))
+
+
 @dataclass(frozen=True)
 class Film:
     """Walks of one model, side by side, and how they become frames."""
@@ -50,21 +63,20 @@ class Film:
     scale: int | None = None
     """How often each pixel is repeated. None: once; in an MP4 as often as the shorter side needs to
     have at least 512 pixels, because the codec halves the resolution of colours."""
+    sound: Path | None = None
+    """A file whose sound an MP4 gets."""
 
     def __post_init__(self) -> None:
         """
         Raises:
             ImpastoError: a length or rate out of range.
         """
-        if self.rate < 1 or not 0 < self.seconds * self.rate <= _MOST_FRAMES:
-            raise ImpastoError(
-                f"a walk has 1 to {_MOST_FRAMES:,} frames, not {self.seconds:g} seconds of {self.rate}"
-            )
+        frames_in(self.seconds, self.rate)
 
     @property
     def count(self) -> int:
         """The number of frames."""
-        return max(1, round(self.seconds * self.rate))
+        return frames_in(self.seconds, self.rate)
 
     @property
     def times(self) -> torch.Tensor:
@@ -95,7 +107,8 @@ class Film:
             return write_webp(path, enlarged, self.count, self.rate)
         places = torch.linspace(0, self.count - 1, min(self.count, _SAMPLED)).round().long()
         sample = self.pictures(self.times[places])
-        return write_video(path, enlarged, self.rate, sample=sample)
+        sound = self.sound if path.suffix.lower() == ".mp4" else None
+        return write_video(path, enlarged, self.rate, sample=sample, sound=sound)
 
     def _enlarged(self, path: Path, progress: Progress) -> Iterator[np.ndarray]:
         for done, picture in enumerate(self.pictures(self.times)):

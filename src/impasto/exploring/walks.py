@@ -68,6 +68,26 @@ def _digest(*values: object) -> str:
     return found.hexdigest()
 
 
+@dataclass(frozen=True)
+class Swell:
+    """How the radius of a walk around a point changes on the way."""
+
+    shares: Tensor
+    """[N] float64, of the radius, at positions spread evenly from 0 to 1."""
+    turns: int
+    """How often the walk goes round."""
+
+    def times(self, radius: float) -> Curve:
+        """The radius at positions [B]."""
+        known = np.linspace(0, 1, len(self.shares))
+
+        def at(positions: Tensor) -> Tensor:
+            found = np.interp(positions.double().numpy(), known, self.shares.numpy())
+            return radius * torch.from_numpy(found)
+
+        return at
+
+
 Stations = Mapping[int, Tensor]
 """By column of the field, the weights [C, K] of the classes that a walk goes through."""
 
@@ -100,7 +120,12 @@ def walk_through(points: Points, record: ModelRecord, style: Style, stations: St
 
 
 def walk_around(
-    point: Points, record: ModelRecord, radius: float, seed: int, stations: Stations
+    point: Points,
+    record: ModelRecord,
+    radius: float,
+    seed: int,
+    stations: Stations,
+    swell: Swell | None = None,
 ) -> Walk:
     """A walk in a loop around one point.
 
@@ -110,14 +135,21 @@ def walk_around(
         radius: above 0, at most 1: the distance as a share of that of unrelated latents.
         seed: of the loop.
         stations: classes that it goes through instead of that of its point.
+        swell: how the radius changes on the way.
 
     Raises:
         ImpastoError: another radius.
     """
     if not 0 < radius <= 1:
         raise ImpastoError(f"the radius is a number above 0, at most 1, not {radius}")
-    latents = Around(point.latents[0], radius, seed, record.latent.distribution)
+    distribution = record.latent.distribution
     key = _digest(point.latents, point.classes, radius, seed, *_of(stations))
+    if swell is None:
+        latents = Around(point.latents[0], radius, seed, distribution)
+    else:
+        curve = swell.times(radius)
+        latents = Around(point.latents[0], curve, seed, distribution, swell.turns)
+        key = _digest(key, swell.shares, swell.turns)
     classes = with_stations(Through(point.classes), record, stations, Style(loop=True))
     most = max([4, *(len(each) for each in stations.values())])
     return Walk(latents, classes, True, most, key)
@@ -214,6 +246,22 @@ def times_of(frames: int, *, loop: bool) -> Tensor:
     """The times [frames] of a walk's frames, float64: in a loop the one after the last would be the
     first again, otherwise the last is the end."""
     return torch.arange(frames, dtype=torch.float64) / (frames if loop else max(1, frames - 1))
+
+
+def with_pace(walk: Walk, passed: Tensor, places: Tensor, what: str) -> Walk:
+    """The walk at another pace.
+
+    Args:
+        walk: any; if it has a pace, it keeps it.
+        passed: [N] float64, rising shares of the time.
+        places: [N] float64, the share of the walk at these times.
+        what: makes the walk's key another.
+    """
+    key = _digest(walk.key, what, passed, places)
+    if walk.pace is not None:
+        known, positions = (each.numpy() for each in walk.pace)
+        places = torch.from_numpy(np.interp(places.numpy(), known, positions))
+    return replace(walk, pace=(passed, places), key=key)
 
 
 def probes_of(walk: Walk) -> int:

@@ -16,10 +16,14 @@ from PIL import Image, features
 
 from impasto.errors import ImpastoError
 from impasto.files import atomic_file
+from impasto.sampling.sound import decoded
 
 KINDS = (".mp4", ".gif", ".webp")
 _MOST_GIF_RATE = 50
 """Frames a second of a GIF: it counts hundredths of a second, and players show less than two slowly."""
+
+_AAC_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+"""Samples a second that AAC has for every player."""
 
 _LOOKED_AT = 64
 """The side of the pictures that a GIF's colours are chosen from."""
@@ -55,6 +59,7 @@ def write_video(
     *,
     sample: Iterable[np.ndarray] = (),
     crf: int = 18,
+    sound: Path | None = None,
 ) -> int:
     """Write pictures as a video to `path` atomically, in constant memory; gives their number.
 
@@ -66,9 +71,10 @@ def write_video(
         rate: frames a second.
         sample: of a GIF, frames from all over, for which its colours are chosen; by default the first.
         crf: of H.264: less is better and larger.
+        sound: of an MP4, a file whose sound it gets, as AAC, up to the end of the pictures.
 
     Raises:
-        ImpastoError: as `check_video`, or the video cannot be written.
+        ImpastoError: as `check_video`, the video cannot be written, or the sound not be read.
     """
     check_video(path, rate)
     import av
@@ -86,13 +92,51 @@ def write_video(
         try:
             with av.open(str(temporary), "w", format=kind, options=options) as video:
                 stream = _stream(video, kind, first.shape, rate, crf)
+                track = None if sound is None else _SoundTrack(video, sound)
                 count = 0
                 for count, picture in enumerate(chain([first], remaining), 1):
                     video.mux(stream.encode(_frame(picture, count - 1, rate, palette)))
+                    if track is not None:
+                        track.write_until(count / rate)
                 video.mux(stream.encode())
+                if track is not None:
+                    track.end()
         except (av.FFmpegError, ValueError) as error:
             raise ImpastoError(f"cannot write {path}: {error}") from error
     return count
+
+
+class _SoundTrack:
+    """The sound of a file, written beside the pictures of a video as they come.
+
+    Args:
+        video: open for writing.
+        path: of the sound.
+    """
+
+    def __init__(self, video: Any, path: Path) -> None:
+        self.video = video
+        self.frames = decoded(path)
+        self.waiting = next(self.frames, None)
+        self.samples = 0
+        if self.waiting is None:
+            raise ImpastoError(f"{path} holds no sound: it is 0 seconds long")
+        self.rate = self.waiting.sample_rate if self.waiting.sample_rate in _AAC_RATES else 48_000
+        self.stream = video.add_stream("aac", rate=self.rate)
+        self.stream.layout = "mono" if self.waiting.layout.nb_channels == 1 else "stereo"
+
+    def write_until(self, seconds: float) -> None:
+        """Write what is heard before this time."""
+        while self.waiting is not None and self.samples < seconds * self.waiting.sample_rate:
+            frame = self.waiting
+            frame.pts, frame.time_base = self.samples, Fraction(1, frame.sample_rate)
+            self.samples += frame.samples
+            self.video.mux(self.stream.encode(frame))
+            self.waiting = next(self.frames, None)
+
+    def end(self) -> None:
+        """Write what the encoder still holds."""
+        self.video.mux(self.stream.encode())
 
 
 def write_webp(path: Path, frames: Iterable[np.ndarray], count: int, rate: int) -> int:
