@@ -187,7 +187,7 @@ def test_beats_in_words(tmp_path: Path) -> None:
     file.write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(ImpastoError, match="is no text"):
         parse_beats(str(file))
-    with pytest.raises(ImpastoError, match="or a file with them, not 'gone.txt'"):
+    with pytest.raises(ImpastoError, match="or a file with them, not 'gone"):
         parse_beats("gone.txt")
     with pytest.raises(ImpastoError, match="that rise"):
         check_beats([2.0, 1.0])

@@ -122,17 +122,18 @@ def parse_beats(text: str) -> list[float]:
     return check_beats(found)
 
 
-def check_beats(beats: list[float]) -> list[float]:
-    """The times themselves.
+def check_beats(beats: Sequence[float]) -> list[float]:
+    """The times as a list.
 
     Raises:
         ImpastoError: there are none, one is negative or not finite, or they do not rise.
     """
-    if not beats:
+    found = list(beats)
+    if not found:
         raise ImpastoError("there are no beats; give times in seconds, such as 0.5,1.0,1.5")
-    if not np.isfinite(beats).all() or beats[0] < 0 or (np.diff(beats) <= 0).any():
+    if not np.isfinite(found).all() or found[0] < 0 or (np.diff(found) <= 0).any():
         raise ImpastoError("beats are times in seconds that rise, from 0 on, such as 0.5,1.0,1.5")
-    return beats
+    return found
 
 
 def knots_of(beats: Sequence[float], rate: int, count: int, *, loop: bool) -> np.ndarray:

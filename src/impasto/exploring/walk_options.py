@@ -11,7 +11,7 @@ import torch
 from impasto.errors import ImpastoError
 from impasto.evaluation.gather import Progress, silent
 from impasto.exploring.frames import Film, frames_in
-from impasto.exploring.rhythm import Loudness, knots_of, length_of
+from impasto.exploring.rhythm import Loudness, check_beats, knots_of, length_of
 from impasto.exploring.walks import (
     Stations,
     Style,
@@ -68,6 +68,8 @@ class WalkOptions:
             raise ImpastoError("seeds and points are given: choose one of the two")
         if self.even and self.style.easing:
             raise ImpastoError("an even pace does not slow down at points: choose one of the two")
+        if self.beats:
+            check_beats(self.beats)
         if self.beats and self.even:
             raise ImpastoError("beats set the pace, so it cannot be even: choose one of the two")
         if self.beats and self.around:
