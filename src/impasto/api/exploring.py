@@ -56,24 +56,20 @@ def walk(
     Args:
         model: a loaded model, which keeps its device; or a run, a checkpoint, a model folder, or the
             word `masters`.
-        destination: ends in `.mp4`, `.gif` or `.webp`; or a folder, for frames as PNGs. Frames of the
-            same walk that are in the folder already are kept.
+        destination: ends in `.mp4`, `.gif` or `.webp`; or a folder of frames, which is gone on with.
         seeds: to walk through; 0 to 3 if there are no points either.
         points: points, files of points, or PNGs that impasto painted, in place of seeds.
         around: walk in a loop around one seed or point instead.
         radius: of this loop; 1 is as far as another seed.
-        classes: label field to the classes to go through, such as `{"style": ["Ukiyo-e", "Cubism"]}`.
-            By default those of the seeds and points.
+        classes: the classes to go through by label field; by default those of the seeds and points.
         seconds: length of the video. None: that of `audio`, or up to the last of `beats`, or 12.
         fps: frames a second.
         loop: go back to the first point, so that the video repeats.
         straight: take the shortest way between neighbouring points instead of a curve.
         easing: slow down at each point.
         even: make pictures change at the same pace throughout, measured by features of `lite0`.
-        audio: a file whose loudness drives the speed, or with `around` the radius. An MP4 gets
-            the sound.
-        beats: seconds at which the seeds after the first are reached; with more beats than seeds, seeds
-            return in turn. Then loudness drives nothing.
+        audio: sound whose loudness drives the speed, or with `around` the radius; MP4s get it.
+        beats: seconds at which the seeds after the first are reached, in turn, whatever the loudness.
         truncation: of the seeds' latents; see `Model.sample`.
         grid: columns and rows of walks side by side, among which seeds are dealt out in order.
         scale: enlarge each pixel so many times. None: once, in an MP4 up to 512 pixels.
@@ -81,15 +77,13 @@ def walk(
         batch: pictures computed at a time.
 
     Raises:
-        ImpastoError: no model, an unknown class, points of another model, a value out of range, PyAV is
-            missing, the sound cannot be read, or the destination cannot be written.
+        ImpastoError: no such model, class or point, a value out of range, no PyAV, or an unusable file.
     """
     target = Path(destination).expanduser()
     check_target(target, fps)
-    style, song = Style(loop, not straight, easing), None if audio is None else Path(audio)
-    given = [each if isinstance(each, Points) else Path(each) for each in points]
+    style, given, times = Style(loop, not straight, easing), list(points), list(beats)
     options = WalkOptions(
-        list(seeds), given, around, radius, style, even, classes or {}, *grid, song, list(beats)
+        list(seeds), given, around, radius, style, even, classes or {}, *grid, audio, times
     )
     painter = painter_of(model, truncation, device, batch)
     film_of(painter, options, seconds=seconds, rate=fps, scale=scale).write(target)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ class WalkOptions:
     """What is asked for."""
 
     seeds: Sequence[int] = ()
-    points: Sequence[Path | Points] = ()
+    points: Sequence[str | PathLike[str] | Points] = ()
     """Points, or files of such, in place of seeds."""
     around: bool = False
     """Whether each walk is a loop around one of these, instead of a way through all."""
@@ -54,7 +55,7 @@ class WalkOptions:
     columns: int = 1
     """Of a grid of walks, among which the points are dealt out."""
     rows: int = 1
-    audio: Path | None = None
+    audio: str | PathLike[str] | None = None
     """A file whose loudness drives the speed, or around a point the radius. An MP4 gets its sound."""
     beats: Sequence[float] = ()
     """Seconds at which the points are reached, in place of equal times; then loudness drives nothing."""
@@ -166,7 +167,8 @@ def film_of(
     Raises:
         ImpastoError: as `WalkOptions.walks_of` and `Film`.
     """
-    loudness = None if options.audio is None else Loudness.read(options.audio)
+    song = None if options.audio is None else Path(options.audio).expanduser()
+    loudness = None if song is None else Loudness.read(song)
     loop = options.around or options.style.loop
     if seconds is None and loudness is not None:
         seconds = loudness.seconds
@@ -185,7 +187,7 @@ def film_of(
         walks = _even(walks, painter, progress)
     if loudness is not None and not options.around and knots is None:
         walks = [_to_music(walk, loudness, count, rate) for walk in walks]
-    return Film(walks, painter, seconds, rate, options.columns, scale, options.audio)
+    return Film(walks, painter, seconds, rate, options.columns, scale, song)
 
 
 def _to_music(walk: Walk, loudness: Loudness, count: int, rate: int) -> Walk:
