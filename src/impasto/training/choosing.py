@@ -83,24 +83,18 @@ def choose(
     if start_from is not None:
         model = read_record(find_model(start_from) / MODEL_FILE, "model", ModelRecord)
     own: ModelRecord | None = None
-    text = ""
-    if not isinstance(recipe, RunConfig):
-        named, recipe = recipe, choose_recipe(recipe, data, model, changes.get("resolution"))
-        text = load_recipe(recipe).__doc__ or ""
-        if named is None and model is not None:
+    if isinstance(recipe, RunConfig):
+        base, by_name = recipe, True
+    else:
+        by_name = recipe is not None
+        recipe = choose_recipe(recipe, data, model, changes.get("resolution"))
+        base = load_recipe(recipe)()
+        if not by_name and model is not None:
             flagships = model.recipe.startswith(FLAGSHIP) and recipe.startswith(FLAGSHIP)
             own = model if flagships or model.recipe == recipe else None
-    else:
-        named = recipe.recipe
-        if recipe.recipe in recipe_names():
-            text = load_recipe(recipe.recipe).__doc__ or ""
-    base = load_recipe(recipe)() if isinstance(recipe, str) else recipe
     if base.from_model:
-        if model is None:
-            raise ImpastoError(
-                f"recipe {base.recipe} goes on from a finished run or model: name it with --from"
-            )
-        own = model
+        own = _needed(model, base)
+    text = load_recipe(base.recipe).__doc__ or "" if base.recipe in recipe_names() else ""
     config = configure(
         base,
         changes,
@@ -114,7 +108,20 @@ def choose(
     collection = open_or_pack(data, config.resolution).only(only)
     if own is not None:
         config = known_labels(config, own, collection)
-    return TrainingChoice(config, collection, text, named is not None)
+    return TrainingChoice(config, collection, text, by_name)
+
+
+def _needed(model: ModelRecord | None, config: RunConfig) -> ModelRecord:
+    """The model that a config with `from_model` goes on from.
+
+    Raises:
+        ImpastoError: there is none.
+    """
+    if model is None:
+        raise ImpastoError(
+            f"recipe {config.recipe} goes on from a finished run or model: name it with --from"
+        )
+    return model
 
 
 def choose_recipe(
