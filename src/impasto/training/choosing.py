@@ -89,9 +89,8 @@ def choose(
         by_name = recipe is not None
         recipe = choose_recipe(recipe, data, model, changes.get("resolution"))
         base = load_recipe(recipe)()
-        if not by_name and model is not None:
-            flagships = model.recipe.startswith(FLAGSHIP) and recipe.startswith(FLAGSHIP)
-            own = model if flagships or model.recipe == recipe else None
+        if not by_name and model is not None and _alike(model.recipe, recipe):
+            own = model
     if base.from_model:
         own = _needed(model, base)
     text = load_recipe(base.recipe).__doc__ or "" if base.recipe in recipe_names() else ""
@@ -109,6 +108,11 @@ def choose(
     if own is not None:
         config = known_labels(config, own, collection)
     return TrainingChoice(config, collection, text, by_name)
+
+
+def _alike(recipe: str, other: str) -> bool:
+    """Whether two recipes are the same or both flagships."""
+    return recipe == other or (recipe.startswith(FLAGSHIP) and other.startswith(FLAGSHIP))
 
 
 def _needed(model: ModelRecord | None, config: RunConfig) -> ModelRecord:
