@@ -10,17 +10,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from torch import nn
 
 import impasto
 from impasto.errors import ImpastoError
 from impasto.exploring import canvases
 from impasto.exploring.canvases import CanvasOptions, canvas_of, parse_size, windows_along
+from impasto.sampling import Sampler
 from impasto.sampling.painter import Painter
 from impasto.sampling.points import Points
 from tests.exploring.models import KINDS, random_model
 from tests.helpers.command_line import invoke
 
 CONVOLUTIONAL = [kind for kind in KINDS if kind != "flow"]
+"""They are painted in windows, which give the pixels of the whole."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +47,7 @@ def apart(some: np.ndarray, other: np.ndarray) -> int:
     return int(np.abs(some.astype(int) - other.astype(int)).max())
 
 
-@pytest.mark.parametrize("kind", CONVOLUTIONAL)
+@pytest.mark.parametrize("kind", KINDS)
 def test_one_seed_at_the_models_own_size_is_its_picture(
     kind: str, painters: dict[str, Painter]
 ) -> None:
@@ -284,8 +287,25 @@ def test_what_cannot_be_is_told_in_one_line(
 
 
 def test_networks_that_make_no_canvases_are_refused(painters: dict[str, Painter]) -> None:
+    """Such as those of plugins that have no method for it."""
+    painter = painters["flow"]
+    sampler = Sampler(nn.Flatten(), painter.sampler.latent, fold=False)
     with pytest.raises(ImpastoError, match="network 'flow' makes pictures of one size only"):
-        painted(painters["flow"], 64, 64)
+        painted(replace(painter, sampler=sampler), 64, 64)
+
+
+def test_noise_of_a_flow_is_laid_out(painters: dict[str, Painter]) -> None:
+    painter = painters["flow"]
+    points = painter.points([3, 4], painter.labels([3, 4], {}))
+    for tile in (False, True):
+        canvas = canvas_of(painter, CanvasOptions(64, 32, seeds=[3, 4], variety=0.0, tile=tile))
+        assert len(canvas.windows) == 1
+        latents, weights = canvas.field.at(range(1), range(2))
+        assert torch.equal(latents[0, :, 0].T, points.latents)
+        assert torch.equal(weights[0, :, 0].T, points.classes)
+        assert canvas.paint().shape == (32, 64, 3)
+    # The middle of a tile has no edges to see, and its picture is another.
+    assert apart(*(painted(painter, 64, 32, seeds=[3], tile=tile) for tile in (False, True))) > 1
 
 
 def test_sizes_in_words() -> None:

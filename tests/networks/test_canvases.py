@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from impasto.networks import build_generator
 from impasto.networks._canvas import placed, placed_linear, spread
+from impasto.networks._latent import LatentGenerator
+from impasto.networks._overlaps import Overlaps
 from impasto.registry import load_module, module_names
 
 SIZES = (3, 2)
@@ -76,7 +79,90 @@ def test_all_families_are_here() -> None:
         for name in module_names("networks")
         if hasattr(load_module("networks", name, "network"), "Generator")
     }
-    assert families - {name for name, _, _ in VARIANTS} == {"flow"}
+    assert families == {"flow", *(name for name, _, _ in VARIANTS)}
+
+
+def flow(**options: Any) -> Any:
+    torch.manual_seed(0)
+    made = build_generator(
+        "flow",
+        {"steps": 3, "patch": 4, **options},
+        latent_dim=3 * 16 * 16,
+        resolution=16,
+        label_sizes=SIZES,
+    )
+    for parameter in made.parameters():
+        nn.init.normal_(parameter, 0.0, 0.1)
+    return made.double().eval()
+
+
+def noise(rows: int, columns: int) -> tuple[Tensor, Tensor]:
+    return (
+        torch.randn(2, 3 * 16 * 16, rows, columns, dtype=torch.float64),
+        torch.rand(2, 5, rows, columns, dtype=torch.float64),
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"body": "transformer"}, {"preconditioning": "edm", "guidance": 2.0}],
+    ids=["unet", "transformer", "edm"],
+)
+@torch.inference_mode()
+def test_flow_on_one_window_and_on_many(options: dict[str, Any]) -> None:
+    """A canvas of one picture is that picture. One that goes round does so, also where its noise and
+    classes are moved on by a picture."""
+    network = flow(**options)
+    latents, weights = noise(1, 1)
+    own = network(latents[..., 0, 0], weights[..., 0, 0])
+    assert own.std() > 1e-3
+    torch.testing.assert_close(network.canvas(latents, weights), own)
+    latents, weights = noise(2, 3)
+    whole = network.canvas(latents, weights, tile=True)
+    assert whole.shape == (2, 3, 32, 48)
+    moved = network.canvas(*(each.roll((1, 2), (2, 3)) for each in (latents, weights)), tile=True)
+    torch.testing.assert_close(moved, whole.roll((16, 32), (2, 3)))
+    assert not torch.allclose(network.canvas(latents, weights), whole)
+
+
+@pytest.mark.parametrize("tile", [False, True])
+def test_windows_are_averaged(tile: bool) -> None:
+    overlaps = Overlaps(4, 2, 3, tile=tile)
+    assert len(overlaps.starts) == (24 if tile else 15)
+    canvas = torch.randn(2, 3, 8, 12)
+    none = torch.zeros(2, len(overlaps.starts), 1)
+    torch.testing.assert_close(overlaps.averaged(lambda parts, _: parts, canvas, none), canvas)
+    # By hand along one row: at a place 0.5 from the edge of one window, 1.5 from that of the other.
+    numbers = torch.arange(float(len(overlaps.starts))).view(1, -1, 1).expand(2, -1, -1)
+    columns = 6 if tile else 5
+    made = overlaps.averaged(
+        lambda parts, each: (each % columns)[:, :, None, None].expand_as(parts), canvas, numbers
+    )
+    expected = [0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.25, 3.75]
+    torch.testing.assert_close(made[0, 0, 4, 2:10], torch.tensor(expected))
+    field = torch.arange(6.0).view(1, 1, 2, 3)
+    middles = overlaps.of_fields(field)[0, :columns, 0]
+    assert middles.tolist() == [0, 0.5, 1, 1.5, 2, 1][:columns]
+
+
+@pytest.mark.parametrize("tile", [False, True])
+@torch.inference_mode()
+def test_latents_of_a_canvas_are_decoded(tile: bool) -> None:
+    """By a decoder that sees its neighbourhood. A tile's goes round as the latents do."""
+    inner = flow(latent_channels=3)
+    blur = nn.Conv2d(3, 3, 5, padding=2, bias=False).double()
+    decoder = nn.Sequential(blur, nn.Upsample(scale_factor=2))
+    network = LatentGenerator(inner, decoder, 0.5)
+    latents, weights = noise(1, 2)
+    made = network.canvas(latents, weights, tile=tile)
+    inside = inner.canvas(latents, weights, tile=tile) / 0.5
+    if tile:
+        inside = F.pad(inside, (2, 2, 2, 2), mode="circular")
+        expected = F.interpolate(F.conv2d(inside, blur.weight), scale_factor=2)
+    else:
+        expected = decoder(inside)
+    torch.testing.assert_close(made, expected)
+    assert (network.canvas_side, network.canvas_margin) == (1, None)
 
 
 @pytest.mark.parametrize(("name", "options", "resolution"), VARIANTS, ids=NAMES)

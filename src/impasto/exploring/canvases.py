@@ -227,9 +227,17 @@ class Canvas:
     height: int
 
     @property
+    def _whole(self) -> bool:
+        """Whether the generator makes the whole itself."""
+        return self.field.painter.sampler.generator.canvas_margin is None
+
+    @property
     def windows(self) -> list[tuple[Window, Window]]:
         """Rows and columns of each window."""
         painter = self.field.painter
+        if self._whole:
+            columns, rows = (Window(range(count), range(count)) for count in self.field.pictures)
+            return [(rows, columns)]
         margin = int(painter.sampler.generator.canvas_margin)  # type: ignore[arg-type]
         core = max(_LEAST_CORE, _WINDOW // painter.record.resolution - 2 * margin)
         across, down = (
@@ -247,8 +255,9 @@ class Canvas:
         windows = self.windows
         side = self.field.painter.record.resolution
         picture = np.empty((self.height, self.width, 3), np.uint8)
+        settings = {"tile": self.field.tile} if self._whole else {}
         fields = (self.field.at(row.painted, column.painted) for row, column in windows)
-        painted: Iterator[np.ndarray] = self.field.painter.sampler.canvases(fields)
+        painted: Iterator[np.ndarray] = self.field.painter.sampler.canvases(fields, **settings)
         with progress("windows", len(windows)) as report:
             for done, ((row, column), pixels) in enumerate(zip(windows, painted, strict=True), 1):
                 top, left = (

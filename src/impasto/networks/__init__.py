@@ -35,7 +35,9 @@ A generator may have further methods and attributes:
   change from place to place: latents [B, Z, R * n, C * n] (or [B, L, Z, ...]) and class weights [B, K,
   R * n, C * n] give images [B, 3, R * H, C * H]; see `_canvas.py`. Such a generator has the attributes
   `canvas_side`, n, and `canvas_margin`: a pixel depends on nothing beyond so many pictures from its own
-  one. If all places of R = C = 1 have the same values, the image is that of these values.
+  one. If all places of R = C = 1 have the same values, the image is that of these values. With a
+  `canvas_margin` of None a canvas is made as a whole, and the method also takes `tile`, whether it is
+  to continue at its opposite edges.
 - `denoise(noisy, times, labels) -> images` is the network of a flow or diffusion model, which
   `forward` calls several times.
 

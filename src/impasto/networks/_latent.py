@@ -1,6 +1,10 @@
 """A generator in the latent space of a frozen autoencoder (Rombach et al. 2022, arXiv:2112.10752)."""
 
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+_DECODED_AROUND = 16
+"""Positions beyond the edges of a tile that the decoder sees; more has no effect on it."""
 
 
 class LatentGenerator(nn.Module):
@@ -21,6 +25,27 @@ class LatentGenerator(nn.Module):
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         images: Tensor = self.decoder(self.generator(latents, labels) / self.scale)
         return images
+
+    @property
+    def canvas_side(self) -> int:
+        """That of the generator."""
+        return self.generator.canvas_side  # type: ignore[return-value]
+
+    canvas_margin = None
+
+    def canvas(self, latents: Tensor, labels: Tensor, *, tile: bool = False) -> Tensor:
+        """A canvas, by the generator's own method; see `networks/__init__.py`."""
+        made: Tensor = self.generator.canvas(latents, labels, tile=tile)  # type: ignore[operator]
+        if not tile:
+            return self.decoder(made / self.scale)
+        # So that the decoder sees what is beyond the edges.
+        size = made.shape[2:]
+        around = [min(_DECODED_AROUND, side) for side in size]
+        widened = F.pad(made, (around[1], around[1], around[0], around[0]), mode="circular")
+        images: Tensor = self.decoder(widened / self.scale)
+        enlarged = images.shape[2] // widened.shape[2]
+        top, left = (enlarged * each for each in around)
+        return images[:, :, top : top + enlarged * size[0], left : left + enlarged * size[1]]
 
     def denoise(self, noisy: Tensor, *conditions: Tensor) -> Tensor:
         """The latents in noisy ones, by the generator's own method."""

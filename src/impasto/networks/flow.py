@@ -37,6 +37,7 @@ from impasto.errors import ImpastoError
 from impasto.networks import unknown_like
 from impasto.networks._conditioning import LabelEmbedding
 from impasto.networks._ode import Method, even_times, integrate, karras_times
+from impasto.networks._overlaps import Overlaps
 from impasto.networks._transformer import Transformer
 from impasto.networks._unet import UNet
 
@@ -124,6 +125,9 @@ class Generator(nn.Module):
         guidance: how far the denoised picture is moved; 1 is no guidance.
         guidance_times: the times in which it is moved.
     """
+
+    canvas_side = 1
+    canvas_margin = None
 
     def __init__(
         self,
@@ -228,11 +232,25 @@ class Generator(nn.Module):
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         noise = latents.reshape(-1, *self.shape)
+        return self._images(lambda noisy, time: self._guided(noisy, time, labels), noise)
+
+    def canvas(self, latents: Tensor, labels: Tensor, *, tile: bool = False) -> Tensor:
+        """A canvas of the noise of each picture, [B, Z, R, C], and class weights [B, K, R, C]; see
+        `_overlaps.py`. With `tile`, it continues at its opposite edges."""
+        rows, columns = latents.shape[2:]
+        overlaps = Overlaps(self.shape[1], rows, columns, tile=tile)
+        noise = latents.unflatten(1, self.shape).permute(0, 1, 4, 2, 5, 3).flatten(4).flatten(2, 3)
+        weights = overlaps.of_fields(labels)
+
+        def denoise(noisy: Tensor, time: float) -> Tensor:
+            return overlaps.averaged(
+                lambda parts, known: self._guided(parts, time, known), noisy, weights
+            )
+
+        return self._images(denoise, noise)
+
+    def _images(self, denoise: Callable[[Tensor, float], Tensor], noise: Tensor) -> Tensor:
+        """The pictures that the flow leads to."""
         times = karras_times if self.preconditioning == "edm" else even_times
-        images = integrate(
-            lambda noisy, time: self._guided(noisy, time, labels),
-            noise,
-            times(self.steps),
-            self.sampler,
-        )
+        images = integrate(denoise, noise, times(self.steps), self.sampler)
         return images.clamp(-1, 1) if self.limited else images

@@ -82,18 +82,21 @@ class Sampler:
             [F.interpolate(stage.float(), size, mode="nearest") for stage in stages], dim=3
         )
 
-    def canvases(self, inputs: Iterable[tuple[Tensor, Tensor]]) -> Iterator[np.ndarray]:
+    def canvases(
+        self, inputs: Iterable[tuple[Tensor, Tensor]], **settings: bool
+    ) -> Iterator[np.ndarray]:
         """The pictures of fields of latents and class weights, uint8 [R * H, C * W, 3] each; see the
         method `canvas` of generators.
 
         Args:
             inputs: a field of latents [1, ...] and one of class weights [1, ...], taken one at a time.
+            settings: further arguments of this method.
         """
         with chosen_threads("canvas", free=self.device.type == "cpu") as threads:
             for latents, weights in inputs:
                 with threads.unit(), torch.inference_mode(), autocast(self.device, self.precision):
                     images: Tensor = self.generator.canvas(  # type: ignore[operator]
-                        latents.to(self.device), weights.to(self.device)
+                        latents.to(self.device), weights.to(self.device), **settings
                     )
                     (pixels,) = to_uint8(images.float()).cpu()
                 yield pixels.numpy()
