@@ -225,6 +225,7 @@ def test_points_are_laid_out(painters: dict[str, Painter], tmp_path: Path) -> No
     expected = painted(painter, 96, 64, seeds=[1, 2])
     assert apart(made[0], expected) <= 1
     assert apart(made[1], expected) <= 1
+    assert apart(painted(painter, 96, 64, points=[points]), expected) <= 1
     upright = painted(painter, 64, 96, points=[files[0]])
     assert apart(upright, painted(painter, 64, 96, seeds=[1, 2], layout=(1, 2))) == 0
     assert Points.load(files[1], painter.record).latents.shape == (2, painter.levels, 16)
@@ -258,6 +259,16 @@ def test_the_command(tmp_path: Path) -> None:
         device="cpu",
     )
     assert apart(np.asarray(Image.open(target)), from_python) <= 1
+
+
+def test_favourites_are_laid_out(tmp_path: Path) -> None:
+    model, target = random_model(tmp_path / "model", "self-modulated"), tmp_path / "canvas.png"
+    code, text = invoke("sample", model, "--seeds", "5", "--keep", "pier", "--out", tmp_path / "p")
+    assert code == 0, text
+    code, text = invoke("canvas", model, "--size", "64x32", "--seeds", "pier", "--out", target)
+    assert code == 0, text
+    expected = impasto.canvas(model, 64, 32, [5], device="cpu")
+    assert apart(np.asarray(Image.open(target)), expected) <= 1
 
 
 @pytest.mark.parametrize(

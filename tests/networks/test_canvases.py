@@ -82,14 +82,15 @@ def test_all_families_are_here() -> None:
     assert families == {"flow", *(name for name, _, _ in VARIANTS)}
 
 
-def flow(**options: Any) -> Any:
+def flow(latent_channels: int | None = None, **options: Any) -> Any:
     torch.manual_seed(0)
     made = build_generator(
         "flow",
-        {"steps": 3, "patch": 4, **options},
+        {"steps": 2, "patch": 4, **options},
         latent_dim=3 * 16 * 16,
         resolution=16,
         label_sizes=SIZES,
+        latent_channels=latent_channels,
     )
     for parameter in made.parameters():
         nn.init.normal_(parameter, 0.0, 0.1)

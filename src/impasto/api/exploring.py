@@ -131,7 +131,7 @@ def canvas(
     height: int,
     seeds: Iterable[int] = (),
     *,
-    points: Iterable[str | PathLike[str]] = (),
+    points: Iterable[str | PathLike[str] | Points] = (),
     layout: tuple[int, int] | None = None,
     classes: Mapping[str, Sequence[str]] | None = None,
     variety: float | None = None,
@@ -148,7 +148,7 @@ def canvas(
         height: the same.
         seeds: laid out over the canvas; from 0 on, one for each picture's area, if there are no points
             either.
-        points: files of points, or PNGs that impasto painted, in place of seeds.
+        points: points, files of points, or PNGs that impasto painted, in place of seeds.
         layout: columns and rows of the seeds. None: one row, along the longer side.
         classes: label field to the classes from left to right; by default those of the seeds and points.
         variety: how much the composition changes from one picture's area to the next beyond what seeds
@@ -166,7 +166,7 @@ def canvas(
         width,
         height,
         check_seeds(seeds) if (seeds := list(seeds)) else (),
-        [Path(path) for path in points],
+        list(points),
         layout,
         classes or {},
         variety,

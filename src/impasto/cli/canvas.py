@@ -23,8 +23,9 @@ def command(
     seeds: Annotated[
         str | None,
         typer.Option(
-            metavar="SEEDS",
-            help="Seeds that are laid out over the canvas, such as 3,17,42.",
+            metavar="SEEDS|NAMES",
+            help="Seeds that are laid out over the canvas, such as 3,17,42; or favourites (see sample "
+            "--keep).",
             show_default="from 0 on, one for each picture's area",
         ),
     ] = None,
@@ -91,10 +92,11 @@ def command(
     """
     from impasto.device import choose_device
     from impasto.exploring.canvases import CanvasOptions, canvas_of, parse_size
+    from impasto.exploring.favourites import parse_point
     from impasto.exploring.walk_options import parse_grid
     from impasto.exploring.walks import parse_stations
     from impasto.progress import shown
-    from impasto.sampling import find_model, parse_seeds
+    from impasto.sampling import find_model
     from impasto.sampling.model import Model, name_of
     from impasto.sampling.output import check_png, save_png
     from impasto.sampling.painter import Painter
@@ -107,11 +109,13 @@ def command(
         folder, choose_device(device), steps=steps, sampler=sampler, guidance=guidance
     )
     painter = Painter.of(loaded, truncation=truncation)
+    named = None if seeds is None else parse_point(seeds, folder, painter.record)
+    favourites = [] if named is None or named.points is None else [named.points]
     options = CanvasOptions(
         width,
         height,
-        parse_seeds(seeds) if seeds else (),
-        points or (),
+        named.seeds if named else (),
+        [*(points or ()), *favourites],
         parse_grid(layout, "--layout") if layout else None,
         parse_stations(painter.record, classes or []),
         variety,

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
+from os import PathLike
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from impasto.exploring.curves import Curve, Kind, Through, between
 from impasto.exploring.walks import Stations, stations_of
 from impasto.formatting import counted
 from impasto.sampling.painter import Painter
-from impasto.sampling.points import Points, joined
+from impasto.sampling.points import Points, gathered
 from impasto.sampling.seeds import MAX_SEED, check_seeds
 
 _MOST_PIXELS = 2**28
@@ -48,8 +48,8 @@ class CanvasOptions:
     width: int
     height: int
     seeds: Sequence[int] = ()
-    points: Sequence[Path] = ()
-    """Files of points, in place of seeds."""
+    points: Sequence[str | PathLike[str] | Points] = ()
+    """Points, or files of points, in place of seeds."""
     layout: tuple[int, int] | None = None
     """Columns and rows that seeds are laid out in. None: without seeds, one for each picture's area,
     from 0 on; otherwise a row along the longer side."""
@@ -328,7 +328,7 @@ def _laid_out(
 ) -> tuple[Points, tuple[int, int]]:
     """The points of a canvas, and the columns and rows of their grid."""
     if options.points:
-        points = joined([Points.load(path, painter.record) for path in options.points])
+        points = gathered(options.points, painter.record, "the canvas")
     else:
         seeds = list(options.seeds) or list(range(math.prod(options.layout or pictures)))
         points = painter.points(check_seeds(seeds), painter.labels(seeds, chosen))

@@ -345,6 +345,27 @@ def differing_classes(points: Points) -> list[str]:
     return [", ".join(each.get(name, "unknown") for name in fields) for each in texts]
 
 
+def gathered(
+    given: Sequence[str | PathLike[str] | Points], record: ModelRecord, what: str
+) -> Points:
+    """All points that are given, in order.
+
+    Args:
+        given: points, files of points, or PNGs with one.
+        record: of their model.
+        what: needs them, for the message.
+
+    Raises:
+        ImpastoError: as `Points.load` and `joined`.
+    """
+    return joined(
+        [
+            each.require(record, what) if isinstance(each, Points) else Points.load(each, record)
+            for each in given
+        ]
+    )
+
+
 def joined(several: Sequence[Points]) -> Points:
     """All points of several sets of the same model, in order.
 
