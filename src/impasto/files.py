@@ -116,6 +116,12 @@ def atomic_file(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def check_new(path: Path) -> None:
+    """Raises: ImpastoError: there is a folder or file of this name already."""
+    if path.exists():
+        raise ImpastoError(f"{path} exists already; choose another name or remove it first")
+
+
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`, which is renamed to `path` when the block ends.
@@ -125,8 +131,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         ImpastoError: the folder exists already or cannot be written.
     """
-    if path.exists():
-        raise ImpastoError(f"{path} exists already; choose another name or remove it first")
+    check_new(path)
     temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.tmp")
     try:
         temporary.mkdir(parents=True)

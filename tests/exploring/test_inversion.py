@@ -1,5 +1,6 @@
 """Inversion: the points nearest to given pictures."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import impasto
 from impasto.config import LatentConfig, NetworkConfig
 from impasto.errors import ImpastoError
 from impasto.exploring.descent import Comparison, Descent, axes_of
-from impasto.exploring.inverting import Inverter, Search
+from impasto.exploring.inverting import Inversion, Inverter, Search, distances_of
+from impasto.exploring.tuning import tuned
 from impasto.features import load_network
 from impasto.networks import generator_of
 from impasto.networks._frozen_features import FrozenFeatures
@@ -256,3 +258,81 @@ def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
         assert message in text
     with pytest.raises(ImpastoError, match=r"uint8 \[N, 32, 32, 3\]"):
         impasto.invert(model, np.zeros((1, 16, 16, 3), np.uint8), **FEW)  # type: ignore[arg-type]
+
+
+def test_tuning_moves_the_picture_to_its_target_and_holds_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("impasto.exploring.tuning.STEPS", 20)
+    monkeypatch.setattr("impasto.exploring.tuning._RATE", 2e-3)
+    model = Model.load(smooth_model(tmp_path))
+    painter = Painter.of(model)
+    # A picture that the model cannot paint: a smooth one of colours of its own.
+    small = Image.fromarray(np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8))
+    target = np.array(small.resize((32, 32)))[None]
+    before = {name: value.clone() for name, value in model.generator.state_dict().items()}
+    seeds = range(40, 48)
+    own = model.sample(seeds).astype(int)
+    points = painter.points([5], painter.labels([5], {}))
+    way = np.stack(list(painter.paint_points(points)))
+    network = load_network("lite0")
+    start = Inversion(points, way, ("end",), distances_of(network, way, target), 1.0)
+    moved = {}
+    for holding in (10.0, 0.0):
+        monkeypatch.setattr("impasto.exploring.tuning._HOLDING", holding)
+        bent = tuned(painter, model, start, target, ["a"], network)
+        assert bent.inversion.moments == ("end", "tuned")
+        (painted,) = Painter.of(bent.model).paint_points(points)
+        assert np.array_equal(painted, bent.inversion.way[-1])
+        apart = [
+            float(np.abs(each[0].astype(int) - target[0]).mean()) for each in bent.inversion.way
+        ]
+        assert apart[1] < apart[0]
+        assert not torch.equal(bent.inversion.distances[0], bent.inversion.distances[1])
+        moved[holding] = float(np.abs(bent.model.sample(seeds).astype(int) - own).mean())
+    assert moved[10.0] < 0.7 * moved[0.0]
+    for name, value in model.generator.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_a_tuned_model_says_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("impasto.exploring.tuning.STEPS", 1)
+    model = random_model(tmp_path / "m", "artgan")
+    record = Model.load(model).record
+    Image.new("RGB", (50, 20), (90, 20, 30)).save(tmp_path / "red.png")
+    few = ["--steps", 1, "--starts", 1, "--candidates", 4, "--device", "cpu"]
+    out = ["--out", tmp_path / "i.safetensors", "--tune", tmp_path / "bent"]
+    code, text = invoke("invert", model, tmp_path / "red.png", *few, *out)
+    assert code == 0, text
+    assert "when tuned" in text
+    bent = Model.load(tmp_path / "bent").record
+    assert bent.weights_sha256 != record.weights_sha256
+    assert bent.collection.sources == record.collection.sources + 1
+    assert bent.collection.licences["unknown"] == record.collection.licences.get("unknown", 0) + 1
+    (by,) = bent.tuned
+    assert by.model == record.weights_sha256
+    assert by.pictures == ("red.png",)
+    plain = np.full((32, 32, 3), (90, 20, 30), np.uint8)
+    assert by.sha256 == (hashlib.sha256(plain.tobytes()).hexdigest(),)
+    points = ["--points", tmp_path / "i.safetensors", "--grid", tmp_path / "g.png"]
+    code, text = invoke("sample", tmp_path / "bent", *points)
+    assert code == 0, text
+    code, text = invoke("sample", model, *points)
+    assert code == 2, text
+    assert "points of another generator" in text
+    code, text = invoke("invert", model, tmp_path / "red.png", *few, *out)
+    assert code == 2, text
+    assert "bent exists already" in text
+    # Tuning it again keeps both records.
+    again = impasto.invert(
+        tmp_path / "bent",
+        [tmp_path / "red.png"],
+        tune=tmp_path / "twice",
+        steps=1,
+        starts=1,
+        candidates=4,
+        device="cpu",
+    )
+    twice = Model.load(tmp_path / "twice").record
+    assert again.points.model == twice.weights_sha256
+    assert [each.model for each in twice.tuned] == [record.weights_sha256, bent.weights_sha256]

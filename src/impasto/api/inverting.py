@@ -10,7 +10,9 @@ from impasto.device import choose_device
 from impasto.evaluation.gather import Progress, silent
 from impasto.exploring.inverting import Inversion, Inverter, Search
 from impasto.exploring.targets import read_targets
+from impasto.exploring.tuning import save_tuned, tuned
 from impasto.features import load_network
+from impasto.files import check_new
 from impasto.sampling import Model
 from impasto.sampling.painter import Painter
 
@@ -24,6 +26,7 @@ def invert(
     starts: int = 3,
     candidates: int = 1024,
     levels: bool = False,
+    tune: str | PathLike[str] | None = None,
     device: str = "auto",
     batch: int = 16,
     progress: Progress = silent,
@@ -39,21 +42,36 @@ def invert(
         starts: starts to try for each picture, with 0.3 as many steps each.
         candidates: seeds that the starts are chosen from.
         levels: give each level of the generator a latent of its own. Nearer, and less like the model.
+        tune: folder, which does not exist yet, for a copy of the model whose generator is bent a little
+            towards the pictures. The points then belong to this model.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         batch: pictures at a time.
         progress: shows candidates and steps.
 
     Raises:
-        ImpastoError: no model, one that makes a picture in many steps, or no picture.
+        ImpastoError: no model, one that makes a picture in many steps, no picture, or the folder exists.
     """
+    folder = None if tune is None else Path(tune).expanduser()
+    if folder is not None:
+        check_new(folder)
     if not isinstance(model, Model):
         model = Model.load(model, choose_device(device))
     painter = Painter.of(model, batch=batch)
     search = Search(steps, starts, candidates, levels)
     network = load_network("lite0", device=painter.sampler.device)
     inverter = Inverter(painter, search, network)
-    side = model.record.resolution
-    if not isinstance(pictures, np.ndarray):
+    if isinstance(pictures, np.ndarray):
+        # A copy, since torch warns of arrays that cannot be written to.
+        targets, names = (
+            np.array(pictures),
+            [f"picture {number + 1}" for number in range(len(pictures))],
+        )
+    else:
         files = [Path(path).expanduser() for path in pictures]
-        pictures = read_targets(files, side, fit)
-    return inverter.invert(pictures, progress)
+        targets = read_targets(files, model.record.resolution, fit)
+        names = [file.name for file in files]
+    found = inverter.invert(targets, progress)
+    if folder is None:
+        return found
+    bent = tuned(painter, model, found, targets, names, network, progress=progress)
+    return save_tuned(bent, folder)

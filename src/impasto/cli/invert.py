@@ -40,6 +40,14 @@ def command(
             "less like the model's own. For generators that mix takes.",
         ),
     ] = False,
+    tune: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Also bend the generator a little towards the pictures, and write it as a new model "
+            "into this folder. The points then belong to this model.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -74,11 +82,13 @@ def command(
         targets = read_targets(pictures, loaded.record.resolution, fit)
         found = invert(
             loaded,
-            targets,
+            pictures,
+            fit=fit,
             steps=descent,
             starts=starts,
             candidates=candidates,
             levels=levels,
+            tune=tune,
             batch=batch,
             progress=shown,
         )
@@ -90,6 +100,8 @@ def command(
         raise StoppedError("stopped; no file is left half written") from None
     for line in lines(found, names):
         typer.echo(line)
+    if tune is not None:
+        typer.echo(f"the tuned model in {quoted(tune)}, which the points belong to")
     typer.echo(
         f"{counted(len(found.points), 'point')} in {quoted(target)}, the sheet in {quoted(sheet)}"
     )

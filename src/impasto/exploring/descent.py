@@ -39,16 +39,21 @@ class Comparison:
 
     def losses(self, images: Tensor) -> Tensor:
         """The error [B] of images [B, 3, H, W] in [-1, 1]."""
-        difference = images - self._targets
-        error = torch.zeros(len(images), device=images.device)
-        for side in _SCALES:
-            if images.shape[-1] >= side:
-                averaged = F.avg_pool2d(difference, side)
-                error = error + side * averaged.square().mean((1, 2, 3))
+        error = pixel_errors(images - self._targets)
         for found, wanted in zip(self._features(images), self._maps, strict=True):
             apart = (_unit(found) - wanted).square().sum(1).mean((1, 2))
             error = error + _FEATURES * apart
         return error
+
+
+def pixel_errors(difference: Tensor) -> Tensor:
+    """The mean square [B] of differences [B, 3, H, W] of pictures, averaged at several scales."""
+    error = torch.zeros(len(difference), device=difference.device)
+    for side in _SCALES:
+        if difference.shape[-1] >= side:
+            averaged = F.avg_pool2d(difference, side)
+            error = error + side * averaged.square().mean((1, 2, 3))
+    return error
 
 
 def _unit(maps: Tensor) -> Tensor:

@@ -30,8 +30,9 @@ from impasto.sampling.painter import Painter
 from impasto.sampling.points import Points, joined
 from impasto.threads import chosen_threads
 
-SHOWN = (0.0, 0.1, 0.3, 1.0)
-"""The parts of the way whose pictures are kept, from start to end."""
+_SHOWN = (0.1, 0.3)
+"""The parts of the way whose pictures are kept, beside those of start and end."""
+_MOMENTS = ("start", *(f"{part:.0%}" for part in _SHOWN), "end")
 _READ_AT = (32, 64)
 """Least and largest side at which the frozen network reads pictures at first; from the best start on it
 reads them at twice this side, where its maps are nearer to those by which distances are measured."""
@@ -67,7 +68,9 @@ class Inversion:
     points: Points
     """[N]."""
     way: np.ndarray
-    """uint8 [S, N, H, W, 3]: pictures on the way, at the parts `SHOWN`."""
+    """uint8 [S, N, H, W, 3]: pictures on the way."""
+    moments: tuple[str, ...]
+    """[S] names of the moments of the way, such as `start`, `30%`, `end`."""
     distances: Tensor
     """[S, N]: distances of the features of these pictures from those of the targets."""
     usual: float
@@ -96,6 +99,13 @@ def _signature(features: FrozenFeatures, images: Tensor) -> Tensor:
     """What candidates are compared by, [B, D]: statistics of all maps, and coarse pixels."""
     stages = [F.normalize(each) for each in described(features(images))]
     return torch.cat([*stages, averaged_pixels(images) / 8], dim=1)
+
+
+def distances_of(network: FeatureNetwork, way: np.ndarray, targets: np.ndarray) -> Tensor:
+    """Distances [S, N] of the features of pictures [S, N, H, W, 3] from those of N targets."""
+    wanted = network(torch.from_numpy(targets)).features
+    each = [(network(torch.from_numpy(some)).features - wanted).norm(dim=1) for some in way]
+    return torch.stack(each)
 
 
 class Inverter:
@@ -161,11 +171,9 @@ class Inverter:
                     )
                 )
         way = np.concatenate([pictures for _, pictures in found], axis=1)
-        wanted = self.network(torch.from_numpy(targets)).features
-        distances = torch.stack(
-            [(self.network(torch.from_numpy(each)).features - wanted).norm(dim=1) for each in way]
-        )
-        return Inversion(joined([points for points, _ in found]), way, distances, self._usual())
+        distances = distances_of(self.network, way, targets)
+        points = joined([points for points, _ in found])
+        return Inversion(points, way, _MOMENTS, distances, self._usual())
 
     def _usual(self) -> float:
         """The median distance of the features of pictures of two seeds."""
@@ -235,7 +243,7 @@ class Inverter:
         start, begun = self._best_start(images, latents, labels, axes, tell)
         way = [self._pixels(*start)]
         descent = self._descent(*begun, axes)
-        moments = [round(part * self.search.steps) for part in SHOWN[1:-1]]
+        moments = [round(part * self.search.steps) for part in _SHOWN]
         count = itertools.count(1)
 
         def after() -> None:
@@ -252,7 +260,7 @@ class Inverter:
             descent.run(target, self.search.steps - whole, after)
         found = descent.values()
         # Fewer steps than moments: those that were never reached are shown as the start.
-        way[1:1] = [way[0]] * (len(SHOWN) - 1 - len(way))
+        way[1:1] = [way[0]] * (len(_MOMENTS) - 1 - len(way))
         way.append(self._pixels(*found))
         return Points.make(self.painter.record, *found), np.stack(way)
 

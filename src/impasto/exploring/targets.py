@@ -8,7 +8,7 @@ import numpy as np
 from impasto.collection import PackOptions
 from impasto.decoding.fit import opened, square_of
 from impasto.errors import ImpastoError
-from impasto.exploring.inverting import SHOWN, Inversion
+from impasto.exploring.inverting import Inversion
 from impasto.sampling.output import save_grid
 from impasto.sources.trees import UnusableError
 
@@ -55,28 +55,28 @@ def check_out(path: Path) -> None:
 def lines(inversion: Inversion, names: Sequence[str]) -> list[str]:
     """A line for each picture, with the distance of its features at the start and at the end."""
     width = max(map(len, names))
-    first, last = inversion.distances[0].tolist(), inversion.distances[-1].tolist()
+    first, final = inversion.distances[0].tolist(), inversion.distances[-1].tolist()
+    last = "at the end" if inversion.moments[-1] == "end" else f"when {inversion.moments[-1]}"
     rows = [
-        f"{name:<{width}}  {begun:.2f} at the start, {end:.2f} at the end"
-        for name, begun, end in zip(names, first, last, strict=True)
+        f"{name:<{width}}  {begun:.2f} at the start, {end:.2f} {last}"
+        for name, begun, end in zip(names, first, final, strict=True)
     ]
     return [*rows, f"two pictures of this model are {inversion.usual:.2f} apart (median)"]
 
 
 def save_sheet(inversion: Inversion, targets: np.ndarray, names: Sequence[str], path: Path) -> None:
-    """Write one PNG with a row for each picture: target, start, two pictures of the way, and the end,
-    beside the name and the distances.
+    """Write one PNG with a row for each picture: the target and the way, beside the name and the
+    distances.
 
     Raises:
         ImpastoError: the file cannot be written.
     """
     images = np.concatenate([targets[None], inversion.way]).swapaxes(0, 1)
-    way = [f"{part:.0%}" for part in SHOWN[1:-1]]
     distances = inversion.distances.T.tolist()
     beside = [
         f"{values[0]:.1f} to {values[-1]:.1f}  {name}"
         for name, values in zip(names, distances, strict=True)
     ]
     columns = images.shape[1]
-    above = ["target", "start", *way, "end"]
+    above = ["target", *inversion.moments]
     save_grid(path, images.reshape(-1, *images.shape[2:]), columns, above=above, beside=beside)

@@ -67,6 +67,18 @@ class CollectionRecord(Config):
     """The condition of the part that was learned from (`train --only`); None: all of it."""
 
 
+class TunedRecord(Config):
+    """How a model was tuned to single pictures (`impasto invert --tune`)."""
+
+    model: str
+    """SHA-256 of the weights that it was tuned from."""
+    pictures: tuple[str, ...]
+    """Names of the pictures' files."""
+    sha256: tuple[str, ...]
+    """Of the pictures' pixels, as they were fitted to the model's resolution."""
+    steps: Count
+
+
 class ModelRecord(Config):
     """The contents of `model.json`."""
 
@@ -100,6 +112,8 @@ class ModelRecord(Config):
     """`training.fake_noise`; None in older models."""
     hides_labels: bool | None = None
     """Whether labels were hidden in training (`training.hide_labels`); None in older models."""
+    tuned: tuple[TunedRecord, ...] = ()
+    """What came after its training; the pictures are among the sources of `collection`."""
     plugins: tuple[PluginRecord, ...] = ()
     """Packages and files outside impasto that its networks are from."""
 
