@@ -13,6 +13,7 @@ from impasto.collection import Collection
 from impasto.features import load_network
 from impasto.files import read_json_lines
 from impasto.sampling.model import checkpoint_folders
+from tests.helpers.stopping import StoppedByTest, stop_after
 
 
 def test_parts_are_nested(labelled: Collection) -> None:
@@ -60,6 +61,11 @@ def test_it_goes_on_where_it_stood(
         memorisation_law.main()
         return capsys.readouterr().out
 
+    with monkeypatch.context() as patch:
+        stop_after(patch, 1)
+        with pytest.raises(StoppedByTest):  # in the first run, after one of its two steps
+            run("8")
+    assert not (out / "results.jsonl").exists()
     run("8")
     said = run("8,16")
     rows = read_json_lines(out / "results.jsonl")

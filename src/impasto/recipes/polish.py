@@ -20,7 +20,9 @@ def polish_64() -> RunConfig:
     an adversarial term, the model's takes its place where it has one.
     Command: impasto train polish_64 --data masters --from masters
     Cost: 20,000 images take 1.6 minutes of one CPU core that multiplies bfloat16 (208 a second, with
-    the flagship's generator). A flow model is slower by its steps.
+    the flagship's generator). A flow model is slower by its steps. Of the shipped model, 10,432
+    images changed little: the distance of averaged pixels fell from 1.9 to 1.4, those by two
+    networks that were not trained on rose by 3 and 4% (500 pictures, one seed).
     """
     settings = {
         **_frechet(rate=1e-4, images=20_000),
@@ -42,6 +44,8 @@ def flow_64_one_step() -> RunConfig:
     all steps: `--set generator.steps=4` is for four, at four times the cost.
     Command: impasto train flow_64_one_step --data masters --from RUN
     Cost: 20,000 images take 3 minutes of one CPU core that multiplies bfloat16 (115 a second).
+    Of a flow of 130,000 images by style, one minute (6,912 images) brought the Fréchet distance by a
+    network that was not trained on (MobileNetV2 of nsfwjs, 300 pictures) from 264 to 34.
     """
     settings = {
         **_frechet(rate=1e-4, images=20_000),
