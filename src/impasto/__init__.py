@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from impasto.api.collections import forget, open, pack, pack_on
     from impasto.api.comparing import Comparison, compare
     from impasto.api.directions import directions
+    from impasto.api.enlarging import enlarge, enlarge_files
     from impasto.api.exploring import canvas, mix, walk
     from impasto.api.fetching import fetch
     from impasto.api.inverting import invert
@@ -55,6 +56,8 @@ _HOMES = {
     "change": "settings",
     "compare": "api.comparing",
     "directions": "api.directions",
+    "enlarge": "api.enlarging",
+    "enlarge_files": "api.enlarging",
     "evaluate": "api.judging",
     "export": "api.pictures",
     "favourites": "api.choosing",
@@ -96,6 +99,8 @@ __all__ = [
     "change",
     "compare",
     "directions",
+    "enlarge",
+    "enlarge_files",
     "evaluate",
     "export",
     "favourites",

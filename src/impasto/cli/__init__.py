@@ -34,7 +34,7 @@ def _ctrl_c_reported() -> Iterator[None]:
 GROUPS = {
     "Collections": ("fetch", "pack", "inspect", "forget", "unpack"),
     "Training": ("recipes", "train", "resume"),
-    "Pictures": ("sample", "walk", "mix", "directions", "invert", "canvas"),
+    "Pictures": ("sample", "walk", "mix", "directions", "invert", "canvas", "enlarge"),
     "Judging": ("evaluate", "classify", "compare", "report"),
     "Sharing": ("export",),
 }

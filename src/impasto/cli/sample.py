@@ -187,6 +187,10 @@ def command(
             show_default="directions.safetensors in the model's folder",
         ),
     ] = None,
+    enlarge: Annotated[
+        int | None,
+        typer.Option(metavar="2|4", help="Make the pictures so many times as large; see enlarge."),
+    ] = None,
     grid: Annotated[
         Path | None,
         typer.Option(
@@ -228,6 +232,7 @@ def command(
     """
     from impasto.curation.for_report import run_with_report
     from impasto.device import choose_device
+    from impasto.enlarging import finisher
     from impasto.errors import StoppedError
     from impasto.sampling import find_model
     from impasto.sampling.model import name_of
@@ -269,6 +274,8 @@ def command(
     painter = Painter.load(
         folder, where, how, truncation=truncation, batch=batch, stages=stages, precision=precision
     )
+    if enlarge is not None:
+        painter = replace(painter, finish=finisher(enlarge, where))
     if curate is not None:
         painter = replace(painter, record=with_noise(painter.record, model))
     target = Path("samples") / name_of(model)

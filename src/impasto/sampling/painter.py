@@ -1,6 +1,6 @@
 """A model with its sampling settings, shared by all ways of sampling."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,8 @@ class Painter:
     """Whether images show all stages side by side; see `Sampler.side_by_side`."""
     made_with: str | None = None
     """See `Model.made_with`."""
+    finish: Callable[[np.ndarray], np.ndarray] | None = None
+    """What is done to each batch of images before it is given, such as enlarging."""
 
     def __post_init__(self) -> None:
         self.sampler.check_stages(self.stages)
@@ -128,10 +130,15 @@ class Painter:
         self.check_levels(points.latents)
         parts = batches_of(points, self.batch)
         inputs = ((some.latents, some.classes) for some in parts)
-        return self.sampler.pixels(inputs, stages=self.stages)
+        return self._finished(self.sampler.pixels(inputs, stages=self.stages))
 
     def paint(self, seeds: Sequence[int], labels: Tensor) -> Iterator[np.ndarray]:
         """Images of the seeds in batches; see `Sampler.batches`."""
-        return self.sampler.batches(
-            seeds, labels, truncation=self.truncation, batch=self.batch, stages=self.stages
+        return self._finished(
+            self.sampler.batches(
+                seeds, labels, truncation=self.truncation, batch=self.batch, stages=self.stages
+            )
         )
+
+    def _finished(self, batches: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        return batches if self.finish is None else map(self.finish, batches)

@@ -1,0 +1,55 @@
+"""The packaged network's weights, and those of a file."""
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from impasto.enlarging.network import Enlarger
+from impasto.enlarging.tiles import check_factor, enlarged
+from impasto.errors import ImpastoError
+from impasto.sampling.tensors import read_metadata, read_tensors
+
+PACKAGED = Path(__file__).parent / "paintings.safetensors"
+"""Made by benchmarks/enlarger_model.py; `paintings.json` beside it says from what."""
+
+
+def read_enlarger(path: Path) -> Enlarger:
+    """The network of a file, in evaluation mode on the CPU.
+
+    Raises:
+        ImpastoError: the file is missing, damaged, or of another kind.
+    """
+    tensors = read_tensors(path)
+    try:
+        sizes = json.loads(read_metadata(path)["enlarger"])
+        network = Enlarger(width=int(sizes["width"]), blocks=int(sizes["blocks"]))
+        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    except (KeyError, TypeError, ValueError, RuntimeError):
+        raise ImpastoError(f"{path} is no enlarging network of impasto") from None
+    return network.eval().requires_grad_(False)
+
+
+@cache
+def _packaged() -> Enlarger:
+    return read_enlarger(PACKAGED)
+
+
+def load_enlarger(device: torch.device | None = None) -> Enlarger:
+    """The packaged network on a device, by default the CPU."""
+    network = _packaged()
+    return network if device is None else network.to(device)
+
+
+def finisher(by: int, device: torch.device) -> Callable[[np.ndarray], np.ndarray]:
+    """A function that enlarges batches of images by the packaged network; for `Painter.finish`.
+
+    Raises:
+        ImpastoError: another factor than 2 and 4.
+    """
+    check_factor(by)
+    network = load_enlarger(device)
+    return lambda images: enlarged(torch.tensor(images), network, by).numpy()
