@@ -16,7 +16,8 @@ from impasto.sampling import Model
 from impasto.sampling.grid import captioned_grid_picture
 from impasto.sampling.model import MASTERS_MODEL
 from impasto.sampling.painter import Painter
-from impasto.sampling.points import Origin, Points, at_levels, differing_classes, joined
+from impasto.sampling.point_text import Origin
+from impasto.sampling.points import Points, at_levels, differing_classes, joined
 from tests.exploring.models import random_model
 from tests.helpers.command_line import invoke
 

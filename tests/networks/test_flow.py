@@ -239,7 +239,7 @@ def test_guidance_moves_away_from_the_picture_without_labels() -> None:
     with_labels = plain.denoise(noisy, time, LABELS)
     without = plain.denoise(noisy, time, torch.full_like(LABELS, -1))
     torch.testing.assert_close(
-        strong._guided(noisy, 0.0, LABELS), without + 3 * (with_labels - without)
+        strong._guided(noisy, time, LABELS, 3.0), without + 3 * (with_labels - without)
     )
 
 

@@ -21,7 +21,8 @@ from impasto.registry import load_module, module_names
 from impasto.sampling.class_choice import mixed, parse_mixtures
 from impasto.sampling.model import ModelRecord, find_model
 from impasto.sampling.painter import Painter
-from impasto.sampling.points import Origin, Points, class_weights, described, joined, png_text
+from impasto.sampling.point_text import Origin, png_text
+from impasto.sampling.points import Points, class_weights, described, joined
 from impasto.training import train
 from tests.helpers.command_line import invoke
 from tests.helpers.training import small

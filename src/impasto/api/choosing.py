@@ -15,7 +15,8 @@ from impasto.sampling import Model, find_model
 from impasto.sampling.class_choice import class_numbers, labels_of_seeds
 from impasto.sampling.model import MODEL_FILE, ModelRecord
 from impasto.sampling.painter import Painter
-from impasto.sampling.points import Origin, Points
+from impasto.sampling.point_text import Origin
+from impasto.sampling.points import Points
 from impasto.sampling.seeds import check_seeds, latents_of_seeds
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,7 @@ class Options:
     keep: str | None
     edit: list[str] | None
     directions: Path | None
+    enlarge: int | None
     grid: Path | None
     captions: bool
     out: Path | None
@@ -168,25 +169,26 @@ def paint_every_class(
     """Generate each seed in every class of a field; into the grid `default` if neither `grid` nor
     `out` is given."""
     from impasto.sampling.class_choice import every_class
-    from impasto.sampling.output import save_grid_of, save_pictures, seed_name, slugs
+    from impasto.sampling.output import save_every_class
 
     columns = every_class(painter.record, field, chosen)
     count = len(columns.classes)
     labels = columns.labels.repeat(len(seeds), 1)
     repeated = [seed for seed in seeds for _ in range(count)]
-    pictures = painter.paint(repeated, labels)
     known = painter.record.labels[field]
-    if out is None:
-        grid = grid or default.with_name(f"{default.name}-every-{slugs([known.name])[0]}.png")
-        save_grid_of(pictures, grid, count, above=columns.classes)
-    else:
-        safe = dict(zip(known.classes, slugs(known.classes), strict=True))
-        parts = [f"{slugs([known.name])[0]}-{safe[name]}" for name in columns.classes]
-        names = [f"{seed_name(seed)}-{part}" for seed in seeds for part in parts]
-        save_pictures(pictures, names, out, painter.texts(repeated, labels))
+    where = save_every_class(
+        painter.paint(repeated, labels),
+        painter.texts(repeated, labels),
+        seeds,
+        known,
+        columns.classes,
+        grid=grid,
+        out=out,
+        default=default,
+    )
     typer.echo(
         f"{counted(len(seeds), 'seed')} in {count} of {len(known.classes)} classes of "
-        f"{known.name}: {quoted(str(out or grid))}"
+        f"{known.name}: {quoted(str(where))}"
     )
 
 
@@ -256,6 +258,13 @@ def keep_pictures(
         typer.echo(f"{quoted(grid)}, its scores in {quoted(choice.save_grid(grid))}")
 
 
+def enlarging(painter: Painter, by: int | None, device: torch.device) -> Painter:
+    """The painter, with pictures `by` times as large if that is asked for."""
+    from impasto.enlarging import finisher
+
+    return painter if by is None else replace(painter, finish=finisher(by, device))
+
+
 def paint(
     painter: Painter,
     options: Options,
@@ -278,6 +287,7 @@ def paint(
     from impasto.curation.choosing import check_enough, groups_of
     from impasto.sampling.class_choice import field_of, parse_mixtures
 
+    painter = enlarging(painter, options.enlarge, device)
     seeds = seeds_of(
         options.seeds, every_class=options.every_class is not None, candidates=options.looked_at
     )

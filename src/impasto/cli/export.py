@@ -1,43 +1,114 @@
-"""`impasto export`: copy a run's generator to a model folder, to keep or to share."""
+"""`impasto export`: a run's generator as a model folder or an ONNX file, to keep or to share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from impasto.cli._plugins import Plugins
+from impasto.cli._shared import Guidance, Guide, Steps, StepSampler
+from impasto.errors import ImpastoError, StoppedError
 from impasto.formatting import counted, quoted
+
+if TYPE_CHECKING:  # only for the types: --help must not wait for these
+    from impasto.sampling.model import Model
+    from impasto.sampling.records import ModelRecord
+
+FORMS = ("folder", "onnx")
 
 
 def command(
     run: Annotated[Path, typer.Argument(metavar="MODEL", help="A run, a checkpoint or a model.")],
-    destination: Annotated[Path, typer.Argument(help="The model folder to make.", metavar="DEST")],
+    destination: Annotated[
+        Path,
+        typer.Argument(help="The folder or file to make. It must not exist.", metavar="DEST"),
+    ],
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="|".join(FORMS),
+            help="Form. folder: safetensors and JSON, for impasto. onnx: one file for onnxruntime and "
+            "others, which need neither torch nor impasto.",
+            show_default="onnx if DEST ends in .onnx, else folder",
+        ),
+    ] = None,
     discriminator: Annotated[
         bool,
         typer.Option(
             "--discriminator", help="Also export the discriminator, which sample --curate needs."
         ),
     ] = False,
+    half: Annotated[
+        bool,
+        typer.Option(
+            "--half", help="With --as onnx: keep the weights in float16, in half the size."
+        ),
+    ] = False,
+    steps: Steps = None,
+    sampler: StepSampler = None,
+    guidance: Guidance = None,
+    guide: Guide = None,
     plugin: Plugins = None,
 ) -> None:
-    """Export the generator as a model folder to keep or to share.
+    """Export the generator, to keep or to share: as a model folder or as an ONNX file.
 
-    The folder has safetensors and JSON files; loading it executes nothing.
+    Loading either executes nothing. The steps and the guidance of a flow model are fixed in an ONNX file.
     """
-    from impasto.collection.provenance import in_words
-    from impasto.config import read_record
-    from impasto.sampling.model import MODEL_FILE, ModelRecord, export
+    from impasto.sampling import Model
+    from impasto.sampling.step_settings import AS_SAVED, StepSettings
 
-    source = export(run, destination, discriminator=discriminator)
-    record = read_record(destination / MODEL_FILE, "model", ModelRecord)
+    how = StepSettings(steps, sampler, guidance, guide)
+    form = form or ("onnx" if destination.suffix.lower() == ".onnx" else "folder")
+    if form not in FORMS:
+        raise ImpastoError(f"--as takes {' or '.join(FORMS)}, not '{form}'")
+    if form == "folder" and (half or how != AS_SAVED):
+        raise ImpastoError("--half, --steps, --sampler, --guidance and --guide are for --as onnx")
+    if form != "folder" and discriminator:
+        raise ImpastoError("--discriminator is for a model folder: leave out --as")
+    if form == "folder":
+        _folder(run, destination, discriminator)
+    else:
+        try:
+            _onnx(run, Model.load(run, **vars(how)), destination, half)
+        except KeyboardInterrupt:
+            raise StoppedError("stopped; no file is left half written") from None
+
+
+def _onnx(run: Path, model: "Model", destination: Path, half: bool) -> None:
+    """Write an ONNX file, and print how it compares and what the model learned from."""
+    from impasto.exporting.onnx_file import CHECKED_SEEDS, export_onnx
+    from impasto.progress import shown
+
+    with shown("seeds compared", CHECKED_SEEDS) as progress:
+        report = export_onnx(model, destination, half=half, progress=progress)
+    typer.echo(f"exported {quoted(run)} to {quoted(destination)}")
+    typer.echo(str(report))
+    _learned_from(model.record)
+    typer.echo(f"try it: impasto sample {quoted(destination)} --seeds 0-63 --grid grid.png")
+
+
+def _learned_from(record: "ModelRecord") -> None:
+    from impasto.collection.provenance import in_words
+
     learned = record.collection
-    typer.echo(f"exported {quoted(source)} to {quoted(destination)}")
     typer.echo(
         f"learned from {learned.name}{f', {learned.kind}' if learned.kind else ''}: "
         f"{counted(learned.count, 'picture')} from {counted(learned.sources, 'source picture')}"
     )
     for line in in_words(learned.model_dump()):
         typer.echo(line)
+
+
+def _folder(run: Path, destination: Path, discriminator: bool) -> None:
+    """Write a model folder, and print what the model learned from and what it needs."""
+    from impasto.config import read_record
+    from impasto.sampling.model import MODEL_FILE, ModelRecord, export
+
+    source = export(run, destination, discriminator=discriminator)
+    record = read_record(destination / MODEL_FILE, "model", ModelRecord)
+    typer.echo(f"exported {quoted(source)} to {quoted(destination)}")
+    _learned_from(record)
     for each in record.plugins:
         typer.echo(f"to open it one also needs the {each}, which is not in this folder")
     if record.autoencoder is not None:

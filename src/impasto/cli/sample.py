@@ -230,15 +230,7 @@ def command(
 
     Files are named by the seed only; give another --out for another class.
     """
-    from impasto.curation.for_report import run_with_report
-    from impasto.device import choose_device
-    from impasto.enlarging import finisher
     from impasto.errors import StoppedError
-    from impasto.sampling import find_model
-    from impasto.sampling.model import name_of
-    from impasto.sampling.painter import Painter
-    from impasto.sampling.step_settings import StepSettings
-    from impasto.training.run_folder import with_noise
 
     options = Options(
         seeds=seeds,
@@ -262,11 +254,25 @@ def command(
         keep=keep,
         edit=edit,
         directions=directions,
+        enlarge=enlarge,
         grid=grid,
         captions=captions,
         out=out,
     )
     options.check()
+    if model.suffix.lower() == ".onnx" and not model.is_dir():
+        from impasto.cli import _onnx_sampling
+
+        changed = (steps, sampler, guidance, guide, precision)
+        return _onnx_sampling.sample(model, options, batch, device, *changed)
+    from impasto.curation.for_report import run_with_report
+    from impasto.device import choose_device
+    from impasto.sampling import find_model
+    from impasto.sampling.model import name_of
+    from impasto.sampling.painter import Painter
+    from impasto.sampling.step_settings import StepSettings
+    from impasto.training.run_folder import with_noise
+
     run = run_with_report(model) if to_report else None
     folder = find_model(model)
     where = choose_device(device)
@@ -274,8 +280,6 @@ def command(
     painter = Painter.load(
         folder, where, how, truncation=truncation, batch=batch, stages=stages, precision=precision
     )
-    if enlarge is not None:
-        painter = replace(painter, finish=finisher(enlarge, where))
     if curate is not None:
         painter = replace(painter, record=with_noise(painter.record, model))
     target = Path("samples") / name_of(model)

@@ -18,7 +18,8 @@ from impasto.config import Config, LatentConfig
 from impasto.errors import ImpastoError, in_words, near
 from impasto.files import atomic_file, cache_folder
 from impasto.sampling.model import MASTERS, MASTERS_MODEL, ModelRecord
-from impasto.sampling.points import TEXT_KEY, Points
+from impasto.sampling.point_text import TEXT_KEY
+from impasto.sampling.points import Points
 from impasto.sampling.tensors import read_metadata, read_tensors, write_tensors
 
 DIRECTIONS_FILE = "directions.safetensors"

@@ -15,7 +15,8 @@ from impasto.errors import ImpastoError, near
 from impasto.files import cache_folder, write_json
 from impasto.formatting import comma_separated
 from impasto.sampling.model import MASTERS, MASTERS_MODEL, ModelRecord
-from impasto.sampling.points import Points, PointsRecord, joined
+from impasto.sampling.point_text import PointsRecord
+from impasto.sampling.points import Points, joined
 from impasto.sampling.seeds import parse_seeds
 
 FAVOURITES_FILE = "favourites.json"

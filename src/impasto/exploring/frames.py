@@ -16,7 +16,8 @@ from impasto.errors import ImpastoError
 from impasto.exploring.walks import Walk, paint_frames, times_of
 from impasto.files import atomic_file, check_writable, write_json
 from impasto.sampling.painter import Painter
-from impasto.sampling.points import Points, png_text
+from impasto.sampling.point_text import png_text
+from impasto.sampling.points import Points
 from impasto.sampling.video import KINDS, check_video, write_video, write_webp
 
 Progress = Callable[[int], None]

@@ -9,7 +9,8 @@ import torch
 from impasto.errors import ImpastoError
 from impasto.exploring.curves import between
 from impasto.sampling.painter import Painter
-from impasto.sampling.points import Origin, Points, at_levels
+from impasto.sampling.point_text import Origin
+from impasto.sampling.points import Points, at_levels
 
 
 @dataclass(frozen=True)

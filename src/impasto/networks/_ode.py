@@ -13,6 +13,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 Method = Literal["heun", "euler"]
@@ -68,3 +69,59 @@ def integrate(
             after = noisy + (following - time) * slope
         noisy = after
     return noisy
+
+
+def _passes(times: Sequence[float], method: Method) -> list[tuple[float, float, float, bool]]:
+    """What each pass of the denoiser in `integrate` does: its time, the length of the step, the share
+    of the slope before in the step's slope, and whether it ends the step."""
+    found: list[tuple[float, float, float, bool]] = []
+    for time, following in itertools.pairwise(times):
+        twice = method == "heun" and following < 1
+        found.append((time, following - time, 0.0, not twice))
+        if twice:
+            found.append((following, following - time, 0.5, True))
+    return found
+
+
+def integrate_in_a_loop(
+    denoise: Callable[[Tensor, Tensor, Tensor], Tensor],
+    noise: Tensor,
+    times: Sequence[float],
+    method: Method,
+    strength: Callable[[float], float],
+) -> Tensor:
+    """What `integrate` computes, as a graph that holds the denoiser once and not once for each pass.
+
+    Such a graph can be exported (ONNX); torch itself runs `integrate` sooner.
+
+    Args:
+        denoise: gives the denoised pictures of noisy ones at a time, with a strength of guidance.
+        noise: [B, C, H, W].
+        times: see `integrate`.
+        method: see `integrate`.
+        strength: gives the strength of guidance at a time.
+    """
+    # Torch has no public name for this yet.
+    from torch._higher_order_ops.scan import scan
+
+    def one(
+        state: tuple[Tensor, ...], values: tuple[Tensor, ...]
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        begun, noisy, before = state
+        time, length, share, guidance, ends = values
+        slope = (denoise(noisy, time, guidance) - noisy) / (1 - time)
+        after = begun + length * (share * before + (1 - share) * slope)
+        new = (begun + ends * (after - begun), after, slope)
+        # The state keeps its memory format, whatever the denoiser's is.
+        return tuple(each.contiguous() for each in new), time.clone()
+
+    passes = _passes(times, method)
+    columns = [
+        *zip(*(each[:3] for each in passes), strict=True),
+        [strength(time) for time, *_ in passes],
+        [float(ends) for *_, ends in passes],
+    ]
+    begun = (1 - times[0]) * noise
+    state = (begun, begun.clone(), torch.zeros_like(begun))
+    (_, images, _), _ = scan(one, state, tuple(noise.new_tensor(each) for each in columns))
+    return images

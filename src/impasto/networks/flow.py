@@ -36,7 +36,7 @@ from impasto.config import Count, Fraction, Interval, NotNegative
 from impasto.errors import ImpastoError
 from impasto.networks import unknown_like
 from impasto.networks._conditioning import LabelEmbedding
-from impasto.networks._ode import Method, even_times, integrate, karras_times
+from impasto.networks._ode import Method, even_times, integrate, integrate_in_a_loop, karras_times
 from impasto.networks._overlaps import Overlaps
 from impasto.networks._transformer import Transformer
 from impasto.networks._unet import UNet
@@ -215,12 +215,17 @@ class Generator(nn.Module):
         kept = noisy * (SIGMA_DATA**2 * t / size**2)
         return torch.addcmul(kept, change.to(noisy.dtype), SIGMA_DATA * (1 - t) / size)
 
-    def _guided(self, noisy: Tensor, time: float, labels: Tensor) -> Tensor:
-        """The pictures in noisy ones that are all of one time, with guidance."""
-        times = noisy.new_full((len(noisy),), time)
-        images = self.denoise(noisy, times, labels)
+    def _strength(self, time: float) -> float:
+        """The factor of the guidance at a time."""
         first, last = self.guidance_times
-        if self.guidance == 1 or not first <= time <= last:
+        return self.guidance if first <= time <= last else 1.0
+
+    def _guided(
+        self, noisy: Tensor, times: Tensor, labels: Tensor, factor: float | Tensor
+    ) -> Tensor:
+        """The pictures in noisy ones of these times [B], with guidance by a factor; 1 is none."""
+        images = self.denoise(noisy, times, labels)
+        if self.guidance == 1 or (isinstance(factor, float) and factor == 1):
             return images
         if self._guide:
             others: Tensor = self._guide[0].denoise(noisy, times, labels)  # type: ignore[operator]
@@ -228,11 +233,22 @@ class Generator(nn.Module):
             others = self.denoise(noisy, times, unknown_like(labels))
         else:
             return images  # without labels there is nothing to be moved away from
-        return torch.lerp(others, images, self.guidance)
+        return torch.lerp(others, images, factor)
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         noise = latents.reshape(-1, *self.shape)
-        return self._images(lambda noisy, time: self._guided(noisy, time, labels), noise)
+        if not torch.compiler.is_exporting():
+            return self._images(lambda noisy, time: self._guided_at(noisy, time, labels), noise)
+        images = integrate_in_a_loop(
+            lambda noisy, time, factor: self._guided(
+                noisy, time.expand(noisy.shape[:1]), labels, factor
+            ),
+            noise,
+            self._times(),
+            self.sampler,
+            self._strength,
+        )
+        return images.clamp(-1, 1) if self.limited else images
 
     def canvas(self, latents: Tensor, labels: Tensor, *, tile: bool = False) -> Tensor:
         """A canvas of the noise of each picture, [B, Z, R, C], and class weights [B, K, R, C]; see
@@ -244,13 +260,21 @@ class Generator(nn.Module):
 
         def denoise(noisy: Tensor, time: float) -> Tensor:
             return overlaps.averaged(
-                lambda parts, known: self._guided(parts, time, known), noisy, weights
+                lambda parts, known: self._guided_at(parts, time, known), noisy, weights
             )
 
         return self._images(denoise, noise)
 
+    def _guided_at(self, noisy: Tensor, time: float, labels: Tensor) -> Tensor:
+        """The pictures in noisy ones of one time, with the guidance of that time."""
+        times = noisy.new_full((len(noisy),), time)
+        return self._guided(noisy, times, labels, self._strength(time))
+
+    def _times(self) -> list[float]:
+        """The times at which the steps begin, and the end."""
+        return (karras_times if self.preconditioning == "edm" else even_times)(self.steps)
+
     def _images(self, denoise: Callable[[Tensor, float], Tensor], noise: Tensor) -> Tensor:
         """The pictures that the flow leads to."""
-        times = karras_times if self.preconditioning == "edm" else even_times
-        images = integrate(denoise, noise, times(self.steps), self.sampler)
+        images = integrate(denoise, noise, self._times(), self.sampler)
         return images.clamp(-1, 1) if self.limited else images

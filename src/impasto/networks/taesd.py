@@ -55,12 +55,14 @@ _SHA256 = {
 
 def _portions(maps: Tensor, pixels: int) -> tuple[Tensor, ...]:
     """Maps in batches that pass a half at a time: on a CPU one picture of 256 pixels, which is a fifth
-    faster than four.
+    faster than four. In an exported graph (ONNX), whose batch size is free, all at once.
 
     Args:
         maps: [B, C, h, w], pictures or latents.
         pixels: of each.
     """
+    if torch.compiler.is_exporting():
+        return (maps,)
     most = 2**16 if maps.device.type == "cpu" else 2**22
     return maps.split(max(1, most // pixels))
 

@@ -1,22 +1,25 @@
 """The labels that images are generated with: of one class, of every class, or as in the collection.
+Torch is imported only where tensors are made, so that ONNX models are sampled without it.
 
 A *combination* is a row of labels, one class a field, that occurs among the training images. A
 model saves all combinations with their counts, because not every style occurs with every genre.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from impasto.errors import ImpastoError, choices
 from impasto.formatting import one_line
-from impasto.networks import one_hot
-from impasto.sampling.model import LabelRecord, ModelRecord
+from impasto.sampling.records import LabelRecord, ModelRecord
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
 _WEIGHTED = re.compile(rf"\s*({_NUMBER})\s*\*\s*(.+?)\s*")
@@ -29,6 +32,15 @@ MAX_COLUMNS = 40
 def labels_of_seeds(
     seeds: Sequence[int], record: ModelRecord, chosen: Mapping[int, int] | None = None
 ) -> Tensor:
+    """Labels [B, F] of the seeds as a tensor; see `rows_of_seeds`."""
+    import torch
+
+    return torch.from_numpy(rows_of_seeds(seeds, record, chosen))
+
+
+def rows_of_seeds(
+    seeds: Sequence[int], record: ModelRecord, chosen: Mapping[int, int] | None = None
+) -> np.ndarray:
     """Labels [B, F] int64: one combination a seed, drawn with its frequency in the collection.
 
     A seed always draws the same combination, so a seed determines an image without given labels.
@@ -41,7 +53,7 @@ def labels_of_seeds(
             replace its own.
     """
     if not record.labels:
-        return torch.zeros(len(seeds), 0, dtype=torch.int64)
+        return np.zeros((len(seeds), 0), np.int64)
     rows, counts = np.array(record.label_rows), np.array(record.label_counts, np.float64)
     chosen = chosen or {}
     if chosen:
@@ -51,10 +63,10 @@ def labels_of_seeds(
     ends = np.cumsum(counts / counts.sum())
     # A random state of its own, independent of that of the seed's latents.
     shares = [np.random.default_rng([seed, 1]).random() for seed in seeds]
-    labels = rows[np.searchsorted(ends, shares).clip(max=len(ends) - 1)]
+    labels: np.ndarray = rows[np.searchsorted(ends, shares).clip(max=len(ends) - 1)]
     for field, number in chosen.items():
         labels[:, field] = number
-    return torch.from_numpy(labels)
+    return labels
 
 
 def _commonest(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -162,15 +174,27 @@ def mixed(
 ) -> Tensor:
     """Labels [B, F] with mixtures of classes in some fields, as class weights [B, K]; the labels
     themselves without mixtures."""
-    if not mixtures:
-        return labels
-    blocks = list(one_hot(labels, record.label_sizes).split(record.label_sizes, dim=1))
-    for field, weights in mixtures.items():
-        block = torch.zeros_like(blocks[field])
-        for number, weight in weights.items():
-            block[:, number] = weight
-        blocks[field] = block
-    return torch.cat(blocks, dim=1)
+    import torch
+
+    return (
+        torch.from_numpy(weights_of_rows(record, labels.numpy(), mixtures)) if mixtures else labels
+    )
+
+
+def weights_of_rows(
+    record: ModelRecord, labels: np.ndarray, mixtures: Mapping[int, Mapping[int, float]]
+) -> np.ndarray:
+    """Class weights [B, K1 + K2 + ...] float32 of labels [B, F], with mixtures of classes in some
+    fields. An unknown label (-1) is all zeros in its field."""
+    blocks = [np.zeros((len(labels), 0), np.float32)]
+    for field, size in enumerate(record.label_sizes):
+        block = (labels[:, field, None] == np.arange(size)).astype(np.float32)
+        if field in mixtures:
+            block[:] = 0
+            for number, weight in mixtures[field].items():
+                block[:, number] = weight
+        blocks.append(block)
+    return np.concatenate(blocks, axis=1)
 
 
 def class_numbers(record: ModelRecord, classes: Mapping[str, str]) -> dict[int, int]:
@@ -196,8 +220,8 @@ def known_classes(record: ModelRecord, field: int) -> list[int]:
     return sorted({row[field] for row in record.label_rows} - {-1})
 
 
-def every_class(record: ModelRecord, field: int, chosen: Mapping[int, int]) -> "ClassGrid":
-    """The class grid of label field `field`.
+def columns_of(record: ModelRecord, field: int, chosen: Mapping[int, int]) -> Columns:
+    """Every class of label field `field`: its name, and labels in the other fields.
 
     Args:
         record: of the model.
@@ -215,10 +239,39 @@ def every_class(record: ModelRecord, field: int, chosen: Mapping[int, int]) -> "
     rows, counts = np.array(record.label_rows), np.array(record.label_counts)
     if not (rows[:, field] >= 0).any():
         raise ImpastoError(f"every picture this model has seen is of unknown {name}")
-    grid = ClassGrid.of(field, record.labels, rows, counts)
+    names, labels = _columns(field, record.labels, rows, counts)
     for other, number in chosen.items():
-        grid.labels[:, other] = number
-    return grid
+        labels[:, other] = number
+    return names, labels
+
+
+def every_class(record: ModelRecord, field: int, chosen: Mapping[int, int]) -> ClassGrid:
+    """The class grid of label field `field`; see `columns_of`."""
+    return ClassGrid.made(*columns_of(record, field, chosen))
+
+
+Columns = tuple[tuple[str, ...], np.ndarray]
+"""Names of classes, and labels [K, F] of each: the class, and its most frequent combination in the other
+fields."""
+
+
+def _columns(
+    position: int, fields: Sequence[LabelRecord], rows: np.ndarray, counts: np.ndarray
+) -> Columns:
+    """The classes of the field in column `position`; see `ClassGrid.of`."""
+    sizes = np.bincount(
+        rows[rows[:, position] >= 0, position],
+        weights=counts[rows[:, position] >= 0],
+        minlength=len(fields[position].classes),
+    )
+    frequent = np.sort(np.argsort(-sizes, kind="stable")[:MAX_COLUMNS])
+    shown = [int(number) for number in frequent if sizes[number] > 0]
+    of_class = [rows[:, position] == k for k in shown]
+    labels = [_commonest(rows[mine], counts[mine]) for mine in of_class]
+    return (
+        tuple(fields[position].classes[k] for k in shown),
+        np.array(labels, np.int64).reshape(len(shown), len(fields)),
+    )
 
 
 @dataclass(frozen=True)
@@ -236,7 +289,7 @@ class ClassGrid:
     @classmethod
     def of(
         cls, position: int, fields: Sequence[LabelRecord], rows: np.ndarray, counts: np.ndarray
-    ) -> "ClassGrid":
+    ) -> ClassGrid:
         """The grid of the field in column `position`.
 
         Args:
@@ -245,20 +298,14 @@ class ClassGrid:
             rows: all combinations, [R, F].
             counts: number of images of each combination, [R].
         """
-        sizes = np.bincount(
-            rows[rows[:, position] >= 0, position],
-            weights=counts[rows[:, position] >= 0],
-            minlength=len(fields[position].classes),
-        )
-        frequent = np.sort(np.argsort(-sizes, kind="stable")[:MAX_COLUMNS])
-        shown = [int(number) for number in frequent if sizes[number] > 0]
-        of_class = [rows[:, position] == k for k in shown]
-        labels = [_commonest(rows[mine], counts[mine]) for mine in of_class]
-        return cls(
-            tuple(fields[position].classes[k] for k in shown),
-            torch.from_numpy(np.array(labels, np.int64).reshape(len(shown), len(fields))),
-            8 if len(shown) <= 10 else 4,
-        )
+        return cls.made(*_columns(position, fields, rows, counts))
+
+    @classmethod
+    def made(cls, names: tuple[str, ...], labels: np.ndarray) -> ClassGrid:
+        """The grid of these columns."""
+        import torch
+
+        return cls(names, torch.from_numpy(labels), 8 if len(names) <= 10 else 4)
 
     def inputs(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Latents [R * K, Z] and labels [R * K, F] of the grid's images, row by row, from latents

@@ -9,7 +9,8 @@ from PIL import Image
 from impasto.errors import ImpastoError
 from impasto.files import atomic_file
 from impasto.sampling.grid import captioned_grid_picture, named_grid_picture
-from impasto.sampling.points import png_text
+from impasto.sampling.point_text import png_text
+from impasto.sampling.records import LabelRecord
 
 _MAX_GRID_PIXELS = 30_000**2
 
@@ -134,3 +135,40 @@ def save_pictures(
             info = None if text is None else png_text(text)
             with atomic_file(folder / f"{next(remaining)}.png") as temporary:
                 Image.fromarray(image).save(temporary, "PNG", pnginfo=info)
+
+
+def save_every_class(
+    batches: Iterable[np.ndarray],
+    texts: Iterable[str],
+    seeds: Sequence[int],
+    field: LabelRecord,
+    shown: Sequence[str],
+    *,
+    grid: Path | None,
+    out: Path | None,
+    default: Path,
+) -> Path:
+    """Write the images of each seed in some classes of a field: as one grid, or as files.
+
+    Args:
+        batches: the images, uint8 [B, H, W, 3], a row of classes for each seed.
+        texts: see `save_pictures`.
+        seeds: one a row.
+        field: the label field.
+        shown: its classes that are shown, one a column.
+        grid: the grid's file.
+        out: the folder of the files.
+        default: where neither is given, the grid is beside this path.
+
+    Returns:
+        The grid's file, or the folder.
+    """
+    if out is None:
+        grid = grid or default.with_name(f"{default.name}-every-{slugs([field.name])[0]}.png")
+        save_grid_of(batches, grid, len(shown), above=shown)
+        return grid
+    safe = dict(zip(field.classes, slugs(field.classes), strict=True))
+    parts = [f"{slugs([field.name])[0]}-{safe[name]}" for name in shown]
+    names = [f"{seed_name(seed)}-{part}" for seed in seeds for part in parts]
+    save_pictures(batches, names, out, texts)
+    return out

@@ -11,7 +11,8 @@ from torch import Tensor
 from impasto.errors import ImpastoError
 from impasto.sampling.class_choice import labels_of_seeds
 from impasto.sampling.model import Model, ModelRecord
-from impasto.sampling.points import Origin, Points, batches_of
+from impasto.sampling.point_text import Origin
+from impasto.sampling.points import Points, batches_of
 from impasto.sampling.sampler import Sampler, check_batch
 from impasto.sampling.seeds import latents_of_seeds
 from impasto.sampling.step_settings import AS_SAVED, StepSettings

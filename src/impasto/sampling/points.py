@@ -19,51 +19,19 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
-from PIL.PngImagePlugin import PngInfo
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from torch import Tensor
 
-from impasto.config import Config
 from impasto.errors import ImpastoError, in_words
 from impasto.files import atomic_file
 from impasto.networks import one_hot
-from impasto.sampling.model import ModelRecord
+from impasto.sampling.point_text import TEXT_KEY, Origin, PointsRecord
+from impasto.sampling.records import ModelRecord
 from impasto.sampling.seeds import latents_of_seeds
 from impasto.sampling.tensors import read_metadata, read_tensors, write_tensors
 
-TEXT_KEY = "impasto"
-"""The key of the text in a PNG, and of that in a file of points."""
 _MOST_BYTES = 2**26
 _DAMAGED = "{place} holds a damaged point ({reason}); give its seed or another file"
-
-
-class Origin(Config):
-    """Where a point comes from, as it is written."""
-
-    seed: int | None = None
-    """The seed that has this latent; None for a point between seeds."""
-    truncation: float | None = None
-    """The truncation of the seed's latent."""
-    edits: dict[str, float] = Field(default_factory=dict)
-    """Directions that it was moved along, and how far."""
-
-
-class PointsRecord(Config):
-    """The text in a file of points; or a single point as text, as a PNG carries it."""
-
-    format: int = 1
-    model: str
-    """SHA-256 of the generator's weights."""
-    recipe: str
-    fields: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """The label fields with their classes, in the order of the class weights."""
-    origins: tuple[Origin, ...]
-    levels: int | None = None
-    """Of a single point: the number of its latents, if it has one for each level."""
-    latents: str | None = None
-    """Of a single point: the latents, float32, zlib, base64."""
-    classes: tuple[float, ...] = ()
-    """Of a single point: the class weights."""
 
 
 @dataclass(frozen=True)
@@ -292,13 +260,6 @@ def _read(text: str, place: Path) -> PointsRecord:
     except ValidationError as error:
         reason = in_words(error.errors()[0])
         raise ImpastoError(_DAMAGED.format(place=place, reason=reason)) from error
-
-
-def png_text(text: str) -> PngInfo:
-    """What Pillow writes into a PNG: the text under `TEXT_KEY`, compressed."""
-    info = PngInfo()
-    info.add_text(TEXT_KEY, text, zip=True)
-    return info
 
 
 def class_weights(record: ModelRecord, parts: Mapping[int, Mapping[int, float]]) -> Tensor:

@@ -1,15 +1,21 @@
-"""Seeds: the same seed and model always give the same image, independently of other seeds."""
+"""Seeds: the same seed and model always give the same image, independently of other seeds.
+
+Torch is imported only where tensors are made, so that ONNX models are sampled without it.
+"""
+
+from __future__ import annotations
 
 import math
 import operator
 from collections.abc import Iterable, Sequence
 from numbers import Real
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from impasto.config import LatentConfig
 from impasto.errors import ImpastoError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_SEED = 2**32 - 1
 
@@ -54,6 +60,14 @@ def check_seeds(seeds: Iterable[int]) -> list[int]:
     return numbers
 
 
+def check_truncation(truncation: float | None) -> None:
+    """Raises: ImpastoError: it is neither None nor a positive number."""
+    if truncation is not None and not (
+        isinstance(truncation, Real) and truncation > 0 and math.isfinite(truncation)
+    ):
+        raise ImpastoError(f"truncation must be a positive number, such as 0.7, not {truncation!r}")
+
+
 def latents_of_seeds(
     seeds: Sequence[int], latent: LatentConfig, truncation: float | None = None
 ) -> Tensor:
@@ -71,10 +85,9 @@ def latents_of_seeds(
     Raises:
         ImpastoError: truncation is not positive.
     """
-    if truncation is not None and not (
-        isinstance(truncation, Real) and truncation > 0 and math.isfinite(truncation)
-    ):
-        raise ImpastoError(f"truncation must be a positive number, such as 0.7, not {truncation!r}")
+    import torch
+
+    check_truncation(truncation)
     values = torch.empty(len(seeds), latent.size, dtype=torch.float64)
     for row, seed in zip(values, seeds, strict=True):
         random = torch.Generator().manual_seed(seed)
@@ -88,6 +101,8 @@ def latents_of_seeds(
 
 
 def _truncated(values: Tensor, latent: LatentConfig, truncation: float) -> Tensor:
+    import torch
+
     if latent.distribution == "uniform":
         return values * min(truncation, 1.0)
     within = math.erf(truncation / math.sqrt(2))  # the share of N(0, 1) inside +-truncation

@@ -1,0 +1,1 @@
+"""A model in forms for others: an ONNX file."""

@@ -1,0 +1,264 @@
+"""Writing a generator as an ONNX file, and checking that it paints what torch paints.
+
+Inputs are `latents` [B, Z] and, if the model has label fields, the class weights `labels` [B, K]: one
+value for each class of each field, one field after another. The output is `images` [B, 3, H, W] in
+[-1, 1]. B is free. Batch norms are folded. The steps of a flow model, with its guidance, and the decoder
+of an autoencoder are part of the graph. `sampling/onnx_model.py` reads what the file says of itself.
+"""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from impasto import __version__
+from impasto.errors import ImpastoError
+from impasto.files import atomic_file
+from impasto.fold import fold_batch_norm
+from impasto.formatting import counted
+from impasto.networks import one_hot
+from impasto.sampling.class_choice import labels_of_seeds
+from impasto.sampling.model import Model
+from impasto.sampling.onnx_model import (
+    MADE_WITH,
+    MODEL,
+    SUFFIX,
+    VERSION,
+    WEIGHTS,
+    OnnxModel,
+    needed_packages,
+)
+from impasto.sampling.records import ModelRecord
+from impasto.sampling.sampler import Sampler
+from impasto.sampling.seeds import latents_of_seeds
+
+OPSET = 20
+"""Version of ONNX's operators. Newer ones are read by fewer programs, and no network needs them."""
+CHECKED_SEEDS = 64
+MOST = 1e-4
+"""The largest difference from torch's images, in [-1, 1], of a float32 file."""
+_BATCHES = (1, 3, 4, *[8] * 7)
+
+
+@dataclass(frozen=True)
+class OnnxReport:
+    """What was written."""
+
+    difference: float
+    """The largest difference from torch's images in [-1, 1], over the seeds that were compared."""
+    size: int
+    """Bytes."""
+
+    def __str__(self) -> str:
+        levels = self.difference * 127.5
+        return (
+            f"{self.size / 1e6:.1f} MB; its pictures of {CHECKED_SEEDS} seeds differ from torch's by "
+            f"{self.difference:.1e} at most ({levels:.2g} of 256 levels)"
+        )
+
+
+class _Unlabelled(nn.Module):
+    """A generator without label fields, as a function of the latents only."""
+
+    def __init__(self, generator: nn.Module) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, latents: Tensor) -> Tensor:
+        images: Tensor = self.generator(latents, latents[:, :0])
+        return images
+
+
+def export_onnx(
+    model: Model,
+    destination: Path,
+    *,
+    half: bool = False,
+    progress: Callable[[int], None] = lambda done: None,
+) -> OnnxReport:
+    """Write a model's generator as one ONNX file, and compare its pictures with torch's.
+
+    Args:
+        model: as loaded, on the CPU, with the steps and the guidance that the file is to have.
+        destination: the file, which ends in `.onnx` and does not exist yet.
+        half: keep the weights in float16, in half the size. They are computed with in float32.
+        progress: called with the number of seeds compared so far.
+
+    Raises:
+        ImpastoError: a package is missing, `destination` exists or cannot be written, the generator
+            cannot be written as ONNX, or its pictures differ from torch's.
+    """
+    if destination.suffix.lower() != SUFFIX:
+        raise ImpastoError(f"an ONNX file ends in {SUFFIX}; give such a path, not {destination}")
+    if destination.exists():
+        raise ImpastoError(f"{destination} exists already; choose another name")
+    needed_packages("onnx", "onnxscript", "onnxruntime")
+    graph = _graph_of(model)
+    if half:
+        _keep_in_half(graph)
+    _describe(graph, model, half)
+    with atomic_file(destination) as temporary:
+        temporary.write_bytes(graph.SerializeToString())
+        difference = _difference(OnnxModel.load(temporary), model, progress)
+        if not difference <= (np.inf if half else MOST):
+            raise ImpastoError(
+                f"the ONNX file of this model paints other pictures than torch (they differ by up to "
+                f"{difference:.1e}, and {MOST:g} is allowed), so it is not kept; please report it"
+            )
+        size = temporary.stat().st_size
+    return OnnxReport(difference, size)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the exporter prints and logs of its own steps."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _graph_of(model: Model) -> Any:
+    """The generator as an ONNX model (a `ModelProto`) without the exporter's notes, which name files
+    of this machine."""
+    record = model.record
+    network = fold_batch_norm(model.generator)
+    seeds = [0, 1]
+    inputs = {"latents": latents_of_seeds(seeds, record.latent)}
+    if record.labels:
+        inputs["labels"] = one_hot(labels_of_seeds(seeds, record), record.label_sizes)
+    else:
+        network = _Unlabelled(network)
+    free = {0: torch.export.Dim("batch")}
+    try:
+        with _quiet(), torch.inference_mode():
+            program = torch.onnx.export(
+                network,
+                tuple(inputs.values()),
+                dynamo=True,
+                verbose=False,
+                opset_version=OPSET,
+                input_names=list(inputs),
+                output_names=["images"],
+                dynamic_shapes=tuple(free for _ in inputs),
+            )
+        assert program is not None
+        graph = program.model_proto
+    except torch.onnx.errors.OnnxExporterError as error:
+        raise ImpastoError(
+            f"network '{record.generator.network}' cannot be written as ONNX "
+            f"({type(error).__name__}: {str(error).splitlines()[0]})"
+        ) from error
+    _forget_where(graph.graph)
+    return graph
+
+
+def _forget_where(graph: Any) -> None:
+    """Remove the exporter's notes of a graph and its nodes."""
+    del graph.metadata_props[:], graph.value_info[:]
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        del value.metadata_props[:]
+    for node in graph.node:
+        del node.metadata_props[:]
+        node.ClearField("doc_string")
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                _forget_where(inner)
+
+
+def _keep_in_half(graph: Any) -> None:
+    """Turn float32 weights into float16 ones that the graph casts to float32; programs that run it do
+    so once, when they open it."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for tensor in graph.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < 16:
+            continue
+        name = tensor.name
+        limit = np.finfo(np.float16).max
+        narrow = values.clip(-limit, limit).astype(np.float16)
+        tensor.CopyFrom(numpy_helper.from_array(narrow, f"{name}.float16"))
+        casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.graph.node]
+    del graph.graph.node[:]
+    graph.graph.node.extend(nodes)
+
+
+def _describe(graph: Any, model: Model, half: bool) -> None:
+    """Write into the file what it is, for people and for `OnnxModel`."""
+    from onnx import helper
+
+    record = model.record
+    graph.producer_name, graph.producer_version = "impasto", __version__
+    graph.graph.name = record.recipe
+    graph.doc_string = _in_words(record)
+    texts = {
+        VERSION: __version__,
+        MODEL: record.model_dump_json(),
+        MADE_WITH: model.made_with or "",
+        WEIGHTS: "float16" if half else "float32",
+    }
+    helper.set_model_props(graph, texts)
+
+
+def _in_words(record: ModelRecord) -> str:
+    """What the file is and how to use it, as text."""
+    side, learned = record.resolution, record.collection
+    normal = record.latent.distribution == "normal"
+    truncated = "sqrt(2) erfinv(erf(z / sqrt(2)) erf(t / sqrt(2)))" if normal else "z min(t, 1)"
+    licences = ", ".join(f"{name} {count}" for name, count in learned.licences.items())
+    lines = [
+        f"Pictures of {side} x {side} pixels, by {record.recipe} of impasto {__version__}, after "
+        f"{record.images_seen:,} images of {counted(learned.count, 'picture')} of {learned.name}.",
+        f"Licences of the source pictures: {licences or 'unknown'}.",
+        f"Input latents [B, {record.latent.size}]: independent values, "
+        f"{'standard normal' if normal else 'uniform in [-1, 1]'}. Truncation t: z becomes {truncated}.",
+    ]
+    if record.labels:
+        lines.append(
+            f"Input labels [B, {sum(record.label_sizes)}]: a weight for each class, 1 for the chosen "
+            "class of a field and 0 for its others, or all 0 if it is unknown; or weights between. "
+            "In this order:"
+        )
+        lines += [f"{field.name}: {', '.join(field.classes)}." for field in record.labels]
+    lines.append(
+        f"Output images [B, 3, {side}, {side}]: red, green and blue in [-1, 1]; a level of 256 is "
+        "round(127.5 x + 127.5)."
+    )
+    return "\n".join(lines)
+
+
+def _difference(written: OnnxModel, model: Model, progress: Callable[[int], None]) -> float:
+    """The largest difference between the images of an ONNX file and torch's, in [-1, 1]."""
+    record = model.record
+    torchs = Sampler(model.generator, record.latent, "cpu", label_fields=len(record.labels))
+    largest, done = 0.0, 0
+    for count in _BATCHES:
+        seeds = range(done, done + count)
+        labels = labels_of_seeds(seeds, record)
+        images = torchs.images(latents_of_seeds(seeds, record.latent), labels).numpy()
+        others = written.images(written.latents(seeds), written.weights(seeds))
+        difference = np.abs(images - others).max()
+        # A value that is not finite is no small difference.
+        largest = max(largest, float(difference)) if np.isfinite(difference) else np.inf
+        done += count
+        progress(done)
+    return largest

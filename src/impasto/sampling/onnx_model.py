@@ -1,0 +1,176 @@
+"""Painting with an ONNX file of `impasto export --as onnx`, by onnxruntime and without torch.
+
+The file's metadata has four texts: `impasto.version`; `impasto.model`, the contents of `model.json`
+(label fields with their classes, combinations with their counts, latents, collection with its licences,
+SHA-256 of the weights); `impasto.made_with`, the settings that were changed at the export, in words; and
+`impasto.weights`, `float32` or `float16`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from impasto.errors import ImpastoError, in_words
+from impasto.files import refuse_pointer_file
+from impasto.sampling.class_choice import rows_of_seeds, weights_of_rows
+from impasto.sampling.numpy_latents import numpy_latents
+from impasto.sampling.point_text import Origin, PointsRecord
+from impasto.sampling.records import ModelRecord
+
+SUFFIX = ".onnx"
+VERSION, MODEL = "impasto.version", "impasto.model"
+MADE_WITH, WEIGHTS = "impasto.made_with", "impasto.weights"
+
+
+def needed_packages(*names: str) -> None:
+    """Raises: ImpastoError: one of these packages of the extra `onnx` is not installed."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ImpastoError(
+                f"ONNX files need {name}: install it with pip install 'impasto[onnx]'"
+            ) from error
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """A generator in an ONNX file, ready to paint."""
+
+    session: Any
+    """Of onnxruntime."""
+    record: ModelRecord
+    made_with: str | None = None
+    """The settings that were changed when it was exported, in words."""
+
+    @classmethod
+    def load(cls, path: Path, threads: int = 0) -> OnnxModel:
+        """Open a file.
+
+        Args:
+            path: of the file.
+            threads: that compute; 0 for as many as there are cores.
+
+        Raises:
+            ImpastoError: onnxruntime is missing, or the file is, is damaged, or is not of impasto.
+        """
+        needed_packages("onnxruntime")
+        import onnxruntime
+
+        path = path.expanduser()
+        if not path.is_file():
+            raise ImpastoError(f"there is no file {path}")
+        refuse_pointer_file(path)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 4  # errors are raised; their log would be a second line
+        try:
+            session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+            raise ImpastoError(
+                f"{path} cannot be opened as an ONNX file ({reason}); export it again"
+            ) from error
+        texts = session.get_modelmeta().custom_metadata_map
+        if MODEL not in texts:
+            raise ImpastoError(
+                f"{path} is an ONNX file, but not one of impasto export --as onnx: it does not say what "
+                "its inputs are"
+            )
+        try:
+            record = ModelRecord.model_validate_json(texts[MODEL])
+        except ValidationError as error:
+            raise ImpastoError(
+                f"{path} has a damaged description ({in_words(error.errors()[0])}); export it again"
+            ) from error
+        found = cls(session, record, texts.get(MADE_WITH) or None)
+        found._check_shapes(path)
+        return found
+
+    def _check_shapes(self, path: Path) -> None:
+        """Raises: ImpastoError: inputs or output are not those of its description."""
+        record = self.record
+        side = record.resolution
+        expected = {"latents": [record.latent.size], "images": [3, side, side]}
+        if record.labels:
+            expected["labels"] = [sum(record.label_sizes)]
+        values = [*self.session.get_inputs(), *self.session.get_outputs()]
+        found = {value.name: list(value.shape[1:]) for value in values}
+        fixed = [value.name for value in values if isinstance(value.shape[0], int)]
+        if found != expected or fixed:
+            raise ImpastoError(
+                f"{path} has other inputs than its description says; export it again"
+            )
+
+    def latents(self, seeds: Sequence[int], truncation: float | None = None) -> np.ndarray:
+        """Latents [B, Z] of the seeds."""
+        return numpy_latents(seeds, self.record.latent, truncation)
+
+    def weights(
+        self,
+        seeds: Sequence[int],
+        chosen: Mapping[int, int] | None = None,
+        mixtures: Mapping[int, Mapping[int, float]] | None = None,
+    ) -> np.ndarray:
+        """Class weights [B, K] of the seeds: drawn as for other models, with the chosen classes and
+        mixtures by column of their field."""
+        rows = rows_of_seeds(seeds, self.record, chosen)
+        return weights_of_rows(self.record, rows, mixtures or {})
+
+    def images(self, latents: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Images [B, 3, H, W] in [-1, 1] of latents [B, Z] and class weights [B, K]."""
+        inputs = (
+            {"latents": latents, "labels": weights} if self.record.labels else {"latents": latents}
+        )
+        images: np.ndarray = self.session.run(["images"], inputs)[0]
+        return images
+
+    def pixels(self, latents: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """The images as uint8 [B, H, W, 3]."""
+        levels = (self.images(latents, weights) * 127.5 + 127.5).round().clip(0, 255)
+        return levels.astype(np.uint8).transpose(0, 2, 3, 1)
+
+    def paint(
+        self,
+        seeds: Sequence[int],
+        weights: np.ndarray,
+        *,
+        truncation: float | None = None,
+        batch: int = 64,
+    ) -> Iterator[np.ndarray]:
+        """Images of the seeds in batches, uint8 [up to `batch`, H, W, 3].
+
+        Args:
+            seeds: one an image.
+            weights: class weights [len(seeds), K].
+            truncation: see `latents_of_seeds`.
+            batch: images at a time.
+        """
+        for start in range(0, len(seeds), batch):
+            part = slice(start, start + batch)
+            yield self.pixels(self.latents(seeds[part], truncation), weights[part])
+
+    def texts(
+        self, seeds: Sequence[int], weights: np.ndarray, truncation: float | None
+    ) -> Iterator[str]:
+        """What the PNG of each seed carries, as those of other models; see `Points.text`."""
+        fields = tuple((field.name, field.classes) for field in self.record.labels)
+        for seed, classes in zip(seeds, weights, strict=True):
+            point = PointsRecord(
+                model=self.record.weights_sha256,
+                recipe=self.record.recipe,
+                fields=fields,
+                origins=(Origin(seed=seed, truncation=truncation),),
+                classes=tuple(round(float(value), 7) for value in classes),
+            )
+            yield json.dumps(point.model_dump(mode="json", exclude_none=True))

@@ -1,0 +1,45 @@
+"""The text that a PNG of a point carries, and that of a file of points; written without torch."""
+
+from PIL.PngImagePlugin import PngInfo
+from pydantic import Field
+
+from impasto.config import Config
+
+TEXT_KEY = "impasto"
+"""The key of the text in a PNG, and of that in a file of points."""
+
+
+class Origin(Config):
+    """Where a point comes from, as it is written."""
+
+    seed: int | None = None
+    """The seed that has this latent; None for a point between seeds."""
+    truncation: float | None = None
+    """The truncation of the seed's latent."""
+    edits: dict[str, float] = Field(default_factory=dict)
+    """Directions that it was moved along, and how far."""
+
+
+class PointsRecord(Config):
+    """The text in a file of points; or a single point as text, as a PNG carries it."""
+
+    format: int = 1
+    model: str
+    """SHA-256 of the generator's weights."""
+    recipe: str
+    fields: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """The label fields with their classes, in the order of the class weights."""
+    origins: tuple[Origin, ...]
+    levels: int | None = None
+    """Of a single point: the number of its latents, if it has one for each level."""
+    latents: str | None = None
+    """Of a single point: the latents, float32, zlib, base64."""
+    classes: tuple[float, ...] = ()
+    """Of a single point: the class weights."""
+
+
+def png_text(text: str) -> PngInfo:
+    """What Pillow writes into a PNG: the text under `TEXT_KEY`, compressed."""
+    info = PngInfo()
+    info.add_text(TEXT_KEY, text, zip=True)
+    return info

@@ -1,0 +1,345 @@
+"""ONNX files: what they paint, what they say, and that they need no torch."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import numpy_helper
+from PIL import Image
+
+import impasto
+from impasto.config import LatentConfig, NetworkConfig
+from impasto.errors import ImpastoError
+from impasto.exporting import onnx_file
+from impasto.exporting.onnx_file import OnnxReport, export_onnx
+from impasto.networks import autoencoder_of, generator_of
+from impasto.sampling import Model, latents_of_seeds
+from impasto.sampling.class_choice import labels_of_seeds, mixed
+from impasto.sampling.numpy_latents import _normal, _Uniform, numpy_latents
+from impasto.sampling.onnx_model import OnnxModel
+from impasto.sampling.records import ModelRecord
+from tests.exploring.models import random_model
+from tests.helpers.autoencoders import write_weights
+from tests.helpers.command_line import invoke
+
+WITHOUT_TORCH = "import sys; sys.modules['torch'] = None; from impasto.cli import main; main()"
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A model folder with three styles, and its ONNX file."""
+    folder = tmp_path_factory.mktemp("onnx")
+    model = random_model(folder / "model", "self-modulated")
+    export_onnx(Model.load(model), folder / "model.onnx")
+    return model, folder / "model.onnx"
+
+
+def session_of(path: Path) -> Any:
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+def test_the_file_paints_what_torch_paints(exported: tuple[Path, Path]) -> None:
+    """By onnxruntime itself, from torch's latents and one-hots made here, at several batch sizes."""
+    model, session = Model.load(exported[0]), session_of(exported[1])
+    for count in (1, 2, 7):
+        latents = latents_of_seeds(range(count), model.latent)
+        labels = torch.arange(count) % 3
+        weights = np.eye(3, dtype=np.float32)[labels]
+        inputs = {"latents": latents.numpy(), "labels": weights}
+        (images,) = session.run(["images"], inputs)
+        with torch.inference_mode():
+            expected = model.generator(latents, labels[:, None]).numpy()
+        assert images.shape == (count, 3, 32, 32)
+        assert np.abs(images - expected).max() < 1e-5
+        assert np.abs(expected).max() > 0.1
+
+
+def test_classes_between_and_unknown_ones(exported: tuple[Path, Path]) -> None:
+    model, session = Model.load(exported[0]), session_of(exported[1])
+    latents = latents_of_seeds([5, 6], model.latent)
+    weights = torch.tensor([[0.3, 0.0, 0.7], [0.0, 0.0, 0.0]])
+    with torch.inference_mode():
+        expected = [
+            model.generator(latents[:1], weights[:1]),
+            model.generator(latents[1:], torch.tensor([[-1]])),
+        ]
+    inputs = {"latents": latents.numpy(), "labels": weights.numpy()}
+    images = session.run(None, inputs)[0]
+    assert np.abs(images - torch.cat(expected).numpy()).max() < 1e-5
+
+
+@pytest.mark.parametrize("settings", [{}, {"preconditioning": "edm", "sampler": "euler"}])
+def test_the_steps_of_a_flow_model_are_a_loop(settings: dict[str, Any], tmp_path: Path) -> None:
+    """With guidance in a part of the times; the graph holds the network twice, however many steps."""
+    path = tmp_path / "model"
+    record = Model.load(random_model(tmp_path / "usual", "flow")).record
+    options = {"guidance": 2.5, "guidance_times": (0.2, 0.9), "body": "transformer", "patch": 8}
+    network = {**options, "network": "flow", "steps": 3, **settings}
+    record = record.model_copy(update={"generator": NetworkConfig.model_validate(network)})
+    torch.manual_seed(0)
+    generator = generator_of(record, record.label_sizes)
+    for parameter in generator.parameters():
+        parameter.data.normal_(0, 0.05)
+    path.mkdir()
+    Model.write(path, generator.state_dict(), record)
+    nodes = []
+    for steps in (3, 5):
+        model = Model.load(path, steps=steps)
+        report = export_onnx(model, tmp_path / f"{steps}.onnx")
+        assert report.difference < 1e-5
+        graph = onnx.load(tmp_path / f"{steps}.onnx").graph
+        assert "Scan" in {node.op_type for node in graph.node}
+        nodes.append(len(graph.node))
+    assert nodes[0] == nodes[1]
+    few, more = (OnnxModel.load(tmp_path / f"{steps}.onnx") for steps in (3, 5))
+    assert (few.made_with, more.made_with) == ("3 steps", "5 steps")
+    weights = few.weights([1])
+    assert not np.allclose(
+        few.images(few.latents([1]), weights), more.images(more.latents([1]), weights), atol=1e-3
+    )
+
+
+@pytest.mark.parametrize("kind", ["dcgan", "stacked"])
+def test_models_without_classes_and_of_two_stages(kind: str, tmp_path: Path) -> None:
+    model = Model.load(random_model(tmp_path / "model", kind))
+    assert export_onnx(model, tmp_path / "m.onnx").difference < 1e-5
+    written = OnnxModel.load(tmp_path / "m.onnx")
+    (pixels,) = written.paint([3, 4], written.weights([3, 4]), truncation=0.5)
+    assert np.abs(pixels.astype(int) - model.sample([3, 4], truncation=0.5)).max() <= 1
+    names = [value.name for value in session_of(tmp_path / "m.onnx").get_inputs()]
+    assert names == (["latents"] if kind == "dcgan" else ["latents", "labels"])
+
+
+def test_the_decoder_of_an_autoencoder_is_part_of_the_file(tmp_path: Path) -> None:
+    record = Model.load(random_model(tmp_path / "usual", "flow")).record
+    settings = write_weights(tmp_path / "weights")
+    known = record.model_copy(update={"autoencoder": NetworkConfig.model_validate(settings)})
+    settings = {**settings, **autoencoder_of(known).identified(), "scale": 0.7}
+    network = {"network": "flow", "body": "transformer", "patch": 2, "steps": 2}
+    changes = {
+        "autoencoder": NetworkConfig.model_validate({**settings, "encoder": None, "decoder": None}),
+        "latent": LatentConfig(dim=4 * 4 * 4),
+        "generator": NetworkConfig.model_validate(network),
+    }
+    record = record.model_copy(update=changes)
+    generator = generator_of(record, record.label_sizes)
+    for parameter in generator.parameters():
+        if not parameter.any():
+            parameter.data.normal_(0, 0.05)
+    (tmp_path / "model").mkdir()
+    Model.write(tmp_path / "model", generator.state_dict(), record)
+    report = export_onnx(Model.load(tmp_path / "model"), tmp_path / "m.onnx")
+    assert report.difference < 1e-4
+    assert OnnxModel.load(tmp_path / "m.onnx").record.resolution == 32
+
+
+def test_half_is_half_the_size_and_nearly_the_same(
+    exported: tuple[Path, Path], tmp_path: Path
+) -> None:
+    model = Model.load(exported[0])
+    report = export_onnx(model, tmp_path / "half.onnx", half=True)
+    weights = {
+        tensor.name: numpy_helper.to_array(tensor).dtype
+        for tensor in onnx.load(tmp_path / "half.onnx").graph.initializer
+    }
+    assert np.dtype("float16") in weights.values()
+    whole = sum(
+        tensor.nbytes
+        for tensor in map(numpy_helper.to_array, onnx.load(exported[1]).graph.initializer)
+    )
+    halved = sum(
+        tensor.nbytes
+        for tensor in map(
+            numpy_helper.to_array, onnx.load(tmp_path / "half.onnx").graph.initializer
+        )
+    )
+    assert halved < 0.51 * whole
+    assert 1e-6 < report.difference < 0.05
+    texts = session_of(tmp_path / "half.onnx").get_modelmeta().custom_metadata_map
+    assert texts["impasto.weights"] == "float16"
+
+
+def test_what_the_file_says(exported: tuple[Path, Path]) -> None:
+    model, path = exported
+    texts = session_of(path).get_modelmeta().custom_metadata_map
+    assert set(texts) == {
+        "impasto.version",
+        "impasto.model",
+        "impasto.made_with",
+        "impasto.weights",
+    }
+    assert texts["impasto.version"] == impasto.__version__
+    assert ModelRecord.model_validate_json(texts["impasto.model"]) == Model.load(model).record
+    assert OnnxModel.load(path).record.weights_sha256
+    words = onnx.load(path).doc_string
+    for part in ("standard normal", "style: Cubism, Rococo, Ukiyo-e", "erfinv", "32 x 32"):
+        assert part in words
+
+
+def test_no_file_of_this_machine_is_named(exported: tuple[Path, Path]) -> None:
+    content = exported[1].read_bytes()
+    for text in (str(Path.home()), str(Path(impasto.__file__).parent), "site-packages", ".py"):
+        assert text.encode() not in content
+
+
+def test_latents_of_seeds_without_torch_are_torchs() -> None:
+    seeds = [0, 1, 7, 4711, 2**31, 2**32 - 1]
+    for size in (*range(1, 50), 128, 129, 512, 3072):
+        for seed in seeds:
+            random = torch.Generator().manual_seed(seed)
+            expected = torch.randn(size, generator=random, dtype=torch.float64).numpy()
+            np.testing.assert_array_max_ulp(_normal(_Uniform(seed), size), expected, 2)
+    for latent in (
+        LatentConfig(dim=size, distribution=distribution)
+        for size in (1, 5, 16, 33, 128)
+        for distribution in ("normal", "uniform")
+    ):
+        for truncation in (None, 0.2, 0.7, 1.0, 3.0, 9.0):
+            expected = latents_of_seeds(seeds, latent, truncation).numpy()
+            found = numpy_latents(seeds, latent, truncation)
+            np.testing.assert_array_max_ulp(found, expected, 1)
+    with pytest.raises(ImpastoError, match="truncation must be a positive number"):
+        numpy_latents([0], LatentConfig(dim=3), 0.0)
+
+
+def test_sampling_imports_no_torch(exported: tuple[Path, Path], tmp_path: Path) -> None:
+    """The same pictures as by torch from the same seeds, classes and truncation, where importing torch
+    is an error."""
+    model, path = exported
+    options = ["--seeds", "0-5", "--truncation", "0.8"]
+    for number, classes in enumerate(
+        ([], ["--class", "rococo"], ["--class", "0.5*Cubism+1*Rococo"])
+    ):
+        grids = [tmp_path / f"{number}-{name}.png" for name in ("torch", "onnx")]
+        assert invoke("sample", model, *options, *classes, "--grid", grids[0])[0] == 0
+        command = ["sample", str(path), *options, *classes, "--grid", str(grids[1])]
+        done = subprocess.run(
+            [sys.executable, "-c", WITHOUT_TORCH, *command],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "6 pictures in" in done.stdout
+        pixels = [np.asarray(Image.open(grid)).astype(int) for grid in grids]
+        assert np.abs(pixels[0] - pixels[1]).max() <= 1
+        assert pixels[0].std() > 10
+
+
+def test_a_picture_carries_its_point(exported: tuple[Path, Path], tmp_path: Path) -> None:
+    model, path = exported
+    assert invoke("sample", path, "--seeds", "4", "--class", "Rococo", "--out", tmp_path)[0] == 0
+    picture = tmp_path / "seed-00000004.png"
+    assert invoke("sample", model, "--like", picture, "--grid", tmp_path / "again.png")[0] == 0
+    first, again = (np.asarray(Image.open(each)) for each in (picture, tmp_path / "again.png"))
+    assert np.abs(first.astype(int) - again).max() <= 1
+
+
+def test_every_class_of_an_onnx_file(exported: tuple[Path, Path], tmp_path: Path) -> None:
+    for number, model in enumerate(exported):
+        grid = tmp_path / f"{number}.png"
+        code, out = invoke(
+            "sample", model, "--every-class", "style", "--seeds", "0,9", "--grid", grid
+        )
+        assert code == 0, out
+    first, second = (np.asarray(Image.open(tmp_path / f"{n}.png")).astype(int) for n in (0, 1))
+    assert np.abs(first - second).max() <= 1
+
+
+def test_what_a_file_cannot_do_is_one_line(exported: tuple[Path, Path], tmp_path: Path) -> None:
+    path = exported[1]
+    for options, message in (
+        (["--curate", "best"], "--curate is not for ONNX files"),
+        (["--steps", "3"], "--steps is not for ONNX files"),
+        (["--class", "Rokoko"], "unknown class of style 'Rokoko'"),
+        (["--seeds", "x"], "seeds are numbers"),
+        (["--grid", "x.jpg"], "a grid is a PNG"),
+        (["--device", "cuda"], "ONNX files are painted on the CPU"),
+    ):
+        code, text = invoke("sample", path, *options)
+        assert (code, message in text) == (2, True), text
+
+
+def test_files_that_are_none_are_one_line(exported: tuple[Path, Path], tmp_path: Path) -> None:
+    content = exported[1].read_bytes()
+    graph = onnx.load(exported[1])
+    other, lying = onnx.ModelProto(), onnx.ModelProto()
+    other.CopyFrom(graph)
+    del other.metadata_props[:]
+    lying.CopyFrom(graph)
+    for entry in lying.metadata_props:
+        if entry.key == "impasto.model":
+            entry.value = entry.value.replace('"resolution":32', '"resolution":64')
+    for name, data, message in (
+        ("cut", content[: len(content) // 2], "cannot be opened as an ONNX file"),
+        ("empty", b"", "cannot be opened as an ONNX file"),
+        ("pointer", b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+        ("other", other.SerializeToString(), "not one of impasto export"),
+        ("lying", lying.SerializeToString(), "other inputs than its description says"),
+    ):
+        file = tmp_path / f"{name}.onnx"
+        file.write_bytes(data)
+        with pytest.raises(ImpastoError, match=message):
+            OnnxModel.load(file)
+    with pytest.raises(ImpastoError, match="there is no file"):
+        OnnxModel.load(tmp_path / "none.onnx")
+
+
+def test_a_file_that_differs_is_not_kept(
+    exported: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Model.load(exported[0])
+    graph = onnx_file._graph_of(model)
+    first = graph.graph.initializer[1]
+    changed = numpy_helper.to_array(first) * np.float32(1.01)
+    first.CopyFrom(numpy_helper.from_array(changed, first.name))
+    monkeypatch.setattr(onnx_file, "_graph_of", lambda model: graph)
+    with pytest.raises(ImpastoError, match="paints other pictures than torch"):
+        export_onnx(model, tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_exports(exported: tuple[Path, Path], tmp_path: Path) -> None:
+    model = exported[0]
+    code, out = invoke("export", model, tmp_path / "m.onnx", "--half")
+    assert code == 0
+    assert "differ from torch's by" in out
+    assert "learned from x" in out
+    for arguments, message in (
+        ([tmp_path / "m.onnx"], "exists already"),
+        ([tmp_path / "m", "--as", "onnx"], "ends in .onnx"),
+        ([tmp_path / "m", "--as", "pickle"], "--as takes folder or onnx, not 'pickle'"),
+        ([tmp_path / "m", "--half"], "are for --as onnx"),
+        ([tmp_path / "n.onnx", "--discriminator"], "is for a model folder"),
+        ([tmp_path / "n.onnx", "--steps", "3"], "steps is for generators"),
+    ):
+        code, text = invoke("export", model, *arguments)
+        assert (code, message in text) == (2, True), text
+    assert str(replace(OnnxReport(1e-5, 2_000_000), difference=0.02)).startswith("2.0 MB; its")
+
+
+def test_a_missing_package_is_one_line(
+    exported: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(ImpastoError, match=r"ONNX files need onnxscript: .*impasto\[onnx\]"):
+        export_onnx(Model.load(exported[0]), tmp_path / "m.onnx")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    code, text = invoke("sample", exported[1], "--grid", tmp_path / "g.png")
+    assert code == 2
+    assert "ONNX files need onnxruntime" in text
+
+
+def test_weights_between_classes_are_those_of_torch() -> None:
+    record = Model.load("masters").record
+    labels = labels_of_seeds(range(20), record)
+    weights = mixed(record, labels, {0: {2: 0.25, 5: 0.75}})
+    assert weights[:, 2].tolist() == [0.25] * 20
+    assert weights.sum(1).tolist() == [1.0] * 20
