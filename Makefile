@@ -13,7 +13,7 @@ BIN = .venv/bin
 PEERS_TORCH = torch==2.14.1 torchvision==0.29.1
 PEERS_BIN = .venv-peers/bin
 
-.PHONY: venv venv-peers venv-docs demo test test-processes test-peers docs web web-check check pins clean
+.PHONY: venv venv-peers venv-docs demo test test-processes test-peers docs web web-check test-web check pins clean
 
 venv: .venv/.complete
 
@@ -55,6 +55,10 @@ test-processes: venv
 
 test-peers: venv-peers
 	$(PEERS_BIN)/python -m pytest tests_peers
+
+# The exported page in a browser: needs Chromium, by its usual name or as CHROMIUM=/path/to/it.
+test-web: venv
+	$(BIN)/python -m pytest tests_web
 
 # Warnings, links that lead nowhere and anything fetched from the network are errors.
 docs: venv-docs

@@ -51,7 +51,7 @@ def test_the_file_paints_what_torch_paints(exported: tuple[Path, Path]) -> None:
     for count in (1, 2, 7):
         latents = latents_of_seeds(range(count), model.latent)
         labels = torch.arange(count) % 3
-        weights = np.eye(3, dtype=np.float32)[labels]
+        weights = np.eye(3, dtype=np.float32)[labels.numpy()]
         inputs = {"latents": latents.numpy(), "labels": weights}
         (images,) = session.run(["images"], inputs)
         with torch.inference_mode():

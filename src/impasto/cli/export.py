@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # only for the types: --help must not wait for these
     from impasto.sampling.model import Model
     from impasto.sampling.records import ModelRecord
 
-FORMS = ("folder", "onnx")
+FORMS = ("folder", "onnx", "html")
 
 
 def command(
@@ -29,8 +29,9 @@ def command(
             "--as",
             metavar="|".join(FORMS),
             help="Form. folder: safetensors and JSON, for impasto. onnx: one file for onnxruntime and "
-            "others, which need neither torch nor impasto.",
-            show_default="onnx if DEST ends in .onnx, else folder",
+            "others, which need neither torch nor impasto. html: a page that paints in the browser, "
+            "without a network.",
+            show_default="onnx or html if DEST ends so, else folder",
         ),
     ] = None,
     discriminator: Annotated[
@@ -42,35 +43,53 @@ def command(
     half: Annotated[
         bool,
         typer.Option(
-            "--half", help="With --as onnx: keep the weights in float16, in half the size."
+            "--half", help="With --as onnx or html: keep the weights in float16, in half the size."
         ),
     ] = False,
+    directions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --as html: a file of directions; the strongest get sliders.",
+            show_default="directions.safetensors in the model's folder, if it is there",
+        ),
+    ] = None,
     steps: Steps = None,
     sampler: StepSampler = None,
     guidance: Guidance = None,
     guide: Guide = None,
     plugin: Plugins = None,
 ) -> None:
-    """Export the generator, to keep or to share: as a model folder or as an ONNX file.
+    """Export the generator, to keep or to share: as a model folder, an ONNX file, or an HTML page.
 
-    Loading either executes nothing. The steps and the guidance of a flow model are fixed in an ONNX file.
+    Loading a model folder or an ONNX file executes nothing. The steps and the guidance of a flow model
+    are fixed in an ONNX file and in a page.
     """
     from impasto.sampling import Model
     from impasto.sampling.step_settings import AS_SAVED, StepSettings
 
     how = StepSettings(steps, sampler, guidance, guide)
-    form = form or ("onnx" if destination.suffix.lower() == ".onnx" else "folder")
+    endings = {".onnx": "onnx", ".html": "html"}
+    form = form or endings.get(destination.suffix.lower(), "folder")
     if form not in FORMS:
         raise ImpastoError(f"--as takes {' or '.join(FORMS)}, not '{form}'")
     if form == "folder" and (half or how != AS_SAVED):
-        raise ImpastoError("--half, --steps, --sampler, --guidance and --guide are for --as onnx")
+        raise ImpastoError(
+            "--half, --steps, --sampler, --guidance and --guide are for --as onnx and html"
+        )
+    if form != "html" and directions is not None:
+        raise ImpastoError("--directions is for --as html, whose sliders move along them")
     if form != "folder" and discriminator:
         raise ImpastoError("--discriminator is for a model folder: leave out --as")
     if form == "folder":
         _folder(run, destination, discriminator)
     else:
         try:
-            _onnx(run, Model.load(run, **vars(how)), destination, half)
+            model = Model.load(run, **vars(how))
+            if form == "onnx":
+                _onnx(run, model, destination, half)
+            else:
+                _page(run, model, destination, half, directions)
         except KeyboardInterrupt:
             raise StoppedError("stopped; no file is left half written") from None
 
@@ -86,6 +105,31 @@ def _onnx(run: Path, model: "Model", destination: Path, half: bool) -> None:
     typer.echo(str(report))
     _learned_from(model.record)
     typer.echo(f"try it: impasto sample {quoted(destination)} --seeds 0-63 --grid grid.png")
+
+
+def _page(
+    run: Path, model: "Model", destination: Path, half: bool, directions: Path | None
+) -> None:
+    """Write a page, and print how it compares, its sliders and what the model learned from."""
+    from impasto.exploring.directions import Directions, usual_path
+    from impasto.exporting.onnx_file import CHECKED_SEEDS
+    from impasto.exporting.page import write_page
+    from impasto.progress import shown
+    from impasto.sampling import find_model
+
+    file = directions or usual_path(find_model(run))
+    wanted = directions is not None or file.is_file()
+    found = Directions.load(file, model.record) if wanted else None
+    with shown("seeds compared", CHECKED_SEEDS) as progress:
+        report = write_page(model, destination, found, half=half, progress=progress)
+    typer.echo(f"exported {quoted(run)} to {quoted(destination)}, {report.size / 1e6:.1f} MB")
+    typer.echo(f"the model in it: {report.onnx}")
+    if report.sliders:
+        typer.echo(f"sliders: {', '.join(report.sliders)}")
+    else:
+        typer.echo(f"without sliders: impasto directions {quoted(run)} finds directions for them")
+    _learned_from(model.record)
+    typer.echo("open it in a browser; it needs no network, and sends nothing anywhere")
 
 
 def _learned_from(record: "ModelRecord") -> None:
