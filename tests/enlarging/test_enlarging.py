@@ -16,7 +16,7 @@ from impasto.enlarging.network import Enlarger
 from impasto.enlarging.tiles import enlarged
 from impasto.enlarging.weights import load_enlarger, read_enlarger
 from impasto.errors import ImpastoError
-from impasto.sampling.points import TEXT_KEY, png_text
+from impasto.sampling.point_text import TEXT_KEY, png_text
 from impasto.sampling.tensors import write_tensors
 from tests.helpers.command_line import invoke
 

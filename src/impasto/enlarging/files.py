@@ -14,7 +14,7 @@ from impasto.enlarging.network import Enlarger
 from impasto.enlarging.tiles import check_factor, enlarged
 from impasto.errors import ImpastoError
 from impasto.files import atomic_file
-from impasto.sampling.points import TEXT_KEY, png_text
+from impasto.sampling.point_text import TEXT_KEY, png_text
 from impasto.sources.listing import Listing, pictures
 from impasto.sources.trees import File, Tree, UnusableError, open_source
 
