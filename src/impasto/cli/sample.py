@@ -282,8 +282,7 @@ def command(
     )
     if curate is not None:
         painter = replace(painter, record=with_noise(painter.record, model))
-    target = Path("samples") / name_of(model)
     try:
-        paint(painter, options, folder, where, target, run)
+        paint(painter, options, folder, where, Path("samples") / name_of(model), run)
     except KeyboardInterrupt:
         raise StoppedError("stopped; no file is left half written") from None
