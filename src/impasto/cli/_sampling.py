@@ -54,7 +54,6 @@ class Options:
 
     def check(self) -> None:
         """Raises: ImpastoError: options that do not go together, or a grid that cannot be written."""
-        from impasto.exploring.favourites import check_name
         from impasto.sampling.output import check_grid_path
 
         if self.grid is not None and self.out is not None:
@@ -69,6 +68,8 @@ class Options:
             )
         self._check_points()
         if self.keep is not None:
+            from impasto.exploring.favourites import check_name  # needs torch, as ONNX files do not
+
             check_name(self.keep)
         if self.captions and self.grid is None and self.more_like is None:
             raise ImpastoError("--captions are below the pictures of a grid: add --grid FILE.png")
