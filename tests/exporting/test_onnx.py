@@ -265,6 +265,21 @@ def test_sampling_imports_no_torch(exported: tuple[Path, Path], tmp_path: Path) 
         assert pixels[0].std() > 10
 
 
+def test_an_option_that_needs_torch_is_refused_without_it(exported: tuple[Path, Path]) -> None:
+    command = [sys.executable, "-c", WITHOUT_TORCH, "sample", str(exported[1]), "--keep", "one"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("impasto: --keep is not for ONNX files")
+
+
+def test_what_needs_torch_says_so_without_it() -> None:
+    command = [sys.executable, "-c", WITHOUT_TORCH, "sample", "masters", "--grid", "x.png"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("impasto: this needs torch, which is not installed")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_picture_carries_its_point(exported: tuple[Path, Path], tmp_path: Path) -> None:
     model, path = exported
     assert invoke("sample", path, "--seeds", "4", "--class", "Rococo", "--out", tmp_path)[0] == 0
@@ -289,6 +304,10 @@ def test_what_a_file_cannot_do_is_one_line(exported: tuple[Path, Path], tmp_path
     path = exported[1]
     for options, message in (
         (["--curate", "best"], "--curate is not for ONNX files"),
+        (["--keep", "one"], "--keep is not for ONNX files"),
+        (["--enlarge", "2"], "--enlarge is not for ONNX files"),
+        (["--captions", "--grid", "x.png"], "--captions is not for ONNX files"),
+        (["--grid", "x.png", "--out", "x"], "choose one of the two"),
         (["--steps", "3"], "--steps is not for ONNX files"),
         (["--class", "Rokoko"], "unknown class of style 'Rokoko'"),
         (["--seeds", "x"], "seeds are numbers"),

@@ -142,6 +142,13 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("IMPASTO_DEBUG"):
             raise
+        if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+            print(
+                "impasto: this needs torch, which is not installed; without it only ONNX files are "
+                "sampled: install it with pip install torch",
+                file=sys.stderr,
+            )
+            sys.exit(2)
         if lacks_memory(error):
             print(
                 f"impasto: not enough memory ({one_line(str(error))[:200]}); ask for less at once, such "

@@ -63,6 +63,7 @@ def sample(
         guide=guide,
         precision=precision != "float32",
     )
+    options.check()
     try:
         paint(path, options, batch)
     except KeyboardInterrupt:

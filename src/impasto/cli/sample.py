@@ -259,12 +259,12 @@ def command(
         captions=captions,
         out=out,
     )
-    options.check()
     if model.suffix.lower() == ".onnx" and not model.is_dir():
         from impasto.cli import _onnx_sampling
 
         changed = (steps, sampler, guidance, guide, precision)
         return _onnx_sampling.sample(model, options, batch, device, *changed)
+    options.check()
     from impasto.curation.for_report import run_with_report
     from impasto.device import choose_device
     from impasto.sampling import find_model
