@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from impasto.cli._sampling import Options, seeds_of
+from impasto.cli._sampling import Options, option_of, seeds_of
 from impasto.errors import ImpastoError, StoppedError
 from impasto.formatting import counted, quoted
 
@@ -30,10 +30,10 @@ def check(options: Options, **others: Any) -> None:
     """
     asked = {name: value for name, value in asdict(options).items() if name not in _TAKEN}
     for name, value in (asked | others).items():
-        if value not in (None, False, []):
+        if not (value is None or value is False or value == []):
             raise ImpastoError(
-                f"--{name.replace('_', '-')} is not for ONNX files: leave it out, or give the run or "
-                "the model folder"
+                f"{option_of(name)} is not for ONNX files: leave it out, or give the run or the model "
+                "folder"
             )
 
 

@@ -20,6 +20,12 @@ if TYPE_CHECKING:  # only for the types: --help must not wait for these
 
 SEEDS, SEEDS_OF_EVERY_CLASS = "0-63", "0-7"
 PER_CLASS, CANDIDATES = 8, 512
+_OTHER_NAMES = {"classes": "class", "candidates": "from", "among": "of"}
+
+
+def option_of(name: str) -> str:
+    """The option, such as `--every-class`, whose value a parameter has."""
+    return f"--{_OTHER_NAMES.get(name, name).replace('_', '-')}"
 
 
 @dataclass(frozen=True)
@@ -127,8 +133,7 @@ class Options:
         """Raises: ImpastoError: one of these is given."""
         for name in names:
             if getattr(self, name) is not None:
-                option = "class" if name == "classes" else name.replace("_", "-")
-                raise ImpastoError(f"{reason}: leave out --{option}")
+                raise ImpastoError(f"{reason}: leave out {option_of(name)}")
 
     @property
     def looked_at(self) -> int | None:
