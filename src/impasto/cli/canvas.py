@@ -97,18 +97,17 @@ def command(
     from impasto.exploring.walks import parse_stations
     from impasto.progress import shown
     from impasto.sampling import find_model
-    from impasto.sampling.model import Model, name_of
+    from impasto.sampling.model import name_of
     from impasto.sampling.output import check_png, save_png
     from impasto.sampling.painter import Painter
+    from impasto.sampling.step_settings import StepSettings
 
     width, height = parse_size(size)
     folder = find_model(model)
     target = out or Path("samples") / f"{name_of(model)}-canvas.png"
     check_png(target, "canvas")
-    loaded = Model.load(
-        folder, choose_device(device), steps=steps, sampler=sampler, guidance=guidance
-    )
-    painter = Painter.of(loaded, truncation=truncation)
+    how = StepSettings(steps, sampler, guidance)
+    painter = Painter.load(folder, choose_device(device), how, truncation=truncation)
     named = None if seeds is None else parse_point(seeds, folder, painter.record)
     favourites = [] if named is None or named.points is None else [named.points]
     options = CanvasOptions(

@@ -161,8 +161,9 @@ def command(
     from impasto.exploring.walks import Style, parse_stations
     from impasto.progress import shown
     from impasto.sampling import find_model
-    from impasto.sampling.model import Model, name_of
+    from impasto.sampling.model import name_of
     from impasto.sampling.painter import Painter
+    from impasto.sampling.step_settings import StepSettings
 
     if around is None and radius is not None:
         raise ImpastoError("--radius is the distance from --around: add it, or leave --radius out")
@@ -175,10 +176,8 @@ def command(
     folder = find_model(model)
     target = out or Path("samples") / f"{name_of(model)}-walk.mp4"
     check_target(target, fps)
-    loaded = Model.load(
-        folder, choose_device(device), steps=steps, sampler=sampler, guidance=guidance
-    )
-    painter = Painter.of(loaded, truncation=truncation, batch=batch)
+    how = StepSettings(steps, sampler, guidance)
+    painter = Painter.load(folder, choose_device(device), how, truncation=truncation, batch=batch)
     numbers, given = _given(folder, painter.record, seeds, points, favourites, around)
     options = WalkOptions(
         seeds=numbers,
