@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 
+from impasto.api.exploring import painter_of
 from impasto.config import read_record
-from impasto.device import choose_device
 from impasto.errors import ImpastoError
 from impasto.evaluation.gather import Progress, silent
 from impasto.exploring.favourites import check_name, keep_favourites, load_favourites, names_for
@@ -14,7 +14,6 @@ from impasto.features import load_network
 from impasto.sampling import Model, find_model
 from impasto.sampling.class_choice import class_numbers, labels_of_seeds
 from impasto.sampling.model import MODEL_FILE, ModelRecord
-from impasto.sampling.painter import Painter
 from impasto.sampling.point_text import Origin
 from impasto.sampling.points import Points
 from impasto.sampling.seeds import check_seeds, latents_of_seeds
@@ -49,9 +48,7 @@ def more_like(
     Raises:
         ImpastoError: no model, an unknown class, a seed out of range, or a point of another model.
     """
-    if not isinstance(model, Model):
-        model = Model.load(model, choose_device(device))
-    painter = Painter.of(model, truncation=truncation, batch=batch)
+    painter = painter_of(model, truncation, device, batch)
     chosen = class_numbers(painter.record, classes or {})
     if isinstance(like, int):
         (like,) = check_seeds([like])
