@@ -165,7 +165,7 @@ def canvas(
     options = CanvasOptions(
         width,
         height,
-        check_seeds(seeds) if (seeds := list(seeds)) else (),
+        list(seeds),
         list(points),
         layout,
         classes or {},

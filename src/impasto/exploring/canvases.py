@@ -330,8 +330,8 @@ def _laid_out(
     if options.points:
         points = gathered(options.points, painter.record, "the canvas")
     else:
-        seeds = list(options.seeds) or list(range(math.prod(options.layout or pictures)))
-        points = painter.points(check_seeds(seeds), painter.labels(seeds, chosen))
+        seeds = check_seeds(options.seeds or range(math.prod(options.layout or pictures)))
+        points = painter.points(seeds, painter.labels(seeds, chosen))
     grid = options.layout
     if grid is None and not options.points and not options.seeds:
         grid = pictures
