@@ -1,6 +1,6 @@
 """The points nearest to given pictures: `invert`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -51,26 +51,47 @@ def invert(
     Raises:
         ImpastoError: no model, one that makes a picture in many steps, no picture, or the folder exists.
     """
-    folder = None if tune is None else Path(tune).expanduser()
-    if folder is not None:
-        check_new(folder)
     if not isinstance(model, Model):
         model = Model.load(model, choose_device(device))
-    painter = Painter.of(model, batch=batch)
-    search = Search(steps, starts, candidates, levels)
-    network = load_network("lite0", device=painter.sampler.device)
-    inverter = Inverter(painter, search, network)
     if isinstance(pictures, np.ndarray):
         # A copy, since torch warns of arrays that cannot be written to.
-        targets, names = (
-            np.array(pictures),
-            [f"picture {number + 1}" for number in range(len(pictures))],
-        )
+        targets = np.array(pictures)
+        names = [f"picture {number + 1}" for number in range(len(pictures))]
     else:
         files = [Path(path).expanduser() for path in pictures]
         targets = read_targets(files, model.record.resolution, fit)
         names = [file.name for file in files]
-    found = inverter.invert(targets, progress)
+    search = Search(steps, starts, candidates, levels)
+    return invert_images(model, targets, names, search, tune=tune, batch=batch, progress=progress)
+
+
+def invert_images(
+    model: Model,
+    targets: np.ndarray,
+    names: Sequence[str],
+    search: Search,
+    *,
+    tune: str | PathLike[str] | None = None,
+    batch: int,
+    progress: Progress = silent,
+) -> Inversion:
+    """As `invert`, with a loaded model and pictures.
+
+    Args:
+        model: any of one step.
+        targets: uint8 [N, H, W, 3] of the model's resolution.
+        names: of the pictures.
+        search: how to search.
+        tune: as of `invert`.
+        batch: as of `invert`.
+        progress: as of `invert`.
+    """
+    folder = None if tune is None else Path(tune).expanduser()
+    if folder is not None:
+        check_new(folder)
+    painter = Painter.of(model, batch=batch)
+    network = load_network("lite0", device=painter.sampler.device)
+    found = Inverter(painter, search, network).invert(targets, progress)
     if folder is None:
         return found
     bent = tuned(painter, model, found, targets, names, network, progress=progress)

@@ -66,9 +66,10 @@ def command(
     The points can be painted, edited and walked from: sample --points, walk --points. A sheet shows
     each picture beside the start, the way and the end, with the distances of their features (lite0).
     """
-    from impasto.api.inverting import invert
+    from impasto.api.inverting import invert_images
     from impasto.device import choose_device
     from impasto.errors import StoppedError
+    from impasto.exploring.inverting import Search
     from impasto.exploring.targets import check_out, lines, read_targets, save_sheet
     from impasto.progress import shown
     from impasto.sampling import Model, find_model
@@ -80,20 +81,12 @@ def command(
     loaded = Model.load(folder, choose_device(device))
     try:
         targets = read_targets(pictures, loaded.record.resolution, fit)
-        found = invert(
-            loaded,
-            pictures,
-            fit=fit,
-            steps=descent,
-            starts=starts,
-            candidates=candidates,
-            levels=levels,
-            tune=tune,
-            batch=batch,
-            progress=shown,
+        names = [path.name for path in pictures]
+        search = Search(descent, starts, candidates, levels)
+        found = invert_images(
+            loaded, targets, names, search, tune=tune, batch=batch, progress=shown
         )
         sheet = target.with_suffix(".png")
-        names = [path.name for path in pictures]
         found.points.save(target)
         save_sheet(found, targets, names, sheet)
     except KeyboardInterrupt:
