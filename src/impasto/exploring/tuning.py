@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from impasto.config import read_record
 from impasto.evaluation.gather import Progress, silent
@@ -56,10 +56,10 @@ class Tuned:
 class _Others:
     """Points other than the given ones, some at each step."""
 
-    def __init__(self, painter: Painter, points: Points, generator: nn.Module) -> None:
+    def __init__(self, painter: Painter, points: Points) -> None:
         self._painter = painter
         self._points = points
-        self._generator = generator
+        self._generator = painter.sampler.generator
         self._device = painter.sampler.device
         self._random = torch.Generator().manual_seed(0)
         self._next = _FIRST_SEED
@@ -114,7 +114,7 @@ def tuned(
     features = FrozenFeatures(min(max(2 * model.record.resolution, low), high)).to(device).eval()
     images = torch.from_numpy(targets).permute(0, 3, 1, 2).float().to(device) / 127.5 - 1
     points = inversion.points
-    others = _Others(painter, points, painter.sampler.generator)
+    others = _Others(painter, points)
     parts = [slice(start, start + painter.batch) for start in range(0, len(images), painter.batch)]
     comparisons = [Comparison(features, images[part]) for part in parts]
     total = STEPS * len(parts)
