@@ -8,7 +8,7 @@ from impasto.api.exploring import painter_of
 from impasto.config import read_record
 from impasto.errors import ImpastoError
 from impasto.evaluation.gather import Progress, silent
-from impasto.exploring.favourites import check_name, keep_favourites, load_favourites, names_for
+from impasto.exploring.favourites import check_name, keep_favourites, load_favourites
 from impasto.exploring.likeness import Alike, most_alike
 from impasto.features import load_network
 from impasto.sampling import Model, find_model
@@ -105,6 +105,4 @@ def keep(
         points = Points.make(record, latents, labels, [Origin(seed=seeds[0])])
     elif classes:
         raise ImpastoError("points have classes of their own: leave out classes")
-    names = names_for(name, len(points))
-    named = {each: points[[number]] for number, each in enumerate(names)}
-    return keep_favourites(folder, record, named)
+    return keep_favourites(folder, record, name, points)[0]

@@ -43,12 +43,10 @@ class Target:
 
     def keep_points(self, painter: Painter, points: Points) -> None:
         """Keep the points, as asked for."""
-        from impasto.exploring.favourites import keep_favourites, names_for
+        from impasto.exploring.favourites import keep_favourites
 
         if self.keep is not None:
-            names = names_for(self.keep, len(points))
-            named = {name: points[[number]] for number, name in enumerate(names)}
-            path = keep_favourites(self.folder, painter.record, named)
+            path, names = keep_favourites(self.folder, painter.record, self.keep, points)
             shown = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
             typer.echo(f"kept as {shown} in {quoted(path)}")
         if self.save_points is not None:

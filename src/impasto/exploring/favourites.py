@@ -4,7 +4,7 @@ The file is JSON that can be read and edited: to remove a favourite or give it a
 Each point is written as a PNG carries it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,35 +103,37 @@ def names_for(name: str, count: int) -> list[str]:
     return [name] if count == 1 else [f"{name}-{number + 1}" for number in range(count)]
 
 
-def keep_favourites(folder: Path, record: ModelRecord, points: Mapping[str, Points]) -> Path:
-    """Add favourites to a model's; gives the file.
+def keep_favourites(
+    folder: Path, record: ModelRecord, name: str, points: Points
+) -> tuple[Path, list[str]]:
+    """Add favourites to a model's; gives the file, and their names.
 
     Args:
         folder: of the model.
         record: of the model.
-        points: a single one by name.
+        name: of a single point; see `names_for`.
+        points: of the model.
 
     Raises:
-        ImpastoError: a name that cannot be, or that there is already; points of another model, several
-            points for a name; or a damaged file, which stays as it is.
+        ImpastoError: a name that cannot be, or that there is already; points of another model; or a
+            damaged file, which stays as it is.
     """
     path = favourites_path(folder)
     there = path.is_file()
     known = read_record(path, "model", FavouritesRecord) if there else FavouritesRecord()
     added = dict(known.favourites)
-    for name, point in points.items():
-        check_name(name)
-        if name in added:
+    names = names_for(name, len(points))
+    for number, each in enumerate(names):
+        check_name(each)
+        if each in added:
             raise ImpastoError(
-                f"there is a favourite '{name}' in {path} already; "
+                f"there is a favourite '{each}' in {path} already; "
                 "choose another name, or remove it there"
             )
-        if len(point) != 1:
-            raise ImpastoError(f"a favourite is one point, and '{name}' would be {len(point)}")
-        added[name] = point.require(record, f"'{name}'").single(0)
+        added[each] = points.require(record, f"'{each}'").single(number)
     whole = known.model_copy(update={"favourites": added})
     write_json(path, whole.model_dump(mode="json", exclude_none=True))
-    return path
+    return path, names
 
 
 @dataclass(frozen=True)
