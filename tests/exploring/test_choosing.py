@@ -78,6 +78,9 @@ def test_the_same_seed_in_another_class_is_another_picture(model: Path) -> None:
     assert impasto.more_like(model, point, [5, 6], other, device="cpu").seeds.count(5) == 1
     with pytest.raises(ImpastoError, match="no other seeds"):
         impasto.more_like(model, 5, [5], device="cpu")
+    for count in (0, -1):
+        with pytest.raises(ImpastoError, match=f"from 1, not {count}"):
+            impasto.more_like(model, 5, range(4), count=count, device="cpu")
 
 
 def test_the_command_more_like(model: Path, tmp_path: Path) -> None:

@@ -61,8 +61,10 @@ def most_alike(
         progress: shows the pictures looked at.
 
     Raises:
-        ImpastoError: several points, or no seeds to look among.
+        ImpastoError: several points, no seeds to look among, or a count below 1.
     """
+    if count < 1:
+        raise ImpastoError(f"how many to find is from 1, not {count}")
     if len(wanted) != 1:
         raise ImpastoError(f"pictures are compared with one, not with {len(wanted)}")
     origin = wanted.origins[0]
