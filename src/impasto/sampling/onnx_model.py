@@ -9,7 +9,6 @@ SHA-256 of the weights); `impasto.made_with`, the settings that were changed at 
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,4 +172,4 @@ class OnnxModel:
                 origins=(Origin(seed=seed, truncation=truncation),),
                 classes=tuple(round(float(value), 7) for value in classes),
             )
-            yield json.dumps(point.model_dump(mode="json", exclude_none=True))
+            yield point.text()

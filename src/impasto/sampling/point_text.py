@@ -1,5 +1,7 @@
 """The text that a PNG of a point carries, and that of a file of points; written without torch."""
 
+import json
+
 from PIL.PngImagePlugin import PngInfo
 from pydantic import Field
 
@@ -36,6 +38,10 @@ class PointsRecord(Config):
     """Of a single point: the latents, float32, zlib, base64."""
     classes: tuple[float, ...] = ()
     """Of a single point: the class weights."""
+
+    def text(self) -> str:
+        """The record as it is written."""
+        return json.dumps(self.model_dump(mode="json", exclude_none=True))
 
 
 def png_text(text: str) -> PngInfo:

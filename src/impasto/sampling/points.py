@@ -8,7 +8,6 @@ weights.
 """
 
 import base64
-import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -116,10 +115,9 @@ class Points:
         target = Path(path)
         if target.suffix != ".safetensors":
             raise ImpastoError(f"points are kept in a .safetensors file, not {target}")
-        text = json.dumps(self._record().model_dump(mode="json", exclude_none=True))
         tensors = {"latents": self.latents, "classes": self.classes}
         with atomic_file(target) as temporary:
-            write_tensors(temporary, tensors, {TEXT_KEY: text})
+            write_tensors(temporary, tensors, {TEXT_KEY: self._record().text()})
         return target
 
     @classmethod
@@ -190,7 +188,7 @@ class Points:
 
     def text(self, number: int) -> str:
         """The text that a PNG of point `number` carries."""
-        return json.dumps(self.single(number).model_dump(mode="json", exclude_none=True))
+        return self.single(number).text()
 
     @classmethod
     def _of_picture(cls, path: Path, model: ModelRecord) -> "Points":
