@@ -24,6 +24,7 @@ from torch import Tensor
 from impasto.errors import ImpastoError, in_words
 from impasto.files import atomic_file
 from impasto.networks import one_hot
+from impasto.sampling.class_choice import weights_of_rows
 from impasto.sampling.point_text import TEXT_KEY, Origin, PointsRecord
 from impasto.sampling.records import ModelRecord
 from impasto.sampling.seeds import latents_of_seeds
@@ -267,11 +268,8 @@ def class_weights(record: ModelRecord, parts: Mapping[int, Mapping[int, float]])
         record: of the model.
         parts: by column of the field, the weight of each class by number. Other fields are zero.
     """
-    weights = [torch.zeros(size) for size in record.label_sizes]
-    for field, classes in parts.items():
-        for number, weight in classes.items():
-            weights[field][number] = weight
-    return torch.cat([torch.zeros(0), *weights])
+    unknown = np.full((1, len(record.labels)), -1)
+    return torch.from_numpy(weights_of_rows(record, unknown, parts)[0])
 
 
 def class_texts(points: Points, number: int) -> dict[str, str]:
