@@ -11,6 +11,7 @@ import importlib.util
 import math
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,6 +143,21 @@ def training_pictures(
     return Seen(known.sample.features, torch.cat(layouts), torch.cat(colours))
 
 
+def by_features(
+    network: FeatureNetwork, fake: Tensor, real: Tensor, metrics: Sequence[str] = ("frechet", "kid")
+) -> dict[str, float]:
+    """The scores of features [N, D] against real ones [M, D] by these metrics, by their full names
+    (`fd-lite1`)."""
+    every = torch.arange(len(fake))
+    sides = Sample(fake, None), Sample(real, None)
+    return {
+        network.score_name(name): value
+        for metric in metrics
+        # Without the interval of `metrics.scores`, which takes another twenty times as long.
+        for name, value in metric_module(metric).prepare(*sides)(every).items()
+    }
+
+
 def judge(network: FeatureNetwork, fake: Seen, real: Seen) -> dict[str, float]:
     """All scores of `fake` against `real`; NaN where one is not defined.
 
@@ -154,14 +170,7 @@ def judge(network: FeatureNetwork, fake: Seen, real: Seen) -> dict[str, float]:
       from its average.)
     - `diversity`: mean distance of two layouts, over that of two real ones.
     """
-    all_fakes = torch.arange(len(fake))
-    sides = Sample(fake.features, None), Sample(real.features, None)
-    found = {
-        network.score_name(name): value
-        for metric in ("frechet", "kid", "prdc")
-        # Without the interval of `metrics.scores`, which takes another twenty times as long.
-        for name, value in metric_module(metric).prepare(*sides)(all_fakes).items()
-    }
+    found = by_features(network, fake.features, real.features, ("frechet", "kid", "prdc"))
     ours, theirs = Moments.of(fake.layout), Moments.of(real.layout)
     of_real = mean_distance(real.layout)
     return {

@@ -22,11 +22,10 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks._command import run
-from benchmarks._judging import lite1
+from benchmarks._judging import by_features, lite1
 from impasto.collection import Collection, open_or_pack
 from impasto.enlarging import enlarged, load_enlarger
 from impasto.features import FeatureNetwork
-from impasto.metrics import Sample, metric_module
 from impasto.sampling import Model
 
 SIDE = 128
@@ -53,23 +52,10 @@ def patches(images: np.ndarray) -> np.ndarray:
     return np.concatenate([images[:, y : y + SIDE, x : x + SIDE] for y in corners for x in corners])
 
 
-def features(network: FeatureNetwork, images: np.ndarray) -> Tensor:
-    """Features [N, D] of uint8 patches."""
-    parts = torch.tensor(images).split(64)
-    return torch.cat([network(part).features for part in parts])
-
-
 def distances(network: FeatureNetwork, fake: np.ndarray, real: Tensor) -> str:
     """Both distances of patches, as text."""
-    found = features(network, fake)
-    everything = torch.arange(len(found))
-    values = [
-        float(
-            metric_module(metric).prepare(Sample(found, None), Sample(real, None))(everything)[name]
-        )
-        for metric, name in (("frechet", "fd"), ("kid", "kid"))
-    ]
-    return f"fd-lite1 {values[0]:7.2f}  kid-lite1 {values[1]:.4f}"
+    found = by_features(network, network(torch.tensor(fake)).features, real)
+    return f"fd-lite1 {found['fd-lite1']:7.2f}  kid-lite1 {found['kid-lite1']:.4f}"
 
 
 def pictures(collection: Collection, rows: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -105,9 +91,8 @@ def main() -> None:
     network = lite1(options.lite1, torch.device("cpu"))
     collection = open_or_pack(options.data, 256)
     train, held = np.asarray(collection.train_indices), np.asarray(collection.heldout_indices)
-    real = features(
-        network, patches(pictures(collection, train, 2 * options.pictures, options.seed))
-    )
+    learned = patches(pictures(collection, train, 2 * options.pictures, options.seed))
+    real = network(torch.tensor(learned)).features
     whole = patches(pictures(collection, held, options.pictures, options.seed))
     print(f"{'held out':<24} as they are  {distances(network, whole, real)}", flush=True)
     small = resized(whole, SIDE // BY, Image.Resampling.BOX)

@@ -53,7 +53,16 @@ from pydantic import Field, ValidationError
 from torch import Tensor
 
 from benchmarks._command import run as run_command
-from benchmarks._judging import Seen, floor, judge, lite1, look, spread, training_pictures
+from benchmarks._judging import (
+    Seen,
+    by_features,
+    floor,
+    judge,
+    lite1,
+    look,
+    spread,
+    training_pictures,
+)
 from benchmarks._nsfwjs import load as nsfwjs_network
 from impasto.collection import Collection, open_or_pack
 from impasto.config import Config, Count, RunConfig
@@ -61,7 +70,6 @@ from impasto.device import choose_device
 from impasto.errors import ImpastoError, choices
 from impasto.evaluation.reference import collection_features
 from impasto.files import atomic_file, atomic_folder, check_writable, read_json_lines
-from impasto.metrics import Sample, metric_module
 from impasto.registry import load_recipe
 from impasto.sampling import Sampler, latents_of_seeds
 from impasto.sampling.class_choice import labels_of_seeds
@@ -388,13 +396,7 @@ def by_another(
         return {}
     network = nsfwjs_network(options.nsfwjs, "mobilenet_v2")
     (known,) = collection_features([network], collection, resolution=side, limit=options.reference)
-    sides = Sample(network(pixels.contiguous()).features, None), known.sample
-    every = torch.arange(len(pixels))
-    return {
-        network.score_name(name): value
-        for metric in ("frechet", "kid")
-        for name, value in metric_module(metric).prepare(*sides)(every).items()
-    }
+    return by_features(network, network(pixels.contiguous()).features, known.sample.features)
 
 
 def run(job: Job) -> list[dict[str, Any]]:
