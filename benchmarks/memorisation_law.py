@@ -282,8 +282,7 @@ def _moment(
         "features": judge.network.name,
         "generated": generated,
     }
-    there = read_json_lines(results) if results.exists() else []
-    if any(known.items() <= row.items() for row in there):
+    if any(known.items() <= row.items() for row in read_json_lines(results)):
         return
     part = part_of(collection, case.pictures, case.seed)
     run = trained_to(case, part, settings, images)
