@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from PIL import Image
 
 import impasto
@@ -331,12 +331,21 @@ def test_files_that_are_none_are_one_line(exported: tuple[Path, Path], tmp_path:
     for entry in lying.metadata_props:
         if entry.key == "impasto.model":
             entry.value = entry.value.replace('"resolution":32', '"resolution":64')
+    number = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, []) for n in ("x", "y")]
+    nodes = [helper.make_node("Identity", ["x"], ["y"])]
+    scalar = helper.make_model(
+        helper.make_graph(nodes, "scalar", number[:1], number[1:]),
+        opset_imports=graph.opset_import,
+        ir_version=graph.ir_version,
+    )
+    scalar.metadata_props.extend(graph.metadata_props)
     for name, data, message in (
         ("cut", content[: len(content) // 2], "cannot be opened as an ONNX file"),
         ("empty", b"", "cannot be opened as an ONNX file"),
         ("pointer", b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
         ("other", other.SerializeToString(), "not one of impasto export"),
         ("lying", lying.SerializeToString(), "other inputs than its description says"),
+        ("scalar", scalar.SerializeToString(), "other inputs than its description says"),
     ):
         file = tmp_path / f"{name}.onnx"
         file.write_bytes(data)
@@ -344,6 +353,15 @@ def test_files_that_are_none_are_one_line(exported: tuple[Path, Path], tmp_path:
             OnnxModel.load(file)
     with pytest.raises(ImpastoError, match="there is no file"):
         OnnxModel.load(tmp_path / "none.onnx")
+
+
+def test_images_that_are_not_finite_are_not_kept(
+    exported: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_file, "_difference", lambda *_: float("inf"))
+    with pytest.raises(ImpastoError, match="paints other pictures than torch"):
+        export_onnx(Model.load(exported[0]), tmp_path / "m.onnx", half=True)
+    assert not (tmp_path / "m.onnx").exists()
 
 
 def test_a_file_that_differs_is_not_kept(

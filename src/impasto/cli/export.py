@@ -1,4 +1,4 @@
-"""`impasto export`: a run's generator as a model folder or an ONNX file, to keep or to share."""
+"""`impasto export`: a run's generator as a model folder, an ONNX file or a page, to keep or to share."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -80,7 +80,9 @@ def command(
     if form != "html" and directions is not None:
         raise ImpastoError("--directions is for --as html, whose sliders move along them")
     if form != "folder" and discriminator:
-        raise ImpastoError("--discriminator is for a model folder: leave out --as")
+        raise ImpastoError(
+            "--discriminator is for a model folder: leave it out, or give --as folder"
+        )
     if form == "folder":
         _folder(run, destination, discriminator)
     else:

@@ -108,7 +108,7 @@ def export_onnx(
     with atomic_file(destination) as temporary:
         temporary.write_bytes(graph.SerializeToString())
         difference = _difference(OnnxModel.load(temporary), model, progress)
-        if not difference <= (np.inf if half else MOST):
+        if not np.isfinite(difference) or (difference > MOST and not half):
             raise ImpastoError(
                 f"the ONNX file of this model paints other pictures than torch (they differ by up to "
                 f"{difference:.1e}, and {MOST:g} is allowed), so it is not kept; please report it"

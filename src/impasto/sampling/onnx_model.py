@@ -105,7 +105,9 @@ class OnnxModel:
             expected["labels"] = [sum(record.label_sizes)]
         values = [*self.session.get_inputs(), *self.session.get_outputs()]
         found = {value.name: list(value.shape[1:]) for value in values}
-        fixed = [value.name for value in values if isinstance(value.shape[0], int)]
+        fixed = [
+            value.name for value in values for size in value.shape[:1] if isinstance(size, int)
+        ]
         if found != expected or fixed:
             raise ImpastoError(
                 f"{path} has other inputs than its description says; export it again"
