@@ -115,6 +115,16 @@ def test_what_cannot_be_enlarged_is_said(network: Enlarger, tmp_path: Path) -> N
     assert not (tmp_path / "out").exists()
 
 
+def test_a_file_that_is_no_picture_does_not_stand_for_its_folder(
+    network: Enlarger, tmp_path: Path
+) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "beside.png")
+    (tmp_path / "song.mp3").write_bytes(b"ID3 no picture")
+    with pytest.raises(ImpastoError, match=r"song\.mp3 is neither a picture nor an archive"):
+        enlarge_files([tmp_path / "song.mp3"], tmp_path / "out", network, 2)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_file_of_weights_is_a_network_again(network: Enlarger, tmp_path: Path) -> None:
     state = network.state_dict()
     write_tensors(tmp_path / "w", state, {"enlarger": '{"width": 8, "blocks": 2}'})

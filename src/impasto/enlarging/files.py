@@ -16,7 +16,7 @@ from impasto.errors import ImpastoError
 from impasto.files import atomic_file
 from impasto.sampling.point_text import TEXT_KEY, png_text
 from impasto.sources.listing import Listing, pictures
-from impasto.sources.trees import File, Tree, UnusableError, open_source
+from impasto.sources.trees import File, Tree, UnusableError, archive_at, open_source
 
 MOST_PIXELS = 2**28
 """Most pixels of an enlarged picture: 268 million, 800 MB in memory."""
@@ -57,7 +57,11 @@ def _inputs(path: Path, result: Enlargement) -> Iterator[_Input]:
         else:
             yield _Input(path.name, lambda: path)
             return
-    tree = open_source(path).tree
+        tree = archive_at(path, None)
+        if tree is None:  # `open_source` would take the folder that it is in.
+            raise ImpastoError(f"{path} is neither a picture nor an archive of pictures")
+    else:
+        tree = open_source(path).tree
     listing = Listing("folder")
     for file in pictures(tree, listing):
         yield _Input(file.name, partial(_contents, tree, file))
