@@ -1,7 +1,7 @@
-"""The five works at length: the runs of docs/five-works.md, and the page's figures made from them.
+"""The five works at length on real paintings, and figures made from their runs.
 
     python -m benchmarks.five_works --paintings paintings --makers makers --runs RUNS [RUN ...]
-    python -m benchmarks.five_works --runs RUNS --figures docs/five-works [RUN ...]
+    python -m benchmarks.five_works --runs RUNS --figures FOLDER [RUN ...]
 
 The first trains the runs named (by default all, one after the other) as `impasto train` does, on one
 thread, and goes on with those that were stopped. `--paintings` is packed with labels `style`, `--makers`
@@ -17,6 +17,7 @@ moments side by side (`RUN.jpg`), and lengths, mean losses of twenty parts, find
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -52,7 +53,7 @@ NARROW_PUBLISHED = {**EMA, "training.batch": 16, "generator.width": 16, "discrim
 
 @dataclass(frozen=True)
 class Work:
-    """A run of the page: `impasto train RECIPE --images N` with labels, a part, and settings."""
+    """A run: `impasto train RECIPE --images N` with labels, a part, and settings."""
 
     recipe: str
     images: int
@@ -236,7 +237,7 @@ def main() -> None:
     names = options.names or list(WORKS)
     if unknown := [name for name in names if name not in WORKS]:
         raise ImpastoError(
-            f"no run of this page is called {unknown[0]}; there are {', '.join(WORKS)}"
+            f"no run here is called {unknown[0]}; there are {', '.join(WORKS)}"
         )
     if options.figures is not None:
         write_figures(options.runs, names, options.figures)
@@ -252,7 +253,8 @@ def main() -> None:
             "impasto",
             *work.arguments(collection, options.runs / name),
         ]
-        if code := subprocess.run(command).returncode:
+        one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
+        if code := subprocess.run(command, env=one_thread).returncode:
             sys.exit(code)
 
 
