@@ -236,9 +236,7 @@ def main() -> None:
     options = parser.parse_args()
     names = options.names or list(WORKS)
     if unknown := [name for name in names if name not in WORKS]:
-        raise ImpastoError(
-            f"no run here is called {unknown[0]}; there are {', '.join(WORKS)}"
-        )
+        raise ImpastoError(f"no run here is called {unknown[0]}; there are {', '.join(WORKS)}")
     if options.figures is not None:
         write_figures(options.runs, names, options.figures)
         return
