@@ -3,6 +3,7 @@
 `pytest -s` prints the differences; they are bounded a little above what was seen on CPUs.
 """
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,14 @@ import timm
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from safetensors.torch import save_file
 from torch import Tensor
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
 import impasto
 from impasto.errors import ImpastoError
+from impasto.exploring.texts import pairs_of
 from impasto.features import FeatureNetwork, clip, dinov2, lite0, load_network
 from impasto.features._efficientnet_lite import EfficientNetLite
 from impasto.features._inception_v3 import resize
@@ -198,6 +201,41 @@ def test_clip_is_open_clips(tmp_path: Path) -> None:
         features = theirs.encode_image(normalised(pixels, mean, deviation))
     assert apart(ours(pixels).features, features, "open_clip, CLIP, features") < 1e-5
     assert (ours.width, ours.classes) == (512, None)
+
+
+def test_pairs_of_texts_are_open_clips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a small network; the texts go through the real tokenizer."""
+    tower = {"layers": 1, "width": 64}
+    config = {
+        "embed_dim": 32,
+        "quick_gelu": True,
+        "vision_cfg": {**tower, "image_size": 224, "patch_size": 32},
+        "text_cfg": {**tower, "context_length": 77, "vocab_size": 49408, "heads": 2},
+    }
+    (tmp_path / "small.json").write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path / "small.json")
+    monkeypatch.setattr(clip, "ARCHITECTURE", "small")
+    torch.manual_seed(0)
+    theirs = open_clip.create_model("small", pretrained=None).eval()
+    save_file(theirs.state_dict(), tmp_path / "clip.safetensors")
+    caplog.clear()
+    weights = str(tmp_path / "clip.safetensors")
+    (pair,) = pairs_of([("storm", "a calm sea", "a stormy sea")], weights)
+    pixels = paintings(96, 128, 8)
+    ours = pair(load_network("clip", weights=weights)(pixels).features)
+    assert not caplog.messages  # nothing is said of random weights
+    mean, deviation = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
+    tokens = open_clip.get_tokenizer("small")(["a calm sea", "a stormy sea"])
+    with torch.inference_mode():
+        images = theirs.encode_image(normalised(pixels, mean, deviation), normalize=True)
+        calm, storm = theirs.encode_text(tokens, normalize=True)
+        similarities = images @ storm - images @ calm
+    assert torch.allclose(ours, similarities / (storm - calm).norm(), atol=1e-6)
+    assert float(ours.std()) > 1e-3
+    with pytest.raises(ImpastoError, match="too long for CLIP, which reads 77 parts"):
+        pairs_of([("storm", "a calm sea", "a stormy sea " * 30)], weights)
 
 
 @pytest.mark.parametrize("name", ["dinov2", "clip"])

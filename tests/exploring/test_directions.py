@@ -19,7 +19,7 @@ from impasto.errors import ImpastoError
 from impasto.exploring.attributes import ATTRIBUTES, measured
 from impasto.exploring.columns import learn_column, values_of
 from impasto.exploring.directions import About, Directions, parse_edits, usual_path
-from impasto.exploring.finding import Wanted, find, strip
+from impasto.exploring.finding import Readings, Wanted, find, strip
 from impasto.exploring.linear import correlation, fit, ridge
 from impasto.exploring.unsupervised import components, most_changing
 from impasto.features import FeatureNetwork
@@ -354,7 +354,9 @@ def test_a_column_is_learned_from_features(tmp_path: Path) -> None:
     warm[..., 0], cold[..., 2] = 180, 180
     years = column(network(torch.from_numpy(np.stack([warm, cold]))).features)
     assert years.tolist() == pytest.approx([1900, 1800], abs=25)
-    found = find(known(), Wanted(samples=128, components=0, columns=(column,)), network)
+    found = find(
+        known(), Wanted(samples=128, components=0, readings=(Readings(network, [column]),))
+    )
     late = found.latents[found.names.index("year")]
     assert float(late @ torch.tensor([1.0, -1, 0, 0])) > 1.2
     assert "correlation" in found.about[found.names.index("year")].how

@@ -1,16 +1,18 @@
 """Directions of a model: `directions`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 
 from impasto.collection import Collection
 from impasto.device import choose_device
+from impasto.errors import ImpastoError
 from impasto.evaluation.gather import Progress, silent
 from impasto.exploring.columns import learn_column
 from impasto.exploring.directions import Directions, check_path, usual_path
-from impasto.exploring.finding import Wanted, find
-from impasto.features import load_network
+from impasto.exploring.finding import Readings, Wanted, find
+from impasto.exploring.texts import pairs_of, parse_pair
+from impasto.features import load_network, load_networks
 from impasto.sampling import find_model
 from impasto.sampling.painter import Painter
 from impasto.training.run_folder import find_collection
@@ -24,6 +26,8 @@ def directions(
     components: int = 5,
     differences: Iterable[str] = (),
     columns: Iterable[str] = (),
+    texts: Iterable[str] = (),
+    weights: Mapping[str, str | Path] | None = None,
     data: str | Path | Collection | None = None,
     device: str = "auto",
     batch: int = 64,
@@ -41,21 +45,29 @@ def directions(
             frequent ones of each field.
         columns: of the collection: of numbers, such as `year`, or with a value, such as
             `artist=Claude Monet`.
+        texts: pairs of English texts, such as `a calm sea|a stormy sea`, or with a name for the
+            direction `storm=a calm sea|a stormy sea`, as CLIP reads them (extra `vision`).
+        weights: with `clip`, a file or URL of CLIP's weights.
         data: the collection of the columns; by default that of the run.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         batch: pictures at a time.
         progress: shows the pictures generated.
 
     Raises:
-        ImpastoError: no model, an unknown class or column, or the file cannot be written.
+        ImpastoError: no model, an unknown class or column, the file cannot be written, or CLIP or its
+            weights are missing.
     """
     folder = find_model(model)
     target = usual_path(folder) if destination is None else Path(destination).expanduser()
     check_path(target)
     painter = Painter.load(folder, choose_device(device), batch=batch)
-    asked = list(dict.fromkeys(columns))
-    network, learned = None, []
-    if asked:
+    readings: list[Readings] = []
+    if parsed := [parse_pair(text) for text in dict.fromkeys(texts)]:
+        (clip,) = load_networks("clip", weights, device=painter.sampler.device)
+        readings.append(Readings(clip, pairs_of(parsed, str(weights["clip"]) if weights else None)))
+    elif weights:
+        raise ImpastoError("--weights are those of clip, which reads --texts: add them")
+    if asked := list(dict.fromkeys(columns)):
         network = load_network("lite0", device=painter.sampler.device)
         collection = find_collection(Path(model), painter.record, data)
         side = painter.record.resolution
@@ -63,7 +75,8 @@ def directions(
             learn_column(collection, network, each, resolution=side, progress=progress)
             for each in asked
         ]
-    wanted = Wanted(samples, components, tuple(differences), tuple(learned))
-    found = find(painter, wanted, network, progress)
+        readings.append(Readings(network, learned))
+    wanted = Wanted(samples, components, tuple(differences), tuple(readings))
+    found = find(painter, wanted, progress)
     found.save(target)
     return found

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from impasto.cli._plugins import Plugins
-from impasto.cli._shared import Batch, Device, ModelArgument
+from impasto.cli._shared import Batch, Device, ModelArgument, Weights, weights_of
 from impasto.formatting import counted, quoted
 
 
@@ -43,6 +43,15 @@ def command(
             "repeated.",
         ),
     ] = None,
+    texts: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]FROM|TO",
+            help="From one English text to another, such as 'storm=a calm sea|a stormy sea', as CLIP "
+            "reads pictures (extra vision). May be repeated.",
+        ),
+    ] = None,
+    weights: Weights = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -94,6 +103,8 @@ def command(
             components=components,
             differences=difference or (),
             columns=column or (),
+            texts=texts or (),
+            weights=weights_of(weights, "clip"),
             data=data,
             device=device,
             batch=batch,

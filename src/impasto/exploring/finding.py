@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from impasto.errors import ImpastoError
 from impasto.evaluation.gather import Progress, silent
 from impasto.exploring.attributes import ATTRIBUTES, measured
-from impasto.exploring.columns import MOST_READ, Column
+from impasto.exploring.columns import MOST_READ
 from impasto.exploring.directions import About, Directions, deviation
 from impasto.exploring.linear import fit
 from impasto.exploring.unsupervised import (
@@ -38,6 +39,33 @@ _LEAST = 64
 """Pictures that linear fits need."""
 
 
+class Reading(Protocol):
+    """A value that is read from pictures' features: a `Column` or a `TextPair`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def how(self) -> str:
+        """How it is read, in words."""
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """The values [N] of features [N, D]."""
+
+
+@dataclass(frozen=True)
+class Readings:
+    """Values that are read from one network's features."""
+
+    network: FeatureNetwork
+    each: Sequence[Reading]
+
+    def of(self, images: Tensor) -> Tensor:
+        """The values [N, M] of images uint8 [N, H, W, 3]."""
+        features = self.network(images).features
+        return torch.stack([each(features).float() for each in self.each], dim=1)
+
+
 @dataclass(frozen=True)
 class Wanted:
     """Which directions to look for."""
@@ -48,8 +76,7 @@ class Wanted:
     """Of each unsupervised kind."""
     differences: tuple[str, ...] = ()
     """Such as `style=Impressionism,Ukiyo-e`: from the first class to the second."""
-    columns: tuple[Column, ...] = ()
-    """Columns of the collection, read from features."""
+    readings: tuple[Readings, ...] = ()
 
 
 @dataclass
@@ -94,8 +121,8 @@ class _Sample:
     """[N, F]."""
     attributes: Tensor
     """[N, M]."""
-    columns: Tensor
-    """[up to N, C]."""
+    read: tuple[Tensor, ...]
+    """Of each of the readings, [up to N, M]."""
     activations: Tensor | None
     """[up to N, A]."""
 
@@ -103,7 +130,6 @@ class _Sample:
 def find(
     painter: Painter,
     wanted: Wanted,
-    network: FeatureNetwork | None = None,
     progress: Progress = silent,
 ) -> Directions:
     """The directions of a model.
@@ -111,7 +137,6 @@ def find(
     Args:
         painter: of the model.
         wanted: which to look for.
-        network: whose features the columns are read from.
         progress: shows the pictures generated.
 
     Raises:
@@ -126,8 +151,8 @@ def find(
     for each in wanted.differences or _usual_difference(painter.record):
         _add_difference(found, each)
     activations = _activations(painter) if wanted.components else None
-    sample = _sampled(painter, wanted, activations, network, progress)
-    _add_fits(found, sample, wanted.columns)
+    sample = _sampled(painter, wanted, activations, progress)
+    _add_fits(found, sample, wanted.readings)
     if sample.activations is not None:
         rows = len(sample.activations)
         kept = _within_classes(sample.activations, sample.labels[:rows])
@@ -207,13 +232,13 @@ def _sampled(
     painter: Painter,
     wanted: Wanted,
     activations: Activations | None,
-    network: FeatureNetwork | None,
     progress: Progress,
 ) -> _Sample:
     """Generate pictures of seeds, and measure them."""
     seeds = range(wanted.samples)
     labels = painter.labels(seeds, {})
-    attributes, read = [torch.empty(0, len(ATTRIBUTES))], [torch.empty(0, len(wanted.columns))]
+    attributes: list[Tensor] = []
+    read: list[list[Tensor]] = [[] for _ in wanted.readings]
     done = 0
     with ExitStack() as stack:
         update = stack.enter_context(progress("pictures", len(seeds)))
@@ -222,14 +247,14 @@ def _sampled(
         for pixels in painter.paint(seeds, labels):
             images = torch.from_numpy(pixels)
             attributes.append(measured(images))
-            if network is not None and wanted.columns and done < MOST_READ:
-                features = network(images).features
-                values = [column(features).float() for column in wanted.columns]
-                read.append(torch.stack(values, dim=1))
+            if done < MOST_READ:
+                for values, readings in zip(read, wanted.readings, strict=True):
+                    values.append(readings.of(images))
             done += len(pixels)
             update(done)
     kept = None if activations is None else activations.rows()
-    return _Sample(painter.latents(seeds), labels, torch.cat(attributes), torch.cat(read), kept)
+    read_whole = tuple(torch.cat(values) for values in read)
+    return _Sample(painter.latents(seeds), labels, torch.cat(attributes), read_whole, kept)
 
 
 def _within_classes(values: Tensor, labels: Tensor) -> Tensor:
@@ -242,12 +267,12 @@ def _within_classes(values: Tensor, labels: Tensor) -> Tensor:
     return values - (sums / groups.bincount()[:, None])[groups]
 
 
-def _add_fits(found: _Found, sample: _Sample, columns: Sequence[Column]) -> None:
-    """Add the directions of attributes and columns: linear fits of what differs within classes."""
+def _add_fits(found: _Found, sample: _Sample, wanted: Sequence[Readings]) -> None:
+    """Add the directions of attributes and readings: linear fits of what differs within classes."""
     named = [(name, "measured on generated pictures") for name in ATTRIBUTES]
     _add_fitted(found, sample, sample.attributes, named)
-    if columns:
-        _add_fitted(found, sample, sample.columns, [(each.name, each.how) for each in columns])
+    for readings, values in zip(wanted, sample.read, strict=True):
+        _add_fitted(found, sample, values, [(each.name, each.how) for each in readings.each])
 
 
 def _add_fitted(
