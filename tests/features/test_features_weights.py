@@ -297,7 +297,9 @@ def test_networks_of_other_packages_see_standardised_pixels(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """tests_peers compare them with the packages themselves."""
-    whole = SimpleNamespace(create_model=lambda *_, **__: SimpleNamespace(visual=Mean()))
+    whole = SimpleNamespace(
+        get_model_config=lambda _: {}, CLIP=lambda: SimpleNamespace(visual=Mean())
+    )
     monkeypatch.setitem(sys.modules, "open_clip", whole)
     transformer = SimpleNamespace(checkpoint_filter_fn=lambda tensors, _: tensors)
     monkeypatch.setitem(sys.modules, "timm", SimpleNamespace(create_model=lambda *_, **__: Mean()))

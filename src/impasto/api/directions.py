@@ -1,6 +1,6 @@
 """Directions of a model: `directions`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -61,22 +61,44 @@ def directions(
     target = usual_path(folder) if destination is None else Path(destination).expanduser()
     check_path(target)
     painter = Painter.load(folder, choose_device(device), batch=batch)
-    readings: list[Readings] = []
-    if parsed := [parse_pair(text) for text in dict.fromkeys(texts)]:
-        (clip,) = load_networks("clip", weights, device=painter.sampler.device)
-        readings.append(Readings(clip, pairs_of(parsed, str(weights["clip"]) if weights else None)))
-    elif weights:
-        raise ImpastoError("--weights are those of clip, which reads --texts: add them")
-    if asked := list(dict.fromkeys(columns)):
-        network = load_network("lite0", device=painter.sampler.device)
-        collection = find_collection(Path(model), painter.record, data)
-        side = painter.record.resolution
-        learned = [
-            learn_column(collection, network, each, resolution=side, progress=progress)
-            for each in asked
-        ]
-        readings.append(Readings(network, learned))
+    readings = [
+        *_of_texts(list(dict.fromkeys(texts)), weights, painter),
+        *_of_columns(list(dict.fromkeys(columns)), model, data, painter, progress),
+    ]
     wanted = Wanted(samples, components, tuple(differences), tuple(readings))
     found = find(painter, wanted, progress)
     found.save(target)
     return found
+
+
+def _of_texts(
+    asked: Sequence[str], weights: Mapping[str, str | Path] | None, painter: Painter
+) -> list[Readings]:
+    """What is read from CLIP's features."""
+    parsed = [parse_pair(text) for text in asked]
+    if not parsed:
+        if weights:
+            raise ImpastoError("--weights are those of clip, which reads --texts: add them")
+        return []
+    (network,) = load_networks("clip", weights, device=painter.sampler.device)
+    return [Readings(network, pairs_of(parsed, str(weights["clip"]) if weights else None))]
+
+
+def _of_columns(
+    asked: Sequence[str],
+    model: str | PathLike[str],
+    data: str | Path | Collection | None,
+    painter: Painter,
+    progress: Progress,
+) -> list[Readings]:
+    """What is read from the features of lite0."""
+    if not asked:
+        return []
+    network = load_network("lite0", device=painter.sampler.device)
+    collection = find_collection(Path(model), painter.record, data)
+    side = painter.record.resolution
+    learned = [
+        learn_column(collection, network, each, resolution=side, progress=progress)
+        for each in asked
+    ]
+    return [Readings(network, learned)]
