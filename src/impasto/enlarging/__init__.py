@@ -3,7 +3,8 @@
 - `network.py`: the network.
 - `tiles.py`: pictures of any size through it.
 - `files.py`: picture files, enlarged into a folder.
-- `weights.py`: the packaged weights, or others.
+- `weights.py`: the packaged weights, or those of a file.
+- `known.py`: networks of others, by spandrel.
 """
 
 from impasto.enlarging.tiles import enlarged

@@ -10,8 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from impasto.decoding.decode import decode, reason_for
 from impasto.decoding.fit import opened
-from impasto.enlarging.network import Enlarger
-from impasto.enlarging.tiles import check_factor, enlarged
+from impasto.enlarging.tiles import EnlargingNetwork, check_fits, enlarged
 from impasto.errors import ImpastoError
 from impasto.files import atomic_file
 from impasto.sampling.point_text import TEXT_KEY, png_text
@@ -107,7 +106,7 @@ def _pixels(picture: Path | bytes, by: int) -> tuple[torch.Tensor, str | None]:
 def enlarge_files(
     paths: Sequence[Path],
     folder: Path,
-    network: Enlarger,
+    network: EnlargingNetwork,
     by: int = 4,
     *,
     progress: Callable[[int, int], None] = lambda done, count: None,
@@ -125,7 +124,7 @@ def enlarge_files(
     Raises:
         ImpastoError: a path does not exist, there is no picture, or the folder cannot be written.
     """
-    check_factor(by)
+    check_fits(network, by)
     result, taken = Enlargement(), set[str]()
     inputs = [each for path in paths for each in _inputs(path, result)]
     targets = [_target(folder, each.name, taken) for each in inputs]

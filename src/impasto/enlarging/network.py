@@ -39,6 +39,7 @@ class Enlarger(nn.Module):
     def __init__(self, width: int = 64, blocks: int = 8) -> None:
         super().__init__()
         self.width, self.blocks = width, blocks
+        self.factor, self.multiple = FACTOR, 1
         self.first = nn.Conv2d(3, width, 3, padding=1)
         self.body = nn.Sequential(*(_Block(width) for _ in range(blocks)))
         self.last = nn.Conv2d(width, 3 * FACTOR**2, 3, padding=1)

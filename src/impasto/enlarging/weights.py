@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from impasto.enlarging.known import KnownNetwork, read_known
 from impasto.enlarging.network import Enlarger
-from impasto.enlarging.tiles import check_factor, enlarged
+from impasto.enlarging.tiles import check_factor, check_fits, enlarged
 from impasto.errors import ImpastoError
 from impasto.sampling.tensors import read_metadata, read_tensors
 
@@ -38,18 +39,42 @@ def _packaged() -> Enlarger:
     return read_enlarger(PACKAGED)
 
 
-def load_enlarger(device: torch.device | None = None) -> Enlarger:
-    """The packaged network on a device, by default the CPU."""
-    network = _packaged()
+def load_enlarger(
+    device: torch.device | None = None, weights: Path | None = None
+) -> Enlarger | KnownNetwork:
+    """A network on a device, by default the CPU.
+
+    Args:
+        device: None: the CPU.
+        weights: a file, of this network or of one that spandrel knows; None: the packaged one.
+
+    Raises:
+        ImpastoError: see `read_enlarger` and `read_known`.
+    """
+    network = _packaged() if weights is None else _read(weights)
     return network if device is None else network.to(device)
 
 
-def finisher(by: int, device: torch.device) -> Callable[[np.ndarray], np.ndarray]:
-    """A function that enlarges batches of images by the packaged network; for `Painter.finish`.
+def _read(path: Path) -> Enlarger | KnownNetwork:
+    if not path.is_file():
+        raise ImpastoError(f"there is no file of weights {path}")
+    if path.suffix.lower() == ".safetensors":
+        read_tensors(path)  # whether it is whole
+        if "enlarger" in read_metadata(path):
+            return read_enlarger(path)
+    return read_known(path)
+
+
+def finisher(
+    by: int, device: torch.device, weights: Path | None = None
+) -> Callable[[np.ndarray], np.ndarray]:
+    """A function that enlarges batches of images by a network of `load_enlarger`; for `Painter.finish`.
 
     Raises:
-        ImpastoError: another factor than 2 and 4.
+        ImpastoError: another factor than 2 and 4, or one that the network cannot do; see
+            `load_enlarger`.
     """
     check_factor(by)
-    network = load_enlarger(device)
+    network = load_enlarger(device, weights)
+    check_fits(network, by)
     return lambda images: enlarged(torch.tensor(images), network, by).numpy()
