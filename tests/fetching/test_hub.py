@@ -6,14 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import huggingface_hub.file_download
-import huggingface_hub.utils._http
 import pytest
 from huggingface_hub import constants
 
@@ -23,7 +21,8 @@ from impasto.fetching import fetch_repository, is_repository
 from impasto.fetching.client import origin_of
 from impasto.fetching.download import git_sha1_of_file
 from impasto.fetching.file import FilesReport
-from tests.helpers.fetching import FakeTime, clear_environment, impasto, run, wait_for
+from tests.helpers.fetching import FakeTime, impasto, run, wait_for
+from tests.helpers.hub import COMMIT, git_sha1, nobodys_environment, serve_repository
 from tests.helpers.nasty_server import (
     Nasty,
     Request,
@@ -39,7 +38,6 @@ from tests.helpers.nasty_server import (
 
 BODY = bytes(range(256)) * 800
 SHA = hashlib.sha256(BODY).hexdigest()
-COMMIT = "c0ffee" * 6 + "beef"
 FILES = {
     "README.md": b"# pictures",
     "data/train-0.parquet": BODY,
@@ -51,16 +49,7 @@ FILES = {
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A cache and a token of nobody's; huggingface_hub reads its variables when it is imported, so
-    here its constants are set. It tries again without waiting, and keeps what came piece by piece."""
-    clear_environment(monkeypatch, tmp_path)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf-home" / "hub"))
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "hf-home" / "token"))
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
-    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 10_000)
-    patient = SimpleNamespace(sleep=lambda seconds: None, time=time.time)
-    monkeypatch.setattr(huggingface_hub.file_download, "time", patient)
-    monkeypatch.setattr(huggingface_hub.utils._http, "time", patient)
+    nobodys_environment(monkeypatch, tmp_path)
 
 
 @pytest.fixture
@@ -75,53 +64,11 @@ def other() -> Iterator[Nasty]:
         yield server
 
 
-def git_sha1(body: bytes) -> str:
-    return hashlib.sha1(f"blob {len(body)}\0".encode() + body).hexdigest()
-
-
 def hub(
     nasty: Nasty, storage: Nasty, kind: str = "datasets", more: dict[str, bytes] | None = None
 ) -> None:
     """A repository `huggan/wikiart`; large files are on another host, as the hub's are."""
-    files = {**FILES, **(more or {})}
-    api = f"/api/{kind}/huggan/wikiart"
-    nasty.on(f"{api}/revision/main", status(200, json.dumps({"sha": COMMIT}).encode()))
-    nasty.on(f"{api}/revision/refs%2Fconvert%2Fparquet", nasty.routes[f"{api}/revision/main"])
-    place = f"/{'' if kind == 'models' else kind + '/'}huggan/wikiart/resolve/{COMMIT}"
-    listed: list[dict[str, Any]] = [{"type": "directory", "path": "data", "oid": "0" * 40}]
-    for path, body in files.items():
-        item: dict[str, Any] = {"type": "file", "path": path, "size": len(body)}
-        if path.endswith(".parquet"):
-            digest = hashlib.sha256(body).hexdigest()
-            item |= {"oid": "1" * 40, "lfs": {"oid": digest, "size": len(body), "pointerSize": 130}}
-            storage.on(f"/blob/{digest}", content(body, f'"{digest}"'))
-            answer = status(
-                302,
-                Location=f"{storage.address}/blob/{digest}?signed=1",
-                X_Repo_Commit=COMMIT,
-                X_Linked_Etag=f'"{digest}"',
-                X_Linked_Size=len(body),
-            )
-        else:
-            item["oid"] = git_sha1(body)
-            answer = content(body, f'"{item["oid"]}"', X_Repo_Commit=COMMIT)
-        listed.append(item)
-        nasty.on(f"{place}/{path.replace(' ', '%20')}", answer)
-
-    def tree(request: Request) -> None:
-        below = request.path.partition("?")[0].removeprefix(f"{api}/tree/{COMMIT}").strip("/")
-        fitting = [item for item in listed if not below or item["path"].startswith(f"{below}/")]
-        cursor = int(request.query.get("cursor", "0"))
-        assert request.query["recursive"] == "true"
-        body = json.dumps(fitting[cursor : cursor + 3]).encode()
-        more = f"<https://huggingface.co{api}/tree/{COMMIT}?recursive=true&cursor={cursor + 3}>"
-        link = f'{more}; rel="next"' if cursor + 3 < len(fitting) else None
-        request.start(200, Content_Length=len(body), Link=link)
-        request.send(body)
-
-    nasty.on(f"{api}/tree/{COMMIT}", tree)
-    nasty.on(f"{api}/tree/{COMMIT}/data", tree)
-    nasty.on(f"{api}/tree/{COMMIT}/data/other", tree)
+    serve_repository(nasty, storage, f"{kind}/huggan/wikiart", {**FILES, **(more or {})})
 
 
 @pytest.fixture
@@ -286,7 +233,7 @@ def test_a_server_that_fails_for_a_while_is_asked_again(
     ("body", "why"),
     [
         (BODY[:-1] + b"x", "another SHA-256"),
-        (BODY + b"x", "should be of size 204800 but has size 204801"),
+        (BODY + b"x", "more than the 204,800 bytes of the hub's listing came"),
         (BODY[:-1], "should be of size 204800 but has size 204799"),
     ],
 )

@@ -34,8 +34,8 @@ def more_like(
     """The pictures most like one among those of many seeds, by features of `lite0`; nearest first.
 
     Args:
-        model: a loaded model, which keeps its device; or a run, a checkpoint, a model folder, or the
-            word `masters`.
+        model: a loaded model, which keeps its device; or a run, a checkpoint, a model folder, a
+            model of the hub as `hf:OWNER/NAME`, or the word `masters`.
         like: a seed, a point, a file of a point, or a PNG that impasto painted.
         among: seeds to look among.
         classes: see `Model.sample`; of the seeds.
@@ -67,7 +67,7 @@ def favourites(model: str | PathLike[str]) -> dict[str, Points]:
     """The favourites of a model by name, each a point; `walk` takes them.
 
     Args:
-        model: a run, a checkpoint, a model folder, or the word `masters`.
+        model: a run, a checkpoint, a model folder, `hf:OWNER/NAME`, or the word `masters`.
 
     Raises:
         ImpastoError: no model, or a file of favourites that is damaged or of another model.
@@ -86,7 +86,7 @@ def keep(
     in the cache).
 
     Args:
-        model: a run, a checkpoint, a model folder, or the word `masters`.
+        model: a run, a checkpoint, a model folder, `hf:OWNER/NAME`, or the word `masters`.
         name: of the point; several points get the names NAME-1, NAME-2, ...
         points: of the model, such as `invert(...).points`; or a seed.
         classes: of the seed, see `Model.sample`.

@@ -36,7 +36,7 @@ def directions(
     """Find directions in a model's latents and classes, and keep them in a file.
 
     Args:
-        model: a run, a checkpoint, a model folder, or the word `masters`.
+        model: a run, a checkpoint, a model folder, `hf:OWNER/NAME`, or the word `masters`.
         destination: the file, which ends in `.safetensors`; None: `directions.safetensors` in the
             model's folder.
         samples: pictures to generate and measure.

@@ -54,8 +54,8 @@ def walk(
     """Write a video whose pictures change smoothly from seed to seed; gives its path.
 
     Args:
-        model: a loaded model, which keeps its device; or a run, a checkpoint, a model folder, or the
-            word `masters`.
+        model: a loaded model, which keeps its device; or a run, a checkpoint, a model folder, a
+            model of the hub as `hf:OWNER/NAME`, or the word `masters`.
         destination: ends in `.mp4`, `.gif` or `.webp`; or a folder of frames, which is gone on with.
         seeds: to walk through; 0 to 3 if there are no points either.
         points: points, files of points, or PNGs that impasto painted, in place of seeds.

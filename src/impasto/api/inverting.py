@@ -34,8 +34,8 @@ def invert(
     """The points of a model whose pictures are nearest to given ones; `.points.save` keeps them.
 
     Args:
-        model: a loaded model, which keeps its device; or a run, a checkpoint, a model folder, or the
-            word `masters`.
+        model: a loaded model, which keeps its device; or a run, a checkpoint, a model folder, a
+            model of the hub as `hf:OWNER/NAME`, or the word `masters`.
         pictures: files; or uint8 [N, H, W, 3] of the model's resolution.
         fit: how files become square: `crop`, `squash` or `pad`.
         steps: of gradient descent, from the best start.

@@ -29,7 +29,7 @@ from impasto.evaluation.table import lines
 from impasto.features import FeatureNetwork, load_networks
 from impasto.progress import shown
 from impasto.reporting import page
-from impasto.sampling.model import MODEL_FILE, ModelRecord, load_discriminator, run_of
+from impasto.sampling.model import MODEL_FILE, ModelRecord, load_discriminator, name_of, run_of
 from impasto.sampling.step_settings import AS_SAVED, StepSettings
 from impasto.sources.remote.addresses import place_at
 from impasto.sources.remote.path import Place
@@ -111,7 +111,7 @@ def evaluate(
     training picture. An evaluation already recorded with the same settings is not repeated.
 
     Args:
-        what: a run, one of its checkpoints (`RUN/best` for the best one), a model; or pictures: a
+        what: a run, one of its checkpoints (`RUN/best`), a model (`hf:OWNER/NAME` too); or pictures: a
             folder or an archive, on disk or at an address, or a collection.
         data: the collection to compare with, or `masters`; None: the run's training collection.
         features: one feature network or several: lite0, inception, dinov2, clip.
@@ -186,7 +186,7 @@ def _of_models(
     folders = checkpoints_of(path, checkpoints)
     record = read_record(folders[-1] / MODEL_FILE, "model", ModelRecord)
     run = run_of(path)
-    name = (run or path.resolve()).name
+    name = run.name if run else name_of(path)
     evaluator = Evaluator(
         networks(),
         find_collection(path, record, real.data),

@@ -30,8 +30,8 @@ def sample(
     """Pictures, uint8 [B, H, W, 3], from a model, one for each seed.
 
     Args:
-        model: a loaded model, which keeps its device; or a run, a checkpoint, a model folder, or the
-            word `masters`.
+        model: a loaded model, which keeps its device; or a run, a checkpoint, a model folder, a
+            model of the hub as `hf:OWNER/NAME`, or the word `masters`.
         seeds: see `Model.sample`, as for the rest.
         classes: label field to class, such as `{"style": "Ukiyo-e"}`.
         truncation: above 0; 0.7 gives more typical, less varied pictures. None: no truncation.
@@ -65,7 +65,7 @@ def export(
     """Copy a run's generator to a new model folder, to keep or to share; gives that folder.
 
     Args:
-        model: a run, a checkpoint or a model.
+        model: a run, a checkpoint or a model, such as `hf:OWNER/NAME`.
         destination: a folder that does not exist yet.
         discriminator: copy the discriminator too.
 

@@ -119,7 +119,7 @@ def train(
         out: the folder of runs.
         run: its own folder instead; if it is there, it goes on, provided that its config is the same.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
-        start_from: a run or model to start from; weights that fit are copied.
+        start_from: a run or model (`hf:OWNER/NAME` too) to start from; weights that fit are copied.
         tensorboard: write TensorBoard events too.
         time: how long to train, such as `2h`; without a recipe, flagships of rising size.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from impasto.cli._plugins import Plugins
-from impasto.cli._shared import Batch, Device
+from impasto.cli._shared import Batch, Device, ModelArgument
 from impasto.formatting import quoted
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # only for the types: --help must not wait for these
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="A run, a checkpoint or a model.", metavar="MODEL")],
+    run: ModelArgument,
     data: Annotated[
         str | None,
         typer.Option(
@@ -48,7 +48,7 @@ def command(
     from impasto.device import choose_device
     from impasto.errors import StoppedError
     from impasto.sampling import find_model
-    from impasto.sampling.model import MODEL_FILE, ModelRecord, load_discriminator, run_of
+    from impasto.sampling.model import MODEL_FILE, ModelRecord, load_discriminator, name_of, run_of
     from impasto.sampling.output import slugs
     from impasto.training.run_folder import find_collection, with_noise
 
@@ -70,7 +70,9 @@ def command(
     for note in (_learned_from(split, own), *how_judged(discriminator, record, collection)):
         if note is not None:
             typer.echo(note)
-    target = out or run_of(run) or folder
+    # A model of the package or the hub is in a folder that is not to write to.
+    elsewhere = Path("evaluations") / name_of(run)
+    target = out or run_of(run) or (folder if folder == run.expanduser() else elsewhere)
     parts = slugs([each.field for each in results])
     # The report shows the files with plain names, so only held-out pictures of the own collection
     # get them.

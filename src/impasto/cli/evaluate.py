@@ -58,9 +58,9 @@ def command(
         str,
         typer.Argument(
             help=(
-                "A run, a checkpoint or a model; or a folder or archive of pictures (in "
-                "folders by class, if there are classes), on disk or at an address such as "
-                "s3://bucket/folder; or a collection."
+                "A run, a checkpoint or a model, such as hf:OWNER/NAME; or a folder or archive "
+                "of pictures (in folders by class, if there are classes), on disk or at an address "
+                "such as s3://bucket/folder; or a collection."
             ),
             metavar="PATH",
         ),

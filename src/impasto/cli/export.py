@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from impasto.cli._plugins import Plugins
-from impasto.cli._shared import Guidance, Guide, Steps, StepSampler
+from impasto.cli._shared import Guidance, Guide, ModelArgument, Steps, StepSampler
 from impasto.errors import ImpastoError, StoppedError
 from impasto.formatting import counted, quoted
 
@@ -18,7 +18,7 @@ FORMS = ("folder", "onnx", "html")
 
 
 def command(
-    run: Annotated[Path, typer.Argument(metavar="MODEL", help="A run, a checkpoint or a model.")],
+    run: ModelArgument,
     destination: Annotated[
         Path,
         typer.Argument(help="The folder or file to make. It must not exist.", metavar="DEST"),

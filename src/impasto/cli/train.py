@@ -50,8 +50,8 @@ def command(
             "--from",
             metavar="MODEL",
             help=(
-                "Start from the weights of a run or model, or of 'masters' (the model in "
-                "this package), as far as they fit. Resolution and classes may differ."
+                "Start from the weights of a run or model, of 'masters' (the model in this "
+                "package) or of hf:OWNER/NAME, as far as they fit. Resolution and classes may differ."
             ),
         ),
     ] = None,

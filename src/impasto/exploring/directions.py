@@ -16,8 +16,9 @@ from torch import Tensor
 
 from impasto.config import Config, LatentConfig
 from impasto.errors import ImpastoError, in_words, near
-from impasto.files import atomic_file, cache_folder
-from impasto.sampling.model import MASTERS, MASTERS_MODEL, ModelRecord
+from impasto.exploring.places import place_beside
+from impasto.files import atomic_file
+from impasto.sampling.model import ModelRecord
 from impasto.sampling.point_text import TEXT_KEY
 from impasto.sampling.points import Points
 from impasto.sampling.tensors import read_metadata, read_tensors, write_tensors
@@ -165,11 +166,8 @@ def _added(before: Mapping[str, float], more: Mapping[str, float]) -> dict[str, 
 
 
 def usual_path(folder: Path) -> Path:
-    """The file of a model folder's directions, if no other is named; for the model inside the package
-    it is in the cache."""
-    if folder.resolve() == MASTERS_MODEL.resolve():
-        return cache_folder() / "directions" / MASTERS / DIRECTIONS_FILE
-    return folder / DIRECTIONS_FILE
+    """The file of a model folder's directions, if no other is named; see `place_beside`."""
+    return place_beside(folder, DIRECTIONS_FILE)
 
 
 def check_path(path: Path) -> None:

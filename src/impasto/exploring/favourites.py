@@ -12,9 +12,10 @@ from pydantic import Field
 
 from impasto.config import Config, read_record
 from impasto.errors import ImpastoError, near
-from impasto.files import cache_folder, write_json
+from impasto.exploring.places import place_beside
+from impasto.files import write_json
 from impasto.formatting import comma_separated
-from impasto.sampling.model import MASTERS, MASTERS_MODEL, ModelRecord
+from impasto.sampling.model import ModelRecord
 from impasto.sampling.point_text import PointsRecord
 from impasto.sampling.points import Points, joined
 from impasto.sampling.seeds import parse_seeds
@@ -32,10 +33,8 @@ class FavouritesRecord(Config):
 
 
 def favourites_path(folder: Path) -> Path:
-    """The file of a model folder's favourites; for the model inside the package it is in the cache."""
-    if folder.resolve() == MASTERS_MODEL.resolve():
-        return cache_folder() / "favourites" / MASTERS / FAVOURITES_FILE
-    return folder / FAVOURITES_FILE
+    """The file of a model folder's favourites; see `place_beside`."""
+    return place_beside(folder, FAVOURITES_FILE)
 
 
 def load_favourites(folder: Path, record: ModelRecord) -> dict[str, Points]:

@@ -22,6 +22,8 @@ from impasto.files import write_error
 if TYPE_CHECKING:
     from impasto.fetching.hub_client import Hub, HubFile
 
+SWITCHES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "IMPASTO_OFFLINE")
+"""Environment variables, each of which switches requests to the hub off."""
 _HOMES = ("https://huggingface.co:443", "https://www.huggingface.co:443", "https://hf.co:443")
 
 
@@ -36,7 +38,7 @@ def is_repository(source: str) -> bool:
     Raises:
         ImpastoError: it does, and huggingface_hub is not installed.
     """
-    return _is_on_hub(source) and _client(source, None) is not None
+    return _is_on_hub(source) and client_of(source) is not None
 
 
 def fetch_repository(
@@ -63,7 +65,7 @@ def fetch_repository(
             is full, ...
         StoppedError: Ctrl-C; complete files are kept.
     """
-    hub = _client(source, politeness or Politeness()) if _is_on_hub(source) else None
+    hub = client_of(source, politeness) if _is_on_hub(source) else None
     if hub is None:
         raise ImpastoError(
             f"'{source}' is no repository; write hf:datasets/OWNER/NAME, and @REVISION or /PATH "
@@ -73,7 +75,7 @@ def fetch_repository(
     with fetching_into(folder), hub.quiet():
         record = FetchedFiles(folder)
         try:
-            if switch := switched_off("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "IMPASTO_OFFLINE"):
+            if switch := switched_off(*SWITCHES):
                 report = _offline(hub, folder, only, record, switch)
             else:
                 report = _online(hub, folder, only, record, tell)
@@ -92,7 +94,7 @@ def _is_on_hub(source: str) -> bool:
         return False
 
 
-def _client(source: str, politeness: Politeness | None) -> "Hub | None":
+def client_of(source: str, politeness: Politeness | None = None) -> "Hub | None":
     """The repository that `source` names; None if it names none.
 
     Raises:
@@ -120,8 +122,8 @@ def _online(
     files = hub.chosen(hub.files(commit), only)
     missing = {file.path: file for file in files if not _is_there(file, folder, record)}
     uncached = [file for file in missing.values() if not hub.is_cached(file, commit)]
-    _check_room(hub, folder, missing.values())
-    _check_room(hub, hub.cache, uncached)
+    check_room(hub, folder, missing.values())
+    check_room(hub, hub.cache, uncached)
     total, done = sum(file.size for file in files), 0
     for file in files:
         if file.path in missing:
@@ -202,7 +204,12 @@ def _note(record: FetchedFiles, url: str, file: "HubFile") -> None:
     record.add(file.path, url, file.size, file.sha256, file.git_sha1)
 
 
-def _check_room(hub: "Hub", folder: Path, files: Iterable["HubFile"]) -> None:
+def check_room(hub: "Hub", folder: Path, files: Iterable["HubFile"]) -> None:
+    """Check that a folder's disk has room for files.
+
+    Raises:
+        ImpastoError: it has not.
+    """
     needed = sum(file.size for file in files)
     existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     room = shutil.disk_usage(existing).free

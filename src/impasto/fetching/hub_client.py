@@ -49,7 +49,7 @@ from impasto.fetching.client import FetchError, refusal
 from impasto.fetching.download import difference
 from impasto.fetching.folder import RECORD
 from impasto.fetching.politeness import Politeness
-from impasto.files import write_error
+from impasto.files import write_error, write_text
 from impasto.formatting import error_text
 
 _NO_OWNERS = ("api", "blog", "collections", "docs", "papers")
@@ -88,13 +88,18 @@ class Hub:
 
     def __init__(self, uri: HfUri, endpoint: str, politeness: Politeness) -> None:
         self._endpoint, self._politeness = endpoint, politeness
-        self._revision, self._path = uri.revision or constants.DEFAULT_REVISION, uri.path_in_repo
+        self.revision, self._path = uri.revision or constants.DEFAULT_REVISION, uri.path_in_repo
         self._kind, self._name = uri.type, uri.id
         self.page = f"{endpoint}/{'' if uri.type == 'model' else f'{uri.type}s/'}{uri.id}"
         self.cache = Path(constants.HF_HUB_CACHE)
 
     def __str__(self) -> str:
-        return f"{self._kind}s/{self._name}@{self._revision}"
+        return f"{self._kind}s/{self._name}@{self.revision}"
+
+    @property
+    def is_model(self) -> bool:
+        """Whether it is a whole repository of the kind that holds a model."""
+        return self._kind == "model" and not self._path
 
     def url(self, commit: str, path: str) -> str:
         return hf_hub_url(
@@ -107,7 +112,7 @@ class Hub:
         Raises:
             ImpastoError: the repository does not exist or is private, or the hub does not answer.
         """
-        answer = self._ask(f"revision/{quote(self._revision, safe='')}")[0]
+        answer = self._ask(f"revision/{quote(self.revision, safe='')}")[0]
         commit = answer.get("sha") if isinstance(answer, dict) else None
         if not isinstance(commit, str) or not re.fullmatch(r"[0-9a-f]{40}", commit):
             raise ImpastoError(f"{self._endpoint} names no commit of {self}; try later")
@@ -168,7 +173,7 @@ class Hub:
         Raises:
             ImpastoError: it cannot be fetched, differs from the listing, or cannot be written.
         """
-        url, bar = self.url(commit, file.path), _bar(tell)
+        url, bar = self.url(commit, file.path), _bar(tell, file.size)
 
         def attempt() -> tuple[Path, bool]:
             self._politeness.wait(url)
@@ -197,13 +202,23 @@ class Hub:
         except FetchError as error:
             raise ImpastoError(f"cannot fetch {url}: {error}; run it again to go on") from error
 
+    def remember(self, folder: Path) -> None:
+        """Let the cache name the commit of a snapshot's folder for the revision. huggingface_hub does so
+        only for what it fetches by branch or tag.
+
+        Raises:
+            ImpastoError: it cannot be written.
+        """
+        if self.revision != folder.name and _is_safe(self.revision):
+            write_text(folder.parent.parent / "refs" / self.revision, folder.name)
+
     def snapshot(self) -> tuple[Path, list[HubFile]]:
         """The cache's folder of the revision, and the files in it."""
         try:
             found = snapshot_download(
                 self._name,
                 repo_type=self._kind,
-                revision=self._revision,
+                revision=self.revision,
                 cache_dir=self.cache,
                 local_files_only=True,
             )
@@ -268,6 +283,8 @@ class Hub:
             if isinstance(failure, FetchError):
                 failure.again = False  # huggingface_hub has retried already
             return failure
+        if isinstance(error, FetchError):
+            return error
         if isinstance(error, GatedRepoError):
             return ImpastoError(
                 f"{self} is gated: ask for access on {self.page}, then set HF_TOKEN or log in "
@@ -318,8 +335,11 @@ def _is_safe(path: str) -> bool:
     return not odd and not re.search(r'[\\:*?"<>|\x00-\x1f]', path) and path != RECORD
 
 
-def _bar(tell: Callable[[int], None]) -> Any:
-    """A stand-in for tqdm's progress bar, for one file."""
+def _bar(tell: Callable[[int], None], size: int) -> Any:
+    """A stand-in for tqdm's progress bar, for one file of this size.
+
+    It raises FetchError if more bytes come, which might otherwise fill the disk.
+    """
 
     class Bar:
         arrived = False
@@ -337,6 +357,8 @@ def _bar(tell: Callable[[int], None]) -> Any:
 
         def update(self, count: float | None = 1) -> None:
             self.n += int(count or 0)
+            if self.n > size:
+                raise FetchError(f"more than the {size:,} bytes of the hub's listing came")
             tell(self.n)
 
         # Xet counts transferred bytes separately from the file's.

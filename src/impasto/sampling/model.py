@@ -39,6 +39,8 @@ MASTERS = "masters"
 MASTERS_MODEL = Path(__file__).parent.parent / "masters" / "model"
 SMOOTHED_KID = "evaluation/kid-smoothed"
 """Key in a run's statistics of the score that ranks its checkpoints; lower is better."""
+HUB = "hf:"
+"""What the names of models on the Hugging Face hub begin with: `hf:OWNER/NAME[@REVISION]`."""
 
 
 @dataclass(repr=False)
@@ -71,8 +73,8 @@ class Model:
         """Load a model.
 
         Args:
-            model: a run, one of its checkpoints (`RUN/best` for the best one), a model folder, or
-                `masters`.
+            model: a run, one of its checkpoints (`RUN/best` for the best one), a model folder,
+                `masters`, or a model of the hub as `hf:OWNER/NAME[@REVISION]`.
             device: device that `sample` runs on; the generator itself stays on the CPU.
             steps: see `StepSettings`, as for the rest; for generators that make images in steps.
             sampler: `heun` or `euler`.
@@ -277,13 +279,19 @@ def find_model(path: str | PathLike[str]) -> Path:
 
     Args:
         path: a model folder, which is returned as it is; a run, for its newest checkpoint;
-            `RUN/best`, for its best checkpoint; or `masters`, for the model inside the package
-            unless a model or run of that name exists.
+            `RUN/best`, for its best checkpoint; `masters`, for the model inside the package
+            unless a model or run of that name exists; or `hf:OWNER/NAME[@REVISION]`, for a model on
+            the Hugging Face hub, which is fetched into the hub's cache.
 
     Raises:
         ImpastoError: none of these, or a run without a checkpoint yet.
     """
     path = Path(path).expanduser()
+    if str(path).startswith(HUB):
+        # Imported here, because only these names need it.
+        from impasto.fetching.hub_model import fetch_model
+
+        return fetch_model(str(path))
     if (path / MODEL_FILE).is_file():
         return path
     if path.name == BEST and not path.exists() and (path.parent / "run.json").is_file():
@@ -325,7 +333,10 @@ def run_of(path: Path) -> Path | None:
 
 
 def name_of(path: Path) -> str:
-    """Name of a run or a model for file names; `RUN-best` for `RUN/best`."""
+    """Name of a run or a model for file names; `RUN-best` for `RUN/best`, `OWNER-NAME` for one of the
+    hub."""
+    if str(path).startswith(HUB):
+        return str(path).removeprefix(HUB).strip("/").replace("/", "-")
     path = path.resolve()
     return f"{path.parent.name}-{BEST}" if path.name == BEST else path.name
 

@@ -10,6 +10,7 @@ from impasto.errors import ImpastoError
 from impasto.plugin_records import networks_of, require
 from impasto.sampling.model import (
     DISCRIMINATOR_FILE,
+    HUB,
     MASTERS,
     MASTERS_MODEL,
     MODEL_FILE,
@@ -25,7 +26,7 @@ class PretrainedModel:
     """The model that a training starts from.
 
     Attributes:
-        name: of the run for a checkpoint, else of the model folder; or `masters`.
+        name: of the run for a checkpoint, else of the model folder; or `masters`, or a name on the hub.
         record: its record.
         generator: its averaged generator's tensors.
         discriminator: its discriminator's tensors, if present.
@@ -38,7 +39,7 @@ class PretrainedModel:
 
     @classmethod
     def load(cls, path: Path) -> "PretrainedModel":
-        """Load a model: a run, `RUN/best`, a checkpoint, a model folder, or `masters`.
+        """Load a model: a run, `RUN/best`, a checkpoint, a model folder, `masters`, or one of the hub.
 
         Raises:
             ImpastoError: it is none of these, damaged, or has non-finite weights.
@@ -63,6 +64,8 @@ class PretrainedModel:
         name = whole.parent.parent.name if whole.parent.name == "checkpoints" else whole.name
         if folder == MASTERS_MODEL:
             name = MASTERS
+        elif str(path).startswith(HUB):
+            name = str(path)
         return cls(name, record, generator, discriminator)
 
 
