@@ -5,7 +5,6 @@ from os import PathLike
 from pathlib import Path
 
 from impasto.api.exploring import painter_of
-from impasto.config import read_record
 from impasto.errors import ImpastoError
 from impasto.evaluation.gather import Progress, silent
 from impasto.exploring.favourites import check_name, keep_favourites, load_favourites
@@ -13,7 +12,7 @@ from impasto.exploring.likeness import Alike, most_alike
 from impasto.features import load_network
 from impasto.sampling import Model, find_model
 from impasto.sampling.class_choice import class_numbers, labels_of_seeds
-from impasto.sampling.model import MODEL_FILE, ModelRecord
+from impasto.sampling.model import ModelRecord
 from impasto.sampling.point_text import Origin
 from impasto.sampling.points import Points
 from impasto.sampling.seeds import check_seeds, latents_of_seeds
@@ -73,7 +72,7 @@ def favourites(model: str | PathLike[str]) -> dict[str, Points]:
         ImpastoError: no model, or a file of favourites that is damaged or of another model.
     """
     folder = find_model(model)
-    return load_favourites(folder, read_record(folder / MODEL_FILE, "model", ModelRecord))
+    return load_favourites(folder, ModelRecord.of(folder))
 
 
 def keep(
@@ -96,7 +95,7 @@ def keep(
             points of another model.
     """
     folder = find_model(model)
-    record = read_record(folder / MODEL_FILE, "model", ModelRecord)
+    record = ModelRecord.of(folder)
     check_name(name)
     if isinstance(points, int):
         seeds = check_seeds([points])

@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 
 from impasto.collection import Collection
-from impasto.config import read_record
 from impasto.curation.classification import classify
 from impasto.device import choose_device
 from impasto.errors import ImpastoError
@@ -29,7 +28,7 @@ from impasto.evaluation.table import lines
 from impasto.features import FeatureNetwork, load_networks
 from impasto.progress import shown
 from impasto.reporting import page
-from impasto.sampling.model import MODEL_FILE, ModelRecord, load_discriminator, name_of, run_of
+from impasto.sampling.model import ModelRecord, load_discriminator, name_of, run_of
 from impasto.sampling.step_settings import AS_SAVED, StepSettings
 from impasto.sources.remote.addresses import place_at
 from impasto.sources.remote.path import Place
@@ -184,7 +183,7 @@ def _of_models(
     if plan.count < 2:
         raise ImpastoError(f"pictures is the number to generate, from 2, not {plan.count}")
     folders = checkpoints_of(path, checkpoints)
-    record = read_record(folders[-1] / MODEL_FILE, "model", ModelRecord)
+    record = ModelRecord.of(folders[-1])
     run = run_of(path)
     name = run.name if run else name_of(path)
     evaluator = Evaluator(
@@ -230,7 +229,7 @@ def discriminator_rows(
 ) -> list[ScoreRow]:
     """The accuracy of a model's discriminator on held-out pictures, as GANGogh was evaluated; empty
     if it is missing or does not classify."""
-    record = with_noise(read_record(folder / MODEL_FILE, "model", ModelRecord), folder)
+    record = with_noise(ModelRecord.of(folder), folder)
     if record.discriminator_sha256 is None or not record.labels:
         return []
     if not len(collection.heldout_indices) or collection.content_hash != record.collection.hash:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from impasto.cli._sampling import Options, option_of, seeds_of
-from impasto.errors import ImpastoError, StoppedError
+from impasto.cli._shared import stoppable
+from impasto.errors import ImpastoError
 from impasto.formatting import counted, quoted
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
@@ -64,10 +65,8 @@ def sample(
         precision=precision != "float32",
     )
     options.check()
-    try:
+    with stoppable():
         paint(path, options, batch)
-    except KeyboardInterrupt:
-        raise StoppedError("stopped; no file is left half written") from None
 
 
 def paint(path: Path, options: Options, batch: int) -> None:

@@ -1,12 +1,13 @@
 """What several commands share: options, their parsing, and the closing lines."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from impasto.errors import ImpastoError
+from impasto.errors import ImpastoError, StoppedError
 from impasto.formatting import quoted
 
 CollectionArgument = Annotated[
@@ -99,6 +100,19 @@ Guide = Annotated[
         "checkpoint of the run. Default: the model itself, without classes.",
     ),
 ]
+
+
+@contextmanager
+def stoppable(kept: str = "no file is left half written") -> Iterator[None]:
+    """Make a Ctrl-C an error of one line.
+
+    Args:
+        kept: what becomes of the work.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise StoppedError(f"stopped; {kept}") from None
 
 
 def weights_of(texts: Sequence[str] | None, features: str) -> dict[str, str]:

@@ -6,8 +6,15 @@ from typing import Annotated
 import typer
 
 from impasto.cli._plugins import Plugins
-from impasto.cli._shared import Device, Guidance, ModelArgument, Steps, StepSampler, Truncation
-from impasto.errors import StoppedError
+from impasto.cli._shared import (
+    Device,
+    Guidance,
+    ModelArgument,
+    Steps,
+    StepSampler,
+    Truncation,
+    stoppable,
+)
 from impasto.formatting import quoted
 
 
@@ -120,8 +127,6 @@ def command(
         variety,
         tile,
     )
-    try:
+    with stoppable():
         save_png(target, canvas_of(painter, options).paint(shown))
-    except KeyboardInterrupt:
-        raise StoppedError("stopped; no file is left half written") from None
     typer.echo(f"{width} x {height} pixels in {quoted(target)}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from impasto.cli._plugins import Plugins
-from impasto.cli._shared import Batch, Device, ModelArgument
+from impasto.cli._shared import Batch, Device, ModelArgument, stoppable
 from impasto.formatting import quoted
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
@@ -43,27 +43,23 @@ def command(
     Writes classify-FIELD.json and confusion-FIELD.png. For other pictures than the held-out ones of
     the model's own collection, the file names begin with the names of the collection and the split.
     """
-    from impasto.config import read_record
     from impasto.curation.classification import check_labels, classify, how_judged
     from impasto.device import choose_device
-    from impasto.errors import StoppedError
     from impasto.sampling import find_model
-    from impasto.sampling.model import MODEL_FILE, ModelRecord, load_discriminator, name_of, run_of
+    from impasto.sampling.model import ModelRecord, load_discriminator, name_of, run_of
     from impasto.sampling.output import slugs
     from impasto.training.run_folder import find_collection, with_noise
 
     folder = find_model(run)
-    record = with_noise(read_record(folder / MODEL_FILE, "model", ModelRecord), run)
+    record = with_noise(ModelRecord.of(folder), run)
     check_labels(record)
     discriminator = load_discriminator(folder)
     collection = find_collection(run, record, data)
     chosen = choose_device(device)
-    try:
+    with stoppable("nothing is written"):
         results = classify(
             discriminator, record, collection, split=split, device=chosen, batch=batch
         )
-    except KeyboardInterrupt:
-        raise StoppedError("stopped; nothing is written") from None
     own = collection.content_hash == record.collection.hash
     title = f"{'held-out' if split == 'heldout' else 'training'} pictures of {collection.title}"
     typer.echo(f"{title}, named by the discriminator of {folder}")

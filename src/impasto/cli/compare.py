@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 
 from impasto.cli._plugins import Plugins
-from impasto.cli._shared import Device, EvaluationBatch, Features, Reference, Weights, weights_of
+from impasto.cli._shared import (
+    Device,
+    EvaluationBatch,
+    Features,
+    Reference,
+    Weights,
+    stoppable,
+    weights_of,
+)
 from impasto.formatting import quoted
 
 
@@ -58,9 +66,8 @@ def command(
     path is the last line printed.
     """
     from impasto.api.comparing import compare
-    from impasto.errors import StoppedError
 
-    try:
+    with stoppable("what was scored is kept: the same command goes on with the rest"):
         found = compare(
             runs,
             data,
@@ -74,10 +81,6 @@ def command(
             device=device,
             batch=batch,
         )
-    except KeyboardInterrupt:
-        raise StoppedError(
-            "stopped; what was scored is kept: the same command goes on with the rest"
-        ) from None
     for text in found.lines:
         typer.echo(text)
     typer.echo(quoted(found.page))

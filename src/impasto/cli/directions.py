@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from impasto.cli._plugins import Plugins
-from impasto.cli._shared import Batch, Device, ModelArgument, Weights, weights_of
+from impasto.cli._shared import Batch, Device, ModelArgument, Weights, stoppable, weights_of
 from impasto.formatting import counted, quoted
 
 
@@ -85,7 +85,6 @@ def command(
     """
     from impasto.api.directions import directions
     from impasto.device import choose_device
-    from impasto.errors import StoppedError
     from impasto.exploring.directions import usual_path
     from impasto.exploring.finding import STRIP, save_strips
     from impasto.progress import shown
@@ -95,7 +94,7 @@ def command(
     seeds = list(dict.fromkeys(parse_seeds(strip_seeds)))
     target = out or usual_path(find_model(model))
     picture = target.with_suffix(".png")
-    try:
+    with stoppable():
         found = directions(
             model,
             target,
@@ -113,8 +112,6 @@ def command(
         painter = Painter.load(find_model(model), choose_device(device), batch=batch)
         with shown("pictures", len(found) * len(seeds) * STRIP) as progress:
             save_strips(painter, found, picture, seeds, progress)
-    except KeyboardInterrupt:
-        raise StoppedError("stopped; no file is left half written") from None
     for line in found.lines():
         typer.echo(line)
     typer.echo(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from impasto.cli._shared import Device
-from impasto.errors import ImpastoError, StoppedError
+from impasto.cli._shared import Device, stoppable
+from impasto.errors import ImpastoError
 from impasto.formatting import counted, quoted
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
@@ -66,15 +66,11 @@ def command(
     if seeds is not None and not models:
         raise ImpastoError("--seeds are of a run or model, and none is given: leave them out")
     where = choose_device(device)
-    try:
+    with stoppable("no file is left half written, and the same command goes on"):
         if models:
             _enlarge_seeds(models, seeds or _SEEDS, out, by, weights, where)
         if files:
             _enlarge_files(files, out, by, weights, where)
-    except KeyboardInterrupt:
-        raise StoppedError(
-            "stopped; no file is left half written, and the same command goes on"
-        ) from None
 
 
 def _is_model(path: Path) -> bool:

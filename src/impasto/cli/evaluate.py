@@ -19,6 +19,7 @@ from impasto.cli._shared import (
     Steps,
     StepSampler,
     Weights,
+    stoppable,
     weights_of,
 )
 from impasto.formatting import quoted
@@ -154,11 +155,10 @@ def command(
     training picture. Features of the collection are kept in the cache for the next time.
     """
     from impasto.api.judging import evaluate
-    from impasto.errors import StoppedError
     from impasto.evaluation.table import over_time
     from impasto.sampling.step_settings import StepSettings
 
-    try:
+    with stoppable("what was scored is kept: the same command goes on with the rest"):
         found = evaluate(
             path,
             data,
@@ -179,10 +179,6 @@ def command(
             device=device,
             batch=batch,
         )
-    except KeyboardInterrupt:
-        raise StoppedError(
-            "stopped; what was scored is kept: the same command goes on with the rest"
-        ) from None
     _print_outcomes(found.newest, found.folder)
     for rows in found.over_time():
         typer.echo()

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from impasto.cli._plugins import Plugins
-from impasto.cli._shared import Guidance, Guide, ModelArgument, Steps, StepSampler
-from impasto.errors import ImpastoError, StoppedError
+from impasto.cli._shared import Guidance, Guide, ModelArgument, Steps, StepSampler, stoppable
+from impasto.errors import ImpastoError
 from impasto.formatting import counted, quoted
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
@@ -86,14 +86,12 @@ def command(
     if form == "folder":
         _folder(run, destination, discriminator)
     else:
-        try:
+        with stoppable():
             model = Model.load(run, **vars(how))
             if form == "onnx":
                 _onnx(run, model, destination, half)
             else:
                 _page(run, model, destination, half, directions)
-        except KeyboardInterrupt:
-            raise StoppedError("stopped; no file is left half written") from None
 
 
 def _onnx(run: Path, model: "Model", destination: Path, half: bool) -> None:
@@ -148,11 +146,10 @@ def _learned_from(record: "ModelRecord") -> None:
 
 def _folder(run: Path, destination: Path, discriminator: bool) -> None:
     """Write a model folder, and print what the model learned from and what it needs."""
-    from impasto.config import read_record
-    from impasto.sampling.model import MODEL_FILE, ModelRecord, export
+    from impasto.sampling.model import ModelRecord, export
 
     source = export(run, destination, discriminator=discriminator)
-    record = read_record(destination / MODEL_FILE, "model", ModelRecord)
+    record = ModelRecord.of(destination)
     typer.echo(f"exported {quoted(source)} to {quoted(destination)}")
     _learned_from(record)
     for each in record.plugins:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from impasto.cli._plugins import Plugins
-from impasto.cli._shared import Batch, Device, ModelArgument
+from impasto.cli._shared import Batch, Device, ModelArgument, stoppable
 from impasto.formatting import counted, quoted
 
 
@@ -68,7 +68,6 @@ def command(
     """
     from impasto.api.inverting import invert_images
     from impasto.device import choose_device
-    from impasto.errors import StoppedError
     from impasto.exploring.inverting import Search
     from impasto.exploring.targets import check_out, lines, read_targets, save_sheet
     from impasto.progress import shown
@@ -79,7 +78,7 @@ def command(
     target = out or Path("samples") / f"{name_of(model)}-inverted.safetensors"
     check_out(target)
     loaded = Model.load(folder, choose_device(device))
-    try:
+    with stoppable():
         targets = read_targets(pictures, loaded.record.resolution, fit)
         names = [path.name for path in pictures]
         search = Search(descent, starts, candidates, levels)
@@ -89,8 +88,6 @@ def command(
         sheet = target.with_suffix(".png")
         found.points.save(target)
         save_sheet(found, targets, names, sheet)
-    except KeyboardInterrupt:
-        raise StoppedError("stopped; no file is left half written") from None
     for line in lines(found, names):
         typer.echo(line)
     if tune is not None:

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from impasto.cli._plugins import Plugins
-from impasto.cli._shared import Batch, Classes, Device, ModelArgument, Truncation
-from impasto.errors import ImpastoError, StoppedError
+from impasto.cli._shared import Batch, Classes, Device, ModelArgument, Truncation, stoppable
+from impasto.errors import ImpastoError
 from impasto.formatting import counted, quoted
 
 
@@ -85,14 +85,12 @@ def command(
     def of_seeds(seeds: list[int]) -> Points:
         return painter.points(seeds, mixed(painter.record, painter.labels(seeds, chosen), mixtures))
 
-    try:
+    with stoppable():
         mix = mix_of(painter, rows.made(of_seeds), columns.made(of_seeds), at)
         if save_points is not None:
             typer.echo(f"points in {quoted(mix.mixed.save(save_points))}")
         above, beside = ["", *columns.names], ["", *rows.names]
         save_grid_of([mix.grid(painter)], target, len(above), above=above, beside=beside)
-    except KeyboardInterrupt:
-        raise StoppedError("stopped; no file is left half written") from None
     typer.echo(
         f"{counted(len(mix.mixed), 'picture')} in {quoted(target)}: the first {mix.at} of "
         f"{mix.levels} levels from the row's seed, the others from the column's"

@@ -28,6 +28,7 @@ from impasto.cli._shared import (
     Steps,
     StepSampler,
     Truncation,
+    stoppable,
 )
 
 
@@ -230,8 +231,6 @@ def command(
 
     Files are named by the seed only; give another --out for another class.
     """
-    from impasto.errors import StoppedError
-
     options = Options(
         seeds=seeds,
         truncation=truncation,
@@ -263,7 +262,8 @@ def command(
         from impasto.cli import _onnx_sampling
 
         changed = (steps, sampler, guidance, guide, precision)
-        return _onnx_sampling.sample(model, options, batch, device, *changed)
+        _onnx_sampling.sample(model, options, batch, device, *changed)
+        return
     options.check()
     from impasto.curation.for_report import run_with_report
     from impasto.device import choose_device
@@ -282,7 +282,5 @@ def command(
     )
     if curate is not None:
         painter = replace(painter, record=with_noise(painter.record, model))
-    try:
+    with stoppable():
         paint(painter, options, folder, where, Path("samples") / name_of(model), run)
-    except KeyboardInterrupt:
-        raise StoppedError("stopped; no file is left half written") from None

@@ -16,8 +16,9 @@ from impasto.cli._shared import (
     Steps,
     StepSampler,
     Truncation,
+    stoppable,
 )
-from impasto.errors import ImpastoError, StoppedError
+from impasto.errors import ImpastoError
 from impasto.formatting import counted, quoted
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
@@ -192,14 +193,10 @@ def command(
         audio=audio,
         beats=times,
     )
-    try:
+    with stoppable("no file is left half written, and frames in a folder are kept"):
         film = film_of(painter, options, seconds=seconds, rate=fps, scale=scale, progress=shown)
         with shown("frames", film.count) as progress:
             painted = film.write(target, progress)
-    except KeyboardInterrupt:
-        raise StoppedError(
-            "stopped; no file is left half written, and frames in a folder are kept"
-        ) from None
     kept = film.count - painted
     again = f", {kept} of them there before" if kept else ""
     typer.echo(f"{counted(film.count, 'frame')} in {quoted(target)}{again}")

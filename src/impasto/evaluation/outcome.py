@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from impasto.config import read_record
 from impasto.evaluation.closest_pairs import closest_pairs, save_sheet
 from impasto.evaluation.evaluate import Evaluation, Evaluator, SampleCounts
 from impasto.evaluation.record import (
@@ -27,7 +26,7 @@ from impasto.evaluation.table import lines
 from impasto.features import FeatureNetwork
 from impasto.files import check_writable, write_text
 from impasto.sampling.guiding import made_with
-from impasto.sampling.model import MODEL_FILE, ModelRecord
+from impasto.sampling.model import ModelRecord
 from impasto.sampling.output import slugs
 from impasto.sampling.painter import Painter
 from impasto.sampling.step_settings import AS_SAVED, StepSettings
@@ -224,7 +223,7 @@ def evaluate_model(
         again: repeat recorded evaluations.
         more: computes further scores for the first network's row, if that is evaluated.
     """
-    record = read_record(folder / MODEL_FILE, "model", ModelRecord)
+    record = ModelRecord.of(folder)
     known = [] if again else read_rows(home / METRICS_FILE)
     before = {
         network.identity: row

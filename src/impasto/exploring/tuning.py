@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impasto.config import read_record
 from impasto.evaluation.gather import Progress, silent
 from impasto.exploring.curves import between
 from impasto.exploring.descent import Comparison, pixel_errors
@@ -25,7 +24,7 @@ from impasto.features import FeatureNetwork
 from impasto.files import atomic_folder
 from impasto.networks import one_hot
 from impasto.networks._frozen_features import FrozenFeatures
-from impasto.sampling.model import MODEL_FILE, Model, ModelRecord, TunedRecord
+from impasto.sampling.model import Model, ModelRecord, TunedRecord
 from impasto.sampling.painter import Painter
 from impasto.sampling.points import Points, at_levels
 from impasto.threads import chosen_threads
@@ -177,6 +176,6 @@ def save_tuned(bent: Tuned, folder: Path) -> Inversion:
     """
     with atomic_folder(folder) as temporary:
         Model.write(temporary, bent.model.generator.state_dict(), bent.model.record)
-    written = read_record(folder / MODEL_FILE, "model", ModelRecord)
+    written = ModelRecord.of(folder)
     points = bent.inversion.points.changed(model=written.weights_sha256)
     return replace(bent.inversion, points=points)

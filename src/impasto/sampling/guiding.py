@@ -4,9 +4,8 @@ from os import PathLike
 
 from torch import nn
 
-from impasto.config import read_record
 from impasto.errors import ImpastoError
-from impasto.sampling.model import MODEL_FILE, Model, ModelRecord, find_model
+from impasto.sampling.model import Model, ModelRecord, find_model
 from impasto.sampling.step_settings import StepSettings
 
 
@@ -18,7 +17,7 @@ def made_with(how: StepSettings) -> str | None:
     """
     if how.guide is None:
         return how.text(None)
-    record = read_record(find_model(how.guide) / MODEL_FILE, "model", ModelRecord)
+    record = ModelRecord.of(find_model(how.guide))
     return how.text(record.weights_sha256)
 
 

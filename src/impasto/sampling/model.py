@@ -15,13 +15,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from impasto.config import FIRST_STAGE, LatentConfig, read_record
+from impasto.config import FIRST_STAGE, LatentConfig
 from impasto.errors import ImpastoError
 from impasto.files import atomic_folder, read_json_lines, write_json
 from impasto.formatting import counted, quoted
 from impasto.networks import discriminator_of, generator_of
 from impasto.plugin_records import networks_of, require
 from impasto.sampling.grid import grid_picture
+from impasto.sampling.records import MODEL_FILE as MODEL_FILE
 from impasto.sampling.records import CollectionRecord as CollectionRecord
 from impasto.sampling.records import LabelRecord as LabelRecord
 from impasto.sampling.records import ModelRecord as ModelRecord
@@ -31,7 +32,6 @@ from impasto.sampling.tensors import read_tensors, write_tensors
 
 WEIGHTS_FILE = "generator.safetensors"
 DISCRIMINATOR_FILE = "discriminator.safetensors"
-MODEL_FILE = "model.json"
 BEST = "best"
 """`RUN/best` is not a folder but stands for the run's checkpoint with the best score."""
 MASTERS = "masters"
@@ -90,7 +90,7 @@ class Model:
 
         how = StepSettings(steps, sampler, guidance, guide)
         folder = find_model(model)
-        record = read_record(folder / MODEL_FILE, "model", ModelRecord)
+        record = ModelRecord.of(folder)
         require(record.plugins, networks_of(record.generator), folder)
         network = how.applied(
             record.generator,
@@ -221,7 +221,7 @@ def load_discriminator(folder: Path) -> nn.Module:
     Raises:
         ImpastoError: the folder has none (a model exported without it), or it is damaged.
     """
-    record = read_record(folder / MODEL_FILE, "model", ModelRecord)
+    record = ModelRecord.of(folder)
     if record.discriminator is None:
         raise ImpastoError(f"{folder} was trained without a discriminator (recipe {record.recipe})")
     if record.discriminator_sha256 is None:

@@ -1,11 +1,14 @@
 """What is known of a model: the contents of `model.json`. Read without torch."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from impasto.config import Config, Count, LatentConfig, NetworkConfig
+from impasto.config import Config, Count, LatentConfig, NetworkConfig, read_record
 from impasto.plugin_records import PluginRecord
+
+MODEL_FILE = "model.json"
 
 
 class LabelRecord(Config):
@@ -86,6 +89,15 @@ class ModelRecord(Config):
     """What came after its training; the pictures are among the sources of `collection`."""
     plugins: tuple[PluginRecord, ...] = ()
     """Packages and files outside impasto that its networks are from."""
+
+    @classmethod
+    def of(cls, folder: Path) -> "ModelRecord":
+        """That of a model folder.
+
+        Raises:
+            ImpastoError: there is none, it is damaged, or of an unknown format.
+        """
+        return read_record(folder / MODEL_FILE, "model", cls)
 
     @property
     def label_sizes(self) -> tuple[int, ...]:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from impasto.collection import Collection, open_or_pack
-from impasto.config import RunConfig, read_record
+from impasto.config import RunConfig
 from impasto.errors import ImpastoError
 from impasto.formatting import comma_separated, quoted
 from impasto.networks import at_sampling
 from impasto.registry import load_recipe, recipe_modules, recipe_names
-from impasto.sampling.model import MODEL_FILE, ModelRecord, find_model
+from impasto.sampling.model import ModelRecord, find_model
 from impasto.settings import change
 
 FLAGSHIP = "flagship_"
@@ -81,7 +81,7 @@ def choose(
         )
     model = None
     if start_from is not None:
-        model = read_record(find_model(start_from) / MODEL_FILE, "model", ModelRecord)
+        model = ModelRecord.of(find_model(start_from))
     own: ModelRecord | None = None
     if isinstance(recipe, RunConfig):
         base, by_name = recipe, True

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-from impasto.config import read_record
 from impasto.errors import ImpastoError
 from impasto.plugin_records import networks_of, require
 from impasto.sampling.model import (
@@ -13,7 +12,6 @@ from impasto.sampling.model import (
     HUB,
     MASTERS,
     MASTERS_MODEL,
-    MODEL_FILE,
     WEIGHTS_FILE,
     ModelRecord,
     find_model,
@@ -45,7 +43,7 @@ class PretrainedModel:
             ImpastoError: it is none of these, damaged, or has non-finite weights.
         """
         folder = find_model(path)
-        record = read_record(folder / MODEL_FILE, "model", ModelRecord)
+        record = ModelRecord.of(folder)
         networks = [*networks_of(record.generator), *networks_of(record.discriminator)]
         require(record.plugins, networks, folder)
         generator = read_tensors(folder / WEIGHTS_FILE, record.weights_sha256)
