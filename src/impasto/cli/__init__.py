@@ -37,6 +37,7 @@ GROUPS = {
     "Pictures": ("sample", "walk", "mix", "directions", "invert", "canvas", "enlarge"),
     "Judging": ("evaluate", "classify", "compare", "report"),
     "Sharing": ("export",),
+    "In a browser": ("studio",),
 }
 """The headings of `impasto --help` with their commands, in the order of work. Commands in none of
 them are listed as "Other commands"."""

@@ -1,0 +1,346 @@
+"""Jobs: commands of impasto that run as processes of their own, and wait for their turn.
+
+A job is a folder with `job.json`, `log.txt`, `exit` (its exit code, once it has ended) and what it
+makes.
+The server keeps nothing else of it, so a server that is started later finds all jobs as they are.
+"""
+
+import datetime
+import secrets
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from impasto.config import read_record
+from impasto.errors import ImpastoError
+from impasto.files import lock, write_json
+from impasto.studio import processes
+from impasto.studio.places import MissingError, existing
+
+RECORD_FILE = "job.json"
+LOG_FILE = "log.txt"
+EXIT_FILE = "exit"
+MOST_WAITING = 100
+"""Jobs that may wait for their turn."""
+LONGEST_LOG = 64 * 2**10
+"""Bytes of a log's end that are shown."""
+
+State = Literal["waiting", "running", "done", "failed", "stopped"]
+Kind = Literal[
+    "pack",
+    "train",
+    "resume",
+    "estimate",
+    "walk",
+    "invert",
+    "directions",
+    "canvas",
+    "enlarge",
+    "evaluate",
+    "report",
+    "compare",
+    "export",
+]
+TRAINING = ("train", "resume", "estimate")
+"""Kinds of jobs that use the whole machine."""
+_STOPPED = ("130", "143")
+_STARTING = 10
+"""Seconds that a start may take."""
+
+
+class JobRecord(BaseModel):
+    """The contents of `job.json`."""
+
+    id: str
+    kind: Kind
+    title: str
+    arguments: list[str]
+    """Of the command line, after `impasto`."""
+    created: str
+    run: str | None = None
+    """The name of the run that it trains."""
+    about: str | None = None
+    """The name of the collection or model that it makes or works on."""
+    files: list[str] = Field(default_factory=list)
+    """Names of what it makes in its folder."""
+    pid: int | None = None
+    began: str | None = None
+    """See `Process.began`."""
+    started: str | None = None
+    stopped: bool = False
+    """Whether a stop was asked for."""
+
+    @property
+    def process(self) -> processes.Process | None:
+        """Its process, once it has begun."""
+        if self.pid is None or self.began is None:
+            return None
+        return processes.Process(self.pid, self.began)
+
+
+class Job(JobRecord):
+    """A job as it is now."""
+
+    state: State
+    exit_code: int | None = None
+    message: str | None = None
+    """The last line of its output."""
+    command: str = ""
+    """What one would type in a terminal."""
+
+
+class Jobs:
+    """The jobs of a folder.
+
+    Args:
+        folder: of all jobs' folders.
+        training: how many trainings run at a time.
+        others: how many other jobs run at a time.
+    """
+
+    def __init__(self, folder: Path, training: int = 1, others: int = 2) -> None:
+        self.folder = folder
+        self.training = training
+        self.others = others
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._ended: dict[str, Job] = {}
+        """Jobs that have ended; nothing of them changes any more."""
+        self._mutex = threading.RLock()
+
+    def all(self) -> list[Job]:
+        """All jobs, the newest first."""
+        found = []
+        for path in sorted(self.folder.glob(f"*/{RECORD_FILE}"), reverse=True):
+            if path.parent.resolve().parent != self.folder:
+                continue
+            with suppress(ImpastoError):  # a record that somebody damaged is no job
+                found.append(self._ended.get(path.parent.name) or self._job(path.parent))
+        return found
+
+    def get(self, identity: str) -> Job:
+        """One job.
+
+        Raises:
+            MissingError: there is none of this name.
+        """
+        folder = existing(self.folder, identity, what="job")
+        if not (folder / RECORD_FILE).is_file():
+            raise MissingError(f"there is no job '{identity}'")
+        return self._job(folder)
+
+    def new_folder(self) -> Path:
+        """An empty folder for a job that is about to be added."""
+        when = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+        folder = self.folder / f"{when}-{secrets.token_hex(3)}"
+        folder.mkdir(parents=True)
+        return folder
+
+    def add(
+        self,
+        kind: Kind,
+        title: str,
+        arguments: Sequence[str],
+        *,
+        folder: Path | None = None,
+        run: str | None = None,
+        about: str | None = None,
+        files: Sequence[str] = (),
+    ) -> Job:
+        """Add a job; it starts when it is its turn.
+
+        Args:
+            kind: see `Kind`.
+            title: in words.
+            arguments: of the command line, after `impasto`.
+            folder: made by `new_folder`, if the arguments name files in it.
+            run: name of the run that it trains.
+            about: name of the collection or model.
+            files: names of what it makes in its folder.
+
+        Raises:
+            ImpastoError: too many are waiting.
+        """
+        with self._mutex:
+            if sum(job.state == "waiting" for job in self.all()) >= MOST_WAITING:
+                raise ImpastoError(
+                    f"{MOST_WAITING} jobs are waiting already; stop some of them first"
+                )
+            folder = folder or self.new_folder()
+            record = JobRecord(
+                id=folder.name,
+                kind=kind,
+                title=title,
+                arguments=list(arguments),
+                created=_now(),
+                run=run,
+                about=about,
+                files=list(files),
+            )
+            _write(folder, record)
+            self.advance()
+            return self._job(folder)
+
+    def advance(self) -> None:
+        """Start the jobs whose turn it is, the oldest first."""
+        with self._mutex, self._alone() as alone:
+            self._reap()
+            if not alone:
+                return
+            jobs = self.all()
+            running = [job for job in jobs if job.state == "running"]
+            training = sum(job.kind in TRAINING for job in running)
+            others = len(running) - training
+            for job in reversed(jobs):
+                if job.state != "waiting":
+                    continue
+                if job.kind in TRAINING and training < self.training:
+                    training += 1
+                elif job.kind not in TRAINING and others < self.others:
+                    others += 1
+                else:
+                    continue
+                self._start(self.folder / job.id)
+
+    def stop(self, identity: str, *, at_once: bool = False) -> Job:
+        """Stop a job as Ctrl-C does, or take one that is waiting out of the queue.
+
+        Args:
+            identity: of the job.
+            at_once: end its processes without asking them.
+
+        Raises:
+            MissingError: there is no such job.
+        """
+        with self._mutex:
+            job = self.get(identity)
+            if job.state in ("waiting", "running"):
+                folder = self.folder / identity
+                _write(folder, self._record(folder).model_copy(update={"stopped": True}))
+                if (process := job.process) is not None:
+                    process.kill() if at_once else process.interrupt()
+        return self.get(identity)
+
+    def remove(self, identity: str) -> None:
+        """Remove a job that has ended, with what it made in its folder.
+
+        Raises:
+            ImpastoError: it has not ended.
+        """
+        with self._mutex:
+            job = self.get(identity)
+            if job.state in ("waiting", "running"):
+                raise ImpastoError("this job has not ended; stop it first")
+            shutil.rmtree(self.folder / identity, ignore_errors=True)
+            self._ended.pop(identity, None)
+
+    def log(self, identity: str) -> str:
+        """The end of a job's output."""
+        self.get(identity)
+        return _end_of(self.folder / identity / LOG_FILE)
+
+    def of_run(self, run: str) -> Job | None:
+        """The newest job that trains a run, if there is one."""
+        return next((job for job in self.all() if job.run == run), None)
+
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Whether no other server of the same folder starts jobs at this moment."""
+        with (self.folder / ".lock").open("w") as file:
+            try:
+                lock(file.fileno())
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
+    def _start(self, folder: Path) -> None:
+        # Written first: should this server be killed here, no other one starts the job again.
+        record = self._record(folder).model_copy(update={"started": _now()})
+        _write(folder, record)
+        command = [sys.executable, "-m", "impasto", *record.arguments]
+        child = processes.start(command, folder / LOG_FILE, folder / EXIT_FILE, folder)
+        self._children[record.id] = child
+        began = processes.began_at(child.pid)
+        _write(folder, record.model_copy(update={"pid": child.pid, "began": began}))
+
+    def _reap(self) -> None:
+        """Let go of children that have ended, which would stay as zombies."""
+        for identity, child in list(self._children.items()):
+            if child.poll() is not None:
+                del self._children[identity]
+
+    @staticmethod
+    def _record(folder: Path) -> JobRecord:
+        return read_record(folder / RECORD_FILE, "job", JobRecord)
+
+    def _job(self, folder: Path) -> Job:
+        record = self._record(folder)
+        state, code = _state(folder, record)
+        ended = state not in ("waiting", "running")
+        message = _last_line(folder / LOG_FILE)
+        if ended and code is None and not record.stopped:
+            message = "its process ended without a word, as after kill -9 or for lack of memory"
+        job = Job(
+            **record.model_dump(),
+            state=state,
+            exit_code=code,
+            message=message,
+            command=shlex.join(["impasto", *record.arguments]),
+        )
+        if ended:
+            self._ended[record.id] = job
+        return job
+
+
+def _state(folder: Path, record: JobRecord) -> tuple[State, int | None]:
+    process = record.process
+    # Asked before the exit code is read, which is written before the process ends.
+    alive = process is not None and process.is_alive()
+    try:
+        text = (folder / EXIT_FILE).read_text(encoding="utf-8").strip()
+    except OSError:
+        text = ""
+    if text.isdecimal():
+        if text == "0":
+            return "done", 0
+        return ("stopped" if text in _STOPPED or record.stopped else "failed"), int(text)
+    if alive or (process is None and record.started and _seconds_since(record.started) < _STARTING):
+        return "running", None
+    if record.started is None and not record.stopped:
+        return "waiting", None
+    return ("stopped" if record.stopped else "failed"), None
+
+
+def _write(folder: Path, record: JobRecord) -> None:
+    write_json(folder / RECORD_FILE, record.model_dump(mode="json"))
+
+
+def _end_of(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - LONGEST_LOG))
+            return file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _last_line(path: Path) -> str | None:
+    lines = [line for line in _end_of(path).replace("\r", "\n").split("\n") if line.strip()]
+    return lines[-1].strip()[:500] if lines else None
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _seconds_since(when: str) -> float:
+    began = datetime.datetime.fromisoformat(when)
+    return (datetime.datetime.now(datetime.UTC) - began).total_seconds()

@@ -1,0 +1,136 @@
+"""What a request asks to paint becomes points of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from impasto.errors import ImpastoError
+from impasto.sampling.point_text import PointsRecord
+from impasto.sampling.records import ModelRecord
+
+if TYPE_CHECKING:
+    from impasto.sampling.painter import Painter
+    from impasto.sampling.points import Points
+    from impasto.sampling.step_settings import StepSettings
+
+MOST_POINTS = 256
+"""Of one request."""
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Number = Annotated[float, Field(allow_inf_nan=False, ge=-1000, le=1000)]
+Truncation = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+
+
+class PointIn(BaseModel):
+    """A point: a seed, a favourite, or a whole point as a PNG carries it. Exactly one of the three."""
+
+    model_config = ConfigDict(extra="forbid")
+    seed: Seed | None = None
+    favourite: Name | None = None
+    point: PointsRecord | None = None
+    classes: dict[Name, Name | dict[Name, Number]] = Field(default_factory=dict, max_length=50)
+    """Of a seed: by label field a class, or weights by class. In other fields the seed draws one."""
+    truncation: Truncation | None = None
+    """Of a seed's latent."""
+    edits: dict[Name, Number] = Field(default_factory=dict, max_length=100)
+    """How far it is moved along directions, by name."""
+
+
+class How(BaseModel):
+    """The model, and how it paints."""
+
+    model_config = ConfigDict(extra="forbid")
+    model: str = Field(min_length=1, max_length=500)
+    """Its name, as in the list of models."""
+    steps: Annotated[int, Field(ge=1, le=200)] | None = None
+    """Of models that make a picture in steps, as for the next two."""
+    sampler: Literal["heun", "euler"] | None = None
+    guidance: Number | None = None
+
+    def settings(self) -> StepSettings:
+        from impasto.sampling.step_settings import StepSettings
+
+        return StepSettings(self.steps, self.sampler, self.guidance)
+
+    def arguments(self) -> list[str]:
+        """The same for a command."""
+        given = {"steps": self.steps, "sampler": self.sampler, "guidance": self.guidance}
+        return [f"--{name}={value}" for name, value in given.items() if value is not None]
+
+
+def points_of(painter: Painter, folder: Path, wanted: Sequence[PointIn]) -> Points:
+    """The points, in order.
+
+    Args:
+        painter: of the model.
+        folder: of the model.
+        wanted: see `PointIn`.
+
+    Raises:
+        ImpastoError: an unknown class, favourite or direction, or a point of another model.
+    """
+    from impasto.sampling.points import joined
+
+    return joined([_point_of(painter, folder, each) for each in wanted])
+
+
+def _point_of(painter: Painter, folder: Path, wanted: PointIn) -> Points:
+    from impasto.exploring.directions import Directions, usual_path
+    from impasto.exploring.favourites import chosen_favourites
+    from impasto.sampling.points import Points
+
+    given = [wanted.seed, wanted.favourite, wanted.point]
+    if sum(each is not None for each in given) != 1:
+        raise ImpastoError("a point is a seed, a favourite or a whole point: give one of the three")
+    record = painter.record
+    if wanted.seed is None and (wanted.classes or wanted.truncation is not None):
+        raise ImpastoError("favourites and points have classes and a truncation of their own")
+    if wanted.favourite is not None:
+        points = chosen_favourites(folder, record, wanted.favourite)[1]
+        if len(points) != 1:
+            raise ImpastoError("a point is one favourite, not several")
+    elif wanted.point is not None:
+        points = Points.of_single(wanted.point, "the request", record)
+    else:
+        assert wanted.seed is not None
+        points = _of_seed(painter, wanted.seed, wanted)
+    if wanted.edits:
+        points = Directions.load(usual_path(folder), record).edited(points, wanted.edits)
+    return points
+
+
+def _of_seed(painter: Painter, seed: int, wanted: PointIn) -> Points:
+    from dataclasses import replace
+
+    from impasto.sampling.class_choice import mixed
+
+    record = painter.record
+    chosen, mixtures = chosen_classes(record, wanted.classes)
+    labels = mixed(record, painter.labels([seed], chosen), mixtures)
+    return replace(painter, truncation=wanted.truncation).points([seed], labels)
+
+
+def chosen_classes(
+    record: ModelRecord, classes: dict[str, str | dict[str, float]]
+) -> tuple[dict[int, int], dict[int, dict[int, float]]]:
+    """Classes and mixtures by column, from their names; see `class_choice.parse_mixtures`.
+
+    Raises:
+        ImpastoError: an unknown field or class.
+    """
+    from impasto.sampling.class_choice import class_numbers, field_of
+
+    whole = {field: each for field, each in classes.items() if isinstance(each, str)}
+    mixtures = {
+        field_of(record, field): {
+            class_numbers(record, {field: name})[field_of(record, field)]: weight
+            for name, weight in each.items()
+        }
+        for field, each in classes.items()
+        if isinstance(each, dict)
+    }
+    return class_numbers(record, whole), mixtures

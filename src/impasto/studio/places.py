@@ -1,0 +1,202 @@
+"""The folders that the studio reads and writes, and nothing outside them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from impasto.errors import ImpastoError
+from impasto.sampling.records import ModelRecord
+
+MASTERS = "masters"
+"""The collection and the model inside the package."""
+MOST_LETTERS = 120
+"""Of a name that is given to a folder."""
+
+
+class MissingError(ImpastoError):
+    """What a request names is not there."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """The roots, each an absolute path without links."""
+
+    collections: Path
+    runs: Path
+    models: Path
+    uploads: Path
+    """Pictures that were dropped, a folder for each drop."""
+    jobs: Path
+    """Records, logs and files of jobs, a folder for each."""
+
+    @classmethod
+    def under(
+        cls,
+        folder: Path,
+        *,
+        collections: Path | None = None,
+        runs: Path | None = None,
+        models: Path | None = None,
+    ) -> "Places":
+        """The usual folders under one, with others in place of some; all are made."""
+        roots = {
+            "collections": collections or folder / "collections",
+            "runs": runs or folder / "runs",
+            "models": models or folder / "models",
+            "uploads": folder / "uploads",
+            "jobs": folder / "jobs",
+        }
+        for path in roots.values():
+            try:
+                path.expanduser().mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ImpastoError(
+                    f"cannot make the folder {path}: {error.strerror}; choose another"
+                ) from error
+        return cls(**{name: path.expanduser().resolve() for name, path in roots.items()})
+
+    def collection(self, name: str) -> str | Path:
+        """The folder of a collection, or the word `masters`.
+
+        Raises:
+            MissingError: there is no such folder.
+        """
+        if name == MASTERS and not (self.collections / MASTERS).exists():
+            return MASTERS
+        return existing(self.collections, name, what="collection")
+
+    def run(self, name: str) -> Path:
+        """The folder of a run.
+
+        Raises:
+            MissingError: there is no such run.
+        """
+        folder = existing(self.runs, name, what="run")
+        if not (folder / "run.json").is_file():
+            raise MissingError(f"there is no run '{name}'")
+        return folder
+
+    def model(self, name: str) -> Path:
+        """The path that a model's name in the API stands for, as commands take it.
+
+        Args:
+            name: `masters`, `models/NAME`, `runs/RUN`, `runs/RUN/best` or
+                `runs/RUN/checkpoints/NUMBER`.
+
+        Raises:
+            MissingError: there is no such folder.
+        """
+        if name == MASTERS:
+            return Path(MASTERS)
+        root, _, rest = name.partition("/")
+        if root == "models":
+            return existing(self.models, rest, what="model")
+        if root != "runs":
+            raise MissingError(
+                f"there is no model '{name[:MOST_LETTERS]}'; a model is masters, models/NAME, runs/RUN, "
+                "runs/RUN/best or runs/RUN/checkpoints/NUMBER"
+            )
+        run, _, part = rest.partition("/")
+        folder = self.run(run)
+        if part in ("", "best"):
+            return folder / part if part else folder
+        kind, _, number = part.partition("/")
+        if kind != "checkpoints":
+            raise MissingError(f"there is no model '{name[:MOST_LETTERS]}'")
+        return existing(confined(folder, "checkpoints"), number, what="checkpoint")
+
+    def model_folder(self, name: str) -> Path:
+        """The model folder of a model's name; of a run, its newest checkpoint.
+
+        Raises:
+            ImpastoError: there is no model.
+        """
+        from impasto.sampling import find_model
+
+        path = self.model(name)
+        found = find_model(path).resolve()
+        if path != Path(MASTERS):
+            inside(found, self.models if name.startswith("models/") else self.runs)
+        return found
+
+    def model_record(self, name: str) -> ModelRecord:
+        """The contents of a model's `model.json`.
+
+        Raises:
+            ImpastoError: there is no model, or it is damaged.
+        """
+        from impasto.config import read_record
+
+        return read_record(self.model_folder(name) / "model.json", "model", ModelRecord)
+
+
+def inside(path: Path, root: Path) -> Path:
+    """A resolved path, if it is in a root.
+
+    Raises:
+        MissingError: it is elsewhere, such as behind a link.
+    """
+    if not path.is_relative_to(root):
+        raise MissingError(f"'{path.name}' is outside the studio's folders")
+    return path
+
+
+def confined(root: Path, *parts: str) -> Path:
+    """A path below a root, resolved. Links that lead out of the root are refused.
+
+    Args:
+        root: a resolved path.
+        parts: names of folders and of a file, one each.
+
+    Raises:
+        MissingError: a part is no plain name, or the path leads out of the root.
+    """
+    for part in parts:
+        plain = part and part not in (".", "..") and not set(part) & {"/", "\\", "\0"}
+        if not plain or len(part.encode(errors="replace")) > 255:
+            raise MissingError(f"'{part[:MOST_LETTERS]}' is no name of a file or folder")
+    try:
+        return inside(root.joinpath(*parts).resolve(), root)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise MissingError(f"'{parts[-1][:MOST_LETTERS]}' cannot be used") from error
+
+
+def existing(root: Path, *parts: str, what: str) -> Path:
+    """As `confined`, of something that is there.
+
+    Raises:
+        MissingError: it is not.
+    """
+    if not all(parts) or any(part.startswith(".") for part in parts):
+        raise MissingError(f"there is no {what} '{'/'.join(parts)[:MOST_LETTERS]}'")
+    path = confined(root, *parts)
+    if not path.exists():
+        raise MissingError(f"there is no {what} '{'/'.join(parts)[:MOST_LETTERS]}'")
+    return path
+
+
+def folders(root: Path, mark: str) -> Iterator[Path]:
+    """The folders in a root that have a file of this name, by name; links that lead out are left out."""
+    try:
+        found = sorted(path for path in root.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return
+    for path in found:
+        resolved = path.resolve()
+        if resolved.is_relative_to(root) and (resolved / mark).is_file():
+            yield resolved
+
+
+def new_name(name: str, what: str) -> str:
+    """A name for a new folder.
+
+    Raises:
+        ImpastoError: it cannot be one.
+    """
+    usable = name and name == name.strip() and name[:1] not in ".-" and name.isprintable()
+    if not usable or set(name) & set('/\\:*?"<>|') or len(name.encode()) > MOST_LETTERS:
+        raise ImpastoError(
+            f"'{name[:MOST_LETTERS]}' cannot be the name of a {what}: give letters, digits, blanks, - "
+            "and _, not beginning with a dot or hyphen"
+        )
+    return name

@@ -1,0 +1,72 @@
+"""Processes that outlive the server: started in a session of their own, and told apart from later ones
+that got the same number."""
+
+import os
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+_RECORDED = 'trap : INT TERM; "$@"; echo $? > "$0.tmp"; mv "$0.tmp" "$0"'
+"""Runs a command and writes its exit code into the file $0. A signal to all ends only the command."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process, by its number and when it began."""
+
+    pid: int
+    began: str
+    """In a form that two processes never share; see `began_at`."""
+
+    def is_alive(self) -> bool:
+        """Whether it is still there, and not only waited for."""
+        return began_at(self.pid) == self.began
+
+    def interrupt(self) -> None:
+        """Send its whole session what Ctrl-C in a terminal sends."""
+        self._send(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End its whole session at once."""
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
+        if self.is_alive():
+            try:
+                os.killpg(self.pid, number)
+            except ProcessLookupError:
+                return
+
+
+def began_at(pid: int) -> str | None:
+    """When a process began: the clock tick since the machine started, and which start that was. None if
+    there is no such process, or it has ended."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()  # the name before it may hold anything
+    state, ticks = fields[0], fields[19]
+    return None if state in "ZX" else f"{boot} {ticks}"
+
+
+def start(command: list[str], log: Path, exit_file: Path, folder: Path) -> subprocess.Popen[bytes]:
+    """Start a command in a session of its own.
+
+    Args:
+        command: the program and its arguments.
+        log: file that its output is added to.
+        exit_file: gets its exit code when it ends.
+        folder: it runs in.
+    """
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            ["/bin/sh", "-c", _RECORDED, str(exit_file), *command],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )

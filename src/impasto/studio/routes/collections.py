@@ -1,0 +1,300 @@
+"""Collections: the list, classes, pictures with where they come from, what was left out, forgetting."""
+
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
+
+from impasto.api.collections import forget as forget_pictures
+from impasto.collection import Collection, open_or_pack
+from impasto.collection.overview import contact_sheet
+from impasto.collection.provenance import in_words, provenance
+from impasto.errors import ImpastoError
+from impasto.files import read_json
+from impasto.studio.context import Studio, TheStudio
+from impasto.studio.pictures import answer, encoded, thumbnail
+from impasto.studio.places import MASTERS, MissingError, folders
+
+router = APIRouter(prefix="/collections", tags=["collections"])
+MOST_ROWS = 500
+Start = Annotated[int, Query(ge=0, le=10**9)]
+CountOf = Annotated[int, Query(ge=1, le=MOST_ROWS)]
+Side = Annotated[int | None, Query(ge=8, le=4096, description="Longest side in pixels.")]
+
+
+class ClassCount(BaseModel):
+    """A class, and how often it occurs."""
+
+    name: str
+    train: int
+    heldout: int
+
+
+class FieldSummary(BaseModel):
+    """A label field with its classes."""
+
+    name: str
+    classes: list[ClassCount]
+    unknown: int
+    """Pictures without a class."""
+
+
+class CollectionSummary(BaseModel):
+    """A collection in a list."""
+
+    name: str
+    title: str
+    resolution: int
+    resolutions: list[int]
+    train: int
+    heldout: int
+    fit: str
+    fields: list[str]
+
+
+class Collections(BaseModel):
+    """The list of collections."""
+
+    collections: list[CollectionSummary]
+    packing: list[str] = Field(default_factory=list)
+    """Names of folders whose packing has begun and is not finished."""
+    unreadable: dict[str, str] = Field(default_factory=dict)
+    """Why, by name, a folder cannot be shown."""
+
+
+class CollectionDetails(BaseModel):
+    """A collection with its classes and where its pictures come from."""
+
+    summary: CollectionSummary
+    hash: str
+    fields: list[FieldSummary]
+    sources: int
+    """Source pictures."""
+    source: str | None
+    """Where it was packed from."""
+    kind: str
+    licences: dict[str, int]
+    artists: dict[str, int]
+    duplicates: int
+    """Source pictures that were excluded as copies."""
+    left_out: int
+    """Unusable files."""
+    forgotten: dict[str, int]
+    sentences: list[str]
+    """The same in words."""
+
+
+class PictureRow(BaseModel):
+    """A packed picture and its source."""
+
+    index: int
+    heldout: bool
+    classes: dict[str, str]
+    source: dict[str, str]
+    """The row of `sources.csv`: path, title, artist, year, licence, ..."""
+
+
+class Pictures(BaseModel):
+    """A part of the pictures."""
+
+    total: int
+    rows: list[PictureRow]
+
+
+class Table(BaseModel):
+    """A part of a table."""
+
+    total: int
+    rows: list[dict[str, str]]
+
+
+class DuplicateRow(BaseModel):
+    """A source picture with copies."""
+
+    group: str
+    path: str
+    kept: bool
+    kind: str
+    picture: int | None
+    """The number of its picture, for `/picture` if it is kept, otherwise for `/excluded`."""
+
+
+class Duplicates(BaseModel):
+    """A part of the duplicates, group by group."""
+
+    total: int
+    rows: list[DuplicateRow]
+
+
+class Forget(BaseModel):
+    """Pictures to remove."""
+
+    pictures: list[str] = Field(min_length=1, max_length=10_000)
+    """Of each its path in `sources.csv`, or its SHA-256."""
+
+
+class Forgotten(BaseModel):
+    """What was removed."""
+
+    pictures: int
+    left: int
+
+
+def opened(studio: Studio, name: str) -> Collection:
+    """The collection of this name."""
+    place = studio.places.collection(name)
+    return open_or_pack(place, 64) if place == MASTERS else Collection.open(place)
+
+
+def _summary(collection: Collection, name: str) -> CollectionSummary:
+    return CollectionSummary(
+        name=name,
+        title=collection.title,
+        resolution=collection.resolution,
+        resolutions=list(collection.resolutions),
+        train=len(collection.train_indices),
+        heldout=len(collection.heldout_indices),
+        fit=collection.fit,
+        fields=[field.name for field in collection.fields],
+    )
+
+
+@router.get("")
+def collections(studio: TheStudio) -> Collections:
+    """All collections, by name; `masters` last."""
+    found, unreadable = [], {}
+    root = studio.places.collections
+    for folder in folders(root, "collection.json"):
+        try:
+            found.append(_summary(Collection.open(folder), folder.name))
+        except ImpastoError as error:
+            unreadable[folder.name] = str(error)
+    if not (root / MASTERS).exists():
+        found.append(_summary(open_or_pack(MASTERS, 64), MASTERS))
+    begun = sorted(path.name[1:].removesuffix(".packing") for path in root.glob(".*.packing"))
+    return Collections(collections=found, packing=begun, unreadable=unreadable)
+
+
+@router.get("/{name}")
+def details(studio: TheStudio, name: str) -> CollectionDetails:
+    """A collection with its classes and where its pictures come from."""
+    collection = opened(studio, name)
+    record = provenance(collection)
+    made = read_json(collection.path / "collection.json", "collection").get("made", {})
+    heldout = collection.labels[collection.heldout_indices]
+    fields = [
+        FieldSummary(
+            name=field.name,
+            classes=[
+                ClassCount(name=each, train=count, heldout=int((heldout[:, column] == place).sum()))
+                for place, (each, count) in enumerate(zip(field.classes, field.counts, strict=True))
+            ],
+            unknown=int((collection.labels[collection.indices, column] == -1).sum()),
+        )
+        for column, field in enumerate(collection.fields)
+    ]
+    return CollectionDetails(
+        summary=_summary(collection, name),
+        hash=collection.content_hash,
+        fields=fields,
+        sources=len(np.unique(collection.sources[collection.indices])),
+        source=made.get("source"),
+        kind=record["kind"],
+        licences=record["licences"],
+        artists=record["artists"],
+        duplicates=record["duplicates"],
+        left_out=len(collection.left_out_table()),
+        forgotten=record["forgotten"],
+        sentences=in_words(record),
+    )
+
+
+@router.get("/{name}/pictures")
+def pictures(
+    studio: TheStudio,
+    name: str,
+    start: Start = 0,
+    count: CountOf = 100,
+    only: Annotated[str | None, Query(max_length=1000)] = None,
+) -> Pictures:
+    """Some of the pictures with their classes and sources, in order; `only` is a condition as of
+    `train --only`, such as `style=Ukiyo-e`."""
+    collection = opened(studio, name).only(only)
+    indices, table = collection.indices, collection.source_table()
+    heldout = set(collection.heldout_indices.tolist())
+    rows = []
+    for index in indices[start : start + count].tolist():
+        numbers = collection.labels[index].tolist()
+        classes = {
+            field.name: field.classes[number]
+            for field, number in zip(collection.fields, numbers, strict=True)
+            if number >= 0
+        }
+        source = {key: value for key, value in table[collection.sources[index]].items() if value}
+        rows.append(
+            PictureRow(index=index, heldout=index in heldout, classes=classes, source=source)
+        )
+    return Pictures(total=len(indices), rows=rows)
+
+
+@router.get("/{name}/picture/{index}")
+def picture(studio: TheStudio, name: str, index: int, side: Side = None) -> Response:
+    """A packed picture, as WebP."""
+    collection = opened(studio, name)
+    if not 0 <= index < len(collection.labels):
+        raise MissingError(f"there is no picture {index} in {name}")
+    pixels = collection.images(np.array([index]))[0]
+    return answer(encoded(thumbnail(pixels, side), "webp"), "webp")
+
+
+@router.get("/{name}/sheet")
+def sheet(studio: TheStudio, name: str) -> Response:
+    """An even sample of the training pictures in rows, as WebP."""
+    return answer(encoded(contact_sheet(opened(studio, name)), "webp"), "webp")
+
+
+@router.get("/{name}/left-out")
+def left_out(studio: TheStudio, name: str, start: Start = 0, count: CountOf = 100) -> Table:
+    """Unusable files with the reasons."""
+    rows = opened(studio, name).left_out_table()
+    return Table(total=len(rows), rows=rows[start : start + count])
+
+
+@router.get("/{name}/duplicates")
+def duplicates(studio: TheStudio, name: str, start: Start = 0, count: CountOf = 100) -> Duplicates:
+    """Source pictures with copies, group by group: which is kept and which are excluded."""
+    rows = opened(studio, name).duplicates_table()
+    found = [
+        DuplicateRow(
+            group=row.get("group") or "",
+            path=row.get("path") or "",
+            kept=row.get("kept") == "1",
+            kind=row.get("kind") or "",
+            picture=int(row["row"]) if (row.get("row") or "").isdecimal() else None,
+        )
+        for row in rows[start : start + count]
+    ]
+    return Duplicates(total=len(rows), rows=found)
+
+
+@router.get("/{name}/excluded/{number}")
+def excluded(studio: TheStudio, name: str, number: int, side: Side = None) -> Response:
+    """A picture that was excluded as a copy, as WebP."""
+    reader = opened(studio, name).excluded()
+    if not 0 <= number < len(reader):
+        raise MissingError(f"there is no excluded picture {number} in {name}")
+    return answer(encoded(thumbnail(reader.pixels(np.array([number]))[0], side), "webp"), "webp")
+
+
+@router.post("/{name}/forget")
+def forget(studio: TheStudio, name: str, what: Forget) -> Forgotten:
+    """Remove pictures with all their copies. Models that were trained before have seen them."""
+    place = studio.places.collection(name)
+    if place == MASTERS:
+        raise ImpastoError("masters comes with impasto and stays whole; pack a copy to change it")
+    before = len(opened(studio, name))
+    forget_pictures(place, what.pictures)
+    left = len(opened(studio, name))
+    return Forgotten(pictures=before - left, left=left)

@@ -1,0 +1,212 @@
+"""The gallery: sheets and single pictures, favourites, variations."""
+
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+from pydantic import BaseModel, Field, ValidationError
+
+from impasto.errors import ImpastoError, in_words
+from impasto.sampling.point_text import PointsRecord
+from impasto.studio.context import Studio, TheStudio
+from impasto.studio.painting import MOST_POINTS, How, Name, PointIn, Seed, points_of
+from impasto.studio.pictures import Format, answer, encoded
+from impasto.studio.routes.models import ModelName
+
+router = APIRouter(prefix="/gallery", tags=["gallery"])
+MOST_PIXELS = 2**26
+"""Of one answer."""
+Columns = Annotated[int | None, Field(ge=1, le=MOST_POINTS)]
+
+
+class Sheet(How):
+    """Pictures in rows."""
+
+    points: list[PointIn] = Field(min_length=1, max_length=MOST_POINTS)
+    columns: Columns = None
+    """None: as many as rows."""
+    format: Format = "webp"
+
+
+class Points(BaseModel):
+    """Points that can be painted, kept and downloaded."""
+
+    points: list[PointsRecord]
+
+
+class Favourite(BaseModel):
+    """A favourite."""
+
+    name: str
+    point: PointsRecord
+
+
+class Keep(How):
+    """What becomes a favourite."""
+
+    name: Name
+    point: PointIn
+
+
+class Variations(How):
+    """Points near one."""
+
+    point: PointIn
+    seeds: list[Seed] = Field(min_length=1, max_length=MOST_POINTS)
+    spread: float = Field(default=0.3, gt=0, le=1)
+
+
+def _painted(studio: Studio, how: How, wanted: list[PointIn]) -> tuple[np.ndarray, list[str]]:
+    """Pictures [B, H, W, 3], and the texts of their points."""
+    folder = studio.places.model_folder(how.model)
+    side = studio.places.model_record(how.model).resolution
+    if len(wanted) * side * side > MOST_PIXELS:
+        raise ImpastoError(
+            f"{len(wanted)} pictures of {side} pixels are too many at once; ask for at most "
+            f"{MOST_PIXELS // side**2}"
+        )
+    with studio.models.painter(folder, how.settings(), None) as painter:
+        points = points_of(painter, folder, wanted)
+        images = np.concatenate(list(painter.paint_points(points)))
+    return images, [points.text(number) for number in range(len(points))]
+
+
+def _grid(images: np.ndarray, columns: int | None) -> Any:
+    from impasto.sampling.grid import grid_picture
+
+    return grid_picture(images, columns)
+
+
+@router.get("/sheet")
+def sheet_of_seeds(
+    studio: TheStudio,
+    model: ModelName,
+    seeds: Annotated[str, Query(max_length=2000, description="Such as 0-15 or 1,5,9.")] = "0-15",
+    classes: Annotated[
+        list[str] | None, Query(alias="class", max_length=20, description="FIELD=CLASS")
+    ] = None,
+    truncation: Annotated[float | None, Query(gt=0, le=100, allow_inf_nan=False)] = None,
+    guidance: Annotated[float | None, Query(ge=-100, le=100, allow_inf_nan=False)] = None,
+    steps: Annotated[int | None, Query(ge=1, le=200)] = None,
+    columns: Annotated[int | None, Query(ge=1, le=MOST_POINTS)] = None,
+    format: Format = "webp",
+) -> Response:
+    """The pictures of seeds in rows, without gaps."""
+    from impasto.sampling.seeds import parse_seeds
+
+    ends = [part.partition("-") for part in seeds.split(",")]
+    if sum(_length(first, last) for first, _, last in ends) > MOST_POINTS:
+        raise ImpastoError(f"at most {MOST_POINTS} seeds are painted at once")
+    chosen = dict(text.partition("=")[::2] for text in classes or ())
+    wanted = [
+        PointIn(seed=seed, classes=dict(chosen), truncation=truncation)
+        for seed in parse_seeds(seeds)
+    ]
+    how = How(model=model, guidance=guidance, steps=steps)
+    images, _ = _painted(studio, how, wanted)
+    return answer(encoded(_grid(images, columns), format), format, cached=_stays(model))
+
+
+def _length(first: str, last: str) -> int:
+    """How many seeds a range has; what is no range is refused when it is parsed."""
+    if first.strip().isdecimal() and last.strip().isdecimal():
+        return int(last) - int(first) + 1
+    return 1
+
+
+def _stays(model: str) -> bool:
+    """Whether a name always means the same model."""
+    return "/checkpoints/" in model or model == "masters"
+
+
+@router.post("/sheet")
+def sheet(studio: TheStudio, what: Sheet) -> Response:
+    """Pictures of any points in rows, without gaps."""
+    images, _ = _painted(studio, what, what.points)
+    return answer(encoded(_grid(images, what.columns), what.format), what.format)
+
+
+@router.get("/picture")
+def picture(
+    studio: TheStudio,
+    model: ModelName,
+    point: Annotated[str, Query(max_length=200_000, description="A point, as JSON.")],
+    guidance: Annotated[float | None, Query(ge=-100, le=100, allow_inf_nan=False)] = None,
+    steps: Annotated[int | None, Query(ge=1, le=200)] = None,
+    format: Format = "webp",
+    download: bool = False,
+) -> Response:
+    """One picture. A PNG carries its point, so that it can be painted again."""
+    try:
+        wanted = PointIn.model_validate_json(point)
+    except ValidationError as error:
+        raise ImpastoError(f"point: {in_words(error.errors()[0])}") from error
+    how = How(model=model, guidance=guidance, steps=steps)
+    images, texts = _painted(studio, how, [wanted])
+    name = f"{wanted.favourite or 'picture'}"
+    if wanted.seed is not None:
+        name = f"seed-{wanted.seed:08d}"
+    return answer(
+        encoded(images[0], format, texts[0]),
+        format,
+        name=f"{name}.{format}" if download else None,
+        cached=_stays(model) and wanted.favourite is None and not wanted.edits,
+    )
+
+
+class OnePicture(How):
+    """One point to paint."""
+
+    point: PointIn
+    format: Format = "webp"
+
+
+@router.post("/picture")
+def picture_of_point(studio: TheStudio, what: OnePicture) -> Response:
+    """One picture, as `GET`; for points that are too long for an address."""
+    images, texts = _painted(studio, what, [what.point])
+    return answer(encoded(images[0], what.format, texts[0]), what.format)
+
+
+@router.post("/points")
+def points(studio: TheStudio, what: Sheet) -> Points:
+    """The whole points of seeds, favourites and edits, without painting them."""
+    folder = studio.places.model_folder(what.model)
+    with studio.models.painter(folder, what.settings(), None) as painter:
+        found = points_of(painter, folder, what.points)
+    return Points(points=[found.single(number) for number in range(len(found))])
+
+
+@router.get("/favourites")
+def favourites(studio: TheStudio, model: ModelName) -> list[Favourite]:
+    """A model's favourites, as `impasto sample --keep` keeps them."""
+    from impasto.exploring.favourites import load_favourites
+
+    folder = studio.places.model_folder(model)
+    found = load_favourites(folder, studio.places.model_record(model))
+    return [Favourite(name=name, point=each.single(0)) for name, each in found.items()]
+
+
+@router.post("/favourites")
+def keep(studio: TheStudio, what: Keep) -> list[Favourite]:
+    """Keep a point as a favourite; gives all."""
+    from impasto.exploring.favourites import keep_favourites
+
+    folder = studio.places.model_folder(what.model)
+    with studio.models.painter(folder, what.settings(), None) as painter:
+        found = points_of(painter, folder, [what.point])
+        keep_favourites(folder, painter.record, what.name, found)
+    return favourites(studio, what.model)
+
+
+@router.post("/variations")
+def variations(studio: TheStudio, what: Variations) -> Points:
+    """Points near one, each on the way from it to the latent of a seed."""
+    from impasto.exploring.mixing import variations_of
+
+    folder = studio.places.model_folder(what.model)
+    with studio.models.painter(folder, what.settings(), None) as painter:
+        centre = points_of(painter, folder, [what.point])
+        found = variations_of(painter, centre, what.seeds, what.spread)
+    return Points(points=[found.single(number) for number in range(len(found))])

@@ -1,0 +1,170 @@
+"""Runs: the list, live events, grids, going on, stopping."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.responses import FileResponse, StreamingResponse
+from pydantic import BaseModel, Field
+
+from impasto.config import FIRST_STAGE
+from impasto.errors import ImpastoError
+from impasto.files import read_json, read_json_lines
+from impasto.studio.context import Studio, TheStudio
+from impasto.studio.jobs import Job
+from impasto.studio.places import confined, existing, folders
+from impasto.studio.routes.jobs import EVENT_STREAM, LastEvent
+from impasto.studio.runs import RunSource, RunSummary, grids_of, stages_of, summary
+
+router = APIRouter(prefix="/runs", tags=["runs"])
+Stage = Annotated[
+    str,
+    Query(max_length=100, description="Empty, or the folder of a first stage, such as stage-1."),
+]
+
+
+class Runs(BaseModel):
+    """The list of runs."""
+
+    runs: list[RunSummary]
+    unreadable: dict[str, str] = Field(default_factory=dict)
+    """Why, by name, a folder cannot be shown."""
+
+
+class StageDetails(BaseModel):
+    """A stage of a run."""
+
+    stage: str
+    grids: list[str]
+    config: dict[str, Any]
+
+
+class RunDetails(BaseModel):
+    """A run with its settings."""
+
+    summary: RunSummary
+    command: str | None
+    recipe_text: str | None
+    collection: dict[str, Any]
+    """Its collection with classes, licences and artists, as `run.json` has it."""
+    machine: Any
+    stages: list[StageDetails]
+    checkpoints: list[int]
+    """Images seen at each."""
+    has_report: bool
+
+
+class Resume(BaseModel):
+    """How to go on."""
+
+    images: int | None = Field(default=None, gt=0, le=10**12)
+    """Train until so many images in all; also for a finished run."""
+
+
+@router.get("")
+def runs(studio: TheStudio) -> Runs:
+    """All runs, by name."""
+    newest: dict[str, Job] = {}
+    for job in reversed(studio.jobs.all()):
+        if job.run is not None:
+            newest[job.run] = job
+    found, unreadable = [], {}
+    for folder in folders(studio.places.runs, "run.json"):
+        try:
+            found.append(summary(folder, newest.get(folder.name)))
+        except ImpastoError as error:
+            unreadable[folder.name] = str(error)
+    return Runs(runs=found, unreadable=unreadable)
+
+
+@router.get("/{run}")
+def details(studio: TheStudio, run: str) -> RunDetails:
+    """A run with its settings."""
+    folder = studio.places.run(run)
+    record = read_json(folder / "run.json", "run")
+    stages = [
+        StageDetails(
+            stage="" if each == folder else each.relative_to(folder).as_posix(),
+            grids=grids_of(each),
+            config=read_json(each / "run.json", "run")["config"],
+        )
+        for each in stages_of(folder)
+    ]
+    checkpoints = [
+        int(path.name) for path in (folder / "checkpoints").glob("[0-9]*") if path.name.isdecimal()
+    ]
+    return RunDetails(
+        summary=summary(folder, studio.jobs.of_run(run)),
+        command=record.get("command"),
+        recipe_text=record.get("recipe_text"),
+        collection=record["collection"],
+        machine=record.get("machine"),
+        stages=stages,
+        checkpoints=sorted(checkpoints),
+        has_report=(folder / "report.html").is_file(),
+    )
+
+
+def _stage(studio: Studio, run: str, stage: str) -> Path:
+    parts = stage.split("/") if stage else []
+    if any(part != FIRST_STAGE for part in parts):
+        raise ImpastoError(f"there is no stage '{stage}'")
+    folder = studio.places.run(run)
+    return confined(folder, *parts) if parts else folder
+
+
+@router.get("/{run}/stats")
+def stats(studio: TheStudio, run: str, stage: Stage = "") -> list[dict[str, Any]]:
+    """The rows of its statistics."""
+    return read_json_lines(_stage(studio, run, stage) / "stats.jsonl")
+
+
+@router.get("/{run}/metrics")
+def metrics(studio: TheStudio, run: str, stage: Stage = "") -> list[dict[str, Any]]:
+    """The rows of its evaluations."""
+    return read_json_lines(_stage(studio, run, stage) / "metrics.jsonl")
+
+
+@router.get("/{run}/grids/{name}")
+def grid(studio: TheStudio, run: str, name: str, stage: Stage = "") -> FileResponse:
+    """A grid of its samples."""
+    folder = confined(_stage(studio, run, stage), "samples")
+    path = existing(folder, name, what="grid")
+    if path.suffix != ".png":
+        raise ImpastoError("grids are PNGs")
+    return FileResponse(
+        path, media_type="image/png", headers={"cache-control": "private, max-age=3600"}
+    )
+
+
+@router.get("/{run}/events")
+async def events(studio: TheStudio, run: str, last_event_id: LastEvent = None) -> StreamingResponse:
+    """Server-sent events: `state` (a run's summary), `rows` of statistics, `grids`; `again` where rows
+    were taken back, and `begin` where the client has to forget what it has."""
+    folder = studio.places.run(run)
+    feed = studio.feeds.feed(f"run {run}", lambda: RunSource(folder, studio.jobs))
+    return StreamingResponse(feed.listen(last_event_id), media_type=EVENT_STREAM)
+
+
+@router.post("/{run}/resume")
+def resume(studio: TheStudio, run: str, how: Resume) -> Job:
+    """Go on from the newest checkpoint."""
+    folder = studio.places.run(run)
+    if summary(folder, studio.jobs.of_run(run)).state in ("training", "waiting"):
+        raise ImpastoError(f"{run} is training already")
+    arguments = ["resume", str(folder)]
+    if how.images is not None:
+        arguments += ["--images", str(how.images)]
+    return studio.jobs.add("resume", f"Go on with {run}", arguments, run=run, about=run)
+
+
+@router.post("/{run}/stop")
+def stop(studio: TheStudio, run: str) -> Job:
+    """Stop its training as Ctrl-C does; it saves a checkpoint first."""
+    studio.places.run(run)
+    job = studio.jobs.of_run(run)
+    if job is None or job.state not in ("waiting", "running"):
+        raise ImpastoError(
+            f"no job of this studio trains {run}; if a terminal does, stop it there with Ctrl-C"
+        )
+    return studio.jobs.stop(job.id)

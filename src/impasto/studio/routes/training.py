@@ -1,0 +1,200 @@
+"""Training: recipes, settings and their check, the start of a run."""
+
+import inspect
+import json
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from impasto.config import RunConfig
+from impasto.registry import load_recipe, module_names, recipe_names
+from impasto.settings import change
+from impasto.studio.context import Studio, TheStudio
+from impasto.studio.jobs import Job
+
+router = APIRouter(tags=["training"])
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Recipe(BaseModel):
+    """A recipe in a list."""
+
+    name: str
+    summary: str
+    text: str
+    """Its docstring: source, command, cost and what was measured."""
+    resolution: int
+    images: int | None
+    from_model: bool
+    """Whether it goes on from a model."""
+    adversarial: bool
+    """Whether it has a discriminator."""
+
+
+class RecipeDetails(BaseModel):
+    """A recipe with its settings."""
+
+    recipe: Recipe
+    config: dict[str, Any]
+
+
+class Schema(BaseModel):
+    """What a form of settings is made from."""
+
+    config: dict[str, Any]
+    """The JSON schema of a whole config; descriptions are the settings'."""
+    networks: list[str]
+    terms: list[str]
+    augmentations: list[str]
+
+
+class Training(BaseModel):
+    """What to train; what is left out is as of `impasto train`."""
+
+    collection: Name
+    recipe: Name | None = None
+    settings: dict[Name, Any] = Field(default_factory=dict, max_length=500)
+    """Changes by dotted names, such as `{"training.batch": 16}`."""
+    labels: list[Name] | None = Field(default=None, max_length=20)
+    """Label fields."""
+    only: str | None = Field(default=None, max_length=2000)
+    images: int | None = Field(default=None, gt=0, le=10**12)
+    time: str | None = Field(default=None, max_length=40)
+    """How long, such as `30m`, `2h` or `overnight`."""
+    seed: int | None = Field(default=None, ge=0, lt=2**32)
+    start_from: Name | None = None
+    """A model's name, as in the list of models."""
+    device: str | None = Field(default=None, pattern=r"^(auto|cpu|cuda(:\d{1,3})?|mps)$")
+
+
+class Checked(BaseModel):
+    """Settings that are valid."""
+
+    config: dict[str, Any]
+    """With all settings of the networks."""
+    pictures: int
+    collection: str
+
+
+def _recipe(name: str) -> tuple[Recipe, RunConfig]:
+    function = load_recipe(name)
+    config: RunConfig = function()
+    text = inspect.getdoc(function) or ""
+    recipe = Recipe(
+        name=name,
+        summary=text.partition("\n")[0],
+        text=text,
+        resolution=config.resolution,
+        images=config.training.images,
+        from_model=config.from_model,
+        adversarial=config.discriminator is not None,
+    )
+    return recipe, config
+
+
+@router.get("/recipes")
+def recipes(studio: TheStudio) -> list[Recipe]:
+    """All recipes."""
+    return [_recipe(name)[0] for name in recipe_names()]
+
+
+@router.get("/recipes/{name}")
+def recipe(studio: TheStudio, name: str) -> RecipeDetails:
+    """A recipe with its settings."""
+    found, config = _recipe(name)
+    return RecipeDetails(recipe=found, config=config.model_dump(mode="json"))
+
+
+@router.get("/config/schema")
+def schema(studio: TheStudio) -> Schema:
+    """What a form of settings is made from."""
+    return Schema(
+        config=RunConfig.model_json_schema(),
+        networks=module_names("networks"),
+        terms=module_names("objectives"),
+        augmentations=module_names("augmentations"),
+    )
+
+
+@router.post("/config/check")
+def check(studio: TheStudio, what: Training) -> Checked:
+    """The whole config of what would be trained, or the first thing that is wrong with it."""
+    from impasto.training.choosing import choose
+    from impasto.training.resolve import resolve
+
+    collection = studio.places.collection(what.collection)
+    start = None if what.start_from is None else studio.places.model_folder(what.start_from)
+    choice = choose(
+        what.recipe,
+        collection,
+        what.settings,
+        labels=what.labels,
+        images=None if what.images is None else str(what.images),
+        seed=what.seed,
+        start_from=start,
+        only=what.only,
+    )
+    config = resolve(choice.config, choice.collection)
+    return Checked(
+        config=config.model_dump(mode="json"),
+        pictures=len(choice.collection.train_indices),
+        collection=choice.collection.title,
+    )
+
+
+def _arguments(studio: Studio, what: Training) -> list[str]:
+    """Of `impasto train`, without the run's folder."""
+    place = studio.places.collection(what.collection)
+    arguments = ["train", f"--data={place}"]
+    config = None
+    if what.recipe is not None:
+        config = load_recipe(what.recipe)()
+        arguments.insert(1, what.recipe)
+    if what.settings and config is not None:
+        change(config, what.settings)  # so that a wrong one is an answer, not a failed job
+    for name, value in what.settings.items():
+        arguments.append(f"--set={name}={json.dumps(value)}")
+    if what.labels is not None:
+        arguments.append(f"--labels={','.join(what.labels)}")
+    if what.start_from is not None:
+        studio.places.model_folder(what.start_from)
+        arguments.append(f"--from={studio.places.model(what.start_from)}")
+    options = ("only", "images", "time", "seed", "device")
+    given = {name: getattr(what, name) for name in options}
+    return [*arguments, *(f"--{name}={each}" for name, each in given.items() if each is not None)]
+
+
+def _next_name(studio: Studio, what: Training) -> str:
+    """The name of a run: the next free number, the recipe, the collection."""
+    names = [path.name for path in studio.places.runs.iterdir()]
+    names += [job.run for job in studio.jobs.all() if job.run is not None]
+    taken = [int(name[:5]) for name in names if re.match(r"\d{5}-", name)]
+    plain = re.sub(r"[^\w-]+", "-", f"{what.recipe or 'flagship'}-{what.collection}")
+    return f"{max(taken, default=-1) + 1:05d}-{plain[:80]}"
+
+
+@router.post("/train")
+def train(studio: TheStudio, what: Training) -> Job:
+    """Start a training, or put it into the queue; the job names its run."""
+    arguments = _arguments(studio, what)
+    run = _next_name(studio, what)
+    title = f"Train {what.recipe or 'the flagship'} on {what.collection}"
+    return studio.jobs.add(
+        "train",
+        title,
+        [*arguments, f"--run={studio.places.runs / run}"],
+        run=run,
+        about=what.collection,
+    )
+
+
+@router.post("/estimate")
+def estimate(studio: TheStudio, what: Training) -> Job:
+    """Measure a few steps on this machine; the job's output says memory and time."""
+    arguments = [*_arguments(studio, what), "--dry-run"]
+    name = what.recipe or "the flagship"
+    return studio.jobs.add(
+        "estimate", f"Measure {name} on {what.collection}", arguments, about=what.collection
+    )

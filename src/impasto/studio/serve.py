@@ -1,0 +1,95 @@
+"""The server: the socket, the address with its token, and the end."""
+
+import logging
+import secrets
+import socket
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from impasto.errors import ImpastoError
+from impasto.messages import say
+from impasto.studio.app import create_app
+from impasto.studio.context import Studio
+from impasto.studio.security import LOOPBACK, Gate
+
+_CLOSING = 1
+"""Seconds that open connections get when the server ends."""
+_CONNECTIONS = 1024
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where the server listens.
+
+    Args:
+        host: an address of this machine.
+        port: 0 for a free one.
+        most_upload: bytes of an uploaded file.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    most_upload: int = 4 * 2**30
+
+    def socket(self) -> socket.socket:
+        """A socket that listens there.
+
+        Raises:
+            ImpastoError: it cannot.
+        """
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        found = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            found.bind((self.host, self.port))
+        except OSError as error:
+            found.close()
+            raise ImpastoError(
+                f"cannot listen on {self.host}, port {self.port}: {error.strerror}; choose another "
+                "with --port (0: a free one)"
+            ) from error
+        return found
+
+
+def serve(studio: Studio, where: Listening, *, show: bool) -> None:
+    """Serve until Ctrl-C. Jobs go on afterwards.
+
+    Args:
+        studio: what is shown.
+        where: it listens.
+        show: whether to open the page in a browser.
+
+    Raises:
+        ImpastoError: the address cannot be used.
+    """
+    with where.socket() as listener:
+        port = listener.getsockname()[1]
+        token = secrets.token_urlsafe(24)
+        outside = None if where.host in LOOPBACK else where.host
+        gate = Gate(token, port, outside, where.most_upload)
+        name = f"[{where.host}]" if ":" in where.host else where.host
+        address = f"http://{name}:{port}/?token={token}"
+        config = uvicorn.Config(
+            create_app(studio, gate),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            limit_concurrency=_CONNECTIONS,
+            timeout_graceful_shutdown=_CLOSING,
+            ws="none",
+        )
+        logging.getLogger("uvicorn.error").addFilter(_not_cancelled)
+        say(f"the studio of {Path(studio.places.collections).parent}: {address}")
+        say("Ctrl-C ends the studio; trainings and other jobs go on", to_stderr=True)
+        server = uvicorn.Server(config)
+        if show:
+            webbrowser.open(address)
+        server.run(sockets=[listener])
+
+
+def _not_cancelled(record: logging.LogRecord) -> bool:
+    """Whether a message is none on pages that still listened when the server ended."""
+    return "timeout graceful shutdown" not in record.getMessage()

@@ -1,0 +1,160 @@
+"""Jobs outlive the server, wait for their turn, and stop as Ctrl-C stops them."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from impasto.studio import processes
+from impasto.studio.jobs import RECORD_FILE, Job, Jobs
+from impasto.studio.places import MissingError
+from impasto.studio.processes import Process, began_at
+
+
+def _until(seen: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not seen():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
+    """Jobs whose arguments are a Python program in place of a command of impasto."""
+    started = processes.start
+
+    def python(command: list[str], *rest: Path) -> subprocess.Popen[bytes]:
+        return started([command[0], "-c", command[-1]], *rest)
+
+    monkeypatch.setattr(processes, "start", python)
+    return Jobs(tmp_path)
+
+
+def _state(jobs: Jobs, job: Job) -> str:
+    return jobs.get(job.id).state
+
+
+SLEEP = "import time; print('begun', flush=True); time.sleep(100)"
+
+
+def test_a_job_ends_with_its_exit_code_and_last_line(jobs: Jobs) -> None:
+    good = jobs.add("walk", "good", ["print('made it')"])
+    bad = jobs.add("walk", "bad", ["import sys; sys.exit('impasto: that cannot be')"])
+    _until(lambda: _state(jobs, good) == "done" and _state(jobs, bad) == "failed")
+    assert jobs.get(good.id).message == "made it"
+    assert jobs.get(bad.id).exit_code == 1
+    assert jobs.get(bad.id).message == "impasto: that cannot be"
+    jobs.remove(bad.id)
+    with pytest.raises(MissingError):
+        jobs.get(bad.id)
+    assert [job.id for job in jobs.all()] == [good.id]
+
+
+def test_a_job_goes_on_without_the_server_and_is_found_again(jobs: Jobs, tmp_path: Path) -> None:
+    """Another `Jobs` of the same folder is what a server that starts later has."""
+    go = tmp_path / "go"
+    program = (
+        f"import time, pathlib\nwhile not pathlib.Path({str(go)!r}).exists(): time.sleep(0.05)"
+    )
+    job = jobs.add("train", "long", [program])
+    later = Jobs(tmp_path)
+    assert _state(later, job) == "running"
+    go.touch()
+    _until(lambda: _state(later, job) == "done")
+
+
+def test_trainings_take_turns_and_other_jobs_do_not_wait_for_them(jobs: Jobs) -> None:
+    first = jobs.add("train", "first", [SLEEP])
+    second = jobs.add("resume", "second", [SLEEP])
+    other = jobs.add("walk", "other", ["pass"])
+    assert _state(jobs, second) == "waiting"
+    _until(lambda: _state(jobs, other) == "done")
+    jobs.stop(first.id)
+    _until(lambda: _state(jobs, first) == "stopped")
+    jobs.advance()
+    assert _state(jobs, second) == "running"
+    third = jobs.add("train", "third", [SLEEP])
+    assert jobs.stop(third.id).state == "stopped"
+    jobs.stop(second.id, at_once=True)
+    _until(lambda: _state(jobs, second) == "stopped")
+    jobs.advance()
+    assert _state(jobs, third) == "stopped"
+
+
+def test_stopping_is_ctrl_c(jobs: Jobs) -> None:
+    program = (
+        "import time, sys\nprint('begun', flush=True)\n"
+        "try: time.sleep(100)\nexcept KeyboardInterrupt: print('saved'); sys.exit(130)"
+    )
+    job = jobs.add("train", "careful", [program])
+    _until(lambda: jobs.get(job.id).message == "begun")
+    jobs.stop(job.id)
+    _until(lambda: _state(jobs, job) == "stopped")
+    assert jobs.get(job.id).exit_code == 130
+    assert jobs.get(job.id).message == "saved"
+
+
+def test_a_killed_job_has_failed(jobs: Jobs) -> None:
+    job = jobs.add("train", "killed", [SLEEP])
+    _until(lambda: jobs.get(job.id).message == "begun")
+    found = jobs.get(job.id)
+    assert found.pid is not None
+    os.killpg(found.pid, 9)
+    _until(lambda: _state(jobs, job) == "failed")
+    assert "kill -9" in str(jobs.get(job.id).message)
+
+
+def test_a_number_that_another_process_got_is_not_the_job(jobs: Jobs, tmp_path: Path) -> None:
+    """After a restart of the machine the numbers of processes are given out again."""
+    job = jobs.add("walk", "earlier", ["pass"])
+    _until(lambda: _state(jobs, job) == "done")
+    record = tmp_path / job.id / RECORD_FILE
+    text = record.read_text().replace(f'"pid": {jobs.get(job.id).pid}', f'"pid": {os.getpid()}')
+    record.write_text(text)
+    (tmp_path / job.id / "exit").unlink()
+    later = Jobs(tmp_path)
+    assert _state(later, job) == "failed"
+    later.stop(job.id, at_once=True)  # would end these tests
+    Process(os.getpid(), "another boot 1").kill()
+    assert Process(os.getpid(), str(began_at(os.getpid()))).is_alive()
+
+
+def test_a_zombie_is_not_alive() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    _until(lambda: began_at(child.pid) is None)
+    child.wait()
+
+
+def test_a_damaged_record_is_no_job(jobs: Jobs, tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / RECORD_FILE).write_text("{")
+    assert jobs.all() == []
+
+
+def test_a_job_of_the_api(client: TestClient) -> None:
+    """A wrong setting is an answer at once; what only the command finds is the job's message."""
+    answer = client.post(
+        "/api/train",
+        json={"collection": "masters", "recipe": "first_look", "settings": {"training.bach": 3}},
+    )
+    assert answer.status_code == 400
+    assert "training.bach" in answer.json()["error"]
+    assert client.get("/api/jobs").json() == []
+    what = {"collection": "masters", "recipe": "first_look", "time": "soon"}
+    job = client.post("/api/train", json=what).json()
+    assert job["kind"] == "train"
+    assert job["run"] == "00000-first_look-masters"
+    assert job["command"].startswith("impasto train first_look --data=masters --time=soon --run=")
+    _until(lambda: client.get(f"/api/jobs/{job['id']}").json()["state"] == "failed")
+    found = client.get(f"/api/jobs/{job['id']}").json()
+    assert found["exit_code"] == 2
+    assert found["message"].startswith("impasto: --time is how long")
+    assert found["message"] in client.get(f"/api/jobs/{job['id']}/log").text
+    assert client.get(f"/api/jobs/{job['id']}/files/job.json").status_code == 404
+    assert client.delete(f"/api/jobs/{job['id']}").status_code == 200
+    assert client.get(f"/api/jobs/{job['id']}").status_code == 404
