@@ -82,6 +82,21 @@ def grids_of(folder: Path) -> list[str]:
     )
 
 
+def record_of(folder: Path) -> dict[str, Any]:
+    """A stage's `run.json`.
+
+    Raises:
+        ImpastoError: it is missing or damaged.
+    """
+    path = folder / "run.json"
+    record = read_json(path, "run")
+    if not isinstance(record, dict) or not all(
+        isinstance(record.get(name), dict) for name in ("config", "collection")
+    ):
+        raise ImpastoError(f"{path} is damaged (no config or collection); restore a copy")
+    return record
+
+
 def summary(run: Path, job: Job | None) -> RunSummary:
     """A run's summary.
 
@@ -89,7 +104,7 @@ def summary(run: Path, job: Job | None) -> RunSummary:
         ImpastoError: its `run.json` is damaged.
     """
     stages = stages_of(run)
-    current, record = run, read_json(run / "run.json", "run")
+    current, record = run, record_of(run)
     rows = last_rows(run / "stats.jsonl")
     if not rows and len(stages) > 1:  # the newest stage that has begun
         current = next(
@@ -97,7 +112,7 @@ def summary(run: Path, job: Job | None) -> RunSummary:
         )
         rows = last_rows(current / "stats.jsonl")
     try:
-        config = read_json(current / "run.json", "run")["config"]
+        config = record_of(current)["config"]
         images = int(config["training"]["images"] or 0)
         last = rows[-1] if rows else {}
         grids = grids_of(current)

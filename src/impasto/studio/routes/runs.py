@@ -9,12 +9,19 @@ from pydantic import BaseModel, Field
 
 from impasto.config import FIRST_STAGE
 from impasto.errors import ImpastoError
-from impasto.files import read_json, read_json_lines
+from impasto.files import read_json_lines
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.jobs import Job
 from impasto.studio.places import confined, existing, folders
 from impasto.studio.routes.jobs import EVENT_STREAM, LastEvent
-from impasto.studio.runs import RunSource, RunSummary, grids_of, stages_of, summary
+from impasto.studio.runs import (
+    RunSource,
+    RunSummary,
+    grids_of,
+    record_of,
+    stages_of,
+    summary,
+)
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 Stage = Annotated[
@@ -81,12 +88,12 @@ def runs(studio: TheStudio) -> Runs:
 def details(studio: TheStudio, run: str) -> RunDetails:
     """A run with its settings."""
     folder = studio.places.run(run)
-    record = read_json(folder / "run.json", "run")
+    record = record_of(folder)
     stages = [
         StageDetails(
             stage="" if each == folder else each.relative_to(folder).as_posix(),
             grids=grids_of(each),
-            config=read_json(each / "run.json", "run")["config"],
+            config=record_of(each)["config"],
         )
         for each in stages_of(folder)
     ]
