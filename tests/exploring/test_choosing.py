@@ -1,7 +1,9 @@
 """Choosing: pictures like one, favourites, and sheets with captions."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -10,10 +12,12 @@ from PIL import Image
 
 import impasto
 from impasto.errors import ImpastoError
+from impasto.exploring import likeness
 from impasto.exploring.favourites import check_name, favourites_path
+from impasto.exploring.likeness import Alike, most_alike
 from impasto.features import load_network
 from impasto.sampling import Model
-from impasto.sampling.grid import captioned_grid_picture
+from impasto.sampling.grid import captioned_grid_picture, named_grid_picture
 from impasto.sampling.model import MASTERS_MODEL
 from impasto.sampling.painter import Painter
 from impasto.sampling.point_text import Origin
@@ -70,6 +74,48 @@ def test_the_most_alike_are_the_nearest_by_features(model: Path) -> None:
     assert len(again.seeds) == 8
 
 
+def test_features_are_kept_for_the_next_search(
+    model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
+    painter = Painter.load(model, batch=3)
+    labels = painter.labels(range(8), {})
+    looked_at: list[int] = []
+    network = load_network("lite0")
+
+    def extract(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        looked_at.append(len(pixels))
+        return network.extract(pixels)
+
+    def alike(painter: Painter, seed: int, labels: torch.Tensor) -> Alike:
+        wanted = painter.points([seed], labels[[seed]])
+        counting = replace(network, extract=extract)
+        return most_alike(painter, wanted, range(8), labels, counting, count=3)
+
+    first = alike(painter, 3, labels)
+    assert sum(looked_at) == 9
+    assert alike(painter, 3, labels) == replace(first, points=ANY)
+    assert sum(looked_at) == 10  # the picture itself
+    other = alike(painter, 5, labels)
+    assert sum(looked_at) == 11
+    (entry,) = (tmp_path / "cache" / "likeness").iterdir()
+    entry.write_bytes(b"damaged")
+    assert alike(painter, 5, labels) == replace(other, points=ANY)
+    assert sum(looked_at) == 20
+    # Of other classes or with truncation these are other pictures; enlarged ones are compared as they
+    # were before.
+    alike(painter, 5, (labels + 1) % 3)
+    alike(replace(painter, truncation=0.5), 5, labels)
+    assert sum(looked_at) == 38
+    large = replace(painter, finish=lambda images: images.repeat(2, axis=1))
+    assert alike(large, 5, labels) == replace(other, points=ANY)
+    assert sum(looked_at) == 39
+    monkeypatch.setattr(likeness, "MOST_KEPT", 7)
+    assert alike(painter, 5, labels) == replace(other, points=ANY)
+    assert sum(looked_at) == 48
+    assert len(list((tmp_path / "cache" / "likeness").iterdir())) == 3
+
+
 def test_the_same_seed_in_another_class_is_another_picture(model: Path) -> None:
     own = Painter.load(model).labels([5], {})
     names = Model.load(model).record.labels[0].classes
@@ -100,6 +146,17 @@ def test_the_command_more_like(model: Path, tmp_path: Path) -> None:
     refused("leave out --seeds", "sample", model, "--more-like", 3, "--seeds", 4)
     refused("are for --more-like", "sample", model, "--of", "0-5")
     refused("compared with one", "sample", model, "--more-like", "3-4", "--of", "0-5")
+    for other in ("picture.jpg", tmp_path / "s", "3.5"):
+        refused("names no seed, favourite or file", "sample", model, "--more-like", other)
+
+
+def test_a_name_that_points_cannot_have_is_noticed_before_any_work(
+    model: Path, tmp_path: Path
+) -> None:
+    wrong = ["--save-points", tmp_path / "p.json"]
+    refused("kept in a .safetensors file", "sample", tmp_path / "no-model", *wrong)
+    (model / "generator.safetensors").unlink()
+    refused("kept in a .safetensors file", "mix", model, *wrong)
 
 
 def test_favourites_come_back_bit_for_bit(model: Path) -> None:
@@ -207,6 +264,24 @@ def test_points_with_and_without_levels_can_be_joined(model: Path) -> None:
     deeper = other.changed(latents=torch.randn(1, levels + 1, other.latents.shape[2]))
     with pytest.raises(ImpastoError, match="different numbers of levels"):
         joined([other, deeper])
+
+
+def test_a_name_beside_a_row_has_two_lines_where_one_is_too_long() -> None:
+    image = np.zeros((1, 48, 48, 3), np.uint8)
+    long = "from-one-name-to-another"
+    rows = [
+        np.asarray(named_grid_picture(image, 1, beside=[f"{long}\n{amounts}"]))
+        for amounts in ("-3 to 3", "-3 to 4")
+    ]
+    written = [row[:, :-48] for row in rows]
+    # Both lines are whole: the upper one is the same, the lower ones differ.
+    assert np.array_equal(written[0][:20], written[1][:20])
+    assert not np.array_equal(written[0][20:], written[1][20:])
+    alone = np.asarray(named_grid_picture(image, 1, beside=[long]))
+    assert alone.shape == rows[0].shape
+    short = np.asarray(named_grid_picture(image, 1, beside=["warmth\n-3 to 3"]))
+    one = np.asarray(named_grid_picture(image, 1, beside=["warmth -3 to 3"]))
+    assert np.array_equal(short, one)
 
 
 def test_captions_are_below_their_pictures(model: Path, tmp_path: Path) -> None:

@@ -252,6 +252,9 @@ def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
         ([model, picture, *few, "--fit", "tiles"], "--fit takes crop, squash, pad"),
         ([model, picture, *few, "--starts", 5], "--candidates at least --starts"),
         ([model, picture, *few, "--out", tmp_path / "o.json"], "kept in a .safetensors file"),
+        ([model, picture, "--steps", 0], "--steps and --starts are from 1"),
+        ([model, picture, "--starts", 0], "--steps and --starts are from 1"),
+        ([model, picture, "--candidates", 1], "--candidates at least --starts"),
     ):
         code, text = invoke("invert", *arguments)
         assert code == 2, text

@@ -61,6 +61,7 @@ class Options:
     def check(self) -> None:
         """Raises: ImpastoError: options that do not go together, or a grid that cannot be written."""
         from impasto.sampling.output import check_grid_path
+        from impasto.sampling.point_text import check_points_file
 
         if self.grid is not None and self.out is not None:
             raise ImpastoError(
@@ -77,6 +78,8 @@ class Options:
             from impasto.exploring.favourites import check_name  # needs torch, as ONNX files do not
 
             check_name(self.keep)
+        if self.save_points is not None:
+            check_points_file(self.save_points)
         if self.captions and self.grid is None and self.more_like is None:
             raise ImpastoError("--captions are below the pictures of a grid: add --grid FILE.png")
         if self.edit:

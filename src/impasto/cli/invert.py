@@ -24,13 +24,11 @@ def command(
         ),
     ] = "crop",
     descent: Annotated[
-        int, typer.Option("--steps", metavar="N", min=1, help="Steps of gradient descent.")
+        int, typer.Option("--steps", metavar="N", help="Steps of gradient descent.")
     ] = 250,
-    starts: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Starts to try for each picture.")
-    ] = 3,
+    starts: Annotated[int, typer.Option(metavar="N", help="Starts to try for each picture.")] = 3,
     candidates: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Seeds that the starts are chosen from.")
+        int, typer.Option(metavar="N", help="Seeds that the starts are chosen from.")
     ] = 1024,
     levels: Annotated[
         bool,
@@ -69,14 +67,15 @@ def command(
     from impasto.api.inverting import invert_images
     from impasto.device import choose_device
     from impasto.exploring.inverting import Search
-    from impasto.exploring.targets import check_out, lines, read_targets, save_sheet
+    from impasto.exploring.targets import lines, read_targets, save_sheet
     from impasto.progress import shown
     from impasto.sampling import Model, find_model
     from impasto.sampling.model import name_of
+    from impasto.sampling.point_text import check_points_file
 
     folder = find_model(model)
     target = out or Path("samples") / f"{name_of(model)}-inverted.safetensors"
-    check_out(target)
+    check_points_file(target)
     loaded = Model.load(folder, choose_device(device))
     with stoppable():
         targets = read_targets(pictures, loaded.record.resolution, fit)

@@ -71,11 +71,14 @@ def command(
     from impasto.sampling.model import name_of
     from impasto.sampling.output import check_grid_path, save_grid_of
     from impasto.sampling.painter import Painter
+    from impasto.sampling.point_text import check_points_file
     from impasto.sampling.points import Points
 
     folder = find_model(model)
     target = grid or Path("samples") / f"{name_of(model)}-mix.png"
     check_grid_path(target)
+    if save_points is not None:
+        check_points_file(save_points)
     painter = Painter.load(folder, choose_device(device), truncation=truncation, batch=batch)
     chosen, mixtures = parse_mixtures(painter.record, classes or [])
     rows, columns = (parse_point(text, folder, painter.record) for text in (coarse, fine))

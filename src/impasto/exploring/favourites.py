@@ -171,6 +171,12 @@ def parse_point(text: str, folder: Path, record: ModelRecord) -> Named:
     if path.suffix.lower() in (".png", ".safetensors"):
         points = Points.load(path, record)
         return Named(names_for(path.stem, len(points)), [], points)
+    if any(sign in text for sign in "./\\"):  # in no name of a favourite
+        raise ImpastoError(
+            f"{text} names no seed, favourite or file of points: points are in files of sample "
+            "--save-points, and in PNGs that impasto painted; impasto invert finds those of other "
+            "pictures"
+        )
     if text.strip()[:1].isalpha():
         names, points = chosen_favourites(folder, record, text)
         return Named(names, [], points)

@@ -326,7 +326,7 @@ def save_strips(
     for place, about in enumerate(directions.about):
         for seed in seeds:
             rows.append(strip(painter, directions, place, seed))
-            names.append(f"{about.name} {about.first:g} to {about.last:g}")
+            names.append(f"{about.name}\n{about.first:g} to {about.last:g}")
 
     def batches() -> Iterator[np.ndarray]:
         done = 0

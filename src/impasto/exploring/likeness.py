@@ -1,7 +1,11 @@
 """Among the pictures of many seeds, those that are most like a given picture of the model."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -9,9 +13,14 @@ from torch import Tensor
 from impasto.errors import ImpastoError
 from impasto.evaluation.gather import Progress, silent
 from impasto.features import FeatureNetwork
+from impasto.files import atomic_file, cache_folder
 from impasto.networks import one_hot
 from impasto.sampling.painter import Painter
 from impasto.sampling.points import Points, joined
+from impasto.sampling.tensors import read_tensors, write_tensors
+
+MOST_KEPT = 10_000
+"""Pictures whose features are kept in the cache: 5 kB each."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +86,69 @@ def most_alike(
     ]
     if not places:
         raise ImpastoError("there are no other seeds to look among")
-    others, labels = [seeds[place] for place in places], labels[places]
-    (own,) = painter.paint_points(wanted)
+    plain = replace(painter, finish=None, stages=False)  # as they come from the generator
+    (own,) = plain.paint_points(wanted)
     centre = network(torch.from_numpy(own)).features
-    found = []
-    with progress("pictures looked at", len(places)) as update:
-        for images in painter.paint(others, labels):
-            found.append((network(torch.from_numpy(images)).features - centre).norm(dim=1))
-            update(sum(map(len, found)))
-    distances = torch.cat(found)
+    found = [
+        (features - centre).norm(dim=1)
+        for features in _features(plain, seeds, labels, network, progress)
+    ]
+    distances = torch.cat(found)[places]
+    others, labels = [seeds[place] for place in places], labels[places]
     nearest = distances.argsort(stable=True)[:count]
     chosen = painter.points([others[number] for number in nearest.tolist()], labels[nearest])
     return Alike(
         joined([wanted, chosen]), tuple(distances[nearest].tolist()), float(distances.median())
+    )
+
+
+def _features(
+    painter: Painter,
+    seeds: Sequence[int],
+    labels: Tensor,
+    network: FeatureNetwork,
+    progress: Progress,
+) -> Iterator[Tensor]:
+    """The features [B, D] of the pictures of all seeds, in batches. Those of up to `MOST_KEPT` seeds are
+    kept in the cache, where the next search among the same ones finds them."""
+    path = _entry(painter, seeds, labels, network) if len(seeds) <= MOST_KEPT else None
+    if path is not None:
+        with suppress(ImpastoError):  # not there, or damaged
+            kept = read_tensors(path)["features"]
+            if len(kept) == len(seeds):
+                yield kept
+                return
+    found: list[Tensor] = []
+    with progress("pictures looked at", len(seeds)) as update:
+        done = 0
+        for images in painter.paint(seeds, labels):
+            features = network(torch.from_numpy(images)).features
+            if path is not None:
+                found.append(features)
+            done += len(features)
+            update(done)
+            yield features
+    if path is not None:
+        with atomic_file(path) as temporary:
+            write_tensors(temporary, {"features": torch.cat(found)})
+
+
+def _entry(painter: Painter, seeds: Sequence[int], labels: Tensor, network: FeatureNetwork) -> Path:
+    """The file in the cache, named by all that the features depend on."""
+    key = {
+        "model": painter.record.weights_sha256,
+        "generator": painter.record.generator.model_dump(mode="json"),
+        "made with": painter.made_with,
+        "precision": painter.sampler.precision,
+        "device": painter.sampler.device.type,
+        "truncation": painter.truncation,
+        "network": network.identity,
+        "seeds": list(seeds),
+        "labels": labels.tolist(),
+    }
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    return (
+        cache_folder()
+        / "likeness"
+        / f"{painter.record.weights_sha256[:16]}-{digest[:32]}.safetensors"
     )

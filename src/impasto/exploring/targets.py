@@ -46,12 +46,6 @@ def read_targets(files: Sequence[Path], resolution: int, fit: str = "crop") -> n
     return np.stack(squares)
 
 
-def check_out(path: Path) -> None:
-    """Raises: ImpastoError: points cannot be kept in a file of this name."""
-    if path.suffix != ".safetensors":
-        raise ImpastoError(f"points are kept in a .safetensors file, not {path}")
-
-
 def lines(inversion: Inversion, names: Sequence[str]) -> list[str]:
     """A line for each picture, with the distance of its features at the start and at the end."""
     width = max(map(len, names))

@@ -107,17 +107,26 @@ def heading(names: Sequence[str], width: int) -> Image.Image:
     return canvas
 
 
+def _side(name: str) -> Image.Image:
+    fits = text_length(one_line(name), _SIZE) <= _LONGEST
+    lines = [name] if fits else name.split("\n")
+    return _written_lines([shortened(line, _LONGEST) for line in lines])
+
+
 def named_grid_picture(
     images: np.ndarray,
     columns: int | None = None,
     above: Sequence[str] = (),
     beside: Sequence[str] = (),
 ) -> Image.Image:
-    """A grid as of `grid_picture`, with names above the columns, beside the rows, or both."""
+    """A grid as of `grid_picture`, with names above the columns, beside the rows, or both.
+
+    A name beside a row is broken at its line breaks where it is too long for one line.
+    """
     grid = grid_picture(images, columns)
     _, height, width, _ = images.shape
     top = heading(above, width) if above else None
-    sides = [written(shortened(name, _LONGEST)) for name in beside]
+    sides = [_side(name) for name in beside]
     margin = max((side.width for side in sides), default=-2 * _GAP) + 2 * _GAP
     down = top.height if top else 0
     canvas = Image.new("RGB", (margin + grid.width, down + grid.height), _PAPER)

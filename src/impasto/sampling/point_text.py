@@ -1,14 +1,22 @@
 """The text that a PNG of a point carries, and that of a file of points; written without torch."""
 
 import json
+from pathlib import Path
 
 from PIL.PngImagePlugin import PngInfo
 from pydantic import Field
 
 from impasto.config import Config
+from impasto.errors import ImpastoError
 
 TEXT_KEY = "impasto"
 """The key of the text in a PNG, and of that in a file of points."""
+
+
+def check_points_file(path: Path) -> None:
+    """Raises: ImpastoError: points cannot be kept in a file of this name."""
+    if path.suffix != ".safetensors":
+        raise ImpastoError(f"points are kept in a .safetensors file, not {path}")
 
 
 class Origin(Config):

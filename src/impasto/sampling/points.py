@@ -25,7 +25,7 @@ from impasto.errors import ImpastoError, in_words
 from impasto.files import atomic_file
 from impasto.networks import one_hot
 from impasto.sampling.class_choice import weights_of_rows
-from impasto.sampling.point_text import TEXT_KEY, Origin, PointsRecord
+from impasto.sampling.point_text import TEXT_KEY, Origin, PointsRecord, check_points_file
 from impasto.sampling.records import ModelRecord
 from impasto.sampling.seeds import latents_of_seeds
 from impasto.sampling.tensors import read_metadata, read_tensors, write_tensors
@@ -114,8 +114,7 @@ class Points:
             ImpastoError: it does not end in `.safetensors`, or cannot be written.
         """
         target = Path(path)
-        if target.suffix != ".safetensors":
-            raise ImpastoError(f"points are kept in a .safetensors file, not {target}")
+        check_points_file(target)
         tensors = {"latents": self.latents, "classes": self.classes}
         with atomic_file(target) as temporary:
             write_tensors(temporary, tensors, {TEXT_KEY: self._record().text()})
@@ -204,7 +203,7 @@ class Points:
         if text is None:
             raise ImpastoError(
                 f"{path} carries no point: it was not painted by impasto, or was saved again by a "
-                "program that drops such texts"
+                "program that drops such texts; impasto invert finds the points of other pictures"
             )
         return cls.of_single(_read(text, path), path, model)
 
