@@ -2,16 +2,24 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from fastapi.testclient import TestClient
 
+from impasto import cli
+from impasto.api.collections import pack
+from impasto.api.training import train
 from impasto.studio.app import create_app
 from impasto.studio.context import Studio
 from impasto.studio.jobs import Jobs
 from impasto.studio.models import Models
 from impasto.studio.places import Places
 from impasto.studio.security import Gate
+from tests.helpers.command_line import invoke
+from tests.helpers.pictures import paint
+from tests.helpers.training import SMALL
 
 TOKEN = "the token of these tests"
 PORT = 8765
@@ -24,11 +32,9 @@ def places(tmp_path: Path) -> Places:
 
 
 @pytest.fixture
-def studio(places: Places) -> Iterator[Studio]:
-    found = Studio(places, Jobs(places.jobs), Models("cpu"))
-    yield found
-    for job in found.jobs.all():
-        found.jobs.stop(job.id, at_once=True)
+def studio(places: Places) -> Studio:
+    """An empty studio. Its jobs wait; see `finish`."""
+    return Studio(places, Jobs(places.jobs, training=0, others=0), Models("cpu"))
 
 
 @pytest.fixture
@@ -43,3 +49,48 @@ def stranger(studio: Studio) -> Iterator[TestClient]:
 def client(stranger: TestClient) -> TestClient:
     stranger.headers["authorization"] = f"Bearer {TOKEN}"
     return stranger
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Studio:
+    """A studio with a collection `labelled` and a run `00000-small`. Its jobs wait; see `finish`."""
+    places = Places.under(tmp_path_factory.mktemp("world"))
+    source = places.uploads / "paintings"
+    paint(source, 30)
+    pack(source, places.collections / "labelled", resolution=32, labels="kind")
+    settings = {**SMALL, "generator.width": 4, "discriminator.width": 4}
+    train(
+        places.collections / "labelled",
+        "r3gan_64",
+        settings={**settings, "latent.dim": 16},
+        labels="kind",
+        run=places.runs / "00000-small",
+        device="cpu",
+    )
+    return Studio(places, Jobs(places.jobs, training=0, others=0), Models("cpu"))
+
+
+@pytest.fixture(scope="module")
+def visitor(world: Studio) -> Iterator[TestClient]:
+    """A client of that studio."""
+    app = create_app(world, Gate(TOKEN, PORT))
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    with TestClient(app, f"http://{HOST}", headers=headers, raise_server_exceptions=False) as found:
+        yield found
+
+
+def finish(studio: Studio, job: dict[str, Any]) -> None:
+    """Do in this process what a waiting job would do in its own, which would import torch again."""
+    assert job["state"] == "waiting"
+    code, output = invoke(*job["arguments"])
+    assert code == 0, output
+    folder = studio.jobs.folder / job["id"]
+    (folder / "log.txt").write_text(output)
+    (folder / "exit").write_text("0\n")
+
+
+def accepted(job: dict[str, Any]) -> None:
+    """Check that the command of a job takes its arguments, without running it."""
+    name, *arguments = job["arguments"]
+    command = typer.main.get_group(cli.app).commands[name]
+    command.make_context(name, arguments)

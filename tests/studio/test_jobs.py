@@ -11,9 +11,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from impasto.studio import processes
+from impasto.studio.context import Studio
 from impasto.studio.jobs import RECORD_FILE, Job, Jobs
-from impasto.studio.places import MissingError
+from impasto.studio.places import MissingError, Places
 from impasto.studio.processes import Process, began_at
+from tests.studio.conftest import TOKEN
 
 
 def _until(seen: Callable[[], bool], seconds: float = 60) -> None:
@@ -136,8 +138,7 @@ def test_a_damaged_record_is_no_job(jobs: Jobs, tmp_path: Path) -> None:
     assert jobs.all() == []
 
 
-def test_a_job_of_the_api(client: TestClient) -> None:
-    """A wrong setting is an answer at once; what only the command finds is the job's message."""
+def test_a_wrong_setting_is_an_answer_and_no_job(client: TestClient) -> None:
     answer = client.post(
         "/api/train",
         json={"collection": "masters", "recipe": "first_look", "settings": {"training.bach": 3}},
@@ -145,16 +146,66 @@ def test_a_job_of_the_api(client: TestClient) -> None:
     assert answer.status_code == 400
     assert "training.bach" in answer.json()["error"]
     assert client.get("/api/jobs").json() == []
-    what = {"collection": "masters", "recipe": "first_look", "time": "soon"}
-    job = client.post("/api/train", json=what).json()
-    assert job["kind"] == "train"
-    assert job["run"] == "00000-first_look-masters"
-    assert job["command"].startswith("impasto train first_look --data=masters --time=soon --run=")
-    _until(lambda: client.get(f"/api/jobs/{job['id']}").json()["state"] == "failed")
-    found = client.get(f"/api/jobs/{job['id']}").json()
+
+
+def test_runs_are_numbered_and_so_are_those_that_wait(client: TestClient, places: Places) -> None:
+    (places.runs / "00004-x").mkdir()
+    what = {"collection": "masters", "recipe": "first_look", "time": "2h"}
+    names = [client.post("/api/train", json=what).json()["run"] for _ in range(2)]
+    assert names == ["00005-first_look-masters", "00006-first_look-masters"]
+    job = client.get("/api/jobs").json()[-1]
+    expected = f"impasto train first_look --data=masters --time=2h --run={places.runs}/00005"
+    assert job["command"].startswith(expected)
+
+
+def test_what_only_the_command_finds_is_the_message_of_its_job(
+    stranger: TestClient, studio: Studio
+) -> None:
+    stranger.headers["authorization"] = f"Bearer {TOKEN}"
+    (studio.places.uploads / "empty").mkdir()
+    (studio.places.uploads / "empty" / "notes.txt").write_text("no picture")
+    job = stranger.post("/api/pack", json={"name": "new", "upload": "empty"}).json()
+    assert job["state"] == "waiting"
+    studio.jobs.others = 1
+    _until(lambda: stranger.get(f"/api/jobs/{job['id']}").json()["state"] == "failed")
+    found = stranger.get(f"/api/jobs/{job['id']}").json()
     assert found["exit_code"] == 2
-    assert found["message"].startswith("impasto: --time is how long")
-    assert found["message"] in client.get(f"/api/jobs/{job['id']}/log").text
-    assert client.get(f"/api/jobs/{job['id']}/files/job.json").status_code == 404
-    assert client.delete(f"/api/jobs/{job['id']}").status_code == 200
-    assert client.get(f"/api/jobs/{job['id']}").status_code == 404
+    assert found["message"].startswith("impasto: ")
+    assert found["message"] in stranger.get(f"/api/jobs/{job['id']}/log").text
+    assert stranger.get(f"/api/jobs/{job['id']}/files/job.json").status_code == 404
+    assert stranger.delete(f"/api/jobs/{job['id']}").status_code == 200
+    assert stranger.get(f"/api/jobs/{job['id']}").status_code == 404
+
+
+SERVER = """
+import sys, time
+from pathlib import Path
+from impasto.studio import processes
+from impasto.studio.context import Studio
+from impasto.studio.jobs import Jobs
+start = processes.start
+processes.start = lambda command, *rest: start([command[0], "-c", command[-1]], *rest)
+Jobs(Path(sys.argv[1])).add("train", "long", [sys.argv[2]])
+print("added", flush=True)
+time.sleep(100)
+"""
+
+
+def test_a_job_outlives_a_server_that_is_killed(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    program = (
+        f"import time, pathlib\nwhile not pathlib.Path({str(go)!r}).exists(): time.sleep(0.05)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER, str(tmp_path), program],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == b"added\n"
+        os.killpg(server.pid, 9)
+    later = Jobs(tmp_path)
+    (job,) = later.all()
+    assert job.state == "running"
+    go.touch()
+    _until(lambda: later.all()[0].state == "done")

@@ -58,13 +58,18 @@ def packed_at(data: str | Path | Collection) -> tuple[int, ...] | None:
     return Collection.open(path).resolutions
 
 
-def _masters(resolution: int) -> Collection:
+def masters_in_cache(resolution: int) -> tuple[Path, PackOptions]:
+    """Where the paintings inside the package are once they are packed, and the options of that."""
     options = PackOptions(
         resolution=resolution, labels=("style", "genre", "artist"), fit="tiles", name="masters"
     )
     files = sorted(path for path in MASTERS.iterdir() if path.suffix in (".jpg", ".csv"))
     key = options_key(options, [f"{path.name} {sha256_of_file(path)}" for path in files])
-    path = cache_folder() / f"masters-{resolution}-{key[:16]}"
+    return cache_folder() / f"masters-{resolution}-{key[:16]}", options
+
+
+def _masters(resolution: int) -> Collection:
+    path, options = masters_in_cache(resolution)
     if path.exists():
         try:
             return Collection.open(path)

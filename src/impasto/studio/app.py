@@ -20,7 +20,18 @@ from impasto.errors import ImpastoError, in_words, lacks_memory
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.models import BusyError
 from impasto.studio.places import MissingError, existing
-from impasto.studio.routes import collections, gallery, jobs, models, runs, training
+from impasto.studio.routes import (
+    collections,
+    exploring,
+    gallery,
+    jobs,
+    judging,
+    models,
+    packing,
+    runs,
+    sharing,
+    training,
+)
 from impasto.studio.security import Gate, Guard
 
 LOGGER = logging.getLogger("impasto.studio")
@@ -66,7 +77,19 @@ def create_app(studio: Studio, gate: Gate) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.studio = studio
-    for module in (collections, training, runs, jobs, models, gallery):
+    modules = (
+        collections,
+        packing,
+        training,
+        runs,
+        judging,
+        jobs,
+        models,
+        gallery,
+        exploring,
+        sharing,
+    )
+    for module in modules:
         app.include_router(module.router, prefix="/api")
     _add_own_routes(app)
     _add_errors(app)

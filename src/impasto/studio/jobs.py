@@ -138,8 +138,8 @@ class Jobs:
 
     def new_folder(self) -> Path:
         """An empty folder for a job that is about to be added."""
-        when = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-        folder = self.folder / f"{when}-{secrets.token_hex(3)}"
+        when = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S-%f")
+        folder = self.folder / f"{when}-{secrets.token_hex(2)}"  # sorted by name, by age
         folder.mkdir(parents=True)
         return folder
 

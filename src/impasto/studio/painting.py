@@ -13,12 +13,16 @@ from impasto.sampling.point_text import PointsRecord
 from impasto.sampling.records import ModelRecord
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from impasto.sampling.painter import Painter
     from impasto.sampling.points import Points
     from impasto.sampling.step_settings import StepSettings
 
 MOST_POINTS = 256
 """Of one request."""
+MOST_PIXELS = 2**26
+"""Of one answer."""
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1000, le=1000)]
@@ -60,6 +64,22 @@ class How(BaseModel):
         """The same for a command."""
         given = {"steps": self.steps, "sampler": self.sampler, "guidance": self.guidance}
         return [f"--{name}={value}" for name, value in given.items() if value is not None]
+
+
+def check_size(pictures: int, side: int) -> None:
+    """Raises: ImpastoError: so many pictures are too many for one answer."""
+    if pictures * side * side > MOST_PIXELS:
+        raise ImpastoError(
+            f"{pictures} pictures of {side} pixels are too many at once; ask for at most "
+            f"{MOST_PIXELS // side**2}"
+        )
+
+
+def painted(painter: Painter, folder: Path, wanted: Sequence[PointIn]) -> np.ndarray:
+    """The pictures of points, uint8 [B, H, W, 3]; see `points_of`."""
+    import numpy as np
+
+    return np.concatenate(list(painter.paint_points(points_of(painter, folder, wanted))))
 
 
 def points_of(painter: Painter, folder: Path, wanted: Sequence[PointIn]) -> Points:

@@ -150,7 +150,7 @@ class Guard:
 
 
 def _is_upload(scope: Scope) -> bool:
-    return scope["method"] in ("PUT", "POST") and scope["path"].startswith("/api/uploads/")
+    return scope["method"] == "PUT" and scope["path"].startswith("/api/uploads/")
 
 
 def _no(status: int, why: str) -> ASGIApp:

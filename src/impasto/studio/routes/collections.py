@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from impasto.api.collections import forget as forget_pictures
 from impasto.collection import Collection, open_or_pack
+from impasto.collection.opening import masters_in_cache
 from impasto.collection.overview import contact_sheet
 from impasto.collection.provenance import in_words, provenance
 from impasto.errors import ImpastoError
@@ -58,6 +59,8 @@ class Collections(BaseModel):
     """The list of collections."""
 
     collections: list[CollectionSummary]
+    unopened: list[str] = Field(default_factory=list)
+    """`masters`, until it is opened for the first time, which packs it."""
     packing: list[str] = Field(default_factory=list)
     """Names of folders whose packing has begun and is not finished."""
     unreadable: dict[str, str] = Field(default_factory=dict)
@@ -171,10 +174,14 @@ def collections(studio: TheStudio) -> Collections:
             found.append(_summary(Collection.open(folder), folder.name))
         except ImpastoError as error:
             unreadable[folder.name] = str(error)
+    unopened = []
     if not (root / MASTERS).exists():
-        found.append(_summary(open_or_pack(MASTERS, 64), MASTERS))
+        if (masters_in_cache(64)[0] / "collection.json").is_file():
+            found.append(_summary(open_or_pack(MASTERS, 64), MASTERS))
+        else:
+            unopened.append(MASTERS)
     begun = sorted(path.name[1:].removesuffix(".packing") for path in root.glob(".*.packing"))
-    return Collections(collections=found, packing=begun, unreadable=unreadable)
+    return Collections(collections=found, unopened=unopened, packing=begun, unreadable=unreadable)
 
 
 @router.get("/{name}")

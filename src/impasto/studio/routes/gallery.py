@@ -1,6 +1,7 @@
 """The gallery: sheets and single pictures, favourites, variations."""
 
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Query
@@ -10,13 +11,21 @@ from pydantic import BaseModel, Field, ValidationError
 from impasto.errors import ImpastoError, in_words
 from impasto.sampling.point_text import PointsRecord
 from impasto.studio.context import Studio, TheStudio
-from impasto.studio.painting import MOST_POINTS, How, Name, PointIn, Seed, points_of
+from impasto.studio.painting import (
+    MOST_POINTS,
+    How,
+    Name,
+    PointIn,
+    Seed,
+    check_size,
+    points_of,
+)
 from impasto.studio.pictures import Format, answer, encoded
 from impasto.studio.routes.models import ModelName
 
 router = APIRouter(prefix="/gallery", tags=["gallery"])
-MOST_PIXELS = 2**26
-"""Of one answer."""
+Enlarge = Literal[1, 2, 4]
+"""How many times as wide and high."""
 Columns = Annotated[int | None, Field(ge=1, le=MOST_POINTS)]
 
 
@@ -57,16 +66,18 @@ class Variations(How):
     spread: float = Field(default=0.3, gt=0, le=1)
 
 
-def _painted(studio: Studio, how: How, wanted: list[PointIn]) -> tuple[np.ndarray, list[str]]:
+def _painted(
+    studio: Studio, how: How, wanted: list[PointIn], enlarge: int = 1
+) -> tuple[np.ndarray, list[str]]:
     """Pictures [B, H, W, 3], and the texts of their points."""
     folder = studio.places.model_folder(how.model)
-    side = studio.places.model_record(how.model).resolution
-    if len(wanted) * side * side > MOST_PIXELS:
-        raise ImpastoError(
-            f"{len(wanted)} pictures of {side} pixels are too many at once; ask for at most "
-            f"{MOST_PIXELS // side**2}"
-        )
+    side = studio.places.model_record(how.model).resolution * enlarge
+    check_size(len(wanted), side)
     with studio.models.painter(folder, how.settings(), None) as painter:
+        if enlarge > 1:
+            from impasto.enlarging import finisher
+
+            painter = replace(painter, finish=finisher(enlarge, painter.sampler.device))
         points = points_of(painter, folder, wanted)
         images = np.concatenate(list(painter.paint_points(points)))
     return images, [points.text(number) for number in range(len(points))]
@@ -135,6 +146,7 @@ def picture(
     guidance: Annotated[float | None, Query(ge=-100, le=100, allow_inf_nan=False)] = None,
     steps: Annotated[int | None, Query(ge=1, le=200)] = None,
     format: Format = "webp",
+    enlarge: Enlarge = 1,
     download: bool = False,
 ) -> Response:
     """One picture. A PNG carries its point, so that it can be painted again."""
@@ -143,7 +155,7 @@ def picture(
     except ValidationError as error:
         raise ImpastoError(f"point: {in_words(error.errors()[0])}") from error
     how = How(model=model, guidance=guidance, steps=steps)
-    images, texts = _painted(studio, how, [wanted])
+    images, texts = _painted(studio, how, [wanted], enlarge)
     name = f"{wanted.favourite or 'picture'}"
     if wanted.seed is not None:
         name = f"seed-{wanted.seed:08d}"
@@ -160,12 +172,13 @@ class OnePicture(How):
 
     point: PointIn
     format: Format = "webp"
+    enlarge: Enlarge = 1
 
 
 @router.post("/picture")
 def picture_of_point(studio: TheStudio, what: OnePicture) -> Response:
     """One picture, as `GET`; for points that are too long for an address."""
-    images, texts = _painted(studio, what, [what.point])
+    images, texts = _painted(studio, what, [what.point], what.enlarge)
     return answer(encoded(images[0], what.format, texts[0]), what.format)
 
 

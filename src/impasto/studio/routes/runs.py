@@ -112,7 +112,12 @@ def details(studio: TheStudio, run: str) -> RunDetails:
     )
 
 
-def _stage(studio: Studio, run: str, stage: str) -> Path:
+def stage_folder(studio: Studio, run: str, stage: str) -> Path:
+    """The folder of a run's stage.
+
+    Raises:
+        ImpastoError: there is no such run or stage.
+    """
     parts = stage.split("/") if stage else []
     if any(part != FIRST_STAGE for part in parts):
         raise ImpastoError(f"there is no stage '{stage}'")
@@ -123,19 +128,19 @@ def _stage(studio: Studio, run: str, stage: str) -> Path:
 @router.get("/{run}/stats")
 def stats(studio: TheStudio, run: str, stage: Stage = "") -> list[dict[str, Any]]:
     """The rows of its statistics."""
-    return read_json_lines(_stage(studio, run, stage) / "stats.jsonl")
+    return read_json_lines(stage_folder(studio, run, stage) / "stats.jsonl")
 
 
 @router.get("/{run}/metrics")
 def metrics(studio: TheStudio, run: str, stage: Stage = "") -> list[dict[str, Any]]:
     """The rows of its evaluations."""
-    return read_json_lines(_stage(studio, run, stage) / "metrics.jsonl")
+    return read_json_lines(stage_folder(studio, run, stage) / "metrics.jsonl")
 
 
 @router.get("/{run}/grids/{name}")
 def grid(studio: TheStudio, run: str, name: str, stage: Stage = "") -> FileResponse:
     """A grid of its samples."""
-    folder = confined(_stage(studio, run, stage), "samples")
+    folder = confined(stage_folder(studio, run, stage), "samples")
     path = existing(folder, name, what="grid")
     if path.suffix != ".png":
         raise ImpastoError("grids are PNGs")

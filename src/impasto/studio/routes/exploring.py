@@ -1,0 +1,287 @@
+"""What one does with a model: mixing, walks, canvases, directions, own pictures inverted."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse, Response
+from pydantic import BaseModel, Field
+
+from impasto.errors import ImpastoError
+from impasto.studio.context import Studio, TheStudio
+from impasto.studio.jobs import Job
+from impasto.studio.painting import How, Name, PointIn, check_size, points_of
+from impasto.studio.pictures import Format, answer, encoded
+from impasto.studio.places import MissingError, existing
+from impasto.studio.routes.gallery import Points
+from impasto.studio.routes.models import ModelName
+
+router = APIRouter(prefix="/gallery", tags=["exploring"])
+POINTS_FILE = "points.safetensors"
+MOST_PREVIEW = 60
+"""Frames of a preview."""
+SomePoints = Annotated[list[PointIn], Field(min_length=1, max_length=64)]
+
+
+class Mix(How):
+    """Coarse levels of some points with fine levels of others."""
+
+    coarse: Annotated[list[PointIn], Field(min_length=1, max_length=12)]
+    fine: Annotated[list[PointIn], Field(min_length=1, max_length=12)]
+    at: int | None = Field(default=None, ge=1, le=100)
+    """The first level that is fine; None: half of them."""
+    format: Format = "webp"
+
+
+class Walk(How):
+    """A walk from point to point."""
+
+    points: SomePoints
+    seconds: float = Field(default=12, gt=0, le=3600)
+    fps: int = Field(default=30, ge=1, le=60)
+    loop: bool = False
+    straight: bool = False
+    easing: bool = False
+
+
+class WalkJob(Walk):
+    """A walk as a video."""
+
+    format: Literal["mp4", "gif", "webp"] = "mp4"
+    even: bool = False
+    """At an even pace, measured by features."""
+    scale: int | None = Field(default=None, ge=1, le=16)
+
+
+class Canvas(How):
+    """A picture of any size."""
+
+    points: Annotated[list[PointIn], Field(min_length=1, max_length=256)]
+    width: int = Field(ge=16, le=16384)
+    height: int = Field(ge=16, le=16384)
+    columns: int | None = Field(default=None, ge=1, le=256)
+    """Of the points' layout, with `rows`."""
+    rows: int | None = Field(default=None, ge=1, le=256)
+    variety: float | None = Field(default=None, ge=0, le=1)
+    tile: bool = False
+
+
+class Directions(BaseModel):
+    """A model's directions, if they were looked for."""
+
+    found: bool
+    directions: list[dict[str, Any]]
+    """Of each its `name`, `how` it was found, the `first` and `last` amounts of its strip, `start` (the
+    class that it begins with), and the `correlation` on held-out pictures."""
+    strips: bool
+    """Whether there is a picture of strips."""
+
+
+class FindDirections(BaseModel):
+    """What to look for."""
+
+    model: Name
+    samples: int = Field(default=2048, ge=64, le=100_000)
+    components: int = Field(default=5, ge=0, le=64)
+    differences: list[Name] = Field(default_factory=list, max_length=50)
+    """Such as `style=Impressionism,Ukiyo-e`."""
+    columns: list[Name] = Field(default_factory=list, max_length=50)
+    """Of the collection, such as `year`."""
+    collection: Name | None = None
+    """The collection of the columns; None: that of the run."""
+
+
+class Invert(BaseModel):
+    """Own pictures to find in a model."""
+
+    model: Name
+    upload: Name
+    """The upload that has them."""
+    paths: list[Annotated[str, Field(min_length=1, max_length=2000)]] = Field(
+        min_length=1, max_length=64
+    )
+    """Of the files in it."""
+    fit: Literal["crop", "squash", "pad"] = "crop"
+    steps: int = Field(default=250, ge=1, le=100_000)
+    levels: bool = False
+    """Whether each level of the generator gets a latent of its own."""
+
+
+@router.post("/mix")
+def mix(studio: TheStudio, what: Mix) -> Response:
+    """A grid: the pictures of the coarse points at the left, of the fine ones above, mixed between."""
+    from impasto.exploring.mixing import mix_of
+    from impasto.sampling.grid import grid_picture
+
+    folder = studio.places.model_folder(what.model)
+    cells = (len(what.coarse) + 1) * (len(what.fine) + 1)
+    check_size(cells, studio.places.model_record(what.model).resolution)
+    with studio.models.painter(folder, what.settings(), None) as painter:
+        rows = points_of(painter, folder, what.coarse)
+        columns = points_of(painter, folder, what.fine)
+        images = mix_of(painter, rows, columns, what.at).grid(painter)
+    return answer(encoded(grid_picture(images, len(what.fine) + 1), what.format), what.format)
+
+
+@router.post("/walk/preview")
+def preview(studio: TheStudio, what: Walk) -> Response:
+    """A short animated WebP of a walk, in at most 60 frames."""
+    from impasto.exploring.walk_options import WalkOptions, film_of
+    from impasto.exploring.walks import Style
+
+    folder = studio.places.model_folder(what.model)
+    rate = max(1, min(what.fps, int(MOST_PREVIEW / what.seconds)))
+    seconds = min(what.seconds, MOST_PREVIEW / rate)
+    check_size(int(seconds * rate), studio.places.model_record(what.model).resolution)
+    with studio.models.painter(folder, what.settings(), None) as painter:
+        found = points_of(painter, folder, what.points)
+        style = Style(what.loop, not what.straight, what.easing)
+        film = film_of(
+            painter, WalkOptions(points=[found], style=style), seconds=seconds, rate=rate
+        )
+        with tempfile.TemporaryDirectory() as place:
+            film.write(Path(place) / "walk.webp")
+            content = (Path(place) / "walk.webp").read_bytes()
+    return answer(content, "webp")
+
+
+def _saved_points(studio: Studio, how: How, wanted: list[PointIn], folder: Path) -> None:
+    """Write points into a job's folder, from which its command reads them."""
+    model = studio.places.model_folder(how.model)
+    with studio.models.painter(model, how.settings(), None) as painter:
+        points_of(painter, model, wanted).save(folder / POINTS_FILE)
+
+
+def _add_with_points(
+    studio: Studio,
+    kind: Literal["walk", "canvas"],
+    title: str,
+    how: How,
+    wanted: list[PointIn],
+    options: list[str],
+    file: str,
+) -> Job:
+    """Add a job of a command that takes `--points` and writes one file."""
+    folder = studio.jobs.new_folder()
+    try:
+        _saved_points(studio, how, wanted, folder)
+    except ImpastoError:
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+        raise
+    arguments = [kind, *options, *how.arguments(), f"--points={folder / POINTS_FILE}"]
+    arguments += [f"--out={folder / file}", "--", str(_place(studio, how.model))]
+    return studio.jobs.add(kind, title, arguments, folder=folder, about=how.model, files=[file])
+
+
+def _place(studio: Studio, model: str) -> Path:
+    """What a command takes for a model."""
+    studio.places.model_folder(model)
+    return studio.places.model(model)
+
+
+@router.post("/walk")
+def walk(studio: TheStudio, what: WalkJob) -> Job:
+    """A walk as a video, as a job."""
+    options = [f"--seconds={what.seconds:g}", f"--fps={what.fps}"]
+    options += [
+        f"--{name}" for name in ("loop", "straight", "easing", "even") if getattr(what, name)
+    ]
+    if what.scale is not None:
+        options.append(f"--scale={what.scale}")
+    title = f"Walk through {len(what.points)} pictures of {what.model}"
+    return _add_with_points(
+        studio, "walk", title, what, what.points, options, f"walk.{what.format}"
+    )
+
+
+@router.post("/canvas")
+def canvas(studio: TheStudio, what: Canvas) -> Job:
+    """A picture of any size, as a job."""
+    options = [f"--size={what.width}x{what.height}"]
+    if what.columns is not None and what.rows is not None:
+        options.append(f"--layout={what.columns}x{what.rows}")
+    if what.variety is not None:
+        options.append(f"--variety={what.variety:g}")
+    if what.tile:
+        options.append("--tile")
+    title = f"Canvas of {what.width} × {what.height} by {what.model}"
+    return _add_with_points(studio, "canvas", title, what, what.points, options, "canvas.png")
+
+
+@router.get("/directions")
+def directions(studio: TheStudio, model: ModelName) -> Directions:
+    """A model's directions; a point is moved along them by its `edits`."""
+    from impasto.exploring.directions import Directions as Known
+    from impasto.exploring.directions import usual_path
+
+    path = usual_path(studio.places.model_folder(model))
+    if not path.is_file():
+        return Directions(found=False, directions=[], strips=False)
+    known = Known.load(path, studio.places.model_record(model))
+    return Directions(
+        found=True,
+        directions=[each.model_dump(mode="json") for each in known.about],
+        strips=path.with_suffix(".png").is_file(),
+    )
+
+
+@router.get("/directions/strips")
+def strips(studio: TheStudio, model: ModelName) -> FileResponse:
+    """Seven pictures along each direction."""
+    from impasto.exploring.directions import usual_path
+
+    path = usual_path(studio.places.model_folder(model)).with_suffix(".png")
+    if not path.is_file():
+        raise MissingError("directions were not looked for yet")
+    return FileResponse(path, media_type="image/png")
+
+
+@router.post("/directions")
+def find_directions(studio: TheStudio, what: FindDirections) -> Job:
+    """Look for directions, as a job; they are kept beside the model."""
+    options = [f"--samples={what.samples}", f"--components={what.components}"]
+    options += [f"--difference={each}" for each in what.differences]
+    options += [f"--column={each}" for each in what.columns]
+    if what.collection is not None:
+        options.append(f"--data={studio.places.collection(what.collection)}")
+    place = str(_place(studio, what.model))
+    title = f"Directions of {what.model}"
+    return studio.jobs.add(
+        "directions", title, ["directions", *options, "--", place], about=what.model
+    )
+
+
+@router.post("/invert")
+def invert(studio: TheStudio, what: Invert) -> Job:
+    """Find the points nearest to uploaded pictures, as a job."""
+    upload = existing(studio.places.uploads, what.upload, what="upload")
+    files = [str(existing(upload, *path.split("/"), what="picture")) for path in what.paths]
+    folder = studio.jobs.new_folder()
+    options = [f"--fit={what.fit}", f"--steps={what.steps}", f"--out={folder / POINTS_FILE}"]
+    if what.levels:
+        options.append("--levels")
+    place = str(_place(studio, what.model))
+    return studio.jobs.add(
+        "invert",
+        f"Find {len(files)} pictures in {what.model}",
+        ["invert", *options, "--", place, *files],
+        folder=folder,
+        about=what.model,
+        files=["points.png", POINTS_FILE],
+    )
+
+
+@router.get("/inverted/{job}")
+def inverted(studio: TheStudio, job: str) -> Points:
+    """The points that a job of `invert` has found."""
+    from impasto.sampling.points import Points as Known
+
+    known = studio.jobs.get(job)
+    if known.kind != "invert" or known.about is None:
+        raise MissingError(f"'{job[:100]}' is no job that looks for pictures")
+    path = existing(studio.jobs.folder, job, POINTS_FILE, what="file of points")
+    found = Known.load(path, studio.places.model_record(known.about))
+    return Points(points=[found.single(number) for number in range(len(found))])

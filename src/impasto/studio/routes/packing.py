@@ -1,0 +1,239 @@
+"""Uploads, previews of how pictures become square, and packing as a job."""
+
+import base64
+from typing import Annotated, Any, Literal, cast
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
+
+from impasto.api.collections import pack_options
+from impasto.decoding.fit import FITS
+from impasto.errors import ImpastoError
+from impasto.files import read_json
+from impasto.sources.class_names import Merge
+from impasto.studio import sources
+from impasto.studio.context import Studio, TheStudio
+from impasto.studio.jobs import Job
+from impasto.studio.pictures import encoded
+from impasto.studio.places import MASTERS, confined, inside, new_name
+from impasto.studio.sources import Upload
+
+router = APIRouter(tags=["uploads and packing"])
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Short = Annotated[str, Field(min_length=1, max_length=1000)]
+MOST_PREVIEWS = 12
+
+
+class NewUpload(BaseModel):
+    """An upload to begin."""
+
+    name: Name
+
+
+class Found(BaseModel):
+    """What packing would find in an upload."""
+
+    kind: str
+    pictures: int
+    left_out: list[tuple[str, str]]
+    """File and reason, at most 200."""
+    fields: dict[str, dict[str, int]]
+    """Label fields, with the number of pictures of each class, at most 200."""
+    columns: list[str]
+    """Further columns, which a condition may use."""
+    notes: list[str]
+
+
+class Preview(BaseModel):
+    """A picture made square in each way."""
+
+    path: str
+    squares: dict[str, str]
+    """By fit, a WebP as a `data:` address."""
+
+
+class Previews(BaseModel):
+    """Some pictures of an upload, made square in each way."""
+
+    fits: dict[str, str]
+    """What each does, in words."""
+    pictures: list[Preview]
+
+
+class MergeClasses(BaseModel):
+    """Classes that become one."""
+
+    field: Name
+    classes: list[Name] = Field(min_length=1, max_length=1000)
+    into: Name
+
+
+class Pack(BaseModel):
+    """What to pack. What is left out is as of `impasto pack`, or as in the collection of `like`."""
+
+    name: Name
+    """Of the new collection."""
+    upload: Name | None = None
+    like: Name | None = None
+    """A collection to take the pictures and the options of; one of the two."""
+    resolution: list[Annotated[int, Field(ge=4, le=4096)]] | None = Field(
+        default=None, min_length=1, max_length=8
+    )
+    labels: list[Name] | None = Field(default=None, max_length=20)
+    fit: Literal["crop", "squash", "pad", "tiles"] | None = None
+    duplicates: Literal["none", "exact", "near", "features"] | None = None
+    heldout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    min_class: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    where: Short | None = None
+    background: Annotated[str, Field(max_length=40)] | None = None
+    merge: list[MergeClasses] = Field(default_factory=list, max_length=1000)
+
+
+@router.get("/uploads")
+def uploads(studio: TheStudio) -> list[Upload]:
+    """All uploads, by name."""
+    return sources.uploads(studio.places.uploads)
+
+
+@router.post("/uploads")
+def begin(studio: TheStudio, what: NewUpload) -> Upload:
+    """Begin an upload; with a name that there is already, go on with it."""
+    folder = confined(studio.places.uploads, new_name(what.name, "folder of pictures"))
+    folder.mkdir(exist_ok=True)
+    return next(each for each in sources.uploads(studio.places.uploads) if each.name == what.name)
+
+
+@router.put("/uploads/{upload}/file")
+async def add(
+    studio: TheStudio,
+    upload: str,
+    path: Annotated[str, Query(min_length=1, max_length=2000)],
+    request: Request,
+) -> dict[str, int]:
+    """Add a file, as the body of the request; folders in its path become classes. A file of this path
+    is replaced."""
+    length = await sources.receive(studio.places.uploads, upload, path, request.stream())
+    return {"bytes": length}
+
+
+@router.delete("/uploads/{upload}")
+def remove(studio: TheStudio, upload: str) -> dict[str, bool]:
+    """Remove an upload. Collections that were packed from it stay."""
+    sources.remove(studio.places.uploads, upload)
+    return {"removed": True}
+
+
+@router.get("/uploads/{upload}")
+def found(
+    studio: TheStudio,
+    upload: str,
+    labels: Annotated[list[str] | None, Query(max_length=20)] = None,
+) -> Found:
+    """What packing would find in it, without decoding."""
+    listing = sources.listed(studio.places.uploads, upload, tuple(labels) if labels else None)
+    classes: dict[str, dict[str, int]] = {}
+    for column, name in enumerate(listing.fields):
+        counts: dict[str, int] = {}
+        for entry in listing.entries:
+            if each := entry.labels[column]:
+                counts[each] = counts.get(each, 0) + 1
+        classes[name] = dict(sorted(counts.items(), key=lambda pair: -pair[1])[:200])
+    columns = sorted({name for entry in listing.entries[:5000] for name in entry.about})
+    return Found(
+        kind=listing.kind,
+        pictures=len(listing.entries),
+        left_out=listing.left_out[:200],
+        fields=classes,
+        columns=columns,
+        notes=listing.notes,
+    )
+
+
+@router.get("/uploads/{upload}/preview")
+def preview(
+    studio: TheStudio,
+    upload: str,
+    count: Annotated[int, Query(ge=1, le=MOST_PREVIEWS)] = 6,
+    side: Annotated[int, Query(ge=16, le=512)] = 128,
+) -> Previews:
+    """Some of its pictures, made square in each way that packing knows; of tiles, the first."""
+    listing = sources.listed(studio.places.uploads, upload)
+    with studio.models.turn():
+        made = sources.previews(listing, count, side)
+    pictures = [
+        Preview(
+            path=path, squares={fit: _address(encoded(p, "webp")) for fit, p in squares.items()}
+        )
+        for path, squares in made
+    ]
+    return Previews(fits={name: fit.says for name, fit in FITS.items()}, pictures=pictures)
+
+
+def _address(content: bytes) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(content).decode()}"
+
+
+@router.post("/pack")
+def pack(studio: TheStudio, what: Pack) -> Job:
+    """Pack a new collection, as a job."""
+    name = new_name(what.name, "collection")
+    target = confined(studio.places.collections, name)
+    if target.exists():
+        raise ImpastoError(f"there is a collection '{name}' already; choose another name")
+    source, options = _source(studio, what)
+    options |= _options(what)
+    pack_options(None, cast("Any", options))  # so that a wrong one is an answer, not a failed job
+    arguments = ["pack", f"--name={name}"]
+    for option, value in options.items():
+        arguments += [f"--{option.replace('_', '-')}={each}" for each in _texts(value)]
+    return studio.jobs.add(
+        "pack", f"Pack {name}", [*arguments, "--", str(source), str(target)], about=name
+    )
+
+
+def _source(studio: Studio, what: Pack) -> tuple[str, dict[str, Any]]:
+    """The source to pack, and the options that it was packed with before."""
+    if (what.upload is None) == (what.like is None):
+        raise ImpastoError("say what to pack: an upload, or a collection that it is to be like")
+    if what.upload is not None:
+        return str(sources.source_of(studio.places.uploads, what.upload)), {}
+    assert what.like is not None
+    if what.like == MASTERS and studio.places.collection(MASTERS) == MASTERS:
+        return MASTERS, {"fit": "tiles", "labels": "style,genre,artist"}
+    folder = confined(studio.places.collections, what.like)
+    made = read_json(folder / "collection.json", "collection").get("made", {})
+    source, before = made.get("source"), made.get("options", {})
+    if source != MASTERS:
+        try:
+            inside(studio.places.uploads.joinpath(str(source)).resolve(), studio.places.uploads)
+        except ImpastoError:
+            raise ImpastoError(
+                f"the pictures of {what.like} were packed from {source}, which is not among the "
+                "uploads; pack them again in a terminal"
+            ) from None
+    kept = ("fit", "duplicates", "heldout", "min_class", "where", "seed", "max_upscale")
+    options = {name: before[name] for name in kept if before.get(name) is not None}
+    sides = [*before.get("smaller", ()), before.get("resolution", 64)]
+    options["resolution"] = ",".join(map(str, sides))
+    if before.get("labels"):
+        options["labels"] = ",".join(before["labels"])
+    options["merge"] = list(before.get("merge", ()))
+    return str(source), options
+
+
+def _options(what: Pack) -> dict[str, Any]:
+    names = ("fit", "duplicates", "heldout", "min_class", "where", "background")
+    given = {name: getattr(what, name) for name in names}
+    options = {name: value for name, value in given.items() if value is not None}
+    if what.resolution is not None:
+        options["resolution"] = ",".join(map(str, what.resolution))
+    if what.labels is not None:
+        options["labels"] = ",".join(what.labels)
+    if what.merge:
+        merges = (Merge(each.field, each.into, tuple(each.classes)) for each in what.merge)
+        options["merge"] = [str(each) for each in merges]
+    return options
+
+
+def _texts(value: Any) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else [str(value)]

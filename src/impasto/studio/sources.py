@@ -1,0 +1,200 @@
+"""Uploaded pictures: folders of files as they were dropped, listed and decoded as packing does it."""
+
+import shutil
+from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from anyio import to_thread
+from pydantic import BaseModel
+
+from impasto.collection import PackOptions
+from impasto.decoding.fit import FITS, fit_pixels, opened, square_of
+from impasto.decoding.workers import DiedError, in_order
+from impasto.errors import ImpastoError
+from impasto.files import write_error
+from impasto.readers import read_source
+from impasto.sources.listing import Content, Listing
+from impasto.sources.trees import UnusableError
+from impasto.studio.places import MissingError, confined, existing
+
+MOST_FILES = 200_000
+MOST_FOLDERS = 20
+"""Folders inside each other."""
+_KEPT_FREE = 2**29
+"""Bytes of the disk that uploads leave."""
+_PART = ".part-"
+_LOOK_AFTER = 2**26
+"""Bytes after which the disk's free room is asked for again."""
+_SECONDS = 20
+"""The longest that one picture's preview may take."""
+
+
+class Upload(BaseModel):
+    """Pictures that were dropped."""
+
+    name: str
+    files: int
+    bytes: int
+
+
+def uploads(root: Path) -> list[Upload]:
+    """All uploads, by name."""
+    found = sorted(path for path in root.iterdir() if not path.name.startswith("."))
+    return [_described(path) for path in found if path.is_dir() and not path.is_symlink()]
+
+
+def _described(folder: Path) -> Upload:
+    files = list(_files(folder))
+    return Upload(
+        name=folder.name, files=len(files), bytes=sum(path.lstat().st_size for path in files)
+    )
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink() and not path.name.startswith(_PART):
+            yield path
+
+
+def source_of(root: Path, name: str) -> Path:
+    """What is packed of an upload: its folder; or the only file in it, such as an archive.
+
+    Raises:
+        ImpastoError: there is no such upload, or nothing is in it.
+    """
+    folder = existing(root, name, what="upload")
+    found = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    if not found:
+        raise ImpastoError(f"nothing is in the upload '{name}' yet; add pictures to it")
+    single = found[0]
+    if len(found) == 1 and single.is_file() and not _is_picture(single):
+        return single
+    return folder
+
+
+def _is_picture(path: Path) -> bool:
+    from impasto.sources.file_kinds import BEGINNING, begins_as_picture
+
+    with path.open("rb") as file:
+        return begins_as_picture(file.read(BEGINNING))
+
+
+async def receive(root: Path, name: str, path: str, parts: AsyncIterator[bytes]) -> int:
+    """Write an uploaded file as its parts come; gives its length.
+
+    Args:
+        root: of all uploads.
+        name: of the upload, which is there.
+        path: of the file inside it, such as `ukiyo-e/wave.jpg`.
+        parts: its bytes.
+
+    Raises:
+        ImpastoError: the path cannot be, or the disk is full.
+    """
+    folder = existing(root, name, what="upload")
+    names = path.split("/")
+    if len(names) > MOST_FOLDERS or any(each.startswith(".") for each in names):
+        raise ImpastoError(f"'{path[:200]}' cannot be uploaded: hidden, or too deep in folders")
+    target = confined(folder, *names)
+    if target == folder:
+        raise ImpastoError("an upload needs the name of a file")
+    temporary = target.with_name(f"{_PART}{target.name[:100]}")
+    length = 0
+    try:
+        await to_thread.run_sync(partial(target.parent.mkdir, parents=True, exist_ok=True))
+        with temporary.open("wb") as file:
+            async for part in parts:
+                if length // _LOOK_AFTER != (length + len(part)) // _LOOK_AFTER or not length:
+                    await to_thread.run_sync(_check_room, root)
+                length += len(part)
+                await to_thread.run_sync(file.write, part)
+        await to_thread.run_sync(temporary.replace, target)
+    except OSError as error:
+        raise write_error(error, target) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return length
+
+
+def _check_room(root: Path) -> None:
+    if shutil.disk_usage(root).free < _KEPT_FREE:
+        raise ImpastoError("the disk is nearly full; free some room and upload again")
+
+
+def listed(root: Path, name: str, labels: tuple[str, ...] | None = None) -> Listing:
+    """What packing would find in an upload.
+
+    Raises:
+        ImpastoError: no reader knows it.
+    """
+    return read_source(source_of(root, name), labels)
+
+
+def previews(listing: Listing, count: int, side: int) -> list[tuple[str, dict[str, np.ndarray]]]:
+    """Some pictures of a source, evenly over it, made square in each way. Those that cannot be used are
+    left out.
+
+    Args:
+        listing: of the source.
+        count: how many pictures.
+        side: of the squares, in pixels.
+
+    Returns:
+        For each picture its name, and uint8 [R, R, 3] by the name of the fit.
+
+    Raises:
+        ImpastoError: there are no pictures.
+    """
+    if not listing.entries:
+        raise ImpastoError("there are no pictures in it")
+    places = np.unique(np.linspace(0, len(listing.entries) - 1, count).round().astype(int)).tolist()
+    entries = [listing.entries[place] for place in places]
+    found = in_order(partial(_squares, side), _contents(listing, places), 1, count, _SECONDS)
+    return [
+        (entry.relative, squares)
+        for entry, squares in zip(entries, found, strict=True)
+        if not isinstance(squares, DiedError) and squares
+    ]
+
+
+def _contents(listing: Listing, places: Sequence[int]) -> Iterator[Path | Content]:
+    for place in places:
+        path = listing.entries[place].path
+        if path is not None:
+            yield path
+        elif listing.contents is None:
+            yield UnusableError("unreadable")
+        else:
+            yield from listing.contents([place])
+
+
+def _squares(side: int, picture: Path | Content) -> dict[str, np.ndarray]:
+    """Runs in a process of its own."""
+    found: dict[str, np.ndarray] = {}
+    for fit in FITS:
+        how = PackOptions(resolution=side, fit=fit, max_upscale=16).fitting()
+        try:
+            if isinstance(picture, UnusableError):
+                return {}
+            if isinstance(picture, np.ndarray):
+                found[fit] = fit_pixels(picture, how).pixels[side][0]
+            else:
+                with opened(picture) as stream:
+                    found[fit] = square_of(stream, how)
+        except UnusableError:
+            return {}
+    return found
+
+
+def remove(root: Path, name: str) -> None:
+    """Remove an upload. Collections that were packed from it stay.
+
+    Raises:
+        MissingError: there is none of this name.
+    """
+    folder = existing(root, name, what="upload")
+    if folder.parent != root or not folder.is_dir():
+        raise MissingError(f"there is no upload '{name}'")
+    shutil.rmtree(folder)

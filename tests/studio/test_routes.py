@@ -1,0 +1,483 @@
+"""Every tab's routes, on a collection and a run that are there."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+import impasto
+from impasto.collection import Collection
+from impasto.sampling.point_text import TEXT_KEY
+from impasto.studio.context import Studio
+from impasto.studio.places import Places
+from tests.helpers.pictures import paint
+from tests.studio.conftest import accepted, finish
+
+RUN = "runs/00000-small"
+
+
+def _get(client: TestClient, path: str, **query: Any) -> Any:
+    answer = client.get(f"/api/{path}", params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def _post(client: TestClient, path: str, **body: Any) -> Any:
+    answer = client.post(f"/api/{path}", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def _error(client: TestClient, path: str, body: Any = None, status: int = 400) -> str:
+    answer = client.get(f"/api/{path}") if body is None else client.post(f"/api/{path}", json=body)
+    assert answer.status_code == status, answer.text
+    found = answer.json()["error"]
+    assert "\n" not in found
+    return str(found)
+
+
+def _pixels(content: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+
+
+def test_every_route_answers_without_a_server_error(visitor: TestClient) -> None:
+    """With names that are not there, and empty bodies."""
+    schema = _get(visitor, "openapi.json")
+    assert len(schema["paths"]) > 50
+    for path, methods in schema["paths"].items():
+        address = path.replace("{", "no-").replace("}", "")
+        for method in methods:
+            if path.endswith("/events"):
+                continue
+            answer = visitor.request(method, address, json={} if method == "post" else None)
+            assert answer.status_code < 500, (method, path, answer.text)
+            if answer.status_code >= 400:
+                assert "\n" not in answer.json()["error"]
+
+
+def test_collections(visitor: TestClient, world: Studio) -> None:
+    listed = _get(visitor, "collections")
+    assert next(each["name"] for each in listed["collections"]) == "labelled"
+    found = _get(visitor, "collections/labelled")
+    assert found["fields"] == [
+        {
+            "name": "kind",
+            "classes": [
+                {"name": each.name, "train": each.train, "heldout": each.heldout}
+                for each in _classes(world.places)
+            ],
+            "unknown": 0,
+        }
+    ]
+    assert found["summary"]["train"] == 27
+    assert found["source"] == str(world.places.uploads / "paintings")
+    rows = _get(visitor, "collections/labelled/pictures", start=3, count=4)
+    assert rows["total"] == 30
+    assert [row["index"] for row in rows["rows"]] == [3, 4, 5, 6]
+    for row in rows["rows"]:
+        assert row["source"]["path"].startswith(row["classes"]["kind"])
+    some = _get(visitor, "collections/labelled/pictures", only="kind=warm")
+    assert some["total"] == 15
+    assert {row["classes"]["kind"] for row in some["rows"]} == {"warm"}
+    assert "kind" in _error(visitor, "collections/labelled/pictures?only=kind%3Dhot")
+    collection = Collection.open(world.places.collections / "labelled")
+    picture = _pixels(visitor.get("/api/collections/labelled/picture/3").content).astype(int)
+    assert np.abs(picture - collection.images(np.array([3]))[0]).mean() < 6  # WebP
+    small = visitor.get("/api/collections/labelled/picture/3?side=16")
+    assert _pixels(small.content).shape == (16, 16, 3)
+    assert visitor.get("/api/collections/labelled/picture/30").status_code == 404
+    assert _pixels(visitor.get("/api/collections/labelled/sheet").content).shape[1] > 100
+    assert _get(visitor, "collections/labelled/left-out") == {"total": 0, "rows": []}
+    assert _get(visitor, "collections/labelled/duplicates")["total"] == 0
+
+
+def _classes(places: Places) -> list[Any]:
+    from impasto.studio.routes.collections import ClassCount
+
+    collection = Collection.open(places.collections / "labelled")
+    heldout = collection.labels[collection.heldout_indices, 0].tolist()
+    (field,) = collection.fields
+    return [
+        ClassCount(name=name, train=count, heldout=heldout.count(number))
+        for number, (name, count) in enumerate(zip(field.classes, field.counts, strict=True))
+    ]
+
+
+def test_uploads_previews_packing_merging_and_forgetting(
+    client: TestClient, studio: Studio, tmp_path: Path
+) -> None:
+    """From a dropped zip and files to a collection, and to one with merged classes."""
+    paint(tmp_path / "pictures", 6)
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        for path in sorted((tmp_path / "pictures").rglob("*.png")):
+            file.write(path, path.relative_to(tmp_path / "pictures"))
+        file.writestr("cold/broken.png", b"no picture")
+        # Twice the same picture.
+        file.write(tmp_path / "pictures" / "cold" / "000.png", "cold/copy.png")
+    assert _post(client, "uploads", name="dropped") == {"name": "dropped", "files": 0, "bytes": 0}
+    assert "nothing is in" in _error(client, "uploads/dropped")
+    put = client.put("/api/uploads/dropped/file?path=all.zip", content=content.getvalue())
+    assert put.json() == {"bytes": len(content.getvalue())}
+    found = _get(client, "uploads/dropped")
+    assert found["pictures"] == 8
+    (field,) = found["fields"]
+    assert found["fields"][field] == {"cold": 5, "warm": 3}
+    previews = _get(client, "uploads/dropped/preview", count=3, side=32)
+    assert set(previews["fits"]) == {"crop", "squash", "pad", "tiles"}
+    assert previews["pictures"]
+    for each in previews["pictures"]:
+        assert set(each["squares"]) == set(previews["fits"])
+        assert each["squares"]["pad"].startswith("data:image/webp;base64,")
+    job = _post(client, "pack", name="mine", upload="dropped", resolution=[16, 32], labels=["kind"])
+    finish(studio, job)
+    details = _get(client, "collections/mine")
+    assert details["summary"]["resolutions"] == [16, 32]
+    assert details["left_out"] == 1
+    assert details["duplicates"] == 1
+    (row,) = _get(client, "collections/mine/left-out")["rows"]
+    assert row["path"] == "cold/broken.png"
+    copies = _get(client, "collections/mine/duplicates")["rows"]
+    assert sorted(each["kept"] for each in copies) == [False, True]
+    (out,) = [each for each in copies if not each["kept"]]
+    assert client.get(f"/api/collections/mine/excluded/{out['picture']}").status_code == 200
+    assert client.get("/api/collections/mine/excluded/9").status_code == 404
+    assert "already" in _error(client, "pack", {"name": "mine", "upload": "dropped"})
+    _merge_and_forget(client, studio)
+    assert client.delete("/api/uploads/dropped").json() == {"removed": True}
+    assert not (studio.places.uploads / "dropped").exists()
+
+
+def _merge_and_forget(client: TestClient, studio: Studio) -> None:
+    merge = {"field": "kind", "classes": ["cold", "warm"], "into": "all | of it"}
+    job = _post(client, "pack", name="merged", like="mine", merge=[merge], duplicates="none")
+    finish(studio, job)
+    merged = _get(client, "collections/merged")
+    assert [each["name"] for each in merged["fields"][0]["classes"]] == ["all | of it"]
+    assert merged["duplicates"] == 0
+    assert merged["summary"]["resolutions"] == [16, 32]
+    paths = [row["source"]["path"] for row in _get(client, "collections/merged/pictures")["rows"]]
+    answer = _post(client, "collections/merged/forget", pictures=["warm/001.png"])
+    assert answer == {"pictures": 1, "left": len(paths) - 1}
+    assert "nothing" in _error(client, "collections/merged/forget", {"pictures": ["nothing.png"]})
+    assert "masters" in _error(client, "collections/masters/forget", {"pictures": ["x"]})
+
+
+def test_files_go_into_their_upload_only(client: TestClient, places: Places) -> None:
+    _post(client, "uploads", name="dropped")
+    (places.uploads / "dropped" / "away").symlink_to(places.runs)
+    for path in (
+        "../x.png",
+        "a/../../x.png",
+        "/etc/x",
+        ".hidden",
+        "a//b",
+        "away/x.png",
+        "",
+        "a\0b",
+    ):
+        answer = client.put("/api/uploads/dropped/file", params={"path": path}, content=b"x")
+        assert answer.status_code in (400, 404, 422), path
+    assert not list(places.runs.iterdir())
+    assert not [path for path in places.uploads.rglob("*") if path.is_file()]
+    for name in ("..", ".", "a/b", "-x"):
+        assert client.post("/api/uploads", json={"name": name}).status_code == 400
+    deep = "/".join(["a"] * 30)
+    assert client.put(f"/api/uploads/dropped/file?path={deep}", content=b"x").status_code == 400
+
+
+def test_an_upload_that_is_too_large_leaves_nothing(client: TestClient, places: Places) -> None:
+    _post(client, "uploads", name="dropped")
+    for body in (b"x" * 300_000, iter([b"x" * 100_000] * 4)):  # with a length, and without
+        answer = client.put("/api/uploads/dropped/file?path=a.png", content=body)
+        assert answer.status_code == 413
+        assert "too large" in answer.json()["error"]
+    assert not list((places.uploads / "dropped").iterdir())
+
+
+def test_a_collection_from_elsewhere_is_not_packed_again(
+    client: TestClient, places: Places, tmp_path: Path
+) -> None:
+    """A collection's record could name any folder of this machine as its source."""
+    paint(tmp_path / "private", 4)
+    impasto.pack(tmp_path / "private", places.collections / "given", resolution=32)
+    assert "not among the uploads" in _error(client, "pack", {"name": "new", "like": "given"})
+    assert client.get("/api/jobs").json() == []
+
+
+def test_recipes_and_settings(visitor: TestClient) -> None:
+    recipes = {each["name"]: each for each in _get(visitor, "recipes")}
+    assert recipes["first_look"]["images"] == 72_000
+    assert "Cost:" in recipes["first_look"]["text"]
+    assert not recipes["flow_64"]["adversarial"]
+    assert _get(visitor, "recipes/first_look")["config"]["training"]["batch"] == 16
+    assert "unknown recipe" in _error(visitor, "recipes/nothing")
+    schema = _get(visitor, "config/schema")
+    assert "TrainingConfig" in schema["config"]["$defs"]
+    assert "fastgan" in schema["networks"]
+    what: dict[str, Any] = {"collection": "labelled", "recipe": "first_look"}
+    what["settings"] = {"resolution": 32, "training.batch": 8}
+    checked = _post(visitor, "config/check", **what)
+    assert checked["config"]["training"]["batch"] == 8
+    assert checked["pictures"] == 27
+    what["settings"] = {"training.batch": 0}
+    assert "training.batch" in _error(visitor, "config/check", what)
+    what["settings"] = {"resolution": 48}
+    assert "48" in _error(visitor, "config/check", what)
+
+
+def test_runs(visitor: TestClient, world: Studio) -> None:
+    (run,) = _get(visitor, "runs")["runs"]
+    assert (run["name"], run["state"], run["images_seen"]) == ("00000-small", "finished", 64)
+    details = _get(visitor, "runs/00000-small")
+    (stage,) = details["stages"]
+    assert "reals.png" in stage["grids"]
+    assert run["grid"] == [name for name in stage["grids"] if name.startswith("fakes-")][-1]
+    assert details["checkpoints"][-1] == 64
+    assert details["collection"]["name"] == "labelled"
+    rows = _get(visitor, "runs/00000-small/stats")
+    assert rows[-1]["images_seen"] == 64
+    grid = visitor.get(f"/api/runs/00000-small/grids/{run['grid']}")
+    assert grid.content == (world.places.runs / "00000-small/samples" / run["grid"]).read_bytes()
+    assert "no job" in _error(visitor, "runs/00000-small/stop", {})
+
+
+def test_models_and_their_cards(visitor: TestClient) -> None:
+    found = {each["name"]: each for each in _get(visitor, "models")["models"]}
+    assert set(found) == {RUN, "masters"}
+    assert found[RUN]["fields"] == [{"name": "kind", "classes": ["cold", "warm"]}]
+    details = _get(visitor, "models/details", model=RUN)
+    assert {"kind": "warm"} in details["combinations"]
+    assert details["directions"] == []
+    card = _get(visitor, "share/card", model="masters")
+    assert card["licences"]
+    assert any("public domain" in sentence for sentence in card["sentences"])
+
+
+def test_sheets_are_what_the_library_paints(visitor: TestClient, world: Studio) -> None:
+    sheet = visitor.get(
+        "/api/gallery/sheet",
+        params={"model": RUN, "seeds": "3-6", "class": "kind=warm", "format": "png", "columns": 2},
+    )
+    model = impasto.Model.load(world.places.runs / "00000-small")
+    expected = model.grid([3, 4, 5, 6], {"kind": "warm"}, columns=2)
+    assert (_pixels(sheet.content) == np.asarray(expected)).all()
+    points = [{"seed": seed, "classes": {"kind": "warm"}} for seed in (3, 4, 5, 6)]
+    body = {"model": RUN, "points": points, "columns": 2, "format": "png"}
+    assert visitor.post("/api/gallery/sheet", json=body).content == sheet.content
+    calm = visitor.get("/api/gallery/sheet", params={"model": RUN, "seeds": "3", "truncation": 0.5})
+    assert calm.headers["content-type"] == "image/webp"
+    for query in ("seeds=x", "seeds=0-999999999", "seeds=5-1", "class=kind%3Dhot", "truncation=-1"):
+        assert visitor.get(f"/api/gallery/sheet?model={RUN}&{query}").status_code in (400, 422)
+
+
+def test_a_downloaded_picture_paints_itself_again(visitor: TestClient, world: Studio) -> None:
+    mixture: dict[str, Any] = {
+        "seed": 5,
+        "classes": {"kind": {"warm": 0.6, "cold": 0.4}},
+        "truncation": 0.8,
+    }
+    query: dict[str, Any] = {
+        "model": RUN,
+        "point": json.dumps(mixture),
+        "format": "png",
+        "download": True,
+    }
+    answer = visitor.get("/api/gallery/picture", params=query)
+    assert answer.headers["content-disposition"] == 'attachment; filename="seed-00000005.png"'
+    text = Image.open(io.BytesIO(answer.content)).text[TEXT_KEY]  # type: ignore[attr-defined]
+    again: dict[str, Any] = {"model": RUN, "point": {"point": json.loads(text)}, "format": "png"}
+    assert (
+        _pixels(visitor.post("/api/gallery/picture", json=again).content) == _pixels(answer.content)
+    ).all()
+    again["enlarge"] = 2
+    assert _pixels(visitor.post("/api/gallery/picture", json=again).content).shape == (64, 64, 3)
+    other = {**again, "model": "masters"}
+    assert "another generator" in _error(visitor, "gallery/picture", other)
+    for wrong in ({}, {"seed": 1, "favourite": "x"}, {"favourite": "nobody"}):
+        assert _error(visitor, "gallery/picture", {"model": RUN, "point": wrong})
+    assert _error(visitor, "gallery/picture", {"model": RUN, "point": {"seed": -1}}, 422)
+
+
+def test_favourites_are_those_of_the_command_line(visitor: TestClient, world: Studio) -> None:
+    kept = _post(visitor, "gallery/favourites", model=RUN, name="wave", point={"seed": 7})
+    assert [each["name"] for each in kept] == ["wave"]
+    assert list(impasto.favourites(world.places.runs / "00000-small")) == ["wave"]
+    impasto.keep(world.places.runs / "00000-small", "hill", 8)
+    assert [f["name"] for f in _get(visitor, "gallery/favourites", model=RUN)] == ["wave", "hill"]
+    again = {"model": RUN, "name": "wave", "point": {"seed": 9}}
+    assert "already" in _error(visitor, "gallery/favourites", again)
+    for point in ({"favourite": "wave"}, {"seed": 7}):
+        answer = visitor.post(
+            "/api/gallery/picture", json={"model": RUN, "point": point, "format": "png"}
+        )
+        assert (
+            _pixels(answer.content)
+            == impasto.sample(world.places.runs / "00000-small", [7], device="cpu")[0]
+        ).all()
+
+
+def test_variations_and_mixing(visitor: TestClient) -> None:
+    body = {"model": RUN, "point": {"seed": 7}, "seeds": [1, 2, 3], "spread": 0.2}
+    found = _post(visitor, "gallery/variations", **body)["points"]
+    assert len(found) == 3
+    sheet = {"model": RUN, "points": [{"point": each} for each in found], "columns": 3}
+    assert _pixels(visitor.post("/api/gallery/sheet", json=sheet).content).shape == (32, 96, 3)
+    mixed = {"model": "masters", "coarse": [{"seed": 1}], "fine": [{"seed": 2}, {"seed": 3}]}
+    answer = visitor.post("/api/gallery/mix", json=mixed)
+    assert _pixels(answer.content).shape == (128, 192, 3)
+    assert "levels" in _error(visitor, "gallery/mix", {**mixed, "model": RUN})
+
+
+def test_walks(visitor: TestClient, world: Studio) -> None:
+    points = [{"seed": 1}, {"seed": 2, "classes": {"kind": "warm"}}]
+    body = {"model": RUN, "points": points, "seconds": 0.5, "fps": 8}
+    answer = visitor.post("/api/gallery/walk/preview", json=body)
+    assert Image.open(io.BytesIO(answer.content)).n_frames == 4  # type: ignore[attr-defined]
+    job = _post(visitor, "gallery/walk", **body, format="webp", loop=True)
+    finish(world, job)
+    made = visitor.get(f"/api/jobs/{job['id']}/files/walk.webp")
+    assert Image.open(io.BytesIO(made.content)).n_frames == 4  # type: ignore[attr-defined]
+    assert "sandbox" in made.headers["content-security-policy"]
+    wrong = {**body, "points": [{"favourite": "nobody"}]}
+    before = len(_get(visitor, "jobs"))
+    assert _error(visitor, "gallery/walk", wrong)
+    assert len(_get(visitor, "jobs")) == before
+
+
+def test_directions(visitor: TestClient, world: Studio) -> None:
+    assert not _get(visitor, "gallery/directions", model=RUN)["found"]
+    job = _post(visitor, "gallery/directions", model=RUN, samples=64, components=1)
+    finish(world, job)
+    found = _get(visitor, "gallery/directions", model=RUN)
+    names = [each["name"] for each in found["directions"]]
+    assert "warmth" in names
+    assert "warmth" in _get(visitor, "models/details", model=RUN)["directions"]
+    assert visitor.get(f"/api/gallery/directions/strips?model={RUN}").status_code == 200
+    pictures = [
+        visitor.post(
+            "/api/gallery/picture",
+            json={"model": RUN, "point": {"seed": 1, "edits": edits}, "format": "png"},
+        )
+        for edits in ({}, {"warmth": 3.0})
+    ]
+    assert pictures[0].content != pictures[1].content
+    wrong = {"model": RUN, "point": {"seed": 1, "edits": {"warmness": 1}}}
+    assert "warmth" in _error(visitor, "gallery/picture", wrong)
+
+
+@pytest.mark.parametrize("form", ["folder", "onnx"])
+def test_export(visitor: TestClient, form: str, world: Studio) -> None:
+    job = _post(visitor, "share/export", model=RUN, form=form, name="mine")
+    finish(world, job)
+    if form == "folder":
+        assert "models/mine" in [each["name"] for each in _get(visitor, "models")["models"]]
+        assert "already" in _error(
+            visitor, "share/export", {"model": RUN, "form": form, "name": "mine"}
+        )
+    else:
+        made = visitor.get(f"/api/jobs/{job['id']}/files/mine.onnx?download=true")
+        assert made.headers["content-disposition"].startswith("attachment")
+        assert len(made.content) > 1000
+
+
+def test_reports_have_an_origin_of_their_own(visitor: TestClient, world: Studio) -> None:
+    assert visitor.get("/api/runs/00000-small/report").status_code == 404
+    job = _post(visitor, "runs/00000-small/report")
+    finish(world, job)
+    page = visitor.get("/api/runs/00000-small/report")
+    assert page.headers["content-type"].startswith("text/html")
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("sandbox")
+    assert "allow-same-origin" not in policy
+    assert "connect-src data: blob:" in policy
+    assert _get(visitor, "runs/00000-small")["has_report"]
+
+
+def test_canvases_and_own_pictures(visitor: TestClient, world: Studio) -> None:
+    points = [{"seed": 1}, {"seed": 2}]
+    job = _post(
+        visitor, "gallery/canvas", model="masters", points=points, width=130, height=64, variety=0.5
+    )
+    finish(world, job)
+    made = visitor.get(f"/api/jobs/{job['id']}/files/canvas.png")
+    assert _pixels(made.content).shape == (64, 130, 3)
+    paths = ["cold/000.png", "warm/001.png"]
+    body: dict[str, Any] = {"model": RUN, "upload": "paintings", "paths": paths, "steps": 2}
+    job = _post(visitor, "gallery/invert", **body)
+    accepted(job)
+    assert "points" in _error(visitor, f"gallery/inverted/{job['id']}", status=404)
+    file = world.jobs.folder / job["id"] / "points.safetensors"  # as the command would leave it
+    run = world.places.runs / "00000-small"
+    impasto.keep(run, "found", 3)
+    impasto.favourites(run)["found"].save(file)
+    found = _get(visitor, f"gallery/inverted/{job['id']}")["points"]
+    sheet = {"model": RUN, "points": [{"point": each} for each in found]}
+    assert visitor.post("/api/gallery/sheet", json=sheet).status_code == 200
+    assert _post(visitor, f"jobs/{job['id']}/stop")["state"] == "stopped"
+    body["paths"] = ["../labelled/collection.json"]
+    assert _error(visitor, "gallery/invert", body, 404)
+
+
+def test_jobs_are_commands_that_there_are(visitor: TestClient) -> None:
+    """Those that take too long to be run here: each option is one that the command takes."""
+    training: dict[str, Any] = {
+        "collection": "labelled",
+        "recipe": "first_look",
+        "settings": {"training.batch": 8, "training.learning_rate": None, "labels": ["kind"]},
+        "labels": ["kind"],
+        "only": "kind = 'warm'",
+        "images": 5000,
+        "seed": 3,
+        "start_from": RUN,
+        "device": "cpu",
+    }
+    del training["settings"]["training.learning_rate"]
+    wanted = [
+        ("train", training),
+        ("estimate", training),
+        ("train", {"collection": "masters", "time": "30m"}),
+        ("runs/00000-small/resume", {"images": 128}),
+        ("runs/00000-small/resume", {}),
+        ("evaluate", {"model": f"{RUN}/best", "pictures": 100, "features": "lite0"}),
+        ("evaluate", {"model": RUN, "per_class": 10, "all_checkpoints": True}),
+        ("compare", {"runs": ["00000-small"] * 2, "collection": "labelled", "pictures": 99}),
+        ("share/export", {"model": RUN, "form": "html", "name": "page", "half": True}),
+        ("gallery/walk", {"model": RUN, "points": [{"seed": 1}], "even": True, "scale": 2}),
+        ("gallery/directions", {"model": RUN, "differences": ["kind=cold,warm"], "columns": ["x"]}),
+    ]
+    for path, body in wanted:
+        if "best" in str(body.get("model")):
+            assert "no best checkpoint" in _error(visitor, path, body)
+            continue
+        job = _post(visitor, path, **body)
+        accepted(job)
+        assert _post(visitor, f"jobs/{job['id']}/stop")["state"] == "stopped"
+
+
+def test_only_one_job_trains_a_run(visitor: TestClient) -> None:
+    job = _post(visitor, "runs/00000-small/resume", images=128)
+    (run,) = _get(visitor, "runs")["runs"]
+    assert (run["state"], run["job"]) == ("waiting", job["id"])
+    assert "already" in _error(visitor, "runs/00000-small/resume", {"images": 256})
+    assert _post(visitor, "runs/00000-small/stop")["state"] == "stopped"
+    assert _get(visitor, "runs")["runs"][0]["state"] == "finished"
+
+
+def test_the_closest_training_pictures(visitor: TestClient) -> None:
+    body = {"model": RUN, "points": [{"seed": 1}, {"seed": 2}]}
+    found = _post(visitor, "closest", **body)
+    assert found["collection"] == "labelled"
+    for each in found["nearest"]:
+        assert 0 <= each["picture"] < 30
+        assert 0 < each["distance"] < 2
+        rows = _get(visitor, "collections/labelled/pictures", start=each["picture"], count=1)[
+            "rows"
+        ]
+        assert rows[0]["source"]["path"] == each["source"]["path"]
