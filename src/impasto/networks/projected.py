@@ -9,6 +9,9 @@ generated images. There is no generator of this name: the paper trains FastGAN's
 
 On small collections of paintings, training on the features alone loses the palette, because the
 frozen network largely ignores colour. `pixel_width` adds a discriminator on the pixels.
+
+At 256 pixels and more the frozen network is most of the cost. `read_at` and `crop` share it out: the
+whole picture is read reduced, and one small square of it as it is.
 """
 
 import itertools
@@ -131,7 +134,6 @@ class _Head(nn.Module):
         halvings = 0
         while side >> halvings >= _ENOUGH:
             halvings += 1
-        self.side = side >> halvings
         self.trunk = nn.ModuleDict()
         for level in range(halvings):
             outputs = max(1, width >> (halvings - 1 - level))
@@ -205,7 +207,22 @@ class _Pixels(nn.Module):
         return _HeadOutput(self.last(maps), maps, self.projection)
 
 
-def _check(read_at: int, levels: list[int], pixel_width: int) -> None:
+def _random_squares(images: Tensor, side: int) -> Tensor:
+    """A square of so many pixels a side of each image [B, 3, H, W], at a place of its own."""
+    count, _, height, width = images.shape
+    # Drawn on the CPU, so that no device has to be waited for.
+    rows = torch.randint(height - side + 1, (count,), device="cpu").tolist()
+    columns = torch.randint(width - side + 1, (count,), device="cpu").tolist()
+    squares = (
+        image[:, row : row + side, column : column + side]
+        for image, row, column in zip(images, rows, columns, strict=True)
+    )
+    return torch.stack(list(squares))
+
+
+def _check(
+    read_at: int, levels: list[int], pixel_width: int, crop: int | None, resolution: int
+) -> None:
     """Refuse settings that do not fit the feature network.
 
     Raises:
@@ -219,6 +236,11 @@ def _check(read_at: int, levels: list[int], pixel_width: int) -> None:
         raise ImpastoError(f"discriminator.levels is {levels}; choose some of 2, 4, 8, 16, 32")
     if pixel_width < 0:
         raise ImpastoError(f"discriminator.pixel_width is {pixel_width}; it must be 0 or more")
+    if crop is not None and (crop < 32 or crop % 32 or crop >= resolution):
+        raise ImpastoError(
+            f"discriminator.crop is {crop}; it must be null, or 32, 64, 96, ... below the "
+            f"resolution, {resolution}"
+        )
 
 
 class Discriminator(nn.Module):
@@ -235,6 +257,8 @@ class Discriminator(nn.Module):
             bilinearly or reduced by averaging. By default H, but at least 224, the side that the
             network was trained with (as published). Cost grows with its square: 64 is for images
             of 64 pixels on a CPU.
+        crop: side of a square of each image that is read as it is, unreduced, by heads of its own;
+            null for none. The square lies at random in training, in the middle otherwise.
         levels: strides of the maps that have heads: some of 2, 4, 8, 16, 32.
         mixing: `cross-scale` (channels and scales), `cross-channel` or `none`.
         channels: channels of the finest mixed maps.
@@ -254,6 +278,7 @@ class Discriminator(nn.Module):
         resolution: int,
         label_sizes: tuple[int, ...] = (),
         read_at: int | None = None,
+        crop: int | None = None,
         levels: tuple[int, ...] = (4, 8, 16, 32),
         mixing: Literal["cross-scale", "cross-channel", "none"] = "cross-scale",
         channels: Count = 64,
@@ -269,7 +294,8 @@ class Discriminator(nn.Module):
         levels_above(resolution, 16, "projected")
         self.read_at = max(_PUBLISHED_SIDE, resolution) if read_at is None else read_at
         self.levels = sorted(set(levels))
-        _check(self.read_at, self.levels, pixel_width)
+        self.crop = crop
+        _check(self.read_at, self.levels, pixel_width, crop, resolution)
         self.features = load_frozen()
         widths = {stride: STAGE_CHANNELS[stride] for stride in self.levels}
         self.mixing: _Mixing | None = None
@@ -279,19 +305,25 @@ class Discriminator(nn.Module):
                 for number, stride in enumerate(self.levels)
             }
             self.mixing = _Mixing(widths, cross_scale=mixing == "cross-scale")
-        self.heads = nn.ModuleDict()
-        self.side = 1
-        for stride in self.levels:
-            head = _Head(
-                widths[stride],
-                self.read_at // stride,
-                head_width,
-                label_sizes,
-                batch_norm=batch_norm,
-                deviation=deviation,
+
+        def heads(side: int) -> nn.ModuleDict:
+            """A head for each stride of the maps of a picture of this side."""
+            return nn.ModuleDict(
+                {
+                    str(stride): _Head(
+                        widths[stride],
+                        side // stride,
+                        head_width,
+                        label_sizes,
+                        batch_norm=batch_norm,
+                        deviation=deviation,
+                    )
+                    for stride in self.levels
+                }
             )
-            self.heads[str(stride)] = head
-            self.side = max(self.side, head.side)
+
+        self.heads = heads(self.read_at)
+        self.crop_heads = None if crop is None else heads(crop)
         self.pixels = (
             _Pixels(
                 resolution,
@@ -317,6 +349,17 @@ class Discriminator(nn.Module):
             images = F.interpolate(images, (self.read_at, self.read_at), mode="bilinear")
         elif side > self.read_at:
             images = F.interpolate(images, (self.read_at, self.read_at), mode="area")
+        return self._mixed_maps(images)
+
+    def square(self, images: Tensor) -> Tensor:
+        """The square of each image [B, 3, H, W] that `crop` asks for."""
+        assert self.crop is not None
+        if self.training:
+            return _random_squares(images, self.crop)
+        top, left = ((side - self.crop) // 2 for side in images.shape[2:])
+        return images[:, :, top : top + self.crop, left : left + self.crop]
+
+    def _mixed_maps(self, images: Tensor) -> dict[int, Tensor]:
         wanted = [stride for stride in STAGE_CHANNELS if stride <= self.levels[-1]]
         stages = dict(zip(wanted, self.features.stages(images, len(wanted)), strict=True))
         maps = {stride: stages[stride] for stride in self.levels}
@@ -324,13 +367,16 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor) -> Judgement:
         outputs = [self.heads[str(stride)](maps) for stride, maps in self.project(images).items()]
+        if self.crop_heads is not None:
+            cropped = self._mixed_maps(self.square(images))
+            outputs += [self.crop_heads[str(stride)](maps) for stride, maps in cropped.items()]
         if self.pixels is not None:
             outputs.append(self.pixels(images))
 
         def realness(labels: Tensor) -> Tensor:
             # Each side divides the largest, so each logit is repeated equally often.
-            side = (self.side, self.side)
-            logits = (F.interpolate(output.with_labels(labels), side) for output in outputs)
+            side = max(output.logits.shape[-1] for output in outputs)
+            logits = (F.interpolate(output.with_labels(labels), (side, side)) for output in outputs)
             return torch.cat([each.flatten(1) for each in logits], dim=1)
 
         return Judgement(realness(labels), realness_under=realness)
