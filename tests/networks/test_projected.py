@@ -226,6 +226,61 @@ def test_the_pixels_discriminator_with_batch_norm_is_dcgans(width: int) -> None:
     assert ours == [*theirs[:-1], *joint, theirs[-1]]
 
 
+def test_the_crop_has_heads_of_its_own() -> None:
+    """The heads of a square of each picture stand beside those of the whole, and weigh the same."""
+    network = made(64, SIZES, crop=32).eval()
+    images = pictures(64)
+    with torch.no_grad():
+        realness = network(images, LABELS).realness
+        middle = images[:, :, 16:48, 16:48]
+        assert torch.equal(network.square(images), middle)
+        outputs = [
+            heads[str(stride)](maps).with_labels(LABELS)
+            for heads, seen in ((network.heads, images), (network.crop_heads, middle))
+            for stride, maps in network.project(seen).items()
+        ]
+    assert len(outputs) == 8
+    by_hand = torch.stack([each.mean((1, 2, 3)) for each in outputs]).mean(0)
+    torch.testing.assert_close(realness.mean(1), by_hand)
+    alone = count_parameters(made(64, SIZES))
+    assert count_parameters(network) == 2 * alone
+
+
+def test_squares_lie_at_random_in_training() -> None:
+    """Each is a part of its picture; one seed gives one choice; without a crop nothing is drawn."""
+    network = made(64, crop=32).train()
+    # Each pixel holds its own place, so a square tells where it was cut out.
+    rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    images = torch.stack([rows, columns, torch.zeros(64, 64)]).expand(200, -1, -1, -1)
+    torch.manual_seed(3)
+    squares = network.square(images)
+    corners = squares[:, :2, 0, 0]
+    for square, (top, left) in zip(squares, corners.int().tolist(), strict=True):
+        assert torch.equal(square, images[0, :, top : top + 32, left : left + 32])
+    for found in corners.T:
+        assert (found.min(), found.max()) == (0, 32)
+        assert len(found.unique()) == 33
+    assert not torch.equal(corners[:, 0], corners[:, 1])
+    torch.manual_seed(3)
+    assert torch.equal(network.square(images), squares)
+    plain = made(64).train()
+    state = torch.get_rng_state()
+    plain(pictures(64), none())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_crop_trains_the_generated_picture() -> None:
+    """The gradient on a picture comes from the square, at the pixels' own size."""
+    network = made(64, crop=32).eval()
+    images = pictures(64, 2).requires_grad_()
+    maps = network.project(network.square(images))
+    network.crop_heads["4"](maps[4]).logits.sum().backward()
+    assert images.grad is not None
+    inside = images.grad[:, :, 16:48, 16:48]
+    assert inside.abs().amax() > 0
+    assert images.grad.abs().sum() == inside.abs().sum()
+
+
 def test_the_frozen_part_is_frozen() -> None:
     network = made(64, SIZES, read_at=64, pixel_width=2)
     names = [name for name, _ in network.named_parameters()] + list(network.state_dict())
@@ -345,6 +400,8 @@ def test_every_convolution_that_learns_has_spectral_norm() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"crop": 40}, "crop is 40; it must be null, or 32, 64, 96, ... below the resolution, 32"),
+        ({"crop": 32}, "crop is 32; it must be null"),
         ({"read_at": 16}, "read_at is 16; it must be 32, 64, 96"),
         ({"read_at": 100}, "read_at is 100"),
         ({"levels": ()}, "levels is .*; choose some of 2, 4, 8, 16, 32"),

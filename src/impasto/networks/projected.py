@@ -15,7 +15,8 @@ whole picture is read reduced, and one small square of it as it is.
 """
 
 import itertools
-from typing import Literal, NamedTuple
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -151,6 +152,14 @@ class _Head(nn.Module):
             maps = layer(maps)
         logits: Tensor = self.last(maps if self.deviation is None else self.deviation(maps))
         return _HeadOutput(logits, maps, self.projection)
+
+
+def _heads(side: int, widths: dict[int, int], head_width: int, **options: Any) -> nn.ModuleDict:
+    """A head for the maps of each stride, of pictures of this side; options are those of `_Head`."""
+    heads = nn.ModuleDict()
+    for stride, channels in widths.items():
+        heads[str(stride)] = _Head(channels, side // stride, head_width, **options)
+    return heads
 
 
 class _Pixels(nn.Module):
@@ -305,23 +314,14 @@ class Discriminator(nn.Module):
                 for number, stride in enumerate(self.levels)
             }
             self.mixing = _Mixing(widths, cross_scale=mixing == "cross-scale")
-
-        def heads(side: int) -> nn.ModuleDict:
-            """A head for each stride of the maps of a picture of this side."""
-            return nn.ModuleDict(
-                {
-                    str(stride): _Head(
-                        widths[stride],
-                        side // stride,
-                        head_width,
-                        label_sizes,
-                        batch_norm=batch_norm,
-                        deviation=deviation,
-                    )
-                    for stride in self.levels
-                }
-            )
-
+        heads = partial(
+            _heads,
+            widths=widths,
+            head_width=head_width,
+            label_sizes=label_sizes,
+            batch_norm=batch_norm,
+            deviation=deviation,
+        )
         self.heads = heads(self.read_at)
         self.crop_heads = None if crop is None else heads(crop)
         self.pixels = (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto.collection import Collection, open_or_pack
-from impasto.config import RunConfig
+from impasto.config import NetworkConfig, RunConfig
 from impasto.errors import ImpastoError
 from impasto.formatting import comma_separated, quoted
 from impasto.networks import at_sampling
@@ -189,7 +189,8 @@ def default_recipe(
 
 def as_model(config: RunConfig, model: ModelRecord) -> RunConfig:
     """A config with the model's networks, resolution, latent and labels. A flagship of another size
-    keeps its own resolution and its discriminator's input side; for `from_model` see `_going_on`."""
+    keeps its own resolution and what its discriminator reads of a picture; for `from_model` see
+    `_going_on`."""
     if config.from_model:
         return _going_on(config, model)
     own = {name: getattr(model, name) for name in ("latent", "generator", "discriminator")}
@@ -197,9 +198,17 @@ def as_model(config: RunConfig, model: ModelRecord) -> RunConfig:
     if model.recipe == config.recipe:
         own["resolution"] = model.resolution
     elif mine and theirs and "read_at" in mine.options and "read_at" in theirs.options:
-        own["discriminator"] = theirs.model_copy(update={"read_at": mine.options["read_at"]})
+        own["discriminator"] = _reading_as(mine, theirs)
     changed = config.model_copy(update=own)
     return with_labels(changed, tuple(field.name for field in model.labels))
+
+
+def _reading_as(mine: NetworkConfig, theirs: NetworkConfig) -> NetworkConfig:
+    """Their discriminator, which reads of a picture what mine does."""
+    read = ("read_at", "crop")
+    options = {name: value for name, value in theirs.options.items() if name not in read}
+    options |= {name: value for name, value in mine.options.items() if name in read}
+    return NetworkConfig.model_validate({"network": theirs.network, **options})
 
 
 def _going_on(config: RunConfig, model: ModelRecord) -> RunConfig:
