@@ -40,8 +40,13 @@ class Process:
 
 
 def began_at(pid: int) -> str | None:
-    """When a process began: the clock tick since the machine started, and which start that was. None if
-    there is no such process, or it has ended."""
+    """When a process began, in a form that no later process of this number has. None if there is no
+    such process, or it has ended."""
+    return _by_proc(pid) if Path("/proc/self/stat").exists() else _by_ps(pid)
+
+
+def _by_proc(pid: int) -> str | None:
+    """On Linux: the clock tick since the machine started, and which start that was."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
@@ -50,6 +55,18 @@ def began_at(pid: int) -> str | None:
     fields = stat.rpartition(")")[2].split()  # the name before it may hold anything
     state, ticks = fields[0], fields[19]
     return None if state in "ZX" else f"{boot} {ticks}"
+
+
+def _by_ps(pid: int) -> str | None:
+    """Elsewhere, as on macOS: the second, in UTC, as `ps` says it."""
+    command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
+    words = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, env=words, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    state, _, when = found.stdout.strip().partition(" ")
+    return None if not when or state[0] in "ZX" else when.strip()
 
 
 def start(command: list[str], log: Path, exit_file: Path, folder: Path) -> subprocess.Popen[bytes]:
