@@ -47,6 +47,14 @@ Device = Annotated[
     str, typer.Option(help="Device to compute on.", metavar="auto|cpu|cuda|cuda:N|mps")
 ]
 Batch = Annotated[int, typer.Option(metavar="N", min=1, help="Pictures computed at a time.")]
+Licence = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ID",
+        help="Licence of the model: its identifier on the Hugging Face hub, such as cc0-1.0.",
+        show_default="unknown",
+    ),
+]
 EvaluationBatch = Annotated[
     int, typer.Option(metavar="N", min=1, help="Pictures generated at a time, 64 at most.")
 ]

@@ -1,4 +1,4 @@
-"""`impasto export`: a run's generator as a model folder, an ONNX file or a page, to keep or to share."""
+"""`impasto export`: a run's generator in a form to keep or to share."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from impasto.cli._plugins import Plugins
-from impasto.cli._shared import Guidance, Guide, ModelArgument, Steps, StepSampler, stoppable
+from impasto.cli._shared import (
+    Guidance,
+    Guide,
+    Licence,
+    ModelArgument,
+    Steps,
+    StepSampler,
+    stoppable,
+)
 from impasto.errors import ImpastoError
 from impasto.formatting import counted, quoted
 
@@ -14,7 +22,8 @@ if TYPE_CHECKING:  # only for the types: --help must not wait for these
     from impasto.sampling.model import Model
     from impasto.sampling.records import ModelRecord
 
-FORMS = ("folder", "onnx", "html")
+FORMS = ("folder", "onnx", "html", "hub", "space")
+FOLDERS = ("folder", "hub", "space")
 
 
 def command(
@@ -30,14 +39,16 @@ def command(
             metavar="|".join(FORMS),
             help="Form. folder: safetensors and JSON, for impasto. onnx: one file for onnxruntime and "
             "others, which need neither torch nor impasto. html: a page that paints in the browser, "
-            "without a network.",
+            "without a network. hub: a folder for the Hugging Face hub, with a card; see push. space: a "
+            "folder for a Space there, with an app that paints.",
             show_default="onnx or html if DEST ends so, else folder",
         ),
     ] = None,
     discriminator: Annotated[
         bool,
         typer.Option(
-            "--discriminator", help="Also export the discriminator, which sample --curate needs."
+            "--discriminator",
+            help="With --as folder or hub: also export the discriminator, which sample --curate needs.",
         ),
     ] = False,
     half: Annotated[
@@ -46,6 +57,7 @@ def command(
             "--half", help="With --as onnx or html: keep the weights in float16, in half the size."
         ),
     ] = False,
+    licence: Licence = None,
     directions: Annotated[
         Path | None,
         typer.Option(
@@ -60,7 +72,7 @@ def command(
     guide: Guide = None,
     plugin: Plugins = None,
 ) -> None:
-    """Export the generator, to keep or to share: as a model folder, an ONNX file, or an HTML page.
+    """Export the generator, to keep or to share: as a folder, an ONNX file, or an HTML page.
 
     Loading a model folder or an ONNX file executes nothing. The steps and the guidance of a flow model
     are fixed in an ONNX file and in a page.
@@ -73,25 +85,25 @@ def command(
     form = form or endings.get(destination.suffix.lower(), "folder")
     if form not in FORMS:
         raise ImpastoError(f"--as takes {' or '.join(FORMS)}, not '{form}'")
-    if form == "folder" and (half or how != AS_SAVED):
+    if form in FOLDERS and (half or how != AS_SAVED):
         raise ImpastoError(
             "--half, --steps, --sampler, --guidance and --guide are for --as onnx and html"
         )
     if form != "html" and directions is not None:
         raise ImpastoError("--directions is for --as html, whose sliders move along them")
-    if form != "folder" and discriminator:
+    if form not in ("folder", "hub") and discriminator:
         raise ImpastoError(
-            "--discriminator is for a model folder: leave it out, or give --as folder"
+            "--discriminator is for a model folder: leave it out, or give --as folder or hub"
         )
-    if form == "folder":
-        _folder(run, destination, discriminator)
-    else:
-        with stoppable():
-            model = Model.load(run, **vars(how))
-            if form == "onnx":
-                _onnx(run, model, destination, half)
-            else:
-                _page(run, model, destination, half, directions)
+    if form not in ("hub", "space") and licence is not None:
+        raise ImpastoError("--licence is for --as hub and space, which state it")
+    with stoppable():
+        if form in FOLDERS:
+            return _folder(run, destination, form, licence, discriminator)
+        model = Model.load(run, **vars(how))
+        if form == "onnx":
+            return _onnx(run, model, destination, half)
+        return _page(run, model, destination, half, directions)
 
 
 def _onnx(run: Path, model: "Model", destination: Path, half: bool) -> None:
@@ -144,13 +156,21 @@ def _learned_from(record: "ModelRecord") -> None:
         typer.echo(line)
 
 
-def _folder(run: Path, destination: Path, discriminator: bool) -> None:
-    """Write a model folder, and print what the model learned from and what it needs."""
-    from impasto.sampling.model import ModelRecord, export
+def _folder(
+    run: Path, destination: Path, form: str, licence: str | None, discriminator: bool
+) -> None:
+    """Write a folder, and print what the model learned from and what it needs."""
+    from impasto.exporting.hub_folder import write_hub_folder
+    from impasto.exporting.space import APP, write_space
+    from impasto.sampling.model import export, find_model
 
-    source = export(run, destination, discriminator=discriminator)
-    record = ModelRecord.of(destination)
-    typer.echo(f"exported {quoted(source)} to {quoted(destination)}")
+    if form == "hub":
+        record = write_hub_folder(run, destination, licence=licence, discriminator=discriminator)
+    elif form == "space":
+        record = write_space(run, destination, licence=licence)
+    else:
+        record = export(run, destination, discriminator=discriminator)
+    typer.echo(f"exported {quoted(find_model(run))} to {quoted(destination)}")
     _learned_from(record)
     for each in record.plugins:
         typer.echo(f"to open it one also needs the {each}, which is not in this folder")
@@ -159,4 +179,7 @@ def _folder(run: Path, destination: Path, discriminator: bool) -> None:
             f"to open it one also needs the decoder of the autoencoder '{record.autoencoder.network}', "
             "which is found in the cache or downloaded"
         )
-    typer.echo(f"try it: impasto sample {quoted(destination)} --seeds 0-63 --grid grid.png")
+    if form == "space":
+        typer.echo(f"try it: pip install gradio; python {quoted(destination / APP)}")
+    else:
+        typer.echo(f"try it: impasto sample {quoted(destination)} --seeds 0-63 --grid grid.png")

@@ -128,11 +128,7 @@ def check_labels(record: ModelRecord) -> None:
 
 def _commonest(record: ModelRecord, field: int) -> int:
     """The class that most of the model's training pictures have, by its number."""
-    counts = np.zeros(len(record.labels[field].classes), np.int64)
-    for row, count in zip(record.label_rows, record.label_counts, strict=True):
-        if row[field] >= 0:
-            counts[row[field]] += count
-    return int(counts.argmax())
+    return int(np.argmax(record.class_counts(field)))
 
 
 def classify(

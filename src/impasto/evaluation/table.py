@@ -30,7 +30,7 @@ def lines(row: EvaluationRow) -> list[str]:
         *_judges(row),
         *_memory(row),
         *_classes(row),
-        *_warnings(row),
+        *warnings(row),
         "",
         better_ends(row.scores),
     ]
@@ -195,8 +195,8 @@ def made_fields(row: EvaluationRow) -> list[str | None]:
     )
 
 
-def _warnings(row: EvaluationRow) -> list[str]:
-    """Each warning once, with the scores it concerns."""
+def warnings(row: EvaluationRow) -> list[str]:
+    """Each warning once, with the scores it concerns, below a heading; empty if there are none."""
     scores = row.scores
     about: dict[str, list[str]] = {}
     for each in scores:

@@ -186,8 +186,8 @@ class Model:
         weights: dict[str, Tensor],
         record: ModelRecord,
         discriminator: dict[str, Tensor] | None = None,
-    ) -> None:
-        """Write a model into a folder.
+    ) -> ModelRecord:
+        """Write a model into a folder; gives its record as it is there.
 
         Args:
             folder: does not have its final name yet; see `files.atomic_folder`.
@@ -202,7 +202,9 @@ class Model:
         if discriminator is not None:
             path = folder / DISCRIMINATOR_FILE
             digests["discriminator_sha256"] = write_tensors(path, discriminator)
-        write_json(folder / MODEL_FILE, record.model_copy(update=digests).model_dump(mode="json"))
+        written = record.model_copy(update=digests)
+        write_json(folder / MODEL_FILE, written.model_dump(mode="json"))
+        return written
 
 
 def _fill(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
@@ -341,7 +343,7 @@ def name_of(path: Path) -> str:
     return f"{path.parent.name}-{BEST}" if path.name == BEST else path.name
 
 
-def export(path: Path, destination: Path, *, discriminator: bool = False) -> Path:
+def export(path: Path, destination: Path, *, discriminator: bool = False) -> ModelRecord:
     """Copy the model of a run (or a model folder) to a new folder. The model is checked by
     loading it.
 
@@ -351,7 +353,7 @@ def export(path: Path, destination: Path, *, discriminator: bool = False) -> Pat
         discriminator: also export the discriminator, for choosing among samples.
 
     Returns:
-        The model folder that was copied.
+        The record of the copy.
 
     Raises:
         ImpastoError: there is no model, it is damaged, or `destination` exists.
@@ -360,8 +362,7 @@ def export(path: Path, destination: Path, *, discriminator: bool = False) -> Pat
     model = Model.load(source)
     weights = load_discriminator(source).state_dict() if discriminator else None
     with atomic_folder(destination) as temporary:
-        Model.write(temporary, model.generator.state_dict(), model.record, weights)
-    return source
+        return Model.write(temporary, model.generator.state_dict(), model.record, weights)
 
 
 def to_uint8(images: Tensor) -> Tensor:

@@ -104,6 +104,14 @@ class ModelRecord(Config):
         """Number of classes of each label field."""
         return tuple(len(field.classes) for field in self.labels)
 
+    def class_counts(self, field: int) -> list[int]:
+        """Training images of each class of the label field at this place."""
+        counts = [0] * len(self.labels[field].classes)
+        for row, count in zip(self.label_rows, self.label_counts, strict=True):
+            if row[field] >= 0:
+                counts[row[field]] += count
+        return counts
+
     @property
     def learned_without_labels(self) -> bool:
         """Whether the generator has learned pictures without labels, too, as far as is known."""

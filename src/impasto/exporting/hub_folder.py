@@ -1,0 +1,120 @@
+"""A model as a folder for the Hugging Face hub: the model folder, a card, and pictures for it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from impasto import __version__
+from impasto.errors import ImpastoError
+from impasto.exporting.card import PICTURES, Card, Training, evaluations_of
+from impasto.exporting.markdown import plain
+from impasto.files import atomic_folder, write_json, write_text
+from impasto.sampling.model import (
+    Model,
+    find_model,
+    load_discriminator,
+    name_of,
+    run_of,
+)
+from impasto.sampling.output import save_grid
+from impasto.sampling.painter import Painter
+from impasto.sampling.records import ModelRecord
+
+CARD, CONFIG = "README.md", "config.json"
+_ACROSS = 1024
+"""Pixels that a row of the card's pictures has at most, where they are not larger."""
+_MOST_ROWS = 8
+
+
+def write_hub_folder(
+    path: Path,
+    destination: Path,
+    *,
+    licence: str | None = None,
+    repository: str | None = None,
+    discriminator: bool = False,
+) -> ModelRecord:
+    """Write a model, with its card, as a new folder; gives the model's record as it is there.
+
+    Args:
+        path: a run, a checkpoint or a model. The card has what the run's folder says of the training,
+            and the evaluations of these weights there; for other models those in `evaluations/NAME`.
+        destination: a folder that does not exist yet.
+        licence: of the model, an identifier of the hub such as `cc0-1.0`; None: unknown.
+        repository: its name on the hub, for the card.
+        discriminator: write the discriminator too.
+
+    Raises:
+        ImpastoError: there is no model, it is damaged, the licence is no identifier, or `destination`
+            exists or cannot be written.
+    """
+    check_licence(licence)
+    source = find_model(path)
+    model = Model.load(source)
+    weights = load_discriminator(source).state_dict() if discriminator else None
+    run = run_of(path)
+    training = None if run is None else Training.read(run, model.record.images_seen)
+    scores = evaluations_of(run or Path("evaluations") / name_of(path), model.record.weights_sha256)
+    with atomic_folder(destination) as temporary:
+        record = Model.write(temporary, model.generator.state_dict(), model.record, weights)
+        caption = _write_pictures(model, temporary / PICTURES)
+        card = Card(record, caption, training, scores, licence, repository)
+        write_text(temporary / CARD, card.text())
+        write_json(temporary / CONFIG, _config(record))
+    return record
+
+
+def check_licence(licence: str | None) -> None:
+    """Raises: ImpastoError: it is no identifier of a licence."""
+    if licence is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", licence):
+        raise ImpastoError(
+            f"a licence is given by its identifier on the hub, such as cc0-1.0, mit or cc-by-4.0, not "
+            f"'{licence}'"
+        )
+
+
+def _write_pictures(model: Model, path: Path) -> str:
+    """Write the card's pictures, a row for each of the commonest classes; gives their caption."""
+    record = model.record
+    painter = Painter.of(model)
+    columns = max(4, min(8, _ACROSS // record.resolution))
+    rows = _MOST_ROWS // 2
+    if not record.labels:
+        seeds = range(columns * rows)
+        save_grid(
+            path, np.concatenate(list(painter.paint(seeds, painter.labels(seeds, {})))), columns
+        )
+        return f"Seeds 0 to {seeds[-1]}, none left out."
+    counts = record.class_counts(0)
+    common = sorted(range(len(counts)), key=lambda number: -counts[number])[:_MOST_ROWS]
+    seeds = range(columns)
+    images = [
+        image for cls in common for image in painter.paint(seeds, painter.labels(seeds, {0: cls}))
+    ]
+    field = record.labels[0]
+    save_grid(path, np.concatenate(images), columns, beside=[field.classes[cls] for cls in common])
+    few = "the commonest classes" if len(common) < len(counts) else "each class"
+    return (
+        f"Seeds 0 to {columns - 1}, none left out; a row for {few} of {plain(field.name)}, the "
+        "commonest first."
+    )
+
+
+def _config(record: ModelRecord) -> dict[str, Any]:
+    """The contents of `config.json`, by which the hub counts downloads: what the model is, in short.
+    impasto reads `model.json`."""
+    known = record.model_dump(mode="json")
+    names = (
+        "recipe",
+        "resolution",
+        "generator",
+        "latent",
+        "labels",
+        "parameters",
+        "weights_sha256",
+    )
+    return {"library_name": "impasto", "impasto_version": __version__} | {
+        name: known[name] for name in names
+    }
