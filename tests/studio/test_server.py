@@ -1,0 +1,217 @@
+"""The command itself: a server on loopback, a training that outlives it, events as they come."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+import impasto
+from impasto.studio.jobs import Jobs
+from tests.helpers.pictures import paint
+from tests.helpers.training import SMALL
+
+
+@contextmanager
+def _server(folder: Path) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+    """`impasto studio` in a process of its own, and a client with its token."""
+    command = [sys.executable, "-m", "impasto", "studio", str(folder), "--no-browser", "--port=0"]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            found = re.search(r"(http://127\.0\.0\.1:\d+)/\?token=(\S+)", line)
+            assert found, line
+            headers = {"authorization": f"Bearer {found[2]}"}
+            with httpx.Client(base_url=found[1], headers=headers, timeout=60) as client:
+                yield process, client
+        finally:
+            process.kill()
+
+
+def _until(seen: Callable[[], Any], seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not seen():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.1)
+
+
+def _events(
+    client: httpx.Client, run: str, last: str | None = None
+) -> Iterator[tuple[str, Any, str]]:
+    """Name, value and identity of each event."""
+    headers = {} if last is None else {"last-event-id": last}
+    with client.stream("GET", f"/api/runs/{run}/events", headers=headers) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        name = identity = ""
+        for line in answer.iter_lines():
+            key, _, text = line.partition(": ")
+            if key == "event":
+                name = text
+            elif key == "id":
+                identity = text
+            elif key == "data":
+                yield name, json.loads(text), identity
+
+
+def test_a_training_outlives_the_server_and_is_found_stopped_and_resumed(tmp_path: Path) -> None:
+    """And what listeners see on the way."""
+    paint(tmp_path / "pictures", 30)
+    impasto.pack(tmp_path / "pictures", tmp_path / "collections" / "tiny", resolution=32)
+    settings = {**SMALL, "training.images": 400_000, "training.stats_every": 8}
+    settings |= {"training.samples_every": 64, "training.checkpoint_every": 100_000}
+    what = {"collection": "tiny", "recipe": "first_look", "settings": settings, "device": "cpu"}
+    with _server(tmp_path) as (process, client):
+        job = client.post("/api/train", json=what).json()
+        run = job["run"]
+        waiting = client.post("/api/train", json=what).json()
+        assert waiting["state"] == "waiting"
+        assert client.post(f"/api/jobs/{waiting['id']}/stop").json()["state"] == "stopped"
+        _until(lambda: client.get(f"/api/runs/{run}").status_code == 200)
+        names: list[str] = []
+        rows = 0
+        for name, value, _ in _events(client, run):
+            names.append(name)
+            if name == "rows":
+                rows += len(value["rows"])
+            if rows > 5 and "grids" in names and "state" in names:
+                break
+        assert names[0] == "begin"
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    (found,) = [each for each in Jobs(tmp_path / "jobs").all() if each.id == job["id"]]
+    assert found.state == "running"
+    with _server(tmp_path) as (process, client):
+        listed = {each["name"]: each for each in client.get("/api/runs").json()["runs"]}
+        assert listed[run]["state"] == "training"
+        assert client.post(f"/api/runs/{run}/resume", json={}).status_code == 400
+        client.post(f"/api/runs/{run}/stop").raise_for_status()
+        _until(lambda: client.get(f"/api/jobs/{job['id']}").json()["state"] == "stopped")
+        details = client.get(f"/api/runs/{run}").json()
+        assert details["summary"]["state"] == "stopped"
+        seen = details["checkpoints"][-1]  # saved because it was stopped
+        assert seen % 100_000
+        assert "a checkpoint is saved" in client.get(f"/api/jobs/{job['id']}/log").text
+        again = client.post(f"/api/runs/{run}/resume", json={"images": seen + 64}).json()
+        _until(lambda: client.get(f"/api/jobs/{again['id']}").json()["state"] == "done")
+        assert client.get(f"/api/runs/{run}").json()["summary"]["state"] == "finished"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) in (0, 130, -signal.SIGINT)
+
+
+def test_events_follow_the_file_and_are_gone_on_with(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "00000-made"
+    (run / "samples").mkdir(parents=True)
+    config = {"recipe": "made", "resolution": 64, "training": {"images": 1000}}
+    record = {"format": 1, "config": config, "collection": {"name": "x"}}
+    (run / "run.json").write_text(json.dumps(record))
+    stats = run / "stats.jsonl"
+
+    def line(images: int) -> str:
+        return json.dumps({"images_seen": images, "seconds": images / 10}) + "\n"
+
+    stats.write_text(line(10) + line(20))
+    with _server(tmp_path) as (_, client):
+        events = _events(client, run.name)
+        assert next(events)[0] == "begin"
+        found = [next(events) for _ in range(3)]
+        by_name = {name: value for name, value, _ in found}
+        assert [row["images_seen"] for row in by_name["rows"]["rows"]] == [10, 20]
+        assert by_name["grids"] == {"stage": "", "grids": []}
+        assert by_name["state"]["seconds_left"] == 98
+        last = found[-1][2]
+        with stats.open("a") as file:
+            file.write(line(30) + line(40)[:5])  # the last row is half written
+        name, value, _ = next(events)
+        assert (name, [row["images_seen"] for row in value["rows"]]) == ("rows", [30])
+        assert next(events)[0] == "state"
+        with stats.open("a") as file:
+            file.write(line(40)[5:])
+        assert next(events)[1]["rows"][0]["images_seen"] == 40
+        # A client that comes back gets what it has missed, and nothing twice.
+        missed = _events(client, run.name, last)
+        assert next(missed)[1]["rows"][0]["images_seen"] == 30
+        missed.close()  # type: ignore[attr-defined]
+        assert next(events)[0] == "state"
+        temporary = run / "stats.new"
+        temporary.write_text(line(10))
+        temporary.replace(stats)  # the run went back
+        assert next(events)[:2] == ("again", {"stage": ""})
+        assert next(events)[1]["rows"] == [json.loads(line(10))]
+        (run / "samples" / "fakes-000000000010.png").write_bytes(b"")
+        later = [next(events) for _ in range(3)]
+        assert ("grids", {"stage": "", "grids": ["fakes-000000000010.png"]}) in [
+            each[:2] for each in later
+        ]
+        events.close()  # type: ignore[attr-defined]
+
+
+def test_the_server_listens_on_loopback_only_and_bears_bad_manners(tmp_path: Path) -> None:
+    with _server(tmp_path) as (process, client):
+        port = client.base_url.port
+        assert port is not None
+        answer = httpx.get(f"http://127.0.0.1:{port}/api/runs")
+        assert answer.status_code == 401
+        with closing(socket.create_connection(("127.0.0.1", port))) as half:
+            half.sendall(
+                b"POST /api/train HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{"
+            )
+        for garbage in (b"\0" * 1000, b"GET /" + b"a" * 100_000, b"GET / HTTP/9\r\n\r\n"):
+            with closing(socket.create_connection(("127.0.0.1", port))) as made:
+                made.sendall(garbage)
+                made.settimeout(10)
+                try:
+                    text = made.recv(1000)
+                except (ConnectionResetError, TimeoutError):
+                    text = b""
+                assert b" 200 " not in text
+        quiet = socket.create_connection(("127.0.0.1", port))  # says nothing, and others are served
+        assert client.get("/api/alive").json() == {"alive": True}
+        quiet.close()
+        process.send_signal(signal.SIGINT)
+        process.wait(10)
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_without_its_packages_one_line_says_what_to_install(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['uvicorn'] = None; sys.argv = ['impasto', 'studio', sys.argv[1]]\n"
+        "from impasto.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "impasto: the studio is not installed: pip install 'impasto[studio]'\n"
+
+
+def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "impasto", "studio", str(tmp_path), f"--port={port}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "choose another with --port" in done.stderr
+
+
+def test_the_server_starts_without_torch(tmp_path: Path) -> None:
+    code = "import sys, impasto.studio.serve; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
