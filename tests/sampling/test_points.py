@@ -25,6 +25,7 @@ from impasto.sampling.point_text import Origin, png_text
 from impasto.sampling.points import Points, class_weights, described, joined
 from impasto.training import train
 from tests.helpers.command_line import invoke
+from tests.helpers.records import record_of
 from tests.helpers.training import small
 
 WITHOUT_CLASSES = ("dcgan", "lean")
@@ -163,6 +164,26 @@ def test_the_text_of_a_picture_keeps_every_bit(
         again = Points.load(kept.name, record)
     assert torch.equal(again.latents, point.latents)
     assert again.origins == point.origins
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["Ukiyo-e", "Post-Impressionism", "1880s", "New York, N+Y", "0.5*x"]),
+        st.floats(0, 100, allow_subnormal=False).map(lambda value: round(value, 6)),
+        min_size=1,
+    ),
+    st.sampled_from(["", " "]),
+)
+def test_a_mixture_is_read_as_it_is_written(parts: dict[str, float], space: str) -> None:
+    names = ("Ukiyo-e", "Post-Impressionism", "1880s", "New York, N+Y", "0.5*x")
+    record = record_of({"other": ("x",), "style": names}, [(0, 0)], [1])
+    terms = [f"{weight}{space}*{space}{name}" for name, weight in parts.items()]
+    text = f"style={f'{space}+{space}'.join(terms)}"
+    chosen, mixtures = parse_mixtures(record, [text])
+    expected = {names.index(name): weight for name, weight in parts.items()}
+    assert (chosen, mixtures) == ({}, {1: expected})
+    weights = mixed(record, torch.tensor([[0, 4]]), mixtures)
+    assert weights[0, 1:].tolist() == pytest.approx([expected.get(n, 0) for n in range(5)])
 
 
 def test_points_of_another_model_are_refused(painter: Painter, tmp_path: Path) -> None:

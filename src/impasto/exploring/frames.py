@@ -130,11 +130,12 @@ class Film:
         missing = [number for number, name in enumerate(names) if not (folder / name).exists()]
         done = self.count - len(missing)
         progress(done)
-        pictures = self.pictures(self.times[missing])
-        for number, picture in zip(missing, pictures, strict=True):
+        times = self.times[missing]
+        frames = zip(missing, self.pictures(times), self._texts(times), strict=True)
+        for number, picture, text in frames:
             image = Image.fromarray(enlarged(picture, self.scale or 1))
             with atomic_file(folder / names[number]) as temporary:
-                image.save(temporary, "PNG", pnginfo=self._text(number))
+                image.save(temporary, "PNG", pnginfo=text)
             done += 1
             progress(done)
         return len(missing)
@@ -149,12 +150,14 @@ class Film:
         ).hexdigest()
         return FramesRecord(walk=digest, frames=self.count, rate=self.rate, columns=self.columns)
 
-    def _text(self, number: int) -> PngInfo | None:
-        """The point of a frame, where it shows one."""
-        if len(self.walks) > 1:
-            return None
-        latents, weights = self.walks[0].at(self.times[[number]])
-        return png_text(Points.make(self.painter.record, latents, weights).text(0))
+    def _texts(self, times: torch.Tensor) -> Iterator[PngInfo | None]:
+        """The points of the frames at some times, where a frame shows one."""
+        for some in times.split(self.painter.batch):
+            if len(self.walks) > 1:
+                yield from (None for _ in some)
+                continue
+            points = Points.make(self.painter.record, *self.walks[0].at(some))
+            yield from (png_text(points.text(number)) for number in range(len(points)))
 
 
 def check_folder(folder: Path, record: FramesRecord) -> None:
