@@ -56,7 +56,7 @@ def fingerprint(run: Path) -> dict[str, object]:
     for name in ("generator.safetensors", "state.safetensors", "model.json"):
         found[name] = hashlib.sha256((newest / name).read_bytes()).hexdigest()
     rows = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
-    timed = ("seconds", "images_per_second", "evaluation/seconds")
+    timed = ("seconds", "images_per_second", "evaluation/seconds", "evaluation/reading_seconds")
     found["rows"] = [{k: v for k, v in row.items() if k not in timed} for row in rows]
     return found
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-TIMED = ("seconds", "images_per_second", "evaluation/seconds")
+TIMED = ("seconds", "images_per_second", "evaluation/seconds", "evaluation/reading_seconds")
 
 COMMON = {"resolution": 32, "training.batch": 16, "training.stats_every": 64}
 NARROW = {"generator.width": 8, "discriminator.width": 8}

@@ -132,7 +132,7 @@ def outcome(run: Path) -> dict[str, Any]:
 
 def rows(run: Path) -> list[dict[str, Any]]:
     """The rows of statistics, without what depends on the clock. A stop adds one of its own."""
-    timed = ("seconds", "images_per_second", "evaluation/seconds")
+    timed = ("seconds", "images_per_second", "evaluation/seconds", "evaluation/reading_seconds")
     lines = (run / "stats.jsonl").read_text().splitlines()
     return [{k: v for k, v in json.loads(line).items() if k not in timed} for line in lines]
 

@@ -271,6 +271,9 @@ class EvaluationConfig(Config):
     earlier evaluations. `RUN/best` stands for the best one."""
     patience: Count | None = None
     """Images without a new best smoothed KID after which training ends; null: never."""
+    only_if_copying: bool = False
+    """With `patience`: training ends only if, besides, the last two evaluations found more copies of
+    training pictures than chance explains."""
 
 
 class DoctorConfig(Config):

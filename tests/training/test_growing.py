@@ -10,9 +10,10 @@ import torch
 from benchmarks.kill_resume import fingerprint
 from impasto.collection import Collection
 from impasto.config import RunConfig
-from impasto.sampling.model import Model, checkpoint_folders
+from impasto.sampling.model import SMOOTHED_KID, Model, checkpoint_folders
 from impasto.settings import change
 from impasto.training import resume, train
+from impasto.training.evaluation import TrainingEvaluator
 from impasto.training.resolve import resolve
 from tests.helpers.stopping import StoppedByTest, stop_after
 from tests.helpers.training import small
@@ -27,22 +28,41 @@ def growing(**settings: Any) -> RunConfig:
     )
 
 
+def _same_layers(model: Model, other: Model) -> bool:
+    """Whether the convolutions that both have are equal."""
+    mine, theirs = model.generator.state_dict(), other.generator.state_dict()
+    shared = [
+        n for n, v in mine.items() if v.ndim > 1 and n in theirs and theirs[n].shape == v.shape
+    ]
+    assert shared
+    return all(torch.equal(mine[name], theirs[name]) for name in shared)
+
+
 def test_the_second_starts_from_the_first(tiny: Collection, tmp_path: Path) -> None:
     run = train(growing(), tiny, out=tmp_path, device="cpu")
     stage = run / "stage-1"
     begun = Model.load(checkpoint_folders(run)[0])
     first = Model.load(stage)
     assert begun.record.images_seen == 0
-    theirs = first.generator.state_dict()
-    shared = [
-        name
-        for name, value in begun.generator.state_dict().items()
-        if name in theirs and theirs[name].shape == value.shape and value.ndim > 1
-    ]
-    assert shared
-    for name in shared:
-        assert torch.equal(begun.generator.state_dict()[name], theirs[name])
+    assert _same_layers(begun, first)
     assert begun.record.resolution == 2 * first.record.resolution
+
+
+def test_the_second_starts_from_the_best_of_one_that_ended_early(
+    tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def evaluate(self: TrainingEvaluator, run: Path, state: Any, record: Any, rows: Any) -> Any:
+        kid = 0.1 if (run.name, record.images_seen) == ("stage-1", 8) else 0.2
+        return {"evaluation/seconds": 0.0, SMOOTHED_KID: kid}
+
+    monkeypatch.setattr(TrainingEvaluator, "evaluate", evaluate)
+    waits = {"first_stage.evaluation.every": 8, "first_stage.evaluation.patience": 16}
+    run = train(growing(**waits), tiny, out=tmp_path, device="cpu")
+    assert checkpoint_folders(run / "stage-1")[-1].name == "000000000024"
+    begun, best = (Model.load(path) for path in (checkpoint_folders(run)[0], run / "stage-1/best"))
+    assert best.record.images_seen == 8
+    assert _same_layers(begun, best)
+    assert not _same_layers(begun, Model.load(run / "stage-1"))
 
 
 @pytest.mark.parametrize("steps", [2, 7])

@@ -295,7 +295,7 @@ def test_an_unfinished_run_may_be_made_shorter(stopped: Path) -> None:
 def test_a_run_that_no_longer_improved_says_how_to_go_on(
     stopped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_folder, "stalled", lambda rows, patience: True)
+    monkeypatch.setattr(run_folder, "ended_early", lambda rows, config: True)
     told = run_folder.how_to_go_on(stopped)
     assert told is not None
     assert told.startswith("it ended at 48 of 64 images, as its evaluations no longer improved")

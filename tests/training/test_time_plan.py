@@ -9,10 +9,12 @@ import pytest
 from PIL import Image
 
 import impasto
+from impasto.collection import open_or_pack
 from impasto.config import RunConfig
 from impasto.errors import ImpastoError
 from impasto.processes import ALONE
 from impasto.training import time_plan
+from impasto.training.resolve import resolve
 from impasto.training.time_plan import choose_in, divided, parse_time
 from tests.helpers.command_line import invoke
 
@@ -93,6 +95,25 @@ def test_flagships_follow_each_other(packed: Path, rates: dict[int, float]) -> N
 def test_settings_are_those_of_all_sizes(packed: Path, rates: dict[int, float]) -> None:
     config = chosen(packed, settings={"training.batch": 16})
     assert [each.training.batch for each in config.stages] == [16, 16]
+
+
+def test_stages_end_early_where_they_only_copy(packed: Path, rates: dict[int, float]) -> None:
+    for each in chosen(packed).stages:
+        assert each.evaluation.patience == int(0.4 * (each.training.images or 0))
+        assert each.evaluation.only_if_copying
+        assert each.evaluation.most_time == 0.05
+        alone = each.model_copy(update={"first_stage": None})
+        resolved = resolve(alone, open_or_pack(packed, each.resolution))
+        assert resolved.evaluation.every == max(10_000, (resolved.training.images or 0) // 10)
+        assert resolved.evaluation.most_time == 0.05
+    for own in ({"evaluation.patience": 7_000}, {"evaluation.every": 0}):
+        (name,) = own
+        (one,) = chosen(packed, "wikiart_dcgan", settings=own).stages
+        assert getattr(one.evaluation, name.partition(".")[2]) == own[name]
+        assert not one.evaluation.only_if_copying
+    rates[64] = 5.0
+    (short,) = chosen(packed, "wikiart_dcgan").stages  # 16,740 images
+    assert short.evaluation.patience is None
 
 
 def test_one_size_with_a_recipe(packed: Path, rates: dict[int, float]) -> None:

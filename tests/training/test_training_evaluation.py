@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from impasto.errors import ImpastoError, StoppedError
 from impasto.evaluation.record import EVALUATION_FOLDER, METRICS_FILE, read_rows
 from impasto.features import FeatureNetwork
 from impasto.registry import load_recipe
+from impasto.reporting.record import read_record
 from impasto.sampling import Model, Sampler, find_model
-from impasto.sampling.model import SMOOTHED_KID, checkpoint_folders, stalled
+from impasto.sampling.model import COPYING, SMOOTHED_KID, checkpoint_folders, stalled
 from impasto.training import checkpoint, evaluation, resume, run_folder, runs, train
 from impasto.training.choosing import configure
 from impasto.training.estimate import estimate
@@ -193,29 +195,6 @@ def test_dying_between_an_evaluation_and_its_checkpoint(
     assert metrics(died) == metrics(whole)
 
 
-def test_a_stop_during_evaluation_is_heeded_after_it(
-    tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = small(**EVALUATED, training__checkpoint_every=1000, evaluation__keep_best=0)
-    whole = train(config, tiny, out=tmp_path / "whole", device="cpu")
-    original = TrainingEvaluator.evaluate
-
-    def evaluate(*arguments: Any) -> Any:
-        os.kill(os.getpid(), signal.SIGTERM)
-        return original(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(TrainingEvaluator, "evaluate", evaluate)
-        with pytest.raises(StoppedError, match="a checkpoint is saved"):
-            train(config, tiny, out=tmp_path / "stopped", device="cpu")
-    (stopped,) = (tmp_path / "stopped").iterdir()
-    assert kept(stopped) == [16]
-    assert len(metrics(stopped)) == 1
-    resume(stopped)
-    assert metrics(stopped) == metrics(whole)
-    assert fingerprint(stopped) == fingerprint(whole)
-
-
 def test_the_best_checkpoints_are_kept(tiny: Collection, tmp_path: Path, script: Script) -> None:
     script({16: 0.5, 32: 0.2, 48: 0.1, 64: 0.3, 80: 0.4, 96: 0.6})
     config = small(
@@ -279,6 +258,66 @@ def test_training_ends_where_nothing_improves(
     assert (fingerprint(run), Stats(run).rows()) == (before, rows)
 
 
+def test_with_copying_only_training_ends_where_it_copies(
+    tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From 48 images on more is copied than chance explains, so from 56 on in two evaluations."""
+    scored = TrainingEvaluator._noted
+
+    def noted(self: TrainingEvaluator, run: Path, found: Any, rows: Any) -> dict[str, float]:
+        rows = list(rows)
+        memory = found.row.memorisation or {}
+        low = 0.3 if found.row.subject.images_seen >= 48 else 0.0
+        changed = {**memory, "low": low, "expected_at_most": 0.1}
+        row = found.row.model_copy(update={"memorisation": changed})
+        scores = scored(self, run, replace(found, row=row), rows)
+        return {**scores, SMOOTHED_KID: 0.1 if found.row.subject.images_seen == 16 else 0.2}
+
+    monkeypatch.setattr(TrainingEvaluator, "_noted", noted)
+    patience: dict[str, Any] = {
+        "evaluation__every": 8,
+        "evaluation__pictures": 8,
+        "evaluation__patience": 16,
+    }
+    more = {"evaluation__only_if_copying": True, "training__checkpoint_every": 1000}
+    run = train(small(**patience, **more), tiny, out=tmp_path, device="cpu")
+    rows = Stats(run).rows()
+    assert [row["evaluation/copying"] for row in rows] == [0, 0, 0, 0, 0, 0, 1]
+    assert kept(run)[-1] == 56
+    assert read_record(run).ended_early
+
+
+@pytest.mark.parametrize("number", [1, 4])  # 4: the last one, after the last step
+def test_a_stop_breaks_an_evaluation_off_which_is_made_later(
+    number: int, tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small(**EVALUATED, training__checkpoint_every=1000, evaluation__keep_best=0)
+    whole = train(config, tiny, out=tmp_path, device="cpu")
+    original, calls = TrainingEvaluator.evaluate, [0]
+
+    def evaluate(*arguments: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == number:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(*arguments)
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingEvaluator, "evaluate", evaluate)
+        with pytest.raises(StoppedError, match="stopped, a checkpoint is saved") as stopped:
+            train(config, tiny, run=run, device="cpu")
+    assert stopped.value.exit_code == 0
+    assert kept(run)[-1] == 16 * number
+    assert Stats(run).rows()[-1]["evaluation/pending"]
+    assert not (run / METRICS_FILE).exists() or len(metrics(run)) == number - 1
+    resume(run)
+    assert fingerprint(run) == fingerprint(whole)
+    mine, expected = metrics(run), metrics(whole)
+    for row in (*mine, *expected):
+        row["subject"].pop("name")
+    assert mine == expected
+
+
 def test_patience_counts_from_the_best() -> None:
     def rows(*kids: float) -> list[dict[str, Any]]:
         return [{"images_seen": 10 * n, SMOOTHED_KID: kid} for n, kid in enumerate(kids, 1)]
@@ -289,6 +328,9 @@ def test_patience_counts_from_the_best() -> None:
     assert stalled(rows(3, 1, 2), 10)
     assert stalled(rows(1, 1), 10)  # as good is no better
     assert not stalled([*rows(1), {"images_seen": 99}], 10)
+    assert not stalled(rows(1, 1), 10, only_if_copying=True)
+    assert stalled([*rows(1), {**rows(1, 1)[1], COPYING: 1.0}], 10, only_if_copying=True)
+    assert not stalled([{**rows(1)[0], COPYING: 1.0}, *rows(1, 1)[1:]], 10, only_if_copying=True)
 
 
 def test_going_back_drops_later_evaluations(tmp_path: Path) -> None:
@@ -520,9 +562,13 @@ def test_evaluations_take_their_share_of_the_time() -> None:
     assert not is_affordable(_rows(dear, (900, 920, None)), 900, 1_000, 0.05)
     assert is_affordable(_rows(dear, (900, 920, None)), 900, 1_000, None)
     assert is_affordable(_rows(dear, (200, 220, None)), 200, 1_000, 1.0)
-    # The first one read the real pictures too: a later, cheaper one counts.
+    # A later, cheaper one counts.
     both = (once, (400, 412, 2.0))
     assert is_affordable(_rows(*both, (450, 462, None)), 450, 1_000, 0.05)
+    # The first one took 60 s, 50 of which read the real pictures: as if it had taken 10.
+    first, *later = _rows((100, 160, 60.0), (330, 390, None))
+    assert not is_affordable([first, *later], 330, 1_000, 0.05)
+    assert is_affordable([{**first, "evaluation/reading_seconds": 50.0}, *later], 330, 1_000, 0.05)
 
 
 def test_a_whole_run_keeps_to_the_share() -> None:

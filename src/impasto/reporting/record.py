@@ -19,7 +19,7 @@ from impasto.diagnosis.curves import Counts, Floats
 from impasto.errors import ImpastoError
 from impasto.evaluation.record import METRICS_FILE, EvaluationRow, read_rows
 from impasto.files import read_json, read_json_lines
-from impasto.sampling.model import SMOOTHED_KID, stalled
+from impasto.sampling.model import COPYING, SMOOTHED_KID, stalled
 
 # In these rows null means a non-finite number; elsewhere, a value not recorded.
 _MUST_BE_FINITE = ("loss/", "score/")
@@ -192,12 +192,15 @@ class RunRecord:
         smoothed = self.series.get(SMOOTHED_KID)
         if smoothed is None:
             return False
+        copying = self.series.get(COPYING, np.zeros(len(smoothed)))
         rows = [
-            {"images_seen": int(seen), SMOOTHED_KID: float(value)}
-            for seen, value in zip(self.images_seen, smoothed, strict=True)
+            {"images_seen": int(seen), SMOOTHED_KID: float(value), COPYING: copied == 1}
+            for seen, value, copied in zip(self.images_seen, smoothed, copying, strict=True)
             if np.isfinite(value)
         ]
-        return stalled(rows, self.count("config", "evaluation", "patience"))
+        only = self.get("config", "evaluation", "only_if_copying") is True
+        patience = self.count("config", "evaluation", "patience")
+        return stalled(rows, patience, only_if_copying=only)
 
     @property
     def given_up(self) -> Event | None:

@@ -4,7 +4,7 @@ Every checkpoint of a run contains one, so a run can be given wherever a model i
 """
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -41,6 +41,8 @@ SMOOTHED_KID = "evaluation/kid-smoothed"
 """Key in a run's statistics of the score that ranks its checkpoints; lower is better."""
 HUB = "hf:"
 """What the names of models on the Hugging Face hub begin with: `hf:OWNER/NAME[@REVISION]`."""
+COPYING = "evaluation/copying"
+"""Key in a run's statistics: 1 if the last two evaluations found more copies than chance explains."""
 
 
 @dataclass(repr=False)
@@ -254,10 +256,17 @@ def ranked(rows: Iterable[Mapping[str, Any]]) -> list[int]:
     return [images_seen for _, images_seen in sorted(found)]
 
 
-def stalled(rows: Iterable[Mapping[str, Any]], patience: int | None) -> bool:
-    """Whether the latest smoothed KID is `patience` images or more after the best one."""
+def stalled(
+    rows: Sequence[Mapping[str, Any]], patience: int | None, *, only_if_copying: bool = False
+) -> bool:
+    """Whether the latest smoothed KID is `patience` images or more after the best one, and, with
+    `only_if_copying`, pictures are copied."""
     moments = ranked(rows)
-    return bool(patience and moments and max(moments) - moments[0] >= patience)
+    if not patience or not moments or max(moments) - moments[0] < patience:
+        return False
+    return not only_if_copying or any(
+        row.get(COPYING) for row in rows if row["images_seen"] == max(moments)
+    )
 
 
 def best_checkpoint(run: Path) -> Path:

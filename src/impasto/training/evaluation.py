@@ -17,6 +17,7 @@ from torch import Tensor
 
 from impasto.collection import Collection
 from impasto.config import RunConfig
+from impasto.diagnosis.copying import copying
 from impasto.diagnosis.signs import COPIED_BY_CHANCE, COPIED_LOW
 from impasto.errors import ImpastoError
 from impasto.evaluation.evaluate import Evaluation, Evaluator, SampleCounts
@@ -31,6 +32,7 @@ from impasto.progress import ProgressLine
 from impasto.sampling import Sampler
 from impasto.sampling.model import (
     BEST,
+    COPYING,
     SMOOTHED_KID,
     ModelRecord,
     ranked,
@@ -40,7 +42,9 @@ from impasto.sampling.painter import Painter
 from impasto.sampling.tensors import sha256_of_tensors
 from impasto.training.state import TrainState
 
-_SECONDS = "evaluation/seconds"
+PENDING = "evaluation/pending"
+"""Key of a row whose evaluation was broken off; it is made when the run is resumed."""
+_SECONDS, _READING_SECONDS = "evaluation/seconds", "evaluation/reading_seconds"
 _SMOOTHED = 3
 """Number of evaluations in the smoothed KID's mean."""
 _QUIET_SECONDS = 10
@@ -79,19 +83,29 @@ def is_affordable(
         length: of the run, in images.
         share: of the time of training that evaluations may take; None: any.
     """
-    costs = [row[_SECONDS] for row in rows if row.get(_SECONDS)]
-    if share is None or not costs:
+    evaluated = [row for row in rows if row.get(_SECONDS)]
+    if share is None or not evaluated:
         return True
+    # The real pictures are read once; that is no reason to evaluate less from then on.
+    costs = [max(row[_SECONDS] - row.get(_READING_SECONDS, 0), 1e-9) for row in evaluated]
     latest = max(row["images_seen"] for row in rows if row.get(_SECONDS))
-    trained = max(rows[-1]["seconds"] - sum(costs), 0.0)
+    trained = max(rows[-1]["seconds"] - sum(row[_SECONDS] for row in evaluated), 0.0)
     whole = trained * length / rows[-1]["images_seen"]
-    # The cheapest one counts: the first one also reads the real pictures.
+    # The cheapest one counts: another may have been slowed down by other programs.
     affordable = int((share * whole - sum(costs)) / min(costs))
     return affordable > 1 and images - latest >= (length - latest) / affordable
 
 
+class EvaluationStoppedError(Exception):
+    """A request to stop came in the middle of an evaluation."""
+
+
 class TrainingEvaluator:
-    """Scores a run's averaged generator; everything is loaded on first use."""
+    """Scores a run's averaged generator; everything is loaded on first use.
+
+    Attributes:
+        stop_requests: an evaluation is broken off if there is something in it and one process trains.
+    """
 
     def __init__(
         self,
@@ -104,6 +118,8 @@ class TrainingEvaluator:
         self.processes = processes
         self.collection = collection
         self.device = device
+        self.stop_requests: Sequence[int] = ()
+        self._reading_seconds = 0.0
 
     @cached_property
     def _network(self) -> FeatureNetwork:
@@ -117,7 +133,7 @@ class TrainingEvaluator:
             resolution=self.config.resolution,
             labels=self.config.labels,
             limit=self.config.evaluation.reference,
-            progress=_long_work if self.processes.first else silent,
+            progress=self._long_work if self.processes.first else silent,
             processes=self.processes,
         )
 
@@ -139,11 +155,12 @@ class TrainingEvaluator:
 
         Raises:
             ImpastoError: the pictures cannot be scored, or a file cannot be written.
+            EvaluationStoppedError: a stop was requested; nothing is written.
         """
         weights = state.average.state_dict()
         if not _finite(weights.values()):
             return {}
-        began = time.monotonic()
+        began, self._reading_seconds = time.monotonic(), 0.0
         config, digest = self.config, sha256_of_tensors(weights)
         sampler = Sampler(
             state.average, config.latent, self.device, label_fields=len(config.labels)
@@ -165,7 +182,28 @@ class TrainingEvaluator:
         except NotFiniteError:
             return {}
         scores = self.processes.on_first(lambda: self._noted(run, found[0], rows))
-        return {**scores, _SECONDS: round(time.monotonic() - began, 3)}
+        seconds = {_SECONDS: round(time.monotonic() - began, 3)}
+        if self._reading_seconds:
+            seconds[_READING_SECONDS] = round(self._reading_seconds, 3)
+        return {**scores, **seconds}
+
+    @contextlib.contextmanager
+    def _long_work(self, what: str, total: int) -> Iterator[Update]:
+        """Progress of long work as lines, because the bar shows the images of training."""
+        reading = what in _READ  # they are cached from then on
+        if reading:
+            say(f"reading {total:,} {what} once, for evaluation", to_stderr=True)
+        line, began = ProgressLine(total, what=what), time.monotonic()
+
+        def update(done: int) -> None:
+            if self.stop_requests and self.processes.count == 1:
+                raise EvaluationStoppedError
+            if time.monotonic() - began > _QUIET_SECONDS:
+                line.update(done)
+
+        yield update
+        if reading:
+            self._reading_seconds += time.monotonic() - began
 
     def _noted(
         self, run: Path, found: Evaluation, rows: Iterable[Mapping[str, Any]]
@@ -181,6 +219,13 @@ class TrainingEvaluator:
         for name, key in ((COPIED_LOW, "low"), (COPIED_BY_CHANCE, "expected_at_most")):
             if memory.get(key) is not None:
                 scores[name] = memory[key]
+        if self.config.evaluation.only_if_copying:
+            measured = [row for row in (*rows, scores) if row.get(COPIED_LOW) is not None]
+            series = {
+                name: [float(row.get(name) or 0) for row in measured]
+                for name in (COPIED_LOW, COPIED_BY_CHANCE)
+            }
+            scores[COPYING] = float(copying(series, active=False) is not None)
         kid = f"evaluation/{self._network.score_name('kid')}"
         if kid in scores:
             known = [row[kid] for row in rows if row.get(kid) is not None]
@@ -193,20 +238,6 @@ def _finite(tensors: Iterable[Tensor]) -> bool:
     """Whether all numbers are finite, with one synchronisation."""
     found = [t.isfinite().all() for t in tensors if t.is_floating_point()]
     return not found or bool(torch.stack(found).all())
-
-
-@contextlib.contextmanager
-def _long_work(what: str, total: int) -> Iterator[Update]:
-    """Progress of long work as lines, because the bar shows the images of training."""
-    if what in _READ:  # they are cached from then on
-        say(f"reading {total:,} {what} once, for evaluation", to_stderr=True)
-    line, began = ProgressLine(total, what=what), time.monotonic()
-
-    def update(done: int) -> None:
-        if time.monotonic() - began > _QUIET_SECONDS:
-            line.update(done)
-
-    yield update
 
 
 def in_passing(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -242,6 +273,12 @@ def _smoothed(rows: Iterable[Mapping[str, Any]], moment: int) -> float:
     )
 
 
+def ended_early(rows: Sequence[Mapping[str, Any]], config: RunConfig) -> bool:
+    """Whether training ends before its length, by `evaluation.patience`."""
+    chosen = config.evaluation
+    return stalled(rows, chosen.patience, only_if_copying=chosen.only_if_copying)
+
+
 def in_short(run: Path, rows: list[dict[str, Any]], config: RunConfig) -> list[str]:
     """Lines about a run's evaluations, printed when it ends."""
     seconds = [row[_SECONDS] for row in rows if _SECONDS in row]
@@ -260,9 +297,11 @@ def in_short(run: Path, rows: list[dict[str, Any]], config: RunConfig) -> list[s
     if config.evaluation.keep_best:
         best += f"; paint with it: impasto sample {quoted(run / BEST)}"
     lines.append(best)
-    if stalled(rows, config.evaluation.patience) and max(moments) < (config.training.images or 0):
+    if ended_early(rows, config) and max(moments) < (config.training.images or 0):
+        copied = ", and more was copied than chance explains"
         lines.append(
             f"ended after {max(moments):,} images: for {config.evaluation.patience:,} the smoothed KID "
-            f"was no better than that (evaluation.patience)"
+            f"was no better than that{copied if config.evaluation.only_if_copying else ''} "
+            "(evaluation.patience)"
         )
     return lines

@@ -17,13 +17,20 @@ from impasto.diagnosis import EVENTS
 from impasto.errors import StoppedError
 from impasto.messages import say
 from impasto.progress import ProgressLine
-from impasto.sampling.model import ranked, stalled, to_uint8
+from impasto.sampling.model import ranked, to_uint8
 from impasto.sampling.output import save_grid
 from impasto.threads import ThreadChoice
 from impasto.training import checkpoint, run_folder
 from impasto.training.doctor import Doctor
 from impasto.training.doctor import in_passing as doctor_says
-from impasto.training.evaluation import in_passing, in_short, is_affordable
+from impasto.training.evaluation import (
+    PENDING,
+    EvaluationStoppedError,
+    ended_early,
+    in_passing,
+    in_short,
+    is_affordable,
+)
 from impasto.training.memory import memory_told
 from impasto.training.records import Averages, TensorBoard
 from impasto.training.samples import describe_samples, draw_samples
@@ -66,6 +73,7 @@ class TrainingLoop:
         self.session = session
         self.state = session.state
         self.stop_requests = stop_requests
+        session.evaluator.stop_requests = stop_requests
         self.board = board
         self.processes = session.processes
         self.threads = thread_choice
@@ -108,6 +116,7 @@ class TrainingLoop:
                 self.session.prepare()
                 self.processes.on_first(self.draw_first_grids)
             self.clock = time.monotonic()
+            self.evaluate_what_is_pending()
             while not self.finished:
                 self.step()
                 scores = self.evaluate()
@@ -120,10 +129,14 @@ class TrainingLoop:
                 if saving or (scores and self.is_among_the_best()):
                     self.save()
                 progress.update(self.state.images_seen)
-                if stopping and not self.finished:
-                    ended = self.processes.any(signal.SIGTERM in self.stop_requests)
-                    raise StoppedError("stopped, a checkpoint is saved", ended=ended)
+                if stopping and (not self.finished or PENDING in scores):
+                    raise self.stopped()
         self.processes.on_first(self.say_how_it_ended)
+
+    def stopped(self) -> StoppedError:
+        """The error that ends a run on request."""
+        ended = self.processes.any(signal.SIGTERM in self.stop_requests)
+        return StoppedError("stopped, a checkpoint is saved", ended=ended)
 
     def due(self, interval: Interval) -> bool:
         """Whether an interval ended in this step, or the run does."""
@@ -146,7 +159,8 @@ class TrainingLoop:
     def evaluate(self) -> dict[str, Any]:
         """Score the averaged generator if that is due; returns the scores for the record.
 
-        The run is finished if the scores have not improved for long enough.
+        The run is finished if the scores have not improved for long enough. A request to stop breaks
+        the evaluation off.
         """
         if not self.evaluations.images or not self.due(self.evaluations):
             return {}
@@ -156,6 +170,17 @@ class TrainingLoop:
             rows, self.state.images_seen, self.length, share
         ):
             return {}
+        try:
+            return self.scores_after(rows)
+        except EvaluationStoppedError:
+            return {PENDING: True}
+
+    def scores_after(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """Score the averaged generator, after these rows.
+
+        Raises:
+            EvaluationStoppedError: a stop was requested.
+        """
         scores = self.session.evaluator.evaluate(
             self.run, self.state, self.session.model_record(), rows
         )
@@ -164,6 +189,21 @@ class TrainingLoop:
         self.finished = self.finished or self._stalled(rows)
         self._add_time()
         return scores
+
+    def evaluate_what_is_pending(self) -> None:
+        """Make the evaluation at which the run was stopped, if it was stopped at one.
+
+        Raises:
+            StoppedError: stopped at it again.
+        """
+        rows = self.processes.on_first(self.stats.rows)
+        if not rows or not rows[-1].get(PENDING):
+            return
+        try:
+            scores = self.scores_after(rows)
+        except EvaluationStoppedError:
+            raise self.stopped() from None
+        self.processes.on_first(lambda: self.stats.complete(scores, self.state.seconds))
 
     def sample(self) -> dict[str, Any]:
         """Draw the grids if they are due; returns what the record says of them."""
@@ -255,7 +295,7 @@ class TrainingLoop:
         return ranked(rows)[: self.session.config.evaluation.keep_best]
 
     def _stalled(self, rows: list[dict[str, Any]]) -> bool:
-        return stalled(rows, self.session.config.evaluation.patience)
+        return ended_early(rows, self.session.config)
 
     def _add_time(self) -> None:
         now = time.monotonic()

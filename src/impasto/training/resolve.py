@@ -243,14 +243,15 @@ def _evaluation_interval(evaluation: EvaluationConfig, images: int) -> int:
     return usual if usual <= images or evaluation.patience is not None else 0
 
 
-_MOST_TIME = 0.05
+MOST_TIME = 0.05
+"""The share of the time of training that evaluations may take by default."""
 
 
 def _evaluation_time(evaluation: EvaluationConfig) -> float | None:
     """The share of the time that evaluations may take; None where their interval is given, or where
     they decide when the run ends."""
     if evaluation.every is None and evaluation.patience is None:
-        return evaluation.most_time or _MOST_TIME
+        return evaluation.most_time or MOST_TIME
     return evaluation.most_time
 
 

@@ -45,9 +45,9 @@ from impasto.sampling.model import (
     checkpoint_folders,
     find_model,
     run_of,
-    stalled,
 )
 from impasto.settings import change, settings_that_differ
+from impasto.training.evaluation import PENDING, ended_early
 from impasto.training.resolve import whole_steps, with_defaults
 
 FORMAT = 1
@@ -267,9 +267,9 @@ def _newest_moment(run: Path) -> int:
     return int(folders[-1].name) if folders else 0
 
 
-def _stopped_early(run: Path, config: RunConfig) -> bool:
+def stopped_early(run: Path, config: RunConfig) -> bool:
     """Whether a run ended early because its evaluations no longer improved."""
-    return stalled(Stats(run).rows(), config.evaluation.patience)
+    return ended_early(Stats(run).rows(), config)
 
 
 def how_to_go_on(run: Path) -> str | None:
@@ -282,7 +282,7 @@ def how_to_go_on(run: Path) -> str | None:
     length, seen = config.training.images or 0, _newest_moment(run)
     if seen >= length:
         return f"train on:   impasto resume {quoted(run)} --images {2 * seen}"
-    if _stopped_early(run, config):
+    if stopped_early(run, config):
         return (
             f"it ended at {seen:,} of {length:,} images, as its evaluations no longer improved "
             f"(evaluation.patience); to train from it: {_train_from(run, config)}"
@@ -314,7 +314,7 @@ def lengthen(run: Path, config: RunConfig, record: dict[str, Any], images: int) 
             f"{run} has seen {seen:,} images already; --images is its whole length, so give more, such "
             f"as --images {2 * seen}"
         )
-    if _stopped_early(run, config):
+    if stopped_early(run, config):
         raise ImpastoError(
             f"{run} ended at {seen:,} images, as its evaluations no longer improved "
             f"(evaluation.patience), and would end again at once; train from it: "
@@ -381,6 +381,12 @@ class Stats:
     def rows(self) -> list[dict[str, Any]]:
         """All complete rows; a last line truncated by a kill is left out."""
         return read_json_lines(self.path)
+
+    def complete(self, scores: dict[str, Any], seconds: float) -> None:
+        """Add the scores of an evaluation that was broken off to the last row."""
+        *rows, last = self.rows()
+        last = {name: value for name, value in last.items() if name != PENDING}
+        _write_rows(self.path, [*rows, {**last, **scores, "seconds": round(seconds, 3)}])
 
     def add_events(self, images_seen: int, step: int, events: Sequence[dict[str, Any]]) -> None:
         """Add those of the doctor's `events` that no row has yet to the row of that moment, or to a

@@ -23,7 +23,7 @@ from impasto.networks import count_parameters
 from impasto.plugin_records import needs_of, read_plugins, records_of, require
 from impasto.processes import Processes, joined
 from impasto.sampling.grid import columns_of
-from impasto.sampling.model import Model, checkpoint_folders
+from impasto.sampling.model import BEST, Model, checkpoint_folders
 from impasto.threads import chosen_threads, threads_a_process
 from impasto.training import checkpoint, run_folder, transfer
 from impasto.training.doctor import DivergedError, Intervention, gave_up, went_back
@@ -375,7 +375,11 @@ def _begin_with(stage: Path, run: Path, session: Session) -> None:
         weights = processes.on_first(lambda: Model.load(stage).generator.state_dict())
         state.begin_with(weights)
         return
-    source = processes.on_first(lambda: PretrainedModel.load(stage))
+    first = session.config.first_stage
+    assert first is not None
+    # One that ended early got worse since its best checkpoint.
+    better = processes.on_first(lambda: run_folder.stopped_early(stage, first))
+    source = processes.on_first(lambda: PretrainedModel.load(stage / BEST if better else stage))
     taken = transfer.begin(state, source, session.model_record())
     say("\n".join(taken.lines()))
     # So that resuming does not need the first stage.

@@ -20,6 +20,7 @@ from impasto.processes import Processes
 from impasto.settings import change
 from impasto.training.choosing import FLAGSHIP, TrainingChoice, choose
 from impasto.training.estimate import estimate
+from impasto.training.resolve import MOST_TIME
 from impasto.training.run_folder import read_run
 
 SIZES = (64, 128, 256)
@@ -30,6 +31,8 @@ LEAST_IMAGES = 20_000
 """A size that would see fewer images in its time is left out."""
 TRAINED = 0.93
 """The share of the time for training; the rest is for evaluations (up to 5%), grids and checkpoints."""
+PATIENCE = 0.4
+"""The share of a stage's images without a better score after which it ends, if it copies."""
 _TIME = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?(?:(\d+(?:\.\d+)?)s)?")
 _WORDS = {"overnight": 8 * 3600.0}
 
@@ -87,14 +90,30 @@ def divided(rates: Mapping[int, float], seconds: float) -> dict[int, int]:
 
 
 def chained(stages: Sequence[Stage]) -> RunConfig:
-    """The config of a run of these stages, each from the weights of the one before."""
+    """The config of a run of these stages, each from the weights of the one before. A stage ends early
+    where its scores stand still and training pictures are copied."""
     config: RunConfig | None = None
     for stage in stages:
         before = None if config is None else config.model_dump(mode="json")
         lengths = {"training.images": stage.images, "training.epochs": None}
-        config = change(stage.config, {**lengths, "first_stage": before})
+        changes = {**lengths, **_patience(stage), "first_stage": before}
+        config = change(stage.config, changes)
     assert config is not None
     return config
+
+
+def _patience(stage: Stage) -> dict[str, Any]:
+    """The settings with which a stage ends early, unless the user's are others or it is too short to
+    be evaluated more than once."""
+    chosen = stage.config.evaluation
+    if chosen.every == 0 or chosen.patience is not None or stage.images < LEAST_IMAGES:
+        return {}
+    share = MOST_TIME if chosen.every is None else None
+    return {
+        "evaluation.patience": int(PATIENCE * stage.images),
+        "evaluation.only_if_copying": True,
+        "evaluation.most_time": chosen.most_time or share,
+    }
 
 
 def choose_in(
