@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import impasto
+from impasto.cli.enlarge import _is_model
 from impasto.enlarging.known import read_known
 from impasto.enlarging.network import Enlarger
 from impasto.enlarging.tiles import enlarged
@@ -218,5 +219,6 @@ def test_runs_and_models_paint_their_seeds(tmp_path: Path, monkeypatch: pytest.M
         assert mine.size == (128, 128)
         assert (np.asarray(mine) == np.asarray(same)).all()
         assert mine.info[TEXT_KEY] == same.info[TEXT_KEY]
+    assert _is_model(Path("hf:owner/name@main"))
     code, output = invoke("enlarge", "a.png", "--seeds", "3")
     assert (code, output) == (2, "--seeds are of a run or model, and none is given: leave them out")
