@@ -279,7 +279,7 @@ def test_with_copying_only_training_ends_where_it_copies(
         "evaluation__pictures": 8,
         "evaluation__patience": 16,
     }
-    more = {"evaluation__only_if_copying": True, "training__checkpoint_every": 1000}
+    more: dict[str, Any] = {"evaluation__only_if_copying": True, "training__checkpoint_every": 1000}
     run = train(small(**patience, **more), tiny, out=tmp_path, device="cpu")
     rows = Stats(run).rows()
     assert [row["evaluation/copying"] for row in rows] == [0, 0, 0, 0, 0, 0, 1]
