@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from impasto.api.fetching import fetch
     from impasto.api.inverting import invert
     from impasto.api.judging import Evaluations, evaluate, report
-    from impasto.api.pictures import export, sample
+    from impasto.api.pictures import sample
+    from impasto.api.sharing import export, push
     from impasto.api.training import Run, list_recipes, resume, train
     from impasto.collection import Collection, PackOptions, open_or_pack
     from impasto.config import RunConfig
@@ -59,7 +60,7 @@ _HOMES = {
     "enlarge": "api.enlarging",
     "enlarge_files": "api.enlarging",
     "evaluate": "api.judging",
-    "export": "api.pictures",
+    "export": "api.sharing",
     "favourites": "api.choosing",
     "fetch": "api.fetching",
     "find_model": "sampling",
@@ -75,6 +76,7 @@ _HOMES = {
     "open_or_pack": "collection",
     "pack": "api.collections",
     "pack_on": "api.collections",
+    "push": "api.sharing",
     "report": "api.judging",
     "resume": "api.training",
     "sample": "api.pictures",
@@ -118,6 +120,7 @@ __all__ = [
     "open_or_pack",
     "pack",
     "pack_on",
+    "push",
     "report",
     "resume",
     "sample",

@@ -1,15 +1,13 @@
-"""Pictures of a model: `sample` and `export`."""
+"""Pictures of a model: `sample`."""
 
 from collections.abc import Iterable, Mapping
 from os import PathLike
-from pathlib import Path
 
 import numpy as np
 
 from impasto.device import choose_device
 from impasto.errors import ImpastoError
 from impasto.sampling import Model
-from impasto.sampling import model as models
 from impasto.sampling.step_settings import AS_SAVED, StepSettings
 
 
@@ -57,21 +55,3 @@ def sample(
             "a loaded model keeps its settings; give steps, sampler, guidance and guide to Model.load"
         )
     return model.sample(seeds, classes, truncation=truncation, batch=batch, precision=precision)
-
-
-def export(
-    model: str | PathLike[str], destination: str | PathLike[str], *, discriminator: bool = False
-) -> Path:
-    """Copy a run's generator to a new model folder, to keep or to share; gives that folder.
-
-    Args:
-        model: a run, a checkpoint or a model, such as `hf:OWNER/NAME`.
-        destination: a folder that does not exist yet.
-        discriminator: copy the discriminator too.
-
-    Raises:
-        ImpastoError: there is no model, it is damaged, or `destination` exists.
-    """
-    folder = Path(destination).expanduser()
-    models.export(Path(model), folder, discriminator=discriminator)
-    return folder

@@ -36,7 +36,7 @@ GROUPS = {
     "Training": ("recipes", "train", "resume"),
     "Pictures": ("sample", "walk", "mix", "directions", "invert", "canvas", "enlarge"),
     "Judging": ("evaluate", "classify", "compare", "report"),
-    "Sharing": ("export",),
+    "Sharing": ("export", "push"),
     "In a browser": ("studio",),
 }
 """The headings of `impasto --help` with their commands, in the order of work. Commands in none of

@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from impasto.errors import ImpastoError, StoppedError
-from impasto.formatting import quoted
+from impasto.formatting import counted, quoted
+
+if TYPE_CHECKING:  # only for the types: --help must not wait for these
+    from impasto.sampling.records import ModelRecord
 
 CollectionArgument = Annotated[
     str,
@@ -138,6 +141,19 @@ def weights_of(texts: Sequence[str] | None, features: str) -> dict[str, str]:
             )
         given[name] = source
     return given
+
+
+def print_learned_from(record: "ModelRecord") -> None:
+    """Print what a model learned from, with licences and artists."""
+    from impasto.collection.provenance import in_words
+
+    learned = record.collection
+    typer.echo(
+        f"learned from {learned.name}{f', {learned.kind}' if learned.kind else ''}: "
+        f"{counted(learned.count, 'picture')} from {counted(learned.sources, 'source picture')}"
+    )
+    for line in in_words(learned.model_dump()):
+        typer.echo(line)
 
 
 def print_finished(run: Path) -> None:

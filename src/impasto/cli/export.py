@@ -13,14 +13,14 @@ from impasto.cli._shared import (
     ModelArgument,
     Steps,
     StepSampler,
+    print_learned_from,
     stoppable,
 )
 from impasto.errors import ImpastoError
-from impasto.formatting import counted, quoted
+from impasto.formatting import quoted
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
     from impasto.sampling.model import Model
-    from impasto.sampling.records import ModelRecord
 
 FORMS = ("folder", "onnx", "html", "hub", "space")
 FOLDERS = ("folder", "hub", "space")
@@ -115,7 +115,7 @@ def _onnx(run: Path, model: "Model", destination: Path, half: bool) -> None:
         report = export_onnx(model, destination, half=half, progress=progress)
     typer.echo(f"exported {quoted(run)} to {quoted(destination)}")
     typer.echo(str(report))
-    _learned_from(model.record)
+    print_learned_from(model.record)
     typer.echo(f"try it: impasto sample {quoted(destination)} --seeds 0-63 --grid grid.png")
 
 
@@ -140,20 +140,8 @@ def _page(
         typer.echo(f"sliders: {', '.join(report.sliders)}")
     else:
         typer.echo(f"without sliders: impasto directions {quoted(run)} finds directions for them")
-    _learned_from(model.record)
+    print_learned_from(model.record)
     typer.echo("open it in a browser; it needs no network, and sends nothing anywhere")
-
-
-def _learned_from(record: "ModelRecord") -> None:
-    from impasto.collection.provenance import in_words
-
-    learned = record.collection
-    typer.echo(
-        f"learned from {learned.name}{f', {learned.kind}' if learned.kind else ''}: "
-        f"{counted(learned.count, 'picture')} from {counted(learned.sources, 'source picture')}"
-    )
-    for line in in_words(learned.model_dump()):
-        typer.echo(line)
 
 
 def _folder(
@@ -171,7 +159,7 @@ def _folder(
     else:
         record = export(run, destination, discriminator=discriminator)
     typer.echo(f"exported {quoted(find_model(run))} to {quoted(destination)}")
-    _learned_from(record)
+    print_learned_from(record)
     for each in record.plugins:
         typer.echo(f"to open it one also needs the {each}, which is not in this folder")
     if record.autoencoder is not None:

@@ -100,15 +100,20 @@ def client_of(source: str, politeness: Politeness | None = None) -> "Hub | None"
     Raises:
         ImpastoError: huggingface_hub is not installed.
     """
+    needed_package()
+    from impasto.fetching.hub_client import open_hub
+
+    return open_hub(source, endpoint(), politeness or Politeness())
+
+
+def needed_package() -> None:
+    """Raises: ImpastoError: huggingface_hub is not installed."""
     try:
         import huggingface_hub  # noqa: F401
     except ImportError as error:
         raise ImpastoError(
             "files of the hub take huggingface_hub: pip install 'impasto[hub]'"
         ) from error
-    from impasto.fetching.hub_client import open_hub
-
-    return open_hub(source, endpoint(), politeness or Politeness())
 
 
 def _online(

@@ -107,6 +107,24 @@ class Model:
             generator.guided_by(guide_of(guide, record))  # type: ignore[operator]
         return cls(generator.eval().requires_grad_(False), record, device, made_with(how))
 
+    @classmethod
+    def from_pretrained(
+        cls, name: str | PathLike[str], *, revision: str | None = None, **settings: Any
+    ) -> "Model":
+        """Load a model as other libraries of the Hugging Face hub do.
+
+        Args:
+            name: a repository there, `OWNER/NAME`, or a folder on the disk.
+            revision: a branch, tag or commit of the repository.
+            settings: those of `load`.
+
+        Raises:
+            ImpastoError: as `load`.
+        """
+        if Path(name).is_dir():
+            return cls.load(name, **settings)
+        return cls.load(f"{HUB}{name}{f'@{revision}' if revision else ''}", **settings)
+
     def sample(
         self,
         seeds: Iterable[int] = range(16),
