@@ -4,6 +4,7 @@ by `make docs`."""
 import itertools
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,6 +91,18 @@ def test_commands_of_recipes_exist() -> None:
     assert len([words for words in shown if words[1] == "train"]) >= len(recipe_modules())
     for words in shown:
         _check(words)
+
+
+def test_the_commands_of_the_demo_are_those_shown() -> None:
+    made = subprocess.run(
+        ["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    run = re.findall(r"^\.venv/bin/(impasto (?:train|sample|report) .*)$", made, re.MULTILINE)
+    told = re.findall(r'^echo "  (impasto .*)"$', made, re.MULTILINE)
+    assert (len(run), len(told)) == (3, 3)
+    page = (ROOT / "docs" / "start.md").read_text(encoding="utf-8")
+    for line in (*run, *told):
+        assert f"\n    {line}\n" in page, line
 
 
 def test_a_command_that_is_shown_wrongly_is_found() -> None:
