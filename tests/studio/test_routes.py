@@ -273,7 +273,14 @@ def test_sheets_are_what_the_library_paints(visitor: TestClient, world: Studio) 
     assert visitor.post("/api/gallery/sheet", json=body).content == sheet.content
     calm = visitor.get("/api/gallery/sheet", params={"model": RUN, "seeds": "3", "truncation": 0.5})
     assert calm.headers["content-type"] == "image/webp"
-    for query in ("seeds=x", "seeds=0-999999999", "seeds=5-1", "class=kind%3Dhot", "truncation=-1"):
+    for query in (
+        "seeds=x",
+        "seeds=0-999999999",
+        "seeds=5-1",
+        "class=kind%3Dhot",
+        "class=%3D",
+        "truncation=-1",
+    ):
         assert visitor.get(f"/api/gallery/sheet?model={RUN}&{query}").status_code in (400, 422)
 
 

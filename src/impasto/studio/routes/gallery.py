@@ -1,5 +1,7 @@
 """The gallery: sheets and single pictures, favourites, variations."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -110,13 +112,23 @@ def sheet_of_seeds(
     if sum(_length(first, last) for first, _, last in ends) > MOST_POINTS:
         raise ImpastoError(f"at most {MOST_POINTS} seeds are painted at once")
     chosen = dict(text.partition("=")[::2] for text in classes or ())
-    wanted = [
-        PointIn(seed=seed, classes=dict(chosen), truncation=truncation)
-        for seed in parse_seeds(seeds)
-    ]
+    with _in_words("class"):
+        wanted = [
+            PointIn(seed=seed, classes=dict(chosen), truncation=truncation)
+            for seed in parse_seeds(seeds)
+        ]
     how = How(model=model, guidance=guidance, steps=steps)
     images, _ = _painted(studio, how, wanted)
     return answer(encoded(_grid(images, columns), format), format, cached=_stays(model))
+
+
+@contextmanager
+def _in_words(what: str) -> Iterator[None]:
+    """Errors in a part of the address, in one line."""
+    try:
+        yield
+    except ValidationError as error:
+        raise ImpastoError(f"{what}: {in_words(error.errors()[0])}") from error
 
 
 def _length(first: str, last: str) -> int:
@@ -150,10 +162,8 @@ def picture(
     download: bool = False,
 ) -> Response:
     """One picture. A PNG carries its point, so that it can be painted again."""
-    try:
+    with _in_words("point"):
         wanted = PointIn.model_validate_json(point)
-    except ValidationError as error:
-        raise ImpastoError(f"point: {in_words(error.errors()[0])}") from error
     how = How(model=model, guidance=guidance, steps=steps)
     images, texts = _painted(studio, how, [wanted], enlarge)
     name = f"{wanted.favourite or 'picture'}"
