@@ -11,6 +11,7 @@ import impasto
 
 ROOT = Path(impasto.__file__).parent
 GROUND = {
+    "asking",
     "errors",
     "files",
     "registry",

@@ -17,6 +17,7 @@ import httpx
 
 import impasto
 from impasto.studio.jobs import Jobs
+from impasto.studio.serve import Listening
 from tests.helpers.pictures import paint
 from tests.helpers.training import SMALL
 
@@ -101,11 +102,14 @@ def test_a_training_outlives_the_server_and_is_found_stopped_and_resumed(tmp_pat
         listed = {each["name"]: each for each in client.get("/api/runs").json()["runs"]}
         assert listed[run]["state"] == "training"
         assert client.post(f"/api/runs/{run}/resume", json={}).status_code == 400
+        client.post(f"/api/runs/{run}/ask", json={"what": "save"}).raise_for_status()
+        _until(lambda: client.get(f"/api/runs/{run}").json()["checkpoints"])
         client.post(f"/api/runs/{run}/stop").raise_for_status()
         _until(lambda: client.get(f"/api/jobs/{job['id']}").json()["state"] == "stopped")
         details = client.get(f"/api/runs/{run}").json()
         assert details["summary"]["state"] == "stopped"
-        seen = details["checkpoints"][-1]  # saved because it was stopped
+        asked, seen = details["checkpoints"]  # saved because it was asked to, and as it stopped
+        assert asked % 100_000
         assert seen % 100_000
         assert "a checkpoint is saved" in client.get(f"/api/jobs/{job['id']}/log").text
         again = client.post(f"/api/runs/{run}/resume", json={"images": seen + 64}).json()
@@ -210,6 +214,15 @@ def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "choose another with --port" in done.stderr
+
+
+def test_a_browser_that_is_quicker_than_the_server_waits() -> None:
+    """The address is printed and opened before the server answers."""
+    with (
+        Listening(port=0).socket() as listener,
+        closing(socket.create_connection(listener.getsockname(), timeout=5)),
+    ):
+        pass
 
 
 def test_the_server_starts_without_torch(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ class Listening:
         try:
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             found.bind((self.host, self.port))
+            found.listen(_CONNECTIONS)  # a browser that is quicker than the server waits
         except OSError as error:
             found.close()
             raise ImpastoError(

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from impasto.asking import SAMPLE, SAVE, Asked
 from impasto.device import wait_for
 from impasto.diagnosis import EVENTS
 from impasto.errors import StoppedError
@@ -84,6 +85,7 @@ class TrainingLoop:
         self.checkpoints = Interval(training.checkpoint_every)
         self.stats = run_folder.Stats(run)
         rows = self.processes.on_first(self.stats.rows)
+        self.asked = Asked(run, alone=self.processes.count == 1)
         self.averages = Averages()
         self.doctor = Doctor(
             rows,
@@ -119,11 +121,12 @@ class TrainingLoop:
             self.evaluate_what_is_pending()
             while not self.finished:
                 self.step()
+                asked = self.asked.now()
                 scores = self.evaluate()
-                samples = self.sample()
+                samples = self.sample(now=SAMPLE in asked)
                 # Asked once: a request that comes later is for the next step, which saves.
                 stopping = self.processes.any(bool(self.stop_requests))
-                saving = stopping or self.due(self.checkpoints)
+                saving = stopping or self.due(self.checkpoints) or SAVE in asked
                 if scores or samples or saving or self.due(self.statistics):
                     self.record({**scores, **samples})
                 if saving or (scores and self.is_among_the_best()):
@@ -205,9 +208,9 @@ class TrainingLoop:
             raise self.stopped() from None
         self.processes.on_first(lambda: self.stats.complete(scores, self.state.seconds))
 
-    def sample(self) -> dict[str, Any]:
-        """Draw the grids if they are due; returns what the record says of them."""
-        if not self.due(self.grids):
+    def sample(self, *, now: bool) -> dict[str, Any]:
+        """Draw the grids if they are due or asked for now; returns what the record says of them."""
+        if not (now or self.due(self.grids)):
             return {}
 
         def draw() -> dict[str, float]:

@@ -1,12 +1,13 @@
 """Runs: the list, live events, grids, going on, stopping."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import BaseModel, Field
 
+from impasto.asking import SAMPLE, SAVE, ask
 from impasto.config import FIRST_STAGE
 from impasto.errors import ImpastoError
 from impasto.files import read_json_lines
@@ -59,6 +60,12 @@ class RunDetails(BaseModel):
     checkpoints: list[int]
     """Images seen at each."""
     has_report: bool
+
+
+class Asking(BaseModel):
+    """What to do now."""
+
+    what: Literal["save", "sample"]
 
 
 class Resume(BaseModel):
@@ -168,6 +175,18 @@ def resume(studio: TheStudio, run: str, how: Resume) -> Job:
     if how.images is not None:
         arguments += ["--images", str(how.images)]
     return studio.jobs.add("resume", f"Go on with {run}", arguments, run=run, about=run)
+
+
+@router.post("/{run}/ask")
+def ask_now(studio: TheStudio, run: str, what: Asking) -> Asking:
+    """Ask a training that runs to save a checkpoint, or to draw its grids, after the step it is in."""
+    folder = studio.places.run(run)
+    found = summary(folder, studio.jobs.of_run(run))
+    if found.state != "training":
+        raise ImpastoError(f"{run} is not training")
+    stage = folder if found.stage is None else stage_folder(studio, run, found.stage)
+    ask(stage, {"save": SAVE, "sample": SAMPLE}[what.what])
+    return what
 
 
 @router.post("/{run}/stop")
