@@ -1,6 +1,7 @@
 """`impasto push`, against a server on loopback that takes uploads as the hub does, or worse."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from impasto.fetching import hub_model, hub_upload
 from impasto.sampling.model import Model
 from tests.exploring.models import random_model
 from tests.helpers.command_line import invoke
+from tests.helpers.fetching import wait_for
 from tests.helpers.hub import COMMIT, UploadHub, nobodys_environment
 from tests.helpers.nasty_server import (
     Behaviour,
@@ -214,6 +216,23 @@ def test_a_storage_that_stalls_or_fails(
     assert hub.commits == []
 
 
+def test_ctrl_c_in_an_upload_ends_it(hub: UploadHub, storage: Nasty, model: Path) -> None:
+    storage.otherwise = stalls(b"", 9)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "impasto", "push", str(model), NAME],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "HF_HUB_DISABLE_XET": "1"},
+    )
+    wait_for(lambda: bool(storage.asked))
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == "impasto: stopped; the upload is there whole or not at all"
+    assert hub.commits == []
+
+
 def test_a_hub_that_says_the_token_back(hub: UploadHub, nasty: Nasty, model: Path) -> None:
     """In a message and in a header, as a proxy may."""
     body = f'{{"error": "no: Bearer {TOKEN}"}}'.encode()
@@ -238,17 +257,10 @@ def test_no_hub_there(hub: UploadHub, model: Path, monkeypatch: pytest.MonkeyPat
         impasto.push(model, NAME)
 
 
-def test_without_huggingface_hub_one_line_says_what_to_install(model: Path) -> None:
-    code = (
-        "import sys; sys.modules['huggingface_hub'] = None\n"
-        "from impasto.cli import main\n"
-        f"sys.argv = ['impasto', 'push', {str(model)!r}, '{NAME}']\n"
-        "main()\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ)
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        "impasto: files of the hub take huggingface_hub: pip install 'impasto[hub]'\n"
-    )
+def test_without_huggingface_hub_one_line_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, model: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # as if it were not installed
+    code, out = invoke("push", model, NAME)
+    why = "files of the hub take huggingface_hub: pip install 'impasto[hub]'"
+    assert (code, out) == (2, why)

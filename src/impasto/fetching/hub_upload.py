@@ -86,17 +86,19 @@ def upload_folder(
                 )
             if branch is not None:
                 api.create_branch(repository, branch=branch, exist_ok=True)
-            old = [name for name in outdated if not (folder / name).exists()]
+            added = [CommitOperationAdd(path.name, path) for path in sorted(folder.iterdir())]
+            for each in added:
+                # One by one in this thread; Ctrl-C would wait for the threads that upload several.
+                api.preupload_lfs_files(repository, [each], revision=branch)
+            removed = [
+                CommitOperationDelete(name)
+                for name in outdated
+                if not (folder / name).exists()
+                and api.file_exists(repository, name, revision=branch)
+            ]
             commit = api.create_commit(
                 repository,
-                [
-                    *(CommitOperationAdd(p.name, p) for p in sorted(folder.iterdir())),
-                    *(
-                        CommitOperationDelete(name)
-                        for name in old
-                        if api.file_exists(repository, name, revision=branch)
-                    ),
-                ],
+                [*added, *removed],
                 commit_message=f"Model by impasto {__version__}",
                 revision=branch,
             )
