@@ -39,6 +39,8 @@ class Feed:
         self._more = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
         self.clients = 0
+        self.ended = False
+        """Whether the server ends; clients are then let go at the next look at the files."""
 
     async def listen(self, last: str | None = None) -> AsyncIterator[bytes]:
         """Server-sent events, as bytes.
@@ -54,7 +56,7 @@ class Feed:
             place = self._place_after(last)
             if place == 0:
                 yield _encoded("begin", {}, None)
-            while True:
+            while not self.ended:
                 try:
                     await asyncio.wait_for(self._longer_than(place), QUIET)
                 except TimeoutError:
@@ -71,7 +73,7 @@ class Feed:
     async def _longer_than(self, place: int) -> None:
         """Wait until more events than so many were sent."""
         async with self._more:
-            await self._more.wait_for(lambda: place < len(self._sent))
+            await self._more.wait_for(lambda: self.ended or place < len(self._sent))
 
     def _begin(self) -> None:
         self._sent, self._name = [], secrets.token_hex(4)
@@ -85,7 +87,7 @@ class Feed:
 
     async def _follow(self) -> None:
         source = self._source()
-        while True:
+        while not self.ended:
             try:
                 news = await asyncio.to_thread(source.read)
             except ImpastoError as error:
@@ -97,6 +99,8 @@ class Feed:
                         self._sent.append(_encoded(name, value, identity))
                     self._more.notify_all()
             await asyncio.sleep(PAUSE)
+        async with self._more:
+            self._more.notify_all()
 
 
 class Feeds:
@@ -104,6 +108,11 @@ class Feeds:
 
     def __init__(self) -> None:
         self._feeds: dict[str, Feed] = {}
+
+    def end(self) -> None:
+        """Let all clients go soon; may be called in a signal's handler."""
+        for feed in list(self._feeds.values()):
+            feed.ended = True
 
     def feed(self, name: str, source: Callable[[], Source]) -> Feed:
         """The feed of this name.

@@ -1,11 +1,13 @@
 """The server: the socket, the address with its token, and the end."""
 
+import contextlib
 import logging
 import secrets
 import socket
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -15,7 +17,7 @@ from impasto.studio.app import create_app
 from impasto.studio.context import Studio
 from impasto.studio.security import LOOPBACK, Gate
 
-_CLOSING = 1
+_CLOSING = 3
 """Seconds that open connections get when the server ends."""
 _CONNECTIONS = 1024
 
@@ -85,10 +87,23 @@ def serve(studio: Studio, where: Listening, *, show: bool) -> None:
         logging.getLogger("uvicorn.error").addFilter(_not_cancelled)
         say(f"the studio of {Path(studio.places.collections).parent}: {address}")
         say("Ctrl-C ends the studio; trainings and other jobs go on", to_stderr=True)
-        server = uvicorn.Server(config)
+        server = _Server(config, studio)
         if show:
             webbrowser.open(address)
-        server.run(sockets=[listener])
+        with contextlib.suppress(KeyboardInterrupt):  # sent again once everything has ended
+            server.run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """A server that lets pages that listen go first when it is stopped."""
+
+    def __init__(self, config: uvicorn.Config, studio: Studio) -> None:
+        super().__init__(config)
+        self.studio = studio
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.studio.feeds.end()
+        super().handle_exit(sig, frame)
 
 
 def _not_cancelled(record: logging.LogRecord) -> bool:
