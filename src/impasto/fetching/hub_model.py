@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from impasto.fetching.hub_client import Hub, HubFile
 
 RECORD, WEIGHTS = "model.json", "generator.safetensors"
-LIMITS = {RECORD: 50_000_000, WEIGHTS: 4_000_000_000, "discriminator.safetensors": 4_000_000_000}
+LIMITS = {RECORD: 50_000_000, WEIGHTS: 2_000_000_000, "discriminator.safetensors": 2_000_000_000}
 """The files of a model with the most bytes of each. The discriminator, which `sample --curate`,
 `classify` and `train --from` use, may be missing."""
 _RETRIES = 2
