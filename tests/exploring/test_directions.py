@@ -292,7 +292,11 @@ def test_what_is_wrong_is_one_line(model: Path, found: Directions, tmp_path: Pat
         (["directions", model, "--difference", "style=Cubism"], "--difference takes FIELD"),
         (["directions", model, "--difference", "style=Cubism,Cubism"], "names one class twice"),
         (["directions", model, "--difference", "style=Cubism,Dada"], "unknown class of style"),
-        (["directions", model, "--components", "99"], "--components is at most"),
+        (["directions", model, "--components", "99"], "--components is from 0 to"),
+        (["directions", model, "--components", "-1"], "--components is from 0 to"),
+        (["directions", model, "--samples", "63"], "--samples is from 64"),
+        (["sample", model, "--edit", "warmth=1e30"], "amounts are from -100 to 100"),
+        (["sample", model, "--edit", "warmth=-101"], "amounts are from -100 to 100"),
         (["directions", model, "--out", "d.json"], "kept in a .safetensors file"),
         (["directions", model, "--column", "year"], "is no run"),
     ):

@@ -247,6 +247,7 @@ def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
     for arguments, message in (
         ([flow, picture, *few], "only models that make it in one can be inverted"),
         ([model, tmp_path / "none.png", *few], "there is no picture"),
+        ([model, tmp_path, *few], "is a folder; name its pictures"),
         ([model, tmp_path / "text.png", *few], "text.png cannot be used"),
         ([model, picture, *few, "--levels"], "leave out --levels"),
         ([model, picture, *few, "--fit", "tiles"], "--fit takes crop, squash, pad"),

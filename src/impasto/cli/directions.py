@@ -16,13 +16,12 @@ def command(
     model: ModelArgument,
     samples: Annotated[
         int,
-        typer.Option(metavar="N", min=64, help="Pictures to generate and measure."),
+        typer.Option(metavar="N", help="Pictures to generate and measure."),
     ] = 2048,
     components: Annotated[
         int,
         typer.Option(
             metavar="N",
-            min=0,
             help="Principal components, and as many directions of the first layer (SeFa).",
         ),
     ] = 5,

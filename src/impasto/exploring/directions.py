@@ -24,6 +24,9 @@ from impasto.sampling.points import Points
 from impasto.sampling.tensors import read_metadata, read_tensors, write_tensors
 
 DIRECTIONS_FILE = "directions.safetensors"
+MOST = 100.0
+"""The largest amount of an edit, in standard deviations of the latents; pictures are meaningless long
+before, and beyond all measure a generator's values are not finite."""
 
 
 class About(Config):
@@ -142,15 +145,20 @@ class Directions:
 
         Args:
             points: a latent for each level is moved at all levels.
-            edits: the amount by name.
+            edits: the amount by name, at most `MOST` either way.
 
         Raises:
-            ImpastoError: an unknown name; the message lists the directions.
+            ImpastoError: an unknown name (the message lists the directions), or an amount out of range.
         """
         latents, classes = points.latents, points.classes
         for name, amount in edits.items():
             if name not in self.names:
                 raise ImpastoError(f"there is no direction {near(name, self.names)}")
+            if not abs(amount) <= MOST:
+                raise ImpastoError(
+                    f"{name}={amount:g}: amounts are from -{MOST:g} to {MOST:g}, and 1 is a standard "
+                    "deviation"
+                )
             place = self.names.index(name)
             latents = latents + amount * self.latents[place]
             classes = classes + amount * self.classes[place]

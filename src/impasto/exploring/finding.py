@@ -145,8 +145,8 @@ def find(
     if wanted.samples < _LEAST:
         raise ImpastoError(f"--samples is from {_LEAST}: directions are fitted to these pictures")
     most = min(painter.record.latent.size, wanted.samples, MOST_ACTIVATIONS)
-    if wanted.components > most:
-        raise ImpastoError(f"--components is at most {most} here, not {wanted.components}")
+    if not 0 <= wanted.components <= most:
+        raise ImpastoError(f"--components is from 0 to {most} here, not {wanted.components}")
     found = _Found(painter.record)
     for each in wanted.differences or _usual_difference(painter.record):
         _add_difference(found, each)

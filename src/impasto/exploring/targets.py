@@ -36,6 +36,8 @@ def read_targets(files: Sequence[Path], resolution: int, fit: str = "crop") -> n
     options = PackOptions(resolution=resolution, fit=fit, max_upscale=_ANY_SIZE)
     squares = []
     for path in files:
+        if path.is_dir():
+            raise ImpastoError(f"{path} is a folder; name its pictures, such as {path / '*.jpg'}")
         if not path.is_file():
             raise ImpastoError(f"there is no picture {path}")
         try:
@@ -68,7 +70,7 @@ def save_sheet(inversion: Inversion, targets: np.ndarray, names: Sequence[str], 
     images = np.concatenate([targets[None], inversion.way]).swapaxes(0, 1)
     distances = inversion.distances.T.tolist()
     beside = [
-        f"{values[0]:.1f} to {values[-1]:.1f}  {name}"
+        f"{name}\n{values[0]:.1f} to {values[-1]:.1f}"
         for name, values in zip(names, distances, strict=True)
     ]
     columns = images.shape[1]

@@ -27,4 +27,5 @@ def decoded(path: Path) -> Iterator[Any]:
                 raise ImpastoError(f"{path} has no sound; give an audio file, such as a WAV or MP3")
             yield from source.decode(source.streams.audio[0])
     except (av.FFmpegError, ValueError) as error:
-        raise ImpastoError(f"{path} cannot be read as sound ({error})") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ImpastoError(f"{path} cannot be read as sound ({reason})") from error
