@@ -18,10 +18,10 @@ from impasto.exploring.likeness import Alike, most_alike
 from impasto.features import load_network
 from impasto.sampling import Model
 from impasto.sampling.grid import captioned_grid_picture, named_grid_picture
-from impasto.sampling.model import MASTERS_MODEL
 from impasto.sampling.painter import Painter
 from impasto.sampling.point_text import Origin
 from impasto.sampling.points import Points, at_levels, differing_classes, joined
+from impasto.sampling.shipped import SHIPPED
 from tests.exploring.models import random_model
 from tests.helpers.command_line import invoke
 
@@ -249,7 +249,7 @@ def test_names_that_would_be_taken_for_something_else(name: str) -> None:
 
 
 def test_favourites_of_the_model_in_the_package_are_in_the_cache(tmp_path: Path) -> None:
-    assert MASTERS_MODEL not in favourites_path(MASTERS_MODEL).parents
+    assert SHIPPED["masters"] not in favourites_path(SHIPPED["masters"]).parents
     assert favourites_path(tmp_path) == tmp_path / "favourites.json"
 
 

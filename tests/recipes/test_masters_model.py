@@ -13,11 +13,11 @@ from impasto.registry import load_recipe
 from impasto.sampling import Sampler, latents_of_seeds
 from impasto.sampling.class_choice import labels_of_seeds
 from impasto.sampling.model import (
-    MASTERS_MODEL,
     Model,
     find_model,
     load_discriminator,
 )
+from impasto.sampling.shipped import SHIPPED
 
 
 def test_it_paints_and_says_where_it_comes_from() -> None:
@@ -33,22 +33,22 @@ def test_it_paints_and_says_where_it_comes_from() -> None:
     assert torch.pdist(pictures.flatten(1)).min() > 5
     neighbours = (pictures[:, :, :, 1:] - pictures[:, :, :, :-1]).abs().mean()
     assert 0.01 < neighbours < 0.25
-    made = read_json(MASTERS_MODEL / "made.json", "record")
+    made = read_json(SHIPPED["masters"] / "made.json", "record")
     assert made["images_seen"] == model.record.images_seen
     assert made["weights_sha256"] == model.record.weights_sha256
     assert made["scores"]["kid-lite0"] < 0.1
-    assert load_discriminator(MASTERS_MODEL) is not None
+    assert load_discriminator(SHIPPED["masters"]) is not None
 
 
 def test_it_is_what_the_recipe_trains_now() -> None:
-    record = Model.load(MASTERS_MODEL).record
+    record = Model.load(SHIPPED["masters"]).record
     recipe: RunConfig = load_recipe(record.recipe)()
     for player in ("generator", "discriminator"):
         mine, theirs = getattr(record, player), getattr(recipe, player)
         assert mine.network == theirs.network
         # What the recipe sets; a model's record has the defaults besides.
         assert mine.options | theirs.options == mine.options
-    made = read_json(MASTERS_MODEL / "made.json", "record")["config"]
+    made = read_json(SHIPPED["masters"] / "made.json", "record")["config"]
     now = recipe.model_copy(update={"objective": Objective(recipe.objective).configs()})
     expected = now.model_dump(mode="json")
     for section in ("objective", "generator_optimiser", "discriminator_optimiser"):
@@ -58,7 +58,7 @@ def test_it_is_what_the_recipe_trains_now() -> None:
 
 
 def test_it_is_small() -> None:
-    assert sum(file.stat().st_size for file in MASTERS_MODEL.iterdir()) < 8_000_000
+    assert sum(file.stat().st_size for file in SHIPPED["masters"].iterdir()) < 8_000_000
 
 
 def test_the_command_line_paints_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

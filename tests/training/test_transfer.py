@@ -13,22 +13,23 @@ from benchmarks.kill_resume import fingerprint
 from impasto.collection import Collection, PackOptions, open_or_pack, pack
 from impasto.config import NetworkConfig, RunConfig, read_record
 from impasto.errors import ImpastoError
+from impasto.exploring.places import place_beside
 from impasto.networks._conditioning import LabelEmbedding
 from impasto.registry import load_recipe
 from impasto.reporting.page import write_report
 from impasto.sampling import Model, find_model
-from impasto.sampling import model as models
 from impasto.sampling.model import (
-    MASTERS_MODEL,
     MODEL_FILE,
     LabelRecord,
     ModelRecord,
     checkpoint_folders,
+    export,
     load_discriminator,
 )
 from impasto.sampling.painter import Painter
+from impasto.sampling.shipped import SHIPPED
 from impasto.settings import change
-from impasto.training import choosing, matching, pretrained, resume, train, transfer
+from impasto.training import choosing, matching, resume, train, transfer
 from impasto.training.pretrained import PretrainedModel
 from impasto.training.resolve import resolve
 from impasto.training.run_folder import find_collection
@@ -424,7 +425,7 @@ def test_a_model_that_has_diverged_is_no_start(by_style: Path, tmp_path: Path) -
 def test_another_discriminator_begins_afresh(
     by_style: Path, labelled: Collection, tmp_path: Path
 ) -> None:
-    models.export(by_style, tmp_path / "model")  # without its opponent
+    export(by_style, tmp_path / "model")  # without its opponent
     _, taken = begun(tiny_r3gan(labels=["style"]), labelled, tmp_path / "model")
     assert taken.discriminator is None
     assert "discriminator new; there is none beside that model" in taken.lines()[1]
@@ -450,9 +451,7 @@ def shipped(by_style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     opponent = load_discriminator(source).state_dict()
     Model.write(folder, halves(model.generator.state_dict()), model.record, halves(opponent))
-    monkeypatch.setattr(models, "MASTERS_MODEL", folder)
-    monkeypatch.setattr(pretrained, "MASTERS_MODEL", folder)
-    monkeypatch.setattr("impasto.training.run_folder.MASTERS_MODEL", folder)
+    monkeypatch.setitem(SHIPPED, "masters", folder)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     return folder
@@ -477,12 +476,32 @@ def test_the_word_masters_is_the_model_in_the_package(
     assert find_model(Path("masters")) == Path("masters")
     shutil.rmtree("masters")
     shutil.rmtree(shipped)
-    with pytest.raises(ImpastoError, match="no model of the 21 paintings"):
+    with pytest.raises(ImpastoError, match="no model masters is in this installation"):
         find_model(Path("masters"))
 
 
+def test_the_word_of_another_model_in_the_package(
+    shipped: Path, by_style: Path, say: Say, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """While it is not in the package, one line; then its own name, and no collection of its own."""
+    monkeypatch.setitem(SHIPPED, "paintings", tmp_path / "package" / "paintings" / "model")
+    code, out, error = say("sample", "paintings", "--seeds", "0-3")
+    lines = "impasto: no model paintings is in this installation of impasto; there is masters\n"
+    assert (code, out, error) == (2, "", lines)
+    shutil.copytree(shipped, SHIPPED["paintings"])
+    code, out, _ = say("sample", "paintings", "--seeds", "0-3")
+    assert (code, "4 pictures in samples/model" in out) == (0, False)
+    assert "4 pictures in samples/paintings" in out
+    assert PretrainedModel.load(Path("paintings")).name == "paintings"
+    with pytest.raises(ImpastoError, match="say which pictures to name with --data"):
+        find_collection(Path("paintings"), Model.load(shipped).record, None)
+    favourites = place_beside(SHIPPED["paintings"], "favourites.json")
+    assert favourites.parent.name == "paintings"
+    assert SHIPPED["paintings"] not in favourites.parents
+
+
 def test_weights_in_half_precision_are_taken_over_in_single() -> None:
-    source = PretrainedModel.load(MASTERS_MODEL)
+    source = PretrainedModel.load(SHIPPED["masters"])
     assert source.discriminator is not None
     for tensors in (source.generator, source.discriminator):
         assert {t.dtype for t in tensors.values() if t.is_floating_point()} == {torch.float32}
@@ -549,7 +568,7 @@ def test_the_flagship_for_a_collection(
 @pytest.fixture
 def narrower() -> ModelRecord:
     """What is known of the package's own model, a flagship of 64 pixels by style, made narrower."""
-    known = read_record(models.MASTERS_MODEL / MODEL_FILE, "model", ModelRecord)
+    known = read_record(SHIPPED["masters"] / MODEL_FILE, "model", ModelRecord)
     options = {**known.generator.options, "width": 8}
     return known.model_copy(update={"generator": NetworkConfig(network="fastgan", **options)})
 

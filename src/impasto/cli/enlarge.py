@@ -75,11 +75,12 @@ def command(
 
 def _is_model(path: Path) -> bool:
     """Whether it stands for a run or a model, rather than for pictures."""
-    from impasto.sampling.model import BEST, HUB, MASTERS, MODEL_FILE
+    from impasto.sampling.model import BEST, HUB, MODEL_FILE
+    from impasto.sampling.shipped import SHIPPED
 
     if path.exists():
         return (path / MODEL_FILE).is_file() or (path / "run.json").is_file()
-    named = str(path) == MASTERS or str(path).startswith(HUB)
+    named = str(path) in SHIPPED or str(path).startswith(HUB)
     return named or (path.name == BEST and (path.parent / "run.json").is_file())
 
 

@@ -27,6 +27,7 @@ from impasto.sampling.records import CollectionRecord as CollectionRecord
 from impasto.sampling.records import LabelRecord as LabelRecord
 from impasto.sampling.records import ModelRecord as ModelRecord
 from impasto.sampling.records import TunedRecord as TunedRecord
+from impasto.sampling.shipped import SHIPPED, shipped_model
 from impasto.sampling.step_settings import StepSettings
 from impasto.sampling.tensors import read_tensors, write_tensors
 
@@ -34,9 +35,6 @@ WEIGHTS_FILE = "generator.safetensors"
 DISCRIMINATOR_FILE = "discriminator.safetensors"
 BEST = "best"
 """`RUN/best` is not a folder but stands for the run's checkpoint with the best score."""
-MASTERS = "masters"
-"""The name of the model inside the package, trained on its 21 paintings."""
-MASTERS_MODEL = Path(__file__).parent.parent / "masters" / "model"
 SMOOTHED_KID = "evaluation/kid-smoothed"
 """Key in a run's statistics of the score that ranks its checkpoints; lower is better."""
 HUB = "hf:"
@@ -308,9 +306,9 @@ def find_model(path: str | PathLike[str]) -> Path:
 
     Args:
         path: a model folder, which is returned as it is; a run, for its newest checkpoint;
-            `RUN/best`, for its best checkpoint; `masters`, for the model inside the package
-            unless a model or run of that name exists; or `hf:OWNER/NAME[@REVISION]`, for a model on
-            the Hugging Face hub, which is fetched into the hub's cache.
+            `RUN/best`, for its best checkpoint; a word of `shipped.py` such as `masters`, for a model
+            inside the package unless a model or run of that name exists; or `hf:OWNER/NAME[@REVISION]`,
+            for a model on the Hugging Face hub, which is fetched into the hub's cache.
 
     Raises:
         ImpastoError: none of these, or a run without a checkpoint yet.
@@ -337,12 +335,8 @@ def find_model(path: str | PathLike[str]) -> Path:
                 f"{path} has no checkpoint yet; go on with: impasto resume {quoted(path)}"
             )
         return checkpoints[-1]
-    if path == Path(MASTERS):
-        if not (MASTERS_MODEL / MODEL_FILE).is_file():
-            raise ImpastoError(
-                "no model of the 21 paintings is in this installation; install it anew"
-            )
-        return MASTERS_MODEL
+    if str(path) in SHIPPED:
+        return shipped_model(str(path))
     if path.is_file():
         raise ImpastoError(f"{path} is a file; give the folder of a run or of a model")
     if not path.exists():

@@ -10,12 +10,11 @@ from impasto.plugin_records import networks_of, require
 from impasto.sampling.model import (
     DISCRIMINATOR_FILE,
     HUB,
-    MASTERS,
-    MASTERS_MODEL,
     WEIGHTS_FILE,
     ModelRecord,
     find_model,
 )
+from impasto.sampling.shipped import shipped_name
 from impasto.sampling.tensors import read_tensors
 
 
@@ -60,11 +59,9 @@ class PretrainedModel:
         generator, discriminator = _single(generator), discriminator and _single(discriminator)
         whole = folder.resolve()
         name = whole.parent.parent.name if whole.parent.name == "checkpoints" else whole.name
-        if folder == MASTERS_MODEL:
-            name = MASTERS
-        elif str(path).startswith(HUB):
+        if str(path).startswith(HUB):
             name = str(path)
-        return cls(name, record, generator, discriminator)
+        return cls(shipped_name(folder) or name, record, generator, discriminator)
 
 
 def _single(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

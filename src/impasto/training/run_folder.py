@@ -38,14 +38,13 @@ from impasto.files import (
 from impasto.formatting import quoted
 from impasto.messages import say
 from impasto.sampling.model import (
-    MASTERS,
-    MASTERS_MODEL,
     CollectionRecord,
     ModelRecord,
     checkpoint_folders,
     find_model,
     run_of,
 )
+from impasto.sampling.shipped import shipped_name
 from impasto.settings import change, settings_that_differ
 from impasto.training.evaluation import PENDING, ended_early
 from impasto.training.resolve import whole_steps, with_defaults
@@ -244,8 +243,8 @@ def find_collection(
         if data is None:
             return open_collection(run, known, data)
         return _its_part(open_or_pack(data, known["collection"]["resolution"]), learned)
-    if data is None and find_model(path) == MASTERS_MODEL:
-        data = MASTERS
+    if data is None and shipped_name(find_model(path)) == "masters":
+        data = "masters"
     if data is None:
         raise ImpastoError(f"{path} is no run; say which pictures to name with --data")
     return _its_part(open_or_pack(data, record.resolution), learned)

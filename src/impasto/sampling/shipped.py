@@ -1,0 +1,34 @@
+"""The models inside the package, by the words that stand for them."""
+
+from pathlib import Path
+
+from impasto.errors import ImpastoError
+
+_PACKAGE = Path(__file__).parent.parent
+
+SHIPPED = {name: _PACKAGE / name / "model" for name in ("masters", "paintings")}
+"""The folder of each. `masters` learned from the 21 paintings in this package
+(benchmarks/masters_model.py), `paintings` from a collection of paintings by style
+(benchmarks/paintings_model.py)."""
+
+
+def shipped_model(name: str) -> Path:
+    """The folder of a model inside the package.
+
+    Raises:
+        ImpastoError: it is not in this installation.
+    """
+    folder = SHIPPED[name]
+    if not (folder / "model.json").is_file():
+        there = [each for each, place in SHIPPED.items() if (place / "model.json").is_file()]
+        raise ImpastoError(
+            f"no model {name} is in this installation of impasto; "
+            + (f"there is {', '.join(there)}" if there else "install it anew")
+        )
+    return folder
+
+
+def shipped_name(folder: Path) -> str | None:
+    """The word that stands for a folder, if it is of a model inside the package."""
+    whole = folder.resolve()
+    return next((name for name, place in SHIPPED.items() if place.resolve() == whole), None)
