@@ -377,6 +377,10 @@ def parse_config(value: Mapping[str, Any], where: str) -> RunConfig:
 Record = TypeVar("Record", bound=BaseModel)
 
 
+MOST_RECORD = 2**24
+"""Bytes of the largest record that is read."""
+
+
 def read_record(path: Path, what: str, kind: type[Record]) -> Record:
     """Read a JSON file as a `kind`; `what` is its name in errors ("model", "checkpoint", ...).
 
@@ -384,7 +388,7 @@ def read_record(path: Path, what: str, kind: type[Record]) -> Record:
         ImpastoError: the file is missing, no JSON, or not such a record.
     """
     try:
-        return kind.model_validate(read_json(path, what))
+        return kind.model_validate(read_json(path, what, MOST_RECORD))
     except ValidationError as error:
         raise ImpastoError(f"{path} is damaged ({_describe(error)}); restore a copy") from error
 

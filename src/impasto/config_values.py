@@ -6,7 +6,16 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
-Count = Annotated[int, Field(gt=0)]
+from impasto.formatting import one_line
+
+MOST = 2**53
+"""The largest whole number in a config: JSON's numbers are exact up to it in every program."""
+Count = Annotated[int, Field(gt=0, le=MOST)]
+Whole = Annotated[int, Field(ge=0, le=MOST)]
+Line = Annotated[str, AfterValidator(one_line)]
+"""A text of a file from elsewhere, as it is shown: one line without control characters."""
+Steps = Annotated[int, Field(gt=0, le=1_000)]
+"""Steps in which a picture is made."""
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]

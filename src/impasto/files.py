@@ -6,12 +6,14 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
 from impasto.errors import ImpastoError
+from impasto.formatting import readable_size
 
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some room and try again",
@@ -204,23 +206,65 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path, what: str) -> Any:
+MOST_JSON = 2**26
+"""Bytes of the largest JSON file that is read; Python's objects take some 20 times as many."""
+
+
+@contextlib.contextmanager
+def open_regular(path: Path, most: int) -> Iterator[IO[bytes]]:
+    """Open a file of at most `most` bytes for reading. Opening a pipe or a device does not wait.
+
+    Raises:
+        OSError: it cannot be opened.
+        ImpastoError: it is no regular file, or is larger.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
+    try:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise ImpastoError(f"{path} is not a file; restore it from a copy")
+        if about.st_size > most:
+            raise ImpastoError(
+                f"{path} has {readable_size(about.st_size)}, and {readable_size(most)} at most are "
+                "read; restore it from a copy"
+            )
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            yield file
+    finally:
+        os.close(descriptor)
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """The contents of a file; see `open_regular`."""
+    with open_regular(path, most) as file:
+        # Not all there is: Linux's /proc has files that have more in them than their size says.
+        return file.read(os.fstat(file.fileno()).st_size)
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def read_json(path: Path, what: str, most: int = MOST_JSON) -> Any:
     """Read JSON from `path`, in UTF-8 with or without a byte-order mark or in UTF-16.
 
     Args:
         path: of the file.
         what: kind of folder it belongs to, for error messages ("collection", "run", ...).
+        most: bytes that are read.
 
     Raises:
-        ImpastoError: the file is missing, unreadable, a Git LFS pointer or not JSON.
+        ImpastoError: the file is missing, unreadable, no regular file, larger, a Git LFS pointer or
+            not JSON.
     """
     try:
-        content = path.read_bytes()
+        content = read_regular(path, most)
         refuse_pointer(path, content)
-        return json.loads(content)
+        return json.loads(content, parse_constant=_no_number)
     except FileNotFoundError:
         raise ImpastoError(f"{path} is missing: {path.parent} is not a {what}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also of Unicode, and of numbers of many digits
         raise ImpastoError(f"{path} is damaged ({error}); restore it from a copy") from error
     except OSError as error:
         raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error

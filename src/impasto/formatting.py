@@ -13,6 +13,7 @@ _UNSEEN = re.compile(
 )
 """Invisible characters that may reverse or break a line. It excludes the joiners that Persian,
 Hindi and emoji need (U+200C, U+200D)."""
+_LONGEST = 4_000
 
 
 def readable_time(seconds: float) -> str:
@@ -67,6 +68,13 @@ def one_line(text: str) -> str:
         return text.strip()  # The quick path, for almost all names.
     text = _UNSEEN.sub("", text).encode("utf-8", "replace").decode()
     return " ".join(text.split())
+
+
+def as_message(text: str) -> str:
+    """A message as one line for a terminal: without control characters, and cut where it is too long,
+    since it may quote a file from anybody."""
+    line = _UNSEEN.sub("", " ".join(text.splitlines())).encode("utf-8", "replace").decode()
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
 
 
 def error_text(error: BaseException) -> str:

@@ -17,7 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from impasto import __version__
 from impasto.errors import ImpastoError, StoppedError, lacks_memory
-from impasto.formatting import one_line
+from impasto.formatting import as_message, one_line
 from impasto.messages import printed
 from impasto.registry import module_names
 
@@ -130,7 +130,7 @@ def main() -> None:
         if os.environ.get("IMPASTO_DEBUG"):
             raise
         if not error.silent:
-            print(f"impasto: {error}", file=sys.stderr)
+            print(f"impasto: {as_message(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
         if os.environ.get("IMPASTO_DEBUG"):
@@ -158,7 +158,7 @@ def main() -> None:
             )
             sys.exit(2)
         print(
-            f"impasto: an unexpected {type(error).__name__}: {error}; "
+            f"impasto: an unexpected {type(error).__name__}: {as_message(str(error))}; "
             "run it again with IMPASTO_DEBUG=1 for the details, and please report them",
             file=sys.stderr,
         )

@@ -12,6 +12,8 @@ from impasto.errors import ImpastoError
 from impasto.formatting import counted, quoted
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
+    from collections.abc import Iterator
+
     import numpy as np
 
     from impasto.sampling.onnx_model import OnnxModel
@@ -72,12 +74,14 @@ def sample(
 def paint(path: Path, options: Options, batch: int) -> None:
     """Generate the pictures that the options ask for with an ONNX file."""
     from impasto.sampling.class_choice import field_of, parse_mixtures
+    from impasto.sampling.onnx_check import MOST_BYTES, limited_memory
     from impasto.sampling.onnx_model import OnnxModel
 
-    model = OnnxModel.load(path)
+    with limited_memory(MOST_BYTES):
+        model = OnnxModel.load(path)
+    target = Path("samples") / path.stem
     seeds = seeds_of(options.seeds, every_class=options.every_class is not None, candidates=None)
     chosen, mixtures = parse_mixtures(model.record, options.classes or [])
-    target = Path("samples") / path.stem
     if options.every_class is None:
         _save(model, seeds, model.weights(seeds, chosen, mixtures), options, batch, target)
         return
@@ -85,6 +89,20 @@ def paint(path: Path, options: Options, batch: int) -> None:
         options.leave_out("a mixture is one class for all", "every_class")
     field = field_of(model.record, options.every_class)
     _paint_every_class(model, seeds, chosen, field, options, batch, target)
+
+
+def _painted(
+    model: "OnnxModel", seeds: list[int], weights: "np.ndarray", options: Options, batch: int
+) -> "Iterator[np.ndarray]":
+    """Images of the seeds in batches, each within the memory that such a model may take."""
+    from impasto.sampling.onnx_check import limited_memory, memory_for
+
+    batches = model.paint(seeds, weights, truncation=options.truncation, batch=batch)
+    more = memory_for(model.record, model.size, batch)
+    for _ in range(0, len(seeds), batch):
+        with limited_memory(more):
+            images = next(batches)
+        yield images
 
 
 def _save(
@@ -98,7 +116,7 @@ def _save(
     """Generate a picture for each seed, with these class weights [B, K]."""
     from impasto.sampling.output import save_grid_of, save_pictures, seed_name
 
-    pictures = model.paint(seeds, weights, truncation=options.truncation, batch=batch)
+    pictures = _painted(model, seeds, weights, options, batch)
     if options.grid is not None:
         save_grid_of(pictures, options.grid)
     else:
@@ -127,7 +145,7 @@ def _paint_every_class(
     names, labels = columns_of(model.record, field, chosen)
     repeated = [seed for seed in seeds for _ in names]
     weights = np.tile(weights_of_rows(model.record, labels, {}), (len(seeds), 1))
-    pictures = model.paint(repeated, weights, truncation=options.truncation, batch=batch)
+    pictures = _painted(model, repeated, weights, options, batch)
     texts = model.texts(repeated, weights, options.truncation)
     where = save_every_class(
         pictures,

@@ -1,5 +1,6 @@
 """A short record of where a collection's pictures come from, kept in runs and models."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,7 +21,8 @@ def provenance(collection: Collection) -> dict[str, Any]:
 
     Returns:
         `kind`: of source, in words.
-        `licences`, `artists`: source pictures of each; no artists where none is known.
+        `licences`, `artists`: source pictures of each, of which training pictures are; no artists where
+            none is known.
         `duplicates`: source pictures that were excluded as copies of others.
         `forgotten`: those that were taken out later (`impasto forget`), by day.
 
@@ -31,10 +33,11 @@ def provenance(collection: Collection) -> dict[str, Any]:
     rows = collection.source_table()
     copies = collection.duplicates_table()
     if collection.condition is not None:
-        rows = [rows[source] for source in np.unique(collection.sources[collection.indices])]
-        paths = {row.get("path") for row in rows}
+        part = np.unique(collection.sources[collection.indices])
+        paths = {rows[source].get("path") for source in part}
         groups = {row.get("group") for row in copies if row.get("path") in paths}
         copies = [row for row in copies if row.get("group") in groups]
+    rows = [rows[source] for source in np.unique(collection.sources[collection.train_indices])]
     artists = _counts(row.get("artist") for row in rows)
     return {
         "kind": str(made.get("kind", "")) if isinstance(made, dict) else "",
@@ -67,7 +70,10 @@ def in_words(record: Mapping[str, Any]) -> list[str]:
     for name in ("licences", "artists"):
         if counts := record.get(name):
             listed = ", ".join(f"{each} ({count:,})" for each, count in counts.items())
-            said.append(f"{name.capitalize()}, by source pictures: {listed}.")
+            # Earlier runs counted pictures that were held out, too.
+            more = sum(counts.values()) > record.get("sources", math.inf)
+            held = ", those held out from training among them" * more
+            said.append(f"{name.capitalize()}, by source pictures{held}: {listed}.")
     if copies := record.get("duplicates"):
         pictures = counted(copies, "source picture")
         said.append(f"{pictures} {'was' if copies == 1 else 'were'} excluded as copies of others.")

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from impasto.config import Config, LatentConfig
+from impasto.config_values import Line
 from impasto.errors import ImpastoError, in_words, near
 from impasto.exploring.places import place_beside
 from impasto.files import atomic_file
@@ -32,14 +33,14 @@ before, and beyond all measure a generator's values are not finite."""
 class About(Config):
     """What is known of a direction."""
 
-    name: str
-    how: str
+    name: Line
+    how: Line
     """How it was found, in words."""
     first: float = -3.0
     """The amount at the beginning of its strip."""
     last: float = 3.0
     """The amount at the end of its strip."""
-    start: str | None = None
+    start: Line | None = None
     """The class that its strip begins with, for a difference of classes."""
     correlation: float | None = None
     """On held-out generated pictures, of the attribute and what the latent says of it."""
@@ -49,9 +50,9 @@ class DirectionsRecord(Config):
     """The text in a file of directions."""
 
     format: int = 1
-    model: str
+    model: Line
     """SHA-256 of the generator's weights."""
-    recipe: str
+    recipe: Line
     directions: tuple[About, ...]
 
 

@@ -33,6 +33,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from impasto.config import Count, Fraction, Interval, NotNegative
+from impasto.config_values import Steps
 from impasto.errors import ImpastoError
 from impasto.networks import unknown_like
 from impasto.networks._conditioning import LabelEmbedding
@@ -142,7 +143,7 @@ class Generator(nn.Module):
         blocks: Count | None = None,
         dropout: Fraction = 0.0,
         preconditioning: Literal["x", "mixed", "edm"] = "x",
-        steps: Count = 32,
+        steps: Steps = 32,
         sampler: Method = "heun",
         guidance: NotNegative = 1.0,
         guidance_times: Interval = (0.1, 1.0),

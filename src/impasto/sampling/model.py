@@ -4,7 +4,7 @@ Every checkpoint of a run contains one, so a run can be given wherever a model i
 """
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -21,6 +21,7 @@ from impasto.files import atomic_folder, read_json_lines, write_json
 from impasto.formatting import counted, quoted
 from impasto.networks import discriminator_of, generator_of
 from impasto.plugin_records import networks_of, require
+from impasto.sampling.building import built
 from impasto.sampling.grid import grid_picture
 from impasto.sampling.records import MODEL_FILE as MODEL_FILE
 from impasto.sampling.records import CollectionRecord as CollectionRecord
@@ -29,7 +30,7 @@ from impasto.sampling.records import ModelRecord as ModelRecord
 from impasto.sampling.records import TunedRecord as TunedRecord
 from impasto.sampling.shipped import SHIPPED, shipped_model
 from impasto.sampling.step_settings import StepSettings
-from impasto.sampling.tensors import read_tensors, write_tensors
+from impasto.sampling.tensors import read_shapes, read_tensors, write_tensors
 
 WEIGHTS_FILE = "generator.safetensors"
 DISCRIMINATOR_FILE = "discriminator.safetensors"
@@ -98,12 +99,14 @@ class Model:
             without_labels=record.learned_without_labels,
         )
         record = record.model_copy(update={"generator": network})
-        tensors = read_tensors(folder / WEIGHTS_FILE, record.weights_sha256)
-        generator = generator_of(record, record.label_sizes)
-        _fill(generator, tensors, folder / WEIGHTS_FILE)
+        generator = _filled(
+            lambda: generator_of(record, record.label_sizes),
+            folder / WEIGHTS_FILE,
+            record.weights_sha256,
+        )
         if guide is not None:
             generator.guided_by(guide_of(guide, record))  # type: ignore[operator]
-        return cls(generator.eval().requires_grad_(False), record, device, made_with(how))
+        return cls(generator, record, device, made_with(how))
 
     @classmethod
     def from_pretrained(
@@ -225,14 +228,20 @@ class Model:
         return written
 
 
-def _fill(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ImpastoError(
-            f"{path} does not fit the network in {MODEL_FILE}: "
-            f"{str(error).splitlines()[-1].strip()}"
-        ) from error
+def _filled(make: Callable[[], nn.Module], path: Path, sha256: str) -> nn.Module:
+    """The network of a weights file, with its weights, on the CPU.
+
+    Args:
+        make: builds it, as the record says.
+        path: of the weights file, beside the record.
+        sha256: of the file.
+
+    Raises:
+        ImpastoError: the file is damaged, or does not fit the network.
+    """
+    network = built(make, read_shapes(path), path, path.with_name(MODEL_FILE))
+    network.load_state_dict(read_tensors(path, sha256))
+    return network.eval().requires_grad_(False)
 
 
 def load_discriminator(folder: Path) -> nn.Module:
@@ -250,11 +259,11 @@ def load_discriminator(folder: Path) -> nn.Module:
             "export it again with --discriminator"
         )
     require(record.plugins, networks_of(record.discriminator), folder)
-    path = folder / DISCRIMINATOR_FILE
-    tensors = read_tensors(path, record.discriminator_sha256)
-    network = discriminator_of(record, record.label_sizes)
-    _fill(network, tensors, path)
-    return network.eval().requires_grad_(False)
+    return _filled(
+        lambda: discriminator_of(record, record.label_sizes),
+        folder / DISCRIMINATOR_FILE,
+        record.discriminator_sha256,
+    )
 
 
 def checkpoint_folders(run: Path) -> list[Path]:

@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from impasto.config import MOST_RECORD
 from impasto.errors import ImpastoError, in_words
-from impasto.files import refuse_pointer_file
+from impasto.formatting import error_text, one_line
 from impasto.sampling.class_choice import rows_of_seeds, weights_of_rows
 from impasto.sampling.numpy_latents import numpy_latents
+from impasto.sampling.onnx_check import checked
 from impasto.sampling.point_text import Origin, PointsRecord
 from impasto.sampling.records import ModelRecord
 
@@ -47,6 +49,8 @@ class OnnxModel:
     session: Any
     """Of onnxruntime."""
     record: ModelRecord
+    size: int
+    """Bytes of the file."""
     made_with: str | None = None
     """The settings that were changed when it was exported, in words."""
 
@@ -61,24 +65,23 @@ class OnnxModel:
         Raises:
             ImpastoError: onnxruntime is missing, or the file is, is damaged, or is not of impasto.
         """
-        needed_packages("onnxruntime")
+        needed_packages("onnx", "onnxruntime")
         import onnxruntime
 
         path = path.expanduser()
         if not path.is_file():
             raise ImpastoError(f"there is no file {path}")
-        refuse_pointer_file(path)
+        content = checked(path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # errors are raised; their log would be a second line
         try:
             session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+                content, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
             raise ImpastoError(
-                f"{path} cannot be opened as an ONNX file ({reason}); export it again"
+                f"{path} cannot be opened as an ONNX file ({error_text(error)[:200]}); export it again"
             ) from error
         texts = session.get_modelmeta().custom_metadata_map
         if MODEL not in texts:
@@ -87,12 +90,14 @@ class OnnxModel:
                 "its inputs are"
             )
         try:
+            if len(texts[MODEL]) > MOST_RECORD:
+                raise ImpastoError(f"{path} has a description of more than {MOST_RECORD:,} letters")
             record = ModelRecord.model_validate_json(texts[MODEL])
         except ValidationError as error:
             raise ImpastoError(
                 f"{path} has a damaged description ({in_words(error.errors()[0])}); export it again"
             ) from error
-        found = cls(session, record, texts.get(MADE_WITH) or None)
+        found = cls(session, record, len(content), one_line(texts.get(MADE_WITH, "")) or None)
         found._check_shapes(path)
         return found
 
@@ -129,11 +134,24 @@ class OnnxModel:
         return weights_of_rows(self.record, rows, mixtures or {})
 
     def images(self, latents: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Images [B, 3, H, W] in [-1, 1] of latents [B, Z] and class weights [B, K]."""
+        """Images [B, 3, H, W] in [-1, 1] of latents [B, Z] and class weights [B, K].
+
+        Raises:
+            ImpastoError: the file computes none, or asks for too much memory.
+        """
         inputs = (
             {"latents": latents, "labels": weights} if self.record.labels else {"latents": latents}
         )
-        images: np.ndarray = self.session.run(["images"], inputs)[0]
+        try:
+            images: np.ndarray = self.session.run(["images"], inputs)[0]
+        except Exception as error:  # onnxruntime's own kinds
+            raise ImpastoError(
+                f"this ONNX file cannot paint ({error_text(error)[:200]}); export it again, or ask for "
+                "less at once by a smaller --batch"
+            ) from error
+        side = self.record.resolution
+        if images.shape != (len(latents), 3, side, side) or not np.isfinite(images).all():
+            raise ImpastoError("this ONNX file paints no pictures; export it again")
         return images
 
     def pixels(self, latents: np.ndarray, weights: np.ndarray) -> np.ndarray:

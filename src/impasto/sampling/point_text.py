@@ -2,15 +2,20 @@
 
 import json
 from pathlib import Path
+from typing import Annotated
 
 from PIL.PngImagePlugin import PngInfo
 from pydantic import Field
 
 from impasto.config import Config
+from impasto.config_values import Line
 from impasto.errors import ImpastoError
+from impasto.sampling.seeds import MAX_SEED
 
 TEXT_KEY = "impasto"
 """The key of the text in a PNG, and of that in a file of points."""
+MOST_LEVELS = 1024
+"""Levels of a generator that have latents of their own."""
 
 
 def check_points_file(path: Path) -> None:
@@ -22,11 +27,11 @@ def check_points_file(path: Path) -> None:
 class Origin(Config):
     """Where a point comes from, as it is written."""
 
-    seed: int | None = None
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
     """The seed that has this latent; None for a point between seeds."""
     truncation: float | None = None
     """The truncation of the seed's latent."""
-    edits: dict[str, float] = Field(default_factory=dict)
+    edits: dict[Line, float] = Field(default_factory=dict)
     """Directions that it was moved along, and how far."""
 
 
@@ -34,13 +39,13 @@ class PointsRecord(Config):
     """The text in a file of points; or a single point as text, as a PNG carries it."""
 
     format: int = 1
-    model: str
+    model: Line
     """SHA-256 of the generator's weights."""
-    recipe: str
-    fields: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    recipe: Line
+    fields: tuple[tuple[Line, tuple[Line, ...]], ...] = ()
     """The label fields with their classes, in the order of the class weights."""
     origins: tuple[Origin, ...]
-    levels: int | None = None
+    levels: Annotated[int, Field(gt=0, le=MOST_LEVELS)] | None = None
     """Of a single point: the number of its latents, if it has one for each level."""
     latents: str | None = None
     """Of a single point: the latents, float32, zlib, base64."""

@@ -8,6 +8,8 @@ weights.
 """
 
 import base64
+import struct
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,12 +19,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from pydantic import ValidationError
 from torch import Tensor
 
 from impasto.errors import ImpastoError, in_words
-from impasto.files import atomic_file
+from impasto.files import atomic_file, open_regular
+from impasto.formatting import error_text
 from impasto.networks import one_hot
 from impasto.sampling.class_choice import weights_of_rows
 from impasto.sampling.point_text import TEXT_KEY, Origin, PointsRecord, check_points_file
@@ -31,6 +34,12 @@ from impasto.sampling.seeds import latents_of_seeds
 from impasto.sampling.tensors import read_metadata, read_tensors, write_tensors
 
 _MOST_BYTES = 2**26
+_MOST_PNG = 2**29
+_UNREADABLE = (
+    *(OSError, SyntaxError, ValueError, KeyError, IndexError, struct.error, zlib.error),
+    *(Image.DecompressionBombError, Image.DecompressionBombWarning),
+)
+"""What Pillow raises on damaged files."""
 _DAMAGED = "{place} holds a damaged point ({reason}); give its seed or another file"
 
 
@@ -194,12 +203,15 @@ class Points:
     def _of_picture(cls, path: Path, model: ModelRecord) -> "Points":
         """The point of a PNG that impasto painted."""
         try:
-            with Image.open(path) as picture:
-                text = getattr(picture, "text", {}).get(TEXT_KEY)
+            with open_regular(path, _MOST_PNG) as file, warnings.catch_warnings():
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                with Image.open(file, formats=["PNG"]) as picture:
+                    # Reading the texts decodes the picture where they are behind it.
+                    text = getattr(picture, "text", {}).get(TEXT_KEY)
         except FileNotFoundError:
             raise ImpastoError(f"there is no {path}") from None
-        except (OSError, UnidentifiedImageError, ValueError) as error:
-            raise ImpastoError(f"{path} cannot be read as a PNG ({error})") from error
+        except _UNREADABLE as error:
+            raise ImpastoError(f"{path} cannot be read as a PNG ({error_text(error)})") from error
         if text is None:
             raise ImpastoError(
                 f"{path} carries no point: it was not painted by impasto, or was saved again by a "
@@ -224,7 +236,8 @@ class Points:
         try:
             latents = _latents_in(record)
         except (ValueError, zlib.error, RuntimeError) as error:
-            raise ImpastoError(_DAMAGED.format(place=place, reason=str(error))) from error
+            reason = error_text(error)
+            raise ImpastoError(_DAMAGED.format(place=place, reason=reason)) from error
         classes = torch.tensor(record.classes, dtype=torch.float32)[None]
         if latents is None:
             origin = record.origins[0] if record.origins else Origin()

@@ -1,53 +1,72 @@
-"""What is known of a model: the contents of `model.json`. Read without torch."""
+"""What is known of a model: the contents of `model.json`. Read without torch.
+
+A model may come from anybody, so all numbers have bounds, and texts are one line without control
+characters, as they are shown.
+"""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, FailFast, Field, model_validator
 
 from impasto.config import Config, Count, LatentConfig, NetworkConfig, read_record
+from impasto.config_values import Line, Whole
 from impasto.plugin_records import PluginRecord
 
 MODEL_FILE = "model.json"
+MOST_PIXELS = 4096
+"""To the side of a picture."""
+MOST_LATENTS = 3 * MOST_PIXELS**2
+_MOST_ENTRIES = 10_000
+"""Of a table of counts; pydantic makes a long record of each wrong one."""
+
+
+def _few(value: Any) -> Any:
+    if isinstance(value, dict) and len(value) > _MOST_ENTRIES:
+        raise ValueError(f"should have at most {_MOST_ENTRIES:,} entries")
+    return value
+
+
+Counts = Annotated[dict[Line, Whole], BeforeValidator(_few)]
 
 
 class LabelRecord(Config):
     """A label field that the generator is conditioned on."""
 
-    name: str
-    classes: tuple[str, ...]
+    name: Line
+    classes: Annotated[tuple[Line, ...], FailFast()]
 
 
 class CollectionRecord(Config):
     """A summary of the training collection."""
 
-    name: str
-    hash: str
+    name: Line
+    hash: Line
     count: Count
     sources: Count
-    fit: str
-    licences: dict[str, int]
+    fit: Line
+    licences: Counts
     """Source pictures by licence. May contain `unknown` and, with many licences, `12 others`."""
-    kind: str = ""
+    kind: Line = ""
     """A text that describes the kind of source it was packed from."""
-    artists: dict[str, int] = Field(default_factory=dict)
+    artists: Counts = Field(default_factory=dict)
     """Source pictures by artist, in the same form; empty where none is known."""
-    duplicates: int = 0
+    duplicates: Whole = 0
     """Source pictures that were excluded as duplicates."""
-    forgotten: dict[str, int] = Field(default_factory=dict)
+    forgotten: Counts = Field(default_factory=dict)
     """Source pictures that were removed (`impasto forget`), by day."""
-    only: str | None = None
+    only: Line | None = None
     """The condition of the part that was learned from (`train --only`); None: all of it."""
 
 
 class TunedRecord(Config):
     """How a model was tuned to single pictures (`impasto invert --tune`)."""
 
-    model: str
+    model: Line
     """SHA-256 of the weights that it was tuned from."""
-    pictures: tuple[str, ...]
+    pictures: Annotated[tuple[Line, ...], FailFast()]
     """Names of the pictures' files."""
-    sha256: tuple[str, ...]
+    sha256: Annotated[tuple[Line, ...], FailFast()]
     """Of the pictures' pixels, as they were fitted to the model's resolution."""
     steps: Count
 
@@ -56,26 +75,26 @@ class ModelRecord(Config):
     """The contents of `model.json`."""
 
     format: Literal[1] = 1
-    recipe: str
-    resolution: Count
+    recipe: Line
+    resolution: Annotated[int, Field(gt=0, le=MOST_PIXELS)]
     latent: LatentConfig
     generator: NetworkConfig
     discriminator: NetworkConfig | None
     """The discriminator, if it was trained with one. A checkpoint has its weights too; sampling does
     not need them."""
-    labels: tuple[LabelRecord, ...]
-    label_rows: tuple[tuple[int, ...], ...]
+    labels: Annotated[tuple[LabelRecord, ...], FailFast()]
+    label_rows: Annotated[tuple[Annotated[tuple[int, ...], FailFast()], ...], FailFast()]
     """The combinations of classes, one a field (-1: unknown), that occur among training images."""
-    label_counts: tuple[int, ...]
+    label_counts: Annotated[tuple[Whole, ...], FailFast()]
     """Number of training images of each combination."""
     collection: CollectionRecord
     parameters: Count
     """Trainable values of the generator."""
-    images_seen: int
+    images_seen: Whole
     """Real images that it was trained with, repetitions included."""
-    weights_sha256: str = ""
+    weights_sha256: Line = ""
     """SHA-256 of the weights file; set when that is written."""
-    discriminator_sha256: str | None = None
+    discriminator_sha256: Line | None = None
     """SHA-256 of the discriminator's weights file, where there is one."""
     autoencoder: NetworkConfig | None = None
     """The frozen autoencoder whose latents the generator makes; its weights are not part of a model."""
@@ -85,9 +104,9 @@ class ModelRecord(Config):
     """`training.fake_noise`; None in older models."""
     hides_labels: bool | None = None
     """Whether labels were hidden in training (`training.hide_labels`); None in older models."""
-    tuned: tuple[TunedRecord, ...] = ()
+    tuned: Annotated[tuple[TunedRecord, ...], FailFast()] = ()
     """What came after its training; the pictures are among the sources of `collection`."""
-    plugins: tuple[PluginRecord, ...] = ()
+    plugins: Annotated[tuple[PluginRecord, ...], FailFast()] = ()
     """Packages and files outside impasto that its networks are from."""
 
     @classmethod
@@ -98,6 +117,32 @@ class ModelRecord(Config):
             ImpastoError: there is none, it is damaged, or of an unknown format.
         """
         return read_record(folder / MODEL_FILE, "model", cls)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_flood(cls, value: Any) -> Any:
+        return _few(value)
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if not 0 < (self.latent.dim or 0) <= MOST_LATENTS:
+            raise ValueError(f"latent.dim should be a number from 1 to {MOST_LATENTS:,}")
+        if len(self.label_rows) != len(self.label_counts):
+            raise ValueError("label_rows and label_counts should be equally many")
+        sizes = self.label_sizes
+        if not sizes:
+            return self
+        if not all(sizes):
+            raise ValueError("a label field should have classes")
+        if not any(self.label_counts):
+            raise ValueError("label_counts should count pictures")
+        if any(len(row) != len(sizes) for row in self.label_rows):
+            raise ValueError("label_rows should have a class for each label field")
+        columns = zip(*self.label_rows, strict=True)
+        for column, size in zip(columns, sizes, strict=True):
+            if min(column) < -1 or max(column) >= size:
+                raise ValueError("label_rows should have numbers of classes, or -1")
+        return self
 
     @property
     def label_sizes(self) -> tuple[int, ...]:

@@ -1,6 +1,9 @@
 """Tensors in safetensors files, with their digests. Nothing in such a file is ever executed."""
 
 import hashlib
+import os
+import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -10,7 +13,58 @@ from torch import Tensor
 
 from impasto.device import on_cpu
 from impasto.errors import ImpastoError
-from impasto.files import refuse_pointer
+from impasto.files import open_regular, read_regular, refuse_pointer
+from impasto.formatting import error_text
+
+TensorShapes = Mapping[str, tuple[int, ...]]
+"""Shapes of tensors by name."""
+MOST_BYTES = 2**36
+"""Bytes of the largest file of tensors that is read."""
+MOST_HEADER = 2**24
+
+
+def most_bytes() -> int:
+    """Bytes of the largest file of tensors that is read here: its tensors are in memory three times
+    while a network is filled."""
+    try:
+        return min(MOST_BYTES, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 3)
+    except (AttributeError, ValueError, OSError):  # Windows
+        return MOST_BYTES
+
+
+def read_shapes(path: Path) -> TensorShapes:
+    """The shapes of the tensors in a safetensors file. Only its header is read.
+
+    Raises:
+        ImpastoError: as `read_tensors`, apart from a changed file.
+    """
+    start = b""
+    try:
+        with open_regular(path, most_bytes()) as file:
+            start = file.read(200)
+        refuse_pointer(path, start)
+        (length,) = struct.unpack("<Q", start[:8].ljust(8, b"\0"))
+        if MOST_HEADER < length < 2**32:
+            raise _damaged(path, start, ValueError(f"its header has {length:,} bytes"))
+        with safe_open(path, framework="pt") as tensors:
+            return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise ImpastoError(f"{path} is missing; the folder is incomplete") from None
+    except OSError as error:
+        raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error
+    except SafetensorError as error:
+        raise _damaged(path, start, error) from None
+
+
+def _damaged(path: Path, start: bytes, error: Exception) -> ImpastoError:
+    # PyTorch's pickles are zip archives, or plain pickle streams in old files. A safetensors file
+    # may begin with the same bytes (its header's length), so safetensors is tried first.
+    if start[:2] == b"PK" or start[:1] == b"\x80":
+        return ImpastoError(
+            f"{path} is a pickle, which could run any code when loaded; impasto reads "
+            "safetensors only: ask whoever made it for a safetensors file"
+        )
+    return ImpastoError(f"{path} is cut short or damaged ({error_text(error)}); restore a copy")
 
 
 def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
@@ -24,24 +78,14 @@ def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
         ImpastoError: the file is missing, damaged, changed, a pickle, a Git LFS pointer, or not
             safetensors.
     """
+    read_shapes(path)  # so that a damaged file is not read whole, however large
     try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise ImpastoError(f"{path} is missing; the folder is incomplete") from None
+        content = read_regular(path, most_bytes())
+        tensors: dict[str, Tensor] = load_safetensors(content)
     except OSError as error:
         raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error
-    refuse_pointer(path, content)
-    try:
-        tensors: dict[str, Tensor] = load_safetensors(content)
-    except SafetensorError as error:
-        # PyTorch's pickles are zip archives, or plain pickle streams in old files. A safetensors file
-        # may begin with the same bytes (its header's length), so safetensors is tried first.
-        if content[:2] == b"PK" or content[:1] == b"\x80":
-            raise ImpastoError(
-                f"{path} is a pickle, which could run any code when loaded; impasto reads "
-                "safetensors only: ask whoever made it for a safetensors file"
-            ) from None
-        raise ImpastoError(f"{path} is cut short or damaged ({error}); restore a copy") from error
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise _damaged(path, content, error) from error
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise ImpastoError(f"{path} is not the file that was saved (its SHA-256 differs)")
     return tensors
