@@ -76,7 +76,9 @@ def planted_in(content: bytes) -> list[str]:
 
 def test_the_search_finds_what_is_packed() -> None:
     word = PLANTED["user"].encode()
-    deep = base64.b64encode(gzip.compress(b"x" * 99 + base64.b64encode(zlib.compress(word * 9))))
+    deep = base64.b64encode(
+        gzip.compress(b"<p>" + base64.b64encode(zlib.compress(word + bytes(range(99)))) + b"</p>")
+    )
     for content in (
         b"a" + word.upper(),
         PLANTED["user"].encode("utf-16-le"),

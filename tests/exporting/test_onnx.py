@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from impasto.errors import ImpastoError
 from impasto.exporting import onnx_file
 from impasto.exporting.onnx_file import OnnxReport, export_onnx
 from impasto.networks import autoencoder_of, flow, generator_of
-from impasto.sampling import Model, latents_of_seeds
+from impasto.sampling import Model, latents_of_seeds, onnx_check
 from impasto.sampling.class_choice import labels_of_seeds, mixed
 from impasto.sampling.numpy_latents import _normal, _Uniform, numpy_latents
 from impasto.sampling.onnx_model import OnnxModel
@@ -415,3 +416,125 @@ def test_weights_between_classes_are_those_of_torch() -> None:
     weights = mixed(record, labels, {0: {2: 0.25, 5: 0.75}})
     assert weights[:, 2].tolist() == [0.25] * 20
     assert weights.sum(1).tolist() == [1.0] * 20
+
+
+def changed_graph(path: Path, target: Path, change: Callable[[Any], None]) -> Path:
+    """An ONNX file with something changed in it."""
+    graph = onnx.load(path)
+    change(graph)
+    target.write_bytes(graph.SerializeToString())
+    return target
+
+
+def _endless(graph: Any) -> None:
+    """With a loop of 2**62 passes in front."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"])],
+        "body",
+        [
+            helper.make_tensor_value_info("number", onnx.TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", onnx.TensorProto.BOOL, []),
+        ],
+        [helper.make_tensor_value_info("on", onnx.TensorProto.BOOL, [])],
+    )
+    graph.graph.initializer.append(numpy_helper.from_array(np.int64(2**62), "passes"))
+    graph.graph.node.insert(0, helper.make_node("Loop", ["passes", ""], [], body=body))
+
+
+def _elsewhere(graph: Any) -> None:
+    """With weights in a file of this machine."""
+    tensor = graph.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    place = tensor.external_data.add()
+    place.key, place.value = "location", "../../../../../../etc/passwd"
+
+
+def _foreign(graph: Any) -> None:
+    graph.graph.node[0].domain = "com.example"
+
+
+def _function(graph: Any) -> None:
+    graph.functions.add().name = "mine"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_endless, "has the operator Loop, as no file of impasto export"),
+        (_elsewhere, "has weights in another file"),
+        (_foreign, "has operators of 'com.example'"),
+        (_function, "has functions of its own"),
+    ],
+)
+def test_files_of_anybody_are_checked_before_they_run(
+    exported: tuple[Path, Path], change: Callable[[Any], None], message: str, tmp_path: Path
+) -> None:
+    file = changed_graph(exported[1], tmp_path / "m.onnx", change)
+    with pytest.raises(ImpastoError, match=message):
+        OnnxModel.load(file)
+
+
+def test_scans_have_a_known_length() -> None:
+    def graph(length: int, constant: bool = True, inside: bool = False) -> Any:
+        value = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [])
+        step = [helper.make_node("Identity", ["x"], ["y"])]
+        body = helper.make_graph(step, "body", [value], [])
+        scan = helper.make_node("Scan", ["times"], ["z"], body=body, num_scan_inputs=1)
+        if inside:
+            outer = helper.make_graph([scan], "outer", [value], [])
+            scan = helper.make_node("Scan", ["times"], ["z"], body=outer, num_scan_inputs=1)
+        times = numpy_helper.from_array(np.zeros(length, np.float32), "times" if constant else "t")
+        return helper.make_model(helper.make_graph([scan], "g", [], [], [times]))
+
+    assert onnx_check._wrong_with(graph(2000)) is None
+    assert onnx_check._wrong_with(graph(2001)) == "a scan of unknown length"
+    assert onnx_check._wrong_with(graph(3, constant=False)) == "a scan of unknown length"
+    assert onnx_check._wrong_with(graph(3, inside=True)) == "a scan in a scan"
+
+
+def test_a_file_that_asks_for_any_memory_is_one_line(
+    exported: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Images of 60 GB, which are then cut to their size."""
+
+    def larger(graph: Any) -> None:
+        graph.graph.node[-1].output[0] = "small"
+        graph.graph.initializer.append(
+            numpy_helper.from_array(np.array([1, 1, 70_000, 70_000]), "large")
+        )
+        graph.graph.initializer.append(numpy_helper.from_array(np.array([0, 0]), "first"))
+        graph.graph.initializer.append(numpy_helper.from_array(np.array([32, 32]), "last"))
+        graph.graph.initializer.append(numpy_helper.from_array(np.array([2, 3]), "axes"))
+        graph.graph.node.append(
+            helper.make_node("Slice", ["small", "first", "first1", "axes"], ["dot"])
+        )
+        graph.graph.initializer.append(numpy_helper.from_array(np.array([1, 1]), "first1"))
+        graph.graph.node.append(helper.make_node("Expand", ["dot", "large"], ["huge"]))
+        graph.graph.node.append(
+            helper.make_node("Slice", ["huge", "first", "last", "axes"], ["images"])
+        )
+
+    file = changed_graph(exported[1], tmp_path / "m.onnx", larger)
+    code = (
+        "import sys; from impasto.cli import main; "
+        f"sys.argv = ['impasto', 'sample', {str(file)!r}, '--seeds', '0', '--grid', 'g.png']; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "g.png").exists()
+
+
+def test_the_memory_of_a_block_is_limited() -> None:
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with onnx_check.limited_memory(2**26):
+        np.zeros(2**22, np.uint8)
+        with pytest.raises(MemoryError):
+            np.ones(2**28, np.uint8)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+    record = Model.load("masters").record
+    assert onnx_check.memory_for(record, 5_000_000, 64) < 2_000_000_000

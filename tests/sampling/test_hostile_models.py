@@ -6,9 +6,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -97,23 +95,6 @@ def test_sizes_have_bounds(
 ) -> None:
     with pytest.raises(ImpastoError, match=message):
         Model.load(changed(originals, tmp_path / "model", **values))
-
-
-def test_a_network_is_not_made_before_its_size_is_known(
-    originals: Originals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Torch is not even asked for the memory."""
-    asked = []
-    empty = torch.empty
-
-    def counted(*size: Any, **more: Any) -> torch.Tensor:
-        asked.append(np.prod(size[0] if len(size) == 1 else size, dtype=float))
-        return empty(*size, **more)
-
-    monkeypatch.setattr("impasto.sampling.building._SIZED", (counted,))
-    monkeypatch.setattr(torch, "empty", counted)
-    with pytest.raises(ImpastoError, match="which is larger"):
-        Model.load(changed(originals, tmp_path / "model", generator__width=10**6))
 
 
 def test_millions_of_wrong_values_are_one_error(originals: Originals, tmp_path: Path) -> None:
