@@ -52,10 +52,12 @@ def collection(packed: Path, tmp_path: Path) -> Path:
 def test_what_is_remembered(collection: Path) -> None:
     found = provenance(Collection.open(collection))
     assert found["kind"] == "a folder with a table"
-    assert found["licences"] == {"public domain": 13, "CC0": 8, "unknown": 9}
+    assert found["licences"] == {"public domain": 11, "CC0": 8, "unknown": 8}
     assert len(found["artists"]) == 21
-    assert found["artists"]["10 others"] == 10
-    assert sum(found["artists"].values()) == 30
+    assert found["artists"]["7 others"] == 7
+    assert sum(found["artists"].values()) == 27, (
+        "those that are trained on, without the held-out ones"
+    )
     assert found["forgotten"] == {}
     (collection / "duplicates.csv").write_text(
         "group,path,kept,kind,distance,row\n0,a,1,exact,0,0\n0,b,0,exact,0,0\n0,c,0,near,2,1\n"
@@ -65,18 +67,21 @@ def test_what_is_remembered(collection: Path) -> None:
     assert found["duplicates"] == 2
     assert found["forgotten"] == {"2026-11-22": 2, "2026-12-01": 1}
     assert in_words({**found, "artists": {}}) == [
-        "Licences, by source pictures: public domain (13), unknown (9), CC0 (8).",
+        "Licences, by source pictures: public domain (11), unknown (8), CC0 (8).",
         "2 source pictures were excluded as copies of others.",
         "3 pictures were taken out of this collection from 2026-11-22 to 2026-12-01 (impasto forget).",
     ]
-    # A record of a run from before there was any of this.
+    # Of a run that counted held-out pictures, too, and of one from before there was any of this.
+    assert in_words({"sources": 27, "licences": {"CC0": 30}}) == [
+        "Licences, by source pictures, those held out from training among them: CC0 (30)."
+    ]
     assert in_words({"name": "small"}) == []
 
 
 def test_nothing_is_said_of_artists_that_nobody_knows(labelled: Collection) -> None:
     found = provenance(labelled)
     assert found["artists"] == {}
-    assert found["licences"] == {"unknown": 30}
+    assert found["licences"] == {"unknown": 27}
 
 
 def test_what_was_taken_out_since(collection: Path) -> None:
@@ -107,14 +112,14 @@ def test_a_run_and_its_collection_after_pictures_were_taken_out(
     code, out, _ = say("export", str(run), str(model))
     assert code == 0
     assert "learned from small, a folder with a table: 27 pictures from 27 source pictures" in out
-    assert "Licences, by source pictures: public domain (13), unknown (9), CC0 (8)." in out
-    assert "10 others (10)." in out
+    assert "Licences, by source pictures: public domain (11), unknown (8), CC0 (8)." in out
+    assert "7 others (7)." in out
 
     code, out, _ = say("report", str(run))
     assert code == 0
     assert "taken out" not in out
     page = (run / "report.html").read_text(encoding="utf-8")
-    assert "Licences, by source pictures: public domain (13)" in page
+    assert "Licences, by source pictures: public domain (11)" in page
 
     forgotten = forget(collection, ["warm/001.png", "cold/002.png", "warm/003.png"])
     assert len(forgotten.asked_for) == 3

@@ -53,7 +53,7 @@ def layers(content: bytes, depth: int = 4) -> Iterator[bytes]:
     for magic in _PACKED:
         for found in re.finditer(re.escape(magic), content):
             inner = _unpacked(content, found.start())
-            if len(inner) > 8:
+            if len(inner) >= 8:
                 yield from layers(inner, depth - 1)
     for found in _BASE64.finditer(content):
         text = found.group()

@@ -14,8 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from torch import Tensor
 
-from impasto.config import Config, LatentConfig
-from impasto.config_values import Line
+from impasto.config import Config, LatentConfig, Line
 from impasto.errors import ImpastoError, in_words, near
 from impasto.exploring.places import place_beside
 from impasto.files import atomic_file

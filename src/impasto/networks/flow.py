@@ -32,8 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from impasto.config import Count, Fraction, Interval, NotNegative
-from impasto.config_values import Steps
+from impasto.config import Count, Fraction, Interval, NotNegative, Steps
 from impasto.errors import ImpastoError
 from impasto.networks import unknown_like
 from impasto.networks._conditioning import LabelEmbedding

@@ -7,8 +7,7 @@ from typing import Annotated
 from PIL.PngImagePlugin import PngInfo
 from pydantic import Field
 
-from impasto.config import Config
-from impasto.config_values import Line
+from impasto.config import Config, Line
 from impasto.errors import ImpastoError
 from impasto.sampling.seeds import MAX_SEED
 

@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, FailFast, Field, model_validator
 
-from impasto.config import Config, Count, LatentConfig, NetworkConfig, read_record
-from impasto.config_values import Line, Whole
+from impasto.config import Config, Count, LatentConfig, Line, NetworkConfig, Whole, read_record
 from impasto.plugin_records import PluginRecord
 
 MODEL_FILE = "model.json"
