@@ -437,7 +437,7 @@ def _endless(graph: Any) -> None:
         ],
         [helper.make_tensor_value_info("on", onnx.TensorProto.BOOL, [])],
     )
-    graph.graph.initializer.append(numpy_helper.from_array(np.int64(2**62), "passes"))
+    graph.graph.initializer.append(numpy_helper.from_array(np.array(2**62), "passes"))
     graph.graph.node.insert(0, helper.make_node("Loop", ["passes", ""], [], body=body))
 
 

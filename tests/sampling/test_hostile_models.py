@@ -99,14 +99,13 @@ def test_sizes_have_bounds(
 
 def test_millions_of_wrong_values_are_one_error(originals: Originals, tmp_path: Path) -> None:
     """Pydantic makes a record of each wrong value; of these lists it makes one."""
-    for number, values in enumerate(
-        (
-            {"label_rows": [["a"]] * 50_000},
-            {"labels": [{"name": "style", "classes": [0] * 50_000}]},
-            {"label_counts": ["a"] * 50_000},
-            {"collection__licences": {str(each): "a" for each in range(50_000)}},
-        )
-    ):
+    floods: tuple[dict[str, Any], ...] = (
+        {"label_rows": [["a"]] * 50_000},
+        {"labels": [{"name": "style", "classes": [0] * 50_000}]},
+        {"label_counts": ["a"] * 50_000},
+        {"collection__licences": {str(each): "a" for each in range(50_000)}},
+    )
+    for number, values in enumerate(floods):
         with pytest.raises(ImpastoError) as raised:
             Model.load(changed(originals, tmp_path / str(number), **values))
         assert raised.value.__cause__.error_count() < 10  # type: ignore[union-attr]
