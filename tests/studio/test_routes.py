@@ -13,9 +13,11 @@ from PIL import Image
 
 import impasto
 from impasto.collection import Collection
+from impasto.registry import module_names
 from impasto.sampling.point_text import TEXT_KEY
 from impasto.studio.context import Studio
 from impasto.studio.places import Places
+from impasto.studio.schema import settings_of_network, settings_of_term
 from tests.helpers.pictures import paint
 from tests.studio.conftest import accepted, finish
 
@@ -221,6 +223,19 @@ def test_recipes_and_settings(visitor: TestClient) -> None:
     schema = _get(visitor, "config/schema")
     assert "TrainingConfig" in schema["config"]["$defs"]
     assert "fastgan" in schema["networks"]
+    assert "whole steps" in _described(schema["config"], "TrainingConfig", "images")
+    assert "conditioned on" in _described(schema["config"], "RunConfig", "labels")
+    (width,) = [
+        each
+        for each in _get(visitor, "config/networks/dcgan")["generator"]
+        if each["name"] == "width"
+    ]
+    assert width["kind"] == {"type": "integer"}
+    assert width["default"] > 0
+    names = {each["name"] for each in _get(visitor, "config/networks/flow")["generator"]}
+    assert not names & {"latent_dim", "resolution", "label_sizes"}
+    assert isinstance(_get(visitor, "config/terms/gradient_penalty"), list)
+    assert "there is" in _error(visitor, "config/networks/nothing")
     what: dict[str, Any] = {"collection": "labelled", "recipe": "first_look"}
     what["settings"] = {"resolution": 32, "training.batch": 8}
     checked = _post(visitor, "config/check", **what)
@@ -230,6 +245,18 @@ def test_recipes_and_settings(visitor: TestClient) -> None:
     assert "training.batch" in _error(visitor, "config/check", what)
     what["settings"] = {"resolution": 48}
     assert "48" in _error(visitor, "config/check", what)
+
+
+def _described(schema: dict[str, Any], section: str, setting: str) -> str:
+    return str(schema["$defs"][section]["properties"][setting]["description"])
+
+
+def test_every_network_and_term_tells_its_settings() -> None:
+    for name in module_names("networks"):
+        assert settings_of_network(name), name
+    for name in module_names("objectives"):
+        for setting in settings_of_term(name):
+            assert setting.kind or setting.default is None, (name, setting)
 
 
 def test_runs(visitor: TestClient, world: Studio) -> None:
@@ -258,6 +285,8 @@ def test_models_and_their_cards(visitor: TestClient) -> None:
     card = _get(visitor, "share/card", model="masters")
     assert card["licences"]
     assert any("public domain" in sentence for sentence in card["sentences"])
+    assert card["text"].startswith("---\nlicense: unknown\n")
+    assert "license: cc0-1.0" in _get(visitor, "share/card", model=RUN, licence="cc0-1.0")["text"]
 
 
 def test_sheets_are_what_the_library_paints(visitor: TestClient, world: Studio) -> None:
@@ -379,12 +408,16 @@ def test_directions(visitor: TestClient, world: Studio) -> None:
     assert "warmth" in _error(visitor, "gallery/picture", wrong)
 
 
-@pytest.mark.parametrize("form", ["folder", "onnx"])
+@pytest.mark.parametrize("form", ["hub", "onnx"])
 def test_export(visitor: TestClient, form: str, world: Studio) -> None:
     job = _post(visitor, "share/export", model=RUN, form=form, name="mine")
     finish(world, job)
-    if form == "folder":
+    if form == "hub":
         assert "models/mine" in [each["name"] for each in _get(visitor, "models")["models"]]
+        packed = visitor.get("/api/share/archive?model=models/mine")
+        names = zipfile.ZipFile(io.BytesIO(packed.content)).namelist()
+        assert {"mine/model.json", "mine/generator.safetensors", "mine/README.md"} <= set(names)
+        assert "exported" in _error(visitor, f"share/archive?model={RUN}")
         assert "already" in _error(
             visitor, "share/export", {"model": RUN, "form": form, "name": "mine"}
         )
@@ -456,6 +489,8 @@ def test_jobs_are_commands_that_there_are(visitor: TestClient) -> None:
         ("evaluate", {"model": RUN, "per_class": 10, "all_checkpoints": True}),
         ("compare", {"runs": ["00000-small"] * 2, "collection": "labelled", "pictures": 99}),
         ("share/export", {"model": RUN, "form": "html", "name": "page", "half": True}),
+        ("share/export", {"model": RUN, "form": "folder", "name": "f", "discriminator": True}),
+        ("share/export", {"model": RUN, "form": "space", "name": "s", "licence": "mit"}),
         ("gallery/walk", {"model": RUN, "points": [{"seed": 1}], "even": True, "scale": 2}),
         ("gallery/directions", {"model": RUN, "differences": ["kind=cold,warm"], "columns": ["x"]}),
     ]

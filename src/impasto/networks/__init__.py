@@ -92,6 +92,11 @@ def _family(name: str, role: str) -> Any:
     return getattr(module, role)
 
 
+def settings_given(role: str) -> tuple[str, ...]:
+    """The arguments of a network of this role that are no settings."""
+    return _GIVEN.get(role, ())
+
+
 def resolve_network(name: str, role: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """All settings of a network, with defaults filled in.
 
@@ -104,7 +109,7 @@ def resolve_network(name: str, role: str, options: Mapping[str, Any]) -> dict[st
         ImpastoError: an unknown network or setting (the message lists the valid ones), or an
             invalid value.
     """
-    return resolve_options(_family(name, role.capitalize()), options, role, _GIVEN.get(role, ()))
+    return resolve_options(_family(name, role.capitalize()), options, role, settings_given(role))
 
 
 def build_generator(

@@ -1,9 +1,14 @@
 """Sharing: what a model learned from, and its export in each form."""
 
-from typing import Literal
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Annotated, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, Field
+from starlette.background import BackgroundTask
 
 from impasto.collection.provenance import in_words
 from impasto.errors import ImpastoError
@@ -14,6 +19,9 @@ from impasto.studio.places import confined, new_name
 from impasto.studio.routes.models import ModelName
 
 router = APIRouter(prefix="/share", tags=["sharing"])
+
+
+Licence = Annotated[str | None, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=60)]
 
 
 class Card(BaseModel):
@@ -37,24 +45,40 @@ class Card(BaseModel):
     """The same in words."""
     plugins: list[str]
     """What its networks need beside impasto."""
+    text: str
+    """The card of `hub`, as Markdown with YAML before it."""
 
 
 class Export(How):
     """A model in a form for others."""
 
-    form: Literal["folder", "onnx", "html"]
+    form: Literal["folder", "onnx", "html", "hub", "space"]
+    """A model folder; an ONNX file; a page; a folder for the Hugging Face hub with a card; one for a
+    Space with an app. Folders become models of the studio."""
     name: Name
-    """Of the folder, which is a new model of the studio, or of the file."""
+    """Of the folder or file."""
     half: bool = False
     """Weights in float16, for `onnx` and `html`."""
     discriminator: bool = False
-    """Also the discriminator, for `folder`."""
+    """Also the discriminator, for `folder` and `hub`."""
+    licence: Licence = None
+    """Of the model, for `hub` and `space`."""
 
 
 @router.get("/card")
-def card(studio: TheStudio, model: ModelName) -> Card:
+def card(studio: TheStudio, model: ModelName, licence: Licence = None) -> Card:
     """What goes with a model that is shared."""
+    from impasto.exporting.card import Card as CardText
+    from impasto.exporting.card import Training, evaluations_of
+    from impasto.exporting.hub_folder import check_licence
+    from impasto.sampling.model import run_of
+
+    check_licence(licence)
     record = studio.places.model_record(model)
+    run = run_of(studio.places.model_folder(model))
+    training = None if run is None else Training.read(run, record.images_seen)
+    scores = [] if run is None else evaluations_of(run, record.weights_sha256)
+    text = CardText(record, "", training, scores, licence).text()
     learned = record.collection
     weights = studio.places.model_folder(model) / "generator.safetensors"
     return Card(
@@ -73,6 +97,7 @@ def card(studio: TheStudio, model: ModelName) -> Card:
         only=learned.only,
         sentences=in_words(learned.model_dump()),
         plugins=[each.name for each in record.plugins],
+        text=text,
     )
 
 
@@ -84,7 +109,9 @@ def export(studio: TheStudio, what: Export) -> Job:
     place = str(studio.places.model(what.model))
     arguments = ["export", f"--as={what.form}", *what.arguments()]
     arguments += [f"--{option}" for option in ("half", "discriminator") if getattr(what, option)]
-    if what.form == "folder":
+    if what.licence is not None:
+        arguments.append(f"--licence={what.licence}")
+    if what.form in ("folder", "hub", "space"):
         target = confined(studio.places.models, name)
         if target.exists():
             raise ImpastoError(f"there is a model '{name}' already; choose another name")
@@ -102,4 +129,28 @@ def export(studio: TheStudio, what: Export) -> Job:
         folder=folder,
         about=what.model,
         files=[file],
+    )
+
+
+@router.get("/archive")
+def archive(studio: TheStudio, model: ModelName) -> FileResponse:
+    """A model's folder as a zip, to download."""
+    folder = studio.places.model_folder(model)
+    if not model.startswith("models/"):
+        raise ImpastoError("only exported models are archived; export this one as a folder first")
+    with tempfile.NamedTemporaryFile(suffix=".zip", delete=False) as file:
+        path = Path(file.name)
+    try:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
+            for each in sorted(folder.rglob("*")):
+                if each.is_file() and not each.is_symlink() and not each.name.startswith("."):
+                    packed.write(each, f"{folder.name}/{each.relative_to(folder).as_posix()}")
+    except BaseException:
+        path.unlink()
+        raise
+    return FileResponse(
+        path,
+        filename=f"{folder.name}.zip",
+        media_type="application/zip",
+        background=BackgroundTask(path.unlink),
     )

@@ -13,6 +13,7 @@ from impasto.registry import load_recipe, module_names, recipe_names
 from impasto.settings import change
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.jobs import Job
+from impasto.studio.schema import Setting, config_schema, settings_of_network, settings_of_term
 
 router = APIRouter(tags=["training"])
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -111,11 +112,23 @@ def recipe(studio: TheStudio, name: str) -> RecipeDetails:
 def schema(studio: TheStudio) -> Schema:
     """What a form of settings is made from."""
     return Schema(
-        config=RunConfig.model_json_schema(),
+        config=config_schema(),
         networks=module_names("networks"),
         terms=module_names("objectives"),
         augmentations=module_names("augmentations"),
     )
+
+
+@router.get("/config/networks/{name}")
+def network(studio: TheStudio, name: str) -> dict[str, list[Setting]]:
+    """The settings of a network, by its role."""
+    return settings_of_network(name)
+
+
+@router.get("/config/terms/{name}")
+def term(studio: TheStudio, name: str) -> list[Setting]:
+    """The settings of a term of the objective."""
+    return settings_of_term(name)
 
 
 @router.post("/config/check")
