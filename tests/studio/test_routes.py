@@ -230,7 +230,7 @@ def test_recipes_and_settings(visitor: TestClient) -> None:
         for each in _get(visitor, "config/networks/dcgan")["generator"]
         if each["name"] == "width"
     ]
-    assert width["kind"] == {"type": "integer"}
+    assert (width["kind"]["type"], width["kind"]["exclusiveMinimum"]) == ("integer", 0)
     assert width["default"] > 0
     names = {each["name"] for each in _get(visitor, "config/networks/flow")["generator"]}
     assert not names & {"latent_dim", "resolution", "label_sizes"}
