@@ -16,6 +16,7 @@ GROUND = {
     "files",
     "registry",
     "config",
+    "config_values",
     "plugins",
     "plugin_records",
     "settings",
