@@ -33,6 +33,7 @@ from impasto.collection import Collection, open_or_pack
 from impasto.config import RunConfig
 from impasto.files import write_text
 from impasto.registry import load_recipe
+from impasto.resolution import short_side
 from impasto.sampling import Sampler, latents_of_seeds
 from impasto.sampling.model import to_uint8
 from impasto.sampling.output import save_grid
@@ -153,7 +154,7 @@ def train_for(
     latents = latents_of_seeds(range(1000), config.latent)
     _, labels = session.pictures.fixed(1000)
     fakes = _paint(session, latents, labels)
-    side = min(64, config.resolution)
+    side = min(64, short_side(config.resolution))
     places = np.random.default_rng(0).permutation(collection.train_indices)[:2000]
     reals = torch.cat(
         [

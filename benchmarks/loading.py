@@ -28,6 +28,7 @@ from PIL import Image
 from benchmarks._command import run
 from impasto.collection import Collection, PackOptions, pack
 from impasto.decoding.workers import available_cores
+from impasto.resolution import short_side
 
 BATCH = 64
 SIDES = (64, 256)
@@ -51,7 +52,7 @@ def packed(name: str, collection: Collection) -> Way:
     """The packed pictures of one resolution."""
     files = (collection.path / str(row[0]) for row in collection.fingerprint())
     size = sum(path.stat().st_size for path in files if path.name.startswith("images"))
-    return Way(name, collection.resolution, collection.images, size / len(collection))
+    return Way(name, short_side(collection.resolution), collection.images, size / len(collection))
 
 
 def files(name: str, collection: Collection, folder: Path, suffix: str) -> Way:
@@ -73,7 +74,7 @@ def files(name: str, collection: Collection, folder: Path, suffix: str) -> Way:
         return np.stack(pixels)
 
     size = sum(path.stat().st_size for path in paths)
-    return Way(name, collection.resolution, read, size / len(paths))
+    return Way(name, short_side(collection.resolution), read, size / len(paths))
 
 
 def ways(folder: Path, source: str, fit: str) -> list[Way]:

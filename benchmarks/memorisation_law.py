@@ -45,6 +45,7 @@ from impasto.files import check_writable, read_json_lines
 from impasto.metrics import Moments
 from impasto.metrics.frechet import frechet_distance
 from impasto.registry import load_recipe
+from impasto.resolution import Resolution
 from impasto.sampling import Model
 from impasto.sampling.model import checkpoint_folders
 from impasto.settings import change, parse_settings
@@ -114,13 +115,13 @@ def trained_to(case: Case, part: Collection, settings: Mapping[str, Any], images
 class Judge:
     """A feature network, and what it sees of all real pictures of a collection."""
 
-    def __init__(self, network: FeatureNetwork, collection: Collection, side: int) -> None:
+    def __init__(self, network: FeatureNetwork, collection: Collection, size: Resolution) -> None:
         self.network = network
-        (self.training,) = collection_features([network], collection, resolution=side)
+        (self.training,) = collection_features([network], collection, resolution=size)
         self.heldout: Reference | None = None
         if len(collection.heldout_indices):
             (self.heldout,) = collection_features(
-                [network], collection, resolution=side, split="heldout"
+                [network], collection, resolution=size, split="heldout"
             )
 
     def learned_and_unseen(self, part: Collection) -> tuple[RealPictures, RealPictures]:
@@ -254,9 +255,9 @@ def main() -> None:
         network = nsfwjs_network(Path(given.weights or "nsfwjs-4.3.0.tgz"), given.features)
     else:
         network = load_network(given.features, weights=given.weights)
-    side = config_of(cases[0], settings, 1).resolution
-    collection = open_or_pack(given.data, side)
-    judge = Judge(network, collection, side)
+    size = config_of(cases[0], settings, 1).resolution
+    collection = open_or_pack(given.data, size)
+    judge = Judge(network, collection, size)
     results = given.out / RESULTS
     for images in moments:  # a moment of all runs, then the next
         for case in cases:

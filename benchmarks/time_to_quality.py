@@ -71,6 +71,7 @@ from impasto.errors import ImpastoError, choices
 from impasto.evaluation.reference import collection_features
 from impasto.files import atomic_file, atomic_folder, check_writable, read_json_lines
 from impasto.registry import load_recipe
+from impasto.resolution import short_side
 from impasto.sampling import Sampler, latents_of_seeds
 from impasto.sampling.class_choice import labels_of_seeds
 from impasto.sampling.model import Model, to_uint8
@@ -383,7 +384,7 @@ def score(moment: Moment, job: Job, grid: Path) -> dict[str, float]:
         options.data, session.config.resolution, options.reference, options.weights, session.device
     )
     others = by_another(
-        pixels[:_BY_ANOTHER], session.collection, session.config.resolution, options
+        pixels[:_BY_ANOTHER], session.collection, short_side(session.config.resolution), options
     )
     return {**judge(network, look(network, pixels.contiguous()), real), **apart, **others}
 
@@ -631,7 +632,7 @@ def _floors(jobs: Sequence[Job], options: Options) -> dict[str, Any]:
 
 def _side(job: Job) -> int | None:
     try:
-        return job.config().resolution
+        return short_side(job.config().resolution)
     except ImpastoError:
         return None
 

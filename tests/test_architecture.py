@@ -17,6 +17,7 @@ GROUND = {
     "registry",
     "config",
     "config_values",
+    "resolution",
     "plugins",
     "plugin_records",
     "settings",

@@ -26,6 +26,7 @@ from impasto.config_values import (
     Interval,
     Line,
     NotNegative,
+    PictureSize,
     Positive,
     Ramp,
     Scheduled,
@@ -294,7 +295,7 @@ class RunConfig(Config):
     from_model: bool = False
     """Go on from a finished model (`--from`): the generator, the latent, the label fields and, where
     there is one here, the discriminator are that model's, in place of those here."""
-    resolution: Count
+    resolution: PictureSize
     labels: tuple[str, ...] = ()
     """Label fields of the collection that the networks are conditioned on."""
     latent: LatentConfig
@@ -422,6 +423,7 @@ __all__ = [
     "NetworkConfig",
     "NotNegative",
     "OptimiserConfig",
+    "PictureSize",
     "Positive",
     "RMSPropConfig",
     "Ramp",

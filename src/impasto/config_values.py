@@ -4,9 +4,19 @@ import math
 from collections.abc import Callable
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    Tag,
+)
 
 from impasto.formatting import one_line
+from impasto.resolution import Resolution, parse_resolution, recorded, short_side
 
 MOST = 2**53
 """The largest whole number in a config: JSON's numbers are exact up to it in every program."""
@@ -21,6 +31,17 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _pixels(value: object) -> Resolution:
+    resolution = parse_resolution(value)
+    if short_side(resolution) < 1:
+        raise ValueError("Input should be greater than 0")
+    return resolution
+
+
+PictureSize = Annotated[Resolution, PlainValidator(_pixels), PlainSerializer(recorded)]
+"""The side of square pictures, such as 64, or width x height of rectangles, such as 192x256."""
 
 
 def _rising(interval: tuple[float, float]) -> tuple[float, float]:

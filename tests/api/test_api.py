@@ -148,10 +148,10 @@ def test_every_option_of_packing_has_a_keyword() -> None:
         ),
         ({"fit": "stretch"}, "unknown fit 'stretch'"),
         ({"background": "blueish"}, "unknown background 'blueish'"),
-        ({"resolution": "big"}, "resolution takes a number of pixels.* not 'big'"),
+        ({"resolution": "big"}, "resolution takes a side.* not 'big'"),
         ({"resolution": [16.5]}, r"not '\[16.5\]'"),
-        ({"resolution": []}, "resolution takes a number of pixels"),
-        ({"resolution": None}, "resolution takes a number of pixels"),
+        ({"resolution": []}, "resolution takes a side"),
+        ({"resolution": None}, "resolution takes a side"),
         ({"merge": "oil"}, "--merge takes"),
     ],
 )

@@ -28,6 +28,7 @@ from impasto.collection.removal import forget
 from impasto.collection.replacing import work_folder
 from impasto.decoding.workers import DiedError
 from impasto.errors import ImpastoError
+from impasto.resolution import Resolution
 from tests.helpers.packed import contents, rows
 
 
@@ -156,7 +157,7 @@ def test_added_pictures_alone_are_decoded(tmp_path: Path, monkeypatch: pytest.Mo
     decoded: list[str] = []
     fit = fitting.fit
 
-    def spied(options: PackOptions, encodings: dict[int, str], picture: Any) -> Any:
+    def spied(options: PackOptions, encodings: dict[Resolution, str], picture: Any) -> Any:
         decoded.append(picture.name)
         return fit(options, encodings, picture)
 

@@ -23,6 +23,7 @@ from impasto.collection.fitting import fit
 from impasto.collection.preparing import prepare
 from impasto.collection.replacing import work_folder
 from impasto.errors import ImpastoError
+from impasto.resolution import Resolution
 from tests.collection.test_pack_again import drawings, same
 
 OPTIONS = PackOptions(resolution=16)
@@ -156,7 +157,7 @@ def test_a_lost_worker_costs_what_it_had_not_kept(
 ) -> None:
     left = {3: 2, 17: 1}
 
-    def losing(options: PackOptions, encodings: dict[int, str], picture: Any) -> Any:
+    def losing(options: PackOptions, encodings: dict[Resolution, str], picture: Any) -> Any:
         number = int(picture.stem) if picture.stem.isdecimal() else -1
         if left.get(number):
             left[number] -= 1
@@ -175,7 +176,7 @@ def test_a_lost_worker_costs_what_it_had_not_kept(
 def test_a_shard_that_fails_again_and_again_is_one_line(
     source: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def losing(options: PackOptions, encodings: dict[int, str], picture: Any) -> Any:
+    def losing(options: PackOptions, encodings: dict[Resolution, str], picture: Any) -> Any:
         if picture.name == "015.png":
             raise ConnectionError("worker\nlost")
         return fit(options, encodings, picture)
@@ -199,7 +200,7 @@ def test_a_shard_that_fails_again_and_again_is_one_line(
 def die_once(name: str, mark: Path) -> None:
     """Let this process be killed by a picture, the first time."""
 
-    def deadly(options: PackOptions, encodings: dict[int, str], picture: Any) -> Any:
+    def deadly(options: PackOptions, encodings: dict[Resolution, str], picture: Any) -> Any:
         if picture.name == name and not mark.exists():
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)

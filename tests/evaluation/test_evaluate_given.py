@@ -16,7 +16,7 @@ from impasto.errors import ImpastoError
 from impasto.evaluation.folders import is_given
 from impasto.evaluation.given import (
     Given,
-    common_side,
+    common_size,
     look_through,
     of_collection,
     of_given,
@@ -120,7 +120,7 @@ def test_the_commonest_size_that_can_be_compared(
     for number, size in enumerate(sizes):
         noise(size, size).save(tmp_path / f"{number}.png")
     given = look_through(tmp_path, packed_at)
-    assert given.side == side
+    assert given.size == side
     assert len(given.files) == sizes.count(side)
 
 
@@ -166,19 +166,19 @@ def test_folders_without_any_picture(tmp_path: Path) -> None:
     with pytest.raises(ImpastoError, match="--fit takes crop, squash, pad, not 'tiles'"):
         look_through(tmp_path, (32,), fit="tiles")
     with pytest.raises(ImpastoError, match="packed at 32 px, and --resolution asks for 64"):
-        look_through(tmp_path, (32,), fit="crop", side=64)
+        look_through(tmp_path, (32,), fit="crop", size=64)
 
 
 def test_the_side_that_pictures_are_brought_to(tmp_path: Path) -> None:
     for number, size in enumerate([(128, 128), (128, 128), (300, 200)]):
         noise(*size).save(tmp_path / f"{number}.png")
-    assert look_through(tmp_path, (64, 128, 256), fit="crop").side == 128
-    assert look_through(tmp_path, (64,), fit="crop").side == 64
-    assert look_through(tmp_path, None, fit="crop").side == 128
-    assert look_through(tmp_path, None, fit="crop", side=32).side == 32
+    assert look_through(tmp_path, (64, 128, 256), fit="crop").size == 128
+    assert look_through(tmp_path, (64,), fit="crop").size == 64
+    assert look_through(tmp_path, None, fit="crop").size == 128
+    assert look_through(tmp_path, None, fit="crop", size=32).size == 32
     for number in range(2):
         noise(130 + number, 128).save(tmp_path / f"{number}.png")
-    assert look_through(tmp_path, None, fit="crop").side == 64
+    assert look_through(tmp_path, None, fit="crop").size == 64
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes in folders are a matter of Unix")
@@ -246,7 +246,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Collection:
 
 
 def test_all_pictures_of_a_collection(many: Collection, made: Collection) -> None:
-    side = common_side(made, many.resolutions)
+    side = common_size(made, many.resolutions)
     assert side == 32
     subject = of_collection(made, side, many, "train")
     assert len(subject) == len(made)
@@ -266,13 +266,13 @@ def test_all_pictures_of_a_collection(many: Collection, made: Collection) -> Non
 
 
 def test_the_side_that_two_collections_share(many: Collection, made: Collection) -> None:
-    assert common_side(made, None) == 64
-    assert common_side(made, (16, 64)) == 64
-    assert common_side(many, (16, 64)) == 32
+    assert common_size(made, None) == 64
+    assert common_size(made, (16, 64)) == 64
+    assert common_size(many, (16, 64)) == 32
     with pytest.raises(
         ImpastoError, match=r"packed at 32 px, and the collection .* at 48 px; pack"
     ):
-        common_side(many, (48,))
+        common_size(many, (48,))
 
 
 def test_a_collection_beside_itself(many: Collection, made: Collection) -> None:
@@ -378,7 +378,7 @@ def test_pictures_are_looked_at_before_anything_that_takes_long(
     assert "--resolution goes with --fit" in refused(
         folder, "--data", many.path, "--resolution", 32
     )
-    assert "squares already; --fit is for a folder" in refused(
+    assert "their size already; --fit is for a folder" in refused(
         many.path, "--data", "masters", "--fit", "crop"
     )
     assert "say with --data" in refused(many.path)

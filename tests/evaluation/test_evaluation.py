@@ -89,7 +89,7 @@ def of_collection(collection: Collection, rows: np.ndarray, **changes: object) -
         count=len(rows),
         groups={("class", k): np.flatnonzero(labels == k) for k in range(2)},
         pixels=lambda numbers: torch.from_numpy(collection.images(rows[numbers])),
-        side=32,
+        size=32,
     )
 
 
@@ -283,7 +283,7 @@ def test_scores_by_class_follow_the_labels(many: Collection) -> None:
         right.count,
         {("class", k): numbers for k, (_, numbers) in enumerate(reversed(right.groups.items()))},
         right.pixels,
-        right.side,
+        right.size,
     )
     names = many.fields[0].classes
     one, other = scored(judge, right), scored(judge, swapped)

@@ -8,6 +8,7 @@ from torch import nn
 
 from impasto.config import LatentConfig, NetworkConfig
 from impasto.networks import generator_of
+from impasto.resolution import Resolution
 from impasto.sampling import Model
 from tests.helpers.records import record_of
 
@@ -24,10 +25,17 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 KINDS = tuple(_OPTIONS)
 
 
-def random_model(folder: Path, kind: str, seed: int = 0, *, steady: bool = False) -> Path:
-    """A model folder, at 32 pixels, with three styles where the generator knows classes; the latents of
-    `dcgan` are uniform. With `steady`, maps keep their size from layer to layer, so that pictures do not
-    hang on rounding."""
+def random_model(
+    folder: Path,
+    kind: str,
+    seed: int = 0,
+    *,
+    steady: bool = False,
+    resolution: Resolution = 32,
+) -> Path:
+    """A model folder, at 32 pixels by default, with three styles where the generator knows classes; the
+    latents of `dcgan` are uniform. With `steady`, maps keep their size from layer to layer, so that
+    pictures do not hang on rounding."""
     fields = {} if kind == "dcgan" else _FIELDS
     rows: list[tuple[int, ...]] = [()] if kind == "dcgan" else [(0,), (1,), (2,)]
     latent = LatentConfig(
@@ -35,7 +43,7 @@ def random_model(folder: Path, kind: str, seed: int = 0, *, steady: bool = False
         distribution="uniform" if kind == "dcgan" else "normal",
     )
     changes = {
-        "resolution": 32,
+        "resolution": resolution,
         "latent": latent,
         "generator": NetworkConfig.model_validate(_OPTIONS[kind]),
         "discriminator": None,

@@ -22,6 +22,7 @@ from impasto.errors import ImpastoError
 from impasto.exporting import onnx_file
 from impasto.exporting.onnx_file import OnnxReport, export_onnx
 from impasto.networks import autoencoder_of, flow, generator_of
+from impasto.resolution import Resolution, Size
 from impasto.sampling import Model, latents_of_seeds, onnx_check
 from impasto.sampling.class_choice import labels_of_seeds, mixed
 from impasto.sampling.numpy_latents import _normal, _Uniform, numpy_latents
@@ -34,10 +35,10 @@ from tests.helpers.command_line import invoke
 WITHOUT_TORCH = "import sys; sys.modules['torch'] = None; from impasto.cli import main; main()"
 
 
-def moderate_model(folder: Path, kind: str) -> Path:
+def moderate_model(folder: Path, kind: str, resolution: Resolution = 32) -> Path:
     """A model folder as `random_model`, with pictures of medium tones: in saturated ones everything
     would be equal, and a rounding error would turn black to white."""
-    record = Model.load(random_model(folder, kind)).record
+    record = Model.load(random_model(folder, kind, resolution=resolution)).record
     shutil.rmtree(folder)
     if record.generator.network == "fastgan":  # spectral norm would not fit other weights
         options = {**record.generator.model_dump(), "spectral_norm": False}
@@ -146,6 +147,19 @@ def test_models_without_classes_and_of_two_stages(kind: str, tmp_path: Path) -> 
     assert np.abs(pixels.astype(int) - model.sample([3, 4], truncation=0.5)).max() <= 1
     names = [value.name for value in session_of(tmp_path / "m.onnx").get_inputs()]
     assert names == (["latents"] if kind == "dcgan" else ["latents", "labels"])
+
+
+@pytest.mark.parametrize("kind", ["dcgan", "self-modulated"])
+def test_rectangles(kind: str, tmp_path: Path) -> None:
+    model = Model.load(moderate_model(tmp_path / "model", kind, Size(24, 32)))
+    assert export_onnx(model, tmp_path / "m.onnx").difference < 1e-5
+    written = OnnxModel.load(tmp_path / "m.onnx")
+    (pixels,) = written.paint([3, 4], written.weights([3, 4]))
+    assert pixels.shape == (2, 32, 24, 3)
+    assert np.abs(pixels.astype(int) - model.sample([3, 4])).max() <= 1
+    words = onnx.load(tmp_path / "m.onnx").doc_string
+    assert "Pictures of 24 x 32 pixels" in words
+    assert "Output images [B, 3, 32, 24]" in words
 
 
 def test_the_decoder_of_an_autoencoder_is_part_of_the_file(

@@ -15,6 +15,7 @@ from impasto.errors import ImpastoError
 from impasto.exploring.directions import About, Directions
 from impasto.exporting import page
 from impasto.exporting.onnx_file import OnnxReport
+from impasto.resolution import Resolution, Size
 from impasto.sampling.model import Model
 from tests.exploring.models import random_model
 from tests.helpers.command_line import invoke
@@ -63,15 +64,25 @@ def graph(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def written(
-    folder: Path, directions: Directions | None = None, half: bool = False
+    folder: Path,
+    directions: Directions | None = None,
+    half: bool = False,
+    resolution: Resolution = 8,
 ) -> tuple[Elements, page.PageReport]:
     """A page around the file that stands for the ONNX file."""
     collection = RECORD.collection.model_copy(update={"name": HOSTILE, "artists": {HOSTILE: 2}})
-    record = RECORD.model_copy(update={"collection": collection, "recipe": HOSTILE})
+    changes = {"collection": collection, "recipe": HOSTILE, "resolution": resolution}
+    record = RECORD.model_copy(update=changes)
     report = page.write_page(
         Model(torch.nn.Identity(), record), folder / "p.html", directions, half=half
     )
     return Elements((folder / "p.html").read_text(encoding="utf-8")), report
+
+
+def test_a_page_of_rectangles_says_their_size(tmp_path: Path) -> None:
+    elements, _ = written(tmp_path, resolution=Size(24, 32))
+    first, *_ = json.loads(elements.text("script", id="model"))["about"]
+    assert first.startswith("New pictures of 24 x 32 pixels")
 
 
 def test_the_parts_of_a_page(tmp_path: Path) -> None:

@@ -124,11 +124,11 @@ def test_gradients_against_finite_differences(body: str) -> None:
     torch.manual_seed(0)
     if body == "unet":
         network: nn.Module = UNet(
-            channels=1, side=4, embedding=3, patch=1, widths=(8, 16), blocks=1, dropout=0.0
+            channels=1, resolution=4, embedding=3, patch=1, widths=(8, 16), blocks=1, dropout=0.0
         )
     else:
         network = Transformer(
-            channels=1, side=4, embedding=3, patch=2, width=64, depth=1, dropout=0.0
+            channels=1, resolution=4, embedding=3, patch=2, width=64, depth=1, dropout=0.0
         )
     network = filled(network).double()
     maps = torch.randn(2, 1, 4, 4, dtype=torch.float64, requires_grad=True)

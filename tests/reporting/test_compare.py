@@ -485,7 +485,7 @@ def test_a_collection_must_fit_every_run(monkeypatch: pytest.MonkeyPatch) -> Non
     packed: Any = SimpleNamespace(resolution=64, name="c")
     monkeypatch.setattr("impasto.api.comparing.open_or_pack", lambda *_: packed)
     assert impasto.api.comparing.open_for("c", [Path("a"), Path("b")], [32, 64]) is packed
-    with pytest.raises(ImpastoError, match="b paints 48 pixels"):
+    with pytest.raises(ImpastoError, match="b paints 48 x 48 pixels"):
         impasto.api.comparing.open_for("c", [Path("a"), Path("b")], [64, 48])
 
 

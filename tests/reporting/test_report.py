@@ -381,7 +381,7 @@ def test_large_grids_are_cut_never_shrunk() -> None:
     np.testing.assert_array_equal(np.asarray(kept), pixels[:384, :384])
     assert cut(picture, 8, 2000)[0].size == picture.size
     assert cut(picture, 8, 10)[0].size == (128, 128)
-    assert tile_size(picture, 7) == 1024
+    assert tile_size(picture, 7) == (1024, 1024)
     assert enlarge(kept, 500).size == (768, 768)
 
 

@@ -260,7 +260,7 @@ def test_evaluation_takes_them(serve: Serving, nasty: Nasty, tmp_path: Path) -> 
     assert is_given(place)
     looked = look_through(place, (16,), fit="crop")
     assert [file.name for file in looked.files] == [file.name for file in expected.files]
-    assert looked.side == expected.side
+    assert looked.size == expected.size
 
 
 # Packed again

@@ -10,6 +10,7 @@ import torch
 from benchmarks.kill_resume import fingerprint
 from impasto.collection import Collection
 from impasto.config import RunConfig
+from impasto.resolution import times
 from impasto.sampling.model import SMOOTHED_KID, Model, checkpoint_folders
 from impasto.settings import change
 from impasto.training import resume, train
@@ -45,7 +46,7 @@ def test_the_second_starts_from_the_first(tiny: Collection, tmp_path: Path) -> N
     first = Model.load(stage)
     assert begun.record.images_seen == 0
     assert _same_layers(begun, first)
-    assert begun.record.resolution == 2 * first.record.resolution
+    assert times(begun.record.resolution, first.record.resolution) == 2
 
 
 def test_the_second_starts_from_the_best_of_one_that_ended_early(

@@ -13,6 +13,7 @@ from impasto.collection import open_or_pack
 from impasto.config import RunConfig
 from impasto.errors import ImpastoError
 from impasto.processes import ALONE
+from impasto.resolution import short_side
 from impasto.training import time_plan
 from impasto.training.resolve import resolve
 from impasto.training.time_plan import choose_in, divided, parse_time
@@ -66,7 +67,7 @@ def rates(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
     known = {64: 100.0, 128: 50.0}
 
     def estimate(config: RunConfig, *_: Any, **__: Any) -> SimpleNamespace:
-        return SimpleNamespace(images_per_second=known[config.resolution])
+        return SimpleNamespace(images_per_second=known[short_side(config.resolution)])
 
     monkeypatch.setattr(time_plan, "estimate", estimate)
     return known

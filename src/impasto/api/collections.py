@@ -12,14 +12,15 @@ from impasto.collection import Collection, PackOptions, PackReport, open_or_pack
 from impasto.collection.job import PixelFeatures
 from impasto.errors import ImpastoError, choices
 from impasto.progress import counting
+from impasto.resolution import Resolution, Size, area, parse_resolution
 from impasto.sources.class_names import read_merges
 
 
 class PackSettings(TypedDict, total=False):
     """The options of packing by name. Texts are parsed as on the command line."""
 
-    resolution: int | str | Sequence[int]
-    smaller: Sequence[int]
+    resolution: Resolution | str | Sequence[Resolution | str]
+    smaller: Sequence[Resolution]
     labels: str | Sequence[str] | None
     names_encoding: str | None
     where: str | None
@@ -60,7 +61,8 @@ def pack(
         destination: the collection's folder: new, empty, or an earlier pack of this source.
         options: all options; None: `PackOptions()`.
         settings: any option of `PackOptions` by its name, in place of the one in `options`. Texts
-            are parsed as by `impasto pack`: `resolution="64,256"`, `labels="style,genre"`,
+            are parsed as by `impasto pack`: `resolution="64,256"` (or "192x256",
+            width x height, for rectangles), `labels="style,genre"`,
             `background="black"`, `merge="merges.csv"`.
 
     Raises:
@@ -154,7 +156,7 @@ def pack_options(options: PackOptions | None, settings: PackSettings) -> PackOpt
     if "smaller" in settings:
         changes["smaller"] = tuple(settings["smaller"])
     if "resolution" in settings:
-        *smaller, changes["resolution"] = _sides(settings["resolution"])
+        *smaller, changes["resolution"] = _sizes(settings["resolution"])
         changes["smaller"] = (*smaller, *settings.get("smaller", ()))
     if (labels := settings.get("labels")) is not None:
         changes["labels"] = _label_fields(labels)
@@ -166,20 +168,34 @@ def pack_options(options: PackOptions | None, settings: PackSettings) -> PackOpt
     return replace(options or PackOptions(), **changes)
 
 
-def _sides(resolution: int | str | Sequence[int]) -> list[int]:
+def _sizes(wanted: Resolution | str | Sequence[Resolution | str]) -> list[Resolution]:
     """The requested resolutions, rising."""
-    sides: list[int] = []
+    sizes: list[Resolution] = []
     with contextlib.suppress(TypeError, ValueError):
-        if isinstance(resolution, str):
-            sides = [int(part) for part in resolution.split(",")]
-        else:
-            sides = [resolution] if isinstance(resolution, int) else list(resolution)
-    if not sides or not all(isinstance(side, int) for side in sides):
+        if isinstance(wanted, str):
+            wanted = wanted.split(",")
+        each = [wanted] if isinstance(wanted, int | Size) else list(wanted)
+        sizes = [parse_resolution(size) for size in each]
+    if not sizes:
         raise ImpastoError(
-            "resolution takes a number of pixels from 4 to 4096, or several such as 64,256, not "
-            f"'{resolution}'"
+            "resolution takes a side from 4 to 4096 pixels, or width x height such as 192x256, or "
+            f"several such as 64,256, not '{wanted}'"
         )
-    return sorted(sides)
+    return sorted(sizes, key=area)
+
+
+def size_from(resolution: Resolution | str | None) -> Resolution | None:
+    """A resolution that may be a text, such as "192x256", width x height.
+
+    Raises:
+        ImpastoError: it is no resolution.
+    """
+    if resolution is None:
+        return None
+    try:
+        return parse_resolution(resolution)
+    except ValueError as error:
+        raise ImpastoError(f"resolution: {error}") from None
 
 
 def _label_fields(names: str | Sequence[str]) -> tuple[str, ...]:
@@ -218,20 +234,22 @@ def _features(options: PackOptions) -> PixelFeatures | None:
     return lambda pixels: network(torch.from_numpy(pixels)).features.cpu().numpy()
 
 
-def open(path: str | Path, resolution: int | None = None) -> Collection:
+def open(path: str | Path, resolution: Resolution | str | None = None) -> Collection:
     """Open a collection.
 
     Args:
         path: its folder; or `masters`, 21 paintings, packed at the first call.
-        resolution: in pixels; a collection at a multiple of it is accepted. None: the largest, for
+        resolution: a side in pixels, or "192x256", width x height; a collection at a multiple of it is
+            accepted. None: the largest, for
             `masters` 64.
 
     Raises:
         ImpastoError: it is no collection, is damaged, or has no such resolution.
     """
-    if resolution is None and str(path) != "masters":
+    wanted = size_from(resolution)
+    if wanted is None and str(path) != "masters":
         return Collection.open(path)
-    return open_or_pack(path, resolution or 64)
+    return open_or_pack(path, wanted or 64)
 
 
 def forget(collection: str | Path | Collection, pictures: str | Sequence[str]) -> removal.Forgotten:

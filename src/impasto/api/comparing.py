@@ -21,6 +21,7 @@ from impasto.reporting.compared import MOST_RUNS, Asked, Compared, scored_alike,
 from impasto.reporting.comparison import write_comparison
 from impasto.reporting.painted import side_by_side
 from impasto.reporting.record import RunRecord, read_record
+from impasto.resolution import Resolution, area, in_words, times
 from impasto.sampling.model import BEST, MODEL_FILE, ModelRecord, find_model
 
 
@@ -142,7 +143,7 @@ class _Runs:
         return replace(self, records=[read_record(folder) for folder in self.folders])
 
     @property
-    def resolutions(self) -> list[int]:
+    def resolutions(self) -> list[Resolution]:
         return [model.resolution for model in self.models]
 
     @property
@@ -181,20 +182,20 @@ def unique_names(folders: Sequence[Path]) -> list[str]:
 
 
 def open_for(
-    data: str | Path | Collection, folders: Sequence[Path], resolutions: Sequence[int]
+    data: str | Path | Collection, folders: Sequence[Path], resolutions: Sequence[Resolution]
 ) -> Collection:
     """Open the collection at a common multiple of the runs' resolutions.
 
     Raises:
         ImpastoError: it is missing, or does not fit one of the runs.
     """
-    collection = open_or_pack(data, max(resolutions))
+    collection = open_or_pack(data, max(resolutions, key=area))
     for folder, resolution in zip(folders, resolutions, strict=True):
-        if collection.resolution % resolution:
+        if not times(collection.resolution, resolution):
             raise ImpastoError(
-                f"{folder} paints {resolution} pixels a side, and {collection.name} is packed at "
-                f"{collection.resolution}, no multiple of it; pack the pictures at a multiple of every "
-                "run's resolution"
+                f"{folder} paints {in_words(resolution)} pixels, and {collection.name} is packed at "
+                f"{in_words(collection.resolution)}, no multiple of it; pack the pictures at a "
+                "multiple of every run's resolution"
             )
     return collection
 

@@ -37,7 +37,7 @@ def invert(
         model: a loaded model, which keeps its device; or a run, a checkpoint, a model folder, a
             model of the hub as `hf:OWNER/NAME`, or the word `masters`.
         pictures: files; or uint8 [N, H, W, 3] of the model's resolution.
-        fit: how files become square: `crop`, `squash` or `pad`.
+        fit: how files get the model's size: `crop`, `squash` or `pad`.
         steps: of gradient descent, from the best start.
         starts: starts to try for each picture, with 0.3 as many steps each.
         candidates: seeds that the starts are chosen from.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from impasto.api.collections import size_from
 from impasto.collection import Collection
 from impasto.curation.classification import classify
 from impasto.device import choose_device
@@ -28,6 +29,7 @@ from impasto.evaluation.table import lines
 from impasto.features import FeatureNetwork, load_networks
 from impasto.progress import shown
 from impasto.reporting import page
+from impasto.resolution import Resolution
 from impasto.sampling.model import ModelRecord, load_discriminator, name_of, run_of
 from impasto.sampling.step_settings import AS_SAVED, StepSettings
 from impasto.sources.remote.addresses import place_at
@@ -96,7 +98,7 @@ def evaluate(
     reference: int | None = None,
     seed: int = 0,
     fit: str | None = None,
-    resolution: int | None = None,
+    resolution: Resolution | str | None = None,
     truncation: float | None = None,
     how: StepSettings = AS_SAVED,
     out: str | Path | None = None,
@@ -122,7 +124,7 @@ def evaluate(
         reference: most reference pictures, chosen at random; from 2. None: all.
         seed: of the first generated picture.
         fit: `crop`, `squash` or `pad`: resize given pictures; None: leave out those of other sizes.
-        resolution: their side in pixels, with `fit`.
+        resolution: with `fit`, their side in pixels, or width x height such as "192x256".
         truncation: see `Model.sample`.
         how: other settings of a model that makes pictures in steps: `StepSettings(steps=8)`.
         out: folder for `metrics.jsonl`; None: the run, or `evaluations/NAME`.
@@ -134,13 +136,13 @@ def evaluate(
         ImpastoError: there is nothing to evaluate or to compare with, or options conflict.
     """
     path, home = place_at(what), None if out is None else Path(out).expanduser()
-    options = (checkpoints, truncation, None if how == AS_SAVED else how), (fit, resolution)
-    given = _are_given(path, *options)
+    size = size_from(resolution)
+    options = (checkpoints, truncation, None if how == AS_SAVED else how), (fit, size)
     real = ComparedWith(data, split_of(against), reference)
     painting = PaintingOptions(choose_device(device), truncation, batch, how)
     networks = partial(load_networks, features, weights, device=painting.device)
-    if given:
-        return Evaluations(*evaluate_given(path, real, networks, home, fit=fit, side=resolution))
+    if _are_given(path, *options):
+        return Evaluations(*evaluate_given(path, real, networks, home, fit=fit, size=size))
     plan = SampleCounts(count=pictures, per_class=per_class, first_seed=seed)
     return _of_models(path, checkpoints, real, networks, plan, painting, home, again=again)
 

@@ -10,7 +10,7 @@ A kind is one of two functions. Its keyword-only parameters are its strength:
     def augment(images: Tensor, *, ...) -> Tensor
     def source(images: Tensor, x: Tensor, y: Tensor, *, ...) -> tuple[Tensor, Tensor]
 
-`augment` takes images [B, 3, H, W] in [-1, 1], H = W. It returns images of the same shape, type
+`augment` takes images [B, 3, H, W] in [-1, 1]. It returns images of the same shape, type
 and memory format, which may exceed [-1, 1].
 
 `source` is for kinds that only move pixels. For each position x, y in the changed image ([B, H,
@@ -71,7 +71,7 @@ class Augmentation:
         """Apply each kind to each image with this probability.
 
         Args:
-            images: [B, 3, H, W] in [-1, 1], H = W.
+            images: [B, 3, H, W] in [-1, 1].
             probability: in [0, 1]; a tensor is a scalar on the images' device.
 
         Returns:

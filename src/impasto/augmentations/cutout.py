@@ -1,18 +1,18 @@
-"""A random square set to zero (DeVries and Taylor 2017, arXiv:1708.04552; in DiffAugment, Zhao et
-al. 2020, arXiv:2006.10738, section 3, and in ADA, Karras et al. 2020, arXiv:2006.06676, appendix
-B)."""
+"""A random part set to zero, in the image's proportions: of square images a square (DeVries and
+Taylor 2017, arXiv:1708.04552; in DiffAugment, Zhao et al. 2020, arXiv:2006.10738, section 3, and in
+ADA, Karras et al. 2020, arXiv:2006.06676, appendix B)."""
 
 import torch
 from torch import Tensor
 
 
 def augment(images: Tensor, *, size: float = 0.5) -> Tensor:
-    """Set a square of each image to zero.
+    """Set a part of each image to zero.
 
     Args:
         images: [B, 3, H, W].
-        size: the square's side as a share of the image's. Its centre is uniform in the image, so
-            a part of the square may be outside.
+        size: its sides as shares of the image's. Its centre is uniform in the image, so some of it
+            may be outside.
     """
 
     def outside(side: int) -> Tensor:

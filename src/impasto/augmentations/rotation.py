@@ -16,7 +16,7 @@ def source(images: Tensor, x: Tensor, y: Tensor, *, most: float = math.pi) -> tu
     """Rotate each image.
 
     Args:
-        images: [B, 3, H, W], H = W.
+        images: [B, 3, H, W].
         x, y: positions [B, H, W] in the rotated image.
         most: the angle is uniform in plus or minus this, in radians.
 
@@ -24,4 +24,5 @@ def source(images: Tensor, x: Tensor, y: Tensor, *, most: float = math.pi) -> tu
         The positions in `images`.
     """
     angle = (2 * uniform(images)[:, 0] - 1) * most
-    return angle.cos() * x - angle.sin() * y, angle.sin() * x + angle.cos() * y
+    tall = images.shape[2] / images.shape[3]  # The units of x and y are half the width and height.
+    return angle.cos() * x - angle.sin() * y * tall, angle.sin() * x / tall + angle.cos() * y

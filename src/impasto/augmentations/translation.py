@@ -16,7 +16,7 @@ def augment(images: Tensor, *, reach: float = 0.125) -> Tensor:
 
     Args:
         images: [B, 3, H, W].
-        reach: largest distance in each direction, as a share of the side. Distances are uniform
+        reach: largest distance in each direction, as a share of the longer side. Distances are uniform
             among whole pixels. Gaps are filled with zeros, the middle grey.
     """
     most = int(max(images.shape[2:]) * reach + 0.5)

@@ -114,12 +114,11 @@ def command(
         ),
     ] = None,
     resolution: Annotated[
-        int | None,
+        str | None,
         typer.Option(
             metavar="N",
-            min=4,
-            help="With --fit: their side in pixels. By default that of most of them, or else the "
-            "collection's.",
+            help="With --fit: their side in pixels, or width x height such as 192x256. By default that "
+            "of most of them, or else the collection's.",
         ),
     ] = None,
     truncation: Annotated[

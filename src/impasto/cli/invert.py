@@ -19,8 +19,8 @@ def command(
         str,
         typer.Option(
             metavar="crop|squash|pad",
-            help="How a picture becomes square: the square in its centre, the whole picture with its "
-            "proportions ignored, or the whole picture on a white square.",
+            help="How a picture gets the model's size: the largest part in its centre, the whole "
+            "picture with its proportions ignored, or the whole picture on a white background.",
         ),
     ] = "crop",
     descent: Annotated[

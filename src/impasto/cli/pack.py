@@ -41,7 +41,10 @@ def command(
     resolution: Annotated[
         str,
         typer.Option(
-            help=("Side of the packed pictures; several, such as 64,256, are made in one pass."),
+            help=(
+                "Side of the packed pictures, or width x height such as 192x256; several, such as "
+                "64,256 or 96x128,192x256, are made in one pass."
+            ),
             metavar="PIXELS",
         ),
     ] = "64",
@@ -96,9 +99,9 @@ def command(
         str,
         typer.Option(
             help=(
-                "How a picture becomes square. crop: its centre. squash: all of it, "
+                "How a picture gets its size. crop: its centre. squash: all of it, "
                 "proportions ignored. pad: all of it on a background. tiles: many "
-                "overlapping squares at several scales, and mirrored, for small "
+                "overlapping parts at several scales, and mirrored, for small "
                 "collections."
             ),
             metavar="crop|squash|pad|tiles",
@@ -208,7 +211,7 @@ def command(
     ] = None,
     plugin: Plugins = None,
 ) -> None:
-    """Pack pictures into a collection of squares, ready for training.
+    """Pack pictures into a collection of squares or rectangles, ready for training.
 
     After an interruption the same command continues. After pictures were added to the source, it
     decodes only the new ones.

@@ -27,9 +27,9 @@ def command(
         ),
     ] = None,
     resolution: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            help="One of the collection's resolutions.",
+            help="One of the collection's resolutions; of rectangles width x height, such as 192x256.",
             show_default="the largest",
             metavar="PIXELS",
         ),
@@ -61,14 +61,16 @@ def command(
 
     Pixels are unchanged; classes and sources of pictures are written too.
     """
+    from impasto.api.collections import size_from
     from impasto.collection import Collection, open_or_pack
     from impasto.collection.unpacking import unpack
     from impasto.progress import counting
 
+    size = size_from(resolution)
     if collection == "masters":
-        opened = open_or_pack("masters", resolution or 64)
+        opened = open_or_pack("masters", size or 64)
     else:
-        opened = Collection.open(Path(collection).expanduser(), resolution)
+        opened = Collection.open(Path(collection).expanduser(), size)
     by_suffix = {".zip": "stylegan", ".parquet": "parquet"}
     form = format_ or by_suffix.get(out.suffix.lower(), "folder")
     names = None if labels is None else tuple(comma_separated(labels))

@@ -13,6 +13,7 @@ from impasto.collection.parts import FACTS, FINGERPRINTS, Facts, FactsWriter, Pi
 from impasto.collection.store import FORMAT, FORMAT_VERSION
 from impasto.collection.writer import open_writer, shard_prefix
 from impasto.files import sha256_of_file, write_json
+from impasto.resolution import Resolution, area, recorded
 from impasto.sources.listing import ABOUT
 
 LEFT_OUT, DUPLICATES, FORGOTTEN = "left-out.csv", "duplicates.csv", "forgotten.csv"
@@ -94,7 +95,7 @@ class CollectionPlan:
     """Excluded pictures: duplicates of some of the rows."""
     copies: dict[str, Copied]
     """By name of each picture with copies, kept or excluded."""
-    encodings: dict[int, str]
+    encodings: dict[Resolution, str]
     """The encoding of each resolution, resolutions rising."""
     fit: dict[str, Any]
     """The fitting options, for the description."""
@@ -132,20 +133,24 @@ def _runs(rows: Sequence[SourceRow], most: int) -> Iterator[tuple[Piece, int, in
 
 
 def _write_pixels(
-    folder: Path, rows: Sequence[SourceRow], encodings: dict[int, str], kind: str
+    folder: Path, rows: Sequence[SourceRow], encodings: dict[Resolution, str], kind: str
 ) -> list[dict[str, Any]]:
     """Write the pictures of some rows at every resolution; gives their description for
     `collection.json`."""
     described = []
     for resolution, encoding in encodings.items():
         prefix = shard_prefix(resolution, list(encodings), kind)
-        most = max(1, _COPIED_BYTES // (resolution**2 * 3))
+        most = max(1, _COPIED_BYTES // (area(resolution) * 3))
         with open_writer(folder, resolution, encoding, prefix) as writer:
             for piece, first, count in _runs(rows, most):
                 for stored in piece.stored(resolution, first, count):
                     writer.append_stored(stored)
         described.append(
-            {"resolution": resolution, "encoding": encoding, "shards": writer.describe()}
+            {
+                "resolution": recorded(resolution),
+                "encoding": encoding,
+                "shards": writer.describe(),
+            }
         )
     return described
 
@@ -169,14 +174,14 @@ def write_collection(folder: Path, plan: CollectionPlan) -> None:
     arrays = {
         file: sha256_of_file(folder / file) for file in ("labels.npy", "split.npy", "source.npy")
     }
-    largest = max(plan.encodings)
+    largest = max(plan.encodings, key=area)
     description: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "name": plan.name,
         "count": len(source_of),
         "source_count": len(plan.rows),
-        "resolution": largest,
+        "resolution": recorded(largest),
         "fit": plan.fit,
         "fields": _described_fields(plan, labels[split == 0], source_labels),
         "splits": {

@@ -27,6 +27,7 @@ from impasto.collection.preparing import prepare
 from impasto.errors import ImpastoError
 from impasto.files import check_writable, write_text
 from impasto.formatting import counted, error_text
+from impasto.resolution import Resolution
 from impasto.sources.listing import Content
 
 _TIMES = 3
@@ -59,7 +60,7 @@ class _Task:
     """Of the listing's entries."""
     files: tuple[tuple[bytes, Path], ...] | None
     """Keys and files of these; None: the source has to be listed again, since they are in archives."""
-    encodings: dict[int, str]
+    encodings: dict[Resolution, str]
     begun: int = 0
     """How often the shard was begun before: dask takes equal tasks for one, which has failed already."""
 

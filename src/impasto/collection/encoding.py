@@ -13,13 +13,15 @@ from PIL import Image
 
 from impasto.errors import ImpastoError, choices
 from impasto.formatting import error_text
+from impasto.resolution import Resolution, area, width_and_height
 
 RAW = "raw"
 AUTO = "auto"
 Stored = np.ndarray | list[bytes]
-"""Pictures as stored in shards: uint8 [K, R, R, 3] in raw ones, else a list of bytes."""
+"""Pictures as stored in shards: uint8 [K, H, W, 3] in raw ones, else a list of bytes."""
 COMPRESSED_FROM = 256
-"""The least side in pixels that `auto` compresses."""
+"""The least side of a square in pixels that `auto` compresses; of a rectangle, the side of a square
+of as many pixels."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,14 @@ ENCODINGS = {
 """The compressing encodings, so without `raw`."""
 
 
-def choose_encoding(wanted: str, resolution: int) -> str:
+def choose_encoding(wanted: str, resolution: Resolution) -> str:
     """The encoding for a resolution; `wanted` may be `auto`.
 
     Raises:
         ImpastoError: there is no such encoding.
     """
     if wanted == AUTO:
-        return RAW if resolution < COMPRESSED_FROM else "webp"
+        return RAW if area(resolution) < COMPRESSED_FROM**2 else "webp"
     if wanted != RAW and wanted not in ENCODINGS:
         raise ImpastoError(
             f"unknown encoding '{wanted}'; there is {choices([AUTO, RAW, *ENCODINGS])}"
@@ -65,7 +67,7 @@ def choose_encoding(wanted: str, resolution: int) -> str:
 
 
 def encode(pixels: np.ndarray, encoding: str) -> list[bytes]:
-    """Compress each of some pictures, uint8 [K, R, R, 3]; deterministic.
+    """Compress each of some pictures, uint8 [K, H, W, 3]; deterministic.
 
     It is slow (milliseconds a picture), so packing does it in the worker processes.
     """
@@ -79,15 +81,15 @@ def encode(pixels: np.ndarray, encoding: str) -> list[bytes]:
     return [encoded(picture) for picture in pixels]
 
 
-def decode(content: bytes, encoding: str, resolution: int) -> np.ndarray:
-    """One picture's pixels, uint8 [R, R, 3].
+def decode(content: bytes, encoding: str, resolution: Resolution) -> np.ndarray:
+    """One picture's pixels, uint8 [H, W, 3].
 
     Raises:
         ValueError: the content is damaged, or of another size or mode.
     """
     try:
         with Image.open(io.BytesIO(content), formats=[ENCODINGS[encoding].format]) as image:
-            if image.size != (resolution, resolution):
+            if image.size != width_and_height(resolution):
                 raise ValueError(f"{image.width} x {image.height} px, not {resolution}")
             if image.mode != "RGB":
                 raise ValueError(f"its mode is {image.mode}, not RGB")

@@ -15,6 +15,7 @@ from impasto.decoding.fit import Fitted, fit_file, fit_pixels, fit_stream
 from impasto.decoding.plugins import NOT_INSTALLED
 from impasto.decoding.workers import GAVE_UP, DiedError, available_cores, in_order
 from impasto.files import check_writable
+from impasto.resolution import Resolution, area
 from impasto.sources.listing import Content, Entry
 from impasto.sources.trees import UnusableError
 
@@ -83,14 +84,16 @@ def _fit_all(job: PackJob, numbers: Sequence[int]) -> Generator[Done | str | Die
         return
     # The most bytes from one source picture, very long ones excepted.
     tiles = 250 if options.fit == "tiles" else 1
-    ahead = max(2, min(8 * workers, _WAITING_BYTES // (options.resolution**2 * 3 * tiles)))
+    ahead = max(2, min(8 * workers, _WAITING_BYTES // (area(options.resolution) * 3 * tiles)))
     results = in_order(work, pictures, workers, ahead, options.max_seconds)
     with contextlib.closing(results):
         yield from results
 
 
-def fit(options: PackOptions, encodings: dict[int, str], picture: Path | Content) -> Done | str:
-    """Fit one source picture: its encoded square pictures, or the reason why there are none.
+def fit(
+    options: PackOptions, encodings: dict[Resolution, str], picture: Path | Content
+) -> Done | str:
+    """Fit one source picture: its encoded pictures, or the reason why there are none.
 
     Runs in the worker processes.
     """
@@ -109,7 +112,7 @@ def fit(options: PackOptions, encodings: dict[int, str], picture: Path | Content
     return _stored(fitted, encodings)
 
 
-def _stored(fitted: Fitted, encodings: dict[int, str]) -> Done:
+def _stored(fitted: Fitted, encodings: dict[Resolution, str]) -> Done:
     stored = {
         resolution: pixels
         if encodings[resolution] == RAW

@@ -5,9 +5,11 @@ import json
 
 import numpy as np
 
+from impasto.resolution import Resolution, recorded
+
 
 def content_hash(
-    resolution: int,
+    resolution: Resolution,
     shard_digests: list[str],
     labels_digest: str,
     split_digest: str,
@@ -19,7 +21,7 @@ def content_hash(
     """
     text = json.dumps(
         {
-            "resolution": resolution,
+            "resolution": recorded(resolution),
             "shards": shard_digests,
             "labels": labels_digest,
             "split": split_digest,

@@ -17,6 +17,7 @@ from impasto.collection.parts import Known, Piece, of_collection, open_parts
 from impasto.collection.replacing import work_folder
 from impasto.decoding.decode import DECODING_VERSION, decoded_otherwise
 from impasto.errors import ImpastoError
+from impasto.resolution import Resolution
 from impasto.sources.listing import Content, Listing
 
 PixelFeatures = Callable[[np.ndarray], np.ndarray]
@@ -32,7 +33,7 @@ class PackJob:
     destination: Path
     options: PackOptions
     listing: Listing
-    encodings: dict[int, str]
+    encodings: dict[Resolution, str]
     keys: list[bytes]
     """The key of each entry, see `parts.py`."""
     earlier: dict[str, Any] | None

@@ -8,16 +8,17 @@ from impasto.collection.packing import MASTERS, pack
 from impasto.collection.store import Collection, check_is_collection, sides
 from impasto.errors import ImpastoError
 from impasto.files import cache_folder, sha256_of_file
+from impasto.resolution import Resolution, times
 
 
-def open_or_pack(data: str | Path | Collection, resolution: int) -> Collection:
+def open_or_pack(data: str | Path | Collection, resolution: Resolution) -> Collection:
     """Open the collection that a command's `--data` names.
 
     Args:
         data: a collection's folder; or `masters`, the paintings inside the package, packed as tiles
             with all labels at the first call and cached; or an open collection, used directly if
             its pictures have the resolution or a multiple.
-        resolution: wanted side of the pictures, in pixels. If the collection lacks it, its smallest
+        resolution: wanted, of the pictures. If the collection lacks it, its smallest
             multiple is used, from which pictures can be averaged down.
 
     Raises:
@@ -28,13 +29,13 @@ def open_or_pack(data: str | Path | Collection, resolution: int) -> Collection:
         return _masters(resolution)
     part: str | None = None
     if isinstance(data, Collection):
-        if data.resolution % resolution == 0:
+        if times(data.resolution, resolution):
             return data
         part, data = data.condition, data.path
     path = Path(data).expanduser()
     check_is_collection(path, resolution)
     collection = Collection.open(path)
-    usable = [side for side in collection.resolutions if side % resolution == 0]
+    usable = [side for side in collection.resolutions if times(side, resolution)]
     if not usable:
         raise ImpastoError(
             f"{path} is packed at {sides(collection.resolutions)}, and {resolution} px is wanted; "
@@ -43,8 +44,8 @@ def open_or_pack(data: str | Path | Collection, resolution: int) -> Collection:
     return collection.at(usable[0]).only(part)
 
 
-def packed_at(data: str | Path | Collection) -> tuple[int, ...] | None:
-    """The sides at which `open_or_pack` has the pictures of `data`, in pixels; None: at any.
+def packed_at(data: str | Path | Collection) -> tuple[Resolution, ...] | None:
+    """The resolutions at which `open_or_pack` has the pictures of `data`; None: at any.
 
     Raises:
         ImpastoError: no collection is there.
@@ -58,7 +59,7 @@ def packed_at(data: str | Path | Collection) -> tuple[int, ...] | None:
     return Collection.open(path).resolutions
 
 
-def masters_in_cache(resolution: int) -> tuple[Path, PackOptions]:
+def masters_in_cache(resolution: Resolution) -> tuple[Path, PackOptions]:
     """Where the paintings inside the package are once they are packed, and the options of that."""
     options = PackOptions(
         resolution=resolution, labels=("style", "genre", "artist"), fit="tiles", name="masters"
@@ -68,7 +69,7 @@ def masters_in_cache(resolution: int) -> tuple[Path, PackOptions]:
     return cache_folder() / f"masters-{resolution}-{key[:16]}", options
 
 
-def _masters(resolution: int) -> Collection:
+def _masters(resolution: Resolution) -> Collection:
     path, options = masters_in_cache(resolution)
     if path.exists():
         try:

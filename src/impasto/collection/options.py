@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from impasto.collection.duplicates import DUPLICATES, FINDING_VERSION
 from impasto.decoding.fit import FITS, Fitting
 from impasto.errors import ImpastoError, choices
+from impasto.resolution import Resolution, alike, area, long_side, recorded, short_side
 
 PACKING_VERSION = 3
 """Incremented when the same source and options give other pixels, labels or split."""
@@ -20,10 +21,10 @@ class PackOptions:
         ImpastoError: a value is invalid; the message names the valid ones.
     """
 
-    resolution: int = 64
-    """Side of the packed pictures, in pixels."""
-    smaller: tuple[int, ...] = ()
-    """Additional, smaller sides at which the same pictures are packed."""
+    resolution: Resolution = 64
+    """Size of the packed pictures: a square's side in pixels, or a rectangle's width and height."""
+    smaller: tuple[Resolution, ...] = ()
+    """Additional, smaller sizes of the same proportions at which the same pictures are packed."""
     labels: tuple[str, ...] | None = None
     """Label fields: columns of the table, or one name for folders by class; None: the source's."""
     names_encoding: str | None = None
@@ -36,7 +37,7 @@ class PackOptions:
     min_class: int = 1
     """Pictures of classes with fewer source pictures lose their label."""
     fit: str = "crop"
-    """How a picture becomes square: a name in `FITS`."""
+    """How a picture is brought to the size: a name in `FITS`."""
     heldout: float = 0.1
     """Share of the source pictures to hold out, in [0, 1)."""
     seed: int = 0
@@ -71,8 +72,13 @@ class PackOptions:
                 f"{choices(list(DUPLICATES))}"
             )
         for side in self.resolutions:
-            if not isinstance(side, int) or not 4 <= side <= 4096:
+            if not 4 <= short_side(side) <= long_side(side) <= 4096:
                 raise ImpastoError(f"resolution must be from 4 to 4096 pixels, not {side}")
+            if not alike(side, self.resolution):
+                raise ImpastoError(
+                    f"resolution {side} and {self.resolution} have other proportions: pack them into "
+                    "two collections"
+                )
         if len(set(self.resolutions)) < len(self.resolutions):
             raise ImpastoError("resolution names a size twice")
         if not 0 <= self.heldout < 1:
@@ -97,9 +103,9 @@ class PackOptions:
             raise ImpastoError(f"labels names a field twice: {', '.join(self.labels)}")
 
     @property
-    def resolutions(self) -> tuple[int, ...]:
-        """All sides, rising."""
-        return tuple(sorted((*self.smaller, self.resolution)))
+    def resolutions(self) -> tuple[Resolution, ...]:
+        """All sizes, rising."""
+        return tuple(sorted((*self.smaller, self.resolution), key=area))
 
     def fitting(self) -> Fitting:
         return Fitting(
@@ -115,7 +121,9 @@ class PackOptions:
     def recorded(self) -> dict[str, object]:
         """The options that determine a collection's contents, for its description."""
         how_only = ("workers", "max_seconds")
-        return {key: value for key, value in asdict(self).items() if key not in how_only}
+        options = {key: value for key, value in asdict(self).items() if key not in how_only}
+        sizes = {"resolution": recorded(self.resolution), "smaller": [*map(recorded, self.smaller)]}
+        return options | sizes
 
 
 def _check_encoding(name: str) -> None:

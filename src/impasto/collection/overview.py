@@ -9,6 +9,7 @@ from PIL import Image
 from impasto.collection.encoding import ENCODINGS
 from impasto.collection.store import Collection
 from impasto.formatting import counted, one_line, padded, terminal_width
+from impasto.resolution import in_words, long_side, width_and_height
 
 _CLASSES = 30
 """A field's table shows at most this many classes, the most frequent."""
@@ -25,7 +26,7 @@ def summary(collection: Collection) -> str:
     lines = [
         f"{collection.name}",
         f"  folder      {collection.path}",
-        f"  pictures    {len(collection):,} of {collection.resolution} x {collection.resolution} "
+        f"  pictures    {len(collection):,} of {in_words(collection.resolution)} "
         f"pixels, {collection.fit}",
         f"  stored      {_stored(collection)}",
         f"  from        {_sources(collection, collection.indices)}",
@@ -116,15 +117,19 @@ def contact_sheet(collection: Collection) -> Image.Image:
     count = min(len(indices), _SHEET_PICTURES)
     edges = np.linspace(0, len(indices), count + 1).astype(int)
     chosen = indices[generator.integers(edges[:-1], edges[1:])]
-    cell = min(_SHEET_CELL, max(collection.resolution, _SHEET_CELL // 2))
+    longest = long_side(collection.resolution)
+    cell = min(_SHEET_CELL, max(longest, _SHEET_CELL // 2))
+    width, height = (
+        max(1, round(side * cell / longest)) for side in width_and_height(collection.resolution)
+    )
     columns = min(_SHEET_COLUMNS, max(1, count))
-    step = cell + _SHEET_GAP
+    across, down = width + _SHEET_GAP, height + _SHEET_GAP
     rows = max(1, math.ceil(count / columns))
-    sheet = Image.new("RGB", (columns * step + _SHEET_GAP, rows * step + _SHEET_GAP), "white")
+    sheet = Image.new("RGB", (columns * across + _SHEET_GAP, rows * down + _SHEET_GAP), "white")
     for place, pixels in enumerate(collection.images(chosen)):
         picture = Image.fromarray(pixels)
-        if picture.width != cell:
-            picture = picture.resize((cell, cell), Image.Resampling.LANCZOS)
-        left, top = place % columns * step, place // columns * step
+        if picture.size != (width, height):
+            picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+        left, top = place % columns * across, place // columns * down
         sheet.paste(picture, (left + _SHEET_GAP, top + _SHEET_GAP))
     return sheet

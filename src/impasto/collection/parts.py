@@ -30,6 +30,7 @@ from impasto.decoding.fit import Fitting, Frame
 from impasto.errors import ImpastoError
 from impasto.files import atomic_folder, read_json, write_json
 from impasto.formatting import error_text
+from impasto.resolution import Resolution, area, parse_resolution, recorded
 from impasto.sources.listing import Entry
 
 KEY_BYTES = 16
@@ -43,10 +44,11 @@ _PART_SHARE = 0.02
 
 
 def entry_keys(
-    entries: Iterable[Entry], fitting: Fitting, encodings: dict[int, str]
+    entries: Iterable[Entry], fitting: Fitting, encodings: dict[Resolution, str]
 ) -> list[bytes]:
     """The key of each source picture's fitted pixels."""
-    how = json.dumps([PACKING_VERSION, asdict(fitting), sorted(encodings.items())], sort_keys=True)
+    stored = [(recorded(side), encodings[side]) for side in sorted(encodings, key=area)]
+    how = json.dumps([PACKING_VERSION, asdict(fitting), stored], sort_keys=True)
     texts = (json.dumps([how, entry.relative, entry.stamp]) for entry in entries)
     return [hashlib.sha256(text.encode()).digest()[:KEY_BYTES] for text in texts]
 
@@ -55,8 +57,8 @@ def entry_keys(
 class Done:
     """A fitted source picture, with its encoded pixels."""
 
-    stored: dict[int, Stored]
-    """By resolution: uint8 [K, R, R, 3], or K encoded pictures."""
+    stored: dict[Resolution, Stored]
+    """By resolution: uint8 [K, H, W, 3], or K encoded pictures."""
     frames: list[Frame]
     width: int
     height: int
@@ -221,7 +223,7 @@ def frames_array(frames: Sequence[Frame]) -> np.ndarray:
 class Piece:
     """A part or a collection: facts, and the pictures by resolution."""
 
-    def __init__(self, facts: Facts, readers: dict[int, list[ShardReader]]) -> None:
+    def __init__(self, facts: Facts, readers: dict[Resolution, list[ShardReader]]) -> None:
         self.facts = facts
         self.firsts = np.cumsum(facts.counts) - facts.counts
         """The number of each source picture's first picture, int64 [S]."""
@@ -246,8 +248,8 @@ class Piece:
         if part["decoding_version"] != DECODING_VERSION:
             raise ValueError("it was decoded by another version")
         readers = {
-            each["resolution"]: [
-                ShardReader(folder, each["resolution"], each["encoding"], each["shards"])
+            (resolution := parse_resolution(each["resolution"])): [
+                ShardReader(folder, resolution, each["encoding"], each["shards"])
             ]
             for each in part["shards"]
         }
@@ -264,7 +266,7 @@ class Piece:
         first = self.firsts[position]
         return self.facts.frames[first : first + self.facts.counts[position]]
 
-    def stored(self, resolution: int, first: int, count: int) -> list[Stored]:
+    def stored(self, resolution: Resolution, first: int, count: int) -> list[Stored]:
         """The encoded pictures from number `first` on, in one piece or more."""
         found: list[Stored] = []
         for reader in self._readers[resolution]:
@@ -275,8 +277,8 @@ class Piece:
             first -= len(reader)
         return found
 
-    def pixels(self, resolution: int, number: int) -> np.ndarray:
-        """One picture, uint8 [1, R, R, 3]."""
+    def pixels(self, resolution: Resolution, number: int) -> np.ndarray:
+        """One picture, uint8 [1, H, W, 3]."""
         for reader in self._readers[resolution]:
             if number < len(reader):
                 return reader.pixels(np.array([number]))
@@ -292,12 +294,12 @@ class PartWriter:
         encodings: of each resolution.
     """
 
-    def __init__(self, folder: Path, encodings: dict[int, str]) -> None:
+    def __init__(self, folder: Path, encodings: dict[Resolution, str]) -> None:
         self.folder = folder
         self.encodings = encodings
         self._stack = contextlib.ExitStack()
         self._facts = FactsWriter()
-        self._writers: dict[int, ShardWriter] = {}
+        self._writers: dict[Resolution, ShardWriter] = {}
         self._began = self._opened = time.monotonic()
 
     def __enter__(self) -> "PartWriter":
@@ -362,7 +364,11 @@ class PartWriter:
             for writer in writers.values():
                 writer.close()
             shards = [
-                {"resolution": side, "encoding": writer.encoding, "shards": writer.describe()}
+                {
+                    "resolution": recorded(side),
+                    "encoding": writer.encoding,
+                    "shards": writer.describe(),
+                }
                 for side, writer in writers.items()
             ]
             self._facts.facts().write(self._part)
@@ -377,9 +383,9 @@ def of_collection(folder: Path, description: dict[str, Any]) -> Piece:
         ImpastoError, OSError, ValueError, KeyError, TypeError: it is damaged, or was packed before
             collections kept these facts.
     """
-    readers: dict[int, list[ShardReader]] = {}
+    readers: dict[Resolution, list[ShardReader]] = {}
     for each in (*description["pixels"], *description["aside"]):
-        side = each["resolution"]
+        side = parse_resolution(each["resolution"])
         reader = ShardReader(folder, side, each["encoding"], each["shards"])
         readers.setdefault(side, []).append(reader)
     return Piece(Facts.read(folder), readers)

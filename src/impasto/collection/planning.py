@@ -24,9 +24,10 @@ from impasto.collection.split import held_out
 from impasto.collection.store import Collection
 from impasto.decoding.decode import DECODING_VERSION
 from impasto.decoding.fingerprint import FINGERPRINT
-from impasto.decoding.fit import FITS, TILE_SCALES, TILE_STRIDE
+from impasto.decoding.fit import TILE_SCALES, TILE_STRIDE, said_of
 from impasto.errors import ImpastoError
 from impasto.formatting import counted, quoted
+from impasto.resolution import area, short_side
 from impasto.sources.listing import Entry
 
 _FEATURE_SIDE = 64
@@ -78,7 +79,11 @@ def plan_collection(job: PackJob) -> tuple[CollectionPlan, list[str]]:
         duplicates=[row for row, keep in zip(rows, kept, strict=True) if not keep],
         copies=copies,
         encodings=job.encodings,
-        fit={"name": options.fit, "is": FITS[options.fit].says, **_fit_parameters(options)},
+        fit={
+            "name": options.fit,
+            "is": said_of(options.fit, options.resolution),
+            **_fit_parameters(options),
+        },
         made=_made(job, gathered.try_again),
         left_out=gathered.left_out,
         forgotten=job.forgotten,
@@ -221,7 +226,9 @@ def _fingerprints(rows: list[SourceRow]) -> np.ndarray:
 def _features_of(rows: list[SourceRow], job: PackJob) -> Features:
     """A function from source picture numbers to the features of each one's first picture."""
     side = min(
-        (side for side in job.encodings if side >= _FEATURE_SIDE), default=max(job.encodings)
+        (side for side in job.encodings if short_side(side) >= _FEATURE_SIDE),
+        default=max(job.encodings, key=area),
+        key=area,
     )
 
     def features(numbers: np.ndarray) -> np.ndarray:

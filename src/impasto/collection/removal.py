@@ -18,6 +18,7 @@ from impasto.collection.replacing import place_of, recover, replace_collection
 from impasto.collection.store import Collection
 from impasto.errors import ImpastoError, choices
 from impasto.files import read_json
+from impasto.resolution import parse_resolution
 from impasto.sources.listing import ABOUT
 
 _PREFIX = 8
@@ -152,7 +153,10 @@ def plan_of(collection: Collection) -> CollectionPlan:
             heldout=heldout.tolist(),
             duplicates=duplicates,
             copies=copies,
-            encodings={each["resolution"]: each["encoding"] for each in description["pixels"]},
+            encodings={
+                parse_resolution(each["resolution"]): each["encoding"]
+                for each in description["pixels"]
+            },
             fit=description["fit"],
             made=description["made"],
             left_out=[(row["path"], row["reason"]) for row in collection.left_out_table()],

@@ -12,6 +12,7 @@ from impasto.collection.encoding import RAW, Stored, decode
 from impasto.decoding.workers import available_cores
 from impasto.errors import ImpastoError
 from impasto.files import refuse_pointer_file
+from impasto.resolution import Resolution, width_and_height
 
 _RESTORE = "restore it from a copy or pack the collection again"
 _MAGIC = b"\x93NUMPY"
@@ -26,7 +27,7 @@ class ShardReader:
 
     Args:
         folder: where the shards are.
-        resolution: side of the pictures, R.
+        resolution: of the pictures.
         encoding: `raw`, or a name in `ENCODINGS`.
         shards: the records of `ShardWriter.describe`.
 
@@ -36,16 +37,18 @@ class ShardReader:
     """
 
     def __init__(
-        self, folder: Path, resolution: int, encoding: str, shards: Sequence[dict[str, Any]]
+        self, folder: Path, resolution: Resolution, encoding: str, shards: Sequence[dict[str, Any]]
     ) -> None:
         self.folder = Path(folder)
         self.resolution = resolution
+        width, height = width_and_height(resolution)
+        self._shape = (height, width, 3)
         self.encoding = encoding
         self.digests: dict[str, str] = {}
         """The recorded SHA-256 of each file, in order."""
         self._names = [file_name(shard["file"]) for shard in shards]
         self._shards: list[np.ndarray] = []
-        """A raw shard's pixels [K, R, R, 3], or a compressed one's bytes."""
+        """A raw shard's pixels [K, H, W, 3], or a compressed one's bytes."""
         self._offsets: list[np.ndarray] = []
         """For compressed shards, int64 [K + 1]: the start of each picture, and the end."""
         for name, shard in zip(self._names, shards, strict=True):
@@ -63,7 +66,7 @@ class ShardReader:
         return int(self._starts[-1])
 
     def pixels(self, indices: np.ndarray) -> np.ndarray:
-        """Some pictures, uint8 [B, R, R, 3].
+        """Some pictures, uint8 [B, H, W, 3].
 
         Args:
             indices: integers [B] from 0 to N - 1, in any order, repeats allowed.
@@ -75,7 +78,7 @@ class ShardReader:
         indices = self._checked(indices)
         if len(self._shards) == 1 and self.encoding == RAW:
             return np.take(self._shards[0], indices, axis=0)
-        pixels = np.empty((len(indices), self.resolution, self.resolution, 3), dtype=np.uint8)
+        pixels = np.empty((len(indices), *self._shape), dtype=np.uint8)
         if self.encoding != RAW:
 
             def put(place: int) -> None:
@@ -90,7 +93,7 @@ class ShardReader:
         return pixels
 
     def stored(self, indices: np.ndarray) -> Stored:
-        """Some pictures as stored: pixels [B, R, R, 3], or each one's bytes.
+        """Some pictures as stored: pixels [B, H, W, 3], or each one's bytes.
 
         `ShardWriter.append_stored` takes them without decoding.
         """
@@ -129,7 +132,7 @@ class ShardReader:
         check_size(self.folder / name, int(shard["bytes"]))
         # Plain arrays over the map, because indexing numpy.memmap costs more than the copy.
         pixels = np.asarray(load_array(self.folder / name, mmap_mode="r"))
-        expected = (int(shard["pictures"]), self.resolution, self.resolution, 3)
+        expected = (int(shard["pictures"]), *self._shape)
         if pixels.shape != expected or pixels.dtype != np.uint8:
             raise ValueError(f"{name} is {pixels.dtype} {pixels.shape}")
         return pixels

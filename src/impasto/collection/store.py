@@ -16,6 +16,7 @@ from impasto.collection.shards import ShardReader, file_name, load_array
 from impasto.errors import ImpastoError, choices
 from impasto.files import read_json, refuse_pointer_file, sha256_of_file
 from impasto.formatting import counted, quoted, titled
+from impasto.resolution import Resolution, area, parse_resolution
 from impasto.sources.listing import holds_pictures
 
 FORMAT = "impasto collection"
@@ -34,20 +35,20 @@ class LabelField:
     """The number of training pictures of each class."""
 
 
-def sides(resolutions: Sequence[int]) -> str:
+def sides(resolutions: Sequence[Resolution]) -> str:
     """Resolutions as text: `64 px`, or `64 and 256 px`."""
     *others, last = resolutions
     return f"{', '.join(map(str, others))} and {last} px" if others else f"{last} px"
 
 
-def pack_command(folder: Path, resolution: int) -> str:
+def pack_command(folder: Path, resolution: Resolution) -> str:
     """The command that packs a folder of pictures."""
     name = folder.resolve().name or "pictures"
     destination = Path("collections") / f"{name}-{resolution}"
     return f"impasto pack {quoted(folder)} {quoted(destination)} --resolution {resolution}"
 
 
-def check_is_collection(path: Path, resolution: int) -> None:
+def check_is_collection(path: Path, resolution: Resolution) -> None:
     """Raise an error with advice if `path` is no collection.
 
     Raises:
@@ -87,9 +88,9 @@ class Collection:
 
     path: Path
     name: str
-    resolution: int
-    """Side of the pictures, in pixels."""
-    resolutions: tuple[int, ...]
+    resolution: Resolution
+    """Side of the square pictures in pixels, or the width and height of rectangles."""
+    resolutions: tuple[Resolution, ...]
     """All packed resolutions, rising; `at` opens another one."""
     encoding: str
     """The encoding: raw, or the name of a compression."""
@@ -99,7 +100,7 @@ class Collection:
     """Digest of this resolution's contents, and of which of them are in a part."""
     fields: tuple[LabelField, ...]
     fit: str
-    """How pictures were made square: crop, squash, pad or tiles."""
+    """How pictures were brought to their size: crop, squash, pad or tiles."""
     labels: np.ndarray
     """int64 [N, F]: for each field the index of the class, or -1 for unknown; N are all packed."""
     train_indices: np.ndarray
@@ -110,7 +111,7 @@ class Collection:
     """int64 [N]: the source of each picture, as a row of `source_table()`."""
 
     def __init__(
-        self, path: Path, resolution: int | None = None, condition: str | None = None
+        self, path: Path, resolution: Resolution | None = None, condition: str | None = None
     ) -> None:
         self.path = path = Path(path)
         description = read_json(path / "collection.json", "collection")
@@ -126,7 +127,7 @@ class Collection:
             self._restrict(condition)
 
     @classmethod
-    def open(cls, path: str | Path, resolution: int | None = None) -> "Collection":
+    def open(cls, path: str | Path, resolution: Resolution | None = None) -> "Collection":
         """Open the collection in folder `path`.
 
         Args:
@@ -156,7 +157,7 @@ class Collection:
         """int64: the training and the held-out pictures."""
         return np.sort(np.concatenate([self.train_indices, self.heldout_indices]))
 
-    def at(self, resolution: int) -> "Collection":
+    def at(self, resolution: Resolution) -> "Collection":
         """The same pictures at another of `resolutions`.
 
         Raises:
@@ -216,22 +217,30 @@ class Collection:
                 f"{' and '.join(map(str, _READABLE))}; update impasto, or pack the pictures again"
             )
 
-    def _read(self, description: dict[str, Any], resolution: int | None) -> None:
+    def _read(self, description: dict[str, Any], resolution: Resolution | None) -> None:
         self.name = str(description["name"])
-        largest = int(description["resolution"])
+        largest = parse_resolution(description["resolution"])
         self._largest_hash = str(description["content_hash"])
         self.fit = str(description["fit"]["name"])
         self._count = int(description["count"])
         if "pixels" in description:
             pixels = description["pixels"]
         else:
-            pixels = [{"resolution": largest, "encoding": RAW, "shards": description["shards"]}]
-        self._pixels = {int(each["resolution"]): each for each in pixels}
+            pixels = [
+                {
+                    "resolution": description["resolution"],
+                    "encoding": RAW,
+                    "shards": description["shards"],
+                }
+            ]
+        self._pixels = {parse_resolution(each["resolution"]): each for each in pixels}
         self._table_digests = {
             file_name(file): str(digest) for file, digest in description.get("tables", {}).items()
         }
-        self._excluded = {int(each["resolution"]): each for each in description.get("aside", [])}
-        self.resolutions = tuple(sorted(self._pixels))
+        self._excluded = {
+            parse_resolution(each["resolution"]): each for each in description.get("aside", [])
+        }
+        self.resolutions = tuple(sorted(self._pixels, key=area))
         if largest != self.resolutions[-1]:
             raise ValueError(
                 f"its largest pictures are of {self.resolutions[-1]} px, not {largest}"
@@ -268,13 +277,13 @@ class Collection:
         if self.resolution != largest:
             self.content_hash = self._computed_hash(self.resolution)
 
-    def _reader(self, pixels: dict[int, dict[str, Any]]) -> ShardReader:
+    def _reader(self, pixels: dict[Resolution, dict[str, Any]]) -> ShardReader:
         described = pixels[self.resolution]
         return ShardReader(
             self.path, self.resolution, str(described["encoding"]), described["shards"]
         )
 
-    def _computed_hash(self, resolution: int) -> str:
+    def _computed_hash(self, resolution: Resolution) -> str:
         """The content hash, from the digests in `collection.json`."""
         return content_hash(
             resolution,
@@ -317,14 +326,14 @@ class Collection:
         """
         return self._shards.pixels(indices)
 
-    def stored(self) -> dict[int, tuple[str, int]]:
+    def stored(self) -> dict[Resolution, tuple[str, int]]:
         """The encoding and bytes of each resolution."""
         return {
             side: (
                 str(described["encoding"]),
                 sum(int(shard["bytes"]) for shard in described["shards"]),
             )
-            for side, described in sorted(self._pixels.items())
+            for side, described in ((side, self._pixels[side]) for side in self.resolutions)
         }
 
     def excluded(self) -> ShardReader:

@@ -15,6 +15,7 @@ import numpy as np
 
 from impasto.collection.encoding import RAW, Stored, encode
 from impasto.files import sha256_of_file
+from impasto.resolution import Resolution, area, width_and_height
 
 SHARD_BYTES = 2**30
 """Most bytes of a shard (but at least one picture)."""
@@ -30,13 +31,15 @@ def offsets_name(shard: str) -> str:
     return shard.removesuffix(".bin") + ".offsets.npy"
 
 
-def shard_prefix(resolution: int, resolutions: Sequence[int], kind: str = "images") -> str:
+def shard_prefix(
+    resolution: Resolution, resolutions: Sequence[Resolution], kind: str = "images"
+) -> str:
     """`images` for a single resolution, else `images-256`."""
     return kind if len(resolutions) == 1 else f"{kind}-{resolution}"
 
 
 def open_writer(
-    folder: Path, resolution: int, encoding: str = RAW, prefix: str = "images"
+    folder: Path, resolution: Resolution, encoding: str = RAW, prefix: str = "images"
 ) -> "ShardWriter":
     """A writer of new shards in a folder, to be used in a `with` block."""
     return ShardWriter(folder, resolution, encoding, prefix)
@@ -48,19 +51,19 @@ class ShardWriter:
 
     Args:
         folder: where the shards go; files of their names must not exist.
-        resolution: side of the pictures, R.
+        resolution: of the pictures.
         encoding: `raw`, or a name in `ENCODINGS`.
         prefix: of the file names.
     """
 
     def __init__(
-        self, folder: Path, resolution: int, encoding: str = RAW, prefix: str = "images"
+        self, folder: Path, resolution: Resolution, encoding: str = RAW, prefix: str = "images"
     ) -> None:
         self.folder = folder
         self.resolution = resolution
         self.encoding = encoding
         self.prefix = prefix
-        self.capacity = max(1, SHARD_BYTES // (resolution * resolution * 3))
+        self.capacity = max(1, SHARD_BYTES // (area(resolution) * 3))
         """Most pictures in a raw shard."""
         self._shards: list[dict[str, Any]] = []
         self._file: BinaryIO | None = None
@@ -84,8 +87,9 @@ class ShardWriter:
             self._file = None
 
     def append(self, pixels: np.ndarray) -> None:
-        """Add pictures, uint8 [K, R, R, 3], in order; for compressed shards they are encoded here."""
-        if pixels.dtype != np.uint8 or pixels.shape[1:] != (self.resolution, self.resolution, 3):
+        """Add pictures, uint8 [K, H, W, 3], in order; for compressed shards they are encoded here."""
+        width, height = width_and_height(self.resolution)
+        if pixels.dtype != np.uint8 or pixels.shape[1:] != (height, width, 3):
             raise ValueError(f"{pixels.dtype} {pixels.shape} for shards of {self.resolution} px")
         if self.encoding != RAW:
             self.append_encoded(encode(pixels, self.encoding))
@@ -177,10 +181,11 @@ class ShardWriter:
         self._shards.append(shard)
 
 
-def _header(pictures: int, resolution: int) -> bytes:
-    """The `.npy` header of pixels [K, R, R, 3]; of the same length for any number."""
+def _header(pictures: int, resolution: Resolution) -> bytes:
+    """The `.npy` header of pixels [K, H, W, 3]; of the same length for any number."""
     buffer = io.BytesIO()
-    shape = (pictures, resolution, resolution, 3)
+    width, height = width_and_height(resolution)
+    shape = (pictures, height, width, 3)
     np.lib.format.write_array_header_1_0(
         buffer, {"descr": "|u1", "fortran_order": False, "shape": shape}
     )

@@ -1,4 +1,4 @@
-"""Make square pictures from a file, in one of four ways."""
+"""Make pictures of one size from a file, in one of four ways: squares, or rectangles."""
 
 import hashlib
 import io
@@ -13,10 +13,11 @@ from PIL import Image
 
 from impasto.decoding.decode import Box, Decoded, Stream, decode, reason_for
 from impasto.decoding.fingerprint import Fingerprint, fingerprint_of
+from impasto.resolution import Resolution, short_side, width_and_height
 from impasto.sources.trees import UnusableError
 
 TILE_SCALES = (1.0, 0.84, 0.71, 0.59, 0.5)
-"""Sides of the tiles as shares of the picture's short side, from 1 to 1/2."""
+"""Sides of the tiles as shares of those of the largest possible one, from 1 to 1/2."""
 TILE_STRIDE = 0.25
 """The largest step between neighbouring tiles, as a share of their side."""
 
@@ -36,12 +37,12 @@ class Frame:
 
 @dataclass(frozen=True)
 class Fitting:
-    """Options for making pictures square; sent to the worker processes."""
+    """Options for making pictures of one size; sent to the worker processes."""
 
     fit: str
-    resolutions: tuple[int, ...]
-    """Sides of the square pictures, rising. The largest decides the size of decoding, the tiles,
-    and whether a picture is too small."""
+    resolutions: tuple[Resolution, ...]
+    """Sizes of the pictures, rising, all of the same proportions. The largest decides the size of
+    decoding, the tiles, and whether a picture is too small."""
     exact: bool
     background: tuple[int, int, int]
     """The colour behind transparent pixels and of the padding."""
@@ -51,17 +52,22 @@ class Fitting:
     """Accept truncated files; see `decode` for the missing part."""
 
     @property
-    def resolution(self) -> int:
+    def resolution(self) -> Resolution:
         """The largest."""
         return self.resolutions[-1]
+
+    @property
+    def least(self) -> float:
+        """The least length that becomes the short side of the largest, as much enlarged as allowed."""
+        return short_side(self.resolution) / self.max_upscale
 
 
 @dataclass(frozen=True)
 class Fitted:
     """A source picture, fitted."""
 
-    pixels: dict[int, np.ndarray]
-    """By resolution R, uint8 [K, R, R, 3]: a picture for each frame."""
+    pixels: dict[Resolution, np.ndarray]
+    """By resolution, uint8 [K, H, W, 3]: a picture for each frame."""
     frames: list[Frame]
     width: int
     height: int
@@ -76,50 +82,64 @@ class Fitted:
     """As in `Decoded`."""
 
 
-def _centre_square(width: int, height: int) -> Box:
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    return (left, top, left + side, top + side)
+def _short_within(width: int, height: int, how: Fitting) -> float:
+    """The short side of the largest box of the wanted proportions in a picture of this size."""
+    wanted, (wide, high) = short_side(how.resolution), width_and_height(how.resolution)
+    return min(width * wanted / wide, height * wanted / high)
 
 
-def _square_frame(width: int, height: int, how: Fitting) -> list[Frame]:
-    return [Frame(_centre_square(width, height))]
+def _largest_box(width: int, height: int, resolution: Resolution) -> tuple[float, float]:
+    """Width and height of the largest box of these proportions in a picture of this size."""
+    wanted, (wide, high) = short_side(resolution), width_and_height(resolution)
+    short = min(width * wanted / wide, height * wanted / high)
+    # Rounding must not lead out of the picture.
+    return min(short * wide / wanted, width), min(short * high / wanted, height)
+
+
+def _centre_frame(width: int, height: int, how: Fitting) -> list[Frame]:
+    wide, high = _largest_box(width, height, how.resolution)
+    left, top = (width - wide) / 2, (height - high) / 2
+    return [Frame((left, top, left + wide, top + high))]
 
 
 def _whole_frame(width: int, height: int, how: Fitting) -> list[Frame]:
     return [Frame((0, 0, width, height))]
 
 
-def _filling(picture: Decoded, box: Box, how: Fitting, resolution: int) -> Image.Image:
-    return picture.shrink(box, (resolution, resolution), how.exact)
+def _filling(picture: Decoded, box: Box, how: Fitting, resolution: Resolution) -> Image.Image:
+    return picture.shrink(box, width_and_height(resolution), how.exact)
 
 
-def _padded(picture: Decoded, box: Box, how: Fitting, resolution: int) -> Image.Image:
-    scale = resolution / max(picture.width, picture.height)
+def _padded(picture: Decoded, box: Box, how: Fitting, resolution: Resolution) -> Image.Image:
+    wide, high = width_and_height(resolution)
+    scale = min(wide / picture.width, high / picture.height)
     width = max(1, round(picture.width * scale))
     height = max(1, round(picture.height * scale))
-    square = Image.new("RGB", (resolution, resolution), how.background)
-    corner = ((resolution - width) // 2, (resolution - height) // 2)
-    square.paste(picture.shrink(box, (width, height), how.exact), corner)
-    return square
+    whole = Image.new("RGB", (wide, high), how.background)
+    corner = ((wide - width) // 2, (high - height) // 2)
+    whole.paste(picture.shrink(box, (width, height), how.exact), corner)
+    return whole
 
 
-def tile_boxes(width: int, height: int, least: float) -> list[tuple[int, int, int, int]]:
-    """Square boxes at several scales that cover a picture with overlap, in whole pixels.
+def tile_boxes(
+    width: int, height: int, least: float, resolution: Resolution = 1
+) -> list[tuple[int, int, int, int]]:
+    """Boxes at several scales that cover a picture with overlap, in whole pixels.
 
     Args:
         width: of the picture.
         height: of the picture.
-        least: the smallest allowed side of a box, in pixels.
+        least: the smallest allowed short side of a box, in pixels.
+        resolution: has the proportions of the boxes.
     """
     boxes = []
-    short = min(width, height)
+    largest_wide, largest_high = _largest_box(width, height, resolution)
     for scale in TILE_SCALES:
-        side = max(1, round(short * scale))
-        if side < least:
+        wide, high = max(1, round(largest_wide * scale)), max(1, round(largest_high * scale))
+        if min(wide, high) < least:
             break
-        lefts, tops = _starts(width, side), _starts(height, side)
-        boxes += [(left, top, left + side, top + side) for top in tops for left in lefts]
+        lefts, tops = _starts(width, wide), _starts(height, high)
+        boxes += [(left, top, left + wide, top + high) for top in tops for left in lefts]
     return boxes
 
 
@@ -133,45 +153,40 @@ def _starts(length: int, side: int) -> list[int]:
 
 
 def _tile_frames(width: int, height: int, how: Fitting) -> list[Frame]:
-    boxes = tile_boxes(width, height, how.resolution / how.max_upscale)
+    boxes = tile_boxes(width, height, how.least, how.resolution)
     return [Frame(box, mirrored) for box in boxes for mirrored in (False, True)]
 
 
-def _whole_side(width: int, height: int, how: Fitting) -> float:
-    return min(width, height)
-
-
-def _pad_side(width: int, height: int, how: Fitting) -> float:
-    return max(width, height)
+def _pad_short(width: int, height: int, how: Fitting) -> float:
+    wanted, (wide, high) = short_side(how.resolution), width_and_height(how.resolution)
+    return max(width * wanted / wide, height * wanted / high)
 
 
 def _smallest_tile(width: int, height: int, how: Fitting) -> float:
-    sides = [min(width, height) * scale for scale in TILE_SCALES]
-    return min(
-        (side for side in sides if side >= how.resolution / how.max_upscale), default=sides[0]
-    )
+    sides = [_short_within(width, height, how) * scale for scale in TILE_SCALES]
+    return min((side for side in sides if side >= how.least), default=sides[0])
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A way to make a picture square."""
+    """A way to bring a picture to the size."""
 
     frames: Callable[[int, int, Fitting], list[Frame]]
     """The frames of a picture of this width and height; a mirrored frame follows its original."""
-    show: Callable[[Decoded, Box, Fitting, int], Image.Image]
-    """Render a box of a picture as a square of this resolution."""
+    show: Callable[[Decoded, Box, Fitting, Resolution], Image.Image]
+    """Render a box of a picture at this resolution."""
     smallest: Callable[[int, int, Fitting], float]
-    """The shortest length of a picture of this width and height that fills a side of the square; it
+    """The shortest length of a picture of this width and height that fills the wanted short side; it
     limits how far a JPEG is reduced, and decides whether the picture is too small."""
     says: str
 
 
 FITS = {
-    "crop": Fit(_square_frame, _filling, _whole_side, "the square in the centre"),
+    "crop": Fit(_centre_frame, _filling, _short_within, "the square in the centre"),
     "squash": Fit(
-        _whole_frame, _filling, _whole_side, "the whole picture, its proportions ignored"
+        _whole_frame, _filling, _short_within, "the whole picture, its proportions ignored"
     ),
-    "pad": Fit(_whole_frame, _padded, _pad_side, "the whole picture on a square background"),
+    "pad": Fit(_whole_frame, _padded, _pad_short, "the whole picture on a square background"),
     "tiles": Fit(
         _tile_frames,
         _filling,
@@ -181,30 +196,42 @@ FITS = {
 }
 
 
+def said_of(fit: str, resolution: Resolution) -> str:
+    """What a fit makes, in words."""
+    says = FITS[fit].says
+    if isinstance(resolution, int):
+        return says
+    return says.replace("squares", "rectangles").replace("square", "rectangle")
+
+
 def _usable_side(width: int, height: int, how: Fitting) -> float:
-    """The shortest length that fills a side of the square; see `Fit.smallest`.
+    """The shortest length that fills the wanted short side; see `Fit.smallest`.
 
     Raises:
         UnusableError: it would be enlarged by more than is allowed.
     """
     side = FITS[how.fit].smallest(width, height, how)
-    least = math.ceil(how.resolution / how.max_upscale)
+    least = math.ceil(how.least) if isinstance(how.resolution, int) else how.least
     if side < least:
+        sides = [math.ceil(each / how.max_upscale) for each in width_and_height(how.resolution)]
+        takes = " x ".join(map(str, dict.fromkeys(sides)))
         raise UnusableError(
-            f"too small: {width} x {height} pixels; {how.resolution} px takes {least}"
+            f"too small: {width} x {height} pixels; {how.resolution} px takes {takes}"
         )
     return side
 
 
-def _squares(picture: Decoded, frames: list[Frame], how: Fitting, resolution: int) -> np.ndarray:
-    """uint8 [K, R, R, 3], a picture for each frame."""
-    squares: list[np.ndarray] = []
+def _pictures(
+    picture: Decoded, frames: list[Frame], how: Fitting, resolution: Resolution
+) -> np.ndarray:
+    """uint8 [K, H, W, 3], a picture for each frame."""
+    pictures: list[np.ndarray] = []
     for frame in frames:
         if frame.mirrored:
-            squares.append(squares[-1][:, ::-1])
+            pictures.append(pictures[-1][:, ::-1])
         else:
-            squares.append(np.asarray(FITS[how.fit].show(picture, frame.box, how, resolution)))
-    return np.stack(squares)
+            pictures.append(np.asarray(FITS[how.fit].show(picture, frame.box, how, resolution)))
+    return np.stack(pictures)
 
 
 def _fitted(
@@ -212,7 +239,7 @@ def _fitted(
 ) -> Fitted:
     frames = FITS[how.fit].frames(picture.width, picture.height, how)
     pixels = {
-        resolution: _squares(picture, frames, how, resolution) for resolution in how.resolutions
+        resolution: _pictures(picture, frames, how, resolution) for resolution in how.resolutions
     }
     return Fitted(
         pixels=pixels,
@@ -228,7 +255,7 @@ def _fitted(
 
 
 def fit_pixels(pixels: np.ndarray, how: Fitting) -> Fitted:
-    """Make square pictures from decoded pixels, uint8 [H, W, 3].
+    """Make pictures of the wanted size from decoded pixels, uint8 [H, W, 3].
 
     Raises:
         UnusableError: it is too small.
@@ -241,7 +268,7 @@ def fit_pixels(pixels: np.ndarray, how: Fitting) -> Fitted:
 
 
 def fit_file(path: Path, how: Fitting) -> Fitted:
-    """Read a file and make its square pictures.
+    """Read a file and make its pictures of the wanted size.
 
     Raises:
         UnusableError: with the reason why there is no picture in it.
@@ -277,7 +304,7 @@ def opened(picture: Path | bytes) -> Stream:
 
 
 def fit_stream(file: Stream, how: Fitting) -> Fitted:
-    """Read a file's bytes, from its beginning, and make its square pictures.
+    """Read a file's bytes, from its beginning, and make its pictures of the wanted size.
 
     Raises:
         UnusableError: with the reason why there is no picture in it; `reason_for` has the kinds.
@@ -307,14 +334,14 @@ def _fit_bytes(file: Stream, how: Fitting, sha256: str, length: int, salvage: bo
 def _decoded(file: Stream, how: Fitting, salvage: bool) -> Decoded:
     def spare(width: int, height: int) -> float:
         side = _usable_side(width, height, how)
-        return 1 if how.exact else side / how.resolution
+        return 1 if how.exact else side / short_side(how.resolution)
 
     file.seek(0)
     return decode(file, spare, how.max_pixels, how.background, salvage)
 
 
-def square_of(file: Stream, how: Fitting) -> np.ndarray:
-    """The picture in a file as one square, uint8 [R, R, 3], as packing makes it; of tiles the
+def picture_of(file: Stream, how: Fitting) -> np.ndarray:
+    """The picture in a file at the wanted size, uint8 [H, W, 3], as packing makes it; of tiles the
     first.
 
     Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from impasto.decoding.decode import Stream
-from impasto.decoding.fit import Fitting, opened, size_of, square_of
+from impasto.decoding.fit import Fitting, opened, picture_of, size_of
 from impasto.decoding.workers import DiedError, available_cores, in_order
 from impasto.sources.trees import UnusableError
 
@@ -68,4 +68,4 @@ def _found(look: Callable[[Stream], Found], picture: Picture) -> Found | str:
 
 
 def _try(how: Fitting, stream: Stream) -> None:
-    square_of(stream, how)
+    picture_of(stream, how)

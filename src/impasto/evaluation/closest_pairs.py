@@ -134,7 +134,7 @@ def save_sheet(
 
 
 def _images(collection: Collection, rows: Sequence[int]) -> np.ndarray:
-    """Pictures of a collection: uint8 [N, R, R, 3]."""
+    """Pictures of a collection: uint8 [N, H, W, 3]."""
     return collection.images(np.array(rows, np.int64))
 
 
@@ -195,8 +195,11 @@ def _rounded_down(share: float) -> str:
 
 
 def _scaled(pixels: np.ndarray) -> Image.Image:
-    """A picture scaled to a cell; small ones are enlarged by nearest neighbour."""
+    """A picture scaled into a cell, in its middle; small ones are enlarged by nearest neighbour."""
     picture = Image.fromarray(pixels)
-    small = picture.width < _CELL
+    small = max(picture.size) < _CELL
     how = Image.Resampling.NEAREST if small else Image.Resampling.BOX
-    return picture.resize((_CELL, _CELL), how)
+    width, height = (max(1, round(side * _CELL / max(picture.size))) for side in picture.size)
+    cell = Image.new("RGB", (_CELL, _CELL), _PAPER)
+    cell.paste(picture.resize((width, height), how), ((_CELL - width) // 2, (_CELL - height) // 2))
+    return cell

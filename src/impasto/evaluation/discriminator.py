@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from impasto.collection import Collection
 from impasto.device import on_cpu
 from impasto.networks._layers import Deviation
+from impasto.resolution import Resolution, times
 
 MEASURED = 128
 """Most pictures that statistics are measured on: about a large training batch, and cheap enough for
@@ -208,7 +209,7 @@ def noisy(images: Tensor, deviation: float, numbers: Iterable[int]) -> Tensor:
 def real_pictures(
     collection: Collection,
     rows: np.ndarray,
-    resolution: int,
+    resolution: Resolution,
     *,
     noise: float = 0.0,
     device: torch.device | str = "cpu",
@@ -219,7 +220,7 @@ def real_pictures(
     """
     pixels = torch.from_numpy(collection.images(rows)).to(device)
     images = pixels.permute(0, 3, 1, 2).float().div(127.5).sub(1)
-    reduction = collection.resolution // resolution
+    reduction = times(collection.resolution, resolution)
     if reduction > 1:
         images = F.avg_pool2d(images, reduction)
     return noisy(images, noise, rows.tolist())
@@ -228,7 +229,7 @@ def real_pictures(
 def statistics_of_real(
     discriminator: nn.Module,
     collection: Collection,
-    resolution: int,
+    resolution: Resolution,
     fields: int,
     *,
     noise: float = 0.0,

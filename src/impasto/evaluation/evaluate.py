@@ -52,6 +52,7 @@ from impasto.features import FeatureNetwork
 from impasto.metrics import Sample, scores
 from impasto.processes import ALONE, Processes
 from impasto.registry import names
+from impasto.resolution import Resolution, in_words, times
 from impasto.sampling.painter import Painter
 
 __all__ = ["Evaluation", "Evaluator", "SampleCounts"]
@@ -78,7 +79,7 @@ class Evaluator:
     Args:
         networks: the feature networks.
         collection: the real pictures.
-        resolution: side of the pictures in pixels; a collection at a multiple of it is averaged
+        resolution: of the pictures; a collection at a multiple of it is averaged
             down.
         labels: label fields to make judges for, if the collection has them; by default all.
         split: the collection's pictures to compare with.
@@ -93,14 +94,14 @@ class Evaluator:
         networks: Sequence[FeatureNetwork],
         collection: Collection,
         *,
-        resolution: int,
+        resolution: Resolution,
         labels: tuple[str, ...] | None = None,
         split: Split = "train",
         limit: int | None = None,
         progress: Progress = silent,
         processes: Processes = ALONE,
     ) -> None:
-        if collection.resolution % resolution:
+        if not times(collection.resolution, resolution):
             raise ImpastoError(
                 f"{collection.path} is packed at {collection.resolution} pixels, and the pictures are "
                 f"of {resolution}; pack the collection with --resolution {resolution}"
@@ -167,11 +168,11 @@ class Evaluator:
         Raises:
             ImpastoError: the pictures have another size than the reference's, or are unusable.
         """
-        if pictures.side != self.resolution:
+        if pictures.size != self.resolution:
             raise ImpastoError(
-                f"the pictures are of {pictures.side} pixels a side and the reference of "
-                f"{self.resolution}; compare with a collection packed with "
-                f"--resolution {pictures.side}"
+                f"the pictures are of {in_words(pictures.size)} pixels and the reference of "
+                f"{in_words(self.resolution)}; compare with a collection packed with "
+                f"--resolution {pictures.size}"
             )
         networks = self.networks if networks is None else tuple(networks)
 
@@ -342,7 +343,7 @@ class Evaluator:
                 field,
                 self.reference(network, "train"),
                 self._heldout(network),
-                side=self.resolution,
+                size=self.resolution,
             )
         return self._judges[network.identity, field]
 

@@ -15,6 +15,7 @@ from impasto.evaluation.score_rows import accuracy_rows
 from impasto.evaluation.subjects import Subject
 from impasto.features import FeatureNetwork
 from impasto.files import cache_folder
+from impasto.resolution import Resolution
 from impasto.sampling.output import slugs
 
 
@@ -35,14 +36,14 @@ def fitted_judge(
     train: Reference,
     heldout: Reference | None,
     *,
-    side: int,
+    size: Resolution,
 ) -> FittedJudge:
-    """The judge of a label field for pictures of `side` pixels, fitted once and cached, with its
+    """The judge of a label field for pictures of a size, fitted once and cached, with its
     accuracy."""
     column = collection.field(field)
     classes = collection.fields[column].classes
     features = list(train.sample.features.shape)
-    text = f"{collection.content_hash} {network.identity} {field} {features} {side}"
+    text = f"{collection.content_hash} {network.identity} {field} {features} {size}"
     key = hashlib.sha256(text.encode()).hexdigest()[:24]
     folder = cache_folder() / "judges" / f"{slugs([collection.name])[0][:40]}-{key}"
     judge: Judge | None = None

@@ -11,7 +11,7 @@ from impasto.collection import Collection, open_or_pack
 from impasto.collection.opening import packed_at
 from impasto.errors import ImpastoError
 from impasto.evaluation.evaluate import Evaluator, SampleCounts
-from impasto.evaluation.given import common_side, look_through, of_collection, of_given
+from impasto.evaluation.given import common_size, look_through, of_collection, of_given
 from impasto.evaluation.outcome import Outcome, PaintingOptions, evaluate_model, evaluate_pictures
 from impasto.evaluation.record import ScoreRow
 from impasto.evaluation.reference import Split
@@ -19,6 +19,7 @@ from impasto.evaluation.subjects import Subject
 from impasto.features import FeatureNetwork
 from impasto.messages import say
 from impasto.progress import shown
+from impasto.resolution import Resolution
 from impasto.sampling.model import MODEL_FILE, checkpoint_folders, find_model, run_of
 from impasto.sources.remote.path import Place, RemotePath
 from impasto.sources.trees import open_source
@@ -134,7 +135,7 @@ def evaluate_given(
     out: Path | None,
     *,
     fit: str | None,
-    side: int | None,
+    size: Resolution | None,
 ) -> tuple[list[Outcome], Path]:
     """Evaluate the pictures of a folder, an archive or a collection; gives the outcomes and their
     folder.
@@ -148,7 +149,7 @@ def evaluate_given(
         networks: loads the feature networks.
         out: folder for `metrics.jsonl`; None: `evaluations/NAME`.
         fit: `crop`, `squash` or `pad`: resize the pictures; None: leave out those of other sizes.
-        side: of the pictures in pixels, with `fit`; None: the most frequent side, or else the
+        size: of the pictures, with `fit`; None: the most frequent one, or else the
             collection's.
 
     Raises:
@@ -156,21 +157,21 @@ def evaluate_given(
     """
     if real.data is None:
         raise ImpastoError(f"{path} holds pictures: say with --data what to compare them with")
-    if side is not None and fit is None:
+    if size is not None and fit is None:
         raise ImpastoError("--resolution goes with --fit")
     if not isinstance(path, RemotePath) and (path / "collection.json").is_file():
         if fit is not None:
             raise ImpastoError(
-                f"{path} is a collection, whose pictures are squares already; --fit is for a folder "
+                f"{path} is a collection, whose pictures have their size already; --fit is for a folder "
                 "or an archive of pictures"
             )
         pictures, collection = _packed_pictures(path, real.data, real.split)
     else:
-        pictures, collection = _loose_pictures(path, real.data, fit, side)
+        pictures, collection = _loose_pictures(path, real.data, fit, size)
     evaluator = Evaluator(
         networks(),
         collection,
-        resolution=pictures.side,
+        resolution=pictures.size,
         split=real.split,
         limit=real.limit,
         progress=shown,
@@ -184,21 +185,21 @@ def evaluate_given(
 def _packed_pictures(
     path: Path, data: str | Path | Collection, split: Split
 ) -> tuple[Subject, Collection]:
-    """The pictures of a collection, and the reference collection, at a common side."""
+    """The pictures of a collection, and the reference collection, at a common size."""
     given = Collection.open(path)
-    side = common_side(given, packed_at(data))
-    collection = open_or_pack(data, side)
-    pictures = of_collection(given, side, collection, split)
+    size = common_size(given, packed_at(data))
+    collection = open_or_pack(data, size)
+    pictures = of_collection(given, size, collection, split)
     _say_notes(pictures.notes)
     return pictures, collection
 
 
 def _loose_pictures(
-    path: Place, data: str | Path | Collection, fit: str | None, side: int | None
+    path: Place, data: str | Path | Collection, fit: str | None, size: Resolution | None
 ) -> tuple[Subject, Collection]:
     """The pictures of a folder or an archive, and the reference collection."""
-    looked = look_through(path, packed_at(data), fit=fit, side=side, progress=shown)
-    collection = open_or_pack(data, looked.side)
+    looked = look_through(path, packed_at(data), fit=fit, size=size, progress=shown)
+    collection = open_or_pack(data, looked.size)
     pictures = of_given(looked, collection)
     _say_notes(looked.notes)
     return pictures, collection

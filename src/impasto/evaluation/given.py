@@ -15,7 +15,7 @@ from torch import Tensor
 
 from impasto.collection import Collection, PackOptions
 from impasto.collection.store import sides
-from impasto.decoding.fit import FITS, Fitting, opened, square_of
+from impasto.decoding.fit import Fitting, opened, picture_of, said_of
 from impasto.decoding.looking import Picture, sizes_of, unusable
 from impasto.errors import ImpastoError
 from impasto.evaluation.gather import Progress, silent
@@ -23,6 +23,7 @@ from impasto.evaluation.reference import Split, split_rows
 from impasto.evaluation.reference import pictures as batches_of
 from impasto.evaluation.subjects import Subject, classes_there
 from impasto.formatting import counted
+from impasto.resolution import Resolution, area, in_words, resolution_of, times, width_and_height
 from impasto.sampling.output import slugs
 from impasto.sources.listing import Listing, class_name, pictures
 from impasto.sources.remote.path import Place
@@ -46,15 +47,15 @@ class Given:
     Attributes:
         tree: where they are.
         files: the usable ones, in the order of their names.
-        side: H and W for the comparison.
-        how: how each becomes a square of that side.
+        size: for the comparison.
+        how: how each gets that size.
         fitted: the number of resized ones; None: resizing was not requested, and all have the size.
         left_out: path and reason of the others.
     """
 
     tree: Tree
     files: Sequence[File]
-    side: int
+    size: Resolution
     how: Fitting
     fitted: int | None
     left_out: Sequence[tuple[str, str]]
@@ -65,8 +66,8 @@ class Given:
         notes = []
         if self.fitted:
             notes.append(
-                f"{self.fitted:,} of {counted(len(self.files), 'picture')} brought to {self.side} x "
-                f"{self.side} pixels by {self.how.fit}: {FITS[self.how.fit].says}"
+                f"{self.fitted:,} of {counted(len(self.files), 'picture')} brought to "
+                f"{in_words(self.size)} pixels by {self.how.fit}: {said_of(self.how.fit, self.size)}"
             )
         if self.left_out:
             kinds = Counter(reason.partition(":")[0] for _, reason in self.left_out)
@@ -85,29 +86,29 @@ class Given:
 
 def look_through(
     path: Place,
-    packed_at: Sequence[int] | None,
+    packed_at: Sequence[Resolution] | None,
     *,
     fit: str | None = None,
-    side: int | None = None,
+    size: Resolution | None = None,
     progress: Progress = silent,
 ) -> Given:
     """Check all pictures of a folder or an archive: their size, and whether they can be read.
 
-    Without `fit`, the pictures of one size are used: the most frequent square size that the
-    collection can be compared at. With it, all are resized to squares of `side`.
+    Without `fit`, the pictures of one size are used: the most frequent one that the collection can be
+    compared at. With it, all are resized to `size`.
 
     Args:
         path: the folder or the archive.
-        packed_at: sides that the collection is packed at; None: any.
+        packed_at: resolutions that the collection is packed at; None: any square.
         fit: one of `FITTED`, as in packing.
-        side: with `fit`, the new side; by default the most frequent one, or else the collection's
+        size: with `fit`, the new size; by default the most frequent one, or else the collection's
             largest.
         progress: shows the work.
 
     Raises:
         ImpastoError: no picture is usable.
     """
-    _check_options(fit, side, packed_at)
+    _check_options(fit, size, packed_at)
     listing = Listing("folder")
     tree = open_source(path).tree
     found = list(pictures(tree, listing))
@@ -120,12 +121,12 @@ def look_through(
     sizes = _sizes(tree, found, left_out)
     if not sizes:
         raise ImpastoError(f"no picture in {path} can be read; {': '.join(left_out[-1])}")
-    side = _side(path, sizes, packed_at, fit, side)
-    how = PackOptions(resolution=side, fit=fit or "crop").fitting()
+    size = _size(path, sizes, packed_at, fit, size)
+    how = PackOptions(resolution=size, fit=fit or "crop").fitting()
     sized = [file for file in found if file.name in sizes]
     if fit is None:
-        left_out += _of_other_sizes(sizes, side)
-        sized = [file for file in sized if sizes[file.name] == (side, side)]
+        left_out += _of_other_sizes(sizes, size)
+        sized = [file for file in sized if sizes[file.name] == width_and_height(size)]
     used: list[File] = []
     with (
         progress("pictures looked at", len(sized)) as update,
@@ -139,37 +140,39 @@ def look_through(
             update(number + 1)
     if not used:
         raise ImpastoError(
-            f"no picture in {path} can be used at {side} px; {': '.join(left_out[-1])}"
+            f"no picture in {path} can be used at {size} px; {': '.join(left_out[-1])}"
         )
-    changed = len(used) - _count({file.name: sizes[file.name] for file in used}, side)
-    return Given(tree, used, side, how, None if fit is None else changed, sorted(left_out))
+    changed = len(used) - _count({file.name: sizes[file.name] for file in used}, size)
+    return Given(tree, used, size, how, None if fit is None else changed, sorted(left_out))
 
 
-def _side(
+def _size(
     path: Place,
     sizes: Mapping[str, _Size],
-    packed_at: Sequence[int] | None,
+    packed_at: Sequence[Resolution] | None,
     fit: str | None,
-    side: int | None,
-) -> int:
-    """The side at which the pictures are compared; see `look_through`."""
-    usual = _commonest_side(list(sizes.values()), packed_at)
+    size: Resolution | None,
+) -> Resolution:
+    """The size at which the pictures are compared; see `look_through`."""
+    usual = _commonest_size(list(sizes.values()), packed_at)
     if fit is None:
-        return _check_side(path, usual, list(sizes.values()), packed_at)
-    if side is not None:
-        return side
+        return _check_size(path, usual, list(sizes.values()), packed_at)
+    if size is not None:
+        return size
     majority = usual is not None and 2 * _count(sizes, usual) >= len(sizes)
-    return usual if usual is not None and majority else max(packed_at or (_USUAL,))
+    return usual if usual is not None and majority else max(packed_at or (_USUAL,), key=area)
 
 
-def _check_options(fit: str | None, side: int | None, packed_at: Sequence[int] | None) -> None:
-    """Raises: ImpastoError: an unknown fit, or a side at which the collection cannot be compared."""
+def _check_options(
+    fit: str | None, size: Resolution | None, packed_at: Sequence[Resolution] | None
+) -> None:
+    """Raises: ImpastoError: an unknown fit, or a size at which the collection cannot be compared."""
     if fit is not None and fit not in FITTED:
         raise ImpastoError(f"--fit takes {', '.join(FITTED)}, not '{fit}'")
-    if side is not None and packed_at is not None and not _comparable(side, packed_at):
+    if size is not None and packed_at is not None and not _comparable(size, packed_at):
         raise ImpastoError(
-            f"the collection is packed at {sides(packed_at)}, and --resolution asks for {side}; pack "
-            f"its source with --resolution {side}, or leave that out"
+            f"the collection is packed at {sides(packed_at)}, and --resolution asks for {size}; pack "
+            f"its source with --resolution {size}, or leave that out"
         )
 
 
@@ -195,46 +198,51 @@ def _read(tree: Tree, files: Sequence[File]) -> Iterator[Picture]:
         yield from (path for path in paths if path is not None)
 
 
-def _count(sizes: Mapping[str, _Size], side: int) -> int:
-    return sum(size == (side, side) for size in sizes.values())
+def _count(sizes: Mapping[str, _Size], size: Resolution) -> int:
+    wanted = width_and_height(size)
+    return sum(each == wanted for each in sizes.values())
 
 
-def _comparable(side: int, packed_at: Sequence[int] | None) -> bool:
-    """Whether a collection packed at these sides (None: at any) has this side, or a multiple to
-    average down."""
+def _comparable(size: Resolution, packed_at: Sequence[Resolution] | None) -> bool:
+    """Whether a collection packed at these sizes (None: at any square's) has this size, or a multiple
+    to average down."""
     if packed_at is None:
-        return side in _SIDES
-    return any(packed % side == 0 for packed in packed_at)
+        return isinstance(size, int)
+    return any(times(packed, size) for packed in packed_at)
 
 
-def _commonest_side(sizes: Sequence[_Size], packed_at: Sequence[int] | None) -> int | None:
-    """The most frequent side among squares that the collection can be compared at; of equals the
-    larger.
+def _commonest_size(
+    sizes: Sequence[_Size], packed_at: Sequence[Resolution] | None
+) -> Resolution | None:
+    """The most frequent size that the collection can be compared at; of equals the larger.
 
     None if there is none, or if another size is far more frequent.
     """
     counts = Counter(sizes)
-    squares = {
-        width: count
-        for (width, height), count in counts.items()
-        if width == height and width in _SIDES and _comparable(width, packed_at)
+    usable = {
+        resolution_of(*size): count
+        for size, count in counts.items()
+        if all(side in _SIDES for side in size) and _comparable(resolution_of(*size), packed_at)
     }
-    side = max(squares, key=lambda side: (squares[side], side), default=None)
-    if side is None or 2 * squares[side] < max(counts.values()):
+    size = max(usable, key=lambda size: (usable[size], area(size)), default=None)
+    if size is None or 2 * usable[size] < max(counts.values()):
         return None
-    return side
+    return size
 
 
-def _check_side(
-    path: Place, side: int | None, sizes: Sequence[_Size], packed_at: Sequence[int] | None
-) -> int:
-    """The side for a comparison without resizing.
+def _check_size(
+    path: Place,
+    size: Resolution | None,
+    sizes: Sequence[_Size],
+    packed_at: Sequence[Resolution] | None,
+) -> Resolution:
+    """The size for a comparison without resizing.
 
     Raises:
         ImpastoError: there is none.
     """
-    if side is not None:
-        return side
+    if size is not None:
+        return size
     remedy = "--fit crop, squash or pad brings them to size"
     counts = Counter(sizes)
     (width, height), count = counts.most_common(1)[0]
@@ -242,19 +250,20 @@ def _check_side(
     if len(counts) > 1:
         others = counted(len(counts) - 1, "size")
         most += f" ({count:,} of {len(sizes):,}, the rest of {others} more)"
-    if width != height or packed_at is None:
+    squares = all(isinstance(each, int) for each in packed_at or ())
+    if packed_at is None or (width != height and squares):
         raise ImpastoError(f"the pictures in {path} are {most}, and squares are needed; {remedy}")
     raise ImpastoError(
         f"the pictures in {path} are {most}, and the collection is packed at {sides(packed_at)}; "
-        f"{remedy}, or pack the collection's source with --resolution {width}"
+        f"{remedy}, or pack the collection's source with --resolution {resolution_of(width, height)}"
     )
 
 
-def _of_other_sizes(sizes: Mapping[str, _Size], side: int) -> Iterator[tuple[str, str]]:
-    """Name and reason of each picture that is not a square of that side."""
+def _of_other_sizes(sizes: Mapping[str, _Size], size: Resolution) -> Iterator[tuple[str, str]]:
+    """Name and reason of each picture of another size."""
     for name, (width, height) in sizes.items():
-        if (width, height) != (side, side):
-            kind = "another size" if width == height else "not square"
+        if (width, height) != width_and_height(size):
+            kind = "not square" if isinstance(size, int) and width != height else "another size"
             yield name, f"{kind}: {width} x {height} pixels"
 
 
@@ -270,7 +279,7 @@ def of_given(given: Given, collection: Collection) -> Subject:
             try:
                 file = given.files[number]
                 with opened(file.on_disk or given.tree.read(file.name)) as stream:
-                    some.append(torch.from_numpy(square_of(stream, given.how).copy()))
+                    some.append(torch.from_numpy(picture_of(stream, given.how).copy()))
             except UnusableError as reason:
                 raise ImpastoError(
                     f"{given.tree.place / names[number]} has changed since it was looked at: {reason}"
@@ -282,7 +291,7 @@ def of_given(given: Given, collection: Collection) -> Subject:
         len(names),
         groups,
         pixels,
-        given.side,
+        given.size,
         (*given.notes, *notes),
         fit=None if given.fitted is None else given.how.fit,
         left_out=tuple(given.left_out),
@@ -318,16 +327,16 @@ def _by_folder(
 # A collection
 
 
-def common_side(collection: Collection, packed_at: Sequence[int] | None) -> int:
-    """The largest side that both a collection and its reference, packed at these sides (None: at
-    any), can be compared at.
+def common_size(collection: Collection, packed_at: Sequence[Resolution] | None) -> Resolution:
+    """The largest size that both a collection and its reference, packed at these resolutions (None: at
+    any square's), can be compared at.
 
     Raises:
         ImpastoError: there is none.
     """
-    for side in sorted({*collection.resolutions, *(packed_at or ())}, reverse=True):
-        if _comparable(side, collection.resolutions) and _comparable(side, packed_at):
-            return side
+    for size in sorted({*collection.resolutions, *(packed_at or ())}, key=area, reverse=True):
+        if _comparable(size, collection.resolutions) and _comparable(size, packed_at):
+            return size
     theirs = sides(packed_at or ())
     raise ImpastoError(
         f"{collection.path} is packed at {sides(collection.resolutions)}, and the collection that it "
@@ -335,8 +344,10 @@ def common_side(collection: Collection, packed_at: Sequence[int] | None) -> int:
     )
 
 
-def of_collection(given: Collection, side: int, collection: Collection, split: Split) -> Subject:
-    """All pictures of a collection, held-out ones too, at `side`.
+def of_collection(
+    given: Collection, size: Resolution, collection: Collection, split: Split
+) -> Subject:
+    """All pictures of a collection, held-out ones too, at `size`.
 
     If it is the reference collection itself, only those not in `split`. Classes are matched by
     name.
@@ -344,7 +355,7 @@ def of_collection(given: Collection, side: int, collection: Collection, split: S
     Raises:
         ImpastoError: it is the reference itself, and no picture is left.
     """
-    given = given.at(min(packed for packed in given.resolutions if packed % side == 0))
+    given = given.at(next(packed for packed in given.resolutions if times(packed, size)))
     rows = split_rows(given, "all")
     notes = []
     if _is_same(given, collection):
@@ -361,13 +372,13 @@ def of_collection(given: Collection, side: int, collection: Collection, split: S
     groups, strange = _by_label(given, rows, collection)
 
     def pixels(numbers: np.ndarray) -> Tensor:
-        return torch.cat(list(batches_of(given, rows[numbers], side)))
+        return torch.cat(list(batches_of(given, rows[numbers], size)))
 
     table, sources = given.source_table(), given.sources[rows]
     paths = [table[source].get("path", "") for source in sources]
     if len(set(paths)) < len(paths):
         paths = [f"{path} ({row})" for path, row in zip(paths, rows, strict=True)]
-    return Subject(paths, len(rows), groups, pixels, side, (*notes, *strange))
+    return Subject(paths, len(rows), groups, pixels, size, (*notes, *strange))
 
 
 def _is_same(one: Collection, other: Collection) -> bool:

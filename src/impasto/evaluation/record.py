@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from impasto.config import PictureSize
 from impasto.files import read_json_lines, write_error
 
 METRICS_FILE = "metrics.jsonl"
@@ -79,7 +80,7 @@ class ComparedCollection(_Record):
 
     name: str
     hash: str
-    resolution: int
+    resolution: PictureSize
 
 
 class ReferenceRecord(_Record):

@@ -20,6 +20,7 @@ from impasto.evaluation.record import PICTURE
 from impasto.features import FeatureNetwork
 from impasto.files import cache_folder, write_bytes
 from impasto.metrics import Moments, Sample
+from impasto.resolution import Resolution, times
 from impasto.sampling.output import slugs
 
 Split = Literal["train", "heldout", "all"]
@@ -76,7 +77,7 @@ def collection_features(
     networks: Sequence[FeatureNetwork],
     collection: Collection,
     *,
-    resolution: int | None = None,
+    resolution: Resolution | None = None,
     split: Split = "train",
     limit: int | None = None,
     progress: Progress = silent,
@@ -90,7 +91,7 @@ def collection_features(
     Args:
         networks: the feature networks.
         collection: the real pictures.
-        resolution: side in pixels to average down to; by default the collection's.
+        resolution: to average down to; by default the collection's.
         split: which pictures.
         limit: the most of them, see `rows_of`.
         progress: shows the work.
@@ -101,8 +102,8 @@ def collection_features(
     rows = rows_of(collection, split, limit)
     if not len(rows):
         raise ImpastoError(f"{collection.path} has no {PICTURE[split]}s to compare with")
-    side = resolution or collection.resolution
-    samples = _samples(networks, collection, rows, side, split, progress)
+    size = resolution or collection.resolution
+    samples = _samples(networks, collection, rows, size, split, progress)
     available = len(split_rows(collection, split))
     kept = rows[kept_numbers(len(rows))]
     return [
@@ -122,19 +123,19 @@ def _samples(
     networks: Sequence[FeatureNetwork],
     collection: Collection,
     rows: np.ndarray,
-    side: int,
+    size: Resolution,
     split: Split,
     progress: Progress,
 ) -> list[Sample]:
     """The features of these pictures by each network, from the cache or computed and cached."""
-    keys = [_key(network, collection, side, split, len(rows)) for network in networks]
+    keys = [_key(network, collection, size, split, len(rows)) for network in networks]
     files = json.dumps(collection.fingerprint())
     known = [_read(_entry(key), key, files, collection) for key in keys]
     missing = [place for place, sample in enumerate(known) if sample is None]
     if missing:
         collection.verify()  # cached features must be of the content that the hash names
         found = gather(
-            pictures(collection, rows, side),
+            pictures(collection, rows, size),
             [networks[place] for place in missing],
             len(rows),
             what=f"{PICTURE[split]}s",
@@ -146,9 +147,9 @@ def _samples(
     return [sample for sample in known if sample is not None]
 
 
-def pictures(collection: Collection, rows: np.ndarray, side: int) -> Iterator[Tensor]:
-    """Batches uint8 [B, side, side, 3], averaged down from a collection of a multiple of `side`."""
-    factor = collection.resolution // side
+def pictures(collection: Collection, rows: np.ndarray, size: Resolution) -> Iterator[Tensor]:
+    """Batches uint8 [B, H, W, 3] of this size, averaged down from a collection of a multiple of it."""
+    factor = times(collection.resolution, size)
     for start in range(0, len(rows), _BATCH):
         pixels = torch.from_numpy(collection.images(rows[start : start + _BATCH]))
         if factor > 1:
@@ -161,14 +162,14 @@ def pictures(collection: Collection, rows: np.ndarray, side: int) -> Iterator[Te
 
 
 def _key(
-    network: FeatureNetwork, collection: Collection, side: int, split: Split, count: int
+    network: FeatureNetwork, collection: Collection, size: Resolution, split: Split, count: int
 ) -> dict[str, str]:
     return {
         "collection": collection.content_hash,
         "name": collection.title,
         "network": network.name,
         "identity": network.identity,
-        "resolution": str(side),
+        "resolution": str(size),
         "split": split,
         "pictures": str(count),
     }

@@ -16,6 +16,7 @@ from impasto.collection.provenance import taken_out_since
 from impasto.errors import ImpastoError
 from impasto.evaluation.gather import kept_numbers
 from impasto.formatting import titled
+from impasto.resolution import Resolution
 from impasto.sampling.model import to_uint8
 from impasto.sampling.output import seed_name
 from impasto.sampling.painter import Painter
@@ -67,7 +68,7 @@ class Subject:
         groups: by (label field, class of the collection): the numbers of pictures generated with
             it.
         pixels: numbers [B] to pictures, uint8 [B, H, W, 3], on any device.
-        side: H and W.
+        size: of the pictures.
         notes: on what is not scored, or with limitations, a sentence each.
         fit: how pictures were resized, if they were.
         left_out: path and reason of unusable given pictures.
@@ -77,7 +78,7 @@ class Subject:
     count: int
     groups: dict[tuple[str, int], np.ndarray]
     pixels: Callable[[np.ndarray], Tensor]
-    side: int
+    size: Resolution
     notes: tuple[str, ...] = ()
     fit: str | None = None
     left_out: tuple[tuple[str, str], ...] = ()

@@ -89,7 +89,8 @@ def _heading(row: EvaluationRow) -> list[str]:
         f"{row.subject.name}{after}: {counted(row.pictures.count, 'picture')}{seeds}",
         f"against {counted(row.reference.pictures, PICTURE[row.reference.split])}{some} of "
         f"{counted(row.reference.sources, 'source picture')} of {row.collection.name} at "
-        f"{row.collection.resolution} px, seen by {row.network.name}",
+        f"{row.collection.resolution} px, seen by {row.network.name}"
+        + ("" if isinstance(row.collection.resolution, int) else ", squashed to squares"),
     ]
 
 

@@ -28,6 +28,7 @@ from impasto.evaluation.gather import Progress, silent
 from impasto.exploring.curves import Curve, Kind, Through, between
 from impasto.exploring.walks import Stations, stations_of
 from impasto.formatting import counted
+from impasto.resolution import in_words
 from impasto.sampling.painter import Painter
 from impasto.sampling.points import Points, gathered
 from impasto.sampling.seeds import MAX_SEED, check_seeds
@@ -239,7 +240,7 @@ class Canvas:
             columns, rows = (Window(range(count), range(count)) for count in self.field.pictures)
             return [(rows, columns)]
         margin = int(painter.sampler.generator.canvas_margin)  # type: ignore[arg-type]
-        core = max(_LEAST_CORE, _WINDOW // painter.record.resolution - 2 * margin)
+        core = max(_LEAST_CORE, _WINDOW // _side(painter) - 2 * margin)
         across, down = (
             windows_along(count, margin, core, tile=self.field.tile)
             for count in self.field.pictures
@@ -253,7 +254,7 @@ class Canvas:
             progress: shows the number of windows painted.
         """
         windows = self.windows
-        side = self.field.painter.record.resolution
+        side = _side(self.field.painter)
         picture = np.empty((self.height, self.width, 3), np.uint8)
         settings = {"tile": self.field.tile} if self._whole else {}
         fields = (self.field.at(row.painted, column.painted) for row, column in windows)
@@ -283,6 +284,22 @@ def check_canvas(painter: Painter) -> None:
             f"network '{painter.record.generator.network}' makes pictures of one size only: it has no "
             "method 'canvas'"
         )
+    _side(painter)
+
+
+def _side(painter: Painter) -> int:
+    """The side of a model's pictures, in pixels.
+
+    Raises:
+        ImpastoError: they are rectangles.
+    """
+    resolution = painter.record.resolution
+    if isinstance(resolution, int):
+        return resolution
+    raise ImpastoError(
+        f"a canvas is made by models of square pictures, and this one's are {in_words(resolution)}: a "
+        "model of squares makes canvases of any size, such as --size 192x256"
+    )
 
 
 def canvas_of(painter: Painter, options: CanvasOptions) -> Canvas:
@@ -298,7 +315,7 @@ def canvas_of(painter: Painter, options: CanvasOptions) -> Canvas:
     """
     check_canvas(painter)
     record = painter.record
-    side = record.resolution
+    side = _side(painter)
     if min(options.width, options.height) < side:
         raise ImpastoError(
             f"a canvas of this model is at least {side} x {side} pixels, not {options.width} x "

@@ -14,6 +14,7 @@ from impasto.evaluation.reference import collection_features
 from impasto.exploring.linear import Fit, fit
 from impasto.features import FeatureNetwork
 from impasto.formatting import counted
+from impasto.resolution import Resolution
 
 MOST_READ = 1024
 """Pictures whose features are computed, real ones and generated ones."""
@@ -83,7 +84,7 @@ def learn_column(
     network: FeatureNetwork,
     asked: str,
     *,
-    resolution: int,
+    resolution: Resolution,
     progress: Progress = silent,
 ) -> Column:
     """Fit a column to the features of the training pictures.

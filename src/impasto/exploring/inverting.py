@@ -25,6 +25,7 @@ from impasto.exploring.descent import Comparison, Descent, axes_of
 from impasto.features import FeatureNetwork
 from impasto.networks import one_hot
 from impasto.networks._frozen_features import FrozenFeatures, averaged_pixels, described
+from impasto.resolution import square_of, width_and_height
 from impasto.sampling.model import to_uint8
 from impasto.sampling.painter import Painter
 from impasto.sampling.points import Points, joined
@@ -128,7 +129,7 @@ class Inverter:
         self._sizes = painter.record.label_sizes
         self._device = painter.sampler.device
         low, high = _READ_AT
-        side = min(max(painter.record.resolution, low), high)
+        side = min(max(square_of(painter.record.resolution), low), high)
         self._coarse = FrozenFeatures(side).to(self._device).eval()
         self._fine = FrozenFeatures(2 * side).to(self._device).eval()
 
@@ -140,10 +141,10 @@ class Inverter:
         Raises:
             ImpastoError: they are not of this form, or not of the model's resolution.
         """
-        side = self.painter.record.resolution
-        if targets.dtype != np.uint8 or targets.shape[1:] != (side, side, 3) or not len(targets):
+        width, height = width_and_height(self.painter.record.resolution)
+        if targets.dtype != np.uint8 or targets.shape[1:] != (height, width, 3) or not len(targets):
             raise ImpastoError(
-                f"pictures to invert are uint8 [N, {side}, {side}, 3] here, not {targets.dtype} "
+                f"pictures to invert are uint8 [N, {height}, {width}, 3] here, not {targets.dtype} "
                 f"{list(targets.shape)}"
             )
         images = torch.from_numpy(targets).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -6,24 +6,25 @@ from pathlib import Path
 import numpy as np
 
 from impasto.collection import PackOptions
-from impasto.decoding.fit import opened, square_of
+from impasto.decoding.fit import opened, picture_of
 from impasto.errors import ImpastoError
 from impasto.exploring.inverting import Inversion
+from impasto.resolution import Resolution
 from impasto.sampling.output import save_grid
 from impasto.sources.trees import UnusableError
 
 FITS = ("crop", "squash", "pad")
-"""Ways to make a picture square."""
+"""Ways to bring a picture to the model's size."""
 _ANY_SIZE = 16.0
 """So far are small pictures enlarged."""
 
 
-def read_targets(files: Sequence[Path], resolution: int, fit: str = "crop") -> np.ndarray:
-    """The pictures in files, made square as packing does, uint8 [N, R, R, 3].
+def read_targets(files: Sequence[Path], resolution: Resolution, fit: str = "crop") -> np.ndarray:
+    """The pictures in files, brought to a size as packing does, uint8 [N, H, W, 3].
 
     Args:
         files: one or more.
-        resolution: R.
+        resolution: of the model's pictures.
         fit: one of `FITS`.
 
     Raises:
@@ -34,7 +35,7 @@ def read_targets(files: Sequence[Path], resolution: int, fit: str = "crop") -> n
     if fit not in FITS:
         raise ImpastoError(f"--fit takes {', '.join(FITS)}, not '{fit}'")
     options = PackOptions(resolution=resolution, fit=fit, max_upscale=_ANY_SIZE)
-    squares = []
+    fitted = []
     for path in files:
         if path.is_dir():
             raise ImpastoError(f"{path} is a folder; name its pictures, such as {path / '*.jpg'}")
@@ -42,10 +43,10 @@ def read_targets(files: Sequence[Path], resolution: int, fit: str = "crop") -> n
             raise ImpastoError(f"there is no picture {path}")
         try:
             with opened(path) as file:
-                squares.append(square_of(file, options.fitting()))
+                fitted.append(picture_of(file, options.fitting()))
         except UnusableError as error:
             raise ImpastoError(f"{path} cannot be used: {error}") from error
-    return np.stack(squares)
+    return np.stack(fitted)
 
 
 def lines(inversion: Inversion, names: Sequence[str]) -> list[str]:

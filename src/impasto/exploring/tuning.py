@@ -24,6 +24,7 @@ from impasto.features import FeatureNetwork
 from impasto.files import atomic_folder
 from impasto.networks import one_hot
 from impasto.networks._frozen_features import FrozenFeatures
+from impasto.resolution import square_of
 from impasto.sampling.model import Model, ModelRecord, TunedRecord
 from impasto.sampling.painter import Painter
 from impasto.sampling.points import Points, at_levels
@@ -110,7 +111,11 @@ def tuned(
     generator = copy.deepcopy(model.generator).eval().requires_grad_(True).to(device)
     adam = torch.optim.Adam(generator.parameters(), lr=_RATE, betas=(0.9, 0.99))
     low, high = _READ_AT
-    features = FrozenFeatures(min(max(2 * model.record.resolution, low), high)).to(device).eval()
+    features = (
+        FrozenFeatures(min(max(2 * square_of(model.record.resolution), low), high))
+        .to(device)
+        .eval()
+    )
     images = torch.from_numpy(targets).permute(0, 3, 1, 2).float().to(device) / 127.5 - 1
     points = inversion.points
     others = _Others(painter, points)

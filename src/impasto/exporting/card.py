@@ -12,13 +12,14 @@ from typing import Any
 import yaml
 
 from impasto import __version__
-from impasto.collection.provenance import in_words
+from impasto.collection import provenance
 from impasto.evaluation.record import METRICS_FILE, PICTURE, EvaluationRow, read_rows
 from impasto.evaluation.score_kinds import base_of, interval_text, kind_of, title_of, value_text
 from impasto.evaluation.table import place, warnings
 from impasto.exporting.markdown import plain, table
 from impasto.files import read_json, read_json_lines
 from impasto.formatting import counted, one_line, quoted, readable_time
+from impasto.resolution import in_words
 from impasto.sampling.records import ModelRecord
 
 PICTURES = "pictures.png"
@@ -128,10 +129,10 @@ class Card:
         return {"task": task, "dataset": {"name": name, "type": name}, "metrics": metrics}
 
     def head(self) -> list[str]:
-        side, name = self.record.resolution, plain(self.record.collection.name)
+        size, name = in_words(self.record.resolution), plain(self.record.collection.name)
         return [
             f"# {plain(self.title)}",
-            f"New pictures of {side} x {side} pixels, by a generator that learned from {name}.",
+            f"New pictures of {size} pixels, by a generator that learned from {name}.",
         ]
 
     def _use(self) -> list[str]:
@@ -186,7 +187,9 @@ class Card:
         ]
         if learned.only is not None:
             lines.append(f"Only a part of it: {plain(learned.only)}.")
-        lines += in_words({"duplicates": learned.duplicates, "forgotten": learned.forgotten})
+        lines += provenance.in_words(
+            {"duplicates": learned.duplicates, "forgotten": learned.forgotten}
+        )
         if tuned := sum(len(each.pictures) for each in self.record.tuned):
             lines.append(f"Afterwards it was tuned to {counted(tuned, 'single picture')}.")
         for head, counts in (("Licence", learned.licences), ("Artist", learned.artists)):
@@ -268,10 +271,9 @@ class Card:
 
     def limits(self) -> list[str]:
         record = self.record
-        side = record.resolution
         lines = [
             "## Limits",
-            f"- It paints {side} x {side} pixels.",
+            f"- It paints {in_words(record.resolution)} pixels.",
             "- It knows only what is in its collection: subjects, styles and people that are rare or "
             "missing there are rare or missing in its pictures.",
             *self._rare(),

@@ -11,6 +11,7 @@ from impasto.errors import ImpastoError
 from impasto.exporting.card import PICTURES, Card, Training, evaluations_of
 from impasto.exporting.markdown import plain
 from impasto.files import atomic_folder, write_json, write_text
+from impasto.resolution import width_and_height
 from impasto.sampling.model import (
     Model,
     find_model,
@@ -79,7 +80,7 @@ def _write_pictures(model: Model, path: Path) -> str:
     """Write the card's pictures, a row for each of the commonest classes; gives their caption."""
     record = model.record
     painter = Painter.of(model)
-    columns = max(4, min(8, _ACROSS // record.resolution))
+    columns = max(4, min(8, _ACROSS // width_and_height(record.resolution)[0]))
     rows = _MOST_ROWS // 2
     if not record.labels:
         seeds = range(columns * rows)

@@ -25,6 +25,7 @@ from impasto.files import atomic_file
 from impasto.fold import fold_batch_norm
 from impasto.formatting import counted
 from impasto.networks import one_hot
+from impasto.resolution import width_and_height
 from impasto.sampling.class_choice import labels_of_seeds
 from impasto.sampling.model import Model
 from impasto.sampling.onnx_model import (
@@ -221,12 +222,13 @@ def _describe(graph: Any, model: Model, half: bool) -> None:
 
 def _in_words(record: ModelRecord) -> str:
     """What the file is and how to use it, as text."""
-    side, learned = record.resolution, record.collection
+    width, height = width_and_height(record.resolution)
+    learned = record.collection
     normal = record.latent.distribution == "normal"
     truncated = "sqrt(2) erfinv(erf(z / sqrt(2)) erf(t / sqrt(2)))" if normal else "z min(t, 1)"
     licences = ", ".join(f"{name} {count}" for name, count in learned.licences.items())
     lines = [
-        f"Pictures of {side} x {side} pixels, by {record.recipe} of impasto {__version__}, after "
+        f"Pictures of {width} x {height} pixels, by {record.recipe} of impasto {__version__}, after "
         f"{record.images_seen:,} images of {counted(learned.count, 'picture')} of {learned.name}.",
         f"Licences of the source pictures: {licences or 'unknown'}.",
         f"Input latents [B, {record.latent.size}]: independent values, "
@@ -240,7 +242,7 @@ def _in_words(record: ModelRecord) -> str:
         )
         lines += [f"{field.name}: {', '.join(field.classes)}." for field in record.labels]
     lines.append(
-        f"Output images [B, 3, {side}, {side}]: red, green and blue in [-1, 1]; a level of 256 is "
+        f"Output images [B, 3, {height}, {width}]: red, green and blue in [-1, 1]; a level of 256 is "
         "round(127.5 x + 127.5)."
     )
     return "\n".join(lines)

@@ -23,6 +23,7 @@ from impasto.exploring.directions import About, Directions
 from impasto.exporting.onnx_file import OnnxReport, export_onnx
 from impasto.files import atomic_file
 from impasto.formatting import counted, one_line
+from impasto.resolution import width_and_height
 from impasto.sampling.model import Model
 from impasto.sampling.records import ModelRecord
 
@@ -212,11 +213,11 @@ def _rounded(values: list[float]) -> list[float]:
 def _about(record: ModelRecord, made_with: str) -> list[str]:
     """Sentences on the model and on whom it learned from."""
     learned = record.collection
-    side = record.resolution
+    width, height = width_and_height(record.resolution)
     how = f", with {made_with}" if made_with else ""
     kind = f" ({one_line(learned.kind)})" if learned.kind else ""
     return [
-        f"New pictures of {side} x {side} pixels by a generator that learned from {learned.name}. "
+        f"New pictures of {width} x {height} pixels by a generator that learned from {learned.name}. "
         "They are computed in this page, and nothing is sent anywhere.",
         f"The generator: recipe {record.recipe} of impasto {__version__}, {record.parameters:,} "
         f"weights{how}; in training it saw {record.images_seen:,} images, repetitions included.",

@@ -1,6 +1,6 @@
 """Generators and discriminators: one file a family, found by its name.
 
-Shapes: B images, 3 channels, H = W = resolution; Z latent values; F label fields; K classes.
+Shapes: B images, 3 channels, H x W of the resolution; Z latent values; F label fields; K classes.
 
 Every family keeps this contract:
 - `Generator(*, latent_dim, resolution, label_sizes, ...)` is called with latents [B, Z] and
@@ -9,10 +9,13 @@ Every family keeps this contract:
 - `Discriminator(*, resolution, label_sizes, ...)` is called with images and labels. It returns a
   `Judgement`.
 
+A family whose `resolution` is annotated `Resolution` also makes rectangles, and `start_of` of
+`_start.py` gives the height and width of its smallest maps; one with `int` makes squares only.
+
 Further keyword-only arguments are the family's settings, set with `--set generator.NAME=VALUE`.
 
 A generator that can make latents of an autoencoder in place of pictures also takes `latent_channels`,
-the number of their channels; they have no bounds. Its `resolution` is their side then.
+the number of their channels; they have no bounds. Its `resolution` is that of the latents then.
 
 A file may have a function `latent_dim(resolution, **settings)`: the number of latent values of a
 network that does not take any number; it gets `latent_channels`, too, where the network makes
@@ -53,9 +56,10 @@ import torch
 from torch import Tensor, nn
 
 from impasto.config import LatentConfig, NetworkConfig
-from impasto.errors import ImpastoError
+from impasto.errors import ImpastoError, choices
 from impasto.networks._latent import LatentGenerator
-from impasto.registry import load_module, option_types, resolve_options
+from impasto.registry import load_module, names, option_types, resolve_options
+from impasto.resolution import Resolution, resolution_of, width_and_height
 
 _GIVEN = {
     "generator": ("latent_dim", "resolution", "label_sizes", "latent_channels"),
@@ -75,7 +79,7 @@ class Judgement(NamedTuple):
     """[B, C, h, w] activations that some terms use."""
     reconstruction: Tensor | None = None
     """[B, 3, h, w] in [-1, 1]: the images as reconstructed by the network's decoder, where it has
-    one. h = w may be a fraction of H."""
+    one. h and w may be a fraction of H and W."""
     reconstruct: Callable[[], tuple[tuple[Tensor, Tensor], ...]] | None = None
     """Computes the reconstructions of a network with several decoders, which only some terms
     need. Returns a pair a decoder: the reconstruction and its target, the image or a part of it,
@@ -112,12 +116,37 @@ def resolve_network(name: str, role: str, options: Mapping[str, Any]) -> dict[st
     return resolve_options(_family(name, role.capitalize()), options, role, settings_given(role))
 
 
+def makes_rectangles(name: str, role: str) -> bool:
+    """Whether a family's generator or discriminator takes rectangles."""
+    types = option_types(_family(name, role.capitalize()))
+    return types["resolution"][0] is not int
+
+
+def _check_rectangles(name: str, role: str, resolution: Resolution) -> None:
+    """
+    Raises:
+        ImpastoError: the resolution is a rectangle, and the family knows squares only.
+    """
+    if isinstance(resolution, int) or makes_rectangles(name, role):
+        return
+    able = [
+        each
+        for each in names("networks")
+        if hasattr(load_module("networks", each, "network"), role.capitalize())
+        and makes_rectangles(each, role)
+    ]
+    raise ImpastoError(
+        f"network '{name}' makes squares, not {resolution}; rectangles are made by "
+        f"{choices(able)}: choose one with --set {role}.network=NAME"
+    )
+
+
 def build_generator(
     name: str,
     options: Mapping[str, Any],
     *,
     latent_dim: int,
-    resolution: int,
+    resolution: Resolution,
     label_sizes: tuple[int, ...] = (),
     latent_channels: int | None = None,
 ) -> nn.Module:
@@ -127,7 +156,7 @@ def build_generator(
         name: the family.
         options: its settings.
         latent_dim: Z.
-        resolution: H.
+        resolution: of the pictures, or of the latents.
         label_sizes: classes of each label field.
         latent_channels: of an autoencoder's latents, which it makes; None: it makes pictures.
 
@@ -137,6 +166,7 @@ def build_generator(
     """
     options = resolve_network(name, "generator", options)
     family = _family(name, "Generator")
+    _check_rectangles(name, "generator", resolution)
     if latent_channels is not None:
         if "latent_channels" not in option_types(family):
             raise ImpastoError(
@@ -154,7 +184,7 @@ def build_discriminator(
     name: str,
     options: Mapping[str, Any],
     *,
-    resolution: int,
+    resolution: Resolution,
     label_sizes: tuple[int, ...] = (),
 ) -> nn.Module:
     """Build the discriminator of family `name`. Its weights are drawn from torch's global random
@@ -165,6 +195,7 @@ def build_discriminator(
             support.
     """
     options = resolve_network(name, "discriminator", options)
+    _check_rectangles(name, "discriminator", resolution)
     module: nn.Module = _family(name, "Discriminator")(
         resolution=resolution, label_sizes=label_sizes, **options
     )
@@ -190,7 +221,7 @@ class Architecture(Protocol):
     @property
     def latent(self) -> LatentConfig: ...
     @property
-    def resolution(self) -> int: ...
+    def resolution(self) -> Resolution: ...
 
 
 def autoencoder_of(what: Architecture) -> Any:
@@ -209,15 +240,18 @@ def learned_shape(what: Architecture) -> tuple[int, int, int]:
     """
     autoencoder = autoencoder_of(what)
     if autoencoder is None:
-        return 3, what.resolution, what.resolution
-    side, rest = divmod(what.resolution, autoencoder.reduction)
-    if rest:
+        width, height = width_and_height(what.resolution)
+        return 3, height, width
+    width, height = (side // autoencoder.reduction for side in width_and_height(what.resolution))
+    if (width * autoencoder.reduction, height * autoencoder.reduction) != width_and_height(
+        what.resolution
+    ):
         unit = autoencoder.reduction
         raise ImpastoError(
             f"the autoencoder takes pictures of {unit}, {2 * unit}, {3 * unit}, ... pixels, not "
             f"{what.resolution}; choose one of these with --set resolution"
         )
-    return autoencoder.channels, side, side
+    return autoencoder.channels, height, width
 
 
 def latent_dim_of(config: Architecture) -> int:
@@ -235,21 +269,21 @@ def latent_dim_of(config: Architecture) -> int:
             f"latent.dim is not set, and network '{network.network}' takes any number: set it, such as "
             "--set latent.dim=128"
         )
-    channels, side, _ = learned_shape(config)
+    channels, height, width = learned_shape(config)
     shape = {} if config.autoencoder is None else {"latent_channels": channels}
-    return int(needed(side, **shape, **network.options))
+    return int(needed(resolution_of(width, height), **shape, **network.options))
 
 
 def generator_of(what: Architecture, label_sizes: tuple[int, ...]) -> nn.Module:
     """Build the generator of a config or record; see `build_generator`. With an autoencoder, it holds
     the decoder, whose weights are not in its state dict."""
-    channels, side, _ = learned_shape(what)
+    channels, height, width = learned_shape(what)
     autoencoder = autoencoder_of(what)
     generator = build_generator(
         what.generator.network,
         what.generator.options,
         latent_dim=what.latent.size,
-        resolution=side,
+        resolution=resolution_of(width, height),
         label_sizes=label_sizes,
         latent_channels=None if autoencoder is None else channels,
     )
@@ -342,18 +376,3 @@ class ClassHead(nn.Module):
         if self.linear is None:
             return None
         return self.linear(features).split(self.label_sizes, dim=1)
-
-
-def levels_above(resolution: int, base: int, network: str) -> int:
-    """How often `base` must be doubled to reach `resolution`.
-
-    Raises:
-        ImpastoError: the resolution is not `base` times 2, 4, 8, ...
-    """
-    levels = (resolution // base).bit_length() - 1
-    if levels < 1 or base << levels != resolution:
-        raise ImpastoError(
-            f"network '{network}' makes pictures of {base * 2}, {base * 4}, {base * 8}, ... pixels, "
-            f"not {resolution}; choose one of these with --set resolution"
-        )
-    return levels

@@ -123,9 +123,9 @@ class ResidualHalving(nn.Module):
         return mean
 
 
-def pool(images: Tensor, side: int) -> Tensor:
-    """Images [B, C, H, H] averaged down to [B, C, side, side]."""
-    return F.avg_pool2d(images, images.shape[3] // side)
+def pool(images: Tensor, width: int) -> Tensor:
+    """Images [B, C, H, W] averaged down to this width, in proportion."""
+    return F.avg_pool2d(images, images.shape[3] // width)
 
 
 def blurred(images: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from impasto.features._efficientnet_lite import STAGE_CHANNELS
 from impasto.features.lite0 import load_frozen
+from impasto.resolution import Resolution, in_proportion, resolution_of, width_and_height
 
 CHANNELS = STAGE_CHANNELS
 """Channels of the maps at each stride."""
@@ -17,11 +18,23 @@ PIXEL_SIDE = 8
 PIXEL_WIDTH = 3 * PIXEL_SIDE**2
 
 
+def resized(images: Tensor, size: Resolution) -> Tensor:
+    """Images [B, 3, H, W] enlarged (bilinear) or averaged down to a size; the same images if they have
+    it."""
+    width, height = width_and_height(size)
+    if images.shape[-1] > width:
+        return F.interpolate(images, (height, width), mode="area")
+    if images.shape[-1] < width:
+        return F.interpolate(images, (height, width), mode="bilinear")
+    return images
+
+
 class FrozenFeatures(nn.Module):
     """Lite0's maps at five strides. The weights are not part of the state dict.
 
     Args:
         read_at: side in pixels that images are averaged or enlarged to before they are read.
+            Rectangles keep their proportions and are read at about as many pixels.
     """
 
     def __init__(self, read_at: int) -> None:
@@ -36,13 +49,9 @@ class FrozenFeatures(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Images [B, 3, H, W] in [-1, 1] to maps [B, C, s, s], the finest first."""
-        side = images.shape[-1]
-        if side > self.read_at:
-            images = F.interpolate(images, (self.read_at, self.read_at), mode="area")
-        elif side < self.read_at:
-            images = F.interpolate(images, (self.read_at, self.read_at), mode="bilinear")
-        return self.network.stages(images)
+        """Images [B, 3, H, W] in [-1, 1] to maps [B, C, h, w], the finest first."""
+        size = in_proportion(resolution_of(images.shape[3], images.shape[2]), self.read_at)
+        return self.network.stages(resized(images, size))
 
 
 def means(maps: Sequence[Tensor]) -> Tensor:

@@ -10,12 +10,15 @@ Shapes: B images; C channels of the images; N tokens of an image; W values of a 
 embedding.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from impasto.errors import ImpastoError
 from impasto.networks._layers import attended, zeroed
+from impasto.resolution import Resolution, width_and_height
 
 _IN_HEAD = 64  # values of an attention head
 
@@ -64,7 +67,7 @@ class Transformer(nn.Module):
 
     Args:
         channels: C of the images.
-        side: H = W of the images.
+        resolution: H x W of the images.
         embedding: E.
         patch: side of the squares of pixels that become tokens.
         width: W, a multiple of 64.
@@ -79,7 +82,7 @@ class Transformer(nn.Module):
         self,
         *,
         channels: int,
-        side: int,
+        resolution: Resolution,
         embedding: int,
         patch: int,
         width: int,
@@ -87,16 +90,19 @@ class Transformer(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
-        if side % patch:
+        width_in_patches, height_in_patches = (
+            side // patch for side in width_and_height(resolution)
+        )
+        if any(side % patch for side in width_and_height(resolution)):
             raise ImpastoError(
                 f"this transformer makes pictures of {patch}, {2 * patch}, {3 * patch}, ... pixels, "
-                f"not {side}; choose one of these with --set resolution, or another --set "
+                f"not {resolution}; choose one of these with --set resolution, or another --set "
                 "generator.patch"
             )
-        self.patch, self.along = patch, side // patch
+        self.patch, self.grid = patch, (height_in_patches, width_in_patches)
         pixels = channels * patch**2
         self.first = nn.Linear(pixels, width)
-        self.positions = nn.Parameter(0.02 * torch.randn(self.along**2, width))
+        self.positions = nn.Parameter(0.02 * torch.randn(math.prod(self.grid), width))
         self.blocks = nn.ModuleList(Block(width, embedding, dropout) for _ in range(depth))
         self.modulation = zeroed(nn.Linear(embedding, 2 * width))
         self.last = zeroed(nn.Linear(width, pixels))
@@ -108,5 +114,5 @@ class Transformer(nn.Module):
             tokens = block(tokens, embedding)
         scale, shift = self.modulation(embedding)[:, None].to(tokens.dtype).chunk(2, dim=2)
         pixels = self.last(_normalised(tokens, scale, shift))
-        squares = pixels.transpose(1, 2).unflatten(2, (self.along, self.along))
+        squares = pixels.transpose(1, 2).unflatten(2, self.grid)
         return F.pixel_shuffle(squares, self.patch)

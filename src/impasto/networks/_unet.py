@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from impasto.errors import ImpastoError
 from impasto.networks._layers import attended, zeroed
+from impasto.resolution import Resolution, width_and_height
 
 _IN_GROUP = 8  # channels that are normalised together
 _IN_HEAD = 64  # channels of an attention head, at most
@@ -88,7 +89,7 @@ class UNet(nn.Module):
 
     Args:
         channels: C of the images.
-        side: H = W of the images.
+        resolution: H x W of the images.
         embedding: E.
         patch: side of the squares of pixels that become channels.
         widths: channels of each level, the highest level first.
@@ -103,7 +104,7 @@ class UNet(nn.Module):
         self,
         *,
         channels: int,
-        side: int,
+        resolution: Resolution,
         embedding: int,
         patch: int,
         widths: tuple[int, ...],
@@ -112,10 +113,11 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         unit = patch << (len(widths) - 1)
-        if side % unit:
+        if any(side % unit for side in width_and_height(resolution)):
             raise ImpastoError(
-                f"this U-Net makes pictures of {unit}, {2 * unit}, {3 * unit}, ... pixels, not {side}; "
-                "choose one of these with --set resolution, or another --set generator.patch"
+                f"this U-Net makes pictures of {unit}, {2 * unit}, {3 * unit}, ... pixels, not "
+                f"{resolution}; choose one of these with --set resolution, or another --set "
+                "generator.patch"
             )
         self.to_squares = nn.PixelUnshuffle(patch)
         self.from_squares = nn.PixelShuffle(patch)

@@ -37,8 +37,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from impasto.config import Count, Fraction
-from impasto.networks import Judgement, levels_above, one_hot
+from impasto.networks import Judgement, one_hot
 from impasto.networks._canvas import placed_sequence
+from impasto.networks._start import levels_above
 
 _SLOPE = 0.2  # of LeakyReLU, section 3 of the report
 

@@ -31,9 +31,10 @@ from torch import Tensor, nn
 
 from impasto.config import Count, Fraction
 from impasto.errors import ImpastoError
-from impasto.networks import Judgement, levels_above, one_hot
+from impasto.networks import Judgement, one_hot
 from impasto.networks._canvas import placed
 from impasto.networks._layers import Doubling
+from impasto.networks._start import levels_above
 
 _NAME = "artgan_autoencoder"
 _SLOPE = 0.2  # of LeakyReLU

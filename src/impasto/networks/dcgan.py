@@ -11,8 +11,10 @@ from typing import Literal
 from torch import Tensor, nn
 
 from impasto.config import Count
-from impasto.networks import Judgement, levels_above, refuse_labels
+from impasto.networks import Judgement, refuse_labels
 from impasto.networks._canvas import placed_sequence
+from impasto.networks._start import start_of
+from impasto.resolution import Resolution
 
 _SLOPE = 0.2  # of LeakyReLU, section 3 of the paper
 
@@ -34,7 +36,7 @@ class Generator(nn.Module):
 
     Args:
         latent_dim: Z.
-        resolution: H, a power of two from 8 up.
+        resolution: a power of two from 8 up, or a rectangle.
         label_sizes: must be empty; the network is unconditional.
         width: channels before the last layer; each smaller level has twice as many.
         activation: `relu`, as in the paper, or `leaky_relu`, as in version 2 of the Japanese-art
@@ -50,7 +52,7 @@ class Generator(nn.Module):
         self,
         *,
         latent_dim: int,
-        resolution: int,
+        resolution: Resolution,
         label_sizes: tuple[int, ...] = (),
         width: Count = 64,
         activation: Literal["relu", "leaky_relu"] = "relu",
@@ -58,12 +60,13 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         refuse_labels(label_sizes, "dcgan")
-        levels = levels_above(resolution, 4, "dcgan")
+        start = start_of(resolution, "dcgan")
+        levels = start.doublings
 
         def layer(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-            padding = 0 if stride == 1 else 1
+            kernel, padding = (start[:2], 0) if stride == 1 else ((4, 4), 1)
             return nn.Sequential(
-                nn.ConvTranspose2d(inputs, outputs, 4, stride, padding, bias=not batch_norm),
+                nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding, bias=not batch_norm),
                 nn.BatchNorm2d(outputs) if batch_norm else nn.Identity(),
                 nn.ReLU(inplace=True)
                 if activation == "relu"
@@ -97,7 +100,7 @@ class Discriminator(nn.Module):
     loss, where it is computed without overflow.
 
     Args:
-        resolution: H, a power of two from 8 up.
+        resolution: a power of two from 8 up, or a rectangle.
         label_sizes: must be empty; the network is unconditional.
         width: channels after the first layer; each smaller level has twice as many.
         pooling: whether maps are halved by the mean of 2x2 squares, after 3x3 convolutions of
@@ -107,14 +110,15 @@ class Discriminator(nn.Module):
     def __init__(
         self,
         *,
-        resolution: int,
+        resolution: Resolution,
         label_sizes: tuple[int, ...] = (),
         width: Count = 64,
         pooling: bool = False,
     ) -> None:
         super().__init__()
         refuse_labels(label_sizes, "dcgan")
-        levels = levels_above(resolution, 4, "dcgan")
+        start = start_of(resolution, "dcgan")
+        levels = start.doublings
 
         def halving(inputs: int, outputs: int) -> nn.Module:
             if not pooling:
@@ -131,7 +135,7 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(
             nn.Sequential(halving(3, width), nn.LeakyReLU(_SLOPE, inplace=True)),
             *(layer(width << level) for level in range(levels - 1)),
-            nn.Conv2d(width << (levels - 1), 1, 4, 1, 0, bias=False),
+            nn.Conv2d(width << (levels - 1), 1, start[:2], 1, 0, bias=False),
         )
         self.apply(_initialise)
 

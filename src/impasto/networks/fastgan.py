@@ -25,6 +25,8 @@ Differences:
 - Images are pooled by averaging. There every second pixel is left out.
 - There are two decoders, as in the paper. The code has a third one from the small branch.
 - Each image has a random quarter of its own. There it is one for the whole batch.
+- A rectangle's layers have the names and channels of those of the square with about as many pixels,
+  and its number of patches is another.
 - Below 256 pixels both networks leave out the levels with the largest maps, the small branch one
   level more and the decoders as many. Layers are named by the side of their maps, so models of
   two resolutions share the layers of the same name.
@@ -54,7 +56,7 @@ from torch.nn.utils.parametrizations import spectral_norm as with_spectral_norm
 
 from impasto.config import Count
 from impasto.errors import ImpastoError
-from impasto.networks import Judgement, levels_above
+from impasto.networks import Judgement
 from impasto.networks._canvas import placed, spread
 from impasto.networks._conditioning import LabelEmbedding, Projection
 from impasto.networks._fastgan_layers import (
@@ -68,6 +70,8 @@ from impasto.networks._fastgan_layers import (
     pool,
     quarter,
 )
+from impasto.networks._start import Start, start_of
+from impasto.resolution import Resolution
 
 _GENERATOR = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 1 / 2, 512: 1 / 4, 1024: 1 / 8}
 """Channels of the maps of each side, in multiples of the width."""
@@ -94,18 +98,25 @@ def _initialise(network: nn.Module, *, spectral_norm: bool) -> None:
                 with_spectral_norm(module)
 
 
-def _check(resolution: int) -> int:
-    """How often 8 must be doubled to reach the resolution.
+def _start(resolution: Resolution) -> tuple[Start, int]:
+    """The smallest maps, and the side of the square that gives the picture's layers their names.
 
     Raises:
         ImpastoError: a resolution that this family does not support.
     """
-    if resolution > 1024:
+    start = start_of(resolution, "fastgan", least=16)
+    side = start.side << start.doublings
+    if side > 1024:
         raise ImpastoError(
             f"network 'fastgan' makes pictures of 16, 32, ... to 1024 pixels, not {resolution}; "
             "choose one of these with --set resolution"
         )
-    return levels_above(resolution, 8, "fastgan")
+    if start.side > 8:
+        raise ImpastoError(
+            f"network 'fastgan' makes rectangles whose sides are multiples of {side // 8}, not "
+            f"{resolution}; choose one of these with --set resolution"
+        )
+    return start, side
 
 
 class Generator(nn.Module):
@@ -113,7 +124,7 @@ class Generator(nn.Module):
 
     Args:
         latent_dim: Z.
-        resolution: H, a power of two from 16 to 1024.
+        resolution: a power of two from 16 to 1024, or a rectangle of about as many pixels.
         label_sizes: classes of each label field, any number of fields or none.
         width: channels of the maps of side 128 (`ngf`); see `_GENERATOR` for the others.
         embedding: values of the label embedding that batch norms are conditioned on. Unused
@@ -134,7 +145,7 @@ class Generator(nn.Module):
         self,
         *,
         latent_dim: int,
-        resolution: int,
+        resolution: Resolution,
         label_sizes: tuple[int, ...] = (),
         width: Count = 64,
         embedding: Count = 128,
@@ -148,15 +159,16 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         self.canvas_side = 4
-        levels = _check(resolution) + (0 if pixel_shuffle else 1)
-        sides = [4 << level for level in range(levels + 1)]
+        start, side = _start(resolution)
+        levels = start.doublings + (0 if pixel_shuffle else 1)
+        sides = [start.side << level for level in range(levels)]
         channels = {side: _channels(width, _GENERATOR[side]) for side in sides}
         self.embedding = LabelEmbedding(label_sizes, embedding) if label_sizes else None
         self.self_modulation = self_modulation
         dim = (embedding if label_sizes else 0) + (latent_dim if self_modulation else 0)
         self.first = Gated(
-            nn.ConvTranspose2d(latent_dim, 2 * channels[4], 4, bias=False),
-            channels[4],
+            nn.ConvTranspose2d(latent_dim, 2 * channels[start.side], start[:2], bias=False),
+            channels[start.side],
             dim,
             noise=False,
         )
@@ -168,16 +180,17 @@ class Generator(nn.Module):
                 for side in sides[1:]
             }
         )
+        self.smallest = start.side
         self.span = 8 if pixel_shuffle else 16
         self.excite = nn.ModuleDict(
             {
                 str(side): Excitation(channels[side // self.span], channels[side])
                 for side in sides
-                if excite and side >= 4 * self.span
+                if excite and side >= start.side * self.span
             }
         )
         last = nn.Conv2d(channels[sides[-1]], 12 if pixel_shuffle else 3, 3, padding=1, bias=False)
-        self.to_rgb = nn.ModuleDict({str(resolution): last})
+        self.to_rgb = nn.ModuleDict({str(side): last})
         self.shuffle = nn.PixelShuffle(2) if pixel_shuffle else nn.Identity()
         self.blur = blur
         if self_modulation:
@@ -217,7 +230,7 @@ class Generator(nn.Module):
         self, maps: Tensor, conditions: list[Tensor | None], *, canvas: bool = False
     ) -> Tensor:
         """What follows the first maps."""
-        small = {4: maps}
+        small = {self.smallest: maps}
         for (name, block), condition in zip(self.blocks.items(), conditions, strict=True):
             maps = block(maps, condition)
             if name in self.excite:
@@ -235,7 +248,7 @@ class Generator(nn.Module):
 
 
 class Head(nn.Module):
-    """Features [B, C, 8, 8] and labels to logits [B, 25] of overlapping patches.
+    """Features [B, C, h, w], 8x8 for squares, and labels to logits of overlapping patches, [B, 25].
 
     Args:
         channels: C.
@@ -259,7 +272,7 @@ class Head(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Features [B, C, 8, 8] to an image of `side` pixels, with few layers."""
+    """Features of 8x8 to an image of `side` pixels, with few layers."""
 
     def __init__(self, channels: int, side: int, width: int) -> None:
         super().__init__()
@@ -290,11 +303,11 @@ def _from_picture(resolution: int, channels: dict[int, int]) -> nn.Sequential:
 
 
 class SmallBranch(nn.Module):
-    """The image pooled to `side` pixels, and plain convolutions to logits [B, 25]."""
+    """The image averaged down by `factor` to `side` pixels, and plain convolutions to logits [B, 25]."""
 
-    def __init__(self, side: int, width: int, label_sizes: tuple[int, ...]) -> None:
+    def __init__(self, side: int, factor: int, width: int, label_sizes: tuple[int, ...]) -> None:
         super().__init__()
-        self.side = side
+        self.factor = factor
         sides = [s for s in (64, 32, 16, 8) if s < side]
         channels = {s: _channels(width, _DISCRIMINATOR[s] / 2) for s in sides}
         first = nn.Conv2d(3, channels[sides[0]], 4, 2, 1, bias=False)
@@ -310,7 +323,7 @@ class SmallBranch(nn.Module):
         self.head = Head(channels[8], 0, label_sizes)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        maps = pool(images, self.side)
+        maps = F.avg_pool2d(images, self.factor)
         for layer in (*self.from_picture.values(), *self.halvings.values()):
             maps = layer(maps)
         logits: Tensor = self.head(maps, labels)
@@ -319,14 +332,14 @@ class SmallBranch(nn.Module):
 
 class Discriminator(nn.Module):
     """Image to 25 logits, and from 32 pixels up 25 more of the image pooled to half its side, 128
-    pixels at most.
+    pixels at most. Of rectangles the numbers differ a little: 15 for 192x256.
 
     `Judgement.reconstruct` gives two reconstructions: the whole image, pooled as for the small
     branch, from the features of 8x8, and a quarter, drawn for each image, from that quarter of
     the features of 16x16.
 
     Args:
-        resolution: H, a power of two from 16 to 1024.
+        resolution: a power of two from 16 to 1024, or a rectangle of about as many pixels.
         label_sizes: classes of each label field, any number of fields or none.
         width: channels of the maps of side 64 (`ndf`); see `_DISCRIMINATOR` for the others.
         spectral_norm: whether convolutions have spectral norm.
@@ -335,30 +348,30 @@ class Discriminator(nn.Module):
     def __init__(
         self,
         *,
-        resolution: int,
+        resolution: Resolution,
         label_sizes: tuple[int, ...] = (),
         width: Count = 64,
         spectral_norm: bool = True,
     ) -> None:
         super().__init__()
-        _check(resolution)
+        _, side = _start(resolution)
         channels = {side: _channels(width, share) for side, share in _DISCRIMINATOR.items()}
-        self.largest = min(resolution, 256)
-        sides = [side for side in (128, 64, 32, 16, 8) if side < self.largest]
-        self.from_picture = nn.ModuleDict({str(resolution): _from_picture(resolution, channels)})
+        self.largest = min(side, 256)
+        sides = [half for half in (128, 64, 32, 16, 8) if half < self.largest]
+        self.from_picture = nn.ModuleDict({str(side): _from_picture(side, channels)})
         self.halvings = nn.ModuleDict(
-            {str(side): ResidualHalving(channels[2 * side], channels[side]) for side in sides}
+            {str(half): ResidualHalving(channels[2 * half], channels[half]) for half in sides}
         )
         self.excite = nn.ModuleDict(
             {
-                str(side): Excitation(channels[8 * side], channels[side])
-                for side in sides
-                if 8 * side <= self.largest
+                str(small): Excitation(channels[8 * small], channels[small])
+                for small in sides
+                if 8 * small <= self.largest
             }
         )
         self.head = Head(channels[8], _channels(width, 16), label_sizes)
-        half = min(resolution // 2, 128)
-        self.small = SmallBranch(half, width, label_sizes) if half >= 16 else None
+        half = min(side // 2, 128)
+        self.small = SmallBranch(half, side // half, width, label_sizes) if half >= 16 else None
         self.whole = Decoder(channels[8], half, width)
         self.part = Decoder(channels[16], half, width)
         _initialise(self, spectral_norm=spectral_norm)
@@ -394,5 +407,5 @@ class Discriminator(nn.Module):
         # Quarters 0 1 / 2 3, one drawn for each image, on the device.
         quarters = torch.randint(4, (len(images),), device=images.device)
         part = self.part(quarter(fine.to(images.dtype), quarters))
-        side = whole.shape[3]
-        return (whole, pool(images, side)), (part, pool(quarter(images, quarters), side))
+        width = whole.shape[3]
+        return (whole, pool(images, width)), (part, pool(quarter(images, quarters), width))

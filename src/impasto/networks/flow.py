@@ -40,6 +40,7 @@ from impasto.networks._ode import Method, even_times, integrate, integrate_in_a_
 from impasto.networks._overlaps import Overlaps
 from impasto.networks._transformer import Transformer
 from impasto.networks._unet import UNet
+from impasto.resolution import Resolution, area, square_of, width_and_height
 
 SIGMA_DATA = 0.5
 """Standard deviation of pictures in [-1, 1], as EDM assumes it."""
@@ -65,10 +66,10 @@ _TOKENS: dict[Size, int] = {"small": 8, "medium": 8, "large": 16}  # along each 
 _FREQUENCIES = (0.125, 8.0, 16)  # lowest, highest, count
 
 
-def latent_dim(resolution: int, *, latent_channels: int = 3, **settings: Any) -> int:
+def latent_dim(resolution: Resolution, *, latent_channels: int = 3, **settings: Any) -> int:
     """Number of values of a latent: those of a picture of this resolution."""
     del settings
-    return latent_channels * resolution**2
+    return latent_channels * area(resolution)
 
 
 class Condition(nn.Module):
@@ -109,8 +110,8 @@ class Generator(nn.Module):
     """Noise to a picture.
 
     Args:
-        latent_dim: Z, C * H * H; see the function of this name.
-        resolution: H.
+        latent_dim: Z, C * H * W; see the function of this name.
+        resolution: H x W.
         label_sizes: classes of each label field, any number of fields or none.
         latent_channels: C, of an autoencoder's latents; None: it makes pictures, 3 colours in [-1, 1].
         body: `unet` or `transformer`.
@@ -133,7 +134,7 @@ class Generator(nn.Module):
         self,
         *,
         latent_dim: int,
-        resolution: int,
+        resolution: Resolution,
         label_sizes: tuple[int, ...] = (),
         latent_channels: int | None = None,
         body: Literal["unet", "transformer"] = "unet",
@@ -148,7 +149,8 @@ class Generator(nn.Module):
         guidance_times: Interval = (0.1, 1.0),
     ) -> None:
         super().__init__()
-        self.shape = (latent_channels or 3, resolution, resolution)
+        width, height = width_and_height(resolution)
+        self.shape = (latent_channels or 3, height, width)
         if latent_dim != math.prod(self.shape):
             made = "pictures" if latent_channels is None else "an autoencoder's latents"
             raise ImpastoError(
@@ -165,7 +167,7 @@ class Generator(nn.Module):
         self._guide: tuple[nn.Module, ...] = ()
         settings = dict((_UNETS if body == "unet" else _TRANSFORMERS)[size])
         if body == "transformer":
-            settings["patch"] = max(1, resolution // _TOKENS[size])
+            settings["patch"] = max(1, square_of(resolution) // _TOKENS[size])
         if patch is not None:
             settings["patch"] = patch
         if blocks is not None:
@@ -174,7 +176,9 @@ class Generator(nn.Module):
             settings["blocks"] = blocks
         network: type[UNet | Transformer] = UNet if body == "unet" else Transformer
         self.condition = Condition(label_sizes, settings["embedding"])
-        self.body = network(channels=self.shape[0], side=resolution, dropout=dropout, **settings)
+        self.body = network(
+            channels=self.shape[0], resolution=resolution, dropout=dropout, **settings
+        )
 
     def guided_by(self, guide: nn.Module | None) -> None:
         """Set the generator of this family that pictures are moved away from; None: this one, without

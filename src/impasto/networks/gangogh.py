@@ -26,8 +26,9 @@ import torch
 from torch import Tensor, nn
 
 from impasto.config import Count
-from impasto.networks import ClassHead, Judgement, levels_above, one_hot
+from impasto.networks import ClassHead, Judgement, one_hot
 from impasto.networks._canvas import placed, placed_linear, spread
+from impasto.networks._start import levels_above
 
 _SLOPE = 0.2  # of LeakyReLU
 

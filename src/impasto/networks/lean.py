@@ -16,9 +16,11 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from impasto.config import Count
-from impasto.networks import Judgement, levels_above, refuse_labels
+from impasto.networks import Judgement, refuse_labels
 from impasto.networks._canvas import placed_sequence
 from impasto.networks._layers import Deviation, GatedLinearUnit
+from impasto.networks._start import start_of
+from impasto.resolution import Resolution
 
 
 def _channels(widest: Count, narrowest: Count, levels: int) -> list[int]:
@@ -31,7 +33,7 @@ class Generator(nn.Module):
 
     Args:
         latent_dim: Z.
-        resolution: H, a power of two from 16 up.
+        resolution: a power of two from 16 up, or a rectangle.
         label_sizes: must be empty; the network is unconditional.
         widest: channels at 4x4; they halve at each doubling of the resolution.
         narrowest: the fewest channels.
@@ -44,15 +46,15 @@ class Generator(nn.Module):
         self,
         *,
         latent_dim: int,
-        resolution: int,
+        resolution: Resolution,
         label_sizes: tuple[int, ...] = (),
         widest: Count = 256,
         narrowest: Count = 32,
     ) -> None:
         super().__init__()
         refuse_labels(label_sizes, "lean")
-        levels = levels_above(resolution, 8, "lean") + 1  # 4x4 up to half the resolution
-        channels = _channels(widest, narrowest, levels)
+        start = start_of(resolution, "lean", least=16)
+        channels = _channels(widest, narrowest, start.doublings)  # up to half the resolution
 
         def doubling(inputs: int, outputs: int) -> nn.Sequential:
             return nn.Sequential(
@@ -63,7 +65,7 @@ class Generator(nn.Module):
             )
 
         self.first = nn.Sequential(
-            nn.ConvTranspose2d(latent_dim, channels[0] * 2, 4, bias=False),
+            nn.ConvTranspose2d(latent_dim, channels[0] * 2, start[:2], bias=False),
             nn.BatchNorm2d(channels[0] * 2),
             GatedLinearUnit(),
         )
@@ -88,7 +90,7 @@ class Discriminator(nn.Module):
     """Image to one logit.
 
     Args:
-        resolution: H, a power of two from 16 up.
+        resolution: a power of two from 16 up, or a rectangle.
         label_sizes: must be empty; the network is unconditional.
         narrowest: channels after the first layer; they double at each halving of the resolution.
         widest: the most channels.
@@ -97,15 +99,15 @@ class Discriminator(nn.Module):
     def __init__(
         self,
         *,
-        resolution: int,
+        resolution: Resolution,
         label_sizes: tuple[int, ...] = (),
         narrowest: Count = 32,
         widest: Count = 256,
     ) -> None:
         super().__init__()
         refuse_labels(label_sizes, "lean")
-        levels = levels_above(resolution, 4, "lean")
-        channels = [min(narrowest << level, widest) for level in range(levels)]
+        start = start_of(resolution, "lean")
+        channels = [min(narrowest << level, widest) for level in range(start.doublings)]
         layers: list[nn.Module] = []
         for inputs, outputs in zip([3, *channels], channels, strict=False):
             layers += [
@@ -117,7 +119,7 @@ class Discriminator(nn.Module):
         self.last = nn.Sequential(
             spectral_norm(nn.Conv2d(channels[-1] + 1, channels[-1], 3, padding=1)),
             nn.LeakyReLU(0.2, inplace=True),
-            spectral_norm(nn.Conv2d(channels[-1], 1, 4)),
+            spectral_norm(nn.Conv2d(channels[-1], 1, start[:2])),
         )
 
     def forward(self, images: Tensor, labels: Tensor) -> Judgement:

@@ -15,6 +15,7 @@ whole picture is read reduced, and one small square of it as it is.
 """
 
 import itertools
+import math
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -28,9 +29,12 @@ from impasto.errors import ImpastoError
 from impasto.features._efficientnet_lite import STAGE_CHANNELS
 from impasto.features._layers import hold
 from impasto.features.lite0 import load_frozen
-from impasto.networks import Judgement, levels_above
+from impasto.networks import Judgement
 from impasto.networks._conditioning import Projection
+from impasto.networks._frozen_features import resized
 from impasto.networks._layers import Deviation
+from impasto.networks._start import start_of
+from impasto.resolution import Resolution, in_proportion, short_side, square_of, width_and_height
 
 _PUBLISHED_SIDE = 224
 _ENOUGH = 8
@@ -163,14 +167,14 @@ def _heads(side: int, widths: dict[int, int], head_width: int, **options: Any) -
 
 
 class _Pixels(nn.Module):
-    """Images [B, 3, H, H] to a logit [B, 1, 1, 1], with layers named by the side of their input
-    maps.
+    """Images [B, 3, H, W] to a logit [B, 1, 1, 1], with layers named by the side of their input
+    maps (of a rectangle, see `networks.Start`).
 
     It is the network of `lean.py`, or with batch norm that of `dcgan.py` with a minibatch
     deviation.
 
     Args:
-        resolution: H.
+        resolution: of the images.
         width: channels of maps of 32 pixels and more; they double at each halving below.
         label_sizes: classes of each label field.
         deviation: adds a minibatch deviation channel before the last two convolutions.
@@ -179,7 +183,7 @@ class _Pixels(nn.Module):
 
     def __init__(
         self,
-        resolution: int,
+        resolution: Resolution,
         width: int,
         label_sizes: tuple[int, ...],
         *,
@@ -196,15 +200,18 @@ class _Pixels(nn.Module):
 
         self.from_rgb = nn.ModuleDict()
         self.halvings = nn.ModuleDict()
-        side, channels = resolution, 3
+        start = start_of(resolution, "projected", least=32)
+        side, channels = start.side << start.doublings, 3
+        wide, high = width_and_height(resolution)
         while side > 4:
             outputs = width * max(1, 64 // side)
-            layers = self.from_rgb if side == resolution else self.halvings
-            layers[str(side)] = layer(channels, outputs, 4, 2, first=side == resolution)
+            layers = self.halvings if self.from_rgb else self.from_rgb
+            layers[str(side)] = layer(channels, outputs, 4, 2, first=not self.from_rgb)
             side, channels = side // 2, outputs
+            wide, high = wide // 2, high // 2
         self.deviation = Deviation() if deviation else None
         self.joint = layer(channels + deviation, channels, 3, 1)
-        last = nn.Conv2d(channels, 1, 4)
+        last = nn.Conv2d(channels, 1, (high, wide))
         self.last = last if batch_norm else spectral_norm(last)
         self.projection = Projection(label_sizes, channels) if label_sizes else None
 
@@ -230,7 +237,7 @@ def _random_squares(images: Tensor, side: int) -> Tensor:
 
 
 def _check(
-    read_at: int, levels: list[int], pixel_width: int, crop: int | None, resolution: int
+    read_at: int, levels: list[int], pixel_width: int, crop: int | None, resolution: Resolution
 ) -> None:
     """Refuse settings that do not fit the feature network.
 
@@ -245,7 +252,7 @@ def _check(
         raise ImpastoError(f"discriminator.levels is {levels}; choose some of 2, 4, 8, 16, 32")
     if pixel_width < 0:
         raise ImpastoError(f"discriminator.pixel_width is {pixel_width}; it must be 0 or more")
-    if crop is not None and (crop < 32 or crop % 32 or crop >= resolution):
+    if crop is not None and (crop < 32 or crop % 32 or crop >= short_side(resolution)):
         raise ImpastoError(
             f"discriminator.crop is {crop}; it must be null, or 32, 64, 96, ... below the "
             f"resolution, {resolution}"
@@ -260,12 +267,13 @@ class Discriminator(nn.Module):
     are added up and a head's last layer differ from the published code.
 
     Args:
-        resolution: H, a power of two from 32 up.
+        resolution: a power of two from 32 up, or a rectangle.
         label_sizes: classes of each label field; each head is conditioned on them by projection.
         read_at: side of the frozen network's input, a multiple of 32. Images are upsampled
-            bilinearly or reduced by averaging. By default H, but at least 224, the side that the
-            network was trained with (as published). Cost grows with its square: 64 is for images
-            of 64 pixels on a CPU.
+            bilinearly or reduced by averaging. By default the images' side, but at least 224, the
+            side that the network was trained with (as published). Cost grows with its square: 64 is
+            for images of 64 pixels on a CPU. Rectangles keep their proportions: they are read at
+            about as many pixels as such a square has.
         crop: side of a square of each image that is read as it is, unreduced, by heads of its own;
             null for none. The square lies at random in training, in the middle otherwise.
         levels: strides of the maps that have heads: some of 2, 4, 8, 16, 32.
@@ -284,7 +292,7 @@ class Discriminator(nn.Module):
     def __init__(
         self,
         *,
-        resolution: int,
+        resolution: Resolution,
         label_sizes: tuple[int, ...] = (),
         read_at: int | None = None,
         crop: int | None = None,
@@ -300,11 +308,13 @@ class Discriminator(nn.Module):
         pixel_batch_norm: bool = False,
     ) -> None:
         super().__init__()
-        levels_above(resolution, 16, "projected")
-        self.read_at = max(_PUBLISHED_SIDE, resolution) if read_at is None else read_at
+        start = start_of(resolution, "projected", least=32)
+        whole = start.side << start.doublings
+        self.read_at = max(_PUBLISHED_SIDE, whole) if read_at is None else read_at
         self.levels = sorted(set(levels))
         self.crop = crop
         _check(self.read_at, self.levels, pixel_width, crop, resolution)
+        self.size = in_proportion(resolution, self.read_at)
         self.features = load_frozen()
         widths = {stride: STAGE_CHANNELS[stride] for stride in self.levels}
         self.mixing: _Mixing | None = None
@@ -322,7 +332,7 @@ class Discriminator(nn.Module):
             batch_norm=batch_norm,
             deviation=deviation,
         )
-        self.heads = heads(self.read_at)
+        self.heads = heads(square_of(self.size))
         self.crop_heads = None if crop is None else heads(crop)
         self.pixels = (
             _Pixels(
@@ -344,12 +354,7 @@ class Discriminator(nn.Module):
 
     def project(self, images: Tensor) -> dict[int, Tensor]:
         """The heads' input by stride: the frozen network's maps of images [B, 3, H, W], mixed."""
-        side = images.shape[-1]
-        if side < self.read_at:
-            images = F.interpolate(images, (self.read_at, self.read_at), mode="bilinear")
-        elif side > self.read_at:
-            images = F.interpolate(images, (self.read_at, self.read_at), mode="area")
-        return self._mixed_maps(images)
+        return self._mixed_maps(resized(images, self.size))
 
     def square(self, images: Tensor) -> Tensor:
         """The square of each image [B, 3, H, W] that `crop` asks for."""
@@ -375,8 +380,8 @@ class Discriminator(nn.Module):
 
         def realness(labels: Tensor) -> Tensor:
             # Each side divides the largest, so each logit is repeated equally often.
-            side = max(output.logits.shape[-1] for output in outputs)
-            logits = (F.interpolate(output.with_labels(labels), (side, side)) for output in outputs)
+            largest = max((output.logits.shape[2:] for output in outputs), key=math.prod)
+            logits = (F.interpolate(output.with_labels(labels), largest) for output in outputs)
             return torch.cat([each.flatten(1) for each in logits], dim=1)
 
         return Judgement(realness(labels), realness_under=realness)

@@ -35,9 +35,11 @@ from torch import Tensor, nn
 
 from impasto.config import Count
 from impasto.errors import ImpastoError
-from impasto.networks import Judgement, levels_above
+from impasto.networks import Judgement
 from impasto.networks._canvas import placed
 from impasto.networks._conditioning import LabelEmbedding, Projection
+from impasto.networks._start import start_of
+from impasto.resolution import Resolution
 
 _SLOPE = 0.2  # of leaky ReLU
 _GAIN = math.sqrt(2 / (1 + _SLOPE**2))  # of a layer before it, so that it keeps the variance
@@ -121,14 +123,14 @@ class Halving(nn.Module):
 
 
 class _Stages(nn.Module):
-    """The residual blocks of both networks by the side of their maps.
+    """The residual blocks of both networks by the side of their maps (of a rectangle, see `Start`).
 
     Layers are named by side, so that models of different resolutions share those of the same name.
     """
 
     def __init__(
         self,
-        resolution: int,
+        resolution: Resolution,
         width: int,
         full_width_upto: int,
         blocks: int,
@@ -136,8 +138,8 @@ class _Stages(nn.Module):
         group_width: int,
     ) -> None:
         super().__init__()
-        levels = levels_above(resolution, 4, "r3gan")
-        self.sides = [4 << level for level in range(levels + 1)]
+        self.start = start_of(resolution, "r3gan")
+        self.sides = [self.start.side << level for level in range(self.start.doublings + 1)]
         self.channels = [
             max(width * full_width_upto // max(side, full_width_upto), 1) for side in self.sides
         ]
@@ -153,12 +155,12 @@ class _Stages(nn.Module):
 
 
 class Generator(_Stages):
-    """Latent and label to an image. A linear layer scales a learned 4x4 pattern a channel; stages
-    follow.
+    """Latent and label to an image. A linear layer scales a learned 4x4 pattern a channel (of a
+    rectangle one of its smallest maps); stages follow.
 
     Args:
         latent_dim: Z.
-        resolution: H, a power of two from 8 up.
+        resolution: a power of two from 8 up, or a rectangle.
         label_sizes: classes of each label field, any number of fields or none.
         width: channels of the first stages.
         full_width_upto: largest side of maps with full width; above, channels halve at each
@@ -173,7 +175,7 @@ class Generator(_Stages):
         self,
         *,
         latent_dim: int,
-        resolution: int,
+        resolution: Resolution,
         label_sizes: tuple[int, ...] = (),
         width: Count = 192,
         full_width_upto: Count = 32,
@@ -188,7 +190,9 @@ class Generator(_Stages):
             latent_dim + (embedding if label_sizes else 0), self.channels[0], bias=False
         )
         _initialise(self.strengths)
-        self.patterns = nn.Parameter(torch.randn(self.channels[0], 4, 4))
+        self.patterns = nn.Parameter(
+            torch.randn(self.channels[0], self.start.height, self.start.width)
+        )
         self.changes = nn.ModuleDict(
             {
                 str(side): _plain(inputs, outputs)
@@ -198,7 +202,7 @@ class Generator(_Stages):
                 if inputs != outputs
             }
         )
-        self.to_rgb = nn.ModuleDict({str(resolution): _plain(self.channels[-1], 3)})
+        self.to_rgb = nn.ModuleDict({str(self.sides[-1]): _plain(self.channels[-1], 3)})
         self.canvas_side = 4
         # A position depends on 1 for each block, on half as many at twice the side, ..., and on 1, 1/2,
         # ... more for doubling.
@@ -221,7 +225,7 @@ class Generator(_Stages):
         for side, blocks in self.blocks.items():
             if side in self.changes:
                 maps = self.changes[side](maps)
-            maps = blocks(maps if side == "4" else _doubled(maps))
+            maps = blocks(maps if side == str(self.start.side) else _doubled(maps))
         (to_rgb,) = self.to_rgb.values()
         images: Tensor = torch.tanh(to_rgb(maps))
         return images
@@ -232,7 +236,7 @@ class Discriminator(_Stages):
     that weights the last maps.
 
     Args:
-        resolution: H, a power of two from 8 up.
+        resolution: a power of two from 8 up, or a rectangle.
         label_sizes: classes of each label field, any number of fields or none.
         width: channels of the last stages.
         full_width_upto: largest side of maps with full width; above, channels halve at each
@@ -245,7 +249,7 @@ class Discriminator(_Stages):
     def __init__(
         self,
         *,
-        resolution: int,
+        resolution: Resolution,
         label_sizes: tuple[int, ...] = (),
         width: Count = 192,
         full_width_upto: Count = 32,
@@ -254,7 +258,7 @@ class Discriminator(_Stages):
         group_width: Count = 16,
     ) -> None:
         super().__init__(resolution, width, full_width_upto, blocks, expansion, group_width)
-        self.from_rgb = nn.ModuleDict({str(resolution): _plain(3, self.channels[-1])})
+        self.from_rgb = nn.ModuleDict({str(self.sides[-1]): _plain(3, self.channels[-1])})
         self.halving = Halving()
         self.changes = nn.ModuleDict(
             {
@@ -266,7 +270,7 @@ class Discriminator(_Stages):
             }
         )
         last = self.channels[0]
-        self.patterns = nn.Conv2d(last, last, 4, groups=last, bias=False)
+        self.patterns = nn.Conv2d(last, last, self.start[:2], groups=last, bias=False)
         self.realness = nn.Linear(last, 1, bias=False)
         _initialise(self.patterns)
         _initialise(self.realness)

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from impasto.config import Count
 from impasto.errors import ImpastoError
-from impasto.networks import build_generator, levels_above, of_fields, one_hot
+from impasto.networks import build_generator, of_fields, one_hot
 from impasto.networks._canvas import at_positions, spread
 from impasto.networks._layers import Doubling
+from impasto.networks._start import levels_above
 
 _KEPT = 0.95  # factor of the small image under `skip`; the slope of tanh is then at least 0.0975
 

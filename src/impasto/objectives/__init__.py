@@ -50,6 +50,7 @@ from impasto.config import TermConfig, at
 from impasto.errors import ImpastoError
 from impasto.networks import Judgement
 from impasto.registry import load_module, option_types, resolve_options
+from impasto.resolution import Resolution
 
 
 @dataclass
@@ -178,11 +179,11 @@ class Objective:
         self.paired = any(getattr(term.module, "PAIRED", False) for term in self.terms)
         """Whether each generated image gets the labels of the real image in the same position."""
 
-    def build_memory(self, resolution: int, label_sizes: tuple[int, ...]) -> None:
+    def build_memory(self, resolution: Resolution, label_sizes: tuple[int, ...]) -> None:
         """Make new memories for the terms that have one, on torch's default device.
 
         Args:
-            resolution: H.
+            resolution: of the pictures.
             label_sizes: classes of each label field.
         """
         self.memory = nn.ModuleDict(

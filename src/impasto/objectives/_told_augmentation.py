@@ -21,7 +21,7 @@ def augmented(images: Tensor, probability: float) -> tuple[Tensor, Tensor]:
     """Images with random changes, and values that say which.
 
     Args:
-        images: [B, 3, H, W], H = W.
+        images: [B, 3, H, W].
         probability: of each of the six kinds of change, for each image.
 
     Returns:
@@ -42,12 +42,14 @@ def augmented(images: Tensor, probability: float) -> tuple[Tensor, Tensor]:
         ],
         dim=1,
     )
-    grid = F.affine_grid(places(values), list(images.shape), align_corners=False)
+    grid = F.affine_grid(
+        places(values, images.shape[2] / images.shape[3]), list(images.shape), align_corners=False
+    )
     changed = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
     return torch.where(drawn.any(dim=1)[:, None, None, None], changed, images), values
 
 
-def places(values: Tensor) -> Tensor:
+def places(values: Tensor, tall: float = 1.0) -> Tensor:
     """Affine maps [B, 2, 3] from positions in the changed images to positions in the images.
 
     Positions are from -1 to 1 between the edges, to the right and down.
@@ -56,6 +58,7 @@ def places(values: Tensor) -> Tensor:
         values: [B, 9]: whether mirrored left to right, and top to bottom; logarithm of the scale;
             cosine - 1 and sine of the rotation; the logarithm of the stretch, a symmetric matrix
             [[a, b], [b, -a]], as a and b; shift to the right, and down.
+        tall: height of the images divided by their width.
     """
     left_right, up_down, scale, cosine, sine, a, b, right, down = values.unbind(dim=1)
     mirror = torch.stack([1 - 2 * left_right, 1 - 2 * up_down], dim=1)[:, :, None]
@@ -68,5 +71,7 @@ def places(values: Tensor) -> Tensor:
         [same + other * a, other * b, other * b, same - other * a], dim=1
     ).unflatten(1, (2, 2))
     linear = mirror * size * (turn @ stretch)
+    if tall != 1:  # The positions' units are half the width and half the height.
+        linear = linear * linear.new_tensor([[1, tall], [1 / tall, 1]])
     shift = _SHIFT * torch.stack([right, down], dim=1)[:, :, None]
     return torch.cat([linear, -linear @ shift], dim=2)

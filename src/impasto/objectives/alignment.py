@@ -17,6 +17,7 @@ from impasto.config import Count
 from impasto.errors import ImpastoError
 from impasto.networks._frozen_features import CHANNELS, FrozenFeatures
 from impasto.objectives import StepInputs
+from impasto.resolution import Resolution
 
 _STAGE = 3
 """Of Lite0: stride 16, 112 channels."""
@@ -33,7 +34,9 @@ def projection(inputs: int, outputs: int) -> Tensor:
 class Memory(nn.Module):
     """The frozen network."""
 
-    def __init__(self, *, resolution: int, label_sizes: tuple[int, ...], read_at: int) -> None:
+    def __init__(
+        self, *, resolution: Resolution, label_sizes: tuple[int, ...], read_at: int
+    ) -> None:
         super().__init__()
         del resolution, label_sizes
         self.frozen = FrozenFeatures(read_at)

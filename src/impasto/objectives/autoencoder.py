@@ -24,7 +24,7 @@ def _error(judgement: Judgement, images: Tensor) -> Tensor:
         )
     # A discriminator that pools its input reconstructs the pooled images.
     if reconstructed.shape != images.shape:
-        images = F.adaptive_avg_pool2d(images, reconstructed.shape[-1])
+        images = F.adaptive_avg_pool2d(images, (reconstructed.shape[-2], reconstructed.shape[-1]))
     return F.mse_loss(reconstructed, images)
 
 

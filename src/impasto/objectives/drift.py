@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from impasto.config import Count
 from impasto.networks._frozen_features import CHANNELS, FrozenFeatures, described
 from impasto.objectives import StepInputs
+from impasto.resolution import Resolution
 
 _EMPTY = -2
 """The label of a place in the queue that holds nothing yet; no image has it."""
@@ -70,7 +71,7 @@ class Memory(nn.Module):
     def __init__(
         self,
         *,
-        resolution: int,
+        resolution: Resolution,
         label_sizes: tuple[int, ...],
         radii: tuple[float, ...],
         queue: int,

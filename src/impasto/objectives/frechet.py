@@ -27,6 +27,7 @@ from impasto.networks._frozen_features import (
     means,
 )
 from impasto.objectives import StepInputs
+from impasto.resolution import Resolution
 
 _SMALL = 0.01
 """Added to a distance, as in the source."""
@@ -115,7 +116,7 @@ class Memory(nn.Module):
     def __init__(
         self,
         *,
-        resolution: int,
+        resolution: Resolution,
         label_sizes: tuple[int, ...],
         networks: tuple[Network, ...],
         decay: float,

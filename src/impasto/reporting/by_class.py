@@ -82,9 +82,9 @@ def distances(path: Path, grids: ClassGrids) -> tuple[float, float] | None:
     rows, columns = grids.rows, len(grids.classes)
     if grid is None or rows < 2 or columns < 2:
         return None
-    side = min(16, grid.width // columns)
+    width, height = grid.width // columns, grid.height // rows
     # Averaging the whole grid mixes no pictures, since their borders fall on whole pixels.
-    small = grid.resize((columns * side, rows * side), Image.Resampling.BOX)
+    small = grid.resize((columns * min(16, width), rows * min(16, height)), Image.Resampling.BOX)
     pictures = _tiles(small, rows, columns).reshape(rows, columns, -1) / 255.0
     return _mean_distance(pictures), _mean_distance(pictures.swapaxes(0, 1))
 
@@ -103,24 +103,24 @@ def _open(path: Path, grids: ClassGrids) -> Image.Image | None:
     """A grid, if it is readable and has the number of pictures in the run's record."""
     grid = open_picture(path)
     columns = len(grids.classes)
-    if grid is None or grid.width % columns or grid.height * columns != grid.width * grids.rows:
+    if grid is None or grid.width % columns or grid.height % grids.rows:
         return None
-    return grid
+    return grid if grid.height // grids.rows == round(grid.width // columns * grids.tall) else None
 
 
 def _tiles(grid: Image.Image, rows: int, columns: int) -> Pixels:
-    """The pictures of a grid: [rows, columns, side, side, 3]."""
+    """The pictures of a grid: [rows, columns, H, W, 3]."""
     pixels = np.asarray(grid)
-    side = grid.width // columns
-    return pixels.reshape(rows, side, columns, side, 3).swapaxes(1, 2)
+    width, height = grid.width // columns, grid.height // rows
+    return pixels.reshape(rows, height, columns, width, 3).swapaxes(1, 2)
 
 
-def _shrunk(grid: Image.Image, columns: int, most: int) -> Image.Image:
+def _shrunk(grid: Image.Image, columns: int, rows: int, most: int) -> Image.Image:
     """A grid with its pictures at most `most` pixels wide."""
     if grid.width <= columns * most:
         return grid
-    size = (columns * most, grid.height * columns * most // grid.width)
-    return grid.resize(size, Image.Resampling.LANCZOS)
+    height = grid.height // rows * columns * most // grid.width
+    return grid.resize((columns * most, rows * height), Image.Resampling.LANCZOS)
 
 
 # Shown
@@ -174,7 +174,9 @@ def _shown(
         grid = _open(path, grids)
         if grid is None:
             return []
-        return [(seen, _tiles(_shrunk(grid, columns, _SMALL_SIDE), grids.rows, columns))]
+        return [
+            (seen, _tiles(_shrunk(grid, columns, grids.rows, _SMALL_SIDE), grids.rows, columns))
+        ]
 
     places = evenly(len(changing), _MOST_MOMENTS)
     moments = [taken for place in places for taken in small(*changing[place])]
@@ -244,7 +246,7 @@ def _one_noise(shown: _Shown) -> _OneNoise:
     seen, grid = shown.newest
     count, rows = len(shown.order), shown.grids.rows
     across = min(count, _FIRST_CLASSES)
-    tiles = _tiles(_shrunk(grid, count, _GRID_SIDE // across), rows, count)
+    tiles = _tiles(_shrunk(grid, count, rows, _GRID_SIDE // across), rows, count)
     kind = pixel_kind(grid.width // count)
 
     def band(columns: list[int]) -> tuple[list[str], PageImage]:
@@ -343,9 +345,9 @@ def _two_moments(shown: _Shown) -> _TwoMoments | None:
 
 
 def _small(tiles: Pixels, description: str) -> PageImage:
-    """A few small pictures [rows, columns, side, side, 3] as one image."""
+    """A few small pictures [rows, columns, H, W, 3] as one image."""
     address = picture_uri(joined(tiles), most_png=_MOST_PNG)
-    return PageImage(address, description, pixel_kind(tiles.shape[2]))
+    return PageImage(address, description, pixel_kind(tiles.shape[3]))
 
 
 def _scores(shown: _Shown) -> _ClassScores | None:

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from impasto.reporting.compared import Compared
 from impasto.reporting.comparison_curves import axis_choice, curves
 from impasto.reporting.comparison_tables import Tables
 from impasto.reporting.elements import Figure, PageImage, moment, pixel_kind
-from impasto.reporting.pictures import picture_uri
+from impasto.reporting.pictures import joined, picture_uri
 from impasto.reporting.rendering import write_page
 from impasto.reporting.settings import facts, settings
 
@@ -108,8 +107,6 @@ def _by_field(
 
 
 def _grid(pictures: np.ndarray, columns: int, description: str) -> PageImage:
-    """Pictures [N, side, side, 3] without gaps, `columns` in a row; N is a multiple of it."""
-    rows, side = len(pictures) // columns, pictures.shape[1]
-    joined = pictures.reshape(rows, columns, side, side, 3).swapaxes(1, 2)
-    grid = Image.fromarray(joined.reshape(rows * side, columns * side, 3))
-    return PageImage(picture_uri(grid), description, pixel_kind(side))
+    """Pictures [N, H, W, 3] without gaps, `columns` in a row; N is a multiple of it."""
+    grid = joined(pictures.reshape(-1, columns, *pictures.shape[1:]))
+    return PageImage(picture_uri(grid), description, pixel_kind(pictures.shape[2]))

@@ -25,6 +25,7 @@ from impasto.reporting.scores import (
     made_alike,
 )
 from impasto.reporting.scores_by_class import by_size, is_chief, names_by_class
+from impasto.resolution import Resolution
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,7 @@ class Tables:
         return TitledTable(f"{title_of(name)}, {says}", PageTable(head, body, notes.texts))
 
 
-def _sides(rows: Mapping[int, EvaluationRow]) -> set[int]:
+def _sides(rows: Mapping[int, EvaluationRow]) -> set[Resolution]:
     """The resolutions of evaluations."""
     return {row.collection.resolution for row in rows.values()}
 

@@ -96,22 +96,23 @@ def _read(record: RunRecord, extreme: str) -> _Choice | None:
         return None
     if about.grid_sha256 != sha256_of_file(path) or not about.groups:
         return None
-    return _Choice(extreme, about, _tiles(grid, about))
+    return _Choice(extreme, about, _tiles(grid, about, record.tall))
 
 
-def _tiles(grid: Image.Image, about: CuratedRecord) -> Pixels:
-    """The pictures of a grid: [groups, kept, side, side, 3].
+def _tiles(grid: Image.Image, about: CuratedRecord, tall: float) -> Pixels:
+    """The pictures of a grid: [groups, kept, H, W, 3].
 
     With several groups each has a row, with its name on the left.
     """
     groups, kept = len(about.groups), about.groups[0].kept
     columns = kept if groups > 1 else columns_of(kept)
     rows = groups if groups > 1 else -(-kept // columns)
-    side = grid.height // rows
-    pixels = np.asarray(grid)[:, grid.width - columns * side :]
-    tiles = pixels.reshape(rows, side, columns, side, 3).swapaxes(1, 2)
+    height = grid.height // rows
+    width = round(height / tall)
+    pixels = np.asarray(grid)[:, grid.width - columns * width :]
+    tiles = pixels.reshape(rows, height, columns, width, 3).swapaxes(1, 2)
     # The rest of a single group's last row is empty.
-    return tiles.reshape(groups, -1, side, side, 3)[:, :kept]
+    return tiles.reshape(groups, -1, height, width, 3)[:, :kept]
 
 
 def _says(record: RunRecord, choice: _Choice) -> str:
@@ -137,14 +138,14 @@ def _figures(choices: list[_Choice], title: str) -> list[Figure]:
 
 
 def _picture(tiles: Pixels, description: str) -> PageImage:
-    """A class's pictures [kept, side, side, 3] as one, in rows of five, four or three if possible."""
-    kept, side = tiles.shape[:2]
+    """A class's pictures [kept, H, W, 3] as one, in rows of five, four or three if possible."""
+    kept, height, width = tiles.shape[:3]
     across = next((columns for columns in (5, 4, 3) if kept % columns == 0), kept)
     picture = joined(tiles.reshape(-1, across, *tiles.shape[1:]))
-    if side > _MOST_SIDE:
-        size = (across * _MOST_SIDE, kept // across * _MOST_SIDE)
+    if width > _MOST_SIDE:
+        size = (across * _MOST_SIDE, kept // across * round(height * _MOST_SIDE / width))
         picture = picture.resize(size, Image.Resampling.LANCZOS)
-    return PageImage(picture_uri(picture), description, pixel_kind(side))
+    return PageImage(picture_uri(picture), description, pixel_kind(width))
 
 
 def _scores(group: CuratedGroup) -> str:

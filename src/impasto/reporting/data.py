@@ -88,7 +88,7 @@ def _before_and_after(record: RunRecord) -> tuple[list[Figure], str]:
     pair, reason = before_and_after(record)
     if pair is None:
         return [], reason
-    (width, height), side = pair.size, pair.after.width
+    width, height = pair.size
     before = PageImage(photo_uri(pair.before, 640), f"the source picture {pair.title}")
     address = picture_uri(pair.after, exact=True)
     after = PageImage(address, "the same picture as the network sees it", "pixel fill")
@@ -96,8 +96,8 @@ def _before_and_after(record: RunRecord) -> tuple[list[Figure], str]:
         Figure(before, f"{pair.title}, {width:,} × {height:,} pixels. {pair.says}"),
         Figure(
             after,
-            f"What the network sees: {side} × {side} pixels, each value from 0 to 255 as one "
-            "from -1 to 1.",
+            f"What the network sees: {pair.after.width} × {pair.after.height} pixels, each "
+            "value from 0 to 255 as one from -1 to 1.",
         ),
     ], ""
 

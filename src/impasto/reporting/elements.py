@@ -143,11 +143,11 @@ def with_code(text: str) -> list[str]:
 
 def pixel_class(grid: Image, record: RunRecord) -> str:
     """CSS classes for a grid: small pictures are enlarged by whole pixels."""
-    return pixel_kind(tile_size(grid, record.columns))
+    return pixel_kind(tile_size(grid, record.columns)[0])
 
 
 def pixel_kind(side: int) -> str:
-    """CSS classes for pictures of this side: small ones are enlarged by whole pixels."""
+    """CSS classes for pictures of this width: small ones are enlarged by whole pixels."""
     return "pixel fill" if side < _PIXEL_ART else "fill"
 
 
@@ -155,7 +155,7 @@ def grid_figure(
     record: RunRecord, grid: Image, caption: str, description: str, side: int, exact: bool = False
 ) -> Figure:
     """A grid as a figure; the caption says if only its first pictures are shown."""
-    kept, shown, of = cut(grid, record.columns, side)
+    kept, shown, of = cut(grid, record.columns, side, record.tall)
     if shown < of:
         caption += f" The first {shown} of {of}."
     exact = exact and kept.width * kept.height <= 1024 * 1024

@@ -60,7 +60,7 @@ def over_time_section(record: RunRecord, missing: list[str]) -> Markup:
         grid = open_picture(path)
         if grid is None:
             continue
-        kept, shown, of = cut(grid, record.columns, _GRID_SIDE)
+        kept, shown, of = cut(grid, record.columns, _GRID_SIDE, record.tall)
         note = "" if shown == of else f", first {shown} of {of}"
         kind, description = pixel_class(grid, record), f"grid after {seen:,} images"
         picture = PageImage(picture_uri(kept), description, kind)
@@ -84,7 +84,7 @@ def _video(record: RunRecord, missing: list[str]) -> Video | None:
     path = record.folder / "timelapse.mp4"
     try:
         frames = write_timelapse(
-            record.grids, record.columns, path, lambda seen: moment(record, seen)
+            record.grids, record.columns, path, lambda seen: moment(record, seen), record.tall
         )
     except ImpastoError as error:
         # The page is useful without it.

@@ -24,27 +24,34 @@ def open_picture(path: Path) -> Image.Image | None:
         return None
 
 
-def tile_size(grid: Image.Image, columns: int) -> int:
-    """Side, in pixels, of the square pictures of a grid that has `columns` of them in a row.
+def tile_size(grid: Image.Image, columns: int, tall: float = 1.0) -> tuple[int, int]:
+    """Width and height, in pixels, of the pictures of a grid that has `columns` of them in a row.
 
     If the width is not divisible by `columns`, the grid is taken as one picture.
+
+    Args:
+        grid: the grid.
+        columns: pictures side by side.
+        tall: the height of a picture divided by its width.
     """
-    return grid.width // columns if grid.width % columns == 0 else grid.width
+    width = grid.width // columns if grid.width % columns == 0 else grid.width
+    return width, max(1, round(width * tall))
 
 
-def cut(grid: Image.Image, columns: int, most: int) -> tuple[Image.Image, int, int]:
-    """The first whole pictures of a grid that fit a square of `most` pixels a side.
+def cut(
+    grid: Image.Image, columns: int, most: int, tall: float = 1.0
+) -> tuple[Image.Image, int, int]:
+    """The first whole pictures of a grid that fit a square of `most` pixels a side; see `tile_size`.
 
     Pictures are not shrunk, because that would blur them.
 
     Returns:
         (grid, pictures kept, pictures there were)
     """
-    tile = tile_size(grid, columns)
-    across, down = max(1, grid.width // tile), max(1, grid.height // tile)
-    fit = max(1, most // tile)
-    kept_across, kept_down = min(across, fit), min(down, fit)
-    kept = grid.crop((0, 0, kept_across * tile, min(kept_down * tile, grid.height)))
+    width, height = tile_size(grid, columns, tall)
+    across, down = max(1, grid.width // width), max(1, grid.height // height)
+    kept_across, kept_down = min(across, max(1, most // width)), min(down, max(1, most // height))
+    kept = grid.crop((0, 0, kept_across * width, min(kept_down * height, grid.height)))
     return kept, kept_across * kept_down, across * down
 
 
@@ -57,9 +64,9 @@ def enlarge(picture: Image.Image, least: int) -> Image.Image:
 
 
 def joined(tiles: Pixels) -> Image.Image:
-    """Pictures [rows, columns, side, side, 3] side by side, without gaps."""
-    rows, columns, side = tiles.shape[:3]
-    return Image.fromarray(tiles.swapaxes(1, 2).reshape(rows * side, columns * side, 3))
+    """Pictures [rows, columns, H, W, 3] side by side, without gaps."""
+    rows, columns, height, width = tiles.shape[:4]
+    return Image.fromarray(tiles.swapaxes(1, 2).reshape(rows * height, columns * width, 3))
 
 
 def evenly(count: int, most: int) -> list[int]:

@@ -15,6 +15,7 @@ from impasto.decoding.colour import to_rgb
 from impasto.errors import ImpastoError
 from impasto.files import read_json, sha256_of_file
 from impasto.reporting.record import RunRecord
+from impasto.resolution import parse_resolution
 
 Box = tuple[float, float, float, float]
 
@@ -59,7 +60,7 @@ def before_and_after(record: RunRecord) -> tuple[BeforeAndAfter | None, str]:
         return None, f"the collection is no longer at {path}"
     try:
         resolution = record.get("collection", "resolution")
-        seen = resolution if isinstance(resolution, int) else None
+        seen = None if resolution is None else parse_resolution(resolution)
         only = record.get("collection", "only")
         part = only if isinstance(only, str) else None
         return _pair(Collection.open(Path(path), seen).only(part))
@@ -93,6 +94,8 @@ def _pair(collection: Collection) -> tuple[BeforeAndAfter | None, str]:
     pixels = collection.images(np.array([index]))[0]
     box, mirrored = _box(collection.path / "pictures.csv", index)
     says = _SAYS.get(collection.fit, "")
+    if not isinstance(collection.resolution, int):
+        says = says.replace("square", "rectangle")
     if mirrored:
         says += " It is also mirrored."
     pair = BeforeAndAfter(

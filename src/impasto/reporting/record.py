@@ -19,6 +19,7 @@ from impasto.diagnosis.curves import Counts, Floats
 from impasto.errors import ImpastoError
 from impasto.evaluation.record import METRICS_FILE, EvaluationRow, read_rows
 from impasto.files import read_json, read_json_lines
+from impasto.resolution import parse_resolution, width_and_height
 from impasto.sampling.model import COPYING, SMOOTHED_KID, stalled
 
 # In these rows null means a non-finite number; elsewhere, a value not recorded.
@@ -52,12 +53,14 @@ class ClassGrids:
         classes: of the columns.
         rows: number of latents.
         grids: (images seen, file) of each, the earliest first.
+        tall: the height of a picture divided by its width.
     """
 
     field: str
     classes: tuple[str, ...]
     rows: int
     grids: list[tuple[int, Path]]
+    tall: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -281,6 +284,11 @@ class RunRecord:
         """Pictures side by side in a grid."""
         return self.count("grid", "columns") or 8
 
+    @property
+    def tall(self) -> float:
+        """The height of a picture divided by its width."""
+        return _tall(self.run)
+
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     """The whole rows of `stats.jsonl`, in rising order of `images_seen`.
@@ -348,8 +356,20 @@ def _grids(folder: Path, name: str = "fakes") -> list[tuple[int, Path]]:
     return sorted(found)
 
 
+def _tall(run: dict[str, Any]) -> float:
+    """The height of a run's pictures divided by their width; 1 where it is not recorded."""
+    config = run.get("config")
+    try:
+        size = parse_resolution(config["resolution"]) if isinstance(config, dict) else 1
+    except (KeyError, ValueError):
+        return 1.0
+    width, height = width_and_height(size)
+    return height / width if width and height else 1.0
+
+
 def _class_grids(run: dict[str, Any], folder: Path) -> list[ClassGrids]:
     grids = run.get("class_grids")
+    tall = _tall(run)
     found = []
     for name, grid in grids.items() if isinstance(grids, dict) else ():
         classes, rows = (
@@ -357,7 +377,7 @@ def _class_grids(run: dict[str, Any], folder: Path) -> list[ClassGrids]:
         )
         if isinstance(classes, list) and classes and isinstance(rows, int) and rows > 0:
             grids = _grids(folder, f"classes-{name}")
-            found.append(ClassGrids(str(name), tuple(map(str, classes)), rows, grids))
+            found.append(ClassGrids(str(name), tuple(map(str, classes)), rows, grids, tall))
     return found
 
 

@@ -21,6 +21,7 @@ from impasto.evaluation.score_kinds import (
 from impasto.formatting import counted
 from impasto.reporting.charts import Line
 from impasto.reporting.elements import Cell
+from impasto.resolution import Resolution, Size
 
 
 def _badness(kind: Kind, score: ScoreRow) -> tuple[float, float, float] | None:
@@ -161,7 +162,7 @@ class Conditions:
     pictures: int
     truncation: float | None
     made_with: str | None
-    resolution: int | None
+    resolution: Resolution | None
     collection: str = field(compare=False)
 
     @classmethod
@@ -189,6 +190,7 @@ class Conditions:
             f"{counted(self.pictures, 'generated picture')}{cut} against "
             f"{counted(self.reference, PICTURE[self.split])} of {self.collection} at {at}, as "
             f"{self.network} sees them"
+            + (", squashed to squares" if isinstance(self.resolution, Size) else "")
         )
 
 

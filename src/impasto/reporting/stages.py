@@ -5,7 +5,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from impasto.reporting.elements import PageImage, moment, pixel_kind
-from impasto.reporting.pictures import open_picture, picture_uri
+from impasto.reporting.pictures import open_picture, picture_uri, tile_size
 from impasto.reporting.record import RunRecord
 from impasto.reporting.rendering import render
 
@@ -46,30 +46,30 @@ def stages_section(first: RunRecord, second: RunRecord) -> Markup:
             PageImage(
                 picture_uri(_row(pictures[start:stop])),
                 f"latents {start + 1} and on in stage {number}",
-                pixel_kind(pictures.shape[1]),
+                pixel_kind(pictures.shape[2]),
             )
             for number, pictures in (("I", small), ("II", large))
         ]
         groups.append((f"{100 * (stop - start) / _ACROSS:g}", rows))
     says = (
-        f"Stage I (above, {small.shape[1]} pixels) after {moment(first, seen_first)}, stage II "
-        f"(beneath, {large.shape[1]} pixels) after {moment(second, seen_second)}."
+        f"Stage I (above, {small.shape[2]} pixels) after {moment(first, seen_first)}, stage II "
+        f"(beneath, {large.shape[2]} pixels) after {moment(second, seen_second)}."
     )
     return render("stages", says=says, groups=groups)
 
 
 def _newest(record: RunRecord) -> tuple[int, np.ndarray] | None:
-    """Images seen, and the pictures [N, side, side, 3] of the last grid that can be read."""
+    """Images seen, and the pictures [N, H, W, 3] of the last grid that can be read."""
     for seen, path in reversed(record.grids):
         grid = open_picture(path)
         if grid is None or grid.width % record.columns:
             continue
-        side = grid.width // record.columns
-        rows = grid.height // side
+        width, height = tile_size(grid, record.columns, record.tall)
+        rows = grid.height // height
         if not rows:
             continue
-        pixels = np.asarray(grid)[: rows * side].reshape(rows, side, record.columns, side, 3)
-        pictures = pixels.swapaxes(1, 2).reshape(-1, side, side, 3)
+        pixels = np.asarray(grid)[: rows * height].reshape(rows, height, record.columns, width, 3)
+        pictures = pixels.swapaxes(1, 2).reshape(-1, height, width, 3)
         # The unused rest of the last row is black.
         asked = record.count("config", "training", "grid")
         return seen, pictures[:asked]
@@ -80,5 +80,6 @@ def _row(pictures: np.ndarray) -> Image.Image:
     """Pictures in a row, at most 256 pixels each."""
     row = Image.fromarray(np.concatenate(list(pictures), axis=1))
     if row.height > _MOST_SIDE:
-        row = row.resize((_MOST_SIDE * len(pictures), _MOST_SIDE), Image.Resampling.LANCZOS)
+        width = round(pictures.shape[2] * _MOST_SIDE / row.height)
+        row = row.resize((width * len(pictures), _MOST_SIDE), Image.Resampling.LANCZOS)
     return row

@@ -89,9 +89,10 @@ def about(record: RunRecord) -> tuple[str, list[str]]:
             else ""
         )
         facts.append(f"{record.pictures:,} training pictures{cut}")
-    side = record.count("config", "resolution") or record.count("collection", "resolution")
-    if side:
-        facts.append(f"{side} × {side} pixels")
+    size = record.get("config", "resolution") or record.get("collection", "resolution")
+    if size:
+        width, _, height = str(size).partition("x")
+        facts.append(f"{width} × {height or width} pixels")
     labels = record.get("config", "labels", default=[])
     if labels and isinstance(labels, list):
         facts.append(f"conditioned on {' and '.join(str(label) for label in labels)}")

@@ -26,9 +26,11 @@ def frame_rate(frames: int) -> int:
     return min(30, max(2, round(frames / _SECONDS)))
 
 
-def _frame(grid: Image.Image, columns: int, caption: str, progress: float) -> Image.Image:
+def _frame(
+    grid: Image.Image, columns: int, tall: float, caption: str, progress: float
+) -> Image.Image:
     """A grid with a progress band below."""
-    kept, _, _ = cut(grid, columns, _MOST_SIDE)
+    kept, _, _ = cut(grid, columns, _MOST_SIDE, tall)
     large = enlarge(kept, _LEAST_SIDE)
     # 4:2:0 video needs even sides
     width, height = large.width + large.width % 2, large.height + large.height % 2
@@ -45,6 +47,7 @@ def write_timelapse(
     columns: int,
     path: Path,
     caption: Callable[[int], str],
+    tall: float = 1.0,
 ) -> int:
     """Write the grids as an H.264 video to `path` atomically, with the last one held for two
     seconds.
@@ -54,6 +57,7 @@ def write_timelapse(
         columns: pictures side by side in a grid.
         path: of the video, an MP4.
         caption: gives the text below a grid, from images seen.
+        tall: the height of a picture divided by its width.
 
     Returns:
         The number of frames; 0, without a video, if fewer than two grids are readable.
@@ -64,7 +68,7 @@ def write_timelapse(
     chosen = [grids[place] for place in evenly(len(grids), _MOST_FRAMES)]
     end = max((seen for seen, _ in chosen), default=0)
     frames = (
-        _frame(grid, columns, caption(seen), seen / end if end else 1.0)
+        _frame(grid, columns, tall, caption(seen), seen / end if end else 1.0)
         for seen, file in chosen
         if (grid := open_picture(file)) is not None
     )

@@ -12,6 +12,7 @@ from typing import Any
 from impasto.errors import ImpastoError
 from impasto.files import read_regular, refuse_pointer
 from impasto.formatting import error_text
+from impasto.resolution import area
 from impasto.sampling.records import ModelRecord
 
 MOST_BYTES = 2**30
@@ -92,7 +93,7 @@ def memory_for(record: ModelRecord, size: int, batch: int) -> int:
         size: of its file, in bytes.
         batch: images at a time.
     """
-    pixels = 3 * record.resolution**2
+    pixels = 3 * area(record.resolution)
     return _LEAST_MEMORY + _TIMES_FILE * size + _TIMES_PIXELS * 4 * pixels * batch
 
 

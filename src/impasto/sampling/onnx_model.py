@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from impasto.config import MOST_RECORD
 from impasto.errors import ImpastoError, in_words
 from impasto.formatting import error_text, one_line
+from impasto.resolution import width_and_height
 from impasto.sampling.class_choice import rows_of_seeds, weights_of_rows
 from impasto.sampling.numpy_latents import numpy_latents
 from impasto.sampling.onnx_check import checked
@@ -104,8 +105,8 @@ class OnnxModel:
     def _check_shapes(self, path: Path) -> None:
         """Raises: ImpastoError: inputs or output are not those of its description."""
         record = self.record
-        side = record.resolution
-        expected = {"latents": [record.latent.size], "images": [3, side, side]}
+        width, height = width_and_height(record.resolution)
+        expected = {"latents": [record.latent.size], "images": [3, height, width]}
         if record.labels:
             expected["labels"] = [sum(record.label_sizes)]
         values = [*self.session.get_inputs(), *self.session.get_outputs()]

@@ -7,10 +7,20 @@ characters, as they are shown.
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, FailFast, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, FailFast, Field, model_validator
 
-from impasto.config import Config, Count, LatentConfig, Line, NetworkConfig, Whole, read_record
+from impasto.config import (
+    Config,
+    Count,
+    LatentConfig,
+    Line,
+    NetworkConfig,
+    PictureSize,
+    Whole,
+    read_record,
+)
 from impasto.plugin_records import PluginRecord
+from impasto.resolution import Resolution, long_side
 
 MODEL_FILE = "model.json"
 MOST_PIXELS = 4096
@@ -27,6 +37,12 @@ def _few(value: Any) -> Any:
 
 
 Counts = Annotated[dict[Line, Whole], BeforeValidator(_few)]
+
+
+def _bounded(resolution: Resolution) -> Resolution:
+    if long_side(resolution) > MOST_PIXELS:
+        raise ValueError(f"Input should be less than or equal to {MOST_PIXELS}")
+    return resolution
 
 
 class LabelRecord(Config):
@@ -75,7 +91,7 @@ class ModelRecord(Config):
 
     format: Literal[1] = 1
     recipe: Line
-    resolution: Annotated[int, Field(gt=0, le=MOST_PIXELS)]
+    resolution: Annotated[PictureSize, AfterValidator(_bounded)]
     latent: LatentConfig
     generator: NetworkConfig
     discriminator: NetworkConfig | None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from impasto.errors import ImpastoError
+from impasto.resolution import Resolution, area
 from impasto.sampling.point_text import PointsRecord
 from impasto.sampling.records import ModelRecord
 
@@ -66,12 +67,14 @@ class How(BaseModel):
         return [f"--{name}={value}" for name, value in given.items() if value is not None]
 
 
-def check_size(pictures: int, side: int) -> None:
-    """Raises: ImpastoError: so many pictures are too many for one answer."""
-    if pictures * side * side > MOST_PIXELS:
+def check_size(pictures: int, resolution: Resolution, enlarge: int = 1) -> None:
+    """Raises: ImpastoError: so many pictures, enlarged so many times, are too many for one answer."""
+    pixels = area(resolution) * enlarge**2
+    if pictures * pixels > MOST_PIXELS:
+        enlarged = f", enlarged {enlarge} times," if enlarge > 1 else ""
         raise ImpastoError(
-            f"{pictures} pictures of {side} pixels are too many at once; ask for at most "
-            f"{MOST_PIXELS // side**2}"
+            f"{pictures} pictures of {resolution} pixels{enlarged} are too many at once; ask for at "
+            f"most {MOST_PIXELS // pixels}"
         )
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from impasto.config import FIRST_STAGE
 from impasto.errors import ImpastoError
 from impasto.files import lock, read_json
+from impasto.resolution import parse_resolution, recorded
 from impasto.studio.feeds import Event
 from impasto.studio.jobs import Job, Jobs
 
@@ -27,7 +28,7 @@ class RunSummary(BaseModel):
     state: RunState
     recipe: str
     collection: str
-    resolution: int
+    resolution: int | str
     images_seen: int
     images: int
     """The planned length, in images."""
@@ -123,7 +124,7 @@ def summary(run: Path, job: Job | None) -> RunSummary:
             state="stopped",
             recipe=str(record["config"]["recipe"]),
             collection=str(record["collection"]["name"]),
-            resolution=int(config["resolution"]),
+            resolution=recorded(parse_resolution(config["resolution"])),
             images_seen=seen,
             images=images,
             seconds=float(last.get("seconds", 0.0)),

@@ -10,7 +10,7 @@ from anyio import to_thread
 from pydantic import BaseModel
 
 from impasto.collection import PackOptions
-from impasto.decoding.fit import FITS, fit_pixels, opened, square_of
+from impasto.decoding.fit import FITS, fit_pixels, opened, picture_of
 from impasto.decoding.workers import DiedError, in_order
 from impasto.errors import ImpastoError
 from impasto.files import write_error
@@ -182,7 +182,7 @@ def _squares(side: int, picture: Path | Content) -> dict[str, np.ndarray]:
                 found[fit] = fit_pixels(picture, how).pixels[side][0]
             else:
                 with opened(picture) as stream:
-                    found[fit] = square_of(stream, how)
+                    found[fit] = picture_of(stream, how)
         except UnusableError:
             return {}
     return found

@@ -1,5 +1,6 @@
 """Choose what to train: a recipe with changes, and a collection that fits."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -7,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from impasto.collection import Collection, open_or_pack
+from impasto.collection.store import sides
 from impasto.config import NetworkConfig, RunConfig
 from impasto.errors import ImpastoError
 from impasto.formatting import comma_separated, quoted
 from impasto.networks import at_sampling
 from impasto.registry import load_recipe, recipe_modules, recipe_names
+from impasto.resolution import Resolution, Size, divided, parse_resolution, square_of, times
 from impasto.sampling.model import ModelRecord, find_model
 from impasto.settings import change
 
@@ -96,7 +99,7 @@ def choose(
     text = load_recipe(base.recipe).__doc__ or "" if base.recipe in recipe_names() else ""
     config = configure(
         base,
-        changes,
+        {**_rectangles(recipe, base, data, changes, by_name=by_name), **changes},
         labels=comma_separated(labels) if isinstance(labels, str) else labels,
         images=None if images is None else parse_count(images),
         seed=seed,
@@ -126,6 +129,54 @@ def _needed(model: ModelRecord | None, config: RunConfig) -> ModelRecord:
             f"recipe {config.recipe} goes on from a finished run or model: name it with --from"
         )
     return model
+
+
+def _rectangles(
+    recipe: str | RunConfig,
+    base: RunConfig,
+    data: str | Path | Collection | None,
+    changes: Mapping[str, Any],
+    *,
+    by_name: bool,
+) -> dict[str, str]:
+    """The setting of the resolution for a flagship that is trained on a collection of rectangles.
+
+    Raises:
+        ImpastoError: the recipe was named, and makes squares.
+    """
+    packed = [size for size in _resolutions(data) if isinstance(size, Size)]
+    if isinstance(recipe, RunConfig) or "resolution" in changes or not packed:
+        return {}
+    wanted = base.resolution
+    size = [at_side(each, square_of(wanted)) or each for each in packed][-1]
+    if by_name:
+        raise ImpastoError(
+            f"{data} holds rectangles of {sides(packed)}, and recipe {recipe} makes {wanted}: train "
+            f"with --set resolution={size}, or leave the recipe out"
+        )
+    return {"resolution": str(size)}
+
+
+def _resolutions(data: str | Path | Collection | None) -> tuple[Resolution, ...]:
+    """The resolutions of a collection; none of what is no collection yet."""
+    if isinstance(data, Collection):
+        return data.resolutions
+    if data is None or str(data) == "masters":
+        return ()
+    path = Path(data).expanduser()
+    return Collection.open(path).resolutions if (path / "collection.json").is_file() else ()
+
+
+def at_side(packed: Resolution, side: int) -> Resolution | None:
+    """The size that pictures are averaged down to for a recipe of this side: of rectangles the one with
+    about as many pixels. None: they cannot be averaged down to it."""
+    if isinstance(packed, int):
+        return None if packed % side else side
+    factor = square_of(packed) // side
+    if not factor:
+        return None
+    size = divided(packed, factor)
+    return size if times(packed, size) else None
 
 
 def choose_recipe(
@@ -168,22 +219,19 @@ def default_recipe(
 
     - the `wanted` one, if there is such a flagship;
     - that of the starting `model`, if the collection is packed at it;
-    - the largest flagship that the pictures can be averaged down to;
+    - the largest flagship that the pictures can be averaged down to (see `at_side`);
     - 64, for the 21 paintings and folders that are no collection yet.
     """
     names = [name for name in recipe_modules() if name.startswith(FLAGSHIP)]
     sides = [int(name.removeprefix(FLAGSHIP)) for name in names]
+    with contextlib.suppress(ValueError):
+        wanted = square_of(parse_resolution(wanted))
     if isinstance(wanted, int | float) and wanted in sides:
         return f"{FLAGSHIP}{int(wanted)}"
-    packed: Sequence[int] = ()
-    if isinstance(data, Collection):
-        packed = data.resolutions
-    elif str(data) != "masters":
-        path = Path(data).expanduser()
-        packed = Collection.open(path).resolutions if (path / "collection.json").is_file() else ()
-    if model is not None and model.resolution in packed and model.resolution in sides:
-        return f"{FLAGSHIP}{model.resolution}"
-    fitting = [side for side in sides if any(each % side == 0 for each in packed)]
+    packed = _resolutions(data)
+    if model is not None and model.resolution in packed and square_of(model.resolution) in sides:
+        return f"{FLAGSHIP}{square_of(model.resolution)}"
+    fitting = [side for side in sides if any(at_side(each, side) for each in packed)]
     return f"{FLAGSHIP}{max(fitting, default=USUAL_SIDE)}"
 
 

@@ -11,6 +11,7 @@ from impasto.collection import Collection
 from impasto.errors import ImpastoError
 from impasto.evaluation.discriminator import spread
 from impasto.formatting import counted
+from impasto.resolution import Resolution, area, times
 from impasto.training.order import TURNS, EpochOrder, TurnOrder
 from impasto.training.read_ahead import Batch, ReadAhead, SideStream
 
@@ -37,7 +38,7 @@ class TrainingPictures:
         seed: of the order.
         device: where batches go.
         memory_format: of the batches.
-        resolution: side of the batches' pictures; those of a collection of a multiple of it are
+        resolution: of the batches' pictures; those of a collection of a multiple of it are
             averaged down. By default the collection's.
         balance: a label field whose classes take turns; those of unknown class are a class of their
             own.
@@ -55,7 +56,7 @@ class TrainingPictures:
         device: torch.device,
         memory_format: torch.memory_format,
         *,
-        resolution: int | None = None,
+        resolution: Resolution | None = None,
         balance: str | None = None,
         balance_by: str = "equal",
     ) -> None:
@@ -66,7 +67,7 @@ class TrainingPictures:
         self.fields = fields
         columns = [collection.field(name) for name in fields]
         self.labels = torch.from_numpy(collection.labels[:, columns])
-        self.reduction = collection.resolution // (resolution or collection.resolution)
+        self.reduction = times(collection.resolution, resolution or collection.resolution)
         if len(self.rows) == 0:
             raise ImpastoError(f"{collection.path} has no picture to train on")
         self.balance = balance
@@ -104,7 +105,7 @@ class TrainingPictures:
             batch = Batch(read_some(some), labels[some])
             return batch if stream is None else stream.send(batch)
 
-        kept = _KEPT_BYTES // (3 * self.collection.resolution**2)
+        kept = _KEPT_BYTES // (3 * area(self.collection.resolution))
         return ReadAhead(rows_of, read, ahead=_AHEAD, kept=kept)
 
     def _reader(self) -> Callable[[np.ndarray], Tensor]:

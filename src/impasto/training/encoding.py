@@ -25,6 +25,7 @@ from impasto.files import cache_folder, check_writable, lock, write_bytes, write
 from impasto.messages import say
 from impasto.networks import autoencoder_of
 from impasto.progress import ProgressLine
+from impasto.resolution import times
 from impasto.sampling.output import slugs
 from impasto.training.data import as_images
 
@@ -218,7 +219,7 @@ def _encode(
 ) -> np.ndarray:
     """The latents [n, M, C, h, w] float16 of these pictures. The encoder computes in float32."""
     pixels = torch.from_numpy(collection.images(rows)).to(device)
-    images = as_images(pixels, collection.resolution // config.resolution)
+    images = as_images(pixels, times(collection.resolution, config.resolution))
     images = images.contiguous(memory_format=torch.channels_last)
     views = [images, images.flip(3)] if config.training.mirror else [images]
     latents = torch.stack([encoder(view) for view in views], dim=1)

@@ -20,6 +20,7 @@ from impasto.evaluation.discriminator import (
 )
 from impasto.networks import Judgement
 from impasto.objectives import Objective
+from impasto.resolution import divided
 from impasto.training.data import TrainingPictures
 
 _COUNT = 128
@@ -105,7 +106,7 @@ def probe_heldout(
     count = min(_COUNT, len(collection.heldout_indices), len(pictures))
     if count == 0:
         return {}
-    resolution = collection.resolution // pictures.reduction
+    resolution = divided(collection.resolution, pictures.reduction)
     real = statistics_of_real(
         discriminator, collection, resolution, len(fields), noise=real_noise, device=device
     )

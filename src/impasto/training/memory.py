@@ -13,6 +13,7 @@ from impasto.config import RunConfig
 from impasto.device import numbers
 from impasto.errors import ImpastoError, lacks_memory
 from impasto.formatting import readable_size
+from impasto.resolution import area
 from impasto.training.resolve import rehearse
 
 _CGROUP = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
@@ -112,7 +113,7 @@ def require_memory(
     there = memory_of(device)
     if there is None:
         return
-    pictures = 3 * config.resolution**2 * 4 * config.training.batch // config.training.accumulate
+    pictures = 3 * area(config.resolution) * 4 * config.training.batch // config.training.accumulate
     if pictures * _TIMES_PICTURES[careful] < there:
         return
     needed = _reckoned(config, label_sizes, device)

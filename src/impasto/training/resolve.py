@@ -22,6 +22,7 @@ from impasto.networks import (
 )
 from impasto.objectives import Objective, StepInputs
 from impasto.registry import load_module, names
+from impasto.resolution import area, divided, times
 from impasto.settings import change
 
 LEAST_KEPT = 0.01
@@ -35,7 +36,7 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
         ImpastoError: a network, term, setting or label field is unknown, or the collection has
             another resolution than the recipe.
     """
-    if collection.resolution % config.resolution:
+    if not times(collection.resolution, config.resolution):
         raise ImpastoError(
             f"{collection.path} holds pictures of {collection.resolution} pixels and recipe "
             f"{config.recipe} makes {config.resolution}: pack again with --resolution "
@@ -309,10 +310,11 @@ def _first_stage(config: RunConfig, collection: Collection) -> RunConfig | None:
     first = config.first_stage
     if first is None:
         return None
-    if first.resolution >= config.resolution:
+    if area(first.resolution) >= area(config.resolution):
         raise ImpastoError(
             f"the first stage's pictures, of {first.resolution} pixels, are to be smaller than the "
-            f"second's, of {config.resolution}: --set first_stage.resolution={config.resolution // 2}"
+            f"second's, of {config.resolution}: --set first_stage.resolution="
+            f"{divided(config.resolution, 2)}"
         )
     if unknown := [name for name in first.labels if name not in config.labels]:
         wanted = ",".join([*config.labels, *unknown])

@@ -37,6 +37,7 @@ from impasto.files import (
 )
 from impasto.formatting import quoted
 from impasto.messages import say
+from impasto.resolution import parse_resolution, recorded
 from impasto.sampling.model import (
     CollectionRecord,
     ModelRecord,
@@ -62,7 +63,7 @@ def collection_record(collection: Collection) -> dict[str, Any]:
         "count": len(collection.train_indices),
         "sources": len(set(collection.sources[collection.train_indices].tolist())),
         "fit": collection.fit,
-        "resolution": collection.resolution,
+        "resolution": recorded(collection.resolution),
         "fields": [
             {"name": f.name, "classes": list(f.classes), "counts": list(f.counts)}
             for f in collection.fields
@@ -92,7 +93,7 @@ def open_collection(
                 f"the collection of {run} is no longer at {path}; say where it is with --data"
             )
         path = "masters"  # it was in the cache, which may be cleared, and can be packed again
-    return open_or_pack(path, known["resolution"]).only(known.get("only"))
+    return open_or_pack(path, parse_resolution(known["resolution"])).only(known.get("only"))
 
 
 def require_same(run: Path, config: RunConfig, collection: Collection) -> None:
@@ -242,7 +243,8 @@ def find_collection(
         known = read_run(run)[1]
         if data is None:
             return open_collection(run, known, data)
-        return _its_part(open_or_pack(data, known["collection"]["resolution"]), learned)
+        size = parse_resolution(known["collection"]["resolution"])
+        return _its_part(open_or_pack(data, size), learned)
     if data is None and shipped_name(find_model(path)) == "masters":
         data = "masters"
     if data is None:
@@ -262,8 +264,7 @@ def _its_part(collection: Collection, learned: CollectionRecord) -> Collection:
 
 
 def _newest_moment(run: Path) -> int:
-    folders = checkpoint_folders(run)
-    return int(folders[-1].name) if folders else 0
+    return max((int(folder.name) for folder in checkpoint_folders(run)), default=0)
 
 
 def stopped_early(run: Path, config: RunConfig) -> bool:

@@ -22,6 +22,7 @@ from impasto.messages import say
 from impasto.networks import count_parameters
 from impasto.plugin_records import needs_of, read_plugins, records_of, require
 from impasto.processes import Processes, joined
+from impasto.resolution import times
 from impasto.sampling.grid import columns_of
 from impasto.sampling.model import BEST, Model, checkpoint_folders
 from impasto.threads import chosen_threads, threads_a_process
@@ -394,8 +395,8 @@ def _first_stage(run: Path, session: Session, *, tensorboard: bool, of: int) -> 
     collection = session.collection
     if session.config.grows:
         # Its own size, where it is packed, need not be averaged from a larger one.
-        sides = [side for side in collection.resolutions if side % config.resolution == 0]
-        collection = collection.at(min(sides))
+        sizes = [size for size in collection.resolutions if times(size, config.resolution)]
+        collection = collection.at(sizes[0])
     first = Session(config, collection, session.device, processes)
     if not processes.on_first(stage.exists):
         record = _run_record(

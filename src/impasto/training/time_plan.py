@@ -17,8 +17,9 @@ from impasto.errors import ImpastoError
 from impasto.formatting import readable_time
 from impasto.messages import say
 from impasto.processes import Processes
+from impasto.resolution import Resolution, recorded, square_of
 from impasto.settings import change
-from impasto.training.choosing import FLAGSHIP, TrainingChoice, choose
+from impasto.training.choosing import FLAGSHIP, TrainingChoice, at_side, choose
 from impasto.training.estimate import estimate
 from impasto.training.resolve import MOST_TIME
 from impasto.training.run_folder import read_run
@@ -171,7 +172,13 @@ def plan(
     lengths = {"training.images", "training.epochs"} & settings.keys()
     if lengths or options.get("images") is not None:
         raise ImpastoError("--time says how long to train: leave out --images and training.images")
-    select = partial(choose, changes=settings, start_from=start_from, **options)
+
+    def select(
+        recipe: str | RunConfig | None, data: Any, size: Resolution | None = None
+    ) -> TrainingChoice:
+        sized = {} if size is None else {"resolution": recorded(size)}
+        return choose(recipe, data, {**settings, **sized}, start_from=start_from, **options)
+
     one = recipe is not None or start_from is not None or "resolution" in settings
     choices = _choices(select, recipe, data, processes, one=one)
     rates = {
@@ -188,9 +195,12 @@ def plan(
     planned = [
         Stage(choices[side].config, rates[side], max(count, 1)) for side, count in images.items()
     ]
-    for line in (*map(_in_words, planned), *_left_out(rates, images)):
+    left_out = {
+        choices[side].config.resolution: rates[side] for side in rates if side not in images
+    }
+    for line in (*map(_in_words, planned), *_left_out(left_out)):
         say(line)
-    last = choices[planned[-1].config.resolution]
+    last = choices[square_of(planned[-1].config.resolution)]
     return replace(last, config=chained(planned))
 
 
@@ -202,14 +212,17 @@ def _choices(
     *,
     one: bool,
 ) -> dict[int, TrainingChoice]:
-    """What is chosen for each size, the smallest first; for one size only with `one`."""
+    """What is chosen for each size, the smallest first; for one size only with `one`. Sizes are sides;
+    of rectangles, those of squares with about as many pixels."""
     whole = processes.local_first(lambda: select(recipe, data))
-    largest = whole.config.resolution
+    largest = square_of(whole.config.resolution)
     found = {largest: whole}
     if not one:
-        for side in SIZES:
-            if side < largest:
-                found[side] = processes.local_first(partial(select, f"{FLAGSHIP}{side}", data))
+        for side in (side for side in SIZES if side < largest):
+            size = at_side(whole.config.resolution, side)
+            if size is not None:
+                smaller = partial(select, f"{FLAGSHIP}{side}", data, size=size)
+                found[side] = processes.local_first(smaller)
     return dict(sorted(found.items()))
 
 
@@ -220,9 +233,9 @@ def _in_words(stage: Stage) -> str:
     )
 
 
-def _left_out(rates: Mapping[int, float], images: Mapping[int, int]) -> list[str]:
+def _left_out(rates: Mapping[Resolution, float]) -> list[str]:
     return [
-        f"{side} pixels: left out; at {rates[side]:.1f} images a second it would see fewer than "
+        f"{size} pixels: left out; at {rate:.1f} images a second it would see fewer than "
         f"{LEAST_IMAGES:,}"
-        for side in sorted(rates.keys() - images.keys())
+        for size, rate in rates.items()
     ]

@@ -27,6 +27,7 @@ from impasto.errors import ImpastoError
 from impasto.formatting import titled
 from impasto.networks import at_sampling
 from impasto.networks._conditioning import LabelEmbedding
+from impasto.resolution import Resolution, recorded
 from impasto.sampling.model import ModelRecord
 from impasto.training.matching import Kept, fill, listed, reconditioned, sized_by_classes
 from impasto.training.pretrained import PretrainedModel
@@ -77,7 +78,7 @@ class Transfer:
         return {
             "model": self.source.name,
             "recipe": known.recipe,
-            "resolution": known.resolution,
+            "resolution": recorded(known.resolution),
             "images_seen": known.images_seen,
             "collection": titled(known.collection.name, known.collection.only),
             "weights_sha256": known.weights_sha256,
@@ -141,7 +142,7 @@ def _with_its_scale(config: RunConfig, source: PretrainedModel) -> RunConfig:
 
 def _same(
     theirs: ModelRecord,
-    resolution: int,
+    resolution: Resolution,
     latent_dim: int,
     generator: NetworkConfig,
     labels: Iterable[tuple[str, Sequence[str]]],

@@ -26,6 +26,7 @@ from impasto.decoding.workers import available_cores
 from impasto.errors import ImpastoError, choices
 from impasto.formatting import counted
 from impasto.registry import module_names
+from impasto.resolution import area
 
 SPLITS = {"train": ("train",), "heldout": ("test",), "all": ("train", "test")}
 """By split option: the parts that are written, under their usual names."""
@@ -63,8 +64,8 @@ class Job:
 
         They are compressed in parallel, with few in memory at once.
         """
-        side = self.collection.resolution
-        chunk = max(1, min(_CHUNK, _CHUNK_BYTES // (side * side * 3)))
+        picture_bytes = area(self.collection.resolution) * 3
+        chunk = max(1, min(_CHUNK, _CHUNK_BYTES // picture_bytes))
         done = 0
         self.progress(done, self.total)
         with ThreadPoolExecutor(available_cores()) as threads:

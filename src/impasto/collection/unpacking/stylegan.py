@@ -27,9 +27,14 @@ def write(job: Job, out: Path) -> None:
     """Write the archive.
 
     Raises:
-        ImpastoError: its name does not end in .zip, which those programs require, or it cannot be
-            written.
+        ImpastoError: its name does not end in .zip or the pictures are no squares, which those
+            programs require, or it cannot be written.
     """
+    if not isinstance(job.collection.resolution, int):
+        raise ImpastoError(
+            f"StyleGAN reads squares, and these pictures are of {job.collection.resolution} px; choose "
+            "--as folder or parquet"
+        )
     if out.suffix != ".zip":
         raise ImpastoError(f"StyleGAN reads archives called .zip; write to {out.name}.zip")
     labels: list[list[str | int]] = []

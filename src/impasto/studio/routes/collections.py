@@ -14,6 +14,7 @@ from impasto.collection.overview import contact_sheet
 from impasto.collection.provenance import in_words, provenance
 from impasto.errors import ImpastoError
 from impasto.files import read_json
+from impasto.resolution import recorded
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.pictures import answer, encoded, thumbnail
 from impasto.studio.places import MASTERS, MissingError, folders
@@ -47,8 +48,8 @@ class CollectionSummary(BaseModel):
 
     name: str
     title: str
-    resolution: int
-    resolutions: list[int]
+    resolution: int | str
+    resolutions: list[int | str]
     train: int
     heldout: int
     fit: str
@@ -155,8 +156,8 @@ def _summary(collection: Collection, name: str) -> CollectionSummary:
     return CollectionSummary(
         name=name,
         title=collection.title,
-        resolution=collection.resolution,
-        resolutions=list(collection.resolutions),
+        resolution=recorded(collection.resolution),
+        resolutions=[*map(recorded, collection.resolutions)],
         train=len(collection.train_indices),
         heldout=len(collection.heldout_indices),
         fit=collection.fit,

@@ -73,8 +73,7 @@ def _painted(
 ) -> tuple[np.ndarray, list[str]]:
     """Pictures [B, H, W, 3], and the texts of their points."""
     folder = studio.places.model_folder(how.model)
-    side = studio.places.model_record(how.model).resolution * enlarge
-    check_size(len(wanted), side)
+    check_size(len(wanted), studio.places.model_record(how.model).resolution, enlarge)
     with studio.models.painter(folder, how.settings(), None) as painter:
         if enlarge > 1:
             from impasto.enlarging import finisher

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from impasto.errors import ImpastoError
 from impasto.files import cache_folder
+from impasto.resolution import times
 from impasto.studio.context import TheStudio
 from impasto.studio.jobs import Job
 from impasto.studio.painting import How, Name, PointIn, painted
@@ -167,7 +168,7 @@ def closest(studio: TheStudio, what: Closest) -> ClosestPictures:
         inside(collection.path.resolve(), studio.places.collections)
     if record.resolution not in collection.resolutions:
         collection = collection.at(
-            min(s for s in collection.resolutions if s % record.resolution == 0)
+            next(size for size in collection.resolutions if times(size, record.resolution))
         )
     with studio.models.painter(folder, what.settings(), None) as painter:
         images = painted(painter, folder, what.points)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from impasto.config import read_record
 from impasto.errors import ImpastoError
+from impasto.resolution import recorded
 from impasto.sampling.records import LabelRecord, ModelRecord
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.places import MASTERS, folders
@@ -29,7 +30,7 @@ class ModelSummary(BaseModel):
     name: str
     """As the API takes it."""
     recipe: str
-    resolution: int
+    resolution: int | str
     network: str
     fields: list[LabelRecord]
     collection: str
@@ -68,7 +69,7 @@ def _summary(studio: Studio, name: str) -> tuple[ModelSummary, ModelRecord]:
     found = ModelSummary(
         name=name,
         recipe=record.recipe,
-        resolution=record.resolution,
+        resolution=recorded(record.resolution),
         network=record.generator.network,
         fields=list(record.labels),
         collection=record.collection.name,

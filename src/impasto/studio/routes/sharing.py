@@ -12,6 +12,7 @@ from starlette.background import BackgroundTask
 
 from impasto.collection.provenance import in_words
 from impasto.errors import ImpastoError
+from impasto.resolution import recorded
 from impasto.studio.context import TheStudio
 from impasto.studio.jobs import Job
 from impasto.studio.painting import How, Name
@@ -28,7 +29,7 @@ class Card(BaseModel):
     """The facts that go with a model that is shared."""
 
     recipe: str
-    resolution: int
+    resolution: int | str
     parameters: int
     images_seen: int
     weights_bytes: int
@@ -83,7 +84,7 @@ def card(studio: TheStudio, model: ModelName, licence: Licence = None) -> Card:
     weights = studio.places.model_folder(model) / "generator.safetensors"
     return Card(
         recipe=record.recipe,
-        resolution=record.resolution,
+        resolution=recorded(record.resolution),
         parameters=record.parameters,
         images_seen=record.images_seen,
         weights_bytes=weights.stat().st_size,

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from impasto.config import RunConfig
 from impasto.registry import load_recipe, module_names, recipe_names
+from impasto.resolution import recorded
 from impasto.settings import change
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.jobs import Job
@@ -26,7 +27,7 @@ class Recipe(BaseModel):
     summary: str
     text: str
     """Its docstring: source, command, cost and what was measured."""
-    resolution: int
+    resolution: int | str
     images: int | None
     from_model: bool
     """Whether it goes on from a model."""
@@ -87,7 +88,7 @@ def _recipe(name: str) -> tuple[Recipe, RunConfig]:
         name=name,
         summary=text.partition("\n")[0],
         text=text,
-        resolution=config.resolution,
+        resolution=recorded(config.resolution),
         images=config.training.images,
         from_model=config.from_model,
         adversarial=config.discriminator is not None,
