@@ -313,6 +313,13 @@ def test_what_cannot_be_walked_is_one_line(
         (["--even", "--easing"], "choose one of the two"),
         (["--seeds", "1,2", "--points", "a.png"], "choose one of the two"),
         (["--grid", "4"], "COLUMNSxROWS"),
+        (["--grid", ""], "COLUMNSxROWS"),
+        (
+            ["--seeds", ""],
+            "seeds are numbers and ranges",
+        ),  # as of a variable of the shell that is empty
+        (["--favourites", ""], "there are no favourites"),
+        (["--beats", ""], "beats are times"),
         (["--grid", "3x1"], "cannot be dealt out"),
         (["--classes", "style=nothing"], "unknown class of style"),
         (["--seconds", "0"], "1 to 1,000,000 frames"),

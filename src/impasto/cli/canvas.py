@@ -122,7 +122,7 @@ def command(
         height,
         named.seeds if named else (),
         [*(points or ()), *favourites],
-        parse_grid(layout, "--layout") if layout else None,
+        None if layout is None else parse_grid(layout, "--layout"),
         parse_stations(painter.record, classes or []),
         variety,
         tile,

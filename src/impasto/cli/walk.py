@@ -172,8 +172,8 @@ def command(
         raise ImpastoError(
             "--around has a point of its own: leave out --seeds, --points and --favourites"
         )
-    columns, rows = parse_grid(grid) if grid else (1, 1)
-    times = parse_beats(beats) if beats else []
+    columns, rows = parse_grid(grid) if grid is not None else (1, 1)
+    times = parse_beats(beats) if beats is not None else []
     folder = find_model(model)
     target = out or Path("samples") / f"{name_of(model)}-walk.mp4"
     check_target(target, fps)
@@ -218,6 +218,6 @@ def _given(
         named = parse_point(around, folder, record)
         return named.seeds, [] if named.points is None else [named.points]
     given: list[Path | Points] = [*points] if points else []
-    if favourites:
+    if favourites is not None:
         given.append(chosen_favourites(folder, record, favourites)[1])
-    return parse_seeds(seeds) if seeds else [], given
+    return parse_seeds(seeds) if seeds is not None else [], given
