@@ -126,7 +126,15 @@ def test_what_a_card_says_of_a_run(tmp_path: Path) -> None:
     made = json.loads((run / "run.json").read_text())
     made["command"] = made["collection"]["path"] = "/home/anna/pictures"
     made["machine"]["node"] = "annas-laptop"
+    made["started_from"] = {
+        "model": "annas-first",
+        "recipe": "gantor",
+        "images_seen": 5000,
+        "collection": "shore",
+    }
     (run / "run.json").write_text(json.dumps(made))
+    with (run / "stats.jsonl").open("a") as file:  # of later than its newest checkpoint
+        file.write('{"images_seen": 48, "seconds": 7000000}\n{"images_seen": null}\n')
     record = write_hub_folder(run, tmp_path / "card", repository="lake/lake")
     text = (tmp_path / "card" / "README.md").read_text(encoding="utf-8")
     for path in (tmp_path / "card").iterdir():  # nothing of the machine or the disk
@@ -147,7 +155,8 @@ def test_what_a_card_says_of_a_run(tmp_path: Path) -> None:
     for sentence in row["memorisation"]["sentences"]:
         assert sentence[1:] in shown(text)[0]
     assert f"| Images seen, repetitions included | {record.images_seen:,} |" in text
-    assert "| Time |" in text
+    assert "| Started from | a model of recipe gantor after 5,000 images of shore |" in text
+    assert "| Time | 1 s |" in text
     assert "| Machine | cpu" in text
     assert 'impasto.Model.load("hf:lake/lake")' in text
 

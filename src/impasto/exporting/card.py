@@ -44,12 +44,21 @@ class Training:
     def read(cls, run: Path, images_seen: int) -> "Training":
         """From a run's folder; what is missing or damaged there is left out."""
         record = read_json(run / "run.json", "run")
-        rows = read_json_lines(run / "stats.jsonl")
-        seconds = [row.get("seconds") for row in rows if row.get("images_seen", 0) <= images_seen]
-        known = [each for each in seconds if isinstance(each, int | float)]
-        parts = [record.get(name) for name in ("machine", "started_from")]
+        pairs = [
+            (row.get("images_seen"), row.get("seconds"))
+            for row in read_json_lines(run / "stats.jsonl")
+        ]
+        seconds = [
+            float(after)
+            for seen, after in pairs
+            if isinstance(seen, int) and seen <= images_seen and isinstance(after, int | float)
+        ]
+        parts = [
+            record.get(name) if isinstance(record, dict) else None
+            for name in ("machine", "started_from")
+        ]
         machine, begun_from = (part if isinstance(part, dict) else None for part in parts)
-        return cls(known[-1] if known else None, machine, begun_from)
+        return cls(seconds[-1] if seconds else None, machine, begun_from)
 
 
 def evaluations_of(folder: Path, weights_sha256: str) -> list[EvaluationRow]:

@@ -1,6 +1,7 @@
 """A model as a folder for the Hugging Face hub: the model folder, a card, and pictures for it."""
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from impasto.errors import ImpastoError
 from impasto.exporting.card import PICTURES, Card, Training, evaluations_of
 from impasto.exporting.markdown import plain
 from impasto.files import atomic_folder, write_json, write_text
+from impasto.progress import shown
 from impasto.resolution import width_and_height
 from impasto.sampling.model import (
     Model,
@@ -79,28 +81,31 @@ def check_licence(licence: str | None) -> None:
 def _write_pictures(model: Model, path: Path) -> str:
     """Write the card's pictures, a row for each of the commonest classes; gives their caption."""
     record = model.record
-    painter = Painter.of(model)
     columns = max(4, min(8, _ACROSS // width_and_height(record.resolution)[0]))
-    rows = _MOST_ROWS // 2
     if not record.labels:
-        seeds = range(columns * rows)
-        save_grid(
-            path, np.concatenate(list(painter.paint(seeds, painter.labels(seeds, {})))), columns
-        )
+        seeds = range(columns * _MOST_ROWS // 2)
+        save_grid(path, _painted(model, seeds, [{}]), columns)
         return f"Seeds 0 to {seeds[-1]}, none left out."
-    counts = record.class_counts(0)
+    counts, field = record.class_counts(0), record.labels[0]
     common = sorted(range(len(counts)), key=lambda number: -counts[number])[:_MOST_ROWS]
-    seeds = range(columns)
-    images = [
-        image for cls in common for image in painter.paint(seeds, painter.labels(seeds, {0: cls}))
-    ]
-    field = record.labels[0]
-    save_grid(path, np.concatenate(images), columns, beside=[field.classes[cls] for cls in common])
+    images = _painted(model, range(columns), [{0: cls} for cls in common])
+    save_grid(path, images, columns, beside=[field.classes[cls] for cls in common])
     few = "the commonest classes" if len(common) < len(counts) else "each class"
     return (
         f"Seeds 0 to {columns - 1}, none left out; a row for {few} of {plain(field.name)}, the "
         "commonest first."
     )
+
+
+def _painted(model: Model, seeds: range, rows: Sequence[Mapping[int, int]]) -> np.ndarray:
+    """Pictures of the seeds, once for each row's classes by the column of their field."""
+    painter, images = Painter.of(model, batch=8), list[np.ndarray]()
+    with shown("pictures", len(seeds) * len(rows)) as progress:
+        for row in rows:
+            for batch in painter.paint(seeds, painter.labels(seeds, row)):
+                images.extend(batch)
+                progress(len(images))
+    return np.stack(images)
 
 
 def _config(record: ModelRecord) -> dict[str, Any]:
