@@ -133,6 +133,8 @@ def test_nothing_of_whoever_exports_is_in_what_is_exported(run: Path, tmp_path: 
         ["export", run, out / "folder", "--discriminator"],
         ["export", run, out / "model.onnx"],
         ["export", run, out / "page.html"],
+        ["export", run, out / "card", "--as", "hub", "--discriminator"],
+        ["export", run, out / "space", "--as", "space"],
         ["sample", run, "--seeds", "0,1", "--out", out / "pictures"],
         ["sample", run, "--seeds", "0-3", "--grid", out / "grid.png", "--captions"],
         [
@@ -152,9 +154,20 @@ def test_nothing_of_whoever_exports_is_in_what_is_exported(run: Path, tmp_path: 
         assert code == 0, text
     files = sorted(path for path in out.rglob("*") if path.is_file())
     kinds = {path.suffix for path in files}
-    assert kinds == {".json", ".safetensors", ".onnx", ".html", ".png", ".mp4", ".gif"}
-    found = {path.name: planted_in(path.read_bytes()) for path in files}
-    assert not {name: words for name, words in found.items() if words}
+    assert kinds == {
+        ".json",
+        ".safetensors",
+        ".onnx",
+        ".html",
+        ".png",
+        ".mp4",
+        ".gif",
+        ".md",
+        ".py",
+        ".txt",
+    }
+    found = {path: planted_in(path.read_bytes()) for path in files}
+    assert not {path: words for path, words in found.items() if words}
 
 
 def test_the_search_finds_what_a_run_holds(run: Path) -> None:
