@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from impasto.config import NetworkConfig
 from impasto.errors import ImpastoError
 from impasto.exporting.card import Card, evaluations_of
-from impasto.exporting.hub_folder import write_hub_folder
+from impasto.exporting.hub_folder import alone, write_hub_folder
 from impasto.exporting.markdown import plain, table
 from impasto.formatting import one_line
 from impasto.sampling.model import Model
@@ -112,6 +113,17 @@ def test_a_folder_for_the_hub(tmp_path: Path) -> None:
         2,
         f"{folder} exists already; choose another name or remove it first",
     )
+
+
+def test_a_record_for_others_names_no_files() -> None:
+    place = "https://intranet.example/decoder.safetensors"
+    options = {"network": "taesd", "decoder": place, "decoder_sha256": "0" * 64}
+    autoencoder = NetworkConfig.model_validate(options)
+    record = hostile_record().model_copy(update={"autoencoder": autoencoder})
+    known = alone(record).autoencoder
+    assert known is not None
+    assert known.model_dump() == options | {"decoder": None}
+    assert alone(hostile_record()) == hostile_record()
 
 
 def test_the_pictures_of_a_model_without_classes(tmp_path: Path) -> None:

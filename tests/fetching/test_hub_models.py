@@ -1,6 +1,7 @@
 """Models of the hub as `hf:OWNER/NAME`, against a server on loopback that answers as the hub does, or
 worse."""
 
+import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -299,6 +300,28 @@ def test_weights_of_another_model_are_refused(
     files["generator.safetensors"] = (other / "generator.safetensors").read_bytes()
     serve_repository(hub, storage, REPOSITORY, files)
     with pytest.raises(ImpastoError, match=r"generator\.safetensors"):
+        Model.load(NAME)
+
+
+def test_a_record_does_not_make_anything_else_be_fetched(
+    hub: Nasty, storage: Nasty, files: dict[str, bytes]
+) -> None:
+    """An autoencoder's weights are read from where a record says, so one from the hub must not say."""
+    record = json.loads(files["model.json"])
+    digests = {"encoder_sha256": "0" * 64, "decoder_sha256": "0" * 64}
+    for half, place in (("decoder", f"{storage.address}/evil"), ("encoder", "/etc/passwd")):
+        record["autoencoder"] = {"network": "taesd", half: place, **digests}
+        files["model.json"] = json.dumps(record).encode()
+        serve_repository(hub, storage, REPOSITORY, files)
+        shutil.rmtree(constants.HF_HUB_CACHE, ignore_errors=True)
+        for _ in range(2):
+            with pytest.raises(ImpastoError, match="names files of its autoencoder elsewhere"):
+                Model.load(NAME)
+    assert "/evil" not in storage.paths()
+    files["model.json"] = b"[" * 100_000
+    serve_repository(hub, storage, REPOSITORY, files)
+    shutil.rmtree(constants.HF_HUB_CACHE)
+    with pytest.raises(ImpastoError, match=r"model\.json"):
         Model.load(NAME)
 
 

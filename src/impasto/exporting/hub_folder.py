@@ -61,12 +61,22 @@ def write_hub_folder(
     training = None if run is None else Training.read(run, model.record.images_seen)
     scores = evaluations_of(run or Path("evaluations") / name_of(path), model.record.weights_sha256)
     with atomic_folder(destination) as temporary:
-        record = Model.write(temporary, model.generator.state_dict(), model.record, weights)
+        record = Model.write(temporary, model.generator.state_dict(), alone(model.record), weights)
         caption = _write_pictures(model, temporary / PICTURES)
         card = Card(record, caption, training, scores, licence, repository)
         write_text(temporary / CARD, card.text())
         write_json(temporary / CONFIG, _config(record))
     return record
+
+
+def alone(record: ModelRecord) -> ModelRecord:
+    """The record without files and addresses of its autoencoder's weights, which are found by their
+    SHA-256: what is downloaded is not to name where to read or fetch more."""
+    if record.autoencoder is None:
+        return record
+    named = [half for half in ("encoder", "decoder") if half in record.autoencoder.options]
+    autoencoder = record.autoencoder.model_copy(update=dict.fromkeys(named))
+    return record.model_copy(update={"autoencoder": autoencoder})
 
 
 def check_licence(licence: str | None) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from impasto import __version__
 from impasto.exporting.card import Card
-from impasto.exporting.hub_folder import CARD, check_licence
+from impasto.exporting.hub_folder import CARD, alone, check_licence
 from impasto.files import atomic_folder, write_text
 from impasto.sampling.model import Model
 from impasto.sampling.records import ModelRecord
@@ -33,7 +33,7 @@ def write_space(path: Path, destination: Path, *, licence: str | None = None) ->
     check_licence(licence)
     model = Model.load(path)
     with atomic_folder(destination) as temporary:
-        record = Model.write(temporary, model.generator.state_dict(), model.record)
+        record = Model.write(temporary, model.generator.state_dict(), alone(model.record))
         shutil.copyfile(Path(__file__).with_name("space_app.py"), temporary / APP)
         write_text(temporary / REQUIREMENTS, _PACKAGES)
         write_text(temporary / CARD, _readme(Card(record, "", licence=licence)))
