@@ -1,10 +1,11 @@
 """The bars of exploring, with the model that comes with impasto, at 64 pixels.
 
-    python -m benchmarks.exploring walk|memory|invert|directions
+    python -m benchmarks.exploring walk|memory|invert|directions [--first SEED]
 
 `walk`: frames a second against pictures a second of `sample`, alternating, medians of five rounds; of
 painting alone, and into folders of PNGs. `memory`: resident memory (Linux) during 10,000 frames of an
-MP4. `invert`: 16 pictures that the model made, and how near they come. `directions`: what the command
+MP4. `invert`: 16 pictures that the model made, of seeds
+from 5000 or --first on, and how near they come. `directions`: what the command
 finds by default. Seconds of CPU are of this process; on a busy machine they tell more than the clock.
 """
 
@@ -98,9 +99,9 @@ def memory(folder: Path) -> None:
     print("\n".join(f"{done:>6} frames: {megabytes:.0f} MB" for done, megabytes in found))
 
 
-def invert(folder: Path) -> None:
+def invert(first: int) -> None:
     model = Model.load(MODEL)
-    pictures = model.sample(range(5000, 5016))
+    pictures = model.sample(range(first, first + 16))
     found: list[Inversion] = []
     clock, used = seconds_of(lambda: found.append(impasto.invert(model, pictures)))
     shares = (found[0].distances[-1] / found[0].usual).numpy()
@@ -117,15 +118,19 @@ def directions(folder: Path) -> None:
     print(f"directions in {clock:.0f} s ({used:.0f} s of CPU)")
 
 
-PARTS = {"walk": walk, "memory": memory, "invert": invert, "directions": directions}
+IN_A_FOLDER = {"walk": walk, "memory": memory, "directions": directions}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("part", choices=list(PARTS))
-    part = parser.parse_args().part
+    parser.add_argument("part", choices=[*IN_A_FOLDER, "invert"])
+    parser.add_argument("--first", type=int, default=5000)
+    asked = parser.parse_args()
+    if asked.part == "invert":
+        invert(asked.first)
+        return
     with tempfile.TemporaryDirectory() as folder:
-        PARTS[part](Path(folder))
+        IN_A_FOLDER[asked.part](Path(folder))
 
 
 if __name__ == "__main__":
