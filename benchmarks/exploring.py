@@ -4,9 +4,9 @@
 
 `walk`: frames a second against pictures a second of `sample`, alternating, medians of five rounds; of
 painting alone, and into folders of PNGs. `memory`: resident memory (Linux) during 10,000 frames of an
-MP4. `invert`: 16 pictures that the model made, of seeds
-from 5000 or --first on, and how near they come. `directions`: what the command
-finds by default. Seconds of CPU are of this process; on a busy machine they tell more than the clock.
+MP4. `invert`: 16 pictures that the model made, of seeds from 5000 or --first on, and how near they come.
+`directions`: what the command finds by default. Seconds of CPU are of this process; on a busy machine
+they tell more than the clock.
 """
 
 import argparse
