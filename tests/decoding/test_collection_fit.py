@@ -319,6 +319,10 @@ def test_small_pictures_are_left_out_where_they_would_be_enlarged_too_much(tmp_p
         assert all_of(tmp_path / "a.png", how(fit)).shape[1:] == (16, 16, 3)
         text = reason(tmp_path / "b.png", how(fit))
         assert text == "too small: 60 x 12 pixels; 16 px takes 13"
+    # Tiles of 0.84 times 61 would have 51.2 pixels, where 64 / 1.25 is 51.2 too: one too small for
+    # whole pixels does not count, and the one of 61 is there.
+    Image.new("RGB", (61, 70)).save(tmp_path / "c.png")
+    assert all_of(tmp_path / "c.png", how("tiles", resolution=64)).shape[1:] == (64, 64, 3)
     # Padded, the long side counts.
     assert only(tmp_path / "b.png", how("pad")).shape == (16, 16, 3)
 

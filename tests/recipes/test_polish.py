@@ -122,6 +122,22 @@ def test_one_step_comes_nearer_to_the_real_moments(tiny: Collection, tmp_path: P
     assert not np.array_equal(one.sample([5]), Model.load(saved, steps=2).sample([5]))
 
 
+def test_it_goes_on_from_a_flow_with_guidance(labelled: Collection, tmp_path: Path) -> None:
+    """The model has learned pictures without labels, so the run need not."""
+    known = labelled.only("style=Cubism")
+    flow = {"labels": ["style"], "generator__guidance": 2.0, "generator__steps": 2}
+    learned = session(small("flow_32", training__hide_labels=0.1, **flow), known)
+    model = write(tmp_path / "guided", learned)
+    ready = going_on("polish_64", model, known, resolution=32)
+    assert isinstance(ready.state.generator, Generator)
+    assert ready.state.generator.guidance == 2
+    ready.trainer.step()
+    never = session(small("flow_32", labels=["style"], training__hide_labels=0), known)
+    plain = write(tmp_path / "plain", never)
+    with pytest.raises(ImpastoError, match=r"learned none of these: --set generator\.guidance=1"):
+        going_on("polish_64", plain, known, resolution=32, generator__guidance=2.0)
+
+
 def test_the_gradient_goes_through_all_steps() -> None:
     """Against differences, of a flow of three steps in float64."""
     torch.manual_seed(0)

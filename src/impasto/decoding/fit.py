@@ -164,7 +164,8 @@ def _pad_short(width: int, height: int, how: Fitting) -> float:
 
 def _smallest_tile(width: int, height: int, how: Fitting) -> float:
     sides = [_short_within(width, height, how) * scale for scale in TILE_SCALES]
-    return min((side for side in sides if side >= how.least), default=sides[0])
+    # As in `tile_boxes`, in whole pixels.
+    return min((side for side in sides if round(side) >= how.least), default=sides[0])
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,7 @@ def _usable_side(width: int, height: int, how: Fitting) -> float:
     """
     side = FITS[how.fit].smallest(width, height, how)
     least = math.ceil(how.least) if isinstance(how.resolution, int) else how.least
-    if side < least:
+    if (round(side) if how.fit == "tiles" else side) < least:  # tiles are of whole pixels
         sides = [math.ceil(each / how.max_upscale) for each in width_and_height(how.resolution)]
         takes = " x ".join(map(str, dict.fromkeys(sides)))
         raise UnusableError(

@@ -17,6 +17,7 @@ from impasto.registry import load_recipe, recipe_modules, recipe_names
 from impasto.resolution import Resolution, Size, divided, parse_resolution, square_of, times
 from impasto.sampling.model import ModelRecord, find_model
 from impasto.settings import change
+from impasto.training.resolve import hides_labels
 
 FLAGSHIP = "flagship_"
 """The default recipes have this name and a side in pixels."""
@@ -110,6 +111,7 @@ def choose(
     collection = open_or_pack(data, config.resolution).only(only)
     if own is not None:
         config = known_labels(config, own, collection)
+        _check_guidance(config, own)
     return TrainingChoice(config, collection, text, by_name)
 
 
@@ -177,6 +179,17 @@ def at_side(packed: Resolution, side: int) -> Resolution | None:
         return None
     size = divided(packed, factor)
     return size if times(packed, size) else None
+
+
+def _check_guidance(config: RunConfig, model: ModelRecord) -> None:
+    """Raises: ImpastoError: guidance of a config that goes on from a model which never learned pictures
+    without labels."""
+    guided = bool(config.labels) and config.generator.options.get("guidance", 1) != 1
+    if config.from_model and guided and not (model.learned_without_labels or hides_labels(config)):
+        raise ImpastoError(
+            "generator.guidance moves pictures away from those without labels, and that model has "
+            "learned none of these: --set generator.guidance=1"
+        )
 
 
 def choose_recipe(

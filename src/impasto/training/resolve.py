@@ -103,8 +103,8 @@ def _check_noise(config: RunConfig, collection: Collection) -> None:
             f"network '{network}' begins with normal noise, and latent.distribution is "
             f"'{config.latent.distribution}': --set latent.distribution=normal"
         )
-    if not config.labels or config.generator.options.get("guidance", 1) == 1:
-        return
+    if not config.labels or config.generator.options.get("guidance", 1) == 1 or config.from_model:
+        return  # what a model has learned that a config goes on from is checked in choosing.py
     columns = [collection.field(name) for name in config.labels]
     rows = collection.labels[collection.train_indices][:, columns]
     if not hides_labels(config) and not (rows < 0).all(axis=1).any():
