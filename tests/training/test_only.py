@@ -4,10 +4,12 @@ import json
 import pickle
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import impasto
 from benchmarks.kill_resume import fingerprint
 from impasto.collection import Collection, open_or_pack
 from impasto.collection.provenance import provenance
@@ -210,6 +212,19 @@ def test_what_reads_a_runs_collection_is_given_its_part(
     assert find_collection(run, record, other).condition == other.condition
     (note,) = of_model(Painter.of(Model.load(run)), labelled, SampleCounts(4, 0)).notes
     assert "but from labelled (only style = 'Cubism'): " in note
+
+
+def test_it_is_evaluated_against_its_part_or_the_whole(
+    run: Path, labelled: Collection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("impasto.api.judging.load_networks", lambda *_, **__: [sketch()])
+    settings: dict[str, Any] = {"pictures": 24, "per_class": 0, "device": "cpu"}
+    for data in (None, labelled.path):
+        (part,) = impasto.evaluate(run, data, out=tmp_path / "1", **settings).outcomes
+        assert part.row.collection.hash == labelled.only(CUBIST).content_hash
+        (whole,) = impasto.evaluate(run, data, whole=True, out=tmp_path / "1", **settings).outcomes
+        assert whole.row.collection.hash == labelled.content_hash
+        assert whole.row.reference.pictures == len(labelled.train_indices)
 
 
 def test_another_part_is_refused_under_the_same_name(run: Path, labelled: Collection) -> None:

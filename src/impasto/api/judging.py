@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from impasto.api.collections import size_from
-from impasto.collection import Collection
+from impasto.collection import Collection, open_or_pack
 from impasto.curation.classification import classify
 from impasto.device import choose_device
 from impasto.errors import ImpastoError
@@ -96,6 +96,7 @@ def evaluate(
     per_class: int = 100,
     against: str = "train",
     reference: int | None = None,
+    whole: bool = False,
     seed: int = 0,
     fit: str | None = None,
     resolution: Resolution | str | None = None,
@@ -122,6 +123,7 @@ def evaluate(
         per_class: least number of each class, from 0, for the scores by class.
         against: `train`, `heldout` or `all`: the reference pictures.
         reference: most reference pictures, chosen at random; from 2. None: all.
+        whole: compare a model that was trained on a part of a collection (`only`) with all of it.
         seed: of the first generated picture.
         fit: `crop`, `squash` or `pad`: resize given pictures; None: leave out those of other sizes.
         resolution: with `fit`, their side in pixels, or width x height such as "192x256".
@@ -136,9 +138,14 @@ def evaluate(
         ImpastoError: there is nothing to evaluate or to compare with, or options conflict.
     """
     path, home = place_at(what), None if out is None else Path(out).expanduser()
+<<<<<<< HEAD
     size = size_from(resolution)
     options = (checkpoints, truncation, None if how == AS_SAVED else how), (fit, size)
     real = ComparedWith(data, split_of(against), reference)
+=======
+    options = (checkpoints, truncation, None if how == AS_SAVED else how), (fit, resolution)
+    given = _are_given(path, *options)
+    real = ComparedWith(data, split_of(against), reference, whole)
     painting = PaintingOptions(choose_device(device), truncation, batch, how)
     networks = partial(load_networks, features, weights, device=painting.device)
     if _are_given(path, *options):
@@ -188,9 +195,12 @@ def _of_models(
     record = ModelRecord.of(folders[-1])
     run = run_of(path)
     name = run.name if run else name_of(path)
+    collection = find_collection(path, record, real.data)
+    if real.whole and collection.condition is not None:
+        collection = open_or_pack(collection.path, record.resolution)
     evaluator = Evaluator(
         networks(),
-        find_collection(path, record, real.data),
+        collection,
         resolution=record.resolution,
         labels=tuple(field.name for field in record.labels) or None,
         split=real.split,

@@ -100,6 +100,14 @@ def command(
         str, typer.Option(help="Real pictures to compare with.", metavar="train|heldout|all")
     ] = "train",
     reference: Reference = None,
+    whole: Annotated[
+        bool,
+        typer.Option(
+            "--whole",
+            help="Compare a model of train --only with the whole collection; without it, with the part "
+            "that it was trained on.",
+        ),
+    ] = False,
     seed: Annotated[
         int, typer.Option(metavar="N", min=0, help="Seed of the first generated picture.")
     ] = 0,
@@ -168,6 +176,7 @@ def command(
             per_class=per_class,
             against=against,
             reference=reference,
+            whole=whole,
             seed=seed,
             fit=fit,
             resolution=resolution,

@@ -100,11 +100,13 @@ class ComparedWith:
         data: a collection, its folder or the word `masters`; None: the model's training collection.
         split: which of the collection's pictures.
         limit: the most of them, chosen at random; None: all.
+        whole: all of the collection, if the model was trained on a part of it.
     """
 
     data: str | Path | Collection | None
     split: Split
     limit: int | None
+    whole: bool = False
 
 
 def is_given(path: Place) -> bool:
