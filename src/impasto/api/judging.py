@@ -107,10 +107,8 @@ def evaluate(
     device: str = "auto",
     batch: int = 64,
 ) -> Evaluations:
-    """Score pictures against a collection's, with 95% intervals.
-
-    Adds a row to `metrics.jsonl`, and beside it the table and the closest pairs of a generated and a
-    training picture. An evaluation already recorded with the same settings is not repeated.
+    """Score pictures against a collection's, with 95% intervals. An evaluation already recorded is not
+    repeated. Adds a row to `metrics.jsonl`, and beside it the table and the closest pairs.
 
     Args:
         what: a run, one of its checkpoints (`RUN/best`), a model (`hf:OWNER/NAME` too); or pictures: a
@@ -138,13 +136,8 @@ def evaluate(
         ImpastoError: there is nothing to evaluate or to compare with, or options conflict.
     """
     path, home = place_at(what), None if out is None else Path(out).expanduser()
-<<<<<<< HEAD
     size = size_from(resolution)
     options = (checkpoints, truncation, None if how == AS_SAVED else how), (fit, size)
-    real = ComparedWith(data, split_of(against), reference)
-=======
-    options = (checkpoints, truncation, None if how == AS_SAVED else how), (fit, resolution)
-    given = _are_given(path, *options)
     real = ComparedWith(data, split_of(against), reference, whole)
     painting = PaintingOptions(choose_device(device), truncation, batch, how)
     networks = partial(load_networks, features, weights, device=painting.device)
