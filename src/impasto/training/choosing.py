@@ -83,9 +83,7 @@ def choose(
         raise ImpastoError(
             f'settings are given by name, such as {{"training.batch": 16}}, not {changes!r}'
         )
-    model = None
-    if start_from is not None:
-        model = ModelRecord.of(find_model(start_from))
+    model = None if start_from is None else ModelRecord.of(find_model(start_from))
     own: ModelRecord | None = None
     if isinstance(recipe, RunConfig):
         base, by_name = recipe, True
