@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from impasto.sampling.point_text import TEXT_KEY
 from impasto.studio.context import Studio
 from impasto.studio.places import Places
 from impasto.studio.schema import settings_of_network, settings_of_term
+from impasto.studio.sources import tidy
 from tests.helpers.pictures import paint
 from tests.studio.conftest import accepted, finish
 
@@ -188,6 +191,7 @@ def test_files_go_into_their_upload_only(client: TestClient, places: Places) -> 
         assert answer.status_code in (400, 404, 422), path
     assert not list(places.runs.iterdir())
     assert not [path for path in places.uploads.rglob("*") if path.is_file()]
+    assert [each["name"] for each in _get(client, "uploads")] == ["dropped"]
     for name in ("..", ".", "a/b", "-x"):
         assert client.post("/api/uploads", json={"name": name}).status_code == 400
     deep = "/".join(["a"] * 30)
@@ -201,6 +205,16 @@ def test_an_upload_that_is_too_large_leaves_nothing(client: TestClient, places: 
         assert answer.status_code == 413
         assert "too large" in answer.json()["error"]
     assert not list((places.uploads / "dropped").iterdir())
+
+
+def test_parts_that_a_killed_server_left_are_removed_a_day_later(places: Places) -> None:
+    incoming = places.uploads / ".incoming"
+    incoming.mkdir()
+    for name, age in (("old", 90_000), ("new", 10)):
+        (incoming / name).touch()
+        os.utime(incoming / name, (time.time() - age,) * 2)
+    tidy(places.uploads)
+    assert [path.name for path in incoming.iterdir()] == ["new"]
 
 
 def test_a_collection_from_elsewhere_is_not_packed_again(

@@ -16,6 +16,7 @@ from impasto.messages import say
 from impasto.studio.app import create_app
 from impasto.studio.context import Studio
 from impasto.studio.security import LOOPBACK, Gate
+from impasto.studio.sources import tidy
 
 _CLOSING = 3
 """Seconds that open connections get when the server ends."""
@@ -68,6 +69,7 @@ def serve(studio: Studio, where: Listening, *, show: bool) -> None:
     Raises:
         ImpastoError: the address cannot be used.
     """
+    tidy(studio.places.uploads)
     with where.socket() as listener:
         port = listener.getsockname()[1]
         token = secrets.token_urlsafe(24)

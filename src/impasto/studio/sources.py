@@ -1,6 +1,9 @@
 """Uploaded pictures: folders of files as they were dropped, listed and decoded as packing does it."""
 
+import contextlib
+import secrets
 import shutil
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,7 +27,10 @@ MOST_FOLDERS = 20
 """Folders inside each other."""
 _KEPT_FREE = 2**29
 """Bytes of the disk that uploads leave."""
-_PART = ".part-"
+_INCOMING = ".incoming"
+"""Folder of files that are not whole yet."""
+_LEFT_BEHIND = 24 * 3600
+"""Seconds after which a part that a killed server left is removed."""
 _LOOK_AFTER = 2**26
 """Bytes after which the disk's free room is asked for again."""
 _SECONDS = 20
@@ -54,7 +60,7 @@ def _described(folder: Path) -> Upload:
 
 def _files(folder: Path) -> Iterator[Path]:
     for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink() and not path.name.startswith(_PART):
+        if path.is_file() and not path.is_symlink():
             yield path
 
 
@@ -100,22 +106,31 @@ async def receive(root: Path, name: str, path: str, parts: AsyncIterator[bytes])
     target = confined(folder, *names)
     if target == folder:
         raise ImpastoError("an upload needs the name of a file")
-    temporary = target.with_name(f"{_PART}{target.name[:100]}")
+    temporary = root / _INCOMING / secrets.token_hex(8)
     length = 0
     try:
-        await to_thread.run_sync(partial(target.parent.mkdir, parents=True, exist_ok=True))
+        temporary.parent.mkdir(exist_ok=True)
         with temporary.open("wb") as file:
             async for part in parts:
                 if length // _LOOK_AFTER != (length + len(part)) // _LOOK_AFTER or not length:
                     await to_thread.run_sync(_check_room, root)
                 length += len(part)
                 await to_thread.run_sync(file.write, part)
+        await to_thread.run_sync(partial(target.parent.mkdir, parents=True, exist_ok=True))
         await to_thread.run_sync(temporary.replace, target)
     except OSError as error:
         raise write_error(error, target) from error
     finally:
         temporary.unlink(missing_ok=True)
     return length
+
+
+def tidy(root: Path) -> None:
+    """Remove parts of files that killed servers left behind."""
+    for path in (root / _INCOMING).glob("*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _LEFT_BEHIND:
+                path.unlink()
 
 
 def _check_room(root: Path) -> None:
