@@ -1,5 +1,6 @@
 """Every tab's routes, on a collection and a run that are there."""
 
+import base64
 import io
 import json
 import os
@@ -140,6 +141,13 @@ def test_uploads_previews_packing_merging_and_forgetting(
     for each in previews["pictures"]:
         assert set(each["squares"]) == set(previews["fits"])
         assert each["squares"]["pad"].startswith("data:image/webp;base64,")
+    tall = _get(client, "uploads/dropped/preview", count=1, size="30x40", side=32)["pictures"]
+    webp = base64.b64decode(tall[0]["squares"]["crop"].partition(",")[2])
+    assert _pixels(webp).shape == (32, 24, 3)
+    job = _post(client, "pack", name="tall", upload="dropped", resolution=["24x32"])
+    finish(studio, job)
+    assert _get(client, "collections/tall")["summary"]["resolution"] == "24x32"
+    assert _pixels(client.get("/api/collections/tall/picture/0").content).shape == (32, 24, 3)
     job = _post(client, "pack", name="mine", upload="dropped", resolution=[16, 32], labels=["kind"])
     finish(studio, job)
     details = _get(client, "collections/mine")

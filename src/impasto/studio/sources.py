@@ -18,6 +18,7 @@ from impasto.decoding.workers import DiedError, in_order
 from impasto.errors import ImpastoError
 from impasto.files import write_error
 from impasto.readers import read_source
+from impasto.resolution import Resolution
 from impasto.sources.listing import Content, Listing
 from impasto.sources.trees import UnusableError
 from impasto.studio.places import MissingError, confined, existing
@@ -147,17 +148,19 @@ def listed(root: Path, name: str, labels: tuple[str, ...] | None = None) -> List
     return read_source(source_of(root, name), labels)
 
 
-def previews(listing: Listing, count: int, side: int) -> list[tuple[str, dict[str, np.ndarray]]]:
-    """Some pictures of a source, evenly over it, made square in each way. Those that cannot be used are
-    left out.
+def previews(
+    listing: Listing, count: int, resolution: Resolution
+) -> list[tuple[str, dict[str, np.ndarray]]]:
+    """Some pictures of a source, evenly over it, fitted in each way. Those that cannot be used are left
+    out.
 
     Args:
         listing: of the source.
         count: how many pictures.
-        side: of the squares, in pixels.
+        resolution: of the fitted pictures.
 
     Returns:
-        For each picture its name, and uint8 [R, R, 3] by the name of the fit.
+        For each picture its name, and uint8 [H, W, 3] by the name of the fit.
 
     Raises:
         ImpastoError: there are no pictures.
@@ -166,7 +169,7 @@ def previews(listing: Listing, count: int, side: int) -> list[tuple[str, dict[st
         raise ImpastoError("there are no pictures in it")
     places = np.unique(np.linspace(0, len(listing.entries) - 1, count).round().astype(int)).tolist()
     entries = [listing.entries[place] for place in places]
-    found = in_order(partial(_squares, side), _contents(listing, places), 1, count, _SECONDS)
+    found = in_order(partial(_fitted, resolution), _contents(listing, places), 1, count, _SECONDS)
     return [
         (entry.relative, squares)
         for entry, squares in zip(entries, found, strict=True)
@@ -185,16 +188,16 @@ def _contents(listing: Listing, places: Sequence[int]) -> Iterator[Path | Conten
             yield from listing.contents([place])
 
 
-def _squares(side: int, picture: Path | Content) -> dict[str, np.ndarray]:
+def _fitted(resolution: Resolution, picture: Path | Content) -> dict[str, np.ndarray]:
     """Runs in a process of its own."""
     found: dict[str, np.ndarray] = {}
     for fit in FITS:
-        how = PackOptions(resolution=side, fit=fit, max_upscale=16).fitting()
+        how = PackOptions(resolution=resolution, fit=fit, max_upscale=16).fitting()
         try:
             if isinstance(picture, UnusableError):
                 return {}
             if isinstance(picture, np.ndarray):
-                found[fit] = fit_pixels(picture, how).pixels[side][0]
+                found[fit] = fit_pixels(picture, how).pixels[resolution][0]
             else:
                 with opened(picture) as stream:
                     found[fit] = picture_of(stream, how)

@@ -10,6 +10,7 @@ from impasto.api.collections import pack_options
 from impasto.decoding.fit import FITS
 from impasto.errors import ImpastoError
 from impasto.files import read_json
+from impasto.resolution import Resolution, parse_resolution, resolution_of, width_and_height
 from impasto.sources.class_names import Merge
 from impasto.studio import sources
 from impasto.studio.context import Studio, TheStudio
@@ -20,6 +21,9 @@ from impasto.studio.sources import Upload
 
 router = APIRouter(tags=["uploads and packing"])
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+_RECTANGLE = r"^[1-9]\d{0,3}x[1-9]\d{0,3}$"
+Rectangle = Annotated[str, Field(pattern=_RECTANGLE)]
+"""Width x height, such as 192x256."""
 Short = Annotated[str, Field(min_length=1, max_length=1000)]
 MOST_PREVIEWS = 12
 
@@ -76,7 +80,7 @@ class Pack(BaseModel):
     upload: Name | None = None
     like: Name | None = None
     """A collection to take the pictures and the options of; one of the two."""
-    resolution: list[Annotated[int, Field(ge=4, le=4096)]] | None = Field(
+    resolution: list[Annotated[int, Field(ge=4, le=4096)] | Rectangle] | None = Field(
         default=None, min_length=1, max_length=8
     )
     labels: list[Name] | None = Field(default=None, max_length=20)
@@ -155,11 +159,13 @@ def preview(
     upload: str,
     count: Annotated[int, Query(ge=1, le=MOST_PREVIEWS)] = 6,
     side: Annotated[int, Query(ge=16, le=512)] = 128,
+    size: Annotated[str | None, Query(pattern=_RECTANGLE)] = None,
 ) -> Previews:
-    """Some of its pictures, made square in each way that packing knows; of tiles, the first."""
+    """Some of its pictures, fitted in each way that packing knows; of tiles, the first. They are
+    squares, or with a `size` such as 192x256 of its proportions, whose longer side is `side`."""
     listing = sources.listed(studio.places.uploads, upload)
     with studio.models.turn():
-        made = sources.previews(listing, count, side)
+        made = sources.previews(listing, count, _previewed(side, size))
     pictures = [
         Preview(
             path=path, squares={fit: _address(encoded(p, "webp")) for fit, p in squares.items()}
@@ -167,6 +173,17 @@ def preview(
         for path, squares in made
     ]
     return Previews(fits={name: fit.says for name, fit in FITS.items()}, pictures=pictures)
+
+
+def _previewed(side: int, size: str | None) -> Resolution:
+    if size is None:
+        return side
+    try:
+        width, height = width_and_height(parse_resolution(size))
+        longer = max(width, height)
+        return resolution_of(round(side * width / longer), round(side * height / longer))
+    except (ValueError, ZeroDivisionError):
+        raise ImpastoError(f"a size is width x height, such as 192x256, not '{size}'") from None
 
 
 def _address(content: bytes) -> str:
