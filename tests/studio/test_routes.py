@@ -6,6 +6,7 @@ import json
 import os
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from impasto.collection import Collection
 from impasto.registry import module_names
 from impasto.sampling.point_text import TEXT_KEY
 from impasto.studio.context import Studio
+from impasto.studio.jobs import Job, Jobs
 from impasto.studio.places import Places
 from impasto.studio.schema import settings_of_network, settings_of_term
 from impasto.studio.sources import tidy
@@ -145,6 +147,7 @@ def test_uploads_previews_packing_merging_and_forgetting(
     webp = base64.b64decode(tall[0]["squares"]["crop"].partition(",")[2])
     assert _pixels(webp).shape == (32, 24, 3)
     job = _post(client, "pack", name="tall", upload="dropped", resolution=["24x32"])
+    assert "packed already" in _error(client, "pack", {"name": "tall", "upload": "dropped"})
     finish(studio, job)
     assert _get(client, "collections/tall")["summary"]["resolution"] == "24x32"
     assert _pixels(client.get("/api/collections/tall/picture/0").content).shape == (32, 24, 3)
@@ -532,6 +535,26 @@ def test_only_one_job_trains_a_run(visitor: TestClient) -> None:
     assert "already" in _error(visitor, "runs/00000-small/resume", {"images": 256})
     assert _post(visitor, "runs/00000-small/stop")["state"] == "stopped"
     assert _get(visitor, "runs")["runs"][0]["state"] == "finished"
+
+
+def test_several_tabs_at_once(visitor: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of one name would be one run; two jobs of a run would train it twice."""
+    add = Jobs.add
+
+    def slowly(self: Jobs, *arguments: Any, **options: Any) -> Job:
+        time.sleep(0.02)
+        return add(self, *arguments, **options)
+
+    monkeypatch.setattr(Jobs, "add", slowly)
+    what = {"collection": "masters", "recipe": "first_look", "time": "2h"}
+    with ThreadPoolExecutor(6) as tabs:
+        begun = list(tabs.map(lambda _: _post(visitor, "train", **what), range(6)))
+        resume = "/api/runs/00000-small/resume"
+        again = list(tabs.map(lambda _: visitor.post(resume, json={"images": 128}), range(6)))
+    assert len({job["run"] for job in begun}) == 6
+    assert sorted(answer.status_code for answer in again) == [200, *[400] * 5]
+    for job in [*begun, *(answer.json() for answer in again if answer.status_code == 200)]:
+        _post(visitor, f"jobs/{job['id']}/stop")
 
 
 def test_the_closest_training_pictures(visitor: TestClient) -> None:

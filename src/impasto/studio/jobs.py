@@ -113,7 +113,8 @@ class Jobs:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._ended: dict[str, Job] = {}
         """Jobs that have ended; nothing of them changes any more."""
-        self._mutex = threading.RLock()
+        self.mutex = threading.RLock()
+        """Held by whoever looks at the jobs and then adds one."""
 
     def all(self) -> list[Job]:
         """All jobs, the newest first."""
@@ -168,7 +169,7 @@ class Jobs:
         Raises:
             ImpastoError: too many are waiting.
         """
-        with self._mutex:
+        with self.mutex:
             if sum(job.state == "waiting" for job in self.all()) >= MOST_WAITING:
                 raise ImpastoError(
                     f"{MOST_WAITING} jobs are waiting already; stop some of them first"
@@ -190,7 +191,7 @@ class Jobs:
 
     def advance(self) -> None:
         """Start the jobs whose turn it is, the oldest first."""
-        with self._mutex, self._alone() as alone:
+        with self.mutex, self._alone() as alone:
             self._reap()
             if not alone:
                 return
@@ -219,7 +220,7 @@ class Jobs:
         Raises:
             MissingError: there is no such job.
         """
-        with self._mutex:
+        with self.mutex:
             job = self.get(identity)
             if job.state in ("waiting", "running"):
                 folder = self.folder / identity
@@ -234,7 +235,7 @@ class Jobs:
         Raises:
             ImpastoError: it has not ended.
         """
-        with self._mutex:
+        with self.mutex:
             job = self.get(identity)
             if job.state in ("waiting", "running"):
                 raise ImpastoError("this job has not ended; stop it first")

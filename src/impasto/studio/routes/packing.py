@@ -203,9 +203,12 @@ def pack(studio: TheStudio, what: Pack) -> Job:
     arguments = ["pack", f"--name={name}"]
     for option, value in options.items():
         arguments += [f"--{option.replace('_', '-')}={each}" for each in _texts(value)]
-    return studio.jobs.add(
-        "pack", f"Pack {name}", [*arguments, "--", str(source), str(target)], about=name
-    )
+    arguments += ["--", str(source), str(target)]
+    with studio.jobs.mutex:
+        for job in studio.jobs.all():
+            if job.kind == "pack" and job.about == name and job.state in ("waiting", "running"):
+                raise ImpastoError(f"'{name}' is being packed already; choose another name")
+        return studio.jobs.add("pack", f"Pack {name}", arguments, about=name)
 
 
 def _source(studio: Studio, what: Pack) -> tuple[str, dict[str, Any]]:

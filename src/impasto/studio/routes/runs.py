@@ -169,12 +169,13 @@ async def events(studio: TheStudio, run: str, last_event_id: LastEvent = None) -
 def resume(studio: TheStudio, run: str, how: Resume) -> Job:
     """Go on from the newest checkpoint."""
     folder = studio.places.run(run)
-    if summary(folder, studio.jobs.of_run(run)).state in ("training", "waiting"):
-        raise ImpastoError(f"{run} is training already")
     arguments = ["resume", str(folder)]
     if how.images is not None:
         arguments += ["--images", str(how.images)]
-    return studio.jobs.add("resume", f"Go on with {run}", arguments, run=run, about=run)
+    with studio.jobs.mutex:
+        if summary(folder, studio.jobs.of_run(run)).state in ("training", "waiting"):
+            raise ImpastoError(f"{run} is training already")
+        return studio.jobs.add("resume", f"Go on with {run}", arguments, run=run, about=run)
 
 
 @router.post("/{run}/ask")

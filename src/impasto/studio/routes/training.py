@@ -193,15 +193,11 @@ def _next_name(studio: Studio, what: Training) -> str:
 def train(studio: TheStudio, what: Training) -> Job:
     """Start a training, or put it into the queue; the job names its run."""
     arguments = _arguments(studio, what)
-    run = _next_name(studio, what)
     title = f"Train {what.recipe or 'the flagship'} on {what.collection}"
-    return studio.jobs.add(
-        "train",
-        title,
-        [*arguments, f"--run={studio.places.runs / run}"],
-        run=run,
-        about=what.collection,
-    )
+    with studio.jobs.mutex:
+        run = _next_name(studio, what)
+        arguments.append(f"--run={studio.places.runs / run}")
+        return studio.jobs.add("train", title, arguments, run=run, about=what.collection)
 
 
 @router.post("/estimate")
