@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -392,6 +393,28 @@ def test_each_stage_has_a_page_and_they_are_linked(tmp_path: Path) -> None:
     assert (run / "stage-1" / "timelapse.mp4").exists() == (run / "timelapse.mp4").exists()
 
 
+def test_three_stages_are_numbered_and_linked(tmp_path: Path) -> None:
+    run = two_stages(tmp_path / "run")
+    shutil.copytree(run, tmp_path / "inner")
+    shutil.rmtree(run / "stage-1")
+    shutil.copytree(tmp_path / "inner", run / "stage-1")
+    told = json.loads((run / "run.json").read_text())
+    told["config"] = {**told["config"], "first_stage": told["config"]}
+    (run / "run.json").write_text(json.dumps(told))
+    result = CliRunner().invoke(app, ["report", str(run)])
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert lines[0].startswith("stage I: finished: 40,960 images")
+    assert any(line.startswith("stage II: ") for line in lines)
+    whole, middle = Page(run / "report.html"), Page(run / "stage-1" / "report.html")
+    assert "This page shows stage III, which started from the weights of stage II." in whole.text
+    assert "latents 1 and on in stage III" in {i["alt"] for i in whole.tags["img"]}
+    assert "stage II" in middle.text
+    assert {"href": "stage-1/report.html"} in middle.tags["a"]
+    assert {"href": "../report.html"} in middle.tags["a"]
+    assert "stage I" in Page(run / "stage-1" / "stage-1" / "report.html").text
+
+
 def test_the_same_latents_in_both_stages(tmp_path: Path) -> None:
     page = Page(write_report(two_stages(tmp_path / "run")).page)
     assert "The same latents in both stages" in page.text
@@ -457,7 +480,7 @@ def test_a_stage_reported_by_itself_knows_its_run(
     run = two_stages(tmp_path / "run")
     monkeypatch.chdir(run / "stage-1")
     page = Page(write_report(Path()).page)
-    assert "A first stage: " in page.text
+    assert "Stage I: the run that goes on from it" in page.text
 
 
 def test_steps_of_pretraining_are_none_of_the_game(tmp_path: Path) -> None:

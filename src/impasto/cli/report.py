@@ -41,6 +41,7 @@ def command(
     from impasto.reporting.findings import no_findings
     from impasto.reporting.page import Report, write_report
     from impasto.reporting.record import newest_run
+    from impasto.reporting.status import stage_number
 
     folder = newest_run(latest) if latest is not None else run
     assert folder is not None  # one of the two is given
@@ -67,9 +68,14 @@ def command(
     report = write_report(folder, axis)
     if since := taken_out_since_trained(report.record):
         typer.echo(since)
-    if report.first_stage is not None:
-        for line in lines(report.first_stage):
-            typer.echo(f"stage I: {line}")
+    stages: list[Report] = []
+    earlier = report.first_stage
+    while earlier is not None:
+        stages.insert(0, earlier)
+        earlier = earlier.first_stage
+    for stage in stages:
+        for line in lines(stage):
+            typer.echo(f"stage {stage_number(stage.record)}: {line}")
     for line in lines(report):
         typer.echo(line)
     typer.echo(quoted(report.page))

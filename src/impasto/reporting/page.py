@@ -24,7 +24,15 @@ from impasto.reporting.particulars import particulars_section
 from impasto.reporting.record import RunRecord, read_record
 from impasto.reporting.rendering import render, write_page
 from impasto.reporting.stages import stages_section
-from impasto.reporting.status import about, first_stage_page, heading, status, status_line, waits
+from impasto.reporting.status import (
+    about,
+    first_stage_page,
+    heading,
+    stage_number,
+    status,
+    status_line,
+    waits,
+)
 
 # Number of rows from which trends can be distinguished from noise.
 _JUDGED_ROWS = 24
@@ -81,7 +89,7 @@ def write_report(folder: Path, axis: str = "images") -> Report:
         try:
             report.first_stage = write_report(record.first_stage, axis)
         except ImpastoError as error:
-            report.missing.append(f"There is no page of stage I: {error}.")
+            report.missing.append(f"There is no page of stage {stage_number(record, 1)}: {error}.")
         else:
             report.status = status_line(record, report.first_stage.status)
     choice = AxisChoice.of(record, axis, report.missing)
@@ -97,6 +105,8 @@ def write_report(folder: Path, axis: str = "images") -> Report:
         facts=facts,
         status=status(record, report.status, first.record if first else None),
         is_first_stage=record.whole is not None,
+        stage=stage_number(record),
+        before=stage_number(record, 1),
         grows=record.get("config", "generator", "network") != "stacked",
         first_stage=(first_stage_page(first.page.name), first.status) if first else None,
         missing=report.missing,
@@ -110,7 +120,8 @@ def _sections(report: Report, measured: list[Classes], choice: AxisChoice) -> li
     record, missing = report.record, report.missing
     about_run = [data_section(record), particulars_section(record)]
     if waits(record):
-        missing.append("Stage II has not begun: it begins when stage I is finished.")
+        own, before = stage_number(record), stage_number(record, 1)
+        missing.append(f"Stage {own} has not begun: it begins when stage {before} is finished.")
         return about_run
     charts = Charts(record, report.findings, choice)
     first = report.first_stage.record if report.first_stage else None

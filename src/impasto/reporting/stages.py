@@ -8,6 +8,7 @@ from impasto.reporting.elements import PageImage, moment, pixel_kind
 from impasto.reporting.pictures import open_picture, picture_uri, tile_size
 from impasto.reporting.record import RunRecord
 from impasto.reporting.rendering import render
+from impasto.reporting.status import stage_number
 
 # Number of latents, in groups with a row for each stage.
 _ACROSS, _GROUPS = 8, 2
@@ -39,7 +40,7 @@ def stages_section(first: RunRecord, second: RunRecord) -> Markup:
         return Markup()
     (seen_first, small), (seen_second, large) = newest[0], newest[1]
     count = min(len(small), len(large), _ACROSS * _GROUPS)
-    groups = []
+    groups, numbers = [], [stage_number(record) for record in (first, second)]
     for start in range(0, count, _ACROSS):
         stop = min(start + _ACROSS, count)
         rows = [
@@ -48,12 +49,12 @@ def stages_section(first: RunRecord, second: RunRecord) -> Markup:
                 f"latents {start + 1} and on in stage {number}",
                 pixel_kind(pictures.shape[2]),
             )
-            for number, pictures in (("I", small), ("II", large))
+            for number, pictures in zip(numbers, (small, large), strict=True)
         ]
         groups.append((f"{100 * (stop - start) / _ACROSS:g}", rows))
     says = (
-        f"Stage I (above, {small.shape[2]} pixels) after {moment(first, seen_first)}, stage II "
-        f"(beneath, {large.shape[2]} pixels) after {moment(second, seen_second)}."
+        f"Stage {numbers[0]} (above, {small.shape[2]} pixels) after {moment(first, seen_first)}, "
+        f"stage {numbers[1]} (beneath, {large.shape[2]} pixels) after {moment(second, seen_second)}."
     )
     return render("stages", says=says, groups=groups)
 

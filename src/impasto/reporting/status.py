@@ -7,6 +7,8 @@ from impasto.formatting import percent, readable_time
 from impasto.reporting.elements import moment
 from impasto.reporting.record import RunRecord
 
+_ROMAN = ("I", "II", "III", "IV", "V", "VI")
+
 
 @dataclass(frozen=True)
 class Status:
@@ -23,6 +25,15 @@ class Status:
     note: str = ""
 
 
+def stage_number(record: RunRecord, back: int = 0) -> str:
+    """The number of a run among the stages of the whole: I for the first one. With `back`, that of the
+    one so many stages before it."""
+    config, count = record.get("config", "first_stage"), 0
+    while isinstance(config, dict):
+        config, count = config.get("first_stage"), count + 1
+    return _ROMAN[min(max(count - back, 0), len(_ROMAN) - 1)]
+
+
 def heading(record: RunRecord) -> str:
     """`gangogh on wikiart-64`, or the run's name if these are unknown."""
     recipe = record.get("recipe") or record.get("config", "recipe")
@@ -30,7 +41,7 @@ def heading(record: RunRecord) -> str:
     if not recipe:
         return record.name
     text = f"{recipe} on {collection}" if collection else str(recipe)
-    return f"{text}, stage I" if record.whole else text
+    return f"{text}, stage {stage_number(record)}" if record.whole else text
 
 
 def waits(record: RunRecord) -> bool:
@@ -43,8 +54,12 @@ def waits(record: RunRecord) -> bool:
 def status_line(record: RunRecord, first_stage: str | None = None) -> str:
     """A line on the run's progress; `first_stage` is that of its first stage, if it has begun."""
     if waits(record):
-        begun = f"stage I {first_stage}" if first_stage else "stage I has not begun"
-        return f"{begun}; stage II not begun"
+        before = f"stage {stage_number(record, 1)}"
+        if first_stage and first_stage.startswith("stage "):
+            begun = first_stage  # which waits, too
+        else:
+            begun = f"{before} {first_stage}" if first_stage else f"{before} has not begun"
+        return f"{begun}; stage {stage_number(record)} not begun"
     done, planned = record.images_done, record.images_planned
     if planned is None:
         return f"{moment(record, done)} so far"
