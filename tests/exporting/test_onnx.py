@@ -552,3 +552,22 @@ def test_the_memory_of_a_block_is_limited() -> None:
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
     record = Model.load("masters").record
     assert onnx_check.memory_for(record, 5_000_000, 64) < 2_000_000_000
+
+
+def test_images_of_another_shape_or_not_finite_are_one_line() -> None:
+    """Also of a model of rectangular pictures."""
+
+    class Session:
+        def __init__(self, images: np.ndarray) -> None:
+            self.found = images
+
+        def run(self, names: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+            return [self.found]
+
+    record = Model.load("masters").record.model_copy(update={"resolution": (48, 32)})
+    images = np.zeros((1, 3, 32, 48), np.float32)
+    latents = np.zeros((1, 128), np.float32)
+    assert OnnxModel(Session(images), record, 1).images(latents, latents[:, :8]) is images
+    for wrong in (images.transpose(0, 1, 3, 2), images * np.nan, images[:0]):
+        with pytest.raises(ImpastoError, match="paints no pictures"):
+            OnnxModel(Session(wrong), record, 1).images(latents, latents[:, :8])

@@ -16,6 +16,7 @@ from impasto.exploring.directions import About, Directions
 from impasto.exporting import page
 from impasto.exporting.onnx_file import OnnxReport
 from impasto.resolution import Resolution, Size
+from impasto.formatting import one_line
 from impasto.sampling.model import Model
 from tests.exploring.models import random_model
 from tests.helpers.command_line import invoke
@@ -106,8 +107,9 @@ def test_texts_of_a_model_are_data(tmp_path: Path) -> None:
         *["script"] * 5,
     ]
     record = json.loads(elements.text("script", id="model"))
-    assert [each["name"] for each in record["labels"]["fields"]] == [HOSTILE, "genre"]
-    assert record["labels"]["fields"][0]["classes"] == ["a", HOSTILE]
+    line = one_line(HOSTILE)
+    assert [each["name"] for each in record["labels"]["fields"]] == [line, "genre"]
+    assert record["labels"]["fields"][0]["classes"] == ["a", line]
     assert record["labels"]["rows"] == [[0, 1], [1, -1]]
     assert record["labels"]["counts"] == [3, 4]
     assert any(HOSTILE in sentence for sentence in record["about"])

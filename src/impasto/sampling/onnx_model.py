@@ -150,8 +150,8 @@ class OnnxModel:
                 f"this ONNX file cannot paint ({error_text(error)[:200]}); export it again, or ask for "
                 "less at once by a smaller --batch"
             ) from error
-        side = self.record.resolution
-        if images.shape != (len(latents), 3, side, side) or not np.isfinite(images).all():
+        width, height = width_and_height(self.record.resolution)
+        if images.shape != (len(latents), 3, height, width) or not np.isfinite(images).all():
             raise ImpastoError("this ONNX file paints no pictures; export it again")
         return images
 
