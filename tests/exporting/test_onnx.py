@@ -564,7 +564,7 @@ def test_images_of_another_shape_or_not_finite_are_one_line() -> None:
         def run(self, names: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
             return [self.found]
 
-    record = Model.load("masters").record.model_copy(update={"resolution": (48, 32)})
+    record = Model.load("masters").record.model_copy(update={"resolution": Size(48, 32)})
     images = np.zeros((1, 3, 32, 48), np.float32)
     latents = np.zeros((1, 128), np.float32)
     assert OnnxModel(Session(images), record, 1).images(latents, latents[:, :8]) is images

@@ -15,8 +15,8 @@ from impasto.errors import ImpastoError
 from impasto.exploring.directions import About, Directions
 from impasto.exporting import page
 from impasto.exporting.onnx_file import OnnxReport
-from impasto.resolution import Resolution, Size
 from impasto.formatting import one_line
+from impasto.resolution import Resolution, Size
 from impasto.sampling.model import Model
 from tests.exploring.models import random_model
 from tests.helpers.command_line import invoke
