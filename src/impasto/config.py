@@ -296,6 +296,9 @@ class RunConfig(Config):
     """Go on from a finished model (`--from`): the generator, the latent, the label fields and, where
     there is one here, the discriminator are that model's, in place of those here."""
     resolution: PictureSize
+    buckets: tuple[PictureSize, ...] = ()
+    """All sizes that one generator makes, of different proportions, `resolution` among them; each batch
+    is of one. Empty: `resolution` only."""
     labels: tuple[str, ...] = ()
     """Label fields of the collection that the networks are conditioned on."""
     latent: LatentConfig

@@ -5,6 +5,7 @@ A square's resolution is an int, a rectangle's a `Size`, written `192x256`: widt
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -93,6 +94,24 @@ def in_proportion(resolution: Resolution, side: int) -> Resolution:
     width, height = resolution.width // unit, resolution.height // unit
     scale = 1 << max(0, round(math.log2(side**2 / (width * height)) / 2))
     return Size(width * scale, height * scale)
+
+
+def cropped(width: float, height: float, size: Resolution) -> float:
+    """The share of a picture of this width and height that its largest part of the proportions of
+    `size` leaves out."""
+    wide, high = width_and_height(size)
+    ratio = (width * high) / (height * wide)
+    return 1 - min(ratio, 1 / ratio)
+
+
+def nearest(width: float, height: float, sizes: Sequence[Resolution]) -> Resolution:
+    """The size that crops the least of a picture of this width and height; of several the narrowest."""
+    return min(sizes, key=lambda size: (cropped(width, height, size), width_and_height(size)))
+
+
+def are_buckets(sizes: Sequence[Resolution]) -> bool:
+    """Whether the sizes of a collection are of different proportions, so that each picture is of one."""
+    return not all(alike(size, sizes[0]) for size in sizes)
 
 
 def in_words(resolution: Resolution) -> str:

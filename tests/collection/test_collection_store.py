@@ -231,7 +231,10 @@ def test_pickled_arrays_are_refused(copy: Path) -> None:
             "is damaged",
         ),
         ({"format": "something else"}, "is not of an impasto collection"),
-        ({"format_version": 3}, "collection format 3, and this impasto reads 1 and 2; update"),
+        (
+            {"format_version": 4},
+            "collection format 4, and this impasto reads 1 and 2 and 3; update",
+        ),
         ({"count": 23}, "is damaged .*24 pictures, not 23"),
         ({"fields": []}, "labels.npy is int64"),
         (

@@ -120,8 +120,9 @@ def test_guidance_needs_pictures_without_labels(tmp_path: Path) -> None:
     assert "this model was trained with labels only (training.hide_labels=0); give a guide" in text
     assert Model.load(path, guidance=1.0).sample([0]).shape == (1, 32, 32, 3)
     Model.load(path, guidance=2.0, guide=path)
-    for changes in ({"hides_labels": True}, {"hides_labels": False, "label_rows": [[0], [-1]]}):
-        file.write_text(json.dumps(record | {"label_counts": [1, 1]} | changes))
+    rows = {"label_rows": [[0], [-1]], "label_counts": [1, 1]}
+    for changes in ({"hides_labels": True}, {"hides_labels": False, **rows}):
+        file.write_text(json.dumps(record | changes))
         Model.load(path, guidance=2.0)
 
 
@@ -163,5 +164,7 @@ def test_an_evaluation_is_of_the_settings_it_was_made_with(
     assert [row.pictures.made_with for row in rows] == [None, "2 steps"]
     assert rows[0].folder != rows[1].folder
     assert "seeds 0 to 3, 2 steps" in (home / str(rows[1].folder) / "scores.txt").read_text()
-    with pytest.raises(ImpastoError, match="--steps, --sampler, --guidance and --guide are for"):
+    with pytest.raises(
+        ImpastoError, match="--steps, --sampler, --guidance, --guide and --aspect are for"
+    ):
         impasto.evaluate(labelled.path, labelled, how=StepSettings(steps=2))

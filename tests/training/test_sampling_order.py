@@ -158,6 +158,7 @@ def test_the_sizes_of_classes_in_words(counts: tuple[int, ...], words: str) -> N
         collection=SimpleNamespace(fields=[field]),
         fields=("genre",),
         rows=range(sum(counts) + unknown),
+        order=None,
     )
     told = TrainingPictures.shown_in_words(pictures)
     assert told == f"each picture is shown once an epoch: {words}"

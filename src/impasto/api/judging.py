@@ -161,8 +161,8 @@ def _are_given(path: Place, of_models: tuple[object, ...], of_pictures: tuple[ob
     given = is_given(path)
     if given and any(option is not None for option in of_models):
         raise ImpastoError(
-            f"{path} holds pictures: --checkpoints, --truncation, --steps, --sampler, --guidance and "
-            "--guide are for a run's"
+            f"{path} holds pictures: --checkpoints, --truncation, --steps, --sampler, --guidance, "
+            "--guide and --aspect are for a run's"
         )
     if not given and any(option is not None for option in of_pictures):
         raise ImpastoError("--fit and --resolution are for a folder or an archive of pictures")
@@ -188,13 +188,14 @@ def _of_models(
     record = ModelRecord.of(folders[-1])
     run = run_of(path)
     name = run.name if run else name_of(path)
-    collection = find_collection(path, record, real.data)
+    size = painting.how.bucket(record.buckets) or record.resolution
+    collection = find_collection(path, record, real.data).view_for(size)
     if real.whole and collection.condition is not None:
-        collection = open_or_pack(collection.path, record.resolution)
+        collection = open_or_pack(collection.path, size)
     evaluator = Evaluator(
         networks(),
         collection,
-        resolution=record.resolution,
+        resolution=size,
         labels=tuple(field.name for field in record.labels) or None,
         split=real.split,
         limit=real.limit,

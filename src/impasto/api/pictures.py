@@ -24,6 +24,7 @@ def sample(
     sampler: str | None = None,
     guidance: float | None = None,
     guide: str | PathLike[str] | None = None,
+    aspect: str | None = None,
 ) -> np.ndarray:
     """Pictures, uint8 [B, H, W, 3], from a model, one for each seed.
 
@@ -42,16 +43,18 @@ def sample(
         sampler: `heun` or `euler`.
         guidance: factor of the guidance; 1 is none.
         guide: another model, such as an earlier checkpoint of the run.
+        aspect: width to height, such as `3:4`, of a model of several proportions.
 
     Raises:
         ImpastoError: no model, an unknown class or precision, a seed out of range, or a setting that
             does not fit the model.
     """
-    how = StepSettings(steps, sampler, guidance, guide)
+    how = StepSettings(steps, sampler, guidance, guide, aspect)
     if not isinstance(model, Model):
         model = Model.load(model, choose_device(device), **vars(how))
     elif how != AS_SAVED:
         raise ImpastoError(
-            "a loaded model keeps its settings; give steps, sampler, guidance and guide to Model.load"
+            "a loaded model keeps its settings; give steps, sampler, guidance, guide and aspect to "
+            "Model.load"
         )
     return model.sample(seeds, classes, truncation=truncation, batch=batch, precision=precision)

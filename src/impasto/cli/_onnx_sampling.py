@@ -49,6 +49,7 @@ def sample(
     sampler: str | None,
     guidance: float | None,
     guide: Path | None,
+    aspect: str | None,
     precision: str,
 ) -> None:
     """Check the options, and generate the pictures.
@@ -64,6 +65,7 @@ def sample(
         sampler=sampler,
         guidance=guidance,
         guide=guide,
+        aspect=aspect,
         precision=precision != "float32",
     )
     options.check()

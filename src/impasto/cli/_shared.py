@@ -103,6 +103,15 @@ Guidance = Annotated[
         help="Guidance of a flow model: above 1, pictures are more like their class and less varied.",
     ),
 ]
+Aspect = Annotated[
+    str | None,
+    typer.Option(
+        metavar="W:H",
+        help="Width to height, such as 3:4, of a model that makes pictures of several proportions: "
+        "the nearest is painted.",
+        show_default="the one with the most training pictures",
+    ),
+]
 Guide = Annotated[
     Path | None,
     typer.Option(

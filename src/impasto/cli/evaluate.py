@@ -10,6 +10,7 @@ import typer
 
 from impasto.cli._plugins import Plugins
 from impasto.cli._shared import (
+    Aspect,
     Device,
     EvaluationBatch,
     Features,
@@ -138,6 +139,7 @@ def command(
     steps: Steps = None,
     sampler: StepSampler = None,
     guidance: Guidance = None,
+    aspect: Aspect = None,
     guide: Guide = None,
     out: Annotated[
         Path | None,
@@ -181,7 +183,7 @@ def command(
             fit=fit,
             resolution=resolution,
             truncation=truncation,
-            how=StepSettings(steps, sampler, guidance, guide),
+            how=StepSettings(steps, sampler, guidance, guide, aspect),
             out=out,
             again=again,
             device=device,

@@ -7,6 +7,7 @@ import typer
 
 from impasto.cli._plugins import Plugins
 from impasto.cli._shared import (
+    Aspect,
     Guidance,
     Guide,
     Licence,
@@ -69,6 +70,7 @@ def command(
     steps: Steps = None,
     sampler: StepSampler = None,
     guidance: Guidance = None,
+    aspect: Aspect = None,
     guide: Guide = None,
     plugin: Plugins = None,
 ) -> None:
@@ -80,14 +82,14 @@ def command(
     from impasto.sampling import Model
     from impasto.sampling.step_settings import AS_SAVED, StepSettings
 
-    how = StepSettings(steps, sampler, guidance, guide)
+    how = StepSettings(steps, sampler, guidance, guide, aspect)
     endings = {".onnx": "onnx", ".html": "html"}
     form = form or endings.get(destination.suffix.lower(), "folder")
     if form not in FORMS:
         raise ImpastoError(f"--as takes {' or '.join(FORMS)}, not '{form}'")
     if form in FOLDERS and (half or how != AS_SAVED):
         raise ImpastoError(
-            "--half, --steps, --sampler, --guidance and --guide are for --as onnx and html"
+            "--half, --steps, --sampler, --guidance, --guide and --aspect are for --as onnx and html"
         )
     if form != "html" and directions is not None:
         raise ImpastoError("--directions is for --as html, whose sliders move along them")

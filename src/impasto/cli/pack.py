@@ -102,9 +102,10 @@ def command(
                 "How a picture gets its size. crop: its centre. squash: all of it, "
                 "proportions ignored. pad: all of it on a background. tiles: many "
                 "overlapping parts at several scales, and mirrored, for small "
-                "collections."
+                "collections. aspect: the centre, in the nearest of a few proportions that are chosen "
+                "from the pictures; all sizes have about as many pixels as the square."
             ),
-            metavar="crop|squash|pad|tiles",
+            metavar="crop|squash|pad|tiles|aspect",
         ),
     ] = "crop",
     heldout: Annotated[
@@ -297,11 +298,13 @@ def _shard(text: str) -> tuple[int, int]:
 
 def report_lines(report: "PackReport", destination: Path) -> list[str]:
     """The result of packing as lines of text."""
-    packed = report.collection
-    train, heldout = len(packed.train_indices), len(packed.heldout_indices)
+    packed, views = report.collection, report.collection.views()
+    train = sum(len(view.train_indices) for view in views)
+    heldout = sum(len(view.heldout_indices) for view in views)
+    sizes = f"{packed.resolution} px" if len(views) == 1 else f"{len(views)} sizes"
     train_sources = report.source_count - report.heldout_source_count
     lines = [
-        f"{packed.name}: {counted(len(packed), 'picture')} of {packed.resolution} px "
+        f"{packed.name}: {counted(train + heldout, 'picture')} of {sizes} "
         f"from {counted(report.source_count, 'source picture')} ({packed.fit}), "
         f"in {report.seconds:.1f} s"
         + (f", {report.known:,} of them packed before" if report.known else ""),

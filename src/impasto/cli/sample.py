@@ -19,6 +19,7 @@ from impasto.cli._sampling import (
     paint,
 )
 from impasto.cli._shared import (
+    Aspect,
     Batch,
     Classes,
     Device,
@@ -224,6 +225,7 @@ def command(
     steps: Steps = None,
     sampler: StepSampler = None,
     guidance: Guidance = None,
+    aspect: Aspect = None,
     guide: Guide = None,
     plugin: Plugins = None,
 ) -> None:
@@ -261,7 +263,7 @@ def command(
     if model.suffix.lower() == ".onnx" and not model.is_dir():
         from impasto.cli import _onnx_sampling
 
-        changed = (steps, sampler, guidance, guide, precision)
+        changed = (steps, sampler, guidance, guide, aspect, precision)
         _onnx_sampling.sample(model, options, batch, device, *changed)
         return
     options.check()
@@ -276,7 +278,7 @@ def command(
     run = run_with_report(model) if to_report else None
     folder = find_model(model)
     where = choose_device(device)
-    how = StepSettings(steps, sampler, guidance, guide)
+    how = StepSettings(steps, sampler, guidance, guide, aspect)
     painter = Painter.load(
         folder, where, how, truncation=truncation, batch=batch, stages=stages, precision=precision
     )

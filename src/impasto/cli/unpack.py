@@ -64,6 +64,7 @@ def command(
     from impasto.api.collections import size_from
     from impasto.collection import Collection, open_or_pack
     from impasto.collection.unpacking import unpack
+    from impasto.errors import ImpastoError, choices
     from impasto.progress import counting
 
     size = size_from(resolution)
@@ -71,6 +72,11 @@ def command(
         opened = open_or_pack("masters", size or 64)
     else:
         opened = Collection.open(Path(collection).expanduser(), size)
+    if opened.bucketed and size is None:
+        raise ImpastoError(
+            f"{opened.name} has pictures of different proportions: unpack those of one size with "
+            f"--resolution {choices(list(map(str, opened.resolutions)))}"
+        )
     by_suffix = {".zip": "stylegan", ".parquet": "parquet"}
     form = format_ or by_suffix.get(out.suffix.lower(), "folder")
     names = None if labels is None else tuple(comma_separated(labels))

@@ -9,6 +9,7 @@ import typer
 
 from impasto.cli._plugins import Plugins
 from impasto.cli._shared import (
+    Aspect,
     Batch,
     Device,
     Guidance,
@@ -149,6 +150,7 @@ def command(
     steps: Steps = None,
     sampler: StepSampler = None,
     guidance: Guidance = None,
+    aspect: Aspect = None,
     plugin: Plugins = None,
 ) -> None:
     """Walk through a model: a video whose pictures change smoothly from seed to seed.
@@ -177,7 +179,7 @@ def command(
     folder = find_model(model)
     target = out or Path("samples") / f"{name_of(model)}-walk.mp4"
     check_target(target, fps)
-    how = StepSettings(steps, sampler, guidance)
+    how = StepSettings(steps, sampler, guidance, aspect=aspect)
     painter = Painter.load(folder, choose_device(device), how, truncation=truncation, batch=batch)
     numbers, given = _given(folder, painter.record, seeds, points, favourites, around)
     options = WalkOptions(

@@ -1,6 +1,7 @@
 """Write a collection's folder from fitted pictures: shards, arrays, tables and the description."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +11,10 @@ import numpy as np
 
 from impasto.collection.hashes import content_hash
 from impasto.collection.parts import FACTS, FINGERPRINTS, Facts, FactsWriter, Piece
-from impasto.collection.store import FORMAT, FORMAT_VERSION
+from impasto.collection.store import BUCKETS_VERSION, FORMAT, FORMAT_VERSION
 from impasto.collection.writer import open_writer, shard_prefix
 from impasto.files import sha256_of_file, write_json
-from impasto.resolution import Resolution, area, recorded
+from impasto.resolution import Resolution, are_buckets, area, recorded
 from impasto.sources.listing import ABOUT
 
 LEFT_OUT, DUPLICATES, FORGOTTEN = "left-out.csv", "duplicates.csv", "forgotten.csv"
@@ -54,8 +55,13 @@ class SourceRow:
         return int(self.piece.facts.counts[self.position])
 
     @property
+    def bucket(self) -> Resolution | None:
+        """The size of its pictures, if they are there at one of several only; else None."""
+        return self.piece.bucket(self.position)
+
+    @property
     def first(self) -> int:
-        """The index of the first of them in its piece."""
+        """The index of the first of them in its piece, among those of its bucket."""
         return int(self.piece.firsts[self.position])
 
     @property
@@ -89,6 +95,7 @@ class CollectionPlan:
     fields: list[tuple[str, tuple[str, ...]]]
     """The label fields with their classes, sorted."""
     rows: list[SourceRow]
+    """By bucket, if each is in one; see `in_buckets`."""
     heldout: list[bool]
     """Whether each row is held out."""
     duplicates: list[SourceRow]
@@ -96,7 +103,7 @@ class CollectionPlan:
     copies: dict[str, Copied]
     """By name of each picture with copies, kept or excluded."""
     encodings: dict[Resolution, str]
-    """The encoding of each resolution, resolutions rising."""
+    """The encoding of each resolution, resolutions rising, or of each bucket."""
     fit: dict[str, Any]
     """The fitting options, for the description."""
     made: dict[str, Any]
@@ -135,24 +142,29 @@ def _runs(rows: Sequence[SourceRow], most: int) -> Iterator[tuple[Piece, int, in
 def _write_pixels(
     folder: Path, rows: Sequence[SourceRow], encodings: dict[Resolution, str], kind: str
 ) -> list[dict[str, Any]]:
-    """Write the pictures of some rows at every resolution; gives their description for
-    `collection.json`."""
-    described = []
+    """Write the pictures of some rows at every resolution, or each in its bucket; gives their
+    description for `collection.json`."""
+    described, written = [], 0
     for resolution, encoding in encodings.items():
+        mine = [row for row in rows if row.bucket in (None, resolution)]
         prefix = shard_prefix(resolution, list(encodings), kind)
         most = max(1, _COPIED_BYTES // (area(resolution) * 3))
         with open_writer(folder, resolution, encoding, prefix) as writer:
-            for piece, first, count in _runs(rows, most):
+            for piece, first, count in _runs(mine, most):
                 for stored in piece.stored(resolution, first, count):
                     writer.append_stored(stored)
-        described.append(
-            {
-                "resolution": recorded(resolution),
-                "encoding": encoding,
-                "shards": writer.describe(),
-            }
-        )
+        each: dict[str, Any] = {"resolution": recorded(resolution), "encoding": encoding}
+        if are_buckets(list(encodings)):
+            each |= {"first": written, "pictures": sum(row.count for row in mine)}
+            written += each["pictures"]
+        described.append({**each, "shards": writer.describe()})
     return described
+
+
+def in_buckets(rows: Sequence[SourceRow], sizes: Iterable[Resolution]) -> list[int]:
+    """The order in which rows are written: bucket by bucket, if each is in one."""
+    order: dict[Resolution | None, int] = {size: place for place, size in enumerate(sizes)}
+    return sorted(range(len(rows)), key=lambda number: order.get(rows[number].bucket, 0))
 
 
 def write_collection(folder: Path, plan: CollectionPlan) -> None:
@@ -174,10 +186,14 @@ def write_collection(folder: Path, plan: CollectionPlan) -> None:
     arrays = {
         file: sha256_of_file(folder / file) for file in ("labels.npy", "split.npy", "source.npy")
     }
-    largest = max(plan.encodings, key=area)
+    largest = _usual_size(plan)
+    bucketed = are_buckets(list(plan.encodings))
+    # That of a collection in buckets covers all, the usual one first.
+    hashed = sorted(pixels, key=lambda each: bool(each["resolution"] != recorded(largest)))
+    hashed = hashed if bucketed else hashed[:1]
     description: dict[str, Any] = {
         "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format_version": BUCKETS_VERSION if bucketed else FORMAT_VERSION,
         "name": plan.name,
         "count": len(source_of),
         "source_count": len(plan.rows),
@@ -198,7 +214,7 @@ def write_collection(folder: Path, plan: CollectionPlan) -> None:
         "forgotten": len(plan.forgotten),
         "content_hash": content_hash(
             largest,
-            [shard["sha256"] for shard in pixels[-1]["shards"]],
+            [shard["sha256"] for each in hashed for shard in each["shards"]],
             arrays["labels.npy"],
             arrays["split.npy"],
             plan.fields,
@@ -210,6 +226,16 @@ def write_collection(folder: Path, plan: CollectionPlan) -> None:
         "made": plan.made,
     }
     write_json(folder / "collection.json", description)
+
+
+def _usual_size(plan: CollectionPlan) -> Resolution:
+    """The size that a collection is opened at by default: the largest, or the bucket with the most
+    training pictures."""
+    if not are_buckets(list(plan.encodings)):
+        return max(plan.encodings, key=area)
+    rows = zip(plan.rows, plan.heldout, strict=True)
+    counted = Counter(row.bucket for row, held in rows if not held)
+    return max(plan.encodings, key=lambda size: counted[size])
 
 
 def _described_fields(

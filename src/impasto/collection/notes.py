@@ -4,8 +4,10 @@ from collections import Counter
 from collections.abc import Mapping
 
 from impasto.collection.assembling import CollectionPlan
+from impasto.collection.buckets import bucket_lines
 from impasto.collection.duplicates import disagreeing_labels
 from impasto.collection.options import PackOptions
+from impasto.decoding.fit import ASPECT
 from impasto.decoding.plugins import NOT_INSTALLED
 from impasto.formatting import counted
 from impasto.sources.listing import BY_NAME
@@ -19,6 +21,7 @@ _ENDS = 6
 def of_plan(plan: CollectionPlan, options: PackOptions) -> list[str]:
     """The notes on a planned collection."""
     return [
+        *_buckets(plan, options),
         *_straddling(plan, options),
         *_disagreeing(plan),
         *_alike(plan),
@@ -58,6 +61,13 @@ def since(before: Mapping[str, str], plan: CollectionPlan) -> list[str]:
             "trained before are not to be trusted on these"
         )
     return notes
+
+
+def _buckets(plan: CollectionPlan, options: PackOptions) -> list[str]:
+    """How many pictures each bucket has, and how much of them is cropped."""
+    if options.fit != ASPECT:
+        return []
+    return bucket_lines(options.buckets, [row.size for row in plan.rows])
 
 
 def _straddling(plan: CollectionPlan, options: PackOptions) -> list[str]:

@@ -3,9 +3,10 @@
 import shutil
 from pathlib import Path
 
+from impasto.collection.checking import check_is_collection
 from impasto.collection.options import PackOptions, options_key
 from impasto.collection.packing import MASTERS, pack
-from impasto.collection.store import Collection, check_is_collection, sides
+from impasto.collection.store import Collection, sides
 from impasto.errors import ImpastoError
 from impasto.files import cache_folder, sha256_of_file
 from impasto.resolution import Resolution, times

@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from impasto.collection.duplicates import DUPLICATES, FINDING_VERSION
-from impasto.decoding.fit import FITS, Fitting
+from impasto.decoding.fit import ASPECT, FITS, Fitting
 from impasto.errors import ImpastoError, choices
 from impasto.resolution import Resolution, alike, area, long_side, recorded, short_side
 
@@ -37,7 +37,10 @@ class PackOptions:
     min_class: int = 1
     """Pictures of classes with fewer source pictures lose their label."""
     fit: str = "crop"
-    """How a picture is brought to the size: a name in `FITS`."""
+    """How a picture is brought to the size: a name in `FITS`, or `aspect`; see `buckets`."""
+    buckets: tuple[Resolution, ...] = ()
+    """With fit `aspect`: the sizes of which each picture gets the nearest in proportion; chosen from the
+    source's pictures where empty."""
     heldout: float = 0.1
     """Share of the source pictures to hold out, in [0, 1)."""
     seed: int = 0
@@ -64,8 +67,9 @@ class PackOptions:
     """The collection's name; None: that of its folder."""
 
     def __post_init__(self) -> None:
-        if self.fit not in FITS:
-            raise ImpastoError(f"unknown fit '{self.fit}'; there is {choices(list(FITS))}")
+        if self.fit not in (*FITS, ASPECT):
+            raise ImpastoError(f"unknown fit '{self.fit}'; there is {choices([*FITS, ASPECT])}")
+        self._check_buckets()
         if self.duplicates not in DUPLICATES:
             raise ImpastoError(
                 f"unknown kind of duplicates '{self.duplicates}'; there is "
@@ -74,7 +78,7 @@ class PackOptions:
         for side in self.resolutions:
             if not 4 <= short_side(side) <= long_side(side) <= 4096:
                 raise ImpastoError(f"resolution must be from 4 to 4096 pixels, not {side}")
-            if not alike(side, self.resolution):
+            if self.fit != ASPECT and not alike(side, self.resolution):
                 raise ImpastoError(
                     f"resolution {side} and {self.resolution} have other proportions: pack them into "
                     "two collections"
@@ -102,9 +106,21 @@ class PackOptions:
         if self.labels and len({name.casefold() for name in self.labels}) < len(self.labels):
             raise ImpastoError(f"labels names a field twice: {', '.join(self.labels)}")
 
+    def _check_buckets(self) -> None:
+        """Raises: ImpastoError: there are buckets without `aspect`, or sizes that do not go with it."""
+        if self.buckets and self.fit != ASPECT:
+            raise ImpastoError(f"buckets are of fit {ASPECT}, not {self.fit}")
+        if self.fit == ASPECT and (self.smaller or not isinstance(self.resolution, int)):
+            raise ImpastoError(
+                f"fit {ASPECT} takes one resolution, the side of a square of about as many pixels as "
+                "each picture is to have, such as 256"
+            )
+
     @property
     def resolutions(self) -> tuple[Resolution, ...]:
-        """All sizes, rising."""
+        """All sizes, rising; with fit `aspect` the buckets."""
+        if self.buckets:
+            return self.buckets
         return tuple(sorted((*self.smaller, self.resolution), key=area))
 
     def fitting(self) -> Fitting:
@@ -123,7 +139,10 @@ class PackOptions:
         how_only = ("workers", "max_seconds")
         options = {key: value for key, value in asdict(self).items() if key not in how_only}
         sizes = {"resolution": recorded(self.resolution), "smaller": [*map(recorded, self.smaller)]}
-        return options | sizes
+        if self.fit != ASPECT:
+            del options["buckets"]
+            return options | sizes
+        return options | sizes | {"buckets": [*map(recorded, self.buckets)]}
 
 
 def _check_encoding(name: str) -> None:

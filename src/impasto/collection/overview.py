@@ -9,7 +9,7 @@ from PIL import Image
 from impasto.collection.encoding import ENCODINGS
 from impasto.collection.store import Collection
 from impasto.formatting import counted, one_line, padded, terminal_width
-from impasto.resolution import in_words, long_side, width_and_height
+from impasto.resolution import Resolution, in_words, long_side, width_and_height
 
 _CLASSES = 30
 """A field's table shows at most this many classes, the most frequent."""
@@ -22,14 +22,18 @@ _SHEET_GAP = 2
 
 def summary(collection: Collection) -> str:
     """Name, sizes, splits and the classes of every field, as lines for a terminal."""
-    train, heldout = collection.train_indices, collection.heldout_indices
+    views = collection.views()
+    train, heldout, every = (
+        np.concatenate([getattr(view, part) for view in views])
+        for part in ("train_indices", "heldout_indices", "indices")
+    )
+    sizes = ", ".join(f"{len(view):,} of {in_words(view.resolution)} pixels" for view in views)
     lines = [
         f"{collection.name}",
         f"  folder      {collection.path}",
-        f"  pictures    {len(collection):,} of {in_words(collection.resolution)} "
-        f"pixels, {collection.fit}",
+        f"  pictures    {sizes}, {collection.fit}",
         f"  stored      {_stored(collection)}",
-        f"  from        {_sources(collection, collection.indices)}",
+        f"  from        {_sources(collection, every)}",
         f"  training    {_part(collection, train)}",
         f"  held out    {_part(collection, heldout)}",
         f"  hash        {collection.content_hash}",
@@ -47,7 +51,10 @@ def summary(collection: Collection) -> str:
     names = [name for field in collection.fields for name in (f"{field.name} (00)", *field.classes)]
     width = max(map(terminal_width, map(one_line, names)), default=0)
     for column in range(len(collection.fields)):
-        lines += ["", *_field_lines(collection, column, width)]
+        counts = [
+            sum(each) for each in zip(*(view.fields[column].counts for view in views), strict=True)
+        ]
+        lines += ["", *_field_lines(collection, column, counts, heldout, width)]
     return "\n".join(lines)
 
 
@@ -82,16 +89,27 @@ def _sources(collection: Collection, indices: np.ndarray) -> str:
     return counted(count, "source picture")
 
 
-def _field_lines(collection: Collection, column: int, width: int) -> list[str]:
+def _field_lines(
+    collection: Collection, column: int, counts: list[int], indices: np.ndarray, width: int
+) -> list[str]:
+    """A table of a field's classes.
+
+    Args:
+        collection: of the pictures.
+        column: of the field.
+        counts: the number of training pictures of each class.
+        indices: of the held-out pictures.
+        width: of the names.
+    """
     field = collection.fields[column]
     labels = collection.labels[:, column]
-    heldout = labels[collection.heldout_indices]
+    heldout = labels[indices]
     unknown = int((labels == -1).sum())
-    shown = sorted(range(len(field.classes)), key=lambda index: -field.counts[index])[:_CLASSES]
+    shown = sorted(range(len(field.classes)), key=lambda index: -counts[index])[:_CLASSES]
     rows = [
         (
             one_line(field.classes[index]),
-            f"{field.counts[index]:,}",
+            f"{counts[index]:,}",
             f"{int((heldout == index).sum()):,}",
             f"{len(np.unique(collection.sources[labels == index])):,}",
         )
@@ -113,23 +131,32 @@ def contact_sheet(collection: Collection) -> Image.Image:
     """An even sample of the training pictures, in rows; RGB."""
     # Evenly among the sources, with a random tile of each; the same at every call.
     generator = np.random.default_rng(0)
-    indices = collection.train_indices
+    views = collection.views()
+    indices = np.concatenate([view.train_indices for view in views])
     count = min(len(indices), _SHEET_PICTURES)
     edges = np.linspace(0, len(indices), count + 1).astype(int)
     chosen = indices[generator.integers(edges[:-1], edges[1:])]
-    longest = long_side(collection.resolution)
-    cell = min(_SHEET_CELL, max(longest, _SHEET_CELL // 2))
-    width, height = (
-        max(1, round(side * cell / longest)) for side in width_and_height(collection.resolution)
-    )
+    sizes = [_shown_size(view.resolution) for view in views]
+    width, height = (max(sides) for sides in zip(*sizes, strict=True))
     columns = min(_SHEET_COLUMNS, max(1, count))
     across, down = width + _SHEET_GAP, height + _SHEET_GAP
     rows = max(1, math.ceil(count / columns))
     sheet = Image.new("RGB", (columns * across + _SHEET_GAP, rows * down + _SHEET_GAP), "white")
-    for place, pixels in enumerate(collection.images(chosen)):
-        picture = Image.fromarray(pixels)
-        if picture.size != (width, height):
-            picture = picture.resize((width, height), Image.Resampling.LANCZOS)
-        left, top = place % columns * across, place // columns * down
-        sheet.paste(picture, (left + _SHEET_GAP, top + _SHEET_GAP))
+    for view, size in zip(views, sizes, strict=True):
+        places = np.flatnonzero((chosen >= view.span.start) & (chosen < view.span.stop))
+        for place, pixels in zip(places.tolist(), view.images(chosen[places]), strict=True):
+            picture = Image.fromarray(pixels)
+            if picture.size != size:
+                picture = picture.resize(size, Image.Resampling.LANCZOS)
+            left = place % columns * across + (width - size[0]) // 2
+            top = place // columns * down + (height - size[1]) // 2
+            sheet.paste(picture, (left + _SHEET_GAP, top + _SHEET_GAP))
     return sheet
+
+
+def _shown_size(resolution: Resolution) -> tuple[int, int]:
+    """Width and height of pictures on the sheet."""
+    longest = long_side(resolution)
+    cell = min(_SHEET_CELL, max(longest, _SHEET_CELL // 2))
+    width, height = width_and_height(resolution)
+    return max(1, round(width * cell / longest)), max(1, round(height * cell / longest))

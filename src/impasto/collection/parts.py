@@ -30,7 +30,7 @@ from impasto.decoding.fit import Fitting, Frame
 from impasto.errors import ImpastoError
 from impasto.files import atomic_folder, read_json, write_json
 from impasto.formatting import error_text
-from impasto.resolution import Resolution, area, parse_resolution, recorded
+from impasto.resolution import Resolution, are_buckets, area, nearest, parse_resolution, recorded
 from impasto.sources.listing import Entry
 
 KEY_BYTES = 16
@@ -225,17 +225,21 @@ class Piece:
 
     def __init__(self, facts: Facts, readers: dict[Resolution, list[ShardReader]]) -> None:
         self.facts = facts
-        self.firsts = np.cumsum(facts.counts) - facts.counts
-        """The number of each source picture's first picture, int64 [S]."""
         self._readers = readers
         """By resolution: readers whose picture numbers continue one another."""
+        self._frames = np.cumsum(facts.counts) - facts.counts
+        self._buckets = _buckets(facts, list(readers))
+        self.firsts = np.zeros(len(facts.keys), np.int64)
+        """The number of each source picture's first picture, int64 [S], among those of its bucket."""
+        for size, some in readers.items():
+            mine = np.array([bucket in (None, size) for bucket in self._buckets], bool)
+            counts = facts.counts[mine]
+            self.firsts[mine] = np.cumsum(counts) - counts
+            if sum(map(len, some)) != counts.sum():
+                raise ValueError(f"it has not {counts.sum()} pictures of {size} px")
         self.outdated: Set[bytes] = frozenset()
         """Keys of source pictures that this version decodes to other pixels."""
         self._unusable = np.cumsum(facts.counts == 0) - 1
-        pictures = int(facts.counts.sum())
-        for resolution, some in readers.items():
-            if sum(map(len, some)) != pictures:
-                raise ValueError(f"it has not {pictures} pictures of {resolution} px")
 
     @classmethod
     def of_part(cls, folder: Path) -> "Piece":
@@ -255,6 +259,10 @@ class Piece:
         }
         return cls(Facts.read(folder), readers)
 
+    def bucket(self, position: int) -> Resolution | None:
+        """The bucket of a source picture; None where its pictures are there at all resolutions."""
+        return self._buckets[position]
+
     def reason(self, position: int) -> str | None:
         """Why a source picture is unusable; None if it is usable."""
         if self.facts.counts[position]:
@@ -263,7 +271,7 @@ class Piece:
 
     def frames(self, position: int) -> np.ndarray:
         """The frames of a source picture's pictures, float64 [K, 5]."""
-        first = self.firsts[position]
+        first = self._frames[position]
         return self.facts.frames[first : first + self.facts.counts[position]]
 
     def stored(self, resolution: Resolution, first: int, count: int) -> list[Stored]:
@@ -333,8 +341,8 @@ class PartWriter:
         if isinstance(result, str):
             self._facts.add_unusable(key, result)
             return
-        for resolution, writer in self._writers.items():
-            writer.append_stored(result.stored[resolution])
+        for resolution, stored in result.stored.items():
+            self._writers[resolution].append_stored(stored)
         self._facts.add(
             key,
             bytes.fromhex(result.sha256),
@@ -374,6 +382,16 @@ class PartWriter:
             self._facts.facts().write(self._part)
             part = {"decoding_version": DECODING_VERSION, "shards": shards}
             write_json(self._part / SHARDS, part)
+
+
+def _buckets(facts: Facts, sizes: Sequence[Resolution]) -> list[Resolution | None]:
+    """The bucket of each source picture, as `Fitting.of` finds it; None where there are none."""
+    if not are_buckets(sizes):
+        return [None] * len(facts.keys)
+    pictures = [(int(width), int(height)) for width, height in facts.sizes]
+    # Those of no size are unusable.
+    found = {each: nearest(*each, sizes) if all(each) else sizes[0] for each in set(pictures)}
+    return [found[picture] for picture in pictures]
 
 
 def of_collection(folder: Path, description: dict[str, Any]) -> Piece:

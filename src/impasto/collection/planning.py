@@ -12,7 +12,7 @@ import numpy as np
 import PIL
 
 from impasto import __version__
-from impasto.collection.assembling import CollectionPlan, Copied, SourceRow
+from impasto.collection.assembling import CollectionPlan, Copied, SourceRow, in_buckets
 from impasto.collection.duplicates import Features, find_duplicates
 from impasto.collection.fitting import TRY_AGAIN
 from impasto.collection.job import PackJob
@@ -71,12 +71,13 @@ def plan_collection(job: PackJob) -> tuple[CollectionPlan, list[str]]:
         clear(job.work)  # It has nothing to resume.
         raise ImpastoError(nothing_in(job.named, gathered.left_out, "no usable picture"))
     kept, heldout, copies, alike = _without_copies(job, rows, gathered.entries)
+    order = in_buckets(rows, job.encodings)
     plan = CollectionPlan(
         name=options.name or ("masters" if job.named == "masters" else job.destination.name),
         fields=[],
-        rows=[row for row, keep in zip(rows, kept, strict=True) if keep],
-        heldout=[held for held, keep in zip(heldout, kept, strict=True) if keep],
-        duplicates=[row for row, keep in zip(rows, kept, strict=True) if not keep],
+        rows=[rows[number] for number in order if kept[number]],
+        heldout=[heldout[number] for number in order if kept[number]],
+        duplicates=[rows[number] for number in order if not kept[number]],
         copies=copies,
         encodings=job.encodings,
         fit={
@@ -234,7 +235,15 @@ def _features_of(rows: list[SourceRow], job: PackJob) -> Features:
     def features(numbers: np.ndarray) -> np.ndarray:
         assert job.features is not None
         some = [rows[number] for number in numbers]
-        return job.features(np.concatenate([row.piece.pixels(side, row.first) for row in some]))
+        sizes = [row.bucket or side for row in some]
+        found = np.zeros((len(some), 0), np.float32)
+        for size in dict.fromkeys(sizes):
+            mine = [place for place, each in enumerate(sizes) if each == size]
+            pixels = [some[place].piece.pixels(size, some[place].first) for place in mine]
+            each = job.features(np.concatenate(pixels))
+            found = found if found.size else np.zeros((len(some), each.shape[1]), each.dtype)
+            found[mine] = each
+        return found
 
     return features
 

@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from impasto.collection.assembling import FORGOTTEN
+from impasto.collection.buckets import buckets_of
 from impasto.collection.encoding import choose_encoding
 from impasto.collection.job import PackJob, PixelFeatures
 from impasto.collection.options import PackOptions
 from impasto.collection.parts import entry_keys
 from impasto.collection.planning import nothing_in
 from impasto.collection.replacing import place_of, recover
+from impasto.decoding.fit import ASPECT
 from impasto.errors import ImpastoError
 from impasto.files import read_json
 from impasto.readers import read_source
+from impasto.resolution import Resolution, parse_resolution
 from impasto.sources.class_names import choose
 from impasto.sources.listing import Listing
 from impasto.sources.remote.addresses import place_at
@@ -55,10 +58,21 @@ def prepare(
     listing = _without(listing, forgotten)
     if not listing.entries:
         raise ImpastoError(nothing_in(named, listing.left_out, "no pictures are left"))
+    if options.fit == ASPECT and not options.buckets:
+        options = replace(options, buckets=_buckets(named, path, options, listing, earlier))
     encodings = {side: choose_encoding(options.encoding, side) for side in options.resolutions}
     fitting = options.fitting()
     keys = entry_keys(listing.entries, fitting, encodings)
     return PackJob(named, path, options, listing, encodings, keys, earlier, forgotten, features)
+
+
+def _buckets(
+    named: str, path: Path, options: PackOptions, listing: Listing, earlier: dict[str, Any] | None
+) -> tuple[Resolution, ...]:
+    """The sizes for `aspect`: those of the earlier collection, or chosen from the pictures."""
+    if earlier is not None:
+        return tuple(map(parse_resolution, earlier["made"]["options"]["buckets"]))
+    return buckets_of(PackJob(named, path, options, listing, {}, [], None))
 
 
 def _listing(source: Path | str, options: PackOptions) -> tuple[Listing, str]:
@@ -98,7 +112,7 @@ def _there_already(
         )
     wanted, before = json.loads(json.dumps(options.recorded())), made.get("options", {})
     for name, value in wanted.items():
-        if name in ("name", *_DESCRIBING):
+        if name in ("name", *_DESCRIBING) or (name == "buckets" and not value):
             continue
         if before.get(name) != value:
             raise ImpastoError(

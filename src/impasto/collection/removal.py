@@ -129,9 +129,9 @@ def plan_of(collection: Collection) -> CollectionPlan:
         piece = of_collection(path, description)
         table = collection.source_table()
         labels = np.full((len(table), len(collection.fields)), -1)
-        heldout = np.zeros(len(table), bool)
+        heldout = np.zeros(len(table), np.uint8)
         labels[collection.sources] = collection.labels
-        heldout[collection.sources[collection.heldout_indices]] = True
+        heldout[collection.sources] = collection.split
         rows = []
         for position, record in enumerate(table):
             about = {name: record[name] for name in ABOUT if record.get(name)}
@@ -150,7 +150,7 @@ def plan_of(collection: Collection) -> CollectionPlan:
             name=collection.name,
             fields=[(field.name, field.classes) for field in collection.fields],
             rows=rows,
-            heldout=heldout.tolist(),
+            heldout=(heldout == 1).tolist(),
             duplicates=duplicates,
             copies=copies,
             encodings={

@@ -1,7 +1,6 @@
 """An opened collection: pictures, labels, split and sources."""
 
 import csv
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,19 +8,21 @@ from typing import Any
 
 import numpy as np
 
+from impasto.collection.checking import check_is_collection
 from impasto.collection.encoding import RAW
 from impasto.collection.hashes import content_hash, restricted_hash
 from impasto.collection.restricting import chosen
 from impasto.collection.shards import ShardReader, file_name, load_array
 from impasto.errors import ImpastoError, choices
 from impasto.files import read_json, refuse_pointer_file, sha256_of_file
-from impasto.formatting import counted, quoted, titled
-from impasto.resolution import Resolution, area, parse_resolution
-from impasto.sources.listing import holds_pictures
+from impasto.formatting import counted, titled
+from impasto.resolution import Resolution, are_buckets, area, parse_resolution, times
 
 FORMAT = "impasto collection"
 FORMAT_VERSION = 2
-_READABLE = (1, 2)
+BUCKETS_VERSION = 3
+"""Of a collection in buckets, which earlier versions do not read."""
+_READABLE = (1, FORMAT_VERSION, BUCKETS_VERSION)
 """Format 1 has a single, raw resolution."""
 
 
@@ -41,45 +42,6 @@ def sides(resolutions: Sequence[Resolution]) -> str:
     return f"{', '.join(map(str, others))} and {last} px" if others else f"{last} px"
 
 
-def pack_command(folder: Path, resolution: Resolution) -> str:
-    """The command that packs a folder of pictures."""
-    name = folder.resolve().name or "pictures"
-    destination = Path("collections") / f"{name}-{resolution}"
-    return f"impasto pack {quoted(folder)} {quoted(destination)} --resolution {resolution}"
-
-
-def check_is_collection(path: Path, resolution: Resolution) -> None:
-    """Raise an error with advice if `path` is no collection.
-
-    Raises:
-        ImpastoError: `path` is missing, a file, a folder of pictures, or another folder.
-    """
-    if not path.exists():
-        if path.absolute().with_name(f".{path.name}.packing").exists():
-            raise ImpastoError(
-                f"{path} is not packed to its end yet; give the same impasto pack command again"
-            )
-        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):  # A Path makes one slash of two.
-            raise ImpastoError(
-                f"{path} is an address, and a collection lies on disk; copy it, or pack the pictures "
-                "there with `impasto pack`"
-            )
-        raise ImpastoError(
-            f"there is no {path}; give a collection made with `impasto pack`, or the word masters"
-        )
-    if (path / "collection.json").is_file():
-        return
-    if path.is_dir() and holds_pictures(path):
-        raise ImpastoError(
-            f"{path} is a folder of pictures, not a collection; first run "
-            f"`{pack_command(path, resolution)}`"
-        )
-    raise ImpastoError(
-        f"{path} is not a collection: a collection is a folder made with `impasto pack`, with a "
-        "collection.json in it"
-    )
-
-
 class Collection:
     """A packed collection at one of its resolutions. Made by `Collection.open`; it is read-only.
 
@@ -91,7 +53,10 @@ class Collection:
     resolution: Resolution
     """Side of the square pictures in pixels, or the width and height of rectangles."""
     resolutions: tuple[Resolution, ...]
-    """All packed resolutions, rising; `at` opens another one."""
+    """All packed resolutions, rising, or all buckets; `at` opens another one."""
+    bucketed: bool
+    """Whether each picture is in one of several buckets, sizes of different proportions. Then it is of
+    the pictures of one bucket."""
     encoding: str
     """The encoding: raw, or the name of a compression."""
     condition: str | None
@@ -103,10 +68,14 @@ class Collection:
     """How pictures were brought to their size: crop, squash, pad or tiles."""
     labels: np.ndarray
     """int64 [N, F]: for each field the index of the class, or -1 for unknown; N are all packed."""
+    span: range
+    """The indices of all pictures at this resolution: from 0 to N - 1, or those of the bucket."""
     train_indices: np.ndarray
     """int64: the training pictures."""
     heldout_indices: np.ndarray
     """int64: the held-out pictures."""
+    split: np.ndarray
+    """uint8 [N]: 1 where a picture is held out, of all buckets and parts."""
     sources: np.ndarray
     """int64 [N]: the source of each picture, as a row of `source_table()`."""
 
@@ -132,7 +101,8 @@ class Collection:
 
         Args:
             path: the folder.
-            resolution: a packed resolution in pixels; None: the largest.
+            resolution: a packed resolution in pixels, or a bucket; None: the largest, or the bucket with
+                the most pictures.
 
         Raises:
             ImpastoError: it is not a collection, has an unknown format, lacks the resolution, or
@@ -158,7 +128,7 @@ class Collection:
         return np.sort(np.concatenate([self.train_indices, self.heldout_indices]))
 
     def at(self, resolution: Resolution) -> "Collection":
-        """The same pictures at another of `resolutions`.
+        """The same pictures at another of `resolutions`; the pictures of another bucket.
 
         Raises:
             ImpastoError: it is not packed at that.
@@ -166,6 +136,16 @@ class Collection:
         if resolution == self.resolution:
             return self
         return Collection(self.path, resolution, self.condition)
+
+    def views(self) -> "list[Collection]":
+        """The collection at each of its buckets; itself alone where there are none."""
+        return [self.at(size) for size in self.resolutions] if self.bucketed else [self]
+
+    def view_for(self, size: Resolution) -> "Collection":
+        """The collection at the bucket whose pictures can be averaged down to this size; itself where
+        there is none."""
+        able = [each for each in self.resolutions if self.bucketed and times(each, size)]
+        return self.at(able[0]) if able else self
 
     def only(self, condition: str | None) -> "Collection":
         """The part of which a condition is true, of both splits; all of it for None.
@@ -219,10 +199,42 @@ class Collection:
 
     def _read(self, description: dict[str, Any], resolution: Resolution | None) -> None:
         self.name = str(description["name"])
-        largest = parse_resolution(description["resolution"])
         self._largest_hash = str(description["content_hash"])
         self.fit = str(description["fit"]["name"])
         self._count = int(description["count"])
+        self._read_sizes(description, resolution)
+        self._table_digests = {
+            file_name(file): str(digest) for file, digest in description.get("tables", {}).items()
+        }
+        self._array_digests = {
+            file_name(file): str(digest) for file, digest in description["arrays"].items()
+        }
+        self._shards = self._reader(self._pixels)
+        if len(self._shards) != len(self.span):
+            raise ValueError(f"its shards hold {len(self._shards)} pictures, not {len(self.span)}")
+        classes = [
+            (str(field["name"]), tuple(str(item["name"]) for item in field["classes"]))
+            for field in description["fields"]
+        ]
+        self.labels = self._array("labels.npy", (self._count, len(classes)), np.int64)
+        self.split = self._array("split.npy", (self._count,), np.uint8)
+        self.sources = self._array("source.npy", (self._count,), np.int64)
+        if not np.isin(self.split, (0, 1)).all():
+            raise ValueError("split.npy holds other values than 0 and 1")
+        mine = self.split[self.span.start : self.span.stop]
+        self.train_indices = self.span.start + np.flatnonzero(mine == 0).astype(np.int64)
+        self.heldout_indices = self.span.start + np.flatnonzero(mine == 1).astype(np.int64)
+        self.fields = tuple(
+            LabelField(name, names, self._train_counts(column, len(names)))
+            for column, (name, names) in enumerate(classes)
+        )
+        self.content_hash = self._largest_hash
+        if self.resolution != self._largest:
+            self.content_hash = self._computed_hash(self.resolution)
+
+    def _read_sizes(self, description: dict[str, Any], resolution: Resolution | None) -> None:
+        """Read which sizes or buckets there are, and choose one."""
+        self._largest = largest = parse_resolution(description["resolution"])
         if "pixels" in description:
             pixels = description["pixels"]
         else:
@@ -234,14 +246,14 @@ class Collection:
                 }
             ]
         self._pixels = {parse_resolution(each["resolution"]): each for each in pixels}
-        self._table_digests = {
-            file_name(file): str(digest) for file, digest in description.get("tables", {}).items()
-        }
         self._excluded = {
             parse_resolution(each["resolution"]): each for each in description.get("aside", [])
         }
         self.resolutions = tuple(sorted(self._pixels, key=area))
-        if largest != self.resolutions[-1]:
+        self.bucketed = are_buckets(self.resolutions)
+        if self.bucketed:
+            self.resolutions = tuple(self._pixels)
+        elif largest != self.resolutions[-1]:
             raise ValueError(
                 f"its largest pictures are of {self.resolutions[-1]} px, not {largest}"
             )
@@ -252,30 +264,11 @@ class Collection:
                 f"the pictures again with --resolution {resolution}"
             )
         self.encoding = str(self._pixels[self.resolution]["encoding"])
-        self._array_digests = {
-            file_name(file): str(digest) for file, digest in description["arrays"].items()
-        }
-        self._shards = self._reader(self._pixels)
-        if len(self._shards) != self._count:
-            raise ValueError(f"its shards hold {len(self._shards)} pictures, not {self._count}")
-        classes = [
-            (str(field["name"]), tuple(str(item["name"]) for item in field["classes"]))
-            for field in description["fields"]
-        ]
-        self.labels = self._array("labels.npy", (self._count, len(classes)), np.int64)
-        split = self._array("split.npy", (self._count,), np.uint8)
-        self.sources = self._array("source.npy", (self._count,), np.int64)
-        if not np.isin(split, (0, 1)).all():
-            raise ValueError("split.npy holds other values than 0 and 1")
-        self.train_indices = np.flatnonzero(split == 0).astype(np.int64)
-        self.heldout_indices = np.flatnonzero(split == 1).astype(np.int64)
-        self.fields = tuple(
-            LabelField(name, names, self._train_counts(column, len(names)))
-            for column, (name, names) in enumerate(classes)
-        )
-        self.content_hash = self._largest_hash
-        if self.resolution != largest:
-            self.content_hash = self._computed_hash(self.resolution)
+        self.span = range(self._count)
+        if self.bucketed:
+            described = self._pixels[self.resolution]
+            first = int(described["first"])
+            self.span = range(self._count)[first : first + int(described["pictures"])]
 
     def _reader(self, pixels: dict[Resolution, dict[str, Any]]) -> ShardReader:
         described = pixels[self.resolution]
@@ -284,10 +277,15 @@ class Collection:
         )
 
     def _computed_hash(self, resolution: Resolution) -> str:
-        """The content hash, from the digests in `collection.json`."""
+        """The content hash, from the digests in `collection.json`; it covers all buckets."""
+        others = [size for size in self.resolutions if self.bucketed and size != resolution]
         return content_hash(
             resolution,
-            [str(shard["sha256"]) for shard in self._pixels[resolution]["shards"]],
+            [
+                str(shard["sha256"])
+                for size in (resolution, *others)
+                for shard in self._pixels[size]["shards"]
+            ],
             self._array_digests["labels.npy"],
             self._array_digests["split.npy"],
             [(field.name, field.classes) for field in self.fields],
@@ -318,12 +316,14 @@ class Collection:
         """The pixels of some pictures, uint8 [B, H, W, 3].
 
         Args:
-            indices: integers [B] from 0 to N - 1, in any order, repeats allowed.
+            indices: integers [B] from 0 to N - 1, in any order, repeats allowed; those of the bucket.
 
         Raises:
             IndexError: an index that is out of range or not an integer.
             ImpastoError: a compressed picture is damaged.
         """
+        if self.span.start:
+            indices = np.asarray(indices) - self.span.start
         return self._shards.pixels(indices)
 
     def stored(self) -> dict[Resolution, tuple[str, int]]:
@@ -439,7 +439,7 @@ class Collection:
                     f"{path} has changed since it was packed; restore it from a copy or pack the "
                     "collection again"
                 )
-        if self._computed_hash(self.resolutions[-1]) != self._largest_hash:
+        if self._computed_hash(self._largest) != self._largest_hash:
             raise ImpastoError(
                 f"{self.path / 'collection.json'} has changed since it was packed: its content hash "
                 "is not that of its files"

@@ -1,11 +1,11 @@
-"""Make pictures of one size from a file, in one of four ways: squares, or rectangles."""
+"""Make pictures of a wanted size from a file, in one of five ways: squares, or rectangles."""
 
 import hashlib
 import io
 import math
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,11 @@ from PIL import Image
 
 from impasto.decoding.decode import Box, Decoded, Stream, decode, reason_for
 from impasto.decoding.fingerprint import Fingerprint, fingerprint_of
-from impasto.resolution import Resolution, short_side, width_and_height
+from impasto.resolution import Resolution, nearest, short_side, width_and_height
 from impasto.sources.trees import UnusableError
 
+ASPECT = "aspect"
+"""The name of the fit by which pictures get one of several proportions."""
 TILE_SCALES = (1.0, 0.84, 0.71, 0.59, 0.5)
 """Sides of the tiles as shares of those of the largest possible one, from 1 to 1/2."""
 TILE_STRIDE = 0.25
@@ -42,7 +44,8 @@ class Fitting:
     fit: str
     resolutions: tuple[Resolution, ...]
     """Sizes of the pictures, rising, all of the same proportions. The largest decides the size of
-    decoding, the tiles, and whether a picture is too small."""
+    decoding, the tiles, and whether a picture is too small. With `aspect` sizes of different
+    proportions, of which each picture gets one; see `of`."""
     exact: bool
     background: tuple[int, int, int]
     """The colour behind transparent pixels and of the padding."""
@@ -55,6 +58,13 @@ class Fitting:
     def resolution(self) -> Resolution:
         """The largest."""
         return self.resolutions[-1]
+
+    def of(self, width: int, height: int) -> "Fitting":
+        """The options for a picture of this width and height: with `aspect`, those of the size that
+        crops the least of it."""
+        if self.fit != ASPECT:
+            return self
+        return replace(self, fit="crop", resolutions=(nearest(width, height, self.resolutions),))
 
     @property
     def least(self) -> float:
@@ -199,6 +209,8 @@ FITS = {
 
 def said_of(fit: str, resolution: Resolution) -> str:
     """What a fit makes, in words."""
+    if fit == ASPECT:
+        return "the centre, in the nearest of several proportions"
     says = FITS[fit].says
     if isinstance(resolution, int):
         return says
@@ -211,6 +223,7 @@ def _usable_side(width: int, height: int, how: Fitting) -> float:
     Raises:
         UnusableError: it would be enlarged by more than is allowed.
     """
+    how = how.of(width, height)
     side = FITS[how.fit].smallest(width, height, how)
     least = math.ceil(how.least) if isinstance(how.resolution, int) else how.least
     if (round(side) if how.fit == "tiles" else side) < least:  # tiles are of whole pixels
@@ -238,6 +251,7 @@ def _pictures(
 def _fitted(
     picture: Decoded, how: Fitting, sha256: str, file_bytes: int, salvaged: bool = False
 ) -> Fitted:
+    how = how.of(picture.width, picture.height)
     frames = FITS[how.fit].frames(picture.width, picture.height, how)
     pixels = {
         resolution: _pictures(picture, frames, how, resolution) for resolution in how.resolutions
@@ -335,7 +349,7 @@ def _fit_bytes(file: Stream, how: Fitting, sha256: str, length: int, salvage: bo
 def _decoded(file: Stream, how: Fitting, salvage: bool) -> Decoded:
     def spare(width: int, height: int) -> float:
         side = _usable_side(width, height, how)
-        return 1 if how.exact else side / short_side(how.resolution)
+        return 1 if how.exact else side / short_side(how.of(width, height).resolution)
 
     file.seek(0)
     return decode(file, spare, how.max_pixels, how.background, salvage)
@@ -350,6 +364,7 @@ def picture_of(file: Stream, how: Fitting) -> np.ndarray:
     """
     try:
         picture = _decoded(file, how, how.salvage)
+        how = how.of(picture.width, picture.height)
         frame = FITS[how.fit].frames(picture.width, picture.height, how)[0]
         return np.asarray(FITS[how.fit].show(picture, frame.box, how, how.resolution))
     except Exception as error:

@@ -279,22 +279,22 @@ def check_canvas(painter: Painter) -> None:
     Raises:
         ImpastoError: it does not.
     """
+    _side(painter)
     if not hasattr(painter.sampler.generator, "canvas_side"):
         raise ImpastoError(
             f"network '{painter.record.generator.network}' makes pictures of one size only: it has no "
             "method 'canvas'"
         )
-    _side(painter)
 
 
 def _side(painter: Painter) -> int:
     """The side of a model's pictures, in pixels.
 
     Raises:
-        ImpastoError: they are rectangles.
+        ImpastoError: they are rectangles, or of several proportions.
     """
     resolution = painter.record.resolution
-    if isinstance(resolution, int):
+    if isinstance(resolution, int) and not painter.record.buckets:
         return resolution
     raise ImpastoError(
         f"a canvas is made by models of square pictures, and this one's are {in_words(resolution)}: a "

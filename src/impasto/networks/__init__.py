@@ -41,6 +41,8 @@ A generator may have further methods and attributes:
   one. If all places of R = C = 1 have the same values, the image is that of these values. With a
   `canvas_margin` of None a canvas is made as a whole, and the method also takes `tile`, whether it is
   to continue at its opposite edges.
+- `paint_as(size)` with the argument `buckets` of the constructor: what it makes from then on is of this
+  one of them; at first of `resolution`.
 - `denoise(noisy, times, labels) -> images` is the network of a flow or diffusion model, which
   `forward` calls several times.
 
@@ -62,8 +64,8 @@ from impasto.registry import load_module, names, option_types, resolve_options
 from impasto.resolution import Resolution, resolution_of, width_and_height
 
 _GIVEN = {
-    "generator": ("latent_dim", "resolution", "label_sizes", "latent_channels"),
-    "discriminator": ("resolution", "label_sizes"),
+    "generator": ("latent_dim", "resolution", "label_sizes", "latent_channels", "buckets"),
+    "discriminator": ("resolution", "label_sizes", "buckets"),
 }
 """Arguments that are no settings."""
 
@@ -141,6 +143,39 @@ def _check_rectangles(name: str, role: str, resolution: Resolution) -> None:
     )
 
 
+def takes_buckets(name: str, role: str) -> bool:
+    """Whether a family's generator or discriminator takes pictures of several sizes."""
+    return "buckets" in option_types(_family(name, role.capitalize()))
+
+
+def _buckets_for(
+    name: str, role: str, buckets: tuple[Resolution, ...], resolution: Resolution
+) -> dict[str, Any]:
+    """The argument `buckets`, if there are any.
+
+    Raises:
+        ImpastoError: the family takes one size only, or the resolution is none of the buckets.
+    """
+    if not buckets:
+        return {}
+    if resolution not in buckets:
+        raise ImpastoError(
+            f"resolution {resolution} is none of the buckets, {', '.join(map(str, buckets))}"
+        )
+    if not takes_buckets(name, role):
+        able = [
+            each
+            for each in names("networks")
+            if hasattr(load_module("networks", each, "network"), role.capitalize())
+            and takes_buckets(each, role)
+        ]
+        raise ImpastoError(
+            f"network '{name}' takes pictures of one size, not of several; {choices(able)} takes them: "
+            f"--set {role}.network=NAME, or --set buckets=[]"
+        )
+    return {"buckets": buckets}
+
+
 def build_generator(
     name: str,
     options: Mapping[str, Any],
@@ -149,6 +184,7 @@ def build_generator(
     resolution: Resolution,
     label_sizes: tuple[int, ...] = (),
     latent_channels: int | None = None,
+    buckets: tuple[Resolution, ...] = (),
 ) -> nn.Module:
     """Build the generator of family `name`. Its weights are drawn from torch's global random state.
 
@@ -159,12 +195,14 @@ def build_generator(
         resolution: of the pictures, or of the latents.
         label_sizes: classes of each label field.
         latent_channels: of an autoencoder's latents, which it makes; None: it makes pictures.
+        buckets: all sizes of the pictures, if there are several.
 
     Raises:
         ImpastoError: as `resolve_network`, or a resolution, labels or latents that the family does not
             support.
     """
     options = resolve_network(name, "generator", options)
+    options |= _buckets_for(name, "generator", buckets, resolution)
     family = _family(name, "Generator")
     _check_rectangles(name, "generator", resolution)
     if latent_channels is not None:
@@ -186,6 +224,7 @@ def build_discriminator(
     *,
     resolution: Resolution,
     label_sizes: tuple[int, ...] = (),
+    buckets: tuple[Resolution, ...] = (),
 ) -> nn.Module:
     """Build the discriminator of family `name`. Its weights are drawn from torch's global random
     state.
@@ -195,6 +234,7 @@ def build_discriminator(
             support.
     """
     options = resolve_network(name, "discriminator", options)
+    options |= _buckets_for(name, "discriminator", buckets, resolution)
     _check_rectangles(name, "discriminator", resolution)
     module: nn.Module = _family(name, "Discriminator")(
         resolution=resolution, label_sizes=label_sizes, **options
@@ -222,6 +262,8 @@ class Architecture(Protocol):
     def latent(self) -> LatentConfig: ...
     @property
     def resolution(self) -> Resolution: ...
+    @property
+    def buckets(self) -> tuple[Resolution, ...]: ...
 
 
 def autoencoder_of(what: Architecture) -> Any:
@@ -286,6 +328,7 @@ def generator_of(what: Architecture, label_sizes: tuple[int, ...]) -> nn.Module:
         resolution=resolution_of(width, height),
         label_sizes=label_sizes,
         latent_channels=None if autoencoder is None else channels,
+        buckets=what.buckets,
     )
     if autoencoder is None:
         return generator
@@ -314,6 +357,7 @@ def discriminator_of(what: Architecture, label_sizes: tuple[int, ...]) -> nn.Mod
         what.discriminator.options,
         resolution=what.resolution,
         label_sizes=label_sizes,
+        buckets=what.buckets,
     )
 
 

@@ -71,6 +71,24 @@ class Gated(nn.Sequential):
         return gated
 
 
+class Starts(nn.Module):
+    """Latents [B, Z, 1, 1] to the first maps of one of several sizes, each by a convolution of its own.
+
+    Args:
+        convolutions: by the name of the size.
+        chosen: the name of the size that is made at first.
+    """
+
+    def __init__(self, convolutions: dict[str, nn.ConvTranspose2d], chosen: str) -> None:
+        super().__init__()
+        self.sizes = nn.ModuleDict(convolutions)
+        self.chosen = chosen
+
+    def forward(self, latents: Tensor) -> Tensor:
+        maps: Tensor = self.sizes[self.chosen](latents)
+        return maps
+
+
 class Block(nn.Module):
     """A level of the generator: maps [B, I, h, w] to [B, O, 2h, 2w].
 
@@ -92,9 +110,18 @@ class Block(nn.Module):
         self.first = layer(inputs)
         self.second = layer(outputs) if big else None
 
-    def forward(self, maps: Tensor, embedding: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        maps: Tensor,
+        embedding: Tensor | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Doubled maps, cut to `size` if it is given."""
         # Two steps: `_layers.Doubling` is no faster with these few channels and small batches.
-        maps = self.first(F.interpolate(maps, scale_factor=2), embedding)
+        maps = F.interpolate(maps, scale_factor=2)
+        if size is not None:
+            maps = maps[:, :, : size[0], : size[1]]
+        maps = self.first(maps, embedding)
         return maps if self.second is None else self.second(maps, embedding)
 
 

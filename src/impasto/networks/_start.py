@@ -1,10 +1,11 @@
 """The smallest maps of a network, of squares and rectangles."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from impasto.errors import ImpastoError
-from impasto.resolution import Resolution, square_of
+from impasto.resolution import Resolution, long_side, short_side, square_of, width_and_height
 
 _LARGEST_START = 16
 """A network's smallest maps have at most about as many positions as a square of this side."""
@@ -50,6 +51,30 @@ def start_of(resolution: Resolution, network: str, *, least: int = 8) -> Start:
             "times the other, with --set resolution"
         )
     return Start(height >> doublings, width >> doublings, doublings, start)
+
+
+def bucket_maps(
+    size: Resolution, buckets: Sequence[Resolution], network: str
+) -> list[tuple[int, int]]:
+    """Height and width of the maps of each level for one of several sizes, the smallest first.
+
+    All sizes have the levels of the square with about as many pixels, so that they share all layers but
+    those of the first maps. Maps are rounded up: a generator doubles them and cuts them to the next.
+
+    Raises:
+        ImpastoError: the sizes have too different numbers of pixels, or one is too long or too small.
+    """
+    sides = {square_of(each) for each in buckets}
+    long = any(long_side(each) > 4 * short_side(each) for each in buckets)
+    if len(sides) > 1 or min(sides) < 32 or long:
+        raise ImpastoError(
+            f"network '{network}' takes sizes of about as many pixels as one square of 32, 64, ... "
+            f"pixels, none longer than four times its short side, not {', '.join(map(str, buckets))}; "
+            "choose with --set buckets"
+        )
+    width, height = width_and_height(size)
+    doublings = sides.pop().bit_length() - 3
+    return [(-(-height >> level), -(-width >> level)) for level in range(doublings, -1, -1)]
 
 
 def levels_above(resolution: int, base: int, network: str) -> int:

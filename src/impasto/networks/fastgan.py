@@ -49,6 +49,9 @@ In the published generator the latent is an input of the first layer only. With 
 latent controls colours and outlines and not only the composition.
 """
 
+from collections.abc import Sequence
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -65,13 +68,14 @@ from impasto.networks._fastgan_layers import (
     Excitation,
     Gated,
     ResidualHalving,
+    Starts,
     blurred,
     halving,
     pool,
     quarter,
 )
-from impasto.networks._start import Start, start_of
-from impasto.resolution import Resolution
+from impasto.networks._start import Start, bucket_maps, start_of
+from impasto.resolution import Resolution, square_of
 
 _GENERATOR = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 1 / 2, 512: 1 / 4, 1024: 1 / 8}
 """Channels of the maps of each side, in multiples of the width."""
@@ -139,6 +143,8 @@ class Generator(nn.Module):
         blur: whether images, before the tanh, are filtered by (1, 2, 1) / 4 in rows and columns.
         spectral_norm: whether convolutions have spectral norm.
         self_modulation: whether batch norms are conditioned on the latent too.
+        buckets: all sizes that are made, `resolution` among them, if there are several; see `paint_as`.
+            Each has first maps of its own, and all share the layers after them.
     """
 
     def __init__(
@@ -147,6 +153,7 @@ class Generator(nn.Module):
         latent_dim: int,
         resolution: Resolution,
         label_sizes: tuple[int, ...] = (),
+        buckets: tuple[Resolution, ...] = (),
         width: Count = 64,
         embedding: Count = 128,
         big: bool = True,
@@ -158,20 +165,21 @@ class Generator(nn.Module):
         self_modulation: bool = False,
     ) -> None:
         super().__init__()
-        self.canvas_side = 4
-        start, side = _start(resolution)
+        start, side = _start(square_of(resolution) if buckets else resolution)
+        self.maps = {str(each): bucket_maps(each, buckets, "fastgan") for each in buckets}
+        """Height and width of the maps of each level of each of several sizes."""
+        if not buckets:
+            self.canvas_side = 4
         levels = start.doublings + (0 if pixel_shuffle else 1)
         sides = [start.side << level for level in range(levels)]
         channels = {side: _channels(width, _GENERATOR[side]) for side in sides}
         self.embedding = LabelEmbedding(label_sizes, embedding) if label_sizes else None
         self.self_modulation = self_modulation
         dim = (embedding if label_sizes else 0) + (latent_dim if self_modulation else 0)
-        self.first = Gated(
-            nn.ConvTranspose2d(latent_dim, 2 * channels[start.side], start[:2], bias=False),
-            channels[start.side],
-            dim,
-            noise=False,
-        )
+        first = partial(nn.ConvTranspose2d, latent_dim, 2 * channels[start.side], bias=False)
+        maps = {name: first(sizes[0]) for name, sizes in self.maps.items()}
+        convolution = Starts(maps, str(resolution)) if buckets else first(start[:2])
+        self.first = Gated(convolution, channels[start.side], dim, noise=False)
         self.blocks = nn.ModuleDict(
             {
                 str(side): Block(
@@ -196,6 +204,16 @@ class Generator(nn.Module):
         if self_modulation:
             self.levels = 1 + len(self.blocks)
         _initialise(self, spectral_norm=spectral_norm)
+
+    def paint_as(self, size: Resolution) -> None:
+        """Make pictures of this one of the buckets from now on.
+
+        Raises:
+            ImpastoError: it is none of them.
+        """
+        if str(size) not in self.maps:
+            raise ImpastoError(f"{size} is none of the sizes {', '.join(self.maps)}")
+        self.first.convolution.chosen = str(size)  # type: ignore[assignment]
 
     def _conditions(self, latents: Tensor, labels: Tensor) -> list[Tensor | None]:
         """What batch norms are conditioned on: the first layer's, then each block's."""
@@ -231,8 +249,12 @@ class Generator(nn.Module):
     ) -> Tensor:
         """What follows the first maps."""
         small = {self.smallest: maps}
-        for (name, block), condition in zip(self.blocks.items(), conditions, strict=True):
-            maps = block(maps, condition)
+        sizes: Sequence[tuple[int, int] | None] = [None] * len(self.blocks)
+        if self.maps:
+            sizes = self.maps[str(self.first.convolution.chosen)][1 : 1 + len(self.blocks)]
+        levels = zip(self.blocks.items(), conditions, sizes, strict=True)
+        for (name, block), condition, size in levels:
+            maps = block(maps, condition, size)
             if name in self.excite:
                 side = int(name) // self.span
                 excite = self.excite[name]

@@ -33,8 +33,15 @@ from impasto.networks import Judgement
 from impasto.networks._conditioning import Projection
 from impasto.networks._frozen_features import resized
 from impasto.networks._layers import Deviation
-from impasto.networks._start import start_of
-from impasto.resolution import Resolution, in_proportion, short_side, square_of, width_and_height
+from impasto.networks._start import bucket_maps, start_of
+from impasto.resolution import (
+    Resolution,
+    in_proportion,
+    resolution_of,
+    short_side,
+    square_of,
+    width_and_height,
+)
 
 _PUBLISHED_SIDE = 224
 _ENOUGH = 8
@@ -179,6 +186,7 @@ class _Pixels(nn.Module):
         label_sizes: classes of each label field.
         deviation: adds a minibatch deviation channel before the last two convolutions.
         batch_norm: after all convolutions but the first and the last, in place of spectral norm.
+        buckets: all sizes of the images, if there are several; each has a last layer of its own.
     """
 
     def __init__(
@@ -189,6 +197,7 @@ class _Pixels(nn.Module):
         *,
         deviation: bool,
         batch_norm: bool,
+        buckets: tuple[Resolution, ...] = (),
     ) -> None:
         super().__init__()
 
@@ -200,19 +209,21 @@ class _Pixels(nn.Module):
 
         self.from_rgb = nn.ModuleDict()
         self.halvings = nn.ModuleDict()
-        start = start_of(resolution, "projected", least=32)
-        side, channels = start.side << start.doublings, 3
-        wide, high = width_and_height(resolution)
+        side, channels = square_of(resolution), 3
+        halvings = side.bit_length() - 3  # down to 4
         while side > 4:
             outputs = width * max(1, 64 // side)
             layers = self.halvings if self.from_rgb else self.from_rgb
             layers[str(side)] = layer(channels, outputs, 4, 2, first=not self.from_rgb)
             side, channels = side // 2, outputs
-            wide, high = wide // 2, high // 2
         self.deviation = Deviation() if deviation else None
         self.joint = layer(channels + deviation, channels, 3, 1)
-        last = nn.Conv2d(channels, 1, (high, wide))
-        self.last = last if batch_norm else spectral_norm(last)
+        lasts = {}
+        for size in buckets or (resolution,):
+            wide, high = (length >> halvings for length in width_and_height(size))
+            last = nn.Conv2d(channels, 1, (high, wide))
+            lasts[f"{wide}x{high}"] = last if batch_norm else spectral_norm(last)
+        self.last = nn.ModuleDict(lasts) if buckets else lasts[f"{wide}x{high}"]
         self.projection = Projection(label_sizes, channels) if label_sizes else None
 
     def forward(self, images: Tensor) -> _HeadOutput:
@@ -220,7 +231,10 @@ class _Pixels(nn.Module):
         for layer in (*self.from_rgb.values(), *self.halvings.values()):
             maps = layer(maps)
         maps = self.joint(maps if self.deviation is None else self.deviation(maps))
-        return _HeadOutput(self.last(maps), maps, self.projection)
+        last = self.last
+        if isinstance(last, nn.ModuleDict):
+            last = last[f"{maps.shape[3]}x{maps.shape[2]}"]
+        return _HeadOutput(last(maps), maps, self.projection)
 
 
 def _random_squares(images: Tensor, side: int) -> Tensor:
@@ -287,6 +301,8 @@ class Discriminator(nn.Module):
         pixel_deviation: whether it has a minibatch deviation channel.
         pixel_batch_norm: whether it has batch norm in place of spectral norm. With spectral norm
             it has little effect beside the heads (docs/notebook.md).
+        buckets: all sizes of the images, `resolution` among them, if there are several. They share all
+            layers but the last of the discriminator on the pixels.
     """
 
     def __init__(
@@ -294,6 +310,7 @@ class Discriminator(nn.Module):
         *,
         resolution: Resolution,
         label_sizes: tuple[int, ...] = (),
+        buckets: tuple[Resolution, ...] = (),
         read_at: int | None = None,
         crop: int | None = None,
         levels: tuple[int, ...] = (4, 8, 16, 32),
@@ -308,13 +325,15 @@ class Discriminator(nn.Module):
         pixel_batch_norm: bool = False,
     ) -> None:
         super().__init__()
-        start = start_of(resolution, "projected", least=32)
-        whole = start.side << start.doublings
-        self.read_at = max(_PUBLISHED_SIDE, whole) if read_at is None else read_at
+        if buckets:
+            bucket_maps(resolution, buckets, "projected")
+        else:
+            start_of(resolution, "projected", least=32)
+        self.read_at = max(_PUBLISHED_SIDE, square_of(resolution)) if read_at is None else read_at
         self.levels = sorted(set(levels))
         self.crop = crop
-        _check(self.read_at, self.levels, pixel_width, crop, resolution)
-        self.size = in_proportion(resolution, self.read_at)
+        for size in buckets or (resolution,):
+            _check(self.read_at, self.levels, pixel_width, crop, size)
         self.features = load_frozen()
         widths = {stride: STAGE_CHANNELS[stride] for stride in self.levels}
         self.mixing: _Mixing | None = None
@@ -332,7 +351,7 @@ class Discriminator(nn.Module):
             batch_norm=batch_norm,
             deviation=deviation,
         )
-        self.heads = heads(square_of(self.size))
+        self.heads = heads(square_of(in_proportion(resolution, self.read_at)))
         self.crop_heads = None if crop is None else heads(crop)
         self.pixels = (
             _Pixels(
@@ -341,6 +360,7 @@ class Discriminator(nn.Module):
                 label_sizes,
                 deviation=pixel_deviation,
                 batch_norm=pixel_batch_norm,
+                buckets=buckets,
             )
             if pixel_width
             else None
@@ -354,7 +374,8 @@ class Discriminator(nn.Module):
 
     def project(self, images: Tensor) -> dict[int, Tensor]:
         """The heads' input by stride: the frozen network's maps of images [B, 3, H, W], mixed."""
-        return self._mixed_maps(resized(images, self.size))
+        size = resolution_of(images.shape[3], images.shape[2])
+        return self._mixed_maps(resized(images, in_proportion(size, self.read_at)))
 
     def square(self, images: Tensor) -> Tensor:
         """The square of each image [B, 3, H, W] that `crop` asks for."""

@@ -26,6 +26,7 @@ _MASTERS = Path(__file__).parent.parent / "masters"
 
 _SAYS = {
     "crop": "The network sees the square in the centre (outlined).",
+    "aspect": "The network sees the part in the centre (outlined), in the nearest of several shapes.",
     "squash": "The network sees all of it, squeezed into a square.",
     "pad": "The network sees all of it, on a square background.",
     "tiles": "The network sees squares cut from it; one of them is outlined.",

@@ -70,6 +70,7 @@ class Model:
         sampler: str | None = None,
         guidance: float | None = None,
         guide: str | PathLike[str] | None = None,
+        aspect: str | None = None,
     ) -> "Model":
         """Load a model.
 
@@ -81,6 +82,7 @@ class Model:
             sampler: `heun` or `euler`.
             guidance: factor of the guidance.
             guide: another model.
+            aspect: such as `3:4`; for models of several sizes, see `StepSettings`.
 
         Raises:
             ImpastoError: not a model, damaged, of an unknown format or network, or it needs a
@@ -89,7 +91,7 @@ class Model:
         # Imported here, because it imports this module.
         from impasto.sampling.guiding import guide_of, made_with
 
-        how = StepSettings(steps, sampler, guidance, guide)
+        how = StepSettings(steps, sampler, guidance, guide, aspect)
         folder = find_model(model)
         record = ModelRecord.of(folder)
         require(record.plugins, networks_of(record.generator), folder)
@@ -104,6 +106,10 @@ class Model:
             folder / WEIGHTS_FILE,
             record.weights_sha256,
         )
+        size = how.bucket(record.buckets)
+        if size is not None:
+            generator.paint_as(size)  # type: ignore[operator]
+            record = record.model_copy(update={"resolution": size})
         if guide is not None:
             generator.guided_by(guide_of(guide, record))  # type: ignore[operator]
         return cls(generator, record, device, made_with(how))

@@ -92,6 +92,8 @@ class ModelRecord(Config):
     format: Literal[1] = 1
     recipe: Line
     resolution: Annotated[PictureSize, AfterValidator(_bounded)]
+    buckets: tuple[Annotated[PictureSize, AfterValidator(_bounded)], ...] = Field((), max_length=64)
+    """All sizes that the generator makes, if there are several."""
     latent: LatentConfig
     generator: NetworkConfig
     discriminator: NetworkConfig | None

@@ -1,5 +1,8 @@
-"""Settings of generators that make an image in several steps, which may be changed when sampling."""
+"""Settings of a model that may be changed when sampling: how a generator that makes an image in several
+steps does so, and which of several proportions a generator makes."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -7,11 +10,12 @@ from typing import Any
 from impasto.config import NetworkConfig
 from impasto.errors import ImpastoError
 from impasto.networks import at_sampling, resolve_network
+from impasto.resolution import Resolution, nearest
 
 
 @dataclass(frozen=True)
 class StepSettings:
-    """How a generator such as `flow` makes images; None: as `model.json` says.
+    """How a generator makes images; None: as `model.json` says.
 
     Attributes:
         steps: number of steps.
@@ -19,12 +23,33 @@ class StepSettings:
         guidance: factor of the guidance; 1 is none.
         guide: a run, a checkpoint or a model that images are moved away from, in place of the model's
             own without labels (autoguidance), such as an earlier checkpoint of the run.
+        aspect: width to height, such as `3:4`, of a model that makes several sizes: it is then a model
+            of the nearest of them.
     """
 
     steps: int | None = None
     sampler: str | None = None
     guidance: float | None = None
     guide: str | PathLike[str] | None = None
+    aspect: str | None = None
+
+    def bucket(self, buckets: Sequence[Resolution]) -> Resolution | None:
+        """The size that is asked for, of those that a model makes; None: nothing is asked for.
+
+        Raises:
+            ImpastoError: the model makes one size only, or it is no aspect.
+        """
+        if self.aspect is None:
+            return None
+        found = re.fullmatch(r"([1-9]\d{0,4})[:x]([1-9]\d{0,4})", self.aspect)
+        if found is None:
+            raise ImpastoError(f"an aspect is width to height, such as 3:4, not '{self.aspect}'")
+        if not buckets:
+            raise ImpastoError(
+                "this model makes pictures of one size, so it has no aspects; those trained on a "
+                "collection packed with --fit aspect have several"
+            )
+        return nearest(int(found[1]), int(found[2]), buckets)
 
     @property
     def changes(self) -> dict[str, Any]:
@@ -85,6 +110,7 @@ class StepSettings:
         parts += [] if self.sampler is None else [self.sampler]
         parts += [] if self.guidance is None else [f"guidance {self.guidance:g}"]
         parts += [] if guide_sha256 is None else [f"guide {guide_sha256[:12]}"]
+        parts += [] if self.aspect is None else [f"aspect {self.aspect}"]
         return ", ".join(parts) or None
 
 

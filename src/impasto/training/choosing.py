@@ -11,10 +11,19 @@ from impasto.collection import Collection, open_or_pack
 from impasto.collection.store import sides
 from impasto.config import NetworkConfig, RunConfig
 from impasto.errors import ImpastoError
-from impasto.formatting import comma_separated, quoted
-from impasto.networks import at_sampling
+from impasto.formatting import comma_separated, counted, quoted
+from impasto.networks import at_sampling, takes_buckets
 from impasto.registry import load_recipe, recipe_modules, recipe_names
-from impasto.resolution import Resolution, Size, divided, parse_resolution, square_of, times
+from impasto.resolution import (
+    Resolution,
+    Size,
+    are_buckets,
+    divided,
+    in_words,
+    parse_resolution,
+    square_of,
+    times,
+)
 from impasto.sampling.model import ModelRecord, find_model
 from impasto.settings import change
 from impasto.training.resolve import hides_labels
@@ -42,7 +51,17 @@ class TrainingChoice:
 
     @property
     def note(self) -> str | None:
-        """A note if the collection has labels but the default recipe uses none."""
+        """A note if only one of the collection's buckets is learned, or if it has labels but the default
+        recipe uses none."""
+        if self.collection.bucketed and not self.config.buckets:
+            others = [
+                str(s) for s in self.collection.resolutions if s != self.collection.resolution
+            ]
+            return (
+                f"note: learns the {counted(len(self.collection.train_indices), 'training picture')} "
+                f"of {in_words(self.collection.resolution)} pixels only; the collection has others of "
+                f"{', '.join(others)}: a run for each, with --set resolution={others[0]} and so on"
+            )
         if self.by_name or not self.collection.fields or self.config.labels:
             return None
         names = [field.name for field in self.collection.fields]
@@ -93,8 +112,7 @@ def choose(
         base = load_recipe(recipe)()
         if not by_name and model is not None and _alike(model.recipe, recipe):
             own = model
-    if base.from_model:
-        own = _needed(model, base)
+    own = _needed(model, base) if base.from_model else own
     text = load_recipe(base.recipe).__doc__ or "" if base.recipe in recipe_names() else ""
     config = configure(
         base,
@@ -107,6 +125,8 @@ def choose(
     if data is None:
         raise ImpastoError("say what to learn from: a collection, or the word masters")
     collection = open_or_pack(data, config.resolution).only(only)
+    if isinstance(recipe, str):
+        config = _with_buckets(config, collection, changes)
     if own is not None:
         config = known_labels(config, own, collection)
         _check_guidance(config, own)
@@ -147,6 +167,12 @@ def _rectangles(
     packed = [size for size in _resolutions(data) if isinstance(size, Size)]
     if isinstance(recipe, RunConfig) or "resolution" in changes or not packed:
         return {}
+    if are_buckets(_resolutions(data)):
+        # One bucket: the one with the most pictures, unless a view of another is given.
+        opened = data if isinstance(data, Collection) else Collection.open(str(data))
+        if isinstance(opened.resolution, int):
+            return {}
+        packed = [opened.resolution]
     wanted = base.resolution
     size = [at_side(each, square_of(wanted)) or each for each in packed][-1]
     if by_name:
@@ -155,6 +181,27 @@ def _rectangles(
             f"with --set resolution={size}, or leave the recipe out"
         )
     return {"resolution": str(size)}
+
+
+def _with_buckets(
+    config: RunConfig, collection: Collection, changes: Mapping[str, Any]
+) -> RunConfig:
+    """The config with all sizes of a collection in buckets that have training pictures, if its networks
+    take them and no size was chosen."""
+    networks = {"generator": config.generator, "discriminator": config.discriminator}
+    able = all(
+        network and takes_buckets(network.network, role) for role, network in networks.items()
+    )
+    one = changes.keys() & {"buckets", "resolution"} or config.first_stage or config.autoencoder
+    if not (collection.bucketed and able) or one:
+        return config
+    factor = times(collection.resolution, config.resolution)
+    found = []
+    for size in collection.resolutions:
+        with contextlib.suppress(ImpastoError):  # `--only` may leave nothing of a bucket.
+            if len(collection.at(size).train_indices):
+                found.append(divided(size, factor))
+    return config.model_copy(update={"buckets": tuple(found)}) if len(found) > 1 else config
 
 
 def _resolutions(data: str | Path | Collection | None) -> tuple[Resolution, ...]:

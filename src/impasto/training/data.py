@@ -1,6 +1,6 @@
 """The pictures of a collection's training split as batches on the device, in their order."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -11,8 +11,8 @@ from impasto.collection import Collection
 from impasto.errors import ImpastoError
 from impasto.evaluation.discriminator import spread
 from impasto.formatting import counted
-from impasto.resolution import Resolution, area, times
-from impasto.training.order import TURNS, EpochOrder, TurnOrder
+from impasto.resolution import Resolution, area, divided, times
+from impasto.training.order import TURNS, BucketOrder, EpochOrder, TurnOrder
 from impasto.training.read_ahead import Batch, ReadAhead, SideStream
 
 _AT_A_TIME = 64
@@ -29,6 +29,12 @@ def as_images(pixels: Tensor, reduction: int = 1) -> Tensor:
     return F.avg_pool2d(images, reduction) if reduction > 1 else images
 
 
+def pixels_of(views: Sequence[Collection], rows: np.ndarray) -> np.ndarray:
+    """The pixels of some pictures, uint8 [B, H, W, 3], all of one of these buckets."""
+    view = next((view for view in views if len(rows) and rows[0] in view.span), views[0])
+    return view.images(rows)
+
+
 class TrainingPictures:
     """The training split of a collection as batches on the device.
 
@@ -43,6 +49,8 @@ class TrainingPictures:
         balance: a label field whose classes take turns; those of unknown class are a class of their
             own.
         balance_by: how many turns each class has, a name in `order.TURNS`.
+        buckets: sizes of the pictures, if there are several; each batch is of one of them.
+        batch: number of pictures a batch.
     """
 
     encoding_seconds: float | None = None
@@ -59,25 +67,30 @@ class TrainingPictures:
         resolution: Resolution | None = None,
         balance: str | None = None,
         balance_by: str = "equal",
+        buckets: Sequence[Resolution] = (),
+        batch: int = 1,
     ) -> None:
         self.collection = collection
-        self.rows = collection.train_indices
+        resolution = resolution or collection.resolution
+        self.reduction = times(collection.resolution, resolution)
+        self.views = [collection.view_for(size) for size in buckets] or [collection]
+        self.rows = np.concatenate([view.train_indices for view in self.views])
         self.device = device
         self.memory_format = memory_format
         self.fields = fields
         columns = [collection.field(name) for name in fields]
         self.labels = torch.from_numpy(collection.labels[:, columns])
-        self.reduction = times(collection.resolution, resolution or collection.resolution)
         if len(self.rows) == 0:
             raise ImpastoError(f"{collection.path} has no picture to train on")
         self.balance = balance
         self.balance_by = balance_by
-        self.order: EpochOrder | TurnOrder = EpochOrder(len(self.rows), seed)
-        if balance is not None:
-            classes = collection.labels[self.rows, collection.field(balance)]
-            groups = [np.flatnonzero(classes == each) for each in np.unique(classes)]
-            turns = TURNS[balance_by](np.array([len(group) for group in groups]))
-            self.order = TurnOrder(groups, turns, seed)
+        sizes = np.array([len(view.train_indices) for view in self.views])
+        orders = [self._order_of(view.train_indices, seed) for view in self.views]
+        self.order: EpochOrder | TurnOrder | BucketOrder = orders[0]
+        if len(self.views) > 1:
+            self.order = BucketOrder(orders, sizes, batch)
+        self._last = 0
+        """The number of a picture of the batch that was shown last."""
         self._read = self._reader()
         self._stream = SideStream(device) if device.type == "cuda" else None
         # A CPU computes the step with the same cores. Reading took 0.1% to 0.6% of a step there, and 8%
@@ -86,6 +99,15 @@ class TrainingPictures:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def _order_of(self, rows: np.ndarray, seed: int) -> EpochOrder | TurnOrder:
+        """The order of these rows."""
+        if self.balance is None:
+            return EpochOrder(len(rows), seed)
+        classes = self.collection.labels[rows, self.collection.field(self.balance)]
+        groups = [np.flatnonzero(classes == each) for each in np.unique(classes)]
+        turns = TURNS[self.balance_by](np.array([len(group) for group in groups]))
+        return TurnOrder(groups, turns, seed)
 
     def _send(self, tensor: Tensor) -> Tensor:
         if self.device.type == "cuda":
@@ -111,8 +133,8 @@ class TrainingPictures:
     def _reader(self) -> Callable[[np.ndarray], Tensor]:
         """A function that reads what is shown of these rows, on the CPU. It does not hold this object,
         so that the thread that reads ahead ends with it."""
-        collection = self.collection
-        return lambda rows: torch.from_numpy(collection.images(rows))
+        views = self.views
+        return lambda rows: torch.from_numpy(pixels_of(views, rows))
 
     def _learned(self, read: Tensor, mirrored: Tensor | None) -> Tensor:
         """What a network learns of what was read, on the device, mirrored where that is true."""
@@ -127,7 +149,7 @@ class TrainingPictures:
         return images.contiguous(memory_format=self.memory_format)
 
     def _batch(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        pixels = self._send(torch.from_numpy(self.collection.images(rows)))
+        pixels = self._send(torch.from_numpy(pixels_of(self.views, rows)))
         return self._images(pixels), self._send(self.labels[rows])
 
     def shown(
@@ -140,6 +162,7 @@ class TrainingPictures:
             count: how many.
             mirrored: bool [count]: which are mirrored left to right; None: none.
         """
+        self._last = start
         if self._ahead is None:
             rows = self.rows[self.order.places(start, count)]
             batch = Batch(self._send(self._read(rows)), self._send(self.labels[rows]))
@@ -153,18 +176,24 @@ class TrainingPictures:
 
     def once(self) -> Iterator[Tensor]:
         """Each training picture once, in the collection's order, as images [b, 3, H, W]."""
-        for start in range(0, len(self.rows), _AT_A_TIME):
-            yield self._batch(self.rows[start : start + _AT_A_TIME])[0]
+        for view in self.views:
+            rows = view.train_indices
+            for start in range(0, len(rows), _AT_A_TIME):
+                yield self._batch(rows[start : start + _AT_A_TIME])[0]
 
     def random_labels(self, count: int) -> Tensor:
         """Labels [count, F] of random training pictures, by torch's random state; of the class of a
-        random turn, where classes take turns."""
-        if isinstance(self.order, TurnOrder):
-            turns = torch.randint(len(self.order.turns), (count,)).numpy()
-            places = self.order.random_places(turns, torch.randint(2**62, (count,)).numpy())
+        random turn, where classes take turns; of several buckets, of that of the last batch."""
+        order, rows = self.order, self.rows
+        if isinstance(order, BucketOrder):
+            bucket = order.bucket(self._last)
+            order, rows = order.orders[bucket], self.views[bucket].train_indices
+        if isinstance(order, TurnOrder):
+            turns = torch.randint(len(order.turns), (count,)).numpy()
+            places = order.random_places(turns, torch.randint(2**62, (count,)).numpy())
         else:
-            places = torch.randint(len(self.rows), (count,)).numpy()
-        return self._send(self.labels[self.rows[places]])
+            places = torch.randint(len(rows), (count,)).numpy()
+        return self._send(self.labels[rows[places]])
 
     def classes_shown(self) -> list[tuple[str | None, int, float]]:
         """Name (None: unknown), training pictures and share of what is shown, of each class that takes
@@ -180,7 +209,13 @@ class TrainingPictures:
         return found
 
     def shown_in_words(self) -> str:
-        """How often which class is shown, a line; '' where there are none."""
+        """How often which class is shown, or the sizes of batches, a line; '' where there are none."""
+        if isinstance(self.order, BucketOrder):
+            sizes = ", ".join(
+                f"{size:,} of {divided(view.resolution, self.reduction)}"
+                for view, size in zip(self.views, self.order.sizes.tolist(), strict=True)
+            )
+            return f"each batch is of pictures of one size: {sizes} pixels"
         if shown := self.classes_shown():
             how = {"equal": "equally often", "square_root": "by the square root of its pictures"}
             rarest = min(shown, key=lambda each: each[1])
@@ -216,5 +251,6 @@ class TrainingPictures:
         return np.unique(self.labels[self.rows].numpy(), axis=0, return_counts=True)
 
     def fixed(self, count: int) -> tuple[Tensor, Tensor]:
-        """`count` pictures spread evenly over the split, the same ones every time."""
-        return self._batch(spread(self.rows, count))
+        """`count` pictures spread evenly over the split, the same ones every time; of several buckets,
+        over the collection's own."""
+        return self._batch(spread(self.collection.train_indices, count))

@@ -67,6 +67,8 @@ def training_pictures(
         "resolution": config.resolution,
         "balance": training.balance,
         "balance_by": training.balance_by,
+        "buckets": config.buckets,
+        "batch": training.batch,
     }
     if config.autoencoder is None:
         return TrainingPictures(*rest, **options)

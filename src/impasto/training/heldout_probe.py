@@ -103,7 +103,7 @@ def probe_heldout(
         pictures.
     """
     collection, device = pictures.collection, pictures.device
-    count = min(_COUNT, len(collection.heldout_indices), len(pictures))
+    count = min(_COUNT, len(collection.heldout_indices), len(collection.train_indices))
     if count == 0:
         return {}
     resolution = divided(collection.resolution, pictures.reduction)
@@ -111,7 +111,10 @@ def probe_heldout(
         discriminator, collection, resolution, len(fields), noise=real_noise, device=device
     )
     answers: dict[str, _Answers] = {}
-    for kind, split in (("shown", pictures.rows), ("heldout", collection.heldout_indices)):
+    for kind, split in (
+        ("shown", collection.train_indices),
+        ("heldout", collection.heldout_indices),
+    ):
         rows = spread(split, count)
 
         def taken(some: slice, rows: np.ndarray = rows) -> Tensor:

@@ -14,6 +14,8 @@ import numpy as np
 
 _PERIOD = 2**14
 """The approximate period if classes have different numbers of turns."""
+_BUCKET_PERIOD = 2**9
+"""The approximate period of buckets, in batches."""
 
 
 class EpochOrder:
@@ -92,6 +94,52 @@ class TurnOrder:
         return self._joined[self._starts[classes] + numbers % self._sizes[classes]]
 
 
+class BucketOrder:
+    """The order of pictures in several buckets: each batch is of one of them.
+
+    Buckets take turns in proportion to their pictures, spread evenly, and each has its own epochs.
+    Places are those of the buckets' pictures one after another.
+
+    Args:
+        orders: of each bucket's own pictures.
+        sizes: [K]: the number of pictures of each.
+        batch: pictures a batch; the run's pictures number n * batch and on are its batch n.
+    """
+
+    def __init__(
+        self, orders: Sequence[EpochOrder | TurnOrder], sizes: np.ndarray, batch: int
+    ) -> None:
+        self.orders = orders
+        self.sizes = sizes
+        self.batch = batch
+        self.starts = np.cumsum(sizes) - sizes
+        self.turns = _in_turns(sizes, _BUCKET_PERIOD)
+        self._each = np.bincount(self.turns, minlength=len(sizes))
+        same = self.turns[:, None] == self.turns[None]
+        self._nth = np.tril(same, -1).sum(axis=1)
+        """The number of earlier turns of the same bucket in the period."""
+
+    def bucket(self, number: int) -> int:
+        """The bucket of picture number `number`, and of its whole batch."""
+        return int(self.turns[number // self.batch % len(self.turns)])
+
+    def places(self, start: int, count: int) -> np.ndarray:
+        """The places [count] of pictures number `start` to `start + count - 1`, which are of one batch.
+
+        Raises:
+            ValueError: they are not.
+        """
+        number, within = divmod(start, self.batch)
+        if within + count > self.batch:
+            raise ValueError(f"pictures {start} to {start + count - 1} are of several batches")
+        period, turn = divmod(number, len(self.turns))
+        bucket = self.turns[turn]
+        batches = period * self._each[bucket] + self._nth[turn]
+        mine = self.orders[bucket].places(int(batches) * self.batch + within, count)
+        places: np.ndarray = self.starts[bucket] + mine
+        return places
+
+
 def equal_turns(sizes: np.ndarray) -> np.ndarray:
     """One turn for each of the K classes of `sizes` pictures: int64 [K]."""
     return np.arange(len(sizes))
@@ -112,9 +160,13 @@ def square_root_turns(sizes: np.ndarray) -> np.ndarray:
         The class of each turn, int64 [P], with P about 2^14, or more if the rarest class needs it.
         A class's number of turns is its share of P, rounded.
     """
-    weights = np.sqrt(sizes)
-    each = np.maximum(1, np.rint(_PERIOD * weights / weights.sum())).astype(np.int64)
-    classes = np.repeat(np.arange(len(sizes)), each)
+    return _in_turns(np.sqrt(sizes), _PERIOD)
+
+
+def _in_turns(weights: np.ndarray, period: int) -> np.ndarray:
+    """Turns in proportion to weights [K], each evenly spread, in a period of about so many: [P]."""
+    each = np.maximum(1, np.rint(period * weights / weights.sum())).astype(np.int64)
+    classes = np.repeat(np.arange(len(weights)), each)
     turn = np.arange(len(classes)) - np.repeat(np.cumsum(each) - each, each)
     return classes[np.argsort((turn + 0.5) / each[classes], kind="stable")]
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from impasto.augmentations import Augmentation
 from impasto.collection import Collection
+from impasto.collection.store import sides
 from impasto.config import EvaluationConfig, Ramp, RunConfig
 from impasto.errors import ImpastoError, choices
 from impasto.formatting import quoted
@@ -42,11 +43,13 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
             f"{config.recipe} makes {config.resolution}: pack again with --resolution "
             f"{config.resolution}, or train with --set resolution={collection.resolution}"
         )
+    _check_buckets(config, collection)
     _check_labels(config.labels, collection)
     _check_balance(config)
     _check_autoencoder(config)
     _check_noise(config, collection)
-    images = _length(config, len(collection.train_indices))
+    views = [collection.view_for(size) for size in config.buckets] or [collection]
+    images = _length(config, sum(len(view.train_indices) for view in views))
     training = config.training
     settings = {
         "latent.dim": latent_dim_of(config),
@@ -67,6 +70,34 @@ def resolve(config: RunConfig, collection: Collection) -> RunConfig:
         _check_growth(first, resolved, collection)
     rehearse(resolved, label_sizes(config, collection))
     return _with_its_weights_known(resolved)
+
+
+def _check_buckets(config: RunConfig, collection: Collection) -> None:
+    """Check that the collection has pictures for each of several sizes.
+
+    Raises:
+        ImpastoError: it has not; or something else makes one size only.
+    """
+    if not config.buckets:
+        return
+    packed = collection.resolutions if collection.bucketed else (collection.resolution,)
+    missing = [size for size in config.buckets if not any(times(each, size) for each in packed)]
+    if missing or config.resolution not in config.buckets:
+        raise ImpastoError(
+            f"buckets are {', '.join(map(str, config.buckets))} with {config.resolution} among them, "
+            f"and {collection.path} is packed at {sides(packed)}: --set buckets=[] for "
+            f"{config.resolution} alone"
+        )
+    for view in map(collection.view_for, config.buckets):
+        if not len(view.train_indices):
+            raise ImpastoError(
+                f"{collection.path} has no picture of {view.resolution} to train on: leave this size "
+                "out with --set buckets, or lower --heldout when packing"
+            )
+    if config.first_stage is not None or config.autoencoder is not None:
+        raise ImpastoError(
+            "a first stage and an autoencoder are for one size: --set buckets=[], or leave them out"
+        )
 
 
 def _check_autoencoder(config: RunConfig) -> None:

@@ -67,6 +67,8 @@ class Session:
             for position, field in enumerate(labels)
         }
         self.known = run_folder.collection_record(collection)
+        sources = np.unique(collection.sources[self.pictures.rows])
+        self.known |= {"count": len(self.pictures), "sources": len(sources)}
         self._model_record = self._record(labels, rows, counts)
 
     def _record(
@@ -83,6 +85,7 @@ class Session:
         return ModelRecord(
             recipe=config.recipe,
             resolution=config.resolution,
+            buckets=config.buckets,
             latent=config.latent,
             generator=config.generator,
             discriminator=config.discriminator,

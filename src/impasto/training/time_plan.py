@@ -217,7 +217,7 @@ def _choices(
     whole = processes.local_first(lambda: select(recipe, data))
     largest = square_of(whole.config.resolution)
     found = {largest: whole}
-    if not one:
+    if not one and not whole.config.buckets:  # Of several proportions only one stage is made.
         for side in (side for side in SIZES if side < largest):
             size = at_side(whole.config.resolution, side)
             if size is not None:

@@ -13,6 +13,7 @@ from impasto.device import autocast
 from impasto.networks import Judgement
 from impasto.objectives import Objective, StepInputs
 from impasto.processes import ALONE, Processes
+from impasto.resolution import resolution_of
 from impasto.training.adaptive import signs
 from impasto.training.data import TrainingPictures
 from impasto.training.mixing import mixed, sorted_again
@@ -148,6 +149,9 @@ class Trainer:
             latents, fake_labels = self._latents(), labels
             if not self.objective.paired:
                 fake_labels = self._drop_labels(self.pictures.random_labels(self.portion))
+            if self.config.buckets:
+                # A generated picture has the size of the real ones of its batch.
+                self.state.generator.paint_as(resolution_of(images.shape[3], images.shape[2]))  # type: ignore[operator]
             with torch.set_grad_enabled(with_gradient):
                 fake = self._generate(latents, fake_labels)
         return StepInputs(

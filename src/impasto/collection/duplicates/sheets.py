@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from impasto.collection.store import Collection
 from impasto.errors import ImpastoError
@@ -51,7 +51,11 @@ def groups_of(collection: Collection) -> list[list[GroupMember]]:
     Raises:
         ImpastoError: the table is damaged.
     """
-    counts = {"1": len(collection), "0": len(collection.excluded())}
+    views = collection.views()
+    counts = {
+        "1": sum(len(view.span) for view in views),
+        "0": sum(len(view.excluded()) for view in views),
+    }
     try:
         rows = [
             (int(row["group"]), _member(row, counts[row["kept"]]))
@@ -73,10 +77,11 @@ def alike_of(collection: Collection) -> list[list[GroupMember]]:
         ImpastoError: the table is damaged.
     """
     sets: dict[int, list[GroupMember]] = {}
+    count = sum(len(view.span) for view in collection.views())
     try:
         for row in collection.alike_table():
             alike = row | {"kept": "1", "kind": "alike", "distance": "0"}
-            sets.setdefault(int(row["set"]), []).append(_member(alike, len(collection)))
+            sets.setdefault(int(row["set"]), []).append(_member(alike, count))
     except (KeyError, TypeError, ValueError) as error:
         raise ImpastoError(
             f"{collection.path / 'alike.csv'} is damaged ({error}); pack the collection again"
@@ -107,12 +112,20 @@ def pages(collection: Collection, groups: list[list[GroupMember]]) -> Iterator[I
     Raises:
         ImpastoError: pixels cannot be read.
     """
-    excluded = collection.excluded()
+    views = collection.views()
+    excluded = [view.excluded() for view in views]
 
     def pixels(member: GroupMember) -> np.ndarray:
-        rows = np.array([member.row])
-        taken: np.ndarray = (collection.images(rows) if member.kept else excluded.pixels(rows))[0]
-        return taken
+        if member.kept:
+            view = next(view for view in views if member.row in view.span)
+            kept: np.ndarray = view.images(np.array([member.row]))[0]
+            return kept
+        row = member.row
+        for reader in excluded:
+            if row < len(reader):
+                return reader.pixels(np.array([row]))[0]
+            row -= len(reader)
+        raise IndexError(member.row)
 
     shown = groups[: GROUPS * PAGES]
     for start in range(0, len(shown), GROUPS):
@@ -159,10 +172,10 @@ def _paste(
 ) -> None:
     """Draw a picture with its name, size and distance, and how many more there are in its group."""
     left, top = corner
-    picture = Image.fromarray(pixels).resize((_CELL, _CELL), Image.Resampling.LANCZOS)
+    picture = ImageOps.contain(Image.fromarray(pixels), (_CELL, _CELL), Image.Resampling.LANCZOS)
     page.paste(picture, corner)
     if member.kept:
-        box = (left - 2, top - 2, left + _CELL + 1, top + _CELL + 1)
+        box = (left - 2, top - 2, left + picture.width + 1, top + picture.height + 1)
         draw.rectangle(box, outline=_KEPT, width=2)
     far = f" {member.distance:.2f}" if member.distance else ""
     nearness = "kept" if member.kept else member.kind + far

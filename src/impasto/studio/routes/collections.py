@@ -250,10 +250,10 @@ def pictures(
 @router.get("/{name}/picture/{index}")
 def picture(studio: TheStudio, name: str, index: int, side: Side = None) -> Response:
     """A packed picture, as WebP."""
-    collection = opened(studio, name)
-    if not 0 <= index < len(collection.labels):
+    views = [view for view in opened(studio, name).views() if index in view.span]
+    if not views:
         raise MissingError(f"there is no picture {index} in {name}")
-    pixels = collection.images(np.array([index]))[0]
+    pixels = views[0].images(np.array([index]))[0]
     return answer(encoded(thumbnail(pixels, side), "webp"), "webp")
 
 
