@@ -398,7 +398,7 @@ def test_a_source_of_which_one_part_is_left_is_divided(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"fit": "stretch"}, "unknown fit 'stretch'; there is crop, pad, squash, tiles"),
+        ({"fit": "stretch"}, "unknown fit 'stretch'; there is aspect, crop, pad, squash, tiles"),
         ({"resolution": 0}, "resolution"),
         ({"heldout": 1.0}, "heldout"),
         ({"heldout": float("nan")}, "heldout"),
@@ -526,7 +526,7 @@ def test_the_command_on_the_masters(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--background", "blueish"], "unknown background 'blueish'"),
-        (["--fit", "tile"], "unknown fit 'tile'; there is crop, pad, squash, tiles"),
+        (["--fit", "tile"], "unknown fit 'tile'; there is aspect, crop, pad, squash, tiles"),
         (["--labels", "mood"], "unknown label column 'mood'"),
     ],
 )

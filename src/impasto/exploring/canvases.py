@@ -296,9 +296,10 @@ def _side(painter: Painter) -> int:
     resolution = painter.record.resolution
     if isinstance(resolution, int) and not painter.record.buckets:
         return resolution
+    sizes = ", ".join(map(in_words, painter.record.buckets or (resolution,)))
     raise ImpastoError(
-        f"a canvas is made by models of square pictures, and this one's are {in_words(resolution)}: a "
-        "model of squares makes canvases of any size, such as --size 192x256"
+        f"a canvas is made by models of square pictures, and this one's are {sizes}: a model of squares "
+        "alone makes canvases of any size, such as --size 192x256"
     )
 
 
