@@ -3,10 +3,11 @@
  * of the sources, which a test compares. With `--check` it writes nothing and fails where something differs.
  */
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { gunzipSync, gzipSync } from "node:zlib";
 
 const target = "../src/impasto/exporting/page_files";
+const studio = "../src/impasto/studio/page_files";
 const digest = "sources.sha256";
 const check = process.argv.includes("--check");
 const text = (path) => readFileSync(path, "utf8");
@@ -48,13 +49,17 @@ const made = {
       null,
       1,
     ) + "\n",
+  [`${studio}/index.html`]: text("src/studio/index.html"),
+  [`${studio}/studio.js`]: text("built/studio.js"),
+  [`${studio}/studio.css`]: text("built/studio.css"),
+  [`${studio}/licences.txt`]: `Svelte ${version("svelte")}\n\n${text("node_modules/svelte/LICENSE.md")}`,
   [digest]: `${sourcesDigest()}\n`,
 };
 const packed = `${target}/onnxruntime.wasm.gz`;
 const wasm = readFileSync("node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm");
 
 if (check) {
-  const other = Object.entries(made).filter(([path, content]) => text(path) !== content);
+  const other = Object.entries(made).filter(([path, content]) => !existsSync(path) || text(path) !== content);
   const names = other.map(([path]) => path);
   // Versions of Node pack it differently, so what is compared is what is in it.
   if (!gunzipSync(readFileSync(packed)).equals(wasm)) names.push(packed);
@@ -63,6 +68,7 @@ if (check) {
     process.exit(1);
   }
 } else {
+  mkdirSync(studio, { recursive: true });
   for (const [path, content] of Object.entries(made)) writeFileSync(path, content);
   writeFileSync(packed, gzipSync(wasm, { level: 9 }));
 }

@@ -1,4 +1,7 @@
-/** Two builds: the page (`page.js`, `page.css`), and its painter, a worker (`painter.js`). */
+/**
+ * Three builds: the exported page (`page.js`, `page.css`), its painter, a worker (`painter.js`), and the
+ * studio's page (`studio.js`, `studio.css`).
+ */
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
@@ -14,22 +17,28 @@ const withoutAddresses: Plugin = {
     id.includes("onnxruntime-web") ? code.replaceAll("import.meta.url", '"about:blank"') : null,
 };
 
+const entries: Record<string, string> = {
+  page: "src/page/main.ts",
+  painter: "src/painting/worker.ts",
+  studio: "src/studio/main.ts",
+};
+
 export default defineConfig(({ mode }) => {
-  const painter = mode === "painter";
+  const name = mode in entries ? mode : "page";
   return {
-    plugins: [painter ? withoutAddresses : svelte()],
+    plugins: [name === "painter" ? withoutAddresses : svelte()],
     build: {
       outDir: "built",
-      emptyOutDir: !painter,
+      emptyOutDir: name === "page",
       target: "es2022",
       cssCodeSplit: false,
       assetsInlineLimit: 0,
       lib: {
-        entry: painter ? "src/painting/worker.ts" : "src/page/main.ts",
+        entry: entries[name]!,
         formats: ["iife"],
         name: "impasto",
-        fileName: () => (painter ? "painter.js" : "page.js"),
-        cssFileName: "page",
+        fileName: () => `${name}.js`,
+        cssFileName: name,
       },
     },
     test: { include: ["tests/*.test.ts"] },

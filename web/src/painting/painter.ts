@@ -1,5 +1,6 @@
 /** The page's side of the painter: one picture at a time, and of each place only what was asked last. */
 import type { Answer, Begin } from "./messages.ts";
+import type { Paints } from "./paints.ts";
 import type { Pixels } from "./png.ts";
 import type { Point } from "./points.ts";
 
@@ -9,7 +10,7 @@ interface Job {
   done: (pixels: Pixels) => void;
 }
 
-export class Painter {
+export class Painter implements Paints<Point> {
   private readonly waiting = new Map<string, Job>();
   private running: { id: number; done: (pixels: Pixels) => void } | null = null;
   private ready = false;
@@ -29,23 +30,15 @@ export class Painter {
     worker.postMessage(parts);
   }
 
-  /**
-   * Ask for the picture of a point.
-   *
-   * @param place where it is shown; a later request for the same place takes the place of one that waits.
-   * @param urgent before all that are not.
-   */
   ask(place: string, point: Point, done: (pixels: Pixels) => void, urgent = false): void {
     this.waiting.set(place, { point, urgent, done });
     this.next();
   }
 
-  /** Forget what was asked for a place and is not painted yet. */
   drop(place: string): void {
     this.waiting.delete(place);
   }
 
-  /** Whether the picture asked for a place still waits. */
   waits(place: string): boolean {
     return this.waiting.has(place);
   }

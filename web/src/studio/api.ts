@@ -1,0 +1,78 @@
+/** Requests to the studio's server. Errors are one line, which is shown as it is. */
+
+/** What the server, or the way to it, has against a request. */
+export class Refused extends Error {}
+
+type Query = Record<string, string | number | boolean | null | undefined>;
+
+/** An address of the API, with a query. */
+export function address(path: string, query: Query = {}): string {
+  const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined);
+  const text = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
+  return `api/${path}${text ? `?${text}` : ""}`;
+}
+
+/** A part of a path: a name that may have any letters. */
+export const part = encodeURIComponent;
+
+export async function request(path: string, options: RequestInit = {}, query: Query = {}): Promise<Response> {
+  let answer: Response;
+  try {
+    answer = await fetch(address(path, query), options);
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new Refused("The studio does not answer. Start it again: impasto studio");
+  }
+  if (!answer.ok) throw new Refused(await lineOf(answer));
+  return answer;
+}
+
+export async function lineOf(answer: Response): Promise<string> {
+  try {
+    const found: unknown = await answer.json();
+    if (typeof found === "object" && found && "error" in found) return String(found.error);
+  } catch {
+    // Not of our server, or cut off.
+  }
+  return `The studio answered with status ${answer.status}.`;
+}
+
+export async function get<T>(path: string, query: Query = {}): Promise<T> {
+  return (await (await request(path, {}, query)).json()) as T;
+}
+
+export async function post<T>(path: string, body: unknown = {}, query: Query = {}): Promise<T> {
+  return (await (await request(path, asJson(body), query)).json()) as T;
+}
+
+export async function remove<T>(path: string, query: Query = {}): Promise<T> {
+  return (await (await request(path, { method: "DELETE" }, query)).json()) as T;
+}
+
+export function asJson(body: unknown): RequestInit {
+  return { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+}
+
+/**
+ * Listen to server-sent events while the page is in sight: a browser has six connections to a server, which
+ * all its pages share.
+ *
+ * @returns ends it.
+ */
+export function listen(path: string, names: string[], heard: (name: string, value: unknown) => void): () => void {
+  let source: EventSource | null = null;
+  function change(): void {
+    source?.close();
+    source = null;
+    if (document.hidden) return;
+    source = new EventSource(address(path));
+    for (const name of names)
+      source.addEventListener(name, (event: MessageEvent<string>) => heard(name, JSON.parse(event.data)));
+  }
+  change();
+  document.addEventListener("visibilitychange", change);
+  return () => {
+    document.removeEventListener("visibilitychange", change);
+    source?.close();
+  };
+}

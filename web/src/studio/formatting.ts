@@ -1,0 +1,19 @@
+/** Numbers and times in words. */
+
+export function number(value: number): string {
+  return value.toLocaleString("en");
+}
+
+/** A duration, such as `2 h 5 min`. */
+export function duration(seconds: number): string {
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  return `${Math.round(minutes / 1440)} days`;
+}
+
+/** How many of something, with its plural. */
+export function count(value: number, one: string, more = `${one}s`): string {
+  return `${number(value)} ${value === 1 ? one : more}`;
+}

@@ -1,0 +1,57 @@
+/** Points in words, and the request to paint them. */
+import { inWords } from "../painting/classes.ts";
+import { address } from "./api.ts";
+import type { How } from "./painter.ts";
+import type { Point, PointRecord } from "./types.ts";
+
+/** What all pictures of the sheet share. */
+export interface Look {
+  truncation: number | null;
+  /** By label field, the chosen classes with their weights. */
+  classes: Record<string, Record<string, number>>;
+}
+
+export const PLAIN: Look = { truncation: null, classes: {} };
+
+/** The point of a seed. */
+export function ofSeed(seed: number, look: Look): Point {
+  const classes: Point["classes"] = {};
+  for (const [field, parts] of Object.entries(look.classes)) {
+    const names = Object.keys(parts);
+    if (names.length === 1) classes[field] = names[0]!;
+    else if (names.length > 1 && Object.values(parts).some((weight) => weight > 0)) classes[field] = parts;
+  }
+  return { seed, classes, truncation: look.truncation };
+}
+
+/** The point without what is nothing. */
+export function edited(point: Point, edits: Record<string, number>): Point {
+  const given = Object.fromEntries(Object.entries(edits).filter(([, by]) => by));
+  return Object.keys(given).length ? { ...point, edits: given } : point;
+}
+
+export function nameOf(point: Point): string {
+  if (point.favourite !== undefined) return point.favourite;
+  if (point.seed !== undefined) return `Seed ${point.seed}`;
+  const origin = point.point?.origins[0];
+  if (!point.point || origin?.seed == null) return "Between seeds";
+  return `${Object.keys(origin.edits ?? {}).length ? "From seed" : "Seed"} ${origin.seed}`;
+}
+
+export function classesOf(record: PointRecord): string {
+  return inWords(
+    record.fields.map(([name, classes]) => ({ name, classes })),
+    record.classes,
+  );
+}
+
+/** Where a PNG of a point can be downloaded. */
+export function download(how: How, point: Point): string {
+  return address("gallery/picture", {
+    model: how.model,
+    guidance: how.guidance,
+    point: JSON.stringify(point),
+    format: "png",
+    download: true,
+  });
+}

@@ -1,0 +1,87 @@
+/** The settings of a config as rows of a form, by its JSON schema. */
+
+type Schema = Record<string, unknown>;
+
+export interface SettingRow {
+  /** Dotted, as `--set` takes it. */
+  name: string;
+  kind: "choice" | "number" | "text" | "value";
+  value: unknown;
+  choices: string[];
+  /** What it may be, in words. */
+  limits: string;
+}
+
+/** A row for each value of a config that is no section. */
+export function rowsOf(schema: Schema, config: unknown): SettingRow[] {
+  const definitions = (schema.$defs ?? {}) as Record<string, Schema>;
+
+  /** The schemas that a value may have, with references followed. */
+  function kindsOf(each: Schema | undefined): Schema[] {
+    if (!each) return [];
+    const reference = typeof each.$ref === "string" ? each.$ref.split("/").at(-1)! : null;
+    if (reference !== null) return kindsOf(definitions[reference]);
+    const several = (each.anyOf ?? each.oneOf) as Schema[] | undefined;
+    return several ? several.flatMap(kindsOf) : [each];
+  }
+
+  function below(name: string, value: unknown, kinds: Schema[]): SettingRow[] {
+    if (typeof value !== "object" || value === null || Array.isArray(value) || !Object.keys(value).length)
+      return [rowOf(name, value, kinds)];
+    return Object.entries(value).flatMap(([key, each]) => {
+      const found = kinds.flatMap((kind) => {
+        const properties = kind.properties as Record<string, Schema> | undefined;
+        const others = typeof kind.additionalProperties === "object" ? (kind.additionalProperties as Schema) : undefined;
+        return kindsOf(properties?.[key] ?? others);
+      });
+      return below(name ? `${name}.${key}` : key, each, found);
+    });
+  }
+
+  return below("", config, [schema]);
+}
+
+function rowOf(name: string, value: unknown, kinds: Schema[]): SettingRow {
+  const choices = choicesOf(kinds);
+  const types = kinds.map((kind) => kind.type);
+  const isNumber = typeof value === "number" && !types.includes("object") && !types.includes("null");
+  const kind = choices.length > 1 ? "choice" : isNumber ? "number" : typeof value === "string" ? "text" : "value";
+  return { name, kind, value, choices, limits: kinds.map(limitsOf).filter(Boolean).join(" or ") };
+}
+
+function choicesOf(kinds: Schema[]): string[] {
+  const found = kinds.map((kind) => {
+    if (kind.type === "boolean") return ["true", "false"];
+    if (Array.isArray(kind.enum)) return kind.enum.map(String);
+    if (kind.type === "null") return ["null"];
+    return typeof kind.const === "string" ? [kind.const] : [];
+  });
+  return found.length && found.every((each) => each.length) ? found.flat() : [];
+}
+
+const WORDS: Record<string, string> = {
+  minimum: "at least",
+  exclusiveMinimum: "more than",
+  maximum: "at most",
+  exclusiveMaximum: "less than",
+};
+
+function limitsOf(kind: Schema): string {
+  if (kind.type === "null") return "null";
+  const given = Object.entries(WORDS).filter(([key]) => typeof kind[key] === "number");
+  const limits = given.map(([key, words]) => `${words} ${String(kind[key])}`).join(" and ");
+  const whole = kind.type === "integer" ? "whole number" : "";
+  return [whole, limits].filter(Boolean).join(", ");
+}
+
+/** The value of a text in a row's field; undefined if it is none. */
+export function valueOf(row: SettingRow, text: string): unknown {
+  if (row.kind === "text") return text;
+  if (row.kind === "choice" && !["true", "false", "null"].includes(text)) return text;
+  try {
+    const value: unknown = JSON.parse(text);
+    return row.kind === "number" && typeof value !== "number" ? undefined : value;
+  } catch {
+    return undefined;
+  }
+}

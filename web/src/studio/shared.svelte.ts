@@ -1,0 +1,108 @@
+/** What the whole page knows: the error line, the route, the jobs. */
+import { listen, Refused } from "./api.ts";
+import type { Job } from "./types.ts";
+
+/** The one line on what did not work, and the one on what did. */
+export const said = $state({ trouble: "", news: "" });
+
+/** Wait for something; if it is refused, the page says why, and the answer is undefined. */
+export async function attempt<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    const found = await work;
+    said.trouble = "";
+    return found;
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") return undefined;
+    said.trouble = error instanceof Refused ? error.message : `The page failed: ${String(error)}`;
+    return undefined;
+  }
+}
+
+export const TABS = ["collections", "train", "gallery", "judge", "share"] as const;
+export type Tab = (typeof TABS)[number];
+
+interface Route {
+  tab: Tab;
+  /** The parts of the path after the tab. */
+  rest: string[];
+  query: Record<string, string>;
+}
+
+function routeOf(hash: string): Route {
+  const [path = "", query = ""] = hash.replace(/^#\/?/, "").split("?");
+  const [first = "", ...rest] = path.split("/").map(decoded);
+  const tab = TABS.find((each) => each === first) ?? "collections";
+  return { tab, rest: rest.filter(Boolean), query: Object.fromEntries(new URLSearchParams(query)) };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** The address of a place in the page. */
+export function place(tab: Tab, rest: string[] = [], query: Record<string, string> = {}): string {
+  const path = [tab, ...rest].map(encodeURIComponent).join("/");
+  const text = new URLSearchParams(query).toString();
+  return `#/${path}${text ? `?${text}` : ""}`;
+}
+
+export const route = $state(routeOf(location.hash));
+
+export function go(...to: Parameters<typeof place>): void {
+  location.hash = place(...to);
+}
+
+export const jobs = $state<{ all: Job[] }>({ all: [] });
+
+/** Follow addresses and jobs as long as the page is open. */
+export function follow(): () => void {
+  const changed = () => {
+    Object.assign(route, routeOf(location.hash));
+    said.trouble = said.news = "";
+    scrollTo(0, 0);
+  };
+  addEventListener("hashchange", changed);
+  const end = listen("events", ["jobs"], (_, value) => (jobs.all = value as Job[]));
+  return () => {
+    removeEventListener("hashchange", changed);
+    end();
+  };
+}
+
+/** How often jobs that are about something have ended: what is read again when it changes. */
+export function ended(kinds: string[]): number {
+  const over = ["done", "failed", "stopped"];
+  return jobs.all.filter((job) => kinds.includes(job.kind) && over.includes(job.state)).length;
+}
+
+/** A job that a component has started and waits for. Made while the component is. */
+export class Awaited {
+  private id = $state<string | null>(null);
+
+  /** @param done is called when it has ended well; otherwise the page says why it did not. */
+  constructor(done: (job: Job) => void) {
+    $effect(() => {
+      const job = this.job;
+      if (!job || job.state === "running" || job.state === "waiting") return;
+      this.id = null;
+      if (job.state === "done") done(job);
+      else said.trouble = `${job.title}: ${job.message ?? job.state}`;
+    });
+  }
+
+  get job(): Job | undefined {
+    return jobs.all.find((each) => each.id === this.id);
+  }
+
+  get waits(): boolean {
+    return this.id !== null;
+  }
+
+  wait(job: Job | undefined): void {
+    this.id = job?.id ?? null;
+  }
+}

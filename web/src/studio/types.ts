@@ -1,0 +1,214 @@
+/** What the server says, as its OpenAPI description has it; only what the page uses. */
+
+export interface Studio {
+  version: string;
+  folders: Record<string, string>;
+  cores: number;
+  extras: Record<string, boolean>;
+}
+
+export type JobState = "waiting" | "running" | "done" | "failed" | "stopped";
+
+export interface Job {
+  id: string;
+  kind: string;
+  title: string;
+  state: JobState;
+  created: string;
+  run: string | null;
+  about: string | null;
+  files: string[];
+  message: string | null;
+  command: string;
+}
+
+export interface LabelField {
+  name: string;
+  classes: string[];
+}
+
+export interface ModelSummary {
+  name: string;
+  recipe: string;
+  /** A side, or width x height. */
+  resolution: number | string;
+  network: string;
+  fields: LabelField[];
+  collection: string;
+  images_seen: number;
+  weights: string;
+  in_steps: boolean;
+}
+
+export interface Direction {
+  name: string;
+  how: string;
+  first: number;
+  last: number;
+}
+
+export interface Models {
+  models: ModelSummary[];
+  unreadable: Record<string, string>;
+}
+
+export interface Directions {
+  found: boolean;
+  directions: Direction[];
+}
+
+/** A whole point, as a PNG carries it. */
+export interface PointRecord {
+  model: string;
+  recipe: string;
+  fields: [string, string[]][];
+  origins: { seed?: number | null; truncation?: number | null; edits?: Record<string, number> }[];
+  classes: number[];
+  latents?: string | null;
+}
+
+/** A point to paint: a seed, a favourite or a whole point. */
+export interface Point {
+  seed?: number;
+  favourite?: string;
+  point?: PointRecord;
+  classes?: Record<string, string | Record<string, number>>;
+  truncation?: number | null;
+  edits?: Record<string, number>;
+}
+
+export interface Favourite {
+  name: string;
+  point: PointRecord;
+}
+
+export interface CollectionSummary {
+  name: string;
+  title: string;
+  /** A side, or width x height. */
+  resolution: number | string;
+  resolutions: (number | string)[];
+  train: number;
+  heldout: number;
+  fit: string;
+  fields: string[];
+}
+
+export interface Collections {
+  collections: CollectionSummary[];
+  packing: string[];
+  unreadable: Record<string, string>;
+}
+
+export interface ClassField {
+  name: string;
+  classes: { name: string; train: number; heldout: number }[];
+  unknown: number;
+}
+
+export interface CollectionDetails {
+  summary: CollectionSummary;
+  fields: ClassField[];
+  sources: number;
+  source: string | null;
+  licences: Record<string, number>;
+  artists: Record<string, number>;
+  duplicates: number;
+  left_out: number;
+  forgotten: Record<string, number>;
+  sentences: string[];
+}
+
+export interface PictureRow {
+  index: number;
+  heldout: boolean;
+  classes: Record<string, string>;
+  source: Record<string, string>;
+}
+
+export interface DuplicateRow {
+  group: string;
+  path: string;
+  kept: boolean;
+  kind: string;
+  picture: number | null;
+}
+
+export interface Part<Row> {
+  total: number;
+  rows: Row[];
+}
+
+export interface Recipe {
+  name: string;
+  summary: string;
+  text: string;
+  /** A side, or width x height. */
+  resolution: number | string;
+  images: number | null;
+  from_model: boolean;
+  adversarial: boolean;
+}
+
+export type RunState = "training" | "waiting" | "finished" | "stopped" | "failed";
+
+export interface RunSummary {
+  name: string;
+  state: RunState;
+  recipe: string;
+  collection: string;
+  /** A side, or width x height. */
+  resolution: number | string;
+  images_seen: number;
+  images: number;
+  seconds: number;
+  seconds_left: number | null;
+  stage: string | null;
+  created: string | null;
+  job: string | null;
+  message: string | null;
+  grid: string | null;
+}
+
+export interface Runs {
+  runs: RunSummary[];
+  unreadable: Record<string, string>;
+}
+
+export interface RunDetails {
+  summary: RunSummary;
+  command: string | null;
+  stages: { stage: string; grids: string[]; config: Record<string, unknown> }[];
+  checkpoints: number[];
+  has_report: boolean;
+}
+
+export type Row = Record<string, unknown>;
+
+/** What packing would find in an upload. */
+export interface Found {
+  kind: string;
+  pictures: number;
+  left_out: [string, string][];
+  fields: Record<string, Record<string, number>>;
+  notes: string[];
+}
+
+export interface Previews {
+  /** What each fit does, in words. */
+  fits: Record<string, string>;
+  pictures: { path: string; squares: Record<string, string> }[];
+}
+
+/** The facts that go with a model that is shared. */
+export interface Card {
+  recipe: string;
+  /** A side, or width x height. */
+  resolution: number | string;
+  parameters: number;
+  images_seen: number;
+  weights_bytes: number;
+  licences: Record<string, number>;
+  artists: Record<string, number>;
+  sentences: string[];
+}
