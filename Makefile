@@ -64,15 +64,16 @@ test-processes: venv
 test-peers: venv-peers
 	$(PEERS_BIN)/python -m pytest tests_peers
 
-# The exported page in a browser: needs Chromium, by its usual name or as CHROMIUM=/path/to/it.
-test-web: venv
+# The exported page and the studio in a browser: needs Chromium, by its usual name or as
+# CHROMIUM=/path/to/it, and Node, for axe-core, which judges accessibility.
+test-web: venv web/node_modules
 	$(BIN)/python -m pytest tests_web
 
 # Warnings, links that lead nowhere and anything fetched from the network are errors.
 docs: venv-docs
 	PYTHONPATH=src NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build
 
-# The page of `impasto export --as html`, from web/ into the package; needs Node 20.19 or newer.
+# The pages of `impasto export --as html` and of the studio, from web/ into the package; needs Node 20.19 or newer.
 web: web/node_modules
 	npm --prefix web run build
 

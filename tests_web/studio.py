@@ -1,0 +1,119 @@
+"""The studio in a browser: the command itself in an empty folder, and a page of it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page
+
+from impasto.studio.jobs import Jobs
+from tests_web.pages import PATIENCE
+
+AXE = Path(__file__).parent.parent / "web" / "node_modules" / "axe-core" / "axe.min.js"
+SMALLEST = 13
+"""Pixels of the smallest letters."""
+
+
+@contextmanager
+def studio(folder: Path) -> Iterator[str]:
+    """The address of `impasto studio` in a folder, with its token."""
+    command = [sys.executable, "-m", "impasto", "studio", str(folder), "--no-browser", "--port=0"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "IMPASTO_CACHE": str(folder / "cache")}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            found = re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", line)
+            assert found, line
+            yield found[0]
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+            jobs = Jobs(folder / "jobs")
+            for job in jobs.all():
+                jobs.stop(job.id, at_once=True)
+
+
+class Visitor:
+    """Somebody who uses the page with a pointer. Counts the clicks."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.clicks = 0
+        self.errors: list[str] = []
+        self.requests: list[str] = []
+        page.set_default_timeout(PATIENCE)
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on(
+            "console",
+            lambda said: self.errors.append(said.text) if said.type == "error" else None,
+        )
+
+    def click(self, role: str, name: str, *, exact: bool = True) -> None:
+        """Click the first element of a role and a name."""
+        self.page.get_by_role(role, name=name, exact=exact).first.click()  # type: ignore[arg-type]
+        self.clicks += 1
+
+    def painted(self) -> None:
+        """Wait until the first picture of the page is more than its background."""
+        self.page.wait_for_function(
+            """() => {
+              const canvas = document.querySelector("main canvas");
+              if (!canvas) return false;
+              const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+              return new Set(data).size > 8;
+            }"""
+        )
+
+    def check(self) -> None:
+        """Nothing is wider than the window, no letters are too small, and axe has no serious finding."""
+        page = self.page
+        wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wide <= 0, f"{wide} pixels wider than the window"
+        small = page.evaluate(
+            """least => [...document.querySelectorAll("body *")]
+              .filter((each) => each.checkVisibility() && each.innerText?.trim()
+                && parseFloat(getComputedStyle(each).fontSize) < least)
+              .map((each) => each.outerHTML.slice(0, 100))""",
+            SMALLEST,
+        )
+        assert not small
+        assert AXE.is_file(), "axe-core is not installed: npm --prefix web ci --ignore-scripts"
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        found = page.evaluate("axe.run({ resultTypes: ['violations'] })")
+        assert len(found["passes"]) > 5
+        serious = [
+            (each["id"], [node["html"][:200] for node in each["nodes"][:3]])
+            for each in found["violations"]
+            if each["impact"] in ("serious", "critical")
+        ]
+        assert not serious
+
+
+@contextmanager
+def visiting(
+    browser: Browser, folder: Path, width: int = 1440, scheme: str = "light"
+) -> Iterator[Visitor]:
+    """A visitor of a new studio in a folder. Asked for nothing elsewhere, and without errors."""
+    with studio(folder) as address:
+        context = browser.new_context(
+            viewport={"width": width, "height": 844},
+            color_scheme="dark" if scheme == "dark" else "light",
+        )
+        found = Visitor(context.new_page())
+        found.page.goto(address)
+        assert "token" not in found.page.url
+        yield found
+        context.close()
+        origin = address.partition("/?")[0]
+        outside = [url for url in found.requests if not url.startswith((origin, "blob:", "data:"))]
+        assert not outside
+        assert not found.errors
