@@ -48,15 +48,12 @@ def test_what_was_chosen_by_measuring(side: int) -> None:
     assert training.images == (300_000 if side == 128 else 50_000)
 
 
-def test_the_one_for_a_gpu_is_wider() -> None:
-    config, narrow = recipe(256), recipe(64)
+def test_the_largest_reads_a_reduced_picture_and_a_square_of_it() -> None:
+    config, smaller = recipe(256), recipe(128)
     assert config.discriminator is not None
-    assert narrow.discriminator is not None
-    assert config.resolution == config.discriminator.options["read_at"] == 256
-    wider = {"width": 64, "big": True}
-    assert config.generator.options == {**narrow.generator.options, **wider}
-    larger = {"read_at": 256, "head_width": 128, "pixel_width": 32}
-    assert config.discriminator.options == {**narrow.discriminator.options, **larger}
-    optimiser = AdamConfig(learning_rate=5e-4, betas=(0, 0.99))
-    assert config.generator_optimiser == config.discriminator_optimiser == optimiser
-    assert (config.training.images, config.training.ema_half_life) == (1_000_000, 10_000)
+    assert smaller.discriminator is not None
+    assert config.discriminator.options == {**smaller.discriminator.options, "crop": 128}
+    assert config.training.images == 300_000
+    same = {"resolution": 128, "recipe": "flagship_128", "discriminator": smaller.discriminator}
+    assert config.model_copy(update=same) == smaller
+

@@ -2,8 +2,9 @@
 
 run.json       resolved config, command, versions, machine, collection
 stats.jsonl    a row for each interval
-metrics.jsonl a row for each evaluation, see evaluation/record.py samples/ grids: the same seeds
-over time checkpoints/ see checkpoint.py
+metrics.jsonl  a row for each evaluation, see evaluation/record.py
+samples/       grids: the same seeds over time
+checkpoints/   see checkpoint.py
 """
 
 import contextlib
