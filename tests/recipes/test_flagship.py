@@ -56,4 +56,3 @@ def test_the_largest_reads_a_reduced_picture_and_a_square_of_it() -> None:
     assert config.training.images == 300_000
     same = {"resolution": 128, "recipe": "flagship_128", "discriminator": smaller.discriminator}
     assert config.model_copy(update=same) == smaller
-

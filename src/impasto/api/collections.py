@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -149,7 +149,7 @@ def pack_options(options: PackOptions | None, settings: PackSettings) -> PackOpt
     Raises:
         ImpastoError: an option is unknown, or its value is invalid.
     """
-    known = [field.name for field in fields(PackOptions)]
+    known = sorted(PackSettings.__annotations__)
     if unknown := [name for name in settings if name not in known]:
         raise ImpastoError(f"pack has no option '{unknown[0]}'; there is {choices(known)}")
     changes: dict[str, Any] = {**settings}
@@ -172,9 +172,10 @@ def _sizes(wanted: Resolution | str | Sequence[Resolution | str]) -> list[Resolu
     """The requested resolutions, rising."""
     sizes: list[Resolution] = []
     with contextlib.suppress(TypeError, ValueError):
-        if isinstance(wanted, str):
-            wanted = wanted.split(",")
-        each = [wanted] if isinstance(wanted, int | Size) else list(wanted)
+        if isinstance(wanted, int | Size):
+            each: Sequence[Resolution | str] = [wanted]
+        else:
+            each = wanted.split(",") if isinstance(wanted, str) else list(wanted)
         sizes = [parse_resolution(size) for size in each]
     if not sizes:
         raise ImpastoError(
