@@ -62,6 +62,21 @@ class Visitor:
         self.page.get_by_role(role, name=name, exact=exact).first.click()  # type: ignore[arg-type]
         self.clicks += 1
 
+    def drop(self, paths: list[Path]) -> None:
+        """Drop files on the page, as from a file manager."""
+        files = [{"name": path.name, "bytes": list(path.read_bytes())} for path in paths]
+        self.page.get_by_role("region", name="New collection").evaluate(
+            """(place, files) => {
+              const all = new DataTransfer();
+              for (const { name, bytes } of files)
+                all.items.add(new File([new Uint8Array(bytes)], name));
+              const options = { dataTransfer: all, bubbles: true, cancelable: true };
+              for (const kind of ["dragenter", "dragover", "drop"])
+                place.dispatchEvent(new DragEvent(kind, options));
+            }""",
+            files,
+        )
+
     def painted(self) -> None:
         """Wait until the first picture of the page is more than its background."""
         self.page.wait_for_function(

@@ -9,6 +9,7 @@ from playwright.sync_api import Browser
 
 from impasto.sampling.model import Model
 from impasto.sampling.points import Points
+from tests.helpers.pictures import paint
 from tests_web.studio import visiting
 
 
@@ -42,3 +43,16 @@ def test_from_an_empty_folder_to_a_favourite_downloaded(
     assert Points.load(tmp_path / "kept.png", model.record).origins[0].seed == 3
     with Image.open(tmp_path / "kept.png") as picture:
         assert np.array_equal(np.asarray(picture), model.sample([3])[0])
+
+
+def test_what_goes_wrong_is_one_line(browser: Browser, tmp_path: Path) -> None:
+    with visiting(browser, tmp_path / "studio") as visitor:
+        page = visitor.page
+        paint(tmp_path / "pictures", 2)
+        visitor.drop(sorted((tmp_path / "pictures").rglob("*.png")))
+        page.get_by_label("Name", exact=True).fill("a/b")
+        visitor.click("button", "Pack")
+        page.get_by_role("alert").get_by_text("cannot be the name of a collection").wait_for()
+        visitor.click("button", "Close the message")
+        assert page.get_by_role("alert").count() == 0
+        visitor.errors.clear()  # the browser reports the refused request

@@ -39,9 +39,17 @@ export function ofInput(files: FileList): Item[] {
 
 /** The files of a drop, folders included. */
 export async function ofDrop(transfer: DataTransfer): Promise<Item[]> {
-  // All entries are asked for before the first wait, after which the browser has forgotten them.
-  const entries = Array.from(transfer.items, (item) => item.webkitGetAsEntry()).filter((each) => each !== null);
-  return visible((await Promise.all(entries.map(itemsOf))).flat());
+  // All are asked for before the first wait, after which the browser has forgotten them.
+  const dropped = Array.from(transfer.items, (item) => ({
+    entry: item.webkitGetAsEntry(),
+    file: item.getAsFile(),
+  }));
+  const found = dropped.map(async ({ entry, file }): Promise<Item[]> => {
+    if (entry) return itemsOf(entry);
+    // A file from elsewhere than a file system, such as from another page.
+    return file ? [{ path: file.name, file }] : [];
+  });
+  return visible((await Promise.all(found)).flat());
 }
 
 async function itemsOf(entry: FileSystemEntry): Promise<Item[]> {
