@@ -26,6 +26,7 @@ from impasto.features import FeatureNetwork
 from impasto.sampling import Sampler
 from impasto.sampling.model import Model, find_model
 from impasto.sampling.painter import Painter
+from impasto.sampling.point_text import Origin
 from impasto.sampling.points import Points
 from tests.exploring.models import KINDS, random_model
 from tests.helpers.command_line import invoke
@@ -316,6 +317,27 @@ def test_what_is_wrong_is_one_line(model: Path, found: Directions, tmp_path: Pat
     with pytest.raises(ImpastoError, match="do not fit together"):
         Directions.load(short.save(tmp_path / "short.safetensors"), record)
     assert parse_edits(["a=b=+1.5"]) == {"a=b": 1.5}
+    # Files of points and of directions hold tensors of the same names.
+    with pytest.raises(ImpastoError, match="is no file of points"):
+        Points.load(found.save(tmp_path / "directions.safetensors"), record)
+    latents, classes = found.latents[:1], torch.zeros(1, sum(record.label_sizes))
+    points = Points(latents, classes, (Origin(),), found.model, found.recipe)
+    with pytest.raises(ImpastoError, match="is no file of directions"):
+        Directions.load(points.save(tmp_path / "points.safetensors"), record)
+
+
+def test_a_weak_correlation_is_told() -> None:
+    about = tuple(
+        About(name=name, how="measured", correlation=correlation)
+        for name, correlation in (("a", None), ("b", 0.31), ("c", 0.29), ("d", -0.2))
+    )
+    none = torch.zeros(4, 1)
+    assert Directions(about, none, none, "", "").lines() == [
+        "a  measured",
+        "b  measured; correlation 0.31 held out",
+        "c  measured; correlation 0.29 held out: weak, so it may change other things instead",
+        "d  measured; correlation -0.20 held out: weak, so it may change other things instead",
+    ]
 
 
 def test_values_of_columns() -> None:

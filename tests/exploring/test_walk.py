@@ -155,7 +155,7 @@ def test_a_grid_of_walks(painter: Painter) -> None:
     assert close(two[:, 64:, :32], below)
     with pytest.raises(ImpastoError, match="3 points cannot be dealt out to 2 walks"):
         film(painter, seeds=[1, 2, 3], columns=2)
-    with pytest.raises(ImpastoError, match="at least two points"):
+    with pytest.raises(ImpastoError, match="2 points for 2 walks: each needs at least two"):
         film(painter, seeds=[1, 2], columns=2)
 
 

@@ -196,11 +196,13 @@ def test_points_of_another_model_are_refused(painter: Painter, tmp_path: Path) -
 def test_what_is_no_point_is_one_line(painter: Painter, run: Path, tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "plain.png")
     (tmp_path / "text.png").write_text("no picture")
+    Image.new("RGB", (4, 4)).save(tmp_path / "photo.jpg")
     for name, message in (
         ("plain.png", "carries no point"),
         ("text.png", "cannot be read as a PNG"),
         ("missing.png", "there is no"),
         ("missing.safetensors", "there is no file of points"),
+        ("photo.jpg", "photo.jpg has no points: they are in .safetensors files, and in PNGs"),
     ):
         with pytest.raises(ImpastoError, match=message):
             Points.load(tmp_path / name, painter.record)

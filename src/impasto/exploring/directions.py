@@ -19,7 +19,7 @@ from impasto.errors import ImpastoError, in_words, near
 from impasto.exploring.places import place_beside
 from impasto.files import atomic_file
 from impasto.sampling.model import ModelRecord
-from impasto.sampling.point_text import TEXT_KEY
+from impasto.sampling.point_text import TEXT_KEY, holds
 from impasto.sampling.points import Points
 from impasto.sampling.tensors import read_metadata, read_tensors, write_tensors
 
@@ -27,6 +27,10 @@ DIRECTIONS_FILE = "directions.safetensors"
 MOST = 100.0
 """The largest amount of an edit, in standard deviations of the latents; pictures are meaningless long
 before, and beyond all measure a generator's values are not finite."""
+
+
+WEAK = 0.3
+"""Below this held-out correlation a direction explains less than a tenth of its attribute."""
 
 
 class About(Config):
@@ -55,6 +59,14 @@ class DirectionsRecord(Config):
     directions: tuple[About, ...]
 
 
+def _trust(correlation: float | None) -> str:
+    """What a held-out correlation says of a direction, as the end of its line."""
+    if correlation is None:
+        return ""
+    weak = ": weak, so it may change other things instead" if correlation < WEAK else ""
+    return f"; correlation {correlation:.2f} held out{weak}"
+
+
 @dataclass(frozen=True)
 class Directions:
     """D directions of one generator."""
@@ -79,9 +91,7 @@ class Directions:
         """A line for each, with the correlation where there is one."""
         width = max(map(len, self.names), default=0)
         return [
-            f"{each.name:<{width}}  {each.how}"
-            + ("" if each.correlation is None else f"; correlation {each.correlation:.2f} held out")
-            for each in self.about
+            f"{each.name:<{width}}  {each.how}{_trust(each.correlation)}" for each in self.about
         ]
 
     def save(self, path: str | PathLike[str]) -> Path:
@@ -114,7 +124,8 @@ class Directions:
             )
         tensors = read_tensors(place)
         text = read_metadata(place).get(TEXT_KEY)
-        if text is None or set(tensors) != {"latents", "classes"}:
+        kept = {"latents", "classes"}
+        if text is None or set(tensors) != kept or not holds(text, "directions"):
             raise ImpastoError(f"{place} is no file of directions, as `impasto directions` writes")
         try:
             record = DirectionsRecord.model_validate_json(text)

@@ -108,6 +108,10 @@ class WalkOptions:
                 + ("one for each (--grid)" if self.around else "as many for each (--grid)")
             )
         each = len(points) // cells
+        if each < 2 and not (self.around or stations) and len(points) > 1:
+            raise ImpastoError(
+                f"{counted(len(points), 'point')} for {counted(cells, 'walk')}: each needs at least two"
+            )
         parts = (points[start : start + each] for start in range(0, len(points), each))
         if self.around:
             return [self._around(part, painter, stations, swell) for part in parts]

@@ -56,6 +56,16 @@ class PointsRecord(Config):
         return json.dumps(self.model_dump(mode="json", exclude_none=True))
 
 
+def holds(text: str, name: str) -> bool:
+    """Whether a record as text has this part, by which files of points and of directions are told
+    apart. What is damaged counts as one that has it; reading it says what is wrong."""
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        return True
+    return isinstance(record, dict) and name in record
+
+
 def png_text(text: str) -> PngInfo:
     """What Pillow writes into a PNG: the text under `TEXT_KEY`, compressed."""
     info = PngInfo()

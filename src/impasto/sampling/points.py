@@ -28,7 +28,13 @@ from impasto.files import atomic_file, open_regular
 from impasto.formatting import error_text
 from impasto.networks import one_hot
 from impasto.sampling.class_choice import weights_of_rows
-from impasto.sampling.point_text import TEXT_KEY, Origin, PointsRecord, check_points_file
+from impasto.sampling.point_text import (
+    TEXT_KEY,
+    Origin,
+    PointsRecord,
+    check_points_file,
+    holds,
+)
 from impasto.sampling.records import ModelRecord
 from impasto.sampling.seeds import latents_of_seeds
 from impasto.sampling.tensors import read_metadata, read_tensors, write_tensors
@@ -145,9 +151,14 @@ class Points:
             return cls._of_picture(place, record)
         if not place.is_file():
             raise ImpastoError(f"there is no file of points {place}")
+        if place.suffix.lower() != ".safetensors":
+            raise ImpastoError(
+                f"{place} has no points: they are in .safetensors files, and in PNGs that impasto "
+                "painted; impasto invert finds the points of other pictures"
+            )
         tensors = read_tensors(place)
         text = read_metadata(place).get(TEXT_KEY)
-        if text is None or set(tensors) != {"latents", "classes"}:
+        if text is None or set(tensors) != {"latents", "classes"} or not holds(text, "origins"):
             raise ImpastoError(
                 f"{place} is no file of points, as `impasto sample --save-points` writes"
             )
