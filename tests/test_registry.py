@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +56,10 @@ def test_options_are_checked_and_filled() -> None:
             resolve_options(_example, wrong, "generator", given=("batch",))
     with pytest.raises(ImpastoError, match=r"'term.batch' is missing"):
         resolve_options(_example, {}, "term")
+
+
+def test_recipes_are_listed_in_many_threads_at_once() -> None:
+    """Python 3.11's parser counts its depth for all threads together, so threads take turns."""
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: recipe_modules(), range(64)))
+    assert all(each == found[0] for each in found)

@@ -11,6 +11,7 @@ import ast
 import functools
 import importlib
 import inspect
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +21,8 @@ from impasto.errors import ImpastoError, choices, in_words
 from impasto.plugins import RECIPES, WHAT, Plugin, plugins_of
 
 _ROOT = Path(__file__).parent
+_PARSING = threading.Lock()
+"""Python 3.11 counts the depth of a parse for all threads together, and fails if two parse at once."""
 
 
 def module_names(room: str) -> list[str]:
@@ -71,6 +74,12 @@ def load_module(room: str, name: str, what: str) -> ModuleType:
     return importlib.import_module(f"impasto.{room}.{name}")
 
 
+def parsed(source: str) -> ast.Module:
+    """The syntax tree of a source text, also where other threads parse."""
+    with _PARSING:
+        return ast.parse(source)
+
+
 def recipe_modules(folder: Path = _ROOT / "recipes") -> dict[str, str]:
     """Map the name of each recipe of the package to the module that holds it, read from the sources
     without importing.
@@ -82,7 +91,7 @@ def recipe_modules(folder: Path = _ROOT / "recipes") -> dict[str, str]:
     for file in sorted(folder.glob("*.py")):
         if file.stem.startswith("_"):
             continue
-        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        for node in parsed(file.read_text(encoding="utf-8")).body:
             if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
                 continue
             if not (isinstance(node.returns, ast.Name) and node.returns.id == "RunConfig"):

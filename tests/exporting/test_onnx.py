@@ -402,7 +402,10 @@ def test_the_command_exports(exported: tuple[Path, Path], tmp_path: Path) -> Non
     for arguments, message in (
         ([tmp_path / "m.onnx"], "exists already"),
         ([tmp_path / "m", "--as", "onnx"], "ends in .onnx"),
-        ([tmp_path / "m", "--as", "pickle"], "--as takes folder or onnx or html, not 'pickle'"),
+        (
+            [tmp_path / "m", "--as", "pickle"],
+            "--as takes folder or onnx or html or hub or space, not 'pickle'",
+        ),
         ([tmp_path / "m", "--half"], "are for --as onnx"),
         ([tmp_path / "n.onnx", "--discriminator"], "is for a model folder"),
         ([tmp_path / "n.onnx", "--steps", "3"], "steps is for generators"),

@@ -38,6 +38,7 @@ def small(recipe: str = "ukiyoe_dcgan_v1", **settings: Any) -> RunConfig:
         if network == "projected":
             narrow |= {"discriminator.head_width": 4, "discriminator.channels": 4}
             narrow |= {"discriminator.read_at": 32, "discriminator.levels": [4]}
+            narrow |= {"discriminator.crop": None}
         elif network == "flow":
             narrow |= {"generator.size": "small", "generator.patch": 4, "generator.steps": 2}
         elif network not in ("lean", None):

@@ -123,7 +123,7 @@ def test_a_whole_config_with_changes_below_it(tmp_path: Path) -> None:
         ("recipe: first_look\nbatch: 3", "unknown setting 'batch'; there is "),
         ("recipe: first_look\ngenerator.widht: 3", "unknown setting 'generator.widht'; there is "),
         ("recipe: first_look\nobjective: {bce: {weight: 1}}", "unknown setting 'objective.bce"),
-        ("recipe: first_look\nresolution: tall", "resolution: Input should be a valid integer"),
+        ("recipe: first_look\nresolution: tall", "resolution: 'tall' is no size"),
         ("recipe: first_lok", "unknown recipe 'first_lok'; there is artgan"),
         ("recipe: [1]", "recipe should be a name, not [1]"),
         ("training.batch: 4", "it names no recipe; add a line such as recipe: flagship_64"),

@@ -60,6 +60,7 @@ from torch import Tensor, nn
 from impasto.config import LatentConfig, NetworkConfig
 from impasto.errors import ImpastoError, choices
 from impasto.networks._latent import LatentGenerator
+from impasto.networks._start import levels_above as levels_above  # networks of plugins use it
 from impasto.registry import load_module, names, option_types, resolve_options
 from impasto.resolution import Resolution, resolution_of, width_and_height
 

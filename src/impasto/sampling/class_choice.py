@@ -21,7 +21,7 @@ from impasto.sampling.records import LabelRecord, ModelRecord
 if TYPE_CHECKING:
     from torch import Tensor
 
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE]-?\d+)?"
 _WEIGHTED = re.compile(rf"\s*({_NUMBER})\s*\*\s*(.+?)\s*")
 _BETWEEN = re.compile(rf"\+(?=\s*{_NUMBER}\s*\*)")
 """The signs between the parts of a mixture; class names may have plus signs too."""

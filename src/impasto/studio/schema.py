@@ -12,7 +12,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 from impasto import config, config_values
 from impasto.config import RunConfig
 from impasto.errors import ImpastoError
-from impasto.registry import load_module, option_types
+from impasto.registry import load_module, option_types, parsed
 
 
 class Setting(BaseModel):
@@ -40,7 +40,7 @@ def _docstrings() -> dict[str, dict[str, str]]:
     """By class, the text below each setting, on one line."""
     found: dict[str, dict[str, str]] = {}
     for module in (config, config_values):
-        for node in ast.parse(inspect.getsource(module)).body:
+        for node in parsed(inspect.getsource(module)).body:
             if isinstance(node, ast.ClassDef):
                 found[node.name] = _below(node)
     return found
