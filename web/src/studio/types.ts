@@ -96,6 +96,8 @@ export interface CollectionSummary {
 
 export interface Collections {
   collections: CollectionSummary[];
+  /** Of impasto, and packed when it is opened first. */
+  unopened: string[];
   packing: string[];
   unreadable: Record<string, string>;
 }
