@@ -382,6 +382,12 @@ def test_favourites_are_those_of_the_command_line(visitor: TestClient, world: St
             _pixels(answer.content)
             == impasto.sample(world.places.runs / "00000-small", [7], device="cpu")[0]
         ).all()
+    address = "/api/gallery/favourites"
+    left = visitor.delete(address, params={"model": RUN, "name": "wave"})
+    assert [each["name"] for each in left.json()] == ["hill"]
+    assert list(impasto.favourites(world.places.runs / "00000-small")) == ["hill"]
+    gone = visitor.delete(address, params={"model": RUN, "name": "wave"})
+    assert (gone.status_code, "no favourite 'wave'" in gone.json()["error"]) == (400, True)
 
 
 def test_variations_and_mixing(visitor: TestClient) -> None:

@@ -135,6 +135,22 @@ def keep_favourites(
     return path, names
 
 
+def drop_favourite(folder: Path, name: str) -> None:
+    """Take a favourite out of a model's.
+
+    Raises:
+        ImpastoError: there is none of this name, or the file is damaged and stays as it is.
+    """
+    path = favourites_path(folder)
+    there = path.is_file()
+    known = read_record(path, "model", FavouritesRecord) if there else FavouritesRecord()
+    left = {each: point for each, point in known.favourites.items() if each != name}
+    if len(left) == len(known.favourites):
+        raise ImpastoError(f"there is no favourite '{name}' in {path}")
+    whole = known.model_copy(update={"favourites": left})
+    write_json(path, whole.model_dump(mode="json", exclude_none=True))
+
+
 @dataclass(frozen=True)
 class Named:
     """What a text such as `17`, `picture.png` or `wave` names."""

@@ -222,6 +222,15 @@ def keep(studio: TheStudio, what: Keep) -> list[Favourite]:
     return favourites(studio, what.model)
 
 
+@router.delete("/favourites")
+def drop(studio: TheStudio, model: ModelName, name: Name) -> list[Favourite]:
+    """Take a favourite back; gives those that are left."""
+    from impasto.exploring.favourites import drop_favourite
+
+    drop_favourite(studio.places.model_folder(model), name)
+    return favourites(studio, model)
+
+
 @router.post("/variations")
 def variations(studio: TheStudio, what: Variations) -> Points:
     """Points near one, each on the way from it to the latent of a seed."""
