@@ -119,6 +119,15 @@ def resolve_network(name: str, role: str, options: Mapping[str, Any]) -> dict[st
     return resolve_options(_family(name, role.capitalize()), options, role, settings_given(role))
 
 
+def _able(role: str, can: Callable[[str, str], bool]) -> list[str]:
+    """The families with a generator or discriminator that can do something."""
+    return [
+        each
+        for each in names("networks")
+        if hasattr(load_module("networks", each, "network"), role.capitalize()) and can(each, role)
+    ]
+
+
 def makes_rectangles(name: str, role: str) -> bool:
     """Whether a family's generator or discriminator takes rectangles."""
     types = option_types(_family(name, role.capitalize()))
@@ -132,15 +141,9 @@ def _check_rectangles(name: str, role: str, resolution: Resolution) -> None:
     """
     if isinstance(resolution, int) or makes_rectangles(name, role):
         return
-    able = [
-        each
-        for each in names("networks")
-        if hasattr(load_module("networks", each, "network"), role.capitalize())
-        and makes_rectangles(each, role)
-    ]
     raise ImpastoError(
         f"network '{name}' makes squares, not {resolution}; rectangles are made by "
-        f"{choices(able)}: choose one with --set {role}.network=NAME"
+        f"{choices(_able(role, makes_rectangles))}: choose one with --set {role}.network=NAME"
     )
 
 
@@ -164,14 +167,9 @@ def _buckets_for(
             f"resolution {resolution} is none of the buckets, {', '.join(map(str, buckets))}"
         )
     if not takes_buckets(name, role):
-        able = [
-            each
-            for each in names("networks")
-            if hasattr(load_module("networks", each, "network"), role.capitalize())
-            and takes_buckets(each, role)
-        ]
         raise ImpastoError(
-            f"network '{name}' takes pictures of one size, not of several; {choices(able)} takes them: "
+            f"network '{name}' takes pictures of one size, not of several; "
+            f"{choices(_able(role, takes_buckets))} takes them: "
             f"--set {role}.network=NAME, or --set buckets=[]"
         )
     return {"buckets": buckets}
