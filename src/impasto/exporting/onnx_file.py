@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from impasto import __version__
 from impasto.errors import ImpastoError
-from impasto.files import atomic_file
+from impasto.files import atomic_file, check_new
 from impasto.fold import fold_batch_norm
 from impasto.formatting import counted
 from impasto.networks import one_hot
@@ -99,8 +99,7 @@ def export_onnx(
     """
     if destination.suffix.lower() != SUFFIX:
         raise ImpastoError(f"an ONNX file ends in {SUFFIX}; give such a path, not {destination}")
-    if destination.exists():
-        raise ImpastoError(f"{destination} exists already; choose another name")
+    check_new(destination)
     needed_packages("onnx", "onnxscript", "onnxruntime")
     graph = _graph_of(model)
     if half:

@@ -21,7 +21,7 @@ from impasto.collection.provenance import in_words
 from impasto.errors import ImpastoError
 from impasto.exploring.directions import About, Directions
 from impasto.exporting.onnx_file import OnnxReport, export_onnx
-from impasto.files import atomic_file
+from impasto.files import atomic_file, check_new
 from impasto.formatting import counted, one_line
 from impasto.resolution import width_and_height
 from impasto.sampling.model import Model
@@ -105,8 +105,7 @@ def check_page_path(destination: Path) -> None:
     """Raises: ImpastoError: a page cannot be written there."""
     if destination.suffix.lower() != SUFFIX:
         raise ImpastoError(f"a page ends in {SUFFIX}; give such a path, not {destination}")
-    if destination.exists():
-        raise ImpastoError(f"{destination} exists already; choose another name")
+    check_new(destination)
 
 
 def _page(model: ModelRecord, record: dict[str, Any], weights: bytes) -> str:

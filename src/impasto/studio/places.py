@@ -125,9 +125,7 @@ class Places:
         Raises:
             ImpastoError: there is no model, or it is damaged.
         """
-        from impasto.config import read_record
-
-        return read_record(self.model_folder(name) / "model.json", "model", ModelRecord)
+        return ModelRecord.of(self.model_folder(name))
 
 
 def inside(path: Path, root: Path) -> Path:

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from impasto.config import read_record
 from impasto.errors import ImpastoError
 from impasto.resolution import recorded
 from impasto.sampling.records import LabelRecord, ModelRecord
@@ -65,7 +64,7 @@ class ModelDetails(BaseModel):
 
 def _summary(studio: Studio, name: str) -> tuple[ModelSummary, ModelRecord]:
     folder = studio.places.model_folder(name)
-    record = read_record(folder / "model.json", "model", ModelRecord)
+    record = ModelRecord.of(folder)
     found = ModelSummary(
         name=name,
         recipe=record.recipe,

@@ -13,6 +13,7 @@ from starlette.background import BackgroundTask
 from impasto.collection.provenance import in_words
 from impasto.errors import ImpastoError
 from impasto.resolution import recorded
+from impasto.sampling.records import ModelRecord
 from impasto.studio.context import TheStudio
 from impasto.studio.jobs import Job
 from impasto.studio.painting import How, Name
@@ -75,19 +76,19 @@ def card(studio: TheStudio, model: ModelName, licence: Licence = None) -> Card:
     from impasto.sampling.model import run_of
 
     check_licence(licence)
-    record = studio.places.model_record(model)
-    run = run_of(studio.places.model_folder(model))
+    folder = studio.places.model_folder(model)
+    record = ModelRecord.of(folder)
+    run = run_of(folder)
     training = None if run is None else Training.read(run, record.images_seen)
     scores = [] if run is None else evaluations_of(run, record.weights_sha256)
     text = CardText(record, "", training, scores, licence).text()
     learned = record.collection
-    weights = studio.places.model_folder(model) / "generator.safetensors"
     return Card(
         recipe=record.recipe,
         resolution=recorded(record.resolution),
         parameters=record.parameters,
         images_seen=record.images_seen,
-        weights_bytes=weights.stat().st_size,
+        weights_bytes=(folder / "generator.safetensors").stat().st_size,
         collection=learned.name,
         pictures=learned.count,
         sources=learned.sources,
