@@ -133,7 +133,14 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'impasto' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"impasto.{_HOMES[name]}"), name)
+    try:
+        return getattr(importlib.import_module(f"impasto.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        from impasto.errors import NEEDS_TORCH, ImpastoError
+
+        raise ImpastoError(f"impasto.{name} {NEEDS_TORCH}") from error
 
 
 def __dir__() -> list[str]:

@@ -4,6 +4,9 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+NEEDS_TORCH = "needs torch, which is not installed: pip install 'impasto[torch]'"
+"""What a command or a function does where torch is missing: the end of an error message."""
+
 
 class ImpastoError(Exception):
     """An error that the user can correct.

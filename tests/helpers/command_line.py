@@ -1,5 +1,6 @@
-"""Shared by several tests: run, Say, say, invoke."""
+"""Shared by several tests: run, Say, say, invoke, without_torch."""
 
+import subprocess
 import sys
 
 import pytest
@@ -43,3 +44,12 @@ def invoke(*arguments: object) -> tuple[int, str]:
         return 2, str(result.exception)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.output
+
+
+_WITHOUT_TORCH = "import sys; sys.modules['torch'] = None; from impasto.cli import main; main()"
+
+
+def without_torch(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """`impasto ARGUMENTS` in a process of its own, in which importing torch is an error."""
+    command = [sys.executable, "-c", _WITHOUT_TORCH, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from impasto import __version__
-from impasto.errors import ImpastoError, StoppedError, lacks_memory
+from impasto.errors import NEEDS_TORCH, ImpastoError, StoppedError, lacks_memory
 from impasto.formatting import as_message, one_line
 from impasto.messages import printed
 from impasto.registry import module_names
@@ -57,7 +57,16 @@ def without_type(names: str) -> str:
 
 
 class _Command(TyperCommand):
-    """A command whose help lists arguments without typer's suffix `<path>`, as it does options."""
+    """A command that says so where it needs torch and there is none, and whose help lists arguments
+    without typer's suffix `<path>`, as it does options."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            raise ImpastoError(f"{ctx.info_name} {NEEDS_TORCH}") from error
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         write = formatter.write_dl
@@ -143,13 +152,6 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("IMPASTO_DEBUG"):
             raise
-        if isinstance(error, ModuleNotFoundError) and error.name == "torch":
-            print(
-                "impasto: this needs torch, which is not installed; without it only ONNX files are "
-                "sampled: install it with pip install torch",
-                file=sys.stderr,
-            )
-            sys.exit(2)
         if lacks_memory(error):
             print(
                 f"impasto: not enough memory ({one_line(str(error))[:200]}); ask for less at once, such "

@@ -158,7 +158,7 @@ class Card:
         chosen = f" --class {quoted(example)}" if example else ""
         return [
             "## How to use it",
-            "With impasto (`pip install 'impasto[hub]'`), from the command line:",
+            "With impasto (`pip install 'impasto[torch,hub]'`), from the command line:",
             "",
             f"    impasto sample {quoted(name)} --seeds 0-63{chosen} --grid grid.png",
             f"    impasto walk {quoted(name)} --seeds 0-7 --loop --out walk.mp4",

@@ -100,7 +100,7 @@ def export_onnx(
     if destination.suffix.lower() != SUFFIX:
         raise ImpastoError(f"an ONNX file ends in {SUFFIX}; give such a path, not {destination}")
     check_new(destination)
-    needed_packages("onnx", "onnxscript", "onnxruntime")
+    needed_packages("onnx", "onnxscript", "onnxruntime", extras="torch,onnx")
     graph = _graph_of(model)
     if half:
         _keep_in_half(graph)

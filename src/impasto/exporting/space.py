@@ -14,8 +14,7 @@ APP, REQUIREMENTS = "app.py", "requirements.txt"
 GRADIO = "6.31.0"
 """The version of Gradio that the app was run with."""
 _PACKAGES = f"""--extra-index-url https://download.pytorch.org/whl/cpu
-torch>=2.6
-impasto=={__version__}
+impasto[torch]=={__version__}
 """
 
 

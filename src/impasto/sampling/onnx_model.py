@@ -32,14 +32,14 @@ VERSION, MODEL = "impasto.version", "impasto.model"
 MADE_WITH, WEIGHTS = "impasto.made_with", "impasto.weights"
 
 
-def needed_packages(*names: str) -> None:
-    """Raises: ImpastoError: one of these packages of the extra `onnx` is not installed."""
+def needed_packages(*names: str, extras: str = "onnx") -> None:
+    """Raises: ImpastoError: one of these packages, which come with the extras, is not installed."""
     for name in names:
         try:
             importlib.import_module(name)
         except ImportError as error:
             raise ImpastoError(
-                f"ONNX files need {name}: install it with pip install 'impasto[onnx]'"
+                f"ONNX files need {name}: install it with pip install 'impasto[{extras}]'"
             ) from error
 
 
