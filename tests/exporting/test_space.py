@@ -102,6 +102,6 @@ def test_a_folder_for_a_space(tmp_path: Path) -> None:
     assert metadata["license"] == "mit"
     assert len(metadata["short_description"]) <= 60  # the hub's limit
     assert "What it learned from" in shown(text)[0]
-    assert "impasto==" in (folder / "requirements.txt").read_text()
+    assert "impasto[torch]==" in (folder / "requirements.txt").read_text()
     for path in folder.iterdir():
         assert str(tmp_path).encode() not in path.read_bytes()
