@@ -385,6 +385,8 @@ def _begin_with(stage: Path, run: Path, session: Session) -> None:
     say("\n".join(taken.lines()))
     # So that resuming does not need the first stage.
     processes.on_first(lambda: checkpoint.save(run, state, session.model_record()))
+    if processes.count > 1:  # Their machines may have fitted the last layer a little differently.
+        _load_newest(run, session)
 
 
 def _first_stage(run: Path, session: Session, *, tensorboard: bool, of: int) -> Path:

@@ -11,6 +11,8 @@ Embeddings of new classes start around the mean of the model's, and a network wi
 as if its class were that mean. Around zero they would be far from all trained embeddings and give
 flat fields of one colour; exactly at the mean they would stay alike for long.
 
+Of a larger generator, the last layer is fitted to the model's pictures (`last_layer.py`).
+
 The copied generator is the averaged one. If none of its layers is new, the EMA has no ramp-up:
 otherwise the average would forget the model after a hundred images, and get worse.
 """
@@ -29,6 +31,7 @@ from impasto.networks import at_sampling
 from impasto.networks._conditioning import LabelEmbedding
 from impasto.resolution import Resolution, recorded
 from impasto.sampling.model import ModelRecord
+from impasto.training.last_layer import fit_last_layer
 from impasto.training.matching import Kept, fill, listed, reconditioned, sized_by_classes
 from impasto.training.pretrained import PretrainedModel
 from impasto.training.resolve import LEAST_KEPT
@@ -186,8 +189,11 @@ def begin(state: TrainState, source: PretrainedModel, record: ModelRecord) -> Tr
         raise ImpastoError(
             f"nothing of {source.name} can be kept: {_other_settings(theirs.generator, record)}"
         )
+    fitted = fit_last_layer(state.generator, record, theirs.resolution, tensors, generator.new)
     state.average.load_state_dict(state.generator.state_dict())
     notes = _input_notes(theirs, record, adapted)
+    if fitted:
+        notes.append("to_rgb fitted to that model's pictures, enlarged")
     discriminator = None
     if record.discriminator is None:
         pass
