@@ -1,17 +1,12 @@
 """The studio in a browser: the command itself in an empty folder, and a page of it."""
 
-import os
-import re
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page
 
-from impasto.studio.jobs import Jobs
+from tests.helpers.studio_server import StudioServer
 from tests_web.pages import PATIENCE
 
 AXE = Path(__file__).parent.parent / "web" / "node_modules" / "axe-core" / "axe.min.js"
@@ -22,23 +17,12 @@ SMALLEST = 13
 @contextmanager
 def studio(folder: Path) -> Iterator[str]:
     """The address of `impasto studio` in a folder, with its token."""
-    command = [sys.executable, "-m", "impasto", "studio", str(folder), "--no-browser", "--port=0"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "IMPASTO_CACHE": str(folder / "cache")}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
-    ) as process:
+    with StudioServer(folder, IMPASTO_CACHE=str(folder / "cache")) as server:
         try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            found = re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", line)
-            assert found, line
-            yield found[0]
+            yield server.address
         finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(30)
-            jobs = Jobs(folder / "jobs")
-            for job in jobs.all():
-                jobs.stop(job.id, at_once=True)
+            server.end()
+            server.end_jobs()
 
 
 class Visitor:

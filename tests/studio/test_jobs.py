@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -28,12 +29,12 @@ def _until(seen: Callable[[], bool], seconds: float = 60) -> None:
 @pytest.fixture
 def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
     """Jobs whose arguments are a Python program in place of a command of impasto."""
-    started = processes.start
+    started = processes.started
 
-    def python(command: list[str], *rest: Path) -> subprocess.Popen[bytes]:
+    def python(command: list[str], *rest: Path) -> AbstractContextManager[subprocess.Popen[bytes]]:
         return started([command[0], "-c", command[-1]], *rest)
 
-    monkeypatch.setattr(processes, "start", python)
+    monkeypatch.setattr(processes, "started", python)
     return Jobs(tmp_path)
 
 
@@ -111,6 +112,15 @@ def test_a_killed_job_has_failed(jobs: Jobs) -> None:
     assert "kill -9" in str(jobs.get(job.id).message)
 
 
+def test_a_job_whose_command_alone_is_killed_has_failed(jobs: Jobs) -> None:
+    """As the kernel does it where memory is short: it ends the largest process."""
+    program = "import os; print('3,000 pictures'); os.kill(os.getpid(), 9)"
+    job = jobs.add("train", "killed", [program])
+    _until(lambda: _state(jobs, job) == "failed")
+    assert jobs.get(job.id).exit_code == 137
+    assert "lack of memory" in str(jobs.get(job.id).message)
+
+
 def test_a_number_that_another_process_got_is_not_the_job(jobs: Jobs, tmp_path: Path) -> None:
     """After a restart of the machine the numbers of processes are given out again."""
     job = jobs.add("walk", "earlier", ["pass"])
@@ -130,6 +140,34 @@ def test_a_zombie_is_not_alive() -> None:
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     _until(lambda: began_at(child.pid) is None)
     child.wait()
+
+
+def test_folders_of_jobs_that_were_never_added_are_removed_a_day_later(
+    jobs: Jobs, tmp_path: Path
+) -> None:
+    job = jobs.add("walk", "kept", ["pass"])
+    (old, new), mine = (jobs.new_folder() for _ in range(2)), tmp_path / "mine"
+    mine.mkdir()
+    for folder in (old, mine, tmp_path / job.id):
+        os.utime(folder, (time.time() - 90_000,) * 2)
+    jobs.tidy()
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {
+        job.id,
+        new.name,
+        "mine",
+    }
+
+
+def test_the_output_of_a_run_is_that_of_its_jobs(client: TestClient, places: Places) -> None:
+    (places.runs / "00000-x").mkdir()
+    (places.runs / "00000-x" / "run.json").write_text("{}")
+    jobs = Jobs(places.jobs, training=0)
+    for run, said in (("00000-x", "first"), ("00001-y", "other"), ("00000-x", "second")):
+        job = jobs.add("train", "t", ["train", said], run=run)
+        (places.jobs / job.id / "log.txt").write_text(f"{said}\n")
+    found = client.get("/api/runs/00000-x/log").text
+    assert found == "$ impasto train first\nfirst\n\n$ impasto train second\nsecond\n"
+    assert client.get("/api/runs/00001-y/log").status_code == 404
 
 
 def test_a_damaged_record_is_no_job(jobs: Jobs, tmp_path: Path) -> None:
@@ -178,14 +216,21 @@ def test_what_only_the_command_finds_is_the_message_of_its_job(
 
 
 SERVER = """
-import sys, time
+import os, sys, time
 from pathlib import Path
-from impasto.studio import processes
-from impasto.studio.context import Studio
-from impasto.studio.jobs import Jobs
-start = processes.start
-processes.start = lambda command, *rest: start([command[0], "-c", command[-1]], *rest)
-Jobs(Path(sys.argv[1])).add("train", "long", [sys.argv[2]])
+from impasto.studio import jobs, processes
+started = processes.started
+processes.started = lambda command, *rest: started([command[0], "-c", command[-1]], *rest)
+write, kill_at, writes = jobs._write, sys.argv[3], []
+def written(folder, record):  # of a job: as it is added, and as it is started
+    writes.append(record)
+    if kill_at == f"before {len(writes)}":
+        os.kill(os.getpid(), 9)
+    write(folder, record)
+    if kill_at == f"after {len(writes)}":
+        os.kill(os.getpid(), 9)
+jobs._write = written
+jobs.Jobs(Path(sys.argv[1])).add("train", "long", [sys.argv[2]])
 print("added", flush=True)
 time.sleep(100)
 """
@@ -197,7 +242,7 @@ def test_a_job_outlives_a_server_that_is_killed(tmp_path: Path) -> None:
         f"import time, pathlib\nwhile not pathlib.Path({str(go)!r}).exists(): time.sleep(0.05)"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(tmp_path), program],
+        [sys.executable, "-c", SERVER, str(tmp_path), program, "never"],
         stdout=subprocess.PIPE,
         start_new_session=True,
     ) as server:
@@ -209,3 +254,22 @@ def test_a_job_outlives_a_server_that_is_killed(tmp_path: Path) -> None:
     assert job.state == "running"
     go.touch()
     _until(lambda: later.all()[0].state == "done")
+
+
+@pytest.mark.parametrize("moment", ["after 1", "before 2", "after 2"])
+def test_a_server_that_is_killed_as_it_starts_a_job_starts_it_once(
+    jobs: Jobs, tmp_path: Path, moment: str
+) -> None:
+    """The next server starts it, or finds it running; the job is neither lost nor run twice."""
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    program = f"import os, pathlib; (pathlib.Path({str(marks)!r}) / str(os.getpid())).touch()"
+    subprocess.run([sys.executable, "-c", SERVER, str(tmp_path), program, moment], check=False)
+    (job,) = jobs.all()
+
+    def done() -> bool:
+        jobs.advance()
+        return _state(jobs, job) == "done"
+
+    _until(done)
+    assert len(list(marks.iterdir())) == 1

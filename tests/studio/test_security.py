@@ -54,7 +54,15 @@ def test_a_redirect_stays_on_this_server(stranger: TestClient) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", f"evil.example:{PORT}", "127.0.0.1:1", "127.0.0.1", "", "a@127.0.0.1:8765"],
+    [
+        "evil.example",
+        f"evil.example:{PORT}",
+        "127.0.0.1:1",
+        "127.0.0.1",
+        "",
+        "a@127.0.0.1:8765",
+        "[::1",
+    ],
 )
 def test_other_hosts_are_refused(client: TestClient, host: str) -> None:
     assert client.get("/api/runs", headers={"host": host}).status_code == 421

@@ -1,15 +1,13 @@
 """The command itself: a server on loopback, a training that outlives it, events as they come."""
 
 import json
-import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,31 +17,8 @@ import impasto
 from impasto.studio.jobs import Jobs
 from impasto.studio.serve import Listening
 from tests.helpers.pictures import paint
+from tests.helpers.studio_server import StudioServer
 from tests.helpers.training import SMALL
-
-
-@contextmanager
-def _server(folder: Path) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
-    """`impasto studio` in a process of its own, and a client with its token."""
-    command = [sys.executable, "-m", "impasto", "studio", str(folder), "--no-browser", "--port=0"]
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        start_new_session=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            found = re.search(r"(http://127\.0\.0\.1:\d+)/\?token=(\S+)", line)
-            assert found, line
-            headers = {"authorization": f"Bearer {found[2]}"}
-            with httpx.Client(base_url=found[1], headers=headers, timeout=60) as client:
-                yield process, client
-        finally:
-            process.kill()
 
 
 def _until(seen: Callable[[], Any], seconds: float = 200) -> None:
@@ -78,7 +53,8 @@ def test_a_training_outlives_the_server_and_is_found_again_and_stopped(tmp_path:
     settings = {**SMALL, "training.images": 400_000, "training.stats_every": 8}
     settings |= {"training.samples_every": 64, "training.checkpoint_every": 100_000}
     what = {"collection": "tiny", "recipe": "first_look", "settings": settings, "device": "cpu"}
-    with _server(tmp_path) as (process, client):
+    with StudioServer(tmp_path) as server:
+        client = server.client
         job = client.post("/api/train", json=what).json()
         run = job["run"]
         waiting = client.post("/api/train", json=what).json()
@@ -94,11 +70,11 @@ def test_a_training_outlives_the_server_and_is_found_again_and_stopped(tmp_path:
             if rows > 5 and "grids" in names and "state" in names:
                 break
         assert names[0] == "begin"
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        server.kill()
     (found,) = [each for each in Jobs(tmp_path / "jobs").all() if each.id == job["id"]]
     assert found.state == "running"
-    with _server(tmp_path) as (process, client):
+    with StudioServer(tmp_path) as server:
+        client = server.client
         listed = {each["name"]: each for each in client.get("/api/runs").json()["runs"]}
         assert listed[run]["state"] == "training"
         assert client.post(f"/api/runs/{run}/resume", json={}).status_code == 400
@@ -112,8 +88,7 @@ def test_a_training_outlives_the_server_and_is_found_again_and_stopped(tmp_path:
         assert asked % 100_000
         assert seen % 100_000
         assert "a checkpoint is saved" in client.get(f"/api/jobs/{job['id']}/log").text
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert server.end() == 0
 
 
 def test_events_follow_the_file_and_are_gone_on_with(tmp_path: Path) -> None:
@@ -128,7 +103,8 @@ def test_events_follow_the_file_and_are_gone_on_with(tmp_path: Path) -> None:
         return json.dumps({"images_seen": images, "seconds": images / 10}) + "\n"
 
     stats.write_text(line(10) + line(20))
-    with _server(tmp_path) as (_, client):
+    with StudioServer(tmp_path) as server:
+        client = server.client
         events = _events(client, run.name)
         assert next(events)[0] == "begin"
         found = [next(events) for _ in range(3)]
@@ -164,15 +140,23 @@ def test_events_follow_the_file_and_are_gone_on_with(tmp_path: Path) -> None:
 
 
 def test_the_server_listens_on_loopback_only_and_bears_bad_manners(tmp_path: Path) -> None:
-    with _server(tmp_path) as (process, client):
-        port = client.base_url.port
-        assert port is not None
+    with StudioServer(tmp_path) as server:
+        client, port, process = server.client, server.port, server.process
         answer = httpx.get(f"http://127.0.0.1:{port}/api/runs")
         assert answer.status_code == 401
         with closing(socket.create_connection(("127.0.0.1", port))) as half:
             half.sendall(
                 b"POST /api/train HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{"
             )
+        (tmp_path / "uploads" / "u").mkdir()
+        with closing(socket.create_connection(("127.0.0.1", port))) as half:
+            head = "PUT /api/uploads/u/file?path=x.png HTTP/1.1\r\nContent-Length: 100000\r\n"
+            head += f"Host: 127.0.0.1:{port}\r\nAuthorization: Bearer {server.token}\r\n\r\n"
+            half.sendall(head.encode() + b"x" * 50_000)
+            incoming = tmp_path / "uploads" / ".incoming"
+            _until(lambda: incoming.exists() and any(incoming.iterdir()))
+        _until(lambda: not any(incoming.iterdir()))
+        assert not any((tmp_path / "uploads" / "u").iterdir())
         for garbage in (b"\0" * 1000, b"GET /" + b"a" * 100_000, b"GET / HTTP/9\r\n\r\n"):
             with closing(socket.create_connection(("127.0.0.1", port))) as made:
                 made.sendall(garbage)
@@ -192,8 +176,7 @@ def test_the_server_listens_on_loopback_only_and_bears_bad_manners(tmp_path: Pat
             for _ in lines:
                 pass
         assert process.wait(20) == 0
-        assert process.stderr is not None
-        assert "Traceback" not in process.stderr.read()
+        assert "Traceback" not in server.errors()
 
 
 def test_without_its_packages_one_line_says_what_to_install(tmp_path: Path) -> None:

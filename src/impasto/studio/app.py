@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from impasto import __version__
 from impasto.errors import ImpastoError, in_words, lacks_memory
@@ -180,6 +181,10 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def refused(request: Request, error: HTTPException) -> JSONResponse:
         return answer(error.status_code, str(error.detail))
+
+    @app.exception_handler(ClientDisconnect)
+    def gone(request: Request, error: ClientDisconnect) -> JSONResponse:
+        return answer(400, "the request was cut off")  # nobody reads it
 
     @app.exception_handler(OSError)
     def no_file(request: Request, error: OSError) -> JSONResponse:

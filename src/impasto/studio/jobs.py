@@ -6,12 +6,14 @@ The server keeps nothing else of it, so a server that is started later finds all
 """
 
 import datetime
+import re
 import secrets
 import shlex
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,6 +32,12 @@ LOG_FILE = "log.txt"
 EXIT_FILE = "exit"
 MOST_WAITING = 100
 """Jobs that may wait for their turn."""
+_MOST_LOGS = 20
+"""Jobs of a run whose output is shown together."""
+_NAME = r"\d{8}-\d{6}-\d{6}-[0-9a-f]{4}"
+"""Of a job's folder."""
+_LEFT_BEHIND = 24 * 3600
+"""Seconds after which a folder without a record is removed."""
 LONGEST_LOG = 64 * 2**10
 """Bytes of a log's end that are shown."""
 
@@ -52,8 +60,8 @@ Kind = Literal[
 TRAINING = ("train", "resume", "estimate")
 """Kinds of jobs that use the whole machine."""
 _STOPPED = ("130", "143")
-_STARTING = 10
-"""Seconds that a start may take."""
+_KILLED = 137
+"""The exit code of a shell whose command was ended by SIGKILL."""
 
 
 class JobRecord(BaseModel):
@@ -251,6 +259,19 @@ class Jobs:
         """The newest job that trains a run, if there is one."""
         return next((job for job in self.all() if job.run == run), None)
 
+    def log_of_run(self, run: str) -> str:
+        """The output of all jobs that trained a run, after the command of each, the oldest first."""
+        jobs = [job for job in self.all() if job.run == run][:_MOST_LOGS]
+        return "\n".join(f"$ {job.command}\n{self.log(job.id)}" for job in reversed(jobs))
+
+    def tidy(self) -> None:
+        """Remove folders of jobs that a killed server has not added."""
+        for folder in self.folder.iterdir():
+            if re.fullmatch(_NAME, folder.name) and not (folder / RECORD_FILE).exists():
+                with suppress(OSError):
+                    if time.time() - folder.stat().st_mtime > _LEFT_BEHIND:
+                        shutil.rmtree(folder)
+
     @contextmanager
     def _alone(self) -> Iterator[bool]:
         """Whether no other server of the same folder starts jobs at this moment."""
@@ -263,14 +284,14 @@ class Jobs:
                 yield True
 
     def _start(self, folder: Path) -> None:
-        # Written first: should this server be killed here, no other one starts the job again.
-        record = self._record(folder).model_copy(update={"started": _now()})
-        _write(folder, record)
+        record = self._record(folder)
         command = [sys.executable, "-m", "impasto", *record.arguments]
-        child = processes.start(command, folder / LOG_FILE, folder / EXIT_FILE, folder)
+        files = (folder / LOG_FILE, folder / EXIT_FILE, folder / RECORD_FILE)
+        with processes.started(command, *files) as child:
+            began = processes.began_at(child.pid)
+            known = {"pid": child.pid, "began": began, "started": _now()}
+            _write(folder, record.model_copy(update=known))
         self._children[record.id] = child
-        began = processes.began_at(child.pid)
-        _write(folder, record.model_copy(update={"pid": child.pid, "began": began}))
 
     def _reap(self) -> None:
         """Let go of children that have ended, which would stay as zombies."""
@@ -287,7 +308,7 @@ class Jobs:
         state, code = _state(folder, record)
         ended = state not in ("waiting", "running")
         message = _last_line(folder / LOG_FILE)
-        if ended and code is None and not record.stopped:
+        if state == "failed" and code in (None, _KILLED):
             message = "its process ended without a word, as after kill -9 or for lack of memory"
         job = Job(
             **record.model_dump(),
@@ -313,9 +334,9 @@ def _state(folder: Path, record: JobRecord) -> tuple[State, int | None]:
         if text == "0":
             return "done", 0
         return ("stopped" if text in _STOPPED or record.stopped else "failed"), int(text)
-    if alive or (process is None and record.started and _seconds_since(record.started) < _STARTING):
+    if alive:
         return "running", None
-    if record.started is None and not record.stopped:
+    if record.pid is None and not record.stopped:
         return "waiting", None
     return ("stopped" if record.stopped else "failed"), None
 
@@ -340,8 +361,3 @@ def _last_line(path: Path) -> str | None:
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def _seconds_since(when: str) -> float:
-    began = datetime.datetime.fromisoformat(when)
-    return (datetime.datetime.now(datetime.UTC) - began).total_seconds()

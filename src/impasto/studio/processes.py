@@ -4,11 +4,21 @@ that got the same number."""
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_RECORDED = 'trap : INT TERM; "$@"; echo $? > "$0.tmp"; mv "$0.tmp" "$0"'
-"""Runs a command and writes its exit code into the file $0. A signal to all ends only the command."""
+_RECORDED = """
+trap : INT TERM
+read -r go
+record=$1; shift
+grep -q "\\"pid\\": $$," "$record" || exit
+"$@" < /dev/null
+echo $? > "$0.tmp"; mv "$0.tmp" "$0"
+"""
+"""Waits until its input has a line or ends. Then, if the record of the job has its number, it runs the
+command and writes the exit code into the file $0. A signal to all ends only the command."""
 
 
 @dataclass(frozen=True)
@@ -69,21 +79,30 @@ def _by_ps(pid: int) -> str | None:
     return None if not when or state[0] in "ZX" else when.strip()
 
 
-def start(command: list[str], log: Path, exit_file: Path, folder: Path) -> subprocess.Popen[bytes]:
-    """Start a command in a session of its own.
+@contextmanager
+def started(
+    command: list[str], log: Path, exit_file: Path, record: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a session of its own that runs a command once this context ends.
+
+    In the context its number (`"pid": N,`) is to be written into the record. Whatever happens to this
+    process meanwhile, the command runs exactly if the record has the number.
 
     Args:
-        command: the program and its arguments.
+        command: the program and its arguments. It runs in the folder of the record.
         log: file that its output is added to.
         exit_file: gets its exit code when it ends.
-        folder: it runs in.
+        record: a JSON file.
     """
     with log.open("ab") as output:
-        return subprocess.Popen(
-            ["/bin/sh", "-c", _RECORDED, str(exit_file), *command],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
+        child = subprocess.Popen(
+            ["/bin/sh", "-c", _RECORDED, str(exit_file), str(record), *command],
+            cwd=record.parent,
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    assert child.stdin is not None
+    with child.stdin:
+        yield child

@@ -60,8 +60,8 @@ class Gate:
 
     def is_our_host(self, host: str) -> bool:
         """Whether the text of a Host header names this server."""
-        parts = urlsplit(f"//{host}")
         try:
+            parts = urlsplit(f"//{host}")
             name, port = parts.hostname or "", parts.port
         except ValueError:
             return False

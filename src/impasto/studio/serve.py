@@ -70,6 +70,7 @@ def serve(studio: Studio, where: Listening, *, show: bool) -> None:
         ImpastoError: the address cannot be used.
     """
     tidy(studio.places.uploads)
+    studio.jobs.tidy()
     with where.socket() as listener:
         port = listener.getsockname()[1]
         token = secrets.token_urlsafe(24)
@@ -77,30 +78,30 @@ def serve(studio: Studio, where: Listening, *, show: bool) -> None:
         gate = Gate(token, port, outside, where.most_upload)
         name = f"[{where.host}]" if ":" in where.host else where.host
         address = f"http://{name}:{port}/?token={token}"
-        config = uvicorn.Config(
-            create_app(studio, gate),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            limit_concurrency=_CONNECTIONS,
-            timeout_graceful_shutdown=_CLOSING,
-            ws="none",
-        )
-        logging.getLogger("uvicorn.error").addFilter(_not_cancelled)
+        server = Server(studio, gate)
         say(f"the studio of {Path(studio.places.collections).parent}: {address}")
         say("Ctrl-C ends the studio; trainings and other jobs go on", to_stderr=True)
-        server = _Server(config, studio)
         if show:
             webbrowser.open(address)
         with contextlib.suppress(KeyboardInterrupt):  # sent again once everything has ended
             server.run(sockets=[listener])
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """A server that lets pages that listen go first when it is stopped."""
 
-    def __init__(self, config: uvicorn.Config, studio: Studio) -> None:
+    def __init__(self, studio: Studio, gate: Gate) -> None:
+        config = uvicorn.Config(
+            create_app(studio, gate),
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            limit_concurrency=_CONNECTIONS,
+            timeout_graceful_shutdown=_CLOSING,
+            ws="none",
+        )
         super().__init__(config)
+        logging.getLogger("uvicorn.error").addFilter(_not_cancelled)
         self.studio = studio
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

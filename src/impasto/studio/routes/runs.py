@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.responses import FileResponse, PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, Field
 
 from impasto.asking import SAMPLE, SAVE, ask
@@ -142,6 +142,13 @@ def stats(studio: TheStudio, run: str, stage: Stage = "") -> list[dict[str, Any]
 def metrics(studio: TheStudio, run: str, stage: Stage = "") -> list[dict[str, Any]]:
     """The rows of its evaluations."""
     return read_json_lines(stage_folder(studio, run, stage) / "metrics.jsonl")
+
+
+@router.get("/{run}/log")
+def log(studio: TheStudio, run: str) -> PlainTextResponse:
+    """The output of the jobs that trained it, the oldest first."""
+    studio.places.run(run)
+    return PlainTextResponse(studio.jobs.log_of_run(run))
 
 
 @router.get("/{run}/grids/{name}")
