@@ -143,6 +143,20 @@ def test_a_dry_run_writes_nothing(tiny: Collection, tmp_path: Path, say: Say) ->
     assert not (tmp_path / "runs").exists()
 
 
+def test_the_numbers_of_a_dry_run(tiny: Collection, tmp_path: Path, say: Say) -> None:
+    file = tmp_path / "numbers.json"
+    command = ("train", "ukiyoe_dcgan_v1", "--data", str(tiny.path), *SMALL, "--images", "1k")
+    assert say(*command, "--dry-run", "--numbers", str(file))[0] == 0
+    found = json.loads(file.read_text())
+    (stage,) = found["stages"]
+    assert stage["images"] == 1000
+    assert stage["seconds"] == pytest.approx(1000 / stage["images_per_second"])
+    assert found["seconds"] == stage["seconds"]
+    assert found["memory_bytes"] > 2**20
+    code, _, errors = say(*command, "--numbers", str(file))
+    assert (code, "--dry-run" in errors) == (2, True)
+
+
 def test_a_dry_run_on_a_busy_machine_says_so(
     tiny: Collection, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:

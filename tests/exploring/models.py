@@ -32,6 +32,7 @@ def random_model(
     *,
     steady: bool = False,
     resolution: Resolution = 32,
+    buckets: tuple[Resolution, ...] = (),
 ) -> Path:
     """A model folder, at 32 pixels by default, with three styles where the generator knows classes; the
     latents of `dcgan` are uniform. With `steady`, maps keep their size from layer to layer, so that
@@ -44,6 +45,7 @@ def random_model(
     )
     changes = {
         "resolution": resolution,
+        "buckets": buckets,
         "latent": latent,
         "generator": NetworkConfig.model_validate(_OPTIONS[kind]),
         "discriminator": None,

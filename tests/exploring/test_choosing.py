@@ -1,6 +1,8 @@
 """Choosing: pictures like one, favourites, and sheets with captions."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import ANY
@@ -12,8 +14,13 @@ from PIL import Image
 
 import impasto
 from impasto.errors import ImpastoError
-from impasto.exploring import likeness
-from impasto.exploring.favourites import check_name, favourites_path
+from impasto.exploring import favourites, likeness
+from impasto.exploring.favourites import (
+    check_name,
+    drop_favourite,
+    favourites_path,
+    keep_favourites,
+)
 from impasto.exploring.likeness import Alike, most_alike
 from impasto.features import load_network
 from impasto.sampling import Model
@@ -180,6 +187,25 @@ def test_favourites_come_back_bit_for_bit(model: Path) -> None:
     assert torch.equal(found["blue"].latents, points_of(model, 7).latents)
     assert found["blue"].classes[0].tolist() == [0, 0, 1]
     assert found["blue"].require(record, "it").origins[0].seed == 7
+
+
+def test_favourites_kept_at_the_same_time_are_all_kept(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, point = Model.load(model).record, points_of(model, 1)
+    write = favourites.write_json
+
+    def slowly(path: Path, value: object) -> None:
+        time.sleep(0.05)
+        write(path, value)
+
+    monkeypatch.setattr(favourites, "write_json", slowly)
+    names = [f"f{number}" for number in range(6)]
+    with ThreadPoolExecutor(6) as people:
+        list(people.map(lambda name: keep_favourites(model, record, name, point), names))
+        assert set(impasto.favourites(model)) == set(names)
+        list(people.map(lambda name: drop_favourite(model, name), names))
+    assert impasto.favourites(model) == {}
 
 
 def test_favourites_are_shared_by_the_commands(model: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import shutil
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -18,13 +19,16 @@ from PIL import Image
 import impasto
 from impasto.collection import Collection
 from impasto.registry import module_names
+from impasto.resolution import Size
 from impasto.sampling.point_text import TEXT_KEY
 from impasto.studio.context import Studio
 from impasto.studio.jobs import Job, Jobs
 from impasto.studio.places import Places
 from impasto.studio.schema import settings_of_network, settings_of_term
 from impasto.studio.sources import tidy
+from tests.exploring.models import random_model
 from tests.helpers.pictures import paint
+from tests.helpers.training import SMALL
 from tests.studio.conftest import accepted, finish
 
 RUN = "runs/00000-small"
@@ -138,12 +142,13 @@ def test_uploads_previews_packing_merging_and_forgetting(
     (field,) = found["fields"]
     assert found["fields"][field] == {"cold": 5, "warm": 3}
     previews = _get(client, "uploads/dropped/preview", count=3, side=32)
-    assert set(previews["fits"]) == {"crop", "squash", "pad", "tiles"}
+    assert set(previews["fits"]) == {"crop", "squash", "pad", "tiles", "aspect"}
     assert previews["pictures"]
     for each in previews["pictures"]:
         assert set(each["squares"]) == set(previews["fits"])
         assert each["squares"]["pad"].startswith("data:image/webp;base64,")
     tall = _get(client, "uploads/dropped/preview", count=1, size="30x40", side=32)["pictures"]
+    assert "aspect" not in tall[0]["squares"]
     webp = base64.b64decode(tall[0]["squares"]["crop"].partition(",")[2])
     assert _pixels(webp).shape == (32, 24, 3)
     job = _post(client, "pack", name="tall", upload="dropped", resolution=["24x32"])
@@ -165,9 +170,29 @@ def test_uploads_previews_packing_merging_and_forgetting(
     assert client.get(f"/api/collections/mine/excluded/{out['picture']}").status_code == 200
     assert client.get("/api/collections/mine/excluded/9").status_code == 404
     assert "already" in _error(client, "pack", {"name": "mine", "upload": "dropped"})
+    _keep_and_exclude(client, studio, out["path"])
     _merge_and_forget(client, studio)
     assert client.delete("/api/uploads/dropped").json() == {"removed": True}
     assert not (studio.places.uploads / "dropped").exists()
+
+
+def _keep_and_exclude(client: TestClient, studio: Studio, copy: str) -> None:
+    """One of the copies after all, and one picture no more; then the other way round."""
+
+    def paths() -> set[str]:
+        rows = _get(client, "collections/mine/pictures")["rows"]
+        return {row["source"]["path"] for row in rows}
+
+    before = paths()
+    again: dict[str, Any] = {"name": "mine", "like": "mine"}
+    job = _post(client, "pack", **again, keep=[copy], exclude=["warm/003.png"])
+    finish(studio, job)
+    assert paths() == before ^ {copy, "warm/003.png"}
+    finish(studio, _post(client, "pack", **again))  # the choices stay
+    assert paths() == before ^ {copy, "warm/003.png"}
+    finish(studio, _post(client, "pack", **again, keep=["warm/003.png"], exclude=[copy]))
+    assert paths() == before
+    assert "already" in _error(client, "pack", {"name": "mine", "like": "tall"})
 
 
 def _merge_and_forget(client: TestClient, studio: Studio) -> None:
@@ -388,6 +413,94 @@ def test_favourites_are_those_of_the_command_line(visitor: TestClient, world: St
     assert list(impasto.favourites(world.places.runs / "00000-small")) == ["hill"]
     gone = visitor.delete(address, params={"model": RUN, "name": "wave"})
     assert (gone.status_code, "no favourite 'wave'" in gone.json()["error"]) == (400, True)
+
+
+def test_favourites_of_earlier_checkpoints_are_found(visitor: TestClient, world: Studio) -> None:
+    """They are pictures of other weights, and are painted with these."""
+    run = world.places.runs / "00000-small"
+    assert _get(visitor, "gallery/favourites/earlier", model=RUN) == []
+    newest = run / "checkpoints" / f"{64:012d}"
+    earlier = run / "checkpoints" / f"{32:012d}"
+    shutil.copytree(newest, earlier)
+    (earlier / "favourites.json").unlink(missing_ok=True)
+    impasto.keep(earlier, "young", 3)
+    try:
+        (found,) = _get(visitor, "gallery/favourites/earlier", model=RUN)
+        assert found["model"] == f"{RUN}/checkpoints/{32:012d}"
+        assert [each["name"] for each in found["favourites"]] == ["young"]
+        body = {"model": found["model"], "point": {"favourite": "young"}}
+        assert visitor.post("/api/gallery/picture", json=body).status_code == 200
+        assert _get(visitor, "gallery/favourites/earlier", model=found["model"]) == []
+    finally:
+        shutil.rmtree(earlier)
+    assert _get(visitor, "gallery/favourites/earlier", model="masters") == []
+
+
+def test_more_like_one(visitor: TestClient, world: Studio) -> None:
+    body = {
+        "model": RUN,
+        "point": {"seed": 3},
+        "seeds": 12,
+        "count": 4,
+        "classes": {"kind": "warm"},
+    }
+    found = _post(visitor, "gallery/more-like", **body)
+    expected = impasto.more_like(
+        world.places.runs / "00000-small", 3, range(12), count=4, device="cpu"
+    )
+    assert len(found["seeds"]) == len(found["points"]) == 4
+    assert found["distances"] == sorted(found["distances"])
+    plain = _post(visitor, "gallery/more-like", **{**body, "classes": {}})
+    assert plain["seeds"] == expected.seeds
+    assert plain["distances"] == pytest.approx(expected.distances, abs=1e-3)
+    sheet = {"model": RUN, "points": [{"point": each} for each in found["points"]]}
+    assert visitor.post("/api/gallery/sheet", json=sheet).status_code == 200
+    assert "kind" in _error(visitor, "gallery/more-like", {**body, "classes": {"kind": "hot"}})
+
+
+def test_models_of_several_proportions(visitor: TestClient, world: Studio) -> None:
+    tall, square = Size(48, 80), 64
+    folder = world.places.models / "several"
+    random_model(folder, "fastgan", resolution=tall, buckets=(tall, square))
+    (model,) = [each for each in _get(visitor, "models")["models"] if "several" in each["name"]]
+    assert model["aspects"] == ["48x80", "64x64"]
+    body: dict[str, Any] = {"model": "models/several", "point": {"seed": 3}, "format": "png"}
+    for aspect, size in ((None, (80, 48, 3)), ("64x64", (64, 64, 3)), ("3:5", (80, 48, 3))):
+        answer = visitor.post("/api/gallery/picture", json={**body, "aspect": aspect})
+        assert _pixels(answer.content).shape == size
+    expected = impasto.sample(folder, [3], aspect="1:1", device="cpu")[0]
+    query = "model=models/several&seeds=3&format=png&aspect=1:1"
+    assert (_pixels(visitor.get(f"/api/gallery/sheet?{query}").content) == expected).all()
+    walk = {"model": "models/several", "points": [{"seed": 1}], "aspect": "1:1"}
+    accepted(_post(visitor, "gallery/walk", **walk))
+    canvas = {**walk, "width": 64, "height": 64}
+    assert "leave out the aspect" in _error(visitor, "gallery/canvas", canvas)
+    assert "one size" in _error(visitor, "gallery/picture", {**body, "model": RUN, "aspect": "1:1"})
+    assert _error(visitor, "gallery/picture", {**body, "aspect": "0:1"}, 422)
+    shutil.rmtree(folder)
+
+
+def test_what_a_training_costs(visitor: TestClient, world: Studio) -> None:
+    what: dict[str, Any] = {"collection": "labelled", "recipe": "first_look"}
+    what["settings"] = {**SMALL, "training.images": 1000}
+    job = _post(visitor, "estimate", **what)
+    assert _get(visitor, "estimates") == []
+    finish(world, job)
+    (found,) = _get(visitor, "estimates")
+    assert (found["job"], found["recipe"], found["collection"]) == (
+        job["id"],
+        "first_look",
+        "labelled",
+    )
+    assert not found["plain"]
+    (stage,) = found["stages"]
+    assert stage["images"] == 1000
+    assert found["seconds"] == pytest.approx(1000 / stage["images_per_second"])
+    plain = _post(visitor, "estimate", collection="labelled", recipe="first_look")
+    numbers = world.jobs.folder / job["id"] / "estimate.json"
+    shutil.copy(numbers, world.jobs.folder / plain["id"])
+    (world.jobs.folder / plain["id"] / "exit").write_text("0\n")
+    assert [each["plain"] for each in _get(visitor, "estimates")] == [True, False]
 
 
 def test_variations_and_mixing(visitor: TestClient) -> None:

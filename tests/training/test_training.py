@@ -408,6 +408,19 @@ def test_kept_checkpoints_do_not_depend_on_interruptions(tmp_path: Path) -> None
     assert [int(f.name) for f in checkpoint_folders(tmp_path)] == [500]
 
 
+def test_checkpoints_with_favourites_are_kept(tmp_path: Path) -> None:
+    """No other weights paint these pictures."""
+    for images in (100, 200, 300, 400):
+        folder = tmp_path / "checkpoints" / f"{images:012d}"
+        folder.mkdir(parents=True)
+        for name in ("model.json", "generator.safetensors", "state.json", ".half.tmp"):
+            (folder / name).touch()
+    for images in (100, 200):
+        (tmp_path / "checkpoints" / f"{images:012d}" / "favourites.json").write_text("{}")
+    prune(tmp_path, keep_newest=1, keep_every=None, interval=100)
+    assert [int(f.name) for f in checkpoint_folders(tmp_path)] == [100, 200, 400]
+
+
 def test_runs_take_the_next_free_number(tmp_path: Path) -> None:
     (tmp_path / "00007-old").mkdir()
     assert create(tmp_path, "x", {}).name == "00008-x"

@@ -30,6 +30,8 @@ class PackSettings(TypedDict, total=False):
     heldout: float
     seed: int
     duplicates: str
+    keep: str | Sequence[str]
+    exclude: str | Sequence[str]
     background: str | Sequence[int]
     max_upscale: float
     max_pixels: int
@@ -163,6 +165,10 @@ def pack_options(options: PackOptions | None, settings: PackSettings) -> PackOpt
     if "merge" in settings:
         texts = [settings["merge"]] if isinstance(settings["merge"], str) else settings["merge"]
         changes["merge"] = tuple(line for text in texts for line in read_merges(text))
+    for name in ("keep", "exclude"):
+        if name in changes:
+            paths = changes[name]
+            changes[name] = (paths,) if isinstance(paths, str) else tuple(paths)
     if "background" in settings:
         changes["background"] = _colour(settings["background"])
     return replace(options or PackOptions(), **changes)

@@ -132,6 +132,18 @@ def command(
             metavar="none|exact|near|features",
         ),
     ] = "near",
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATH",
+            help="Pack this picture although it is a copy of another. Its path is that in "
+            "duplicates.csv. May be repeated.",
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH", help="Do not pack this picture. May be repeated."),
+    ] = None,
     background: Annotated[
         str,
         typer.Option(
@@ -233,6 +245,8 @@ def command(
         heldout=heldout,
         seed=seed,
         duplicates=duplicates,
+        keep=keep or (),
+        exclude=exclude or (),
         background=background,
         max_upscale=max_upscale,
         max_pixels=max_pixels,

@@ -105,12 +105,19 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print configuration, memory and time; do not train.")
     ] = False,
+    numbers: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --dry-run: also write speed, time and memory as JSON.", metavar="FILE.json"
+        ),
+    ] = None,
     plugin: Plugins = None,
 ) -> None:
     """Train a generator on a collection, following a recipe.
 
     To train on several processes: torchrun --nproc-per-node N -m impasto train ..., or srun.
     """
+    from impasto.errors import ImpastoError
     from impasto.messages import say
     from impasto.processes import joined
     from impasto.settings import parse_settings
@@ -118,6 +125,8 @@ def command(
     from impasto.training.config_files import load_config
     from impasto.training.time_plan import choose_in
 
+    if numbers is not None and not dry_run:
+        raise ImpastoError("--numbers is of what --dry-run measures; give both")
     with joined() as processes:
         choice = choose_in(
             processes,
@@ -136,7 +145,7 @@ def command(
         if choice.note is not None:
             say(choice.note, to_stderr=True)
         if dry_run:
-            _print_estimate(choice, device, start_from, processes)
+            _print_estimate(choice, device, start_from, processes, numbers)
             return
         made = train(
             choice.config,
@@ -153,9 +162,14 @@ def command(
 
 
 def _print_estimate(
-    choice: TrainingChoice, device: str, start_from: Path | None, processes: Processes
+    choice: TrainingChoice,
+    device: str,
+    start_from: Path | None,
+    processes: Processes,
+    numbers: Path | None,
 ) -> None:
     from impasto.config import to_yaml
+    from impasto.files import write_json
     from impasto.formatting import readable_time
     from impasto.processes import processes_in_words
     from impasto.training.estimate import estimate
@@ -165,6 +179,8 @@ def _print_estimate(
     )
     if not processes.first:
         return
+    if numbers is not None:
+        write_json(numbers, found.numbers())
     typer.echo(to_yaml(found.config))
     for line in [] if found.transfer is None else found.transfer.lines():
         typer.echo(line)

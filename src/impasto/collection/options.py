@@ -47,6 +47,10 @@ class PackOptions:
     """Seed of the choice of held-out pictures."""
     duplicates: str = "near"
     """Which duplicates are excluded: a name in `DUPLICATES`."""
+    keep: tuple[str, ...] = ()
+    """Paths in the source of pictures that are packed although they are copies of others."""
+    exclude: tuple[str, ...] = ()
+    """Paths in the source of pictures that are not packed."""
     background: tuple[int, int, int] = (255, 255, 255)
     """Red, green, blue (0 to 255) behind transparent pixels and around pictures fitted by `pad`."""
     max_upscale: float = 1.25
@@ -97,6 +101,8 @@ class PackOptions:
             raise ImpastoError(f"max_seconds must be above 0, not {self.max_seconds}")
         if self.names_encoding is not None:
             _check_encoding(self.names_encoding)
+        if both := set(self.keep) & set(self.exclude):
+            raise ImpastoError(f"'{min(both)}' is both to be kept and to be excluded")
         if self.min_class < 1:
             raise ImpastoError(f"min_class must be 1 or more, not {self.min_class}")
         if len(self.background) != 3 or not all(0 <= part <= 255 for part in self.background):
@@ -138,6 +144,7 @@ class PackOptions:
         """The options that determine a collection's contents, for its description."""
         how_only = ("workers", "max_seconds")
         options = {key: value for key, value in asdict(self).items() if key not in how_only}
+        options = {k: v for k, v in options.items() if v or k not in ("keep", "exclude")}
         sizes = {"resolution": recorded(self.resolution), "smaller": [*map(recorded, self.smaller)]}
         if self.fit != ASPECT:
             del options["buckets"]

@@ -191,6 +191,7 @@ def _without_copies(
         pinned=np.array(given) if decided else None,
         features=None if job.features is None else _features_of(rows, job),
     )
+    kept = found.kept | np.isin([row.relative for row in rows], options.keep)
     heldout = given
     if not decided:
         heldout = held_out(
@@ -199,7 +200,7 @@ def _without_copies(
             [row.labels for row in rows],
             options.heldout,
             options.seed,
-            found.kept.tolist(),
+            kept.tolist(),
         )
     copies = {
         row.relative: Copied(int(group), kind, float(distance))
@@ -213,7 +214,7 @@ def _without_copies(
         for row, number in zip(rows, found.alike, strict=True)
         if number >= 0
     }
-    return found.kept.tolist(), heldout, copies, alike
+    return kept.tolist(), heldout, copies, alike
 
 
 def _fingerprints(rows: list[SourceRow]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from impasto.collection.parts import entry_keys
 from impasto.collection.planning import nothing_in
 from impasto.collection.replacing import place_of, recover
 from impasto.decoding.fit import ASPECT
-from impasto.errors import ImpastoError
+from impasto.errors import ImpastoError, near
 from impasto.files import read_json
 from impasto.readers import read_source
 from impasto.resolution import Resolution, parse_resolution
@@ -31,6 +32,7 @@ _COMPUTED = ("index", "path", "sha256", "width", "height", "split")
 """Columns of `sources.csv` that packing computes."""
 _DESCRIBING = (
     *("labels", "names_encoding", "where", "merge", "min_class", "heldout", "seed", "duplicates"),
+    *("keep", "exclude"),
 )
 """Options that may differ between packings of a collection, because they do not change a picture's
 pixels."""
@@ -53,9 +55,12 @@ def prepare(
     if not listing.entries:
         raise ImpastoError(nothing_in(named, listing.left_out, "no pictures"))
     _check_fields(listing)
+    _check_named(listing, named, options)
     listing = choose(listing, options.where, options.merge, options.min_class)
     forgotten = _forgotten(path) if earlier is not None else []
-    listing = _without(listing, forgotten)
+    reasons = dict.fromkeys(options.exclude, "excluded: by its name, as was asked for")
+    reasons |= {r["path"]: f"forgotten: on {r['when']}, by impasto forget" for r in forgotten}
+    listing = _without(listing, reasons)
     if not listing.entries:
         raise ImpastoError(nothing_in(named, listing.left_out, "no pictures are left"))
     if options.fit == ASPECT and not options.buckets:
@@ -151,15 +156,27 @@ def _forgotten(path: Path) -> list[dict[str, str]]:
         ) from error
 
 
-def _without(listing: Listing, forgotten: list[dict[str, str]]) -> Listing:
-    """The listing without the pictures removed from the collection, by name."""
-    when = {row["path"]: row["when"] for row in forgotten}
-    left = [n for n, entry in enumerate(listing.entries) if entry.relative not in when]
+def _check_named(listing: Listing, source: str, options: PackOptions) -> None:
+    """Raises: ImpastoError: a picture that is to be kept or excluded is not in the source."""
+    there = {entry.relative for entry in listing.entries}
+    for path in (*options.keep, *options.exclude):
+        if path not in there:
+            raise ImpastoError(f"in {source} is no picture {near(path, there)}")
+
+
+def _without(listing: Listing, reasons: Mapping[str, str]) -> Listing:
+    """The listing without some pictures.
+
+    Args:
+        listing: of the source.
+        reasons: by path, why a picture is left out.
+    """
+    left = [n for n, entry in enumerate(listing.entries) if entry.relative not in reasons]
     if len(left) == len(listing.entries):
         return listing
     gone = [
-        (entry.relative, f"forgotten: on {when[entry.relative]}, by impasto forget")
+        (entry.relative, reasons[entry.relative])
         for entry in listing.entries
-        if entry.relative in when
+        if entry.relative in reasons
     ]
     return replace(select(listing, left), left_out=listing.left_out + gone)

@@ -4,7 +4,10 @@ The file is JSON that can be read and edited: to remove a favourite or give it a
 Each point is written as a PNG carries it.
 """
 
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from pydantic import Field
 from impasto.config import Config, read_record
 from impasto.errors import ImpastoError, near
 from impasto.exploring.places import place_beside
-from impasto.files import write_json
+from impasto.files import lock, write_error, write_json
 from impasto.formatting import comma_separated
 from impasto.sampling.model import ModelRecord
 from impasto.sampling.point_text import PointsRecord
@@ -21,6 +24,8 @@ from impasto.sampling.points import Points, joined
 from impasto.sampling.seeds import parse_seeds
 
 FAVOURITES_FILE = "favourites.json"
+_PAUSE = 0.02
+"""Seconds between two tries to lock."""
 ALL = "all"
 """Stands for the names of all favourites."""
 
@@ -118,20 +123,16 @@ def keep_favourites(
             damaged file, which stays as it is.
     """
     path = favourites_path(folder)
-    there = path.is_file()
-    known = read_record(path, "model", FavouritesRecord) if there else FavouritesRecord()
-    added = dict(known.favourites)
     names = names_for(name, len(points))
-    for number, each in enumerate(names):
-        check_name(each)
-        if each in added:
-            raise ImpastoError(
-                f"there is a favourite '{each}' in {path} already; "
-                "choose another name, or remove it there"
-            )
-        added[each] = points.require(record, f"'{each}'").single(number)
-    whole = known.model_copy(update={"favourites": added})
-    write_json(path, whole.model_dump(mode="json", exclude_none=True))
+    with _changing(path) as kept:
+        for number, each in enumerate(names):
+            check_name(each)
+            if each in kept:
+                raise ImpastoError(
+                    f"there is a favourite '{each}' in {path} already; "
+                    "choose another name, or remove it there"
+                )
+            kept[each] = points.require(record, f"'{each}'").single(number)
     return path, names
 
 
@@ -142,13 +143,49 @@ def drop_favourite(folder: Path, name: str) -> None:
         ImpastoError: there is none of this name, or the file is damaged and stays as it is.
     """
     path = favourites_path(folder)
-    there = path.is_file()
-    known = read_record(path, "model", FavouritesRecord) if there else FavouritesRecord()
-    left = {each: point for each, point in known.favourites.items() if each != name}
-    if len(left) == len(known.favourites):
-        raise ImpastoError(f"there is no favourite '{name}' in {path}")
-    whole = known.model_copy(update={"favourites": left})
-    write_json(path, whole.model_dump(mode="json", exclude_none=True))
+    with _changing(path) as kept:
+        if kept.pop(name, None) is None:
+            raise ImpastoError(f"there is no favourite '{name}' in {path}")
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[dict[str, PointsRecord]]:
+    """The favourites of a file, which are written when the block ends without an error. Other processes
+    and threads that change them wait meanwhile.
+
+    Raises:
+        ImpastoError: the file is damaged, and stays as it is; or it cannot be written.
+    """
+    with _locked(path.parent):
+        there = path.is_file()
+        known = read_record(path, "model", FavouritesRecord) if there else FavouritesRecord()
+        kept = dict(known.favourites)
+        yield kept
+        whole = known.model_copy(update={"favourites": kept})
+        write_json(path, whole.model_dump(mode="json", exclude_none=True))
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Wait until nobody else has locked the folder, and lock it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.name == "nt":  # folders cannot be opened there
+            yield
+            return
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise write_error(error, folder) from error
+    try:
+        while True:
+            try:
+                lock(descriptor)
+                break
+            except BlockingIOError:
+                time.sleep(_PAUSE)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @dataclass(frozen=True)

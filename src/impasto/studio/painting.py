@@ -27,6 +27,8 @@ MOST_PIXELS = 2**26
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1000, le=1000)]
+Aspect = Annotated[str | None, Field(pattern=r"^[1-9]\d{0,4}[:x][1-9]\d{0,4}$")]
+"""Width to height, such as 3:4, of models that make several sizes; None: as the model is saved."""
 Truncation = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
 
 
@@ -55,15 +57,17 @@ class How(BaseModel):
     """Of models that make a picture in steps, as for the next two."""
     sampler: Literal["heun", "euler"] | None = None
     guidance: Number | None = None
+    aspect: Aspect = None
 
     def settings(self) -> StepSettings:
         from impasto.sampling.step_settings import StepSettings
 
-        return StepSettings(self.steps, self.sampler, self.guidance)
+        return StepSettings(self.steps, self.sampler, self.guidance, aspect=self.aspect)
 
     def arguments(self) -> list[str]:
         """The same for a command."""
-        given = {"steps": self.steps, "sampler": self.sampler, "guidance": self.guidance}
+        names = ("steps", "sampler", "guidance", "aspect")
+        given = {name: getattr(self, name) for name in names}
         return [f"--{name}={value}" for name, value in given.items() if value is not None]
 
 

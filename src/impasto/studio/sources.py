@@ -4,7 +4,8 @@ import contextlib
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from anyio import to_thread
 from pydantic import BaseModel
 
 from impasto.collection import PackOptions
-from impasto.decoding.fit import FITS, fit_pixels, opened, picture_of
+from impasto.collection.buckets import chosen_buckets
+from impasto.decoding.fit import ASPECT, FITS, Fitting, fit_pixels, opened, picture_of
+from impasto.decoding.looking import sizes_of
 from impasto.decoding.workers import DiedError, in_order
 from impasto.errors import ImpastoError
 from impasto.files import write_error
@@ -36,6 +39,9 @@ _LOOK_AFTER = 2**26
 """Bytes after which the disk's free room is asked for again."""
 _SECONDS = 20
 """The longest that one picture's preview may take."""
+_MOST_UPSCALE = 16
+_MEASURED = 256
+"""Of more pictures as many are measured for the sizes of `aspect`."""
 
 
 class Upload(BaseModel):
@@ -167,9 +173,10 @@ def previews(
     """
     if not listing.entries:
         raise ImpastoError("there are no pictures in it")
-    places = np.unique(np.linspace(0, len(listing.entries) - 1, count).round().astype(int)).tolist()
+    places = _evenly(listing, count)
     entries = [listing.entries[place] for place in places]
-    found = in_order(partial(_fitted, resolution), _contents(listing, places), 1, count, _SECONDS)
+    work = partial(_fitted, _fittings(listing, resolution))
+    found = in_order(work, _contents(listing, places), 1, count, _SECONDS)
     return [
         (entry.relative, squares)
         for entry, squares in zip(entries, found, strict=True)
@@ -188,19 +195,54 @@ def _contents(listing: Listing, places: Sequence[int]) -> Iterator[Path | Conten
             yield from listing.contents([place])
 
 
-def _fitted(resolution: Resolution, picture: Path | Content) -> dict[str, np.ndarray]:
+def _evenly(listing: Listing, count: int) -> list[int]:
+    """The places of so many entries, or of all if there are fewer, evenly over the listing."""
+    every = np.linspace(0, len(listing.entries) - 1, count).round().astype(int)
+    return [*map(int, np.unique(every))]
+
+
+def _fittings(listing: Listing, resolution: Resolution) -> dict[str, Fitting]:
+    """What each fit does. `aspect` is there if it has sizes for this resolution."""
+    found = {
+        fit: PackOptions(resolution=resolution, fit=fit, max_upscale=_MOST_UPSCALE).fitting()
+        for fit in FITS
+    }
+    if isinstance(resolution, int):
+        with contextlib.suppress(ImpastoError):
+            buckets = chosen_buckets(np.array(_sizes(listing)), resolution)
+            found[ASPECT] = replace(found["crop"], fit=ASPECT, resolutions=buckets)
+    return found
+
+
+def _sizes(listing: Listing) -> list[tuple[int, int]]:
+    """Width and height of some of the pictures, evenly over the listing.
+
+    Raises:
+        ImpastoError: none of them can be measured.
+    """
+    pictures = [*_contents(listing, _evenly(listing, _MEASURED))]
+    found = [(each.shape[1], each.shape[0]) for each in pictures if isinstance(each, np.ndarray)]
+    files = [each for each in pictures if not isinstance(each, np.ndarray)]
+    limits = PackOptions()
+    measured = sizes_of(files, len(files), limits.max_pixels, _SECONDS)
+    found += [size for size in measured if not isinstance(size, str)]
+    if not found:
+        raise ImpastoError("no picture can be measured")
+    return found
+
+
+def _fitted(how: Mapping[str, Fitting], picture: Path | Content) -> dict[str, np.ndarray]:
     """Runs in a process of its own."""
     found: dict[str, np.ndarray] = {}
-    for fit in FITS:
-        how = PackOptions(resolution=resolution, fit=fit, max_upscale=16).fitting()
+    for name, fitting in how.items():
         try:
             if isinstance(picture, UnusableError):
                 return {}
             if isinstance(picture, np.ndarray):
-                found[fit] = fit_pixels(picture, how).pixels[resolution][0]
+                (found[name], *_) = next(iter(fit_pixels(picture, fitting).pixels.values()))
             else:
                 with opened(picture) as stream:
-                    found[fit] = picture_of(stream, how)
+                    found[name] = picture_of(stream, fitting)
         except UnusableError:
             return {}
     return found

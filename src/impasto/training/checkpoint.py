@@ -25,6 +25,9 @@ from impasto.config import Config, read_record
 from impasto.errors import ImpastoError
 from impasto.files import PointerError, atomic_folder, write_json
 from impasto.sampling.model import (
+    DISCRIMINATOR_FILE,
+    MODEL_FILE,
+    WEIGHTS_FILE,
     Model,
     ModelRecord,
     checkpoint_folders,
@@ -36,6 +39,8 @@ from impasto.training.state import TrainState
 
 STATE_FILE = "state.safetensors"
 STATE_RECORD = "state.json"
+_FILES = {WEIGHTS_FILE, DISCRIMINATOR_FILE, MODEL_FILE, STATE_FILE, STATE_RECORD}
+"""All that training writes."""
 
 
 class StateRecord(Config):
@@ -203,8 +208,9 @@ def prune(
     interval: int,
     best: Collection[int] = (),
 ) -> None:
-    """Remove checkpoints but for the newest few, every n-th scheduled one, and those of the moments
-    `best`, in images seen.
+    """Remove checkpoints but for the newest few, every n-th scheduled one, those of the moments
+    `best`, in images seen, and those in whose folder somebody has kept something, such as favourites:
+    these can be painted by no other weights.
 
     A checkpoint is the n-th by its place in images, not by counting folders, so that interrupting
     a run changes nothing in what is kept. Of scheduled ones the newest few stay too, for the doctor
@@ -219,8 +225,14 @@ def prune(
             if (place := int(each.name) // interval) and not place % keep_every
         }
     for folder in folders:
-        if folder not in kept and int(folder.name) not in best:
+        if folder not in kept and int(folder.name) not in best and not _has_more(folder):
             _remove(folder)
+
+
+def _has_more(folder: Path) -> bool:
+    """Whether there are files in it that training did not write."""
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    return bool(names - _FILES)
 
 
 def scheduled(run: Path, interval: int) -> list[Path]:

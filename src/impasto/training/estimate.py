@@ -5,6 +5,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,6 +15,7 @@ from impasto.device import choose_device, set_threads, wait_for
 from impasto.messages import say
 from impasto.networks import count_parameters
 from impasto.processes import ALONE, Processes
+from impasto.resolution import recorded
 from impasto.threads import threads_a_process
 from impasto.training.evaluation import require_networks
 from impasto.training.memory import memory_told, require_memory
@@ -54,6 +56,30 @@ class Estimate:
     def stages(self) -> list["Estimate"]:
         """The estimates of all stages, the first one first."""
         return [*(self.first_stage.stages if self.first_stage is not None else ()), self]
+
+    def numbers(self) -> dict[str, Any]:
+        """Time and memory of all stages together, and the time of each, with that of encoding."""
+        stages = [
+            {
+                "resolution": recorded(each.config.resolution),
+                "images": each.config.training.images,
+                "images_per_second": each.images_per_second,
+                "seconds": each.seconds + (each.encoding_seconds or 0),
+                "processor_share": each.processor_share,
+            }
+            for each in self.stages
+        ]
+        memory = [each.memory_bytes for each in self.stages if each.memory_bytes is not None]
+        return {
+            "seconds": self.whole_seconds,
+            "memory_bytes": max(memory, default=None),
+            "stages": stages,
+        }
+
+    @property
+    def whole_seconds(self) -> float:
+        """Of all stages, with encoding."""
+        return sum(each.seconds + (each.encoding_seconds or 0) for each in self.stages)
 
     @property
     def gradient_bytes(self) -> int:

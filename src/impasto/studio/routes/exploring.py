@@ -9,9 +9,19 @@ from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, Field
 
 from impasto.errors import ImpastoError
+from impasto.sampling.point_text import PointsRecord
+from impasto.sampling.seeds import check_seeds
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.jobs import Job
-from impasto.studio.painting import How, Name, PointIn, check_size, points_of
+from impasto.studio.painting import (
+    How,
+    Name,
+    PointIn,
+    Seed,
+    Truncation,
+    check_size,
+    points_of,
+)
 from impasto.studio.pictures import Format, answer, encoded
 from impasto.studio.places import MissingError, existing
 from impasto.studio.routes.gallery import Points
@@ -65,6 +75,32 @@ class Canvas(How):
     rows: int | None = Field(default=None, ge=1, le=256)
     variety: float | None = Field(default=None, ge=0, le=1)
     tile: bool = False
+
+
+class MoreLike(How):
+    """A picture, and the seeds among whose pictures those most like it are looked for."""
+
+    point: PointIn
+    first: Seed = 0
+    seeds: int = Field(default=512, ge=2, le=4096)
+    """How many, from the first one on."""
+    count: int = Field(default=15, ge=1, le=64)
+    """How many to find."""
+    classes: dict[Name, Name] = Field(default_factory=dict, max_length=50)
+    """Of the seeds; in other fields each draws one."""
+    truncation: Truncation | None = None
+    """Of the seeds' latents."""
+
+
+class Alike(BaseModel):
+    """The pictures most like one, the nearest first."""
+
+    points: list[PointsRecord]
+    seeds: list[int]
+    distances: list[float]
+    """Of their features (lite0) from those of the picture."""
+    usual: float
+    """The median distance of all that were compared."""
 
 
 class Directions(BaseModel):
@@ -122,6 +158,33 @@ def mix(studio: TheStudio, what: Mix) -> Response:
         columns = points_of(painter, folder, what.fine)
         images = mix_of(painter, rows, columns, what.at).grid(painter)
     return answer(encoded(grid_picture(images, len(what.fine) + 1), what.format), what.format)
+
+
+@router.post("/more-like")
+def more_like(studio: TheStudio, what: MoreLike) -> Alike:
+    """The pictures most like one among those of many seeds, by features, as `impasto sample --more-like`
+    finds them. The first search among them takes as long as painting them all."""
+    from impasto.exploring.likeness import most_alike
+    from impasto.features import load_network
+    from impasto.sampling.class_choice import class_numbers
+
+    folder = studio.places.model_folder(what.model)
+    with studio.models.painter(folder, what.settings(), what.truncation) as painter:
+        seeds = check_seeds(range(what.first, what.first + what.seeds))
+        found = most_alike(
+            painter,
+            points_of(painter, folder, [what.point]),
+            seeds,
+            painter.labels(seeds, class_numbers(painter.record, what.classes)),
+            load_network("lite0", device=painter.sampler.device),
+            count=what.count,
+        )
+    return Alike(
+        points=[found.points.single(1 + number) for number in range(len(found.seeds))],
+        seeds=found.seeds,
+        distances=list(found.distances),
+        usual=found.usual,
+    )
 
 
 @router.post("/walk/preview")
@@ -200,6 +263,8 @@ def walk(studio: TheStudio, what: WalkJob) -> Job:
 @router.post("/canvas")
 def canvas(studio: TheStudio, what: Canvas) -> Job:
     """A picture of any size, as a job."""
+    if what.aspect is not None:
+        raise ImpastoError("a canvas has a width and a height of its own; leave out the aspect")
     options = [f"--size={what.width}x{what.height}"]
     if what.columns is not None and what.rows is not None:
         options.append(f"--layout={what.columns}x{what.rows}")

@@ -15,6 +15,7 @@ from impasto.sampling.point_text import PointsRecord
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.painting import (
     MOST_POINTS,
+    Aspect,
     How,
     Name,
     PointIn,
@@ -51,6 +52,14 @@ class Favourite(BaseModel):
 
     name: str
     point: PointsRecord
+
+
+class EarlierFavourites(BaseModel):
+    """The favourites of one of a run's earlier checkpoints."""
+
+    model: str
+    """The checkpoint's name, as the API takes it."""
+    favourites: list[Favourite]
 
 
 class Keep(How):
@@ -101,6 +110,7 @@ def sheet_of_seeds(
     truncation: Annotated[float | None, Query(gt=0, le=100, allow_inf_nan=False)] = None,
     guidance: Annotated[float | None, Query(ge=-100, le=100, allow_inf_nan=False)] = None,
     steps: Annotated[int | None, Query(ge=1, le=200)] = None,
+    aspect: Aspect = None,
     columns: Annotated[int | None, Query(ge=1, le=MOST_POINTS)] = None,
     format: Format = "webp",
 ) -> Response:
@@ -116,7 +126,7 @@ def sheet_of_seeds(
             PointIn(seed=seed, classes=dict(chosen), truncation=truncation)
             for seed in parse_seeds(seeds)
         ]
-    how = How(model=model, guidance=guidance, steps=steps)
+    how = How(model=model, guidance=guidance, steps=steps, aspect=aspect)
     images, _ = _painted(studio, how, wanted)
     return answer(encoded(_grid(images, columns), format), format, cached=_stays(model))
 
@@ -156,6 +166,7 @@ def picture(
     point: Annotated[str, Query(max_length=200_000, description="A point, as JSON.")],
     guidance: Annotated[float | None, Query(ge=-100, le=100, allow_inf_nan=False)] = None,
     steps: Annotated[int | None, Query(ge=1, le=200)] = None,
+    aspect: Aspect = None,
     format: Format = "webp",
     enlarge: Enlarge = 1,
     download: bool = False,
@@ -163,7 +174,7 @@ def picture(
     """One picture. A PNG carries its point, so that it can be painted again."""
     with _in_words("point"):
         wanted = PointIn.model_validate_json(point)
-    how = How(model=model, guidance=guidance, steps=steps)
+    how = How(model=model, guidance=guidance, steps=steps, aspect=aspect)
     images, texts = _painted(studio, how, [wanted], enlarge)
     name = f"{wanted.favourite or 'picture'}"
     if wanted.seed is not None:
@@ -208,6 +219,26 @@ def favourites(studio: TheStudio, model: ModelName) -> list[Favourite]:
     folder = studio.places.model_folder(model)
     found = load_favourites(folder, studio.places.model_record(model))
     return [Favourite(name=name, point=each.single(0)) for name, each in found.items()]
+
+
+@router.get("/favourites/earlier")
+def earlier_favourites(studio: TheStudio, model: ModelName) -> list[EarlierFavourites]:
+    """Of a run: the favourites of its checkpoints before the newest one, the latest first. They are of
+    other weights, so they are painted with the model that is named beside them; a checkpoint with
+    favourites is kept."""
+    from impasto.exploring.favourites import load_favourites
+    from impasto.sampling.model import checkpoint_folders, run_of
+    from impasto.sampling.records import ModelRecord
+
+    newest = studio.places.model_folder(model)
+    run = run_of(newest)
+    found = []
+    for folder in [] if run is None else reversed(checkpoint_folders(run)):
+        if folder < newest and (kept := load_favourites(folder, ModelRecord.of(folder))):
+            name = f"runs/{folder.relative_to(studio.places.runs).as_posix()}"
+            each = [Favourite(name=name, point=point.single(0)) for name, point in kept.items()]
+            found.append(EarlierFavourites(model=name, favourites=each))
+    return found
 
 
 @router.post("/favourites")

@@ -12,7 +12,7 @@ from impasto.files import cache_folder
 from impasto.resolution import times
 from impasto.studio.context import TheStudio
 from impasto.studio.jobs import Job
-from impasto.studio.painting import How, Name, PointIn, painted
+from impasto.studio.painting import Aspect, How, Name, PointIn, painted
 from impasto.studio.places import MissingError, confined, existing, inside
 from impasto.studio.routes.runs import Stage, stage_folder
 from impasto.studio.security import DOCUMENT_POLICY
@@ -32,6 +32,7 @@ class Evaluate(BaseModel):
     pictures: int | None = Field(default=None, ge=2, le=10**7)
     per_class: int | None = Field(default=None, ge=0, le=10**6)
     features: str | None = Field(default=None, pattern=FEATURES)
+    aspect: Aspect = None
     all_checkpoints: bool = False
 
 
@@ -77,6 +78,7 @@ def evaluate(studio: TheStudio, what: Evaluate) -> Job:
         raise ImpastoError("runs are evaluated, with their collection; this model is not of a run")
     arguments = ["evaluate"]
     given = {"pictures": what.pictures, "per-class": what.per_class, "features": what.features}
+    given["aspect"] = what.aspect
     arguments += [f"--{name}={value}" for name, value in given.items() if value is not None]
     if what.all_checkpoints:
         arguments.append("--checkpoints=all")

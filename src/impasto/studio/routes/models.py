@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from impasto.errors import ImpastoError
-from impasto.resolution import recorded
+from impasto.resolution import recorded, width_and_height
 from impasto.sampling.records import LabelRecord, ModelRecord
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.places import MASTERS, folders
@@ -36,6 +36,8 @@ class ModelSummary(BaseModel):
     images_seen: int
     weights: str
     """The beginning of the SHA-256 of its weights; points belong to these."""
+    aspects: list[str]
+    """Width x height of each size that it makes, if it makes several; one of them is an `aspect`."""
     in_steps: bool
     """Whether it makes a picture in steps, and so takes `steps`, `sampler` and `guidance`."""
     changed: float
@@ -74,6 +76,7 @@ def _summary(studio: Studio, name: str) -> tuple[ModelSummary, ModelRecord]:
         collection=record.collection.name,
         images_seen=record.images_seen,
         weights=record.weights_sha256[:12],
+        aspects=["x".join(map(str, width_and_height(size))) for size in record.buckets],
         in_steps=record.generator.network == "flow",
         changed=(folder / "model.json").stat().st_mtime,
     )

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from impasto.api.collections import pack_options
-from impasto.decoding.fit import FITS
+from impasto.decoding.fit import FITS, said_of
 from impasto.errors import ImpastoError
 from impasto.files import read_json
 from impasto.resolution import Resolution, parse_resolution, resolution_of, width_and_height
@@ -49,7 +49,7 @@ class Found(BaseModel):
 
 
 class Preview(BaseModel):
-    """A picture made square in each way."""
+    """A picture fitted in each way."""
 
     path: str
     squares: dict[str, str]
@@ -57,7 +57,7 @@ class Preview(BaseModel):
 
 
 class Previews(BaseModel):
-    """Some pictures of an upload, made square in each way."""
+    """Some pictures of an upload, fitted in each way."""
 
     fits: dict[str, str]
     """What each does, in words."""
@@ -84,13 +84,17 @@ class Pack(BaseModel):
         default=None, min_length=1, max_length=8
     )
     labels: list[Name] | None = Field(default=None, max_length=20)
-    fit: Literal["crop", "squash", "pad", "tiles"] | None = None
+    fit: Literal["crop", "squash", "pad", "tiles", "aspect"] | None = None
     duplicates: Literal["none", "exact", "near", "features"] | None = None
     heldout: Annotated[float, Field(ge=0, lt=1)] | None = None
     min_class: Annotated[int, Field(ge=1, le=10**9)] | None = None
     where: Short | None = None
     background: Annotated[str, Field(max_length=40)] | None = None
     merge: list[MergeClasses] = Field(default_factory=list, max_length=1000)
+    keep: list[Short] = Field(default_factory=list, max_length=1000)
+    """Paths in the source of pictures to pack although they are copies."""
+    exclude: list[Short] = Field(default_factory=list, max_length=1000)
+    """Paths in the source of pictures not to pack."""
 
 
 @router.get("/uploads")
@@ -162,7 +166,9 @@ def preview(
     size: Annotated[str | None, Query(pattern=_RECTANGLE)] = None,
 ) -> Previews:
     """Some of its pictures, fitted in each way that packing knows; of tiles, the first. They are
-    squares, or with a `size` such as 192x256 of its proportions, whose longer side is `side`."""
+    squares, or with a `size` such as 192x256 of its proportions, whose longer side is `side`. With
+    `aspect` they have the proportions that are chosen for all of them; it needs a `side` that is a
+    multiple of 16, and no `size`."""
     listing = sources.listed(studio.places.uploads, upload)
     with studio.models.turn():
         made = sources.previews(listing, count, _previewed(side, size))
@@ -172,7 +178,8 @@ def preview(
         )
         for path, squares in made
     ]
-    return Previews(fits={name: fit.says for name, fit in FITS.items()}, pictures=pictures)
+    names = pictures[0].squares if pictures else FITS
+    return Previews(fits={name: said_of(name, side) for name in names}, pictures=pictures)
 
 
 def _previewed(side: int, size: str | None) -> Resolution:
@@ -192,13 +199,16 @@ def _address(content: bytes) -> str:
 
 @router.post("/pack")
 def pack(studio: TheStudio, what: Pack) -> Job:
-    """Pack a new collection, as a job."""
+    """Pack a new collection, as a job; with `like` of the same name, that collection again."""
     name = new_name(what.name, "collection")
     target = confined(studio.places.collections, name)
-    if target.exists():
+    if target.exists() and what.like != name:
         raise ImpastoError(f"there is a collection '{name}' already; choose another name")
     source, options = _source(studio, what)
     options |= _options(what)
+    for mine, other in (("keep", "exclude"), ("exclude", "keep")):
+        before = (path for path in options.get(mine, ()) if path not in getattr(what, other))
+        options[mine] = list(dict.fromkeys([*before, *getattr(what, mine)]))
     pack_options(None, cast("Any", options))  # so that a wrong one is an answer, not a failed job
     arguments = ["pack", f"--name={name}"]
     for option, value in options.items():
@@ -237,7 +247,8 @@ def _source(studio: Studio, what: Pack) -> tuple[str, dict[str, Any]]:
     options["resolution"] = ",".join(map(str, sides))
     if before.get("labels"):
         options["labels"] = ",".join(before["labels"])
-    options["merge"] = list(before.get("merge", ()))
+    for name in ("merge", "keep", "exclude"):
+        options[name] = list(before.get(name, ()))
     return str(source), options
 
 

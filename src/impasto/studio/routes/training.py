@@ -9,15 +9,20 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from impasto.config import RunConfig
+from impasto.files import read_json
 from impasto.registry import load_recipe, module_names, recipe_names
 from impasto.resolution import recorded
 from impasto.settings import change
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.jobs import Job
+from impasto.studio.places import existing
 from impasto.studio.schema import Setting, config_schema, settings_of_network, settings_of_term
 
 router = APIRouter(tags=["training"])
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+NUMBERS = "estimate.json"
+_PLAIN = 3
+"""Options of an estimate of a recipe as it is: `--data`, `--dry-run` and `--numbers`."""
 
 
 class Recipe(BaseModel):
@@ -69,6 +74,31 @@ class Training(BaseModel):
     start_from: Name | None = None
     """A model's name, as in the list of models."""
     device: str | None = Field(default=None, pattern=r"^(auto|cpu|cuda(:\d{1,3})?|mps)$")
+
+
+class StageCost(BaseModel):
+    """What training a stage costs on this machine."""
+
+    resolution: int | str
+    images: int
+    images_per_second: float
+    seconds: float
+    processor_share: float | None
+    """The share of the processor that the measured steps got; below about 0.6 other programs slowed
+    them."""
+
+
+class Estimate(BaseModel):
+    """What a training costs on this machine, as a few steps were measured."""
+
+    job: str
+    recipe: str | None
+    collection: str
+    plain: bool
+    """Whether it is the recipe as it is, without settings, length or model."""
+    seconds: float
+    memory_bytes: int | None
+    stages: list[StageCost]
 
 
 class Checked(BaseModel):
@@ -202,9 +232,38 @@ def train(studio: TheStudio, what: Training) -> Job:
 
 @router.post("/estimate")
 def estimate(studio: TheStudio, what: Training) -> Job:
-    """Measure a few steps on this machine; the job's output says memory and time."""
-    arguments = [*_arguments(studio, what), "--dry-run"]
+    """Measure a few steps on this machine; the job's output says memory and time, and `/estimates` has
+    the numbers."""
+    arguments = _arguments(studio, what)
     name = what.recipe or "the flagship"
+    folder = studio.jobs.new_folder()
     return studio.jobs.add(
-        "estimate", f"Measure {name} on {what.collection}", arguments, about=what.collection
+        "estimate",
+        f"Measure {name} on {what.collection}",
+        [*arguments, "--dry-run", f"--numbers={folder / NUMBERS}"],
+        folder=folder,
+        about=what.collection,
+        files=[NUMBERS],
     )
+
+
+@router.get("/estimates")
+def estimates(studio: TheStudio) -> list[Estimate]:
+    """What was measured on this machine, the newest first."""
+    found = []
+    for job in studio.jobs.all():
+        if job.kind != "estimate" or job.state != "done" or NUMBERS not in job.files:
+            continue
+        numbers = read_json(existing(studio.jobs.folder, job.id, NUMBERS, what="file"), "job")
+        options = job.arguments[1:]
+        named = not options[0].startswith("-")
+        found.append(
+            Estimate(
+                job=job.id,
+                recipe=options[0] if named else None,
+                collection=job.about or "",
+                plain=len(options) == named + _PLAIN,
+                **numbers,
+            )
+        )
+    return found
