@@ -23,6 +23,7 @@ from impasto.exploring.favourites import (
 )
 from impasto.exploring.likeness import Alike, most_alike
 from impasto.features import load_network
+from impasto.files import write_json
 from impasto.sampling import Model
 from impasto.sampling.grid import captioned_grid_picture, named_grid_picture
 from impasto.sampling.painter import Painter
@@ -193,11 +194,10 @@ def test_favourites_kept_at_the_same_time_are_all_kept(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record, point = Model.load(model).record, points_of(model, 1)
-    write = favourites.write_json
 
     def slowly(path: Path, value: object) -> None:
         time.sleep(0.05)
-        write(path, value)
+        write_json(path, value)
 
     monkeypatch.setattr(favourites, "write_json", slowly)
     names = [f"f{number}" for number in range(6)]
