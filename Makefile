@@ -49,8 +49,8 @@ demo: venv
 	$(BIN)/impasto train --data masters --labels style --run $(DEMO)
 	$(BIN)/impasto sample $(DEMO) --every-class style --seeds 0-3 --enlarge 4 --grid $(DEMO)/enlarged.png
 	$(BIN)/impasto report $(DEMO)
-	@echo "An evening (two hours on two CPU cores) with your own pictures makes such ones of 128 pixels, enlarged to 512:"
-	@echo "  impasto pack PICTURES my-collection --resolution 64,128"
+	@echo "An evening (two hours on two CPU cores) with your own pictures makes such ones of 256 pixels, enlarged to 1024:"
+	@echo "  impasto pack PICTURES my-collection --resolution 64,128,256"
 	@echo "  impasto train --data my-collection --time 2h"
 	@echo "  impasto enlarge RUN --by 4"
 

@@ -40,13 +40,32 @@ def test_what_is_no_time(text: str) -> None:
 
 
 def test_the_time_is_divided() -> None:
-    """An hour at 100, 50 and 20 images a second, in shares of 0.4, 0.3 and 0.3."""
+    """9,300 seconds of training at 100, 50 and 20 images a second, in shares of 0.25, 0.3 and 0.45."""
     found = divided({64: 100.0, 128: 50.0, 256: 20.0}, 10_000)
-    assert found == {64: 372_000, 128: 139_500, 256: 55_800}
-    # 256 pixels would see 2,790 images: its time goes to the others, in shares of 4/7 and 3/7.
+    assert found == {64: 232_500, 128: 139_500, 256: 83_700}
+    # 256 pixels would see 4,185 images: its time goes to the others. Of 64 pixels 300,000 are enough,
+    # and 128 pixels have what is left, 6,300 seconds.
     without = divided({64: 100.0, 128: 50.0, 256: 1.0}, 10_000)
-    assert without == {64: 531_428, 128: 199_285}
+    assert without == {64: 300_000, 128: 315_000}
     assert divided({64: 1.0, 128: 0.5}, 100) == {64: 93}
+    assert divided({32: 100.0}, 100) == {32: 9_300}
+
+
+@pytest.mark.parametrize(
+    ("hours", "plan"),
+    [
+        (0.5, {64: 119_461, 128: 70_308}),
+        (2, {64: 262_818, 128: 154_677, 256: 69_303}),
+        (8, {64: 300_000, 128: 400_000, 256: 452_601}),
+    ],
+)
+def test_an_evening_on_two_cores_ends_at_256_pixels(hours: float, plan: dict[int, int]) -> None:
+    """docs/howto/train.md names these plans."""
+    rates = {64: 157.0, 128: 77.0, 256: 23.0}
+    found = divided(rates, hours * 3600)
+    assert found.keys() == plan.keys()
+    assert all(abs(found[size] - plan[size]) <= 2 for size in plan)
+    assert sum(found[size] / rates[size] for size in found) <= 0.93 * hours * 3600
 
 
 @pytest.fixture
@@ -86,7 +105,7 @@ def chosen(
 def test_flagships_follow_each_other(packed: Path, rates: dict[int, float]) -> None:
     config = chosen(packed)
     assert [each.recipe for each in config.stages] == ["flagship_64", "flagship_128"]
-    assert [each.training.images for each in config.stages] == [191_314, 71_742]
+    assert [each.training.images for each in config.stages] == [152_181, 91_309]
     assert config.grows
     rates[128] = 1.0
     (alone,) = chosen(packed).stages

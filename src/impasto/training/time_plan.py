@@ -26,10 +26,14 @@ from impasto.training.run_folder import read_run
 
 SIZES = (64, 128, 256)
 """The sides in pixels of the stages."""
-SHARES = {64: 0.4, 128: 0.3, 256: 0.3}
+SHARES = {64: 0.25, 128: 0.3, 256: 0.45}
 """The share of the time of each stage, before those that are left out are taken away."""
-LEAST_IMAGES = 20_000
-"""A size that would see fewer images in its time is left out."""
+LEAST_IMAGES = 30_000
+"""A size that would see fewer images in its time is left out. With 14,000 of 256 pixels, pictures were
+not yet as good as smaller ones (docs/notebook.md)."""
+MOST_IMAGES = {64: 300_000, 128: 400_000}
+"""Of a size that is followed by a larger one, which gets the rest of its time: it learns the same coarse
+layers, and by then scores of 64 pixels stand nearly still."""
 TRAINED = 0.93
 """The share of the time for training; the rest is for evaluations (up to 5%), grids and checkpoints."""
 PATIENCE = 0.4
@@ -81,13 +85,23 @@ def divided(rates: Mapping[int, float], seconds: float) -> dict[int, int]:
     """
     sizes = sorted(rates)
     while True:
-        whole = sum(SHARES[size] for size in sizes)
-        images = {
-            size: int(rates[size] * seconds * TRAINED * SHARES[size] / whole) for size in sizes
-        }
+        images = _shared({size: rates[size] for size in sizes}, seconds * TRAINED)
         if len(sizes) == 1 or all(count >= LEAST_IMAGES for count in images.values()):
             return images
         sizes.pop()
+
+
+def _shared(rates: Mapping[int, float], seconds: float) -> dict[int, int]:
+    """Images of all these sizes, the smallest first, by their shares of the time; what is too much for
+    one is for those after it."""
+    images: dict[int, int] = {}
+    sizes = list(rates)
+    for place, size in enumerate(sizes):
+        whole = sum(SHARES.get(each, 1.0) for each in sizes[place:])
+        count = int(rates[size] * seconds * SHARES.get(size, 1.0) / whole)
+        images[size] = min(count, MOST_IMAGES[size]) if size != sizes[-1] else count
+        seconds -= images[size] / rates[size]
+    return images
 
 
 def chained(stages: Sequence[Stage]) -> RunConfig:
