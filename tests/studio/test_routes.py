@@ -21,6 +21,7 @@ from impasto.collection import Collection
 from impasto.registry import module_names
 from impasto.resolution import Size
 from impasto.sampling.point_text import TEXT_KEY
+from impasto.sampling.shipped import there
 from impasto.studio.context import Studio
 from impasto.studio.jobs import Job, Jobs
 from impasto.studio.places import Places
@@ -327,7 +328,7 @@ def test_runs(visitor: TestClient, world: Studio) -> None:
 
 def test_models_and_their_cards(visitor: TestClient) -> None:
     found = {each["name"]: each for each in _get(visitor, "models")["models"]}
-    assert set(found) == {RUN, "masters"}
+    assert set(found) == {RUN, *there()}
     assert found[RUN]["fields"] == [{"name": "kind", "classes": ["cold", "warm"]}]
     details = _get(visitor, "models/details", model=RUN)
     assert {"kind": "warm"} in details["combinations"]

@@ -12,6 +12,11 @@ SHIPPED = {name: _PACKAGE / name / "model" for name in ("masters", "paintings")}
 (benchmarks/paintings_model.py)."""
 
 
+def there() -> list[str]:
+    """The words of the models that are in this installation."""
+    return [name for name, folder in SHIPPED.items() if (folder / "model.json").is_file()]
+
+
 def shipped_model(name: str) -> Path:
     """The folder of a model inside the package.
 
@@ -20,10 +25,9 @@ def shipped_model(name: str) -> Path:
     """
     folder = SHIPPED[name]
     if not (folder / "model.json").is_file():
-        there = [each for each, place in SHIPPED.items() if (place / "model.json").is_file()]
         raise ImpastoError(
             f"no model {name} is in this installation of impasto; "
-            + (f"there is {', '.join(there)}" if there else "install it anew")
+            + (f"there is {', '.join(there())}" if there() else "install it anew")
         )
     return folder
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from impasto.errors import ImpastoError
 from impasto.sampling.records import ModelRecord
+from impasto.sampling.shipped import SHIPPED
 
 MASTERS = "masters"
-"""The collection and the model inside the package."""
+"""The collection inside the package."""
 MOST_LETTERS = 120
 """Of a name that is given to a folder."""
 
@@ -80,21 +81,21 @@ class Places:
         """The path that a model's name in the API stands for, as commands take it.
 
         Args:
-            name: `masters`, `models/NAME`, `runs/RUN`, `runs/RUN/best` or
+            name: `masters`, `paintings`, `models/NAME`, `runs/RUN`, `runs/RUN/best` or
                 `runs/RUN/checkpoints/NUMBER`.
 
         Raises:
             MissingError: there is no such folder.
         """
-        if name == MASTERS:
-            return Path(MASTERS)
+        if name in SHIPPED:
+            return Path(name)
         root, _, rest = name.partition("/")
         if root == "models":
             return existing(self.models, rest, what="model")
         if root != "runs":
             raise MissingError(
-                f"there is no model '{name[:MOST_LETTERS]}'; a model is masters, models/NAME, runs/RUN, "
-                "runs/RUN/best or runs/RUN/checkpoints/NUMBER"
+                f"there is no model '{name[:MOST_LETTERS]}'; a model is masters, paintings, "
+                "models/NAME, runs/RUN, runs/RUN/best or runs/RUN/checkpoints/NUMBER"
             )
         run, _, part = rest.partition("/")
         folder = self.run(run)
@@ -115,7 +116,7 @@ class Places:
 
         path = self.model(name)
         found = find_model(path).resolve()
-        if path != Path(MASTERS):
+        if name not in SHIPPED:
             inside(found, self.models if name.startswith("models/") else self.runs)
         return found
 

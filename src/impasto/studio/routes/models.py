@@ -1,4 +1,4 @@
-"""Models: those of runs, exported ones, and that of the package."""
+"""Models: those of runs, exported ones, and those of the package."""
 
 from typing import Annotated, Any
 
@@ -8,8 +8,9 @@ from pydantic import BaseModel, Field
 from impasto.errors import ImpastoError
 from impasto.resolution import recorded, width_and_height
 from impasto.sampling.records import LabelRecord, ModelRecord
+from impasto.sampling.shipped import there
 from impasto.studio.context import Studio, TheStudio
-from impasto.studio.places import MASTERS, folders
+from impasto.studio.places import folders
 
 router = APIRouter(prefix="/models", tags=["models"])
 ModelName = Annotated[
@@ -18,7 +19,8 @@ ModelName = Annotated[
         alias="model",
         min_length=1,
         max_length=500,
-        description="masters, models/NAME, runs/RUN, runs/RUN/best or runs/RUN/checkpoints/NUMBER.",
+        description="masters, paintings, models/NAME, runs/RUN, runs/RUN/best or "
+        "runs/RUN/checkpoints/NUMBER.",
     ),
 ]
 
@@ -85,7 +87,7 @@ def _summary(studio: Studio, name: str) -> tuple[ModelSummary, ModelRecord]:
 
 @router.get("")
 def models(studio: TheStudio) -> Models:
-    """All models: exported ones, the newest checkpoint of each run that has one, and `masters`."""
+    """All models: exported ones, the newest checkpoint of each run that has one, the package's own."""
     names = [f"models/{path.name}" for path in folders(studio.places.models, "model.json")]
     names += [
         f"runs/{run.name}"
@@ -93,7 +95,7 @@ def models(studio: TheStudio) -> Models:
         if any((run / "checkpoints").glob("[0-9]*"))
     ]
     found, unreadable = [], {}
-    for name in [*names, MASTERS]:
+    for name in [*names, *there()]:
         try:
             found.append(_summary(studio, name)[0])
         except ImpastoError as error:
