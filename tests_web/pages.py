@@ -53,10 +53,10 @@ class Opened:
         """Move a slider."""
         self.page.get_by_label(name, exact=True).fill(str(value))
 
-    def save(self) -> Path:
-        """Save the picture as PNG."""
+    def save(self, button: str = "Save PNG") -> Path:
+        """Save the picture as PNG, by the button of this name."""
         with self.page.expect_download() as started:
-            self.page.get_by_role("button", name="Save PNG").first.click()
+            self.page.get_by_role("button", name=button).first.click()
         path = self.folder / f"{len(list(self.folder.iterdir()))}.png"
         started.value.save_as(path)
         return path

@@ -11,8 +11,12 @@ import torch
 from PIL import Image
 from playwright.sync_api import Browser
 
+from impasto.enlarging import enlarged, load_enlarger
 from impasto.exploring.directions import About, Directions
+from impasto.exploring.mixing import mix_of
 from impasto.exporting.page import write_page
+from impasto.resolution import Size
+from impasto.sampling.class_choice import labels_of_seeds
 from impasto.sampling.model import Model, find_model
 from impasto.sampling.painter import Painter
 from impasto.sampling.points import Points
@@ -95,6 +99,69 @@ def test_seeds_classes_and_sliders_of_masters(
         assert weight == pytest.approx(expected.get(number, 0.0), abs=1e-6)
     with Image.open(saved) as picture:
         assert differ(np.asarray(picture), painted) <= MOST
+
+
+def test_coarse_and_fine_levels_of_two_seeds(
+    browser: Browser, masters: Path, tmp_path: Path
+) -> None:
+    painter = Painter.load("masters")
+    record = painter.record
+    rows, columns = (painter.points([n], labels_of_seeds([n], record)) for n in (7, 20))
+    levels = painter.levels
+    assert levels is not None
+    (tmp_path / "saved").mkdir()
+    with opened(browser, tmp_path / "saved") as page:
+        page.open(masters)
+        page.seed(7)
+        plain = page.pixels()
+        fine = page.page.get_by_label("Fine levels of seed")
+        fine.fill("20")
+        fine.press("Enter")
+        for at in (levels // 2, 1, levels - 1):
+            page.slide("First fine level", at)
+            assert page.label.startswith("Seed 7 with fine levels of seed 20")
+            saved = page.save()
+            mix = mix_of(painter, rows, columns, at)
+            (expected,) = next(painter.paint_points(mix.mixed))
+            with Image.open(saved) as picture:
+                assert differ(np.asarray(picture), expected) <= MOST
+                assert differ(np.asarray(picture), plain) > 20
+            assert torch.equal(Points.load(saved, record).latents, mix.mixed.latents)
+        page.page.get_by_label("Reset fine levels").click()
+        assert page.label.startswith("Seed 7, ")
+        assert differ(page.pixels(), plain) <= MOST
+        # A mixed picture opens in the page again, and a walk leads from a plain one through it.
+        page.page.keyboard.press("f")
+        page.page.get_by_label("Open PNG").set_input_files(saved)
+        page.page.locator(".label", has_text="Mixed").wait_for()
+        assert differ(page.pixels(), expected) <= MOST
+        page.page.keyboard.press("f")
+        page.page.get_by_label("through").select_option("favourites")
+        page.page.keyboard.press("w")
+        page.page.get_by_text("pictures a second").wait_for()
+
+
+@pytest.mark.parametrize("kind", ["masters", "rectangles"])
+def test_a_picture_is_saved_four_times_as_large(
+    browser: Browser, masters: Path, tmp_path: Path, kind: str
+) -> None:
+    """In one part, and in several whose seams cannot be seen; the picture is the seed's."""
+    model, path, large = Model.load("masters"), masters, "Save 256 × 256"
+    if kind == "rectangles":
+        model = Model.load(random_model(tmp_path / "model", "dcgan", resolution=Size(96, 128)))
+        path, large = tmp_path / "page.html", "Save 384 × 512"
+        write_page(model, path)
+    (tmp_path / "saved").mkdir()
+    with opened(browser, tmp_path / "saved") as page:
+        page.open(path)
+        page.seed(3)
+        saved = page.save(large)
+        page.page.get_by_text("Saved seed-00000003-4x.png").wait_for()
+    (expected,) = enlarged(torch.from_numpy(model.sample([3])), load_enlarger()).numpy()
+    with Image.open(saved) as picture:
+        assert differ(np.asarray(picture), expected) <= MOST
+    point = Points.load(saved, model.record)
+    assert point.origins[0].seed == 3
 
 
 def test_sample_paints_a_saved_picture_again(

@@ -189,8 +189,8 @@ def test_options_of_other_forms(tmp_path: Path) -> None:
     source = random_model(tmp_path / "lake", "dcgan")
     for arguments, why in (
         (("--licence", "mit"), "--licence is for --as hub and space"),
-        (("--as", "hub", "--half"), "are for --as onnx and html"),
-        (("--as", "space", "--discriminator"), "--discriminator is for a model folder"),
+        (("--as", "hub", "--half"), "--half is for --as onnx and html"),
+        (("--as", "space", "--discriminator"), "--discriminator is for --as folder and hub"),
         (("--as", "hut"), "--as takes folder or onnx or html or hub or space, not 'hut'"),
     ):
         code, out = invoke("export", source, tmp_path / "to", *arguments)

@@ -19,6 +19,7 @@ from PIL import Image
 import impasto
 from impasto.config import LatentConfig, NetworkConfig
 from impasto.errors import ImpastoError
+from impasto.exploring.mixing import mix_of
 from impasto.exporting import onnx_file
 from impasto.exporting.onnx_file import OnnxReport, export_onnx
 from impasto.networks import autoencoder_of, flow, generator_of
@@ -27,6 +28,7 @@ from impasto.sampling import Model, latents_of_seeds, onnx_check
 from impasto.sampling.class_choice import labels_of_seeds, mixed
 from impasto.sampling.numpy_latents import _normal, _Uniform, numpy_latents
 from impasto.sampling.onnx_model import OnnxModel
+from impasto.sampling.painter import Painter
 from impasto.sampling.records import ModelRecord
 from tests.exploring.models import random_model
 from tests.helpers.autoencoders import write_weights
@@ -90,6 +92,35 @@ def test_the_file_paints_what_torch_paints(exported: tuple[Path, Path]) -> None:
         assert images.shape == (count, 3, 32, 32)
         assert np.abs(images - expected).max() < 1e-5
         assert np.abs(expected).max() > 0.1
+
+
+def test_coarse_and_fine_levels_of_two_seeds(exported: tuple[Path, Path], tmp_path: Path) -> None:
+    """Pictures mixed by a file of `--levels` are those of `mix`, and seeds are painted as before."""
+    folder, usual = exported
+    path = impasto.export(folder, tmp_path / "levels.onnx", levels=True)
+    written, painter = OnnxModel.load(path), Painter.load(folder)
+    levels = painter.levels
+    assert written.levels == levels is not None
+    rows, columns = (
+        painter.points(seeds, labels_of_seeds(seeds, painter.record)) for seeds in ([3, 4], [8])
+    )
+    for at in (1, levels - 1):
+        mix = mix_of(painter, rows, columns, at)
+        others = written.images(mix.mixed.latents.numpy(), mix.mixed.classes.numpy())
+        images = painter.sampler.images(mix.mixed.latents, mix.mixed.classes).numpy()
+        assert np.abs(images - others).max() < 1e-5
+        assert (
+            np.abs(images[0] - painter.sampler.images(rows.latents, rows.classes).numpy()[0]).max()
+            > 0.1
+        )
+    weights = written.weights([3, 4])
+    again = OnnxModel.load(usual).images(rows.latents.numpy(), weights)
+    assert np.abs(written.images(rows.latents.numpy(), weights) - again).max() < 1e-5
+    assert f"latents [B, {levels}, 16]" in onnx.load(path).doc_string
+    flat = random_model(tmp_path / "flat", "dcgan")
+    code, text = invoke("export", flat, tmp_path / "flat.onnx", "--levels")
+    assert (code, "takes its latent in one place" in text) == (2, True)
+    assert not (tmp_path / "flat.onnx").exists()
 
 
 def test_classes_between_and_unknown_ones(exported: tuple[Path, Path]) -> None:
@@ -370,7 +401,7 @@ def test_a_file_that_differs_is_not_kept(
     first = graph.graph.initializer[1]
     changed = numpy_helper.to_array(first) * np.float32(1.01)
     first.CopyFrom(numpy_helper.from_array(changed, first.name))
-    monkeypatch.setattr(onnx_file, "_graph_of", lambda model: graph)
+    monkeypatch.setattr(onnx_file, "_graph_of", lambda *_: graph)
     with pytest.raises(ImpastoError, match="paints other pictures than torch"):
         export_onnx(model, tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
@@ -389,8 +420,8 @@ def test_the_command_exports(exported: tuple[Path, Path], tmp_path: Path) -> Non
             [tmp_path / "m", "--as", "pickle"],
             "--as takes folder or onnx or html or hub or space, not 'pickle'",
         ),
-        ([tmp_path / "m", "--half"], "are for --as onnx"),
-        ([tmp_path / "n.onnx", "--discriminator"], "is for a model folder"),
+        ([tmp_path / "m", "--half"], "--half is for --as onnx and html, not for --as folder"),
+        ([tmp_path / "n.onnx", "--discriminator"], "is for --as folder and hub"),
         ([tmp_path / "n.onnx", "--steps", "3"], "steps is for generators"),
     ):
         code, text = invoke("export", model, *arguments)

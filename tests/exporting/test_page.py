@@ -8,9 +8,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 
+import impasto
+from impasto.enlarging import load_enlarger
 from impasto.errors import ImpastoError
 from impasto.exploring.directions import About, Directions
 from impasto.exporting import page
@@ -99,12 +103,28 @@ def test_the_parts_of_a_page(tmp_path: Path) -> None:
         assert text == (page.FILES / name).read_text(encoding="utf-8").strip(), name
 
 
+def test_the_enlarger_of_a_page_is_torchs(tmp_path: Path) -> None:
+    """Of any size, from the page itself."""
+    elements, _ = written(tmp_path)
+    graph = gzip.decompress(base64.b64decode(elements.text("script", id="enlarger")))
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    for height, width in ((5, 7), (33, 20)):
+        picture = (
+            torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(1)) * 2 - 1
+        )
+        (images,) = session.run(["images"], {"picture": picture.numpy()})
+        expected = load_enlarger()(picture).numpy()
+        assert images.shape == expected.shape == (1, 3, 4 * height, 4 * width)
+        assert np.abs(images - expected).max() < 1e-5
+        assert np.abs(expected).max() > 0.1
+
+
 def test_texts_of_a_model_are_data(tmp_path: Path) -> None:
     elements, _ = written(tmp_path)
     names = [tag for tag, _, _ in elements.found]
     assert names == [
         *("html", "head", "meta", "meta", "meta", "title", "style", "body", "noscript"),
-        *["script"] * 5,
+        *["script"] * 6,
     ]
     record = json.loads(elements.text("script", id="model"))
     line = one_line(HOSTILE)
@@ -199,6 +219,8 @@ def test_the_command(tmp_path: Path) -> None:
     code, said = invoke("export", folder, tmp_path / "sliders.html")
     assert code == 0, said
     assert "sliders: warmth" in said
+    same = impasto.export(folder, tmp_path / "python.html")
+    assert same.read_bytes() == (tmp_path / "sliders.html").read_bytes()
     assert "learned from x" in said
     code, said = invoke("export", folder, tmp_path / "sliders.html")
     assert code == 2

@@ -129,9 +129,9 @@ def test_names_and_options_that_cannot_be(
     with pytest.raises(ImpastoError, match="a licence is given by its identifier"):
         impasto.push(model, NAME, licence="Public Domain")
     for options, why in (
-        ({"form": "hut"}, "form is folder or hub or space, not 'hut'"),
-        ({"licence": "mit"}, "licence is for the forms hub and space"),
-        ({"form": "space", "discriminator": True}, "an app paints without the discriminator"),
+        ({"form": "hut"}, "form takes folder or onnx or html or hub or space, not 'hut'"),
+        ({"licence": "mit"}, "licence is for form hub and space, not for form folder"),
+        ({"form": "space", "discriminator": True}, "discriminator is for form folder and hub"),
     ):
         with pytest.raises(ImpastoError, match=why):
             impasto.export(model, "to", **options)

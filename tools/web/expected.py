@@ -119,12 +119,14 @@ def classes() -> dict[str, Any]:
 
 
 def walks() -> list[dict[str, Any]]:
-    """Loops through four latents, at places between them."""
+    """Loops through four latents, or four with two levels each, at places between them."""
     found = []
     places = torch.tensor([0.0, 0.2, 0.5, 1.0, 1.7, 2.4, 3.3, 3.9], dtype=torch.float64)
-    for distribution in ("normal", "uniform"):
+    for distribution, levels in (("normal", 1), ("uniform", 1), ("normal", 2)):
         config = LatentConfig.model_validate({"dim": 20, "distribution": distribution})
-        points = latents_of_seeds([3, 1, 4, 15], config)
+        points = latents_of_seeds([3, 1, 4, 15, 9, 2, 6, 5][: 4 * levels], config)
+        if levels > 1:
+            points = points.view(4, levels, 20)
         curve = Through(points, loop=True, distribution=config.distribution, spline=True)
         found.append(
             {
@@ -155,6 +157,21 @@ def points() -> list[dict[str, Any]]:
     return found
 
 
+def mixed_point() -> dict[str, Any]:
+    """Coarse levels of a seed and fine levels of another, as a text and as latents."""
+    model, coarse, fine, at = record(), 5, 8, 1
+    one, other = latents_of_seeds([coarse, fine], model.latent)
+    values = torch.stack([one, other])[None]
+    point = Points.make(model, values, labels_of_seeds([coarse], model), [Origin()])
+    return {
+        "coarse": coarse,
+        "fine": fine,
+        "at": at,
+        "text": point.text(0),
+        "latents": packed(values),
+    }
+
+
 def pixels() -> dict[str, Any]:
     """An image, among whose values are halves between two levels, and its levels."""
     halves = (torch.arange(0, 256) - 127.0) / 127.5
@@ -174,6 +191,7 @@ def expected() -> dict[str, Any]:
         "classes": classes(),
         "walks": walks(),
         "points": points(),
+        "mixed": mixed_point(),
         "pixels": pixels(),
     }
 

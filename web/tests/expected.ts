@@ -18,6 +18,7 @@ interface Expected {
     places: number[];
     values: string[];
   }[];
+  mixed: { coarse: number; fine: number; at: number; text: string; latents: string };
   points: { text: string; latents: string; classes: number[] }[];
   pixels: { size: [number, number]; image: string; levels: number[] };
 }

@@ -18,7 +18,10 @@ const model: Model = {
   name: "example",
   recipe: "example",
   sha256: "ab".repeat(32),
+  size: [64, 64],
   latent: { size: 20, distribution: "normal" },
+  levels: 2,
+  reach: 18,
   labels: expected.classes.labels,
   directions: [
     {
@@ -72,12 +75,33 @@ test("what is chosen comes back from a point", async () => {
     expect(lookOf(model, again)).toEqual(look);
   }
   // A class that decides what the seed draws in the other field comes back as both being chosen.
-  const portrait = { truncation: 2, choice: [[], [{ class: 1, weight: 1 }]], edits: { warmth: 2 } };
+  const portrait = { truncation: 2, choice: [[], [{ class: 1, weight: 1 }]], edits: { warmth: 2 }, mix: null };
   const point = pointOfSeed(model, 11, portrait);
   const found = lookOf(model, point)!;
   expect(difference(pointOfSeed(model, 11, found).classes, point.classes)).toBeLessThan(1e-6);
   const moved = { ...pointOfSeed(model, 11, plain), latents: new Float32Array(20).fill(1) };
   expect(lookOf(model, moved)).toBeNull();
+});
+
+test("coarse levels of a seed and fine ones of another are those of Python", async () => {
+  const { coarse, fine, at, text, latents } = expected.mixed;
+  const theirs = await pointOfText(model, text);
+  expect(difference(theirs.latents, floats(latents))).toBe(0);
+  const mix = { seed: fine, at };
+  const ours = pointOfSeed(model, coarse, { ...plainLook(model), mix });
+  expect(difference(ours.latents, floats(latents))).toBeLessThan(5e-7);
+  expect(ours.origin).toEqual({ seed: null, truncation: null, edits: {} });
+  expect(ours.mixed).toEqual({ ...mix, coarse });
+  expect(lookOf(model, ours)).toBeNull();
+  const again = await pointOfText(model, await textOfPoint(model, ours));
+  expect(difference(again.latents, ours.latents)).toBe(0);
+  await expect(pointOfText({ ...model, levels: 4 }, text)).rejects.toThrow(NoPoint);
+  await expect(pointOfText({ ...model, levels: null }, text)).rejects.toThrow(NoPoint);
+  // Directions move all levels; the seed's own fine levels are the seed.
+  const moved = pointOfSeed(model, coarse, { ...plainLook(model), mix, edits: { warmth: 2 } });
+  const by = model.directions[0]!.latents.map((value) => 2 * value);
+  expect(difference(moved.latents, ours.latents.map((value, i) => value + by[i % 20]!))).toBeLessThan(5e-7);
+  expect(pointOfSeed(model, fine, { ...plainLook(model), mix }).origin.seed).toBe(fine);
 });
 
 test("a damaged text is refused, and so is that of another model", async () => {
@@ -124,7 +148,7 @@ test("walks are those of Python", () => {
       origin: { seed: 1, truncation: null, edits: {} },
     }));
     places.forEach((place, i) => {
-      const found = walkAt(through, place, distribution);
+      const found = walkAt(through, place, { size: 20, distribution });
       expect(difference(found.latents, floats(values[i]!)), `${distribution} ${place}`).toBeLessThan(1e-6);
     });
   }

@@ -3,51 +3,67 @@
 from os import PathLike
 from pathlib import Path
 
-from impasto.errors import ImpastoError
+from impasto.exploring.directions import directions_of
+from impasto.exporting.forms import check_options, form_of
 from impasto.exporting.hub_folder import write_hub_folder
+from impasto.exporting.onnx_file import export_onnx
+from impasto.exporting.page import write_page
 from impasto.exporting.push import push_model
 from impasto.exporting.space import write_space
 from impasto.sampling import model as models
-
-_FORMS = ("folder", "hub", "space")
+from impasto.sampling.step_settings import AS_SAVED, StepSettings
 
 
 def export(
     model: str | PathLike[str],
     destination: str | PathLike[str],
     *,
-    form: str = "folder",
+    form: str | None = None,
     licence: str | None = None,
     discriminator: bool = False,
+    half: bool = False,
+    levels: bool = False,
+    directions: str | PathLike[str] | None = None,
+    how: StepSettings = AS_SAVED,
 ) -> Path:
-    """Copy a run's generator to a new folder, to keep or to share; gives that folder.
+    """Write a run's generator in a form to keep or to share; gives its path.
 
     Args:
         model: a run, a checkpoint or a model, such as `hf:OWNER/NAME`.
-        destination: a folder that does not exist yet.
-        form: `folder`, the model alone; `hub`, with a card for the Hugging Face hub; or `space`, with an
-            app for a Space there.
-        licence: of the model, by its identifier on the hub, for these two; None: unknown.
-        discriminator: copy the discriminator too; not for a Space.
+        destination: a folder or file that does not exist yet.
+        form: `folder`, the model alone; `onnx`, one file for onnxruntime; `html`, a page that paints
+            in the browser; `hub`, a folder with a card for the Hugging Face hub; or `space`, one with
+            an app for a Space there. None: `onnx` or `html` if the destination ends so, else `folder`.
+        licence: of the model, by its identifier on the hub, for `hub` and `space`; None: unknown.
+        discriminator: copy the discriminator too; for `folder` and `hub`.
+        half: keep the weights in float16, in half the size; for `onnx` and `html`.
+        levels: take a latent for each level of the generator; for `onnx`.
+        directions: a file of directions for a page's sliders; None: that of the model, if it has one.
+        how: other settings of a model that makes pictures in steps, for `onnx` and `html`:
+            `StepSettings(steps=8)`.
 
     Raises:
-        ImpastoError: there is no model, it is damaged, an option is not for this form, or `destination`
-            exists.
+        ImpastoError: there is no model, it is damaged, an option is not for this form, a package is
+            missing, or `destination` exists.
     """
-    path, folder = Path(model), Path(destination).expanduser()
-    if form not in _FORMS:
-        raise ImpastoError(f"form is {' or '.join(_FORMS)}, not '{form}'")
-    if licence is not None and form == "folder":
-        raise ImpastoError("licence is for the forms hub and space, which state it")
-    if discriminator and form == "space":
-        raise ImpastoError("an app paints without the discriminator: leave it out")
+    path, target = Path(model), Path(destination).expanduser()
+    form = form_of(form, target, "form")
+    given = {"half": half, "levels": levels, "discriminator": discriminator, "licence": licence}
+    check_options(form, {**given, "directions": directions, **vars(how)})
     if form == "hub":
-        write_hub_folder(path, folder, licence=licence, discriminator=discriminator)
+        write_hub_folder(path, target, licence=licence, discriminator=discriminator)
     elif form == "space":
-        write_space(path, folder, licence=licence)
+        write_space(path, target, licence=licence)
+    elif form == "folder":
+        models.export(path, target, discriminator=discriminator)
     else:
-        models.export(path, folder, discriminator=discriminator)
-    return folder
+        loaded = models.Model.load(path, **vars(how))
+        if form == "onnx":
+            export_onnx(loaded, target, half=half, levels=levels)
+        else:
+            file = None if directions is None else Path(directions)
+            write_page(loaded, target, directions_of(path, loaded.record, file), half=half)
+    return target
 
 
 def push(

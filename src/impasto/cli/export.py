@@ -17,14 +17,11 @@ from impasto.cli._shared import (
     print_learned_from,
     stoppable,
 )
-from impasto.errors import ImpastoError
+from impasto.exporting.forms import FOLDERS, FORMS, check_options, form_of
 from impasto.formatting import quoted
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
     from impasto.sampling.model import Model
-
-FORMS = ("folder", "onnx", "html", "hub", "space")
-FOLDERS = ("folder", "hub", "space")
 
 
 def command(
@@ -58,6 +55,14 @@ def command(
             "--half", help="With --as onnx or html: keep the weights in float16, in half the size."
         ),
     ] = False,
+    levels: Annotated[
+        bool,
+        typer.Option(
+            "--levels",
+            help="With --as onnx: take a latent for each level of the generator, so that coarse levels "
+            "of one picture and fine levels of another can be mixed. A page always does.",
+        ),
+    ] = False,
     licence: Licence = None,
     directions: Annotated[
         Path | None,
@@ -80,41 +85,28 @@ def command(
     are fixed in an ONNX file and in a page.
     """
     from impasto.sampling import Model
-    from impasto.sampling.step_settings import AS_SAVED, StepSettings
+    from impasto.sampling.step_settings import StepSettings
 
     how = StepSettings(steps, sampler, guidance, guide, aspect)
-    endings = {".onnx": "onnx", ".html": "html"}
-    form = form or endings.get(destination.suffix.lower(), "folder")
-    if form not in FORMS:
-        raise ImpastoError(f"--as takes {' or '.join(FORMS)}, not '{form}'")
-    if form in FOLDERS and (half or how != AS_SAVED):
-        raise ImpastoError(
-            "--half, --steps, --sampler, --guidance, --guide and --aspect are for --as onnx and html"
-        )
-    if form != "html" and directions is not None:
-        raise ImpastoError("--directions is for --as html, whose sliders move along them")
-    if form not in ("folder", "hub") and discriminator:
-        raise ImpastoError(
-            "--discriminator is for a model folder: leave it out, or give --as folder or hub"
-        )
-    if form not in ("hub", "space") and licence is not None:
-        raise ImpastoError("--licence is for --as hub and space, which state it")
+    form = form_of(form, destination, "--as")
+    given = {"half": half, "levels": levels, "discriminator": discriminator, "licence": licence}
+    check_options(form, {**given, "directions": directions, **vars(how)}, command=True)
     with stoppable():
         if form in FOLDERS:
             return _folder(run, destination, form, licence, discriminator)
         model = Model.load(run, **vars(how))
         if form == "onnx":
-            return _onnx(run, model, destination, half)
+            return _onnx(run, model, destination, half, levels)
         return _page(run, model, destination, half, directions)
 
 
-def _onnx(run: Path, model: "Model", destination: Path, half: bool) -> None:
+def _onnx(run: Path, model: "Model", destination: Path, half: bool, levels: bool) -> None:
     """Write an ONNX file, and print how it compares and what the model learned from."""
     from impasto.exporting.onnx_file import CHECKED_SEEDS, export_onnx
     from impasto.progress import shown
 
     with shown("seeds compared", CHECKED_SEEDS) as progress:
-        report = export_onnx(model, destination, half=half, progress=progress)
+        report = export_onnx(model, destination, half=half, levels=levels, progress=progress)
     typer.echo(f"exported {quoted(run)} to {quoted(destination)}")
     typer.echo(str(report))
     print_learned_from(model.record)
@@ -125,15 +117,12 @@ def _page(
     run: Path, model: "Model", destination: Path, half: bool, directions: Path | None
 ) -> None:
     """Write a page, and print how it compares, its sliders and what the model learned from."""
-    from impasto.exploring.directions import Directions, usual_path
+    from impasto.exploring.directions import directions_of
     from impasto.exporting.onnx_file import CHECKED_SEEDS
     from impasto.exporting.page import write_page
     from impasto.progress import shown
-    from impasto.sampling import find_model
 
-    file = directions or usual_path(find_model(run))
-    wanted = directions is not None or file.is_file()
-    found = Directions.load(file, model.record) if wanted else None
+    found = directions_of(run, model.record, directions)
     with shown("seeds compared", CHECKED_SEEDS) as progress:
         report = write_page(model, destination, found, half=half, progress=progress)
     typer.echo(f"exported {quoted(run)} to {quoted(destination)}, {report.size / 1e6:.1f} MB")

@@ -18,7 +18,7 @@ from impasto.config import Config, LatentConfig, Line
 from impasto.errors import ImpastoError, in_words, near
 from impasto.exploring.places import place_beside
 from impasto.files import atomic_file
-from impasto.sampling.model import ModelRecord
+from impasto.sampling.model import ModelRecord, find_model
 from impasto.sampling.point_text import TEXT_KEY, holds
 from impasto.sampling.points import Points
 from impasto.sampling.tensors import read_metadata, read_tensors, write_tensors
@@ -187,6 +187,23 @@ def _added(before: Mapping[str, float], more: Mapping[str, float]) -> dict[str, 
 def usual_path(folder: Path) -> Path:
     """The file of a model folder's directions, if no other is named; see `place_beside`."""
     return place_beside(folder, DIRECTIONS_FILE)
+
+
+def directions_of(
+    model: str | PathLike[str], record: ModelRecord, file: Path | None = None
+) -> Directions | None:
+    """The directions of a model, from a file or by default from its own; None if it has none.
+
+    Args:
+        model: a run, a checkpoint or a model.
+        record: of the model.
+        file: of directions.
+
+    Raises:
+        ImpastoError: the file is missing, damaged, or of another model.
+    """
+    path = file or usual_path(find_model(model))
+    return Directions.load(path, record) if file is not None or path.is_file() else None
 
 
 def check_path(path: Path) -> None:

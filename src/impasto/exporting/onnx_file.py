@@ -1,9 +1,10 @@
 """Writing a generator as an ONNX file, and checking that it paints what torch paints.
 
-Inputs are `latents` [B, Z] and, if the model has label fields, the class weights `labels` [B, K]: one
-value for each class of each field, one field after another. The output is `images` [B, 3, H, W] in
-[-1, 1]. B is free. Batch norms are folded. The steps of a flow model, with its guidance, and the decoder
-of an autoencoder are part of the graph. `sampling/onnx_model.py` reads what the file says of itself.
+Inputs are `latents` [B, Z], or [B, L, Z] with a latent for each level of the generator, and, if the
+model has label fields, the class weights `labels` [B, K]: one value for each class of each field, one
+field after another. The output is `images` [B, 3, H, W] in [-1, 1]. B is free. Batch norms are folded.
+The steps of a flow model, with its guidance, and the decoder of an autoencoder are part of the graph.
+`sampling/onnx_model.py` reads what the file says of itself.
 """
 
 import contextlib
@@ -37,6 +38,7 @@ from impasto.sampling.onnx_model import (
     OnnxModel,
     needed_packages,
 )
+from impasto.sampling.points import at_levels
 from impasto.sampling.records import ModelRecord
 from impasto.sampling.sampler import Sampler
 from impasto.sampling.seeds import latents_of_seeds
@@ -74,7 +76,7 @@ class _Unlabelled(nn.Module):
         self.generator = generator
 
     def forward(self, latents: Tensor) -> Tensor:
-        images: Tensor = self.generator(latents, latents[:, :0])
+        images: Tensor = self.generator(latents, latents.flatten(1)[:, :0])
         return images
 
 
@@ -83,6 +85,7 @@ def export_onnx(
     destination: Path,
     *,
     half: bool = False,
+    levels: bool = False,
     progress: Callable[[int], None] = lambda done: None,
 ) -> OnnxReport:
     """Write a model's generator as one ONNX file, and compare its pictures with torch's.
@@ -91,20 +94,26 @@ def export_onnx(
         model: as loaded, on the CPU, with the steps and the guidance that the file is to have.
         destination: the file, which ends in `.onnx` and does not exist yet.
         half: keep the weights in float16, in half the size. They are computed with in float32.
+        levels: take a latent for each level of the generator, [B, L, Z], in place of one for all.
         progress: called with the number of seeds compared so far.
 
     Raises:
         ImpastoError: a package is missing, `destination` exists or cannot be written, the generator
-            cannot be written as ONNX, or its pictures differ from torch's.
+            cannot be written as ONNX or has no levels, or its pictures differ from torch's.
     """
     if destination.suffix.lower() != SUFFIX:
         raise ImpastoError(f"an ONNX file ends in {SUFFIX}; give such a path, not {destination}")
     check_new(destination)
     needed_packages("onnx", "onnxscript", "onnxruntime", extras="torch,onnx")
-    graph = _graph_of(model)
+    if levels and model.levels is None:
+        raise ImpastoError(
+            f"this model's network ('{model.record.generator.network}') takes its latent in one place, "
+            "so there are no latents of levels: leave out --levels"
+        )
+    graph = _graph_of(model, model.levels if levels else None)
     if half:
-        _keep_in_half(graph)
-    _describe(graph, model, half)
+        keep_in_half(graph)
+    _describe(graph, model, half, levels)
     with atomic_file(destination) as temporary:
         temporary.write_bytes(graph.SerializeToString())
         difference = _difference(OnnxModel.load(temporary), model, progress)
@@ -134,18 +143,20 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _graph_of(model: Model) -> Any:
-    """The generator as an ONNX model (a `ModelProto`) without the exporter's notes, which name files
-    of this machine."""
-    record = model.record
-    network = fold_batch_norm(model.generator)
-    seeds = [0, 1]
-    inputs = {"latents": latents_of_seeds(seeds, record.latent)}
-    if record.labels:
-        inputs["labels"] = one_hot(labels_of_seeds(seeds, record), record.label_sizes)
-    else:
-        network = _Unlabelled(network)
-    free = {0: torch.export.Dim("batch")}
+def graph_of(network: nn.Module, inputs: dict[str, Tensor], free: dict[int, str], what: str) -> Any:
+    """A network as an ONNX model (a `ModelProto`) without the exporter's notes, which name files of
+    this machine.
+
+    Args:
+        network: in evaluation mode; its output is called `images`.
+        inputs: examples by name, in the network's order.
+        free: dimensions of the inputs that may have any size, and names for them.
+        what: the network is, for the message.
+
+    Raises:
+        ImpastoError: it cannot be written as ONNX.
+    """
+    sizes = {number: torch.export.Dim(name) for number, name in free.items()}
     try:
         with _quiet(), torch.inference_mode():
             program = torch.onnx.export(
@@ -156,17 +167,31 @@ def _graph_of(model: Model) -> Any:
                 opset_version=OPSET,
                 input_names=list(inputs),
                 output_names=["images"],
-                dynamic_shapes=tuple(free for _ in inputs),
+                dynamic_shapes=tuple(sizes for _ in inputs),
             )
         assert program is not None
         graph = program.model_proto
     except torch.onnx.errors.OnnxExporterError as error:
         raise ImpastoError(
-            f"network '{record.generator.network}' cannot be written as ONNX "
+            f"{what} cannot be written as ONNX "
             f"({type(error).__name__}: {str(error).splitlines()[0]})"
         ) from error
     _forget_where(graph.graph)
     return graph
+
+
+def _graph_of(model: Model, levels: int | None = None) -> Any:
+    """The generator as an ONNX model, with so many latents a picture; None: one."""
+    record = model.record
+    network = fold_batch_norm(model.generator)
+    seeds = [0, 1]
+    latents = latents_of_seeds(seeds, record.latent)
+    inputs = {"latents": latents if levels is None else at_levels(latents, levels)}
+    if record.labels:
+        inputs["labels"] = one_hot(labels_of_seeds(seeds, record), record.label_sizes)
+    else:
+        network = _Unlabelled(network)
+    return graph_of(network, inputs, {0: "batch"}, f"network '{record.generator.network}'")
 
 
 def _forget_where(graph: Any) -> None:
@@ -182,7 +207,7 @@ def _forget_where(graph: Any) -> None:
                 _forget_where(inner)
 
 
-def _keep_in_half(graph: Any) -> None:
+def keep_in_half(graph: Any) -> None:
     """Turn float32 weights into float16 ones that the graph casts to float32; programs that run it do
     so once, when they open it."""
     from onnx import TensorProto, helper, numpy_helper
@@ -202,14 +227,14 @@ def _keep_in_half(graph: Any) -> None:
     graph.graph.node.extend(nodes)
 
 
-def _describe(graph: Any, model: Model, half: bool) -> None:
+def _describe(graph: Any, model: Model, half: bool, levels: bool) -> None:
     """Write into the file what it is, for people and for `OnnxModel`."""
     from onnx import helper
 
     record = model.record
     graph.producer_name, graph.producer_version = "impasto", __version__
     graph.graph.name = record.recipe
-    graph.doc_string = _in_words(record)
+    graph.doc_string = _in_words(record, model.levels if levels else None)
     texts = {
         VERSION: __version__,
         MODEL: record.model_dump_json(),
@@ -219,19 +244,27 @@ def _describe(graph: Any, model: Model, half: bool) -> None:
     helper.set_model_props(graph, texts)
 
 
-def _in_words(record: ModelRecord) -> str:
+def _in_words(record: ModelRecord, levels: int | None) -> str:
     """What the file is and how to use it, as text."""
     width, height = width_and_height(record.resolution)
     learned = record.collection
     normal = record.latent.distribution == "normal"
     truncated = "sqrt(2) erfinv(erf(z / sqrt(2)) erf(t / sqrt(2)))" if normal else "z min(t, 1)"
     licences = ", ".join(f"{name} {count}" for name, count in learned.licences.items())
+    shape = (
+        f"[B, {record.latent.size}]" if levels is None else f"[B, {levels}, {record.latent.size}]"
+    )
+    each = (
+        "" if levels is None else f" One latent for each of {levels} levels, from coarse to fine; "
+    )
+    each += "" if levels is None else "a seed's picture has the same at all of them."
     lines = [
         f"Pictures of {width} x {height} pixels, by {record.recipe} of impasto {__version__}, after "
         f"{record.images_seen:,} images of {counted(learned.count, 'picture')} of {learned.name}.",
         f"Licences of the source pictures: {licences or 'unknown'}.",
-        f"Input latents [B, {record.latent.size}]: independent values, "
-        f"{'standard normal' if normal else 'uniform in [-1, 1]'}. Truncation t: z becomes {truncated}.",
+        f"Input latents {shape}: independent values, "
+        f"{'standard normal' if normal else 'uniform in [-1, 1]'}. Truncation t: z becomes {truncated}."
+        f"{each}",
     ]
     if record.labels:
         lines.append(
@@ -255,11 +288,24 @@ def _difference(written: OnnxModel, model: Model, progress: Callable[[int], None
     for count in _BATCHES:
         seeds = range(done, done + count)
         labels = labels_of_seeds(seeds, record)
-        images = torchs.images(latents_of_seeds(seeds, record.latent), labels).numpy()
-        others = written.images(written.latents(seeds), written.weights(seeds))
+        latents = _mixed(latents_of_seeds(seeds, record.latent), written.levels)
+        images = torchs.images(latents, labels).numpy()
+        others = written.images(
+            _mixed(torch.from_numpy(written.latents(seeds)), written.levels).numpy(),
+            written.weights(seeds),
+        )
         difference = np.abs(images - others).max()
         # A value that is not finite is no small difference.
         largest = max(largest, float(difference)) if np.isfinite(difference) else np.inf
         done += count
         progress(done)
     return largest
+
+
+def _mixed(latents: Tensor, levels: int | None) -> Tensor:
+    """The latents [B, Z] of several pictures; where they are to have one for each level, those of the
+    finer half of the levels in reverse order, so that pictures are mixed."""
+    if levels is None:
+        return latents
+    each = at_levels(latents, levels)
+    return torch.cat([each[:, : levels // 2], each.flip(0)[:, levels // 2 :]], dim=1)

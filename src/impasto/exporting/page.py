@@ -13,14 +13,18 @@ import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from impasto import __version__
 from impasto.collection.provenance import in_words
+from impasto.enlarging import load_enlarger
 from impasto.errors import ImpastoError
 from impasto.exploring.directions import About, Directions
-from impasto.exporting.onnx_file import OnnxReport, export_onnx
+from impasto.exporting.onnx_file import OnnxReport, export_onnx, graph_of, keep_in_half
 from impasto.files import atomic_file, check_new
 from impasto.formatting import counted, one_line
 from impasto.resolution import width_and_height
@@ -48,6 +52,7 @@ _PAGE = """<!doctype html>
 <script type="text/plain" id="painter">{painter}</script>
 <script type="text/plain" id="wasm">{wasm}</script>
 <script type="text/plain" id="weights">{weights}</script>
+<script type="text/plain" id="enlarger">{enlarger}</script>
 <script>{script}</script>
 </body>
 </html>
@@ -89,11 +94,12 @@ def write_page(
     check_page_path(destination)
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "model.onnx"
-        report = export_onnx(model, graph, half=half, progress=progress)
+        levels = model.levels is not None
+        report = export_onnx(model, graph, half=half, levels=levels, progress=progress)
         weights = gzip.compress(graph.read_bytes(), mtime=0)
     chosen = strongest(directions)
     made_with = [*filter(None, [model.made_with]), *(["weights in float16"] if half else [])]
-    record = page_record(model.record, directions, chosen, ", ".join(made_with))
+    record = page_record(model.record, directions, chosen, ", ".join(made_with), model.levels)
     text = _page(model.record, record, weights)
     with atomic_file(destination) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
@@ -128,8 +134,20 @@ def _page(model: ModelRecord, record: dict[str, Any], weights: bytes) -> str:
         painter=scripts["painter.js"],
         wasm=base64.b64encode((FILES / _WASM).read_bytes()).decode(),
         weights=base64.b64encode(weights).decode(),
+        enlarger=base64.b64encode(enlarger_graph()).decode(),
         script=scripts["page.js"],
     )
+
+
+@cache
+def enlarger_graph() -> bytes:
+    """The packaged enlarging network as ONNX, packed by gzip: `picture` [1, 3, H, W] in [-1, 1] to
+    `images` [1, 3, 4H, 4W]. Its weights are float16, as those in the package are."""
+    picture = torch.zeros(1, 3, 20, 24)
+    free = {2: "height", 3: "width"}
+    graph = graph_of(load_enlarger(), {"picture": picture}, free, "the enlarging network")
+    keep_in_half(graph)
+    return gzip.compress(graph.SerializeToString(), mtime=0)
 
 
 def _script(name: str) -> str:
@@ -164,6 +182,7 @@ def page_record(
     directions: Directions | None,
     chosen: list[tuple[int, About]],
     made_with: str = "",
+    levels: int | None = None,
 ) -> dict[str, Any]:
     """What the page's script knows of the model (`Model` in `web/src/painting/model.ts`).
 
@@ -172,6 +191,7 @@ def page_record(
         directions: of the model.
         chosen: those with sliders; see `strongest`.
         made_with: what was changed when it was loaded and exported, in words.
+        levels: latents that it takes, one for each level of the generator; None: one for all.
     """
     sliders = []
     for place, about in chosen:
@@ -191,7 +211,10 @@ def page_record(
         "name": one_line(record.collection.name),
         "recipe": record.recipe,
         "sha256": record.weights_sha256,
+        "size": width_and_height(record.resolution),
         "latent": {"size": record.latent.size, "distribution": record.latent.distribution},
+        "levels": levels,
+        "reach": load_enlarger().reach,
         "labels": {
             "fields": [
                 {"name": each.name, "classes": list(each.classes)} for each in record.labels

@@ -60,6 +60,11 @@ class Model:
     def latent(self) -> LatentConfig:
         return self.record.latent
 
+    @property
+    def levels(self) -> int | None:
+        """The number of levels of the generator that take a latent each; None: one takes it for all."""
+        return getattr(self.generator, "levels", None)
+
     @classmethod
     def load(
         cls,

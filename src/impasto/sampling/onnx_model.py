@@ -24,7 +24,7 @@ from impasto.resolution import width_and_height
 from impasto.sampling.class_choice import rows_of_seeds, weights_of_rows
 from impasto.sampling.numpy_latents import numpy_latents
 from impasto.sampling.onnx_check import checked
-from impasto.sampling.point_text import Origin, PointsRecord
+from impasto.sampling.point_text import MOST_LEVELS, Origin, PointsRecord
 from impasto.sampling.records import ModelRecord
 
 SUFFIX = ".onnx"
@@ -54,6 +54,8 @@ class OnnxModel:
     """Bytes of the file."""
     made_with: str | None = None
     """The settings that were changed when it was exported, in words."""
+    levels: int | None = None
+    """How many latents a picture takes, from coarse to fine; None: one, [B, Z]."""
 
     @classmethod
     def load(cls, path: Path, threads: int = 0) -> OnnxModel:
@@ -98,7 +100,8 @@ class OnnxModel:
             raise ImpastoError(
                 f"{path} has a damaged description ({in_words(error.errors()[0])}); export it again"
             ) from error
-        found = cls(session, record, len(content), one_line(texts.get(MADE_WITH, "")) or None)
+        made_with = one_line(texts.get(MADE_WITH, "")) or None
+        found = cls(session, record, len(content), made_with, _levels_of(session))
         found._check_shapes(path)
         return found
 
@@ -106,7 +109,10 @@ class OnnxModel:
         """Raises: ImpastoError: inputs or output are not those of its description."""
         record = self.record
         width, height = width_and_height(record.resolution)
-        expected = {"latents": [record.latent.size], "images": [3, height, width]}
+        latents = [record.latent.size]
+        if self.levels is not None:
+            latents = [self.levels, *latents]
+        expected = {"latents": latents, "images": [3, height, width]}
         if record.labels:
             expected["labels"] = [sum(record.label_sizes)]
         values = [*self.session.get_inputs(), *self.session.get_outputs()]
@@ -135,11 +141,13 @@ class OnnxModel:
         return weights_of_rows(self.record, rows, mixtures or {})
 
     def images(self, latents: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Images [B, 3, H, W] in [-1, 1] of latents [B, Z] and class weights [B, K].
+        """Images [B, 3, H, W] in [-1, 1] of latents [B, Z], or [B, levels, Z], and class weights [B, K].
 
         Raises:
             ImpastoError: the file computes none, or asks for too much memory.
         """
+        if self.levels is not None and latents.ndim == 2:
+            latents = np.repeat(latents[:, None], self.levels, axis=1)
         inputs = (
             {"latents": latents, "labels": weights} if self.record.labels else {"latents": latents}
         )
@@ -194,3 +202,12 @@ class OnnxModel:
                 classes=tuple(round(float(value), 7) for value in classes),
             )
             yield point.text()
+
+
+def _levels_of(session: Any) -> int | None:
+    """The number of latents of a picture, by the shape of the input `latents`."""
+    for value in session.get_inputs():
+        if value.name == "latents" and len(value.shape) == 3:
+            levels = value.shape[1]
+            return levels if isinstance(levels, int) and 1 < levels <= MOST_LEVELS else None
+    return None

@@ -19,5 +19,6 @@ mount(App, {
     worker: new Worker(URL.createObjectURL(script)),
     wasm: part("wasm"),
     weights: part("weights"),
+    enlarger: part("enlarger"),
   },
 });

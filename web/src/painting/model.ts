@@ -17,7 +17,13 @@ export interface Model {
   recipe: string;
   /** SHA-256 of the generator's weights, to which points belong. */
   sha256: string;
+  /** Width and height of a picture. */
+  size: [number, number];
   latent: Latent;
+  /** Latents that it takes, one for each level of the generator; null: one for all. */
+  levels: number | null;
+  /** Pixels, in each direction, that a pixel of what the enlarging network makes depends on. */
+  reach: number;
   labels: Labels;
   directions: Direction[];
   /** Sentences on the model and on whom it learned from. */

@@ -11,10 +11,21 @@ export interface Origin {
   edits: Record<string, number>;
 }
 
+/** A picture with the coarse levels of one seed and the fine levels of another. */
+export interface Mix {
+  /** Of the fine levels. */
+  seed: number;
+  /** The first fine level. */
+  at: number;
+}
+
 export interface Point {
+  /** [Z], or [L, Z] with one for each level of the generator. */
   latents: Float32Array;
   classes: Float32Array;
   origin: Origin;
+  /** What it was mixed from; not kept in its text. */
+  mixed?: Mix & { coarse: number };
 }
 
 /** What all pictures of the page share. */
@@ -22,23 +33,41 @@ export interface Look {
   truncation: number | null;
   choice: Choice;
   edits: Record<string, number>;
+  /** Fine levels that all have in place of their own. */
+  mix: Mix | null;
 }
 
 export function plainLook(model: Model): Look {
-  return { truncation: null, choice: nothingChosen(model.labels), edits: {} };
+  return { truncation: null, choice: nothingChosen(model.labels), edits: {}, mix: null };
+}
+
+/** Latents of this shape: those [Z] of one picture at each of its levels, if it has several. */
+export function atLevels(latents: Float32Array, shape: number[]): Float32Array<ArrayBuffer> {
+  const values = new Float32Array(shape.reduce((product, side) => product * side, 1));
+  for (let at = 0; at < values.length; at += latents.length) values.set(latents, at);
+  return values;
 }
 
 export function pointOfSeed(model: Model, seed: number, look: Look): Point {
-  const latents = latentOfSeed(seed, model.latent, look.truncation);
+  let latents = latentOfSeed(seed, model.latent, look.truncation);
   const classes = weightsOfSeed(seed, model.labels, look.choice);
+  const mix = model.levels !== null && look.mix?.seed !== seed ? look.mix : null;
+  if (mix) {
+    const fine = latentOfSeed(mix.seed, model.latent, look.truncation);
+    const levels = Array.from({ length: model.levels! }, (_, level) => (level < mix.at ? latents : fine));
+    latents = Float32Array.from(levels.flatMap((each) => [...each]));
+  }
   const edits: Record<string, number> = {};
   for (const direction of model.directions) {
     const amount = look.edits[direction.name] ?? 0;
     if (!amount) continue;
     edits[direction.name] = amount;
-    for (let i = 0; i < latents.length; i++) latents[i]! += amount * direction.latents[i]!;
+    for (let i = 0; i < latents.length; i++) latents[i]! += amount * direction.latents[i % model.latent.size]!;
     for (let i = 0; i < classes.length; i++) classes[i]! += amount * direction.classes[i]!;
   }
+  // Of a mixed picture no seed is the origin, as in `exploring/mixing.py`.
+  if (mix)
+    return { latents, classes, origin: { seed: null, truncation: null, edits }, mixed: { ...mix, coarse: seed } };
   return { latents, classes, origin: { seed, truncation: look.truncation, edits } };
 }
 
@@ -57,6 +86,7 @@ export async function textOfPoint(model: Model, point: Point): Promise<string> {
     origins: [origin],
     classes: Array.from(point.classes, (weight) => Number(weight.toFixed(7))),
   };
+  if (point.latents.length > model.latent.size) record.levels = model.levels;
   if (!named) {
     const bytes = new Uint8Array(Float32Array.from(point.latents).buffer);
     record.latents = toBase64(await packed(bytes));
@@ -77,19 +107,21 @@ export async function pointOfText(model: Model, text: string): Promise<Point> {
   const record = parsed(text);
   if (record.model !== model.sha256) throw new NoPoint("it was painted by another model");
   const classes = Float32Array.from(numbers(record.classes));
-  if (classes.length !== classCount(model) || record.levels != null)
+  const levels = record.levels ?? null;
+  if (classes.length !== classCount(model) || (levels !== null && levels !== model.levels))
     throw new NoPoint("it does not fit this model");
   const origin = originOf(Array.isArray(record.origins) ? record.origins[0] : null);
+  const size = model.latent.size * (levels === null ? 1 : model.levels!);
   let latents: Float32Array;
   if (typeof record.latents === "string") {
-    latents = new Float32Array(await bytesOf(record.latents, 4 * model.latent.size));
-  } else if (origin.seed !== null) {
+    latents = new Float32Array(await bytesOf(record.latents, 4 * size));
+  } else if (origin.seed !== null && levels === null) {
     latents = latentOfSeed(origin.seed, model.latent, origin.truncation);
   } else {
     throw new NoPoint("it has neither a seed nor a latent");
   }
   const finite = [...latents, ...classes].every(Number.isFinite);
-  if (latents.length !== model.latent.size || !finite) throw new NoPoint("it is damaged");
+  if (latents.length !== size || !finite) throw new NoPoint("it is damaged");
   return { latents, classes, origin };
 }
 
@@ -151,7 +183,7 @@ export function lookOf(model: Model, point: Point): Look | null {
     const asDrawn = block.every((weight, place) => weight === Number(place === drawn[i]));
     return asDrawn ? [] : parts.filter((part) => part.weight !== 0);
   });
-  const look = { truncation, choice, edits };
+  const look = { truncation, choice, edits, mix: null };
   const again = pointOfSeed(model, seed, look);
   const same = (a: Float32Array, b: Float32Array) => a.every((value, i) => Math.abs(value - b[i]!) < 1e-5);
   return same(again.latents, point.latents) && same(again.classes, point.classes) ? look : null;

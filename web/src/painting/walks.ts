@@ -1,5 +1,6 @@
 /** Walks through points, as in `exploring/curves.py`: splines on the sphere for normal latents. */
-import type { Point } from "./points.ts";
+import { atLevels, type Point } from "./points.ts";
+import type { Latent } from "./seeds.ts";
 
 type Vector = Float64Array;
 
@@ -68,16 +69,24 @@ function latentAt(points: Vector[], place: number, normal: boolean): Vector {
  * @param place 0 at the first point, 1 at the second, and so on; at the number of points it is back at the
  * first.
  */
-export function walkAt(points: Point[], place: number, distribution: "normal" | "uniform"): Point {
+export function walkAt(points: Point[], place: number, latent: Latent): Point {
   const count = points.length;
   const number = Math.floor(place) % count;
   const share = place - Math.floor(place);
   if (share === 0) return points[number]!;
-  const latents = points.map((point) => Float64Array.from(point.latents));
+  const { size } = latent;
+  const length = Math.max(...points.map((point) => point.latents.length));
+  const latents = points.map((point) => Float64Array.from(atLevels(point.latents, [length])));
+  // Each level goes its own way.
+  const found = new Float32Array(length);
+  for (let at = 0; at < length; at += size) {
+    const level = latents.map((each) => each.subarray(at, at + size));
+    found.set(latentAt(level, place, latent.distribution === "normal"), at);
+  }
   const next = points[(number + 1) % count]!;
   const classes = points[number]!.classes.map((weight, i) => mixed(weight, next.classes[i]!, share));
   return {
-    latents: Float32Array.from(latentAt(latents, place, distribution === "normal")),
+    latents: found,
     classes,
     origin: { seed: null, truncation: null, edits: {} },
   };
