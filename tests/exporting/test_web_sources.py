@@ -51,7 +51,8 @@ def test_the_page_is_tested_against_this_torch() -> None:
         assert before == after
         assert values[0] == pytest.approx(values[1], rel=1e-6, abs=1e-7), before
     assert len(written["points"]) == len(now["points"]) == 3
-    assert [each["distribution"] for each in written["walks"]] == ["normal", "uniform"]
+    assert [each["distribution"] for each in written["walks"]] == ["normal", "uniform", "normal"]
+    assert written["mixed"] == now["mixed"]
     for before, after in zip(written["walks"], now["walks"], strict=True):
         for one, other in zip(before["values"], after["values"], strict=True):
             pair = [np.frombuffer(expected.unpacked(each), "<f4") for each in (one, other)]

@@ -19,8 +19,9 @@ from impasto.exploring.directions import usual_path
 from impasto.exploring.favourites import favourites_path
 from impasto.fetching import hub_model
 from impasto.files import cache_folder, sha256_of_file
-from impasto.networks import discriminator_of, generator_of
+from impasto.networks import autoencoder_of, discriminator_of, generator_of, taesd
 from impasto.sampling.model import Model, find_model, name_of
+from impasto.sampling.records import ModelRecord
 from impasto.training.pretrained import PretrainedModel
 from tests.exploring.models import random_model
 from tests.helpers.command_line import invoke
@@ -304,9 +305,12 @@ def test_weights_of_another_model_are_refused(
 
 
 def test_a_record_does_not_make_anything_else_be_fetched(
-    hub: Nasty, storage: Nasty, files: dict[str, bytes]
+    hub: Nasty, storage: Nasty, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An autoencoder's weights are read from where a record says, so one from the hub must not say."""
+    """No place that a record names for its autoencoder's weights is read; their author's is asked."""
+    monkeypatch.setattr(taesd, "_URL", f"{storage.address}/author")
+    read: list[Path] = []
+    monkeypatch.setattr(taesd, "read_tensors", lambda path: read.append(path) or {})
     record = json.loads(files["model.json"])
     digests = {"encoder_sha256": "0" * 64, "decoder_sha256": "0" * 64}
     for half, place in (("decoder", f"{storage.address}/evil"), ("encoder", "/etc/passwd")):
@@ -314,13 +318,17 @@ def test_a_record_does_not_make_anything_else_be_fetched(
         files["model.json"] = json.dumps(record).encode()
         serve_repository(hub, storage, REPOSITORY, files)
         shutil.rmtree(constants.HF_HUB_CACHE, ignore_errors=True)
-        for _ in range(2):
-            with pytest.raises(ImpastoError, match="names files of its autoencoder elsewhere"):
-                Model.load(NAME)
+        hub_model.ask_again()
+        found = autoencoder_of(ModelRecord.of(find_model(NAME)))
+        with pytest.raises(ImpastoError, match=r"the decoder of taef2 with the SHA-256 0+\.\.\."):
+            found.decoder()
     assert "/evil" not in storage.paths()
+    assert "/author/taef2_decoder.pth" in storage.paths()
+    assert not read
     files["model.json"] = b"[" * 100_000
     serve_repository(hub, storage, REPOSITORY, files)
     shutil.rmtree(constants.HF_HUB_CACHE)
+    hub_model.ask_again()
     with pytest.raises(ImpastoError, match=r"model\.json"):
         Model.load(NAME)
 

@@ -2,6 +2,7 @@
 and decoding in tiles."""
 
 import http.server
+import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -18,9 +19,11 @@ from torch import Tensor
 from impasto.errors import ImpastoError
 from impasto.features import _weights
 from impasto.files import cache_folder, sha256_of_file
-from impasto.networks import taesd
+from impasto.networks import autoencoder_of, taesd
 from impasto.networks._tiles import in_tiles
 from impasto.networks.taesd import CHANNELS, Autoencoder, Half, Variant
+from impasto.sampling.records import ModelRecord
+from tests.exploring.models import random_model
 from tests.helpers.autoencoders import HALVES, random_tensors, write_weights
 
 
@@ -249,6 +252,43 @@ def test_other_weights_than_the_known_ones_are_refused(published: Path, tmp_path
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(kept, place)
     autoencoder(settings).decoder()
+
+
+def test_a_digest_is_one() -> None:
+    for wrong in ("0" * 63, "*" * 64, "../" * 21 + "x", "A" * 64):
+        with pytest.raises(ImpastoError, match=r"autoencoder\.decoder_sha256 is no SHA-256"):
+            Autoencoder(decoder_sha256=wrong)
+
+
+@pytest.mark.parametrize("place", ["file", "address"])
+def test_a_model_reads_no_place_that_it_names(
+    published: Path, server: str, tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of whatever its weights are: found in the cache they do, and without them one line asks for them.
+    Earlier versions kept weights of addresses in the cache by the address only."""
+    settings = write_weights(tmp_path / "served" / "mine", "taef2", seed=5)
+    if place == "address":
+        settings |= {half: f"{server}/mine/{half}.safetensors" for half in HALVES}
+    known = {**settings, **autoencoder(settings).identified()}
+    record = json.loads((random_model(tmp_path / "model", "dcgan") / "model.json").read_text())
+    record["autoencoder"] = known
+    (tmp_path / "model" / "model.json").write_text(json.dumps(record))
+    found = ModelRecord.of(tmp_path / "model")
+    latents = torch.randn(1, 32, 2, 2)
+    expected = autoencoder(known).decoder()(latents)
+    assert torch.equal(autoencoder_of(found).decoder()(latents), expected)
+    kept = cache_folder() / "weights"
+    if place == "address":
+        for path in kept.glob("taef2_*"):
+            path.unlink()
+        assert torch.equal(autoencoder_of(found).decoder()(latents), expected)
+    shutil.rmtree(kept)
+    read = []
+    monkeypatch.setattr(taesd, "find_weights", lambda given, _: read.append(given) or (Path(), ""))
+    monkeypatch.setattr(taesd, "read_tensors", lambda _: {})
+    with pytest.raises(ImpastoError, match=r"SHA-256 .* is needed.*save its weights as"):
+        autoencoder_of(found).decoder()
+    assert read == [f"{server}/taef2_decoder.pth"]
 
 
 @pytest.mark.parametrize(

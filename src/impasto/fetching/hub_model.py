@@ -13,7 +13,7 @@ from impasto.errors import ImpastoError
 from impasto.fetching.client import FetchError, switched_off
 from impasto.fetching.hub import SWITCHES, check_room, client_of, endpoint
 from impasto.fetching.politeness import Politeness
-from impasto.files import read_json, sha256_of_file
+from impasto.files import sha256_of_file
 from impasto.formatting import one_line
 from impasto.messages import say
 from impasto.progress import counting
@@ -53,7 +53,6 @@ def fetch_model(source: str) -> Path:
     if key not in _known:
         with hub.quiet():
             folder = _folder(hub)
-        _check_alone(hub, folder)
         _known[key] = folder
         say(
             f"{hub} is commit {_known[key].name}, with weights of SHA-256 "
@@ -66,22 +65,6 @@ def fetch_model(source: str) -> Path:
 def ask_again() -> None:
     """Ask the hub again for every name, as after an upload."""
     _known.clear()
-
-
-def _check_alone(hub: "Hub", folder: Path) -> None:
-    """Check that a model's record names no files of its autoencoder: opening the model would read them
-    on this disk, or fetch them from wherever the record says.
-
-    Raises:
-        ImpastoError: it does, or is no record.
-    """
-    record = read_json(folder / RECORD, "model")
-    autoencoder = record.get("autoencoder") if isinstance(record, dict) else None
-    if isinstance(autoencoder, dict) and (autoencoder.get("encoder") or autoencoder.get("decoder")):
-        raise ImpastoError(
-            f"{hub} names files of its autoencoder elsewhere, which are not fetched: they belong into "
-            f"impasto's cache, and its {RECORD} names their SHA-256 only; see {hub.page}"
-        )
 
 
 def _folder(hub: "Hub") -> Path:

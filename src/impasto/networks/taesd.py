@@ -14,9 +14,10 @@ half. Each variant imitates the autoencoder of a latent diffusion model:
 A latent has an eighth of the picture's side. The layers are 3x3 convolutions of 64 channels in blocks
 of three. In `taef2`, the blocks of the lowest level also normalise over the whole picture.
 
-The weights are not part of impasto, of checkpoints or of models. They come from a file, which is
-copied into the cache, an address, the cache, or their author's repository. A run and its model keep the
-SHA-256 of the weights' values, which is the same for a .pth and a safetensors file of the same weights.
+The weights are not part of impasto, of checkpoints or of models. They come from a file or an address of
+the config, from where they are copied into the cache; from the cache; or from their author's repository.
+A run and its model keep the SHA-256 of the weights' values, which is the same for a .pth and a
+safetensors file of the same weights. No place that a model names is read: it may come from anybody.
 """
 
 import hashlib
@@ -212,6 +213,9 @@ class Autoencoder:
         self.tile = tile
         self._given = {"encoder": encoder, "decoder": decoder}
         self._expected = {"encoder": encoder_sha256, "decoder": decoder_sha256}
+        for half, digest in self._expected.items():
+            if digest is not None and not re.fullmatch("[0-9a-f]{64}", digest):
+                raise ImpastoError(f"autoencoder.{half}_sha256 is no SHA-256: '{digest}'")
 
     def encoder(self) -> nn.Module:
         """The encoder, frozen; its weights are not in the state dict.
@@ -245,9 +249,11 @@ class Autoencoder:
         return cache_folder() / "weights" / f"{self.variant}_{half}-{digest[:12]}.safetensors"
 
     def _kept(self, half: Half, digest: str) -> list[Path]:
-        """The files of these weights in the cache."""
+        """The files in the cache that may hold these weights: those named by their digest, and those
+        from addresses, which earlier versions kept by the address only."""
         place = self._place(half, digest)
-        return sorted(place.parent.glob(f"{place.stem}.*"))
+        named = sorted(place.parent.glob(f"{place.stem}.*"))
+        return named + sorted(place.parent.glob(f"{'[0-9a-f]' * 12}-*"))
 
     def _loaded(self, half: Half) -> tuple[nn.Module, str]:
         """One half, and the SHA-256 of its weights."""
@@ -273,7 +279,8 @@ class Autoencoder:
         fill(network.layers, tensors, path, f"the {half} of {self.variant}")
         digest = _digest(network.layers)
         place = self._place(half, digest)
-        if path.parent != place.parent and not self._kept(half, digest):
+        elsewhere = path.parent != place.parent or self._given[half] is not None
+        if elsewhere and not any(place.parent.glob(f"{place.stem}.*")):
             write_bytes(place.with_suffix(path.suffix or ".pth"), path.read_bytes())
         return digest
 

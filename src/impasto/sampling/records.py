@@ -7,7 +7,14 @@ characters, as they are shown.
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, FailFast, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    FailFast,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from impasto.config import (
     Config,
@@ -114,7 +121,8 @@ class ModelRecord(Config):
     discriminator_sha256: Line | None = None
     """SHA-256 of the discriminator's weights file, where there is one."""
     autoencoder: NetworkConfig | None = None
-    """The frozen autoencoder whose latents the generator makes; its weights are not part of a model."""
+    """The frozen autoencoder whose latents the generator makes; its weights are not part of a model. It
+    names them by SHA-256."""
     real_noise: float | None = None
     """`training.real_noise`; None in older models."""
     fake_noise: float | None = None
@@ -134,6 +142,15 @@ class ModelRecord(Config):
             ImpastoError: there is none, it is damaged, or of an unknown format.
         """
         return read_record(folder / MODEL_FILE, "model", cls)
+
+    @field_validator("autoencoder")
+    @classmethod
+    def _without_places(cls, value: NetworkConfig | None) -> NetworkConfig | None:
+        """A model may come from anybody, so no file or address that its record names is read."""
+        if value is None:
+            return None
+        places = {"encoder", "decoder"} & value.options.keys()
+        return value.model_copy(update=dict.fromkeys(places))
 
     @model_validator(mode="before")
     @classmethod

@@ -1,13 +1,11 @@
 """A run in memory: networks, pictures, objective and what its grids are made from."""
 
-from typing import Any
-
 import numpy as np
 import torch
 
 from impasto.collection import Collection
 from impasto.collection.provenance import taken_out
-from impasto.config import NetworkConfig, RunConfig
+from impasto.config import RunConfig
 from impasto.device import set_up_training
 from impasto.formatting import counted
 from impasto.messages import say
@@ -89,7 +87,7 @@ class Session:
             latent=config.latent,
             generator=config.generator,
             discriminator=config.discriminator,
-            autoencoder=_without_paths(config.autoencoder),
+            autoencoder=config.autoencoder,
             labels=labels,
             label_rows=tuple(map(tuple, rows.tolist())),
             label_counts=tuple(counts.tolist()),
@@ -141,15 +139,3 @@ class Session:
     def model_record(self) -> ModelRecord:
         """The record of the averaged generator as it is now."""
         return self._model_record.model_copy(update={"images_seen": self.state.images_seen})
-
-
-def _without_paths(autoencoder: NetworkConfig | None) -> NetworkConfig | None:
-    """An autoencoder's config for a model, which goes to other machines: files are found by digest."""
-    if autoencoder is None:
-        return None
-    paths: dict[str, Any] = {
-        half: None
-        for half in ("encoder", "decoder")
-        if half in autoencoder.options and "://" not in str(autoencoder.options[half])
-    }
-    return autoencoder.model_copy(update=paths)
