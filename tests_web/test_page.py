@@ -104,7 +104,7 @@ def test_seeds_classes_and_sliders_of_masters(
 def test_coarse_and_fine_levels_of_two_seeds(
     browser: Browser, masters: Path, tmp_path: Path
 ) -> None:
-    painter = Painter.load("masters")
+    painter = Painter.load(find_model("masters"))
     record = painter.record
     rows, columns = (painter.points([n], labels_of_seeds([n], record)) for n in (7, 20))
     levels = painter.levels

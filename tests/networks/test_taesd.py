@@ -284,7 +284,12 @@ def test_a_model_reads_no_place_that_it_names(
         assert torch.equal(autoencoder_of(found).decoder()(latents), expected)
     shutil.rmtree(kept)
     read = []
-    monkeypatch.setattr(taesd, "find_weights", lambda given, _: read.append(given) or (Path(), ""))
+
+    def find(given: str, _: object) -> tuple[Path, str]:
+        read.append(given)
+        return Path(), ""
+
+    monkeypatch.setattr(taesd, "find_weights", find)
     monkeypatch.setattr(taesd, "read_tensors", lambda _: {})
     with pytest.raises(ImpastoError, match=r"SHA-256 .* is needed.*save its weights as"):
         autoencoder_of(found).decoder()
