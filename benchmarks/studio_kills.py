@@ -36,7 +36,7 @@ from benchmarks.kill_resume import SETTINGS
 from benchmarks.kill_resume import fingerprint as run_fingerprint
 from tests.helpers.studio_server import StudioServer
 
-IMAGES = 12_000
+IMAGES = 4_000
 """Length of the training that is killed."""
 _ENDED = ("done", "failed", "stopped")
 

@@ -1,27 +1,25 @@
 """What 200 pages that listen to a training cost it.
 
-    python -m benchmarks.studio_listeners [--clients 200] [--seconds 20] [--rounds 3]
+    python -m benchmarks.studio_listeners [--clients 200] [--seconds 20] [--rounds 5]
 
 A training of `first_look` on the 21 paintings runs as a job of `impasto studio`, with statistics four
-times as often as by default. Turn by turn nobody listens, then all clients listen to its events.
-Printed for each turn: images a second, from the run's own clock, and the seconds of processor time that
-training and server used in each second. On a machine with other work, the processor time says more than
-the speed.
+times as often as by default. Turn by turn nobody listens, then all clients listen to its events, and in
+the next round the other way round. Printed for each turn: images a second, from the run's own clock;
+images for each second of processor time of the training; and the seconds of processor time that the
+server used in each second. On a machine with other work, processor time says more than the speed.
 """
 
 import argparse
 import asyncio
-import json
 import os
-import re
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.helpers.studio_server import StudioServer
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -37,106 +35,110 @@ def _child_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
 
-class Studio:
-    """A server in a process of its own."""
+async def _listen(server: StudioServer, run: str, clients: int, seconds: float) -> int:
+    """Listen with so many clients; gives the bytes that came."""
 
-    def __init__(self, folder: Path) -> None:
-        command = [sys.executable, "-m", "impasto", "studio", str(folder)]
-        self.process = subprocess.Popen(
-            [*command, "--no-browser", "--port=0"], stdout=subprocess.PIPE, text=True
-        )
-        assert self.process.stdout is not None
-        found = re.search(r"http://127.0.0.1:(\d+)/\?token=(\S+)", self.process.stdout.readline())
-        assert found
-        self.port, self.token = int(found[1]), found[2]
+    async def one() -> int:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        head = f"GET /api/runs/{run}/events HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
+        writer.write(f"{head}Authorization: Bearer {server.token}\r\n\r\n".encode())
+        came, end = 0, time.monotonic() + seconds
+        try:
+            while (left := end - time.monotonic()) > 0:
+                came += len(await asyncio.wait_for(reader.read(65536), left))
+        except TimeoutError:
+            pass
+        writer.close()
+        return came
 
-    def ask(self, path: str, body: Any = None) -> Any:
-        """The answer of the API."""
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/api/{path}",
-            None if body is None else json.dumps(body).encode(),
-            {"authorization": f"Bearer {self.token}", "content-type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=300) as answer:
-            return json.load(answer)
+    return sum(await asyncio.gather(*(one() for _ in range(clients))))
 
-    async def listen(self, run: str, clients: int, seconds: float) -> int:
-        """Listen with so many clients; gives the bytes that came."""
 
-        async def one() -> int:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-            head = f"GET /api/runs/{run}/events HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
-            writer.write(f"{head}Authorization: Bearer {self.token}\r\n\r\n".encode())
-            came, end = 0, time.monotonic() + seconds
-            try:
-                while (left := end - time.monotonic()) > 0:
-                    came += len(await asyncio.wait_for(reader.read(65536), left))
-            except TimeoutError:
-                pass
-            writer.close()
-            return came
+@dataclass(frozen=True)
+class Turn:
+    """What was measured while some clients listened."""
 
-        return sum(await asyncio.gather(*(one() for _ in range(clients))))
+    clients: int
+    speed: float
+    """Images a second."""
+    per_processor_second: float
+    """Images for each second of processor time of the training."""
+    server: float
+    """Seconds of processor time of the server in each second."""
+    received: int
+    """Bytes, by all clients."""
+
+
+def _turn(server: StudioServer, run: str, training: int, clients: int, seconds: float) -> Turn:
+    pids = (training, server.process.pid)
+    before, first, began = [*map(_processor_time, pids)], _last_row(server, run), time.monotonic()
+    received = 0
+    if clients:
+        received = asyncio.run(_listen(server, run, clients, seconds))
+    else:
+        time.sleep(seconds)
+    last, passed = _last_row(server, run), time.monotonic() - began
+    used = [_processor_time(pid) - earlier for pid, earlier in zip(pids, before, strict=True)]
+    images = last["images_seen"] - first["images_seen"]
+    return Turn(
+        clients,
+        images / max(last["seconds"] - first["seconds"], 1e-9),
+        images / max(used[0], 1e-9),
+        used[1] / passed,
+        received,
+    )
+
+
+def _last_row(server: StudioServer, run: str) -> dict[str, Any]:
+    """The run's newest statistics; zeros before there are any."""
+    answer = server.client.get(f"/api/runs/{run}/stats")
+    rows = answer.json() if answer.status_code == 200 else []
+    return rows[-1] if rows else {"images_seen": 0, "seconds": 0.0}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        studio = Studio(Path(folder))
+    with tempfile.TemporaryDirectory() as folder, StudioServer(Path(folder)) as server:
         try:
-            _measure(studio, given)
+            _measure(server, given)
         finally:
-            for job in studio.ask("jobs"):
-                studio.ask(f"jobs/{job['id']}/stop?at_once=true", {})
-            studio.process.terminate()
-            studio.process.wait(20)
+            server.end_jobs()
 
 
-def _measure(studio: Studio, given: argparse.Namespace) -> None:
+def _measure(server: StudioServer, given: argparse.Namespace) -> None:
     settings = {"training.stats_every": 256, "training.images": 10_000_000}
     what = {"collection": "masters", "recipe": "first_look", "settings": settings, "device": "cpu"}
-    job = studio.ask("train", what)
-    while not (rows := _rows(studio, job["run"])) or rows[-1]["images_seen"] < 1000:
+    job = server.client.post("/api/train", json=what).json()
+    while _last_row(server, job["run"])["images_seen"] < 1000:
         time.sleep(1)
-    training = _child_of(studio.ask(f"jobs/{job['id']}")["pid"])
-    speeds: dict[int, list[float]] = {0: [], given.clients: []}
-    print("clients  images/s  training's s/s  server's s/s  MB received")
-    for _ in range(given.rounds):
-        for clients in speeds:
-            before = _processor_time(training), _processor_time(studio.process.pid)
-            first, began = _rows(studio, job["run"])[-1], time.monotonic()
-            if clients:
-                came = asyncio.run(studio.listen(job["run"], clients, given.seconds))
-            else:
-                came = 0
-                time.sleep(given.seconds)
-            passed = time.monotonic() - began
-            used = [
-                (_processor_time(pid) - earlier) / passed
-                for pid, earlier in zip((training, studio.process.pid), before, strict=True)
-            ]
-            last = _rows(studio, job["run"])[-1]
-            images = last["images_seen"] - first["images_seen"]
-            speed = images / max(last["seconds"] - first["seconds"], 1e-9)
-            speeds[clients].append(speed)
+    training = _child_of(server.client.get(f"/api/jobs/{job['id']}").json()["pid"])
+    turns: list[Turn] = []
+    print("clients  images/s  images/processor s  server's s/s  MB received")
+    for number in range(given.rounds):
+        for clients in (0, given.clients) if number % 2 == 0 else (given.clients, 0):
+            turn = _turn(server, job["run"], training, clients, given.seconds)
+            turns.append(turn)
             print(
-                f"{clients:7d}  {speed:8.1f}  {used[0]:14.3f}  {used[1]:12.3f}  {came / 1e6:11.1f}",
+                f"{clients:7d}  {turn.speed:8.1f}  {turn.per_processor_second:18.1f}  "
+                f"{turn.server:12.3f}  {turn.received / 1e6:11.1f}",
                 flush=True,
             )
-    alone, listened = (statistics.median(each) for each in speeds.values())
-    print(f"slower by {100 * (1 - listened / alone):.1f}% while {given.clients} clients listen")
 
+    def slower(value: str) -> str:
+        alone, listened = (
+            statistics.median(getattr(turn, value) for turn in turns if bool(turn.clients) == some)
+            for some in (False, True)
+        )
+        return f"{100 * (1 - listened / alone):.1f}%"
 
-def _rows(studio: Studio, run: str) -> list[dict[str, Any]]:
-    try:
-        found: list[dict[str, Any]] = studio.ask(f"runs/{run}/stats")
-    except OSError:  # the run's folder is made once its pictures are packed
-        return []
-    return found
+    print(
+        f"while {given.clients} clients listen, slower by {slower('speed')} (medians of images a "
+        f"second), and by {slower('per_processor_second')} for each second of processor time"
+    )
 
 
 if __name__ == "__main__":

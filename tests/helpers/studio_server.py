@@ -19,13 +19,14 @@ class StudioServer:
 
     Args:
         folder: of the studio.
+        python: that runs it; None: that of this process.
         environment: variables in addition to those of this process.
     """
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, *, python: str | None = None, **environment: str) -> None:
         self.folder = folder
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - a pipe that is full would stop it
-        command = [sys.executable, "-m", "impasto", "studio", str(folder)]
+        command = [python or sys.executable, "-m", "impasto", "studio", str(folder)]
         self.process = subprocess.Popen(
             [*command, "--no-browser", "--port=0"],
             stdout=subprocess.PIPE,
