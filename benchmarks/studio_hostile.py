@@ -49,6 +49,7 @@ _SLOW = 40
 SERVER = """
 import sys
 from pathlib import Path
+from impasto.messages import printed
 from impasto.studio.context import Studio
 from impasto.studio.jobs import Jobs
 from impasto.studio.models import Models
@@ -56,7 +57,8 @@ from impasto.studio.places import Places
 from impasto.studio.serve import Listening, serve
 places = Places.under(Path(sys.argv[1]))
 studio = Studio(places, Jobs(places.jobs, training=0, others=0), Models("cpu"))
-serve(studio, Listening(port=0, most_upload=3_000_000), show=False)
+with printed():
+    serve(studio, Listening(port=0, most_upload=3_000_000), show=False)
 """
 """A studio whose jobs all wait."""
 
@@ -622,6 +624,9 @@ def main() -> None:
         with waiting_server(studio, Path(scratch)) as (process, port, token):
             maker = Maker(random.Random(given.seed), port, token, outside)
             seen, faults = attack(maker, given.count)
+            incoming, end = studio / "uploads" / ".incoming", time.monotonic() + _PATIENCE
+            while any(incoming.glob("*")) and time.monotonic() < end:
+                time.sleep(0.1)
             if process.poll() is not None:
                 faults.append("the server has ended")
             status = Path(f"/proc/{process.pid}/status").read_text()
@@ -633,10 +638,8 @@ def main() -> None:
         said = (Path(scratch) / "errors").read_text()
         faults += [said[-2000:]] if "Traceback" in said else []
         faults += [f"took {memory / 1e6:.0f} MB"] if memory > BYTES else []
-        left = [
-            path.name for path in Path(scratch).iterdir() if path.name not in ("cache", "errors")
-        ]
-        left += [path.name for path in (studio / "uploads" / ".incoming").glob("*")]
+        left = {path.name for path in Path(scratch).iterdir()} - {"cache", "errors"}
+        left |= {path.name for path in incoming.glob("*")}
         faults += [f"left: {each}" for each in left]
         faults += _packed(studio, Path(scratch))
         faults += ["the files outside have changed"] if contents(outside) != before else []

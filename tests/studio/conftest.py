@@ -1,6 +1,7 @@
 """A studio in a folder of its own, and a client that may ask it."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,14 @@ def visitor(world: Studio) -> Iterator[TestClient]:
     headers = {"authorization": f"Bearer {TOKEN}"}
     with TestClient(app, f"http://{HOST}", headers=headers, raise_server_exceptions=False) as found:
         yield found
+
+
+def until(seen: Callable[[], Any], seconds: float = 200) -> None:
+    """Wait until something is true."""
+    end = time.monotonic() + seconds
+    while not seen():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
 
 
 def finish(studio: Studio, job: dict[str, Any]) -> None:

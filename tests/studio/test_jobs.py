@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -16,14 +15,7 @@ from impasto.studio.context import Studio
 from impasto.studio.jobs import RECORD_FILE, Job, Jobs
 from impasto.studio.places import MissingError, Places
 from impasto.studio.processes import Process, began_at
-from tests.studio.conftest import TOKEN
-
-
-def _until(seen: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not seen():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
+from tests.studio.conftest import TOKEN, until
 
 
 @pytest.fixture
@@ -48,7 +40,7 @@ SLEEP = "import time; print('begun', flush=True); time.sleep(100)"
 def test_a_job_ends_with_its_exit_code_and_last_line(jobs: Jobs) -> None:
     good = jobs.add("walk", "good", ["print('made it')"])
     bad = jobs.add("walk", "bad", ["import sys; sys.exit('impasto: that cannot be')"])
-    _until(lambda: _state(jobs, good) == "done" and _state(jobs, bad) == "failed")
+    until(lambda: _state(jobs, good) == "done" and _state(jobs, bad) == "failed")
     assert jobs.get(good.id).message == "made it"
     assert jobs.get(bad.id).exit_code == 1
     assert jobs.get(bad.id).message == "impasto: that cannot be"
@@ -68,7 +60,7 @@ def test_a_job_goes_on_without_the_server_and_is_found_again(jobs: Jobs, tmp_pat
     later = Jobs(tmp_path)
     assert _state(later, job) == "running"
     go.touch()
-    _until(lambda: _state(later, job) == "done")
+    until(lambda: _state(later, job) == "done")
 
 
 def test_trainings_take_turns_and_other_jobs_do_not_wait_for_them(jobs: Jobs) -> None:
@@ -76,15 +68,15 @@ def test_trainings_take_turns_and_other_jobs_do_not_wait_for_them(jobs: Jobs) ->
     second = jobs.add("resume", "second", [SLEEP])
     other = jobs.add("walk", "other", ["pass"])
     assert _state(jobs, second) == "waiting"
-    _until(lambda: _state(jobs, other) == "done")
+    until(lambda: _state(jobs, other) == "done")
     jobs.stop(first.id)
-    _until(lambda: _state(jobs, first) == "stopped")
+    until(lambda: _state(jobs, first) == "stopped")
     jobs.advance()
     assert _state(jobs, second) == "running"
     third = jobs.add("train", "third", [SLEEP])
     assert jobs.stop(third.id).state == "stopped"
     jobs.stop(second.id, at_once=True)
-    _until(lambda: _state(jobs, second) == "stopped")
+    until(lambda: _state(jobs, second) == "stopped")
     jobs.advance()
     assert _state(jobs, third) == "stopped"
 
@@ -95,20 +87,20 @@ def test_stopping_is_ctrl_c(jobs: Jobs) -> None:
         "try: time.sleep(100)\nexcept KeyboardInterrupt: print('saved'); sys.exit(130)"
     )
     job = jobs.add("train", "careful", [program])
-    _until(lambda: jobs.get(job.id).message == "begun")
+    until(lambda: jobs.get(job.id).message == "begun")
     jobs.stop(job.id)
-    _until(lambda: _state(jobs, job) == "stopped")
+    until(lambda: _state(jobs, job) == "stopped")
     assert jobs.get(job.id).exit_code == 130
     assert jobs.get(job.id).message == "saved"
 
 
 def test_a_killed_job_has_failed(jobs: Jobs) -> None:
     job = jobs.add("train", "killed", [SLEEP])
-    _until(lambda: jobs.get(job.id).message == "begun")
+    until(lambda: jobs.get(job.id).message == "begun")
     found = jobs.get(job.id)
     assert found.pid is not None
     os.killpg(found.pid, 9)
-    _until(lambda: _state(jobs, job) == "failed")
+    until(lambda: _state(jobs, job) == "failed")
     assert "kill -9" in str(jobs.get(job.id).message)
 
 
@@ -116,7 +108,7 @@ def test_a_job_whose_command_alone_is_killed_has_failed(jobs: Jobs) -> None:
     """As the kernel does it where memory is short: it ends the largest process."""
     program = "import os; print('3,000 pictures'); os.kill(os.getpid(), 9)"
     job = jobs.add("train", "killed", [program])
-    _until(lambda: _state(jobs, job) == "failed")
+    until(lambda: _state(jobs, job) == "failed")
     assert jobs.get(job.id).exit_code == 137
     assert "lack of memory" in str(jobs.get(job.id).message)
 
@@ -124,7 +116,7 @@ def test_a_job_whose_command_alone_is_killed_has_failed(jobs: Jobs) -> None:
 def test_a_number_that_another_process_got_is_not_the_job(jobs: Jobs, tmp_path: Path) -> None:
     """After a restart of the machine the numbers of processes are given out again."""
     job = jobs.add("walk", "earlier", ["pass"])
-    _until(lambda: _state(jobs, job) == "done")
+    until(lambda: _state(jobs, job) == "done")
     record = tmp_path / job.id / RECORD_FILE
     text = record.read_text().replace(f'"pid": {jobs.get(job.id).pid}', f'"pid": {os.getpid()}')
     record.write_text(text)
@@ -138,7 +130,7 @@ def test_a_number_that_another_process_got_is_not_the_job(jobs: Jobs, tmp_path: 
 
 def test_a_zombie_is_not_alive() -> None:
     child = subprocess.Popen([sys.executable, "-c", "pass"])
-    _until(lambda: began_at(child.pid) is None)
+    until(lambda: began_at(child.pid) is None)
     child.wait()
 
 
@@ -205,7 +197,7 @@ def test_what_only_the_command_finds_is_the_message_of_its_job(
     job = stranger.post("/api/pack", json={"name": "new", "upload": "empty"}).json()
     assert job["state"] == "waiting"
     studio.jobs.others = 1
-    _until(lambda: stranger.get(f"/api/jobs/{job['id']}").json()["state"] == "failed")
+    until(lambda: stranger.get(f"/api/jobs/{job['id']}").json()["state"] == "failed")
     found = stranger.get(f"/api/jobs/{job['id']}").json()
     assert found["exit_code"] == 2
     assert found["message"].startswith("impasto: ")
@@ -253,7 +245,7 @@ def test_a_job_outlives_a_server_that_is_killed(tmp_path: Path) -> None:
     (job,) = later.all()
     assert job.state == "running"
     go.touch()
-    _until(lambda: later.all()[0].state == "done")
+    until(lambda: later.all()[0].state == "done")
 
 
 @pytest.mark.parametrize("moment", ["after 1", "before 2", "after 2"])
@@ -271,5 +263,5 @@ def test_a_server_that_is_killed_as_it_starts_a_job_starts_it_once(
         jobs.advance()
         return _state(jobs, job) == "done"
 
-    _until(done)
+    until(done)
     assert len(list(marks.iterdir())) == 1

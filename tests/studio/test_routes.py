@@ -502,6 +502,8 @@ def test_what_a_training_costs(visitor: TestClient, world: Studio) -> None:
     shutil.copy(numbers, world.jobs.folder / plain["id"])
     (world.jobs.folder / plain["id"] / "exit").write_text("0\n")
     assert [each["plain"] for each in _get(visitor, "estimates")] == [True, False]
+    numbers.write_text('{"seconds": "long"}')
+    assert [each["plain"] for each in _get(visitor, "estimates")] == [True]
 
 
 def test_variations_and_mixing(visitor: TestClient) -> None:

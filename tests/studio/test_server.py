@@ -5,8 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,7 @@ from impasto.studio.serve import Listening
 from tests.helpers.pictures import paint
 from tests.helpers.studio_server import StudioServer
 from tests.helpers.training import SMALL
-
-
-def _until(seen: Callable[[], Any], seconds: float = 200) -> None:
-    end = time.monotonic() + seconds
-    while not seen():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.1)
+from tests.studio.conftest import until
 
 
 def _events(
@@ -60,7 +53,7 @@ def test_a_training_outlives_the_server_and_is_found_again_and_stopped(tmp_path:
         waiting = client.post("/api/train", json=what).json()
         assert waiting["state"] == "waiting"
         assert client.post(f"/api/jobs/{waiting['id']}/stop").json()["state"] == "stopped"
-        _until(lambda: client.get(f"/api/runs/{run}").status_code == 200)
+        until(lambda: client.get(f"/api/runs/{run}").status_code == 200)
         names: list[str] = []
         rows = 0
         for name, value, _ in _events(client, run):
@@ -79,9 +72,9 @@ def test_a_training_outlives_the_server_and_is_found_again_and_stopped(tmp_path:
         assert listed[run]["state"] == "training"
         assert client.post(f"/api/runs/{run}/resume", json={}).status_code == 400
         client.post(f"/api/runs/{run}/ask", json={"what": "save"}).raise_for_status()
-        _until(lambda: client.get(f"/api/runs/{run}").json()["checkpoints"])
+        until(lambda: client.get(f"/api/runs/{run}").json()["checkpoints"])
         client.post(f"/api/runs/{run}/stop").raise_for_status()
-        _until(lambda: client.get(f"/api/jobs/{job['id']}").json()["state"] == "stopped")
+        until(lambda: client.get(f"/api/jobs/{job['id']}").json()["state"] == "stopped")
         details = client.get(f"/api/runs/{run}").json()
         assert details["summary"]["state"] == "stopped"
         asked, seen = details["checkpoints"]  # saved because it was asked to, and as it stopped
@@ -154,8 +147,8 @@ def test_the_server_listens_on_loopback_only_and_bears_bad_manners(tmp_path: Pat
             head += f"Host: 127.0.0.1:{port}\r\nAuthorization: Bearer {server.token}\r\n\r\n"
             half.sendall(head.encode() + b"x" * 50_000)
             incoming = tmp_path / "uploads" / ".incoming"
-            _until(lambda: incoming.exists() and any(incoming.iterdir()))
-        _until(lambda: not any(incoming.iterdir()))
+            until(lambda: incoming.exists() and any(incoming.iterdir()))
+        until(lambda: not any(incoming.iterdir()))
         assert not any((tmp_path / "uploads" / "u").iterdir())
         for garbage in (b"\0" * 1000, b"GET /" + b"a" * 100_000, b"GET / HTTP/9\r\n\r\n"):
             with closing(socket.create_connection(("127.0.0.1", port))) as made:

@@ -3,19 +3,19 @@
 import inspect
 import json
 import re
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from impasto.config import RunConfig
-from impasto.files import read_json
+from impasto.config import RunConfig, read_record
+from impasto.errors import ImpastoError
 from impasto.registry import load_recipe, module_names, recipe_names
 from impasto.resolution import recorded
 from impasto.settings import change
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.jobs import Job
-from impasto.studio.places import existing
 from impasto.studio.schema import Setting, config_schema, settings_of_network, settings_of_term
 
 router = APIRouter(tags=["training"])
@@ -88,7 +88,15 @@ class StageCost(BaseModel):
     them."""
 
 
-class Estimate(BaseModel):
+class Costs(BaseModel):
+    """The numbers that an estimate writes."""
+
+    seconds: float
+    memory_bytes: int | None
+    stages: list[StageCost]
+
+
+class Estimate(Costs):
     """What a training costs on this machine, as a few steps were measured."""
 
     job: str
@@ -96,9 +104,6 @@ class Estimate(BaseModel):
     collection: str
     plain: bool
     """Whether it is the recipe as it is, without settings, length or model."""
-    seconds: float
-    memory_bytes: int | None
-    stages: list[StageCost]
 
 
 class Checked(BaseModel):
@@ -254,16 +259,17 @@ def estimates(studio: TheStudio) -> list[Estimate]:
     for job in studio.jobs.all():
         if job.kind != "estimate" or job.state != "done" or NUMBERS not in job.files:
             continue
-        numbers = read_json(existing(studio.jobs.folder, job.id, NUMBERS, what="file"), "job")
         options = job.arguments[1:]
         named = not options[0].startswith("-")
-        found.append(
-            Estimate(
-                job=job.id,
-                recipe=options[0] if named else None,
-                collection=job.about or "",
-                plain=len(options) == named + _PLAIN,
-                **numbers,
+        with suppress(ImpastoError):  # numbers that somebody removed or damaged
+            costs = read_record(studio.jobs.folder / job.id / NUMBERS, "job", Costs)
+            found.append(
+                Estimate(
+                    job=job.id,
+                    recipe=options[0] if named else None,
+                    collection=job.about or "",
+                    plain=len(options) == named + _PLAIN,
+                    **vars(costs),
+                )
             )
-        )
     return found
