@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, ViewportSize
 
 from tests.helpers.studio_server import StudioServer
 from tests_web.pages import PATIENCE
 
 AXE = Path(__file__).parent.parent / "web" / "node_modules" / "axe-core" / "axe.min.js"
+PHONE: ViewportSize = {"width": 390, "height": 844}
 SMALLEST = 13
 """Pixels of the smallest letters."""
 
@@ -42,8 +43,10 @@ class Visitor:
         )
 
     def click(self, role: str, name: str, *, exact: bool = True) -> None:
-        """Click the first element of a role and a name."""
-        self.page.get_by_role(role, name=name, exact=exact).first.click()  # type: ignore[arg-type]
+        """Click the first element of a role and a name; while a picture is open, of those beside it."""
+        dialog = self.page.locator("dialog[open]")
+        place = dialog if dialog.count() else self.page
+        place.get_by_role(role, name=name, exact=exact).first.click()  # type: ignore[arg-type]
         self.clicks += 1
 
     def drop(self, paths: list[Path]) -> None:
@@ -72,6 +75,15 @@ class Visitor:
             }"""
         )
 
+    def check_both(self) -> None:
+        """Check the page as it is, and as a phone shows it."""
+        self.check()
+        before = self.page.viewport_size
+        assert before is not None
+        self.page.set_viewport_size(PHONE)
+        self.check()
+        self.page.set_viewport_size(before)
+
     def check(self) -> None:
         """Nothing is wider than the window, no letters are too small, and axe has no serious finding."""
         page = self.page
@@ -84,7 +96,7 @@ class Visitor:
               .map((each) => each.outerHTML.slice(0, 100))""",
             SMALLEST,
         )
-        assert not small
+        assert not small, small
         assert AXE.is_file(), "axe-core is not installed: npm --prefix web ci --ignore-scripts"
         page.evaluate(AXE.read_text(encoding="utf-8"))
         found = page.evaluate("axe.run({ resultTypes: ['violations'] })")
@@ -94,7 +106,7 @@ class Visitor:
             for each in found["violations"]
             if each["impact"] in ("serious", "critical")
         ]
-        assert not serious
+        assert not serious, serious
 
 
 @contextmanager

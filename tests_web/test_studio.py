@@ -1,5 +1,6 @@
 """The studio's page, used as people use it."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,26 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser
 
+import impasto
+from impasto.api.collections import pack
+from impasto.collection import Collection
 from impasto.sampling.model import Model
 from impasto.sampling.points import Points
 from tests.helpers.pictures import paint
-from tests_web.studio import visiting
+from tests_web.studio import Visitor, visiting
+
+PICTURES = 21
+SMALL = {
+    "resolution": "32",
+    "training.samples_every": "64",
+    "training.stats_every": "16",
+    "training.checkpoint_every": "100000",
+    "generator.widest": "16",
+    "generator.narrowest": "8",
+    "discriminator.widest": "16",
+    "discriminator.narrowest": "8",
+}
+"""Settings of a training that is quick."""
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
@@ -43,6 +60,199 @@ def test_from_an_empty_folder_to_a_favourite_downloaded(
     assert Points.load(tmp_path / "kept.png", model.record).origins[0].seed == 3
     with Image.open(tmp_path / "kept.png") as picture:
         assert np.array_equal(np.asarray(picture), model.sample([3])[0])
+
+
+def test_the_gallery(browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Classes, seeds without end, directions, enlarging, variations, favourites, canvases."""
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "studio" / "cache"))
+    impasto.directions("masters", samples=128, components=0, device="cpu")
+    with visiting(browser, tmp_path / "studio") as visitor:
+        page = visitor.page
+        visitor.click("link", "Gallery")
+        visitor.painted()
+        page.get_by_label("style", exact=True).select_option("Ukiyo-e")
+        before = page.locator("main canvas").count()
+        page.keyboard.press("End")
+        page.wait_for_function(
+            "before => document.querySelectorAll('main canvas').length > before", arg=before
+        )
+        for seed in (1, 2):
+            visitor.click("button", f"Seed {seed}")
+            page.get_by_text(f"Seed {seed}, style Ukiyo-e").wait_for()
+            page.keyboard.press("f")
+            page.get_by_text(f"Kept as seed-{seed}").wait_for()
+            page.keyboard.press("Escape")
+        visitor.click("button", "Seed 3")
+        plain = _pixels(visitor)
+        page.get_by_label("warmth", exact=True).fill("2")
+        page.wait_for_function(
+            "before => document.querySelector('dialog canvas').toDataURL() !== before", arg=plain
+        )
+        page.get_by_label("Size", exact=True).select_option("128 px, enlarged")
+        page.wait_for_function("() => document.querySelector('dialog canvas').width === 128")
+        visitor.check_both()
+        with page.expect_download() as started:
+            visitor.click("link", "Download PNG")
+        with Image.open(started.value.path()) as picture:
+            assert picture.size == (128, 128)
+        visitor.click("button", "Variations")
+        page.get_by_role("button", name="Variation 24", exact=True).wait_for()
+        visitor.check_both()
+        visitor.click("button", "Variation 1")
+        visitor.click("button", "More like this")
+        page.get_by_role("heading", name="most like it among 256 seeds", exact=False).wait_for()
+        page.get_by_role("button", name=re.compile(r"^Seed \d+$")).nth(23).wait_for()
+        _favourites(visitor)
+        _canvas(visitor)
+
+
+def _pixels(visitor: Visitor) -> str:
+    """The opened picture, when it is painted."""
+    visitor.page.wait_for_function(
+        """() => {
+          const canvas = document.querySelector("dialog canvas");
+          return new Set(canvas.getContext("2d").getImageData(0, 0, 64, 64).data).size > 8;
+        }"""
+    )
+    return str(visitor.page.evaluate("document.querySelector('dialog canvas').toDataURL()"))
+
+
+def _favourites(visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.click("button", "Favourites (2)")
+    visitor.click("button", "Walk through them")
+    page.get_by_role("img", name="A walk through the favourites").wait_for()
+    visitor.click("button", "Mix them")
+    page.get_by_role("img", name="Favourites mixed", exact=False).wait_for()
+    page.get_by_label("Seconds each").fill("0.5")
+    visitor.click("button", "Make a video")
+    page.wait_for_function("() => document.querySelector('main video')?.duration === 1")
+    visitor.check_both()
+    page.get_by_role("checkbox", name="Take seed-1", exact=False).uncheck()
+    page.get_by_text("need two favourites").wait_for()
+
+
+def _canvas(visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.click("button", "Canvas")
+    page.get_by_label("Of", exact=True).select_option("favourites")
+    visitor.click("button", "Paint it")
+    page.get_by_role("img", name="Canvas of 1024 × 512 pixels").wait_for()
+    with page.expect_download() as started:
+        visitor.click("link", "Download the canvas")
+    with Image.open(started.value.path()) as picture:
+        assert picture.size == (1024, 512)
+        assert len(np.unique(np.asarray(picture.resize((16, 8))).reshape(-1, 3), axis=0)) > 100
+    visitor.check_both()
+
+
+def test_from_dropped_pictures_to_a_training_and_its_gallery(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """And a report of it."""
+    paint(tmp_path / "pictures", PICTURES)
+    with visiting(browser, tmp_path / "studio") as visitor:
+        page = visitor.page
+        visitor.drop(sorted((tmp_path / "pictures").rglob("*.png")))
+        page.get_by_text(f"{PICTURES} pictures").wait_for()
+        page.get_by_role("img", name="by aspect", exact=False).first.wait_for()
+        visitor.check_both()
+        page.get_by_label("Resolution").select_option("32 px")
+        page.get_by_label("Name", exact=True).fill("mine")
+        visitor.click("button", "Pack")
+        visitor.click("link", "Train on it")
+        visitor.click("button", "Measure on this machine: flagship_32")
+        page.get_by_role("radio", name="first_look", exact=False).check()
+        visitor.clicks += 1
+        page.get_by_text("On this machine: ").wait_for()
+        page.get_by_text("Settings of first_look").click()
+        for name, value in SMALL.items():
+            box = page.get_by_label(name, exact=True)
+            box.fill(value)
+            box.press("Tab")
+        visitor.check_both()
+        visitor.click("button", "Start")
+        assert visitor.clicks <= 6
+        page.get_by_role("img", name="Grid of generated pictures", exact=False).wait_for()
+        page.get_by_role("img", name="Losses, from", exact=False).wait_for()
+        page.get_by_text("left", exact=False).first.wait_for()
+        visitor.click("button", "Save now")
+        page.get_by_text("A checkpoint is saved").wait_for()
+        visitor.check_both()
+        visitor.click("button", "Stop")
+        visitor.click("button", "Resume")
+        visitor.click("button", "Stop")
+        page.get_by_role("button", name="Resume").wait_for()
+        visitor.click("link", "Judge")
+        visitor.click("button", "Write the report")
+        page.frame_locator("iframe").get_by_role("heading").first.wait_for()
+        visitor.check_both()
+        visitor.click("link", "Train")
+        visitor.click("link", "00000-first_look-mine", exact=False)
+        page.locator("main").get_by_role("link", name="Gallery", exact=True).click()
+        visitor.painted()
+        assert "runs/00000-first_look-mine" in page.get_by_label("Model", exact=True).input_value()
+
+
+def test_duplicates_and_classes(browser: Browser, tmp_path: Path) -> None:
+    """Copies are kept or excluded one by one; classes are merged by dragging, and by keyboard."""
+    folder = tmp_path / "studio"
+    upload = folder / "uploads" / "mine"
+    paint(upload, 12)
+    for number in (0, 1):
+        with Image.open(upload / "cold" / f"{2 * number:03}.png") as picture:
+            picture.save(upload / "cold" / f"copy-{number}.png")
+    pack(upload, folder / "collections" / "mine", resolution=32, labels="kind")
+    with visiting(browser, folder, 390, "dark") as visitor:
+        page = visitor.page
+        visitor.click("link", "mine", exact=False)
+        page.get_by_text("2 source pictures were excluded").first.wait_for()
+        visitor.check()
+        page.get_by_role("checkbox", name="Keep cold/copy-0.png").check()
+        page.get_by_role("checkbox", name="Keep cold/000.png").uncheck()
+        visitor.click("button", "Pack again with them")
+        page.get_by_text("1 source picture was excluded").first.wait_for()
+        page.get_by_text("Merge classes").click()
+        cold, warm = (
+            page.get_by_role("checkbox", name=each, exact=True) for each in ("cold", "warm")
+        )
+        cold.drag_to(warm)
+        assert cold.is_checked()
+        assert warm.is_checked()
+        assert page.get_by_label("become").input_value() == "warm"
+        cold.press("Space")
+        assert page.get_by_role("button", name="Pack", exact=True).is_disabled()
+        cold.press("Space")
+        page.get_by_label("become").fill("all")
+        page.get_by_label("in a new collection").fill("merged")
+        page.get_by_label("in a new collection").press("Tab")
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="all 1", exact=False).wait_for()
+        visitor.check()
+    paths = {row["path"] for row in Collection.open(folder / "collections" / "mine").source_table()}
+    assert "cold/copy-0.png" in paths
+    assert not {"cold/000.png", "cold/copy-1.png"} & paths
+
+
+def test_sharing(browser: Browser, tmp_path: Path) -> None:
+    """The card is shown before; a folder for the hub is made, and becomes a model of the studio."""
+    with visiting(browser, tmp_path / "studio", 390) as visitor:
+        page = visitor.page
+        visitor.click("link", "Share")
+        about = page.get_by_role("region", name="What goes with it")
+        about.get_by_text("Licences", exact=True).wait_for()
+        page.get_by_text("a folder for the Hugging Face hub").click()
+        page.get_by_label("Licence of the model").select_option("cc0-1.0")
+        page.get_by_label("Text of the card").get_by_text("license: cc0-1.0").wait_for()
+        page.get_by_text("impasto push masters OWNER/NAME --licence cc0-1.0").wait_for()
+        page.get_by_label("Name", exact=True).fill("given")
+        visitor.check_both()
+        visitor.click("button", "Export")
+        page.get_by_text("as models/given: done").wait_for()
+        page.get_by_label("Model", exact=True).select_option("models/given, 64 px")
+    given = tmp_path / "studio" / "models" / "given"
+    assert Model.load(given).record.resolution == 64
+    assert "license: cc0-1.0" in (given / "README.md").read_text(encoding="utf-8")
 
 
 def test_what_goes_wrong_is_one_line(browser: Browser, tmp_path: Path) -> None:

@@ -208,6 +208,11 @@ def _merge_and_forget(client: TestClient, studio: Studio) -> None:
     answer = _post(client, "collections/merged/forget", pictures=["warm/001.png"])
     assert answer == {"pictures": 1, "left": len(paths) - 1}
     assert "nothing" in _error(client, "collections/merged/forget", {"pictures": ["nothing.png"]})
+    # What was forgotten does not come back, although it is still among the uploads.
+    job = _post(client, "pack", name="again", like="merged", exclude=["cold/000.png"])
+    finish(studio, job)
+    left = [row["source"]["path"] for row in _get(client, "collections/again/pictures")["rows"]]
+    assert set(left) == set(paths) - {"warm/001.png", "cold/000.png"}
     assert "masters" in _error(client, "collections/masters/forget", {"pictures": ["x"]})
 
 
@@ -384,7 +389,10 @@ def test_a_downloaded_picture_paints_itself_again(visitor: TestClient, world: St
         _pixels(visitor.post("/api/gallery/picture", json=again).content) == _pixels(answer.content)
     ).all()
     again["enlarge"] = 2
-    assert _pixels(visitor.post("/api/gallery/picture", json=again).content).shape == (64, 64, 3)
+    large = visitor.post("/api/gallery/picture", json=again).content
+    assert _pixels(large).shape == (64, 64, 3)
+    assert visitor.get("/api/gallery/picture", params={**query, "enlarge": 2}).content == large
+    assert visitor.get("/api/gallery/picture", params={**query, "enlarge": 3}).status_code == 422
     other = {**again, "model": "masters"}
     assert "another generator" in _error(visitor, "gallery/picture", other)
     for wrong in ({}, {"seed": 1, "favourite": "x"}, {"favourite": "nobody"}):
@@ -516,6 +524,20 @@ def test_variations_and_mixing(visitor: TestClient) -> None:
     answer = visitor.post("/api/gallery/mix", json=mixed)
     assert _pixels(answer.content).shape == (128, 192, 3)
     assert "levels" in _error(visitor, "gallery/mix", {**mixed, "model": RUN})
+
+
+def test_canvases(visitor: TestClient, world: Studio) -> None:
+    """At once as in a job; and what is too large or does not fit is one line."""
+    points = [{"seed": seed} for seed in range(6)]
+    body = {"model": "masters", "points": points, "width": 192, "height": 128}
+    body |= {"columns": 3, "rows": 2}
+    made = visitor.post("/api/gallery/canvas/preview", json=body)
+    expected = impasto.canvas("masters", 192, 128, range(6), layout=(3, 2), device="cpu")
+    assert (_pixels(made.content) == expected).all()
+    accepted(_post(visitor, "gallery/canvas", **body))
+    large = {**body, "width": 4096, "height": 4096}
+    assert "as a job" in _error(visitor, "gallery/canvas/preview", large)
+    assert "at least" in _error(visitor, "gallery/canvas/preview", {**body, "width": 32})
 
 
 def test_walks(visitor: TestClient, world: Studio) -> None:

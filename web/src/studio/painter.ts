@@ -7,6 +7,8 @@ import type { Point } from "./types.ts";
 export interface How {
   model: string;
   guidance?: number;
+  /** One of the sizes of a model that makes several. */
+  aspect?: string;
 }
 
 interface Wanted {
@@ -29,15 +31,17 @@ export class ServerPainter implements Paints<Point> {
   /**
    * @param resolution of the model's pictures: a side, or width x height.
    * @param failed is told why something is not painted.
+   * @param enlarge how many times as wide and high the pictures are made; of 2 and more, one a request.
    */
   constructor(
     readonly how: How,
     resolution: number | string,
     private readonly failed: (line: string) => void,
+    private readonly enlarge = 1,
   ) {
     const sides = String(resolution).split("x").map(Number);
     const pixels = sides[0]! * sides.at(-1)!;
-    this.most = Math.max(1, Math.min(MOST, Math.floor(MOST_PIXELS / pixels)));
+    this.most = enlarge > 1 ? 1 : Math.max(1, Math.min(MOST, Math.floor(MOST_PIXELS / pixels)));
     // Small pictures are shown enlarged, where WebP's coarser colours would be seen.
     this.format = pixels <= 256 ** 2 ? "png" : "webp";
   }
@@ -77,8 +81,11 @@ export class ServerPainter implements Paints<Point> {
   }
 
   private async painted(points: Point[]): Promise<Pixels[]> {
-    const body = { ...this.how, points, columns: points.length, format: this.format };
-    const answer = await request("gallery/sheet", asJson(body));
+    const { how, enlarge, format } = this;
+    const answer =
+      enlarge > 1
+        ? await request("gallery/picture", asJson({ ...how, point: points[0], enlarge, format }))
+        : await request("gallery/sheet", asJson({ ...how, points, columns: points.length, format }));
     const sheet = await createImageBitmap(await answer.blob());
     const canvas = document.createElement("canvas");
     const width = Math.floor(sheet.width / points.length);

@@ -46,12 +46,14 @@ export function classesOf(record: PointRecord): string {
 }
 
 /** Where a PNG of a point can be downloaded. */
-export function download(how: How, point: Point): string {
+export function download(how: How, point: Point, enlarge = 1): string {
   return address("gallery/picture", {
     model: how.model,
     guidance: how.guidance,
+    aspect: how.aspect,
     point: JSON.stringify(point),
     format: "png",
+    enlarge,
     download: true,
   });
 }

@@ -1,4 +1,5 @@
 /** The settings of a config as rows of a form, by its JSON schema. */
+import type { Setting } from "./types.ts";
 
 type Schema = Record<string, unknown>;
 
@@ -10,43 +11,59 @@ export interface SettingRow {
   choices: string[];
   /** What it may be, in words. */
   limits: string;
+  /** What it does. */
+  about: string;
 }
 
 /** A row for each value of a config that is no section. */
 export function rowsOf(schema: Schema, config: unknown): SettingRow[] {
-  const definitions = (schema.$defs ?? {}) as Record<string, Schema>;
+  const definitions = definitionsOf(schema);
 
-  /** The schemas that a value may have, with references followed. */
-  function kindsOf(each: Schema | undefined): Schema[] {
-    if (!each) return [];
-    const reference = typeof each.$ref === "string" ? each.$ref.split("/").at(-1)! : null;
-    if (reference !== null) return kindsOf(definitions[reference]);
-    const several = (each.anyOf ?? each.oneOf) as Schema[] | undefined;
-    return several ? several.flatMap(kindsOf) : [each];
-  }
-
-  function below(name: string, value: unknown, kinds: Schema[]): SettingRow[] {
+  function below(name: string, value: unknown, kinds: Schema[], about: string): SettingRow[] {
     if (typeof value !== "object" || value === null || Array.isArray(value) || !Object.keys(value).length)
-      return [rowOf(name, value, kinds)];
+      return [rowOf(name, value, kinds, about)];
     return Object.entries(value).flatMap(([key, each]) => {
-      const found = kinds.flatMap((kind) => {
+      const schemas = kinds.flatMap((kind): Schema[] => {
         const properties = kind.properties as Record<string, Schema> | undefined;
         const others = typeof kind.additionalProperties === "object" ? (kind.additionalProperties as Schema) : undefined;
-        return kindsOf(properties?.[key] ?? others);
+        const found = properties?.[key] ?? others;
+        return found ? [found] : [];
       });
-      return below(name ? `${name}.${key}` : key, each, found);
+      const said = schemas.find((kind) => typeof kind.description === "string")?.description;
+      const found = schemas.flatMap((kind) => kindsOf(kind, definitions));
+      return below(name ? `${name}.${key}` : key, each, found, String(said ?? ""));
     });
   }
 
-  return below("", config, [schema]);
+  return below("", config, kindsOf(schema, definitions), "");
 }
 
-function rowOf(name: string, value: unknown, kinds: Schema[]): SettingRow {
+/** Rows of the settings of a network that a config leaves as they are. */
+export function rowsOfNetwork(role: string, settings: Setting[], given: object): SettingRow[] {
+  return settings
+    .filter((each) => !each.required && !(each.name in given))
+    .map((each) => rowOf(`${role}.${each.name}`, each.default, kindsOf(each.kind, definitionsOf(each.kind)), ""));
+}
+
+function definitionsOf(schema: Schema): Record<string, Schema> {
+  return (schema.$defs ?? {}) as Record<string, Schema>;
+}
+
+/** The schemas that a value may have, with references followed. */
+function kindsOf(each: Schema | undefined, definitions: Record<string, Schema>): Schema[] {
+  if (!each) return [];
+  const reference = typeof each.$ref === "string" ? each.$ref.split("/").at(-1)! : null;
+  if (reference !== null) return kindsOf(definitions[reference], definitions);
+  const several = (each.anyOf ?? each.oneOf) as Schema[] | undefined;
+  return several ? several.flatMap((kind) => kindsOf(kind, definitions)) : [each];
+}
+
+function rowOf(name: string, value: unknown, kinds: Schema[], about: string): SettingRow {
   const choices = choicesOf(kinds);
   const types = kinds.map((kind) => kind.type);
   const isNumber = typeof value === "number" && !types.includes("object") && !types.includes("null");
   const kind = choices.length > 1 ? "choice" : isNumber ? "number" : typeof value === "string" ? "text" : "value";
-  return { name, kind, value, choices, limits: kinds.map(limitsOf).filter(Boolean).join(" or ") };
+  return { name, kind, value, choices, about, limits: kinds.map(limitsOf).filter(Boolean).join(" or ") };
 }
 
 function choicesOf(kinds: Schema[]): string[] {
@@ -66,9 +83,12 @@ const WORDS: Record<string, string> = {
   exclusiveMaximum: "less than",
 };
 
+/** Limits beyond this are those of the computer, not of the setting. */
+const LARGEST = 1e12;
+
 function limitsOf(kind: Schema): string {
   if (kind.type === "null") return "null";
-  const given = Object.entries(WORDS).filter(([key]) => typeof kind[key] === "number");
+  const given = Object.entries(WORDS).filter(([key]) => Math.abs(Number(kind[key])) < LARGEST);
   const limits = given.map(([key, words]) => `${words} ${String(kind[key])}`).join(" and ");
   const whole = kind.type === "integer" ? "whole number" : "";
   return [whole, limits].filter(Boolean).join(", ");

@@ -38,6 +38,8 @@ export interface ModelSummary {
   images_seen: number;
   weights: string;
   in_steps: boolean;
+  /** The sizes that it makes, if several. */
+  aspects: string[];
 }
 
 export interface Direction {
@@ -109,6 +111,7 @@ export interface ClassField {
 }
 
 export interface CollectionDetails {
+  hash: string;
   summary: CollectionSummary;
   fields: ClassField[];
   sources: number;
@@ -202,6 +205,39 @@ export interface Previews {
   pictures: { path: string; squares: Record<string, string> }[];
 }
 
+/** The pictures most like one, nearest first. */
+export interface Alike {
+  points: PointRecord[];
+}
+
+/** The favourites of an earlier checkpoint of a run. */
+export interface Earlier {
+  model: string;
+  favourites: Favourite[];
+}
+
+/** What a training costs on this machine. */
+export interface Estimate {
+  job: string;
+  /** Null: the flagship. */
+  recipe: string | null;
+  collection: string;
+  /** Whether it is the recipe as it is. */
+  plain: boolean;
+  seconds: number;
+  memory_bytes: number | null;
+  stages: { images_per_second: number; processor_share: number | null }[];
+}
+
+/** A setting of a network. */
+export interface Setting {
+  name: string;
+  default: unknown;
+  required: boolean;
+  /** Its JSON schema. */
+  kind: Record<string, unknown>;
+}
+
 /** The facts that go with a model that is shared. */
 export interface Card {
   recipe: string;
@@ -210,6 +246,8 @@ export interface Card {
   parameters: number;
   images_seen: number;
   weights_bytes: number;
+  /** The card of the hub, as Markdown. */
+  text: string;
   licences: Record<string, number>;
   artists: Record<string, number>;
   sentences: string[];

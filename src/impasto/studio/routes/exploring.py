@@ -31,6 +31,8 @@ router = APIRouter(prefix="/gallery", tags=["exploring"])
 POINTS_FILE = "points.safetensors"
 MOST_PREVIEW = 60
 """Frames of a preview."""
+MOST_CANVAS = 2**21
+"""Pixels of a canvas that is painted at once."""
 SomePoints = Annotated[list[PointIn], Field(min_length=1, max_length=64)]
 
 
@@ -263,8 +265,7 @@ def walk(studio: TheStudio, what: WalkJob) -> Job:
 @router.post("/canvas")
 def canvas(studio: TheStudio, what: Canvas) -> Job:
     """A picture of any size, as a job."""
-    if what.aspect is not None:
-        raise ImpastoError("a canvas has a width and a height of its own; leave out the aspect")
+    _check_no_aspect(what)
     options = [f"--size={what.width}x{what.height}"]
     if what.columns is not None and what.rows is not None:
         options.append(f"--layout={what.columns}x{what.rows}")
@@ -274,6 +275,37 @@ def canvas(studio: TheStudio, what: Canvas) -> Job:
         options.append("--tile")
     title = f"Canvas of {what.width} × {what.height} by {what.model}"
     return _add_with_points(studio, "canvas", title, what, what.points, options, "canvas.png")
+
+
+@router.post("/canvas/preview")
+def canvas_now(studio: TheStudio, what: Canvas) -> Response:
+    """A canvas that is small enough to be painted at once, as PNG."""
+    from impasto.exploring.canvases import CanvasOptions, canvas_of
+
+    _check_no_aspect(what)
+    if what.width * what.height > MOST_CANVAS:
+        raise ImpastoError(
+            f"a canvas of {what.width} x {what.height} pixels is painted as a job; at once at most "
+            f"{MOST_CANVAS:,} pixels are painted"
+        )
+    folder = studio.places.model_folder(what.model)
+    given = what.columns is not None and what.rows is not None
+    with studio.models.painter(folder, what.settings(), None) as painter:
+        options = CanvasOptions(
+            what.width,
+            what.height,
+            points=[points_of(painter, folder, what.points)],
+            layout=(what.columns or 1, what.rows or 1) if given else None,
+            variety=what.variety,
+            tile=what.tile,
+        )
+        picture = canvas_of(painter, options).paint()
+    return answer(encoded(picture, "png"), "png")
+
+
+def _check_no_aspect(what: Canvas) -> None:
+    if what.aspect is not None:
+        raise ImpastoError("a canvas has a width and a height of its own; leave out the aspect")
 
 
 @router.get("/directions")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from impasto.errors import ImpastoError, in_words
 from impasto.sampling.point_text import PointsRecord
@@ -27,7 +27,11 @@ from impasto.studio.pictures import Format, answer, encoded
 from impasto.studio.routes.models import ModelName
 
 router = APIRouter(prefix="/gallery", tags=["gallery"])
-Enlarge = Literal[1, 2, 4]
+Enlarge = Annotated[
+    Literal[1, 2, 4],
+    # Queries are texts.
+    BeforeValidator(lambda value: int(value) if value in ("1", "2", "4") else value),
+]
 """How many times as wide and high."""
 Columns = Annotated[int | None, Field(ge=1, le=MOST_POINTS)]
 

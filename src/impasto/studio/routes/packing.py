@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from impasto.api.collections import pack_options
+from impasto.collection import Collection
 from impasto.decoding.fit import FITS, said_of
 from impasto.errors import ImpastoError
 from impasto.files import read_json
@@ -249,6 +250,10 @@ def _source(studio: Studio, what: Pack) -> tuple[str, dict[str, Any]]:
         options["labels"] = ",".join(before["labels"])
     for name in ("merge", "keep", "exclude"):
         options[name] = list(before.get(name, ()))
+    if what.name != what.like:
+        # They are still in the source, and the new collection does not know that they were forgotten.
+        forgotten = (row.get("path") for row in Collection.open(folder).forgotten_table())
+        options["exclude"] += [path for path in forgotten if path]
     return str(source), options
 
 
