@@ -1,6 +1,7 @@
 """Who may ask the studio, and for what."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,28 @@ def test_errors_are_one_line_and_no_traceback(
     assert "ZeroDivisionError" not in answer.text
     assert "Traceback" not in answer.text
     assert "terminal" in _lines(answer)
+
+
+def test_letters_that_are_no_unicode(client: TestClient, places: Places) -> None:
+    """In a request, and in names of folders on disk."""
+    headers = {"content-type": "application/json"}
+    for path, body in (
+        ("collections/masters/forget", b'{"pictures": ["\\ud800"]}'),
+        ("uploads", b'{"name": "\\ud800"}'),
+        ("train", b'{"collection": "masters", "recipe": "first_look", "only": "\\udfff"}'),
+        ("pack", b'{"name": "x", "like": "\\ud800"}'),
+    ):
+        answer = client.post(f"/api/{path}", content=body, headers=headers)
+        assert 400 <= answer.status_code < 500, (path, answer.text)
+        _lines(answer)
+    assert client.get("/api/jobs").json() == []
+    name = os.fsdecode(b"caf\xe9")
+    (places.uploads / name).mkdir()
+    (places.runs / name).mkdir()
+    (places.runs / name / "run.json").write_text("{}")
+    assert [each["name"] for each in client.get("/api/uploads").json()] == [name]
+    (unreadable,) = client.get("/api/runs").json()["unreadable"]
+    assert unreadable.startswith("caf")
 
 
 HOSTILE = [

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import importlib.util
+import json
 import logging
 import os
 from collections.abc import AsyncIterator
@@ -49,6 +50,13 @@ class ErrorAnswer(BaseModel):
     """One line: what is wrong, and what to do."""
 
 
+class PlainJson(JSONResponse):
+    """JSON in ASCII, which has escapes for what UTF-8 has not: names of files that are no text."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
+
+
 class About(BaseModel):
     """What this studio is and can."""
 
@@ -74,6 +82,7 @@ def create_app(studio: Studio, gate: Gate) -> FastAPI:
         docs_url=None,  # its page would be fetched from the network
         redoc_url=None,
         lifespan=_advancing,
+        default_response_class=PlainJson,
         responses=errors,
         separate_input_output_schemas=False,
     )
@@ -164,7 +173,7 @@ def _add_errors(app: FastAPI) -> None:
     """Every error is one line of JSON; what is unexpected is logged here, and not shown."""
 
     def answer(status: int, text: str) -> JSONResponse:
-        return JSONResponse({"error": text}, status_code=status)
+        return PlainJson({"error": text}, status_code=status)
 
     @app.exception_handler(ImpastoError)
     def expected(request: Request, error: ImpastoError) -> JSONResponse:
@@ -185,6 +194,10 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(ClientDisconnect)
     def gone(request: Request, error: ClientDisconnect) -> JSONResponse:
         return answer(400, "the request was cut off")  # nobody reads it
+
+    @app.exception_handler(UnicodeEncodeError)
+    def no_text(request: Request, error: UnicodeEncodeError) -> JSONResponse:
+        return answer(400, "the request has letters that are no Unicode (lone surrogates)")
 
     @app.exception_handler(OSError)
     def no_file(request: Request, error: OSError) -> JSONResponse:

@@ -130,5 +130,5 @@ class Feeds:
 
 def _encoded(name: str, value: Any, identity: str | None) -> bytes:
     head = "" if identity is None else f"id: {identity}\n"
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(value, separators=(",", ":"))
     return f"{head}event: {name}\ndata: {text}\n\n".encode()
