@@ -168,11 +168,11 @@ def _changing(path: Path) -> Iterator[dict[str, PointsRecord]]:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Wait until nobody else has locked the folder, and lock it."""
+    if os.name == "nt":  # folders cannot be opened there
+        yield
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if os.name == "nt":  # folders cannot be opened there
-            yield
-            return
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise write_error(error, folder) from error
