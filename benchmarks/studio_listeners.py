@@ -1,6 +1,6 @@
 """What 200 pages that listen to a training cost it.
 
-    python -m benchmarks.studio_listeners [--clients 200] [--seconds 20] [--rounds 5]
+    python -m benchmarks.studio_listeners [--clients 200] [--seconds 20] [--rounds 5] [--stats-every 256]
 
 A training of `first_look` on the 21 paintings runs as a job of `impasto studio`, with statistics four
 times as often as by default. Turn by turn nobody listens, then all clients listen to its events, and in
@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--stats-every", type=int, default=256, help="images between two events")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, StudioServer(Path(folder)) as server:
         try:
@@ -110,10 +111,10 @@ def main() -> None:
 
 
 def _measure(server: StudioServer, given: argparse.Namespace) -> None:
-    settings = {"training.stats_every": 256, "training.images": 10_000_000}
+    settings = {"training.stats_every": given.stats_every, "training.images": 10_000_000}
     what = {"collection": "masters", "recipe": "first_look", "settings": settings, "device": "cpu"}
     job = server.client.post("/api/train", json=what).json()
-    while _last_row(server, job["run"])["images_seen"] < 1000:
+    while _last_row(server, job["run"])["images_seen"] < 256:
         time.sleep(1)
     training = _child_of(server.client.get(f"/api/jobs/{job['id']}").json()["pid"])
     turns: list[Turn] = []
@@ -128,17 +129,19 @@ def _measure(server: StudioServer, given: argparse.Namespace) -> None:
                 flush=True,
             )
 
-    def slower(value: str) -> str:
+    def medians(value: str) -> tuple[float, float]:
+        """Of the turns without clients, and of those with them."""
         alone, listened = (
             statistics.median(getattr(turn, value) for turn in turns if bool(turn.clients) == some)
             for some in (False, True)
         )
-        return f"{100 * (1 - listened / alone):.1f}%"
+        return alone, listened
 
-    print(
-        f"while {given.clients} clients listen, slower by {slower('speed')} (medians of images a "
-        f"second), and by {slower('per_processor_second')} for each second of processor time"
-    )
+    alone, listened = medians("server")
+    print(f"{given.clients} clients take {100 * (listened - alone):.1f}% of one core in the server")
+    for value, unit in (("speed", "second"), ("per_processor_second", "second of processor time")):
+        alone, listened = medians(value)
+        print(f"the training is slower by {100 * (1 - listened / alone):.1f}% in images a {unit}")
 
 
 if __name__ == "__main__":
