@@ -12,6 +12,7 @@ import pytest
 from huggingface_hub import constants
 
 import impasto
+from impasto.api import comparing
 from impasto.collection import Collection
 from impasto.config import NetworkConfig
 from impasto.errors import ImpastoError
@@ -136,6 +137,7 @@ def test_every_command_that_takes_a_model_takes_one_of_the_hub(
         ("directions", NAME, "--samples", "64", "--components", "0"),
         ("canvas", NAME, "--size", "64x32"),
         ("export", NAME, "own"),
+        ("enlarge", NAME, "--seeds", "0", "--out", "large"),
     ):
         code, out = invoke(*command)
         assert code == 0, out
@@ -154,6 +156,10 @@ def test_every_command_that_takes_a_model_takes_one_of_the_hub(
     code, out = invoke("compare", NAME, NAME, "--data", "masters")
     assert code == 2
     assert "\n" not in out
+    compared = comparing._Runs.read([Path(NAME), Path("own")], best=True)
+    assert compared.homes == [Path("evaluations/anna-lake"), Path("evaluations/own")]
+    assert compared.checkpoints == [found, Path("own")]
+    assert [each.name for each in compared.as_asked(comparing.Asked())] == ["lake", "own"]
     assert PretrainedModel.load(Path(NAME)).name == NAME
     assert name_of(Path(f"{NAME}@refs/pr/1")) == "anna-lake@refs-pr-1"
 

@@ -88,7 +88,8 @@ def no_evaluation(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     evaluated: list[Path] = []
 
     def stand_in(runs: Any, *_: Any) -> None:
-        for folder in runs.folders:
+        for folder in runs.homes:
+            folder.mkdir(parents=True, exist_ok=True)
             evaluated.append(folder)
             with (folder / "metrics.jsonl").open("a") as file:
                 row = evaluation(END, scored(0.6, field=None), pictures=500)
@@ -272,6 +273,26 @@ def test_a_checkpoint_without_an_evaluation_is_evaluated(
         assert no_evaluation == [first, run]
     no_evaluation.clear()
     compare(tmp_path, first, make_run(tmp_path / "c", [good]))
+    assert no_evaluation == []
+
+
+def test_models_and_checkpoints_beside_a_run(
+    tmp_path: Path, no_evaluation: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model's rows are where `evaluate` has them; a checkpoint's are its run's."""
+    monkeypatch.chdir(tmp_path)
+    good = evaluation(END, scored(0.5, field=None))
+    run = make_run(Path("run"), [good], model_record())
+    model = write_model(Path("models/lake"), model_record(resolution=32), seed=1)
+    page, lines = compare(tmp_path, run, model)
+    assert no_evaluation == [run, Path("evaluations/lake")]
+    assert "run after 40,960 images, lake after 40,960 images" in lines[0]
+    assert "Trained on ukiyoe-64 ukiyoe-64" in page.text
+    assert "Resolution 16 32" in page.text
+    assert "training.batch" not in page.text, "a model does not say it"
+    no_evaluation.clear()
+    checkpoint = run / "checkpoints" / f"{END:012d}"
+    compare(tmp_path, checkpoint, model, options=("--best",))
     assert no_evaluation == []
 
 
@@ -470,8 +491,8 @@ def test_bad_input_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     data = ("--data", "x")
     assert "two runs or more" in error(str(run), *data)
-    assert "not a run" in error(str(run), str(empty), *data)
-    assert "not a folder" in error(str(run), str(tmp_path / "no"), *data)
+    assert "neither a run" in error(str(run), str(empty), *data)
+    assert "does not exist" in error(str(run), str(tmp_path / "no"), *data)
     assert "no checkpoint yet" in error(str(run), str(bare), *data)
     assert "given twice" in error(str(run), str(run), *data)
     assert "too many" in error(*[str(run)] * 7, *data)

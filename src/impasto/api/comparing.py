@@ -7,7 +7,6 @@ from pathlib import Path
 
 from impasto.api.judging import discriminator_rows
 from impasto.collection import Collection, open_or_pack
-from impasto.config import read_record as read_json_record
 from impasto.device import choose_device
 from impasto.errors import ImpastoError
 from impasto.evaluation.evaluate import Evaluator, SampleCounts
@@ -21,8 +20,9 @@ from impasto.reporting.compared import MOST_RUNS, Asked, Compared, scored_alike,
 from impasto.reporting.comparison import write_comparison
 from impasto.reporting.painted import side_by_side
 from impasto.reporting.record import RunRecord, read_record
+from impasto.reporting.record_of_model import record_of_model
 from impasto.resolution import Resolution, area, in_words, times
-from impasto.sampling.model import BEST, MODEL_FILE, ModelRecord, find_model
+from impasto.sampling.model import BEST, ModelRecord, find_model, name_of, run_of
 
 
 @dataclass(frozen=True)
@@ -55,17 +55,17 @@ def compare(
     device: str = "auto",
     batch: int = 64,
 ) -> Comparison:
-    """Compare two to six runs on one HTML page: pictures of the same seeds, scores, tables.
+    """Compare two to six runs or models on one HTML page: pictures of the same seeds, scores, tables.
 
-    Checkpoints without an evaluation on the collection with the same settings are evaluated first;
-    the rows go to each run's `metrics.jsonl`.
+    Those without an evaluation on the collection with the same settings are evaluated first; the rows go
+    to each run's `metrics.jsonl`, and to `evaluations/NAME` for a model.
 
     Args:
-        runs: folders of runs, two to six.
+        runs: runs, checkpoints or models, such as `hf:OWNER/NAME`; two to six.
         data: the collection to compare with, or `masters`.
         out: the HTML file.
         best: compare each run's best checkpoint, by the KID measured in training, instead of its
-            newest.
+            newest. Checkpoints and models stand for themselves.
         features: one feature network or several.
         weights: a file or URL for each network with weights of your own.
         pictures: generated pictures of each run; None: the number that the runs' evaluations share,
@@ -76,8 +76,8 @@ def compare(
         batch: pictures at a time.
 
     Raises:
-        ImpastoError: there are fewer than two or more than six runs, one is no run or has no
-            checkpoint, or the collection does not fit one of them.
+        ImpastoError: there are fewer than two or more than six, one is no model, or the collection does
+            not fit one of them.
     """
     folders, page = [Path(run).expanduser() for run in runs], Path(out).expanduser()
     _check_count(folders, page)
@@ -116,9 +116,11 @@ def _check_count(folders: Sequence[Path], page: Path) -> None:
 
 @dataclass(frozen=True)
 class _Runs:
-    """The runs that are compared, each with the checkpoint that stands for it."""
+    """The runs and models that are compared, each with the checkpoint that stands for it."""
 
     folders: Sequence[Path]
+    homes: Sequence[Path]
+    """Folders of their `metrics.jsonl`."""
     names: Sequence[str]
     records: Sequence[RunRecord]
     checkpoints: Sequence[Path]
@@ -127,20 +129,27 @@ class _Runs:
 
     @classmethod
     def read(cls, folders: Sequence[Path], *, best: bool) -> "_Runs":
-        """Read runs; for each stands its best checkpoint or its newest.
+        """Read runs and models; for a run stands its best checkpoint or its newest.
 
         Raises:
-            ImpastoError: a run is given twice, is none, or has no such checkpoint.
+            ImpastoError: one is given twice, is none, or has no such checkpoint.
         """
         names = unique_names(folders)
-        records = [read_record(folder) for folder in folders]
-        checkpoints = [find_model(folder / BEST if best else folder) for folder in folders]
-        models = [read_json_record(path / MODEL_FILE, "model", ModelRecord) for path in checkpoints]
-        return cls(folders, names, records, checkpoints, models)
+        runs = [folder if (folder / "run.json").is_file() else run_of(folder) for folder in folders]
+        checkpoints = [
+            find_model(folder / BEST if best and run == folder else folder)
+            for folder, run in zip(folders, runs, strict=True)
+        ]
+        models = [ModelRecord.of(path) for path in checkpoints]
+        homes = [
+            run or Path("evaluations") / name_of(folder)
+            for folder, run in zip(folders, runs, strict=True)
+        ]
+        return cls(folders, homes, names, _records(homes, models), checkpoints, models)
 
     def again(self) -> "_Runs":
         """The same with what was evaluated since."""
-        return replace(self, records=[read_record(folder) for folder in self.folders])
+        return replace(self, records=_records(self.homes, self.models))
 
     @property
     def resolutions(self) -> list[Resolution]:
@@ -158,6 +167,13 @@ class _Runs:
             Compared(record, name, model.images_seen, model.weights_sha256, asked)
             for record, name, model in zip(self.records, self.names, self.models, strict=True)
         ]
+
+
+def _records(homes: Sequence[Path], models: Sequence[ModelRecord]) -> list[RunRecord]:
+    return [
+        read_record(home) if run_of(home) else record_of_model(model, home)
+        for home, model in zip(homes, models, strict=True)
+    ]
 
 
 def unique_names(folders: Sequence[Path]) -> list[str]:
@@ -231,7 +247,7 @@ def evaluate_alike(
     """Evaluate the checkpoints of all runs with the same settings; recorded evaluations are not
     repeated.
 
-    Rows go to each run's `metrics.jsonl`."""
+    Rows go to `metrics.jsonl` of each home."""
     plan = SampleCounts(
         count=SampleCounts.count if asked.pictures is None else asked.pictures,
         per_class=SampleCounts.per_class if asked.per_class is None else asked.per_class,
@@ -247,17 +263,15 @@ def evaluate_alike(
         )
         for side in set(runs.resolutions)
     }
-    for folder, checkpoint, side in zip(
-        runs.folders, runs.checkpoints, runs.resolutions, strict=True
-    ):
+    for home, checkpoint, side in zip(runs.homes, runs.checkpoints, runs.resolutions, strict=True):
         say(f"evaluating {checkpoint}")
         evaluate_folders(
             [checkpoint],
             evaluators[side],
             plan,
             painting,
-            run=folder,
-            home=folder,
-            name=folder.resolve().name,
+            run=run_of(home),
+            home=home,
+            name=home.resolve().name,
             more=discriminator_rows,
         )

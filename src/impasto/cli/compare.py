@@ -19,7 +19,12 @@ from impasto.formatting import quoted
 
 
 def command(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Two to six runs.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN", help="Two to six runs, checkpoints or models, such as hf:OWNER/NAME."
+        ),
+    ],
     data: Annotated[
         str, typer.Option(help="Collection to compare with, or 'masters'.", metavar="COLLECTION")
     ],

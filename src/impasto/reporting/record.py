@@ -109,6 +109,7 @@ class RunRecord:
     evaluations: list[EvaluationRow]
     doctor: list[Event]
     rows: list[dict[str, Any]]
+    of_model: bool = False  # a model by itself, see record_of_model.py
 
     def get(self, *names: str, default: Any = None) -> Any:
         """The value in `run.json` at the path `names`, or `default` if it is missing."""
