@@ -21,6 +21,7 @@ from impasto.exploring.favourites import favourites_path
 from impasto.fetching import hub_model
 from impasto.files import cache_folder, sha256_of_file
 from impasto.networks import autoencoder_of, discriminator_of, generator_of, taesd
+from impasto.reporting.compared import Asked
 from impasto.sampling.model import Model, find_model, name_of
 from impasto.sampling.records import ModelRecord
 from impasto.training.pretrained import PretrainedModel
@@ -159,7 +160,7 @@ def test_every_command_that_takes_a_model_takes_one_of_the_hub(
     compared = comparing._Runs.read([Path(NAME), Path("own")], best=True)
     assert compared.homes == [Path("evaluations/anna-lake"), Path("evaluations/own")]
     assert compared.checkpoints == [found, Path("own")]
-    assert [each.name for each in compared.as_asked(comparing.Asked())] == ["lake", "own"]
+    assert [each.name for each in compared.as_asked(Asked())] == ["lake", "own"]
     assert PretrainedModel.load(Path(NAME)).name == NAME
     assert name_of(Path(f"{NAME}@refs/pr/1")) == "anna-lake@refs-pr-1"
 
