@@ -15,6 +15,7 @@ from impasto.registry import recipe_modules
 from impasto.sampling.model import BEST, Model, checkpoint_folders
 from impasto.training.choosing import parse_count
 from impasto.training.run_folder import read_run
+from impasto.training.starting import chosen_start
 from impasto.training.time_plan import choose_in
 
 
@@ -120,6 +121,7 @@ def train(
         run: its own folder instead; if it is there, it goes on, provided that its config is the same.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         start_from: a run or model (`hf:OWNER/NAME` too) to start from; weights that fit are copied.
+            `auto`: the nearest model of the package, or none, as measured in some seconds.
         tensorboard: write TensorBoard events too.
         time: how long to train, such as `2h`; without a recipe, flagships of rising size.
 
@@ -132,8 +134,10 @@ def train(
     start = None if start_from is None else Path(start_from)
     folder = None if run is None else Path(run).expanduser()
     options: dict[str, Any] = {"labels": labels, "images": images, "seed": seed, "only": only}
-    options |= {"start_from": start, "time": time, "device": device, "run": folder}
+    options |= {"time": time, "device": device, "run": folder}
     with joined() as processes:
+        start = processes.on_first(lambda: chosen_start(start, chosen, data, only=only, run=folder))
+        options["start_from"] = start
         choice = choose_in(processes, chosen, data, settings or {}, **options)
         if choice.note is not None:
             say(choice.note, to_stderr=True)

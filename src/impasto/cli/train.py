@@ -50,8 +50,10 @@ def command(
             "--from",
             metavar="MODEL",
             help=(
-                "Start from the weights of a run or model, of 'masters' (the model in this "
-                "package) or of hf:OWNER/NAME, as far as they fit. Resolution and classes may differ."
+                "Start from the weights of a run or model, of 'masters' (a model in "
+                "this package) or of hf:OWNER/NAME, as far as they fit. Resolution and classes may "
+                "differ. 'auto': the model of this package whose pictures are nearest to the "
+                "collection's, if they are near enough; measured in some seconds."
             ),
         ),
     ] = None,
@@ -123,14 +125,19 @@ def command(
     from impasto.settings import parse_settings
     from impasto.training import train
     from impasto.training.config_files import load_config
+    from impasto.training.starting import chosen_start
     from impasto.training.time_plan import choose_in
 
     if numbers is not None and not dry_run:
         raise ImpastoError("--numbers is of what --dry-run measures; give both")
     with joined() as processes:
+        chosen = recipe if config is None else load_config(config, recipe)
+        start_from = processes.on_first(
+            lambda: chosen_start(start_from, chosen, data, only=only, run=run)
+        )
         choice = choose_in(
             processes,
-            recipe if config is None else load_config(config, recipe),
+            chosen,
             data,
             parse_settings(settings or []),
             time=time,

@@ -1,0 +1,91 @@
+"""`--from auto`: which model of the package a training starts from, or none, by a quick measurement.
+
+Measured is the kernel distance (KID) of the collection's pictures to those that a model makes, by
+EfficientNet-Lite0. Starting from a model helps where its pictures are like the collection's, and costs
+where they are not (benchmarks/starts.py).
+"""
+
+from pathlib import Path
+
+import torch
+
+from impasto.collection import Collection, open_or_pack
+from impasto.collection.opening import packed_at
+from impasto.config import RunConfig
+from impasto.evaluation.reference import collection_features
+from impasto.features import load_network
+from impasto.files import read_json
+from impasto.messages import say
+from impasto.metrics import Sample, metric_module
+from impasto.resolution import square_of, times
+from impasto.sampling.model import Model
+from impasto.sampling.shipped import SHIPPED, there
+from impasto.training.choosing import FLAGSHIP, USUAL_SIDE, at_side
+
+AUTO = Path("auto")
+PICTURES = 256
+"""Of each side."""
+NEAR = 0.15
+"""The largest distance at which a training starts from a model. Measured (benchmarks/starts.py): at 0.065,
+paintings that the model has not seen, it helps much; at 0.37 and 0.40, drawings, it costs."""
+_BATCH = 64
+
+
+def chosen_start(
+    start_from: Path | None,
+    recipe: str | RunConfig | None,
+    data: str | Path | Collection | None,
+    *,
+    only: str | None = None,
+    run: Path | None = None,
+) -> Path | None:
+    """The model to start from: what was said, or for `auto` the nearest of the package, or none.
+
+    Args:
+        start_from: as of `--from`.
+        recipe: as of `train`; the models of the package are flagships.
+        data: the collection.
+        only: the part of it that is learned.
+        run: the run's folder; if it is there, what it started from is taken.
+
+    Raises:
+        ImpastoError: the collection cannot be read.
+    """
+    if start_from != AUTO or AUTO.exists() or data is None:
+        return start_from
+    if run is not None and (run / "run.json").exists():
+        known = read_json(run / "run.json", "run").get("started_from")
+        return None if known is None else Path(known["model"])
+    name = recipe.recipe if isinstance(recipe, RunConfig) else recipe
+    if name is not None and not name.startswith(FLAGSHIP):
+        say(f"--from auto: from nothing; the models of the package do not fit recipe {name}")
+        return None
+    packed = packed_at(data)
+    whole = packed is None or any(times(size, USUAL_SIDE) for size in packed)
+    collection = open_or_pack(data, USUAL_SIDE if whole or not packed else packed[-1]).only(only)
+    far = {name: distance(Model.load(SHIPPED[name]), collection) for name in there()}
+    nearest = min(far, key=far.__getitem__, default=None)
+    found = ", ".join(f"{value:.3f} of {name}" for name, value in far.items())
+    near = nearest is not None and far[nearest] <= NEAR
+    say(
+        f"--from auto: from {nearest if near else 'nothing'}; distance of this collection to the "
+        f"pictures (kid-lite0): {found}; up to {NEAR} a start helps"
+    )
+    return Path(nearest) if near and nearest is not None else None
+
+
+def distance(model: Model, collection: Collection) -> float:
+    """Kernel distance of a collection's training pictures to a model's own: 256 of each, which takes some
+    seconds.
+
+    Raises:
+        ImpastoError: the collection cannot be read.
+    """
+    network = load_network("lite0", device=torch.device("cpu"))
+    side = square_of(model.record.resolution)
+    size = at_side(collection.resolution, side) or collection.resolution
+    (known,) = collection_features([network], collection, resolution=size, limit=PICTURES)
+    painted = torch.from_numpy(model.sample(range(PICTURES)))
+    fake = torch.cat([network(batch).features for batch in painted.split(_BATCH)])
+    prepared = metric_module("kid").prepare(Sample(fake, None), known.sample)
+    return float(prepared(torch.arange(len(fake)))["kid"])

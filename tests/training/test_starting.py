@@ -1,0 +1,106 @@
+"""`--from auto`: which model of the package a training starts from."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.kill_resume import fingerprint
+from impasto.collection import Collection
+from impasto.features import load_network
+from impasto.sampling.model import Model, checkpoint_folders, export
+from impasto.sampling.shipped import SHIPPED
+from impasto.training import resume, starting, train
+from impasto.training.starting import AUTO, chosen_start, distance
+from tests.helpers.command_line import Say
+from tests.helpers.training import small
+
+
+@pytest.fixture(scope="module")
+def tiny_flagship(labelled: Collection, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder of a narrow flagship that has seen one batch."""
+    folder = tmp_path_factory.mktemp("shipped")
+    config = small("flagship_64", training__images=8, labels=["style"])
+    run = train(config, labelled, out=folder, device="cpu")
+    export(run, folder / "model", discriminator=True)
+    return folder / "model"
+
+
+@pytest.fixture
+def measured(tiny_flagship: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """The distances of two models of the package, which can be set."""
+    found = {"masters": 0.3, "paintings": 0.1}
+    for name in found:
+        monkeypatch.setitem(SHIPPED, name, tiny_flagship)
+    numbers = iter(range(1_000_000))
+    monkeypatch.setattr(
+        starting, "distance", lambda *_: list(found.values())[next(numbers) % len(found)]
+    )
+    return found
+
+
+def test_the_distance_is_kid(
+    tiny_flagship: Path, labelled: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starting, "PICTURES", 9)
+    model = Model.load(tiny_flagship)
+    found = distance(model, labelled)
+    network = load_network("lite0", device=torch.device("cpu"))
+    rows = np.sort(np.random.default_rng(0).choice(labelled.train_indices, 9, replace=False))
+    real = network(torch.from_numpy(labelled.images(rows))).features.double()
+    fake = network(torch.from_numpy(model.sample(range(9)))).features.double()
+
+    def kernel(one: torch.Tensor, other: torch.Tensor) -> float:
+        return float((one @ other / len(one) + 1) ** 3)
+
+    pairs = [(i, j) for i in range(9) for j in range(9) if i != j]
+    among = sum(kernel(real[i], real[j]) + kernel(fake[i], fake[j]) for i, j in pairs) / 72
+    across = sum(kernel(a, b) for a in real for b in fake) / 81
+    assert found == pytest.approx(among - 2 * across, abs=1e-4)
+
+
+def test_the_nearest_model_is_taken_and_said(
+    measured: dict[str, float], labelled: Collection, capsys: Any, told: None
+) -> None:
+    assert chosen_start(AUTO, None, labelled) == Path("paintings")
+    line = capsys.readouterr().out
+    assert line.startswith("--from auto: from paintings; distance ")
+    assert "0.300 of masters, 0.100 of paintings" in line
+    measured["masters"] = 0.05
+    assert chosen_start(AUTO, "flagship_64", labelled) == Path("masters")
+    measured |= {"masters": 0.4, "paintings": 0.35}
+    assert chosen_start(AUTO, None, labelled) is None
+    assert "from nothing; distance" in capsys.readouterr().out
+
+
+def test_where_there_is_nothing_to_choose(
+    measured: dict[str, float], labelled: Collection, capsys: Any, told: None
+) -> None:
+    assert chosen_start(Path("masters"), None, labelled) == Path("masters")
+    assert chosen_start(None, None, labelled) is None
+    assert capsys.readouterr().out == ""
+    assert chosen_start(AUTO, "wikiart_dcgan", labelled) is None
+    assert "do not fit recipe wikiart_dcgan" in capsys.readouterr().out
+
+
+def test_the_choice_is_recorded_and_resuming_is_exact(
+    measured: dict[str, float], labelled: Collection, say: Say, tmp_path: Path
+) -> None:
+    config = small("flagship_64", training__images=24, labels=["style"])
+    options = ["--config", str(tmp_path / "config.json"), "--data", str(labelled.path)]
+    (tmp_path / "config.json").write_text(config.model_dump_json())
+    whole, died = tmp_path / "whole", tmp_path / "died"
+    code, out, error = say("train", *options, "--from", "auto", "--run", str(whole))
+    assert code == 0, error
+    assert "--from auto: from paintings" in out
+    record = json.loads((whole / "run.json").read_text())
+    assert record["started_from"]["model"] in SHIPPED
+    assert int(checkpoint_folders(whole)[0].name) == 0
+    chosen = train(config, labelled, run=died, device="cpu", start_from=Path("paintings"))
+    assert fingerprint(chosen) == fingerprint(whole)
+    measured |= {"masters": 0.0, "paintings": 1.0}
+    assert chosen_start(AUTO, config, labelled, run=whole) == Path(record["started_from"]["model"])
+    assert resume(whole) == whole
