@@ -26,8 +26,8 @@ AUTO = Path("auto")
 PICTURES = 256
 """Of each side."""
 NEAR = 0.15
-"""The largest distance at which a training starts from a model. Measured (benchmarks/starts.py): at 0.065,
-paintings that the model has not seen, it helps much; at 0.37 and 0.40, drawings, it costs."""
+"""The largest distance at which a training starts from a model. Measured (benchmarks/starts.py): at
+0.065, paintings that the model has not seen, it helps much; at 0.37 and 0.40, drawings, it costs."""
 _BATCH = 64
 
 
@@ -75,8 +75,7 @@ def chosen_start(
 
 
 def distance(model: Model, collection: Collection) -> float:
-    """Kernel distance of a collection's training pictures to a model's own: 256 of each, which takes some
-    seconds.
+    """Kernel distance of a collection's training pictures to a model's own, of 256 of each.
 
     Raises:
         ImpastoError: the collection cannot be read.
