@@ -8,7 +8,7 @@ Trains `flagship_64` for the same images on each collection, from nothing and fr
 prints the scores of time_to_quality.py. 8,000 images take about 90 CPU-seconds. Without `--data` the
 collections are `drawings`, 600 drawings of black lines on white that are made here, and the tiles of
 `masters`, by style, from which the model `masters` itself is left out. Printed besides: how far each
-collection's pictures are from each model's own (`impasto.training.starting`), by which `--from auto`
+collection's pictures are from each model's own (`impasto.evaluation.distance`), by which `--from auto`
 chooses. Of drawings, look at `layout` and `colour`: the feature network hardly sees grey for white.
 """
 
@@ -23,9 +23,9 @@ from benchmarks._command import run as run_command
 from benchmarks.time_to_quality import Entry, Options, in_order, run, summary, table
 from impasto.collection import PackOptions, open_or_pack, pack
 from impasto.errors import ImpastoError
+from impasto.evaluation.distance import distance
 from impasto.sampling import Model
 from impasto.sampling.shipped import SHIPPED
-from impasto.training.starting import distance
 
 SIDE = 64
 _DRAWN = 4 * SIDE

@@ -10,11 +10,12 @@ import torch
 
 from benchmarks.kill_resume import fingerprint
 from impasto.collection import Collection
+from impasto.evaluation import distance as evaluation_distance
 from impasto.features import load_network
 from impasto.sampling.model import Model, checkpoint_folders, export
 from impasto.sampling.shipped import SHIPPED
 from impasto.training import resume, starting, train
-from impasto.training.starting import AUTO, chosen_start, distance
+from impasto.training.starting import AUTO, chosen_start
 from tests.helpers.command_line import Say
 from tests.helpers.training import small
 
@@ -45,9 +46,9 @@ def measured(tiny_flagship: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
 def test_the_distance_is_kid(
     tiny_flagship: Path, labelled: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(starting, "PICTURES", 9)
+    monkeypatch.setattr(evaluation_distance, "PICTURES", 9)
     model = Model.load(tiny_flagship)
-    found = distance(model, labelled)
+    found = evaluation_distance.distance(model, labelled)
     network = load_network("lite0", device=torch.device("cpu"))
     rows = np.sort(np.random.default_rng(0).choice(labelled.train_indices, 9, replace=False))
     real = network(torch.from_numpy(labelled.images(rows))).features.double()

@@ -120,8 +120,7 @@ def train(
         out: the folder of runs.
         run: its own folder instead; if it is there, it goes on, provided that its config is the same.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
-        start_from: a run or model (`hf:OWNER/NAME` too) to start from; weights that fit are copied.
-            `auto`: the nearest model of the package, or none, as measured in some seconds.
+        start_from: a run or model (`hf:OWNER/NAME` too) whose fitting weights are copied; or `auto`.
         tensorboard: write TensorBoard events too.
         time: how long to train, such as `2h`; without a recipe, flagships of rising size.
 
@@ -137,8 +136,7 @@ def train(
     options |= {"time": time, "device": device, "run": folder}
     with joined() as processes:
         start = processes.on_first(lambda: chosen_start(start, chosen, data, only=only, run=folder))
-        options["start_from"] = start
-        choice = choose_in(processes, chosen, data, settings or {}, **options)
+        choice = choose_in(processes, chosen, data, settings or {}, start_from=start, **options)
         if choice.note is not None:
             say(choice.note, to_stderr=True)
         made = training.train(

@@ -7,28 +7,21 @@ where they are not (benchmarks/starts.py).
 
 from pathlib import Path
 
-import torch
-
 from impasto.collection import Collection, open_or_pack
 from impasto.collection.opening import packed_at
 from impasto.config import RunConfig
-from impasto.evaluation.reference import collection_features
-from impasto.features import load_network
+from impasto.evaluation.distance import distance
 from impasto.files import read_json
 from impasto.messages import say
-from impasto.metrics import Sample, metric_module
 from impasto.resolution import square_of, times
 from impasto.sampling.model import Model
 from impasto.sampling.shipped import SHIPPED, there
 from impasto.training.choosing import FLAGSHIP, USUAL_SIDE, at_side
 
 AUTO = Path("auto")
-PICTURES = 256
-"""Of each side."""
 NEAR = 0.15
 """The largest distance at which a training starts from a model. Measured (benchmarks/starts.py): at
 0.065, paintings that the model has not seen, it helps much; at 0.37 and 0.40, drawings, it costs."""
-_BATCH = 64
 
 
 def chosen_start(
@@ -63,7 +56,7 @@ def chosen_start(
     packed = packed_at(data)
     whole = packed is None or any(times(size, USUAL_SIDE) for size in packed)
     collection = open_or_pack(data, USUAL_SIDE if whole or not packed else packed[-1]).only(only)
-    far = {name: distance(Model.load(SHIPPED[name]), collection) for name in there()}
+    far = {name: _far(Model.load(SHIPPED[name]), collection) for name in there()}
     nearest = min(far, key=far.__getitem__, default=None)
     found = ", ".join(f"{value:.3f} of {name}" for name, value in far.items())
     near = nearest is not None and far[nearest] <= NEAR
@@ -74,17 +67,6 @@ def chosen_start(
     return Path(nearest) if near and nearest is not None else None
 
 
-def distance(model: Model, collection: Collection) -> float:
-    """Kernel distance of a collection's training pictures to a model's own, of 256 of each.
-
-    Raises:
-        ImpastoError: the collection cannot be read.
-    """
-    network = load_network("lite0", device=torch.device("cpu"))
+def _far(model: Model, collection: Collection) -> float:
     side = square_of(model.record.resolution)
-    size = at_side(collection.resolution, side) or collection.resolution
-    (known,) = collection_features([network], collection, resolution=size, limit=PICTURES)
-    painted = torch.from_numpy(model.sample(range(PICTURES)))
-    fake = torch.cat([network(batch).features for batch in painted.split(_BATCH)])
-    prepared = metric_module("kid").prepare(Sample(fake, None), known.sample)
-    return float(prepared(torch.arange(len(fake)))["kid"])
+    return distance(model, collection, at_side(collection.resolution, side))
