@@ -132,11 +132,17 @@ def train(
     chosen, data = _recipe_and_data(collection, recipe)
     start = None if start_from is None else Path(start_from)
     folder = None if run is None else Path(run).expanduser()
-    options: dict[str, Any] = {"labels": labels, "images": images, "seed": seed, "only": only}
-    options |= {"time": time, "device": device, "run": folder}
+    options: dict[str, Any] = {"labels": labels, "images": images, "seed": seed}
     with joined() as processes:
         start = processes.on_first(lambda: chosen_start(start, chosen, data, only=only, run=folder))
-        choice = choose_in(processes, chosen, data, settings or {}, start_from=start, **options)
+        options |= {
+            "only": only,
+            "start_from": start,
+            "time": time,
+            "device": device,
+            "run": folder,
+        }
+        choice = choose_in(processes, chosen, data, settings or {}, **options)
         if choice.note is not None:
             say(choice.note, to_stderr=True)
         made = training.train(
