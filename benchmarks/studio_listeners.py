@@ -80,13 +80,9 @@ def _turn(server: StudioServer, run: str, training: int, clients: int, seconds: 
     last, passed = _last_row(server, run), time.monotonic() - began
     used = [_processor_time(pid) - earlier for pid, earlier in zip(pids, before, strict=True)]
     images = last["images_seen"] - first["images_seen"]
-    return Turn(
-        clients,
-        images / max(last["seconds"] - first["seconds"], 1e-9),
-        images / max(used[0], 1e-9),
-        used[1] / passed,
-        received,
-    )
+    speed = images / max(last["seconds"] - first["seconds"], 1e-9)
+    # Not images by processor time: the last row is of some time before the end of the turn.
+    return Turn(clients, speed, speed * passed / max(used[0], 1e-9), used[1] / passed, received)
 
 
 def _last_row(server: StudioServer, run: str) -> dict[str, Any]:
