@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -160,6 +161,30 @@ def test_the_output_of_a_run_is_that_of_its_jobs(client: TestClient, places: Pla
     found = client.get("/api/runs/00000-x/log").text
     assert found == "$ impasto train first\nfirst\n\n$ impasto train second\nsecond\n"
     assert client.get("/api/runs/00001-y/log").status_code == 404
+
+
+def test_a_stop_by_another_server_as_a_job_starts_is_not_lost(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two servers of one folder: each writes the record."""
+    began = processes.began_at
+    starting = threading.Event()
+
+    def slowly(pid: int) -> str | None:
+        starting.set()
+        time.sleep(0.5)
+        return began(pid)
+
+    monkeypatch.setattr(processes, "began_at", slowly)
+    other = Jobs(tmp_path)
+    adding = threading.Thread(target=lambda: jobs.add("walk", "long", [SLEEP]))
+    adding.start()
+    assert starting.wait(60)
+    monkeypatch.undo()
+    (job,) = other.all()
+    other.stop(job.id, at_once=True)
+    adding.join()
+    until(lambda: _state(other, job) == "stopped")
 
 
 def test_a_damaged_record_is_no_job(jobs: Jobs, tmp_path: Path) -> None:

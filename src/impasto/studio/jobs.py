@@ -32,6 +32,8 @@ LOG_FILE = "log.txt"
 EXIT_FILE = "exit"
 MOST_WAITING = 100
 """Jobs that may wait for their turn."""
+_PAUSE = 0.02
+"""Seconds between two tries to be alone."""
 _MOST_LOGS = 20
 """Jobs of a run whose output is shown together."""
 _NAME = r"\d{8}-\d{6}-\d{6}-[0-9a-f]{4}"
@@ -228,7 +230,7 @@ class Jobs:
         Raises:
             MissingError: there is no such job.
         """
-        with self.mutex:
+        with self.mutex, self._alone(wait=True):
             job = self.get(identity)
             if job.state in ("waiting", "running"):
                 folder = self.folder / identity
@@ -273,15 +275,23 @@ class Jobs:
                         shutil.rmtree(folder)
 
     @contextmanager
-    def _alone(self) -> Iterator[bool]:
-        """Whether no other server of the same folder starts jobs at this moment."""
+    def _alone(self, *, wait: bool = False) -> Iterator[bool]:
+        """Whether no other server of the same folder starts or stops jobs at this moment.
+
+        Args:
+            wait: until none does.
+        """
         with (self.folder / ".lock").open("w") as file:
-            try:
-                lock(file.fileno())
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+            while True:
+                try:
+                    lock(file.fileno())
+                    alone = True
+                except BlockingIOError:
+                    alone = False
+                if alone or not wait:
+                    break
+                time.sleep(_PAUSE)
+            yield alone
 
     def _start(self, folder: Path) -> None:
         record = self._record(folder)
