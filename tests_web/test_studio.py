@@ -11,8 +11,10 @@ from playwright.sync_api import Browser
 import impasto
 from impasto.api.collections import pack
 from impasto.collection import Collection
+from impasto.resolution import Size
 from impasto.sampling.model import Model
 from impasto.sampling.points import Points
+from tests.exploring.models import random_model
 from tests.helpers.pictures import paint
 from tests_web.studio import Visitor, visiting
 
@@ -240,7 +242,7 @@ def test_sharing(browser: Browser, tmp_path: Path) -> None:
         page = visitor.page
         visitor.click("link", "Share")
         about = page.get_by_role("region", name="What goes with it")
-        about.get_by_text("Licences", exact=True).wait_for()
+        about.get_by_text("Licences, by source pictures").wait_for()
         page.get_by_text("a folder for the Hugging Face hub").click()
         page.get_by_label("Licence of the model").select_option("cc0-1.0")
         page.get_by_label("Text of the card").get_by_text("license: cc0-1.0").wait_for()
@@ -253,6 +255,24 @@ def test_sharing(browser: Browser, tmp_path: Path) -> None:
     given = tmp_path / "studio" / "models" / "given"
     assert Model.load(given).record.resolution == 64
     assert "license: cc0-1.0" in (given / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_model_of_several_proportions(browser: Browser, tmp_path: Path) -> None:
+    folder = tmp_path / "studio"
+    (folder / "models").mkdir(parents=True)
+    random_model(
+        folder / "models" / "several", "fastgan", resolution=64, buckets=(Size(48, 80), 64)
+    )
+    with visiting(browser, folder, 390) as visitor:
+        page = visitor.page
+        visitor.click("link", "Gallery")
+        page.get_by_text("Settings", exact=True).click()
+        page.get_by_label("Proportions").select_option("48 × 80 px")
+        page.wait_for_function(
+            "() => { const { width, height } = document.querySelector('main canvas');"
+            " return width === 48 && height === 80; }"
+        )
+        visitor.check()
 
 
 def test_what_goes_wrong_is_one_line(browser: Browser, tmp_path: Path) -> None:
