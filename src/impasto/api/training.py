@@ -1,6 +1,7 @@
 """Training: `train`, `resume`, and `Run`."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,9 +110,8 @@ def train(
 
     Args:
         collection: an open collection, its folder, or the word `masters`.
-        recipe: a recipe's name, or a config, such as `change(load_recipe("gangogh")(), {...})`;
-            None: the flagship at the collection's resolution, or the recipe of `start_from`. The
-            two may be swapped if one is a config or an open collection.
+        recipe: a recipe's name, or a config; None: the flagship at the collection's resolution, or the
+            recipe of `start_from`. The two may be swapped if one is a config or an open collection.
         only: a condition on the pictures, such as `style=Ukiyo-e`; see `Collection.only`.
         labels: label fields to train on, one or several; None: the recipe's.
         images: real images to train for, each stage, such as 200_000 or `200k`; None: the recipe's.
@@ -130,18 +130,12 @@ def train(
         StoppedError: Ctrl-C, after a checkpoint; `resume` continues from it.
     """
     chosen, data = _recipe_and_data(collection, recipe)
-    start = None if start_from is None else Path(start_from)
     folder = None if run is None else Path(run).expanduser()
-    options: dict[str, Any] = {"labels": labels, "images": images, "seed": seed}
+    start = partial(chosen_start, start_from, chosen, data, only=only, run=folder)
+    options: dict[str, Any] = {"labels": labels, "images": images, "seed": seed, "only": only}
+    options |= {"time": time, "device": device, "run": folder}
     with joined() as processes:
-        start = processes.on_first(lambda: chosen_start(start, chosen, data, only=only, run=folder))
-        options |= {
-            "only": only,
-            "start_from": start,
-            "time": time,
-            "device": device,
-            "run": folder,
-        }
+        options["start_from"] = processes.on_first(start)
         choice = choose_in(processes, chosen, data, settings or {}, **options)
         if choice.note is not None:
             say(choice.note, to_stderr=True)
@@ -153,7 +147,7 @@ def train(
             device=device,
             recipe_text=choice.recipe_text,
             tensorboard=tensorboard,
-            start_from=start,
+            start_from=options["start_from"],
         )
     return Run._trained(made)
 

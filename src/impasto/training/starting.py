@@ -5,6 +5,7 @@ EfficientNet-Lite0. Starting from a model helps where its pictures are like the 
 where they are not (benchmarks/starts.py).
 """
 
+from os import PathLike
 from pathlib import Path
 
 from impasto.collection import Collection, open_or_pack
@@ -25,7 +26,7 @@ NEAR = 0.15
 
 
 def chosen_start(
-    start_from: Path | None,
+    start_from: str | PathLike[str] | None,
     recipe: str | RunConfig | None,
     data: str | Path | Collection | None,
     *,
@@ -44,8 +45,9 @@ def chosen_start(
     Raises:
         ImpastoError: the collection cannot be read.
     """
-    if start_from != AUTO or AUTO.exists() or data is None:
-        return start_from
+    start = None if start_from is None else Path(start_from)
+    if start != AUTO or AUTO.exists() or data is None:
+        return start
     if run is not None and (run / "run.json").exists():
         known = read_json(run / "run.json", "run").get("started_from")
         return None if known is None else Path(known["model"])
