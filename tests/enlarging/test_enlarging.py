@@ -1,6 +1,7 @@
 """Enlarging: tiles give what the whole gives, and files are read upright and never half written."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from torch import Tensor
 from impasto.enlarging.files import enlarge_files
 from impasto.enlarging.network import Enlarger
 from impasto.enlarging.tiles import enlarged
-from impasto.enlarging.weights import load_enlarger, read_enlarger
+from impasto.enlarging.weights import finisher, load_enlarger, read_enlarger
 from impasto.errors import ImpastoError
 from impasto.sampling.point_text import TEXT_KEY, png_text
 from impasto.sampling.tensors import write_tensors
@@ -161,3 +162,19 @@ def test_the_commands(tmp_path: Path) -> None:
         assert made.size == (512, 512)
     code, output = invoke("sample", "masters", "--seeds", "0", "--enlarge", 3, "--grid", grid)
     assert (code, output) == (2, "pictures are enlarged 2 or 4 times, not 3")
+
+
+def test_a_picture_is_enlarged_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So its last bits do not depend on the pictures with which it is painted."""
+    batches: list[int] = []
+
+    def noted(images: Tensor, *rest: Any) -> Tensor:
+        batches.append(len(images))
+        return enlarged(images, *rest)
+
+    monkeypatch.setattr("impasto.enlarging.weights.enlarged", noted)
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
+    finish = finisher(2, torch.device("cpu"))
+    together = finish(images)
+    assert batches == [1, 1, 1]
+    assert np.array_equal(together[1:2], finish(images[1:2]))

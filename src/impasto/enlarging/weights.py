@@ -70,6 +70,8 @@ def finisher(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """A function that enlarges batches of images by a network of `load_enlarger`; for `Painter.finish`.
 
+    A CPU takes one image at a time, which is as fast, so that its last bits do not depend on the others.
+
     Raises:
         ImpastoError: another factor than 2 and 4, or one that the network cannot do; see
             `load_enlarger`.
@@ -77,4 +79,9 @@ def finisher(
     check_factor(by)
     network = load_enlarger(device, weights)
     check_fits(network, by)
-    return lambda images: enlarged(torch.tensor(images), network, by).numpy()
+
+    def finish(images: np.ndarray) -> np.ndarray:
+        parts = torch.tensor(images).split(1 if device.type == "cpu" else max(1, len(images)))
+        return torch.cat([enlarged(part, network, by) for part in parts]).numpy()
+
+    return finish

@@ -1,5 +1,6 @@
 """Batches of images from seeds."""
 
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -12,12 +13,14 @@ from impasto.device import autocast, check_precision, choose_device, memory_form
 from impasto.errors import ImpastoError
 from impasto.fold import fold_batch_norm
 from impasto.sampling.model import to_uint8
+from impasto.sampling.portions import Generate, in_portions, portion_of, portions_known
 from impasto.sampling.seeds import latents_of_seeds
 from impasto.threads import chosen_threads
 
 
 class Sampler:
-    """Generates images, as fast as the device allows.
+    """Generates images, as fast as the device allows; on a CPU, a latent and labels give the same bits
+    whichever images are generated with them.
 
     Args:
         generator: any network with the contract of `networks/`. Folding works on a copy.
@@ -48,21 +51,40 @@ class Sampler:
         self.latent = latent
         self.label_fields = label_fields
         self.device = choose_device(device) if isinstance(device, str) else device
+        given = generator
         if fold:
             generator = fold_batch_norm(generator)
             form = memory_format(self.device, channels_last=True)
             generator.to(memory_format=form)  # type: ignore[call-overload]
         self.generator = generator.to(self.device).eval()
+        self._portion = portions_known.get(given)
+        self._given = weakref.ref(given)
 
     @torch.inference_mode()
     def images(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images [B, 3, H, W] in [-1, 1] of latents [B, Z] and labels [B, F] (unknown by default) or
-        class weights [B, K]."""
+        class weights [B, K].
+
+        On a CPU, an image has the same bits in every batch; see `portions.py`.
+        """
         if labels is None:
             labels = torch.full((len(latents), self.label_fields), -1)
-        with autocast(self.device, self.precision):
-            images: Tensor = self.generator(latents.to(self.device), labels.to(self.device))
-        return images.float()
+        return self._made(self.generator, latents, labels)
+
+    def _made(self, generate: Generate, latents: Tensor, labels: Tensor) -> Tensor:
+        """What `generate` makes of latents and labels on the device."""
+
+        def on_device(latents: Tensor, labels: Tensor) -> Tensor:
+            with autocast(self.device, self.precision):
+                return generate(latents.to(self.device), labels.to(self.device)).float()
+
+        if self.device.type != "cpu" or not len(latents):
+            return on_device(latents, labels)
+        if self._portion is None:
+            self._portion = portion_of(self.generator, on_device, latents[:1], labels[:1])
+            if (given := self._given()) is not None:
+                portions_known[given] = self._portion
+        return in_portions(on_device, latents, labels, self._portion)
 
     @torch.inference_mode()
     def side_by_side(self, latents: Tensor, labels: Tensor) -> Tensor:
@@ -73,14 +95,15 @@ class Sampler:
             ImpastoError: the generator has a single stage.
         """
         self.check_stages()
-        with autocast(self.device, self.precision):
-            stages: Sequence[Tensor] = self.generator.stages(  # type: ignore[operator]
-                latents.to(self.device), labels.to(self.device)
+
+        def generate(latents: Tensor, labels: Tensor) -> Tensor:
+            stages: Sequence[Tensor] = self.generator.stages(latents, labels)  # type: ignore[operator]
+            size = stages[-1].shape[2:]
+            return torch.cat(
+                [F.interpolate(stage.float(), size, mode="nearest") for stage in stages], dim=3
             )
-        size = stages[-1].shape[2:]
-        return torch.cat(
-            [F.interpolate(stage.float(), size, mode="nearest") for stage in stages], dim=3
-        )
+
+        return self._made(generate, latents, labels)
 
     def canvases(
         self, inputs: Iterable[tuple[Tensor, Tensor]], **settings: bool
