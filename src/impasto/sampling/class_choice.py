@@ -7,6 +7,7 @@ model saves all combinations with their counts, because not every style occurs w
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE]-?\d+)?"
 _WEIGHTED = re.compile(rf"\s*({_NUMBER})\s*\*\s*(.+?)\s*")
 _BETWEEN = re.compile(rf"\+(?=\s*{_NUMBER}\s*\*)")
 """The signs between the parts of a mixture; class names may have plus signs too."""
+_SUM_WITHIN = 1e-3
+"""How far from 1 the weights of a mixture may sum, as rounded ones do (three times 0.333)."""
 MAX_COLUMNS = 40
 """The most columns of a class grid. With more classes, the most frequent ones are shown."""
 
@@ -132,6 +135,20 @@ def parse_classes(record: ModelRecord, texts: Sequence[str]) -> dict[int, int]:
     return chosen
 
 
+def _check_sum(text: str, field: LabelRecord, weights: Mapping[int, float]) -> None:
+    """
+    Raises:
+        ImpastoError: the weights of a mixture do not sum to 1, as those that the model learned do.
+    """
+    total = sum(weights.values())
+    if abs(total - 1) <= _SUM_WITHIN:
+        return
+    scaled = {number: weight / total for number, weight in weights.items()} if total > 0 else {}
+    parts = [f"{weight:.4g}*{field.classes[number]}" for number, weight in scaled.items()]
+    such = f", such as {field.name}={'+'.join(parts)}" if parts and math.isfinite(total) else ""
+    raise ImpastoError(f"the weights in '{text}' sum to {total:.4g}; they must sum to 1{such}")
+
+
 def parse_mixtures(
     record: ModelRecord, texts: Sequence[str]
 ) -> tuple[dict[int, int], dict[int, dict[int, float]]]:
@@ -139,8 +156,8 @@ def parse_mixtures(
     `style=0.6*Ukiyo-e+0.4*Cubism`.
 
     Raises:
-        ImpastoError: as `parse_classes`; or a mixture names a class twice, or has a weight that is no
-            finite number.
+        ImpastoError: as `parse_classes`; or a mixture names a class twice, or its weights do not sum
+            to 1.
     """
     plain: list[str] = []
     mixtures: dict[int, dict[int, float]] = {}
@@ -161,6 +178,7 @@ def parse_mixtures(
             weights[number] = float(part[1])
         if field in mixtures:
             raise ImpastoError(f"--class names {name} twice; give all its classes in one mixture")
+        _check_sum(text, record.labels[field], weights)
         mixtures[field] = weights
     chosen = parse_classes(record, plain)
     for field in mixtures.keys() & chosen.keys():
