@@ -197,6 +197,9 @@ def test_mistakes_are_one_line_that_names_the_choices(
         (["pack", "masters", "n" * 400], "File name too long"),
         (["sample", str(tmp_path)], "neither a run"),
         (["sample", "masters", "--precision", "half"], "a precision is auto, float32, bfloat16"),
+        (["walk", "masters", "--fps", "0"], "invalid value for '--fps': "),
+        (["walk", "masters", "--seconds", "0"], "1 to 1,000,000 frames, not 0 seconds of 30"),
+        (["canvas", "masters", "--variety", "some"], "invalid value for '--variety': "),
         (["export", str(tmp_path), str(tmp_path / "y")], "neither a run"),
         (["report", str(tmp_path)], str(tmp_path)),
     ]:

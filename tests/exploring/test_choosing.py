@@ -144,6 +144,8 @@ def test_the_command_more_like(model: Path, tmp_path: Path) -> None:
     )
     found = impasto.more_like(model, 3, range(6), count=2, device="cpu")
     assert f"seed {found.seeds[0]}: {found.distances[0]:.2f}" in text
+    assert "3 pictures in" in text  # --count, and the one asked about
+    assert "g.png: the one of 3, and the 2 most like it" in text
     saved = Points.load(tmp_path / "p.safetensors", Model.load(model).record)
     assert [origin.seed for origin in saved.origins] == [3, *found.seeds]
     done("sample", model, "--seeds", 3, "--out", tmp_path / "s")

@@ -84,6 +84,7 @@ def test_a_level_is_a_block_of_its_own() -> None:
         generator(changed, labels)
         same = [each for each in layers if torch.equal(seen[each], before[each])]
         assert same == list(layers)[:level]
+        assert seen[name].shape[-1] == generator.level_sides[level]  # type: ignore[index]
         assert name not in same
 
 
@@ -110,8 +111,13 @@ def test_levels_and_classes_of_a_mix(painter: Painter) -> None:
         assert all(torch.equal(level, fine.latents[column]) for level in levels[1:])
         assert torch.equal(mix.mixed.classes[place], coarse.classes[row])
     assert mix_of(painter, coarse, fine).at == 2
-    for at in (0, 4):
-        with pytest.raises(ImpastoError, match="is 1 to 3, not"):
+    for at, side in ((1, 8), (2, 16), (3, 32)):
+        by_side = mix_of(painter, coarse, fine, side)
+        assert by_side.at == at
+        assert torch.equal(by_side.mixed.latents, mix_of(painter, coarse, fine, at).mixed.latents)
+    for at in (0, 4, 64):
+        message = f"is 1 to 3, or the side of its maps, 8, 16, 32, not {at}"
+        with pytest.raises(ImpastoError, match=message):
             mix_of(painter, coarse, fine, at)
 
 

@@ -22,7 +22,8 @@ from impasto.sampling.class_choice import mixed, parse_mixtures
 from impasto.sampling.model import ModelRecord, find_model
 from impasto.sampling.painter import Painter
 from impasto.sampling.point_text import Origin, png_text
-from impasto.sampling.points import Points, class_weights, described, joined
+from impasto.sampling.points import Points, class_weights, described, gathered, joined
+from impasto.sampling.records import LabelRecord
 from impasto.training import train
 from tests.helpers.command_line import invoke
 from tests.helpers.records import record_of
@@ -142,18 +143,23 @@ def test_a_point_without_a_seed_is_in_its_picture(
     values=st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1),
     levels=st.sampled_from([None, 1, 3]),
     edit=st.floats(-5, 5),
+    share=st.floats(0, 1, width=32),
 )
 def test_the_text_of_a_picture_keeps_every_bit(
-    values: list[float], levels: int | None, edit: float
+    values: list[float], levels: int | None, edit: float, share: float
 ) -> None:
+    style = LabelRecord(name="style", classes=("Cubism", "Rococo"))
     record = ModelRecord.model_construct(  # type: ignore[call-arg]
-        weights_sha256="a" * 64, recipe="plain", labels=(), latent=LatentConfig(dim=len(values))
+        weights_sha256="a" * 64,
+        recipe="plain",
+        labels=(style,),
+        latent=LatentConfig(dim=len(values)),
     )
     latents = torch.tensor(values, dtype=torch.float32)[None]
     if levels is not None:
         latents = latents[:, None].repeat(1, levels, 1)
     point = Points.make(
-        record, latents, torch.zeros(1, 0, dtype=torch.int64), [Origin(edits={"x": edit})]
+        record, latents, torch.tensor([[share, 1 - share]]), [Origin(edits={"x": edit})]
     )
     assert json.loads(point.text(0))["model"] == "a" * 64
     image = Image.new("RGB", (2, 2))
@@ -163,27 +169,74 @@ def test_the_text_of_a_picture_keeps_every_bit(
         Path(kept.name).write_bytes(file.getvalue())
         again = Points.load(kept.name, record)
     assert torch.equal(again.latents, point.latents)
+    assert torch.equal(again.classes, point.classes)
     assert again.origins == point.origins
 
 
+STYLES = ("Ukiyo-e", "Post-Impressionism", "1880s", "New York, N+Y", "0.5*x")
+
+
 @given(
-    st.dictionaries(
-        st.sampled_from(["Ukiyo-e", "Post-Impressionism", "1880s", "New York, N+Y", "0.5*x"]),
-        st.floats(0, 100, allow_subnormal=False).map(lambda value: round(value, 6)),
-        min_size=1,
-    ),
+    st.dictionaries(st.sampled_from(STYLES), st.floats(0, 100), min_size=1),
     st.sampled_from(["", " "]),
 )
-def test_a_mixture_is_read_as_it_is_written(parts: dict[str, float], space: str) -> None:
-    names = ("Ukiyo-e", "Post-Impressionism", "1880s", "New York, N+Y", "0.5*x")
+def test_a_mixture_is_read_as_it_is_written(drawn: dict[str, float], space: str) -> None:
+    """Weights that sum to 1 but for rounding are taken as they are. Others are refused, and the message
+    has a text with the same proportions that is taken."""
+    names = STYLES
     record = record_of({"other": ("x",), "style": names}, [(0, 0)], [1])
-    terms = [f"{weight}{space}*{space}{name}" for name, weight in parts.items()]
-    text = f"style={f'{space}+{space}'.join(terms)}"
-    chosen, mixtures = parse_mixtures(record, [text])
+
+    def text_of(parts: dict[str, float]) -> str:
+        terms = [f"{weight}{space}*{space}{name}" for name, weight in parts.items()]
+        return f"style={f'{space}+{space}'.join(terms)}"
+
+    total = sum(drawn.values())
+    if abs(total - 1) > 1.001e-3:
+        with pytest.raises(ImpastoError, match=r"sum to .*must sum to 1") as refused:
+            parse_mixtures(record, [text_of(drawn)])
+        if total < 1e-6:
+            return
+        _, proposed = parse_mixtures(record, [str(refused.value).split("such as ")[1]])
+        shares = {names.index(name): weight / total for name, weight in drawn.items()}
+        assert proposed == {1: pytest.approx(shares, rel=1e-3)}
+    total = total or 1.0
+    parts = {name: round(weight / total, 6) for name, weight in drawn.items()}
+    if not any(parts.values()):
+        return
+    chosen, mixtures = parse_mixtures(record, [text_of(parts)])
     expected = {names.index(name): weight for name, weight in parts.items()}
     assert (chosen, mixtures) == ({}, {1: expected})
     weights = mixed(record, torch.tensor([[0, 4]]), mixtures)
     assert weights[0, 1:].tolist() == pytest.approx([expected.get(n, 0) for n in range(5)])
+
+
+def test_several_files_and_patterns(run: Path, painter: Painter, tmp_path: Path) -> None:
+    """Files in the order in which they are given, those of a pattern in the order of their names."""
+    for seeds in ("5,3", "8-10"):
+        done("sample", run, "--seeds", seeds, "--out", tmp_path / f"of {seeds[0]}[a]")
+    single = painter.points([7], painter.labels([7], {})).save(tmp_path / "7.safetensors")
+    asked = ["--points", single, "--points", tmp_path / "of ?*" / "*.png"]
+    done(
+        "sample",
+        run,
+        *asked,
+        "--save-points",
+        tmp_path / "all.safetensors",
+        "--out",
+        tmp_path / "o",
+    )
+    found = Points.load(tmp_path / "all.safetensors", painter.record)
+    assert [origin.seed for origin in found.origins] == [7, 3, 5, 8, 9, 10]
+    assert len(list((tmp_path / "o").glob("point-*.png"))) == 6
+    # A file with such a name is no pattern.
+    exact = tmp_path / "of 5[a]" / "seed-00000003.png"
+    assert gathered([exact], painter.record, "it").origins[0].seed == 3
+    with pytest.raises(
+        ImpastoError, match=r"no file of points has a name of the pattern '.*x\*\.png'"
+    ):
+        gathered([tmp_path / "x*.png"], painter.record, "it")
+    with pytest.raises(ImpastoError, match="there is no file of points"):
+        gathered([tmp_path / "x.safetensors"], painter.record, "it")
 
 
 def test_points_of_another_model_are_refused(painter: Painter, tmp_path: Path) -> None:
@@ -251,6 +304,10 @@ def test_mixtures_of_classes(painter: Painter) -> None:
         ([f"style=0.5*{first}+0.5*{first}"], "twice in"),
         ([f"style=1*{first}", f"style={second}"], "names style twice"),
         (["style=1*nothing"], "unknown class of style"),
+        ([f"style=0.7*{first}+0.5*{second}"], "sum to 1.2; they must sum to 1, such as style=0.58"),
+        ([f"style=0.5*{first}"], f"sum to 0.5; they must sum to 1, such as style=1.{first}"),
+        ([f"style=1e999*{first}"], "sum to inf; they must sum to 1$"),
+        ([f"style=0*{first}+-1*{second}"], "sum to -1; they must sum to 1$"),
     ):
         with pytest.raises(ImpastoError, match=message):
             parse_mixtures(record, texts)

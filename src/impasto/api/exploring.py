@@ -107,7 +107,8 @@ def mix(
         model: as of `walk`; its network takes a latent at each level, as the flagships do.
         coarse: R seeds, whose composition and classes pictures have.
         fine: C seeds, whose colours and outlines pictures have.
-        at: first level of the generator that takes the fine seed, from 1. None: half of the levels.
+        at: first level of the generator that takes the fine seed, from 1; or the side of its maps, such
+            as 16. None: half of the levels.
         classes: see `Model.sample`, as for the rest.
         truncation: of the seeds' latents.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.

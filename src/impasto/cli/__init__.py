@@ -31,6 +31,18 @@ def _ctrl_c_reported() -> Iterator[None]:
         raise StoppedError("interrupted") from stop
 
 
+@contextmanager
+def _values_in_one_line() -> Iterator[None]:
+    """Turn an option's value that typer refuses into an error for `main`; typer prints four lines."""
+    try:
+        yield
+    except typer.BadParameter as error:
+        if type(error) is not typer.BadParameter:  # an option or argument is missing
+            raise
+        text = error.format_message()
+        raise ImpastoError(text[:1].lower() + text[1:]) from error
+
+
 GROUPS = {
     "Collections": ("fetch", "pack", "inspect", "forget", "unpack"),
     "Training": ("recipes", "train", "resume"),
@@ -100,7 +112,7 @@ class _Commands(TyperGroup):
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
-        with _ctrl_c_reported(), printed():
+        with _ctrl_c_reported(), _values_in_one_line(), printed():
             return super().invoke(ctx)
 
 

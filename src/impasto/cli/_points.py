@@ -53,7 +53,12 @@ class Target:
             typer.echo(f"points in {quoted(points.save(self.save_points))}")
 
     def paint(
-        self, painter: Painter, points: Points, names: list[str], captions: list[str]
+        self,
+        painter: Painter,
+        points: Points,
+        names: list[str],
+        captions: list[str],
+        note: str = "",
     ) -> None:
         """Generate a picture for each point.
 
@@ -62,6 +67,7 @@ class Target:
             points: of the pictures.
             names: of the files, where there is no grid.
             captions: in a grid, without the classes.
+            note: end of the line that says where they are.
         """
         from impasto.sampling.output import save_grid_of, save_pictures
 
@@ -74,7 +80,7 @@ class Target:
         else:
             texts = (points.text(number) for number in range(len(points)))
             save_pictures(pictures, names, self.out, texts)
-        typer.echo(f"{counted(len(points), 'picture')} in {quoted(self.grid or self.out)}")
+        typer.echo(f"{counted(len(points), 'picture')} in {quoted(self.grid or self.out)}{note}")
 
 
 def captions_of(points: Points, names: list[str]) -> list[list[str]]:
@@ -105,12 +111,13 @@ def centre_of(
 def _given(painter: Painter, options: Options, folder: Path) -> tuple[Points, list[str]] | None:
     """The points of files and favourites with names for them; None where none are given."""
     from impasto.exploring.favourites import chosen_favourites
-    from impasto.sampling.points import Points, joined
+    from impasto.sampling.points import gathered, joined
 
-    found, names = [], []
+    found: list[Points] = []
+    names: list[str] = []
     if options.points:
-        found = [Points.load(file, painter.record) for file in options.points]
-        names = [f"point-{number:04d}" for number in range(sum(map(len, found)))]
+        found = [gathered(options.points, painter.record, "sample")]
+        names = [f"point-{number:04d}" for number in range(len(found[0]))]
     if options.favourites is not None:
         more, points = chosen_favourites(folder, painter.record, options.favourites)
         found, names = [*found, points], [*names, *more]
@@ -211,4 +218,5 @@ def paint_alike(
         target = replace(target, grid=grid, captions=True)
     names = [f"like-{stem}", *map(seed_name, found.seeds)]
     away = [f"{seed}: {far:.1f}" for seed, far in zip(found.seeds, found.distances, strict=True)]
-    target.paint(painter, found.points, names, [named.stem, *away])
+    note = f": the one of {named.stem}, and the {len(found.seeds)} most like it"
+    target.paint(painter, found.points, names, [named.stem, *away], note)

@@ -41,7 +41,7 @@ def command(
         typer.Option(
             metavar="FILE",
             help="Lay out the points of a file of sample --save-points, or of a PNG that impasto "
-            "painted, in place of seeds. May be repeated.",
+            "painted, in place of seeds. May be repeated, or a quoted pattern, such as 'mine/*.png'.",
         ),
     ] = None,
     layout: Annotated[

@@ -31,9 +31,9 @@ def command(
         int | None,
         typer.Option(
             metavar="N",
-            help="First level of the generator that takes the fine seed; level 0 makes the smallest "
-            "maps.",
-            show_default="half of them",
+            help="First level of the generator that takes the fine seed: its number (level 0 makes the "
+            "smallest maps), or the side of its maps in pixels, such as 16.",
+            show_default="half of the levels",
         ),
     ] = None,
     classes: Classes = None,
@@ -94,7 +94,9 @@ def command(
             typer.echo(f"points in {quoted(mix.mixed.save(save_points))}")
         above, beside = ["", *columns.names], ["", *rows.names]
         save_grid_of([mix.grid(painter)], target, len(above), above=above, beside=beside)
+    sides = painter.level_sides
+    maps = f" (maps up to {sides[mix.at - 1]} pixels)" if sides else ""
     typer.echo(
         f"{counted(len(mix.mixed), 'picture')} in {quoted(target)}: the first {mix.at} of "
-        f"{mix.levels} levels from the row's seed, the others from the column's"
+        f"{mix.levels} levels{maps} from the row's seed, the others from the column's"
     )

@@ -136,7 +136,7 @@ def command(
         typer.Option(
             metavar="N",
             min=1,
-            help="With --more-like: how many to show.",
+            help="With --more-like: how many to show beside the one that they are like.",
             show_default=str(COUNT),
         ),
     ] = None,
@@ -147,7 +147,7 @@ def command(
             "--like",
             metavar="FILE",
             help="Generate the points of a file of --save-points, or of a PNG that impasto painted, "
-            "in place of seeds. May be repeated.",
+            "in place of seeds. May be repeated, or a quoted pattern, such as 'mine/*.png'.",
         ),
     ] = None,
     favourites: Annotated[

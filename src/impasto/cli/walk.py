@@ -40,7 +40,7 @@ def command(
         typer.Option(
             metavar="FILE",
             help="Walk through the points of a file of sample --save-points, or of a PNG that impasto "
-            "painted, in place of seeds. May be repeated.",
+            "painted, in place of seeds. May be repeated, or a quoted pattern, such as 'mine/*.png'.",
         ),
     ] = None,
     favourites: Annotated[

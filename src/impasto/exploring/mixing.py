@@ -54,7 +54,8 @@ def mix_of(painter: Painter, coarse: Points, fine: Points, at: int | None = None
         painter: of their model.
         coarse: [R], with a latent each or one for each level.
         fine: [C], likewise.
-        at: the first level that takes the fine latent, from 1; None: half of the levels.
+        at: the first level that takes the fine latent, from 1; or the side of its maps, such as 16.
+            None: half of the levels.
 
     Raises:
         ImpastoError: the generator takes one latent for all, or has no such level.
@@ -68,12 +69,7 @@ def mix_of(painter: Painter, coarse: Points, fine: Points, at: int | None = None
             "place, so there are no levels to mix; the flagship's recipes train networks that have "
             "levels"
         )
-    at = levels // 2 if at is None else at
-    if not 1 <= at < levels:
-        raise ImpastoError(
-            f"this generator has {levels} levels, so the first fine one (--at) is 1 to {levels - 1}, "
-            f"not {at}"
-        )
+    at = _level(levels // 2 if at is None else at, levels, painter.level_sides)
     rows = at_levels(coarse.latents, levels).repeat_interleave(len(fine), dim=0)
     columns = at_levels(fine.latents, levels).repeat(len(coarse), 1, 1)
     latents = torch.cat([rows[:, :at], columns[:, at:]], dim=1)
@@ -83,6 +79,23 @@ def mix_of(painter: Painter, coarse: Points, fine: Points, at: int | None = None
         origins=tuple(Origin() for _ in latents),
     )
     return Mix(coarse, fine, mixed, at, levels)
+
+
+def _level(at: int, levels: int, sides: Sequence[int]) -> int:
+    """The level of this number, or with maps of this side.
+
+    Raises:
+        ImpastoError: it is none from 1 on.
+    """
+    if 1 <= at < levels:
+        return at
+    if at in sides[1:]:
+        return sides.index(at)
+    or_side = f", or the side of its maps, {', '.join(map(str, sides[1:]))}" if sides else ""
+    raise ImpastoError(
+        f"this generator has {levels} levels, so the first fine one (--at) is 1 to {levels - 1}"
+        f"{or_side}, not {at}"
+    )
 
 
 def variations_of(painter: Painter, centre: Points, seeds: Sequence[int], spread: float) -> Points:

@@ -33,7 +33,8 @@ A generator may have further methods and attributes:
 - `stages(latents, labels) -> (images, ..., images)` returns the image of each stage. The last is
   the generator's result.
 - `levels`, the number L of its levels that take a latent, where there are several: it takes latents
-  [B, L, Z], too, one for each level. [B, Z] is the same latent at all levels.
+  [B, L, Z], too, one for each level. [B, Z] is the same latent at all levels. `level_sides`, a tuple,
+  has the side of the maps of each (of rectangles: that of a square of about as many pixels).
 - `canvas(latents, labels) -> images` makes a picture of R x C pictures' size, whose latents and classes
   change from place to place: latents [B, Z, R * n, C * n] (or [B, L, Z, ...]) and class weights [B, K,
   R * n, C * n] give images [B, 3, R * H, C * H]; see `_canvas.py`. Such a generator has the attributes

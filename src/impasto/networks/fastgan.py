@@ -202,7 +202,8 @@ class Generator(nn.Module):
         self.shuffle = nn.PixelShuffle(2) if pixel_shuffle else nn.Identity()
         self.blur = blur
         if self_modulation:
-            self.levels = 1 + len(self.blocks)
+            self.levels = len(sides)
+            self.level_sides = tuple(sides)
         _initialise(self, spectral_norm=spectral_norm)
 
     def paint_as(self, size: Resolution) -> None:

@@ -109,6 +109,11 @@ class Painter:
         """The number of latents that the generator takes, one for each level; None: one for all."""
         return getattr(self.sampler.generator, "levels", None)
 
+    @property
+    def level_sides(self) -> tuple[int, ...]:
+        """The side of the maps of each level, where the generator says it; see `networks/`."""
+        return getattr(self.sampler.generator, "level_sides", ())
+
     def check_levels(self, latents: Tensor) -> None:
         """Check that the generator takes latents of this shape, [B, Z] or [B, L, Z].
 

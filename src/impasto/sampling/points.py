@@ -203,7 +203,8 @@ class Points:
         return one._record(
             latents=latents,
             levels=one.latents.shape[1] if one.latents.ndim == 3 else None,
-            classes=tuple(round(value, 7) for value in one.classes[0].tolist()),
+            # As few digits as give the same float32 again.
+            classes=tuple(float(str(value)) for value in one.classes[0].numpy()),
         )
 
     def text(self, number: int) -> str:
@@ -331,19 +332,35 @@ def gathered(
     """All points that are given, in order.
 
     Args:
-        given: points, files of points, or PNGs with one.
+        given: points, files of points, PNGs with one, or patterns of such files, such as `mine/*.png`.
         record: of their model.
         what: needs them, for the message.
 
     Raises:
-        ImpastoError: as `Points.load` and `joined`.
+        ImpastoError: as `Points.load` and `joined`; or no file has a name of this pattern.
     """
-    return joined(
-        [
-            each.require(record, what) if isinstance(each, Points) else Points.load(each, record)
-            for each in given
-        ]
-    )
+    found: list[Points] = []
+    for each in given:
+        if isinstance(each, Points):
+            found.append(each.require(record, what))
+        else:
+            found += [Points.load(file, record) for file in _files_of(each)]
+    return joined(found)
+
+
+def _files_of(pattern: str | PathLike[str]) -> list[Path]:
+    """The files of a pattern in the order of their names; the file itself, if it is none.
+
+    Raises:
+        ImpastoError: there are none.
+    """
+    file = Path(pattern).expanduser()
+    if file.exists() or not set("*?[") & set(str(file)):
+        return [file]
+    found = sorted(Path(file.anchor).glob(str(file.relative_to(file.anchor))))
+    if not found:
+        raise ImpastoError(f"no file of points has a name of the pattern '{pattern}'")
+    return found
 
 
 def joined(several: Sequence[Points]) -> Points:

@@ -41,7 +41,7 @@ class Mix(How):
 
     coarse: Annotated[list[PointIn], Field(min_length=1, max_length=12)]
     fine: Annotated[list[PointIn], Field(min_length=1, max_length=12)]
-    at: int | None = Field(default=None, ge=1, le=100)
+    at: int | None = Field(default=None, ge=1, le=1024)
     """The first level that is fine; None: half of them."""
     format: Format = "webp"
 
