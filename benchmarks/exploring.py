@@ -1,16 +1,18 @@
 """The bars of exploring, with the model that comes with impasto, at 64 pixels.
 
-    python -m benchmarks.exploring walk|memory|invert|directions [--first SEED]
+    python -m benchmarks.exploring walk|memory|invert|directions [--first SEED] [--count N]
 
 `walk`: frames a second against pictures a second of `sample`, alternating, medians of five rounds; of
 painting alone, and into folders of PNGs. `memory`: resident memory (Linux) during 10,000 frames of an
-MP4. `invert`: 16 pictures that the model made, of seeds from 5000 or --first on, and how near they come.
+MP4. `invert`: 16 (--count) pictures that the model made, of seeds from 5000 or --first on, and how near
+they come. None of these seeds may be a candidate that a search starts from: such are found at once.
 `directions`: what the command finds by default. Seconds of CPU are of this process; on a busy machine
 they tell more than the clock.
 """
 
 import argparse
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,7 +24,7 @@ import torch
 import impasto
 from benchmarks._command import run
 from impasto.exploring.frames import Film
-from impasto.exploring.inverting import Inversion
+from impasto.exploring.inverting import Inversion, Search
 from impasto.exploring.walk_options import WalkOptions, film_of
 from impasto.sampling import Model, find_model
 from impasto.sampling.output import save_pictures, seed_name
@@ -99,16 +101,21 @@ def memory(folder: Path) -> None:
     print("\n".join(f"{done:>6} frames: {megabytes:.0f} MB" for done, megabytes in found))
 
 
-def invert(first: int) -> None:
+def invert(first: int, count: int) -> None:
+    if first < Search().candidates:
+        sys.exit(
+            f"seeds below {Search().candidates:,} are candidates of the search: choose later ones"
+        )
     model = Model.load(MODEL)
-    pictures = model.sample(range(first, first + 16))
+    pictures = model.sample(range(first, first + count))
     found: list[Inversion] = []
     clock, used = seconds_of(lambda: found.append(impasto.invert(model, pictures)))
-    shares = (found[0].distances[-1] / found[0].usual).numpy()
+    begun, shares = ((each / found[0].usual).numpy() for each in found[0].distances[[0, -1]])
     print(
         f"{len(pictures)} pictures in {clock:.0f} s ({used:.0f} s of CPU, {torch.get_num_threads()} "
         f"threads); distance as a share of that of two random pictures: median "
-        f"{np.median(shares):.3f}, mean {shares.mean():.3f}, largest {shares.max():.3f}"
+        f"{np.median(shares):.3f}, mean {shares.mean():.3f}, largest {shares.max():.3f}; of the starts: "
+        f"median {np.median(begun):.3f}"
     )
 
 
@@ -125,9 +132,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("part", choices=[*IN_A_FOLDER, "invert"])
     parser.add_argument("--first", type=int, default=5000)
+    parser.add_argument("--count", type=int, default=16)
     asked = parser.parse_args()
     if asked.part == "invert":
-        invert(asked.first)
+        invert(asked.first, asked.count)
         return
     with tempfile.TemporaryDirectory() as folder:
         IN_A_FOLDER[asked.part](Path(folder))

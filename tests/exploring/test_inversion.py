@@ -1,6 +1,8 @@
 """Inversion: the points nearest to given pictures."""
 
 import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +218,35 @@ def test_a_latent_for_each_level(tmp_path: Path) -> None:
     (painted,) = Painter.load(model).paint_points(again)
     assert np.abs(painted.astype(int) - levels.way[-1]).max() <= 1
     assert whole.points.latents.ndim == 2
+
+
+@pytest.mark.parametrize(("starts", "levels"), [(1, False), (2, False), (1, True)])
+def test_progress_ends_at_its_total(starts: int, levels: bool, tmp_path: Path) -> None:
+    shown: dict[tuple[str, int], list[int]] = {}
+
+    @contextmanager
+    def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+        yield shown.setdefault((what, total), []).append
+
+    model = Model.load(smooth_model(tmp_path))
+    impasto.invert(
+        model,
+        model.sample([77, 78, 79]),
+        steps=2,
+        starts=starts,
+        candidates=20,
+        levels=levels,
+        batch=2,
+        device="cpu",
+        progress=progress,
+    )
+    # For each of two batches 2 steps, and from each of several starts 1 (0.3 of 2, but at least 1).
+    steps = 2 * (2 + (starts if starts > 1 else 0))
+    assert list(shown) == [("candidates", 20), ("gradients", 20), ("steps", steps)]
+    assert shown["steps", steps] == list(range(1, steps + 1))
+    for (_, total), counts in shown.items():
+        assert counts == sorted(counts)
+        assert counts[-1] == total
 
 
 def test_the_command(tmp_path: Path) -> None:
