@@ -16,8 +16,8 @@ _OFTEN = 200
 """Multiplications with a weight, on average, from which they take longer than reading it from memory."""
 _SEVERAL = 4
 """At a time where weights are used less often: many images then take about half as long as one by one,
-and a single image takes twice as long. Elsewhere one at a time takes hardly longer, and four would make
-a single image take two to four times as long."""
+and a single image takes twice as long. Elsewhere one at a time takes at most 1.5 times as long, and four
+would make a single image take 2.5 to 4 times as long."""
 _MULTIPLYING = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 
 Generate = Callable[[Tensor, Tensor], Tensor]
