@@ -107,15 +107,12 @@ def test_folding_leaves_spectral_norm_alone() -> None:
 @pytest.mark.parametrize("family", GENERATORS)
 def test_the_same_seed_gives_the_same_picture_at_any_batch_size(family: str) -> None:
     sampler = Sampler(worn_generator(family), latent_of(family))
-    whole = np.concatenate(list(sampler.batches(range(12), batch=12)))
-    for batch in (1, 3, 5, 8):
-        parts = np.concatenate(list(sampler.batches(range(12), batch=batch)))
-        # Sums in another order may round to the neighbouring one of 256 levels, no further.
-        apart = np.abs(parts.astype(int) - whole)
-        assert apart.max() <= 1
-        assert (apart > 0).mean() < 1e-3
-    backwards = np.concatenate(list(sampler.batches(range(11, -1, -1), batch=12)))
-    assert np.abs(backwards[::-1].astype(int) - whole).max() <= 1
+    whole = np.concatenate(list(sampler.batches(range(6), batch=6)))
+    for batch in (1, 5):
+        parts = np.concatenate(list(sampler.batches(range(6), batch=batch)))
+        assert np.array_equal(parts, whole)
+    backwards = np.concatenate(list(sampler.batches(range(5, -1, -1), batch=6)))
+    assert np.array_equal(backwards[::-1], whole)
 
 
 @pytest.mark.parametrize("family", GENERATORS)
