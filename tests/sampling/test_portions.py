@@ -85,8 +85,8 @@ def test_a_picture_has_the_same_bits_in_every_command(kind: str, tmp_path: Path)
 def test_a_picture_has_the_same_bits_in_another_process(tmp_path: Path) -> None:
     model = random_model(tmp_path / "m", "self-modulated")
     done("sample", model, "--seeds", "14-20", "--out", tmp_path / "here")
-    command = [sys.executable, "-m", "impasto", "sample", model, "--seeds", str(SEED)]
-    subprocess.run([*command, "--out", tmp_path / "there"], check=True, env=os.environ)
+    command = [sys.executable, "-m", "impasto", "sample", str(model), "--seeds", str(SEED)]
+    subprocess.run([*command, "--out", str(tmp_path / "there")], check=True, env=os.environ)
     name = f"{seed_name(SEED)}.png"
     assert np.array_equal(pixels(tmp_path / "there" / name), pixels(tmp_path / "here" / name))
 

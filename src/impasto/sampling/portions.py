@@ -41,7 +41,7 @@ def portion_of(network: nn.Module, generate: Generate, latents: Tensor, labels: 
         nonlocal weights, multiplied
         maps = inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output
         channels = maps.shape[-1 if isinstance(layer, nn.Linear) else 1]
-        size: int = layer.weight.numel()  # type: ignore[operator,union-attr]
+        size: int = layer.weight.numel()  # type: ignore[operator]
         weights += size
         multiplied += size * maps.numel() // channels
 
