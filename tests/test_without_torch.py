@@ -66,6 +66,22 @@ def test_a_command_that_needs_torch_says_so() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"impasto: train {missing}\n")
 
 
+def test_reports_say_what_they_need() -> None:
+    """Without torch, which brings it along, jinja2 may be missing, too."""
+    code = (
+        "import sys; sys.modules['jinja2'] = sys.modules['markupsafe'] = None\n"
+        "from impasto.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code, "report", "x"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert re.fullmatch(
+        r"impasto: report needs (jinja2|markupsafe), which is not installed: pip install "
+        r"'impasto\[report\]'\n",
+        done.stderr,
+    )
+
+
 def test_a_collection_is_made_looked_at_and_passed_on(tmp_path: Path) -> None:
     source, packed, shared = (tmp_path / name for name in ("pictures", "packed", "shared.zip"))
     paint(source, 6)

@@ -136,11 +136,11 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(importlib.import_module(f"impasto.{_HOMES[name]}"), name)
     except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        from impasto.errors import NEEDS_TORCH, ImpastoError
+        from impasto.errors import missing_package
 
-        raise ImpastoError(f"impasto.{name} {NEEDS_TORCH}") from error
+        if (missing := missing_package(f"impasto.{name}", error)) is None:
+            raise
+        raise missing from error
 
 
 def __dir__() -> list[str]:

@@ -4,9 +4,6 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-NEEDS_TORCH = "needs torch, which is not installed: pip install 'impasto[torch]'"
-"""What a command or a function does where torch is missing: the end of an error message."""
-
 
 class ImpastoError(Exception):
     """An error that the user can correct.
@@ -20,6 +17,20 @@ class ImpastoError(Exception):
     """Whether another process of the same run prints it."""
     agreed = False
     """Whether all processes of the run raise it."""
+
+
+_EXTRAS = {"torch": "torch", "jinja2": "report", "markupsafe": "report", "matplotlib": "report"}
+"""Packages that are imported without further ado, with the extras that install them."""
+
+
+def missing_package(what: str, error: ModuleNotFoundError) -> ImpastoError | None:
+    """The error of a command or a function that needs a package of an extra; None for other modules."""
+    package = (error.name or "").partition(".")[0]
+    if package not in _EXTRAS:
+        return None
+    return ImpastoError(
+        f"{what} needs {package}, which is not installed: pip install 'impasto[{_EXTRAS[package]}]'"
+    )
 
 
 class StoppedError(ImpastoError):

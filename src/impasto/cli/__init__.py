@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from impasto import __version__
-from impasto.errors import NEEDS_TORCH, ImpastoError, StoppedError, lacks_memory
+from impasto.errors import ImpastoError, StoppedError, lacks_memory, missing_package
 from impasto.formatting import as_message, one_line
 from impasto.messages import printed
 from impasto.registry import module_names
@@ -69,16 +69,16 @@ def without_type(names: str) -> str:
 
 
 class _Command(TyperCommand):
-    """A command that says so where it needs torch and there is none, and whose help lists arguments
+    """A command that says so where torch or another package is missing, and whose help lists arguments
     without typer's suffix `<path>`, as it does options."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
-            if error.name != "torch":
+            if (missing := missing_package(str(ctx.info_name), error)) is None:
                 raise
-            raise ImpastoError(f"{ctx.info_name} {NEEDS_TORCH}") from error
+            raise missing from error
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         write = formatter.write_dl
