@@ -1,5 +1,6 @@
-"""The model that comes with the package."""
+"""The models that come with the package."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,12 @@ from impasto.sampling.model import (
     load_discriminator,
 )
 from impasto.sampling.shipped import SHIPPED
+from impasto.settings import change, parse_settings
 
 
-def test_it_paints_and_says_where_it_comes_from() -> None:
-    model = Model.load(find_model(Path("masters")))
+@pytest.mark.parametrize("name", SHIPPED)
+def test_it_paints_and_says_where_it_comes_from(name: str) -> None:
+    model = Model.load(find_model(Path(name)))
     assert [field.name for field in model.record.labels] == ["style"]
     seeds = range(8)
     sampler = Sampler(model.generator, model.latent, torch.device("cpu"), label_fields=1)
@@ -33,32 +36,49 @@ def test_it_paints_and_says_where_it_comes_from() -> None:
     assert torch.pdist(pictures.flatten(1)).min() > 5
     neighbours = (pictures[:, :, :, 1:] - pictures[:, :, :, :-1]).abs().mean()
     assert 0.01 < neighbours < 0.25
-    made = read_json(SHIPPED["masters"] / "made.json", "record")
+    made = read_json(SHIPPED[name] / "made.json", "record")
     assert made["images_seen"] == model.record.images_seen
     assert made["weights_sha256"] == model.record.weights_sha256
     assert made["scores"]["kid-lite0"] < 0.1
-    assert load_discriminator(SHIPPED["masters"]) is not None
+    assert load_discriminator(SHIPPED[name]) is not None
+    assert model.record.collection.licences
+    known = [text for text in model.record.collection.licences if not text.endswith(" others")]
+    assert all("public domain" in licence for licence in known)
 
 
-def test_it_is_what_the_recipe_trains_now() -> None:
-    record = Model.load(SHIPPED["masters"]).record
+@pytest.mark.parametrize("name", SHIPPED)
+def test_it_is_what_the_recipe_trains_now(name: str) -> None:
+    record = Model.load(SHIPPED[name]).record
     recipe: RunConfig = load_recipe(record.recipe)()
     for player in ("generator", "discriminator"):
         mine, theirs = getattr(record, player), getattr(recipe, player)
         assert mine.network == theirs.network
         # What the recipe sets; a model's record has the defaults besides.
         assert mine.options | theirs.options == mine.options
-    made = read_json(SHIPPED["masters"] / "made.json", "record")["config"]
+    whole = read_json(SHIPPED[name] / "made.json", "record")
+    made = whole["config"]
+    changes = parse_settings(re.findall(r"--set (\S+)", whole["made_by"]))
+    recipe = change(recipe, changes)
     now = recipe.model_copy(update={"objective": Objective(recipe.objective).configs()})
     expected = now.model_dump(mode="json")
     for section in ("objective", "generator_optimiser", "discriminator_optimiser"):
         assert made[section] == expected[section]
-    for setting in ("batch", "augment", "ema_half_life", "ema_rampup"):
+    for setting in ("batch", "augment", "ema_half_life", "ema_rampup", "mirror"):
         assert made["training"][setting] == expected["training"][setting]
 
 
-def test_it_is_small() -> None:
-    assert sum(file.stat().st_size for file in SHIPPED["masters"].iterdir()) < 8_000_000
+@pytest.mark.parametrize(("name", "most"), [("masters", 8_000_000), ("paintings", 12_000_000)])
+def test_it_is_small(name: str, most: int) -> None:
+    assert sum(file.stat().st_size for file in SHIPPED[name].iterdir()) < most
+
+
+def test_paintings_copies_no_more_than_chance_explains() -> None:
+    made = read_json(SHIPPED["paintings"] / "made.json", "record")
+    assert made["scores"]["copied-lite0"] <= made["scores"]["copied-by-chance-at-most"]
+    record = Model.load(SHIPPED["paintings"]).record
+    assert [len(field.classes) for field in record.labels] == [26]
+    assert len(record.collection.artists) > 20
+    assert record.collection.count == 1_817
 
 
 def test_the_command_line_paints_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
