@@ -22,8 +22,8 @@ CollectionArgument = Annotated[
 ModelArgument = Annotated[
     Path,
     typer.Argument(
-        help="A run, a checkpoint, a model, 'masters' (the model in this package), or a model of the "
-        "Hugging Face hub as hf:OWNER/NAME[@REVISION].",
+        help="A run, a checkpoint, a model, 'masters' or 'paintings' (models in this package), or a "
+        "model of the Hugging Face hub as hf:OWNER/NAME[@REVISION].",
         metavar="MODEL",
     ),
 ]
