@@ -16,10 +16,11 @@ import impasto
 from impasto.collection import Collection, PackOptions, pack
 from impasto.config import LatentConfig
 from impasto.errors import ImpastoError
+from impasto.evaluation.gather import silent
 from impasto.exploring.attributes import ATTRIBUTES, measured
 from impasto.exploring.columns import learn_column, values_of
 from impasto.exploring.directions import About, Directions, parse_edits, usual_path
-from impasto.exploring.finding import Readings, Wanted, find, strip
+from impasto.exploring.finding import Readings, Wanted, _activations, _sampled, find, strip
 from impasto.exploring.linear import correlation, fit, ridge
 from impasto.exploring.unsupervised import components, most_changing
 from impasto.features import FeatureNetwork
@@ -187,6 +188,24 @@ def test_directions_that_change_the_first_layer_most(kind: str, tmp_path: Path) 
     left, _, _ = torch.linalg.svd(matrix.double(), full_matrices=False)
     for place in range(3):
         assert abs(float(found[place].double() @ left[:, place])) > 0.999
+
+
+@pytest.mark.parametrize("batch", [7, 64])
+def test_activations_are_those_of_the_seeds(batch: int, tmp_path: Path) -> None:
+    """Not of the pictures with which a sampler fills up its portions, nor of its first one."""
+    painter = Painter.load(random_model(tmp_path / "m", "artgan"), batch=batch)
+    activations = _activations(painter)
+    assert activations is not None
+    sample = _sampled(painter, Wanted(samples=70), activations, silent)
+    assert sample.activations is not None
+    seen: list[Tensor] = []
+    hook = activations._layer.register_forward_hook(
+        lambda _m, _i, output: seen.append(output.flatten(1).clone())
+    )
+    with torch.no_grad():
+        painter.sampler.generator(painter.latents(range(70)), painter.labels(range(70), {}))
+    hook.remove()
+    assert torch.allclose(sample.activations, seen[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -243,8 +243,12 @@ def _sampled(
     with ExitStack() as stack:
         update = stack.enter_context(progress("pictures", len(seeds)))
         if activations is not None:
+            # With its first picture a sampler also generates another, to find its portions.
+            next(painter.paint(seeds[:1], labels[:1]))
             stack.enter_context(activations.collecting())
         for pixels in painter.paint(seeds, labels):
+            if activations is not None:
+                activations.keep(len(pixels))
             images = torch.from_numpy(pixels)
             attributes.append(measured(images))
             if done < MOST_READ:

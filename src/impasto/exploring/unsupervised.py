@@ -83,22 +83,33 @@ class Activations:
 
     def __init__(self, generator: nn.Module, latents: Tensor, labels: Tensor) -> None:
         self._layer = _activations_layer(generator, latents, labels)
+        self._made: list[Tensor] = []
         self._kept: list[Tensor] = []
+
+    @property
+    def _room(self) -> int:
+        return MOST_ACTIVATIONS - sum(map(len, self._kept))
 
     @contextmanager
     def collecting(self) -> Iterator[None]:
-        """Keep the activations of the first pictures that are generated during the block."""
+        """Note the activations of the pictures that are generated during the block, for `keep`."""
 
-        def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            room = MOST_ACTIVATIONS - sum(map(len, self._kept))
-            if room > 0:
-                self._kept.append(output[:room].detach().flatten(1).float().cpu())
+        def note(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            if self._room > 0:
+                self._made.append(output.detach().flatten(1).float().cpu())
 
-        hook = self._layer.register_forward_hook(keep)
+        hook = self._layer.register_forward_hook(note)
         try:
             yield
         finally:
             hook.remove()
+
+    def keep(self, count: int) -> None:
+        """Keep those of the first `count` pictures since the last call, as far as there is room. Others
+        only filled up a portion; see `sampling/portions.py`."""
+        if self._made:
+            self._kept.append(torch.cat(self._made)[: min(count, self._room)])
+        self._made.clear()
 
     def rows(self) -> Tensor:
         """What was kept, [N, A]."""
