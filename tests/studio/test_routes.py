@@ -24,6 +24,7 @@ from impasto.sampling.point_text import TEXT_KEY
 from impasto.sampling.shipped import there
 from impasto.studio.context import Studio
 from impasto.studio.jobs import Job, Jobs
+from impasto.studio.pictures import FOR_A_WHILE
 from impasto.studio.places import Places
 from impasto.studio.schema import settings_of_network, settings_of_term
 from impasto.studio.sources import tidy
@@ -398,6 +399,12 @@ def test_a_downloaded_picture_paints_itself_again(visitor: TestClient, world: St
     for wrong in ({}, {"seed": 1, "favourite": "x"}, {"favourite": "nobody"}):
         assert _error(visitor, "gallery/picture", {"model": RUN, "point": wrong})
     assert _error(visitor, "gallery/picture", {"model": RUN, "point": {"seed": -1}}, 422)
+
+
+def test_sheets_of_models_that_stay_are_kept_by_the_browser(visitor: TestClient) -> None:
+    for model, stays in {RUN: False, **dict.fromkeys(there(), True)}.items():
+        answer = visitor.get("/api/gallery/sheet", params={"model": model, "seeds": "1"})
+        assert (answer.headers["cache-control"] == FOR_A_WHILE) is stays, model
 
 
 def test_favourites_are_those_of_the_command_line(visitor: TestClient, world: Studio) -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from impasto.errors import ImpastoError, in_words
 from impasto.sampling.point_text import PointsRecord
+from impasto.sampling.shipped import SHIPPED
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.painting import (
     MOST_POINTS,
@@ -153,7 +154,7 @@ def _length(first: str, last: str) -> int:
 
 def _stays(model: str) -> bool:
     """Whether a name always means the same model."""
-    return "/checkpoints/" in model or model == "masters"
+    return "/checkpoints/" in model or model in SHIPPED
 
 
 @router.post("/sheet")
