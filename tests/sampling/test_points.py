@@ -228,6 +228,8 @@ def test_several_files_and_patterns(run: Path, painter: Painter, tmp_path: Path)
     found = Points.load(tmp_path / "all.safetensors", painter.record)
     assert [origin.seed for origin in found.origins] == [7, 3, 5, 8, 9, 10]
     assert len(list((tmp_path / "o").glob("point-*.png"))) == 6
+    for pattern in ("**/seed-*03.png", "of**/seed-*03.png"):
+        assert gathered([tmp_path / pattern], painter.record, "it").origins[0].seed == 3
     # A file with such a name is no pattern.
     exact = tmp_path / "of 5[a]" / "seed-00000003.png"
     assert gathered([exact], painter.record, "it").origins[0].seed == 3

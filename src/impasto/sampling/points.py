@@ -13,6 +13,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from glob import glob
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -357,7 +358,8 @@ def _files_of(pattern: str | PathLike[str]) -> list[Path]:
     file = Path(pattern).expanduser()
     if file.exists() or not set("*?[") & set(str(file)):
         return [file]
-    found = sorted(Path(file.anchor).glob(str(file.relative_to(file.anchor))))
+    # Path.glob raises an error at ** beside other letters.
+    found = sorted(map(Path, glob(str(file), recursive=True, include_hidden=True)))  # noqa: PTH207
     if not found:
         raise ImpastoError(f"no file of points has a name of the pattern '{pattern}'")
     return found
