@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 import zipfile
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,13 @@ from impasto.registry import module_names
 from impasto.resolution import Size
 from impasto.sampling.point_text import TEXT_KEY
 from impasto.sampling.shipped import there
+from impasto.sources.listing import Entry, Listing
 from impasto.studio.context import Studio
 from impasto.studio.jobs import Job, Jobs
 from impasto.studio.pictures import FOR_A_WHILE
 from impasto.studio.places import Places
 from impasto.studio.schema import settings_of_network, settings_of_term
-from impasto.studio.sources import tidy
+from impasto.studio.sources import previews, tidy
 from tests.exploring.models import random_model
 from tests.helpers.pictures import paint
 from tests.helpers.training import SMALL
@@ -176,6 +178,22 @@ def test_uploads_previews_packing_merging_and_forgetting(
     _merge_and_forget(client, studio)
     assert client.delete("/api/uploads/dropped").json() == {"removed": True}
     assert not (studio.places.uploads / "dropped").exists()
+
+
+def test_a_preview_reads_a_source_a_few_times_only() -> None:
+    """Not for each picture anew: of a compressed archive each time is a whole reading."""
+    asked: list[Sequence[int]] = []
+
+    def contents(numbers: Sequence[int]) -> Iterator[np.ndarray]:
+        asked.append(numbers)
+        return (np.full((40, 80, 3), 8 * number, np.uint8) for number in numbers)
+
+    entries = [Entry(f"{number}.png") for number in range(30)]
+    made = previews(Listing("k", entries=entries, contents=contents, decoded=True), 4, 64)
+    assert [name for name, _ in made] == ["0.png", "10.png", "19.png", "29.png"]
+    assert [int(squares["squash"][0, 0, 0]) for _, squares in made] == [0, 80, 152, 232]
+    assert {squares["aspect"].shape for _, squares in made} == {(48, 96, 3)}
+    assert sorted(map(len, asked)) == [4, 30]
 
 
 def _keep_and_exclude(client: TestClient, studio: Studio, copy: str) -> None:

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from impasto.collection.job import PackJob
+from impasto.collection.options import PackOptions
 from impasto.decoding.looking import sizes_of
 from impasto.errors import ImpastoError
 from impasto.messages import say
 from impasto.resolution import Resolution, area, resolution_of, width_and_height
+from impasto.sources.listing import Listing
 
 MOST_BUCKETS = 5
 UNIT = 16
@@ -132,7 +134,7 @@ def buckets_of(job: PackJob) -> tuple[Resolution, ...]:
     if count > _MEASURED:
         numbers = np.sort(np.random.default_rng(0).choice(count, _MEASURED, replace=False))
     say(f"measuring {len(numbers):,} pictures to choose proportions")
-    measured = np.array(list(_measured(job, numbers.tolist())), np.float64).reshape(-1, 2)
+    measured = measured_pictures(job.listing, numbers.tolist(), job.options)
     side = job.options.resolution
     assert isinstance(side, int)
     if not len(measured):
@@ -141,15 +143,20 @@ def buckets_of(job: PackJob) -> tuple[Resolution, ...]:
     return chosen_buckets(measured, side)
 
 
-def _measured(job: PackJob, numbers: Sequence[int]) -> Iterable[tuple[int, int]]:
-    """Width and height of those of these entries that can be measured."""
-    if job.listing.decoded:
-        for picture in job.pictures(numbers):
+def measured_pictures(listing: Listing, numbers: Sequence[int], options: PackOptions) -> np.ndarray:
+    """Width and height, [N, 2], of those of these entries that can be measured."""
+    return np.array(list(_measured(listing, numbers, options)), np.float64).reshape(-1, 2)
+
+
+def _measured(
+    listing: Listing, numbers: Sequence[int], options: PackOptions
+) -> Iterable[tuple[int, int]]:
+    if listing.decoded:
+        for picture in listing.pictures(numbers):
             if isinstance(picture, np.ndarray):
                 yield picture.shape[1], picture.shape[0]
         return
-    options = job.options
-    files = (each for each in job.pictures(numbers) if not isinstance(each, np.ndarray))
+    files = (each for each in listing.pictures(numbers) if not isinstance(each, np.ndarray))
     for size in sizes_of(files, len(numbers), options.max_pixels, options.max_seconds):
         if not isinstance(size, str):
             yield size

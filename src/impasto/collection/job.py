@@ -80,9 +80,7 @@ class PackJob:
 
     def pictures(self, numbers: Sequence[int]) -> Iterable[Path | Content]:
         """The contents of these entries, to decode."""
-        if self.listing.contents is not None:
-            return self.listing.contents(numbers)
-        return (path for path in (self.listing.entries[n].path for n in numbers) if path)
+        return self.listing.pictures(numbers)
 
     def digest(self) -> str:
         """A digest of everything that determines the collection, with the source's stamps in place

@@ -94,6 +94,12 @@ class Listing:
     decoded: bool = False
     """Whether `contents` gives pixels, not bytes."""
 
+    def pictures(self, numbers: Sequence[int]) -> Iterator[Path | Content]:
+        """The pictures of these entries (in rising order), to decode."""
+        if self.contents is not None:
+            return self.contents(numbers)
+        return (path for path in (self.entries[n].path for n in numbers) if path)
+
 
 def entry_of(tree_file: File, **fields: object) -> Entry:
     """The entry of a file in a tree."""

@@ -4,7 +4,7 @@ import contextlib
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,9 +14,8 @@ from anyio import to_thread
 from pydantic import BaseModel
 
 from impasto.collection import PackOptions
-from impasto.collection.buckets import chosen_buckets
+from impasto.collection.buckets import chosen_buckets, measured_pictures
 from impasto.decoding.fit import ASPECT, FITS, Fitting, fit_pixels, opened, picture_of
-from impasto.decoding.looking import sizes_of
 from impasto.decoding.workers import DiedError, in_order
 from impasto.errors import ImpastoError
 from impasto.files import write_error
@@ -176,23 +175,12 @@ def previews(
     places = _evenly(listing, count)
     entries = [listing.entries[place] for place in places]
     work = partial(_fitted, _fittings(listing, resolution))
-    found = in_order(work, _contents(listing, places), 1, count, _SECONDS)
+    found = in_order(work, listing.pictures(places), 1, count, _SECONDS)
     return [
         (entry.relative, squares)
         for entry, squares in zip(entries, found, strict=True)
         if not isinstance(squares, DiedError) and squares
     ]
-
-
-def _contents(listing: Listing, places: Sequence[int]) -> Iterator[Path | Content]:
-    for place in places:
-        path = listing.entries[place].path
-        if path is not None:
-            yield path
-        elif listing.contents is None:
-            yield UnusableError("unreadable")
-        else:
-            yield from listing.contents([place])
 
 
 def _evenly(listing: Listing, count: int) -> list[int]:
@@ -209,25 +197,11 @@ def _fittings(listing: Listing, resolution: Resolution) -> dict[str, Fitting]:
     }
     if isinstance(resolution, int):
         with contextlib.suppress(ImpastoError):
-            buckets = chosen_buckets(np.array(_sizes(listing)), resolution)
-            found[ASPECT] = replace(found["crop"], fit=ASPECT, resolutions=buckets)
-    return found
-
-
-def _sizes(listing: Listing) -> list[tuple[int, int]]:
-    """Width and height of some of the pictures, evenly over the listing.
-
-    Raises:
-        ImpastoError: none of them can be measured.
-    """
-    pictures = [*_contents(listing, _evenly(listing, _MEASURED))]
-    found = [(each.shape[1], each.shape[0]) for each in pictures if isinstance(each, np.ndarray)]
-    files = [each for each in pictures if not isinstance(each, np.ndarray)]
-    limits = PackOptions()
-    measured = sizes_of(files, len(files), limits.max_pixels, _SECONDS)
-    found += [size for size in measured if not isinstance(size, str)]
-    if not found:
-        raise ImpastoError("no picture can be measured")
+            places = _evenly(listing, _MEASURED)
+            sizes = measured_pictures(listing, places, PackOptions(max_seconds=_SECONDS))
+            if len(sizes):
+                buckets = chosen_buckets(sizes, resolution)
+                found[ASPECT] = replace(found["crop"], fit=ASPECT, resolutions=buckets)
     return found
 
 
@@ -239,7 +213,7 @@ def _fitted(how: Mapping[str, Fitting], picture: Path | Content) -> dict[str, np
             if isinstance(picture, UnusableError):
                 return {}
             if isinstance(picture, np.ndarray):
-                (found[name], *_) = next(iter(fit_pixels(picture, fitting).pixels.values()))
+                found[name] = next(iter(fit_pixels(picture, fitting).pixels.values()))[0]
             else:
                 with opened(picture) as stream:
                     found[name] = picture_of(stream, fitting)
