@@ -191,7 +191,9 @@ def _without_copies(
         pinned=np.array(given) if decided else None,
         features=None if job.features is None else _features_of(rows, job),
     )
-    kept = found.kept | np.isin([row.relative for row in rows], options.keep)
+    kept = [
+        k or row.relative in options.keep for k, row in zip(found.kept.tolist(), rows, strict=True)
+    ]
     heldout = given
     if not decided:
         heldout = held_out(
@@ -200,7 +202,7 @@ def _without_copies(
             [row.labels for row in rows],
             options.heldout,
             options.seed,
-            kept.tolist(),
+            kept,
         )
     copies = {
         row.relative: Copied(int(group), kind, float(distance))
@@ -214,7 +216,7 @@ def _without_copies(
         for row, number in zip(rows, found.alike, strict=True)
         if number >= 0
     }
-    return kept.tolist(), heldout, copies, alike
+    return kept, heldout, copies, alike
 
 
 def _fingerprints(rows: list[SourceRow]) -> np.ndarray:
