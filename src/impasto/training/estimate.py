@@ -71,15 +71,10 @@ class Estimate:
         ]
         memory = [each.memory_bytes for each in self.stages if each.memory_bytes is not None]
         return {
-            "seconds": self.whole_seconds,
+            "seconds": sum(stage["seconds"] for stage in stages),
             "memory_bytes": max(memory, default=None),
             "stages": stages,
         }
-
-    @property
-    def whole_seconds(self) -> float:
-        """Of all stages, with encoding."""
-        return sum(each.seconds + (each.encoding_seconds or 0) for each in self.stages)
 
     @property
     def gradient_bytes(self) -> int:
