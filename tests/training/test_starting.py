@@ -10,6 +10,7 @@ import torch
 
 from benchmarks.kill_resume import fingerprint
 from impasto.collection import Collection
+from impasto.errors import ImpastoError
 from impasto.evaluation import distance as evaluation_distance
 from impasto.features import load_network
 from impasto.sampling.model import Model, checkpoint_folders, export
@@ -105,3 +106,9 @@ def test_the_choice_is_recorded_and_resuming_is_exact(
     measured |= {"masters": 0.0, "paintings": 1.0}
     assert chosen_start(AUTO, config, labelled, run=whole) == Path(record["started_from"]["model"])
     assert resume(whole) == whole
+
+
+def test_a_damaged_run_is_one_line(labelled: Collection, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("[]")
+    with pytest.raises(ImpastoError, match="format this version of impasto does not know"):
+        chosen_start(AUTO, None, labelled, run=tmp_path)

@@ -12,12 +12,12 @@ from impasto.collection import Collection, open_or_pack
 from impasto.collection.opening import packed_at
 from impasto.config import RunConfig
 from impasto.evaluation.distance import distance
-from impasto.files import read_json
 from impasto.messages import say
 from impasto.resolution import square_of, times
 from impasto.sampling.model import Model
 from impasto.sampling.shipped import SHIPPED, there
 from impasto.training.choosing import FLAGSHIP, USUAL_SIDE, at_side
+from impasto.training.run_folder import read_run
 
 AUTO = Path("auto")
 NEAR = 0.15
@@ -43,13 +43,13 @@ def chosen_start(
         run: the run's folder; if it is there, what it started from is taken.
 
     Raises:
-        ImpastoError: the collection cannot be read.
+        ImpastoError: the collection cannot be read, or the run is damaged.
     """
     start = None if start_from is None else Path(start_from)
     if start != AUTO or AUTO.exists() or data is None:
         return start
     if run is not None and (run / "run.json").exists():
-        known = read_json(run / "run.json", "run").get("started_from")
+        known = read_run(run)[1].get("started_from")
         return None if known is None else Path(known["model"])
     name = recipe.recipe if isinstance(recipe, RunConfig) else recipe
     if name is not None and not name.startswith(FLAGSHIP):
