@@ -13,7 +13,7 @@ from impasto.collection.opening import packed_at
 from impasto.config import RunConfig
 from impasto.evaluation.distance import distance
 from impasto.messages import say
-from impasto.resolution import square_of, times
+from impasto.resolution import Resolution, square_of, times
 from impasto.sampling.model import Model
 from impasto.sampling.shipped import SHIPPED, there
 from impasto.training.choosing import FLAGSHIP, USUAL_SIDE, at_side
@@ -55,18 +55,21 @@ def chosen_start(
     if name is not None and not name.startswith(FLAGSHIP):
         say(f"--from auto: from nothing; the models of the package do not fit recipe {name}")
         return None
+    size: Resolution = USUAL_SIDE
     packed = packed_at(data)
-    whole = packed is None or any(times(size, USUAL_SIDE) for size in packed)
-    collection = open_or_pack(data, USUAL_SIDE if whole or not packed else packed[-1]).only(only)
+    if packed is not None and not any(times(each, USUAL_SIDE) for each in packed):
+        size = packed[-1]  # rectangles, or small pictures
+    collection = open_or_pack(data, size).only(only)
     far = {name: _far(Model.load(SHIPPED[name]), collection) for name in there()}
     nearest = min(far, key=far.__getitem__, default=None)
     found = ", ".join(f"{value:.3f} of {name}" for name, value in far.items())
-    near = nearest is not None and far[nearest] <= NEAR
+    if nearest is not None and far[nearest] > NEAR:
+        nearest = None
     say(
-        f"--from auto: from {nearest if near else 'nothing'}; distance of this collection to the "
+        f"--from auto: from {nearest or 'nothing'}; distance of this collection to the "
         f"pictures (kid-lite0): {found}; up to {NEAR} a start helps"
     )
-    return Path(nearest) if near and nearest is not None else None
+    return None if nearest is None else Path(nearest)
 
 
 def _far(model: Model, collection: Collection) -> float:
