@@ -1,6 +1,7 @@
 """`--from auto`: which model of the package a training starts from."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,18 @@ def test_a_damaged_run_is_one_line(labelled: Collection, tmp_path: Path) -> None
     (tmp_path / "run.json").write_text("[]")
     with pytest.raises(ImpastoError, match="format this version of impasto does not know"):
         chosen_start(AUTO, None, labelled, run=tmp_path)
+
+
+def test_what_a_word_stands_for_is_measured(
+    tiny_flagship: Path, labelled: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model of this name in the working directory comes before that of the package."""
+    shutil.copytree(tiny_flagship, tmp_path / "paintings")
+    monkeypatch.chdir(tmp_path)
+    here = Model.load("paintings").record.weights_sha256
+
+    def distance(model: Model, *_: object) -> float:
+        return 0.1 if model.record.weights_sha256 == here else 0.3
+
+    monkeypatch.setattr(starting, "distance", distance)
+    assert chosen_start(AUTO, None, labelled) == Path("paintings")

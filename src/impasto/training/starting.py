@@ -15,7 +15,7 @@ from impasto.evaluation.distance import distance
 from impasto.messages import say
 from impasto.resolution import Resolution, square_of, times
 from impasto.sampling.model import Model
-from impasto.sampling.shipped import SHIPPED, there
+from impasto.sampling.shipped import there
 from impasto.training.choosing import FLAGSHIP, USUAL_SIDE, at_side
 from impasto.training.run_folder import read_run
 
@@ -60,7 +60,7 @@ def chosen_start(
     if packed is not None and not any(times(each, USUAL_SIDE) for each in packed):
         size = packed[-1]  # rectangles, or small pictures
     collection = open_or_pack(data, size).only(only)
-    far = {name: _far(Model.load(SHIPPED[name]), collection) for name in there()}
+    far = {name: _far(Model.load(name), collection) for name in there()}
     nearest = min(far, key=far.__getitem__, default=None)
     found = ", ".join(f"{value:.3f} of {name}" for name, value in far.items())
     if nearest is not None and far[nearest] > NEAR:
