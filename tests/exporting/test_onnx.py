@@ -318,6 +318,14 @@ def test_a_picture_carries_its_point(exported: tuple[Path, Path], tmp_path: Path
     assert np.abs(first.astype(int) - again).max() <= 1
 
 
+def test_the_text_of_a_picture_is_that_of_other_models(exported: tuple[Path, Path]) -> None:
+    painter, onnx_model = Painter.load(exported[0]), OnnxModel.load(exported[1])
+    mixtures = {0: {0: 0.123456789, 2: 0.876543211}}
+    labels = mixed(painter.record, painter.labels([4, 5], {}), mixtures)
+    texts = onnx_model.texts([4, 5], onnx_model.weights([4, 5], mixtures=mixtures), None)
+    assert list(texts) == list(painter.texts([4, 5], labels))
+
+
 def test_every_class_of_an_onnx_file(exported: tuple[Path, Path], tmp_path: Path) -> None:
     for number, model in enumerate(exported):
         grid = tmp_path / f"{number}.png"

@@ -24,7 +24,7 @@ from impasto.resolution import width_and_height
 from impasto.sampling.class_choice import rows_of_seeds, weights_of_rows
 from impasto.sampling.numpy_latents import numpy_latents
 from impasto.sampling.onnx_check import checked
-from impasto.sampling.point_text import MOST_LEVELS, Origin, PointsRecord
+from impasto.sampling.point_text import MOST_LEVELS, Origin, PointsRecord, short_floats
 from impasto.sampling.records import ModelRecord
 
 SUFFIX = ".onnx"
@@ -199,7 +199,7 @@ class OnnxModel:
                 recipe=self.record.recipe,
                 fields=fields,
                 origins=(Origin(seed=seed, truncation=truncation),),
-                classes=tuple(round(float(value), 7) for value in classes),
+                classes=short_floats(classes),
             )
             yield point.text()
 

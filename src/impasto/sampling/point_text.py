@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from PIL.PngImagePlugin import PngInfo
 from pydantic import Field
 
@@ -54,6 +55,11 @@ class PointsRecord(Config):
     def text(self) -> str:
         """The record as it is written."""
         return json.dumps(self.model_dump(mode="json", exclude_none=True))
+
+
+def short_floats(values: np.ndarray) -> tuple[float, ...]:
+    """Float32 values with as few digits as give the same float32 again."""
+    return tuple(float(str(value)) for value in values)
 
 
 def holds(text: str, name: str) -> bool:

@@ -35,6 +35,7 @@ from impasto.sampling.point_text import (
     PointsRecord,
     check_points_file,
     holds,
+    short_floats,
 )
 from impasto.sampling.records import ModelRecord
 from impasto.sampling.seeds import latents_of_seeds
@@ -204,8 +205,7 @@ class Points:
         return one._record(
             latents=latents,
             levels=one.latents.shape[1] if one.latents.ndim == 3 else None,
-            # As few digits as give the same float32 again.
-            classes=tuple(float(str(value)) for value in one.classes[0].numpy()),
+            classes=short_floats(one.classes[0].numpy()),
         )
 
     def text(self, number: int) -> str:
