@@ -52,8 +52,7 @@ def check_options(form: str, asked: Mapping[str, object], *, command: bool = Fal
         forms = _OPTIONS[name]
         if value is None or value is False or form in forms:
             continue
-        option = f"--{name}" if command else name
-        fitting = " and ".join(forms)
-        what = f"--as {fitting}" if command else f"form {fitting}"
-        given = f"--as {form}" if command else f"form {form}"
-        raise ImpastoError(f"{option} is for {what}, not for {given}: leave it out")
+        dashes, kind = ("--", "--as") if command else ("", "form")
+        raise ImpastoError(
+            f"{dashes}{name} is for {kind} {' and '.join(forms)}, not for {kind} {form}: leave it out"
+        )

@@ -110,10 +110,11 @@ def export_onnx(
             f"this model's network ('{model.record.generator.network}') takes its latent in one place, "
             "so there are no latents of levels: leave out --levels"
         )
-    graph = _graph_of(model, model.levels if levels else None)
+    count = model.levels if levels else None
+    graph = _graph_of(model, count)
     if half:
         keep_in_half(graph)
-    _describe(graph, model, half, levels)
+    _describe(graph, model, half, count)
     with atomic_file(destination) as temporary:
         temporary.write_bytes(graph.SerializeToString())
         difference = _difference(OnnxModel.load(temporary), model, progress)
@@ -227,14 +228,14 @@ def keep_in_half(graph: Any) -> None:
     graph.graph.node.extend(nodes)
 
 
-def _describe(graph: Any, model: Model, half: bool, levels: bool) -> None:
+def _describe(graph: Any, model: Model, half: bool, levels: int | None) -> None:
     """Write into the file what it is, for people and for `OnnxModel`."""
     from onnx import helper
 
     record = model.record
     graph.producer_name, graph.producer_version = "impasto", __version__
     graph.graph.name = record.recipe
-    graph.doc_string = _in_words(record, model.levels if levels else None)
+    graph.doc_string = _in_words(record, levels)
     texts = {
         VERSION: __version__,
         MODEL: record.model_dump_json(),
@@ -251,13 +252,13 @@ def _in_words(record: ModelRecord, levels: int | None) -> str:
     normal = record.latent.distribution == "normal"
     truncated = "sqrt(2) erfinv(erf(z / sqrt(2)) erf(t / sqrt(2)))" if normal else "z min(t, 1)"
     licences = ", ".join(f"{name} {count}" for name, count in learned.licences.items())
-    shape = (
-        f"[B, {record.latent.size}]" if levels is None else f"[B, {levels}, {record.latent.size}]"
-    )
-    each = (
-        "" if levels is None else f" One latent for each of {levels} levels, from coarse to fine; "
-    )
-    each += "" if levels is None else "a seed's picture has the same at all of them."
+    shape, each = f"[B, {record.latent.size}]", ""
+    if levels is not None:
+        shape = f"[B, {levels}, {record.latent.size}]"
+        each = (
+            f" One latent for each of {levels} levels, from coarse to fine; a seed's picture has the "
+            "same at all of them."
+        )
     lines = [
         f"Pictures of {width} x {height} pixels, by {record.recipe} of impasto {__version__}, after "
         f"{record.images_seen:,} images of {counted(learned.count, 'picture')} of {learned.name}.",
