@@ -11,7 +11,6 @@ server used in each second. On a machine with other work, processor time says mo
 
 import argparse
 import asyncio
-import os
 import statistics
 import tempfile
 import time
@@ -19,15 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.studio_start import processor_time
 from tests.helpers.studio_server import StudioServer
-
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def _processor_time(pid: int) -> float:
-    """Seconds that a process and its ended children have used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(int(fields[place]) for place in (11, 12)) / TICKS
 
 
 def _child_of(pid: int) -> int:
@@ -71,14 +63,14 @@ class Turn:
 
 def _turn(server: StudioServer, run: str, training: int, clients: int, seconds: float) -> Turn:
     pids = (training, server.process.pid)
-    before, first, began = [*map(_processor_time, pids)], _last_row(server, run), time.monotonic()
+    before, first, began = [*map(processor_time, pids)], _last_row(server, run), time.monotonic()
     received = 0
     if clients:
         received = asyncio.run(_listen(server, run, clients, seconds))
     else:
         time.sleep(seconds)
     last, passed = _last_row(server, run), time.monotonic() - began
-    used = [_processor_time(pid) - earlier for pid, earlier in zip(pids, before, strict=True)]
+    used = [processor_time(pid) - earlier for pid, earlier in zip(pids, before, strict=True)]
     images = last["images_seen"] - first["images_seen"]
     speed = images / max(last["seconds"] - first["seconds"], 1e-9)
     # Not images by processor time: the last row is of some time before the end of the turn.

@@ -26,7 +26,8 @@ STEPS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _processor_time(pid: int) -> float:
+def processor_time(pid: int) -> float:
+    """Seconds that a process and its ended children have used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(int(field) for field in fields[11:15]) / TICKS
 
@@ -40,7 +41,7 @@ def _round(python: str | None) -> dict[str, tuple[float, float]]:
         with StudioServer(Path(folder), python=python, IMPASTO_CACHE=cache, **elsewhere) as server:
 
             def now() -> tuple[float, float]:
-                return time.monotonic() - began, _processor_time(server.process.pid)
+                return time.monotonic() - began, processor_time(server.process.pid)
 
             found = {"the address": now()}
             for step, paths in STEPS.items():
