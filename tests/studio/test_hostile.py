@@ -2,7 +2,6 @@
 
 import random
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from impasto.studio.models import Models
 from impasto.studio.places import Places
 from impasto.studio.security import Gate
 from impasto.studio.serve import Listening, Server
+from tests.studio.conftest import until
 
 TOKEN = "the-token-of-these-tests"
 
@@ -49,7 +49,4 @@ def test_hostile_requests(world: tuple[Path, Path], port: int) -> None:
     assert len(kinds) > 8
     assert contents(outside) == before
     assert sorted(path.name for path in studio.parent.iterdir()) == ["outside", "studio"]
-    end = time.monotonic() + 60
-    while left := [*(studio / "uploads" / ".incoming").glob("*")]:
-        assert time.monotonic() < end, left
-        time.sleep(0.05)
+    until(lambda: not any((studio / "uploads" / ".incoming").glob("*")), 60)
