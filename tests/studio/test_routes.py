@@ -531,6 +531,11 @@ def test_what_a_training_costs(visitor: TestClient, world: Studio) -> None:
     assert stage["images"] == 1000
     assert found["seconds"] == pytest.approx(1000 / stage["images_per_second"])
     plain = _post(visitor, "estimate", collection="labelled", recipe="first_look")
+    # The page shows on a recipe's card what the job of this title says.
+    assert (plain["title"], job["title"]) == (
+        "Measure first_look on labelled",
+        "Measure first_look on labelled, with changes",
+    )
     numbers = world.jobs.folder / job["id"] / "estimate.json"
     shutil.copy(numbers, world.jobs.folder / plain["id"])
     (world.jobs.folder / plain["id"] / "exit").write_text("0\n")

@@ -21,8 +21,8 @@ from impasto.studio.schema import Setting, config_schema, settings_of_network, s
 router = APIRouter(tags=["training"])
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 NUMBERS = "estimate.json"
-_PLAIN = 3
-"""Options of an estimate of a recipe as it is: `--data`, `--dry-run` and `--numbers`."""
+_PLAIN = {"--data", "--dry-run", "--numbers"}
+"""Options of an estimate of a recipe as it is."""
 
 
 class Recipe(BaseModel):
@@ -240,16 +240,23 @@ def estimate(studio: TheStudio, what: Training) -> Job:
     """Measure a few steps on this machine; the job's output says memory and time, and `/estimates` has
     the numbers."""
     arguments = _arguments(studio, what)
-    name = what.recipe or "the flagship"
     folder = studio.jobs.new_folder()
+    arguments += ["--dry-run", f"--numbers={folder / NUMBERS}"]
+    # The page finds the job of a recipe as it is by this title.
+    title = f"Measure {what.recipe or 'the flagship'} on {what.collection}"
     return studio.jobs.add(
         "estimate",
-        f"Measure {name} on {what.collection}",
-        [*arguments, "--dry-run", f"--numbers={folder / NUMBERS}"],
+        title if _is_plain(arguments) else f"{title}, with changes",
+        arguments,
         folder=folder,
         about=what.collection,
         files=[NUMBERS],
     )
+
+
+def _is_plain(arguments: list[str]) -> bool:
+    """Whether an estimate is of a recipe as it is."""
+    return {each.partition("=")[0] for each in arguments if each.startswith("-")} == _PLAIN
 
 
 @router.get("/estimates")
@@ -259,16 +266,15 @@ def estimates(studio: TheStudio) -> list[Estimate]:
     for job in studio.jobs.all():
         if job.kind != "estimate" or job.state != "done" or NUMBERS not in job.files:
             continue
-        options = job.arguments[1:]
-        named = not options[0].startswith("-")
+        recipe = job.arguments[1]
         with suppress(ImpastoError):  # numbers that somebody removed or damaged
             costs = read_record(studio.jobs.folder / job.id / NUMBERS, "job", Costs)
             found.append(
                 Estimate(
                     job=job.id,
-                    recipe=options[0] if named else None,
+                    recipe=None if recipe.startswith("-") else recipe,
                     collection=job.about or "",
-                    plain=len(options) == named + _PLAIN,
+                    plain=_is_plain(job.arguments),
                     **vars(costs),
                 )
             )
