@@ -86,11 +86,11 @@ def main() -> None:
     places = named(chosen.data)
     places = places or {"drawings": str(drawings(chosen.out / "drawings")), "masters": "masters"}
     for place, data in places.items():
-        fields = open_or_pack(data, SIDE).fields
-        labels = ["style"] if any(field.name == "style" for field in fields) else []
+        collection = open_or_pack(data, SIDE)
+        labels = ["style"] if any(field.name == "style" for field in collection.fields) else []
         starts = {name: folder for name, folder in models.items() if name != place}
         for name, folder in starts.items():
-            far = distance(Model.load(folder), open_or_pack(data, SIDE))
+            far = distance(Model.load(folder), collection)
             print(f"{place}: kid-lite0 to pictures of {name}: {far:.4f}", flush=True)
         options = Options(
             data=data,
