@@ -23,13 +23,13 @@ def shipped_model(name: str) -> Path:
     Raises:
         ImpastoError: it is not in this installation.
     """
-    folder = SHIPPED[name]
-    if not (folder / "model.json").is_file():
+    present = there()
+    if name not in present:
         raise ImpastoError(
             f"no model {name} is in this installation of impasto; "
-            + (f"there is {', '.join(there())}" if there() else "install it anew")
+            + (f"there is {', '.join(present)}" if present else "install it anew")
         )
-    return folder
+    return SHIPPED[name]
 
 
 def shipped_name(folder: Path) -> str | None:
