@@ -164,9 +164,13 @@ def check_writable(folder: Path) -> None:
         raise write_error(error, folder) from error
 
 
-def lock(descriptor: int) -> bool:
+def lock(descriptor: int, *, wait: bool = False) -> bool:
     """Lock an open file or folder for this process until it is closed. Windows has no such lock; there
     nothing is locked.
+
+    Args:
+        descriptor: of the file or folder.
+        wait: until no other process holds the lock, in place of the error.
 
     Returns:
         Whether the file system has locks. Lustre without `-o flock`, 9p, and NFS without its lock
@@ -180,7 +184,7 @@ def lock(descriptor: int) -> bool:
     except ImportError:
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         # By POSIX, either number may say that another process holds it.
         if error.errno in (errno.EAGAIN, errno.EACCES):

@@ -5,7 +5,6 @@ Each point is written as a PNG carries it.
 """
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,8 +23,6 @@ from impasto.sampling.points import Points, joined
 from impasto.sampling.seeds import parse_seeds
 
 FAVOURITES_FILE = "favourites.json"
-_PAUSE = 0.02
-"""Seconds between two tries to lock."""
 ALL = "all"
 """Stands for the names of all favourites."""
 
@@ -177,12 +174,7 @@ def _locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise write_error(error, folder) from error
     try:
-        while True:
-            try:
-                lock(descriptor)
-                break
-            except BlockingIOError:
-                time.sleep(_PAUSE)
+        lock(descriptor, wait=True)
         yield
     finally:
         os.close(descriptor)

@@ -32,8 +32,6 @@ LOG_FILE = "log.txt"
 EXIT_FILE = "exit"
 MOST_WAITING = 100
 """Jobs that may wait for their turn."""
-_PAUSE = 0.02
-"""Seconds between two tries to be alone."""
 _MOST_LOGS = 20
 """Jobs of a run whose output is shown together."""
 _NAME = r"\d{8}-\d{6}-\d{6}-[0-9a-f]{4}"
@@ -282,15 +280,11 @@ class Jobs:
             wait: until none does.
         """
         with (self.folder / ".lock").open("w") as file:
-            while True:
-                try:
-                    lock(file.fileno())
-                    alone = True
-                except BlockingIOError:
-                    alone = False
-                if alone or not wait:
-                    break
-                time.sleep(_PAUSE)
+            try:
+                lock(file.fileno(), wait=wait)
+                alone = True
+            except BlockingIOError:
+                alone = False
             yield alone
 
     def _start(self, folder: Path) -> None:
