@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from impasto.errors import ImpastoError, in_words
 from impasto.sampling.point_text import PointsRecord
+from impasto.sampling.records import ModelRecord
 from impasto.sampling.shipped import SHIPPED
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.painting import (
@@ -219,10 +221,13 @@ def points(studio: TheStudio, what: Sheet) -> Points:
 @router.get("/favourites")
 def favourites(studio: TheStudio, model: ModelName) -> list[Favourite]:
     """A model's favourites, as `impasto sample --keep` keeps them."""
+    return _favourites_in(studio.places.model_folder(model))
+
+
+def _favourites_in(folder: Path) -> list[Favourite]:
     from impasto.exploring.favourites import load_favourites
 
-    folder = studio.places.model_folder(model)
-    found = load_favourites(folder, studio.places.model_record(model))
+    found = load_favourites(folder, ModelRecord.of(folder))
     return [Favourite(name=name, point=each.single(0)) for name, each in found.items()]
 
 
@@ -231,18 +236,15 @@ def earlier_favourites(studio: TheStudio, model: ModelName) -> list[EarlierFavou
     """Of a run: the favourites of its checkpoints before the newest one, the latest first. They are of
     other weights, so they are painted with the model that is named beside them; a checkpoint with
     favourites is kept."""
-    from impasto.exploring.favourites import load_favourites
     from impasto.sampling.model import checkpoint_folders, run_of
-    from impasto.sampling.records import ModelRecord
 
     newest = studio.places.model_folder(model)
     run = run_of(newest)
     found = []
     for folder in [] if run is None else reversed(checkpoint_folders(run)):
-        if folder < newest and (kept := load_favourites(folder, ModelRecord.of(folder))):
+        if folder < newest and (kept := _favourites_in(folder)):
             name = f"runs/{folder.relative_to(studio.places.runs).as_posix()}"
-            each = [Favourite(name=name, point=point.single(0)) for name, point in kept.items()]
-            found.append(EarlierFavourites(model=name, favourites=each))
+            found.append(EarlierFavourites(model=name, favourites=kept))
     return found
 
 
