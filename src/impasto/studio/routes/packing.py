@@ -1,4 +1,4 @@
-"""Uploads, previews of how pictures become square, and packing as a job."""
+"""Uploads, previews of how pictures are fitted, and packing as a job."""
 
 import base64
 from typing import Annotated, Any, Literal, cast
