@@ -61,8 +61,8 @@ def export(
         if form == "onnx":
             export_onnx(loaded, target, half=half, levels=levels)
         else:
-            file = None if directions is None else Path(directions)
-            write_page(loaded, target, directions_of(path, loaded.record, file), half=half)
+            found = directions_of(path, loaded.record, directions)
+            write_page(loaded, target, found, half=half)
     return target
 
 

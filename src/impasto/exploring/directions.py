@@ -190,7 +190,7 @@ def usual_path(folder: Path) -> Path:
 
 
 def directions_of(
-    model: str | PathLike[str], record: ModelRecord, file: Path | None = None
+    model: str | PathLike[str], record: ModelRecord, file: str | PathLike[str] | None = None
 ) -> Directions | None:
     """The directions of a model, from a file or by default from its own; None if it has none.
 
@@ -202,8 +202,10 @@ def directions_of(
     Raises:
         ImpastoError: the file is missing, damaged, or of another model.
     """
-    path = file or usual_path(find_model(model))
-    return Directions.load(path, record) if file is not None or path.is_file() else None
+    if file is not None:
+        return Directions.load(file, record)
+    path = usual_path(find_model(model))
+    return Directions.load(path, record) if path.is_file() else None
 
 
 def check_path(path: Path) -> None:

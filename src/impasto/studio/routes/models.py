@@ -128,7 +128,7 @@ def details(studio: TheStudio, name: ModelName) -> ModelDetails:
 
 
 def _directions(studio: Studio, name: str, record: ModelRecord) -> list[str]:
-    from impasto.exploring.directions import Directions, usual_path
+    from impasto.exploring.directions import directions_of
 
-    path = usual_path(studio.places.model_folder(name))
-    return Directions.load(path, record).names if path.is_file() else []
+    found = directions_of(studio.places.model_folder(name), record)
+    return [] if found is None else found.names
