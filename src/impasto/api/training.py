@@ -131,12 +131,12 @@ def train(
     """
     chosen, data = _recipe_and_data(collection, recipe)
     folder = None if run is None else Path(run).expanduser()
-    start = partial(chosen_start, start_from, chosen, data, only=only, run=folder)
+    start_of = partial(chosen_start, start_from, chosen, data, only=only, run=folder)
     options: dict[str, Any] = {"labels": labels, "images": images, "seed": seed, "only": only}
     options |= {"time": time, "device": device, "run": folder}
     with joined() as processes:
-        options["start_from"] = processes.on_first(start)
-        choice = choose_in(processes, chosen, data, settings or {}, **options)
+        start = processes.on_first(start_of)
+        choice = choose_in(processes, chosen, data, settings or {}, start_from=start, **options)
         if choice.note is not None:
             say(choice.note, to_stderr=True)
         made = training.train(
@@ -147,7 +147,7 @@ def train(
             device=device,
             recipe_text=choice.recipe_text,
             tensorboard=tensorboard,
-            start_from=options["start_from"],
+            start_from=start,
         )
     return Run._trained(made)
 
