@@ -18,24 +18,28 @@ class _RunText(ProgressColumn):
         return Text(task.fields["text"])
 
 
+_SETTLED_SECONDS = 2.0
+"""How long a rate is measured before it is shown."""
+
+
 class ProgressLine:
     """Number done, rate and time left: a bar on a terminal, elsewhere a plain line at most every
     ten seconds.
 
+    The rate is measured from the first number that is reported: the work before it also loads and
+    prepares, and says nothing of the rest.
+
     Args:
         total: number of items.
-        start: number done before.
         what: name of the items.
         quiet: show nothing.
     """
 
-    def __init__(
-        self, total: int, start: int = 0, what: str = "images", *, quiet: bool = False
-    ) -> None:
+    def __init__(self, total: int, what: str = "images", *, quiet: bool = False) -> None:
         self.quiet = quiet
         self.total = total
         self.what = what
-        self._start, self._began = start, time.monotonic()
+        self._first: tuple[int, float] | None = None  # the first number done, and when
         self._last_line = 0.0
         self._progress: Progress | None = None
         self._task: Any = None
@@ -61,8 +65,9 @@ class ProgressLine:
             return
         now = time.monotonic()
         text = f"{done:,} of {self.total:,} {self.what}"
-        if done > self._start:
-            rate = (done - self._start) / max(now - self._began, 1e-9)
+        first, since = self._first = self._first or (done, now)
+        if done > first and now - since >= _SETTLED_SECONDS:
+            rate = (done - first) / (now - since)
             text += f", {rate:.1f}/s, {readable_time((self.total - done) / rate)} left"
         if self._progress is not None:
             self._progress.update(self._task, completed=done, text=text)
@@ -96,7 +101,7 @@ def counting(what: str, unit: int = 1) -> Iterator[Callable[[int, int], None]]:
             nonlocal line, shown_last
             done, total = done // unit, -(-total // unit)
             if total > 1 and line is None:
-                line = stack.enter_context(ProgressLine(total, done, what).shown())
+                line = stack.enter_context(ProgressLine(total, what).shown())
             if line is not None and done and done != shown_last:
                 shown_last = done
                 line.update(done)

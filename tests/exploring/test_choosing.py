@@ -20,6 +20,7 @@ from impasto.exploring.favourites import (
     drop_favourite,
     favourites_path,
     keep_favourites,
+    parse_point,
 )
 from impasto.exploring.likeness import Alike, most_alike
 from impasto.features import load_network
@@ -156,7 +157,7 @@ def test_the_command_more_like(model: Path, tmp_path: Path) -> None:
     refused("leave out --seeds", "sample", model, "--more-like", 3, "--seeds", 4)
     refused("are for --more-like", "sample", model, "--of", "0-5")
     refused("compared with one", "sample", model, "--more-like", "3-4", "--of", "0-5")
-    for other in ("picture.jpg", tmp_path / "s", "3.5"):
+    for other in ("picture.jpg", "3.5"):
         refused("names no seed, favourite or file", "sample", model, "--more-like", other)
 
 
@@ -268,6 +269,20 @@ def test_what_is_wrong_with_favourites_is_one_line(model: Path, tmp_path: Path) 
         refused("damaged", *sample, "--favourites", "all")
         refused("damaged", *sample, "--seeds", 4, "--keep", "x")
         assert (model / "favourites.json").read_text() == content
+
+
+def test_a_folder_is_no_favourite_but_may_have_the_name_of_one(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("wave").mkdir()
+    Path("17").mkdir()
+    record = Model.load(model).record
+    with pytest.raises(ImpastoError, match="wave is a folder: give a seed, a favourite's name, or"):
+        parse_point("wave", model, record)
+    assert parse_point("17", model, record).seeds == [17]
+    impasto.keep(model, "wave", points_of(model, 4))
+    assert parse_point("wave", model, record).names == ["wave"]
 
 
 @pytest.mark.parametrize("name", ["", "all", "1", "1a", "a b", "a,b", "a.png", "-a", "a/b"])

@@ -218,7 +218,12 @@ def test_variations_of_a_file_and_what_is_refused(model: Path, tmp_path: Path) -
         (["--variations", "17", "--spread", "nan"], "spread is a number above 0"),
         (["--variations", "1,2"], "of one seed or point, not of 2"),
         (["--spread", "0.3"], "add it, or leave --spread out"),
-        (["--variations", "17", "--like", file], "leave out --points"),
+        (["--variations", "17", "--like", file], "leave out --like"),
+        (["--variations", "17", "--points", file], "leave out --points"),
+        (["--like", file, "--truncation", "0.5"], "--like has latents and classes of its own"),
+        (["--more-like", "17", "--like", file], "leave out --like"),
+        (["--variations", tmp_path / "a"], f"{tmp_path / 'a'} is a folder: give a seed"),
+        (["--points", tmp_path / "a"], f"{tmp_path / 'a'} is a folder: give its files"),
         (["--variations", file, "--class", "style=Cubism"], "leave out --class"),
     ]
     for asked, message in refused:

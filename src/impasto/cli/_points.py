@@ -115,8 +115,8 @@ def _given(painter: Painter, options: Options, folder: Path) -> tuple[Points, li
 
     found: list[Points] = []
     names: list[str] = []
-    if options.points:
-        found = [gathered(options.points, painter.record, "sample")]
+    if files := [*(options.points or []), *(options.like or [])]:
+        found = [gathered(files, painter.record, "sample")]
         names = [f"point-{number:04d}" for number in range(len(found[0]))]
     if options.favourites is not None:
         more, points = chosen_favourites(folder, painter.record, options.favourites)

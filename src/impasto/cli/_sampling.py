@@ -48,6 +48,8 @@ class Options:
     among: str | None
     count: int | None
     points: list[Path] | None
+    like: list[Path] | None
+    """Files of points, too."""
     favourites: str | None
     save_points: Path | None
     keep: str | None
@@ -92,6 +94,7 @@ class Options:
     def _check_points(self) -> None:
         for option, given in (
             ("points", self.points is not None),
+            ("like", self.like is not None),
             ("favourites", self.favourites is not None),
         ):
             if given:
@@ -99,13 +102,13 @@ class Options:
                 self.leave_out(reason, "seeds", "classes", "every_class", "truncation", "curate")
         if self.variations is not None:
             reason = "--variations are of one picture"
-            self.leave_out(reason, "points", "favourites", "every_class", "curate")
+            self.leave_out(reason, "points", "like", "favourites", "every_class", "curate")
         elif self.spread is not None:
             raise ImpastoError("--spread is how far --variations go: add it, or leave --spread out")
         if self.more_like is not None:
             reason = "--more-like looks among the seeds of --of"
-            self.leave_out(reason, "seeds", "points", "favourites", "variations", "every_class")
-            self.leave_out(reason, "curate", "edit")
+            self.leave_out(reason, "seeds", "points", "like", "favourites", "variations")
+            self.leave_out(reason, "every_class", "curate", "edit")
         elif self.among is not None or self.count is not None:
             raise ImpastoError("--of and --count are for --more-like: add it, or leave them out")
         for option, given in (
@@ -252,7 +255,7 @@ def keep_pictures(
     from impasto.curation.for_report import save_for_report
     from impasto.progress import ProgressLine
 
-    with ProgressLine(len(groups) * len(seeds), 0).shown() as progress:
+    with ProgressLine(len(groups) * len(seeds)).shown() as progress:
         choice = choose(scorer, groups, seeds, count, worst=worst, progress=progress.update)
     for line in choice.lines():
         typer.echo(line)

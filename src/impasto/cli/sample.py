@@ -143,11 +143,15 @@ def command(
     points: Annotated[
         list[Path] | None,
         typer.Option(
-            "--points",
-            "--like",
             metavar="FILE",
             help="Generate the points of a file of --save-points, or of a PNG that impasto painted, "
             "in place of seeds. May be repeated, or a quoted pattern, such as 'mine/*.png'.",
+        ),
+    ] = None,
+    like: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="The same as --points, and after them if both are given."
         ),
     ] = None,
     favourites: Annotated[
@@ -250,6 +254,7 @@ def command(
         among=among,
         count=count,
         points=points,
+        like=like,
         favourites=favourites,
         save_points=save_points,
         keep=keep,

@@ -216,13 +216,24 @@ def parse_point(text: str, folder: Path, record: ModelRecord) -> Named:
     if path.suffix.lower() in (".png", ".safetensors"):
         points = Points.load(path, record)
         return Named(names_for(path.stem, len(points)), [], points)
-    if any(sign in text for sign in "./\\"):  # in no name of a favourite
+    like_a_path = any(sign in text for sign in "./\\")  # in no name of a favourite
+    like_a_name = text.strip()[:1].isalpha()
+    if (
+        (like_a_path or like_a_name)
+        and path.is_dir()
+        and text not in load_favourites(folder, record)
+    ):
+        raise ImpastoError(
+            f"{text} is a folder: give a seed, a favourite's name, or one file of points or PNG that "
+            "impasto painted"
+        )
+    if like_a_path:
         raise ImpastoError(
             f"{text} names no seed, favourite or file of points: points are in files of sample "
             "--save-points, and in PNGs that impasto painted; impasto invert finds those of other "
             "pictures"
         )
-    if text.strip()[:1].isalpha():
+    if like_a_name:
         names, points = chosen_favourites(folder, record, text)
         return Named(names, [], points)
     seeds = parse_seeds(text)

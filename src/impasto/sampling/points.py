@@ -151,6 +151,10 @@ class Points:
         place = Path(path).expanduser()
         if place.suffix.lower() == ".png":
             return cls._of_picture(place, record)
+        if place.is_dir():
+            raise ImpastoError(
+                f"{place} is a folder: give its files, such as '{place / '*.png'}', a pattern in quotes"
+            )
         if not place.is_file():
             raise ImpastoError(f"there is no file of points {place}")
         if place.suffix.lower() != ".safetensors":

@@ -190,7 +190,7 @@ def _encode_missing(
     encoder = _encoder(config, device)
     count = sum(len(part) for part in parts)
     done = count - sum(len(parts[number]) for number in missing)
-    with ProgressLine(count, done, "pictures encoded").shown() as progress:
+    with ProgressLine(count, "pictures encoded").shown() as progress:
         for number in missing:
             try:
                 latents = _encode(config, collection, parts[number], encoder, device)

@@ -109,9 +109,7 @@ class TrainingLoop:
         """
         session = self.session
         with (
-            ProgressLine(
-                self.length, self.state.images_seen, quiet=not self.processes.first
-            ).shown() as progress,
+            ProgressLine(self.length, quiet=not self.processes.first).shown() as progress,
             memory_told(session.config, session.label_sizes, session.device),
         ):
             if self.state.images_seen == 0:
