@@ -32,7 +32,7 @@ from impasto.sampling.point_text import Origin
 from impasto.sampling.points import Points, at_levels, differing_classes, joined
 from impasto.sampling.shipped import SHIPPED
 from tests.exploring.models import random_model
-from tests.helpers.command_line import invoke
+from tests.helpers.command_line import done, invoke
 
 UKIYO_E = {"style": "Ukiyo-e"}
 
@@ -49,12 +49,6 @@ def points_of(model: Path, *seeds: int) -> Points:
 
 def painted(model: Path, points: Points) -> np.ndarray:
     return np.concatenate(list(Painter.load(model).paint_points(points)))
-
-
-def done(*arguments: object) -> str:
-    code, text = invoke(*arguments)
-    assert code == 0, text
-    return text
 
 
 def refused(message: str, *arguments: object) -> None:

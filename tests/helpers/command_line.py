@@ -1,4 +1,4 @@
-"""Shared by several tests: run, Say, say, invoke, without_torch."""
+"""Shared by several tests: run, Say, say, invoke, done, without_torch."""
 
 import subprocess
 import sys
@@ -44,6 +44,13 @@ def invoke(*arguments: object) -> tuple[int, str]:
         return 2, str(result.exception)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.output
+
+
+def done(*arguments: object) -> str:
+    """Output of `impasto ARGUMENTS`, which ends with code 0."""
+    code, text = invoke(*arguments)
+    assert code == 0, text
+    return text
 
 
 _WITHOUT_TORCH = "import sys; sys.modules['torch'] = None; from impasto.cli import main; main()"

@@ -25,7 +25,7 @@ from impasto.sampling.point_text import Origin, png_text
 from impasto.sampling.points import Points, class_weights, described, gathered, joined
 from impasto.sampling.records import LabelRecord
 from impasto.training import train
-from tests.helpers.command_line import invoke
+from tests.helpers.command_line import done, invoke
 from tests.helpers.records import record_of
 from tests.helpers.training import small
 
@@ -48,11 +48,6 @@ def run(labelled: Collection, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def painter(run: Path) -> Painter:
     return Painter.load(find_model(run), batch=3)
-
-
-def done(*arguments: object) -> None:
-    code, text = invoke(*arguments)
-    assert code == 0, text
 
 
 def generator_of(family: str, sizes: tuple[int, ...]) -> tuple[torch.nn.Module, int]:

@@ -18,7 +18,7 @@ from impasto.sampling.output import seed_name
 from impasto.sampling.portions import in_portions, portion_of
 from impasto.sampling.sampler import Sampler
 from tests.exploring.models import KINDS, random_model
-from tests.helpers.command_line import invoke
+from tests.helpers.command_line import done
 
 SEED = 17
 BATCHES = ([SEED], list(range(14, 21)), list(range(33)))
@@ -42,11 +42,6 @@ def fixed_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pixels(path: Path) -> np.ndarray:
     return np.array(Image.open(path))
-
-
-def done(*arguments: object) -> None:
-    code, text = invoke(*arguments)
-    assert code == 0, text
 
 
 @pytest.mark.parametrize("kind", KINDS)
