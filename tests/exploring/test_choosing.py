@@ -26,7 +26,7 @@ from impasto.exploring.likeness import Alike, most_alike
 from impasto.features import load_network
 from impasto.files import write_json
 from impasto.sampling import Model
-from impasto.sampling.grid import captioned_grid_picture, named_grid_picture
+from impasto.sampling.grid import broken, captioned_grid_picture, named_grid_picture
 from impasto.sampling.painter import Painter
 from impasto.sampling.point_text import Origin
 from impasto.sampling.points import Points, at_levels, differing_classes, joined
@@ -343,3 +343,32 @@ def test_captions_name_the_classes_that_differ(model: Path) -> None:
     names = differing_classes(points.changed(classes=classes))
     assert names == ["Ukiyo-e", "unknown", "0.75 Ukiyo-e + 0.25 Cubism"]
     assert differing_classes(points.changed(classes=classes[[0, 0, 0]])) == ["", "", ""]
+    beyond = torch.tensor([[0.5, 0.5, 0], [-0.5, 0, 1.5], [-1.5, 0, 0.5]])
+    assert differing_classes(points.changed(classes=beyond)) == [
+        "0.5 Cubism + 0.5 Rococo",
+        "1.5 Ukiyo-e - 0.5 Cubism",
+        "-1.5 Cubism + 0.5 Ukiyo-e",
+    ]
+
+
+def test_long_captions_are_broken_and_not_cut() -> None:
+    assert broken("17", 120) == ["17"]
+    assert broken("1.5 Ukiyo-e - 0.5 Impressionism", 120) == ["1.5 Ukiyo-e", "- 0.5 Impressionism"]
+    assert broken("0.4 Naive Art (Primitivism) + 0.6 Rococo, landscape", 120) == [
+        "0.4 Naive Art",
+        "(Primitivism)",
+        "+ 0.6 Rococo,",
+        "landscape",
+    ]
+    many = broken(" + ".join(f"0.1 Class-{number}-of-ten" for number in range(10)), 120)
+    assert many[:2] == ["0.1 Class-0-of-ten", "+ 0.1 Class-1-of-ten"]
+    assert len(many) == 4
+    assert many[3].endswith("…")
+    (cut,) = broken("x" * 100, 120)
+    assert cut.endswith("…")
+    # A sheet is no wider than its lines need, and as high as the most of them.
+    images = np.zeros((2, 32, 32, 3), np.uint8)
+    one = captioned_grid_picture(images, [["1.5 Ukiyo-e"], ["- 0.5 Cubism"]])
+    two = captioned_grid_picture(images, [["1.5 Ukiyo-e - 0.5 Cubism"], [""]])
+    assert two.width == one.width
+    assert two.height > one.height

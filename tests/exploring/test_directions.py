@@ -19,7 +19,7 @@ from impasto.errors import ImpastoError
 from impasto.evaluation.gather import silent
 from impasto.exploring.attributes import ATTRIBUTES, measured
 from impasto.exploring.columns import learn_column, values_of
-from impasto.exploring.directions import About, Directions, parse_edits, usual_path
+from impasto.exploring.directions import About, Directions, note_beyond, parse_edits, usual_path
 from impasto.exploring.finding import Readings, Wanted, _activations, _sampled, find, strip
 from impasto.exploring.linear import correlation, fit, ridge
 from impasto.exploring.unsupervised import components, most_changing
@@ -294,6 +294,30 @@ def test_the_command(model: Path, tmp_path: Path) -> None:
     edit = ["sample", model, "--edit", "ukiyo-e-to-cubism=1", "--directions", target]
     code, text = invoke(*edit, "--grid", tmp_path / "g.png", "--seeds", "0")
     assert code == 0, text
+
+
+def test_seeds_beyond_their_classes_are_named(
+    model: Path, found: Directions, tmp_path: Path
+) -> None:
+    base = ["sample", model, "--grid", tmp_path / "g.png", "--captions", "--seeds", "4,9"]
+    for classes, amount, named in (
+        ("Cubism", 0.5, None),
+        ("Rococo", 0.5, "below 0 or above 1: 4, 9. The"),
+        ("Rococo", -1, None),
+        ("Cubism", 1.5, "below 0 or above 1: 4, 9. The"),
+    ):
+        edit = ["--class", f"style={classes}", "--edit", f"cubism-to-rococo={amount}"]
+        code, text = invoke(*base, *edit)
+        assert code == 0, text
+        assert named in text if named else "below 0" not in text
+    record = Model.load(model).record
+    kept = Points.make(record, torch.zeros(14, 16), torch.tensor([[-0.5, 1.5, 0.0]]).repeat(14, 1))
+    names = [f"n{number}" for number in range(14)]
+    # Latents alone were moved: that the classes are beyond is nothing new.
+    assert note_beyond(kept, found.edited(kept, {"warmth": 1}), names) is None
+    note = note_beyond(kept, found.edited(kept, {"cubism-to-rococo": 1}), names)
+    assert note is not None
+    assert "n10, n11 and 2 more. The" in note
 
 
 def test_what_is_wrong_is_one_line(model: Path, found: Directions, tmp_path: Path) -> None:

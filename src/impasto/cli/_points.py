@@ -133,7 +133,7 @@ def paint_points_of(
     mixtures: dict[int, dict[int, float]],
 ) -> None:
     """Generate seeds, variations, or points that are given, moved as `--edit` asks."""
-    from impasto.exploring.directions import Directions, parse_edits, usual_path
+    from impasto.exploring.directions import Directions, note_beyond, parse_edits, usual_path
     from impasto.exploring.favourites import parse_point
     from impasto.exploring.mixing import variations_of
     from impasto.sampling.class_choice import mixed
@@ -161,7 +161,9 @@ def paint_points_of(
     if options.edit:
         edits = parse_edits(options.edit)
         found = Directions.load(options.directions or usual_path(target.folder), painter.record)
-        points = found.edited(points, edits)
+        before, points = points, found.edited(points, edits)
+        if (note := note_beyond(before, points, captions)) is not None:
+            typer.echo(note, err=True)
     target.paint(painter, points, names, captions)
 
 

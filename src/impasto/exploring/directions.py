@@ -27,7 +27,10 @@ DIRECTIONS_FILE = "directions.safetensors"
 MOST = 100.0
 """The largest amount of an edit, in standard deviations of the latents; pictures are meaningless long
 before, and beyond all measure a generator's values are not finite."""
-
+_ROUNDING = 1e-5
+"""Of class weights."""
+_SHOWN = 12
+"""Names in a message."""
 
 WEAK = 0.3
 """Below this held-out correlation a direction explains less than a tenth of its attribute."""
@@ -182,6 +185,27 @@ class Directions:
 
 def _added(before: Mapping[str, float], more: Mapping[str, float]) -> dict[str, float]:
     return {name: before.get(name, 0.0) + more.get(name, 0.0) for name in {**before, **more}}
+
+
+def note_beyond(before: Points, after: Points, names: Sequence[str]) -> str | None:
+    """A line that names the points whose class weights an edit has moved below 0 or above 1; None if
+    there are none.
+
+    Args:
+        before: the points.
+        after: the same, edited.
+        names: of the points.
+    """
+    outside = (after.classes < -_ROUNDING) | (after.classes > 1 + _ROUNDING)
+    found = [name for name, far in zip(names, outside.any(1).tolist(), strict=True) if far]
+    if not found or before.classes.equal(after.classes):
+        return None
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return (
+        f"note: class weights below 0 or above 1: {', '.join(found[:_SHOWN])}{more}. The model has "
+        "learned no such classes, so these pictures may look burnt; a direction from a class to another "
+        "is for pictures of the first"
+    )
 
 
 def usual_path(folder: Path) -> Path:

@@ -16,6 +16,7 @@ _SIZE = 12  # of letters, in pixels
 _GAP = 4  # between letters and pictures
 _LINE_GAP = 4  # between lines of a name
 _CAPTION = 120  # pixels that a caption may be wider than a narrow picture is
+_CAPTION_LINES = 4  # that a line of a caption may become
 _LONGEST = 180  # pixels of an upright name or one beside a row; longer names are shortened
 
 
@@ -50,6 +51,31 @@ def shortened(text: str, width: float, size: int = _SIZE) -> str:
         range(1, len(text) + 1), width, key=lambda kept: text_length(text[:kept] + "…", size)
     )
     return text[:fits].rstrip() + "…"
+
+
+def broken(text: str, width: float) -> list[str]:
+    """`text` on up to four lines of `width` pixels, broken before + and - and after commas where that is
+    enough, else at spaces. A word that is too long, and what is beyond four lines, is cut with an
+    ellipsis."""
+    pieces: list[str] = []
+    for term in re.split(r" (?=[+-] )|(?<=,) ", one_line(text)):
+        fits = text_length(term, _SIZE) <= width
+        pieces += [term] if fits else _filled(term.split(" "), width)
+    lines = _filled(pieces, width)
+    if len(lines) > _CAPTION_LINES:
+        lines = [*lines[: _CAPTION_LINES - 1], f"{lines[_CAPTION_LINES - 1]} …"]
+    return [shortened(line, width) for line in lines]
+
+
+def _filled(pieces: Sequence[str], width: float) -> list[str]:
+    """Lines of pieces, as many in each as fit into `width` pixels, at least one."""
+    lines: list[str] = []
+    for piece in pieces:
+        if lines and text_length(f"{lines[-1]} {piece}", _SIZE) <= width:
+            lines[-1] += f" {piece}"
+        else:
+            lines.append(piece)
+    return lines
 
 
 def _wrapped(name: str, width: int) -> list[str] | None:
@@ -144,17 +170,17 @@ def captioned_grid_picture(
 ) -> Image.Image:
     """A grid of images [B, H, W, 3] (uint8) on white, with lines of text below each.
 
-    Lines are shortened to the width of the images, or to 120 pixels below narrower ones.
+    Lines are broken to the width of the images, or to 120 pixels below narrower ones; see `broken`.
     """
     count, height, width, _ = images.shape
     columns = columns or columns_of(count)
-    widest = max(
-        (text_length(one_line(line), _SIZE) for lines in captions for line in lines), default=0
-    )
-    across = max(width, min(math.ceil(widest), _CAPTION))
-    texts = [
-        _written_lines([shortened(line, across) for line in lines if line]) for lines in captions
+    most = max(width, _CAPTION)
+    written_out = [
+        [part for line in lines if line for part in broken(line, most)] for lines in captions
     ]
+    widest = max((text_length(part, _SIZE) for parts in written_out for part in parts), default=0)
+    across = max(width, math.ceil(widest))
+    texts = [_written_lines(parts) for parts in written_out]
     down = height + 2 * _GAP + max(text.height for text in texts)
     rows = math.ceil(count / columns)
     size = columns * (across + _GAP) + _GAP, rows * down + _GAP

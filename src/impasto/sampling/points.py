@@ -302,8 +302,8 @@ def class_weights(record: ModelRecord, parts: Mapping[int, Mapping[int, float]])
 
 
 def class_texts(points: Points, number: int) -> dict[str, str]:
-    """The classes of a point in words, such as `0.6 Ukiyo-e + 0.4 Cubism`, by field; the largest first.
-    Fields whose class is unknown are left out."""
+    """The classes of a point in words, such as `0.6 Ukiyo-e + 0.4 Cubism` or `1.5 Ukiyo-e - 0.5 Cubism`,
+    by field; the largest weights first. Fields whose class is unknown are left out."""
     found, start = {}, 0
     for name, classes in points.fields:
         weights = points.classes[number, start : start + len(classes)].tolist()
@@ -311,11 +311,15 @@ def class_texts(points: Points, number: int) -> dict[str, str]:
         named = [
             (weight, each) for weight, each in zip(weights, classes, strict=True) if weight != 0
         ]
-        named.sort(key=lambda pair: -pair[0])
+        named.sort(key=lambda pair: -abs(pair[0]))
         if len(named) == 1 and named[0][0] == 1:
             found[name] = named[0][1]
         elif named:
-            found[name] = " + ".join(f"{weight:.2g} {each}" for weight, each in named)
+            (first, most), *others = named
+            signed = [
+                f" {'-' if weight < 0 else '+'} {abs(weight):.2g} {x}" for weight, x in others
+            ]
+            found[name] = f"{first:.2g} {most}" + "".join(signed)
     return found
 
 
