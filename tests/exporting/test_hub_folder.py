@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import impasto
 from impasto.config import NetworkConfig
 from impasto.errors import ImpastoError
 from impasto.exporting.card import Card, evaluations_of
@@ -197,3 +198,11 @@ def test_options_of_other_forms(tmp_path: Path) -> None:
         assert code == 2
         assert why in out
     assert not (tmp_path / "to").exists()
+
+
+@pytest.mark.parametrize("form", ["folder", "hub", "space"])
+def test_weights_stay_in_the_precision_in_which_they_are_kept(tmp_path: Path, form: str) -> None:
+    # masters is kept in half precision; in another one, its points would not be points of the copy.
+    impasto.export("masters", tmp_path / "copy", form=form)
+    copy, model = Model.load(tmp_path / "copy"), Model.load("masters")
+    assert copy.record.weights_sha256 == model.record.weights_sha256

@@ -16,6 +16,7 @@ from impasto.progress import shown
 from impasto.resolution import width_and_height
 from impasto.sampling.model import (
     Model,
+    copy_model,
     find_model,
     load_discriminator,
     name_of,
@@ -56,12 +57,13 @@ def write_hub_folder(
     check_licence(licence)
     source = find_model(path)
     model = Model.load(source)
-    weights = load_discriminator(source).state_dict() if discriminator else None
+    if discriminator:
+        load_discriminator(source)
     run = run_of(path)
     training = None if run is None else Training.read(run, model.record.images_seen)
     scores = evaluations_of(run or Path("evaluations") / name_of(path), model.record.weights_sha256)
     with atomic_folder(destination) as temporary:
-        record = Model.write(temporary, model.generator.state_dict(), alone(model.record), weights)
+        record = copy_model(source, temporary, alone(model.record), discriminator=discriminator)
         caption = _write_pictures(model, temporary / PICTURES)
         card = Card(record, caption, training, scores, licence, repository)
         write_text(temporary / CARD, card.text())

@@ -7,7 +7,7 @@ from impasto import __version__
 from impasto.exporting.card import Card
 from impasto.exporting.hub_folder import CARD, alone, check_licence
 from impasto.files import atomic_folder, write_text
-from impasto.sampling.model import Model
+from impasto.sampling.model import Model, copy_model, find_model
 from impasto.sampling.records import ModelRecord
 
 APP, REQUIREMENTS = "app.py", "requirements.txt"
@@ -30,9 +30,10 @@ def write_space(path: Path, destination: Path, *, licence: str | None = None) ->
         ImpastoError: as `write_hub_folder`.
     """
     check_licence(licence)
-    model = Model.load(path)
+    source = find_model(path)
+    model = Model.load(source)
     with atomic_folder(destination) as temporary:
-        record = Model.write(temporary, model.generator.state_dict(), alone(model.record))
+        record = copy_model(source, temporary, alone(model.record))
         shutil.copyfile(Path(__file__).with_name("space_app.py"), temporary / APP)
         write_text(temporary / REQUIREMENTS, _PACKAGES)
         write_text(temporary / CARD, _readme(Card(record, "", licence=licence)))

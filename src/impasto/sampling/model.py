@@ -400,10 +400,27 @@ def export(path: Path, destination: Path, *, discriminator: bool = False) -> Mod
         ImpastoError: there is no model, it is damaged, or `destination` exists.
     """
     source = find_model(path)
-    model = Model.load(source)
-    weights = load_discriminator(source).state_dict() if discriminator else None
+    record = Model.load(source).record
+    if discriminator:
+        load_discriminator(source)
     with atomic_folder(destination) as temporary:
-        return Model.write(temporary, model.generator.state_dict(), model.record, weights)
+        return copy_model(source, temporary, record, discriminator=discriminator)
+
+
+def copy_model(
+    source: Path, folder: Path, record: ModelRecord, *, discriminator: bool = False
+) -> ModelRecord:
+    """Write a model's weights, in the precision in which they are kept, into another folder, so that
+    points of the one are points of the other; gives the record as it is there.
+
+    Args:
+        source: the model's folder.
+        folder: does not have its final name yet; see `files.atomic_folder`.
+        record: of the copy.
+        discriminator: copy the discriminator too.
+    """
+    judge = read_tensors(source / DISCRIMINATOR_FILE) if discriminator else None
+    return Model.write(folder, read_tensors(source / WEIGHTS_FILE), record, judge)
 
 
 def to_uint8(images: Tensor) -> Tensor:
