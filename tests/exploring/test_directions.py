@@ -1,6 +1,8 @@
 """Directions: how they are found, kept, and used by `sample --edit`."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,16 @@ from impasto.evaluation.gather import silent
 from impasto.exploring.attributes import ATTRIBUTES, measured
 from impasto.exploring.columns import learn_column, values_of
 from impasto.exploring.directions import About, Directions, note_beyond, parse_edits, usual_path
-from impasto.exploring.finding import Readings, Wanted, _activations, _sampled, find, strip
+from impasto.exploring.finding import (
+    Readings,
+    Wanted,
+    _activations,
+    _compared,
+    _sampled,
+    find,
+    similarities,
+    strip,
+)
 from impasto.exploring.linear import correlation, fit, ridge
 from impasto.exploring.unsupervised import components, most_changing
 from impasto.features import FeatureNetwork
@@ -294,6 +305,32 @@ def test_the_command(model: Path, tmp_path: Path) -> None:
     edit = ["sample", model, "--edit", "ukiyo-e-to-cubism=1", "--directions", target]
     code, text = invoke(*edit, "--grid", tmp_path / "g.png", "--seeds", "0")
     assert code == 0, text
+
+
+def test_directions_that_change_pictures_alike_are_named() -> None:
+    """Red follows the first value of the latent, blue the second, and nothing the others."""
+    painter = known()
+    latents = torch.tensor([[1.0, 0, 0, 0], [0.6, 0, 0.8, 0], [0, 1, 0, 0], [1, -1, 0, 0]])
+    names = ("red", "redder", "blue", "warm")
+    directions = Directions(
+        tuple(About(name=name, how="by hand") for name in names),
+        latents,
+        torch.zeros(4, 3),
+        painter.record.weights_sha256,
+        "x",
+    )
+    half = 0.5**0.5
+    expected = torch.tensor([[1, 1, 0, half], [1, 1, 0, half], [0, 0, 1, half], [half] * 3 + [1]])
+    # Pictures have 256 values a colour, and dark ones are cut off at black.
+    assert torch.allclose(similarities(painter, directions), expected, atol=0.05)
+    about = _compared(painter, directions, silent).about
+    assert [each.nearest for each in about[:2]] == ["redder", "red"]
+    assert [each.nearest for each in about[2:3]] == ["warm"]
+    lines = replace(directions, about=about).lines()
+    assert re.fullmatch(r"red +by hand; nearly the same as redder: (1\.00|0\.9\d)", lines[0])
+    assert re.fullmatch(r"blue +by hand; like warm: 0\.[67]\d", lines[2])
+    alone = About(name="a", how="b", nearest="c", similarity=0.49)
+    assert replace(directions, about=(alone,)).lines() == ["a  b"]
 
 
 def test_seeds_beyond_their_classes_are_named(

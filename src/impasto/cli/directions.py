@@ -78,7 +78,8 @@ def command(
     Brightness, warmth, saturation, contrast and edges are measured on generated pictures, and
     fitted to their latents. Each is printed with the correlation on pictures that the fit has not
     seen. pc1, pc2, ... are principal components of activations (GANSpace); sefa1, sefa2, ... change
-    the first layer most (SeFa). A PNG shows seven pictures along each.
+    the first layer most (SeFa). Where another direction changes pictures alike, the line names it. A
+    PNG shows seven pictures along each.
 
     Files of the same names are replaced.
     """

@@ -32,6 +32,8 @@ _ROUNDING = 1e-5
 _SHOWN = 12
 """Names in a message."""
 
+ALIKE, NEARLY_THE_SAME = 0.5, 0.8
+"""From these similarities on, a direction's line names the one that it is most like."""
 WEAK = 0.3
 """Below this held-out correlation a direction explains less than a tenth of its attribute."""
 
@@ -50,6 +52,10 @@ class About(Config):
     """The class that its strip begins with, for a difference of classes."""
     correlation: float | None = None
     """On held-out generated pictures, of the attribute and what the latent says of it."""
+    nearest: Line | None = None
+    """The direction whose changes of pictures are most like those of this one."""
+    similarity: float | None = None
+    """Of these changes, from 0 to 1; see `finding.similarities`."""
 
 
 class DirectionsRecord(Config):
@@ -68,6 +74,14 @@ def _trust(correlation: float | None) -> str:
         return ""
     weak = ": weak, so it may change other things instead" if correlation < WEAK else ""
     return f"; correlation {correlation:.2f} held out{weak}"
+
+
+def _likeness(about: About) -> str:
+    """Which other direction changes pictures alike, as the end of a line."""
+    if about.nearest is None or about.similarity is None or about.similarity < ALIKE:
+        return ""
+    same = about.similarity >= NEARLY_THE_SAME
+    return f"; {'nearly the same as' if same else 'like'} {about.nearest}: {about.similarity:.2f}"
 
 
 @dataclass(frozen=True)
@@ -91,10 +105,11 @@ class Directions:
         return [each.name for each in self.about]
 
     def lines(self) -> list[str]:
-        """A line for each, with the correlation where there is one."""
+        """A line for each, with the correlation where there is one, and another that is like it."""
         width = max(map(len, self.names), default=0)
         return [
-            f"{each.name:<{width}}  {each.how}{_trust(each.correlation)}" for each in self.about
+            f"{each.name:<{width}}  {each.how}{_trust(each.correlation)}{_likeness(each)}"
+            for each in self.about
         ]
 
     def save(self, path: str | PathLike[str]) -> Path:
