@@ -29,6 +29,7 @@ from impasto.sampling.class_choice import labels_of_seeds, mixed
 from impasto.sampling.numpy_latents import _normal, _Uniform, numpy_latents
 from impasto.sampling.onnx_model import OnnxModel
 from impasto.sampling.painter import Painter
+from impasto.sampling.points import Points
 from impasto.sampling.records import ModelRecord
 from tests.exploring.models import random_model
 from tests.helpers.autoencoders import write_weights
@@ -74,6 +75,12 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return model, folder / "model.onnx"
 
 
+@pytest.fixture(scope="module")
+def with_levels(exported: tuple[Path, Path]) -> Path:
+    """The ONNX file of `--levels` of the same model."""
+    return impasto.export(exported[0], exported[1].with_name("levels.onnx"), levels=True)
+
+
 def session_of(path: Path) -> Any:
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
@@ -94,10 +101,12 @@ def test_the_file_paints_what_torch_paints(exported: tuple[Path, Path]) -> None:
         assert np.abs(expected).max() > 0.1
 
 
-def test_coarse_and_fine_levels_of_two_seeds(exported: tuple[Path, Path], tmp_path: Path) -> None:
+def test_coarse_and_fine_levels_of_two_seeds(
+    exported: tuple[Path, Path], with_levels: Path, tmp_path: Path
+) -> None:
     """Pictures mixed by a file of `--levels` are those of `mix`, and seeds are painted as before."""
     folder, usual = exported
-    path = impasto.export(folder, tmp_path / "levels.onnx", levels=True)
+    path = with_levels
     written, painter = OnnxModel.load(path), Painter.load(folder)
     levels = painter.levels
     assert written.levels == levels is not None
@@ -316,6 +325,61 @@ def test_a_picture_carries_its_point(exported: tuple[Path, Path], tmp_path: Path
     assert invoke("sample", model, "--like", picture, "--grid", tmp_path / "again.png")[0] == 0
     first, again = (np.asarray(Image.open(each)) for each in (picture, tmp_path / "again.png"))
     assert np.abs(first.astype(int) - again).max() <= 1
+
+
+def test_points_are_painted_without_torch(exported: tuple[Path, Path], tmp_path: Path) -> None:
+    """A PNG of a truncated seed in a class, and a file with a mixture and a point that no seed has: the
+    pictures of torch, which carry their points again."""
+    model, path = exported
+    out, points = tmp_path / "out", tmp_path / "p.safetensors"
+    seed = ["--seeds", "4", "--truncation", "0.7", "--class", "Rococo"]
+    assert invoke("sample", model, *seed, "--out", out)[0] == 0
+    mixture = ["--seeds", "5-6", "--class", "0.25*Cubism+0.75*Rococo"]
+    near = ["--variations", "4", "--save-points", points]
+    assert invoke("sample", model, *mixture, *near, "--out", out / "near")[0] == 0
+    given = ["--like", out / "*.png", "--points", points]
+    folders = [tmp_path / "by-torch", tmp_path / "by-onnx"]
+    assert invoke("sample", model, *given, "--out", folders[0])[0] == 0
+    done = without_torch("sample", path, *given, "--out", folders[1], "--batch", "2")
+    assert (done.returncode, "3 pictures in" in done.stdout) == (0, True), done.stderr
+    for number in range(3):
+        texts = []
+        pixels = []
+        for folder in folders:
+            with Image.open(folder / f"point-{number:04d}.png") as picture:
+                pixels.append(np.asarray(picture).astype(int))
+                texts.append(picture.info["impasto"])
+        assert np.abs(pixels[0] - pixels[1]).max() <= 1
+        assert texts[0] == texts[1]
+    assert np.abs(pixels[0] - np.asarray(Image.open(folders[1] / "point-0000.png"))).max() > 10
+
+
+def test_points_with_a_latent_a_level(
+    exported: tuple[Path, Path], with_levels: Path, tmp_path: Path
+) -> None:
+    model, path = exported
+    record, levels = Model.load(model).record, with_levels
+    count = OnnxModel.load(levels).levels
+    assert count is not None
+    torch.manual_seed(0)
+    file, more, other = (tmp_path / f"{name}.safetensors" for name in ("level", "more", "other"))
+    points = Points.make(
+        record, torch.randn(1, count, record.latent.size), labels_of_seeds([0], record)
+    )
+    points.save(file)
+    points.changed(latents=torch.randn(1, count + 1, record.latent.size)).save(more)
+    points.changed(model="f" * 64).save(other)
+    for target, given, message in (
+        (path, file, "this ONNX file takes one: export it with --levels, or give"),
+        (levels, more, f"this ONNX file takes {count}: give"),
+        (path, other, "has points of another generator"),
+        (path, tmp_path / "*.png", "no file of points has a name of the pattern"),
+    ):
+        code, text = invoke("sample", target, "--like", given)
+        assert (code, message in text) == (2, True), text
+    expected = Painter.load(model).paint_points(points)
+    found = OnnxModel.load(levels).paint_points(OnnxModel.load(levels).points([file]))
+    assert np.abs(next(iter(expected)).astype(int) - next(found)).max() <= 1
 
 
 def test_the_text_of_a_picture_is_that_of_other_models(exported: tuple[Path, Path]) -> None:

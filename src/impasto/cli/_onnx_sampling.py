@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # only for the types: --help must not wait for these
 
     from impasto.sampling.onnx_model import OnnxModel
 
-_TAKEN = {"seeds", "truncation", "classes", "every_class", "grid", "out"}
+_TAKEN = {"seeds", "truncation", "classes", "every_class", "points", "grid", "out"}
 
 
 def check(options: Options, **others: Any) -> None:
@@ -82,6 +82,9 @@ def paint(path: Path, options: Options, batch: int) -> None:
     with limited_memory(MOST_BYTES):
         model = OnnxModel.load(path)
     target = Path("samples") / path.stem
+    if options.points:
+        _paint_points(model, options.points, options, batch, target)
+        return
     seeds = seeds_of(options.seeds, every_class=options.every_class is not None, candidates=None)
     chosen, mixtures = parse_mixtures(model.record, options.classes or [])
     if options.every_class is None:
@@ -93,18 +96,27 @@ def paint(path: Path, options: Options, batch: int) -> None:
     _paint_every_class(model, seeds, chosen, field, options, batch, target)
 
 
+def _limited(
+    model: "OnnxModel", batches: "Iterator[np.ndarray]", batch: int
+) -> "Iterator[np.ndarray]":
+    """Images in batches, each within the memory that such a model may take."""
+    from impasto.sampling.onnx_check import limited_memory, memory_for
+
+    more = memory_for(model.record, model.size, batch)
+    while True:
+        with limited_memory(more):
+            images = next(batches, None)
+        if images is None:
+            return
+        yield images
+
+
 def _painted(
     model: "OnnxModel", seeds: list[int], weights: "np.ndarray", options: Options, batch: int
 ) -> "Iterator[np.ndarray]":
-    """Images of the seeds in batches, each within the memory that such a model may take."""
-    from impasto.sampling.onnx_check import limited_memory, memory_for
-
+    """Images of the seeds in batches."""
     batches = model.paint(seeds, weights, truncation=options.truncation, batch=batch)
-    more = memory_for(model.record, model.size, batch)
-    for _ in range(0, len(seeds), batch):
-        with limited_memory(more):
-            images = next(batches)
-        yield images
+    return _limited(model, batches, batch)
 
 
 def _save(
@@ -116,17 +128,40 @@ def _save(
     target: Path,
 ) -> None:
     """Generate a picture for each seed, with these class weights [B, K]."""
-    from impasto.sampling.output import save_grid_of, save_pictures, seed_name
+    from impasto.sampling.output import seed_name
 
     pictures = _painted(model, seeds, weights, options, batch)
+    texts = model.texts(seeds, weights, options.truncation)
+    _write(pictures, [seed_name(seed) for seed in seeds], texts, options, target)
+
+
+def _paint_points(
+    model: "OnnxModel", files: list[Path], options: Options, batch: int, target: Path
+) -> None:
+    """Generate a picture for each point of these files."""
+    points = model.points(files)
+    count = len(points.latents)
+    pictures = _limited(model, model.paint_points(points, batch), batch)
+    texts = (points.single(number).text() for number in range(count))
+    _write(pictures, [f"point-{number:04d}" for number in range(count)], texts, options, target)
+
+
+def _write(
+    pictures: "Iterator[np.ndarray]",
+    names: list[str],
+    texts: "Iterator[str]",
+    options: Options,
+    target: Path,
+) -> None:
+    """Write pictures into the grid or the folder that is asked for."""
+    from impasto.sampling.output import save_grid_of, save_pictures
+
     if options.grid is not None:
         save_grid_of(pictures, options.grid)
     else:
-        names = [seed_name(seed) for seed in seeds]
-        texts = model.texts(seeds, weights, options.truncation)
         save_pictures(pictures, names, options.out or target, texts)
     where = options.grid or options.out or target
-    typer.echo(f"{counted(len(seeds), 'picture')} in {quoted(where)}")
+    typer.echo(f"{counted(len(names), 'picture')} in {quoted(where)}")
 
 
 def _paint_every_class(

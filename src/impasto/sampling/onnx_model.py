@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from impasto.resolution import width_and_height
 from impasto.sampling.class_choice import rows_of_seeds, weights_of_rows
 from impasto.sampling.numpy_latents import numpy_latents
 from impasto.sampling.onnx_check import checked
+from impasto.sampling.point_files import PointArrays, files_of, load_points
 from impasto.sampling.point_text import MOST_LEVELS, Origin, PointsRecord, short_floats
 from impasto.sampling.records import ModelRecord
 
@@ -146,8 +148,7 @@ class OnnxModel:
         Raises:
             ImpastoError: the file computes none, or asks for too much memory.
         """
-        if self.levels is not None and latents.ndim == 2:
-            latents = np.repeat(latents[:, None], self.levels, axis=1)
+        latents = self._at_levels(latents)
         inputs = (
             {"latents": latents, "labels": weights} if self.record.labels else {"latents": latents}
         )
@@ -187,6 +188,50 @@ class OnnxModel:
         for start in range(0, len(seeds), batch):
             part = slice(start, start + batch)
             yield self.pixels(self.latents(seeds[part], truncation), weights[part])
+
+    def points(self, files: Sequence[str | PathLike[str]]) -> PointArrays:
+        """All points of files of points, of PNGs with one, or of patterns of such files, in order.
+
+        Raises:
+            ImpastoError: as `load_points`; or points have a latent a level, and the file does not take
+                as many.
+        """
+        found = [
+            load_points(file, self.record, numpy_latents)
+            for each in files
+            for file in files_of(each)
+        ]
+        for each in found:
+            levels = each.latents.shape[1] if each.latents.ndim == 3 else None
+            if levels not in (None, self.levels):
+                takes = (
+                    "one: export it with --levels, or" if self.levels is None else f"{self.levels}:"
+                )
+                raise ImpastoError(
+                    f"these points have {levels} latents each, one for each level of the generator, and "
+                    f"this ONNX file takes {takes} give the model's folder"
+                )
+        latents = [each.latents for each in found]
+        if any(each.ndim == 3 for each in latents):
+            latents = [self._at_levels(each) for each in latents]
+        origins = tuple(origin for each in found for origin in each.record.origins)
+        return PointArrays(
+            found[0].record.model_copy(update={"origins": origins}),
+            np.concatenate(latents),
+            np.concatenate([each.classes for each in found]),
+        )
+
+    def paint_points(self, points: PointArrays, batch: int = 64) -> Iterator[np.ndarray]:
+        """Images of points in batches, uint8 [up to `batch`, H, W, 3]."""
+        for start in range(0, len(points.latents), batch):
+            part = slice(start, start + batch)
+            yield self.pixels(points.latents[part], points.classes[part])
+
+    def _at_levels(self, latents: np.ndarray) -> np.ndarray:
+        """Latents [B, levels, Z] of [B, Z], the same at each level, if the file takes one a level."""
+        if self.levels is None or latents.ndim == 3:
+            return latents
+        return np.repeat(latents[:, None], self.levels, axis=1)
 
     def texts(
         self, seeds: Sequence[int], weights: np.ndarray, truncation: float | None

@@ -7,48 +7,36 @@ impasto paints carries its point as text. Points belong to one generator, named 
 weights.
 """
 
-import base64
-import struct
-import warnings
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from glob import glob
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
-from pydantic import ValidationError
 from torch import Tensor
 
-from impasto.errors import ImpastoError, in_words
-from impasto.files import atomic_file, open_regular
-from impasto.formatting import error_text
+from impasto.config import LatentConfig
+from impasto.errors import ImpastoError
+from impasto.files import atomic_file
 from impasto.networks import one_hot
 from impasto.sampling.class_choice import weights_of_rows
-from impasto.sampling.point_text import (
-    TEXT_KEY,
-    Origin,
-    PointsRecord,
-    check_points_file,
-    holds,
-    short_floats,
+from impasto.sampling.point_files import (
+    PointArrays,
+    check_model,
+    files_of,
+    load_points,
+    single_point,
 )
+from impasto.sampling.point_text import TEXT_KEY, Origin, PointsRecord, check_points_file
 from impasto.sampling.records import ModelRecord
 from impasto.sampling.seeds import latents_of_seeds
-from impasto.sampling.tensors import read_metadata, read_tensors, write_tensors
+from impasto.sampling.tensors import write_tensors
 
-_MOST_BYTES = 2**26
-_MOST_PNG = 2**29
-_UNREADABLE = (
-    *(OSError, SyntaxError, ValueError, KeyError, IndexError, struct.error, zlib.error),
-    *(Image.DecompressionBombError, Image.DecompressionBombWarning),
-)
-"""What Pillow raises on damaged files."""
-_DAMAGED = "{place} holds a damaged point ({reason}); give its seed or another file"
+
+def _of_seeds(seeds: Sequence[int], latent: LatentConfig, truncation: float | None) -> np.ndarray:
+    return latents_of_seeds(seeds, latent, truncation).numpy()
 
 
 @dataclass(frozen=True)
@@ -111,17 +99,12 @@ class Points:
         Raises:
             ImpastoError: they are of another.
         """
-        if self.model != record.weights_sha256:
-            raise ImpastoError(
-                f"{place} has points of another generator (recipe {self.recipe}, weights "
-                f"{self.model[:12]}), and this one's weights are {record.weights_sha256[:12]}: give the "
-                "model that painted them"
-            )
+        check_model(self.model, self.recipe, record, place)
         return self
 
-    def _record(self, **more: Any) -> PointsRecord:
+    def _record(self) -> PointsRecord:
         return PointsRecord(
-            model=self.model, recipe=self.recipe, fields=self.fields, origins=self.origins, **more
+            model=self.model, recipe=self.recipe, fields=self.fields, origins=self.origins
         )
 
     def save(self, path: str | PathLike[str]) -> Path:
@@ -148,93 +131,23 @@ class Points:
         Raises:
             ImpastoError: it is missing, damaged, has no points, or those of another model.
         """
-        place = Path(path).expanduser()
-        if place.suffix.lower() == ".png":
-            return cls._of_picture(place, record)
-        if place.is_dir():
-            raise ImpastoError(
-                f"{place} is a folder: give its files, such as '{place / '*.png'}', a pattern in quotes"
-            )
-        if not place.is_file():
-            raise ImpastoError(f"there is no file of points {place}")
-        if place.suffix.lower() != ".safetensors":
-            raise ImpastoError(
-                f"{place} has no points: they are in .safetensors files, and in PNGs that impasto "
-                "painted; impasto invert finds the points of other pictures"
-            )
-        tensors = read_tensors(place)
-        text = read_metadata(place).get(TEXT_KEY)
-        if text is None or set(tensors) != {"latents", "classes"} or not holds(text, "origins"):
-            raise ImpastoError(
-                f"{place} is no file of points, as `impasto sample --save-points` writes"
-            )
-        return cls._whole(_read(text, place), tensors["latents"], tensors["classes"], place, record)
+        return cls._of_arrays(load_points(path, record, _of_seeds))
 
     @classmethod
-    def _whole(
-        cls,
-        record: PointsRecord,
-        latents: Tensor,
-        classes: Tensor,
-        place: str | PathLike[str],
-        model: ModelRecord,
-    ) -> "Points":
-        """Points from their parts, checked."""
-        points = cls(
-            latents.float(),
-            classes.float(),
-            record.origins,
-            record.model,
-            record.recipe,
-            record.fields,
-        ).require(model, place)
-        count = len(record.origins)
-        fits = (
-            latents.ndim in (2, 3) and classes.ndim == 2 and len(latents) == len(classes) == count
-        )
-        sizes = (model.latent.size, sum(model.label_sizes))
-        if not count or not fits or (latents.shape[-1], classes.shape[1]) != sizes:
-            raise ImpastoError(_DAMAGED.format(place=place, reason="its parts do not fit together"))
-        if not latents.isfinite().all() or not classes.isfinite().all():
-            raise ImpastoError(_DAMAGED.format(place=place, reason="values that are not finite"))
-        return points
+    def _of_arrays(cls, found: PointArrays) -> "Points":
+        record = found.record
+        latents, classes = torch.from_numpy(found.latents), torch.from_numpy(found.classes)
+        return cls(latents, classes, record.origins, record.model, record.recipe, record.fields)
 
     def single(self, number: int) -> PointsRecord:
         """Point `number`, whole. A latent that a seed has is left out: the seed names it."""
         one = self[[number]]
-        latents = None
-        if one.origins[0].seed is None or one.origins[0].edits:
-            values = one.latents[0].contiguous().numpy().astype("<f4").tobytes()
-            latents = base64.b64encode(zlib.compress(values)).decode()
-        return one._record(
-            latents=latents,
-            levels=one.latents.shape[1] if one.latents.ndim == 3 else None,
-            classes=short_floats(one.classes[0].numpy()),
-        )
+        arrays = PointArrays(one._record(), one.latents.numpy(), one.classes.numpy())
+        return arrays.single(0)
 
     def text(self, number: int) -> str:
         """The text that a PNG of point `number` carries."""
         return self.single(number).text()
-
-    @classmethod
-    def _of_picture(cls, path: Path, model: ModelRecord) -> "Points":
-        """The point of a PNG that impasto painted."""
-        try:
-            with open_regular(path, _MOST_PNG) as file, warnings.catch_warnings():
-                warnings.simplefilter("error", Image.DecompressionBombWarning)
-                with Image.open(file, formats=["PNG"]) as picture:
-                    # Reading the texts decodes the picture where they are behind it.
-                    text = getattr(picture, "text", {}).get(TEXT_KEY)
-        except FileNotFoundError:
-            raise ImpastoError(f"there is no {path}") from None
-        except _UNREADABLE as error:
-            raise ImpastoError(f"{path} cannot be read as a PNG ({error_text(error)})") from error
-        if text is None:
-            raise ImpastoError(
-                f"{path} carries no point: it was not painted by impasto, or was saved again by a "
-                "program that drops such texts; impasto invert finds the points of other pictures"
-            )
-        return cls.of_single(_read(text, path), path, model)
 
     @classmethod
     def of_single(
@@ -250,44 +163,11 @@ class Points:
         Raises:
             ImpastoError: it is damaged, or of another model.
         """
-        try:
-            latents = _latents_in(record)
-        except (ValueError, zlib.error, RuntimeError) as error:
-            reason = error_text(error)
-            raise ImpastoError(_DAMAGED.format(place=place, reason=reason)) from error
-        classes = torch.tensor(record.classes, dtype=torch.float32)[None]
-        if latents is None:
-            origin = record.origins[0] if record.origins else Origin()
-            if origin.seed is None:
-                raise ImpastoError(_DAMAGED.format(place=place, reason="neither latent nor seed"))
-            latents = latents_of_seeds([origin.seed], model.latent, origin.truncation)
-        return cls._whole(record, latents, classes, place, model)
+        return cls._of_arrays(single_point(record, place, model, _of_seeds))
 
 
 def _fields(record: ModelRecord) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple((field.name, tuple(field.classes)) for field in record.labels)
-
-
-def _latents_in(record: PointsRecord) -> Tensor | None:
-    """The latents [1, Z] or [1, L, Z] in a picture's text; None if only its seed is there.
-
-    Raises:
-        ValueError, zlib.error, RuntimeError: they are damaged.
-    """
-    if record.latents is None:
-        return None
-    # Never more than this, whatever a picture claims to hold.
-    unpacked = zlib.decompressobj().decompress(base64.b64decode(record.latents), _MOST_BYTES)
-    values = torch.from_numpy(np.frombuffer(unpacked, "<f4").copy())
-    return values[None] if record.levels is None else values.view(1, record.levels, -1)
-
-
-def _read(text: str, place: Path) -> PointsRecord:
-    try:
-        return PointsRecord.model_validate_json(text)
-    except ValidationError as error:
-        reason = in_words(error.errors()[0])
-        raise ImpastoError(_DAMAGED.format(place=place, reason=reason)) from error
 
 
 def class_weights(record: ModelRecord, parts: Mapping[int, Mapping[int, float]]) -> Tensor:
@@ -353,24 +233,8 @@ def gathered(
         if isinstance(each, Points):
             found.append(each.require(record, what))
         else:
-            found += [Points.load(file, record) for file in _files_of(each)]
+            found += [Points.load(file, record) for file in files_of(each)]
     return joined(found)
-
-
-def _files_of(pattern: str | PathLike[str]) -> list[Path]:
-    """The files of a pattern in the order of their names; the file itself, if it is none.
-
-    Raises:
-        ImpastoError: there are none.
-    """
-    file = Path(pattern).expanduser()
-    if file.exists() or not set("*?[") & set(str(file)):
-        return [file]
-    # Path.glob raises an error at ** beside other letters.
-    found = sorted(map(Path, glob(str(file), recursive=True, include_hidden=True)))  # noqa: PTH207
-    if not found:
-        raise ImpastoError(f"no file of points has a name of the pattern '{pattern}'")
-    return found
 
 
 def joined(several: Sequence[Points]) -> Points:

@@ -1,21 +1,26 @@
-"""Tensors in safetensors files, with their digests. Nothing in such a file is ever executed."""
+"""Tensors in safetensors files, with their digests. Nothing in such a file is ever executed.
+Torch is imported only where tensors are made, so that points are read without it."""
+
+from __future__ import annotations
 
 import hashlib
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load as load_safetensors
-from safetensors.torch import save as save_safetensors
-from torch import Tensor
 
-from impasto.device import on_cpu
 from impasto.errors import ImpastoError
 from impasto.files import open_regular, read_regular, refuse_pointer
 from impasto.formatting import error_text
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_Values = TypeVar("_Values")
 TensorShapes = Mapping[str, tuple[int, ...]]
 """Shapes of tensors by name."""
 MOST_BYTES = 2**36
@@ -46,7 +51,7 @@ def read_shapes(path: Path) -> TensorShapes:
         (length,) = struct.unpack("<Q", start[:8].ljust(8, b"\0"))
         if MOST_HEADER < length < 2**32:
             raise _damaged(path, start, ValueError(f"its header has {length:,} bytes"))
-        with safe_open(path, framework="pt") as tensors:
+        with safe_open(path, framework="np") as tensors:
             return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise ImpastoError(f"{path} is missing; the folder is incomplete") from None
@@ -78,10 +83,29 @@ def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
         ImpastoError: the file is missing, damaged, changed, a pickle, a Git LFS pointer, or not
             safetensors.
     """
+    from safetensors.torch import load
+
+    return _read(path, load, sha256)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of a safetensors file as arrays, read without torch.
+
+    Raises:
+        ImpastoError: as `read_tensors`.
+    """
+    from safetensors.numpy import load
+
+    return _read(path, load)
+
+
+def _read(
+    path: Path, load: Callable[[bytes], dict[str, _Values]], sha256: str | None = None
+) -> dict[str, _Values]:
     read_shapes(path)  # so that a damaged file is not read whole, however large
     try:
         content = read_regular(path, most_bytes())
-        tensors: dict[str, Tensor] = load_safetensors(content)
+        tensors = load(content)
     except OSError as error:
         raise ImpastoError(f"cannot read {path}: {error.strerror or error}") from error
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
@@ -93,13 +117,17 @@ def read_tensors(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
 
 def read_metadata(path: Path) -> dict[str, str]:
     """The texts in the header of a safetensors file that `read_tensors` could read."""
-    with safe_open(path, framework="pt") as file:
+    with safe_open(path, framework="np") as file:
         return dict(file.metadata() or {})
 
 
 def _as_bytes(tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
+    from safetensors.torch import save
+
+    from impasto.device import on_cpu
+
     values = on_cpu([tensor.contiguous() for tensor in tensors.values()])
-    return save_safetensors(dict(zip(tensors, values, strict=True)), metadata)
+    return save(dict(zip(tensors, values, strict=True)), metadata)
 
 
 def sha256_of_tensors(tensors: dict[str, Tensor]) -> str:
