@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # only for the types: --help must not wait for these
 
     from impasto.sampling.onnx_model import OnnxModel
 
-_TAKEN = {"seeds", "truncation", "classes", "every_class", "points", "grid", "out"}
+_TAKEN = {"seeds", "truncation", "classes", "every_class", "points", "like", "grid", "out"}
 
 
 def check(options: Options, **others: Any) -> None:
@@ -82,8 +82,8 @@ def paint(path: Path, options: Options, batch: int) -> None:
     with limited_memory(MOST_BYTES):
         model = OnnxModel.load(path)
     target = Path("samples") / path.stem
-    if options.points:
-        _paint_points(model, options.points, options, batch, target)
+    if files := [*(options.points or []), *(options.like or [])]:
+        _paint_points(model, files, options, batch, target)
         return
     seeds = seeds_of(options.seeds, every_class=options.every_class is not None, candidates=None)
     chosen, mixtures = parse_mixtures(model.record, options.classes or [])
