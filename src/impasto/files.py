@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import stat
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,9 +120,21 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 def check_new(path: Path) -> None:
-    """Raises: ImpastoError: there is a folder or file of this name already."""
-    if path.exists():
-        raise ImpastoError(f"{path} exists already; choose another name or remove it first")
+    """Check, before long work, that a new folder or file can be written.
+
+    Raises:
+        ImpastoError: there is one of this name already, or the folder that it is to be in cannot be
+            written to.
+    """
+    try:
+        if path.exists():
+            raise ImpastoError(f"{path} exists already; choose another name or remove it first")
+        folder = next(each for each in path.absolute().parents if each.exists())
+        # The bits of permission are not enough: file systems may refuse what they allow.
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=".tmp"):
+            pass
+    except OSError as error:
+        raise write_error(error, path) from error
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from impasto.config import NetworkConfig
 from impasto.errors import ImpastoError
 from impasto.exporting.card import Card, evaluations_of
 from impasto.exporting.hub_folder import alone, write_hub_folder
+from impasto.exporting.licences import check_licence
 from impasto.exporting.markdown import plain, table
 from impasto.formatting import one_line
 from impasto.sampling.model import Model
@@ -179,7 +180,19 @@ def test_scores_of_other_weights_are_not_on_a_card() -> None:
     assert evaluations_of(RUN / "nowhere", "0" * 64) == []
 
 
-@pytest.mark.parametrize("licence", ["CC0", "", "mit\nx: 1", "../x"])
+def test_a_licence_of_another_name(tmp_path: Path) -> None:
+    for licence, meant in (("cc-by-4", "cc-by-4.0"), ("MIT", "mit"), ("Apache-2.0", "apache-2.0")):
+        code, said = invoke(
+            *("export", "masters", tmp_path / "card", "--as", "hub", "--licence", licence)
+        )
+        assert code == 2
+        assert re.search(f"unknown licence '{licence}'; did you mean .*{meant}", said), said
+    assert not (tmp_path / "card").exists()
+    check_licence("other")
+    check_licence(None)
+
+
+@pytest.mark.parametrize("licence", ["CC0", "", "mit\nx: 1", "../x", "banana"])
 def test_a_licence_that_is_no_identifier(tmp_path: Path, licence: str) -> None:
     with pytest.raises(ImpastoError, match="a licence is given by its identifier on the hub"):
         write_hub_folder(RUN, tmp_path / "card", licence=licence)

@@ -21,6 +21,7 @@ from impasto.config import LatentConfig, NetworkConfig
 from impasto.errors import ImpastoError
 from impasto.exploring.mixing import mix_of
 from impasto.exporting import onnx_file
+from impasto.exporting.forms import FORMS
 from impasto.exporting.onnx_file import OnnxReport, export_onnx
 from impasto.networks import autoencoder_of, flow, generator_of
 from impasto.resolution import Resolution, Size
@@ -413,7 +414,7 @@ def test_what_a_file_cannot_do_is_one_line(exported: tuple[Path, Path], tmp_path
         (["--guidance", "0"], "--guidance is not for ONNX files"),
         (["--from", "9"], "--from is not for ONNX files"),
         (["--of", "0-9"], "--of is not for ONNX files"),
-        (["--class", "Rokoko"], "unknown class of style 'Rokoko'"),
+        (["--class", "Rokoko"], "unknown class of style 'Rokoko'; did you mean Rococo?"),
         (["--seeds", "x"], "seeds are numbers"),
         (["--grid", "x.jpg"], "a grid is a PNG"),
         (["--device", "cuda"], "ONNX files are painted on the CPU"),
@@ -499,6 +500,33 @@ def test_the_command_exports(exported: tuple[Path, Path], tmp_path: Path) -> Non
         code, text = invoke("export", model, *arguments)
         assert (code, message in text) == (2, True), text
     assert str(replace(OnnxReport(1e-5, 2_000_000), difference=0.02)).startswith("2.0 MB; its")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_destination_that_cannot_be_written_is_refused_first(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*arguments: object, **options: object) -> None:
+        raise AssertionError("work began")
+
+    monkeypatch.setattr(Model, "load", work)
+    (tmp_path / "file").touch()
+    ending = {"onnx": ".onnx", "html": ".html"}.get(form, "")
+    target = tmp_path / "file" / f"m{ending}"
+    code, text = invoke("export", "masters", target, "--as", form)
+    assert (code, f"cannot write {target}" in text) == (2, True), text
+    with pytest.raises(ImpastoError, match="cannot write"):
+        impasto.export("masters", target, form=form)
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_that_is_no_model_is_told_from_an_onnx_file(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "m.png")
+    code, text = invoke("sample", tmp_path / "m.png")
+    assert (code, "m.png is a file" in text, "or an ONNX file (MODEL.onnx)" in text) == (
+        *(2, True, True),
+    ), text
+    assert "MODEL.onnx" in invoke("sample", "--help")[1]
 
 
 def test_a_missing_package_is_one_line(

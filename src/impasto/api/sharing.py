@@ -10,6 +10,7 @@ from impasto.exporting.onnx_file import export_onnx
 from impasto.exporting.page import write_page
 from impasto.exporting.push import push_model
 from impasto.exporting.space import write_space
+from impasto.files import check_new
 from impasto.sampling import model as models
 from impasto.sampling.step_settings import AS_SAVED, StepSettings
 
@@ -44,12 +45,13 @@ def export(
 
     Raises:
         ImpastoError: there is no model, it is damaged, an option is not for this form, a package is
-            missing, or `destination` exists.
+            missing, or `destination` exists or cannot be written.
     """
     path, target = Path(model), Path(destination).expanduser()
     form = form_of(form, target, "form")
     given = {"half": half, "levels": levels, "discriminator": discriminator, "licence": licence}
     check_options(form, {**given, "directions": directions, **vars(how)})
+    check_new(target)
     if form == "hub":
         write_hub_folder(path, target, licence=licence, discriminator=discriminator)
     elif form == "space":

@@ -19,11 +19,14 @@ CollectionArgument = Annotated[
         help="A collection's folder, or 'masters' (at 64 pixels).", metavar="COLLECTION"
     ),
 ]
+MODEL_HELP = (
+    "A run, a checkpoint, a model, 'masters' or 'paintings' (models in this package), or a model of the "
+    "Hugging Face hub as hf:OWNER/NAME[@REVISION]."
+)
 ModelArgument = Annotated[
     Path,
     typer.Argument(
-        help="A run, a checkpoint, a model, 'masters' or 'paintings' (models in this package), or a "
-        "model of the Hugging Face hub as hf:OWNER/NAME[@REVISION].",
+        help=MODEL_HELP,
         metavar="MODEL",
     ),
 ]

@@ -18,6 +18,7 @@ from impasto.cli._shared import (
     stoppable,
 )
 from impasto.exporting.forms import FOLDERS, FORMS, check_options, form_of
+from impasto.files import check_new
 from impasto.formatting import quoted
 
 if TYPE_CHECKING:  # only for the types: --help must not wait for these
@@ -79,7 +80,7 @@ def command(
     guide: Guide = None,
     plugin: Plugins = None,
 ) -> None:
-    """Export the generator, to keep or to share: as a folder, an ONNX file, or an HTML page.
+    """Export the generator as a folder, an ONNX file, an HTML page, or a folder for the hub or a Space.
 
     Loading a model folder or an ONNX file executes nothing. The steps and the guidance of a flow model
     are fixed in an ONNX file and in a page.
@@ -91,6 +92,7 @@ def command(
     form = form_of(form, destination, "--as")
     given = {"half": half, "levels": levels, "discriminator": discriminator, "licence": licence}
     check_options(form, {**given, "directions": directions, **vars(how)}, command=True)
+    check_new(destination)
     with stoppable():
         if form in FOLDERS:
             return _folder(run, destination, form, licence, discriminator)

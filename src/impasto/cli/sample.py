@@ -19,22 +19,28 @@ from impasto.cli._sampling import (
     paint,
 )
 from impasto.cli._shared import (
+    MODEL_HELP,
     Aspect,
     Batch,
     Classes,
     Device,
     Guidance,
     Guide,
-    ModelArgument,
     Steps,
     StepSampler,
     Truncation,
     stoppable,
 )
+from impasto.errors import ImpastoError
 
 
 def command(
-    model: ModelArgument,
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help=f"{MODEL_HELP} Or an ONNX file of export, MODEL.onnx.", metavar="MODEL"
+        ),
+    ],
     seeds: Annotated[
         str | None,
         typer.Option(
@@ -271,6 +277,7 @@ def command(
         changed = (steps, sampler, guidance, guide, aspect, precision)
         _onnx_sampling.sample(model, options, batch, device, *changed)
         return
+    _check_folder(model)
     options.check()
     from impasto.curation.for_report import run_with_report
     from impasto.device import choose_device
@@ -291,3 +298,12 @@ def command(
         painter = replace(painter, record=with_noise(painter.record, model))
     with stoppable():
         paint(painter, options, folder, where, Path("samples") / name_of(model), run)
+
+
+def _check_folder(model: Path) -> None:
+    """Raises: ImpastoError: it is a file."""
+    if model.is_file():
+        raise ImpastoError(
+            f"{model} is a file; give the folder of a run or of a model, or an ONNX file (MODEL.onnx); "
+            "a picture that impasto painted is given after the model, with --like"
+        )

@@ -1,6 +1,5 @@
 """A model as a folder for the Hugging Face hub: the model folder, a card, and pictures for it."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from impasto import __version__
-from impasto.errors import ImpastoError
 from impasto.exporting.card import PICTURES, Card, Training, evaluations_of
+from impasto.exporting.licences import check_licence
 from impasto.exporting.markdown import plain
 from impasto.files import atomic_folder, write_json, write_text
 from impasto.progress import shown
@@ -79,15 +78,6 @@ def alone(record: ModelRecord) -> ModelRecord:
     named = [half for half in ("encoder", "decoder") if half in record.autoencoder.options]
     autoencoder = record.autoencoder.model_copy(update=dict.fromkeys(named))
     return record.model_copy(update={"autoencoder": autoencoder})
-
-
-def check_licence(licence: str | None) -> None:
-    """Raises: ImpastoError: it is no identifier of a licence."""
-    if licence is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", licence):
-        raise ImpastoError(
-            f"a licence is given by its identifier on the hub, such as cc0-1.0, mit or cc-by-4.0, not "
-            f"'{licence}'"
-        )
 
 
 def _write_pictures(model: Model, path: Path) -> str:

@@ -4,7 +4,8 @@ import tempfile
 from pathlib import Path
 
 from impasto.errors import ImpastoError
-from impasto.exporting.hub_folder import check_licence, write_hub_folder
+from impasto.exporting.hub_folder import write_hub_folder
+from impasto.exporting.licences import check_licence
 from impasto.fetching.client import switched_off
 from impasto.fetching.hub import SWITCHES, endpoint, needed_package
 from impasto.fetching.hub_model import ask_again

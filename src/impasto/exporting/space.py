@@ -5,7 +5,8 @@ from pathlib import Path
 
 from impasto import __version__
 from impasto.exporting.card import Card
-from impasto.exporting.hub_folder import CARD, alone, check_licence
+from impasto.exporting.hub_folder import CARD, alone
+from impasto.exporting.licences import check_licence
 from impasto.files import atomic_folder, write_text
 from impasto.sampling.model import Model, copy_model, find_model
 from impasto.sampling.records import ModelRecord

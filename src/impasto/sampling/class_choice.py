@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from impasto.errors import ImpastoError, choices
+from impasto.errors import ImpastoError, choices, near
 from impasto.formatting import one_line
 from impasto.sampling.records import LabelRecord, ModelRecord
 
@@ -94,7 +94,7 @@ def _position(names: Sequence[str], wanted: str, what: str) -> int:
     alike = [place for place, name in enumerate(shown) if _loosely(name) == _loosely(wanted)]
     if len(alike) == 1:
         return alike[0]
-    raise ImpastoError(f"unknown {what} '{wanted}'; there is {choices(shown)}")
+    raise ImpastoError(f"unknown {what} {near(wanted, shown)}")
 
 
 def field_of(record: ModelRecord, name: str) -> int:

@@ -72,7 +72,7 @@ def card(studio: TheStudio, model: ModelName, licence: Licence = None) -> Card:
     """What goes with a model that is shared."""
     from impasto.exporting.card import Card as CardText
     from impasto.exporting.card import Training, evaluations_of
-    from impasto.exporting.hub_folder import check_licence
+    from impasto.exporting.licences import check_licence
     from impasto.sampling.model import run_of
 
     check_licence(licence)
