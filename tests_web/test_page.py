@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import Browser
 
 from impasto.enlarging import enlarged, load_enlarger
@@ -22,7 +23,7 @@ from impasto.sampling.painter import Painter
 from impasto.sampling.points import Points
 from tests.exploring.models import random_model
 from tests.helpers.command_line import invoke
-from tests_web.pages import opened
+from tests_web.pages import Opened, opened
 
 MOST = 2
 """Levels of 256 that a picture may differ from torch's."""
@@ -134,7 +135,7 @@ def test_coarse_and_fine_levels_of_two_seeds(
         # A mixed picture opens in the page again, and a walk leads from a plain one through it.
         page.page.keyboard.press("f")
         page.page.get_by_label("Open PNG").set_input_files(saved)
-        page.page.locator(".label", has_text="Mixed").wait_for()
+        page.page.locator(".label", has_text="Seed 7 with fine levels of seed 20").wait_for()
         assert differ(page.pixels(), expected) <= MOST
         page.page.keyboard.press("f")
         page.page.get_by_label("through").select_option("favourites")
@@ -244,6 +245,119 @@ def test_a_walk_plays_and_stops(browser: Browser, masters: Path, tmp_path: Path)
     # As long as latents of seeds are, and not the shorter middle of two.
     lengths = Painter.of(model).latents(range(12)).norm(dim=1)
     assert 0.95 * lengths.min() <= point.latents.norm() <= 1.05 * lengths.max()
+
+
+def settings(page: Opened) -> list[str]:
+    """What the seed box and the controls show."""
+    names = ("Seed", "Fine levels of seed", "First fine level", "Truncation", "second")
+    return [page.page.get_by_label(name, exact=True).input_value() for name in names]
+
+
+def test_favourites_and_pictures_set_the_controls_again(
+    browser: Browser, masters: Path, tmp_path: Path
+) -> None:
+    """Those that this page keeps and saves; of others the seed box says where they are from."""
+    made = ["11", "3", "2", "0.7", "-1.5"]
+    saves = tmp_path / "saves"
+    saves.mkdir()
+    with opened(browser, saves) as page:
+        page.open(masters)
+        page.seed(11)
+        page.page.get_by_label("style", exact=True).select_option("Impressionism")
+        page.page.get_by_label("Fine levels of seed").fill("3")
+        page.page.get_by_label("Fine levels of seed").press("Enter")
+        page.slide("First fine level", 2)
+        page.slide("Truncation", 0.7)
+        assert page.label.startswith("Seed 11 with fine levels of seed 3, style Impressionism")
+        page.slide("second", -1.5)
+        assert settings(page) == made
+        label = page.label
+        page.page.get_by_role("button", name="Keep").click()
+        kept = page.page.get_by_label("Favourites").get_by_role("button", name=label, exact=True)
+        kept.wait_for()
+        saved = page.save()
+        page.page.get_by_text("Saved seed-11-fine-3-edited.png").wait_for()
+        page.open(masters)
+        assert settings(page)[0] == "0"
+        kept.click()
+        assert (page.label, settings(page)) == (label, made)
+        with Image.open(saved) as picture:
+            assert differ(page.pixels(), np.asarray(picture)) == 0
+            # As pages before saved it: with the point alone.
+            older = PngInfo()
+            older.add_text("impasto", picture.text["impasto"])
+            picture.save(tmp_path / "older.png", pnginfo=older)
+        page.open(masters)
+        page.page.get_by_label("Open PNG").set_input_files(saved)
+        page.page.locator(".label", has_text="Seed 11 with").wait_for()
+        assert (page.label, settings(page)) == (label, made)
+        page.page.get_by_label("Open PNG").set_input_files(tmp_path / "older.png")
+        page.page.locator(".label", has_text="Mixed").wait_for()
+        box = page.page.get_by_label("Seed", exact=True)
+        assert (box.input_value(), box.get_attribute("placeholder")) == ("", "from a file")
+        page.save()
+        page.page.get_by_text("Saved older.png").wait_for()
+    code, said = invoke("sample", "masters", "--like", saved, "--out", tmp_path / "again")
+    assert code == 0, said
+
+
+def test_what_is_no_seed_is_said(browser: Browser, masters: Path, tmp_path: Path) -> None:
+    rule = "seed is a whole number from 0 to 4294967295"
+    with opened(browser, tmp_path) as page:
+        page.open(masters)
+        page.seed(7)
+        box = page.page.get_by_label("Seed", exact=True)
+        fine = page.page.get_by_label("Fine levels of seed")
+        for field, stays in ((box, "7"), (fine, "")):
+            said = page.page.get_by_role("status").filter(has_text=rule)
+            for text in ("1.5", "5000000000", "-3"):
+                field.fill(text)
+                field.press("Enter")
+                page.page.get_by_text(f"{text} is no seed: a {rule}.").wait_for()
+                assert field.input_value() == stays
+                assert page.label.startswith("Seed 7,")
+            # The browser gives nothing of what is not a number.
+            field.press("Control+a")
+            page.page.keyboard.type("-")
+            field.press("Enter")
+            page.page.get_by_text(f"A {rule}.").wait_for()
+            assert page.label.startswith("Seed 7,")
+            field.fill("3")
+            field.press("Enter")
+            said.wait_for(state="detached")
+            page.seed(7)
+        box.fill("")
+        box.press("Enter")
+        page.page.get_by_text(f"A {rule}.").wait_for()
+        assert page.label.startswith("Seed 7 with fine levels of seed 3,")
+        page.page.get_by_role("button", name="Another").click()
+        said.wait_for(state="detached")
+
+
+@pytest.mark.parametrize("kind", ["masters", "upright"])
+def test_the_picture_leaves_a_phone_room(
+    browser: Browser, masters: Path, tmp_path: Path, kind: str
+) -> None:
+    """It stays at the top, in at most 40% of the height, and what is focused is not behind it."""
+    path = masters
+    if kind == "upright":
+        path = tmp_path / "page.html"
+        folder = random_model(tmp_path / "model", "dcgan", resolution=Size(96, 128))
+        write_page(Model.load(folder), path)
+    with opened(browser, tmp_path, 390, 844) as page:
+        page.open(path)
+        slider = page.page.get_by_label("Truncation", exact=True)
+        page.page.get_by_text("About this model").scroll_into_view_if_needed()
+        slider.focus()
+        picture = page.page.locator("button.picture").bounding_box()
+        found = slider.bounding_box()
+        assert picture is not None and found is not None
+        assert 0.3 * 844 < picture["height"] <= 0.4 * 844
+        assert found["y"] >= picture["y"] + picture["height"]
+        canvas = page.page.locator("button.picture canvas").bounding_box()
+        assert canvas is not None
+        proportion = 1 if kind == "masters" else 96 / 128
+        assert canvas["width"] / canvas["height"] == pytest.approx(proportion, rel=0.02)
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1440, "light")])

@@ -2,9 +2,16 @@ import { inflateSync, deflateSync } from "node:zlib";
 import { expect, test } from "vitest";
 import { Favourites } from "../src/painting/favourites.ts";
 import type { Model } from "../src/painting/model.ts";
-import { pngOf, textOfPng } from "../src/painting/png.ts";
+import { pngOf, POINT_KEY, textOfPng } from "../src/painting/png.ts";
 import {
-  lookOf,
+  fileNameOf,
+  MADE_KEY,
+  madePoint,
+  pointOfFavourite,
+  textOfFavourite,
+  textOfMade,
+} from "../src/painting/made.ts";
+import {
   NoPoint,
   plainLook,
   pointOfSeed,
@@ -70,17 +77,88 @@ test("what is chosen comes back from a point", async () => {
     { ...plain, choice: mixed },
   ]) {
     const point = pointOfSeed(model, 11, look);
-    const again = await pointOfText(model, await textOfPoint(model, point));
+    const again = await madePoint(model, await textOfPoint(model, point), null);
     expect(difference(again.latents, point.latents)).toBe(0);
-    expect(lookOf(model, again)).toEqual(look);
+    expect(again.made).toEqual({ seed: 11, look });
   }
   // A class that decides what the seed draws in the other field comes back as both being chosen.
   const portrait = { truncation: 2, choice: [[], [{ class: 1, weight: 1 }]], edits: { warmth: 2 }, mix: null };
   const point = pointOfSeed(model, 11, portrait);
-  const found = lookOf(model, point)!;
-  expect(difference(pointOfSeed(model, 11, found).classes, point.classes)).toBeLessThan(1e-6);
-  const moved = { ...pointOfSeed(model, 11, plain), latents: new Float32Array(20).fill(1) };
-  expect(lookOf(model, moved)).toBeNull();
+  const { made } = await madePoint(model, await textOfPoint(model, point), null);
+  expect(difference(pointOfSeed(model, 11, made!.look).classes, point.classes)).toBeLessThan(1e-6);
+  const moved = { ...point, latents: new Float32Array(20).fill(1) };
+  expect((await madePoint(model, await textOfPoint(model, moved), null)).made).toBeUndefined();
+});
+
+test("what a picture was made from is kept, whatever its point's text leaves out", async () => {
+  const choice = [[], [{ class: 1, weight: 1 }]];
+  const look = { truncation: 0.7, choice, edits: { warmth: 1.5 }, mix: { seed: 3, at: 1 } };
+  const accents = { ...model, directions: [{ ...model.directions[0]!, name: "l'été 夏" }] };
+  for (const [of, edits] of [[model, look.edits], [accents, { "l'été 夏": -2 }]] as const) {
+    const point = pointOfSeed(of, 11, { ...look, edits: { ...edits } });
+    const text = await textOfPoint(of, point);
+    const made = textOfMade(point.made!);
+    expect(made).toMatch(/^[\x20-\x7e]+$/);
+    // impasto refuses a text of a point with a name that it does not know.
+    expect(text).not.toContain("made");
+    for (const again of [
+      await madePoint(of, text, made),
+      await pointOfFavourite(of, await textOfFavourite(of, point)),
+    ]) {
+      expect(again.made).toEqual(point.made);
+      expect(difference(again.latents, point.latents)).toBe(0);
+    }
+    // Without it only the picture is known, as of favourites and PNGs of earlier pages.
+    expect((await madePoint(of, text, null)).made).toBeUndefined();
+    expect((await pointOfFavourite(of, text)).made).toBeUndefined();
+  }
+});
+
+test("what gives another picture, or is damaged, is not what it was made from", async () => {
+  const mix = { seed: 3, at: 1 };
+  const point = pointOfSeed(model, 11, { ...plainLook(model), truncation: 0.7, mix });
+  const text = await textOfPoint(model, point);
+  const made = textOfMade(point.made!);
+  const changed = [
+    ["", made],
+    ['"seed":11', '"seed":12'],
+    ['"seed":11', '"seed":11.5'],
+    ['"seed":11', '"seed":-1'],
+    ["0.7", "0.8"],
+    ["0.7", "-1"],
+    ["0.7", '"0.7"'],
+    ['"at":1', '"at":2'],
+    ['"seed":3', '"seed":4'],
+    [/"mix":.*/, '"mix":null}'],
+    [/"mix":.*/, '"mix":3}'],
+    ["[[],[]]", "[[]]"],
+    ["[[],[]]", "[[null],[]]"],
+    ["[[],[]]", '[[{"class":9,"weight":1}],[]]'],
+    ["[[],[]]", '[[{"class":0,"weight":"1"}],[]]'],
+    ["[[],[]]", "7"],
+    ['"edits":{}', '"edits":{"warmth":1}'],
+  ] as const;
+  for (const [from, to] of changed) {
+    const other = made.replace(from, to);
+    expect(other).not.toBe(made);
+    expect((await madePoint(model, text, other)).made, other).toBeUndefined();
+  }
+  for (const odd of ['{"edits":null', '{"edits":3'])
+    expect((await madePoint(model, text, made.replace('"edits":{}', odd.slice(1)))).made).toEqual(point.made);
+});
+
+test("files are named by seeds, or as the file that was opened", async () => {
+  const plain = plainLook(model);
+  const name = (look: Partial<typeof plain>) => fileNameOf(pointOfSeed(model, 11, { ...plain, ...look }));
+  const mix = { seed: 3, at: 1 };
+  expect(name({ truncation: 0.7 })).toBe("seed-00000011");
+  expect(name({ mix })).toBe("seed-11-fine-3");
+  expect(name({ mix: { seed: 11, at: 1 } })).toBe("seed-00000011");
+  expect(name({ edits: { warmth: 2 } })).toBe("seed-11-edited");
+  expect(name({ mix, edits: { warmth: 2 } })).toBe("seed-11-fine-3-edited");
+  const unknown = await pointOfText(model, expected.mixed.text);
+  expect(fileNameOf(unknown)).toBe("picture");
+  expect(fileNameOf({ ...unknown, file: "my sea.PNG" })).toBe("my sea");
 });
 
 test("coarse levels of a seed and fine ones of another are those of Python", async () => {
@@ -91,8 +169,7 @@ test("coarse levels of a seed and fine ones of another are those of Python", asy
   const ours = pointOfSeed(model, coarse, { ...plainLook(model), mix });
   expect(difference(ours.latents, floats(latents))).toBeLessThan(5e-7);
   expect(ours.origin).toEqual({ seed: null, truncation: null, edits: {} });
-  expect(ours.mixed).toEqual({ ...mix, coarse });
-  expect(lookOf(model, ours)).toBeNull();
+  expect(ours.made).toEqual({ seed: coarse, look: { ...plainLook(model), mix } });
   const again = await pointOfText(model, await textOfPoint(model, ours));
   expect(difference(again.latents, ours.latents)).toBe(0);
   await expect(pointOfText({ ...model, levels: 4 }, text)).rejects.toThrow(NoPoint);
@@ -128,9 +205,11 @@ test("a damaged text is refused, and so is that of another model", async () => {
 test("a PNG has the pixels and the text", async () => {
   const data = new Uint8ClampedArray(4 * 3 * 2).map((_, i) => (i % 4 === 3 ? 255 : 10 * i));
   const text = '{"a": "\\u00e9"}';
-  const blob = await pngOf({ width: 3, height: 2, data }, text);
+  const blob = await pngOf({ width: 3, height: 2, data }, { [POINT_KEY]: text, [MADE_KEY]: "{}" });
   const bytes = new Uint8Array(await blob.arrayBuffer());
   expect(await textOfPng(bytes)).toBe(text);
+  expect(await textOfPng(bytes, MADE_KEY)).toBe("{}");
+  expect(await textOfPng(bytes, "other")).toBeNull();
   const at = Buffer.from(bytes).indexOf("IDAT");
   const size = new DataView(bytes.buffer).getUint32(at - 4);
   const rows = inflateSync(bytes.subarray(at + 4, at + 4 + size));

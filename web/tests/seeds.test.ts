@@ -3,7 +3,7 @@ import { classesOfSeed, inWords, weightsOfSeed } from "../src/painting/classes.t
 import { erf, erfc, erfinv } from "../src/painting/normal.ts";
 import { pixelsOf } from "../src/painting/pixels.ts";
 import { firstShare } from "../src/painting/random.ts";
-import { latentOfSeed } from "../src/painting/seeds.ts";
+import { latentOfSeed, noSeed, seedOfText } from "../src/painting/seeds.ts";
 import { difference, expected, floats } from "./expected.ts";
 
 test("latents of seeds are those of torch", () => {
@@ -20,6 +20,15 @@ test("truncated latents differ from those of torch by rounding only", () => {
   for (const { seed, latent, truncation, values } of cases) {
     expect(difference(latentOfSeed(seed, latent, truncation), floats(values))).toBeLessThan(5e-7);
   }
+});
+
+test("a seed is a whole number from 0 to 4294967295", () => {
+  const typed = ["0", " 17 ", "4294967295", "1e3"];
+  expect(typed.map(seedOfText)).toEqual([0, 17, 4294967295, 1000]);
+  for (const text of ["", " ", "1.5", "-3", "5000000000", "4294967296", "NaN", "Infinity", "seven"])
+    expect(seedOfText(text), text).toBeNull();
+  expect(noSeed("1.5")).toBe("1.5 is no seed: a seed is a whole number from 0 to 4294967295.");
+  expect(noSeed("")).toBe("A seed is a whole number from 0 to 4294967295.");
 });
 
 test("the error function and its inverse", () => {

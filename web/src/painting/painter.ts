@@ -18,6 +18,7 @@ export class Painter implements Paints<Point> {
   private running: { id: number; job: Job } | null = null;
   private ready = false;
   private count = 0;
+  private asked = 0;
   private readonly shape: number[];
 
   /**
@@ -44,6 +45,11 @@ export class Painter implements Paints<Point> {
     });
     this.waiting.set(place, { urgent, message, done });
     this.next();
+  }
+
+  /** A picture that is painted whatever else is asked for meanwhile. */
+  paint(point: Point): Promise<Pixels> {
+    return new Promise((done) => this.ask(`paint-${++this.asked}`, point, done, true));
   }
 
   /** A picture four times as large; `progress` is told how many parts of how many are done. */

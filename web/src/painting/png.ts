@@ -8,7 +8,8 @@ export interface Pixels {
   data: Uint8ClampedArray<ArrayBuffer>;
 }
 
-const KEY = "impasto";
+/** The key of the text of a point. */
+export const POINT_KEY = "impasto";
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 const MOST_TEXT = 2 ** 26;
 
@@ -34,8 +35,8 @@ function chunk(kind: string, content: Uint8Array): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** A PNG with these very pixels, which carries a text of ASCII. */
-export async function pngOf(pixels: Pixels, text: string): Promise<Blob> {
+/** A PNG with these very pixels, which carries texts of ASCII by their keys. */
+export async function pngOf(pixels: Pixels, texts: Record<string, string>): Promise<Blob> {
   const { width, height, data } = pixels;
   const header = new Uint8Array(13);
   new DataView(header.buffer).setUint32(0, width);
@@ -50,32 +51,36 @@ export async function pngOf(pixels: Pixels, text: string): Promise<Blob> {
   const parts = [
     Uint8Array.from(SIGNATURE),
     chunk("IHDR", header),
-    chunk("tEXt", new TextEncoder().encode(`${KEY}\0${text}`)),
+    ...Object.entries(texts).map(([key, text]) => chunk("tEXt", new TextEncoder().encode(`${key}\0${text}`))),
     chunk("IDAT", await packed(rows)),
     chunk("IEND", new Uint8Array(0)),
   ];
   return new Blob(parts, { type: "image/png" });
 }
 
-/** The text that a PNG of impasto carries; null without one. */
-export async function textOfPng(bytes: Uint8Array<ArrayBuffer>): Promise<string | null> {
+/** The text that a PNG carries by a key; null without one. */
+export async function textOfPng(bytes: Uint8Array<ArrayBuffer>, key = POINT_KEY): Promise<string | null> {
   if (SIGNATURE.some((byte, i) => bytes[i] !== byte)) return null;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let at = 8; at + 12 <= bytes.length; ) {
     const size = view.getUint32(at);
     const kind = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
     const content = bytes.subarray(at + 8, at + 8 + size);
-    const found = await textOfChunk(kind, content);
+    const found = await textOfChunk(kind, content, key);
     if (found !== null) return found;
     at += size + 12;
   }
   return null;
 }
 
-async function textOfChunk(kind: string, content: Uint8Array<ArrayBuffer>): Promise<string | null> {
+async function textOfChunk(
+  kind: string,
+  content: Uint8Array<ArrayBuffer>,
+  key: string,
+): Promise<string | null> {
   const end = content.indexOf(0);
   const latin = new TextDecoder("latin1");
-  if (end < 0 || latin.decode(content.subarray(0, end)) !== KEY) return null;
+  if (end < 0 || latin.decode(content.subarray(0, end)) !== key) return null;
   if (kind === "tEXt") return latin.decode(content.subarray(end + 1));
   // The byte after the name is the way of packing, 0 for deflate, the only one there is.
   if (kind === "zTXt") return latin.decode(await unpacked(content.slice(end + 2), "deflate", MOST_TEXT));

@@ -1,8 +1,8 @@
 /** Points: latents and class weights, and their text, as in `sampling/points.py`. */
 import { fromBase64, packed, toBase64, unpacked } from "./bytes.ts";
-import { classesOfSeed, nothingChosen, weightsOfSeed, type Choice } from "./classes.ts";
+import { nothingChosen, weightsOfSeed, type Choice } from "./classes.ts";
 import { classCount, type Model } from "./model.ts";
-import { latentOfSeed, MAX_SEED } from "./seeds.ts";
+import { isSeed, latentOfSeed } from "./seeds.ts";
 
 export interface Origin {
   seed: number | null;
@@ -24,8 +24,16 @@ export interface Point {
   latents: Float32Array;
   classes: Float32Array;
   origin: Origin;
-  /** What it was mixed from; not kept in its text. */
-  mixed?: Mix & { coarse: number };
+  /** What it was made from, if that is known; not part of its text. */
+  made?: Made;
+  /** The name of the file that it was read from. */
+  file?: string;
+}
+
+/** A seed, and the settings that gave its picture. */
+export interface Made {
+  seed: number;
+  look: Look;
 }
 
 /** What all pictures of the page share. */
@@ -66,9 +74,8 @@ export function pointOfSeed(model: Model, seed: number, look: Look): Point {
     for (let i = 0; i < classes.length; i++) classes[i]! += amount * direction.classes[i]!;
   }
   // Of a mixed picture no seed is the origin, as in `exploring/mixing.py`.
-  if (mix)
-    return { latents, classes, origin: { seed: null, truncation: null, edits }, mixed: { ...mix, coarse: seed } };
-  return { latents, classes, origin: { seed, truncation: look.truncation, edits } };
+  const origin = mix ? { seed: null, truncation: null, edits } : { seed, truncation: look.truncation, edits };
+  return { latents, classes, origin, made: { seed, look } };
 }
 
 /** The text of a point that a PNG carries, in ASCII. A latent that a seed has is left out. */
@@ -91,8 +98,12 @@ export async function textOfPoint(model: Model, point: Point): Promise<string> {
     const bytes = new Uint8Array(Float32Array.from(point.latents).buffer);
     record.latents = toBase64(await packed(bytes));
   }
+  return asciiJson(record);
+}
+
+export function asciiJson(value: unknown): string {
   const escaped = (letter: string) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  return JSON.stringify(record).replace(/[^\x20-\x7e]/g, escaped);
+  return JSON.stringify(value).replace(/[^\x20-\x7e]/g, escaped);
 }
 
 /** A text that is no point of this model; its message says why. */
@@ -125,7 +136,8 @@ export async function pointOfText(model: Model, text: string): Promise<Point> {
   return { latents, classes, origin };
 }
 
-function parsed(text: string): Record<string, unknown> {
+/** @throws NoPoint it is no JSON object. */
+export function parsed(text: string): Record<string, unknown> {
   let found: unknown = null;
   try {
     found = JSON.parse(text);
@@ -148,7 +160,7 @@ function originOf(value: unknown): Origin {
   const edits = Object.entries(typeof found.edits === "object" && found.edits ? found.edits : {});
   const known = edits.filter((each): each is [string, number] => Number.isFinite(each[1]));
   return {
-    seed: Number.isInteger(seed) && Number(seed) >= 0 && Number(seed) <= MAX_SEED ? Number(seed) : null,
+    seed: isSeed(seed) ? seed : null,
     truncation: typeof truncation === "number" && truncation > 0 ? truncation : null,
     edits: Object.fromEntries(known),
   };
@@ -163,28 +175,4 @@ async function bytesOf(text: string, size: number): Promise<ArrayBuffer> {
   }
   if (bytes.length !== size) throw new NoPoint("it does not fit this model");
   return bytes.buffer;
-}
-
-/**
- * The settings with which a point's seed gives this very point; null if none do.
- */
-export function lookOf(model: Model, point: Point): Look | null {
-  const { seed, truncation, edits } = point.origin;
-  if (seed === null) return null;
-  const drawn = classesOfSeed(seed, model.labels, nothingChosen(model.labels));
-  const plain = Array.from(point.classes);
-  for (const direction of model.directions)
-    direction.classes.forEach((by, i) => (plain[i]! -= by * (edits[direction.name] ?? 0)));
-  const rounded = plain.map((weight) => Number(weight.toFixed(5)));
-  let start = 0;
-  const choice = model.labels.fields.map((field, i) => {
-    const block = rounded.slice(start, (start += field.classes.length));
-    const parts = block.map((weight, place) => ({ class: place, weight }));
-    const asDrawn = block.every((weight, place) => weight === Number(place === drawn[i]));
-    return asDrawn ? [] : parts.filter((part) => part.weight !== 0);
-  });
-  const look = { truncation, choice, edits, mix: null };
-  const again = pointOfSeed(model, seed, look);
-  const same = (a: Float32Array, b: Float32Array) => a.every((value, i) => Math.abs(value - b[i]!) < 1e-5);
-  return same(again.latents, point.latents) && same(again.classes, point.classes) ? look : null;
 }

@@ -4,6 +4,22 @@ import { MersenneTwister, normals, uniform } from "./random.ts";
 
 export const MAX_SEED = 2 ** 32 - 1;
 
+export function isSeed(value: unknown): value is number {
+  return Number.isInteger(value) && Number(value) >= 0 && Number(value) <= MAX_SEED;
+}
+
+/** The seed that was typed; null if it is none. */
+export function seedOfText(text: string): number | null {
+  const number = text.trim() ? Number(text) : NaN;
+  return isSeed(number) ? number : null;
+}
+
+/** What is said of a text that is no seed; of none where a browser does not tell what was typed. */
+export function noSeed(text: string): string {
+  const rule = `a seed is a whole number from 0 to ${MAX_SEED}`;
+  return text.trim() ? `${text.trim()} is no seed: ${rule}.` : `${rule[0]!.toUpperCase()}${rule.slice(1)}.`;
+}
+
 export interface Latent {
   size: number;
   distribution: "normal" | "uniform";
