@@ -285,7 +285,7 @@ def test_favourites_and_pictures_set_the_controls_again(
             assert differ(page.pixels(), np.asarray(picture)) == 0
             # As pages before saved it: with the point alone.
             older = PngInfo()
-            older.add_text("impasto", picture.text["impasto"])
+            older.add_text("impasto", picture.info["impasto"])
             picture.save(tmp_path / "older.png", pnginfo=older)
         page.open(masters)
         page.page.get_by_label("Open PNG").set_input_files(saved)
