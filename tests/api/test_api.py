@@ -216,7 +216,7 @@ def test_expected_errors_are_one_line(
         (lambda: model.sample([]), "no seeds"),
         (lambda: model.sample([-1]), "from 0 to 4294967295"),
         (lambda: model.sample(unknown), "whole numbers"),
-        (lambda: model.sample([0], {"style": "Fauvism"}), "there is Cubism"),
+        (lambda: model.sample([0], {"style": "Fauvism"}), "did you mean Cubism"),
         (lambda: model.sample([0], {"artist": "x"}), "unknown label field"),
         (lambda: model.sample([0], text), "by label field"),
         (lambda: model.sample([0], truncation=0), "positive"),
