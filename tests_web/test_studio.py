@@ -85,6 +85,12 @@ def test_the_gallery(browser: Browser, tmp_path: Path, monkeypatch: pytest.Monke
             page.get_by_text(f"Kept as seed-{seed}").wait_for()
             page.keyboard.press("Escape")
         visitor.click("button", "Seed 3")
+        picture_box = page.locator("dialog canvas").bounding_box()
+        keep_box = page.get_by_role("button", name="Keep").bounding_box()
+        assert picture_box is not None
+        assert keep_box is not None
+        # The sliders make the bar high; the picture takes the room that is left.
+        assert picture_box["y"] + picture_box["height"] <= keep_box["y"]
         plain = _pixels(visitor)
         page.get_by_label("warmth", exact=True).fill("2")
         page.wait_for_function(
