@@ -419,8 +419,8 @@ def copy_model(
         record: of the copy.
         discriminator: copy the discriminator too.
     """
-    judge = read_tensors(source / DISCRIMINATOR_FILE) if discriminator else None
-    return Model.write(folder, read_tensors(source / WEIGHTS_FILE), record, judge)
+    theirs = read_tensors(source / DISCRIMINATOR_FILE) if discriminator else None
+    return Model.write(folder, read_tensors(source / WEIGHTS_FILE), record, theirs)
 
 
 def to_uint8(images: Tensor) -> Tensor:
