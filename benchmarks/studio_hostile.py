@@ -8,6 +8,7 @@ that is deep or no JSON; archives that are bombs or lead out; and two clients th
 once. Beside the folders of the studio lie files with a secret, and links lead to them from inside. A
 fault is: a status of 500, an answer with the secret or a traceback, a request without the token that is
 let in, anything written or changed outside, a server that no longer answers or takes more than BYTES.
+Then 1,200 connections are opened that ask for nothing, and a page that was open before must go on.
 Afterwards the archives are packed by the studio's own jobs. Linux only.
 """
 
@@ -34,6 +35,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import httpx
+
 import impasto
 from tests.helpers.pictures import paint
 from tests.helpers.studio_server import StudioServer
@@ -45,6 +48,8 @@ _PATIENCE = 30
 """Seconds that an answer may take."""
 _SLOW = 40
 """Connections that are begun and left waiting."""
+_CROWD = 1200
+"""Connections that ask for nothing; more than the server keeps."""
 
 SERVER = """
 import sys
@@ -565,6 +570,32 @@ def attack(maker: Maker, count: int) -> tuple[Counter[str], list[str]]:
     return seen, faults
 
 
+def crowd(port: int, token: str, count: int) -> list[str]:
+    """Open so many connections that ask for nothing, or send half a head, while a page is open that
+    listens to events and asks now and then; gives the faults."""
+    faults = []
+    headers = {"authorization": f"Bearer {token}"}
+    with contextlib.ExitStack() as stack:
+        page = stack.enter_context(
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=_PATIENCE)
+        )
+        events = stack.enter_context(page.stream("GET", "/api/events")).iter_lines()
+        next(events)
+        for number in range(count):
+            each = socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE)
+            stack.enter_context(each)
+            if number % 2:
+                with contextlib.suppress(ConnectionError):
+                    each.sendall(b"GET /api/runs HTTP/1.1\r\nHost: ")
+            if number % (count // 4) == 0 or number == count - 1:
+                status = page.get("/api/runs").status_code
+                if status != 200:
+                    faults.append(f"beside {number + 1} idle connections a page gets {status}")
+        if not next(events).startswith(("event:", "data:")):
+            faults.append(f"beside {count} idle connections a page gets no events")
+    return faults
+
+
 @contextlib.contextmanager
 def waiting_server(studio: Path, scratch: Path) -> Iterator[tuple[subprocess.Popen[str], int, str]]:
     """A server in a process of its own, whose jobs wait."""
@@ -627,6 +658,7 @@ def main() -> None:
             incoming, end = studio / "uploads" / ".incoming", time.monotonic() + _PATIENCE
             while any(incoming.glob("*")) and time.monotonic() < end:
                 time.sleep(0.1)
+            faults += crowd(port, token, _CROWD)
             if process.poll() is not None:
                 faults.append("the server has ended")
             status = Path(f"/proc/{process.pid}/status").read_text()

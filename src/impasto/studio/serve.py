@@ -14,13 +14,15 @@ import uvicorn
 from impasto.errors import ImpastoError
 from impasto.messages import say
 from impasto.studio.app import create_app
+from impasto.studio.connections import AT_ONCE, MOST, Connection, most_connections
 from impasto.studio.context import Studio
 from impasto.studio.security import LOOPBACK, Gate
 from impasto.studio.sources import tidy
 
 _CLOSING = 3
 """Seconds that open connections get when the server ends."""
-_CONNECTIONS = 1024
+_WAITING = 1024
+"""Connections that wait to be accepted; further clients have to try again."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Listening:
         try:
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             found.bind((self.host, self.port))
-            found.listen(_CONNECTIONS)  # a browser that is quicker than the server waits
+            found.listen(_WAITING)  # a browser that is quicker than the server waits
         except OSError as error:
             found.close()
             raise ImpastoError(
@@ -78,7 +80,7 @@ def serve(studio: Studio, where: Listening, *, show: bool) -> None:
         gate = Gate(token, port, outside, where.most_upload)
         name = f"[{where.host}]" if ":" in where.host else where.host
         address = f"http://{name}:{port}/?token={token}"
-        server = Server(studio, gate)
+        server = Server(studio, gate, most_connections())
         say(f"the studio of {Path(studio.places.collections).parent}: {address}")
         say("Ctrl-C ends the studio; trainings and other jobs go on", to_stderr=True)
         if show:
@@ -88,21 +90,34 @@ def serve(studio: Studio, where: Listening, *, show: bool) -> None:
 
 
 class Server(uvicorn.Server):
-    """A server that lets pages that listen go first when it is stopped."""
+    """A server that lets pages that listen go first when it is stopped.
 
-    def __init__(self, studio: Studio, gate: Gate) -> None:
+    Args:
+        studio: what is shown.
+        gate: what is let in.
+        connections: that it has at most at once.
+    """
+
+    def __init__(self, studio: Studio, gate: Gate, connections: int = MOST) -> None:
         config = uvicorn.Config(
             create_app(studio, gate),
             log_level="error",
             access_log=False,
             server_header=False,
-            limit_concurrency=_CONNECTIONS,
+            http=Connection,
+            backlog=AT_ONCE,
+            limit_concurrency=connections,
             timeout_graceful_shutdown=_CLOSING,
             ws="none",
         )
         super().__init__(config)
         logging.getLogger("uvicorn.error").addFilter(_not_cancelled)
         self.studio = studio
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or []:
+            listener.listen(_WAITING)  # uvicorn lets no more wait than it accepts at once
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.studio.feeds.end()
