@@ -75,6 +75,8 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
         "generator_optimiser.learning_rate": 1e-4, "discriminator_optimiser.learning_rate": 1e-4}),
     "gangogh, no pretraining": ("gangogh", {**CRITIC, "training.pretrain_images": 0}),
     "gangogh_style_genre": ("gangogh_style_genre", CRITIC),
+    "gangogh_256": ("gangogh_256", {**CRITIC, "training.batch": 8, "training.pretrain_images": 800,
+        "generator.blocks": 2, **{f"first_stage.{name}": value for name, value in CRITIC.items()}}),
     "artgan": ("artgan", {"training.batch": 32, **NARROW, **EMA}),
     "artgan_tricks": ("artgan_tricks", {"training.batch": 32, **NARROW, **EMA}),
     "artgan, noise on both": ("artgan_tricks", {"training.batch": 32, **NARROW, **EMA,
