@@ -1,7 +1,6 @@
 """Connections to the server, and which one ends when there are too many."""
 
 import asyncio
-import resource
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -13,6 +12,10 @@ AT_ONCE = 16
 
 def most_connections() -> int:
     """How many connections the server may have at once: half of the files that it may open."""
+    try:
+        import resource
+    except ImportError:  # Windows, where sockets are no files
+        return MOST
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST if allowed == resource.RLIM_INFINITY else max(min(MOST, allowed // 2), 1)
 
