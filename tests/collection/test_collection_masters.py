@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from impasto import files
-from impasto.collection import Collection, open_or_pack, pack
+from impasto.collection import Collection, PackOptions, open_or_pack, pack
 from impasto.collection import opening as cache
 from impasto.collection.packing import MASTERS
 from impasto.errors import ImpastoError
 from impasto.files import read_json
+from tests.helpers.pictures import paint
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +134,15 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(ImpastoError, match="IMPASTO_CACHE"):
         open_or_pack("masters", 8)
+
+
+def test_no_collection_gets_the_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--data masters` would never find it."""
+    monkeypatch.chdir(tmp_path)
+    paint(tmp_path / "pictures", 2)
+    with pytest.raises(ImpastoError, match="choose another name"):
+        pack(tmp_path / "pictures", Path("masters"), PackOptions(resolution=16))
+    assert not (tmp_path / "masters").exists()
+    # In another folder, a path names it.
+    made = pack(tmp_path / "pictures", Path("mine/masters"), PackOptions(resolution=16))
+    assert len(made.collection) == 2

@@ -137,7 +137,8 @@ def test_uploads_previews_packing_merging_and_forgetting(
         file.writestr("cold/broken.png", b"no picture")
         # Twice the same picture.
         file.write(tmp_path / "pictures" / "cold" / "000.png", "cold/copy.png")
-    assert _post(client, "uploads", name="dropped") == {"name": "dropped", "files": 0, "bytes": 0}
+    begun = _post(client, "uploads", name="dropped")
+    assert (begun["name"], begun["files"], begun["packed"]) == ("dropped", 0, False)
     assert "nothing is in" in _error(client, "uploads/dropped")
     put = client.put("/api/uploads/dropped/file?path=all.zip", content=content.getvalue())
     assert put.json() == {"bytes": len(content.getvalue())}

@@ -48,6 +48,11 @@ def prepare(
     """
     if options.duplicates == "features" and features is None:
         raise ImpastoError("duplicates by features take a feature network; give pack() one")
+    if str(destination) == "masters":
+        raise ImpastoError(
+            "masters is the word for the paintings that come with impasto, so --data masters would "
+            "never find a collection of this name; choose another name for DEST"
+        )
     path = place_of(destination)
     recover(path)
     listing, named = _listing(source, options)

@@ -4,7 +4,7 @@ import contextlib
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,8 +21,8 @@ from impasto.errors import ImpastoError
 from impasto.files import write_error
 from impasto.readers import read_source
 from impasto.resolution import Resolution
-from impasto.sources.listing import Content, Listing
-from impasto.sources.trees import UnusableError
+from impasto.sources.listing import Content, Listing, suffix_of
+from impasto.sources.trees import UnusableError, open_source
 from impasto.studio.places import MissingError, confined, existing
 
 MOST_FILES = 200_000
@@ -38,7 +38,17 @@ _LOOK_AFTER = 2**26
 """Bytes after which the disk's free room is asked for again."""
 _SECONDS = 20
 """The longest that one picture's preview may take."""
-_MOST_UPSCALE = 16
+_PORTION = 3
+"""Seconds after which a portion of pictures that are checked ends."""
+_KINDS_OF_FILES = ("a folder", "folders by class", "a folder with a table")
+"""Kinds of sources in which pictures and tables are all that is read."""
+_NEVER_READ = (
+    *(".txt", ".md", ".rst", ".html", ".htm", ".xml", ".yaml", ".yml", ".py", ".pyc", ".db"),
+    *(".ini", ".log", ".url", ".lnk", ".xmp"),
+)
+"""Suffixes of files that often lie beside pictures, and that no reader of these kinds reads."""
+MOST_UPSCALE = 16
+"""Of pictures that are previewed or looked for, so that small ones are shown too."""
 _MEASURED = 256
 """Of more pictures as many are measured for the sizes of `aspect`."""
 
@@ -49,18 +59,43 @@ class Upload(BaseModel):
     name: str
     files: int
     bytes: int
+    changed: float
+    """When its newest file came, in seconds since 1970."""
+    packed: bool
+    """Whether a collection was made of it, or is being made."""
 
 
-def uploads(root: Path) -> list[Upload]:
-    """All uploads, by name."""
+class Checked(BaseModel):
+    """Some of an upload's pictures, decoded as packing does it."""
+
+    checked: int
+    """How many were looked at."""
+    total: int
+    """Pictures of the upload."""
+    left_out: list[tuple[str, str]]
+    """Those that cannot be used, with the reason."""
+
+
+def uploads(root: Path, packed: Sequence[Path]) -> list[Upload]:
+    """All uploads, by name; see `described`."""
     found = sorted(path for path in root.iterdir() if not path.name.startswith("."))
-    return [_described(path) for path in found if path.is_dir() and not path.is_symlink()]
+    return [described(path, packed) for path in found if path.is_dir() and not path.is_symlink()]
 
 
-def _described(folder: Path) -> Upload:
-    files = list(_files(folder))
+def described(folder: Path, packed: Sequence[Path]) -> Upload:
+    """One upload.
+
+    Args:
+        folder: of it.
+        packed: sources of collections that are there or being made.
+    """
+    found = [path.lstat() for path in _files(folder)]
     return Upload(
-        name=folder.name, files=len(files), bytes=sum(path.lstat().st_size for path in files)
+        name=folder.name,
+        files=len(found),
+        bytes=sum(each.st_size for each in found),
+        changed=max((each.st_mtime for each in found), default=folder.stat().st_mtime),
+        packed=any(source.is_relative_to(folder) for source in packed),
     )
 
 
@@ -153,6 +188,69 @@ def listed(root: Path, name: str, labels: tuple[str, ...] | None = None) -> List
     return read_source(source_of(root, name), labels)
 
 
+def beside(root: Path, name: str, listing: Listing) -> list[tuple[str, str]]:
+    """The files of an upload that packing passes over in silence, such as a readme, with the reason."""
+    if listing.kind not in _KINDS_OF_FILES:
+        return []
+    tree = open_source(source_of(root, name)).tree
+    reported = {file for file, _ in listing.left_out} | {each.relative for each in listing.entries}
+    found = [file for file in tree.files if suffix_of(file) in _NEVER_READ and file not in reported]
+    tree.close()
+    return [(file, "no picture") for file in found]
+
+
+def check(listing: Listing, start: int, resolution: Resolution, fit: str) -> Checked:
+    """Decode pictures as packing does it, for a few seconds.
+
+    Args:
+        listing: of the source.
+        start: the number of the first one.
+        resolution: of the packed pictures, for which some may be too small.
+        fit: one of `FITS`.
+
+    Raises:
+        ImpastoError: the process that decodes does not start.
+    """
+    places = range(start, len(listing.entries))
+    found, checked = [], 0
+    end = time.monotonic() + _PORTION
+    made = PackOptions(resolution=resolution, fit=fit)
+    for place, reason in zip(places, reasons(listing.pictures(places), made), strict=False):
+        checked += 1
+        if reason:
+            found.append((listing.entries[place].relative, reason))
+        if time.monotonic() > end:
+            break
+    return Checked(checked=checked, total=len(listing.entries), left_out=found)
+
+
+def reasons(pictures: Iterable[Path | Content], options: PackOptions) -> Iterator[str]:
+    """Of each picture why it cannot be packed with these options; empty if it can.
+
+    Raises:
+        ImpastoError: the process that decodes does not start.
+    """
+    work = partial(_reason, options.fitting())
+    with contextlib.closing(in_order(work, pictures, 1, 4, _SECONDS)) as results:
+        for result in results:
+            yield result.reason if isinstance(result, DiedError) else result
+
+
+def _reason(how: Fitting, picture: Path | Content) -> str:
+    """Runs in a process of its own."""
+    try:
+        if isinstance(picture, UnusableError):
+            raise picture
+        if isinstance(picture, np.ndarray):
+            fit_pixels(picture, how)
+        else:
+            with opened(picture) as stream:
+                picture_of(stream, how)
+    except UnusableError as reason:
+        return str(reason)
+    return ""
+
+
 def previews(
     listing: Listing, count: int, resolution: Resolution
 ) -> list[tuple[str, dict[str, np.ndarray]]]:
@@ -192,7 +290,7 @@ def _evenly(listing: Listing, count: int) -> list[int]:
 def _fittings(listing: Listing, resolution: Resolution) -> dict[str, Fitting]:
     """What each fit does. `aspect` is there if it has sizes for this resolution."""
     found = {
-        fit: PackOptions(resolution=resolution, fit=fit, max_upscale=_MOST_UPSCALE).fitting()
+        fit: PackOptions(resolution=resolution, fit=fit, max_upscale=MOST_UPSCALE).fitting()
         for fit in FITS
     }
     if isinstance(resolution, int):

@@ -17,3 +17,11 @@ export function duration(seconds: number): string {
 export function count(value: number, one: string, more = `${one}s`): string {
   return `${number(value)} ${value === 1 ? one : more}`;
 }
+
+/** When something was, such as `at 14:05`; with the day if that is another than today. */
+export function moment(seconds: number, now = new Date()): string {
+  const then = new Date(1000 * seconds);
+  const time = then.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+  if (then.toDateString() === now.toDateString()) return `at ${time}`;
+  return `on ${then.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" })} at ${time}`;
+}

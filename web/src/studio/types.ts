@@ -190,6 +190,23 @@ export interface RunDetails {
 
 export type Row = Record<string, unknown>;
 
+/** Files that were dropped. */
+export interface Upload {
+  name: string;
+  files: number;
+  /** When its newest file came, in seconds since 1970. */
+  changed: number;
+  /** Whether a collection was made of it, or is being made. */
+  packed: boolean;
+}
+
+/** Some pictures of an upload, decoded as packing does it. */
+export interface Checked {
+  checked: number;
+  /** Those that cannot be packed, with the reason. */
+  left_out: [string, string][];
+}
+
 /** What packing would find in an upload. */
 export interface Found {
   kind: string;

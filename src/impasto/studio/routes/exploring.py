@@ -1,5 +1,6 @@
 """What one does with a model: mixing, walks, canvases, directions, own pictures inverted."""
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,7 +9,9 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, Field
 
+from impasto.collection import PackOptions
 from impasto.errors import ImpastoError
+from impasto.formatting import counted
 from impasto.sampling.point_text import PointsRecord
 from impasto.sampling.seeds import check_seeds
 from impasto.studio.context import Studio, TheStudio
@@ -26,6 +29,7 @@ from impasto.studio.pictures import Format, answer, encoded
 from impasto.studio.places import MissingError, existing
 from impasto.studio.routes.gallery import Points
 from impasto.studio.routes.models import ModelName
+from impasto.studio.sources import MOST_UPSCALE, reasons
 
 router = APIRouter(prefix="/gallery", tags=["exploring"])
 POINTS_FILE = "points.safetensors"
@@ -353,17 +357,29 @@ def find_directions(studio: TheStudio, what: FindDirections) -> Job:
 
 @router.post("/invert")
 def invert(studio: TheStudio, what: Invert) -> Job:
-    """Find the points nearest to uploaded pictures, as a job."""
+    """Find the points nearest to uploaded pictures, as a job. It has copies of them, so the upload can
+    be removed."""
     upload = existing(studio.places.uploads, what.upload, what="upload")
-    files = [str(existing(upload, *path.split("/"), what="picture")) for path in what.paths]
+    found = [existing(upload, *path.split("/"), what="picture") for path in what.paths]
+    resolution = studio.places.model_record(what.model).resolution
+    fitting = PackOptions(resolution=resolution, fit=what.fit, max_upscale=MOST_UPSCALE)
+    with studio.models.turn():
+        for path, reason in zip(found, reasons(found, fitting), strict=True):
+            if reason:
+                raise ImpastoError(f"{path.name} cannot be looked for: {reason}")
     folder = studio.jobs.new_folder()
+    files = []
+    for path in found:
+        copy = folder / "pictures" / path.relative_to(upload)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        files.append(str(shutil.copyfile(path, copy)))
     options = [f"--fit={what.fit}", f"--steps={what.steps}", f"--out={folder / POINTS_FILE}"]
     if what.levels:
         options.append("--levels")
     place = str(_place(studio, what.model))
     return studio.jobs.add(
         "invert",
-        f"Find {len(files)} pictures in {what.model}",
+        f"Find {counted(len(files), 'picture')} in {what.model}",
         ["invert", *options, "--", place, *files],
         folder=folder,
         about=what.model,

@@ -1,6 +1,8 @@
 """Uploads, previews of how pictures are fitted, and packing as a job."""
 
 import base64
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Query, Request
@@ -17,8 +19,16 @@ from impasto.studio import sources
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.jobs import Job
 from impasto.studio.pictures import encoded
-from impasto.studio.places import MASTERS, confined, inside, new_name
-from impasto.studio.sources import Upload
+from impasto.studio.places import (
+    MASTERS,
+    confined,
+    existing,
+    folders,
+    inside,
+    new_collection_name,
+    new_name,
+)
+from impasto.studio.sources import Checked, Upload
 
 router = APIRouter(tags=["uploads and packing"])
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -41,7 +51,7 @@ class Found(BaseModel):
     kind: str
     pictures: int
     left_out: list[tuple[str, str]]
-    """File and reason, at most 200."""
+    """File and reason, at most 200: what is no picture by its name. See `unusable` for the others."""
     fields: dict[str, dict[str, int]]
     """Label fields, with the number of pictures of each class, at most 200."""
     columns: list[str]
@@ -101,7 +111,19 @@ class Pack(BaseModel):
 @router.get("/uploads")
 def uploads(studio: TheStudio) -> list[Upload]:
     """All uploads, by name."""
-    return sources.uploads(studio.places.uploads)
+    return sources.uploads(studio.places.uploads, _packed(studio))
+
+
+def _packed(studio: Studio) -> list[Path]:
+    """What was packed, or is being packed: sources of collections and of jobs that have not ended."""
+    found = []
+    for folder in folders(studio.places.collections, "collection.json"):
+        with suppress(ImpastoError):  # a damaged one, of which the list of collections tells
+            made = read_json(folder / "collection.json", "collection").get("made", {})
+            found.append(Path(str(made.get("source"))))
+    packing = (job for job in studio.jobs.all() if job.kind == "pack")
+    begun = [job for job in packing if job.state in ("waiting", "running")]
+    return found + [Path(job.arguments[-2]) for job in begun]
 
 
 @router.post("/uploads")
@@ -109,7 +131,7 @@ def begin(studio: TheStudio, what: NewUpload) -> Upload:
     """Begin an upload; with a name that there is already, go on with it."""
     folder = confined(studio.places.uploads, new_name(what.name, "folder of pictures"))
     folder.mkdir(exist_ok=True)
-    return next(each for each in sources.uploads(studio.places.uploads) if each.name == what.name)
+    return sources.described(folder, _packed(studio))
 
 
 @router.put("/uploads/{upload}/file")
@@ -140,6 +162,7 @@ def found(
 ) -> Found:
     """What packing would find in it, without decoding."""
     listing = sources.listed(studio.places.uploads, upload, tuple(labels) if labels else None)
+    left_out = listing.left_out + sources.beside(studio.places.uploads, upload, listing)
     classes: dict[str, dict[str, int]] = {}
     for column, name in enumerate(listing.fields):
         counts: dict[str, int] = {}
@@ -151,11 +174,26 @@ def found(
     return Found(
         kind=listing.kind,
         pictures=len(listing.entries),
-        left_out=listing.left_out[:200],
+        left_out=left_out[:200],
         fields=classes,
         columns=columns,
         notes=listing.notes,
     )
+
+
+@router.get("/uploads/{upload}/unusable")
+def unusable(
+    studio: TheStudio,
+    upload: str,
+    start: Annotated[int, Query(ge=0, le=10**9)] = 0,
+    resolution: Annotated[int, Query(ge=4, le=4096)] = 64,
+    fit: Literal["crop", "squash", "pad", "tiles"] = "crop",
+) -> Checked:
+    """Which of its pictures cannot be packed, and why: decoded as packing does it, from number `start`
+    on for a few seconds. The next portion starts behind those that were `checked`."""
+    listing = sources.listed(studio.places.uploads, upload)
+    with studio.models.turn():
+        return sources.check(listing, start, resolution, fit)
 
 
 @router.get("/uploads/{upload}/preview")
@@ -201,9 +239,12 @@ def _address(content: bytes) -> str:
 @router.post("/pack")
 def pack(studio: TheStudio, what: Pack) -> Job:
     """Pack a new collection, as a job; with `like` of the same name, that collection again."""
-    name = new_name(what.name, "collection")
+    # A collection that has such a name already can be packed again.
+    name = what.name if what.name == what.like else new_collection_name(what.name)
     target = confined(studio.places.collections, name)
-    if target.exists() and what.like != name:
+    if what.like == name:
+        existing(studio.places.collections, name, what="collection")
+    elif target.exists():
         raise ImpastoError(f"there is a collection '{name}' already; choose another name")
     source, options = _source(studio, what)
     options |= _options(what)

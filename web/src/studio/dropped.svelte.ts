@@ -1,0 +1,112 @@
+/** The pictures that were dropped last, and how they are to be packed; kept while another tab is shown. */
+import { get, part, remove } from "./api.ts";
+import { attempt, said } from "./shared.svelte.ts";
+import type { Checked, Found, Previews, Upload } from "./types.ts";
+import { freeName, send, type Item } from "./uploads.ts";
+
+/** Pictures that are looked at before packing, which looks at all. */
+const MOST_CHECKED = 2000;
+
+class Dropped {
+  /** The name of the upload; empty: nothing was dropped. */
+  upload = $state("");
+  total = $state(0);
+  sent = $state(0);
+  found = $state.raw<Found>();
+  previews = $state.raw<Previews>();
+  /** How many pictures were looked at, and which of them cannot be packed. */
+  checked = $state(0);
+  unusable = $state.raw<[string, string][]>([]);
+  name = $state("");
+  fit = $state("crop");
+  side = $state(64);
+  labels = $state<string[]>([]);
+  duplicates = $state("near");
+
+  /** Files and why they stay out, as far as that is known. */
+  get leftOut(): [string, string][] {
+    return [...(this.found?.left_out ?? []), ...this.unusable];
+  }
+
+  /** Pictures that are looked at in all. */
+  get toCheck(): number {
+    return Math.min(this.found?.pictures ?? 0, MOST_CHECKED);
+  }
+
+  async take(items: Item[]): Promise<void> {
+    if (!items.length) {
+      said.trouble = "There is no file in what was dropped.";
+      return;
+    }
+    const folders = new Set(items.map((item) => item.path.split("/")[0]!));
+    const single = folders.size === 1 ? [...folders][0]! : "";
+    const upload = freeName("pictures");
+    this.begin(upload, single.replace(/\.[^.]{1,4}$/, "") || upload);
+    this.total = items.length;
+    // The folder that all are in is the upload itself, and no class.
+    const inside = items.every((item) => item.path.includes("/")) && single;
+    const files = inside
+      ? items.map((item) => ({ ...item, path: item.path.slice(single.length + 1) }))
+      : items;
+    const stay = (event: BeforeUnloadEvent) => event.preventDefault();
+    addEventListener("beforeunload", stay);
+    const all = await attempt(send(upload, files, (arrived) => (this.sent = arrived)));
+    removeEventListener("beforeunload", stay);
+    if (all) await this.look(upload);
+    else if (this.upload === upload) this.clear();
+  }
+
+  /** Go on with pictures that were dropped before. */
+  async goOn(upload: Upload): Promise<void> {
+    this.begin(upload.name, upload.name);
+    this.total = this.sent = upload.files;
+    await this.look(upload.name);
+  }
+
+  async discard(name: string): Promise<void> {
+    const done = await attempt(remove(`uploads/${part(name)}`));
+    if (done && this.upload === name) this.clear();
+  }
+
+  clear(): void {
+    this.begin("", "");
+  }
+
+  /** Look at the pictures as packing does, a portion at a time, until other pictures or another size are chosen. */
+  async check(): Promise<void> {
+    const { upload, side, fit } = this;
+    // The proportions of `aspect` are chosen when they are packed; it crops to them.
+    const query = { resolution: side, fit: fit === "aspect" ? "crop" : fit };
+    [this.checked, this.unusable] = [0, []];
+    while (this.checked < this.toCheck) {
+      const path = `uploads/${part(upload)}/unusable`;
+      const some = await get<Checked>(path, { ...query, start: this.checked }).catch(() => null);
+      // Discarded, or asked anew. What is refused here is said when it is packed.
+      if (!some?.checked || this.upload !== upload || this.side !== side || this.fit !== fit) return;
+      this.checked += some.checked;
+      this.unusable = [...this.unusable, ...some.left_out];
+    }
+  }
+
+  private begin(upload: string, name: string): void {
+    this.upload = upload;
+    this.name = name.replace(/[\\/:*?"<>|]|^[.-]+/g, " ").trim();
+    [this.total, this.sent, this.found, this.previews] = [0, 0, undefined, undefined];
+    [this.checked, this.unusable] = [0, []];
+  }
+
+  private async look(upload: string): Promise<void> {
+    const found = await attempt(get<Found>(`uploads/${part(upload)}`));
+    if (this.upload !== upload) return;
+    if (!found) {
+      this.clear();
+      return;
+    }
+    [this.found, this.labels] = [found, Object.keys(found.fields)];
+    const query = { count: 6, side: 128 };
+    const previews = await attempt(get<Previews>(`uploads/${part(upload)}/preview`, query));
+    if (this.upload === upload) this.previews = previews;
+  }
+}
+
+export const dropped = new Dropped();
