@@ -1,6 +1,8 @@
 """The studio's page, used as people use it."""
 
+import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ from tests_web.studio import Visitor, visiting
 PICTURES = 21
 SMALL = {
     "resolution": "32",
-    "training.samples_every": "64",
+    "training.samples_every": "100000",
     "training.stats_every": "16",
     "training.checkpoint_every": "100000",
     "generator.widest": "16",
@@ -30,6 +32,14 @@ SMALL = {
     "discriminator.narrowest": "8",
 }
 """Settings of a training that is quick."""
+TINY = {
+    "resolution": 32,
+    "training.batch": 8,
+    "training.images": 64,
+    "training.grid": 4,
+    "training.checkpoint_every": 32,
+}
+"""Settings of a training that is over at once."""
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
@@ -172,7 +182,8 @@ def test_from_dropped_pictures_to_a_training_and_its_gallery(
         visitor.click("button", "Measure on this machine: flagship_32")
         page.get_by_role("radio", name="first_look", exact=False).check()
         visitor.clicks += 1
-        page.get_by_text("On this machine: ").wait_for()
+        page.get_by_text("On this machine: ").first.wait_for()
+        page.get_by_text("Does not fit: first_look paints pictures of 64 px").wait_for()
         page.get_by_text("Settings of first_look").click()
         for name, value in SMALL.items():
             box = page.get_by_label(name, exact=True)
@@ -186,6 +197,12 @@ def test_from_dropped_pictures_to_a_training_and_its_gallery(
         page.get_by_text("left", exact=False).first.wait_for()
         visitor.click("button", "Save now")
         page.get_by_text("A checkpoint is saved").wait_for()
+        visitor.click("button", "Sample now")
+        page.get_by_text("A grid is drawn").wait_for()
+        page.get_by_role(
+            "img", name=re.compile("Grid of generated pictures after [1-9]")
+        ).wait_for()
+        page.get_by_label("Last lines of the output").get_by_text("run: ").wait_for()
         visitor.check_both()
         visitor.click("button", "Stop")
         visitor.click("button", "Resume")
@@ -200,6 +217,68 @@ def test_from_dropped_pictures_to_a_training_and_its_gallery(
         page.locator("main").get_by_role("link", name="Gallery", exact=True).click()
         visitor.painted()
         assert "runs/00000-first_look-mine" in page.get_by_label("Model", exact=True).input_value()
+
+
+def test_runs_are_judged_compared_and_shared(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores say what they mean, runs are compared, and the exported checkpoint is the one shown."""
+    folder = tmp_path / "studio"
+    monkeypatch.setenv("IMPASTO_CACHE", str(folder / "cache"))
+    paint(tmp_path / "pictures", 24)
+    pack(tmp_path / "pictures", folder / "collections" / "mine", resolution=32)
+    settings = {**TINY, "generator.width": 4, "discriminator.width": 4, "latent.dim": 16}
+    for name in ("00000-one", "00001-two"):
+        run = folder / "runs" / name
+        collection = folder / "collections" / "mine"
+        impasto.train(collection, "r3gan_64", settings=settings, run=run, device="cpu")
+        impasto.evaluate(run, pictures=48, per_class=0, device="cpu")
+    with visiting(browser, folder, 390) as visitor:
+        page = visitor.page
+        visitor.click("link", "Judge")
+        table = page.get_by_role("region", name="Scores")
+        table.get_by_role("rowheader", name="64").wait_for()
+        assert table.evaluate("box => box.scrollWidth > box.clientWidth")
+        assert table.evaluate("box => box.querySelector('tbody th').getClientRects().length") == 1
+        score = table.get_by_role("button", name="KID (lite0)")
+        score.press("Enter")
+        page.get_by_text("Lower is better.").wait_for()
+        page.get_by_text("It cannot see: Copies of training pictures").wait_for()
+        visitor.check()
+        score.press("Enter")
+        assert page.get_by_text("Lower is better.").count() == 0
+        for name in ("00000-one", "00001-two"):
+            page.get_by_role("checkbox", name=name).check()
+        visitor.click("button", "Compare")
+        with page.expect_popup() as opened:
+            visitor.click("link", "Open it")
+        opened.value.get_by_text("00001-two").first.wait_for()
+        opened.value.close()
+        _shared_while_it_trains(visitor, folder / "runs" / "00001-two")
+    given = Model.load(folder / "models" / "given")
+    assert given.record.images_seen == TINY["training.images"]
+
+
+def _shared_while_it_trains(visitor: Visitor, run: Path) -> None:
+    page = visitor.page
+    visitor.click("link", "Share")
+    page.get_by_label("Model", exact=True).select_option("runs/00001-two, 32 px")
+    page.get_by_text("This is the checkpoint after 64 images").wait_for()
+    # It saves a newer one.
+    checkpoints = run / "checkpoints"
+    newer = shutil.copytree(checkpoints / f"{64:012d}", checkpoints / f"{96:012d}")
+    record = json.loads((newer / "model.json").read_text(encoding="utf-8"))
+    (newer / "model.json").write_text(json.dumps({**record, "images_seen": 96}), encoding="utf-8")
+    page.get_by_text("a folder: safetensors and JSON").click()
+    page.get_by_label("Name", exact=True).fill("given")
+    visitor.click("button", "Export")
+    page.get_by_text("as models/given: done").wait_for()
+    # The list begins with what was exported now; what was chosen stays.
+    page.get_by_role("button", name="Show the newer one").wait_for()
+    assert page.get_by_label("Model", exact=True).input_value() == "runs/00001-two"
+    visitor.check()
+    visitor.click("button", "Show the newer one")
+    page.get_by_text("This is the checkpoint after 96 images").wait_for()
 
 
 def test_duplicates_and_classes(browser: Browser, tmp_path: Path) -> None:

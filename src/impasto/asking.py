@@ -1,4 +1,5 @@
-"""Asking a training that runs to save, or to draw its grids, now: by an empty file in its folder.
+"""Asking a training that runs to save, or to draw its grids, now, or to leave a checkpoint where it is:
+by an empty file in its folder.
 
 A training of one process looks once a second. What is asked changes no weight.
 """
@@ -12,6 +13,10 @@ from impasto.files import write_error
 SAVE, SAMPLE = ".save-now", ".sample-now"
 PAUSE = 1.0
 """Seconds between two looks, which may cost much on a network's file system."""
+HOLD = ".hold"
+"""In a checkpoint's folder."""
+HELD_SECONDS = 3600
+"""How long a checkpoint that is held is not removed."""
 
 
 def ask(run: Path, what: str) -> None:
@@ -28,6 +33,21 @@ def ask(run: Path, what: str) -> None:
         (run / what).touch()
     except OSError as error:
         raise write_error(error, run / what) from error
+
+
+def hold(checkpoint: Path) -> None:
+    """Ask that a checkpoint is not removed in the next hour, as training goes on. Where its folder
+    cannot be written, it may be."""
+    with contextlib.suppress(OSError):
+        (checkpoint / HOLD).touch()
+
+
+def is_held(checkpoint: Path) -> bool:
+    """Whether somebody asked within the last hour that a checkpoint stays."""
+    try:
+        return time.time() - (checkpoint / HOLD).stat().st_mtime < HELD_SECONDS
+    except OSError:
+        return False
 
 
 class Asked:

@@ -6,6 +6,8 @@ import shlex
 import unicodedata
 from os import PathLike
 
+from impasto.errors import ImpastoError
+
 _UNSEEN = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f"  # control characters other than white space
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # direction marks
@@ -14,6 +16,8 @@ _UNSEEN = re.compile(
 """Invisible characters that may reverse or break a line. It excludes the joiners that Persian,
 Hindi and emoji need (U+200C, U+200D)."""
 _LONGEST = 4_000
+_TIME = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?(?:(\d+(?:\.\d+)?)s)?")
+_WORDS = {"overnight": 8 * 3600.0}
 
 
 def readable_time(seconds: float) -> str:
@@ -26,6 +30,24 @@ def readable_time(seconds: float) -> str:
     if minutes < 48 * 60:
         return f"{minutes // 60} h {minutes % 60:02d} min"
     return f"{minutes // 1440} d {minutes % 1440 // 60} h"
+
+
+def parse_time(text: str) -> float:
+    """Seconds of a text such as `2h`, `30m`, `1h30m` or `overnight` (8 hours).
+
+    Raises:
+        ImpastoError: it is no such text, or less than a minute.
+    """
+    found = _TIME.fullmatch(text.strip().lower())
+    seconds = _WORDS.get(text.strip().lower(), 0.0)
+    if found is not None:
+        hours, minutes, rest = (float(part or 0) for part in found.groups())
+        seconds = seconds or 3600 * hours + 60 * minutes + rest
+    if seconds < 60:
+        raise ImpastoError(
+            f"--time is how long to train, such as 30m, 2h or overnight, from a minute up, not '{text}'"
+        )
+    return seconds
 
 
 def readable_size(count: int) -> str:

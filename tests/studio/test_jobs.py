@@ -82,6 +82,26 @@ def test_trainings_take_turns_and_other_jobs_do_not_wait_for_them(jobs: Jobs) ->
     assert _state(jobs, third) == "stopped"
 
 
+def test_nothing_is_measured_beside_a_training(jobs: Jobs) -> None:
+    """Also where several trainings may run; and one that is added waits for one measurement only."""
+    jobs.training = 2
+    training = jobs.add("train", "first", [SLEEP])
+    measured = [jobs.add("estimate", f"measure {number}", [SLEEP]) for number in range(2)]
+    assert [_state(jobs, job) for job in measured] == ["waiting", "waiting"]
+    jobs.stop(training.id, at_once=True)
+    until(lambda: _state(jobs, training) != "running")
+    jobs.advance()
+    assert [_state(jobs, job) for job in measured] == ["running", "waiting"]
+    later = jobs.add("train", "later", [SLEEP])
+    assert _state(jobs, later) == "waiting"
+    jobs.stop(measured[0].id, at_once=True)
+    until(lambda: _state(jobs, measured[0]) != "running")
+    jobs.advance()
+    assert [_state(jobs, job) for job in (later, measured[1])] == ["running", "waiting"]
+    jobs.stop(measured[1].id)
+    jobs.stop(later.id, at_once=True)
+
+
 def test_stopping_is_ctrl_c(jobs: Jobs) -> None:
     program = (
         "import time, sys\nprint('begun', flush=True)\n"

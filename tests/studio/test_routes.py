@@ -18,9 +18,11 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 import impasto
+from impasto.asking import is_held
 from impasto.collection import Collection
+from impasto.errors import ImpastoError
 from impasto.registry import module_names
-from impasto.resolution import Size
+from impasto.resolution import Size, recorded
 from impasto.sampling.point_text import TEXT_KEY
 from impasto.sampling.shipped import there
 from impasto.sources.listing import Entry, Listing
@@ -28,8 +30,11 @@ from impasto.studio.context import Studio
 from impasto.studio.jobs import Job, Jobs
 from impasto.studio.pictures import FOR_A_WHILE
 from impasto.studio.places import Places
+from impasto.studio.runs import summary
 from impasto.studio.schema import settings_of_network, settings_of_term
 from impasto.studio.sources import previews, tidy
+from impasto.training.choosing import choose
+from impasto.training.run_folder import exclusive
 from tests.exploring.models import random_model
 from tests.helpers.pictures import paint
 from tests.helpers.training import SMALL
@@ -351,6 +356,77 @@ def test_runs(visitor: TestClient, world: Studio) -> None:
     assert "no job" in _error(visitor, "runs/00000-small/stop", {})
 
 
+def test_the_time_left_is_of_all_stages(tmp_path: Path) -> None:
+    """As far as it can be known: of a run that was planned for a time, or in its last stage."""
+    run = tmp_path / "00000-chain"
+
+    def stage(folder: Path, images: int, seen: int, first: dict[str, Any] | None) -> dict[str, Any]:
+        config = {"recipe": "r", "resolution": 64, "training": {"images": images}}
+        config["first_stage"] = first
+        folder.mkdir(parents=True)
+        command = "impasto train --data=x --time=30m"
+        record = {"config": config, "collection": {"name": "x"}, "command": command}
+        (folder / "run.json").write_text(json.dumps(record))
+        rows = [{"images_seen": n, "seconds": n / 100} for n in range(0, seen + 1, 1000)]
+        if seen:
+            (folder / "stats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return config
+
+    first = stage(run / "stage-1", 40_000, 30_000, None)
+    second = stage(tmp_path / "next", 20_000, 0, first)
+    shutil.copy(tmp_path / "next" / "run.json", run / "run.json")
+    found = summary(run, None)
+    assert (found.stage_number, found.stages, found.stage) == (1, 2, "stage-1")
+    assert (found.images_seen, found.images) == (30_000, 40_000)
+    assert found.seconds == 300
+    assert found.stage_seconds_left == pytest.approx(100)
+    assert found.seconds_left == pytest.approx(1800 - 300)  # the next stage takes the rest
+    record = json.loads((run / "run.json").read_text())
+    record["command"] = "impasto train"
+    (run / "run.json").write_text(json.dumps(record))
+    assert summary(run, None).seconds_left is None
+    assert summary(run, None).stage_seconds_left == pytest.approx(100)
+    rows = [{"images_seen": n, "seconds": n / 10} for n in range(0, 5001, 1000)]
+    (run / "stats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = summary(run, None)
+    assert (found.stage_number, found.stages, found.stage) == (2, 2, None)
+    assert found.seconds == 300 + 500
+    assert found.seconds_left == pytest.approx((second["training"]["images"] - 5000) / 10)
+
+
+def test_what_a_run_began_with(client: TestClient, studio: Studio, world: Studio) -> None:
+    """And its whole output, also that of the job that it was resumed by."""
+    run = studio.places.runs / "00000-given"
+    shutil.copytree(world.places.runs / "00000-small", run)
+    details = _get(client, "runs/00000-given")
+    assert (details["began_with"], details["chosen"]) == (None, None)
+    assert client.get("/api/runs/00000-given/log").text == ""
+    record = json.loads((run / "run.json").read_text())
+    layers = {"kept": ["a", "b"], "partly": [], "new": ["c"]}
+    record["started_from"] = {
+        "model": "masters",
+        "recipe": "flagship_64",
+        "images_seen": 5,
+        "generator": layers,
+    }
+    (run / "run.json").write_text(json.dumps(record))
+    job = studio.jobs.add("train", "Train", ["train", "x"], run="00000-given")
+    long = "a line of progress\n" * 5000
+    words = "from masters; distance of this collection to the pictures: 0.065 of masters"
+    log = studio.jobs.folder / job.id / "log.txt"
+    log.write_text(f"--from auto: {words}\n{long}the end\n")
+    details = _get(client, "runs/00000-given")
+    assert details["began_with"] == (
+        "masters (flagship_64, 5 images seen): 2 of 3 layers of its generator kept"
+    )
+    assert details["chosen"] == words
+    short = client.get("/api/runs/00000-given/log").text
+    assert len(short) < 70_000
+    assert short.endswith("the end\n")
+    whole = client.get("/api/runs/00000-given/log?whole=true").text
+    assert whole == f"$ impasto train x\n{log.read_text()}"
+
+
 def test_models_and_their_cards(visitor: TestClient) -> None:
     found = {each["name"]: each for each in _get(visitor, "models")["models"]}
     assert set(found) == {RUN, *there()}
@@ -363,6 +439,31 @@ def test_models_and_their_cards(visitor: TestClient) -> None:
     assert any("public domain" in sentence for sentence in card["sentences"])
     assert card["text"].startswith("---\nlicense: unknown\n")
     assert "license: cc0-1.0" in _get(visitor, "share/card", model=RUN, licence="cc0-1.0")["text"]
+
+
+def test_the_card_is_of_the_checkpoint_that_is_exported(visitor: TestClient, world: Studio) -> None:
+    """Also where the run has saved a newer one meanwhile; and it is not removed so soon."""
+    run = world.places.runs / "00000-small"
+    shown = _get(visitor, "share/card", model=RUN)
+    assert shown["model"] == f"{RUN}/checkpoints/{64:012d}"
+    assert is_held(run / "checkpoints" / f"{64:012d}")
+    newer = run / "checkpoints" / f"{128:012d}"
+    shutil.copytree(run / "checkpoints" / f"{64:012d}", newer)
+    record = json.loads((newer / "model.json").read_text())
+    (newer / "model.json").write_text(json.dumps({**record, "images_seen": 128}))
+    try:
+        again = _get(visitor, "share/card", model=shown["model"], licence="cc0-1.0")
+        assert (again["model"], again["images_seen"]) == (shown["model"], 64)
+        assert _get(visitor, "share/card", model=RUN)["images_seen"] == 128
+        job = _post(visitor, "share/export", model=shown["model"], form="hub", name="fixed")
+        finish(world, job)
+        given = world.places.models / "fixed"
+        assert json.loads((given / "model.json").read_text())["images_seen"] == 64
+        exported = (given / "README.md").read_text(encoding="utf-8").splitlines()
+        assert set(shown["text"].splitlines()) <= set(exported)
+    finally:
+        shutil.rmtree(newer)
+        shutil.rmtree(world.places.models / "fixed", ignore_errors=True)
 
 
 def test_sheets_are_what_the_library_paints(visitor: TestClient, world: Studio) -> None:
@@ -531,10 +632,10 @@ def test_what_a_training_costs(visitor: TestClient, world: Studio) -> None:
     (stage,) = found["stages"]
     assert stage["images"] == 1000
     assert found["seconds"] == pytest.approx(1000 / stage["images_per_second"])
-    plain = _post(visitor, "estimate", collection="labelled", recipe="first_look")
+    plain = _post(visitor, "estimate", collection="labelled", recipe="flagship_32")
     # The page shows on a recipe's card what the job of this title says.
     assert (plain["title"], job["title"]) == (
-        "Measure first_look on labelled",
+        "Measure flagship_32 on labelled",
         "Measure first_look on labelled, with changes",
     )
     numbers = world.jobs.folder / job["id"] / "estimate.json"
@@ -543,6 +644,114 @@ def test_what_a_training_costs(visitor: TestClient, world: Studio) -> None:
     assert [each["plain"] for each in _get(visitor, "estimates")] == [True, False]
     numbers.write_text('{"seconds": "long"}')
     assert [each["plain"] for each in _get(visitor, "estimates")] == [True]
+    # A job that is removed from the list leaves its numbers.
+    before = _get(visitor, "estimates")
+    assert visitor.delete(f"/api/jobs/{plain['id']}").json() == {"removed": True}
+    assert plain["id"] not in [each["id"] for each in _get(visitor, "jobs")]
+    assert _get(visitor, "estimates") == before
+
+
+def test_all_recipes_that_fit_are_measured_in_a_row(client: TestClient, studio: Studio) -> None:
+    paint(studio.places.uploads / "mine", 6)
+    impasto.pack(studio.places.uploads / "mine", studio.places.collections / "mine", resolution=32)
+    wanted = {
+        each["name"]
+        for each in _get(client, "recipes", collection="mine")
+        if each["misfit"] is None and not each["from_model"]
+    }
+    assert {"flagship_32", "flow_32"} <= wanted
+    assert not wanted & {"first_look", "flagship_64", "artgan"}
+    jobs = _post(client, "estimates", collection="mine")
+    assert {job["title"] for job in jobs} == {f"Measure {name} on mine" for name in wanted}
+    for job in jobs:
+        accepted(job)
+    assert _post(client, "estimates", collection="mine") == []  # they wait already
+    assert len(client.delete("/api/estimates").json()) == len(jobs)
+    assert {job["state"] for job in _get(client, "jobs")} == {"stopped"}
+    run = studio.places.runs / "00000-elsewhere"
+    run.mkdir()
+    (run / "run.json").write_text("{}")
+    with exclusive(run):  # a terminal trains it
+        assert "00000-elsewhere is training" in _error(client, "estimates", {"collection": "mine"})
+
+
+def test_recipes_that_fit_are_those_that_can_be_trained(
+    client: TestClient, studio: Studio, tmp_path: Path
+) -> None:
+    """As `choose` decides it; of squares, of rectangles and of buckets."""
+    paint(tmp_path / "pictures", 6)
+    options: dict[str, Any] = {"labels": "kind", "max_upscale": 9}
+    sizes: dict[str, Any] = {"small": 32, "both": [32, 64], "tall": "24x32"}
+    for name, size in sizes.items():
+        impasto.pack(
+            tmp_path / "pictures", studio.places.collections / name, resolution=size, **options
+        )
+    impasto.pack(
+        tmp_path / "pictures",
+        studio.places.collections / "buckets",
+        resolution=32,
+        fit="aspect",
+        **options,
+    )
+    for name in [*sizes, "buckets"]:
+        place = studio.places.collections / name
+        listed = {each["name"]: each for each in _get(client, "recipes", collection=name)}
+        for recipe, each in listed.items():
+            if each["from_model"]:
+                continue
+            try:
+                choose(recipe, place, {}, labels=[])
+                can = True
+            except ImpastoError:
+                can = False
+            says = each["misfit"] or ""
+            assert can is ("paints pictures" not in says), (name, recipe, says)
+        flagship = _get(client, "flagship", collection=name)
+        try:
+            config = choose(None, place, {}).config
+            assert flagship["misfit"] is None
+            assert flagship["name"] == config.recipe
+            assert flagship["resolution"] == recorded(config.resolution)
+        except ImpastoError:
+            assert flagship["misfit"] is not None
+    small = {each["name"]: each["misfit"] for each in _get(client, "recipes", collection="small")}
+    assert "64 px" in small["first_look"]
+    assert "packed at 32 px" in small["first_look"]
+    both = {each["name"]: each["misfit"] for each in _get(client, "recipes", collection="both")}
+    assert both["artgan"] == (
+        "artgan learns the label style, and both has kind: choose a recipe that fits, or change labels "
+        "in this one's settings"
+    )
+    assert {each["misfit"] for each in _get(client, "recipes", collection="masters")} == {None}
+    assert _get(client, "flagship", collection="masters")["name"] == "flagship_64"
+
+
+def test_what_cannot_be_trained_is_refused_before_it_has_a_number(
+    client: TestClient, studio: Studio
+) -> None:
+    """In words of the page: no options of a command."""
+    paint(studio.places.uploads / "mine", 6)
+    impasto.pack(studio.places.uploads / "mine", studio.places.collections / "mine", resolution=32)
+    wrong: list[tuple[dict[str, Any], str]] = [
+        (
+            {"recipe": "first_look"},
+            "first_look paints pictures of 64 px, and mine is packed at 32 px",
+        ),
+        ({"recipe": "artgan", "settings": {"resolution": 32}}, "learns the label style"),
+        ({"recipe": "polish_64"}, "choose one to begin with"),
+        ({"recipe": "polish_64", "start_from": "auto"}, "choose one to begin with"),
+        ({"time": "2h", "settings": {"training.images": 100}}, "give one of them"),
+    ]
+    for what, words in wrong:
+        for path in ("train", "estimate"):
+            said = _error(client, path, {"collection": "mine", **what})
+            assert words in said
+            assert "--" not in said
+    assert _get(client, "jobs") == []
+    job = _post(client, "train", collection="mine", recipe="flagship_32", start_from="auto")
+    assert job["run"] == "00000-flagship_32-mine"
+    assert "--from=auto" in job["arguments"]
+    accepted(job)
 
 
 def test_variations_and_mixing(visitor: TestClient) -> None:
@@ -669,8 +878,8 @@ def test_jobs_are_commands_that_there_are(visitor: TestClient) -> None:
     """Those that take too long to be run here: each option is one that the command takes."""
     training: dict[str, Any] = {
         "collection": "labelled",
-        "recipe": "first_look",
-        "settings": {"training.batch": 8, "training.learning_rate": None, "labels": ["kind"]},
+        "recipe": "flagship_32",
+        "settings": {"training.batch": 8, "labels": ["kind"]},
         "labels": ["kind"],
         "only": "kind = 'warm'",
         "images": 5000,
@@ -678,7 +887,6 @@ def test_jobs_are_commands_that_there_are(visitor: TestClient) -> None:
         "start_from": RUN,
         "device": "cpu",
     }
-    del training["settings"]["training.learning_rate"]
     wanted = [
         ("train", training),
         ("estimate", training),

@@ -12,11 +12,12 @@ import impasto
 from impasto.collection import open_or_pack
 from impasto.config import RunConfig
 from impasto.errors import ImpastoError
+from impasto.formatting import parse_time
 from impasto.processes import ALONE
 from impasto.resolution import short_side
 from impasto.training import time_plan
 from impasto.training.resolve import resolve
-from impasto.training.time_plan import choose_in, divided, parse_time
+from impasto.training.time_plan import choose_in, divided
 from tests.helpers.command_line import invoke
 
 

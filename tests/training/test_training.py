@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from impasto.asking import HELD_SECONDS, HOLD, hold
 from impasto.collection import Collection
 from impasto.device import memory_format
 from impasto.errors import ImpastoError, StoppedError
@@ -419,6 +421,20 @@ def test_checkpoints_with_favourites_are_kept(tmp_path: Path) -> None:
         (tmp_path / "checkpoints" / f"{images:012d}" / "favourites.json").write_text("{}")
     prune(tmp_path, keep_newest=1, keep_every=None, interval=100)
     assert [int(f.name) for f in checkpoint_folders(tmp_path)] == [100, 200, 400]
+
+
+def test_a_checkpoint_that_is_held_is_kept_for_an_hour(tmp_path: Path) -> None:
+    folders = [tmp_path / "checkpoints" / f"{images:012d}" for images in (100, 200, 300, 400)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    for folder in folders[:2]:
+        hold(folder)
+    long_ago = time.time() - HELD_SECONDS - 60
+    os.utime(folders[0] / HOLD, (long_ago, long_ago))
+    prune(tmp_path, keep_newest=1, keep_every=None, interval=100)
+    assert checkpoint_folders(tmp_path) == [folders[1], folders[3]]
+    hold(folders[0])  # it is no longer there
+    assert not folders[0].exists()
 
 
 def test_runs_take_the_next_free_number(tmp_path: Path) -> None:

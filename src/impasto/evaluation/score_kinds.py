@@ -18,12 +18,14 @@ class Kind:
             it.
         explanation: a sentence or two.
         share: whether it is a share, shown in per cent.
+        unseen: what it cannot see, a sentence or two; empty if that is not known.
     """
 
     title: str
     better: Better | Literal["unknown"]
     explanation: str
     share: bool = False
+    unseen: str = ""
 
     @property
     def sentence(self) -> str:
@@ -38,42 +40,71 @@ _FRECHET = (
     "Fréchet distance between the features of generated and of real pictures: 0 if they are spread "
     "alike. It grows as pictures get fewer, so only equal counts compare."
 )
+_UNSEEN_BY_DISTANCES = (
+    "Copies of training pictures, which it takes for good ones; what the feature network does not tell "
+    "apart; and whether poor pictures or too few kinds of them are at fault."
+)
 KINDS = {
-    "fid": Kind("FID", "lower", _FRECHET),
-    "fd": Kind("FD", "lower", _FRECHET),
+    "fid": Kind("FID", "lower", _FRECHET, unseen=_UNSEEN_BY_DISTANCES),
+    "fd": Kind("FD", "lower", _FRECHET, unseen=_UNSEEN_BY_DISTANCES),
     "kid": Kind(
         "KID",
         "lower",
         "Kernel distance between generated and real pictures: near 0 if they are alike, and fair to "
         "small samples.",
+        unseen=_UNSEEN_BY_DISTANCES,
     ),
     "is": Kind(
         "Inception Score",
         "higher",
         "High where each picture is clearly of one class and all of them are of many; it never looks "
         "at real pictures.",
+        unseen="Whether pictures are like the collection's, vary within a class, or are copies. The "
+        "classes of ImageNet say little about paintings.",
     ),
     "top1": Kind(
         "Top-1",
         "higher",
         "Share of the generated pictures in which the judge sees the class they were made as.",
         share=True,
+        unseen="Whether pictures look real, or vary within a class. It is no surer than the judge is on "
+        "held-out pictures.",
     ),
     "precision": Kind(
-        "Precision", "higher", "Share of the generated pictures that lie among real ones.", True
+        "Precision",
+        "higher",
+        "Share of the generated pictures that lie among real ones.",
+        share=True,
+        unseen="Variety: one good picture, again and again, has all of it. Copies have the best value.",
     ),
     "recall": Kind(
-        "Recall", "higher", "Share of the real pictures that lie among generated ones.", True
+        "Recall",
+        "higher",
+        "Share of the real pictures that lie among generated ones.",
+        share=True,
+        unseen="How many pictures are poor, as long as others are good; and copies. It grows with the "
+        "number of pictures, so only equal counts compare.",
     ),
-    "density": Kind("Density", "higher", "How thickly real pictures lie around generated ones."),
+    "density": Kind(
+        "Density",
+        "higher",
+        "How thickly real pictures lie around generated ones.",
+        unseen="Variety, and copies: above 1, pictures crowd where real ones are thickest.",
+    ),
     "coverage": Kind(
-        "Coverage", "higher", "Share of the real pictures with a generated one nearby.", True
+        "Coverage",
+        "higher",
+        "Share of the real pictures with a generated one nearby.",
+        share=True,
+        unseen="How many pictures are poor, as long as others are good; and copies. It grows with the "
+        "number of pictures, so only equal counts compare.",
     ),
     "diversity": Kind(
         "Diversity",
         "nearest to 1",
         "Mean distance of two generated pictures, by that of two real ones: 1 is as varied, 0 always "
         "the same picture.",
+        unseen="Whether pictures are good: noise is varied, too.",
     ),
     "copied": Kind(
         "Copied",
@@ -81,8 +112,10 @@ KINDS = {
         "Share of the generated pictures that are nearer to a training picture than 99% of real ones "
         "are to those of other sources: about 1% if nothing is copied.",
         share=True,
+        unseen="Copies of a part of a picture, and copies that are much changed. Poor pictures are far "
+        "from all others, and have a low value.",
     ),
-    "accuracy": Kind("Accuracy", "higher", "Share of held-out pictures named right.", True),
+    "accuracy": Kind("Accuracy", "higher", "Share of held-out pictures named right.", share=True),
 }
 INFINITY = "-infinity"
 

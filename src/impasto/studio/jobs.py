@@ -40,6 +40,8 @@ _LEFT_BEHIND = 24 * 3600
 """Seconds after which a folder without a record is removed."""
 LONGEST_LOG = 64 * 2**10
 """Bytes of a log's end that are shown."""
+WHOLE_LOG = 16 * 2**20
+"""Bytes of its end that are sent where all of it is asked for."""
 
 State = Literal["waiting", "running", "done", "failed", "stopped"]
 Kind = Literal[
@@ -57,7 +59,8 @@ Kind = Literal[
     "compare",
     "export",
 ]
-TRAINING = ("train", "resume", "estimate")
+MEASURING = "estimate"
+TRAINING = ("train", "resume", MEASURING)
 """Kinds of jobs that use the whole machine."""
 _STOPPED = ("130", "143")
 _KILLED = 137
@@ -204,19 +207,22 @@ class Jobs:
             if not alone:
                 return
             jobs = self.all()
-            running = [job for job in jobs if job.state == "running"]
-            training = sum(job.kind in TRAINING for job in running)
-            others = len(running) - training
-            for job in reversed(jobs):
-                if job.state != "waiting":
-                    continue
-                if job.kind in TRAINING and training < self.training:
-                    training += 1
-                elif job.kind not in TRAINING and others < self.others:
-                    others += 1
-                else:
-                    continue
-                self._start(self.folder / job.id)
+            running = [job.kind for job in jobs if job.state == "running"]
+            waiting = [job for job in reversed(jobs) if job.state == "waiting"]
+            # Trainings before measurements, which are made while nothing trains.
+            for job in sorted(waiting, key=lambda job: job.kind == MEASURING):
+                if self._may_start(job.kind, running):
+                    running.append(job.kind)
+                    self._start(self.folder / job.id)
+
+    def _may_start(self, kind: Kind, running: Sequence[Kind]) -> bool:
+        """Whether a job may start beside those that run."""
+        heavy = [each for each in running if each in TRAINING]
+        if kind not in TRAINING:
+            return len(running) - len(heavy) < self.others
+        if kind == MEASURING or MEASURING in heavy:
+            return not heavy and self.training > 0
+        return len(heavy) < self.training
 
     def stop(self, identity: str, *, at_once: bool = False) -> Job:
         """Stop a job as Ctrl-C does, or take one that is waiting out of the queue.
@@ -250,19 +256,19 @@ class Jobs:
             shutil.rmtree(self.folder / identity, ignore_errors=True)
             self._ended.pop(identity, None)
 
-    def log(self, identity: str) -> str:
-        """The end of a job's output."""
+    def log(self, identity: str, most: int = LONGEST_LOG) -> str:
+        """The end of a job's output, of so many bytes."""
         self.get(identity)
-        return _end_of(self.folder / identity / LOG_FILE)
+        return _end_of(self.folder / identity / LOG_FILE, most)
 
     def of_run(self, run: str) -> Job | None:
         """The newest job that trains a run, if there is one."""
         return next((job for job in self.all() if job.run == run), None)
 
-    def log_of_run(self, run: str) -> str:
+    def log_of_run(self, run: str, most: int = LONGEST_LOG) -> str:
         """The output of all jobs that trained a run, after the command of each, the oldest first."""
         jobs = [job for job in self.all() if job.run == run][:_MOST_LOGS]
-        return "\n".join(f"$ {job.command}\n{self.log(job.id)}" for job in reversed(jobs))
+        return "\n".join(f"$ {job.command}\n{self.log(job.id, most)}" for job in reversed(jobs))
 
     def tidy(self) -> None:
         """Remove folders of jobs that a killed server has not added."""
@@ -349,10 +355,10 @@ def _write(folder: Path, record: JobRecord) -> None:
     write_json(folder / RECORD_FILE, record.model_dump(mode="json"))
 
 
-def _end_of(path: Path) -> str:
+def _end_of(path: Path, most: int = LONGEST_LOG) -> str:
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - LONGEST_LOG))
+            file.seek(max(0, path.stat().st_size - most))
             return file.read().decode("utf-8", errors="replace")
     except OSError:
         return ""

@@ -120,6 +120,18 @@ class Places:
             inside(found, self.models if name.startswith("models/") else self.runs)
         return found
 
+    def fixed_model(self, name: str) -> str:
+        """The name that stays with a model's weights: of a run, that of the checkpoint that it stands
+        for now.
+
+        Raises:
+            ImpastoError: there is no model.
+        """
+        if not name.startswith("runs/"):
+            return name
+        folder = self.model_folder(name)
+        return f"runs/{folder.parent.parent.name}/checkpoints/{folder.name}"
+
     def model_record(self, name: str) -> ModelRecord:
         """The contents of a model's `model.json`.
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from impasto.config import FIRST_STAGE
 from impasto.errors import ImpastoError
 from impasto.files import lock, read_json
+from impasto.formatting import parse_time
 from impasto.resolution import parse_resolution, recorded
 from impasto.studio.feeds import Event
 from impasto.studio.jobs import Job, Jobs
@@ -30,13 +31,21 @@ class RunSummary(BaseModel):
     collection: str
     resolution: int | str
     images_seen: int
+    """By the stage that it is in."""
     images: int
-    """The planned length, in images."""
+    """The planned length of this stage, in images."""
     seconds: float
-    """Of training so far."""
+    """Of training so far, in all stages."""
     seconds_left: float | None = None
+    """Until its end. None: not known, as while the stages that follow have not begun, unless the run was
+    planned for a time."""
+    stage_seconds_left: float | None = None
+    """Until the end of this stage."""
     stage: str | None = None
     """The folder of the first stage that it is in, if it is in one."""
+    stage_number: int = 1
+    stages: int = 1
+    """How many it has."""
     created: str | None = None
     job: str | None = None
     """The job that trains it or trained it last."""
@@ -98,6 +107,26 @@ def record_of(folder: Path) -> dict[str, Any]:
     return record
 
 
+def began_with(record: dict[str, Any]) -> str | None:
+    """The model that a run started from, and the layers of its generator that were kept; None: nothing.
+
+    Args:
+        record: its `run.json`.
+    """
+    started = record.get("started_from")
+    if not isinstance(started, dict):
+        return None
+    layers = started.get("generator")
+    kept, partly, new = (
+        len(layers.get(fate) or []) if isinstance(layers, dict) else 0
+        for fate in ("kept", "partly", "new")
+    )
+    return (
+        f"{started.get('model')} ({started.get('recipe')}, {started.get('images_seen')} images seen): "
+        f"{kept} of {kept + partly + new} layers of its generator kept"
+    )
+
+
 def summary(run: Path, job: Job | None) -> RunSummary:
     """A run's summary.
 
@@ -116,6 +145,12 @@ def summary(run: Path, job: Job | None) -> RunSummary:
         config = record_of(current)["config"]
         images = int(config["training"]["images"] or 0)
         last = rows[-1] if rows else {}
+        begun = stages[: stages.index(current) + 1]
+        seconds = _seconds_of(rows) + sum(
+            _seconds_of(last_rows(each / "stats.jsonl")) for each in begun[:-1]
+        )
+        left = _seconds_left(rows, images)
+        count = max(_count_of_stages(record["config"]), len(stages))
         grids = grids_of(current)
         newest = [name for name in grids if name.startswith("fakes-")]
         seen = int(last.get("images_seen", 0))
@@ -127,8 +162,11 @@ def summary(run: Path, job: Job | None) -> RunSummary:
             resolution=recorded(parse_resolution(config["resolution"])),
             images_seen=seen,
             images=images,
-            seconds=float(last.get("seconds", 0.0)),
-            seconds_left=_seconds_left(rows, images),
+            seconds=seconds,
+            seconds_left=left if len(begun) == count else _planned_left(record, seconds, left),
+            stage_seconds_left=left,
+            stage_number=len(begun),
+            stages=count,
             stage=None if current == run else current.relative_to(run).as_posix(),
             created=record.get("created"),
             job=None if job is None else job.id,
@@ -138,6 +176,30 @@ def summary(run: Path, job: Job | None) -> RunSummary:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ImpastoError(f"{run / 'run.json'} is damaged ({error}); restore a copy") from error
     return found.model_copy(update={"state": _state(run, found, job)})
+
+
+def _seconds_of(rows: list[dict[str, Any]]) -> float:
+    return float(rows[-1].get("seconds", 0.0)) if rows else 0.0
+
+
+def _count_of_stages(config: dict[str, Any]) -> int:
+    first = config.get("first_stage")
+    return 1 + (_count_of_stages(first) if isinstance(first, dict) else 0)
+
+
+def _planned_left(
+    record: dict[str, Any], seconds: float, left_of_stage: float | None
+) -> float | None:
+    """What is left of the time that a run was planned for (`--time`), of which more stages follow; None
+    if it was planned for none."""
+    words = str(record.get("command") or "").replace("--time=", "--time ").split()
+    if left_of_stage is None or "--time" not in words[:-1]:
+        return None
+    try:
+        planned = parse_time(words[words.index("--time") + 1])
+    except ImpastoError:
+        return None
+    return max(left_of_stage, planned - seconds)
 
 
 def _seconds_left(rows: list[dict[str, Any]], images: int) -> float | None:

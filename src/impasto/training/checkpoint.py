@@ -21,6 +21,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from impasto.asking import is_held
 from impasto.config import Config, read_record
 from impasto.errors import ImpastoError
 from impasto.files import PointerError, atomic_folder, write_json
@@ -210,7 +211,7 @@ def prune(
 ) -> None:
     """Remove checkpoints but for the newest few, every n-th scheduled one, those of the moments
     `best`, in images seen, and those in whose folder somebody has kept something, such as favourites:
-    these can be painted by no other weights.
+    these can be painted by no other weights. Those that are held (`asking.py`) stay for a while.
 
     A checkpoint is the n-th by its place in images, not by counting folders, so that interrupting
     a run changes nothing in what is kept. Of scheduled ones the newest few stay too, for the doctor
@@ -225,7 +226,8 @@ def prune(
             if (place := int(each.name) // interval) and not place % keep_every
         }
     for folder in folders:
-        if folder not in kept and int(folder.name) not in best and not _has_more(folder):
+        wanted = folder in kept or int(folder.name) in best
+        if not wanted and not _has_more(folder) and not is_held(folder):
             _remove(folder)
 
 

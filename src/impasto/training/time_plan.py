@@ -5,7 +5,6 @@ Without a recipe the flagships train one after another, each from the weights of
 images, so resuming plans nothing anew.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +13,7 @@ from typing import Any
 
 from impasto.config import RunConfig
 from impasto.errors import ImpastoError
-from impasto.formatting import readable_time
+from impasto.formatting import parse_time, readable_time
 from impasto.messages import say
 from impasto.processes import Processes
 from impasto.resolution import Resolution, recorded, square_of
@@ -38,26 +37,6 @@ TRAINED = 0.93
 """The share of the time for training; the rest is for evaluations (up to 5%), grids and checkpoints."""
 PATIENCE = 0.4
 """The share of a stage's images without a better score after which it ends, if it copies."""
-_TIME = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?(?:(\d+(?:\.\d+)?)s)?")
-_WORDS = {"overnight": 8 * 3600.0}
-
-
-def parse_time(text: str) -> float:
-    """Seconds of a text such as `2h`, `30m`, `1h30m` or `overnight` (8 hours).
-
-    Raises:
-        ImpastoError: it is no such text, or less than a minute.
-    """
-    found = _TIME.fullmatch(text.strip().lower())
-    seconds = _WORDS.get(text.strip().lower(), 0.0)
-    if found is not None:
-        hours, minutes, rest = (float(part or 0) for part in found.groups())
-        seconds = seconds or 3600 * hours + 60 * minutes + rest
-    if seconds < 60:
-        raise ImpastoError(
-            f"--time is how long to train, such as 30m, 2h or overnight, from a minute up, not '{text}'"
-        )
-    return seconds
 
 
 @dataclass(frozen=True)

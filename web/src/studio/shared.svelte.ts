@@ -5,15 +5,22 @@ import type { Job } from "./types.ts";
 /** The one line on what did not work, and the one on what did. */
 export const said = $state({ trouble: "", news: "" });
 
-/** Wait for something; if it is refused, the page says why, and the answer is undefined. */
-export async function attempt<T>(work: Promise<T>): Promise<T | undefined> {
+/**
+ * Wait for something; if it is refused, the page says why, and the answer is undefined.
+ *
+ * @param say takes what is wrong, and then "" once it is not; without it the line of the whole page does.
+ */
+export async function attempt<T>(
+  work: Promise<T>,
+  say: (words: string) => void = (words) => (said.trouble = words),
+): Promise<T | undefined> {
   try {
     const found = await work;
-    said.trouble = "";
+    say("");
     return found;
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") return undefined;
-    said.trouble = error instanceof Refused ? error.message : `The page failed: ${String(error)}`;
+    say(error instanceof Refused ? error.message : `The page failed: ${String(error)}`);
     return undefined;
   }
 }

@@ -153,6 +153,8 @@ export interface Recipe {
   images: number | null;
   from_model: boolean;
   adversarial: boolean;
+  /** Why it cannot be trained as it is on the collection that was asked about. */
+  misfit: string | null;
 }
 
 export type RunState = "training" | "waiting" | "finished" | "stopped" | "failed";
@@ -167,8 +169,12 @@ export interface RunSummary {
   images_seen: number;
   images: number;
   seconds: number;
+  /** Of the whole run; null: not known. */
   seconds_left: number | null;
+  stage_seconds_left: number | null;
   stage: string | null;
+  stage_number: number;
+  stages: number;
   created: string | null;
   job: string | null;
   message: string | null;
@@ -186,6 +192,10 @@ export interface RunDetails {
   stages: { stage: string; grids: string[]; config: Record<string, unknown> }[];
   checkpoints: number[];
   has_report: boolean;
+  /** The model that it started from, in words. */
+  began_with: string | null;
+  /** What was measured to choose that model. */
+  chosen: string | null;
 }
 
 export type Row = Record<string, unknown>;
@@ -205,6 +215,25 @@ export interface Checked {
   checked: number;
   /** Those that cannot be packed, with the reason. */
   left_out: [string, string][];
+}
+
+/** The scores of a run's evaluations, the newest first. */
+export interface ScoreTable {
+  columns: {
+    name: string;
+    title: string;
+    /** Which way is better, a sentence. */
+    better: string;
+    explanation: string;
+    /** What it cannot see. */
+    unseen: string;
+  }[];
+  rows: {
+    images_seen: number | null;
+    pictures: number;
+    during_training: boolean;
+    cells: ({ value: string; interval: string } | null)[];
+  }[];
 }
 
 /** What packing would find in an upload. */
@@ -257,6 +286,8 @@ export interface Setting {
 
 /** The facts that go with a model that is shared. */
 export interface Card {
+  /** What it describes, and what is exported: of a run, one of its checkpoints. */
+  model: string;
   recipe: string;
   /** A side, or width x height. */
   resolution: number | string;

@@ -7,6 +7,7 @@ from fastapi.responses import FileResponse, PlainTextResponse, StreamingResponse
 
 from impasto.studio.context import TheStudio
 from impasto.studio.jobs import Job
+from impasto.studio.measuring import keep
 from impasto.studio.places import MissingError, existing
 from impasto.studio.runs import JobsSource
 from impasto.studio.security import DOCUMENT_POLICY
@@ -50,8 +51,10 @@ def stop(studio: TheStudio, job: str, at_once: Annotated[bool, Query()] = False)
 @router.delete("/jobs/{job}")
 def remove(studio: TheStudio, job: str) -> dict[str, bool]:
     """Remove a job that has ended, with its output and what it made in its own folder. Collections, runs
-    and models stay."""
-    studio.jobs.remove(job)
+    and models stay, and so do the numbers of a measurement."""
+    with studio.jobs.mutex:
+        keep(studio.jobs, studio.jobs.get(job))
+        studio.jobs.remove(job)
     return {"removed": True}
 
 

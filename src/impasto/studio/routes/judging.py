@@ -15,6 +15,7 @@ from impasto.studio.jobs import Job
 from impasto.studio.painting import Aspect, How, Name, PointIn, painted
 from impasto.studio.places import MissingError, confined, existing, inside
 from impasto.studio.routes.runs import Stage, stage_folder
+from impasto.studio.scores import ScoreTable, score_table
 from impasto.studio.security import DOCUMENT_POLICY
 
 router = APIRouter(tags=["judging"])
@@ -108,6 +109,12 @@ def document(folder: Path, name: str) -> FileResponse:
         raise MissingError(f"there is no {name} yet")
     headers = {"content-security-policy": DOCUMENT_POLICY}
     return FileResponse(path, media_type="text/html", headers=headers)
+
+
+@router.get("/runs/{run}/scores")
+def scores(studio: TheStudio, run: str, stage: Stage = "") -> ScoreTable:
+    """The scores of its evaluations, the newest first, and what each score means."""
+    return score_table(stage_folder(studio, run, stage))
 
 
 @router.get("/runs/{run}/evaluation")

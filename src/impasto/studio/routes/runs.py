@@ -12,18 +12,21 @@ from impasto.config import FIRST_STAGE
 from impasto.errors import ImpastoError
 from impasto.files import read_json_lines
 from impasto.studio.context import Studio, TheStudio
-from impasto.studio.jobs import Job
+from impasto.studio.jobs import LONGEST_LOG, WHOLE_LOG, Job
 from impasto.studio.places import confined, existing, folders
 from impasto.studio.routes.jobs import EVENT_STREAM, LastEvent
 from impasto.studio.runs import (
     RunSource,
     RunSummary,
+    began_with,
     grids_of,
     record_of,
     stages_of,
     summary,
 )
 
+CHOSEN = "--from auto: "
+"""What the line begins with; see `training.starting`."""
 router = APIRouter(prefix="/runs", tags=["runs"])
 Stage = Annotated[
     str,
@@ -60,6 +63,10 @@ class RunDetails(BaseModel):
     checkpoints: list[int]
     """Images seen at each."""
     has_report: bool
+    began_with: str | None
+    """The model that it started from; None: nothing."""
+    chosen: str | None
+    """What `--from auto` has measured and chosen, if it was asked to."""
 
 
 class Asking(BaseModel):
@@ -116,7 +123,15 @@ def details(studio: TheStudio, run: str) -> RunDetails:
         stages=stages,
         checkpoints=sorted(checkpoints),
         has_report=(folder / "report.html").is_file(),
+        began_with=began_with(record),
+        chosen=_chosen(studio.jobs.log_of_run(run, WHOLE_LOG)),
     )
+
+
+def _chosen(log: str) -> str | None:
+    """What the output of a training says of the choice that `--from auto` made."""
+    found = (line.removeprefix(CHOSEN) for line in log.splitlines() if line.startswith(CHOSEN))
+    return next(found, None)
 
 
 def stage_folder(studio: Studio, run: str, stage: str) -> Path:
@@ -145,10 +160,12 @@ def metrics(studio: TheStudio, run: str, stage: Stage = "") -> list[dict[str, An
 
 
 @router.get("/{run}/log")
-def log(studio: TheStudio, run: str) -> PlainTextResponse:
-    """The output of the jobs that trained it, the oldest first."""
+def log(studio: TheStudio, run: str, whole: Annotated[bool, Query()] = False) -> PlainTextResponse:
+    """The output of the jobs that trained it, the oldest first: the end of each, or all of it. Empty
+    for a run that a terminal trained."""
     studio.places.run(run)
-    return PlainTextResponse(studio.jobs.log_of_run(run))
+    most = WHOLE_LOG if whole else LONGEST_LOG
+    return PlainTextResponse(studio.jobs.log_of_run(run, most))
 
 
 @router.get("/{run}/grids/{name}")

@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 from starlette.background import BackgroundTask
 
+from impasto.asking import hold
 from impasto.collection.provenance import in_words
 from impasto.errors import ImpastoError
 from impasto.resolution import recorded
@@ -29,6 +30,9 @@ Licence = Annotated[str | None, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_leng
 class Card(BaseModel):
     """The facts that go with a model that is shared."""
 
+    model: str
+    """What it describes: of a run, the checkpoint that was the newest. It is not removed in the next
+    hour, so that it can be exported."""
     recipe: str
     resolution: int | str
     parameters: int
@@ -76,14 +80,18 @@ def card(studio: TheStudio, model: ModelName, licence: Licence = None) -> Card:
     from impasto.sampling.model import run_of
 
     check_licence(licence)
+    model = studio.places.fixed_model(model)
     folder = studio.places.model_folder(model)
     record = ModelRecord.of(folder)
     run = run_of(folder)
+    if run is not None:
+        hold(folder)
     training = None if run is None else Training.read(run, record.images_seen)
     scores = [] if run is None else evaluations_of(run, record.weights_sha256)
     text = CardText(record, "", training, scores, licence).text()
     learned = record.collection
     return Card(
+        model=model,
         recipe=record.recipe,
         resolution=recorded(record.resolution),
         parameters=record.parameters,

@@ -1,43 +1,30 @@
 """Training: recipes, settings and their check, the start of a run."""
 
-import inspect
 import json
 import re
-from contextlib import suppress
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from impasto.config import RunConfig, read_record
+from impasto.collection import Collection
+from impasto.config import RunConfig
 from impasto.errors import ImpastoError
 from impasto.registry import load_recipe, module_names, recipe_names
-from impasto.resolution import recorded
 from impasto.settings import change
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.jobs import Job
+from impasto.studio.measuring import NUMBERS, Estimate, estimates, is_plain, title_of
+from impasto.studio.places import folders
+from impasto.studio.recipes import Recipe, flagship_of, misfit, opened, recipe_named
+from impasto.studio.runs import is_locked
 from impasto.studio.schema import Setting, config_schema, settings_of_network, settings_of_term
 
 router = APIRouter(tags=["training"])
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-NUMBERS = "estimate.json"
-_PLAIN = {"--data", "--dry-run", "--numbers"}
-"""Options of an estimate of a recipe as it is."""
-
-
-class Recipe(BaseModel):
-    """A recipe in a list."""
-
-    name: str
-    summary: str
-    text: str
-    """Its docstring: source, command, cost and what was measured."""
-    resolution: int | str
-    images: int | None
-    from_model: bool
-    """Whether it goes on from a model."""
-    adversarial: bool
-    """Whether it has a discriminator."""
+CollectionName = Annotated[str | None, Query(min_length=1, max_length=200)]
+AUTO = "auto"
+_LENGTHS = {"training.images", "training.epochs"}
 
 
 class RecipeDetails(BaseModel):
@@ -72,38 +59,15 @@ class Training(BaseModel):
     """How long, such as `30m`, `2h` or `overnight`."""
     seed: int | None = Field(default=None, ge=0, lt=2**32)
     start_from: Name | None = None
-    """A model's name, as in the list of models."""
+    """A model's name, as in the list of models; or `auto`: the nearest of the package, if it is near
+    enough."""
     device: str | None = Field(default=None, pattern=r"^(auto|cpu|cuda(:\d{1,3})?|mps)$")
 
 
-class StageCost(BaseModel):
-    """What training a stage costs on this machine."""
+class Measuring(BaseModel):
+    """Whose recipes to measure."""
 
-    resolution: int | str
-    images: int
-    images_per_second: float
-    seconds: float
-    processor_share: float | None
-    """The share of the processor that the measured steps got; below about 0.6 other programs slowed
-    them."""
-
-
-class Costs(BaseModel):
-    """The numbers that an estimate writes."""
-
-    seconds: float
-    memory_bytes: int | None
-    stages: list[StageCost]
-
-
-class Estimate(Costs):
-    """What a training costs on this machine, as a few steps were measured."""
-
-    job: str
-    recipe: str | None
-    collection: str
-    plain: bool
-    """Whether it is the recipe as it is, without settings, length or model."""
+    collection: Name
 
 
 class Checked(BaseModel):
@@ -115,33 +79,28 @@ class Checked(BaseModel):
     collection: str
 
 
-def _recipe(name: str) -> tuple[Recipe, RunConfig]:
-    function = load_recipe(name)
-    config: RunConfig = function()
-    text = inspect.getdoc(function) or ""
-    recipe = Recipe(
-        name=name,
-        summary=text.partition("\n")[0],
-        text=text,
-        resolution=recorded(config.resolution),
-        images=config.training.images,
-        from_model=config.from_model,
-        adversarial=config.discriminator is not None,
-    )
-    return recipe, config
-
-
 @router.get("/recipes")
-def recipes(studio: TheStudio) -> list[Recipe]:
-    """All recipes."""
-    return [_recipe(name)[0] for name in recipe_names()]
+def recipes(studio: TheStudio, collection: CollectionName = None) -> list[Recipe]:
+    """All recipes; with a collection, whether each fits it."""
+    data = None if collection is None else opened(studio.places.collection(collection))
+    found = []
+    for name in recipe_names():
+        recipe, config = recipe_named(name)
+        found.append(recipe.model_copy(update={"misfit": misfit(name, config, data)}))
+    return found
 
 
 @router.get("/recipes/{name}")
 def recipe(studio: TheStudio, name: str) -> RecipeDetails:
     """A recipe with its settings."""
-    found, config = _recipe(name)
+    found, config = recipe_named(name)
     return RecipeDetails(recipe=found, config=config.model_dump(mode="json"))
+
+
+@router.get("/flagship")
+def flagship(studio: TheStudio, collection: Annotated[str, Query(max_length=200)]) -> Recipe:
+    """What is trained on a collection if no recipe is named, at the size that it has there."""
+    return flagship_of(studio.places.collection(collection))
 
 
 @router.get("/config/schema")
@@ -170,44 +129,68 @@ def term(studio: TheStudio, name: str) -> list[Setting]:
 @router.post("/config/check")
 def check(studio: TheStudio, what: Training) -> Checked:
     """The whole config of what would be trained, or the first thing that is wrong with it."""
+    from impasto.formatting import parse_time
+
+    if what.time is not None:
+        parse_time(what.time)
+        if what.images is not None or what.settings.keys() & _LENGTHS:
+            raise ImpastoError("a time and a number of images both say how long: give one of them")
+    try:
+        config, collection = _chosen(studio, what)
+    except ImpastoError as error:
+        raise ImpastoError(_in_words_of_the_page(studio, what) or str(error)) from error
+    return Checked(
+        config=config.model_dump(mode="json"),
+        pictures=len(collection.train_indices),
+        collection=collection.title,
+    )
+
+
+def _chosen(studio: Studio, what: Training) -> tuple[RunConfig, Collection]:
     from impasto.training.choosing import choose
     from impasto.training.resolve import resolve
 
-    collection = studio.places.collection(what.collection)
-    start = None if what.start_from is None else studio.places.model_folder(what.start_from)
+    model = what.start_from if what.start_from != AUTO else None
     choice = choose(
         what.recipe,
-        collection,
+        studio.places.collection(what.collection),
         what.settings,
         labels=what.labels,
         images=None if what.images is None else str(what.images),
         seed=what.seed,
-        start_from=start,
+        start_from=None if model is None else studio.places.model_folder(model),
         only=what.only,
     )
-    config = resolve(choice.config, choice.collection)
-    return Checked(
-        config=config.model_dump(mode="json"),
-        pictures=len(choice.collection.train_indices),
-        collection=choice.collection.title,
-    )
+    return resolve(choice.config, choice.collection), choice.collection
+
+
+def _in_words_of_the_page(studio: Studio, what: Training) -> str | None:
+    """Why a training cannot be, where the page shows it: its size, or the model that it needs."""
+    place = studio.places.collection(what.collection)
+    if what.recipe is None:
+        return None if "resolution" in what.settings else flagship_of(place).misfit
+    labels = {} if what.labels is None else {"labels": what.labels}
+    config = change(load_recipe(what.recipe)(), what.settings | labels)
+    if what.start_from not in (None, AUTO):
+        return None  # its size and labels may be the model's
+    if config.from_model:
+        return f"{what.recipe} goes on from a finished model: choose one to begin with"
+    return misfit(what.recipe, config, opened(place))
 
 
 def _arguments(studio: Studio, what: Training) -> list[str]:
     """Of `impasto train`, without the run's folder."""
     place = studio.places.collection(what.collection)
     arguments = ["train", f"--data={place}"]
-    config = None
     if what.recipe is not None:
-        config = load_recipe(what.recipe)()
         arguments.insert(1, what.recipe)
-    if what.settings and config is not None:
-        change(config, what.settings)  # so that a wrong one is an answer, not a failed job
     for name, value in what.settings.items():
         arguments.append(f"--set={name}={json.dumps(value)}")
     if what.labels is not None:
         arguments.append(f"--labels={','.join(what.labels)}")
-    if what.start_from is not None:
+    if what.start_from == AUTO:
+        arguments.append(f"--from={AUTO}")
+    elif what.start_from is not None:
         studio.places.model_folder(what.start_from)
         arguments.append(f"--from={studio.places.model(what.start_from)}")
     options = ("only", "images", "time", "seed", "device")
@@ -226,7 +209,9 @@ def _next_name(studio: Studio, what: Training) -> str:
 
 @router.post("/train")
 def train(studio: TheStudio, what: Training) -> Job:
-    """Start a training, or put it into the queue; the job names its run."""
+    """Start a training, or put it into the queue; the job names its run. What cannot be trained is
+    refused before."""
+    check(studio, what)
     arguments = _arguments(studio, what)
     title = f"Train {what.recipe or 'the flagship'} on {what.collection}"
     with studio.jobs.mutex:
@@ -238,15 +223,53 @@ def train(studio: TheStudio, what: Training) -> Job:
 @router.post("/estimate")
 def estimate(studio: TheStudio, what: Training) -> Job:
     """Measure a few steps on this machine; the job's output says memory and time, and `/estimates` has
-    the numbers."""
+    the numbers. It waits until nothing trains."""
+    check(studio, what)
+    _refuse_beside_trainings(studio)
+    return _measure(studio, what)
+
+
+@router.post("/estimates")
+def estimate_all(studio: TheStudio, what: Measuring) -> list[Job]:
+    """Measure all recipes that fit a collection and were not measured on it, one after another."""
+    _refuse_beside_trainings(studio)
+    known = {each.recipe for each in estimates(studio.jobs) if each.collection == what.collection}
+    with studio.jobs.mutex:
+        busy = {job.title for job in studio.jobs.all() if job.state in ("waiting", "running")}
+        return [
+            _measure(studio, Training(collection=what.collection, recipe=each.name))
+            for each in recipes(studio, what.collection)
+            if each.misfit is None
+            and not each.from_model
+            and each.name not in known
+            and title_of(each.name, what.collection, plain=True) not in busy
+        ]
+
+
+@router.delete("/estimates")
+def stop_estimates(studio: TheStudio) -> list[Job]:
+    """Stop the measurement that runs, and take those that wait out of the queue."""
+    with studio.jobs.mutex:
+        return [
+            studio.jobs.stop(job.id)
+            for job in studio.jobs.all()  # the newest first, so that none begins meanwhile
+            if job.kind == "estimate" and job.state in ("waiting", "running")
+        ]
+
+
+@router.get("/estimates")
+def estimates_there(studio: TheStudio) -> list[Estimate]:
+    """What was measured on this machine, the newest first."""
+    return estimates(studio.jobs)
+
+
+def _measure(studio: Studio, what: Training) -> Job:
     arguments = _arguments(studio, what)
     folder = studio.jobs.new_folder()
     arguments += ["--dry-run", f"--numbers={folder / NUMBERS}"]
-    # The page finds the job of a recipe as it is by this title.
-    title = f"Measure {what.recipe or 'the flagship'} on {what.collection}"
     return studio.jobs.add(
         "estimate",
-        title if _is_plain(arguments) else f"{title}, with changes",
+        title_of(what.recipe, what.collection, plain=is_plain(arguments)),
         arguments,
         folder=folder,
         about=what.collection,
@@ -254,28 +277,12 @@ def estimate(studio: TheStudio, what: Training) -> Job:
     )
 
 
-def _is_plain(arguments: list[str]) -> bool:
-    """Whether an estimate is of a recipe as it is."""
-    return {each.partition("=")[0] for each in arguments if each.startswith("-")} == _PLAIN
-
-
-@router.get("/estimates")
-def estimates(studio: TheStudio) -> list[Estimate]:
-    """What was measured on this machine, the newest first."""
-    found = []
-    for job in studio.jobs.all():
-        if job.kind != "estimate" or job.state != "done" or NUMBERS not in job.files:
-            continue
-        recipe = job.arguments[1]
-        with suppress(ImpastoError):  # numbers that somebody removed or damaged
-            costs = read_record(studio.jobs.folder / job.id / NUMBERS, "job", Costs)
-            found.append(
-                Estimate(
-                    job=job.id,
-                    recipe=None if recipe.startswith("-") else recipe,
-                    collection=job.about or "",
-                    plain=_is_plain(job.arguments),
-                    **vars(costs),
-                )
+def _refuse_beside_trainings(studio: Studio) -> None:
+    """Raises: ImpastoError: a terminal trains a run. For those of its own jobs the queue waits."""
+    own = {job.run for job in studio.jobs.all() if job.state == "running"}
+    for run in folders(studio.places.runs, "run.json"):
+        if run.name not in own and is_locked(run):
+            raise ImpastoError(
+                f"{run.name} is training, and what is measured beside it would be wrong; measure when "
+                "it has ended"
             )
-    return found
