@@ -172,7 +172,7 @@ def test_from_dropped_pictures_to_a_training_and_its_gallery(
     with visiting(browser, tmp_path / "studio") as visitor:
         page = visitor.page
         visitor.drop(sorted((tmp_path / "pictures").rglob("*.png")))
-        page.get_by_text(f"{PICTURES} pictures").wait_for()
+        page.get_by_text(f"{PICTURES} pictures", exact=True).wait_for()
         page.get_by_role("img", name="by aspect", exact=False).first.wait_for()
         visitor.check_both()
         page.get_by_label("Resolution").select_option("32 px")
@@ -180,6 +180,7 @@ def test_from_dropped_pictures_to_a_training_and_its_gallery(
         visitor.click("button", "Pack")
         visitor.click("link", "Train on it")
         visitor.click("button", "Measure on this machine: flagship_32")
+        page.get_by_text("of other sizes or labels than this collection has").click()
         page.get_by_role("radio", name="first_look", exact=False).check()
         visitor.clicks += 1
         page.get_by_text("On this machine: ").first.wait_for()

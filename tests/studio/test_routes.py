@@ -718,10 +718,7 @@ def test_recipes_that_fit_are_those_that_can_be_trained(
     assert "64 px" in small["first_look"]
     assert "packed at 32 px" in small["first_look"]
     both = {each["name"]: each["misfit"] for each in _get(client, "recipes", collection="both")}
-    assert both["artgan"] == (
-        "artgan learns the label style, and both has kind: choose a recipe that fits, or change labels "
-        "in this one's settings"
-    )
+    assert both["artgan"] == "artgan learns the label style, and both has kind"
     assert {each["misfit"] for each in _get(client, "recipes", collection="masters")} == {None}
     assert _get(client, "flagship", collection="masters")["name"] == "flagship_64"
 

@@ -29,6 +29,8 @@ class Recipe(BaseModel):
     """Whether it has a discriminator."""
     misfit: str | None = None
     """Why it cannot be trained as it is on the collection that was asked about."""
+    remedy: str | None = None
+    """What to do about that."""
 
 
 def recipe_named(name: str) -> tuple[Recipe, RunConfig]:
@@ -74,31 +76,35 @@ def fits(wanted: Resolution, collection: Collection | None) -> bool:
     return any(times(each, wanted) for each in collection.resolutions)
 
 
-def misfit(name: str, config: RunConfig, collection: Collection | None) -> str | None:
-    """Why a recipe cannot be trained as it is on a collection, with the sizes or the label fields that
-    there are; None: it can."""
+def with_misfit(recipe: Recipe, config: RunConfig, collection: Collection | None) -> Recipe:
+    """A recipe, with what keeps it from being trained on a collection: its size or its labels.
+
+    Args:
+        recipe: as it is.
+        config: its config, perhaps with changes.
+        collection: that is asked about.
+    """
     if collection is None:
-        return None
-    if fits(config.resolution, collection):
-        return _unknown_labels(name, config, collection)
-    return (
-        f"{name} paints pictures of {config.resolution} px, and {collection.path.name} is packed at "
-        f"{sides(collection.resolutions)}: choose a recipe that fits, set this one's resolution to "
-        f"{_nearest(config.resolution, collection)}, or pack the pictures again at "
-        f"{config.resolution} px"
-    )
-
-
-def _unknown_labels(name: str, config: RunConfig, collection: Collection) -> str | None:
+        return recipe
+    called, why, then = collection.path.name, None, ""
     fields = [field.name for field in collection.fields]
     missing = [label for label in config.labels if label not in fields]
-    if not missing:
-        return None
-    there = f"has {choices(fields)}" if fields else "has no labels"
-    return (
-        f"{name} learns the label {choices(missing)}, and {collection.path.name} {there}: choose a "
-        "recipe that fits, or change labels in this one's settings"
-    )
+    if not fits(config.resolution, collection):
+        size = config.resolution
+        why = (
+            f"{recipe.name} paints pictures of {size} px, and {called} is packed at "
+            f"{sides(collection.resolutions)}"
+        )
+        then = (
+            f"set this one's resolution to {_nearest(size, collection)}, or pack again at {size} px"
+        )
+    elif missing:
+        there = f"has {choices(fields)}" if fields else "has no labels"
+        why = f"{recipe.name} learns the label {choices(missing)}, and {called} {there}"
+        then = "or change labels in this one's settings"
+    if why is None:
+        return recipe
+    return recipe.model_copy(update={"misfit": why, "remedy": f"choose a recipe that fits, {then}"})
 
 
 def _nearest(wanted: Resolution, collection: Collection) -> Resolution:
@@ -125,6 +131,6 @@ def flagship_of(place: str | Path) -> Recipe:
     try:
         config = choose(None, collection, {}).config
     except ImpastoError as error:
-        words = misfit("the flagship", config, collection) or str(error)
-        return recipe.model_copy(update={"misfit": words})
+        found = with_misfit(recipe, config, collection)
+        return found.model_copy(update={"misfit": found.misfit or str(error)})
     return recipe.model_copy(update={"resolution": recorded(config.resolution)})

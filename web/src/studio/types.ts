@@ -155,6 +155,8 @@ export interface Recipe {
   adversarial: boolean;
   /** Why it cannot be trained as it is on the collection that was asked about. */
   misfit: string | null;
+  /** What to do about that. */
+  remedy: string | null;
 }
 
 export type RunState = "training" | "waiting" | "finished" | "stopped" | "failed";

@@ -10,13 +10,13 @@ from pydantic import BaseModel, Field
 from impasto.collection import Collection
 from impasto.config import RunConfig
 from impasto.errors import ImpastoError
-from impasto.registry import load_recipe, module_names, recipe_names
+from impasto.registry import module_names, recipe_names
 from impasto.settings import change
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.jobs import Job
 from impasto.studio.measuring import NUMBERS, Estimate, estimates, is_plain, title_of
 from impasto.studio.places import folders
-from impasto.studio.recipes import Recipe, flagship_of, misfit, opened, recipe_named
+from impasto.studio.recipes import Recipe, flagship_of, opened, recipe_named, with_misfit
 from impasto.studio.runs import is_locked
 from impasto.studio.schema import Setting, config_schema, settings_of_network, settings_of_term
 
@@ -86,7 +86,7 @@ def recipes(studio: TheStudio, collection: CollectionName = None) -> list[Recipe
     found = []
     for name in recipe_names():
         recipe, config = recipe_named(name)
-        found.append(recipe.model_copy(update={"misfit": misfit(name, config, data)}))
+        found.append(with_misfit(recipe, config, data))
     return found
 
 
@@ -168,14 +168,19 @@ def _in_words_of_the_page(studio: Studio, what: Training) -> str | None:
     """Why a training cannot be, where the page shows it: its size, or the model that it needs."""
     place = studio.places.collection(what.collection)
     if what.recipe is None:
-        return None if "resolution" in what.settings else flagship_of(place).misfit
+        return None if "resolution" in what.settings else _refusal(flagship_of(place))
     labels = {} if what.labels is None else {"labels": what.labels}
-    config = change(load_recipe(what.recipe)(), what.settings | labels)
+    recipe, config = recipe_named(what.recipe)
+    config = change(config, what.settings | labels)
     if what.start_from not in (None, AUTO):
         return None  # its size and labels may be the model's
     if config.from_model:
         return f"{what.recipe} goes on from a finished model: choose one to begin with"
-    return misfit(what.recipe, config, opened(place))
+    return _refusal(with_misfit(recipe, config, opened(place)))
+
+
+def _refusal(recipe: Recipe) -> str | None:
+    return ": ".join(filter(None, (recipe.misfit, recipe.remedy))) or None
 
 
 def _arguments(studio: Studio, what: Training) -> list[str]:
