@@ -127,4 +127,4 @@ def visiting(
         origin = address.partition("/?")[0]
         outside = [url for url in found.requests if not url.startswith((origin, "blob:", "data:"))]
         assert not outside
-        assert not found.errors
+        assert not found.errors, found.errors

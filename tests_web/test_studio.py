@@ -157,7 +157,7 @@ def _canvas(visitor: Visitor) -> None:
     visitor.click("button", "Paint it")
     page.get_by_role("img", name="Canvas of 1024 × 512 pixels").wait_for()
     with page.expect_download() as started:
-        visitor.click("link", "Download the canvas")
+        visitor.click("link", "Download Canvas of 1024 × 512 pixels")
     with Image.open(started.value.path()) as picture:
         assert picture.size == (1024, 512)
         assert len(np.unique(np.asarray(picture.resize((16, 8))).reshape(-1, 3), axis=0)) > 100

@@ -547,8 +547,23 @@ def test_favourites_are_those_of_the_command_line(visitor: TestClient, world: St
     left = visitor.delete(address, params={"model": RUN, "name": "wave"})
     assert [each["name"] for each in left.json()] == ["hill"]
     assert list(impasto.favourites(world.places.runs / "00000-small")) == ["hill"]
+    _put_back(visitor, kept[0]["point"])
+    gone = visitor.delete(address, params={"model": RUN, "name": "wave"})
+    assert gone.status_code == 200
     gone = visitor.delete(address, params={"model": RUN, "name": "wave"})
     assert (gone.status_code, "no favourite 'wave'" in gone.json()["error"]) == (400, True)
+
+
+def _put_back(client: TestClient, point: dict[str, Any]) -> None:
+    """As it was, and where it was; or behind all, if the one after it is gone."""
+    body = {"model": RUN, "name": "wave", "point": {"point": point}}
+    for before, names in (("hill", ["wave", "hill"]), ("nobody", ["hill", "wave"])):
+        back = _post(client, "gallery/favourites", **body, before=before)
+        assert [each["name"] for each in back] == names
+        assert {"name": "wave", "point": point} in back
+        assert _get(client, "gallery/favourites", model=RUN) == back
+        if before == "hill":
+            client.delete("/api/gallery/favourites", params={"model": RUN, "name": "wave"})
 
 
 def test_favourites_of_earlier_checkpoints_are_found(visitor: TestClient, world: Studio) -> None:
@@ -589,6 +604,13 @@ def test_more_like_one(visitor: TestClient, world: Studio) -> None:
     plain = _post(visitor, "gallery/more-like", **{**body, "classes": {}})
     assert plain["seeds"] == expected.seeds
     assert plain["distances"] == pytest.approx(expected.distances, abs=1e-3)
+    # In portions, as the page asks, each among its own seeds.
+    some = [
+        _post(visitor, "gallery/more-like", **{**body, "classes": {}, "first": first, "seeds": 6})
+        for first in (0, 6)
+    ]
+    parts = [pair for each in some for pair in zip(each["distances"], each["seeds"], strict=True)]
+    assert [seed for _, seed in sorted(parts)[:4]] == plain["seeds"]
     sheet = {"model": RUN, "points": [{"point": each} for each in found["points"]]}
     assert visitor.post("/api/gallery/sheet", json=sheet).status_code == 200
     assert "kind" in _error(visitor, "gallery/more-like", {**body, "classes": {"kind": "hot"}})

@@ -16,6 +16,7 @@ import {
   plainLook,
   pointOfSeed,
   pointOfText,
+  shortFloat,
   textOfPoint,
 } from "../src/painting/points.ts";
 import { walkAt } from "../src/painting/walks.ts";
@@ -51,6 +52,20 @@ test("points of Python's PNGs are read", async () => {
     expect(Array.from(point.classes)).toEqual(classes);
     expect(point.origin.seed).toBe(5);
   }
+});
+
+test("class weights are kept exactly", async () => {
+  const point = await pointOfText(model, expected.points[0]!.text);
+  const third = Float32Array.from([1 / 3, 2 / 3, 1e-9, -0.75, 123456.789]);
+  const again = await pointOfText(model, await textOfPoint(model, { ...point, classes: third }));
+  expect(again.classes).toEqual(third);
+  // As few digits as do.
+  expect([0.1, 1 / 3, 16777216, 0].map((value) => String(shortFloat(Math.fround(value))))).toEqual([
+    "0.1",
+    "0.33333334",
+    "16777216",
+    "0",
+  ]);
 });
 
 test("texts are written as Python writes them", async () => {

@@ -62,6 +62,8 @@ test("classes in words", () => {
   expect(inWords(fields, [0.6, 0.4, 0, 0, 1])).toBe(
     "style 60% Ukiyo-e + 40% Cubism, genre paysage marin à l'été",
   );
+  expect(inWords(fields, [1.75, -0.75, 0, 0, 0])).toBe("style 175% Ukiyo-e − 75% Cubism");
+  expect(inWords(fields, [-0.25, 0.004, 0, 0, 0])).toBe("style −25% Ukiyo-e + 0.4% Cubism");
 });
 
 test("levels are rounded as in Python", () => {

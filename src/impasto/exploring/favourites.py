@@ -105,7 +105,7 @@ def names_for(name: str, count: int) -> list[str]:
 
 
 def keep_favourites(
-    folder: Path, record: ModelRecord, name: str, points: Points
+    folder: Path, record: ModelRecord, name: str, points: Points, *, before: str | None = None
 ) -> tuple[Path, list[str]]:
     """Add favourites to a model's; gives the file, and their names.
 
@@ -114,6 +114,7 @@ def keep_favourites(
         record: of the model.
         name: of a single point; see `names_for`.
         points: of the model.
+        before: the name of the favourite that they come before; None, or there is none: after all.
 
     Raises:
         ImpastoError: a name that cannot be, or that there is already; points of another model; or a
@@ -122,6 +123,8 @@ def keep_favourites(
     path = favourites_path(folder)
     names = names_for(name, len(points))
     with _changing(path) as kept:
+        order = list(kept)
+        later = order[order.index(before) :] if before in kept else []
         for number, each in enumerate(names):
             check_name(each)
             if each in kept:
@@ -130,6 +133,8 @@ def keep_favourites(
                     "choose another name, or remove it there"
                 )
             kept[each] = points.require(record, f"'{each}'").single(number)
+        for each in later:
+            kept[each] = kept.pop(each)
     return path, names
 
 

@@ -57,7 +57,15 @@ export function weightsOfSeed(seed: number, labels: Labels, choice: Choice): Flo
   return Float32Array.from(blocks.flat());
 }
 
-/** The classes of a picture in words, such as `style Ukiyo-e` or `style 60% Ukiyo-e + 40% Cubism`. */
+function percent(weight: number): string {
+  const rounded = Math.round(100 * weight);
+  return rounded ? `${rounded}%` : `${(100 * weight).toFixed(1)}%`;
+}
+
+/**
+ * The classes of a picture in words, such as `style Ukiyo-e`, `style 60% Ukiyo-e + 40% Cubism` or
+ * `style 175% Ukiyo-e − 75% Cubism`.
+ */
 export function inWords(fields: Field[], weights: ArrayLike<number>): string {
   let start = 0;
   const found: string[] = [];
@@ -67,8 +75,11 @@ export function inWords(fields: Field[], weights: ArrayLike<number>): string {
       .filter((each) => Math.abs(each.weight) > 0.0005);
     start += field.classes.length;
     const alone = named.length === 1 && Math.abs(named[0]!.weight - 1) < 0.0005;
-    const parts = named.map((each) => `${Math.round(each.weight * 100)}% ${each.name}`);
-    if (named.length) found.push(`${field.name} ${alone ? named[0]!.name : parts.join(" + ")}`);
+    const parts = named.map(({ name, weight }, i) => {
+      const sign = i ? (weight < 0 ? " − " : " + ") : weight < 0 ? "−" : "";
+      return `${sign}${percent(Math.abs(weight))} ${name}`;
+    });
+    if (named.length) found.push(`${field.name} ${alone ? named[0]!.name : parts.join("")}`);
   }
   return found.join(", ");
 }

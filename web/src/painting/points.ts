@@ -91,7 +91,7 @@ export async function textOfPoint(model: Model, point: Point): Promise<string> {
     recipe: model.recipe,
     fields: model.labels.fields.map((field) => [field.name, field.classes]),
     origins: [origin],
-    classes: Array.from(point.classes, (weight) => Number(weight.toFixed(7))),
+    classes: Array.from(point.classes, shortFloat),
   };
   if (point.latents.length > model.latent.size) record.levels = model.levels;
   if (!named) {
@@ -99,6 +99,15 @@ export async function textOfPoint(model: Model, point: Point): Promise<string> {
     record.latents = toBase64(await packed(bytes));
   }
   return asciiJson(record);
+}
+
+/** A float32 with as few digits as give the same float32 again. */
+export function shortFloat(value: number): number {
+  for (let digits = 1; digits < 9; digits++) {
+    const short = Number(value.toPrecision(digits));
+    if (Math.fround(short) === value) return short;
+  }
+  return Number(value.toPrecision(9)); // which always do
 }
 
 export function asciiJson(value: unknown): string {

@@ -24,10 +24,11 @@ export function ofSeed(seed: number, look: Look): Point {
   return { seed, classes, truncation: look.truncation };
 }
 
-/** The point without what is nothing. */
+/** The point, moved so far along directions in place of what it was moved before. */
 export function edited(point: Point, edits: Record<string, number>): Point {
-  const given = Object.fromEntries(Object.entries(edits).filter(([, by]) => by));
-  return Object.keys(given).length ? { ...point, edits: given } : point;
+  const { edits: _, ...plain } = point;
+  const given = Object.entries(edits).filter(([, by]) => by);
+  return given.length ? { ...plain, edits: Object.fromEntries(given) } : plain;
 }
 
 export function nameOf(point: Point): string {
@@ -45,8 +46,8 @@ export function classesOf(record: PointRecord): string {
   );
 }
 
-/** Where a PNG of a point can be downloaded. */
-export function download(how: How, point: Point, enlarge = 1): string {
+/** The address of a PNG of a point, to look at or to download. */
+export function pngOf(how: How, point: Point, enlarge: number, download: boolean): string {
   return address("gallery/picture", {
     model: how.model,
     guidance: how.guidance,
@@ -54,6 +55,6 @@ export function download(how: How, point: Point, enlarge = 1): string {
     point: JSON.stringify(point),
     format: "png",
     enlarge,
-    download: true,
+    download,
   });
 }

@@ -57,10 +57,24 @@ export function place(tab: Tab, rest: string[] = [], query: Record<string, strin
   return `#/${path}${text ? `?${text}` : ""}`;
 }
 
-export const route = $state(routeOf(location.hash));
+/** The address; `moved` counts how often one went to another or came back. */
+export const route = $state({ ...routeOf(location.hash), moved: 0 });
 
 export function go(...to: Parameters<typeof place>): void {
   location.hash = place(...to);
+}
+
+/**
+ * Say in the address where one is in a tab.
+ *
+ * @param kept what the history keeps beside it, for who comes back to it or opens the page anew.
+ * @param anew whether Back leads to where one was before.
+ */
+export function note(rest: string[], query: Record<string, string>, kept: object, anew: boolean): void {
+  const to = place(route.tab, rest, query);
+  if (anew) history.pushState(kept, "", to);
+  else history.replaceState(kept, "", to);
+  Object.assign(route, { rest, query });
 }
 
 export const jobs = $state<{ all: Job[] }>({ all: [] });
@@ -68,13 +82,18 @@ export const jobs = $state<{ all: Job[] }>({ all: [] });
 /** Follow addresses and jobs as long as the page is open. */
 export function follow(): () => void {
   const changed = () => {
+    const before = place(route.tab, route.rest);
     Object.assign(route, routeOf(location.hash));
+    route.moved++;
     said.trouble = said.news = "";
-    scrollTo(0, 0);
+    if (place(route.tab, route.rest) !== before) scrollTo(0, 0);
   };
+  // Of two places with the same address only the first tells of coming back.
+  addEventListener("popstate", changed);
   addEventListener("hashchange", changed);
   const end = listen("events", ["jobs"], (_, value) => (jobs.all = value as Job[]));
   return () => {
+    removeEventListener("popstate", changed);
     removeEventListener("hashchange", changed);
     end();
   };

@@ -256,6 +256,7 @@ export interface Previews {
 /** The pictures most like one, nearest first. */
 export interface Alike {
   points: PointRecord[];
+  distances: number[];
 }
 
 /** The favourites of an earlier checkpoint of a run. */

@@ -88,7 +88,7 @@ class MoreLike(How):
 
     point: PointIn
     first: Seed = 0
-    seeds: int = Field(default=512, ge=2, le=4096)
+    seeds: int = Field(default=512, ge=1, le=4096)
     """How many, from the first one on."""
     count: int = Field(default=15, ge=1, le=64)
     """How many to find."""

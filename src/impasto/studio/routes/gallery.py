@@ -74,6 +74,8 @@ class Keep(How):
 
     name: Name
     point: PointIn
+    before: Name | None = None
+    """The favourite that it comes before; None, or there is none: after all."""
 
 
 class Variations(How):
@@ -256,7 +258,7 @@ def keep(studio: TheStudio, what: Keep) -> list[Favourite]:
     folder = studio.places.model_folder(what.model)
     with studio.models.painter(folder, what.settings(), None) as painter:
         found = points_of(painter, folder, [what.point])
-        keep_favourites(folder, painter.record, what.name, found)
+        keep_favourites(folder, painter.record, what.name, found, before=what.before)
     return favourites(studio, what.model)
 
 

@@ -1,0 +1,178 @@
+"""The tab Gallery, used as people use it: where one is, what was found, made and removed."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+import impasto
+from tests_web.studio import Visitor, visiting
+
+
+def _opened(page: Page, seed: int) -> None:
+    page.locator("dialog").get_by_text(f"Seed {seed}, style", exact=False).wait_for()
+
+
+def _closed(page: Page) -> None:
+    page.locator("dialog").wait_for(state="detached")
+
+
+def test_back_and_a_reload_come_to_where_one_was(browser: Browser, tmp_path: Path) -> None:
+    """Of pictures, of settings, and of pictures near one."""
+    with visiting(browser, tmp_path / "studio") as visitor:
+        page = visitor.page
+        visitor.click("link", "Gallery")
+        box = page.get_by_label("From seed")
+        box.fill("4294967296")
+        box.press("Enter")
+        page.get_by_text("4294967296 is no seed").wait_for()
+        assert box.input_value() == "0"
+        visitor.check_both()
+        box.fill("20")
+        box.press("Enter")
+        page.get_by_label("style", exact=True).select_option("Ukiyo-e")
+        page.get_by_role("button", name="Seed 21", exact=True).press("Space")
+        _opened(page, 21)
+        page.keyboard.press("ArrowRight")
+        _opened(page, 22)
+        page.go_back()
+        _closed(page)
+        page.go_forward()
+        _opened(page, 22)
+        page.reload()
+        _opened(page, 22)
+        page.get_by_text("Seed 22, style Ukiyo-e").wait_for()
+        page.keyboard.press("Escape")
+        _closed(page)
+        assert box.input_value() == "20"
+        visitor.click("button", "Seed 20")
+        visitor.click("button", "Variations")
+        visitor.click("button", "Variation 3")
+        page.reload()
+        page.locator("dialog").get_by_text("style Ukiyo-e", exact=False).wait_for()
+        page.go_back()
+        _closed(page)
+        page.get_by_role("heading", name="Seed 20: pictures near it").wait_for()
+        page.go_back()
+        _opened(page, 20)
+
+
+def test_a_search_shows_how_far_it_is_and_can_be_stopped(browser: Browser, tmp_path: Path) -> None:
+    with visiting(browser, tmp_path / "studio", 390) as visitor:
+        page = visitor.page
+        visitor.click("link", "Gallery")
+        visitor.click("button", "Seed 3")
+        page.keyboard.press("l")
+        page.get_by_text(re.compile(r"^[1-9]\d* of 256 seeds compared")).wait_for()
+        visitor.click("button", "Stop")
+        heading = page.get_by_role("heading", name="most like it among", exact=False)
+        heading.wait_for()
+        (seeds,) = re.findall(r"among (\d+) seeds", heading.inner_text())
+        assert int(seeds) < 256
+        visitor.check()
+        shown = page.locator("main").get_by_role("button", name=re.compile(r"^Seed \d+$"))
+        nearest = shown.first.inner_text()
+        page.reload()
+        heading.wait_for()
+        assert shown.first.inner_text() == nearest
+        # Those of the seeds before are not looked for again.
+        with page.expect_request("**/api/gallery/more-like") as request:
+            visitor.click("button", "Look among more")
+        assert json.loads(request.value.post_data or "")["first"] == int(seeds)
+
+
+@pytest.fixture
+def moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A studio whose cache has directions of `masters`."""
+    folder = tmp_path / "studio"
+    monkeypatch.setenv("IMPASTO_CACHE", str(folder / "cache"))
+    impasto.directions("masters", samples=128, components=0, device="cpu")
+    return folder
+
+
+def test_what_was_saved_is_found_with_its_settings(browser: Browser, moved: Path) -> None:
+    with visiting(browser, moved) as visitor:
+        page = visitor.page
+        visitor.click("link", "Gallery")
+        page.get_by_label("style", exact=True).select_option("Ukiyo-e")
+        page.get_by_label("Truncation", exact=True).fill("1.2")
+        visitor.click("button", "Seed 6")
+        page.get_by_text("Seed 6, style Ukiyo-e").wait_for()
+        page.get_by_label("warmth", exact=True).fill("2")
+        with page.expect_download() as started:
+            visitor.click("link", "Download PNG")
+        saved = moved / "saved.png"
+        started.value.save_as(saved)
+        visitor.click("button", "♥ Keep")
+        page.get_by_text("Kept as picture-").wait_for()
+        page.goto(page.url.partition("#")[0])
+        visitor.click("link", "Gallery")
+        finding = page.get_by_label("Find a picture", exact=False)
+        finding.set_input_files(saved)
+        page.get_by_text("Seed 6, style Ukiyo-e").wait_for()
+        assert page.get_by_label("warmth", exact=True).input_value() == "2"
+        visitor.click("button", "Close")
+        assert page.get_by_label("From seed").input_value() == "6"
+        assert page.get_by_label("Truncation", exact=True).input_value() == "1.2"
+        page.get_by_role("button", name="Remove Ukiyo-e").wait_for()
+        # A favourite has the direction in it, and its slider shows it.
+        visitor.click("button", "Favourites (1)")
+        page.get_by_role("button", name="picture-", exact=False).first.click()
+        slider = page.get_by_label("warmth", exact=True)
+        assert slider.input_value() == "2"
+        visitor.click("button", "Reset warmth")
+        assert slider.input_value() == "0"
+        visitor.click("button", "Close")
+        notes = moved / "notes.txt"
+        notes.write_text("no picture")
+        finding.set_input_files(notes)
+        page.get_by_role("alert").get_by_text("notes.txt cannot be looked for").wait_for()
+        assert str(moved) not in page.get_by_role("alert").inner_text()
+        visitor.errors.clear()  # the browser reports the refused request
+
+
+def _keep(visitor: Visitor, seeds: list[int]) -> None:
+    for seed in seeds:
+        visitor.click("button", f"Seed {seed}")
+        visitor.page.keyboard.press("f")
+        visitor.page.get_by_text(f"Kept as seed-{seed}").wait_for()
+        visitor.page.keyboard.press("Escape")
+        _closed(visitor.page)
+
+
+def test_favourites_are_put_back_and_made_files_stay(browser: Browser, tmp_path: Path) -> None:
+    with visiting(browser, tmp_path / "studio") as visitor:
+        page = visitor.page
+        visitor.click("link", "Gallery")
+        _keep(visitor, [1, 2, 3])
+        visitor.click("button", "Favourites (3)")
+        page.get_by_role("button", name="Remove seed-2", exact=False).press("Enter")
+        page.get_by_role("button", name="Favourites (2)").wait_for()
+        visitor.check_both()
+        page.keyboard.press("Space")  # the button to put it back has the focus
+        page.get_by_role("button", name="Favourites (3)").wait_for()
+        page.get_by_role("button", name="Remove seed-1", exact=False).click()
+        page.get_by_role("button", name="Favourites (2)").wait_for()
+        page.keyboard.press("Control+z")
+        page.get_by_role("button", name="Favourites (3)").wait_for()
+        names = page.get_by_role("region", name="Favourites").locator("li .tile").all_inner_texts()
+        assert [name.strip()[:6] for name in names] == ["seed-1", "seed-2", "seed-3"]
+        page.get_by_label("Seconds each").fill("0.5")
+        page.get_by_label("as", exact=True).select_option("webp")
+        visitor.click("button", "Make a video")
+        title = "Walk through 3 pictures of masters"
+        page.get_by_role("img", name=title).wait_for()
+        visitor.click("button", "Seeds")
+        page.get_by_role("img", name=title).wait_for()
+        page.reload()
+        page.get_by_text("Made: 1 file").click()
+        with page.expect_download() as started:
+            visitor.click("link", f"Download {title}")
+        assert started.value.suggested_filename == "walk.webp"
+        visitor.check_both()
+        visitor.click("button", f"Close {title}")
+        page.reload()
+        page.get_by_role("button", name="Favourites (3)").wait_for()
+        assert not page.get_by_text("Made:").count()

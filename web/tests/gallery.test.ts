@@ -1,0 +1,54 @@
+import { expect, test } from "vitest";
+import { merged, sameSearch, variationsOf, type Near } from "../src/studio/near.ts";
+import { edited, ofSeed, PLAIN } from "../src/studio/points.ts";
+import type { Point, PointRecord } from "../src/studio/types.ts";
+import { keptOf, queryOf, whereOf, type Where } from "../src/studio/where.ts";
+
+const record: PointRecord = { model: "m", recipe: "r", fields: [], origins: [{ seed: 4 }], classes: [] };
+const of = (seed: number): PointRecord => ({ ...record, origins: [{ seed }] });
+const start = whereOf({}, null);
+
+function again(where: Where): Where {
+  const [, query = ""] = `?${new URLSearchParams(queryOf(where))}`.split("?");
+  return whereOf(Object.fromEntries(new URLSearchParams(query)), structuredClone(keptOf(where, true)));
+}
+
+test("an address says where one is", () => {
+  const look = { truncation: 0.7, classes: { "style & genre": { "Ukiyo-e": 1, Cubism: 0.25 } } };
+  const places: Partial<Where>[] = [
+    {},
+    { view: "favourites", first: 4294967295 },
+    { look, guidance: 2.5, aspect: "48x80", opened: edited(ofSeed(0, look), { warmth: -1.5 }) },
+    { view: "favourites", opened: { favourite: "wave-1", edits: { warmth: 2 } } },
+    { view: "variations", near: variationsOf({ seed: 3 }, [of(4), of(5)]), opened: { point: of(5) } },
+  ];
+  for (const place of places) expect(again({ ...start, ...place })).toEqual({ ...start, ...place });
+  expect(queryOf(start)).toEqual({});
+});
+
+test("what is damaged in an address counts as not given", () => {
+  const damaged = {
+    view: "elsewhere",
+    from: "-1",
+    truncation: "-2",
+    classes: '{"style": 3, "genre": {"a": "b"}}',
+    guidance: "much",
+    seed: "4294967296",
+    edits: "{",
+  };
+  expect(whereOf(damaged, null)).toEqual({ ...start, look: { truncation: null, classes: { genre: {} } } });
+  // Of an address that was copied the history has nothing.
+  expect(whereOf({ view: "variations", point: "kept" }, null)).toEqual(start);
+});
+
+test("portions of a search are put together", () => {
+  const centre: Point = ofSeed(1, PLAIN);
+  const begun: Near = { centre, points: [], among: 0, distances: [] };
+  const first = merged(begun, { points: [of(2), of(3)], distances: [0.5, 2] }, 16);
+  const both = merged(first, { points: [of(20), of(21)], distances: [0.25, 2] }, 32);
+  expect(both.points.map((point) => point.origins[0]!.seed)).toEqual([20, 2, 3, 21]);
+  expect(both.distances).toEqual([0.25, 0.5, 2, 2]);
+  expect(both.among).toBe(32);
+  expect(sameSearch(begun, both)).toBe(true);
+  expect(sameSearch(both, variationsOf(centre, []))).toBe(false);
+});
