@@ -10,7 +10,7 @@ from impasto.collection import Collection, open_or_pack
 from impasto.device import choose_device
 from impasto.errors import ImpastoError
 from impasto.evaluation.evaluate import Evaluator, SampleCounts
-from impasto.evaluation.folders import evaluate_folders
+from impasto.evaluation.folders import evaluate_folders, home_of
 from impasto.evaluation.outcome import PaintingOptions
 from impasto.features import FeatureNetwork, load_networks
 from impasto.messages import say
@@ -22,7 +22,7 @@ from impasto.reporting.painted import side_by_side
 from impasto.reporting.record import RunRecord, read_record
 from impasto.reporting.record_of_model import record_of_model
 from impasto.resolution import Resolution, area, in_words, times
-from impasto.sampling.model import BEST, ModelRecord, find_model, name_of, run_of
+from impasto.sampling.model import BEST, ModelRecord, find_model, run_of
 
 
 @dataclass(frozen=True)
@@ -141,10 +141,7 @@ class _Runs:
             for folder, run in zip(folders, runs, strict=True)
         ]
         models = [ModelRecord.of(path) for path in checkpoints]
-        homes = [
-            run or Path("evaluations") / name_of(folder)
-            for folder, run in zip(folders, runs, strict=True)
-        ]
+        homes = [home_of(folder, run) for folder, run in zip(folders, runs, strict=True)]
         return cls(folders, homes, names, _records(homes, models), checkpoints, models)
 
     def again(self) -> "_Runs":

@@ -19,6 +19,7 @@ from impasto.evaluation.folders import (
     checkpoints_of,
     evaluate_folders,
     evaluate_given,
+    home_of,
     is_given,
 )
 from impasto.evaluation.outcome import Outcome, PaintingOptions
@@ -201,7 +202,7 @@ def _of_models(
         limit=real.limit,
         progress=shown,
     )
-    home = out or run or Path("evaluations") / name
+    home = out or home_of(path, run)
     found = evaluate_folders(
         folders,
         evaluator,

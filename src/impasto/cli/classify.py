@@ -45,8 +45,9 @@ def command(
     """
     from impasto.curation.classification import check_labels, classify, how_judged
     from impasto.device import choose_device
+    from impasto.evaluation.folders import home_of
     from impasto.sampling import find_model
-    from impasto.sampling.model import ModelRecord, load_discriminator, name_of, run_of
+    from impasto.sampling.model import ModelRecord, load_discriminator, run_of
     from impasto.sampling.output import slugs
     from impasto.training.run_folder import find_collection, with_noise
 
@@ -67,7 +68,7 @@ def command(
         if note is not None:
             typer.echo(note)
     # A model of the package or the hub is in a folder that is not to write to.
-    elsewhere = Path("evaluations") / name_of(run)
+    elsewhere = home_of(run, None)
     target = out or run_of(run) or (folder if folder == run.expanduser() else elsewhere)
     parts = slugs([each.field for each in results])
     # The report shows the files with plain names, so only held-out pictures of the own collection

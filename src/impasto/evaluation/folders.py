@@ -20,9 +20,11 @@ from impasto.features import FeatureNetwork
 from impasto.messages import say
 from impasto.progress import shown
 from impasto.resolution import Resolution
-from impasto.sampling.model import MODEL_FILE, checkpoint_folders, find_model, run_of
+from impasto.sampling.model import MODEL_FILE, checkpoint_folders, find_model, name_of, run_of
 from impasto.sources.remote.path import Place, RemotePath
 from impasto.sources.trees import open_source
+
+_EVALUATIONS = Path("evaluations")
 
 
 def checkpoints_of(run: Path, which: str | None) -> list[Path]:
@@ -45,6 +47,11 @@ def checkpoints_of(run: Path, which: str | None) -> list[Path]:
         kept = folders[:: int(number)]
         return kept if newest in kept else [*kept, newest]
     raise ImpastoError(f"--checkpoints takes all, or every:N such as every:5, not '{which}'")
+
+
+def home_of(model: Path, run: Path | None) -> Path:
+    """The folder of a model's evaluations: its run, or `evaluations/NAME` for a model by itself."""
+    return run or _EVALUATIONS / name_of(model)
 
 
 def evaluate_folders(
@@ -180,7 +187,7 @@ def evaluate_given(
     )
     whole = path if isinstance(path, RemotePath) else path.resolve()
     name = whole.name if path.is_dir() else whole.name.partition(".")[0] or whole.name
-    home = out or Path("evaluations") / name
+    home = out or _EVALUATIONS / name
     return evaluate_pictures(pictures, name, evaluator, home), home
 
 

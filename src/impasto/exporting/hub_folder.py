@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from impasto import __version__
+from impasto.evaluation.folders import home_of
 from impasto.exporting.card import PICTURES, Card, Training, evaluations_of
 from impasto.exporting.licences import check_licence
 from impasto.exporting.markdown import plain
@@ -18,7 +19,6 @@ from impasto.sampling.model import (
     copy_model,
     find_model,
     load_discriminator,
-    name_of,
     run_of,
 )
 from impasto.sampling.output import save_grid
@@ -60,7 +60,7 @@ def write_hub_folder(
         load_discriminator(source)
     run = run_of(path)
     training = None if run is None else Training.read(run, model.record.images_seen)
-    scores = evaluations_of(run or Path("evaluations") / name_of(path), model.record.weights_sha256)
+    scores = evaluations_of(home_of(path, run), model.record.weights_sha256)
     with atomic_folder(destination) as temporary:
         record = copy_model(source, temporary, alone(model.record), discriminator=discriminator)
         caption = _write_pictures(model, temporary / PICTURES)
