@@ -26,7 +26,7 @@ from impasto.sampling.class_choice import rows_of_seeds, weights_of_rows
 from impasto.sampling.numpy_latents import numpy_latents
 from impasto.sampling.onnx_check import checked
 from impasto.sampling.point_files import PointArrays, files_of, load_points
-from impasto.sampling.point_text import MOST_LEVELS, Origin, PointsRecord, short_floats
+from impasto.sampling.point_text import MOST_LEVELS, Origin, PointsRecord
 from impasto.sampling.records import ModelRecord
 
 SUFFIX = ".onnx"
@@ -237,16 +237,15 @@ class OnnxModel:
         self, seeds: Sequence[int], weights: np.ndarray, truncation: float | None
     ) -> Iterator[str]:
         """What the PNG of each seed carries, as those of other models; see `Points.text`."""
-        fields = tuple((field.name, field.classes) for field in self.record.labels)
-        for seed, classes in zip(seeds, weights, strict=True):
-            point = PointsRecord(
-                model=self.record.weights_sha256,
-                recipe=self.record.recipe,
-                fields=fields,
-                origins=(Origin(seed=seed, truncation=truncation),),
-                classes=short_floats(classes),
-            )
-            yield point.text()
+        points = PointsRecord(
+            model=self.record.weights_sha256,
+            recipe=self.record.recipe,
+            fields=tuple((field.name, field.classes) for field in self.record.labels),
+            origins=tuple(Origin(seed=seed, truncation=truncation) for seed in seeds),
+        )
+        # A seed names its latent, so the text needs none.
+        arrays = PointArrays(points, np.empty((len(seeds), 0), np.float32), weights)
+        return (arrays.single(number).text() for number in range(len(seeds)))
 
 
 def _levels_of(session: Any) -> int | None:
