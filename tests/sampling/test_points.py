@@ -22,7 +22,7 @@ from impasto.sampling.class_choice import mixed, parse_mixtures
 from impasto.sampling.model import ModelRecord, find_model
 from impasto.sampling.painter import Painter
 from impasto.sampling.point_text import Origin, png_text
-from impasto.sampling.points import Points, class_weights, described, gathered, joined
+from impasto.sampling.points import Points, class_texts, class_weights, gathered, joined
 from impasto.sampling.records import LabelRecord
 from impasto.training import train
 from tests.helpers.command_line import done, invoke
@@ -122,7 +122,7 @@ def test_a_point_without_a_seed_is_in_its_picture(
     latents = torch.linspace(-1, 1, painter.record.latent.size)[None]
     weights = class_weights(painter.record, {0: {0: 0.25, 1: 0.75}})[None]
     point = Points.make(painter.record, latents, weights, [Origin(edits={"warmth": 2.0})])
-    assert described(point, 0).startswith("style 0.75 ")
+    assert class_texts(point, 0)["style"].startswith("0.75 ")
     point.save(tmp_path / "one.safetensors")
     done("sample", run, "--points", tmp_path / "one.safetensors", "--out", tmp_path / "a")
     picture = tmp_path / "a" / "point-0000.png"

@@ -203,11 +203,6 @@ def class_texts(points: Points, number: int) -> dict[str, str]:
     return found
 
 
-def described(points: Points, number: int) -> str:
-    """The classes of a point in words, such as `style 0.6 Ukiyo-e + 0.4 Cubism`; '' without any."""
-    return ", ".join(f"{name} {text}" for name, text in class_texts(points, number).items())
-
-
 def differing_classes(points: Points) -> list[str]:
     """The classes of each point in words, in the fields in which not all points are alike."""
     texts = [class_texts(points, number) for number in range(len(points))]
