@@ -28,8 +28,8 @@ from benchmarks._command import run
 from impasto.collection import Collection, open_or_pack
 from impasto.registry import load_recipe
 from impasto.sampling import Sampler, latents_of_seeds
-from impasto.sampling.model import to_uint8
 from impasto.sampling.output import save_grid
+from impasto.sampling.pixels import to_uint8
 from impasto.settings import change
 from impasto.training.resolve import resolve
 from impasto.training.session import Session

@@ -35,8 +35,8 @@ from impasto.files import write_text
 from impasto.registry import load_recipe
 from impasto.resolution import short_side
 from impasto.sampling import Sampler, latents_of_seeds
-from impasto.sampling.model import to_uint8
 from impasto.sampling.output import save_grid
+from impasto.sampling.pixels import to_uint8
 from impasto.settings import change, parse_settings
 from impasto.training import checkpoint
 from impasto.training.records import Averages

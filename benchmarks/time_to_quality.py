@@ -74,8 +74,9 @@ from impasto.registry import load_recipe
 from impasto.resolution import short_side
 from impasto.sampling import Sampler, latents_of_seeds
 from impasto.sampling.class_choice import labels_of_seeds
-from impasto.sampling.model import Model, to_uint8
+from impasto.sampling.model import Model
 from impasto.sampling.output import save_grid, slugs
+from impasto.sampling.pixels import to_uint8
 from impasto.settings import change, parse_settings
 from impasto.training.choosing import configure
 from impasto.training.pretrained import PretrainedModel

@@ -18,8 +18,9 @@ from impasto.fold import fold_batch_norm
 from impasto.registry import load_module, module_names
 from impasto.sampling import Model, Sampler, find_model, latents_of_seeds, parse_seeds
 from impasto.sampling.grid import grid_picture
-from impasto.sampling.model import CollectionRecord, ModelRecord, export, to_uint8
+from impasto.sampling.model import CollectionRecord, ModelRecord, export
 from impasto.sampling.output import save_grid_of, save_pictures, seed_name
+from impasto.sampling.pixels import to_uint8
 from impasto.sampling.tensors import read_tensors
 from tests.helpers.generators import latent_of, worn_generator
 from tests.helpers.lfs import POINTER

@@ -19,7 +19,8 @@ from impasto.config import LatentConfig, NetworkConfig
 from impasto.exploring.curves import Through
 from impasto.networks import one_hot
 from impasto.sampling.class_choice import labels_of_seeds, mixed
-from impasto.sampling.model import CollectionRecord, LabelRecord, ModelRecord, to_uint8
+from impasto.sampling.model import CollectionRecord, LabelRecord, ModelRecord
+from impasto.sampling.pixels import to_uint8
 from impasto.sampling.point_text import Origin
 from impasto.sampling.points import Points
 from impasto.sampling.seeds import MAX_SEED, latents_of_seeds

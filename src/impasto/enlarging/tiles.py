@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from impasto.errors import ImpastoError
+from impasto.sampling.pixels import as_images
 
 FACTORS = (2, 4)
 TILE = 256
@@ -87,7 +88,7 @@ def enlarged(images: Tensor, network: EnlargingNetwork, by: int = 4, *, tile: in
     """
     check_fits(network, by)
     weight, factor = next(network.parameters()), network.factor
-    inputs = images.permute(0, 3, 1, 2).float() / 127.5 - 1
+    inputs = as_images(images)
     inputs, border = _mirrored(inputs)
     height, width = inputs.shape[-2:]
     made = torch.empty(len(images), by * height, by * width, 3, dtype=torch.uint8)

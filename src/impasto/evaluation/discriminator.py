@@ -25,13 +25,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from impasto.collection import Collection
 from impasto.device import on_cpu
 from impasto.networks._layers import Deviation
 from impasto.resolution import Resolution, times
+from impasto.sampling.pixels import as_images
 
 MEASURED = 128
 """Most pictures that statistics are measured on: about a large training batch, and cheap enough for
@@ -219,10 +219,7 @@ def real_pictures(
     Pictures of a multiple of the resolution are averaged down, as in training.
     """
     pixels = torch.from_numpy(collection.images(rows)).to(device)
-    images = pixels.permute(0, 3, 1, 2).float().div(127.5).sub(1)
-    reduction = times(collection.resolution, resolution)
-    if reduction > 1:
-        images = F.avg_pool2d(images, reduction)
+    images = as_images(pixels, times(collection.resolution, resolution))
     return noisy(images, noise, rows.tolist())
 
 

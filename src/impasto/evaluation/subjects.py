@@ -17,9 +17,9 @@ from impasto.errors import ImpastoError
 from impasto.evaluation.gather import kept_numbers
 from impasto.formatting import titled
 from impasto.resolution import Resolution
-from impasto.sampling.model import to_uint8
 from impasto.sampling.output import seed_name
 from impasto.sampling.painter import Painter
+from impasto.sampling.pixels import to_uint8
 from impasto.sampling.seeds import MAX_SEED
 
 

@@ -26,8 +26,8 @@ from impasto.features import FeatureNetwork
 from impasto.networks import one_hot
 from impasto.networks._frozen_features import FrozenFeatures, averaged_pixels, described
 from impasto.resolution import square_of, width_and_height
-from impasto.sampling.model import to_uint8
 from impasto.sampling.painter import Painter
+from impasto.sampling.pixels import as_images, to_uint8
 from impasto.sampling.points import Points, joined
 from impasto.threads import chosen_threads
 
@@ -147,7 +147,7 @@ class Inverter:
                 f"pictures to invert are uint8 [N, {height}, {width}, 3] here, not {targets.dtype} "
                 f"{list(targets.shape)}"
             )
-        images = torch.from_numpy(targets).permute(0, 3, 1, 2).float() / 127.5 - 1
+        images = as_images(torch.from_numpy(targets))
         seeds = range(self.search.candidates)
         labels = one_hot(self.painter.labels(seeds, {}), self._sizes)
         latents = self.painter.latents(seeds)

@@ -27,6 +27,7 @@ from impasto.networks._frozen_features import FrozenFeatures
 from impasto.resolution import square_of
 from impasto.sampling.model import Model, ModelRecord, TunedRecord
 from impasto.sampling.painter import Painter
+from impasto.sampling.pixels import as_images
 from impasto.sampling.points import Points, at_levels
 from impasto.threads import chosen_threads
 
@@ -116,7 +117,7 @@ def tuned(
         .to(device)
         .eval()
     )
-    images = torch.from_numpy(targets).permute(0, 3, 1, 2).float().to(device) / 127.5 - 1
+    images = as_images(torch.from_numpy(targets).to(device))
     points = inversion.points
     others = _Others(painter, points)
     parts = [slice(start, start + painter.batch) for start in range(0, len(images), painter.batch)]

@@ -421,9 +421,3 @@ def copy_model(
     """
     theirs = read_tensors(source / DISCRIMINATOR_FILE) if discriminator else None
     return Model.write(folder, read_tensors(source / WEIGHTS_FILE), record, theirs)
-
-
-def to_uint8(images: Tensor) -> Tensor:
-    """Images [B, 3, H, W] in [-1, 1] to uint8 [B, H, W, 3], rounded."""
-    levels = (images.float() * 127.5 + 127.5).round().clamp(0, 255)
-    return levels.to(torch.uint8).permute(0, 2, 3, 1)

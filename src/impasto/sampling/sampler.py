@@ -12,7 +12,7 @@ from impasto.config import LatentConfig
 from impasto.device import autocast, check_precision, choose_device, memory_format
 from impasto.errors import ImpastoError
 from impasto.fold import fold_batch_norm
-from impasto.sampling.model import to_uint8
+from impasto.sampling.pixels import to_uint8
 from impasto.sampling.portions import Generate, in_portions, portion_of, portions_known
 from impasto.sampling.seeds import latents_of_seeds
 from impasto.threads import chosen_threads

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.collection import Collection
@@ -12,6 +11,7 @@ from impasto.errors import ImpastoError
 from impasto.evaluation.discriminator import spread
 from impasto.formatting import counted
 from impasto.resolution import Resolution, area, divided, times
+from impasto.sampling.pixels import as_images
 from impasto.training.order import TURNS, BucketOrder, EpochOrder, TurnOrder
 from impasto.training.read_ahead import Batch, ReadAhead, SideStream
 
@@ -20,13 +20,6 @@ _AHEAD = 2
 """Batches that are read ahead."""
 _KEPT_BYTES = 2**25
 """Of pictures that are kept after they were shown."""
-
-
-def as_images(pixels: Tensor, reduction: int = 1) -> Tensor:
-    """Images [B, 3, H, W] in [-1, 1] of pixels uint8 [B, H * reduction, W * reduction, 3]."""
-    # NHWC bytes travel; viewed as NCHW they are channels-last already.
-    images = pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-    return F.avg_pool2d(images, reduction) if reduction > 1 else images
 
 
 def pixels_of(views: Sequence[Collection], rows: np.ndarray) -> np.ndarray:

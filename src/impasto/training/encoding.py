@@ -27,7 +27,7 @@ from impasto.networks import autoencoder_of
 from impasto.progress import ProgressLine
 from impasto.resolution import times
 from impasto.sampling.output import slugs
-from impasto.training.data import as_images
+from impasto.sampling.pixels import as_images
 
 DEVIATION = 0.5
 """Standard deviation of the latents that a generator learns: about that of pictures in [-1, 1], so that

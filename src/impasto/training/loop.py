@@ -18,8 +18,9 @@ from impasto.diagnosis import EVENTS
 from impasto.errors import StoppedError
 from impasto.messages import say
 from impasto.progress import ProgressLine
-from impasto.sampling.model import ranked, to_uint8
+from impasto.sampling.model import ranked
 from impasto.sampling.output import save_grid
+from impasto.sampling.pixels import to_uint8
 from impasto.threads import ThreadChoice
 from impasto.training import checkpoint, run_folder
 from impasto.training.doctor import Doctor

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from impasto.sampling import Sampler
-from impasto.sampling.model import to_uint8
 from impasto.sampling.output import save_grid
+from impasto.sampling.pixels import to_uint8
 from impasto.training.heldout_probe import probe_heldout
 from impasto.training.records import TensorBoard, diversity
 from impasto.training.session import Session
