@@ -3,6 +3,7 @@ and decoding in tiles."""
 
 import http.server
 import json
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -281,19 +282,33 @@ def test_a_model_reads_no_place_that_it_names(
     if place == "address":
         for path in kept.glob("taef2_*"):
             path.unlink()
-        assert torch.equal(autoencoder_of(found).decoder()(latents), expected)
+        large = kept / f"{'a' * 12}-of-something-else.pth"
+        with large.open("wb") as file:
+            file.truncate(2**27)
+        read_files: list[Path] = []
+
+        def read(path: Path) -> dict[str, torch.Tensor]:
+            read_files.append(path)
+            return _weights.read_tensors(path)
+
+        monkeypatch.setattr(taesd, "read_tensors", read)
+        for _ in range(2):
+            assert torch.equal(autoencoder_of(found).decoder()(latents), expected)
+        assert large not in read_files
+        assert re.fullmatch(r"taef2_decoder-[0-9a-f]{12}\.safetensors", read_files[-1].name)
+        assert len({*read_files}) == len(read_files)  # the second time by its name
     shutil.rmtree(kept)
-    read = []
+    asked = []
 
     def find(given: str, _: object) -> tuple[Path, str]:
-        read.append(given)
+        asked.append(given)
         return Path(), ""
 
     monkeypatch.setattr(taesd, "find_weights", find)
     monkeypatch.setattr(taesd, "read_tensors", lambda _: {})
     with pytest.raises(ImpastoError, match=r"SHA-256 .* is needed.*save its weights as"):
         autoencoder_of(found).decoder()
-    assert read == [f"{server}/taef2_decoder.pth"]
+    assert asked == [f"{server}/taef2_decoder.pth"]
 
 
 @pytest.mark.parametrize(

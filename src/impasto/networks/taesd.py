@@ -43,6 +43,7 @@ CHANNELS: dict[Variant, int] = {"taesd": 4, "taesdxl": 4, "taesd3": 16, "taef1":
 REDUCTION = 8
 _WIDTH = 64
 _NORMALISING = ("taef2",)
+_MOST_BYTES = 2**26  # of a file with one half or both, which are 5 MB each
 _OVERLAP = 16  # of tiles, in positions of a latent
 
 _COMMIT = "5cccb12dc72074a4be35680c3b108548a7c69978"
@@ -249,11 +250,13 @@ class Autoencoder:
         return cache_folder() / "weights" / f"{self.variant}_{half}-{digest[:12]}.safetensors"
 
     def _kept(self, half: Half, digest: str) -> list[Path]:
-        """The files in the cache that may hold these weights: those named by their digest, and those
-        from addresses, which earlier versions kept by the address only."""
+        """The files in the cache that may hold these weights: those named by their digest, or else
+        those from addresses, which earlier versions kept by the address only. Of these, files that
+        are too large for a half are passed over unread; one that is read gets its digest's name."""
         place = self._place(half, digest)
         named = sorted(place.parent.glob(f"{place.stem}.*"))
-        return named + sorted(place.parent.glob(f"{'[0-9a-f]' * 12}-*"))
+        by_address = sorted(place.parent.glob(f"{'[0-9a-f]' * 12}-*"))
+        return named + [path for path in by_address if path.stat().st_size <= _MOST_BYTES]
 
     def _loaded(self, half: Half) -> tuple[nn.Module, str]:
         """One half, and the SHA-256 of its weights."""
@@ -279,8 +282,9 @@ class Autoencoder:
         fill(network.layers, tensors, path, f"the {half} of {self.variant}")
         digest = _digest(network.layers)
         place = self._place(half, digest)
-        elsewhere = path.parent != place.parent or self._given[half] is not None
-        if elsewhere and not any(place.parent.glob(f"{place.stem}.*")):
+        published = path == place.parent / self._published(half).file
+        other = not published or self._given[half] is not None
+        if other and not any(place.parent.glob(f"{place.stem}.*")):
             write_bytes(place.with_suffix(path.suffix or ".pth"), path.read_bytes())
         return digest
 
