@@ -29,7 +29,7 @@ from impasto.sampling import Model, Sampler, find_model
 from impasto.sampling.model import checkpoint_folders
 from impasto.settings import change
 from impasto.training import resume, run_folder, train
-from impasto.training.checkpoint import prune
+from impasto.training.checkpoint import StateRecord, go_back, prune
 from impasto.training.order import EpochOrder
 from impasto.training.portions import seed_portion
 from impasto.training.records import TensorBoard, diversity
@@ -435,6 +435,27 @@ def test_a_checkpoint_that_is_held_is_kept_for_an_hour(tmp_path: Path) -> None:
     assert checkpoint_folders(tmp_path) == [folders[1], folders[3]]
     hold(folders[0])  # it is no longer there
     assert not folders[0].exists()
+
+
+def test_favourites_in_a_checkpoint_that_is_taken_back_stay_with_the_run(tmp_path: Path) -> None:
+    """With the weights that paint them, as often as the run goes back."""
+    written = {"generator.safetensors", "model.json", "discriminator.safetensors"}
+    state = StateRecord(images_seen=100, steps=1, seconds=1.0, state_sha256="")
+    for order in ("first", "second"):
+        for images in (100, 200, 300):
+            folder = tmp_path / "checkpoints" / f"{images:012d}"
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in written:
+                (folder / name).write_text(order)
+            (folder / "state.json").write_text(state.model_dump_json())
+            (folder / "state.safetensors").touch()
+        (folder / "favourites.json").write_text("{}")
+        (kept,) = go_back(tmp_path, checkpoint_folders(tmp_path)[0], [])
+        assert [int(each.name) for each in checkpoint_folders(tmp_path)] == [100]
+        assert {each.name for each in kept.iterdir()} == {*written, "favourites.json"}
+        assert (kept / "generator.safetensors").read_text() == order
+    places = sorted(each.name for each in (tmp_path / "taken-back").iterdir())
+    assert places == ["000000000300", "000000000300-2"]
 
 
 def test_runs_take_the_next_free_number(tmp_path: Path) -> None:

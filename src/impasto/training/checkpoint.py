@@ -42,6 +42,7 @@ STATE_FILE = "state.safetensors"
 STATE_RECORD = "state.json"
 _FILES = {WEIGHTS_FILE, DISCRIMINATOR_FILE, MODEL_FILE, STATE_FILE, STATE_RECORD}
 """All that training writes."""
+_TAKEN_BACK = "taken-back"
 
 
 class StateRecord(Config):
@@ -120,8 +121,10 @@ def save(run: Path, state: TrainState, model: ModelRecord) -> Path:
     return folder
 
 
-def go_back(run: Path, folder: Path, interventions: Sequence[Intervention]) -> None:
-    """Make `folder` the newest checkpoint, from which the run goes on after these interventions.
+def go_back(run: Path, folder: Path, interventions: Sequence[Intervention]) -> list[Path]:
+    """Make `folder` the newest checkpoint, from which the run goes on after these interventions. Later
+    ones are removed; those in whose folder somebody has kept something, such as favourites, become
+    models in `RUN/taken-back`, which are given.
 
     Killed before it is done, the run goes on from one of those that were in its way, and comes here
     again.
@@ -132,9 +135,29 @@ def go_back(run: Path, folder: Path, interventions: Sequence[Intervention]) -> N
     record = read_record(folder / STATE_RECORD, "checkpoint", StateRecord)
     changed = record.model_copy(update={"interventions": tuple(interventions)})
     write_json(folder / STATE_RECORD, changed.model_dump())
+    kept = []
     for later in checkpoint_folders(run):
-        if later > folder:
+        if later <= folder:
+            continue
+        if _has_more(later):
+            kept.append(_take_back(run, later))
+        else:
             _remove(later)
+    return kept
+
+
+def _take_back(run: Path, folder: Path) -> Path:
+    """Move a checkpoint to where the run does not go on from it; gives its place, as a model."""
+    run.joinpath(_TAKEN_BACK).mkdir(exist_ok=True)
+    place = run / _TAKEN_BACK / folder.name
+    times = 1
+    while place.exists():  # it was taken back before
+        times += 1
+        place = place.with_name(f"{folder.name}-{times}")
+    folder.rename(place)
+    for name in (STATE_FILE, STATE_RECORD):  # only resuming needs them
+        (place / name).unlink(missing_ok=True)
+    return place
 
 
 @dataclass(frozen=True)

@@ -360,8 +360,10 @@ def _go_back(run: Path, session: Session, error: DivergedError) -> None:
         seen_at=state.images_seen,
         back_to=int(folders[-1].name),
     )
-    checkpoint.go_back(run, folders[-1], [*before, intervention])
+    kept = checkpoint.go_back(run, folders[-1], [*before, intervention])
     say(doctor_says(went_back([*before, intervention])[-1]))
+    for model in kept:
+        say(f"{model}: a checkpoint that was taken back, as a model with what was kept beside it")
 
 
 def _in_short(config: RunConfig) -> str:
