@@ -1,12 +1,15 @@
 """A studio in a folder of its own, and a client that may ask it."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import typer
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from impasto import cli
@@ -27,6 +30,28 @@ PORT = 8765
 HOST = f"127.0.0.1:{PORT}"
 
 
+def named_in_the_schema(app: FastAPI) -> Callable[[httpx.Response], None]:
+    """A check of each answer: the schema names its status and its media type."""
+    paths = {
+        re.compile(re.sub(r"\{[^/]+\}", "[^/]+", path)): methods
+        for path, methods in app.openapi()["paths"].items()
+    }
+
+    def check(answer: httpx.Response) -> None:
+        path, method = answer.request.url.path, answer.request.method.lower()
+        # Of several the one with the fewest parameters, as `/events` before `/{run}`.
+        found = [each for each in paths if each.fullmatch(path) and method in paths[each]]
+        if not found:
+            return
+        operation = paths[min(found, key=lambda each: each.pattern.count("[^/]+"))][method]
+        named = operation["responses"].get(str(answer.status_code))
+        assert named is not None, f"{method} {path} answers {answer.status_code}"
+        kind = answer.headers["content-type"].partition(";")[0]
+        assert {kind, "*/*"} & {*named["content"]}, f"{method} {path} answers with {kind}"
+
+    return check
+
+
 @pytest.fixture
 def places(tmp_path: Path) -> Places:
     return Places.under(tmp_path / "studio")
@@ -43,6 +68,7 @@ def stranger(studio: Studio) -> Iterator[TestClient]:
     """A client without the token."""
     app = create_app(studio, Gate(TOKEN, PORT, most_upload=200_000))
     with TestClient(app, base_url=f"http://{HOST}", raise_server_exceptions=False) as found:
+        found.event_hooks = {"response": [named_in_the_schema(app)]}
         yield found
 
 
@@ -77,6 +103,7 @@ def visitor(world: Studio) -> Iterator[TestClient]:
     app = create_app(world, Gate(TOKEN, PORT))
     headers = {"authorization": f"Bearer {TOKEN}"}
     with TestClient(app, f"http://{HOST}", headers=headers, raise_server_exceptions=False) as found:
+        found.event_hooks = {"response": [named_in_the_schema(app)]}
         yield found
 
 

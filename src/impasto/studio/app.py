@@ -72,7 +72,7 @@ class About(BaseModel):
 def create_app(studio: Studio, gate: Gate) -> FastAPI:
     """The application of one studio."""
     errors: dict[int | str, dict[str, Any]] = {
-        status: {"model": ErrorAnswer} for status in (400, 401, 403, 404, 413, 422, 503)
+        status: {"model": ErrorAnswer} for status in (400, 401, 403, 404, 413, 421, 422, 500, 503)
     }
     app = FastAPI(
         title="impasto studio",

@@ -15,6 +15,7 @@ from impasto.collection.provenance import in_words, provenance
 from impasto.errors import ImpastoError
 from impasto.files import read_json
 from impasto.resolution import recorded
+from impasto.studio.answers import gives
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.pictures import answer, encoded, thumbnail
 from impasto.studio.places import MASTERS, MissingError, folders
@@ -247,7 +248,7 @@ def pictures(
     return Pictures(total=len(indices), rows=rows)
 
 
-@router.get("/{name}/picture/{index}")
+@router.get("/{name}/picture/{index}", **gives("image/webp"))
 def picture(studio: TheStudio, name: str, index: int, side: Side = None) -> Response:
     """A packed picture, as WebP."""
     views = [view for view in opened(studio, name).views() if index in view.span]
@@ -257,7 +258,7 @@ def picture(studio: TheStudio, name: str, index: int, side: Side = None) -> Resp
     return answer(encoded(thumbnail(pixels, side), "webp"), "webp")
 
 
-@router.get("/{name}/sheet")
+@router.get("/{name}/sheet", **gives("image/webp"))
 def sheet(studio: TheStudio, name: str) -> Response:
     """An even sample of the training pictures in rows, as WebP."""
     return answer(encoded(contact_sheet(opened(studio, name)), "webp"), "webp")
@@ -287,7 +288,7 @@ def duplicates(studio: TheStudio, name: str, start: Start = 0, count: CountOf = 
     return Duplicates(total=len(rows), rows=found)
 
 
-@router.get("/{name}/excluded/{number}")
+@router.get("/{name}/excluded/{number}", **gives("image/webp"))
 def excluded(studio: TheStudio, name: str, number: int, side: Side = None) -> Response:
     """A picture that was excluded as a copy, as WebP."""
     reader = opened(studio, name).excluded()

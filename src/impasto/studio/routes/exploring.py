@@ -14,6 +14,7 @@ from impasto.errors import ImpastoError
 from impasto.formatting import counted
 from impasto.sampling.point_text import PointsRecord
 from impasto.sampling.seeds import check_seeds
+from impasto.studio.answers import gives
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.jobs import Job
 from impasto.studio.painting import (
@@ -150,7 +151,7 @@ class Invert(BaseModel):
     """Whether each level of the generator gets a latent of its own."""
 
 
-@router.post("/mix")
+@router.post("/mix", **gives("image/webp", "image/png"))
 def mix(studio: TheStudio, what: Mix) -> Response:
     """A grid: the pictures of the coarse points at the left, of the fine ones above, mixed between."""
     from impasto.exploring.mixing import mix_of
@@ -193,7 +194,7 @@ def more_like(studio: TheStudio, what: MoreLike) -> Alike:
     )
 
 
-@router.post("/walk/preview")
+@router.post("/walk/preview", **gives("image/webp"))
 def preview(studio: TheStudio, what: Walk) -> Response:
     """A short animated WebP of a walk, in at most 60 frames."""
     from impasto.exploring.walk_options import WalkOptions, film_of
@@ -281,7 +282,7 @@ def canvas(studio: TheStudio, what: Canvas) -> Job:
     return _add_with_points(studio, "canvas", title, what, what.points, options, "canvas.png")
 
 
-@router.post("/canvas/preview")
+@router.post("/canvas/preview", **gives("image/png"))
 def canvas_now(studio: TheStudio, what: Canvas) -> Response:
     """A canvas that is small enough to be painted at once, as PNG."""
     from impasto.exploring.canvases import CanvasOptions, canvas_of
@@ -329,7 +330,7 @@ def directions(studio: TheStudio, model: ModelName) -> Directions:
     )
 
 
-@router.get("/directions/strips")
+@router.get("/directions/strips", **gives("image/png"))
 def strips(studio: TheStudio, model: ModelName) -> FileResponse:
     """Seven pictures along each direction."""
     from impasto.exploring.directions import usual_path

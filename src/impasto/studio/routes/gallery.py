@@ -15,6 +15,7 @@ from impasto.errors import ImpastoError, in_words
 from impasto.sampling.point_text import PointsRecord
 from impasto.sampling.records import ModelRecord
 from impasto.sampling.shipped import SHIPPED
+from impasto.studio.answers import gives
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.painting import (
     MOST_POINTS,
@@ -108,7 +109,7 @@ def _grid(images: np.ndarray, columns: int | None) -> Any:
     return grid_picture(images, columns)
 
 
-@router.get("/sheet")
+@router.get("/sheet", **gives("image/webp", "image/png"))
 def sheet_of_seeds(
     studio: TheStudio,
     model: ModelName,
@@ -161,14 +162,14 @@ def _stays(model: str) -> bool:
     return "/checkpoints/" in model or model in SHIPPED
 
 
-@router.post("/sheet")
+@router.post("/sheet", **gives("image/webp", "image/png"))
 def sheet(studio: TheStudio, what: Sheet) -> Response:
     """Pictures of any points in rows, without gaps."""
     images, _ = _painted(studio, what, what.points)
     return answer(encoded(_grid(images, what.columns), what.format), what.format)
 
 
-@router.get("/picture")
+@router.get("/picture", **gives("image/webp", "image/png"))
 def picture(
     studio: TheStudio,
     model: ModelName,
@@ -204,7 +205,7 @@ class OnePicture(How):
     enlarge: Enlarge = 1
 
 
-@router.post("/picture")
+@router.post("/picture", **gives("image/webp", "image/png"))
 def picture_of_point(studio: TheStudio, what: OnePicture) -> Response:
     """One picture, as `GET`; for points that are too long for an address."""
     images, texts = _painted(studio, what, [what.point], what.enlarge)

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import FileResponse, PlainTextResponse, StreamingResponse
 
+from impasto.studio.answers import gives
 from impasto.studio.context import TheStudio
 from impasto.studio.jobs import Job
 from impasto.studio.measuring import keep
@@ -23,7 +24,7 @@ def jobs(studio: TheStudio) -> list[Job]:
     return studio.jobs.all()
 
 
-@router.get("/events")
+@router.get("/events", **gives("text/event-stream"))
 async def events(studio: TheStudio, last_event_id: LastEvent = None) -> StreamingResponse:
     """Server-sent events: `jobs` with the whole list, whenever it has changed."""
     feed = studio.feeds.feed("jobs", lambda: JobsSource(studio.jobs))
@@ -36,7 +37,7 @@ def job(studio: TheStudio, job: str) -> Job:
     return studio.jobs.get(job)
 
 
-@router.get("/jobs/{job}/log")
+@router.get("/jobs/{job}/log", **gives("text/plain"))
 def log(studio: TheStudio, job: str) -> PlainTextResponse:
     """The end of its output."""
     return PlainTextResponse(studio.jobs.log(job))
@@ -58,7 +59,7 @@ def remove(studio: TheStudio, job: str) -> dict[str, bool]:
     return {"removed": True}
 
 
-@router.get("/jobs/{job}/files/{name}")
+@router.get("/jobs/{job}/files/{name}", **gives("*/*"))
 def file(
     studio: TheStudio, job: str, name: str, download: Annotated[bool, Query()] = False
 ) -> FileResponse:

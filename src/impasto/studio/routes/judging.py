@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from impasto.errors import ImpastoError
 from impasto.files import cache_folder
 from impasto.resolution import times
+from impasto.studio.answers import gives
 from impasto.studio.context import TheStudio
 from impasto.studio.jobs import Job
 from impasto.studio.painting import Aspect, How, Name, PointIn, painted
@@ -96,7 +97,7 @@ def make_report(studio: TheStudio, run: str) -> Job:
     return studio.jobs.add("report", f"Report of {run}", ["report", "--", str(folder)], about=run)
 
 
-@router.get("/runs/{run}/report")
+@router.get("/runs/{run}/report", **gives("text/html"))
 def report(studio: TheStudio, run: str, stage: Stage = "") -> FileResponse:
     """A run's report, for a frame; its links lead nowhere there."""
     return document(stage_folder(studio, run, stage), "report.html")
@@ -125,7 +126,7 @@ def evaluation_files(studio: TheStudio, run: str, stage: Stage = "") -> list[str
     return sorted(name for name in found if name.endswith(_SHOWN))
 
 
-@router.get("/runs/{run}/evaluation/file")
+@router.get("/runs/{run}/evaluation/file", **gives("*/*"))
 def evaluation_file(
     studio: TheStudio,
     run: str,

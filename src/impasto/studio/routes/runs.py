@@ -11,6 +11,7 @@ from impasto.asking import SAMPLE, SAVE, ask
 from impasto.config import FIRST_STAGE
 from impasto.errors import ImpastoError
 from impasto.files import read_json_lines
+from impasto.studio.answers import gives
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.jobs import LONGEST_LOG, WHOLE_LOG, Job
 from impasto.studio.places import confined, existing, folders
@@ -159,7 +160,7 @@ def metrics(studio: TheStudio, run: str, stage: Stage = "") -> list[dict[str, An
     return read_json_lines(stage_folder(studio, run, stage) / "metrics.jsonl")
 
 
-@router.get("/{run}/log")
+@router.get("/{run}/log", **gives("text/plain"))
 def log(studio: TheStudio, run: str, whole: Annotated[bool, Query()] = False) -> PlainTextResponse:
     """The output of the jobs that trained it, the oldest first: the end of each, or all of it. Empty
     for a run that a terminal trained."""
@@ -168,7 +169,7 @@ def log(studio: TheStudio, run: str, whole: Annotated[bool, Query()] = False) ->
     return PlainTextResponse(studio.jobs.log_of_run(run, most))
 
 
-@router.get("/{run}/grids/{name}")
+@router.get("/{run}/grids/{name}", **gives("image/png"))
 def grid(studio: TheStudio, run: str, name: str, stage: Stage = "") -> FileResponse:
     """A grid of its samples."""
     folder = confined(stage_folder(studio, run, stage), "samples")
@@ -180,7 +181,7 @@ def grid(studio: TheStudio, run: str, name: str, stage: Stage = "") -> FileRespo
     )
 
 
-@router.get("/{run}/events")
+@router.get("/{run}/events", **gives("text/event-stream"))
 async def events(studio: TheStudio, run: str, last_event_id: LastEvent = None) -> StreamingResponse:
     """Server-sent events: `state` (a run's summary), `rows` of statistics, `grids`; `again` where rows
     were taken back, and `begin` where the client has to forget what it has."""

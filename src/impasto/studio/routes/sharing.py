@@ -15,6 +15,7 @@ from impasto.collection.provenance import in_words
 from impasto.errors import ImpastoError
 from impasto.resolution import recorded
 from impasto.sampling.records import ModelRecord
+from impasto.studio.answers import gives
 from impasto.studio.context import TheStudio
 from impasto.studio.jobs import Job
 from impasto.studio.painting import How, Name
@@ -142,7 +143,7 @@ def export(studio: TheStudio, what: Export) -> Job:
     )
 
 
-@router.get("/archive")
+@router.get("/archive", **gives("application/zip"))
 def archive(studio: TheStudio, model: ModelName) -> FileResponse:
     """A model's folder as a zip, to download."""
     folder = studio.places.model_folder(model)
