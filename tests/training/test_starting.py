@@ -14,7 +14,7 @@ from impasto.collection import Collection
 from impasto.errors import ImpastoError
 from impasto.evaluation import distance as evaluation_distance
 from impasto.features import load_network
-from impasto.sampling.model import Model, checkpoint_folders, export
+from impasto.sampling.model import Model, ModelRecord, checkpoint_folders, export
 from impasto.sampling.shipped import SHIPPED
 from impasto.training import resume, starting, train
 from impasto.training.starting import AUTO, chosen_start
@@ -107,6 +107,52 @@ def test_the_choice_is_recorded_and_resuming_is_exact(
     measured |= {"masters": 0.0, "paintings": 1.0}
     assert chosen_start(AUTO, config, labelled, run=whole) == Path(record["started_from"]["model"])
     assert resume(whole) == whole
+
+
+def test_models_with_other_networks_than_are_set_are_none_to_start_from(
+    measured: dict[str, float], labelled: Collection, capsys: Any, told: None, tiny_flagship: Path
+) -> None:
+    own = ModelRecord.of(tiny_flagship)
+    width = own.generator.options["width"]
+    kept = {"generator.width": width, "training.batch": 4, "discriminator.read_at": 32}
+    assert chosen_start(AUTO, None, labelled, settings=kept) == Path("paintings")
+    capsys.readouterr()
+    for name, value in {
+        "generator.width": 2 * width,
+        "discriminator.head_width": 7,
+        "latent.dim": 5,
+        "generator.network": "r3gan",
+        "discriminator": None,
+    }.items():
+        assert chosen_start(AUTO, None, labelled, settings={name: value}) is None
+        assert capsys.readouterr().out == (
+            f"--from auto: from nothing; the models of the package have another {name} than is set\n"
+        )
+
+
+def test_the_command_gives_its_settings(
+    measured: dict[str, float], labelled: Collection, say: Say
+) -> None:
+    _, out, _ = say(
+        *("train", "--data", str(labelled.path), "--from", "auto", "--dry-run"),
+        *("--set", "generator.width=5", "--set", "training.images=nothing"),
+    )
+    assert "have another generator.width than is set" in out
+
+
+def test_a_run_that_started_from_another_says_what_to_do(
+    measured: dict[str, float], labelled: Collection, tiny_flagship: Path, tmp_path: Path
+) -> None:
+    config = small("flagship_64", training__images=8, labels=["style"])
+    shutil.copytree(tiny_flagship, tmp_path / "mine" / "model")
+    run = tmp_path / "run"
+    train(config, labelled, run=run, device="cpu", start_from=tmp_path / "mine" / "model")
+    with pytest.raises(ImpastoError) as caught:
+        chosen_start(AUTO, config, labelled, run=run)
+    assert str(caught.value) == (
+        f"{run} started from another model, 'model': give its path with --from, or go on with "
+        f"impasto resume {run}"
+    )
 
 
 def test_a_damaged_run_is_one_line(labelled: Collection, tmp_path: Path) -> None:

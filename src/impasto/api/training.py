@@ -131,7 +131,7 @@ def train(
     """
     chosen, data = _recipe_and_data(collection, recipe)
     folder = None if run is None else Path(run).expanduser()
-    start_of = partial(chosen_start, start_from, chosen, data, only=only, run=folder)
+    start_of = partial(chosen_start, start_from, chosen, data, settings, only=only, run=folder)
     options: dict[str, Any] = {"labels": labels, "images": images, "seed": seed, "only": only}
     options |= {"time": time, "device": device, "run": folder}
     with joined() as processes:

@@ -132,14 +132,15 @@ def command(
         raise ImpastoError("--numbers is of what --dry-run measures; give both")
     with joined() as processes:
         chosen = recipe if config is None else load_config(config, recipe)
+        given = parse_settings(settings or [])
         start_from = processes.on_first(
-            lambda: chosen_start(start_from, chosen, data, only=only, run=run)
+            lambda: chosen_start(start_from, chosen, data, given, only=only, run=run)
         )
         choice = choose_in(
             processes,
             chosen,
             data,
-            parse_settings(settings or []),
+            given,
             time=time,
             device=device,
             run=run,

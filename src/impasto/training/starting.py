@@ -5,21 +5,28 @@ EfficientNet-Lite0. Starting from a model helps where its pictures are like the 
 where they are not (benchmarks/starts.py).
 """
 
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from impasto.collection import Collection, open_or_pack
 from impasto.collection.opening import packed_at
 from impasto.config import RunConfig
+from impasto.errors import ImpastoError
 from impasto.evaluation.distance import distance
+from impasto.formatting import quoted
 from impasto.messages import say
 from impasto.resolution import Resolution, square_of, times
-from impasto.sampling.model import Model
-from impasto.sampling.shipped import there
+from impasto.sampling.model import HUB, Model
+from impasto.sampling.records import ModelRecord
+from impasto.sampling.shipped import SHIPPED, there
 from impasto.training.choosing import FLAGSHIP, USUAL_SIDE, at_side
 from impasto.training.run_folder import read_run
 
 AUTO = Path("auto")
+_READ = ("read_at", "crop")
+"""What a discriminator reads of a picture, which its weights do not depend on."""
 NEAR = 0.15
 """The largest distance at which a training starts from a model. Measured (benchmarks/starts.py): at
 0.065, paintings that the model has not seen, it helps much; at 0.37 and 0.40, drawings, it costs."""
@@ -29,6 +36,7 @@ def chosen_start(
     start_from: str | PathLike[str] | None,
     recipe: str | RunConfig | None,
     data: str | Path | Collection | None,
+    settings: Mapping[str, Any] | None = None,
     *,
     only: str | None = None,
     run: Path | None = None,
@@ -39,28 +47,36 @@ def chosen_start(
         start_from: as of `--from`.
         recipe: as of `train`; the models of the package are flagships.
         data: the collection.
+        settings: of the training; a model with other networks than these ask for is none to start from.
         only: the part of it that is learned.
         run: the run's folder; if it is there, what it started from is taken.
 
     Raises:
-        ImpastoError: the collection cannot be read, or the run is damaged.
+        ImpastoError: the collection cannot be read, or the run is damaged or started otherwise.
     """
     start = None if start_from is None else Path(start_from)
     if start != AUTO or AUTO.exists() or data is None:
         return start
     if run is not None and (run / "run.json").exists():
-        known = read_run(run)[1].get("started_from")
-        return None if known is None else Path(known["model"])
+        return _start_of(run)
     name = recipe.recipe if isinstance(recipe, RunConfig) else recipe
     if name is not None and not name.startswith(FLAGSHIP):
         say(f"--from auto: from nothing; the models of the package do not fit recipe {name}")
+        return None
+    models = {name: Model.load(name) for name in there()}
+    other = {name: _other_networks(model.record, settings or {}) for name, model in models.items()}
+    if other and all(other.values()):
+        say(
+            f"--from auto: from nothing; the models of the package have another {min(other.values())} "
+            "than is set"
+        )
         return None
     size: Resolution = USUAL_SIDE
     packed = packed_at(data)
     if packed is not None and not any(times(each, USUAL_SIDE) for each in packed):
         size = packed[-1]  # rectangles, or small pictures
     collection = open_or_pack(data, size).only(only)
-    far = {name: _far(Model.load(name), collection) for name in there()}
+    far = {name: _far(model, collection) for name, model in models.items() if not other[name]}
     nearest = min(far, key=far.__getitem__, default=None)
     found = ", ".join(f"{value:.3f} of {name}" for name, value in far.items())
     if nearest is not None and far[nearest] > NEAR:
@@ -70,6 +86,37 @@ def chosen_start(
         f"pictures (kid-lite0): {found}; up to {NEAR} a start helps"
     )
     return None if nearest is None else Path(nearest)
+
+
+def _start_of(run: Path) -> Path | None:
+    """What a run has started from.
+
+    Raises:
+        ImpastoError: the run is damaged, or its start is known by its folder's name only.
+    """
+    known = read_run(run)[1].get("started_from")
+    if known is None:
+        return None
+    name = str(known["model"])
+    if name not in SHIPPED and not name.startswith(HUB):
+        raise ImpastoError(
+            f"{run} started from another model, '{name}': give its path with --from, or go on with "
+            f"impasto resume {quoted(run)}"
+        )
+    return Path(name)
+
+
+def _other_networks(model: ModelRecord, settings: Mapping[str, Any]) -> str:
+    """The setting by which a training has other networks than a model, whose weights then fit only in
+    part; '' if there is none."""
+    for name, value in settings.items():
+        section, _, option = name.partition(".")
+        if section not in ("generator", "discriminator", "latent") or option in _READ:
+            continue
+        own = getattr(model, section)
+        if own is None or not option or own.model_dump().get(option) != value:
+            return name
+    return ""
 
 
 def _far(model: Model, collection: Collection) -> float:
