@@ -151,11 +151,21 @@ def pixel_kind(side: int) -> str:
     return "pixel fill" if side < _PIXEL_ART else "fill"
 
 
+def cell_tall(record: RunRecord) -> float:
+    """The height of a place in a run's grids divided by its width; of a run of several sizes, a place
+    holds a picture of any of them."""
+    grid = record.run.get("grid")
+    match grid.get("cell") if isinstance(grid, dict) else None:
+        case [int(width), int(height)] if width > 0 and height > 0:
+            return height / width
+    return record.tall
+
+
 def grid_figure(
     record: RunRecord, grid: Image, caption: str, description: str, side: int, exact: bool = False
 ) -> Figure:
     """A grid as a figure; the caption says if only its first pictures are shown."""
-    kept, shown, of = cut(grid, record.columns, side, record.tall)
+    kept, shown, of = cut(grid, record.columns, side, cell_tall(record))
     if shown < of:
         caption += f" The first {shown} of {of}."
     exact = exact and kept.width * kept.height <= 1024 * 1024

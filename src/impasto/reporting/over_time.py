@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from impasto.errors import ImpastoError
-from impasto.reporting.elements import Figure, PageImage, grid_figure, moment, pixel_class
+from impasto.reporting.elements import (
+    Figure,
+    PageImage,
+    cell_tall,
+    grid_figure,
+    moment,
+    pixel_class,
+)
 from impasto.reporting.figures_of_works import figures_of
 from impasto.reporting.pictures import cut, data_uri, evenly, open_picture, picture_uri
 from impasto.reporting.record import RunRecord
@@ -60,7 +67,7 @@ def over_time_section(record: RunRecord, missing: list[str]) -> Markup:
         grid = open_picture(path)
         if grid is None:
             continue
-        kept, shown, of = cut(grid, record.columns, _GRID_SIDE, record.tall)
+        kept, shown, of = cut(grid, record.columns, _GRID_SIDE, cell_tall(record))
         note = "" if shown == of else f", first {shown} of {of}"
         kind, description = pixel_class(grid, record), f"grid after {seen:,} images"
         picture = PageImage(picture_uri(kept), description, kind)
@@ -84,7 +91,7 @@ def _video(record: RunRecord, missing: list[str]) -> Video | None:
     path = record.folder / "timelapse.mp4"
     try:
         frames = write_timelapse(
-            record.grids, record.columns, path, lambda seen: moment(record, seen), record.tall
+            record.grids, record.columns, path, lambda seen: moment(record, seen), cell_tall(record)
         )
     except ImpastoError as error:
         # The page is useful without it.

@@ -243,7 +243,8 @@ class TrainingPictures:
         """The different rows of labels there are, [R, F], and how many pictures have each, [R]."""
         return np.unique(self.labels[self.rows].numpy(), axis=0, return_counts=True)
 
-    def fixed(self, count: int) -> tuple[Tensor, Tensor]:
+    def fixed(self, count: int, size: Resolution | None = None) -> tuple[Tensor, Tensor]:
         """`count` pictures spread evenly over the split, the same ones every time; of several buckets,
-        over the collection's own."""
-        return self._batch(spread(self.collection.train_indices, count))
+        over that of this size, by default the collection's own."""
+        view = self.collection if size is None else self.collection.view_for(size)
+        return self._batch(spread(view.train_indices, count))

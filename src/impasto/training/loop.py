@@ -19,8 +19,6 @@ from impasto.errors import StoppedError
 from impasto.messages import say
 from impasto.progress import ProgressLine
 from impasto.sampling.model import ranked
-from impasto.sampling.output import save_grid
-from impasto.sampling.pixels import to_uint8
 from impasto.threads import ThreadChoice
 from impasto.training import checkpoint, run_folder
 from impasto.training.doctor import Doctor
@@ -35,7 +33,7 @@ from impasto.training.evaluation import (
 )
 from impasto.training.memory import memory_told
 from impasto.training.records import Averages, TensorBoard
-from impasto.training.samples import describe_samples, draw_samples
+from impasto.training.samples import describe_samples, draw_reals, draw_samples
 from impasto.training.session import Session
 
 
@@ -281,8 +279,7 @@ class TrainingLoop:
 
     def draw_first_grids(self) -> None:
         """Draw real pictures and the untrained generator's."""
-        reals = to_uint8(self.session.reals).cpu().numpy()
-        save_grid(self.run / "samples" / "reals.png", reals)
+        draw_reals(self.run, self.session)
         draw_samples(self.run, self.session, self.board)
 
     def say_how_it_ended(self) -> None:

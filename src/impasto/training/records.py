@@ -95,8 +95,8 @@ class TensorBoard:
             if name != "images_seen" and isinstance(value, float):
                 self._writer.add_scalar(name, value, row["images_seen"])
 
-    def grid(self, images: np.ndarray, images_seen: int) -> None:
-        picture = np.asarray(grid_picture(images))
+    def grid(self, images: np.ndarray, images_seen: int, columns: int) -> None:
+        picture = np.asarray(grid_picture(images, columns))
         self._writer.add_image("samples", picture, images_seen, dataformats="HWC")
 
     def close(self) -> None:

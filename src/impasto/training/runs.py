@@ -27,6 +27,7 @@ from impasto.sampling.grid import columns_of
 from impasto.sampling.model import BEST, Model, checkpoint_folders
 from impasto.threads import chosen_threads, threads_a_process
 from impasto.training import checkpoint, run_folder, transfer
+from impasto.training.bucket_grids import cell_of
 from impasto.training.doctor import DivergedError, Intervention, gave_up, went_back
 from impasto.training.doctor import in_passing as doctor_says
 from impasto.training.encoding import with_scale
@@ -183,7 +184,11 @@ def _run_record(session: Session, *, recipe_text: str, tensorboard: bool) -> dic
             {"class": name, "pictures": pictures, "share": round(share, 6)}
             for name, pictures, share in session.pictures.classes_shown()
         ],
-        "grid": {"columns": columns_of(config.training.grid)},
+        "grid": {
+            "columns": columns_of(config.training.grid),
+            # With several sizes, the cell that each picture is in.
+            **({"cell": cell_of(config.buckets)} if config.buckets else {}),
+        },
         "class_grids": {
             name: grid.record(config.training.grid) for name, grid in session.class_grids.items()
         },

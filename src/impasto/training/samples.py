@@ -5,28 +5,42 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from impasto.resolution import Resolution
 from impasto.sampling import Sampler
+from impasto.sampling.grid import columns_of
 from impasto.sampling.output import save_grid
 from impasto.sampling.pixels import to_uint8
+from impasto.training.bucket_grids import in_rows
 from impasto.training.heldout_probe import probe_heldout
 from impasto.training.records import TensorBoard, diversity
+from impasto.training.run_folder import read_run
 from impasto.training.session import Session
 
 
+def draw_reals(run: Path, session: Session) -> None:
+    """Write the grid of real pictures."""
+    pixels = to_uint8(session.reals).cpu().numpy()
+    config, pictures = session.config, session.pictures
+    if _of_all_sizes(run):
+        pixels = in_rows(
+            config.resolution,
+            config.buckets,
+            config.training.grid,
+            lambda size, count: to_uint8(pictures.fixed(count, size)[0]).cpu().numpy(),
+        )
+    save_grid(run / "samples" / "reals.png", pixels, columns_of(config.training.grid))
+
+
 def draw_samples(run: Path, session: Session, board: TensorBoard | None) -> torch.Tensor:
-    """Write the averaged generator's grids of the fixed latents; gives the pictures of the first."""
+    """Write the averaged generator's grids of the fixed latents; gives its pictures of these, of several
+    sizes of the config's `resolution`."""
     sampler = Sampler(session.state.average, session.config.latent, session.device, fold=False)
-    fakes = torch.cat(
-        [
-            sampler.images(latents, labels)
-            for latents, labels in zip(
-                session.fixed_latents.split(64), session.fixed_labels.split(64), strict=True
-            )
-        ]
-    )
-    pixels = to_uint8(fakes).cpu().numpy()
+    fakes = _painted(sampler, session, len(session.fixed_latents))
+    pixels, columns = to_uint8(fakes).cpu().numpy(), columns_of(len(fakes))
+    if _of_all_sizes(run):
+        pixels = _of_each_size(sampler, session)
     images_seen = session.state.images_seen
-    save_grid(run / "samples" / f"fakes-{images_seen:012d}.png", pixels)
+    save_grid(run / "samples" / f"fakes-{images_seen:012d}.png", pixels, columns)
     for name, grid in session.class_grids.items():
         latents, labels = grid.inputs(session.fixed_latents[: grid.rows])
         painted = [
@@ -36,8 +50,36 @@ def draw_samples(run: Path, session: Session, board: TensorBoard | None) -> torc
         path = run / "samples" / f"classes-{name}-{images_seen:012d}.png"
         save_grid(path, np.concatenate(painted), columns=len(grid.classes))
     if board is not None:
-        board.grid(pixels, images_seen)
+        board.grid(pixels, images_seen, columns)
     return fakes
+
+
+def _painted(sampler: Sampler, session: Session, count: int) -> torch.Tensor:
+    """The pictures of the first so many fixed latents, again from the first where there are no more."""
+    numbers = torch.arange(count) % len(session.fixed_latents)
+    latents, labels = session.fixed_latents[numbers], session.fixed_labels[numbers]
+    batches = zip(latents.split(64), labels.split(64), strict=True)
+    return torch.cat([sampler.images(*some) for some in batches])
+
+
+def _of_all_sizes(run: Path) -> bool:
+    """Whether a run's grids have rows of each size. Those of earlier versions have one size only, and
+    stay so when the run goes on."""
+    return "cell" in read_run(run)[1].get("grid", {})
+
+
+def _of_each_size(sampler: Sampler, session: Session) -> np.ndarray:
+    """The cells of a grid in which the fixed latents are painted in each size."""
+    config, generator = session.config, session.state.average
+
+    def pictures(size: Resolution, count: int) -> np.ndarray:
+        generator.paint_as(size)  # type: ignore[operator]
+        return to_uint8(_painted(sampler, session, count)).cpu().numpy()
+
+    try:
+        return in_rows(config.resolution, config.buckets, config.training.grid, pictures)
+    finally:
+        generator.paint_as(config.resolution)  # type: ignore[operator]
 
 
 def describe_samples(session: Session, fakes: torch.Tensor) -> dict[str, float]:
