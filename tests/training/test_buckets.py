@@ -1,5 +1,6 @@
 """One generator for several proportions: from a collection in buckets to the pictures."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,19 @@ from benchmarks.kill_resume import fingerprint
 from impasto.collection import Collection, PackOptions, pack
 from impasto.config import RunConfig
 from impasto.errors import ImpastoError
-from impasto.evaluation.record import METRICS_FILE, read_rows
+from impasto.evaluation.by_size import of_all_sizes, of_several_sizes
+from impasto.evaluation.record import METRICS_FILE, EvaluationRow, read_rows
+from impasto.exporting.card import evaluations_of
 from impasto.features.lite0 import load_frozen
 from impasto.processes import ALONE
+from impasto.reporting.elements import cell_tall
 from impasto.reporting.page import write_report
-from impasto.resolution import Size, resolution_of
+from impasto.reporting.record import read_record
+from impasto.resolution import Resolution, Size, resolution_of, width_and_height
+from impasto.sampling import latents_of_seeds
 from impasto.sampling.model import Model
 from impasto.sampling.onnx_model import OnnxModel
+from impasto.sampling.pixels import to_uint8
 from impasto.training import resume, time_plan, train
 from impasto.training.choosing import TrainingChoice, choose
 from impasto.training.data import TrainingPictures
@@ -28,7 +35,7 @@ from tests.helpers.stopping import StoppedByTest, stop_after
 from tests.helpers.training import CPU, session, small
 
 TALL, SQUARE, WIDE = Size(48, 80), 64, Size(80, 48)
-BUCKETS = (TALL, SQUARE, WIDE)
+BUCKETS: tuple[Resolution, ...] = (TALL, SQUARE, WIDE)
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +161,56 @@ def test_all_sizes_learn(trained: Path, packed: Collection) -> None:
         assert (value != begun[name]).float().mean() > 0.99
 
 
+def test_grids_have_rows_of_each_size(trained: Path, packed: Collection) -> None:
+    """The same latents and labels in each, in cells that hold the largest."""
+    known = read_record(trained)
+    columns = known.columns
+    assert cell_tall(known) == 1.0  # 80 x 80, where the pictures are 48 x 80
+    seen, newest = known.grids[-1]
+    assert known.reals is not None
+    grids = {"fakes": np.asarray(Image.open(newest)), "reals": np.asarray(Image.open(known.reals))}
+    model = Model.load(trained)
+    assert model.record.images_seen == seen
+    labels = session(narrow(), packed).fixed_labels[:columns]
+    latents = latents_of_seeds(range(columns), model.record.latent)
+    for row, size in enumerate(BUCKETS):  # TALL is the config's own
+        width, height = width_and_height(size)
+        left, top = (80 - width) // 2, (80 - height) // 2
+        shown = {}
+        for name, grid in grids.items():
+            assert grid.shape[1] == 80 * columns
+            assert grid.shape[0] >= 80 * len(BUCKETS)
+            cells = grid[80 * row :][:80].reshape(80, columns, 80, 3).swapaxes(0, 1)
+            shown[name] = cells[:, top : top + height, left : left + width].astype(int)
+            around = cells.copy()
+            around[:, top : top + height, left : left + width] = 255
+            assert (around == 255).all()
+        model.generator.paint_as(size)  # type: ignore[operator]
+        with torch.no_grad():
+            painted = to_uint8(model.generator(latents, labels)).numpy().astype(int)
+        assert np.abs(shown["fakes"] - painted).max() <= 1
+        view = packed.view_for(size)
+        rows = {each.tobytes() for each in view.images(view.train_indices)}
+        assert {each.astype(np.uint8).tobytes() for each in shown["reals"]} <= rows
+
+
+def test_a_run_of_an_earlier_version_keeps_grids_of_one_size(
+    packed: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_after(patch, 1)
+        with pytest.raises(StoppedByTest):
+            train(narrow(evaluation__every=0), packed, out=tmp_path, device="cpu")
+    (run,) = tmp_path.iterdir()
+    record = json.loads((run / "run.json").read_text())
+    assert record["grid"].pop("cell") == [80, 80]
+    (run / "run.json").write_text(json.dumps(record))
+    resume(run)
+    known = read_record(run)
+    assert cell_tall(known) == 80 / 48
+    assert Image.open(known.grids[-1][1]).width == 48 * known.columns
+
+
 def test_the_aspect_is_chosen_when_sampling(trained: Path, tmp_path: Path, say: Say) -> None:
     shapes = {}
     for aspect in (None, "3:5", "1:1", "16:9"):
@@ -202,12 +259,76 @@ def test_a_time_is_planned_in_one_stage(
     assert choices[64].config.buckets == BUCKETS
 
 
-def test_each_size_is_scored_against_its_own_pictures(trained: Path, say: Say) -> None:
+def test_each_size_is_scored_against_its_own_pictures(
+    trained: Path, packed: Collection, say: Say
+) -> None:
     command = ("evaluate", str(trained), "--pictures", "8", "--per-class", "0", "--device", "cpu")
-    for aspect in ("3:5", "16:9"):
-        code, _, err = say(*command, "--aspect", aspect)
-        assert code == 0, err
+    code, _, err = say(*command, "--aspect", "5:3")
+    assert code == 0, err
+    code, out, err = say(*command)
+    assert code == 0, err
     rows = read_rows(trained / METRICS_FILE)
-    assert [row.collection.resolution for row in rows] == [TALL, WIDE]
+    assert [row.collection.resolution for row in rows] == [WIDE, TALL, SQUARE, WIDE]
+    rows = rows[1:]
+    counts = [len(packed.view_for(size).train_indices) for size in BUCKETS]
+    assert [row.reference.available for row in rows] == counts
+    weights = np.array(counts) / sum(counts)
+    assert [row.pictures.made_with for row in rows] == [None, "aspect 64:64", "aspect 80:48"]
+    assert not any("did not learn from" in note for row in rows for note in row.notes)
+    parts = [f"{weight:.0%}" for weight in weights]
+    assert f"(48x80 {parts[0]}, 64 {parts[1]}, 80x48 {parts[2]})" in out
+    (found,) = of_several_sizes(rows)
+    assert found == rows
+    each = [score for row in rows if (score := row.score("kid-lite0")) is not None]
+    whole = of_all_sizes(found).score("kid-lite0")
+    assert whole is not None
+    assert whole.value is not None
+    values, highs = (np.array([getattr(score, end) for score in each]) for end in ("value", "high"))
+    assert whole.value == pytest.approx(weights @ values)
+    # Of independent values the deviations add up in squares.
+    assert whole.high == pytest.approx(whole.value + np.linalg.norm(weights * (highs - values)))
+    weights_sha256 = Model.load(trained).record.weights_sha256
+    assert evaluations_of(trained, weights_sha256) == [
+        rows[0]
+    ]  # for the card, the model's own size
     page = write_report(trained).page.read_text(encoding="utf-8")
-    assert "48 × 80 pixels" in page
+    for text in ("48 × 80 pixels", "As lite0 sees each size", "all sizes", f"({', '.join(parts)})"):
+        assert text in page
+    for size in BUCKETS:
+        assert f", {size} pixels, as lite0 sees them" in page
+
+
+def test_evaluations_that_differ_in_more_than_the_size_are_no_whole() -> None:
+    row = EvaluationRow.model_validate(
+        {
+            "created": "2026-01-01T00:00:00",
+            "impasto": "0",
+            "subject": {"kind": "run", "name": "x", "images_seen": 8, "weights_sha256": "a"},
+            "network": {"name": "lite0", "weights_sha256": "b", "resize": "r", "width": 4},
+            "collection": {"name": "c", "hash": "h", "resolution": 64},
+            "reference": {"split": "train", "pictures": 6, "sources": 6, "available": 30},
+            "pictures": {"count": 8},
+            "scores": [
+                {"name": "kid-lite0", "value": 1.0, "pictures": 8, "reference": 6},
+                {"name": "fd-lite0", "value": 5.0, "pictures": 8, "reference": 6},
+            ],
+            "seconds": {"pictures": 0, "features": 0, "scores": 0},
+        }
+    )
+
+    def made(text: str) -> dict[str, Any]:
+        return {"pictures": row.pictures.model_copy(update={"made_with": text})}
+
+    wide = {
+        "collection": row.collection.model_copy(update={"resolution": WIDE}),
+        "reference": row.reference.model_copy(update={"available": 10}),
+        "scores": (row.scores[0].model_copy(update={"value": 3.0, "low": 2.0, "high": 4.0}),),
+    }
+    other = row.model_copy(update={**made("8 steps, aspect 80:48"), **wide})
+    assert of_several_sizes([row, other]) == []  # only the other is of 8 steps
+    assert of_several_sizes([row, row]) == []
+    own = row.model_copy(update=made("8 steps"))
+    (found,) = of_several_sizes([other, row, own])
+    assert found == [own, other]
+    (score,) = of_all_sizes(found).scores  # the other has no fd
+    assert (score.name, score.value, score.low, score.pictures) == ("kid-lite0", 1.5, None, 16)

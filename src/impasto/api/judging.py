@@ -13,6 +13,7 @@ from impasto.collection import Collection, open_or_pack
 from impasto.curation.classification import classify
 from impasto.device import choose_device
 from impasto.errors import ImpastoError
+from impasto.evaluation.by_size import of_several_sizes
 from impasto.evaluation.evaluate import Evaluator, SampleCounts
 from impasto.evaluation.folders import (
     ComparedWith,
@@ -26,11 +27,12 @@ from impasto.evaluation.outcome import Outcome, PaintingOptions
 from impasto.evaluation.record import EvaluationRow, ScoreRow
 from impasto.evaluation.reference import split_of
 from impasto.evaluation.score_rows import accuracy_rows
-from impasto.evaluation.table import lines
+from impasto.evaluation.table import lines, lines_of_sizes
 from impasto.features import FeatureNetwork, load_networks
+from impasto.messages import say
 from impasto.progress import shown
 from impasto.reporting import page
-from impasto.resolution import Resolution
+from impasto.resolution import Resolution, times
 from impasto.sampling.model import ModelRecord, load_discriminator, name_of, run_of
 from impasto.sampling.step_settings import AS_SAVED, StepSettings
 from impasto.sources.remote.addresses import place_at
@@ -43,12 +45,15 @@ class Evaluations:
     """The result of `evaluate`.
 
     Attributes:
-        outcomes: one for each checkpoint and feature network, checkpoints in order.
+        outcomes: one for each checkpoint and feature network, checkpoints in order; of a model of
+            several sizes for its own size, or the aspect that was asked for.
         folder: of `metrics.jsonl`, with tables and sheets beside it.
+        other_sizes: the same for each other size that was scored.
     """
 
     outcomes: Sequence[Outcome]
     folder: Path
+    other_sizes: Sequence[Sequence[Outcome]] = ()
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -59,6 +64,17 @@ class Evaluations:
     def newest(self) -> Sequence[Outcome]:
         """The outcomes of the newest checkpoint, one for each feature network."""
         return self.outcomes[-len(self.networks) :]
+
+    @property
+    def newest_of_all_sizes(self) -> Sequence[Outcome]:
+        """The same for each size, the first size first."""
+        sizes = (self.outcomes, *self.other_sizes)
+        return [outcome for each in sizes for outcome in each[-len(self.networks) :]]
+
+    def all_sizes(self) -> list[list[EvaluationRow]]:
+        """The newest checkpoint's rows of all sizes, for each feature network; empty if there is only
+        one size."""
+        return of_several_sizes(each.row for each in self.newest_of_all_sizes)
 
     @property
     def scores(self) -> dict[str, float | None]:
@@ -80,7 +96,9 @@ class Evaluations:
         ]
 
     def __str__(self) -> str:
-        return "\n".join(text for outcome in self.newest for text in lines(outcome.row))
+        texts = [text for outcome in self.newest_of_all_sizes for text in lines(outcome.row)]
+        texts += [text for rows in self.all_sizes() for text in lines_of_sizes(rows)]
+        return "\n".join(texts)
 
     def __repr__(self) -> str:
         return str(self)
@@ -108,8 +126,8 @@ def evaluate(
     device: str = "auto",
     batch: int = 64,
 ) -> Evaluations:
-    """Score pictures against a collection's, with 95% intervals. An evaluation already recorded is not
-    repeated. Adds a row to `metrics.jsonl`, and beside it the table and the closest pairs.
+    """Score pictures against a collection's, with 95% intervals; of several sizes each against its own.
+    Adds rows to `metrics.jsonl`, with tables and closest pairs; one already recorded is not repeated.
 
     Args:
         what: a run, one of its checkpoints (`RUN/best`), a model (`hf:OWNER/NAME` too); or pictures: a
@@ -127,7 +145,7 @@ def evaluate(
         fit: `crop`, `squash` or `pad`: resize given pictures; None: leave out those of other sizes.
         resolution: with `fit`, their side in pixels, or width x height such as "192x256".
         truncation: see `Model.sample`.
-        how: other settings of a model that makes pictures in steps: `StepSettings(steps=8)`.
+        how: settings of sampling: `StepSettings(steps=8)`; of one size only: `aspect="3:4"`.
         out: folder for `metrics.jsonl`; None: the run, or `evaluations/NAME`.
         again: repeat recorded evaluations.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
@@ -189,32 +207,47 @@ def _of_models(
     record = ModelRecord.of(folders[-1])
     run = run_of(path)
     name = run.name if run else name_of(path)
-    size = painting.how.bucket(record.buckets) or record.resolution
-    collection = find_collection(path, record, real.data).view_for(size)
-    if real.whole and collection.condition is not None:
-        collection = open_or_pack(collection.path, size)
-    evaluator = Evaluator(
-        networks(),
-        collection,
-        resolution=size,
-        labels=tuple(field.name for field in record.labels) or None,
-        split=real.split,
-        limit=real.limit,
-        progress=shown,
-    )
-    home = out or home_of(path, run)
-    found = evaluate_folders(
-        folders,
-        evaluator,
-        plan,
-        painting,
-        run=run,
-        home=home,
-        name=name,
-        again=again,
-        more=discriminator_rows,
-    )
-    return Evaluations(found, home)
+    own = painting.how.bucket(record.buckets) or record.resolution
+    whole = find_collection(path, record, real.data)
+    used, home = networks(), out or home_of(path, run)
+    found = []
+    for size in [own] if painting.how.aspect else _sizes(record, whole):
+        collection = whole.view_for(size)
+        if real.whole and collection.condition is not None:
+            collection = open_or_pack(collection.path, size)
+        evaluator = Evaluator(
+            used,
+            collection,
+            resolution=size,
+            labels=tuple(field.name for field in record.labels) or None,
+            split=real.split,
+            limit=real.limit,
+            progress=shown,
+        )
+        outcomes = evaluate_folders(
+            folders,
+            evaluator,
+            plan,
+            painting if size == own else painting.at(size),
+            run=run,
+            home=home,
+            name=name,
+            again=again,
+            more=discriminator_rows,
+        )
+        found.append(outcomes)
+    return Evaluations(found[0], home, found[1:])
+
+
+def _sizes(record: ModelRecord, collection: Collection) -> list[Resolution]:
+    """The sizes of a model that have real pictures to compare with, its own first."""
+    others = [size for size in record.buckets if size != record.resolution]
+    views = {size: collection.view_for(size) for size in others}
+    there = [size for size, view in views.items() if times(view.resolution, size)]
+    if len(there) < len(others):
+        lacking = ", ".join(str(size) for size in others if size not in there)
+        say(f"not scored: {lacking}; {collection.title} has no pictures of this size")
+    return [record.resolution, *there]
 
 
 def report(run: str | PathLike[str], *, axis: str = "images") -> Path:
@@ -239,7 +272,7 @@ def discriminator_rows(
     record = with_noise(ModelRecord.of(folder), folder)
     if record.discriminator_sha256 is None or not record.labels:
         return []
-    if not len(collection.heldout_indices) or collection.content_hash != record.collection.hash:
+    if not len(collection.heldout_indices) or not collection.is_at(record.collection.hash):
         return []
     discriminator = load_discriminator(folder)
     try:

@@ -160,11 +160,12 @@ def command(
     """Score pictures against a collection's, with 95% intervals.
 
     Distance, quality, variety, classes and copies, overall and by class.
+    Of a model of several sizes each is scored, against the real pictures of its size (--aspect: one).
     Adds a row to metrics.jsonl, and beside it the table and the closest pairs of a generated and a
     training picture. Features of the collection are kept in the cache for the next time.
     """
     from impasto.api.judging import evaluate
-    from impasto.evaluation.table import over_time
+    from impasto.evaluation.table import lines_of_sizes, over_time
     from impasto.sampling.step_settings import StepSettings
 
     with stoppable("what was scored is kept: the same command goes on with the rest"):
@@ -189,7 +190,11 @@ def command(
             device=device,
             batch=batch,
         )
-    _print_outcomes(found.newest, found.folder)
+    _print_outcomes(found.newest_of_all_sizes, found.folder)
+    for rows in found.all_sizes():
+        typer.echo()
+        for text in lines_of_sizes(rows):
+            typer.echo(text)
     for rows in found.over_time():
         typer.echo()
         for text in over_time(rows):

@@ -141,6 +141,10 @@ class Collection:
         """The collection at each of its buckets; itself alone where there are none."""
         return [self.at(size) for size in self.resolutions] if self.bucketed else [self]
 
+    def is_at(self, content_hash: str) -> bool:
+        """Whether a content hash is this collection's, at any of its buckets."""
+        return content_hash in [view.content_hash for view in (self, *self.views())]
+
     def view_for(self, size: Resolution) -> "Collection":
         """The collection at the bucket whose pictures can be averaged down to this size; itself where
         there is none."""

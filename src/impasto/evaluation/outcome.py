@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from impasto.evaluation.subjects import Subject
 from impasto.evaluation.table import lines
 from impasto.features import FeatureNetwork
 from impasto.files import check_writable, write_text
+from impasto.resolution import Resolution, width_and_height
 from impasto.sampling.guiding import made_with
 from impasto.sampling.model import ModelRecord
 from impasto.sampling.output import slugs
@@ -185,6 +186,11 @@ class PaintingOptions:
     truncation: float | None = None
     batch: int = 64
     how: StepSettings = AS_SAVED
+
+    def at(self, size: Resolution) -> "PaintingOptions":
+        """The same for one of a model's sizes."""
+        width, height = width_and_height(size)
+        return replace(self, how=replace(self.how, aspect=f"{width}:{height}"))
 
     def painter(self, folder: Path) -> Painter:
         """The painter of a model folder."""

@@ -144,7 +144,7 @@ def of_model(painter: Painter, collection: Collection, plan: SampleCounts) -> Su
     labels = painter.labels(seeds, {})
     parts, groups = [labels], {}
     notes = []
-    if record.collection.hash != collection.content_hash:
+    if not collection.is_at(record.collection.hash):
         own = titled(record.collection.name, record.collection.only)
         notes.append(
             f"the model did not learn from {collection.title} as it is here, but from {own}: copies of "

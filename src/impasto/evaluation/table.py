@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from impasto.evaluation.by_size import of_all_sizes, shares
 from impasto.evaluation.record import PICTURE, EvaluationRow, ScoreRow
 from impasto.evaluation.score_kinds import (
     INFINITY,
@@ -33,6 +34,21 @@ def lines(row: EvaluationRow) -> list[str]:
         *warnings(row),
         "",
         better_ends(row.scores),
+    ]
+
+
+def lines_of_sizes(rows: Sequence[EvaluationRow]) -> list[str]:
+    """The overall scores of several sizes as one, as lines of text."""
+    sizes = ", ".join(
+        f"{row.collection.resolution} {share:.0%}"
+        for row, share in zip(rows, shares(rows), strict=True)
+    )
+    whole = of_all_sizes(rows)
+    return [
+        f"all sizes, seen by {whole.network.name}: the mean of their scores, each weighted by its share "
+        f"of the real pictures ({sizes})",
+        "",
+        *_overall(whole),
     ]
 
 

@@ -13,6 +13,7 @@ import yaml
 
 from impasto import __version__
 from impasto.collection import provenance
+from impasto.evaluation.by_size import has_aspect
 from impasto.evaluation.record import METRICS_FILE, PICTURE, EvaluationRow, read_rows
 from impasto.evaluation.score_kinds import base_of, interval_text, kind_of, title_of, value_text
 from impasto.evaluation.table import place, warnings
@@ -63,13 +64,15 @@ class Training:
 
 def evaluations_of(folder: Path, weights_sha256: str) -> list[EvaluationRow]:
     """The newest evaluation of a model by each feature network, from the folder of `metrics.jsonl`;
-    those during training only where there are no others."""
+    those during training only where there are no others, and so those of another size than the model's
+    own."""
     rows = [
         row
         for row in read_rows(folder / METRICS_FILE)
         if row.subject.weights_sha256 == weights_sha256
     ]
     rows = [row for row in rows if not row.during_training] or rows
+    rows = [row for row in rows if not has_aspect(row)] or rows
     return list({row.network.name: row for row in rows}.values())
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from impasto.evaluation.by_size import of_all_sizes, of_several_sizes, shares
 from impasto.evaluation.record import (
     EVALUATION_FOLDER,
     EvaluationRow,
@@ -97,6 +98,7 @@ def evaluation_section(record: RunRecord, charts: Charts) -> Markup:
             _scores_table(record, group.newest)
             for group in best_founded(groups, record.collection_hash)
         ],
+        sizes=_sizes(record),
         judges=_judges(record, groups),
         copied=_copied(record),
     )
@@ -231,6 +233,49 @@ def _better(name: str, row: EvaluationRow) -> str:
     return better
 
 
+# Each of several sizes
+
+
+def _sizes(record: RunRecord) -> list[Explained]:
+    """Of a run of several sizes, for each feature network the newest scores of each size, and of all."""
+    newest: dict[str, list[EvaluationRow]] = {}
+    for rows in of_several_sizes(record.evaluations):
+        before = newest.get(rows[0].network.name)
+        own = record.collection_hash
+        if before is None or foundation(rows[0], own) > foundation(before[0], own):
+            newest[rows[0].network.name] = rows
+    return [_sizes_table(record, rows) for rows in newest.values()]
+
+
+def _sizes_table(record: RunRecord, rows: Sequence[EvaluationRow]) -> Explained:
+    notes = TableNotes()
+    table = []
+    for name, of in made_alike([of_all_sizes(rows)])[0].overall:
+        cells = [cell(judged(row, name, of), notes) for row in (*rows, of_all_sizes(rows))]
+        table.append((title_of(name, of), cells))
+    head = ["", *(str(row.collection.resolution) for row in rows), "all sizes"]
+    first, unscored = rows[0], _unscored(record, rows)
+    weights = ", ".join(f"{share:.0%}" for share in shares(rows))
+    says = [
+        f"After {moment(record, first.subject.images_seen or 0)}: "
+        f"{counted(first.pictures.count, 'generated picture')} of each size against the real pictures "
+        "of that size.",
+        f"All sizes: the mean, each weighted by its share of the real pictures ({weights}).",
+        *([unscored] if unscored else []),
+    ]
+    heading = f"As {first.network.name} sees each size"
+    return Explained(heading, says, PageTable(head, table, notes.texts))
+
+
+def _unscored(record: RunRecord, rows: Sequence[EvaluationRow]) -> str:
+    """A sentence on sizes of the run without scores; '' if there are none."""
+    config = record.run.get("config")
+    sizes = config.get("buckets") if isinstance(config, dict) else None
+    scored = {str(row.collection.resolution) for row in rows}
+    missing = [str(size) for size in sizes if str(size) not in scored] if sizes else []
+    return f"Not scored, and not in the mean: {', '.join(missing)}." if missing else ""
+
+
 # Accuracy on classes
 
 
@@ -298,13 +343,15 @@ def _overall(
 
 
 def _copied(record: RunRecord) -> list[Figure]:
-    """The sheets of closest pairs, one for each feature network, of the best founded evaluation
-    that has one."""
-    shown: dict[str, tuple[EvaluationRow, Path]] = {}
+    """The sheets of closest pairs, one for each feature network and size, of the best founded
+    evaluation that has one."""
+    shown: dict[tuple[str, str], tuple[EvaluationRow, Path]] = {}
     rows = [row for row in record.evaluations if row.subject.kind != "pictures"]
     for row in sorted(rows, key=lambda row: foundation(row, record.collection_hash))[::-1]:
-        if row.network.name not in shown and (path := _sheet(record, row)) is not None:
-            shown[row.network.name] = row, path
+        key = row.network.name, str(row.collection.resolution)
+        if key not in shown and (path := _sheet(record, row)) is not None:
+            shown[key] = row, path
+    several = len({size for _, size in shown}) > 1
     figures = []
     for row, path in shown.values():
         sheet = open_picture(path)
@@ -312,7 +359,8 @@ def _copied(record: RunRecord) -> list[Figure]:
             continue
         says = (row.memorisation or {}).get("sentences")
         when = moment(record, row.subject.images_seen or 0)
-        caption = f"After {when}, as {row.network.name} sees them."
+        of_size = f", {row.collection.resolution} pixels" if several else ""
+        caption = f"After {when}{of_size}, as {row.network.name} sees them."
         if isinstance(says, list):
             caption += "".join(f" {sentence(str(text))}" for text in says)
         description = "closest pairs of a generated and a training picture"
