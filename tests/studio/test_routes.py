@@ -367,9 +367,8 @@ def test_the_time_left_is_of_all_stages(tmp_path: Path) -> None:
         command = "impasto train --data=x --time=30m"
         record = {"config": config, "collection": {"name": "x"}, "command": command}
         (folder / "run.json").write_text(json.dumps(record))
-        rows = [{"images_seen": n, "seconds": n / 100} for n in range(0, seen + 1, 1000)]
         if seen:
-            (folder / "stats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            _write_rows(folder, [(n, n / 100, 100) for n in range(0, seen + 1, 1000)])
         return config
 
     first = stage(run / "stage-1", 40_000, 30_000, None)
@@ -386,12 +385,29 @@ def test_the_time_left_is_of_all_stages(tmp_path: Path) -> None:
     (run / "run.json").write_text(json.dumps(record))
     assert summary(run, None).seconds_left is None
     assert summary(run, None).stage_seconds_left == pytest.approx(100)
-    rows = [{"images_seen": n, "seconds": n / 10} for n in range(0, 5001, 1000)]
-    (run / "stats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    _write_rows(run, [(n, n / 10, 10) for n in range(0, 5001, 1000)])
     found = summary(run, None)
     assert (found.stage_number, found.stages, found.stage) == (2, 2, None)
     assert found.seconds == 300 + 500
     assert found.seconds_left == pytest.approx((second["training"]["images"] - 5000) / 10)
+
+
+def _write_rows(folder: Path, rows: list[tuple[int, float, float]]) -> None:
+    names = ("images_seen", "seconds", "images_per_second")
+    lines = (json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows)
+    (folder / "stats.jsonl").write_text("".join(lines))
+
+
+def test_evaluations_count_for_the_time_left_as_often_as_they_are_due(tmp_path: Path) -> None:
+    """Of 20,000 images, 100 a second: one after 10,000 that took 50 seconds, and one at the end."""
+    config = {"recipe": "r", "resolution": 64, "training": {"images": 20_000}}
+    record = {"config": {**config, "evaluation": {"every": 10_000}}, "collection": {"name": "x"}}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    rows = [(n, n / 100 + 50 * (n >= 10_000), 100.0) for n in range(500, 20_001, 500)]
+    for seen, left in ((9_500, 105), (10_000, 100 + 50), (15_000, 50 + 50), (20_000, 0)):
+        _write_rows(tmp_path, [row for row in rows if row[0] <= seen])
+        found = summary(tmp_path, None).seconds_left
+        assert found == pytest.approx(left)
 
 
 def test_what_a_run_began_with(client: TestClient, studio: Studio, world: Studio) -> None:
@@ -682,6 +698,16 @@ def test_all_recipes_that_fit_are_measured_in_a_row(client: TestClient, studio: 
         if each["misfit"] is None and not each["from_model"]
     }
     assert {"flagship_32", "flow_32"} <= wanted
+    # Of flow_32 something else was measured.
+    arguments = ["train", "flow_32", "--data=x", "--images=5", "--dry-run", "--numbers=y"]
+    changed = studio.jobs.add(
+        "estimate", "Measure", arguments, about="mine", files=["estimate.json"]
+    )
+    numbers = {"seconds": 1, "memory_bytes": None, "stages": []}
+    (studio.jobs.folder / changed.id / "estimate.json").write_text(json.dumps(numbers))
+    (studio.jobs.folder / changed.id / "exit").write_text("0\n")
+    (found,) = _get(client, "estimates")
+    assert (found["recipe"], found["plain"]) == ("flow_32", False)
     assert not wanted & {"first_look", "flagship_64", "artgan"}
     jobs = _post(client, "estimates", collection="mine")
     assert {job["title"] for job in jobs} == {f"Measure {name} on mine" for name in wanted}
@@ -689,7 +715,7 @@ def test_all_recipes_that_fit_are_measured_in_a_row(client: TestClient, studio: 
         accepted(job)
     assert _post(client, "estimates", collection="mine") == []  # they wait already
     assert len(client.delete("/api/estimates").json()) == len(jobs)
-    assert {job["state"] for job in _get(client, "jobs")} == {"stopped"}
+    assert [job["state"] for job in _get(client, "jobs")] == ["stopped"] * len(jobs) + ["done"]
     run = studio.places.runs / "00000-elsewhere"
     run.mkdir()
     (run / "run.json").write_text("{}")
@@ -766,6 +792,8 @@ def test_what_cannot_be_trained_is_refused_before_it_has_a_number(
             said = _error(client, path, {"collection": "mine", **what})
             assert words in said
             assert "--" not in said
+    gone = {"collection": "mine", "start_from": "models/gone"}
+    assert "no model 'gone'" in _error(client, "train", gone, status=404)
     assert _get(client, "jobs") == []
     job = _post(client, "train", collection="mine", recipe="flagship_32", start_from="auto")
     assert job["run"] == "00000-flagship_32-mine"

@@ -40,8 +40,10 @@ _LEFT_BEHIND = 24 * 3600
 """Seconds after which a folder without a record is removed."""
 LONGEST_LOG = 64 * 2**10
 """Bytes of a log's end that are shown."""
-WHOLE_LOG = 16 * 2**20
+WHOLE_LOG = 4 * 2**20
 """Bytes of its end that are sent where all of it is asked for."""
+_BEGINNING = 16 * 2**10
+"""Bytes of its beginning that are read."""
 
 State = Literal["waiting", "running", "done", "failed", "stopped"]
 Kind = Literal[
@@ -269,6 +271,15 @@ class Jobs:
         """The output of all jobs that trained a run, after the command of each, the oldest first."""
         jobs = [job for job in self.all() if job.run == run][:_MOST_LOGS]
         return "\n".join(f"$ {job.command}\n{self.log(job.id, most)}" for job in reversed(jobs))
+
+    def beginning_of_run(self, run: str) -> str:
+        """The beginning of the output of the first job that trained a run; empty if none did."""
+        jobs = [job for job in self.all() if job.run == run]
+        try:
+            with (self.folder / jobs[-1].id / LOG_FILE).open("rb") as file:
+                return file.read(_BEGINNING).decode("utf-8", errors="replace")
+        except (OSError, IndexError):
+            return ""
 
     def tidy(self) -> None:
         """Remove folders of jobs that a killed server has not added."""

@@ -89,12 +89,11 @@ def keep(jobs: Jobs, job: Job) -> None:
 def _of_job(jobs: Jobs, job: Job) -> Estimate | None:
     if job.kind != "estimate" or job.state != "done" or NUMBERS not in job.files:
         return None
-    recipe = job.arguments[1]
     with suppress(ImpastoError):  # numbers that somebody removed or damaged
         costs = read_record(_numbers(jobs, job), "job", Costs)
         return Estimate(
             job=job.id,
-            recipe=None if recipe.startswith("-") else recipe,
+            recipe=next((each for each in job.arguments[1:] if not each.startswith("-")), None),
             collection=job.about or "",
             plain=is_plain(job.arguments),
             **vars(costs),

@@ -1,7 +1,9 @@
 """Runs as the studio shows them: what their folders say, and what is new in them."""
 
 import json
+import math
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +20,8 @@ from impasto.studio.jobs import Job, Jobs
 RunState = Literal["training", "waiting", "finished", "stopped", "failed"]
 _TAIL = 2**16
 """Bytes of a file of statistics that are read for its last rows."""
+_RECENT = 20
+"""Rows from which the speed of a training is taken."""
 _ROWS = 500
 """Most rows of one event."""
 
@@ -149,7 +153,7 @@ def summary(run: Path, job: Job | None) -> RunSummary:
         seconds = _seconds_of(rows) + sum(
             _seconds_of(last_rows(each / "stats.jsonl")) for each in begun[:-1]
         )
-        left = _seconds_left(rows, images)
+        left = _seconds_left(rows, images, int((config.get("evaluation") or {}).get("every") or 0))
         count = max(_count_of_stages(record["config"]), len(stages))
         grids = grids_of(current)
         newest = [name for name in grids if name.startswith("fakes-")]
@@ -202,16 +206,32 @@ def _planned_left(
     return max(left_of_stage, planned - seconds)
 
 
-def _seconds_left(rows: list[dict[str, Any]], images: int) -> float | None:
-    """From the last rows' time, evaluations included."""
-    some = [row for row in rows[-20:] if "seconds" in row and "images_seen" in row]
-    if len(some) < 2:
+def _seconds_left(rows: list[dict[str, Any]], images: int, every: int = 0) -> float | None:
+    """What is left of a stage: its images at the speed of the last rows, and the evaluations that are
+    due, each of the time that those so far took.
+
+    Args:
+        rows: the last of its statistics.
+        images: its planned length.
+        every: images between two evaluations; 0: none.
+    """
+    names = ("images_seen", "seconds", "images_per_second")
+    some = [[float(row[name]) for name in names] for row in rows if all(map(row.get, names))]
+    if len(some) < 2 or some[-1][0] <= some[0][0]:
         return None
-    seen = some[-1]["images_seen"] - some[0]["images_seen"]
-    if seen <= 0:
+    steps = [(later[0] - earlier[0], later[2]) for earlier, later in pairwise(some)]
+    trained = [count / speed for count, speed in steps]
+    recent = sum(count for count, _ in steps[-_RECENT:])
+    if recent <= 0:
         return None
-    rate = (some[-1]["seconds"] - some[0]["seconds"]) / seen
-    return max(0.0, rate * (images - some[-1]["images_seen"]))
+    seen = some[-1][0]
+    left = max(0.0, images - seen) * sum(trained[-_RECENT:]) / recent
+    if every > 0:
+        made = seen // every - some[0][0] // every
+        due = math.ceil(images / every) - seen // every  # the last one at the end
+        others = some[-1][1] - some[0][1] - sum(trained)
+        left += max(0.0, due) * max(0.0, others) / max(1.0, made)
+    return left
 
 
 def _state(run: Path, found: RunSummary, job: Job | None) -> RunState:

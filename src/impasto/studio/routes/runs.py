@@ -125,7 +125,7 @@ def details(studio: TheStudio, run: str) -> RunDetails:
         checkpoints=sorted(checkpoints),
         has_report=(folder / "report.html").is_file(),
         began_with=began_with(record),
-        chosen=_chosen(studio.jobs.log_of_run(run, WHOLE_LOG)),
+        chosen=_chosen(studio.jobs.beginning_of_run(run)),
     )
 
 
@@ -162,8 +162,8 @@ def metrics(studio: TheStudio, run: str, stage: Stage = "") -> list[dict[str, An
 
 @router.get("/{run}/log", **gives("text/plain"))
 def log(studio: TheStudio, run: str, whole: Annotated[bool, Query()] = False) -> PlainTextResponse:
-    """The output of the jobs that trained it, the oldest first: the end of each, or all of it. Empty
-    for a run that a terminal trained."""
+    """The output of the jobs that trained it, the oldest first: the end of each, or all of it (up to
+    4 MiB). Empty for a run that a terminal trained."""
     studio.places.run(run)
     most = WHOLE_LOG if whole else LONGEST_LOG
     return PlainTextResponse(studio.jobs.log_of_run(run, most))

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from impasto.collection import Collection
 from impasto.config import RunConfig
 from impasto.errors import ImpastoError
+from impasto.formatting import parse_time
 from impasto.registry import module_names, recipe_names
 from impasto.settings import change
 from impasto.studio.context import Studio, TheStudio
@@ -129,8 +130,6 @@ def term(studio: TheStudio, name: str) -> list[Setting]:
 @router.post("/config/check")
 def check(studio: TheStudio, what: Training) -> Checked:
     """The whole config of what would be trained, or the first thing that is wrong with it."""
-    from impasto.formatting import parse_time
-
     if what.time is not None:
         parse_time(what.time)
         if what.images is not None or what.settings.keys() & _LENGTHS:
@@ -138,7 +137,10 @@ def check(studio: TheStudio, what: Training) -> Checked:
     try:
         config, collection = _chosen(studio, what)
     except ImpastoError as error:
-        raise ImpastoError(_in_words_of_the_page(studio, what) or str(error)) from error
+        words = _in_words_of_the_page(studio, what)
+        if words is None:
+            raise
+        raise ImpastoError(words) from error
     return Checked(
         config=config.model_dump(mode="json"),
         pictures=len(collection.train_indices),
@@ -238,7 +240,11 @@ def estimate(studio: TheStudio, what: Training) -> Job:
 def estimate_all(studio: TheStudio, what: Measuring) -> list[Job]:
     """Measure all recipes that fit a collection and were not measured on it, one after another."""
     _refuse_beside_trainings(studio)
-    known = {each.recipe for each in estimates(studio.jobs) if each.collection == what.collection}
+    known = {
+        each.recipe
+        for each in estimates(studio.jobs)
+        if each.plain and each.collection == what.collection
+    }
     with studio.jobs.mutex:
         busy = {job.title for job in studio.jobs.all() if job.state in ("waiting", "running")}
         return [
