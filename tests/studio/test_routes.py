@@ -703,7 +703,7 @@ def test_all_recipes_that_fit_are_measured_in_a_row(client: TestClient, studio: 
     changed = studio.jobs.add(
         "estimate", "Measure", arguments, about="mine", files=["estimate.json"]
     )
-    numbers = {"seconds": 1, "memory_bytes": None, "stages": []}
+    numbers: dict[str, Any] = {"seconds": 1, "memory_bytes": None, "stages": []}
     (studio.jobs.folder / changed.id / "estimate.json").write_text(json.dumps(numbers))
     (studio.jobs.folder / changed.id / "exit").write_text("0\n")
     (found,) = _get(client, "estimates")
