@@ -201,7 +201,7 @@ def preview(studio: TheStudio, what: Walk) -> Response:
     from impasto.exploring.walks import Style
 
     folder = studio.places.model_folder(what.model)
-    rate = max(1, min(what.fps, int(MOST_PREVIEW / what.seconds)))
+    rate = max(1, int(min(what.fps, MOST_PREVIEW / what.seconds)))
     seconds = min(what.seconds, MOST_PREVIEW / rate)
     check_size(int(seconds * rate), studio.places.model_record(what.model).resolution)
     with studio.models.painter(folder, what.settings(), None) as painter:
