@@ -338,6 +338,12 @@ def test_sharing(browser: Browser, tmp_path: Path) -> None:
         visitor.click("button", "Export")
         page.get_by_text("as models/given: done").wait_for()
         page.get_by_label("Model", exact=True).select_option("models/given, 64 px")
+        page.get_by_text("a folder for a Space of the hub").click()
+        page.get_by_label("Name", exact=True).fill("painter")
+        visitor.check()
+        visitor.click("button", "Export")
+        page.get_by_text("as models/painter: done").wait_for()
+    assert (tmp_path / "studio" / "models" / "painter" / "app.py").is_file()
     given = tmp_path / "studio" / "models" / "given"
     assert Model.load(given).record.resolution == 64
     assert "license: cc0-1.0" in (given / "README.md").read_text(encoding="utf-8")

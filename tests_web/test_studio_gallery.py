@@ -96,10 +96,12 @@ def test_what_was_saved_is_found_with_its_settings(browser: Browser, moved: Path
     with visiting(browser, moved) as visitor:
         page = visitor.page
         visitor.click("link", "Gallery")
-        page.get_by_label("style", exact=True).select_option("Ukiyo-e")
+        for style in ("Ukiyo-e", "Mannerism"):
+            page.get_by_label("style", exact=True).select_option(style)
         page.get_by_label("Truncation", exact=True).fill("1.2")
         visitor.click("button", "Seed 6")
-        page.get_by_text("Seed 6, style Ukiyo-e").wait_for()
+        mixed = "Seed 6, style 50% Mannerism + 50% Ukiyo-e"
+        page.get_by_text(mixed).wait_for()
         page.get_by_label("warmth", exact=True).fill("2")
         with page.expect_download() as started:
             visitor.click("link", "Download PNG")
@@ -111,12 +113,12 @@ def test_what_was_saved_is_found_with_its_settings(browser: Browser, moved: Path
         visitor.click("link", "Gallery")
         finding = page.get_by_label("Find a picture", exact=False)
         finding.set_input_files(saved)
-        page.get_by_text("Seed 6, style Ukiyo-e").wait_for()
+        page.get_by_text(mixed).wait_for()
         assert page.get_by_label("warmth", exact=True).input_value() == "2"
         visitor.click("button", "Close")
         assert page.get_by_label("From seed").input_value() == "6"
         assert page.get_by_label("Truncation", exact=True).input_value() == "1.2"
-        page.get_by_role("button", name="Remove Ukiyo-e").wait_for()
+        assert page.get_by_label("Mannerism", exact=True).input_value() == "0.5"
         # A favourite has the direction in it, and its slider shows it.
         visitor.click("button", "Favourites (1)")
         page.get_by_role("button", name="picture-", exact=False).first.click()

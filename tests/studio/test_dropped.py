@@ -58,6 +58,17 @@ def test_an_upload_says_whether_it_is_packed(
     assert packed() == {"dropped": True, "other": False}
 
 
+def test_an_upload_that_was_cut_off_says_so(client: TestClient, places: Places) -> None:
+    assert client.post("/api/uploads", json={"name": "dropped", "files": 3}).status_code == 200
+    client.put("/api/uploads/dropped/file", params={"path": "a.png"}, content=b"a")
+    (found,) = _get(client, "uploads")
+    assert (found["files"], found["expected"]) == (1, 3)
+    client.delete("/api/uploads/dropped")
+    assert client.post("/api/uploads", json={"name": "dropped"}).json()["expected"] is None
+    assert client.post("/api/uploads", json={"name": "x", "files": 0}).status_code == 422
+    assert [path.name for path in places.uploads.iterdir() if path.name[0] != "."] == ["dropped"]
+
+
 def test_what_cannot_be_packed_is_named_before(client: TestClient, places: Places) -> None:
     """As packing says it afterwards."""
     _damaged(places.uploads / "dropped")

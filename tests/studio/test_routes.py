@@ -627,6 +627,9 @@ def test_more_like_one(visitor: TestClient, world: Studio) -> None:
     ]
     parts = [pair for each in some for pair in zip(each["distances"], each["seeds"], strict=True)]
     assert [seed for _, seed in sorted(parts)[:4]] == plain["seeds"]
+    mixture = {"kind": {"warm": 0.25, "cold": 0.75}}
+    mixed = _post(visitor, "gallery/more-like", **{**body, "classes": mixture})
+    assert {tuple(each["classes"]) for each in mixed["points"]} == {(0.75, 0.25)}
     sheet = {"model": RUN, "points": [{"point": each} for each in found["points"]]}
     assert visitor.post("/api/gallery/sheet", json=sheet).status_code == 200
     assert "kind" in _error(visitor, "gallery/more-like", {**body, "classes": {"kind": "hot"}})

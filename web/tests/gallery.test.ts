@@ -26,6 +26,14 @@ test("an address says where one is", () => {
   expect(queryOf(start)).toEqual({});
 });
 
+test("classes are mixed by the shares that sliders show", () => {
+  const mixture = (parts: Record<string, number>) => ofSeed(1, { ...PLAIN, classes: { style: parts } }).classes;
+  expect(mixture({ a: 1, b: 1 })).toEqual({ style: { a: 0.5, b: 0.5 } });
+  expect(mixture({ a: 1, b: 0.6, c: 0.4 })).toEqual({ style: { a: 0.5, b: 0.3, c: 0.2 } });
+  expect(mixture({ a: 0.3 })).toEqual({ style: "a" });
+  expect(mixture({ a: 0, b: 0 })).toEqual({});
+});
+
 test("what is damaged in an address counts as not given", () => {
   const damaged = {
     view: "elsewhere",

@@ -15,6 +15,7 @@ from impasto.sampling.records import ModelRecord
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
     from impasto.sampling.painter import Painter
     from impasto.sampling.points import Points
@@ -30,6 +31,7 @@ Number = Annotated[float, Field(allow_inf_nan=False, ge=-1000, le=1000)]
 Aspect = Annotated[str | None, Field(pattern=r"^[1-9]\d{0,4}[:x][1-9]\d{0,4}$")]
 """Width to height, such as 3:4, of models that make several sizes; None: as the model is saved."""
 Truncation = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+ClassesIn = dict[Name, Name | dict[Name, Number]]
 
 
 class PointIn(BaseModel):
@@ -39,7 +41,7 @@ class PointIn(BaseModel):
     seed: Seed | None = None
     favourite: Name | None = None
     point: PointsRecord | None = None
-    classes: dict[Name, Name | dict[Name, Number]] = Field(default_factory=dict, max_length=50)
+    classes: ClassesIn = Field(default_factory=dict, max_length=50)
     """Of a seed: by label field a class, or weights by class. In other fields the seed draws one."""
     truncation: Truncation | None = None
     """Of a seed's latent."""
@@ -133,16 +135,29 @@ def _point_of(painter: Painter, folder: Path, wanted: PointIn) -> Points:
 def _of_seed(painter: Painter, seed: int, wanted: PointIn) -> Points:
     from dataclasses import replace
 
-    from impasto.sampling.class_choice import mixed
-
-    record = painter.record
-    chosen, mixtures = chosen_classes(record, wanted.classes)
-    labels = mixed(record, painter.labels([seed], chosen), mixtures)
+    labels = labels_of(painter, [seed], wanted.classes)
     return replace(painter, truncation=wanted.truncation).points([seed], labels)
 
 
+def labels_of(painter: Painter, seeds: list[int], classes: ClassesIn) -> Tensor:
+    """The labels of seeds, or their class weights if classes are mixed.
+
+    Args:
+        painter: of the model.
+        seeds: which draw classes in the fields in which none is chosen.
+        classes: see `PointIn`.
+
+    Raises:
+        ImpastoError: an unknown field or class.
+    """
+    from impasto.sampling.class_choice import mixed
+
+    chosen, mixtures = chosen_classes(painter.record, classes)
+    return mixed(painter.record, painter.labels(seeds, chosen), mixtures)
+
+
 def chosen_classes(
-    record: ModelRecord, classes: dict[str, str | dict[str, float]]
+    record: ModelRecord, classes: ClassesIn
 ) -> tuple[dict[int, int], dict[int, dict[int, float]]]:
     """Classes and mixtures by column, from their names; see `class_choice.parse_mixtures`.
 

@@ -32,6 +32,8 @@ _KEPT_FREE = 2**29
 """Bytes of the disk that uploads leave."""
 _INCOMING = ".incoming"
 """Folder of files that are not whole yet."""
+_ANNOUNCED = ".announced"
+"""Folder of a file for each upload: how many files it is to have."""
 _LEFT_BEHIND = 24 * 3600
 """Seconds after which a part that a killed server left is removed."""
 _LOOK_AFTER = 2**26
@@ -63,6 +65,8 @@ class Upload(BaseModel):
     """When its newest file came, in seconds since 1970."""
     packed: bool
     """Whether a collection was made of it, or is being made."""
+    expected: int | None = None
+    """How many files were announced when it was begun; fewer are there if it was cut off."""
 
 
 class Checked(BaseModel):
@@ -96,7 +100,32 @@ def described(folder: Path, packed: Sequence[Path]) -> Upload:
         bytes=sum(each.st_size for each in found),
         changed=max((each.st_mtime for each in found), default=folder.stat().st_mtime),
         packed=any(source.is_relative_to(folder) for source in packed),
+        expected=_announced(folder.parent, folder.name),
     )
+
+
+def begin(root: Path, name: str, files: int | None) -> Path:
+    """The folder of an upload, which is made.
+
+    Args:
+        root: of all uploads.
+        name: of the upload.
+        files: how many will come, if that is known.
+    """
+    folder = confined(root, name)
+    folder.mkdir(exist_ok=True)
+    if files is not None:
+        note = root / _ANNOUNCED / name
+        note.parent.mkdir(exist_ok=True)
+        note.write_text(str(files), encoding="utf-8")
+    return folder
+
+
+def _announced(root: Path, name: str) -> int | None:
+    try:
+        return int((root / _ANNOUNCED / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -330,3 +359,4 @@ def remove(root: Path, name: str) -> None:
     if folder.parent != root or not folder.is_dir():
         raise MissingError(f"there is no upload '{name}'")
     shutil.rmtree(folder)
+    (root / _ANNOUNCED / name).unlink(missing_ok=True)

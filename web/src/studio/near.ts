@@ -43,7 +43,6 @@ export async function* alike(
   first: number,
   wanted: number,
 ): AsyncGenerator<Near> {
-  const whole = Object.entries(ofSeed(0, look).classes ?? {}).filter(([, each]) => typeof each === "string");
   const all = Math.min(wanted, MAX_SEED - first + 1);
   let found = before;
   for (let done = before.among ?? 0; done < all; ) {
@@ -54,7 +53,7 @@ export async function* alike(
       first: first + done,
       seeds,
       count: SHOWN,
-      classes: Object.fromEntries(whole),
+      classes: ofSeed(0, look).classes,
       truncation: look.truncation,
     };
     found = merged(found, await post<Alike>("gallery/more-like", body), (done += seeds));

@@ -18,8 +18,11 @@ export function ofSeed(seed: number, look: Look): Point {
   const classes: Point["classes"] = {};
   for (const [field, parts] of Object.entries(look.classes)) {
     const names = Object.keys(parts);
+    const sum = Object.values(parts).reduce((total, weight) => total + weight, 0);
     if (names.length === 1) classes[field] = names[0]!;
-    else if (names.length > 1 && Object.values(parts).some((weight) => weight > 0)) classes[field] = parts;
+    // The shares, which are what the sliders show.
+    else if (names.length > 1 && sum > 0)
+      classes[field] = Object.fromEntries(names.map((name) => [name, parts[name]! / sum]));
   }
   return { seed, classes, truncation: look.truncation };
 }

@@ -1,10 +1,7 @@
 /** What the server says, as its OpenAPI description has it; only what the page uses. */
 
 export interface Studio {
-  version: string;
   folders: Record<string, string>;
-  cores: number;
-  extras: Record<string, boolean>;
 }
 
 export type JobState = "waiting" | "running" | "done" | "failed" | "stopped";
@@ -14,7 +11,6 @@ export interface Job {
   kind: string;
   title: string;
   state: JobState;
-  created: string;
   run: string | null;
   about: string | null;
   files: string[];
@@ -100,7 +96,6 @@ export interface Collections {
   collections: CollectionSummary[];
   /** Of impasto, and packed when it is opened first. */
   unopened: string[];
-  packing: string[];
   unreadable: Record<string, string>;
 }
 
@@ -152,7 +147,6 @@ export interface Recipe {
   resolution: number | string;
   images: number | null;
   from_model: boolean;
-  adversarial: boolean;
   /** Why it cannot be trained as it is on the collection that was asked about. */
   misfit: string | null;
   /** What to do about that. */
@@ -177,7 +171,6 @@ export interface RunSummary {
   stage: string | null;
   stage_number: number;
   stages: number;
-  created: string | null;
   job: string | null;
   message: string | null;
   grid: string | null;
@@ -210,6 +203,8 @@ export interface Upload {
   changed: number;
   /** Whether a collection was made of it, or is being made. */
   packed: boolean;
+  /** How many files were dropped; fewer are there if sending them was cut off. */
+  expected: number | null;
 }
 
 /** Some pictures of an upload, decoded as packing does it. */
@@ -244,7 +239,6 @@ export interface Found {
   pictures: number;
   left_out: [string, string][];
   fields: Record<string, Record<string, number>>;
-  notes: string[];
 }
 
 export interface Previews {
@@ -299,7 +293,5 @@ export interface Card {
   weights_bytes: number;
   /** The card of the hub, as Markdown. */
   text: string;
-  licences: Record<string, number>;
-  artists: Record<string, number>;
   sentences: string[];
 }

@@ -18,7 +18,7 @@ export function freeName(start: string): string {
  * @param told how many have arrived.
  */
 export async function send(name: string, items: Item[], told: (sent: number) => void): Promise<true> {
-  await post("uploads", { name });
+  await post("uploads", { name, files: items.length });
   const queue = [...items.entries()];
   let sent = 0;
   async function work(): Promise<void> {

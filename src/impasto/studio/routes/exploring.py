@@ -18,12 +18,14 @@ from impasto.studio.answers import gives
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.jobs import Job
 from impasto.studio.painting import (
+    ClassesIn,
     How,
     Name,
     PointIn,
     Seed,
     Truncation,
     check_size,
+    labels_of,
     points_of,
 )
 from impasto.studio.pictures import Format, answer, encoded
@@ -93,8 +95,8 @@ class MoreLike(How):
     """How many, from the first one on."""
     count: int = Field(default=15, ge=1, le=64)
     """How many to find."""
-    classes: dict[Name, Name] = Field(default_factory=dict, max_length=50)
-    """Of the seeds; in other fields each draws one."""
+    classes: ClassesIn = Field(default_factory=dict, max_length=50)
+    """Of the seeds, as those of a `PointIn`."""
     truncation: Truncation | None = None
     """Of the seeds' latents."""
 
@@ -173,7 +175,6 @@ def more_like(studio: TheStudio, what: MoreLike) -> Alike:
     finds them. The first search among them takes as long as painting them all."""
     from impasto.exploring.likeness import most_alike
     from impasto.features import load_network
-    from impasto.sampling.class_choice import class_numbers
 
     folder = studio.places.model_folder(what.model)
     with studio.models.painter(folder, what.settings(), what.truncation) as painter:
@@ -182,7 +183,7 @@ def more_like(studio: TheStudio, what: MoreLike) -> Alike:
             painter,
             points_of(painter, folder, [what.point]),
             seeds,
-            painter.labels(seeds, class_numbers(painter.record, what.classes)),
+            labels_of(painter, seeds, what.classes),
             load_network("lite0", device=painter.sampler.device),
             count=what.count,
         )

@@ -43,6 +43,8 @@ class NewUpload(BaseModel):
     """An upload to begin."""
 
     name: Name
+    files: Annotated[int, Field(ge=1, le=sources.MOST_FILES)] | None = None
+    """How many will come."""
 
 
 class Found(BaseModel):
@@ -129,8 +131,8 @@ def _packed(studio: Studio) -> list[Path]:
 @router.post("/uploads")
 def begin(studio: TheStudio, what: NewUpload) -> Upload:
     """Begin an upload; with a name that there is already, go on with it."""
-    folder = confined(studio.places.uploads, new_name(what.name, "folder of pictures"))
-    folder.mkdir(exist_ok=True)
+    name = new_name(what.name, "folder of pictures")
+    folder = sources.begin(studio.places.uploads, name, what.files)
     return sources.described(folder, _packed(studio))
 
 
