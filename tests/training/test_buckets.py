@@ -322,7 +322,11 @@ def test_evaluations_that_differ_in_more_than_the_size_are_no_whole() -> None:
     wide = {
         "collection": row.collection.model_copy(update={"resolution": WIDE}),
         "reference": row.reference.model_copy(update={"available": 10}),
-        "scores": (row.scores[0].model_copy(update={"value": 3.0, "low": 2.0, "high": 4.0}),),
+        "scores": (
+            row.scores[0].model_copy(
+                update={"value": 3.0, "low": 2.0, "high": 4.0, "warning": "few"}
+            ),
+        ),
     }
     other = row.model_copy(update={**made("8 steps, aspect 80:48"), **wide})
     assert of_several_sizes([row, other]) == []  # only the other is of 8 steps
@@ -332,3 +336,4 @@ def test_evaluations_that_differ_in_more_than_the_size_are_no_whole() -> None:
     assert found == [own, other]
     (score,) = of_all_sizes(found).scores  # the other has no fd
     assert (score.name, score.value, score.low, score.pictures) == ("kid-lite0", 1.5, None, 16)
+    assert score.warning == "few"

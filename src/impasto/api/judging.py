@@ -211,7 +211,10 @@ def _of_models(
     whole = find_collection(path, record, real.data)
     used, home = networks(), out or home_of(path, run)
     found = []
-    for size in [own] if painting.how.aspect else _sizes(record, whole):
+    sizes = [own] if painting.how.aspect else _sizes(record, whole)
+    for number, size in enumerate(sizes):
+        if len(sizes) > 1:
+            say(f"size {number + 1} of {len(sizes)}: {size} pixels", to_stderr=True)
         collection = whole.view_for(size)
         if real.whole and collection.condition is not None:
             collection = open_or_pack(collection.path, size)

@@ -60,6 +60,7 @@ def of_all_sizes(rows: Sequence[EvaluationRow]) -> EvaluationRow:
         update={
             "scores": _weighted([row.scores for row in rows], weights),
             "heldout": _weighted([row.heldout for row in rows], weights),
+            "notes": (),
         }
     )
 
@@ -88,6 +89,7 @@ def _weighted(
                 pictures=sum(one.pictures for one in each),
                 reference=sum(one.reference for one in each),
                 better=each[0].better,
+                warning=next((one.warning for one in each if one.warning), None),
             )
         )
     return tuple(found)

@@ -49,6 +49,7 @@ def lines_of_sizes(rows: Sequence[EvaluationRow]) -> list[str]:
         f"of the real pictures ({sizes})",
         "",
         *_overall(whole),
+        *warnings(whole),
     ]
 
 
