@@ -20,6 +20,7 @@ import json
 import os
 import random
 import re
+import resource
 import socket
 import subprocess
 import sys
@@ -658,6 +659,12 @@ def main() -> None:
             incoming, end = studio / "uploads" / ".incoming", time.monotonic() + _PATIENCE
             while any(incoming.glob("*")) and time.monotonic() < end:
                 time.sleep(0.1)
+            allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+            if allowed not in (
+                resource.RLIM_INFINITY,
+                most,
+            ):  # of this process; the server keeps its own
+                resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
             faults += crowd(port, token, _CROWD)
             if process.poll() is not None:
                 faults.append("the server has ended")
