@@ -42,10 +42,18 @@ def test_scores_of_several_fields_have_columns_of_their_own(tmp_path: Path) -> N
             _score("top1-judge", 0.75, field="genre"),
             _score("top1-judge", 0.5, field="genre", cls="portrait"),
         )
-        + _row(128, _score("kid-lite0", 0.123), _score("mine-lite0", None, better="higher"))
+        + _row(
+            128,
+            _score("kid-lite0", 0.123),
+            _score("mine-lite0", None, better="higher"),
+            _score("fd-lite0-infinity", 7.0),
+        )
     )
     table = score_table(tmp_path)
+    infinity, *_ = table.columns
+    assert infinity.explanation.endswith("the number of real ones still matters.")
     assert [column.title for column in table.columns] == [
+        "FD of infinitely many pictures (lite0)",
         "KID (lite0)",
         "Top-1 of genre (judge)",
         "Top-1 of style (judge)",
@@ -53,11 +61,14 @@ def test_scores_of_several_fields_have_columns_of_their_own(tmp_path: Path) -> N
     ]
     newest, first = table.rows
     assert (newest.images_seen, first.images_seen, first.pictures) == (128, 64, 48)
+    assert newest.conditions == (
+        "48 generated pictures against 9 training pictures of c at 32 pixels, as lite0 sees them"
+    )
     values = [[cell and (cell.value, cell.interval) for cell in row.cells] for row in table.rows]
     assert values == [
-        [("0.123", ""), None, None, ("–", "")],
-        [None, ("75%", ""), ("25.0%", "20.0 to 30.0%"), None],
+        [("7", ""), ("0.123", ""), None, None, ("–", "")],
+        [None, None, ("75%", ""), ("25.0%", "20.0 to 30.0%"), None],
     ]
-    assert table.columns[0].better == "Lower is better."
-    assert (table.columns[3].better, table.columns[3].explanation) == ("Higher is better.", "")
+    assert table.columns[1].better == "Lower is better."
+    assert (table.columns[4].better, table.columns[4].explanation) == ("Higher is better.", "")
     assert score_table(tmp_path / "nothing").rows == []

@@ -5,7 +5,19 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from impasto.evaluation.record import METRICS_FILE, EvaluationRow, ScoreRow, read_rows
-from impasto.evaluation.score_kinds import interval_text, kind_in, place_of, title_of, value_text
+from impasto.evaluation.score_kinds import (
+    INFINITY,
+    interval_text,
+    kind_in,
+    place_of,
+    title_of,
+    value_text,
+)
+
+_INFINITELY = (
+    " Here it is extrapolated to infinitely many generated pictures; the number of real ones still "
+    "matters."
+)
 
 
 class ScoreColumn(BaseModel):
@@ -36,7 +48,8 @@ class ScoresOfMoment(BaseModel):
     images_seen: int | None
     pictures: int
     """How many were generated for it."""
-    during_training: bool
+    conditions: str
+    """What was compared with what. Only evaluations with equal conditions can be compared."""
     cells: list[ScoreCell | None]
     """In the order of the columns; None: not measured."""
 
@@ -54,6 +67,8 @@ def score_table(run: Path) -> ScoreTable:
     Raises:
         ImpastoError: `metrics.jsonl` cannot be read.
     """
+    from impasto.reporting.scores import Conditions  # imports torch
+
     rows = read_rows(run / METRICS_FILE)[::-1]
     found = {(score.name, score.field) for row in rows for score in _overall(row)}
     keys = sorted(found, key=lambda key: (place_of(key[0]), key[0], key[1] or ""))
@@ -63,7 +78,8 @@ def score_table(run: Path) -> ScoreTable:
             ScoresOfMoment(
                 images_seen=row.subject.images_seen,
                 pictures=row.pictures.count,
-                during_training=row.during_training,
+                conditions=("in training: " if row.during_training else "")
+                + str(Conditions.of(row)),
                 cells=[_cell(row.score(name, field)) for name, field in keys],
             )
             for row in rows
@@ -81,7 +97,7 @@ def _column(name: str, field: str | None, rows: list[EvaluationRow]) -> ScoreCol
         name=name,
         title=title_of(name, field),
         better=kind.sentence,
-        explanation=kind.explanation,
+        explanation=kind.explanation + (_INFINITELY if name.endswith(INFINITY) else ""),
         unseen=kind.unseen,
     )
 

@@ -228,7 +228,8 @@ export interface ScoreTable {
   rows: {
     images_seen: number | null;
     pictures: number;
-    during_training: boolean;
+    /** What was compared with what. */
+    conditions: string;
     cells: ({ value: string; interval: string } | null)[];
   }[];
 }
