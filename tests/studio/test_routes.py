@@ -422,7 +422,7 @@ def test_what_a_run_began_with(client: TestClient, studio: Studio, world: Studio
     record["started_from"] = {
         "model": "masters",
         "recipe": "flagship_64",
-        "images_seen": 5,
+        "images_seen": 5000,
         "generator": layers,
     }
     (run / "run.json").write_text(json.dumps(record))
@@ -433,7 +433,7 @@ def test_what_a_run_began_with(client: TestClient, studio: Studio, world: Studio
     log.write_text(f"--from auto: {words}\n{long}the end\n")
     details = _get(client, "runs/00000-given")
     assert details["began_with"] == (
-        "masters (flagship_64, 5 images seen): 2 of 3 layers of its generator kept"
+        "masters (flagship_64, 5,000 images seen): 2 of 3 layers of its generator kept"
     )
     assert details["chosen"] == words
     short = client.get("/api/runs/00000-given/log").text

@@ -125,8 +125,10 @@ def began_with(record: dict[str, Any]) -> str | None:
         len(layers.get(fate) or []) if isinstance(layers, dict) else 0
         for fate in ("kept", "partly", "new")
     )
+    seen = started.get("images_seen")
+    images = f"{seen:,}" if isinstance(seen, int) else "unknown"
     return (
-        f"{started.get('model')} ({started.get('recipe')}, {started.get('images_seen')} images seen): "
+        f"{started.get('model')} ({started.get('recipe')}, {images} images seen): "
         f"{kept} of {kept + partly + new} layers of its generator kept"
     )
 
