@@ -16,6 +16,7 @@ class Dropped {
   previews = $state.raw<Previews>();
   /** How many pictures were looked at, and which of them cannot be packed. */
   checked = $state(0);
+  checking = $state(false);
   unusable = $state.raw<[string, string][]>([]);
   name = $state("");
   fit = $state("crop");
@@ -50,7 +51,10 @@ class Dropped {
       : items;
     const stay = (event: BeforeUnloadEvent) => event.preventDefault();
     addEventListener("beforeunload", stay);
-    const all = await attempt(send(upload, files, (arrived) => (this.sent = arrived)));
+    const told = (arrived: number) => {
+      if (this.upload === upload) this.sent = arrived; // not those of a later drop
+    };
+    const all = await attempt(send(upload, files, told));
     removeEventListener("beforeunload", stay);
     if (all) await this.look(upload);
     else if (this.upload === upload) this.clear();
@@ -77,22 +81,24 @@ class Dropped {
     const { upload, side, fit } = this;
     // The proportions of `aspect` are chosen when they are packed; it crops to them.
     const query = { resolution: side, fit: fit === "aspect" ? "crop" : fit };
-    [this.checked, this.unusable] = [0, []];
+    const same = () => this.upload === upload && this.side === side && this.fit === fit;
+    [this.checked, this.unusable, this.checking] = [0, [], true];
     while (this.checked < this.toCheck) {
       const path = `uploads/${part(upload)}/unusable`;
       const some = await get<Checked>(path, { ...query, start: this.checked }).catch(() => null);
-      // Discarded, or asked anew. What is refused here is said when it is packed.
-      if (!some?.checked || this.upload !== upload || this.side !== side || this.fit !== fit) return;
+      if (!same()) return; // discarded, or asked anew
+      if (!some?.checked) break; // what is refused here is said when it is packed
       this.checked += some.checked;
       this.unusable = [...this.unusable, ...some.left_out];
     }
+    this.checking = false;
   }
 
   private begin(upload: string, name: string): void {
     this.upload = upload;
     this.name = name.replace(/[\\/:*?"<>|]|^[.-]+/g, " ").trim();
     [this.total, this.sent, this.found, this.previews] = [0, 0, undefined, undefined];
-    [this.checked, this.unusable] = [0, []];
+    [this.checked, this.unusable, this.checking] = [0, [], false];
   }
 
   private async look(upload: string): Promise<void> {
