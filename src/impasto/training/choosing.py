@@ -31,6 +31,8 @@ from impasto.training.resolve import hides_labels
 FLAGSHIP = "flagship_"
 """The default recipes have this name and a side in pixels."""
 USUAL_SIDE = 64
+READ = ("read_at", "crop")
+"""Settings of what a discriminator reads of a picture, which its weights do not depend on."""
 
 
 @dataclass(frozen=True)
@@ -311,9 +313,8 @@ def as_model(config: RunConfig, model: ModelRecord) -> RunConfig:
 
 def _reading_as(mine: NetworkConfig, theirs: NetworkConfig) -> NetworkConfig:
     """Their discriminator, which reads of a picture what mine does."""
-    read = ("read_at", "crop")
-    options = {name: value for name, value in theirs.options.items() if name not in read}
-    options |= {name: value for name, value in mine.options.items() if name in read}
+    options = {name: value for name, value in theirs.options.items() if name not in READ}
+    options |= {name: value for name, value in mine.options.items() if name in READ}
     return NetworkConfig.model_validate({"network": theirs.network, **options})
 
 

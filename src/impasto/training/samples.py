@@ -1,5 +1,6 @@
 """Sample grids during training, with fixed latents and labels."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,6 @@ from impasto.training.session import Session
 
 def draw_reals(run: Path, session: Session) -> None:
     """Write the grid of real pictures."""
-    pixels = to_uint8(session.reals).cpu().numpy()
     config, pictures = session.config, session.pictures
     if _of_all_sizes(run):
         pixels = in_rows(
@@ -28,6 +28,8 @@ def draw_reals(run: Path, session: Session) -> None:
             config.training.grid,
             lambda size, count: to_uint8(pictures.fixed(count, size)[0]).cpu().numpy(),
         )
+    else:
+        pixels = to_uint8(session.reals).cpu().numpy()
     save_grid(run / "samples" / "reals.png", pixels, columns_of(config.training.grid))
 
 
@@ -35,18 +37,15 @@ def draw_samples(run: Path, session: Session, board: TensorBoard | None) -> torc
     """Write the averaged generator's grids of the fixed latents; gives its pictures of these, of several
     sizes of the config's `resolution`."""
     sampler = Sampler(session.state.average, session.config.latent, session.device, fold=False)
-    fakes = _painted(sampler, session, len(session.fixed_latents))
-    pixels, columns = to_uint8(fakes).cpu().numpy(), columns_of(len(fakes))
-    if _of_all_sizes(run):
-        pixels = _of_each_size(sampler, session)
+    fakes = torch.cat([*_painted(sampler, session.fixed_latents, session.fixed_labels)])
+    several = _of_all_sizes(run)
+    pixels = _of_each_size(sampler, session) if several else to_uint8(fakes).cpu().numpy()
+    columns = columns_of(len(fakes))
     images_seen = session.state.images_seen
     save_grid(run / "samples" / f"fakes-{images_seen:012d}.png", pixels, columns)
     for name, grid in session.class_grids.items():
-        latents, labels = grid.inputs(session.fixed_latents[: grid.rows])
-        painted = [
-            to_uint8(sampler.images(*some)).cpu().numpy()
-            for some in zip(latents.split(64), labels.split(64), strict=True)
-        ]
+        inputs = grid.inputs(session.fixed_latents[: grid.rows])
+        painted = [to_uint8(images).cpu().numpy() for images in _painted(sampler, *inputs)]
         path = run / "samples" / f"classes-{name}-{images_seen:012d}.png"
         save_grid(path, np.concatenate(painted), columns=len(grid.classes))
     if board is not None:
@@ -54,12 +53,12 @@ def draw_samples(run: Path, session: Session, board: TensorBoard | None) -> torc
     return fakes
 
 
-def _painted(sampler: Sampler, session: Session, count: int) -> torch.Tensor:
-    """The pictures of the first so many fixed latents, again from the first where there are no more."""
-    numbers = torch.arange(count) % len(session.fixed_latents)
-    latents, labels = session.fixed_latents[numbers], session.fixed_labels[numbers]
-    batches = zip(latents.split(64), labels.split(64), strict=True)
-    return torch.cat([sampler.images(*some) for some in batches])
+def _painted(
+    sampler: Sampler, latents: torch.Tensor, labels: torch.Tensor
+) -> Iterator[torch.Tensor]:
+    """The pictures of latents, in batches."""
+    for some in zip(latents.split(64), labels.split(64), strict=True):
+        yield sampler.images(*some)
 
 
 def _of_all_sizes(run: Path) -> bool:
@@ -73,8 +72,13 @@ def _of_each_size(sampler: Sampler, session: Session) -> np.ndarray:
     config, generator = session.config, session.state.average
 
     def pictures(size: Resolution, count: int) -> np.ndarray:
+        """Of the first so many latents, again from the first where there are no more."""
         generator.paint_as(size)  # type: ignore[operator]
-        return to_uint8(_painted(sampler, session, count)).cpu().numpy()
+        numbers = torch.arange(count) % len(session.fixed_latents)
+        inputs = session.fixed_latents[numbers], session.fixed_labels[numbers]
+        return np.concatenate(
+            [to_uint8(images).cpu().numpy() for images in _painted(sampler, *inputs)]
+        )
 
     try:
         return in_rows(config.resolution, config.buckets, config.training.grid, pictures)

@@ -21,12 +21,10 @@ from impasto.resolution import Resolution, square_of, times
 from impasto.sampling.model import HUB, Model
 from impasto.sampling.records import ModelRecord
 from impasto.sampling.shipped import SHIPPED, there
-from impasto.training.choosing import FLAGSHIP, USUAL_SIDE, at_side
+from impasto.training.choosing import FLAGSHIP, READ, USUAL_SIDE, at_side
 from impasto.training.run_folder import read_run
 
 AUTO = Path("auto")
-_READ = ("read_at", "crop")
-"""What a discriminator reads of a picture, which its weights do not depend on."""
 NEAR = 0.15
 """The largest distance at which a training starts from a model. Measured (benchmarks/starts.py): at
 0.065, paintings that the model has not seen, it helps much; at 0.37 and 0.40, drawings, it costs."""
@@ -111,7 +109,7 @@ def _other_networks(model: ModelRecord, settings: Mapping[str, Any]) -> str:
     part; '' if there is none."""
     for name, value in settings.items():
         section, _, option = name.partition(".")
-        if section not in ("generator", "discriminator", "latent") or option in _READ:
+        if section not in ("generator", "discriminator", "latent") or option in READ:
             continue
         own = getattr(model, section)
         if own is None or not option or own.model_dump().get(option) != value:
