@@ -61,7 +61,7 @@ Kind = Literal[
     "compare",
     "export",
 ]
-MEASURING = "estimate"
+MEASURING: Literal["estimate"] = "estimate"
 TRAINING = ("train", "resume", MEASURING)
 """Kinds of jobs that use the whole machine."""
 _STOPPED = ("130", "143")

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from pydantic import BaseModel
 
 from impasto.config import read_record
 from impasto.errors import ImpastoError
 from impasto.files import write_json
-from impasto.studio.jobs import Job, Jobs
+from impasto.studio.jobs import MEASURING, Job, Jobs
 
 NUMBERS = "estimate.json"
 """What the command of a measurement writes into its job's folder."""
@@ -87,10 +86,10 @@ def keep(jobs: Jobs, job: Job) -> None:
 
 
 def _of_job(jobs: Jobs, job: Job) -> Estimate | None:
-    if job.kind != "estimate" or job.state != "done" or NUMBERS not in job.files:
+    if job.kind != MEASURING or job.state != "done" or NUMBERS not in job.files:
         return None
     with suppress(ImpastoError):  # numbers that somebody removed or damaged
-        costs = read_record(_numbers(jobs, job), "job", Costs)
+        costs = read_record(jobs.folder / job.id / NUMBERS, "job", Costs)
         return Estimate(
             job=job.id,
             recipe=next((each for each in job.arguments[1:] if not each.startswith("-")), None),
@@ -99,10 +98,6 @@ def _of_job(jobs: Jobs, job: Job) -> Estimate | None:
             **vars(costs),
         )
     return None
-
-
-def _numbers(jobs: Jobs, job: Job) -> Path:
-    return jobs.folder / job.id / NUMBERS
 
 
 def _kept(jobs: Jobs) -> list[Estimate]:

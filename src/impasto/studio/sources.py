@@ -268,16 +268,25 @@ def reasons(pictures: Iterable[Path | Content], options: PackOptions) -> Iterato
 def _reason(how: Fitting, picture: Path | Content) -> str:
     """Runs in a process of its own."""
     try:
-        if isinstance(picture, UnusableError):
-            raise picture
-        if isinstance(picture, np.ndarray):
-            fit_pixels(picture, how)
-        else:
-            with opened(picture) as stream:
-                picture_of(stream, how)
+        _pixels_of(picture, how)
     except UnusableError as reason:
         return str(reason)
     return ""
+
+
+def _pixels_of(picture: Path | Content, how: Fitting) -> np.ndarray:
+    """A fitted picture, uint8 [H, W, 3]; of tiles the first.
+
+    Raises:
+        UnusableError: with the reason why there is none.
+    """
+    if isinstance(picture, UnusableError):
+        raise picture
+    if isinstance(picture, np.ndarray):
+        pixels: np.ndarray = next(iter(fit_pixels(picture, how).pixels.values()))[0]
+        return pixels
+    with opened(picture) as stream:
+        return picture_of(stream, how)
 
 
 def previews(
@@ -334,19 +343,10 @@ def _fittings(listing: Listing, resolution: Resolution) -> dict[str, Fitting]:
 
 def _fitted(how: Mapping[str, Fitting], picture: Path | Content) -> dict[str, np.ndarray]:
     """Runs in a process of its own."""
-    found: dict[str, np.ndarray] = {}
-    for name, fitting in how.items():
-        try:
-            if isinstance(picture, UnusableError):
-                return {}
-            if isinstance(picture, np.ndarray):
-                found[name] = next(iter(fit_pixels(picture, fitting).pixels.values()))[0]
-            else:
-                with opened(picture) as stream:
-                    found[name] = picture_of(stream, fitting)
-        except UnusableError:
-            return {}
-    return found
+    try:
+        return {name: _pixels_of(picture, fitting) for name, fitting in how.items()}
+    except UnusableError:
+        return {}
 
 
 def remove(root: Path, name: str) -> None:

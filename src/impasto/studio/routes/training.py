@@ -14,7 +14,7 @@ from impasto.formatting import parse_time
 from impasto.registry import module_names, recipe_names
 from impasto.settings import change
 from impasto.studio.context import Studio, TheStudio
-from impasto.studio.jobs import Job
+from impasto.studio.jobs import MEASURING, Job
 from impasto.studio.measuring import NUMBERS, Estimate, estimates, is_plain, title_of
 from impasto.studio.places import folders
 from impasto.studio.recipes import Recipe, flagship_of, opened, recipe_named, with_misfit
@@ -264,7 +264,7 @@ def stop_estimates(studio: TheStudio) -> list[Job]:
         return [
             studio.jobs.stop(job.id)
             for job in studio.jobs.all()  # the newest first, so that none begins meanwhile
-            if job.kind == "estimate" and job.state in ("waiting", "running")
+            if job.kind == MEASURING and job.state in ("waiting", "running")
         ]
 
 
@@ -279,7 +279,7 @@ def _measure(studio: Studio, what: Training) -> Job:
     folder = studio.jobs.new_folder()
     arguments += ["--dry-run", f"--numbers={folder / NUMBERS}"]
     return studio.jobs.add(
-        "estimate",
+        MEASURING,
         title_of(what.recipe, what.collection, plain=is_plain(arguments)),
         arguments,
         folder=folder,
