@@ -43,6 +43,9 @@ def test_an_upload_says_whether_it_is_packed(
     def packed() -> dict[str, bool]:
         return {each["name"]: each["packed"] for each in _get(client, "uploads")}
 
+    for number, text in enumerate(("[]", '{"made": 5}')):  # damaged collections
+        (places.collections / f"damaged-{number}").mkdir()
+        (places.collections / f"damaged-{number}" / "collection.json").write_text(text)
     assert packed() == {"dropped": False, "other": False}
     (first, _) = _get(client, "uploads")
     newest = max(path.stat().st_mtime for path in (places.uploads / "dropped").rglob("*.png"))

@@ -121,11 +121,21 @@ def _packed(studio: Studio) -> list[Path]:
     found = []
     for folder in folders(studio.places.collections, "collection.json"):
         with suppress(ImpastoError):  # a damaged one, of which the list of collections tells
-            made = read_json(folder / "collection.json", "collection").get("made", {})
-            found.append(Path(str(made.get("source"))))
+            found.append(Path(str(_made(folder).get("source"))))
     packing = (job for job in studio.jobs.all() if job.kind == "pack")
     begun = [job for job in packing if job.state in ("waiting", "running")]
     return found + [Path(job.arguments[-2]) for job in begun]
+
+
+def _made(collection: Path) -> dict[str, Any]:
+    """How a collection was packed; empty where its folder does not say.
+
+    Raises:
+        ImpastoError: its description cannot be read.
+    """
+    description = read_json(collection / "collection.json", "collection")
+    made = description.get("made") if isinstance(description, dict) else None
+    return made if isinstance(made, dict) else {}
 
 
 @router.post("/uploads")
@@ -275,7 +285,7 @@ def _source(studio: Studio, what: Pack) -> tuple[str, dict[str, Any]]:
     if what.like == MASTERS and studio.places.collection(MASTERS) == MASTERS:
         return MASTERS, {"fit": "tiles", "labels": "style,genre,artist"}
     folder = confined(studio.places.collections, what.like)
-    made = read_json(folder / "collection.json", "collection").get("made", {})
+    made = _made(folder)
     source, before = made.get("source"), made.get("options", {})
     if source != MASTERS:
         try:
