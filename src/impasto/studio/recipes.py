@@ -10,7 +10,7 @@ from impasto.collection.store import sides
 from impasto.config import RunConfig
 from impasto.errors import ImpastoError, choices
 from impasto.registry import load_recipe
-from impasto.resolution import Resolution, Size, recorded, square_of, times
+from impasto.resolution import Resolution, Size, recorded, times
 from impasto.studio.places import MASTERS
 
 
@@ -70,10 +70,14 @@ def fits(wanted: Resolution, collection: Collection | None) -> bool:
     averaged down to it. See `training.choosing`, which refuses the others."""
     if collection is None:
         return True
-    packed = (collection.resolution,) if collection.bucketed else collection.resolutions
-    if isinstance(wanted, int) and any(isinstance(each, Size) for each in packed):
+    if isinstance(wanted, int) and any(isinstance(each, Size) for each in _packed_at(collection)):
         return False  # its networks make squares
     return any(times(each, wanted) for each in collection.resolutions)
+
+
+def _packed_at(collection: Collection) -> tuple[Resolution, ...]:
+    """The sizes of a collection's pictures; of several buckets that of the one that is trained."""
+    return (collection.resolution,) if collection.bucketed else collection.resolutions
 
 
 def with_misfit(recipe: Recipe, config: RunConfig, collection: Collection | None) -> Recipe:
@@ -90,14 +94,15 @@ def with_misfit(recipe: Recipe, config: RunConfig, collection: Collection | None
     fields = [field.name for field in collection.fields]
     missing = [label for label in config.labels if label not in fields]
     if not fits(config.resolution, collection):
+        from impasto.training.choosing import nearest_size
+
         size = config.resolution
         why = (
             f"{recipe.name} paints pictures of {size} px, and {called} is packed at "
             f"{sides(collection.resolutions)}"
         )
-        then = (
-            f"set this one's resolution to {_nearest(size, collection)}, or pack again at {size} px"
-        )
+        near = nearest_size(_packed_at(collection), size)
+        then = f"set this one's resolution to {near}, or pack again at {size} px"
     elif missing:
         there = f"has {choices(fields)}" if fields else "has no labels"
         why = f"{recipe.name} learns the label {choices(missing)}, and {called} {there}"
@@ -105,14 +110,6 @@ def with_misfit(recipe: Recipe, config: RunConfig, collection: Collection | None
     if why is None:
         return recipe
     return recipe.model_copy(update={"misfit": why, "remedy": f"choose a recipe that fits, {then}"})
-
-
-def _nearest(wanted: Resolution, collection: Collection) -> Resolution:
-    """The size of a collection with about as many pixels as a recipe's pictures have."""
-    from impasto.training.choosing import at_side
-
-    shapes = (collection.resolution,) if collection.bucketed else collection.resolutions
-    return [at_side(each, square_of(wanted)) or each for each in shapes][-1]
 
 
 def flagship_of(place: str | Path) -> Recipe:

@@ -175,12 +175,11 @@ def _rectangles(
         if isinstance(opened.resolution, int):
             return {}
         packed = [opened.resolution]
-    wanted = base.resolution
-    size = [at_side(each, square_of(wanted)) or each for each in packed][-1]
+    size = nearest_size(packed, base.resolution)
     if by_name:
         raise ImpastoError(
-            f"{data} holds rectangles of {sides(packed)}, and recipe {recipe} makes {wanted}: train "
-            f"with --set resolution={size}, or leave the recipe out"
+            f"{data} holds rectangles of {sides(packed)}, and recipe {recipe} makes "
+            f"{base.resolution}: train with --set resolution={size}, or leave the recipe out"
         )
     return {"resolution": str(size)}
 
@@ -226,6 +225,12 @@ def at_side(packed: Resolution, side: int) -> Resolution | None:
         return None
     size = divided(packed, factor)
     return size if times(packed, size) else None
+
+
+def nearest_size(packed: Sequence[Resolution], wanted: Resolution) -> Resolution:
+    """The size with about as many pixels as a recipe's pictures have that those packed at one of these
+    sizes can be averaged down to; else the last of these sizes."""
+    return [at_side(each, square_of(wanted)) or each for each in packed][-1]
 
 
 def _check_guidance(config: RunConfig, model: ModelRecord) -> None:
