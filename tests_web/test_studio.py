@@ -378,3 +378,29 @@ def test_what_goes_wrong_is_one_line(browser: Browser, tmp_path: Path) -> None:
         visitor.click("button", "Close the message")
         assert page.get_by_role("alert").count() == 0
         visitor.errors.clear()  # the browser reports the refused request
+
+
+def test_lists_are_not_read_again_whenever_a_job_says_something(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """A training prints a line of progress every second or so."""
+    job = {"id": "1", "kind": "train", "title": "Train on mine", "state": "running", "files": []}
+    lines = [json.dumps([{**job, "message": f"{number} of 9 images"}]) for number in range(1, 10)]
+    with visiting(browser, tmp_path / "studio") as visitor:
+        page = visitor.page
+        page.route(
+            "**/api/events",
+            lambda route: route.fulfill(
+                content_type="text/event-stream",
+                body="".join(f"event: jobs\ndata: {line}\n\n" for line in lines),
+            ),
+        )
+        visitor.click("link", "Gallery")
+        visitor.requests.clear()
+        page.reload()
+        visitor.painted()
+        page.get_by_text("Jobs: Train on mine").click()
+        page.get_by_text("9 of 9 images").wait_for()
+        asked = [url.partition("/api/")[2] for url in visitor.requests]
+        for path in ("models", "gallery/favourites?", "gallery/directions?"):
+            assert len([each for each in asked if each.startswith(path)]) == 1, asked

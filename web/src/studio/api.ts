@@ -49,6 +49,11 @@ export async function remove<T>(path: string, query: Query = {}): Promise<T> {
   return (await (await request(path, { method: "DELETE" }, query)).json()) as T;
 }
 
+/** What a job has printed. */
+export async function logOf(job: string): Promise<string> {
+  return (await request(`jobs/${part(job)}/log`)).text();
+}
+
 export function asJson(body: unknown): RequestInit {
   return { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
 }

@@ -99,10 +99,28 @@ export function follow(): () => void {
   };
 }
 
-/** How often jobs that are about something have ended: what is read again when it changes. */
+/** Whether a job is running, or waits until it may. */
+export function goesOn(job: Job): boolean {
+  return job.state === "running" || job.state === "waiting";
+}
+
+/** How many jobs of some kinds have ended. */
 export function ended(kinds: string[]): number {
-  const over = ["done", "failed", "stopped"];
-  return jobs.all.filter((job) => kinds.includes(job.kind) && over.includes(job.state)).length;
+  return jobs.all.filter((job) => kinds.includes(job.kind) && !goesOn(job)).length;
+}
+
+/**
+ * Do something now and again whenever a job of some kinds has ended, but not whenever a job says something new.
+ * Called while a component is made.
+ *
+ * @param work what an effect does: what it reads at once has it done again, too.
+ */
+export function afterJobs(kinds: string[], work: () => void | (() => void)): void {
+  const over = $derived(ended(kinds));
+  $effect(() => {
+    void over;
+    return work();
+  });
 }
 
 /** A job that a component has started and waits for. Made while the component is. */
@@ -113,7 +131,7 @@ export class Awaited {
   constructor(done: (job: Job) => void) {
     $effect(() => {
       const job = this.job;
-      if (!job || job.state === "running" || job.state === "waiting") return;
+      if (!job || goesOn(job)) return;
       this.id = null;
       if (job.state === "done") done(job);
       else said.trouble = `${job.title}: ${job.message ?? job.state}`;
