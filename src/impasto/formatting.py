@@ -4,7 +4,9 @@ names in a text."""
 import re
 import shlex
 import unicodedata
+from collections.abc import Mapping
 from os import PathLike
+from typing import Any
 
 from impasto.errors import ImpastoError
 
@@ -119,3 +121,22 @@ def quoted(path: str | PathLike[str]) -> str:
 def titled(name: str, condition: str | None) -> str:
     """A collection's name, with the condition of a part: `paintings (only style = 'Realism')`."""
     return name if condition is None else f"{name} (only {condition})"
+
+
+def begun_with(run: Mapping[str, Any]) -> str:
+    """The model that a run started from, and the layers of its generator that were kept, as its
+    `run.json` says; empty if it started from none."""
+    started = run.get("started_from")
+    if not isinstance(started, dict) or started.get("model") is None:
+        return ""
+    seen, layers = started.get("images_seen"), started.get("generator")
+    if not isinstance(seen, int):
+        return ""
+    kept, partly, new = (
+        len(layers.get(fate) or []) if isinstance(layers, dict) else 0
+        for fate in ("kept", "partly", "new")
+    )
+    return (
+        f"{started['model']} ({started.get('recipe')}, {seen:,} images seen): "
+        f"{kept} of {kept + partly + new} layers of its generator kept"
+    )

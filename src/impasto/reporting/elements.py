@@ -154,8 +154,7 @@ def pixel_kind(side: int) -> str:
 def cell_tall(record: RunRecord) -> float:
     """The height of a place in a run's grids divided by its width; of a run of several sizes, a place
     holds a picture of any of them."""
-    grid = record.run.get("grid")
-    match grid.get("cell") if isinstance(grid, dict) else None:
+    match record.get("grid", "cell"):
         case [int(width), int(height)] if width > 0 and height > 0:
             return height / width
     return record.tall

@@ -249,9 +249,9 @@ def _sizes(record: RunRecord) -> list[Explained]:
 
 def _sizes_table(record: RunRecord, rows: Sequence[EvaluationRow]) -> Explained:
     notes = TableNotes()
-    table = []
-    for name, of in made_alike([of_all_sizes(rows)])[0].overall:
-        cells = [cell(judged(row, name, of), notes) for row in (*rows, of_all_sizes(rows))]
+    table, whole = [], of_all_sizes(rows)
+    for name, of in made_alike([whole])[0].overall:
+        cells = [cell(judged(row, name, of), notes) for row in (*rows, whole)]
         table.append((title_of(name, of), cells))
     head = ["", *(str(row.collection.resolution) for row in rows), "all sizes"]
     first, unscored = rows[0], _unscored(record, rows)
@@ -269,10 +269,9 @@ def _sizes_table(record: RunRecord, rows: Sequence[EvaluationRow]) -> Explained:
 
 def _unscored(record: RunRecord, rows: Sequence[EvaluationRow]) -> str:
     """A sentence on sizes of the run without scores; '' if there are none."""
-    config = record.run.get("config")
-    sizes = config.get("buckets") if isinstance(config, dict) else None
     scored = {str(row.collection.resolution) for row in rows}
-    missing = [str(size) for size in sizes if str(size) not in scored] if sizes else []
+    sizes = record.get("config", "buckets", default=[])
+    missing = [str(size) for size in sizes if str(size) not in scored]
     return f"Not scored, and not in the mean: {', '.join(missing)}." if missing else ""
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from impasto.config import FIRST_STAGE
-from impasto.formatting import percent, readable_time
+from impasto.formatting import begun_with, percent, readable_time
 from impasto.reporting.elements import moment
 from impasto.reporting.record import RunRecord
 
@@ -119,18 +119,9 @@ def about(record: RunRecord) -> tuple[str, list[str]]:
 
 
 def _begun_with(record: RunRecord) -> str:
-    """The model that the run started from, and the layers kept; empty if none."""
-    model, seen = record.get("started_from", "model"), record.get("started_from", "images_seen")
-    kept, partly, new = (
-        len(record.get("started_from", "generator", fate, default=[]))
-        for fate in ("kept", "partly", "new")
-    )
-    if model is None or not isinstance(seen, int):
-        return ""
-    return (
-        f"Started from {model} ({record.get('started_from', 'recipe')}, {seen:,} images seen): "
-        f"{kept} of {kept + partly + new} layers of its generator kept."
-    )
+    """The model that the run started from, and the layers kept, as a sentence; empty if none."""
+    begun = begun_with(record.run)
+    return f"Started from {begun}." if begun else ""
 
 
 def first_stage_page(page: str) -> str:

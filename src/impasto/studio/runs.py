@@ -111,28 +111,6 @@ def record_of(folder: Path) -> dict[str, Any]:
     return record
 
 
-def began_with(record: dict[str, Any]) -> str | None:
-    """The model that a run started from, and the layers of its generator that were kept; None: nothing.
-
-    Args:
-        record: its `run.json`.
-    """
-    started = record.get("started_from")
-    if not isinstance(started, dict):
-        return None
-    layers = started.get("generator")
-    kept, partly, new = (
-        len(layers.get(fate) or []) if isinstance(layers, dict) else 0
-        for fate in ("kept", "partly", "new")
-    )
-    seen = started.get("images_seen")
-    images = f"{seen:,}" if isinstance(seen, int) else "unknown"
-    return (
-        f"{started.get('model')} ({started.get('recipe')}, {images} images seen): "
-        f"{kept} of {kept + partly + new} layers of its generator kept"
-    )
-
-
 def summary(run: Path, job: Job | None) -> RunSummary:
     """A run's summary.
 

@@ -11,6 +11,7 @@ from impasto.asking import SAMPLE, SAVE, ask
 from impasto.config import FIRST_STAGE
 from impasto.errors import ImpastoError
 from impasto.files import read_json_lines
+from impasto.formatting import begun_with
 from impasto.studio.answers import gives
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.jobs import LONGEST_LOG, WHOLE_LOG, Job
@@ -19,7 +20,6 @@ from impasto.studio.routes.jobs import EVENT_STREAM, LastEvent
 from impasto.studio.runs import (
     RunSource,
     RunSummary,
-    began_with,
     grids_of,
     record_of,
     stages_of,
@@ -124,7 +124,7 @@ def details(studio: TheStudio, run: str) -> RunDetails:
         stages=stages,
         checkpoints=sorted(checkpoints),
         has_report=(folder / "report.html").is_file(),
-        began_with=began_with(record),
+        began_with=begun_with(record) or None,
         chosen=_chosen(studio.jobs.beginning_of_run(run)),
     )
 
