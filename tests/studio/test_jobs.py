@@ -82,6 +82,20 @@ def test_trainings_take_turns_and_other_jobs_do_not_wait_for_them(jobs: Jobs) ->
     assert _state(jobs, third) == "stopped"
 
 
+def test_evaluations_leave_room_for_short_jobs(jobs: Jobs) -> None:
+    evaluations = [jobs.add("evaluate", f"evaluate {number}", [SLEEP]) for number in range(2)]
+    compared = jobs.add("compare", "compare", ["pass"])
+    assert [_state(jobs, job) for job in evaluations] == ["running", "waiting"]
+    exported = jobs.add("export", "export", ["pass"])
+    until(lambda: _state(jobs, exported) == "done")
+    assert _state(jobs, compared) == "waiting"
+    for job in evaluations:
+        jobs.stop(job.id, at_once=True)
+        until(lambda job=job: _state(jobs, job) == "stopped")  # type: ignore[misc]
+        jobs.advance()
+    until(lambda: _state(jobs, compared) == "done")
+
+
 def test_nothing_is_measured_beside_a_training(jobs: Jobs) -> None:
     """Also where several trainings may run; and one that is added waits for one measurement only."""
     jobs.training = 2

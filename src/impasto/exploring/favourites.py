@@ -138,15 +138,21 @@ def keep_favourites(
     return path, names
 
 
-def drop_favourite(folder: Path, name: str) -> None:
+def drop_favourite(folder: Path, name: str, *, missing_ok: bool = False) -> None:
     """Take a favourite out of a model's.
 
+    Args:
+        folder: of the model.
+        name: of the favourite.
+        missing_ok: do nothing if there is none of this name.
+
     Raises:
-        ImpastoError: there is none of this name, or the file is damaged and stays as it is.
+        ImpastoError: there is none of this name, unless `missing_ok`; or the file is damaged and stays
+            as it is.
     """
     path = favourites_path(folder)
     with _changing(path) as kept:
-        if kept.pop(name, None) is None:
+        if kept.pop(name, None) is None and not missing_ok:
             raise ImpastoError(f"there is no favourite '{name}' in {path}")
 
 

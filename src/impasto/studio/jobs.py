@@ -64,6 +64,8 @@ Kind = Literal[
 MEASURING: Literal["estimate"] = "estimate"
 TRAINING = ("train", "resume", MEASURING)
 """Kinds of jobs that use the whole machine."""
+LONG = ("evaluate", "compare")
+"""Kinds of other jobs that take long: they leave room for one that is short."""
 _STOPPED = ("130", "143")
 _KILLED = 137
 """The exit code of a shell whose command was ended by SIGKILL."""
@@ -221,6 +223,9 @@ class Jobs:
         """Whether a job may start beside those that run."""
         heavy = [each for each in running if each in TRAINING]
         if kind not in TRAINING:
+            long = sum(each in LONG for each in running)
+            if kind in LONG and long >= max(1, self.others - 1):
+                return False
             return len(running) - len(heavy) < self.others
         if kind == MEASURING or MEASURING in heavy:
             return not heavy and self.training > 0

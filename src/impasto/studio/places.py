@@ -198,18 +198,18 @@ def folders(root: Path, mark: str) -> Iterator[Path]:
             yield resolved
 
 
-def new_collection_name(name: str) -> str:
-    """A name for a new collection.
+def new_own_name(name: str, what: str) -> str:
+    """A name for a new collection or model.
 
     Raises:
         ImpastoError: it cannot be one, or is a word that stands for what comes with impasto.
     """
     if name in SHIPPED:
         raise ImpastoError(
-            f"a collection cannot be named {name}, which is the word for what comes with impasto; "
+            f"a {what} cannot be named {name}, which is the word for what comes with impasto; "
             "choose another name"
         )
-    return new_name(name, "collection")
+    return new_name(name, what)
 
 
 def new_name(name: str, what: str) -> str:

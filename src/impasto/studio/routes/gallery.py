@@ -265,10 +265,10 @@ def keep(studio: TheStudio, what: Keep) -> list[Favourite]:
 
 @router.delete("/favourites")
 def drop(studio: TheStudio, model: ModelName, name: Name) -> list[Favourite]:
-    """Take a favourite back; gives those that are left."""
+    """Take a favourite back; gives those that are left. One that is gone already is no error."""
     from impasto.exploring.favourites import drop_favourite
 
-    drop_favourite(studio.places.model_folder(model), name)
+    drop_favourite(studio.places.model_folder(model), name, missing_ok=True)
     return favourites(studio, model)
 
 

@@ -25,8 +25,8 @@ from impasto.studio.places import (
     existing,
     folders,
     inside,
-    new_collection_name,
     new_name,
+    new_own_name,
 )
 from impasto.studio.sources import Checked, Upload
 
@@ -252,7 +252,7 @@ def _address(content: bytes) -> str:
 def pack(studio: TheStudio, what: Pack) -> Job:
     """Pack a new collection, as a job; with `like` of the same name, that collection again."""
     # A collection that has such a name already can be packed again.
-    name = what.name if what.name == what.like else new_collection_name(what.name)
+    name = what.name if what.name == what.like else new_own_name(what.name, "collection")
     target = confined(studio.places.collections, name)
     if what.like == name:
         existing(studio.places.collections, name, what="collection")

@@ -19,7 +19,7 @@ from impasto.studio.answers import gives
 from impasto.studio.context import TheStudio
 from impasto.studio.jobs import Job
 from impasto.studio.painting import How, Name
-from impasto.studio.places import confined, new_name
+from impasto.studio.places import confined, new_name, new_own_name
 from impasto.studio.routes.models import ModelName
 
 router = APIRouter(prefix="/share", tags=["sharing"])
@@ -115,7 +115,6 @@ def card(studio: TheStudio, model: ModelName, licence: Licence = None) -> Card:
 @router.post("/export")
 def export(studio: TheStudio, what: Export) -> Job:
     """Export a model, as a job: a folder among the models of the studio, or a file to download."""
-    name = new_name(what.name, "model")
     studio.places.model_folder(what.model)
     place = str(studio.places.model(what.model))
     arguments = ["export", f"--as={what.form}", *what.arguments()]
@@ -123,15 +122,22 @@ def export(studio: TheStudio, what: Export) -> Job:
     if what.licence is not None:
         arguments.append(f"--licence={what.licence}")
     if what.form in ("folder", "hub", "space"):
+        name = new_own_name(what.name, "model")
         target = confined(studio.places.models, name)
         if target.exists():
             raise ImpastoError(f"there is a model '{name}' already; choose another name")
-        return studio.jobs.add(
-            "export",
-            f"Export {what.model} as models/{name}",
-            [*arguments, "--", place, str(target)],
-            about=f"models/{name}",
-        )
+        with studio.jobs.mutex:
+            for job in studio.jobs.all():
+                made = job.kind == "export" and not job.files and job.about == f"models/{name}"
+                if made and job.state in ("waiting", "running"):
+                    raise ImpastoError(f"'{name}' is being exported already; choose another name")
+            return studio.jobs.add(
+                "export",
+                f"Export {what.model} as models/{name}",
+                [*arguments, "--", place, str(target)],
+                about=f"models/{name}",
+            )
+    name = new_name(what.name, "model")
     folder, file = studio.jobs.new_folder(), f"{name}.{what.form}"
     return studio.jobs.add(
         "export",
