@@ -986,6 +986,26 @@ def test_only_one_job_trains_a_run(visitor: TestClient) -> None:
     assert _get(visitor, "runs")["runs"][0]["state"] == "finished"
 
 
+def test_a_run_whose_collection_has_changed_does_not_go_on(
+    visitor: TestClient, world: Studio, tmp_path: Path
+) -> None:
+    run, collection = world.places.runs / "00000-small", world.places.collections / "labelled"
+    kept = shutil.copytree(collection, tmp_path / "kept")
+    jobs = _get(visitor, "jobs")
+    try:
+        _post(visitor, "collections/labelled/forget", pictures=["warm/001.png"])
+        refusal = _error(visitor, "runs/00000-small/resume", {"images": 128})
+        assert f"labelled has changed since {run} began" in refusal
+        shutil.rmtree(collection)
+        assert "no longer" in _error(visitor, "runs/00000-small/resume", {"images": 128})
+    finally:
+        shutil.rmtree(collection, ignore_errors=True)
+        shutil.copytree(kept, collection)
+    assert _get(visitor, "jobs") == jobs
+    job = _post(visitor, "runs/00000-small/resume", images=128)
+    assert _post(visitor, f"jobs/{job['id']}/stop")["state"] == "stopped"
+
+
 def test_several_tabs_at_once(visitor: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs of one name would be one run; two jobs of a run would train it twice."""
     add = Jobs.add

@@ -28,6 +28,21 @@ def test_nothing_is_answered_without_the_token(stranger: TestClient) -> None:
     assert stranger.get("/api/alive").json() == {"alive": True}
 
 
+def test_a_browser_gets_a_page_that_says_how_to_open_the_studio(stranger: TestClient) -> None:
+    """As after a restart, whose token is a new one."""
+    browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    for address in ("/", "/?token=<script>"):
+        answer = stranger.get(address, headers=browser)
+        assert answer.status_code == 401
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert "the address" in answer.text
+        assert "printed" in answer.text
+        assert "{" not in answer.text
+        assert "<script" not in answer.text
+    assert "printed" in _lines(stranger.get("/"))
+    assert "printed" in _lines(stranger.get("/", headers={"accept": "application/json"}))
+
+
 def test_the_address_with_the_token_gives_a_cookie_that_only_this_site_sends(
     stranger: TestClient,
 ) -> None:

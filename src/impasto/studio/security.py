@@ -6,6 +6,7 @@ rebinding) is another Host.
 """
 
 import hmac
+import html
 import ipaddress
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -13,7 +14,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import cookie_parser
-from starlette.responses import JSONResponse, RedirectResponse
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -35,6 +36,19 @@ DOCUMENT_POLICY = (
 )
 """Of whole documents in a frame, such as a run's report: their own scripts run, in an origin of their
 own that can ask this server for nothing."""
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<title>impasto studio</title>
+<h1>impasto studio</h1>
+<p>This page cannot be shown: {}.</p>
+<p>Each start of the studio has a new address; the terminal where <code>impasto studio</code> runs
+shows it. Trainings go on when the studio ends.</p>
+</html>
+"""
 
 
 @dataclass(frozen=True)
@@ -134,7 +148,7 @@ class Guard:
         if bearer and gate.is_the_token(bearer):
             return None
         if not gate.is_the_token(cookie_parser(headers.get("cookie", "")).get(gate.cookie, "")):
-            return _no(401, "open the studio by the address with a token that it printed")
+            return _no(401, "open the studio by the address that it printed when it started")
         if origin is None and scope["method"] not in _SAFE_METHODS:
             return _no(403, "a request that changes something needs an Origin, or the token itself")
         return None
@@ -154,7 +168,17 @@ def _is_upload(scope: Scope) -> bool:
 
 
 def _no(status: int, why: str) -> ASGIApp:
-    return JSONResponse({"error": why}, status_code=status)
+    """A refusal: JSON, or a page for who opens an address in a browser."""
+
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        wanted = Headers(scope=scope).get("accept", "")
+        if scope["method"] == "GET" and "text/html" in wanted:
+            answer: Response = HTMLResponse(_PAGE.format(html.escape(why)), status)
+        else:
+            answer = JSONResponse({"error": why}, status)
+        await answer(scope, receive, send)
+
+    return refuse
 
 
 class TooLargeError(HTTPException):

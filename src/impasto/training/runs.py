@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from impasto.collection import Collection
-from impasto.collection.provenance import taken_out_since
 from impasto.config import FIRST_STAGE, RunConfig
 from impasto.device import choose_device, machine_record, numbers, set_threads
 from impasto.errors import ImpastoError, StoppedError
@@ -37,6 +36,7 @@ from impasto.training.memory import require_memory
 from impasto.training.pretrained import PretrainedModel
 from impasto.training.records import board_of, require_tensorboard
 from impasto.training.resolve import label_sizes, resolve
+from impasto.training.resuming import require_weights, same_collection
 from impasto.training.session import Session
 from impasto.training.state import TrainState
 from impasto.training.stopping import resumable, stop_requested
@@ -229,18 +229,14 @@ def resume(
     with joined() as processes:
         config, record = processes.on_first(lambda: run_folder.read_run(run))
         folders = processes.on_first(lambda: checkpoint_folders(run))
-        if "started_from" in record and not folders:
-            raise ImpastoError(
-                f"{run} started from the model {record['started_from']['model']} and has lost the "
-                "checkpoint that held its weights; train anew with --from"
-            )
+        require_weights(run, record, folders)
         set_threads(threads_a_process(record["machine"]["threads"], processes.count))
 
         def prepare() -> tuple[Collection, torch.device]:
             require(read_plugins(record.get("plugins")), needs_of(config), run)
             require_networks(config, begun=True)
             chosen = choose_device(device or record["machine"]["device"])
-            return _same_collection(run, record, data, verify=processes.local_rank == 0), chosen
+            return same_collection(run, record, data, verify=processes.local_rank == 0), chosen
 
         collection, chosen = processes.local_first(prepare)
         _note_other_numbers(record, config, chosen)
@@ -419,19 +415,3 @@ def _first_stage(run: Path, session: Session, *, tensorboard: bool, of: int) -> 
     if stop:
         raise StoppedError("stopped, the first stage is finished", ended=signal.SIGTERM in stop)
     return stage
-
-
-def _same_collection(
-    run: Path, record: dict[str, Any], data: str | None, *, verify: bool
-) -> Collection:
-    known = record["collection"]
-    collection = run_folder.open_collection(run, record, data)
-    if verify:
-        collection.verify()
-    if collection.content_hash != known["hash"]:
-        why = taken_out_since(collection, known) or "its content hash differs"
-        raise ImpastoError(
-            f"{collection.path} has changed since {run} began ({why}); restore it, give the unchanged "
-            "one with --data, or start a new run"
-        )
-    return collection

@@ -192,8 +192,12 @@ async def events(studio: TheStudio, run: str, last_event_id: LastEvent = None) -
 
 @router.post("/{run}/resume")
 def resume(studio: TheStudio, run: str, how: Resume) -> Job:
-    """Go on from the newest checkpoint."""
+    """Go on from the newest checkpoint. What cannot go on, as after a change of its collection, is
+    refused before."""
+    from impasto.training.resuming import require_resumable
+
     folder = studio.places.run(run)
+    require_resumable(folder)
     arguments = ["resume", str(folder)]
     if how.images is not None:
         arguments += ["--images", str(how.images)]
