@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { rowsOf, rowsOfNetwork, valueOf } from "../src/studio/settings.ts";
+import { entered, rowsOf, rowsOfNetwork, valueOf } from "../src/studio/settings.ts";
 
 const SCHEMA = {
   $ref: "#/$defs/Run",
@@ -27,7 +27,7 @@ test("a row for each setting, with what its schema says", () => {
   expect(rows.map((row) => [row.name, row.kind, row.limits, row.about])).toEqual([
     ["training.batch", "number", "whole number, more than 0", "Pictures a step."],
     ["training.mirror", "choice", "", ""],
-    ["training.decay", "value", "at least 0 and at most 1 or null", ""],
+    ["training.decay", "value", "at least 0 and at most 1, or null for none", ""],
     ["doctor.rollbacks", "choice", "", ""],
   ]);
   expect(valueOf(rows[0]!, "32")).toBe(32);
@@ -46,5 +46,41 @@ test("settings of a network that the config leaves as they are", () => {
   const rows = rowsOfNetwork("generator", settings, { network: "lean", depth: 3 });
   expect(rows.map((row) => [row.name, row.value, row.limits])).toEqual([
     ["generator.width", 32, "whole number, at least 1"],
+  ]);
+});
+
+test("a field that holds no value is named, and is no change", () => {
+  const images = { anyOf: [{ type: "integer", exclusiveMinimum: 0 }, { type: "null" }] };
+  const batch = { type: "integer" };
+  const schema = { properties: { images, batch, seed: { type: "integer" } } };
+  const rows = rowsOf(schema, { images: 50000, batch: 16, seed: 0 });
+  expect(entered(rows, { images: "many", batch: "32", seed: "0" })).toEqual({
+    changes: { batch: 32 },
+    wrong: { images: "many is no value" },
+  });
+  expect(entered(rows, { images: "", batch: "null" }).wrong).toEqual({
+    images: "nothing is no value",
+    batch: "null is no number",
+  });
+  // Corrected, it is a change; as it was, it is none.
+  expect(entered(rows, { images: "7" })).toEqual({ changes: { images: 7 }, wrong: {} });
+  expect(entered(rows, { images: "50000" })).toEqual({ changes: {}, wrong: {} });
+});
+
+test("a limit is said once, and null as what it is", () => {
+  const positive = { type: "number", exclusiveMinimum: 0 };
+  const schema = {
+    properties: {
+      eps: { anyOf: [positive, { $ref: "#/$defs/positive" }] },
+      decay: { anyOf: [{ type: "null" }, { anyOf: [{ type: "object" }, { type: "null" }] }] },
+      fit: { enum: ["crop", null] },
+    },
+    $defs: { positive },
+  };
+  const rows = rowsOf(schema, { eps: 1e-8, decay: null, fit: null });
+  expect(rows.map((row) => [row.name, row.kind, row.limits])).toEqual([
+    ["eps", "number", "more than 0"],
+    ["decay", "value", "null for none"],
+    ["fit", "choice", ""],
   ]);
 });

@@ -1,7 +1,12 @@
 /** Requests to the studio's server. Errors are one line, which is shown as it is. */
 
+import { answered, LOST_WORDS, probe } from "./contact.svelte.ts";
+
 /** What the server, or the way to it, has against a request. */
 export class Refused extends Error {}
+
+/** There is no server that answers this page; the page says so as long as it is so. */
+export class LostError extends Refused {}
 
 type Query = Record<string, string | number | boolean | null | undefined>;
 
@@ -21,8 +26,11 @@ export async function request(path: string, options: RequestInit = {}, query: Qu
     answer = await fetch(address(path, query), options);
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new Refused("The studio does not answer. Start it again: impasto studio");
+    answered(undefined);
+    throw new LostError(LOST_WORDS.silent);
   }
+  answered(answer);
+  if (answer.status === 401) throw new LostError(LOST_WORDS.strange);
   if (!answer.ok) throw new Refused(await lineOf(answer));
   return answer;
 }
@@ -58,6 +66,9 @@ export function asJson(body: unknown): RequestInit {
   return { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
 }
 
+/** Milliseconds after which a refused stream of events is asked for again. */
+const RETRY = 3000;
+
 /**
  * Listen to server-sent events while the page is in sight: a browser has six connections to a server, which
  * all its pages share.
@@ -66,18 +77,29 @@ export function asJson(body: unknown): RequestInit {
  */
 export function listen(path: string, names: string[], heard: (name: string, value: unknown) => void): () => void {
   let source: EventSource | null = null;
+  let retry: ReturnType<typeof setTimeout> | undefined;
   function change(): void {
+    close();
+    if (document.hidden) return;
+    const opened = new EventSource(address(path));
+    source = opened;
+    for (const name of names)
+      opened.addEventListener(name, (event: MessageEvent<string>) => heard(name, JSON.parse(event.data)));
+    opened.addEventListener("error", () => {
+      void probe();
+      // After a refusal the browser does not try again by itself.
+      if (opened.readyState === EventSource.CLOSED) retry = setTimeout(change, RETRY);
+    });
+  }
+  function close(): void {
+    clearTimeout(retry);
     source?.close();
     source = null;
-    if (document.hidden) return;
-    source = new EventSource(address(path));
-    for (const name of names)
-      source.addEventListener(name, (event: MessageEvent<string>) => heard(name, JSON.parse(event.data)));
   }
   change();
   document.addEventListener("visibilitychange", change);
   return () => {
     document.removeEventListener("visibilitychange", change);
-    source?.close();
+    close();
   };
 }

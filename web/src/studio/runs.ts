@@ -1,6 +1,6 @@
 /** How far a run is, in words. */
 import { duration, number } from "./formatting.ts";
-import type { RunSummary } from "./types.ts";
+import type { Job, RunSummary } from "./types.ts";
 
 /** Images, the stage, and what is left; empty before the first row of its statistics. */
 export function progressOf(run: RunSummary): string {
@@ -13,4 +13,23 @@ function leftOf(run: RunSummary): string[] {
   if (run.state !== "training") return [];
   if (run.seconds_left !== null) return [`${duration(run.seconds_left)} left`];
   return run.stage_seconds_left === null ? [] : [`${duration(run.stage_seconds_left)} left of this stage`];
+}
+
+/** Jobs of trainings that wait or have just begun, whose runs have no folder yet; the newest first. */
+export function beginning(jobs: Job[], runs: RunSummary[]): (Job & { run: string })[] {
+  const known = new Set(runs.map((run) => run.name));
+  return jobs.filter(
+    (job): job is Job & { run: string } => isAtWork(job) && job.run !== null && !known.has(job.run),
+  );
+}
+
+/** Whether a job runs or waits for its turn. */
+export function isAtWork(job: Job | undefined): boolean {
+  return job?.state === "running" || job?.state === "waiting";
+}
+
+/** The state of a job whose run has no folder yet. */
+export function stateOf(job: Job): string {
+  if (job.state === "running") return "starting";
+  return job.state === "waiting" ? "waiting: it begins when the training before it has ended" : job.state;
 }

@@ -59,11 +59,12 @@ function kindsOf(each: Schema | undefined, definitions: Record<string, Schema>):
 }
 
 function rowOf(name: string, value: unknown, kinds: Schema[], about: string): SettingRow {
-  const choices = choicesOf(kinds);
+  const choices = [...new Set(choicesOf(kinds))];
   const types = kinds.map((kind) => kind.type);
   const isNumber = typeof value === "number" && !types.includes("object") && !types.includes("null");
   const kind = choices.length > 1 ? "choice" : isNumber ? "number" : typeof value === "string" ? "text" : "value";
-  return { name, kind, value, choices, about, limits: kinds.map(limitsOf).filter(Boolean).join(" or ") };
+  const limits = kind === "choice" ? "" : limitsInWords(kinds);
+  return { name, kind, value, choices, about, limits };
 }
 
 function choicesOf(kinds: Schema[]): string[] {
@@ -86,8 +87,14 @@ const WORDS: Record<string, string> = {
 /** Limits beyond this are those of the computer, not of the setting. */
 const LARGEST = 1e12;
 
+/** Each limit once; null, which is no number or text, at the end. */
+function limitsInWords(kinds: Schema[]): string {
+  const limits = [...new Set(kinds.map(limitsOf).filter(Boolean))].join(" or ");
+  const none = kinds.some((kind) => kind.type === "null") ? "null for none" : "";
+  return [limits, none].filter(Boolean).join(", or ");
+}
+
 function limitsOf(kind: Schema): string {
-  if (kind.type === "null") return "null";
   const given = Object.entries(WORDS).filter(([key]) => Math.abs(Number(kind[key])) < LARGEST);
   const limits = given.map(([key, words]) => `${words} ${String(kind[key])}`).join(" and ");
   const whole = kind.type === "integer" ? "whole number" : "";
@@ -104,4 +111,30 @@ export function valueOf(row: SettingRow, text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+/** The text of a value in a row's field. */
+export function textOf(row: SettingRow): string {
+  if (row.kind === "choice") return String(row.value);
+  return row.kind === "text" ? String(row.value ?? "") : JSON.stringify(row.value);
+}
+
+/** What fields were changed to, by dotted names. */
+export interface Entered {
+  changes: Record<string, unknown>;
+  /** Why a text is no value of its setting. */
+  wrong: Record<string, string>;
+}
+
+/** What the texts in the fields of rows say. */
+export function entered(rows: SettingRow[], texts: Record<string, string>): Entered {
+  const found: Entered = { changes: {}, wrong: {} };
+  for (const row of rows) {
+    const text = texts[row.name];
+    if (text === undefined) continue;
+    const value = valueOf(row, text);
+    if (value === undefined) found.wrong[row.name] = `${text.trim() || "nothing"} is no ${row.kind}`;
+    else if (JSON.stringify(value) !== JSON.stringify(row.value)) found.changes[row.name] = value;
+  }
+  return found;
 }

@@ -1,5 +1,5 @@
 /** What the whole page knows: the error line, the route, the jobs. */
-import { listen, Refused } from "./api.ts";
+import { listen, LostError, Refused } from "./api.ts";
 import type { Job } from "./types.ts";
 
 /** The one line on what did not work, and the one on what did. */
@@ -7,6 +7,8 @@ export const said = $state({ trouble: "", news: "" });
 
 /**
  * Wait for something; if it is refused, the page says why, and the answer is undefined.
+ *
+ * That the server does not answer is said above the page.
  *
  * @param say takes what is wrong, and then "" once it is not; without it the line of the whole page does.
  */
@@ -20,6 +22,7 @@ export async function attempt<T>(
     return found;
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") return undefined;
+    if (error instanceof LostError) return undefined;
     say(error instanceof Refused ? error.message : `The page failed: ${String(error)}`);
     return undefined;
   }

@@ -1,0 +1,41 @@
+/** Whether the studio's server answers this page. */
+
+/** `silent`: nothing answers. `strange`: a server that was started later, whose token is another one. */
+export type Lost = "" | "silent" | "strange";
+
+export const contact = $state<{ lost: Lost }>({ lost: "" });
+
+export const LOST_WORDS: Record<Exclude<Lost, "">, string> = {
+  silent:
+    "The studio does not answer. It was ended, or the connection is lost; this page goes on when it is back. " +
+    "Trainings go on meanwhile.",
+  strange:
+    "The studio was started again, and this page is of the one before. Open it by the address that it printed " +
+    "when it started; trainings went on meanwhile.",
+};
+
+/** Milliseconds between two questions while it does not answer. */
+const PAUSE = 2000;
+let asking: ReturnType<typeof setTimeout> | undefined;
+
+/** Take note of an answer; undefined: there was none. Asks again until the studio is back. */
+export function answered(answer: Response | undefined): void {
+  contact.lost = answer === undefined ? "silent" : answer.status === 401 ? "strange" : "";
+  if (contact.lost && asking === undefined) asking = setTimeout(again, PAUSE);
+}
+
+async function again(): Promise<void> {
+  await probe();
+  asking = contact.lost ? setTimeout(again, PAUSE) : undefined;
+}
+
+/** Ask whether the studio answers. */
+export async function probe(): Promise<void> {
+  let answer: Response | undefined;
+  try {
+    answer = await fetch("api/studio");
+  } catch {
+    answer = undefined;
+  }
+  answered(answer);
+}
