@@ -19,13 +19,13 @@ function leftOf(run: RunSummary): string[] {
 export function beginning(jobs: Job[], runs: RunSummary[]): (Job & { run: string })[] {
   const known = new Set(runs.map((run) => run.name));
   return jobs.filter(
-    (job): job is Job & { run: string } => isAtWork(job) && job.run !== null && !known.has(job.run),
+    (job): job is Job & { run: string } => goesOn(job) && job.run !== null && !known.has(job.run),
   );
 }
 
-/** Whether a job runs or waits for its turn. */
-export function isAtWork(job: Job | undefined): boolean {
-  return job?.state === "running" || job?.state === "waiting";
+/** Whether a job is running, or waits until it may. */
+export function goesOn(job: Job): boolean {
+  return job.state === "running" || job.state === "waiting";
 }
 
 /** The state of a job whose run has no folder yet. */

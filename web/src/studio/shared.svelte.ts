@@ -1,6 +1,9 @@
 /** What the whole page knows: the error line, the route, the jobs. */
 import { listen, LostError, Refused } from "./api.ts";
+import { goesOn } from "./runs.ts";
 import type { Job } from "./types.ts";
+
+export { goesOn };
 
 /** The one line on what did not work, and the one on what did. */
 export const said = $state({ trouble: "", news: "" });
@@ -100,11 +103,6 @@ export function follow(): () => void {
     removeEventListener("hashchange", changed);
     end();
   };
-}
-
-/** Whether a job is running, or waits until it may. */
-export function goesOn(job: Job): boolean {
-  return job.state === "running" || job.state === "waiting";
 }
 
 /** How many jobs of some kinds have ended. */
