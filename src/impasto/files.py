@@ -206,6 +206,28 @@ def lock(descriptor: int, *, wait: bool = False) -> bool:
     return True
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Wait until no other process or thread has locked a folder, which is made if need be, and lock it.
+
+    Raises:
+        ImpastoError: it cannot be made.
+    """
+    if os.name == "nt":  # folders cannot be opened there
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise write_error(error, folder) from error
+    try:
+        lock(descriptor, wait=True)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` (UTF-8) to `path` atomically; see `atomic_file`."""
     with atomic_file(path) as temporary:

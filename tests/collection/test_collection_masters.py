@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,22 @@ def test_two_processes_at_once(tmp_path: Path) -> None:
     assert [process.returncode for process in started] == [0, 0]
     assert len(set(printed)) == 1
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_threads_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would pack it anew, and take away what another has opened."""
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
+    packed = []
+
+    def counted(*arguments: object) -> object:
+        packed.append(arguments)
+        return pack(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(cache, "pack", counted)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: open_or_pack("masters", 8), range(4)))
+    assert len(packed) == 1
+    assert len({len(each.images(np.arange(3))) for each in found}) == 1
 
 
 def test_who_comes_second_takes_what_the_first_has_made(

@@ -8,7 +8,7 @@ from impasto.collection.options import PackOptions, options_key
 from impasto.collection.packing import MASTERS, pack
 from impasto.collection.store import Collection, sides
 from impasto.errors import ImpastoError
-from impasto.files import cache_folder, sha256_of_file
+from impasto.files import cache_folder, locked, sha256_of_file
 from impasto.resolution import Resolution, times
 
 
@@ -72,16 +72,28 @@ def masters_in_cache(resolution: Resolution) -> tuple[Path, PackOptions]:
 
 def _masters(resolution: Resolution) -> Collection:
     path, options = masters_in_cache(resolution)
-    if path.exists():
-        try:
-            return Collection.open(path)
-        except ImpastoError:
-            # A part of the cache was deleted.
-            shutil.rmtree(path, ignore_errors=True)
+    if (found := _if_whole(path)) is not None:
+        return found
     try:
-        return pack("masters", path, options).collection
+        # Of several processes or threads one packs it, and the others wait.
+        with locked(path.parent):
+            return _if_whole(path) or _packed(path, options)
     except ImpastoError as error:
-        # Another process may have packed it meanwhile, with the same result.
+        # Another process may have packed it meanwhile, where there are no locks.
         if (path / "collection.json").is_file():
             return Collection.open(path)
         raise ImpastoError(f"{error} (IMPASTO_CACHE chooses another cache folder)") from error
+
+
+def _if_whole(path: Path) -> Collection | None:
+    if not path.exists():
+        return None
+    try:
+        return Collection.open(path)
+    except ImpastoError:  # a part of the cache was deleted
+        return None
+
+
+def _packed(path: Path, options: PackOptions) -> Collection:
+    shutil.rmtree(path, ignore_errors=True)
+    return pack("masters", path, options).collection

@@ -4,7 +4,6 @@ The file is JSON that can be read and edited: to remove a favourite or give it a
 Each point is written as a PNG carries it.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pydantic import Field
 from impasto.config import Config, read_record
 from impasto.errors import ImpastoError, near
 from impasto.exploring.places import place_beside
-from impasto.files import lock, write_error, write_json
+from impasto.files import locked, write_json
 from impasto.formatting import comma_separated
 from impasto.sampling.model import ModelRecord
 from impasto.sampling.point_text import PointsRecord
@@ -164,31 +163,13 @@ def _changing(path: Path) -> Iterator[dict[str, PointsRecord]]:
     Raises:
         ImpastoError: the file is damaged, and stays as it is; or it cannot be written.
     """
-    with _locked(path.parent):
+    with locked(path.parent):
         there = path.is_file()
         known = read_record(path, "model", FavouritesRecord) if there else FavouritesRecord()
         kept = dict(known.favourites)
         yield kept
         whole = known.model_copy(update={"favourites": kept})
         write_json(path, whole.model_dump(mode="json", exclude_none=True))
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Wait until nobody else has locked the folder, and lock it."""
-    if os.name == "nt":  # folders cannot be opened there
-        yield
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise write_error(error, folder) from error
-    try:
-        lock(descriptor, wait=True)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @dataclass(frozen=True)
