@@ -161,6 +161,14 @@ def test_favourites_are_put_back_and_made_files_stay(browser: Browser, tmp_path:
         page.get_by_role("button", name="Favourites (3)").wait_for()
         names = page.get_by_role("region", name="Favourites").locator("li .tile").all_inner_texts()
         assert [name.strip()[:6] for name in names] == ["seed-1", "seed-2", "seed-3"]
+        visitor.click("button", "Mix them")
+        mixed = "Favourites mixed: coarse features of those at the left, fine ones of those above"
+        page.get_by_role("img", name=mixed).wait_for()
+        page.reload()
+        page.get_by_text("Made: 1 file").click()
+        visitor.click("button", f"Paint {mixed} again")
+        page.get_by_role("img", name=mixed).wait_for()
+        visitor.click("button", f"Close {mixed}")
         page.get_by_label("Seconds each").fill("0.5")
         page.get_by_label("as", exact=True).select_option("webp")
         visitor.click("button", "Make a video")

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { merged, sameSearch, variationsOf, type Near } from "../src/studio/near.ts";
-import { edited, ofSeed, PLAIN } from "../src/studio/points.ts";
+import { edited, nameOfKept, ofSeed, PLAIN } from "../src/studio/points.ts";
 import type { Point, PointRecord } from "../src/studio/types.ts";
-import { keptOf, queryOf, whereOf, type Where } from "../src/studio/where.ts";
+import { keptOf, knownClasses, queryOf, strangeIn, whereOf, type Where } from "../src/studio/where.ts";
 
 const record: PointRecord = { model: "m", recipe: "r", fields: [], origins: [{ seed: 4 }], classes: [] };
 const of = (seed: number): PointRecord => ({ ...record, origins: [{ seed }] });
@@ -47,6 +47,24 @@ test("what is damaged in an address counts as not given", () => {
   expect(whereOf(damaged, null)).toEqual({ ...start, look: { truncation: null, classes: { genre: {} } } });
   // Of an address that was copied the history has nothing.
   expect(whereOf({ view: "variations", point: "kept" }, null)).toEqual(start);
+});
+
+test("what no model has is left out of an address, and said", () => {
+  const fields = [{ name: "style", classes: ["Ukiyo-e", "Cubism"] }];
+  const classes = { style: { "Ukiyo-e": 1, Ukiyoe: 1 }, genre: { portrait: 1 } };
+  expect(knownClasses(classes, fields)).toEqual({ style: { "Ukiyo-e": 1 } });
+  const said = strangeIn({ classes: JSON.stringify(classes), style: "Ukiyoe", seed: "3" }, fields);
+  expect(said).toContain("asks for style=Ukiyoe, genre=portrait, style=Ukiyoe, which is no class");
+  const look = { truncation: 0.7, classes: { style: { Cubism: 1 } } };
+  const opened = edited(ofSeed(0, look), { warmth: -1.5 });
+  const every = { ...start, view: "canvas" as const, first: 9, look, guidance: 2, aspect: "48x80", opened };
+  expect(strangeIn(queryOf(every), fields)).toBe("");
+});
+
+test("a picture that is kept already is known by its point", () => {
+  const kept = [{ name: "wave", point: of(4) }];
+  expect(nameOfKept(of(4), kept)).toBe("wave");
+  expect(nameOfKept({ ...of(4), classes: [1] }, kept)).toBeUndefined();
 });
 
 test("portions of a search are put together", () => {

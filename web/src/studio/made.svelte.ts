@@ -1,13 +1,15 @@
 /** Files that were made in the gallery: listed with links until they are closed, whatever else is done. */
-import { part } from "./api.ts";
-import { jobs } from "./shared.svelte.ts";
+import { asJson, part, request } from "./api.ts";
+import { changeKept, readKept, type Kept } from "./keeping.ts";
+import { attempt, jobs } from "./shared.svelte.ts";
+import type { ModelSummary } from "./types.ts";
 
 export interface Made {
   /** By which it is closed. */
   key: string;
   title: string;
-  /** Where it is shown from. */
-  href: string;
+  /** Where it is shown from; null: it is painted again first. */
+  href: string | null;
   /** The name to download it under. */
   file: string;
 }
@@ -20,12 +22,13 @@ const KINDS = ["walk", "canvas"];
 class AllMade {
   /** The key of the one that is shown. */
   shown = $state("");
-  private here = $state.raw<(Made & { model: string })[]>([]);
+  private here = $state.raw<Kept[]>(readKept(localStorage));
+  /** By key, the addresses of what this page has painted. */
+  private painted = $state.raw<Record<string, string>>({});
   private closed = $state.raw<string[]>(remembered());
-  private number = 0;
 
-  /** What was made with a model, the newest first: what jobs made, and what this page did. */
-  of(model: string): Made[] {
+  /** What was made with a model, the newest first: what the gallery made with these weights, and what jobs did. */
+  of({ name: model, weights }: ModelSummary): Made[] {
     const ofJobs = jobs.all
       .filter((job) => job.about === model && KINDS.includes(job.kind) && job.state === "done" && job.files[0])
       .map((job) => ({
@@ -34,21 +37,54 @@ class AllMade {
         href: `api/jobs/${part(job.id)}/files/${part(job.files[0]!)}`,
         file: job.files[0]!,
       }));
-    const mine = this.here.filter((each) => each.model === model);
+    const mine = this.here
+      .filter((each) => each.model === model && each.weights === weights)
+      .map(({ key, title, file, from }) => {
+        const href = typeof from === "string" ? from : (this.painted[key] ?? null);
+        return { key, title, file, href };
+      });
     return [...mine, ...ofJobs].filter((each) => !this.closed.includes(each.key));
   }
 
-  /** @param show whether it is shown at once. */
-  add(model: string, what: Omit<Made, "key">, show = true): void {
-    const key = `here-${this.number++}`;
-    this.here = [{ ...what, key, model }, ...this.here];
-    if (show) this.shown = key;
+  /** List what is at an address. */
+  list(model: ModelSummary, title: string, file: string, href: string): void {
+    this.keep(model, title, file, href);
+  }
+
+  /** Paint, list and show something; without effect, but for the line on why, if it is refused. */
+  async paint(model: ModelSummary, title: string, file: string, path: string, body: unknown): Promise<void> {
+    const href = await painting(path, body);
+    if (href === null) return;
+    const key = this.keep(model, title, file, { path, body });
+    this.painted = { ...this.painted, [key]: href };
+    this.shown = key;
+  }
+
+  /** Paint again and show what was made before the page was opened. */
+  async again(key: string): Promise<void> {
+    const from = this.here.find((each) => each.key === key)?.from;
+    if (from === undefined || typeof from === "string") return;
+    const href = await painting(from.path, from.body);
+    if (href === null) return;
+    this.painted = { ...this.painted, [key]: href };
+    this.shown = key;
+  }
+
+  private keep({ name, weights }: ModelSummary, title: string, file: string, from: Kept["from"]): string {
+    const key = `here-${Date.now()}-${Math.random()}`;
+    this.change((all) => [{ key, title, file, model: name, weights, from }, ...all]);
+    return key;
+  }
+
+  private change(how: (all: Kept[]) => Kept[]): void {
+    this.here = how(this.here);
+    changeKept(localStorage, how);
   }
 
   close(made: Made): void {
-    if (made.href.startsWith("blob:")) URL.revokeObjectURL(made.href);
+    if (made.href?.startsWith("blob:")) URL.revokeObjectURL(made.href);
     if (this.here.some((each) => each.key === made.key)) {
-      this.here = this.here.filter((each) => each.key !== made.key);
+      this.change((all) => all.filter((each) => each.key !== made.key));
       return;
     }
     this.closed = [...this.closed, made.key].slice(-MOST_CLOSED);
@@ -58,6 +94,12 @@ class AllMade {
       // The browser keeps nothing, so it is listed again after a reload.
     }
   }
+}
+
+/** The address of what a request paints; null: it is refused, and the page says why. */
+async function painting(path: string, body: unknown): Promise<string | null> {
+  const found = await attempt(request(path, asJson(body)).then((answer) => answer.blob()));
+  return found ? URL.createObjectURL(found) : null;
 }
 
 function remembered(): string[] {

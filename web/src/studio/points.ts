@@ -2,7 +2,7 @@
 import { inWords } from "../painting/classes.ts";
 import { address } from "./api.ts";
 import type { How } from "./painter.ts";
-import type { Point, PointRecord } from "./types.ts";
+import type { Favourite, Point, PointRecord } from "./types.ts";
 
 /** What all pictures of the sheet share. */
 export interface Look {
@@ -47,6 +47,12 @@ export function classesOf(record: PointRecord): string {
     record.fields.map(([name, classes]) => ({ name, classes })),
     record.classes,
   );
+}
+
+/** The name of the favourite that is this very point, if there is one. */
+export function nameOfKept(record: PointRecord, favourites: Favourite[]): string | undefined {
+  const text = JSON.stringify(record);
+  return favourites.find(({ point }) => JSON.stringify(point) === text)?.name;
 }
 
 /** The address of a PNG of a point, to look at or to download. */

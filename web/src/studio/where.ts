@@ -5,7 +5,7 @@
 import { seedOfText } from "../painting/seeds.ts";
 import type { Near } from "./near.ts";
 import { edited, ofSeed, type Look } from "./points.ts";
-import type { Point, PointRecord } from "./types.ts";
+import type { LabelField, Point, PointRecord } from "./types.ts";
 
 const VIEWS = ["seeds", "variations", "favourites", "canvas"] as const;
 export type View = (typeof VIEWS)[number];
@@ -79,6 +79,32 @@ export function whereOf(query: Record<string, string>, kept: Kept | null): Where
   const edits = objectOf(query.edits, (by) => (Number.isFinite(by) ? Number(by) : null));
   if (found.opened) found.opened = edited(found.opened, edits);
   return found;
+}
+
+/** The classes that a model has. */
+export function knownClasses(classes: Look["classes"], fields: LabelField[]): Look["classes"] {
+  const found = fields.map(({ name, classes: all }) => {
+    const parts = Object.entries(classes[name] ?? {}).filter(([each]) => all.includes(each));
+    return [name, Object.fromEntries(parts)] as const;
+  });
+  return Object.fromEntries(found.filter(([, parts]) => Object.keys(parts).length));
+}
+
+const SETTINGS = ["view", "from", "truncation", "classes", "guidance", "aspect", "seed", "favourite", "point", "edits", "inverted"];
+
+/** A sentence on what an address asks for that the gallery or the model has not; "" if there is nothing. */
+export function strangeIn(query: Record<string, string>, fields: LabelField[]): string {
+  const { classes } = whereOf(query, null).look;
+  const known = knownClasses(classes, fields);
+  const unknown = Object.entries(classes).flatMap(([field, parts]) =>
+    Object.keys(parts)
+      .filter((name) => known[field]?.[name] === undefined)
+      .map((name) => `${field}=${name}`),
+  );
+  const others = Object.entries(query).filter(([name]) => !SETTINGS.includes(name));
+  const all = [...unknown, ...others.map(([name, value]) => `${name}=${value}`)];
+  if (!all.length) return "";
+  return `The address asks for ${all.join(", ")}, which is no class or setting here; it was left out. Choose under Settings.`;
 }
 
 /** Whether two looks give the same pictures. */
