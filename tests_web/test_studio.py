@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -169,6 +170,9 @@ def test_from_dropped_pictures_to_a_training_and_its_gallery(
 ) -> None:
     """And a report of it."""
     paint(tmp_path / "pictures", PICTURES)
+    paint(tmp_path / "kinds", 8)
+    kinds = tmp_path / "studio" / "collections" / "kinds"
+    pack(tmp_path / "kinds", kinds, resolution=32, labels="kind", heldout=0)
     with visiting(browser, tmp_path / "studio") as visitor:
         page = visitor.page
         visitor.drop(sorted((tmp_path / "pictures").rglob("*.png")))
@@ -179,6 +183,7 @@ def test_from_dropped_pictures_to_a_training_and_its_gallery(
         page.get_by_label("Name", exact=True).fill("mine")
         visitor.click("button", "Pack")
         visitor.click("link", "Train on it")
+        _classes_are_chosen(visitor)
         visitor.click("button", "Measure on this machine: flagship_32")
         page.get_by_text("of other sizes or labels than this collection has").click()
         page.get_by_role("radio", name="first_look", exact=False).check()
@@ -218,6 +223,36 @@ def test_from_dropped_pictures_to_a_training_and_its_gallery(
         page.locator("main").get_by_role("link", name="Gallery", exact=True).click()
         visitor.painted()
         assert "runs/00000-first_look-mine" in page.get_by_label("Model", exact=True).input_value()
+
+
+def _classes_are_chosen(visitor: Visitor) -> None:
+    """Of a collection that has some; what is sent to be trained or measured follows."""
+    page = visitor.page
+    page.get_by_role("button", name="Start", exact=True).wait_for()
+    page.get_by_label("Collection", exact=True).select_option("kinds")
+    kind = page.get_by_role("checkbox", name="kind 2 classes, 4 pictures each")
+    kind.wait_for()
+    assert kind.is_checked()
+    sent = _asked_to_measure(visitor)
+    assert (sent["collection"], sent["labels"]) == ("kinds", ["kind"])
+    visitor.check_both()
+    kind.uncheck()
+    page.get_by_text("pictures cannot be asked for by class").wait_for()
+    assert _asked_to_measure(visitor)["labels"] == []
+    page.get_by_label("Collection", exact=True).select_option("mine")
+    kind.wait_for(state="detached")
+    assert _asked_to_measure(visitor)["labels"] is None
+
+
+def _asked_to_measure(visitor: Visitor) -> dict[str, Any]:
+    """What "Measure first" sends; nothing is measured."""
+    page = visitor.page
+    page.route("**/api/estimate", lambda route: route.fulfill(json={"id": "none"}))
+    with page.expect_request("**/api/estimate") as asked:
+        page.get_by_role("button", name="Measure first").click()
+    page.unroute("**/api/estimate")
+    found: dict[str, Any] = asked.value.post_data_json
+    return found
 
 
 def test_runs_are_judged_compared_and_shared(

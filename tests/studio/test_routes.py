@@ -28,6 +28,7 @@ from impasto.sampling.shipped import there
 from impasto.sources.listing import Entry, Listing
 from impasto.studio.context import Studio
 from impasto.studio.jobs import Job, Jobs
+from impasto.studio.labels import label_choices
 from impasto.studio.pictures import FOR_A_WHILE
 from impasto.studio.places import Places
 from impasto.studio.runs import summary
@@ -772,6 +773,54 @@ def test_recipes_that_fit_are_those_that_can_be_trained(
     assert both["artgan"] == "artgan learns the label style, and both has kind"
     assert {each["misfit"] for each in _get(client, "recipes", collection="masters")} == {None}
     assert _get(client, "flagship", collection="masters")["name"] == "flagship_64"
+
+
+def test_which_label_fields_are_offered(visitor: TestClient, world: Studio, tmp_path: Path) -> None:
+    """Those of the recipe or the model; else the first with two classes, which the command gets."""
+    kind = {"name": "kind", "classes": 2}
+
+    def offered(collection: str = "labelled", **query: str) -> tuple[list[str], bool]:
+        found = _get(visitor, "labels", collection=collection, **query)
+        return found["ticked"], found["as_is"]
+
+    (field,) = _get(visitor, "labels", collection="labelled")["fields"]
+    collection = Collection.open(world.places.collections / "labelled")
+    counts = collection.fields[0].counts
+    assert field == {**kind, "fewest": min(counts), "most": max(counts)}
+    # The flagship learns none by itself, nor does flagship_32; a run of this collection did.
+    assert offered() == offered(recipe="flagship_32") == (["kind"], False)
+    assert offered(start_from="auto") == (["kind"], False)
+    assert offered(start_from=RUN) == (["kind"], True)
+    assert offered(start_from="masters") == (["kind"], False)  # whose fields are others
+    # artgan learns style, which is not there, and goes on to say so.
+    assert offered(recipe="artgan") == ([], True)
+    both = label_choices(collection, ["style", "kind"])
+    assert (both.ticked, both.as_is) == (["kind"], False)
+    polish = _get(visitor, "labels", collection="labelled", recipe="polish_64", start_from=RUN)
+    assert (polish["fields"], polish["ticked"], polish["as_is"]) == ([], [], True)
+    assert "of the model that it goes on from" in polish["why"]
+    # Its networks would refuse a default.
+    first_look = _get(visitor, "labels", collection="labelled", recipe="first_look")
+    assert (first_look["fields"], first_look["ticked"]) == ([], [])
+    assert "learn no classes" in first_look["why"]
+    # A field of one class is there to be ticked, and not ticked.
+    paint(tmp_path / "two", 6)
+    shutil.rmtree(tmp_path / "two" / "cold")
+    impasto.pack(tmp_path / "two", world.places.collections / "one", resolution=32, labels="kind")
+    one = _get(visitor, "labels", collection="one")
+    assert ([each["classes"] for each in one["fields"]], one["ticked"]) == ([1], [])
+    # The command and the measurement follow.
+    what: dict[str, Any] = {"collection": "labelled", "labels": ["kind"], "settings": SMALL}
+    for path in ("train", "estimate"):
+        job = _post(visitor, path, **what)
+        assert "--labels=kind" in job["arguments"]
+        visitor.delete(f"/api/jobs/{job['id']}")
+    other: dict[str, Any] = {"collection": "labelled", "recipe": "artgan"}
+    other["settings"] = {"resolution": 32}
+    assert "tick the classes to learn" in _error(visitor, "train", other)
+    assert "artgan learns classes: tick a label field" in _error(
+        visitor, "train", {**other, "labels": []}
+    )
 
 
 def test_what_cannot_be_trained_is_refused_before_it_has_a_number(

@@ -366,14 +366,18 @@ def count_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
+class NoClassesError(ImpastoError):
+    """A network without label conditioning got label fields."""
+
+
 def refuse_labels(label_sizes: tuple[int, ...], network: str) -> None:
     """Check that a network without label conditioning gets no label fields.
 
     Raises:
-        ImpastoError: there are label fields.
+        NoClassesError: there are label fields.
     """
     if label_sizes:
-        raise ImpastoError(
+        raise NoClassesError(
             f"network '{network}' knows no classes: leave out --labels (or --set labels=[])"
         )
 

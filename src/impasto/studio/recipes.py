@@ -106,7 +106,9 @@ def with_misfit(recipe: Recipe, config: RunConfig, collection: Collection | None
     elif missing:
         there = f"has {choices(fields)}" if fields else "has no labels"
         why = f"{recipe.name} learns the label {choices(missing)}, and {called} {there}"
-        then = "or change labels in this one's settings"
+        then = (
+            "or tick the classes to learn" if fields else "or change labels in this one's settings"
+        )
     if why is None:
         return recipe
     return recipe.model_copy(update={"misfit": why, "remedy": f"choose a recipe that fits, {then}"})

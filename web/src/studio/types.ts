@@ -153,6 +153,17 @@ export interface Recipe {
   remedy: string | null;
 }
 
+/** The label fields of a collection, for a training. */
+export interface LabelChoices {
+  /** `fewest` and `most`: training pictures of the rarest class, and of the most frequent one. */
+  fields: { name: string; classes: number; fewest: number; most: number }[];
+  ticked: string[];
+  /** Whether just these are learned when no labels are given. */
+  as_is: boolean;
+  /** Why there is no choice. */
+  why: string | null;
+}
+
 export type RunState = "training" | "waiting" | "finished" | "stopped" | "failed";
 
 export interface RunSummary {

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from impasto.collection import Collection
+from impasto.collection import Collection, open_or_pack
 from impasto.config import RunConfig
 from impasto.errors import ImpastoError
 from impasto.formatting import parse_time
@@ -15,6 +15,7 @@ from impasto.registry import module_names, recipe_names
 from impasto.settings import change
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.jobs import MEASURING, Job
+from impasto.studio.labels import LabelChoices, label_choices, own_labels, without_choice
 from impasto.studio.measuring import NUMBERS, Estimate, estimates, is_plain, title_of
 from impasto.studio.places import folders
 from impasto.studio.recipes import Recipe, flagship_of, opened, recipe_named, with_misfit
@@ -23,8 +24,10 @@ from impasto.studio.schema import Setting, config_schema, settings_of_network, s
 
 router = APIRouter(tags=["training"])
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-CollectionName = Annotated[str | None, Query(min_length=1, max_length=200)]
+OptionalName = Annotated[str | None, Query(min_length=1, max_length=200)]
 AUTO = "auto"
+MASTERS_SIDE = 64
+"""At which the paintings of the package are opened."""
 _LENGTHS = {"training.images", "training.epochs"}
 
 
@@ -81,7 +84,7 @@ class Checked(BaseModel):
 
 
 @router.get("/recipes")
-def recipes(studio: TheStudio, collection: CollectionName = None) -> list[Recipe]:
+def recipes(studio: TheStudio, collection: OptionalName = None) -> list[Recipe]:
     """All recipes; with a collection, whether each fits it."""
     data = None if collection is None else opened(studio.places.collection(collection))
     found = []
@@ -102,6 +105,22 @@ def recipe(studio: TheStudio, name: str) -> RecipeDetails:
 def flagship(studio: TheStudio, collection: Annotated[str, Query(max_length=200)]) -> Recipe:
     """What is trained on a collection if no recipe is named, at the size that it has there."""
     return flagship_of(studio.places.collection(collection))
+
+
+@router.get("/labels")
+def labels(
+    studio: TheStudio,
+    collection: Annotated[str, Query(min_length=1, max_length=200)],
+    recipe: OptionalName = None,
+    start_from: OptionalName = None,
+) -> LabelChoices:
+    """The label fields of a collection that a training can learn, and which the page offers."""
+    place = studio.places.collection(collection)
+    if recipe is not None and (found := without_choice(recipe, recipe_named(recipe)[1])):
+        return found
+    data = opened(place) or open_or_pack(place, MASTERS_SIDE)
+    model = None if start_from == AUTO else start_from
+    return label_choices(data, own_labels(studio, data, recipe, model))
 
 
 @router.get("/config/schema")
@@ -137,7 +156,7 @@ def check(studio: TheStudio, what: Training) -> Checked:
     try:
         config, collection = _chosen(studio, what)
     except ImpastoError as error:
-        words = _in_words_of_the_page(studio, what)
+        words = _in_words_of_the_page(studio, what, error)
         if words is None:
             raise
         raise ImpastoError(words) from error
@@ -166,19 +185,22 @@ def _chosen(studio: Studio, what: Training) -> tuple[RunConfig, Collection]:
     return resolve(choice.config, choice.collection), choice.collection
 
 
-def _in_words_of_the_page(studio: Studio, what: Training) -> str | None:
+def _in_words_of_the_page(studio: Studio, what: Training, error: ImpastoError) -> str | None:
     """Why a training cannot be, where the page shows it: its size, or the model that it needs."""
     place = studio.places.collection(what.collection)
     if what.recipe is None:
         return None if "resolution" in what.settings else _refusal(flagship_of(place))
     labels = {} if what.labels is None else {"labels": what.labels}
-    recipe, config = recipe_named(what.recipe)
-    config = change(config, what.settings | labels)
+    recipe, own = recipe_named(what.recipe)
+    config = change(own, what.settings | labels)
     if what.start_from not in (None, AUTO):
         return None  # its size and labels may be the model's
     if config.from_model:
         return f"{what.recipe} goes on from a finished model: choose one to begin with"
-    return _refusal(with_misfit(recipe, config, opened(place)))
+    misfit = _refusal(with_misfit(recipe, config, opened(place)))
+    if misfit is None and own.labels and not config.labels and "--labels" in str(error):
+        return f"{what.recipe} learns classes: tick a label field"
+    return misfit
 
 
 def _refusal(recipe: Recipe) -> str | None:
