@@ -251,8 +251,7 @@ def _asked_to_measure(visitor: Visitor) -> dict[str, Any]:
     with page.expect_request("**/api/estimate") as asked:
         page.get_by_role("button", name="Measure first").click()
     page.unroute("**/api/estimate")
-    found: dict[str, Any] = asked.value.post_data_json
-    return found
+    return dict(asked.value.post_data_json or {})
 
 
 def test_runs_are_judged_compared_and_shared(
