@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from impasto.api.collections import pack
 from impasto.collection import Collection
@@ -48,7 +48,7 @@ def test_dropped_pictures_are_found_again(browser: Browser, tmp_path: Path) -> N
 
 
 def test_forgetting_a_picture(browser: Browser, tmp_path: Path) -> None:
-    """By the keyboard; it asks once more before."""
+    """By the keyboard; it asks once more before, and shows those that are left afterwards."""
     folder = tmp_path / "studio"
     paint(folder / "uploads" / "mine", 6)
     pack(folder / "uploads" / "mine", folder / "collections" / "mine", resolution=32)
@@ -57,12 +57,25 @@ def test_forgetting_a_picture(browser: Browser, tmp_path: Path) -> None:
         visitor.click("link", "mine", exact=False)
         page.get_by_role("button", name="cold/002.png", exact=False).press("Enter")
         page.get_by_role("button", name="Forget this picture").press("Enter")
+        page.keyboard.press("Enter")  # Cancel has the focus
+        page.get_by_role("button", name="Forget this picture").press("Enter")
         visitor.check_both()
+        shown = _addresses(page)
         assert len(Collection.open(folder / "collections" / "mine")) == 6
         page.get_by_role("button", name="Really remove it").press("Enter")
         page.get_by_text("1 picture removed, 5 left.").wait_for()
         page.get_by_role("heading", name="5 pictures").wait_for()
         assert not page.get_by_role("button", name="cold/002.png", exact=False).count()
+        after = _addresses(page)
+        assert len(after) == 5
+        assert not set(after) & set(
+            shown
+        )  # of an address that stays the browser shows the old picture
     left = Collection.open(folder / "collections" / "mine").source_table()
     assert len(left) == 5
     assert "cold/002.png" not in {row["path"] for row in left}
+
+
+def _addresses(page: Page) -> list[str]:
+    tiles = page.get_by_role("button", name="Picture", exact=False).locator("img")
+    return [str(tile.get_attribute("src")) for tile in tiles.all()]

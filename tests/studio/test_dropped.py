@@ -88,6 +88,22 @@ def test_what_cannot_be_packed_is_named_before(client: TestClient, places: Place
     assert _get(client, "uploads/dropped/unusable", start=6)["checked"] == 0
 
 
+def test_what_was_named_before_is_named_after_packing(
+    client: TestClient, studio: Studio, places: Places
+) -> None:
+    """Also files beside the pictures that packing passes over, as long as the upload is there."""
+    _damaged(places.uploads / "dropped")
+    before = dict(_get(client, "uploads/dropped")["left_out"])
+    before |= _get(client, "uploads/dropped/unusable", resolution=32)["left_out"]
+    body = {"name": "mine", "upload": "dropped", "resolution": [32]}
+    finish(studio, client.post("/api/pack", json=body).json())
+    after = _get(client, "collections/mine/left-out")
+    assert {row["path"]: row["reason"] for row in after["rows"]} == before
+    assert after["total"] == len(before) == 3
+    client.delete("/api/uploads/dropped")
+    assert _get(client, "collections/mine/left-out")["total"] == 2
+
+
 def test_they_are_looked_at_in_portions(
     client: TestClient, places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -211,7 +211,7 @@ def _keep_and_exclude(client: TestClient, studio: Studio, copy: str) -> None:
         return {row["source"]["path"] for row in rows}
 
     before = paths()
-    again: dict[str, Any] = {"name": "mine", "like": "mine"}
+    again: dict[str, Any] = {"name": "mine", "like": "mine", "again": True}
     job = _post(client, "pack", **again, keep=[copy], exclude=["warm/003.png"])
     finish(studio, job)
     assert paths() == before ^ {copy, "warm/003.png"}
@@ -219,11 +219,16 @@ def _keep_and_exclude(client: TestClient, studio: Studio, copy: str) -> None:
     assert paths() == before ^ {copy, "warm/003.png"}
     finish(studio, _post(client, "pack", **again, keep=["warm/003.png"], exclude=[copy]))
     assert paths() == before
-    assert "already" in _error(client, "pack", {"name": "mine", "like": "tall"})
+    assert "own name" in _error(client, "pack", {**again, "like": "tall"})
 
 
 def _merge_and_forget(client: TestClient, studio: Studio) -> None:
     merge = {"field": "kind", "classes": ["cold", "warm"], "into": "all | of it"}
+    jobs = len(_get(client, "jobs"))
+    for taken in ("mine", "tall"):  # its own name, and another's
+        body = {"name": taken, "like": "mine", "merge": [merge]}
+        assert "already" in _error(client, "pack", body)
+    assert len(_get(client, "jobs")) == jobs
     job = _post(client, "pack", name="merged", like="mine", merge=[merge], duplicates="none")
     finish(studio, job)
     merged = _get(client, "collections/merged")
@@ -231,15 +236,34 @@ def _merge_and_forget(client: TestClient, studio: Studio) -> None:
     assert merged["duplicates"] == 0
     assert merged["summary"]["resolutions"] == [16, 32]
     paths = [row["source"]["path"] for row in _get(client, "collections/merged/pictures")["rows"]]
-    answer = _post(client, "collections/merged/forget", pictures=["warm/001.png"])
+    shown = _get(client, "collections/merged/pictures")
+    answer = _post(
+        client, "collections/merged/forget", pictures=["warm/001.png"], hash=shown["hash"]
+    )
     assert answer == {"pictures": 1, "left": len(paths) - 1}
     assert "nothing" in _error(client, "collections/merged/forget", {"pictures": ["nothing.png"]})
+    _a_stale_page(client, shown)
     # What was forgotten does not come back, although it is still among the uploads.
     job = _post(client, "pack", name="again", like="merged", exclude=["cold/000.png"])
     finish(studio, job)
     left = [row["source"]["path"] for row in _get(client, "collections/again/pictures")["rows"]]
     assert set(left) == set(paths) - {"warm/001.png", "cold/000.png"}
     assert "masters" in _error(client, "collections/masters/forget", {"pictures": ["x"]})
+
+
+def _a_stale_page(client: TestClient, shown: dict[str, Any]) -> None:
+    """A page that shows the collection as it was gets no other pictures and removes none."""
+    after = _get(client, "collections/merged/pictures")
+    stale = {"pictures": [shown["rows"][0]["source"]["path"]], "hash": shown["hash"]}
+    assert "has changed" in _error(client, "collections/merged/forget", stale)
+    assert _get(client, "collections/merged/pictures") == after
+    assert after["hash"] == _get(client, "collections/merged")["summary"]["hash"] != shown["hash"]
+    for address in ("picture/0?", "sheet?", "excluded/0?"):
+        old = f"/api/collections/merged/{address}hash={shown['hash']}"
+        assert client.get(old).status_code == 404
+    now = f"/api/collections/merged/picture/0?hash={after['hash']}"
+    plain = client.get("/api/collections/merged/picture/0")
+    assert client.get(now).content == plain.content
 
 
 def test_files_go_into_their_upload_only(client: TestClient, places: Places) -> None:

@@ -1,6 +1,6 @@
 /** The pictures that were dropped last, and how they are to be packed; kept while another tab is shown. */
 import { get, part, remove } from "./api.ts";
-import { attempt, said } from "./shared.svelte.ts";
+import { attempt } from "./shared.svelte.ts";
 import type { Checked, Found, Previews, Upload } from "./types.ts";
 import { freeName, send, type Item } from "./uploads.ts";
 
@@ -23,6 +23,8 @@ class Dropped {
   side = $state(64);
   labels = $state<string[]>([]);
   duplicates = $state("near");
+  /** Why something was refused; it stays until something is changed. */
+  trouble = $state("");
 
   /** Files and why they stay out, as far as that is known. */
   get leftOut(): [string, string][] {
@@ -36,7 +38,7 @@ class Dropped {
 
   async take(items: Item[]): Promise<void> {
     if (!items.length) {
-      said.trouble = "There is no file in what was dropped.";
+      this.trouble = "There is no file in what was dropped.";
       return;
     }
     const folders = new Set(items.map((item) => item.path.split("/")[0]!));
@@ -54,10 +56,11 @@ class Dropped {
     const told = (arrived: number) => {
       if (this.upload === upload) this.sent = arrived; // not those of a later drop
     };
-    const all = await attempt(send(upload, files, told));
+    let refused = "";
+    const all = await attempt(send(upload, files, told), (words) => (refused = words));
     removeEventListener("beforeunload", stay);
     if (all) await this.look(upload);
-    else if (this.upload === upload) this.clear();
+    else if (this.upload === upload) this.clear(refused);
   }
 
   /** Go on with pictures that were dropped before. */
@@ -68,12 +71,14 @@ class Dropped {
   }
 
   async discard(name: string): Promise<void> {
-    const done = await attempt(remove(`uploads/${part(name)}`));
+    const done = await attempt(remove(`uploads/${part(name)}`), (words) => (this.trouble = words));
     if (done && this.upload === name) this.clear();
   }
 
-  clear(): void {
+  /** @param trouble why, if it was refused. */
+  clear(trouble = ""): void {
     this.begin("", "");
+    this.trouble = trouble;
   }
 
   /** Look at the pictures as packing does, a portion at a time, until other pictures or another size are chosen. */
@@ -98,20 +103,23 @@ class Dropped {
     this.upload = upload;
     this.name = name.replace(/[\\/:*?"<>|]|^[.-]+/g, " ").trim();
     [this.total, this.sent, this.found, this.previews] = [0, 0, undefined, undefined];
-    [this.checked, this.unusable, this.checking] = [0, [], false];
+    [this.checked, this.unusable, this.checking, this.trouble] = [0, [], false, ""];
   }
 
   private async look(upload: string): Promise<void> {
-    const found = await attempt(get<Found>(`uploads/${part(upload)}`));
+    let refused = "";
+    const found = await attempt(get<Found>(`uploads/${part(upload)}`), (words) => (refused = words));
     if (this.upload !== upload) return;
     if (!found) {
-      this.clear();
+      this.clear(refused);
       return;
     }
     [this.found, this.labels] = [found, Object.keys(found.fields)];
     const query = { count: 6, side: 128 };
-    const previews = await attempt(get<Previews>(`uploads/${part(upload)}/preview`, query));
-    if (this.upload === upload) this.previews = previews;
+    const previews = await attempt(get<Previews>(`uploads/${part(upload)}/preview`, query), (words) => (refused = words));
+    if (this.upload !== upload) return;
+    this.previews = previews;
+    this.trouble ||= refused;
   }
 }
 

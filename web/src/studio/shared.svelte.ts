@@ -31,6 +31,18 @@ export async function attempt<T>(
   }
 }
 
+/**
+ * Takes the words of what is read unasked, for `attempt`. They stand in the line of the whole page, and only
+ * they are taken back: what another request was refused for stays.
+ */
+export function ownWords(): (words: string) => void {
+  let mine = "";
+  return (words) => {
+    if (words || said.trouble === mine) said.trouble = words;
+    mine = words;
+  };
+}
+
 export const TABS = ["collections", "train", "gallery", "judge", "share"] as const;
 export type Tab = (typeof TABS)[number];
 

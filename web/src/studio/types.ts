@@ -83,6 +83,8 @@ export interface Favourite {
 export interface CollectionSummary {
   name: string;
   title: string;
+  /** Changes with its content. */
+  hash: string;
   /** A side, or width x height. */
   resolution: number | string;
   resolutions: (number | string)[];
@@ -124,6 +126,11 @@ export interface PictureRow {
   heldout: boolean;
   classes: Record<string, string>;
   source: Record<string, string>;
+}
+
+/** A part of a collection's pictures, and the content hash of the collection. */
+export interface Pictures extends Part<PictureRow> {
+  hash: string;
 }
 
 export interface DuplicateRow {

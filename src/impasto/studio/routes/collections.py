@@ -1,5 +1,8 @@
 """Collections: the list, classes, pictures with where they come from, what was left out, forgetting."""
 
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
 from typing import Annotated
 
 import numpy as np
@@ -15,6 +18,7 @@ from impasto.collection.provenance import in_words, provenance
 from impasto.errors import ImpastoError
 from impasto.files import read_json
 from impasto.resolution import recorded
+from impasto.studio import sources
 from impasto.studio.answers import gives
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.pictures import answer, encoded, thumbnail
@@ -25,6 +29,13 @@ MOST_ROWS = 500
 Start = Annotated[int, Query(ge=0, le=10**9)]
 CountOf = Annotated[int, Query(ge=1, le=MOST_ROWS)]
 Side = Annotated[int | None, Query(ge=8, le=4096, description="Longest side in pixels.")]
+Hash = Annotated[
+    str | None,
+    Query(max_length=64, description="Content hash that the collection must have."),
+]
+OfHash = Annotated[str | None, Field(max_length=64)]
+_FORGETTING = Lock()
+"""Held while pictures are removed, so that no other removal comes between a check and its removal."""
 
 
 class ClassCount(BaseModel):
@@ -49,6 +60,8 @@ class CollectionSummary(BaseModel):
 
     name: str
     title: str
+    hash: str
+    """Its content hash, which changes when pictures are packed, removed or labelled otherwise."""
     resolution: int | str
     resolutions: list[int | str]
     train: int
@@ -105,6 +118,8 @@ class Pictures(BaseModel):
     """A part of the pictures."""
 
     total: int
+    hash: str
+    """The content hash of the whole collection, in which they have these numbers."""
     rows: list[PictureRow]
 
 
@@ -138,6 +153,8 @@ class Forget(BaseModel):
 
     pictures: list[str] = Field(min_length=1, max_length=10_000)
     """Of each its path in `sources.csv`, or its SHA-256."""
+    hash: OfHash = None
+    """The content hash of the collection in which they were chosen; refused if it is another now."""
 
 
 class Forgotten(BaseModel):
@@ -153,10 +170,23 @@ def opened(studio: Studio, name: str) -> Collection:
     return open_or_pack(place, 64) if place == MASTERS else Collection.open(place)
 
 
+def _shown(studio: Studio, name: str, content: str | None) -> Collection:
+    """The collection of this name, whose pictures have the numbers that they had when they were listed.
+
+    Raises:
+        MissingError: its content hash is another than `content`.
+    """
+    collection = opened(studio, name)
+    if content is not None and content != collection.content_hash:
+        raise MissingError(f"{name} has changed since; list its pictures again")
+    return collection
+
+
 def _summary(collection: Collection, name: str) -> CollectionSummary:
     return CollectionSummary(
         name=name,
         title=collection.title,
+        hash=collection.content_hash,
         resolution=recorded(collection.resolution),
         resolutions=[*map(recorded, collection.resolutions)],
         train=len(collection.train_indices),
@@ -230,7 +260,8 @@ def pictures(
 ) -> Pictures:
     """Some of the pictures with their classes and sources, in order; `only` is a condition as of
     `train --only`, such as `style=Ukiyo-e`."""
-    collection = opened(studio, name).only(only)
+    whole = opened(studio, name)
+    collection = whole.only(only)
     indices, table = collection.indices, collection.source_table()
     heldout = set(collection.heldout_indices.tolist())
     rows = []
@@ -245,13 +276,16 @@ def pictures(
         rows.append(
             PictureRow(index=index, heldout=index in heldout, classes=classes, source=source)
         )
-    return Pictures(total=len(indices), rows=rows)
+    return Pictures(total=len(indices), hash=whole.content_hash, rows=rows)
 
 
 @router.get("/{name}/picture/{index}", **gives("image/webp"))
-def picture(studio: TheStudio, name: str, index: int, side: Side = None) -> Response:
-    """A packed picture, as WebP."""
-    views = [view for view in opened(studio, name).views() if index in view.span]
+def picture(
+    studio: TheStudio, name: str, index: int, side: Side = None, hash: Hash = None
+) -> Response:
+    """A packed picture, as WebP. Numbers change with the collection; with the `hash` that came with a
+    number it is that picture or an error."""
+    views = [view for view in _shown(studio, name, hash).views() if index in view.span]
     if not views:
         raise MissingError(f"there is no picture {index} in {name}")
     pixels = views[0].images(np.array([index]))[0]
@@ -259,16 +293,29 @@ def picture(studio: TheStudio, name: str, index: int, side: Side = None) -> Resp
 
 
 @router.get("/{name}/sheet", **gives("image/webp"))
-def sheet(studio: TheStudio, name: str) -> Response:
+def sheet(studio: TheStudio, name: str, hash: Hash = None) -> Response:
     """An even sample of the training pictures in rows, as WebP."""
-    return answer(encoded(contact_sheet(opened(studio, name)), "webp"), "webp")
+    return answer(encoded(contact_sheet(_shown(studio, name, hash)), "webp"), "webp")
 
 
 @router.get("/{name}/left-out")
 def left_out(studio: TheStudio, name: str, start: Start = 0, count: CountOf = 100) -> Table:
-    """Unusable files with the reasons."""
-    rows = opened(studio, name).left_out_table()
+    """Unusable files with the reasons, and those beside the pictures of an upload that are none."""
+    collection = opened(studio, name)
+    rows = [*collection.left_out_table(), *_no_pictures(studio, collection)]
     return Table(total=len(rows), rows=rows[start : start + count])
+
+
+def _no_pictures(studio: Studio, collection: Collection) -> list[dict[str, str]]:
+    """Files of the upload that packing passed over in silence, as long as the upload is there."""
+    made = read_json(collection.path / "collection.json", "collection").get("made", {})
+    source, root = Path(str(made.get("source"))), studio.places.uploads
+    with suppress(ImpastoError, OSError):  # it is no longer there, or no upload of the page
+        if source != root and source.is_relative_to(root):
+            upload = source.relative_to(root).parts[0]
+            found = sources.beside(root, upload, sources.listed(root, upload))
+            return [{"path": path, "reason": reason} for path, reason in found]
+    return []
 
 
 @router.get("/{name}/duplicates")
@@ -289,9 +336,11 @@ def duplicates(studio: TheStudio, name: str, start: Start = 0, count: CountOf = 
 
 
 @router.get("/{name}/excluded/{number}", **gives("image/webp"))
-def excluded(studio: TheStudio, name: str, number: int, side: Side = None) -> Response:
+def excluded(
+    studio: TheStudio, name: str, number: int, side: Side = None, hash: Hash = None
+) -> Response:
     """A picture that was excluded as a copy, as WebP."""
-    reader = opened(studio, name).excluded()
+    reader = _shown(studio, name, hash).excluded()
     if not 0 <= number < len(reader):
         raise MissingError(f"there is no excluded picture {number} in {name}")
     return answer(encoded(thumbnail(reader.pixels(np.array([number]))[0], side), "webp"), "webp")
@@ -303,7 +352,13 @@ def forget(studio: TheStudio, name: str, what: Forget) -> Forgotten:
     place = studio.places.collection(name)
     if place == MASTERS:
         raise ImpastoError("masters comes with impasto and stays whole; pack a copy to change it")
-    before = len(opened(studio, name))
-    forget_pictures(place, what.pictures)
-    left = len(opened(studio, name))
-    return Forgotten(pictures=before - left, left=left)
+    with _FORGETTING:
+        collection = opened(studio, name)
+        if what.hash not in (None, collection.content_hash):
+            raise ImpastoError(
+                f"{name} has changed since its pictures were listed; nothing was removed. "
+                "Choose the picture again"
+            )
+        forget_pictures(place, what.pictures)
+        left = len(opened(studio, name))
+    return Forgotten(pictures=len(collection) - left, left=left)

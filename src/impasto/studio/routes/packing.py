@@ -37,6 +37,7 @@ Rectangle = Annotated[str, Field(pattern=_RECTANGLE)]
 """Width x height, such as 192x256."""
 Short = Annotated[str, Field(min_length=1, max_length=1000)]
 MOST_PREVIEWS = 12
+_BEGUN = ("waiting", "running")
 
 
 class NewUpload(BaseModel):
@@ -93,6 +94,8 @@ class Pack(BaseModel):
     upload: Name | None = None
     like: Name | None = None
     """A collection to take the pictures and the options of; one of the two."""
+    again: bool = False
+    """Whether to replace the collection `like`, whose name is also given as `name`."""
     resolution: list[Annotated[int, Field(ge=4, le=4096)] | Rectangle] | None = Field(
         default=None, min_length=1, max_length=8
     )
@@ -123,7 +126,7 @@ def _packed(studio: Studio) -> list[Path]:
         with suppress(ImpastoError):  # a damaged one, of which the list of collections tells
             found.append(Path(str(_made(folder).get("source"))))
     packing = (job for job in studio.jobs.all() if job.kind == "pack")
-    begun = [job for job in packing if job.state in ("waiting", "running")]
+    begun = [job for job in packing if job.state in _BEGUN]
     return found + [Path(job.arguments[-2]) for job in begun]
 
 
@@ -250,29 +253,44 @@ def _address(content: bytes) -> str:
 
 @router.post("/pack")
 def pack(studio: TheStudio, what: Pack) -> Job:
-    """Pack a new collection, as a job; with `like` of the same name, that collection again."""
-    # A collection that has such a name already can be packed again.
-    name = what.name if what.name == what.like else new_own_name(what.name, "collection")
-    target = confined(studio.places.collections, name)
-    if what.like == name:
-        existing(studio.places.collections, name, what="collection")
-    elif target.exists():
-        raise ImpastoError(f"there is a collection '{name}' already; choose another name")
+    """Pack a new collection, as a job; with `again` the collection `like` once more, in its place."""
+    target = _target(studio, what)
     source, options = _source(studio, what)
     options |= _options(what)
     for mine, other in (("keep", "exclude"), ("exclude", "keep")):
         before = (path for path in options.get(mine, ()) if path not in getattr(what, other))
         options[mine] = list(dict.fromkeys([*before, *getattr(what, mine)]))
     pack_options(None, cast("Any", options))  # so that a wrong one is an answer, not a failed job
-    arguments = ["pack", f"--name={name}"]
+    arguments = ["pack", f"--name={what.name}"]
     for option, value in options.items():
         arguments += [f"--{option.replace('_', '-')}={each}" for each in _texts(value)]
     arguments += ["--", str(source), str(target)]
     with studio.jobs.mutex:
         for job in studio.jobs.all():
-            if job.kind == "pack" and job.about == name and job.state in ("waiting", "running"):
-                raise ImpastoError(f"'{name}' is being packed already; choose another name")
-        return studio.jobs.add("pack", f"Pack {name}", arguments, about=name)
+            if job.kind == "pack" and job.about == what.name and job.state in _BEGUN:
+                raise ImpastoError(f"'{what.name}' is being packed already; choose another name")
+        _target(studio, what)  # a packing that ended meanwhile may have taken the name
+        return studio.jobs.add("pack", f"Pack {what.name}", arguments, about=what.name)
+
+
+def _target(studio: Studio, what: Pack) -> Path:
+    """The folder to pack into: a new one, unless a collection is to be packed again.
+
+    Raises:
+        ImpastoError: the name is taken, or cannot be one.
+    """
+    root = studio.places.collections
+    if what.again:
+        if what.name != what.like:
+            raise ImpastoError(
+                "a collection is packed again under its own name: give it as like too"
+            )
+        # Such as `masters` of an earlier version, which could not be made now.
+        return existing(root, what.name, what="collection")
+    target = confined(root, new_own_name(what.name, "collection"))
+    if target.exists():
+        raise ImpastoError(f"there is a collection '{what.name}' already; choose another name")
+    return target
 
 
 def _source(studio: Studio, what: Pack) -> tuple[str, dict[str, Any]]:
