@@ -93,7 +93,8 @@ def test_events_follow_the_file_and_are_gone_on_with(tmp_path: Path) -> None:
     stats = run / "stats.jsonl"
 
     def line(images: int) -> str:
-        return json.dumps({"images_seen": images, "seconds": images / 10}) + "\n"
+        row = {"images_seen": images, "seconds": images / 10, "images_per_second": 10.0}
+        return json.dumps(row) + "\n"
 
     stats.write_text(line(10) + line(20))
     with StudioServer(tmp_path) as server:

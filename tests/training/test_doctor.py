@@ -316,10 +316,10 @@ def test_killed_around_going_back(
                     raise StoppedByTest
             return original(*arguments, **options)
 
-        def go_back(*arguments: Any) -> None:
+        def go_back(*arguments: Any) -> Any:
             if len(arguments[2]) == 2:  # the second time
                 armed.append(later)
-            went_back(*arguments)
+            return went_back(*arguments)
 
         patch.setattr(owner, name, dying)
         patch.setattr(checkpoint, "go_back", go_back)
@@ -363,9 +363,10 @@ def test_a_request_to_stop_is_not_lost_in_going_back(
     break_weights(monkeypatch, step=5)
     original = checkpoint.go_back
 
-    def go_back(*arguments: Any) -> None:
-        original(*arguments)
+    def go_back(*arguments: Any) -> Any:
+        kept = original(*arguments)
         os.kill(os.getpid(), signal.SIGINT)
+        return kept
 
     monkeypatch.setattr(checkpoint, "go_back", go_back)
     with pytest.raises(StoppedError, match="a checkpoint is saved"):
