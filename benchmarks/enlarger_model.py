@@ -38,6 +38,7 @@ from impasto.networks._frozen_features import FrozenFeatures
 from impasto.networks.projected import Discriminator
 from impasto.sampling import Model
 from impasto.sampling.output import save_grid
+from impasto.sampling.pixels import as_images
 from impasto.sampling.tensors import write_tensors
 from impasto.training.choosing import parse_count
 
@@ -124,8 +125,7 @@ class Crops:
             top, left = random.integers(0, span, 2)
             crop = picture[top : top + SIDE, left : left + SIDE]
             found.append(crop[:, ::-1] if random.random() < 0.5 else crop)
-        stacked = torch.from_numpy(np.ascontiguousarray(np.stack(found)))
-        return stacked.permute(0, 3, 1, 2).float() / 127.5 - 1
+        return as_images(torch.from_numpy(np.ascontiguousarray(np.stack(found))))
 
 
 def painted(names: list[str], count: int) -> Tensor:
@@ -133,7 +133,7 @@ def painted(names: list[str], count: int) -> Tensor:
     parts, side = [], SIDE // FACTOR
     for name in names:
         pixels = Model.load(name).sample(range(count // len(names)))
-        images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
+        images = as_images(torch.from_numpy(pixels))
         corners = range(0, images.shape[-1] - side + 1, side)
         parts += [images[:, :, y : y + side, x : x + side] for y in corners for x in corners]
     return torch.cat(parts)

@@ -29,7 +29,7 @@ from impasto.collection import Collection, open_or_pack
 from impasto.registry import load_recipe
 from impasto.sampling import Sampler, latents_of_seeds
 from impasto.sampling.output import save_grid
-from impasto.sampling.pixels import to_uint8
+from impasto.sampling.pixels import as_images, to_uint8
 from impasto.settings import change
 from impasto.training.resolve import resolve
 from impasto.training.session import Session
@@ -82,7 +82,7 @@ def frechet(a: Tensor, b: Tensor) -> float:
 
 
 def pictures_of(images: np.ndarray) -> Tensor:
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return as_images(torch.from_numpy(images))
 
 
 def train_for(name: str, collection: Collection, seconds: float, out: Path | None) -> str:

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import stat
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,10 +128,7 @@ def check_new(path: Path) -> None:
     try:
         if path.exists():
             raise ImpastoError(f"{path} exists already; choose another name or remove it first")
-        folder = next(each for each in path.absolute().parents if each.exists())
-        # The bits of permission are not enough: file systems may refuse what they allow.
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=".tmp"):
-            pass
+        _try_writing(next(each for each in path.absolute().parents if each.exists()))
     except OSError as error:
         raise write_error(error, path) from error
 
@@ -168,13 +164,19 @@ def check_writable(folder: Path) -> None:
     Raises:
         ImpastoError: it cannot be created or written to.
     """
-    probe = folder / f".{uuid.uuid4().hex[:12]}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        _try_writing(folder)
     except OSError as error:
         raise write_error(error, folder) from error
+
+
+def _try_writing(folder: Path) -> None:
+    """Write and remove a file. The bits of permission are not enough: file systems may refuse what they
+    allow."""
+    probe = folder / f".{uuid.uuid4().hex[:12]}.tmp"
+    probe.touch()
+    probe.unlink()
 
 
 def lock(descriptor: int, *, wait: bool = False) -> bool:

@@ -46,6 +46,8 @@ _BEGINNING = 16 * 2**10
 """Bytes of its beginning that are read."""
 
 State = Literal["waiting", "running", "done", "failed", "stopped"]
+BEGUN = ("waiting", "running")
+"""States of a job that has not ended."""
 Kind = Literal[
     "pack",
     "train",
@@ -110,6 +112,11 @@ class Job(JobRecord):
     """The last line of its output."""
     command: str = ""
     """What one would type in a terminal."""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it waits or runs."""
+        return self.state in BEGUN
 
 
 class Jobs:
@@ -243,7 +250,7 @@ class Jobs:
         """
         with self.mutex, self._alone(wait=True):
             job = self.get(identity)
-            if job.state in ("waiting", "running"):
+            if job.goes_on:
                 folder = self.folder / identity
                 _write(folder, self._record(folder).model_copy(update={"stopped": True}))
                 if (process := job.process) is not None:
@@ -258,7 +265,7 @@ class Jobs:
         """
         with self.mutex:
             job = self.get(identity)
-            if job.state in ("waiting", "running"):
+            if job.goes_on:
                 raise ImpastoError("this job has not ended; stop it first")
             shutil.rmtree(self.folder / identity, ignore_errors=True)
             self._ended.pop(identity, None)
@@ -332,7 +339,7 @@ class Jobs:
     def _job(self, folder: Path) -> Job:
         record = self._record(folder)
         state, code = _state(folder, record)
-        ended = state not in ("waiting", "running")
+        ended = state not in BEGUN
         message = _last_line(folder / LOG_FILE)
         if state == "failed" and code in (None, _KILLED):
             message = "its process ended without a word, as after kill -9 or for lack of memory"

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from anyio import to_thread
@@ -18,7 +19,7 @@ from impasto.collection.buckets import chosen_buckets, measured_pictures
 from impasto.decoding.fit import ASPECT, FITS, Fitting, fit_pixels, opened, picture_of
 from impasto.decoding.workers import DiedError, in_order
 from impasto.errors import ImpastoError
-from impasto.files import write_error
+from impasto.files import read_json, write_error
 from impasto.readers import read_source
 from impasto.resolution import Resolution
 from impasto.sources.listing import Content, Listing, suffix_of
@@ -215,6 +216,17 @@ def listed(root: Path, name: str, labels: tuple[str, ...] | None = None) -> List
         ImpastoError: no reader knows it.
     """
     return read_source(source_of(root, name), labels)
+
+
+def made_of(collection: Path) -> dict[str, Any]:
+    """How a collection was packed; empty where its folder does not say.
+
+    Raises:
+        ImpastoError: its description cannot be read.
+    """
+    description = read_json(collection / "collection.json", "collection")
+    made = description.get("made") if isinstance(description, dict) else None
+    return made if isinstance(made, dict) else {}
 
 
 def beside(root: Path, name: str, listing: Listing) -> list[tuple[str, str]]:

@@ -16,7 +16,6 @@ from impasto.collection.opening import masters_in_cache
 from impasto.collection.overview import contact_sheet
 from impasto.collection.provenance import in_words, provenance
 from impasto.errors import ImpastoError
-from impasto.files import read_json
 from impasto.resolution import recorded
 from impasto.studio import sources
 from impasto.studio.answers import gives
@@ -221,7 +220,7 @@ def details(studio: TheStudio, name: str) -> CollectionDetails:
     """A collection with its classes and where its pictures come from."""
     collection = opened(studio, name)
     record = provenance(collection)
-    made = read_json(collection.path / "collection.json", "collection").get("made", {})
+    made = sources.made_of(collection.path)
     heldout = collection.labels[collection.heldout_indices]
     fields = [
         FieldSummary(
@@ -308,8 +307,8 @@ def left_out(studio: TheStudio, name: str, start: Start = 0, count: CountOf = 10
 
 def _no_pictures(studio: Studio, collection: Collection) -> list[dict[str, str]]:
     """Files of the upload that packing passed over in silence, as long as the upload is there."""
-    made = read_json(collection.path / "collection.json", "collection").get("made", {})
-    source, root = Path(str(made.get("source"))), studio.places.uploads
+    made, root = sources.made_of(collection.path), studio.places.uploads
+    source = Path(str(made.get("source")))
     with suppress(ImpastoError, OSError):  # it is no longer there, or no upload of the page
         if source != root and source.is_relative_to(root):
             upload = source.relative_to(root).parts[0]

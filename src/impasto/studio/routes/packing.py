@@ -12,7 +12,6 @@ from impasto.api.collections import pack_options
 from impasto.collection import Collection
 from impasto.decoding.fit import FITS, said_of
 from impasto.errors import ImpastoError
-from impasto.files import read_json
 from impasto.resolution import Resolution, parse_resolution, resolution_of, width_and_height
 from impasto.sources.class_names import Merge
 from impasto.studio import sources
@@ -37,7 +36,6 @@ Rectangle = Annotated[str, Field(pattern=_RECTANGLE)]
 """Width x height, such as 192x256."""
 Short = Annotated[str, Field(min_length=1, max_length=1000)]
 MOST_PREVIEWS = 12
-_BEGUN = ("waiting", "running")
 
 
 class NewUpload(BaseModel):
@@ -124,21 +122,10 @@ def _packed(studio: Studio) -> list[Path]:
     found = []
     for folder in folders(studio.places.collections, "collection.json"):
         with suppress(ImpastoError):  # a damaged one, of which the list of collections tells
-            found.append(Path(str(_made(folder).get("source"))))
+            found.append(Path(str(sources.made_of(folder).get("source"))))
     packing = (job for job in studio.jobs.all() if job.kind == "pack")
-    begun = [job for job in packing if job.state in _BEGUN]
+    begun = [job for job in packing if job.goes_on]
     return found + [Path(job.arguments[-2]) for job in begun]
-
-
-def _made(collection: Path) -> dict[str, Any]:
-    """How a collection was packed; empty where its folder does not say.
-
-    Raises:
-        ImpastoError: its description cannot be read.
-    """
-    description = read_json(collection / "collection.json", "collection")
-    made = description.get("made") if isinstance(description, dict) else None
-    return made if isinstance(made, dict) else {}
 
 
 @router.post("/uploads")
@@ -267,7 +254,7 @@ def pack(studio: TheStudio, what: Pack) -> Job:
     arguments += ["--", str(source), str(target)]
     with studio.jobs.mutex:
         for job in studio.jobs.all():
-            if job.kind == "pack" and job.about == what.name and job.state in _BEGUN:
+            if job.kind == "pack" and job.about == what.name and job.goes_on:
                 raise ImpastoError(f"'{what.name}' is being packed already; choose another name")
         _target(studio, what)  # a packing that ended meanwhile may have taken the name
         return studio.jobs.add("pack", f"Pack {what.name}", arguments, about=what.name)
@@ -303,7 +290,7 @@ def _source(studio: Studio, what: Pack) -> tuple[str, dict[str, Any]]:
     if what.like == MASTERS and studio.places.collection(MASTERS) == MASTERS:
         return MASTERS, {"fit": "tiles", "labels": "style,genre,artist"}
     folder = confined(studio.places.collections, what.like)
-    made = _made(folder)
+    made = sources.made_of(folder)
     source, before = made.get("source"), made.get("options", {})
     if source != MASTERS:
         try:

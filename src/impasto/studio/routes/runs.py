@@ -224,7 +224,7 @@ def stop(studio: TheStudio, run: str) -> Job:
     """Stop its training as Ctrl-C does; it saves a checkpoint first."""
     studio.places.run(run)
     job = studio.jobs.of_run(run)
-    if job is None or job.state not in ("waiting", "running"):
+    if job is None or not job.goes_on:
         raise ImpastoError(
             f"no job of this studio trains {run}; if a terminal does, stop it there with Ctrl-C"
         )

@@ -129,7 +129,7 @@ def export(studio: TheStudio, what: Export) -> Job:
         with studio.jobs.mutex:
             for job in studio.jobs.all():
                 made = job.kind == "export" and not job.files and job.about == f"models/{name}"
-                if made and job.state in ("waiting", "running"):
+                if made and job.goes_on:
                     raise ImpastoError(f"'{name}' is being exported already; choose another name")
             return studio.jobs.add(
                 "export",

@@ -26,8 +26,6 @@ router = APIRouter(tags=["training"])
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 OptionalName = Annotated[str | None, Query(min_length=1, max_length=200)]
 AUTO = "auto"
-MASTERS_SIDE = 64
-"""At which the paintings of the package are opened."""
 _LENGTHS = {"training.images", "training.epochs"}
 
 
@@ -115,10 +113,12 @@ def labels(
     start_from: OptionalName = None,
 ) -> LabelChoices:
     """The label fields of a collection that a training can learn, and which the page offers."""
+    from impasto.training.choosing import USUAL_SIDE
+
     place = studio.places.collection(collection)
     if recipe is not None and (found := without_choice(recipe, recipe_named(recipe)[1])):
         return found
-    data = opened(place) or open_or_pack(place, MASTERS_SIDE)
+    data = opened(place) or open_or_pack(place, USUAL_SIDE)
     model = None if start_from == AUTO else start_from
     return label_choices(data, own_labels(studio, data, recipe, model))
 
@@ -268,7 +268,7 @@ def estimate_all(studio: TheStudio, what: Measuring) -> list[Job]:
         if each.plain and each.collection == what.collection
     }
     with studio.jobs.mutex:
-        busy = {job.title for job in studio.jobs.all() if job.state in ("waiting", "running")}
+        busy = {job.title for job in studio.jobs.all() if job.goes_on}
         return [
             _measure(studio, Training(collection=what.collection, recipe=each.name))
             for each in recipes(studio, what.collection)
@@ -286,7 +286,7 @@ def stop_estimates(studio: TheStudio) -> list[Job]:
         return [
             studio.jobs.stop(job.id)
             for job in studio.jobs.all()  # the newest first, so that none begins meanwhile
-            if job.kind == MEASURING and job.state in ("waiting", "running")
+            if job.kind == MEASURING and job.goes_on
         ]
 
 
