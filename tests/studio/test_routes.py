@@ -21,7 +21,7 @@ import impasto
 from impasto.asking import is_held
 from impasto.collection import Collection
 from impasto.errors import ImpastoError
-from impasto.registry import module_names
+from impasto.registry import module_names, recipe_names
 from impasto.resolution import Size, recorded
 from impasto.sampling.point_text import TEXT_KEY
 from impasto.sampling.shipped import there
@@ -827,6 +827,12 @@ def test_which_label_fields_are_offered(visitor: TestClient, world: Studio, tmp_
     first_look = _get(visitor, "labels", collection="labelled", recipe="first_look")
     assert (first_look["fields"], first_look["ticked"]) == ([], [])
     assert "learn no classes" in first_look["why"]
+    # Every recipe answers, and those that say themselves how long a latent is learn classes, too.
+    for name in recipe_names():
+        found = _get(visitor, "labels", collection="labelled", recipe=name)
+        assert found["fields"] or found["why"], name
+    for name in ("flow_32", "flow_64", "flow_latent_256"):
+        assert offered(recipe=name) == (["kind"], False)
     # A field of one class is there to be ticked, and not ticked.
     paint(tmp_path / "two", 6)
     shutil.rmtree(tmp_path / "two" / "cold")
@@ -871,6 +877,10 @@ def test_what_cannot_be_trained_is_refused_before_it_has_a_number(
     gone = {"collection": "mine", "start_from": "models/gone"}
     assert "no model 'gone'" in _error(client, "train", gone, status=404)
     assert _get(client, "jobs") == []
+    # A length of null is none.
+    none: dict[str, Any] = {"time": "2h", "settings": {"training.images": None}}
+    checked = _post(client, "config/check", collection="mine", recipe="flagship_32", **none)
+    assert checked["pictures"]
     job = _post(client, "train", collection="mine", recipe="flagship_32", start_from="auto")
     assert job["run"] == "00000-flagship_32-mine"
     assert "--from=auto" in job["arguments"]

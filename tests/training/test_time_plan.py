@@ -143,6 +143,8 @@ def test_one_size_with_a_recipe(packed: Path, rates: dict[int, float]) -> None:
     assert (config.training.images, config.training.epochs) == (669_600, None)
     with pytest.raises(ImpastoError, match="leave out --images"):
         chosen(packed, "wikiart_dcgan", settings={"training.images": 100})
+    none = chosen(packed, "wikiart_dcgan", "2h", settings={"training.images": None})
+    assert none.training == config.training
 
 
 def test_a_run_goes_on_as_it_was_planned(

@@ -352,7 +352,8 @@ def find_model(path: str | PathLike[str]) -> Path:
             )
         if not checkpoints:
             raise ImpastoError(
-                f"{path} has no checkpoint yet; go on with: impasto resume {quoted(path)}"
+                f"{path} has no checkpoint yet; if it is not training, go on with: impasto resume "
+                f"{quoted(path)}"
             )
         return checkpoints[-1]
     if str(path) in SHIPPED:

@@ -1,12 +1,12 @@
 """Which of a collection's label fields a training learns, as the page offers them."""
 
+import functools
 from collections.abc import Sequence
 from contextlib import suppress
 
 from pydantic import BaseModel
 
 from impasto.collection import Collection
-from impasto.config import RunConfig
 from impasto.errors import ImpastoError
 from impasto.registry import load_recipe
 from impasto.studio.context import Studio
@@ -37,21 +37,29 @@ class LabelChoices(BaseModel):
     """Why there is no choice."""
 
 
-def without_choice(name: str, config: RunConfig) -> LabelChoices | None:
-    """The answer for a recipe with which one cannot choose what labels to learn; None: one can."""
+@functools.cache
+def without_choice(name: str) -> LabelChoices | None:
+    """The answer for a recipe with which one cannot choose what labels to learn; None: one can.
+
+    Making a recipe's networks takes seconds, so each is asked once.
+    """
     import torch
 
-    from impasto.networks import NoClassesError, discriminator_of, generator_of
+    from impasto.networks import NoClassesError, discriminator_of, generator_of, latent_dim_of
+    from impasto.settings import change
 
+    config = recipe_named(name)[1]
     why = (
         f"{name} learns the classes of the model that it goes on from"
         if config.from_model
         else None
     )
     try:
+        # Some networks say themselves how long a latent is.
+        whole = change(config, {"latent.dim": latent_dim_of(config)})
         with torch.device("meta"):
-            generator_of(config, (2,))
-            discriminator_of(config, (2,))
+            generator_of(whole, (2,))
+            discriminator_of(whole, (2,))
     except NoClassesError:
         why = f"{name} has networks that learn no classes"
     except ImpastoError:

@@ -38,6 +38,16 @@ TRAINED = 0.93
 PATIENCE = 0.4
 """The share of a stage's images without a better score after which it ends, if it copies."""
 
+LENGTHS = ("training.images", "training.epochs")
+"""Settings that a time takes the place of."""
+
+
+def without_unset_lengths(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without lengths of null, which say nothing where a time is given."""
+    return {
+        name: value for name, value in settings.items() if name not in LENGTHS or value is not None
+    }
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -162,8 +172,8 @@ def plan(
     Raises:
         ImpastoError: as `choose` and `estimate`; or a length is set too.
     """
-    lengths = {"training.images", "training.epochs"} & settings.keys()
-    if lengths or options.get("images") is not None:
+    settings = without_unset_lengths(settings)
+    if settings.keys() & set(LENGTHS) or options.get("images") is not None:
         raise ImpastoError("--time says how long to train: leave out --images and training.images")
 
     def select(

@@ -26,7 +26,6 @@ router = APIRouter(tags=["training"])
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 OptionalName = Annotated[str | None, Query(min_length=1, max_length=200)]
 AUTO = "auto"
-_LENGTHS = {"training.images", "training.epochs"}
 
 
 class RecipeDetails(BaseModel):
@@ -116,7 +115,7 @@ def labels(
     from impasto.training.choosing import USUAL_SIDE
 
     place = studio.places.collection(collection)
-    if recipe is not None and (found := without_choice(recipe, recipe_named(recipe)[1])):
+    if recipe is not None and (found := without_choice(recipe)):
         return found
     data = opened(place) or open_or_pack(place, USUAL_SIDE)
     model = None if start_from == AUTO else start_from
@@ -149,9 +148,12 @@ def term(studio: TheStudio, name: str) -> list[Setting]:
 @router.post("/config/check")
 def check(studio: TheStudio, what: Training) -> Checked:
     """The whole config of what would be trained, or the first thing that is wrong with it."""
+    from impasto.training.time_plan import LENGTHS, without_unset_lengths
+
     if what.time is not None:
         parse_time(what.time)
-        if what.images is not None or what.settings.keys() & _LENGTHS:
+        what = what.model_copy(update={"settings": without_unset_lengths(what.settings)})
+        if what.images is not None or what.settings.keys() & set(LENGTHS):
             raise ImpastoError("a time and a number of images both say how long: give one of them")
     try:
         config, collection = _chosen(studio, what)
