@@ -185,6 +185,17 @@ def test_pictures_outside_the_class_folders_have_no_known_class(tmp_path: Path) 
         "no labels were asked for; --labels class would take the folders' names"
     ]
     assert not read_source(tmp_path, ()).notes
+    touch(
+        tmp_path / "many",
+        *(f"{kind}/{place}.png" for kind in ("cats", "dogs") for place in range(5)),
+    )
+    touch(tmp_path / "many", "stray.png")
+    few = read_source(tmp_path / "many", None)  # 1 of 11
+    assert few.kind == "folders by class"
+    assert labels(few) == [*[("cats",)] * 5, *[("dogs",)] * 5, ("",)]
+    assert few.notes == [
+        "1 picture in fewer folders than there are labels: the missing labels are unknown"
+    ]
     listing = read_source(tmp_path, ("animal",))
     assert {entry.relative: entry.labels for entry in listing.entries}["stray.png"] == ("",)
 

@@ -25,6 +25,9 @@ from impasto.sources.resized import without_smaller
 from impasto.sources.trees import File, Source, tidy
 
 ORDER = 50
+MOST_OUTSIDE = 0.1
+"""The share of pictures outside class folders with which these are still taken for classes unasked: a
+stray picture should not cost all others their class."""
 
 _LEVEL = re.compile(r"(.*)=\s*([0-9]{1,3})\s*")
 
@@ -46,8 +49,8 @@ def _chosen(labels: tuple[str, ...] | None) -> dict[str, int]:
 
 
 def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
-    """Two class folders or more (one, if labels are asked for), and no picture outside them but
-    held-out ones, since test pictures often have no class."""
+    """Two class folders or more (one, if labels are asked for), and few pictures outside them. Held-out
+    ones may be outside, since test pictures often have no class."""
     if source.file is not None or labels == ():
         return False
     tree = source.tree
@@ -57,7 +60,8 @@ def claims(source: Source, labels: tuple[str, ...] | None) -> bool:
         return bool(names)
     fields = labels or ("class",)
     folders = layout(names, len(fields), fields)
-    if not labels and any(not folders.levels(name) and not folders.heldout(name) for name in names):
+    outside = [name for name in names if not folders.levels(name) and not folders.heldout(name)]
+    if not labels and len(outside) > MOST_OUTSIDE * len(names):
         return False
     return len(folders.tops(names)) >= (1 if labels else 2)
 
