@@ -60,7 +60,8 @@ def places(tmp_path: Path) -> Places:
 @pytest.fixture
 def studio(places: Places) -> Studio:
     """An empty studio. Its jobs wait; see `finish`."""
-    return Studio(places, Jobs(places.jobs, training=0, others=0), Models("cpu"))
+    jobs = Jobs(places.jobs, training=0, others=0, in_words=places.in_words)
+    return Studio(places, jobs, Models("cpu"))
 
 
 @pytest.fixture

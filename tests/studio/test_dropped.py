@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from impasto.studio import sources
 from impasto.studio.context import Studio
 from impasto.studio.places import Places
+from tests.helpers.command_line import invoke
 from tests.helpers.pictures import paint
 from tests.studio.conftest import finish
 
@@ -146,3 +147,23 @@ def test_pictures_to_find_are_the_jobs_own(client: TestClient, places: Places) -
     assert client.delete("/api/uploads/to find").status_code == 200
     assert Path(job["arguments"][-1]).is_file()
     assert Path(job["arguments"][-1]).is_relative_to(places.jobs / job["id"])
+
+
+def test_refusals_name_files_as_they_were_dropped(client: TestClient, studio: Studio) -> None:
+    """And so does a packing that fails: nobody chose the folder in which they are."""
+    for upload, file in (("pictures", "a.zip"), ("pictures 2", "notes.txt")):
+        client.post("/api/uploads", json={"name": upload})
+        client.put(f"/api/uploads/{upload}/file", params={"path": file}, content=b"nothing")
+        answer = client.get(f"/api/uploads/{upload}")
+        assert answer.status_code == 400
+        assert answer.json()["error"].startswith(f"{file} is ")
+    paint(studio.places.uploads / "pictures 3", 2)
+    body = {"name": "mine", "upload": "pictures 3", "resolution": [2048]}
+    job = client.post("/api/pack", json=body).json()
+    code, output = invoke(*job["arguments"])
+    folder = studio.jobs.folder / job["id"]
+    (folder / "log.txt").write_text(output)
+    (folder / "exit").write_text(f"{code}\n")
+    found = client.get(f"/api/jobs/{job['id']}").json()
+    assert found["state"] == "failed"
+    assert "no usable picture in what was dropped; 2 left out" in found["message"]

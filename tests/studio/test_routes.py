@@ -704,6 +704,14 @@ def test_what_a_training_costs(visitor: TestClient, world: Studio) -> None:
         "Measure flagship_32 on labelled",
         "Measure first_look on labelled, with changes",
     )
+    # As the page offers it, the collection's classes are learned.
+    titles = [
+        _post(visitor, "estimate", collection="labelled", recipe="flagship_32", labels=each)[
+            "title"
+        ]
+        for each in (["kind"], [])
+    ]
+    assert titles == [plain["title"], f"{plain['title']}, with changes"]
     numbers = world.jobs.folder / job["id"] / "estimate.json"
     shutil.copy(numbers, world.jobs.folder / plain["id"])
     (world.jobs.folder / plain["id"] / "exit").write_text("0\n")
@@ -812,7 +820,8 @@ def test_which_label_fields_are_offered(visitor: TestClient, world: Studio, tmp_
     counts = collection.fields[0].counts
     assert field == {**kind, "fewest": min(counts), "most": max(counts)}
     # The flagship learns none by itself, nor does flagship_32; a run of this collection did.
-    assert offered() == offered(recipe="flagship_32") == (["kind"], False)
+    for recipe in ("flagship_32", "flow_32"):
+        assert offered() == offered(recipe=recipe) == (["kind"], False)
     assert offered(start_from="auto") == (["kind"], False)
     assert offered(start_from=RUN) == (["kind"], True)
     assert offered(start_from="masters") == (["kind"], False)  # whose fields are others
@@ -867,7 +876,10 @@ def test_what_cannot_be_trained_is_refused_before_it_has_a_number(
         ({"recipe": "artgan", "settings": {"resolution": 32}}, "learns the label style"),
         ({"recipe": "polish_64"}, "choose one to begin with"),
         ({"recipe": "polish_64", "start_from": "auto"}, "choose one to begin with"),
-        ({"time": "2h", "settings": {"training.images": 100}}, "give one of them"),
+        (
+            {"time": "2h", "settings": {"training.images": 100}},
+            "How long is chosen, and training.images says it too",
+        ),
     ]
     for what, words in wrong:
         for path in ("train", "estimate"):

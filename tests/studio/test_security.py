@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from impasto.studio.app import create_app
+from impasto.studio.context import Studio
 from impasto.studio.places import MissingError, Places, confined, new_name
 from impasto.studio.security import MOST_BODY, Gate
 from tests.studio.conftest import HOST, PORT, TOKEN
@@ -41,6 +43,16 @@ def test_a_browser_gets_a_page_that_says_how_to_open_the_studio(stranger: TestCl
         assert "<script" not in answer.text
     assert "printed" in _lines(stranger.get("/"))
     assert "printed" in _lines(stranger.get("/", headers={"accept": "application/json"}))
+
+
+def test_the_address_that_starts_a_browser_opens_one_page(studio: Studio) -> None:
+    app = create_app(studio, Gate(TOKEN, PORT, once="of a browser"))
+    with TestClient(app, base_url=f"http://{HOST}", follow_redirects=False) as browser:
+        assert browser.get("/?token=of+a+browser").status_code == 303
+        assert browser.get("/api/studio").status_code == 200
+        browser.cookies.clear()
+        assert browser.get("/?token=of+a+browser").status_code == 401
+        assert browser.get("/?token=" + TOKEN.replace(" ", "+")).status_code == 303
 
 
 def test_the_address_with_the_token_gives_a_cookie_that_only_this_site_sends(

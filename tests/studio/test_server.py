@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 import impasto
+from impasto.studio import serve
+from impasto.studio.context import Studio
 from impasto.studio.jobs import Jobs
 from impasto.studio.serve import Listening
 from tests.helpers.pictures import paint
@@ -207,3 +210,25 @@ def test_a_browser_that_is_quicker_than_the_server_waits() -> None:
 def test_the_server_starts_without_torch(tmp_path: Path) -> None:
     code = "import sys, impasto.studio.serve; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+def test_a_browser_is_started_without_the_token(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other users can read its arguments; what they say opens one page."""
+    opened: list[str] = []
+    said: list[str] = []
+    gates = []
+
+    class Server(serve.Server):
+        def run(self, sockets: list[socket.socket] | None = None) -> None:
+            gates.append(self.config.app.user_middleware[0].kwargs["gate"])  # type: ignore[union-attr]
+
+    monkeypatch.setattr(serve, "Server", Server)
+    monkeypatch.setattr(serve.webbrowser, "open", opened.append)
+    monkeypatch.setattr(serve, "say", lambda line, **_: said.append(line))
+    serve.serve(studio, Listening(port=0), show=True)
+    (gate,) = gates
+    assert said[0].endswith(f"/?token={gate.token}")
+    assert gate.token not in opened[0]
+    assert opened[0].endswith(f"/?token={gate.once}")

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { merged, sameSearch, variationsOf, type Near } from "../src/studio/near.ts";
 import { edited, nameOfKept, ofSeed, PLAIN } from "../src/studio/points.ts";
 import type { Point, PointRecord } from "../src/studio/types.ts";
-import { keptOf, knownClasses, queryOf, strangeIn, whereOf, type Where } from "../src/studio/where.ts";
+import { keptOf, knownClasses, queryOf, spelledOut, strangeIn, whereOf, type Where } from "../src/studio/where.ts";
 
 const record: PointRecord = { model: "m", recipe: "r", fields: [], origins: [{ seed: 4 }], classes: [] };
 const of = (seed: number): PointRecord => ({ ...record, origins: [{ seed }] });
@@ -59,6 +59,19 @@ test("what no model has is left out of an address, and said", () => {
   const opened = edited(ofSeed(0, look), { warmth: -1.5 });
   const every = { ...start, view: "canvas" as const, first: 9, look, guidance: 2, aspect: "48x80", opened };
   expect(strangeIn(queryOf(every), fields)).toBe("");
+});
+
+test("an address may name a class by its field", () => {
+  const fields = [
+    { name: "style", classes: ["Ukiyo-e", "Cubism"] },
+    { name: "seed", classes: ["3"] },
+  ];
+  const query = spelledOut({ style: "Ukiyo-e", seed: "3", from: "9" }, fields);
+  expect(strangeIn(query, fields)).toBe("");
+  const { look, first, opened } = whereOf(query, null);
+  expect(look.classes).toEqual({ style: { "Ukiyo-e": 1 } });
+  expect([first, opened?.seed]).toEqual([9, 3]); // a setting keeps its name
+  expect(spelledOut({ style: "Ukiyoe" }, fields)).toEqual({ style: "Ukiyoe" });
 });
 
 test("a picture that is kept already is known by its point", () => {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { costElsewhere, inThePage } from "../src/studio/recipes.ts";
-import { beginning, stateOf } from "../src/studio/runs.ts";
+import { beginning, progressOf, stateBefore, stateOf } from "../src/studio/runs.ts";
 import type { Job, JobState, RunSummary } from "../src/studio/types.ts";
 
 const job = (run: string | null, state: JobState): Job => ({
@@ -13,15 +13,25 @@ const job = (run: string | null, state: JobState): Job => ({
   files: [],
   message: null,
   command: "",
+  stopped: false,
 });
 
 test("trainings without a folder are those that start or wait", () => {
   const jobs = [job("c", "waiting"), job("b", "running"), job("a", "running"), job(null, "running"), job("d", "failed")];
   const found = beginning(jobs, [{ name: "a" } as RunSummary]);
-  expect(found.map((each) => [each.run, stateOf(each).split(":")[0]])).toEqual([
+  expect(found.map((each) => [each.run, stateBefore(each).split(":")[0]])).toEqual([
     ["c", "waiting"],
     ["b", "starting"],
   ]);
+});
+
+test("what was told to stop is stopping until it has ended", () => {
+  const told = { ...job("b", "running"), stopped: true };
+  expect([stateBefore(told), stateOf(told)]).toEqual(["stopping", "stopping"]);
+  expect(stateOf({ ...told, state: "stopped" })).toBe("stopped");
+  expect(stateOf(job("b", "running"))).toBe("running");
+  const run = { state: "training", images: 9, images_seen: 4, stages: 1, seconds_left: 60 } as RunSummary;
+  expect([progressOf(run), progressOf(run, true)]).toEqual(["4 of 9 images, 60 s left", "4 of 9 images"]);
 });
 
 test("a recipe's text names no options and no files of the repository", () => {

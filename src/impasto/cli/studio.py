@@ -81,5 +81,5 @@ def command(
     from impasto.studio.serve import Listening, serve
 
     places = Places.under(folder, collections=collections, runs=runs, models=models)
-    studio = Studio(places, Jobs(places.jobs, trainings), Models(device))
+    studio = Studio(places, Jobs(places.jobs, trainings, in_words=places.in_words), Models(device))
     serve(studio, Listening(host, port, most_upload * 10**9), show=browser)

@@ -102,7 +102,7 @@ def create_app(studio: Studio, gate: Gate) -> FastAPI:
     for module in modules:
         app.include_router(module.router, prefix="/api")
     _add_own_routes(app)
-    _add_errors(app)
+    _add_errors(app, studio)
     app.add_middleware(Guard, gate=gate)
     return app
 
@@ -169,7 +169,7 @@ def _add_own_routes(app: FastAPI) -> None:
         return FileResponse(index)
 
 
-def _add_errors(app: FastAPI) -> None:
+def _add_errors(app: FastAPI, studio: Studio) -> None:
     """Every error is one line of JSON; what is unexpected is logged here, and not shown."""
 
     def answer(status: int, text: str) -> JSONResponse:
@@ -179,7 +179,8 @@ def _add_errors(app: FastAPI) -> None:
     def expected(request: Request, error: ImpastoError) -> JSONResponse:
         if isinstance(error, MissingError):
             return answer(404, str(error))
-        return answer(503 if isinstance(error, BusyError) else 400, str(error))
+        words = studio.places.in_words(str(error))
+        return answer(503 if isinstance(error, BusyError) else 400, words)
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

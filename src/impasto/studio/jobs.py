@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
@@ -126,12 +126,20 @@ class Jobs:
         folder: of all jobs' folders.
         training: how many trainings run at a time.
         others: how many other jobs run at a time.
+        in_words: what the page shows for a line of output.
     """
 
-    def __init__(self, folder: Path, training: int = 1, others: int = 2) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        training: int = 1,
+        others: int = 2,
+        in_words: Callable[[str], str] = str,
+    ) -> None:
         self.folder = folder
         self.training = training
         self.others = others
+        self._in_words = in_words
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._ended: dict[str, Job] = {}
         """Jobs that have ended; nothing of them changes any more."""
@@ -341,6 +349,8 @@ class Jobs:
         state, code = _state(folder, record)
         ended = state not in BEGUN
         message = _last_line(folder / LOG_FILE)
+        if message is not None:
+            message = self._in_words(message)
         if state == "failed" and code in (None, _KILLED):
             message = "its process ended without a word, as after kill -9 or for lack of memory"
         job = Job(

@@ -1,6 +1,5 @@
 """What trainings cost on this machine, as jobs have measured it."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 
 from pydantic import BaseModel
@@ -14,8 +13,6 @@ NUMBERS = "estimate.json"
 """What the command of a measurement writes into its job's folder."""
 _KEPT = "measured.json"
 """Beside the jobs: the numbers of those that were removed from the list."""
-_PLAIN = {"--data", "--dry-run", "--numbers"}
-"""Options of a measurement of a recipe as it is."""
 
 
 class StageCost(BaseModel):
@@ -45,7 +42,8 @@ class Estimate(Costs):
     recipe: str | None
     collection: str
     plain: bool
-    """Whether it is the recipe as it is, without settings, length or model."""
+    """Whether it is the recipe as it is, or with the labels that the page offers: without settings,
+    length or model."""
 
 
 class _Kept(BaseModel):
@@ -55,14 +53,9 @@ class _Kept(BaseModel):
 
 
 def title_of(recipe: str | None, collection: str, *, plain: bool) -> str:
-    """The title of a measurement, by which the page finds it."""
+    """The title of a measurement, by which it is found."""
     title = f"Measure {recipe or 'the flagship'} on {collection}"
     return title if plain else f"{title}, with changes"
-
-
-def is_plain(arguments: Sequence[str]) -> bool:
-    """Whether a measurement is of a recipe as it is."""
-    return {each.partition("=")[0] for each in arguments if each.startswith("-")} == _PLAIN
 
 
 def estimates(jobs: Jobs) -> list[Estimate]:
@@ -90,11 +83,13 @@ def _of_job(jobs: Jobs, job: Job) -> Estimate | None:
         return None
     with suppress(ImpastoError):  # numbers that somebody removed or damaged
         costs = read_record(jobs.folder / job.id / NUMBERS, "job", Costs)
+        recipe = next((each for each in job.arguments[1:] if not each.startswith("-")), None)
+        collection = job.about or ""
         return Estimate(
             job=job.id,
-            recipe=next((each for each in job.arguments[1:] if not each.startswith("-")), None),
-            collection=job.about or "",
-            plain=is_plain(job.arguments),
+            recipe=recipe,
+            collection=collection,
+            plain=job.title == title_of(recipe, collection, plain=True),
             **vars(costs),
         )
     return None

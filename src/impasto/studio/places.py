@@ -56,6 +56,16 @@ class Places:
                 ) from error
         return cls(**{name: path.expanduser().resolve() for name, path in roots.items()})
 
+    def in_words(self, text: str) -> str:
+        """A text without paths of uploads, which nobody chose: files are named as they were dropped."""
+        if str(self.uploads) not in text:
+            return text
+        found = [path for path in self.uploads.iterdir() if not path.name.startswith(".")]
+        # Of two names that begin alike the longer one is meant where it stands.
+        for path in sorted(found, key=lambda path: -len(path.name)):
+            text = text.replace(f"{path}/", "").replace(str(path), "what was dropped")
+        return text
+
     def collection(self, name: str) -> str | Path:
         """The folder of a collection, or the word `masters`.
 

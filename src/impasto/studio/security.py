@@ -60,12 +60,14 @@ class Gate:
         port: that it listens on.
         host: the address that it listens on, if not only loopback.
         most_upload: bytes of an uploaded file.
+        once: a token that opens one page, in place of the other one.
     """
 
     token: str
     port: int
     host: str | None = None
     most_upload: int = 4 * 2**30
+    once: str | None = None
 
     @property
     def cookie(self) -> str:
@@ -103,6 +105,7 @@ class Guard:
     def __init__(self, app: ASGIApp, gate: Gate) -> None:
         self.app = app
         self.gate = gate
+        self._once = gate.once
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -141,7 +144,7 @@ class Guard:
             return None
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         if (given := dict(query).get("token")) is not None and scope["method"] == "GET":
-            if not gate.is_the_token(given):
+            if not gate.is_the_token(given) and not self._opens_once(given):
                 return _no(401, "this token is not the studio's; open the address that it printed")
             return self._with_cookie(path, [pair for pair in query if pair[0] != "token"])
         bearer = headers.get("authorization", "").removeprefix("Bearer ").strip()
@@ -152,6 +155,13 @@ class Guard:
         if origin is None and scope["method"] not in _SAFE_METHODS:
             return _no(403, "a request that changes something needs an Origin, or the token itself")
         return None
+
+    def _opens_once(self, given: str) -> bool:
+        """Whether it is the token that opens one page, which it then has done."""
+        opens = self._once is not None and hmac.compare_digest(given.encode(), self._once.encode())
+        if opens:
+            self._once = None
+        return opens
 
     def _with_cookie(self, path: str, query: list[tuple[str, str]]) -> ASGIApp:
         """To the same page without the token in its address, which the cookie then holds."""

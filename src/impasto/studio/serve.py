@@ -77,14 +77,16 @@ def serve(studio: Studio, where: Listening, *, show: bool) -> None:
         port = listener.getsockname()[1]
         token = secrets.token_urlsafe(24)
         outside = None if where.host in LOOPBACK else where.host
-        gate = Gate(token, port, outside, where.most_upload)
+        # Other users can read the arguments of a browser that is started.
+        once = secrets.token_urlsafe(24)
+        gate = Gate(token, port, outside, where.most_upload, once)
         name = f"[{where.host}]" if ":" in where.host else where.host
-        address = f"http://{name}:{port}/?token={token}"
+        address = f"http://{name}:{port}/?token="
         server = Server(studio, gate, most_connections())
-        say(f"the studio of {Path(studio.places.collections).parent}: {address}")
+        say(f"the studio of {Path(studio.places.collections).parent}: {address}{token}")
         say("Ctrl-C ends the studio; trainings and other jobs go on", to_stderr=True)
         if show:
-            webbrowser.open(address)
+            webbrowser.open(address + once)
         with contextlib.suppress(KeyboardInterrupt):  # sent again once everything has ended
             server.run(sockets=[listener])
 

@@ -3,7 +3,8 @@
 /** `silent`: nothing answers. `strange`: a server that was started later, whose token is another one. */
 export type Lost = "" | "silent" | "strange";
 
-export const contact = $state<{ lost: Lost }>({ lost: "" });
+/** `since`: when it was lost, in seconds since 1970. */
+export const contact = $state<{ lost: Lost; since: number }>({ lost: "", since: 0 });
 
 export const LOST_WORDS: Record<Exclude<Lost, "">, string> = {
   silent:
@@ -20,7 +21,9 @@ let asking: ReturnType<typeof setTimeout> | undefined;
 
 /** Take note of an answer; undefined: there was none. Asks again until the studio is back. */
 export function answered(answer: Response | undefined): void {
+  const before = contact.lost;
   contact.lost = answer === undefined ? "silent" : answer.status === 401 ? "strange" : "";
+  if (contact.lost && !before) contact.since = Date.now() / 1000;
   if (contact.lost && asking === undefined) asking = setTimeout(again, PAUSE);
 }
 

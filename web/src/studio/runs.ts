@@ -2,11 +2,14 @@
 import { duration, number } from "./formatting.ts";
 import type { Job, RunSummary } from "./types.ts";
 
-/** Images, the stage, and what is left; empty before the first row of its statistics. */
-export function progressOf(run: RunSummary): string {
+/** Images, the stage, and what is left; empty before the first row of its statistics.
+ *
+ * @param ends whether it was told to stop, so that nothing is left.
+ */
+export function progressOf(run: RunSummary, ends = false): string {
   const stage = run.stages > 1 ? `, stage ${run.stage_number} of ${run.stages}, ${run.resolution} px` : "";
   const images = run.images ? [`${number(run.images_seen)} of ${number(run.images)} images${stage}`] : [];
-  return [...images, ...leftOf(run)].join(", ");
+  return [...images, ...(ends ? [] : leftOf(run))].join(", ");
 }
 
 function leftOf(run: RunSummary): string[] {
@@ -28,8 +31,19 @@ export function goesOn(job: Job): boolean {
   return job.state === "running" || job.state === "waiting";
 }
 
-/** The state of a job whose run has no folder yet. */
+/** Whether a job was told to stop and has not ended yet. */
+export function isStopping(job: Job | undefined): boolean {
+  return job !== undefined && job.stopped && goesOn(job);
+}
+
+/** The state of a job in a word. */
 export function stateOf(job: Job): string {
+  return isStopping(job) ? "stopping" : job.state;
+}
+
+/** The state of a job whose run has no folder yet. */
+export function stateBefore(job: Job): string {
+  if (isStopping(job)) return "stopping";
   if (job.state === "running") return "starting";
   return job.state === "waiting" ? "waiting: it begins when the training before it has ended" : job.state;
 }

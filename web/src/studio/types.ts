@@ -16,6 +16,8 @@ export interface Job {
   files: string[];
   message: string | null;
   command: string;
+  /** Whether it was told to stop. */
+  stopped: boolean;
 }
 
 export interface LabelField {

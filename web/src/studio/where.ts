@@ -90,6 +90,17 @@ export function knownClasses(classes: Look["classes"], fields: LabelField[]): Lo
   return Object.fromEntries(found.filter(([, parts]) => Object.keys(parts).length));
 }
 
+/** An address whose classes are all in `classes`, also those given by their field, such as `style=Ukiyo-e`. */
+export function spelledOut(query: Record<string, string>, fields: LabelField[]): Record<string, string> {
+  const named = fields.filter(({ name, classes }) => !SETTINGS.includes(name) && classes.includes(query[name] ?? ""));
+  if (!named.length) return query;
+  const names = named.map(({ name }) => name);
+  const rest = Object.entries(query).filter(([name]) => !names.includes(name));
+  const classes = names.map((name) => [name, { [query[name]!]: 1 }]);
+  const all = { ...Object.fromEntries(classes), ...whereOf(query, null).look.classes };
+  return { ...Object.fromEntries(rest), classes: JSON.stringify(all) };
+}
+
 const SETTINGS = ["view", "from", "truncation", "classes", "guidance", "aspect", "seed", "favourite", "point", "edits", "inverted"];
 
 /** A sentence on what an address asks for that the gallery or the model has not; "" if there is nothing. */

@@ -16,7 +16,7 @@ from impasto.settings import change
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.jobs import MEASURING, Job
 from impasto.studio.labels import LabelChoices, label_choices, own_labels, without_choice
-from impasto.studio.measuring import NUMBERS, Estimate, estimates, is_plain, title_of
+from impasto.studio.measuring import NUMBERS, Estimate, estimates, title_of
 from impasto.studio.places import folders
 from impasto.studio.recipes import Recipe, flagship_of, opened, recipe_named, with_misfit
 from impasto.studio.runs import is_locked
@@ -66,9 +66,11 @@ class Training(BaseModel):
 
 
 class Measuring(BaseModel):
-    """Whose recipes to measure."""
+    """What to measure."""
 
     collection: Name
+    recipe: Name | None = None
+    """None: all recipes."""
 
 
 class Checked(BaseModel):
@@ -153,8 +155,10 @@ def check(studio: TheStudio, what: Training) -> Checked:
     if what.time is not None:
         parse_time(what.time)
         what = what.model_copy(update={"settings": without_unset_lengths(what.settings)})
-        if what.images is not None or what.settings.keys() & set(LENGTHS):
-            raise ImpastoError("a time and a number of images both say how long: give one of them")
+        lengths = sorted(what.settings.keys() & set(LENGTHS))
+        if what.images is not None or lengths:
+            other = lengths[0] if lengths else "images"
+            raise ImpastoError(f"How long is chosen, and {other} says it too: give one of them")
     try:
         config, collection = _chosen(studio, what)
     except ImpastoError as error:
@@ -262,7 +266,8 @@ def estimate(studio: TheStudio, what: Training) -> Job:
 
 @router.post("/estimates")
 def estimate_all(studio: TheStudio, what: Measuring) -> list[Job]:
-    """Measure all recipes that fit a collection and were not measured on it, one after another."""
+    """Measure recipes that fit a collection and were not measured on it, one after another, with the
+    labels that the page offers."""
     _refuse_beside_trainings(studio)
     known = {
         each.recipe
@@ -272,9 +277,10 @@ def estimate_all(studio: TheStudio, what: Measuring) -> list[Job]:
     with studio.jobs.mutex:
         busy = {job.title for job in studio.jobs.all() if job.goes_on}
         return [
-            _measure(studio, Training(collection=what.collection, recipe=each.name))
+            _measure(studio, _as_offered(studio, what.collection, each.name))
             for each in recipes(studio, what.collection)
-            if each.misfit is None
+            if what.recipe in (None, each.name)
+            and each.misfit is None
             and not each.from_model
             and each.name not in known
             and title_of(each.name, what.collection, plain=True) not in busy
@@ -298,13 +304,22 @@ def estimates_there(studio: TheStudio) -> list[Estimate]:
     return estimates(studio.jobs)
 
 
+def _as_offered(studio: Studio, collection: str, recipe: str | None) -> Training:
+    """What the page trains if nothing but the recipe is chosen."""
+    offered = labels(studio, collection, recipe)
+    names = None if offered.as_is else offered.ticked
+    return Training(collection=collection, recipe=recipe, labels=names)
+
+
 def _measure(studio: Studio, what: Training) -> Job:
     arguments = _arguments(studio, what)
+    as_it_is = Training(collection=what.collection, recipe=what.recipe)
+    plain = what in (as_it_is, _as_offered(studio, what.collection, what.recipe))
     folder = studio.jobs.new_folder()
     arguments += ["--dry-run", f"--numbers={folder / NUMBERS}"]
     return studio.jobs.add(
         MEASURING,
-        title_of(what.recipe, what.collection, plain=is_plain(arguments)),
+        title_of(what.recipe, what.collection, plain=plain),
         arguments,
         folder=folder,
         about=what.collection,
