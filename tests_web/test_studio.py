@@ -363,7 +363,10 @@ def test_sharing(browser: Browser, tmp_path: Path) -> None:
         visitor.click("link", "Share")
         about = page.get_by_role("region", name="What goes with it")
         about.get_by_text("Licences, by source pictures").wait_for()
+        name = page.get_by_label("Name", exact=True)
+        assert name.input_value() == "masters"
         page.get_by_text("a folder for the Hugging Face hub").click()
+        assert name.input_value() == "masters 2"  # the other one is a word of impasto's
         page.get_by_label("Licence of the model").select_option("cc0-1.0")
         page.get_by_label("Text of the card").get_by_text("license: cc0-1.0").wait_for()
         page.get_by_text("impasto push masters OWNER/NAME --licence cc0-1.0").wait_for()
@@ -436,5 +439,37 @@ def test_lists_are_not_read_again_whenever_a_job_says_something(
         page.get_by_text("Jobs (1): Train on mine").click()
         page.get_by_text("9 of 9 images").wait_for()
         asked = [url.partition("/api/")[2] for url in visitor.requests]
-        for path in ("models", "gallery/favourites?", "gallery/directions?"):
+        for path in ("models", "gallery/directions?"):
             assert len([each for each in asked if each.startswith(path)]) == 1, asked
+        # They are looked at every few seconds.
+        assert len([each for each in asked if each.startswith("gallery/favourites?")]) < len(lines)
+
+
+def test_a_run_that_stops_and_what_is_shown_when_the_studio_is_lost(
+    browser: Browser, tmp_path: Path
+) -> None:
+    job = {"id": "1", "kind": "train", "title": "Train on mine", "run": "00000-mine", "files": []}
+    event = json.dumps([{**job, "state": "running", "stopped": True, "message": None}])
+    with visiting(browser, tmp_path / "studio", 390) as visitor:
+        page = visitor.page
+        page.route(
+            "**/api/events",
+            lambda route: route.fulfill(
+                content_type="text/event-stream", body=f"event: jobs\ndata: {event}\n\n"
+            ),
+        )
+        page.reload()
+        visitor.click("link", "Train")
+        main = page.locator("main")
+        main.get_by_text("stopping", exact=True).wait_for()
+        page.get_by_text("Jobs (1): Train on mine (stopping)").wait_for()
+        main.get_by_role("link", name="00000-mine").click()
+        main.get_by_text("stopping", exact=True).wait_for()
+        page.route("**/api/**", lambda route: route.abort())
+        alert = page.get_by_role("alert")
+        alert.get_by_text(re.compile(r"What stands below is as it was at \d\d:\d\d\.")).wait_for()
+        main.get_by_text("Last known: stopping").wait_for()
+        visitor.check_both()
+        visitor.click("link", "All trainings")
+        main.get_by_text("last known: stopping").wait_for()
+        visitor.errors.clear()  # the browser reports what was not answered

@@ -60,6 +60,15 @@ def test_forgetting_a_picture(browser: Browser, tmp_path: Path) -> None:
         page.keyboard.press("Enter")  # Cancel has the focus
         page.get_by_role("button", name="Forget this picture").press("Enter")
         visitor.check_both()
+        cancel, remove = (
+            page.get_by_role("button", name=each).bounding_box()
+            for each in ("Cancel", "Really remove it")
+        )
+        assert cancel is not None
+        assert remove is not None
+        assert (
+            remove["y"] - cancel["y"] - cancel["height"] >= 8
+        )  # at this width one above the other
         shown = _addresses(page)
         assert len(Collection.open(folder / "collections" / "mine")) == 6
         page.get_by_role("button", name="Really remove it").press("Enter")

@@ -186,3 +186,23 @@ def test_favourites_are_put_back_and_made_files_stay(browser: Browser, tmp_path:
         page.reload()
         page.get_by_role("button", name="Favourites (3)").wait_for()
         assert not page.get_by_text("Made:").count()
+
+
+def test_classes_in_an_address_and_favourites_of_another_tab(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with visiting(browser, tmp_path / "studio") as visitor:
+        page = visitor.page
+        start = page.url.partition("#")[0]
+        page.goto(f"{start}#/gallery?style=Ukiyo-e")
+        visitor.click("button", "Seed 1")
+        page.get_by_text("Seed 1, style Ukiyo-e").wait_for()
+        assert not page.get_by_text("no class or setting").count()
+        page.keyboard.press("Escape")
+        other = page.context.new_page()
+        other.goto(f"{start}#/gallery/masters?seed=7")
+        other.get_by_role("button", name="♥ Keep").click()
+        other.get_by_text("Kept as seed-7").wait_for()
+        # This one is in sight and does not get the focus.
+        page.get_by_role("button", name="Favourites (1)").wait_for()
+        other.close()

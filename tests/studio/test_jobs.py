@@ -261,7 +261,10 @@ def test_what_only_the_command_finds_is_the_message_of_its_job(
     assert found["exit_code"] == 2
     # In the words of the command, but for the folder of the upload.
     assert found["message"].startswith("impasto: notes.txt is of no kind")
-    assert found["message"].removeprefix("impasto: ") in stranger.get(f"/api/jobs/{job['id']}/log").text
+    assert (
+        found["message"].removeprefix("impasto: ")
+        in stranger.get(f"/api/jobs/{job['id']}/log").text
+    )
     assert stranger.get(f"/api/jobs/{job['id']}/files/job.json").status_code == 404
     assert stranger.delete(f"/api/jobs/{job['id']}").status_code == 200
     assert stranger.get(f"/api/jobs/{job['id']}").status_code == 404
