@@ -225,7 +225,7 @@ def test_a_browser_is_started_without_the_token(
             gates.append(self.config.app.user_middleware[0].kwargs["gate"])  # type: ignore[union-attr]
 
     monkeypatch.setattr(serve, "Server", Server)
-    monkeypatch.setattr(serve.webbrowser, "open", opened.append)
+    monkeypatch.setattr("webbrowser.open", opened.append)
     monkeypatch.setattr(serve, "say", lambda line, **_: said.append(line))
     serve.serve(studio, Listening(port=0), show=True)
     (gate,) = gates
