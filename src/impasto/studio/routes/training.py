@@ -261,7 +261,9 @@ def estimate(studio: TheStudio, what: Training) -> Job:
     the numbers. It waits until nothing trains."""
     check(studio, what)
     _refuse_beside_trainings(studio)
-    return _measure(studio, what)
+    as_it_is = Training(collection=what.collection, recipe=what.recipe)
+    plain = what in (as_it_is, _as_offered(studio, what.collection, what.recipe))
+    return _measure(studio, what, plain=plain)
 
 
 @router.post("/estimates")
@@ -274,16 +276,20 @@ def estimate_all(studio: TheStudio, what: Measuring) -> list[Job]:
         for each in estimates(studio.jobs)
         if each.plain and each.collection == what.collection
     }
+    wanted = [
+        _as_offered(studio, what.collection, each.name)
+        for each in recipes(studio, what.collection)
+        if what.recipe in (None, each.name)
+        and each.misfit is None
+        and not each.from_model
+        and each.name not in known
+    ]
     with studio.jobs.mutex:
         busy = {job.title for job in studio.jobs.all() if job.goes_on}
         return [
-            _measure(studio, _as_offered(studio, what.collection, each.name))
-            for each in recipes(studio, what.collection)
-            if what.recipe in (None, each.name)
-            and each.misfit is None
-            and not each.from_model
-            and each.name not in known
-            and title_of(each.name, what.collection, plain=True) not in busy
+            _measure(studio, each, plain=True)
+            for each in wanted
+            if title_of(each.recipe, each.collection, plain=True) not in busy
         ]
 
 
@@ -311,10 +317,8 @@ def _as_offered(studio: Studio, collection: str, recipe: str | None) -> Training
     return Training(collection=collection, recipe=recipe, labels=names)
 
 
-def _measure(studio: Studio, what: Training) -> Job:
+def _measure(studio: Studio, what: Training, *, plain: bool) -> Job:
     arguments = _arguments(studio, what)
-    as_it_is = Training(collection=what.collection, recipe=what.recipe)
-    plain = what in (as_it_is, _as_offered(studio, what.collection, what.recipe))
     folder = studio.jobs.new_folder()
     arguments += ["--dry-run", f"--numbers={folder / NUMBERS}"]
     return studio.jobs.add(
