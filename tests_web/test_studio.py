@@ -275,6 +275,16 @@ def test_runs_are_judged_compared_and_shared(
         table.get_by_role("rowheader", name="64").wait_for()
         assert table.evaluate("box => box.scrollWidth > box.clientWidth")
         assert table.evaluate("box => box.querySelector('tbody th').getClientRects().length") == 1
+        page.get_by_text("More of them are to the right.").wait_for()
+        table.evaluate("box => (box.scrollLeft = box.scrollWidth)")
+        first, last = (
+            table.locator(f"tbody tr:first-child > :{which}-child").bounding_box()
+            for which in ("first", "last")
+        )
+        assert first is not None
+        assert last is not None
+        assert last["x"] >= first["x"] + first["width"]
+        table.evaluate("box => (box.scrollLeft = 0)")
         score = table.get_by_role("button", name="KID (lite0)")
         score.press("Enter")
         page.get_by_text("Lower is better.").wait_for()
