@@ -263,13 +263,14 @@ class EvaluationConfig(Config):
     measured, only so many are made, evenly spread, and the last at the end; null: all. By default 0.05
     where `every` is not set, and null where it is or there is `patience`."""
     pictures: int = Field(default=500, ge=2)
-    """Number of generated pictures, of the same seeds from 0 on every time."""
+    """Number of generated pictures, of the same seeds from 0 on every time; of several sizes as many
+    of each, together about this number."""
     per_class: int = Field(default=0, ge=0)
     """Least number of each class; extra pictures are generated for scores by class."""
     features: str = "lite0"
     """The feature network, by its file's name in `features/`."""
     reference: int = Field(default=2_000, ge=2)
-    """Most training pictures in the reference."""
+    """Most training pictures in the reference; of several sizes together."""
     keep_best: int = Field(default=1, ge=0)
     """Number of extra checkpoints kept for the lowest smoothed KID: the mean of this and up to two
     earlier evaluations. `RUN/best` stands for the best one."""

@@ -95,7 +95,7 @@ def no_evaluation(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
                 row = evaluation(END, scored(0.6, field=None), pictures=500)
                 file.write(json.dumps(row) + "\n")
 
-    collection = SimpleNamespace(name="ukiyoe-64", content_hash=HASH)
+    collection = SimpleNamespace(name="ukiyoe-64", content_hash=HASH, bucketed=False)
     network = SimpleNamespace(name="lite0", weights_sha256="a" * 64)
     monkeypatch.setattr(impasto.api.comparing, "open_for", lambda *_: collection)
     monkeypatch.setattr(impasto.api.comparing, "load_networks", lambda *_, **__: [network])
@@ -429,7 +429,7 @@ def test_judges_are_only_of_what_some_run_paints_by(
     judged: list[tuple[str, ...] | None] = []
     references: list[int | None] = []
 
-    def stand_in(runs: Any, _collection: Any, _networks: Any, asked: Asked, *_: Any) -> None:
+    def stand_in(runs: Any, _networks: Any, asked: Asked, *_: Any) -> None:
         judged.append(runs.judged)
         references.append(asked.reference)
 
@@ -503,7 +503,7 @@ def test_bad_input_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_collection_must_fit_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    packed: Any = SimpleNamespace(resolution=64, name="c")
+    packed: Any = SimpleNamespace(resolution=64, name="c", view_for=lambda _: packed)
     monkeypatch.setattr("impasto.api.comparing.open_or_pack", lambda *_: packed)
     assert impasto.api.comparing.open_for("c", [Path("a"), Path("b")], [32, 64]) is packed
     with pytest.raises(ImpastoError, match="b paints 48 x 48 pixels"):

@@ -406,6 +406,10 @@ def test_the_time_left_is_of_all_stages(tmp_path: Path) -> None:
     assert found.stage_seconds_left == pytest.approx(100)
     assert found.seconds_left == pytest.approx(1800 - 300)  # the next stage takes the rest
     record = json.loads((run / "run.json").read_text())
+    record["planned_seconds"] = 900.0
+    (run / "run.json").write_text(json.dumps(record))
+    assert summary(run, None).seconds_left == pytest.approx(900 - 300)  # what it says itself counts
+    del record["planned_seconds"]
     record["command"] = "impasto train"
     (run / "run.json").write_text(json.dumps(record))
     assert summary(run, None).seconds_left is None
@@ -461,6 +465,9 @@ def test_what_a_run_began_with(client: TestClient, studio: Studio, world: Studio
         "masters (flagship_64, 5,000 images seen): 2 of 3 layers of its generator kept"
     )
     assert details["chosen"] == words
+    record["chosen_start"] = "from nothing; as its run.json says"
+    (run / "run.json").write_text(json.dumps(record))
+    assert _get(client, "runs/00000-given")["chosen"] == "from nothing; as its run.json says"
     short = client.get("/api/runs/00000-given/log").text
     assert len(short) < 70_000
     assert short.endswith("the end\n")

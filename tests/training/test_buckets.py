@@ -1,6 +1,8 @@
 """One generator for several proportions: from a collection in buckets to the pictures."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,27 +12,35 @@ import torch
 from PIL import Image
 
 from benchmarks.kill_resume import fingerprint
+from impasto.api import comparing
 from impasto.collection import Collection, PackOptions, pack
 from impasto.config import RunConfig
+from impasto.diagnosis.signs import COPIED_BY_CHANCE, COPIED_LOW
 from impasto.errors import ImpastoError
-from impasto.evaluation.by_size import of_all_sizes, of_several_sizes
-from impasto.evaluation.record import METRICS_FILE, EvaluationRow, read_rows
+from impasto.evaluation.by_size import of_all_sizes, of_several_sizes, with_all_sizes
+from impasto.evaluation.record import METRICS_FILE, EvaluationRow, ScoreRow, read_rows
+from impasto.evaluation.score_kinds import value_text
 from impasto.exporting.card import evaluations_of
 from impasto.features.lite0 import load_frozen
 from impasto.processes import ALONE
+from impasto.reporting.by_class import distances
 from impasto.reporting.elements import cell_tall
 from impasto.reporting.page import write_report
-from impasto.reporting.record import read_record
+from impasto.reporting.record import ClassGrids, read_record
+from impasto.reporting.scores import made_alike
 from impasto.resolution import Resolution, Size, resolution_of, width_and_height
 from impasto.sampling import latents_of_seeds
-from impasto.sampling.model import Model
+from impasto.sampling.model import SMOOTHED_KID, Model, find_model
 from impasto.sampling.onnx_model import OnnxModel
 from impasto.sampling.pixels import to_uint8
-from impasto.training import resume, time_plan, train
+from impasto.studio.scores import score_table
+from impasto.training import evaluation, resume, time_plan, train
 from impasto.training.choosing import TrainingChoice, choose
 from impasto.training.data import TrainingPictures
 from impasto.training.order import BucketOrder, EpochOrder
+from impasto.training.run_folder import Stats
 from tests.helpers.command_line import Say
+from tests.helpers.sketches import sketch
 from tests.helpers.stopping import StoppedByTest, stop_after
 from tests.helpers.training import CPU, session, small
 
@@ -194,6 +204,41 @@ def test_grids_have_rows_of_each_size(trained: Path, packed: Collection) -> None
         assert {each.astype(np.uint8).tobytes() for each in shown["reals"]} <= rows
 
 
+def test_class_grids_have_rows_of_each_size(trained: Path) -> None:
+    """A column a class; the rows take turns, so the fourth is the second latent of the first size."""
+    (grids,) = read_record(trained).class_grids
+    assert (grids.rows, grids.classes, grids.tall) == (4, ("a", "b"), 1.0)
+    assert grids.sizes == ((48, 80), (64, 64), (80, 48))
+    grid = np.asarray(Image.open(grids.grids[-1][1]))
+    assert grid.shape == (4 * 80, 2 * 80, 3)
+    model = Model.load(trained)
+    latents = latents_of_seeds(range(2), model.record.latent)
+    for row, (size, latent) in enumerate([(TALL, 0), (SQUARE, 0), (WIDE, 0), (TALL, 1)]):
+        width, height = width_and_height(size)
+        left, top = (80 - width) // 2, (80 - height) // 2
+        cells = grid[80 * row :][:80].reshape(80, 2, 80, 3).swapaxes(0, 1)
+        shown = cells[:, top : top + height, left : left + width].astype(int)
+        model.generator.paint_as(size)  # type: ignore[operator]
+        with torch.no_grad():
+            images = model.generator(latents[[latent, latent]], torch.tensor([[0], [1]]))
+        assert np.abs(shown - to_uint8(images).numpy().astype(int)).max() <= 1
+
+
+def test_class_grids_of_several_sizes_are_measured_size_by_size(tmp_path: Path) -> None:
+    """Paper around the pictures does not count, nor does what differs between two sizes."""
+    grid = np.full((4, 2, 8, 8, 3), 255, np.uint8)
+    grid[[0, 2], :, :, 2:6] = 0  # of 4 x 8: black, whatever the class and latent
+    grid[2, 1, :, 2:6] = 255  # but one is white
+    grid[[1, 3], :, 2:6] = 255
+    pixels = grid.swapaxes(1, 2).reshape(4 * 8, 2 * 8, 3)
+    Image.fromarray(pixels).save(tmp_path / "grid.png")
+    grids = ClassGrids("style", ("a", "b"), 4, [], 1.0, ((4, 8), (8, 4)))
+    # Of 4 x 8 the classes differ in one of two rows, and the latents in one of two columns.
+    assert distances(tmp_path / "grid.png", grids) == (0.25, 0.25)
+    three = replace(grids, sizes=((4, 8), (8, 4), (8, 8), (6, 8)))
+    assert distances(tmp_path / "grid.png", three) is None  # no size has two latents
+
+
 def test_a_run_of_an_earlier_version_keeps_grids_of_one_size(
     packed: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,11 +249,14 @@ def test_a_run_of_an_earlier_version_keeps_grids_of_one_size(
     (run,) = tmp_path.iterdir()
     record = json.loads((run / "run.json").read_text())
     assert record["grid"].pop("cell") == [80, 80]
+    del record["class_grids"]["style"]["sizes"]
     (run / "run.json").write_text(json.dumps(record))
     resume(run)
     known = read_record(run)
     assert cell_tall(known) == 80 / 48
     assert Image.open(known.grids[-1][1]).width == 48 * known.columns
+    (grids,) = known.class_grids
+    assert Image.open(grids.grids[-1][1]).size == (48 * 2, 80 * grids.rows)
 
 
 def test_the_aspect_is_chosen_when_sampling(trained: Path, tmp_path: Path, say: Say) -> None:
@@ -298,6 +346,116 @@ def test_each_size_is_scored_against_its_own_pictures(
         assert f", {size} pixels, as lite0 sees them" in page
 
 
+EVALUATED: dict[str, Any] = {"evaluation__every": 32, "evaluation__pictures": 24}
+
+
+@pytest.fixture(scope="module")
+def scored(packed: Collection, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was evaluated twice in training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "load_network", sketch)
+        config = narrow(**EVALUATED, training__images=64)
+        return train(config, packed, run=tmp_path_factory.mktemp("runs") / "run", device="cpu")
+
+
+def test_scores_in_training_are_of_all_sizes(scored: Path, packed: Collection) -> None:
+    rows = read_rows(scored / METRICS_FILE)
+    assert [row.collection.resolution for row in rows] == 2 * [TALL, SQUARE, WIDE]
+    assert [row.pictures.count for row in rows] == 6 * [8]  # 24 dealt over three sizes
+    counts = [len(packed.view_for(size).train_indices) for size in BUCKETS]
+    assert [row.reference.available for row in rows[:3]] == counts
+    assert len({row.collection.hash for row in rows}) == 3
+    groups = of_several_sizes(rows)
+    assert groups == [rows[:3], rows[3:]]
+    stats = [row for row in Stats(scored).rows() if SMOOTHED_KID in row]
+    weights = np.array(counts) / sum(counts)
+    means = []
+    for row, group in zip(stats, groups, strict=True):
+        values = [score.value for each in group if (score := each.score("kid-lite0"))]
+        means.append(weights @ np.array(values))
+        assert row["evaluation/kid-lite0"] == pytest.approx(means[-1])
+        for name, key in ((COPIED_LOW, "low"), (COPIED_BY_CHANCE, "expected_at_most")):
+            assert row.get(name) == (of_all_sizes(group).memorisation or {}).get(key)
+    assert stats[-1][SMOOTHED_KID] == pytest.approx(np.mean(means))
+    best = 32 if stats[0][SMOOTHED_KID] <= stats[1][SMOOTHED_KID] else 64
+    assert int(find_model(scored / "best").name) == best
+
+
+def test_the_report_joins_means_of_all_sizes(scored: Path) -> None:
+    (group,) = made_alike(with_all_sizes(read_rows(scored / METRICS_FILE)))
+    assert [row.subject.images_seen for row in group.rows] == [32, 64]
+    page = write_report(scored).page.read_text(encoding="utf-8")
+    says = "8 generated pictures of each size (48x80, 64, 80x48) against the training pictures of"
+    assert f"2 checkpoints: {says}" in page
+    assert "24 in all, as lite0 sees them" in page
+    table = score_table(scored)
+    assert [(row.images_seen, row.pictures) for row in table.rows] == [(64, 8), (32, 8)]
+    assert says in table.rows[0].conditions
+
+
+def test_an_evaluated_run_that_died_ends_as_one_that_did_not(
+    packed: Collection, scored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "load_network", sketch)
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5)
+        with pytest.raises(StoppedByTest):
+            train(narrow(**EVALUATED, training__images=64), packed, run=run, device="cpu")
+    resume(run)
+    assert fingerprint(run) == fingerprint(scored)
+    left = [
+        [row.model_copy(update={"created": "", "seconds": None}) for row in read_rows(each)]
+        for each in (run / METRICS_FILE, scored / METRICS_FILE)
+    ]
+    assert left[0] == left[1]
+
+
+def test_runs_are_compared_in_all_sizes(
+    trained: Path, packed: Collection, tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparing, "load_networks", lambda *_, **__: [sketch()])
+    runs = [tmp_path / name for name in "ab"]
+    for run in runs:
+        shutil.copytree(trained, run)
+        (run / METRICS_FILE).unlink(missing_ok=True)
+    page = tmp_path / "page.html"
+    options = ("--data", str(packed.path), "--out", str(page), "--device", "cpu")
+    command = ("compare", *map(str, runs), *options, "--pictures", "8", "--per-class", "0")
+    code, out, err = say(*command)
+    assert code == 0, err
+    for run in runs:
+        rows = read_rows(run / METRICS_FILE)
+        assert [row.collection.resolution for row in rows] == [TALL, SQUARE, WIDE]
+    text = page.read_text(encoding="utf-8")
+    assert "8 generated pictures of each size (48x80, 64, 80x48)" in text
+    assert "A generator of several sizes paints rows of each" in text
+    whole = of_all_sizes(rows).score("kid-lite0")
+    assert whole is not None
+    assert value_text(whole) in text
+    code, out, err = say(*command)  # nothing is scored twice
+    assert (code, "evaluating" in out) == (0, False), err
+    assert len(read_rows(runs[0] / METRICS_FILE)) == 3
+    rows = read_rows(runs[1] / METRICS_FILE)[:1]
+    (runs[1] / METRICS_FILE).write_text(rows[0].model_dump_json() + "\n")
+    code, out, err = say(*command)  # one size of another run is lacking
+    assert (code, "evaluating" in out) == (0, True), err
+    assert len(read_rows(runs[1] / METRICS_FILE)) == 3
+
+
+def test_a_content_hash_is_found_at_every_size_without_opening_it(
+    packed: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = packed.only("style=b or style=a")
+    views = {each: [view.content_hash for view in each.views()] for each in (packed, part)}
+    monkeypatch.setattr(Collection, "at", None)
+    for collection, hashes in views.items():
+        assert len(set(hashes)) == 3
+        assert all(collection.is_at(each) for each in hashes)
+    assert not packed.is_at(views[part][0])
+    assert not part.is_at(views[packed][0])
+
+
 def test_evaluations_that_differ_in_more_than_the_size_are_no_whole() -> None:
     row = EvaluationRow.model_validate(
         {
@@ -334,6 +492,40 @@ def test_evaluations_that_differ_in_more_than_the_size_are_no_whole() -> None:
     own = row.model_copy(update=made("8 steps"))
     (found,) = of_several_sizes([other, row, own])
     assert found == [own, other]
+    # A repetition is replaced, and what was measured in training is apart.
+    training = [each.model_copy(update={"during_training": True}) for each in (own, other)]
+    repeated = other.model_copy(update={"created": "2026-01-02T00:00:00"})
+    mixed = [row, own, *training, other, repeated]
+    assert of_several_sizes(mixed) == [[own, repeated], training]
+    assert [(each.during_training, len(each.sizes)) for each in with_all_sizes(mixed)] == [
+        (False, 0),
+        (True, 2),
+        (False, 2),
+    ]
+    memory = {"copied": 0.1, "expected": 0.01, "expected_at_most": 0.02}
+    copied = {"name": "copied-lite0", "value": 0.1, "low": 0.06, "high": 0.2}
+    score_of_copies = ScoreRow(**copied, pictures=8, reference=6)  # type: ignore[arg-type]
+    told = [
+        each.model_copy(
+            update={
+                "memorisation": {**memory, "expected_at_most": most},
+                "scores": (score_of_copies,),
+            }
+        )
+        for each, most in ((own, 0.02), (other, 0.06))
+    ]
+    whole = of_all_sizes(told)
+    assert whole.memorisation == pytest.approx(
+        {
+            "copied": 0.1,
+            "expected": 0.01,
+            "expected_at_most": 0.75 * 0.02 + 0.25 * 0.06,
+            "low": 0.1 - 0.04 * np.hypot(0.75, 0.25),
+            "high": 0.1 + 0.1 * np.hypot(0.75, 0.25),
+        }
+    )
+    assert "sizes" not in whole.model_dump()
+    assert of_all_sizes(found).memorisation is None
     (score,) = of_all_sizes(found).scores  # the other has no fd
     assert (score.name, score.value, score.low, score.pictures) == ("kid-lite0", 1.5, None, 16)
     assert score.warning == "few"

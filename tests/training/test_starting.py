@@ -17,6 +17,7 @@ from impasto.features import load_network
 from impasto.sampling.model import Model, ModelRecord, checkpoint_folders, export
 from impasto.sampling.shipped import SHIPPED
 from impasto.training import resume, starting, train
+from impasto.training.config_files import load_config
 from impasto.training.starting import AUTO, chosen_start
 from tests.helpers.command_line import Say
 from tests.helpers.training import small
@@ -68,24 +69,24 @@ def test_the_distance_is_kid(
 def test_the_nearest_model_is_taken_and_said(
     measured: dict[str, float], labelled: Collection, capsys: Any, told: None
 ) -> None:
-    assert chosen_start(AUTO, None, labelled) == Path("paintings")
+    assert chosen_start(AUTO, None, labelled).model == Path("paintings")
     line = capsys.readouterr().out
     assert line.startswith("--from auto: from paintings; distance ")
     assert "0.300 of masters, 0.100 of paintings" in line
     measured["masters"] = 0.05
-    assert chosen_start(AUTO, "flagship_64", labelled) == Path("masters")
+    assert chosen_start(AUTO, "flagship_64", labelled).model == Path("masters")
     measured |= {"masters": 0.4, "paintings": 0.35}
-    assert chosen_start(AUTO, None, labelled) is None
+    assert chosen_start(AUTO, None, labelled).model is None
     assert "from nothing; distance" in capsys.readouterr().out
 
 
 def test_where_there_is_nothing_to_choose(
     measured: dict[str, float], labelled: Collection, capsys: Any, told: None
 ) -> None:
-    assert chosen_start(Path("masters"), None, labelled) == Path("masters")
-    assert chosen_start(None, None, labelled) is None
+    assert chosen_start(Path("masters"), None, labelled).model == Path("masters")
+    assert chosen_start(None, None, labelled).model is None
     assert capsys.readouterr().out == ""
-    assert chosen_start(AUTO, "wikiart_dcgan", labelled) is None
+    assert chosen_start(AUTO, "wikiart_dcgan", labelled).model is None
     assert "do not fit recipe wikiart_dcgan" in capsys.readouterr().out
 
 
@@ -101,11 +102,16 @@ def test_the_choice_is_recorded_and_resuming_is_exact(
     assert "--from auto: from paintings" in out
     record = json.loads((whole / "run.json").read_text())
     assert record["started_from"]["model"] in SHIPPED
+    assert f"--from auto: {record['chosen_start']}\n" in out
+    assert record["chosen_start"].startswith("from paintings; distance of this collection")
+    assert "planned_seconds" not in record
     assert int(checkpoint_folders(whole)[0].name) == 0
     chosen = train(config, labelled, run=died, device="cpu", start_from=Path("paintings"))
     assert fingerprint(chosen) == fingerprint(whole)
     measured |= {"masters": 0.0, "paintings": 1.0}
-    assert chosen_start(AUTO, config, labelled, run=whole) == Path(record["started_from"]["model"])
+    assert chosen_start(AUTO, config, labelled, run=whole).model == Path(
+        record["started_from"]["model"]
+    )
     assert resume(whole) == whole
 
 
@@ -115,7 +121,7 @@ def test_models_with_other_networks_than_are_set_are_none_to_start_from(
     own = ModelRecord.of(tiny_flagship)
     width = own.generator.options["width"]
     kept = {"generator.width": width, "training.batch": 4, "discriminator.read_at": 32}
-    assert chosen_start(AUTO, None, labelled, settings=kept) == Path("paintings")
+    assert chosen_start(AUTO, None, labelled, settings=kept).model == Path("paintings")
     capsys.readouterr()
     for name, value in {
         "generator.width": 2 * width,
@@ -124,10 +130,35 @@ def test_models_with_other_networks_than_are_set_are_none_to_start_from(
         "generator.network": "r3gan",
         "discriminator": None,
     }.items():
-        assert chosen_start(AUTO, None, labelled, settings={name: value}) is None
+        assert chosen_start(AUTO, None, labelled, settings={name: value}).model is None
         assert capsys.readouterr().out == (
             f"--from auto: from nothing; the models of the package have another {name} than is set\n"
         )
+
+
+def test_a_config_that_changes_networks_is_treated_as_settings(
+    measured: dict[str, float], labelled: Collection, tmp_path: Path, tiny_flagship: Path
+) -> None:
+    width = ModelRecord.of(tiny_flagship).generator.options["width"]
+    file = tmp_path / "mine.yaml"
+    file.write_text("recipe: flagship_64\ntraining.batch: 4\ndiscriminator.read_at: 32\n")
+    assert chosen_start(AUTO, load_config(file), labelled).model == Path("paintings")
+    for name, lines in {
+        "generator.width": f"generator.width: {2 * width}",
+        "discriminator.head_width": "discriminator:\n  head_width: 7",
+        "generator.network": "generator:\n  network: r3gan",
+        "discriminator": "discriminator: null",
+    }.items():
+        file.write_text(f"recipe: flagship_64\n{lines}\n")
+        found = chosen_start(AUTO, load_config(file), labelled)
+        assert found.model is None
+        assert found.chosen == (
+            f"from nothing; the models of the package have another {name} than is set"
+        )
+    # What comes on top counts.
+    file.write_text(f"recipe: flagship_64\ngenerator.width: {2 * width}\n")
+    again = chosen_start(AUTO, load_config(file), labelled, settings={"generator.width": width})
+    assert again.model == Path("paintings")
 
 
 def test_the_command_gives_its_settings(
@@ -173,4 +204,4 @@ def test_what_a_word_stands_for_is_measured(
         return 0.1 if model.record.weights_sha256 == here else 0.3
 
     monkeypatch.setattr(starting, "distance", distance)
-    assert chosen_start(AUTO, None, labelled) == Path("paintings")
+    assert chosen_start(AUTO, None, labelled).model == Path("paintings")

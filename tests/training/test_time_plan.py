@@ -1,5 +1,6 @@
 """Planning a run for a given time."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -159,6 +160,7 @@ def test_a_run_goes_on_as_it_was_planned(
     code, text = invoke("train", "flagship_64", "--data", packed, *options)
     assert code == 0, text
     assert "64 pixels: 27 images" in text
+    assert json.loads((run / "run.json").read_text())["planned_seconds"] == 60
     monkeypatch.setattr(time_plan, "estimate", None)  # not measured again
     code, text = invoke("train", "flagship_64", "--data", packed, *options)
     assert code == 0, text

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -266,12 +265,13 @@ def test_with_copying_only_training_ends_where_it_copies(
 
     def noted(self: TrainingEvaluator, run: Path, found: Any, rows: Any) -> dict[str, float]:
         rows = list(rows)
-        memory = found.row.memorisation or {}
-        low = 0.3 if found.row.subject.images_seen >= 48 else 0.0
+        (row,) = found
+        memory = row.memorisation or {}
+        low = 0.3 if row.subject.images_seen >= 48 else 0.0
         changed = {**memory, "low": low, "expected_at_most": 0.1}
-        row = found.row.model_copy(update={"memorisation": changed})
-        scores = scored(self, run, replace(found, row=row), rows)
-        return {**scores, SMOOTHED_KID: 0.1 if found.row.subject.images_seen == 16 else 0.2}
+        row = row.model_copy(update={"memorisation": changed})
+        scores = scored(self, run, [row], rows)
+        return {**scores, SMOOTHED_KID: 0.1 if row.subject.images_seen == 16 else 0.2}
 
     monkeypatch.setattr(TrainingEvaluator, "_noted", noted)
     patience: dict[str, Any] = {
@@ -510,7 +510,7 @@ def test_nothing_is_loaded_before_the_first_time(
     tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def step(self: Trainer) -> Any:
-        assert not {"_network", "_evaluator"} & set(vars(sessions[-1].evaluator))
+        assert not {"_network", "_evaluators"} & set(vars(sessions[-1].evaluator))
         return original(self)
 
     original, sessions = Trainer.step, []
@@ -523,7 +523,7 @@ def test_nothing_is_loaded_before_the_first_time(
     monkeypatch.setattr(Trainer, "step", step)
     monkeypatch.setattr(runs, "Session", remember)
     train(small(**{**EVALUATED, "evaluation__every": 64}), tiny, out=tmp_path, device="cpu")
-    assert "_evaluator" in vars(sessions[-1].evaluator)
+    assert "_evaluators" in vars(sessions[-1].evaluator)
 
 
 @pytest.mark.usefixtures("with_lite0")

@@ -1,17 +1,18 @@
 """Compare runs on one page, after evaluating them with equal settings where needed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 
-from impasto.api.judging import discriminator_rows
+from impasto.api.judging import discriminator_rows, views_of
 from impasto.collection import Collection, open_or_pack
 from impasto.device import choose_device
 from impasto.errors import ImpastoError
 from impasto.evaluation.evaluate import Evaluator, SampleCounts
 from impasto.evaluation.folders import evaluate_folders, home_of
 from impasto.evaluation.outcome import PaintingOptions
+from impasto.evaluation.record import EvaluationRow
 from impasto.features import FeatureNetwork, load_networks
 from impasto.messages import say
 from impasto.progress import shown
@@ -21,6 +22,7 @@ from impasto.reporting.comparison import write_comparison
 from impasto.reporting.painted import side_by_side
 from impasto.reporting.record import RunRecord, read_record
 from impasto.reporting.record_of_model import record_of_model
+from impasto.reporting.scores import Conditions
 from impasto.resolution import Resolution, area, in_words, times
 from impasto.sampling.model import BEST, ModelRecord, find_model, run_of
 
@@ -84,12 +86,14 @@ def compare(
     require_matplotlib()
     compared = _Runs.read(folders, best=best)
     collection = open_for(data, folders, compared.resolutions)
+    compared = compared.on(collection)
     painting = PaintingOptions(choose_device(device), batch=batch)
     networks = load_networks(features, weights, device=painting.device)
     asked = Asked(pictures, per_class, reference)
     found = compared.as_asked(asked)
-    if lacking(found, collection.content_hash, networks):
-        evaluate_alike(compared, collection, networks, asked, painting)
+    several = [len(views) > 1 for views in compared.views]
+    if lacking(found, collection.content_hash, networks, several):
+        evaluate_alike(compared, networks, asked, painting)
         found = compared.again().as_asked(asked)
     painted = side_by_side(compared.checkpoints, device=painting.device, batch=batch)
     says = write_comparison(found, painted, collection.name, collection.content_hash, page)
@@ -126,6 +130,10 @@ class _Runs:
     checkpoints: Sequence[Path]
     models: Sequence[ModelRecord]
     """Of the checkpoints."""
+    views: Sequence[Mapping[Resolution, Collection]] = ()
+    """For each model its sizes, its own first, with the real pictures of each."""
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    """The content hash of the collection, by those of its views."""
 
     @classmethod
     def read(cls, folders: Sequence[Path], *, best: bool) -> "_Runs":
@@ -144,9 +152,23 @@ class _Runs:
         homes = [home_of(folder, run) for folder, run in zip(folders, runs, strict=True)]
         return cls(folders, homes, names, _records(homes, models), checkpoints, models)
 
+    def on(self, collection: Collection) -> "_Runs":
+        """The same, compared with a collection."""
+        if not collection.bucketed:
+            views = [{model.resolution: collection} for model in self.models]
+            return replace(self, views=views)
+        hashes = {view.content_hash: collection.content_hash for view in collection.views()}
+        views = [views_of(model, collection) for model in self.models]
+        return replace(self, views=views, hashes=hashes).again()
+
     def again(self) -> "_Runs":
-        """The same with what was evaluated since."""
-        return replace(self, records=_records(self.homes, self.models))
+        """The same with what was evaluated since. Evaluations on any size of a collection of several
+        are as of the collection."""
+        records = [
+            replace(record, evaluations=[_rehashed(row, self.hashes) for row in record.evaluations])
+            for record in _records(self.homes, self.models)
+        ]
+        return replace(self, records=records)
 
     @property
     def resolutions(self) -> list[Resolution]:
@@ -164,6 +186,12 @@ class _Runs:
             Compared(record, name, model.images_seen, model.weights_sha256, asked)
             for record, name, model in zip(self.records, self.names, self.models, strict=True)
         ]
+
+
+def _rehashed(row: EvaluationRow, hashes: Mapping[str, str]) -> EvaluationRow:
+    """The row with the content hash of the collection in place of its view's."""
+    known = hashes.get(row.collection.hash, row.collection.hash)
+    return row.model_copy(update={"collection": row.collection.model_copy(update={"hash": known})})
 
 
 def _records(homes: Sequence[Path], models: Sequence[ModelRecord]) -> list[RunRecord]:
@@ -204,7 +232,7 @@ def open_for(
     """
     collection = open_or_pack(data, max(resolutions, key=area))
     for folder, resolution in zip(folders, resolutions, strict=True):
-        if not times(collection.resolution, resolution):
+        if not times(collection.view_for(resolution).resolution, resolution):
             raise ImpastoError(
                 f"{folder} paints {in_words(resolution)} pixels, and {collection.name} is packed at "
                 f"{in_words(collection.resolution)}, no multiple of it; pack the pictures at a "
@@ -214,19 +242,26 @@ def open_for(
 
 
 def lacking(
-    runs: Sequence[Compared], collection_hash: str, networks: Sequence[FeatureNetwork]
+    runs: Sequence[Compared],
+    collection_hash: str,
+    networks: Sequence[FeatureNetwork],
+    several: Sequence[bool],
 ) -> bool:
     """Whether some run's checkpoint lacks an evaluation by one of the networks with the common and
-    requested settings.
+    requested settings, or one of several sizes, as `several` says of each run, their mean.
 
     Evaluations during training do not count, because they have few pictures. Resolutions may
     differ.
     """
-    found = [
-        {replace(key, resolution=0) for key, row in scored.items() if not row.during_training}
-        for scored in scored_alike(runs, collection_hash)
+    scored = [
+        [key for key, row in found.items() if not row.during_training]
+        for found in scored_alike(runs, collection_hash)
     ]
-    shared = set.intersection(*found)
+    alike = [
+        {_alike(key, any(several)) for key in keys if bool(key.sizes) == of}
+        for keys, of in zip(scored, several, strict=True)
+    ]
+    shared = set.intersection(*alike)
     return any(
         (network.name, network.weights_sha256)
         not in {(key.network, key.weights_sha256) for key in shared}
@@ -234,15 +269,22 @@ def lacking(
     )
 
 
+def _alike(key: Conditions, several: bool) -> Conditions:
+    """The conditions at whatever size; with several sizes, means and others alike, whose real pictures
+    are not equally many."""
+    if several:
+        return replace(key, resolution=0, sizes=(), reference=0)
+    return replace(key, resolution=0)
+
+
 def evaluate_alike(
     runs: _Runs,
-    collection: Collection,
     networks: Sequence[FeatureNetwork],
     asked: Asked,
     painting: PaintingOptions,
 ) -> None:
-    """Evaluate the checkpoints of all runs with the same settings; recorded evaluations are not
-    repeated.
+    """Evaluate the checkpoints of all runs with the same settings, each size of several; recorded
+    evaluations are not repeated.
 
     Rows go to `metrics.jsonl` of each home."""
     plan = SampleCounts(
@@ -250,25 +292,27 @@ def evaluate_alike(
         per_class=SampleCounts.per_class if asked.per_class is None else asked.per_class,
     )
     evaluators = {
-        side: Evaluator(
+        size: Evaluator(
             networks,
-            collection,
-            resolution=side,
+            view,
+            resolution=size,
             labels=runs.judged,
             limit=asked.reference,
             progress=shown,
         )
-        for side in set(runs.resolutions)
+        for views in runs.views
+        for size, view in views.items()
     }
-    for home, checkpoint, side in zip(runs.homes, runs.checkpoints, runs.resolutions, strict=True):
+    for home, checkpoint, views in zip(runs.homes, runs.checkpoints, runs.views, strict=True):
         say(f"evaluating {checkpoint}")
-        evaluate_folders(
-            [checkpoint],
-            evaluators[side],
-            plan,
-            painting,
-            run=run_of(home),
-            home=home,
-            name=home.resolve().name,
-            more=discriminator_rows,
-        )
+        for number, size in enumerate(views):
+            evaluate_folders(
+                [checkpoint],
+                evaluators[size],
+                plan,
+                painting.at(size) if number else painting,
+                run=run_of(home),
+                home=home,
+                name=home.resolve().name,
+                more=discriminator_rows,
+            )

@@ -13,7 +13,7 @@ from impasto.collection import Collection, open_or_pack
 from impasto.curation.classification import classify
 from impasto.device import choose_device
 from impasto.errors import ImpastoError
-from impasto.evaluation.by_size import of_several_sizes
+from impasto.evaluation.by_size import of_several_sizes, sizes_with_pictures
 from impasto.evaluation.evaluate import Evaluator, SampleCounts
 from impasto.evaluation.folders import (
     ComparedWith,
@@ -32,7 +32,7 @@ from impasto.features import FeatureNetwork, load_networks
 from impasto.messages import say
 from impasto.progress import shown
 from impasto.reporting import page
-from impasto.resolution import Resolution, times
+from impasto.resolution import Resolution
 from impasto.sampling.model import ModelRecord, load_discriminator, name_of, run_of
 from impasto.sampling.step_settings import AS_SAVED, StepSettings
 from impasto.sources.remote.addresses import place_at
@@ -211,11 +211,11 @@ def _of_models(
     whole = find_collection(path, record, real.data)
     used, home = networks(), out or home_of(path, run)
     found = []
-    sizes = [own] if painting.how.aspect else _sizes(record, whole)
-    for number, size in enumerate(sizes):
-        if len(sizes) > 1:
-            say(f"size {number + 1} of {len(sizes)}: {size} pixels", to_stderr=True)
-        collection = whole.view_for(size)
+    views = {own: whole.view_for(own)} if painting.how.aspect else views_of(record, whole)
+    for number, (size, view) in enumerate(views.items()):
+        if len(views) > 1:
+            say(f"size {number + 1} of {len(views)}: {size} pixels", to_stderr=True)
+        collection = view
         if real.whole and collection.condition is not None:
             collection = open_or_pack(collection.path, size)
         evaluator = Evaluator(
@@ -242,15 +242,13 @@ def _of_models(
     return Evaluations(found[0], home, found[1:])
 
 
-def _sizes(record: ModelRecord, collection: Collection) -> list[Resolution]:
-    """The sizes of a model that have real pictures to compare with, its own first."""
-    others = [size for size in record.buckets if size != record.resolution]
-    views = {size: collection.view_for(size) for size in others}
-    there = [size for size, view in views.items() if times(view.resolution, size)]
-    if len(there) < len(others):
-        lacking = ", ".join(str(size) for size in others if size not in there)
-        say(f"not scored: {lacking}; {collection.title} has no pictures of this size")
-    return [record.resolution, *there]
+def views_of(record: ModelRecord, collection: Collection) -> dict[Resolution, Collection]:
+    """The sizes of a model that have real pictures to compare with, its own first, each with these."""
+    views, lacking = sizes_with_pictures(record, collection)
+    if lacking:
+        sizes = ", ".join(map(str, lacking))
+        say(f"not scored: {sizes}; {collection.title} has no pictures of this size")
+    return views
 
 
 def report(run: str | PathLike[str], *, axis: str = "images") -> Path:

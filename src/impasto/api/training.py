@@ -17,7 +17,7 @@ from impasto.sampling.model import BEST, Model, checkpoint_folders
 from impasto.training.choosing import parse_count
 from impasto.training.run_folder import read_run
 from impasto.training.starting import chosen_start
-from impasto.training.time_plan import choose_in
+from impasto.training.time_plan import choose_in, planned
 
 
 class Run:
@@ -136,7 +136,9 @@ def train(
     options |= {"time": time, "device": device, "run": folder}
     with joined() as processes:
         start = processes.on_first(start_of)
-        choice = choose_in(processes, chosen, data, settings or {}, start_from=start, **options)
+        choice = choose_in(
+            processes, chosen, data, settings or {}, start_from=start.model, **options
+        )
         if choice.note is not None:
             say(choice.note, to_stderr=True)
         made = training.train(
@@ -147,7 +149,8 @@ def train(
             device=device,
             recipe_text=choice.recipe_text,
             tensorboard=tensorboard,
-            start_from=start,
+            start_from=start.model,
+            planned=planned(start, time),
         )
     return Run._trained(made)
 

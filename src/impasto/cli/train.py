@@ -126,14 +126,14 @@ def command(
     from impasto.training import train
     from impasto.training.config_files import load_config
     from impasto.training.starting import chosen_start
-    from impasto.training.time_plan import choose_in
+    from impasto.training.time_plan import choose_in, planned
 
     if numbers is not None and not dry_run:
         raise ImpastoError("--numbers is of what --dry-run measures; give both")
     with joined() as processes:
         chosen = recipe if config is None else load_config(config, recipe)
         given = parse_settings(settings or [])
-        start_from = processes.on_first(
+        start = processes.on_first(
             lambda: chosen_start(start_from, chosen, data, given, only=only, run=run)
         )
         choice = choose_in(
@@ -144,7 +144,7 @@ def command(
             time=time,
             device=device,
             run=run,
-            start_from=start_from,
+            start_from=start.model,
             labels=labels,
             images=images,
             seed=seed,
@@ -153,7 +153,7 @@ def command(
         if choice.note is not None:
             say(choice.note, to_stderr=True)
         if dry_run:
-            _print_estimate(choice, device, start_from, processes, numbers)
+            _print_estimate(choice, device, start.model, processes, numbers)
             return
         made = train(
             choice.config,
@@ -163,7 +163,8 @@ def command(
             device=device,
             recipe_text=choice.recipe_text,
             tensorboard=tensorboard,
-            start_from=start_from,
+            start_from=start.model,
+            planned=planned(start, time),
         )
         if processes.first:
             print_finished(made)

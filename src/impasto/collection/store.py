@@ -83,6 +83,9 @@ class Collection:
         self, path: Path, resolution: Resolution | None = None, condition: str | None = None
     ) -> None:
         self.path = path = Path(path)
+        self.condition = None
+        self._true: np.ndarray | None = None
+        """bool [N]: of which pictures the condition is true."""
         description = read_json(path / "collection.json", "collection")
         self._check_format(description)
         try:
@@ -91,7 +94,6 @@ class Collection:
             raise ImpastoError(
                 f"{path / 'collection.json'} is damaged ({error}); pack the collection again"
             ) from error
-        self.condition = None
         if condition is not None:
             self._restrict(condition)
 
@@ -143,7 +145,17 @@ class Collection:
 
     def is_at(self, content_hash: str) -> bool:
         """Whether a content hash is this collection's, at any of its buckets."""
-        return content_hash in [view.content_hash for view in (self, *self.views())]
+        others = self.resolutions if self.bucketed else ()
+        return content_hash in (self.content_hash, *map(self._hash_at, others))
+
+    def _hash_at(self, resolution: Resolution) -> str:
+        """The content hash at a resolution, without opening its pictures."""
+        whole = self._largest_hash
+        if resolution != self._largest:
+            whole = self._computed_hash(resolution)
+        if self._true is None:
+            return whole
+        return restricted_hash(whole, str(self.condition), self._true)
 
     def view_for(self, size: Resolution) -> "Collection":
         """The collection at the bucket whose pictures can be averaged down to this size; itself where
@@ -179,8 +191,8 @@ class Collection:
                 f"{said} is true of none of the {counted(len(self.train_indices), 'training picture')} "
                 f"of {self.name}"
             )
-        self.condition = said
-        self.content_hash = restricted_hash(self.content_hash, said, true)
+        self.condition, self._true = said, true
+        self.content_hash = self._hash_at(self.resolution)
         self.train_indices = train
         self.heldout_indices = self.heldout_indices[true[self.heldout_indices]]
         self.fields = tuple(
@@ -232,9 +244,7 @@ class Collection:
             LabelField(name, names, self._train_counts(column, len(names)))
             for column, (name, names) in enumerate(classes)
         )
-        self.content_hash = self._largest_hash
-        if self.resolution != self._largest:
-            self.content_hash = self._computed_hash(self.resolution)
+        self.content_hash = self._hash_at(self.resolution)
 
     def _read_sizes(self, description: dict[str, Any], resolution: Resolution | None) -> None:
         """Read which sizes or buckets there are, and choose one."""

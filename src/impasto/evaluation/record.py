@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from impasto.config import PictureSize
 from impasto.files import read_json_lines, write_error
@@ -162,6 +162,9 @@ class EvaluationRow(_Record):
     """The folder of the row's files, relative to `metrics.jsonl`: `scores.txt`, `nearest.png`,
     `nearest.csv`, and `left-out.csv` if files were left out. None: no files."""
     seconds: SecondsRecord
+    sizes: tuple[PictureSize, ...] = Field((), exclude=True)
+    """All sizes, of the mean of several (`by_size.py`), which is in no file. Its counts of generated
+    pictures are of each size, and those of real pictures of all."""
 
     def score(self, name: str, field: str | None = None, cls: str | None = None) -> ScoreRow | None:
         """The score of this name, overall by default; None if there is none."""

@@ -76,17 +76,36 @@ def distances(path: Path, grids: ClassGrids) -> tuple[float, float] | None:
 
     The distance of two pictures is the root mean square difference after averaging to 16 pixels a
     side, as a share of the way from black to white, as in `diversity/fake`. None if the grid cannot
-    be read, or has a single class or latent.
+    be read, or has a single class or latent. Of several sizes it is the mean of those that have several
+    latents.
     """
     grid = _open(path, grids)
-    rows, columns = grids.rows, len(grids.classes)
-    if grid is None or rows < 2 or columns < 2:
+    columns = len(grids.classes)
+    if grid is None or columns < 2:
         return None
-    width, height = grid.width // columns, grid.height // rows
-    # Averaging the whole grid mixes no pictures, since their borders fall on whole pixels.
-    small = grid.resize((columns * min(16, width), rows * min(16, height)), Image.Resampling.BOX)
-    pictures = _tiles(small, rows, columns).reshape(rows, columns, -1) / 255.0
-    return _mean_distance(pictures), _mean_distance(pictures.swapaxes(0, 1))
+    tiles = _tiles(grid, grids.rows, columns)
+    found = []
+    for place, size in enumerate(grids.sizes or [(tiles.shape[3], tiles.shape[2])]):
+        mine = _middle(tiles[place :: max(1, len(grids.sizes))], size)
+        rows, _, height, width = mine.shape[:4]
+        if rows < 2:
+            continue
+        # Averaging the whole grid mixes no pictures, since their borders fall on whole pixels.
+        sides = columns * min(16, width), rows * min(16, height)
+        small = joined(mine).resize(sides, Image.Resampling.BOX)
+        pictures = _tiles(small, rows, columns).reshape(rows, columns, -1) / 255.0
+        found.append((_mean_distance(pictures), _mean_distance(pictures.swapaxes(0, 1))))
+    if not found:
+        return None
+    by_class, by_latent = np.array(found).mean(axis=0)
+    return float(by_class), float(by_latent)
+
+
+def _middle(tiles: Pixels, size: tuple[int, int]) -> Pixels:
+    """The pictures of a size in the middle of their places: [rows, columns, H, W, 3]."""
+    (height, width), (across, down) = tiles.shape[2:4], size
+    left, top = (width - across) // 2, (height - down) // 2
+    return tiles[:, :, top : top + down, left : left + across]
 
 
 def _mean_distance(groups: NDArray[np.float64]) -> float:
@@ -254,8 +273,9 @@ def _one_noise(shown: _Shown) -> _OneNoise:
         description = f"the same latents in the classes {', '.join(names)}"
         return names, PageImage(picture_uri(joined(tiles[:, columns])), description, kind)
 
+    in_size = " in one size" if shown.grids.sizes else ""
     when = (
-        f"After {moment(shown.record, seen)}. A row is one latent, a column one class"
+        f"After {moment(shown.record, seen)}. A row is one latent{in_size}, a column one class"
         f"{', the most frequent first' if count > 1 else ''}."
     )
     bands = folded(shown.order, band, _FIRST_CLASSES)
@@ -341,6 +361,8 @@ def _two_moments(shown: _Shown) -> _TwoMoments | None:
         return [card(column) for column in columns]
 
     latents = f"{rows} latents, the same in all" if rows > 1 else "one latent, the same in all"
+    if shown.grids.sizes:
+        latents = f"{rows} pictures, of the same latents and sizes in all"
     return _TwoMoments(latents, folded(shown.order, cards, _FIRST_CLASSES))
 
 

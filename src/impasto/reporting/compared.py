@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
+from impasto.evaluation.by_size import of_all_sizes, of_several_sizes
 from impasto.evaluation.record import EvaluationRow
 from impasto.formatting import counted
 from impasto.reporting.record import RunRecord
@@ -61,19 +62,23 @@ class Compared:
     asked: Asked = Asked()
 
     def of(self, collection_hash: str) -> list[EvaluationRow]:
-        """Evaluations of the run on a collection."""
-        return [row for row in self.record.evaluations if row.collection.hash == collection_hash]
+        """Evaluations of the run on a collection; of several sizes each, and the mean of all."""
+        mine = [row for row in self.record.evaluations if row.collection.hash == collection_hash]
+        return [*mine, *map(of_all_sizes, of_several_sizes(mine))]
 
     def scored(self, collection_hash: str) -> dict[Conditions, list[EvaluationRow]]:
         """Evaluations of the checkpoint on a collection, with the requested settings."""
+        mine = [
+            row
+            for row in self.record.evaluations
+            if row.collection.hash == collection_hash
+            and row.subject.images_seen == self.images_seen
+            and row.subject.weights_sha256 in (None, self.weights_sha256)
+            and self.asked.fits(row)
+        ]
         found: dict[Conditions, list[EvaluationRow]] = {}
-        for row in self.of(collection_hash):
-            if (
-                row.subject.images_seen == self.images_seen
-                and row.subject.weights_sha256 in (None, self.weights_sha256)
-                and self.asked.fits(row)
-            ):
-                found.setdefault(Conditions.of(row), []).append(row)
+        for row in (*mine, *map(of_all_sizes, of_several_sizes(mine))):
+            found.setdefault(Conditions.of(row), []).append(row)
         return found
 
 
@@ -101,9 +106,14 @@ def at_own_resolutions(scored: Sequence[Mapping[Conditions, T]]) -> list[dict[Co
     """For each run, what it has by conditions; these leave the resolution open if runs of several
     resolutions share no others."""
     runs = Counter(key for found in scored for key in found)
-    if len({key.resolution for key in runs}) < 2 or max(runs.values()) > 1:
+    if len({(key.resolution, key.sizes) for key in runs}) < 2 or max(runs.values()) > 1:
         return [dict(found) for found in scored]
-    return [{replace(key, resolution=None): row for key, row in found.items()} for found in scored]
+    return [{key.at_own_resolution(): row for key, row in found.items()} for found in scored]
+
+
+def size_of(row: EvaluationRow) -> str:
+    """The size of the pictures of an evaluation, or all sizes of a mean, in words."""
+    return " and ".join(map(str, row.sizes)) or str(row.collection.resolution)
 
 
 def sentence(runs: Sequence[Compared], collection: str) -> str:

@@ -27,7 +27,7 @@ class Pictures:
     """Several models' pictures of the same seeds.
 
     Attributes:
-        drawn: for each model, uint8 [16, H, W, 3].
+        drawn: for each model, uint8 [16, H, W, 3]; of several sizes cells, see `in_rows`.
         by_class: (label field, class) -> for each model that has it, the model's index and [8, H,
             W, 3].
         notes: differences between the models, a sentence each.
@@ -83,13 +83,13 @@ def write_comparison(
 
 def _figures(runs: Sequence[Compared], pictures: Pictures) -> list[Figure]:
     """Each run's pictures of the same seeds."""
-    return [
-        Figure(
-            _grid(drawn, 4, f"seeds 0 to {len(drawn) - 1} of {run.name}"),
-            f"{run.name}, after {moment(run.record, run.images_seen)}.",
-        )
-        for run, drawn in zip(runs, pictures.drawn, strict=True)
-    ]
+    found = []
+    for run, drawn in zip(runs, pictures.drawn, strict=True):
+        several = run.record.get("config", "buckets", default=[])
+        seeds = "rows of each size" if several else f"seeds 0 to {len(drawn) - 1}"
+        caption = f"{run.name}, after {moment(run.record, run.images_seen)}."
+        found.append(Figure(_grid(drawn, 4, f"{seeds} of {run.name}"), caption))
+    return found
 
 
 def _by_field(

@@ -13,7 +13,7 @@ from impasto.evaluation.score_kinds import INFINITY, base_of, kind_in, place_of,
 from impasto.formatting import counted
 from impasto.reporting.axes import IMAGES, NAMES, Axis, AxisChoice, axes_of
 from impasto.reporting.charts import Level, Line, chart
-from impasto.reporting.compared import Compared, at_own_resolutions, listed
+from impasto.reporting.compared import Compared, at_own_resolutions, listed, size_of
 from impasto.reporting.elements import Card
 from impasto.reporting.evaluated import levels_of
 from impasto.reporting.scores import Alike, Conditions, is_curve, made_alike
@@ -108,9 +108,9 @@ def curves(runs: Sequence[Compared], collection_hash: str, choice: AxisChoice) -
     for network in dict.fromkeys((key.network, key.weights_sha256) for key in conditions):
         mine = [key for key in conditions if (key.network, key.weights_sha256) == network]
 
-        def worth(key: Conditions) -> tuple[int, int]:
+        def worth(key: Conditions) -> tuple[int, int, int]:
             moments = [len(groups[key].rows) for groups in alike if key in groups]
-            return sum(count >= 2 for count in moments), sum(moments)
+            return sum(count >= 2 for count in moments), sum(moments), len(key.sizes)
 
         key = max(mine, key=worth)
         if not worth(key)[0]:
@@ -135,7 +135,7 @@ def _cards(
 ) -> list[Card]:
     pairs = {pair for group in groups if group is not None for pair in group.overall}
     cards = []
-    sides = [None if group is None else group.newest.collection.resolution for group in groups]
+    sides = [None if group is None else size_of(group.newest) for group in groups]
     several = len({side for side in sides if side is not None}) > 1
     titles = [
         f"{run.name} ({side} pixels)" if several else run.name

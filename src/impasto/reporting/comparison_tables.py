@@ -11,7 +11,7 @@ from impasto.evaluation.score_kinds import (
     title_of,
     value_text,
 )
-from impasto.reporting.compared import Compared, at_own_resolutions, listed, scored_alike
+from impasto.reporting.compared import Compared, at_own_resolutions, listed, scored_alike, size_of
 from impasto.reporting.elements import PageTable, words
 from impasto.reporting.scores import (
     Conditions,
@@ -25,7 +25,6 @@ from impasto.reporting.scores import (
     made_alike,
 )
 from impasto.reporting.scores_by_class import by_size, is_chief, names_by_class
-from impasto.resolution import Resolution
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,11 @@ class Tables:
                     (key, {n: scored[n][key] for n in sorted(waiting) if key in scored[n]})
                     for key in left
                 ]
-                key, rows = max(groups, key=lambda group: (len(group[1]), group[0].pictures))
+                # Of several sizes the mean of all says more than one.
+                key, rows = max(
+                    groups,
+                    key=lambda group: (len(group[1]), len(group[0].sizes), group[0].pictures),
+                )
                 if not rows:
                     break
                 chosen.append((key, rows))
@@ -128,6 +131,10 @@ class Tables:
         """Why scores have a table of their own."""
         names = listed(self._names(rows))
         own = "stand in a table of their own and are not compared with the others'."
+        if bool(key.sizes) != bool(others.sizes):
+            verb = "has" if len(rows) == 1 else "have"
+            what = "means of several sizes" if key.sizes else "scores of one size only"
+            return f"{names} {verb} {what}; these {own}"
         if key.resolution != others.resolution:
             verb = "paints" if len(rows) == 1 else "paint"
             return (
@@ -145,9 +152,7 @@ class Tables:
         """The heads of the runs' columns; with the resolution, if there are several."""
         if len(_sides(rows)) < 2:
             return [self.runs[n].name for n in rows]
-        return [
-            f"{self.runs[n].name} ({row.collection.resolution} pixels)" for n, row in rows.items()
-        ]
+        return [f"{self.runs[n].name} ({size_of(row)} pixels)" for n, row in rows.items()]
 
     def _overall(self, key: Conditions, rows: Mapping[int, EvaluationRow]) -> NetworkScores:
         pairs = {
@@ -239,9 +244,9 @@ class Tables:
         return TitledTable(f"{title_of(name)}, {says}", PageTable(head, body, notes.texts))
 
 
-def _sides(rows: Mapping[int, EvaluationRow]) -> set[Resolution]:
-    """The resolutions of evaluations."""
-    return {row.collection.resolution for row in rows.values()}
+def _sides(rows: Mapping[int, EvaluationRow]) -> set[str]:
+    """The sizes of evaluations."""
+    return {size_of(row) for row in rows.values()}
 
 
 def _heldout(row: EvaluationRow, pairs: Sequence[tuple[str, str | None]]) -> list[ScoreRow | None]:

@@ -10,7 +10,12 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from impasto.evaluation.by_size import of_all_sizes, of_several_sizes, shares
+from impasto.evaluation.by_size import (
+    of_all_sizes,
+    of_several_sizes,
+    shares,
+    with_all_sizes,
+)
 from impasto.evaluation.record import (
     EVALUATION_FOLDER,
     EvaluationRow,
@@ -81,7 +86,7 @@ class Explained:
 
 def evaluation_section(record: RunRecord, charts: Charts) -> Markup:
     """Scores over time, the newest ones as tables, judges, and copies."""
-    groups = made_alike(record.evaluations)
+    groups = made_alike(with_all_sizes(record.evaluations))
     if not groups:
         command = f"impasto evaluate {quoted(run_in_commands(record))}"
         return render("evaluation", command=command, over_time=[])
@@ -99,7 +104,7 @@ def evaluation_section(record: RunRecord, charts: Charts) -> Markup:
             for group in best_founded(groups, record.collection_hash)
         ],
         sizes=_sizes(record),
-        judges=_judges(record, groups),
+        judges=_judges(record, made_alike(record.evaluations)),
         copied=_copied(record),
     )
 

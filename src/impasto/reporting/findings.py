@@ -7,6 +7,7 @@ from impasto.diagnosis import LEAST_STEPS, Finding, Setup, diagnose
 from impasto.diagnosis.classes import Classes, class_findings
 from impasto.diagnosis.evaluated import score_findings
 from impasto.diagnosis.signs import EXPLOSION, NOT_FINITE
+from impasto.evaluation.by_size import with_all_sizes
 from impasto.evaluation.record import EvaluationRow
 from impasto.reporting.record import RunRecord
 from impasto.reporting.scores import best_founded, made_alike
@@ -39,10 +40,12 @@ def evaluation_findings(
     evaluations: Sequence[EvaluationRow], own: str | None = None
 ) -> list[Finding]:
     """Findings of a run's evaluations; `own` is the content hash of its collection."""
-    groups = made_alike(evaluations)
-    return score_findings(
-        [group.rows for group in groups], [group.rows for group in best_founded(groups, own)]
-    )
+    groups = made_alike(with_all_sizes(evaluations))
+    newest = best_founded(groups, own)
+    if len(with_all_sizes(evaluations)) < len(evaluations):
+        # Means have no scores by class; those of the main size have.
+        newest += best_founded(made_alike(evaluations), own)
+    return score_findings([group.rows for group in groups], [group.rows for group in newest])
 
 
 def _together(found: Sequence[Finding], scored: Sequence[Finding]) -> list[Finding]:

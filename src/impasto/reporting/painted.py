@@ -7,6 +7,8 @@ import numpy as np
 import torch
 
 from impasto.reporting.comparison import Pictures
+from impasto.resolution import Resolution
+from impasto.sampling.bucket_grids import in_rows
 from impasto.sampling.class_choice import known_classes
 from impasto.sampling.model import ModelRecord
 from impasto.sampling.painter import Painter
@@ -36,7 +38,7 @@ def side_by_side(
     seeds = range(DRAWN)
     leader = next((painter for painter in painters if painter.record.labels), painters[0])
     asked = [names_of(leader.record, row) for row in leader.labels(seeds, {}).tolist()]
-    drawn = [_painted(painter, seeds, asked) for painter in painters]
+    drawn = [_of_all_sizes(painter, asked) for painter in painters]
     by_class = {}
     for field, cls in common_classes(records):
         names = [{field: cls}] * OF_A_CLASS
@@ -88,6 +90,22 @@ def common_classes(records: Sequence[ModelRecord]) -> list[tuple[str, str]]:
     return found
 
 
+def _of_all_sizes(painter: Painter, asked: Sequence[Mapping[str, str]]) -> np.ndarray:
+    """The pictures of the first seeds; of several sizes rows of each, with the same seeds."""
+    record, generator = painter.record, painter.sampler.generator
+    if not record.buckets:
+        return _painted(painter, range(len(asked)), asked)
+
+    def pictures(size: Resolution, count: int) -> np.ndarray:
+        generator.paint_as(size)  # type: ignore[operator]
+        return _painted(painter, range(count), asked[:count])
+
+    try:
+        return in_rows(record.resolution, record.buckets, len(asked), pictures)
+    finally:
+        generator.paint_as(record.resolution)  # type: ignore[operator]
+
+
 def _painted(
     painter: Painter, seeds: Sequence[int], asked: Sequence[Mapping[str, str]]
 ) -> np.ndarray:
@@ -108,6 +126,11 @@ def _notes(records: Sequence[ModelRecord]) -> list[str]:
         )
     if any(record.resolution != records[0].resolution for record in records):
         notes.append("The generators paint at different sizes; here they are shown equally large.")
+    if any(record.buckets for record in records):
+        notes.append(
+            "A generator of several sizes paints rows of each, of the same seeds; of a class it paints "
+            "the size with the most training pictures."
+        )
     if any(not record.labels for record in records) and any(record.labels for record in records):
         notes.append("Those that were trained without labels cannot be asked for a class.")
     return notes

@@ -51,9 +51,10 @@ class ClassGrids:
     Attributes:
         field: its name.
         classes: of the columns.
-        rows: number of latents.
+        rows: number of latents; with several sizes each is in some of the rows.
         grids: (images seen, file) of each, the earliest first.
-        tall: the height of a picture divided by its width.
+        tall: the height of a place divided by its width.
+        sizes: of several sizes their widths and heights; rows take turns, in places that hold any.
     """
 
     field: str
@@ -61,6 +62,7 @@ class ClassGrids:
     rows: int
     grids: list[tuple[int, Path]]
     tall: float = 1.0
+    sizes: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -377,9 +379,25 @@ def _class_grids(run: dict[str, Any], folder: Path) -> list[ClassGrids]:
             (grid.get("classes"), grid.get("rows")) if isinstance(grid, dict) else (0, 0)
         )
         if isinstance(classes, list) and classes and isinstance(rows, int) and rows > 0:
-            grids = _grids(folder, f"classes-{name}")
-            found.append(ClassGrids(str(name), tuple(map(str, classes)), rows, grids, tall))
+            known = _grids(folder, f"classes-{name}")
+            sizes = _sizes_of(grid)
+            if sizes:
+                widths, heights = zip(*sizes, strict=True)
+                tall = max(heights) / max(widths)
+            found.append(ClassGrids(str(name), tuple(map(str, classes)), rows, known, tall, sizes))
     return found
+
+
+def _sizes_of(grid: dict[str, Any]) -> tuple[tuple[int, int], ...]:
+    """The sizes of the rows of a class grid; () if it is of one size, as those of earlier versions."""
+    found = []
+    for size in grid.get("sizes") or ():
+        match size:
+            case [int(width), int(height)] if width > 0 and height > 0:
+                found.append((width, height))
+            case _:
+                return ()
+    return tuple(found)
 
 
 def read_record(folder: Path) -> RunRecord:

@@ -11,7 +11,8 @@ from impasto.sampling.records import ModelRecord
 
 def record_of_model(model: ModelRecord, home: Path) -> RunRecord:
     """What is known of the training of a model by itself, and the evaluations in a folder."""
-    named = {"recipe", "resolution", "latent", "generator", "discriminator", "autoencoder"}
+    named = {"recipe", "resolution", "buckets", "latent"}
+    named |= {"generator", "discriminator", "autoencoder"}
     return RunRecord(
         folder=home,
         run={

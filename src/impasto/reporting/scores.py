@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -150,7 +150,8 @@ def _judge(row: EvaluationRow, name: str, of: str | None) -> JudgeRecord | None:
 class Conditions:
     """The conditions that must be equal to compare scores.
 
-    `resolution` is None for several runs, each at its own.
+    `resolution` is None for several runs, each at its own, and for means of several sizes; `sizes` are
+    these, each None for several runs.
     """
 
     network: str
@@ -164,6 +165,7 @@ class Conditions:
     made_with: str | None
     resolution: Resolution | None
     collection: str = field(compare=False)
+    sizes: tuple[Resolution | None, ...] = ()
 
     @classmethod
     def of(cls, row: EvaluationRow) -> "Conditions":
@@ -177,14 +179,28 @@ class Conditions:
             row.pictures.count,
             row.pictures.truncation,
             row.pictures.made_with,
-            row.collection.resolution,
+            None if row.sizes else row.collection.resolution,
             row.collection.name,
+            row.sizes,
         )
+
+    def at_own_resolution(self) -> "Conditions":
+        """The same with the resolution left open."""
+        return replace(self, resolution=None, sizes=(None,) * len(self.sizes))
 
     def __str__(self) -> str:
         parts = [] if self.truncation is None else [f"truncation {self.truncation:g}"]
         parts += [] if self.made_with is None else [self.made_with]
         cut = f" ({', '.join(parts)})" if parts else ""
+        if self.sizes:
+            named = [str(size) for size in self.sizes if size is not None]
+            sizes = ", ".join(named) or f"{len(self.sizes)} of each run"
+            return (
+                f"{counted(self.pictures, 'generated picture')}{cut} of each size ({sizes}) against the "
+                f"{PICTURE[self.split]}s of {self.collection} of that size, {self.reference:,} in all, "
+                f"as {self.network} sees them, squashed to squares; means, each size weighted by its "
+                "share of the real pictures"
+            )
         at = "each run's resolution" if self.resolution is None else f"{self.resolution} pixels"
         return (
             f"{counted(self.pictures, 'generated picture')}{cut} against "

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from impasto.evaluation.by_size import has_aspect
 from impasto.evaluation.record import EvaluationRow, ScoreRow
 from impasto.evaluation.score_kinds import INFINITY, base_of, kind_in, place_of, title_of
 from impasto.reporting.charts import Level
@@ -29,9 +30,9 @@ def class_charts(
     record: RunRecord, field: str, classes: Sequence[str], charts: Charts
 ) -> list[Card]:
     """Scores by class over time, with a line for each class; empty if none was measured twice."""
-    found = (
-        _class_charts(group, field, classes, charts) for group in made_alike(record.evaluations)
-    )
+    # Of several sizes, the model's own.
+    groups = sorted(made_alike(record.evaluations), key=lambda group: has_aspect(group.newest))
+    found = (_class_charts(group, field, classes, charts) for group in groups)
     return next(filter(None, found), [])
 
 
@@ -93,8 +94,11 @@ def class_tables(record: RunRecord, field: str, classes: Sequence[str]) -> Class
     rest = _class_table(row, field, classes, [name for name in names if name not in chief])
     if not shown.rows:
         return None
+    several = record.get("config", "buckets", default=[])
+    of_size = f", {row.collection.resolution} pixels" if several else ""
     when = (
-        f"After {moment(record, row.subject.images_seen or 0)}, as {row.network.name} sees them. "
+        f"After {moment(record, row.subject.images_seen or 0)}{of_size}, as {row.network.name} sees "
+        "them. "
         "Beneath each value: its 95% interval."
     )
     return ClassTables(when, shown, rest if chief and rest.rows else None)

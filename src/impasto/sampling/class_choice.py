@@ -17,6 +17,7 @@ import numpy as np
 
 from impasto.errors import ImpastoError, choices, near
 from impasto.formatting import one_line
+from impasto.resolution import Resolution, width_and_height
 from impasto.sampling.records import LabelRecord, ModelRecord
 
 if TYPE_CHECKING:
@@ -331,6 +332,9 @@ class ClassGrid:
         count = len(self.classes)
         return latents.repeat_interleave(count, dim=0), self.labels.repeat(len(latents), 1)
 
-    def record(self, latents: int) -> dict[str, Any]:
-        """The grid's entry in `run.json`, for this number of latents."""
-        return {"classes": list(self.classes), "rows": min(self.rows, latents)}
+    def record(self, latents: int, sizes: Sequence[Resolution] = ()) -> dict[str, Any]:
+        """The grid's entry in `run.json`, for this number of latents; with several sizes also their
+        widths and heights, in the order in which the rows take turns."""
+        rows = max(min(self.rows, latents), len(sizes))
+        turns = {"sizes": list(map(width_and_height, sizes))} if sizes else {}
+        return {"classes": list(self.classes), "rows": rows, **turns}

@@ -176,14 +176,23 @@ def _planned_left(
 ) -> float | None:
     """What is left of the time that a run was planned for (`--time`), of which more stages follow; None
     if it was planned for none."""
-    words = str(record.get("command") or "").replace("--time=", "--time ").split()
-    if left_of_stage is None or "--time" not in words[:-1]:
+    planned = record.get("planned_seconds")
+    if planned is None:
+        planned = _asked_time(str(record.get("command") or ""))
+    if left_of_stage is None or planned is None:
+        return None
+    return max(left_of_stage, float(planned) - seconds)
+
+
+def _asked_time(command: str) -> float | None:
+    """The time that a command asked for, of runs of earlier versions; None: none."""
+    words = command.replace("--time=", "--time ").split()
+    if "--time" not in words[:-1]:
         return None
     try:
-        planned = parse_time(words[words.index("--time") + 1])
+        return parse_time(words[words.index("--time") + 1])
     except ImpastoError:
         return None
-    return max(left_of_stage, planned - seconds)
 
 
 def _seconds_left(rows: list[dict[str, Any]], images: int, every: int = 0) -> float | None:

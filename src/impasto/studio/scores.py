@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from impasto.evaluation.by_size import with_all_sizes
 from impasto.evaluation.record import METRICS_FILE, EvaluationRow, ScoreRow, read_rows
 from impasto.evaluation.score_kinds import (
     INFINITY,
@@ -62,14 +63,15 @@ class ScoreTable(BaseModel):
 
 
 def score_table(run: Path) -> ScoreTable:
-    """The scores of all pictures together, of every evaluation of a run or stage.
+    """The scores of all pictures together, of every evaluation of a run or stage; of several sizes
+    their means.
 
     Raises:
         ImpastoError: `metrics.jsonl` cannot be read.
     """
     from impasto.reporting.scores import Conditions  # imports torch
 
-    rows = read_rows(run / METRICS_FILE)[::-1]
+    rows = with_all_sizes(read_rows(run / METRICS_FILE))[::-1]
     found = {(score.name, score.field) for row in rows for score in _overall(row)}
     keys = sorted(found, key=lambda key: (place_of(key[0]), key[0], key[1] or ""))
     return ScoreTable(

@@ -6,6 +6,7 @@ so resuming needs no other state.
 """
 
 import contextlib
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -20,15 +21,24 @@ from impasto.config import RunConfig
 from impasto.diagnosis.copying import copying
 from impasto.diagnosis.signs import COPIED_BY_CHANCE, COPIED_LOW
 from impasto.errors import ImpastoError
-from impasto.evaluation.evaluate import Evaluation, Evaluator, SampleCounts
+from impasto.evaluation.by_size import of_all_sizes, sizes_with_pictures
+from impasto.evaluation.evaluate import Evaluator, SampleCounts
 from impasto.evaluation.gather import Update, silent
-from impasto.evaluation.record import METRICS_FILE, PICTURE, SubjectRecord, append_row
+from impasto.evaluation.outcome import PaintingOptions
+from impasto.evaluation.record import (
+    METRICS_FILE,
+    PICTURE,
+    EvaluationRow,
+    SubjectRecord,
+    append_row,
+)
 from impasto.evaluation.subjects import NotFiniteError
 from impasto.features import FeatureNetwork, load_network
 from impasto.formatting import quoted
 from impasto.messages import say
 from impasto.processes import ALONE, Processes
 from impasto.progress import ProgressLine
+from impasto.resolution import Resolution
 from impasto.sampling import Sampler
 from impasto.sampling.model import (
     BEST,
@@ -126,21 +136,34 @@ class TrainingEvaluator:
         return load_network(self.config.evaluation.features, device=self.device)
 
     @cached_property
-    def _evaluator(self) -> Evaluator:
-        return Evaluator(
-            [self._network],
-            self.collection,
-            resolution=self.config.resolution,
-            labels=self.config.labels,
-            limit=self.config.evaluation.reference,
-            progress=self._long_work if self.processes.first else silent,
-            processes=self.processes,
-        )
+    def _evaluators(self) -> dict[Resolution, Evaluator]:
+        """For each size one that compares with the pictures of this size, the config's own first."""
+        views, _ = sizes_with_pictures(self.config, self.collection)
+        pictures = sum(len(view.train_indices) for view in views.values())
+        reference = self.config.evaluation.reference
+
+        def limit(view: Collection) -> int:
+            """Its share of the reference."""
+            return max(2, math.ceil(reference * len(view.train_indices) / pictures))
+
+        return {
+            size: Evaluator(
+                [self._network],
+                view,
+                resolution=size,
+                labels=self.config.labels,
+                limit=limit(view),
+                progress=self._long_work if self.processes.first else silent,
+                processes=self.processes,
+            )
+            for size, view in views.items()
+        }
 
     def evaluate(
         self, run: Path, state: TrainState, record: ModelRecord, rows: Iterable[Mapping[str, Any]]
     ) -> dict[str, float]:
-        """Score the averaged generator; the whole evaluation goes to `metrics.jsonl`.
+        """Score the averaged generator; the whole evaluation goes to `metrics.jsonl`, of several sizes
+        a row for each. The pictures are dealt evenly over the sizes, so several cost what one does.
 
         Args:
             run: its folder.
@@ -149,7 +172,8 @@ class TrainingEvaluator:
             rows: the run's statistics up to now.
 
         Returns:
-            The statistics for the row: the overall scores, the lower bound of the copied share and
+            The statistics for the row: the overall scores (of several sizes the mean of theirs,
+            weighted by their shares of the training pictures), the lower bound of the copied share and
             its upper bound by chance, and the smoothed KID, as far as there are enough pictures;
             and the seconds. Empty for a diverged generator (non-finite weights or pictures).
 
@@ -172,20 +196,40 @@ class TrainingEvaluator:
             weights_sha256=digest,
             recipe=config.recipe,
         )
-        plan = SampleCounts(
-            count=config.evaluation.pictures,
-            per_class=config.evaluation.per_class,
-        )
-        painter = Painter(sampler, record.model_copy(update={"weights_sha256": digest}))
+        record = record.model_copy(update={"weights_sha256": digest})
         try:
-            found = self._evaluator.evaluate(painter, subject, plan, during_training=True)
+            found = self._of_each_size(sampler, subject, record)
         except NotFiniteError:
             return {}
-        scores = self.processes.on_first(lambda: self._noted(run, found[0], rows))
+        scores = self.processes.on_first(lambda: self._noted(run, found, rows))
         seconds = {_SECONDS: round(time.monotonic() - began, 3)}
         if self._reading_seconds:
             seconds[_READING_SECONDS] = round(self._reading_seconds, 3)
         return {**scores, **seconds}
+
+    def _of_each_size(
+        self, sampler: Sampler, subject: SubjectRecord, record: ModelRecord
+    ) -> list[EvaluationRow]:
+        """The evaluation of each size; of several processes the first one alone gets them.
+
+        Raises:
+            NotFiniteError: a picture is not finite.
+        """
+        found: list[EvaluationRow] = []
+        chosen, evaluators = self.config.evaluation, self._evaluators
+        count = max(2, math.ceil(chosen.pictures / len(evaluators)))
+        plan = SampleCounts(count=count, per_class=chosen.per_class)
+        for size, evaluator in evaluators.items():
+            painter = Painter(sampler, record)
+            if self.config.buckets:
+                sampler.generator.paint_as(size)  # type: ignore[operator]
+            if size != record.resolution:
+                how = PaintingOptions().at(size).how.text(None)
+                of_size = record.model_copy(update={"resolution": size})
+                painter = Painter(sampler, of_size, made_with=how)
+            made = evaluator.evaluate(painter, subject, plan, during_training=True)
+            found += [each.row for each in made]
+        return found
 
     @contextlib.contextmanager
     def _long_work(self, what: str, total: int) -> Iterator[Update]:
@@ -206,16 +250,19 @@ class TrainingEvaluator:
             self._reading_seconds += time.monotonic() - began
 
     def _noted(
-        self, run: Path, found: Evaluation, rows: Iterable[Mapping[str, Any]]
+        self, run: Path, found: Sequence[EvaluationRow], rows: Iterable[Mapping[str, Any]]
     ) -> dict[str, float]:
-        """Write an evaluation's row; gives what a row of statistics says of it."""
-        append_row(run / METRICS_FILE, found.row)
+        """Write the rows of an evaluation, one for each size; gives what a row of statistics says of
+        it."""
+        for row in found:
+            append_row(run / METRICS_FILE, row)
+        whole = of_all_sizes(found) if len(found) > 1 else found[0]
         scores = {
             f"evaluation/{score.name}": score.value
-            for score in found.row.scores
+            for score in whole.scores
             if score.field is None and score.cls is None and score.value is not None
         }
-        memory = found.row.memorisation or {}
+        memory = whole.memorisation or {}
         for name, key in ((COPIED_LOW, "low"), (COPIED_BY_CHANCE, "expected_at_most")):
             if memory.get(key) is not None:
                 scores[name] = memory[key]

@@ -4,7 +4,7 @@ The loop itself is in `loop.py`.
 """
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -22,11 +22,11 @@ from impasto.networks import count_parameters
 from impasto.plugin_records import needs_of, read_plugins, records_of, require
 from impasto.processes import Processes, joined
 from impasto.resolution import times
+from impasto.sampling.bucket_grids import cell_of, in_order
 from impasto.sampling.grid import columns_of
 from impasto.sampling.model import BEST, Model, checkpoint_folders
 from impasto.threads import chosen_threads, threads_a_process
 from impasto.training import checkpoint, run_folder, transfer
-from impasto.training.bucket_grids import cell_of
 from impasto.training.doctor import DivergedError, Intervention, gave_up, went_back
 from impasto.training.doctor import in_passing as doctor_says
 from impasto.training.encoding import with_scale
@@ -53,6 +53,7 @@ def train(
     recipe_text: str = "",
     tensorboard: bool = False,
     start_from: Path | None = None,
+    planned: Mapping[str, Any] | None = None,
 ) -> Path:
     """Train from the beginning, or go on with `run`; gives the run's folder.
 
@@ -70,6 +71,7 @@ def train(
         start_from: a model whose fitting weights are copied, see `transfer.py`: a run, a
             checkpoint, a model folder or `masters`. If no layer of the generator is new,
             `training.ema_rampup` becomes null.
+        planned: further entries of a new run's `run.json`; see `time_plan.planned`.
 
     Raises:
         ImpastoError: the config does not fit the collection, the model or this machine, or is another
@@ -93,6 +95,7 @@ def train(
         if taken is not None:
             say("\n".join(taken.lines()))
         record = _run_record(session, recipe_text=recipe_text, tensorboard=tensorboard)
+        record |= planned or {}
         run = processes.on_first(partial(_create, out, run, session, record, taken))
         say(f"run: {quoted(run)}")
         session.print_notes()
@@ -190,7 +193,11 @@ def _run_record(session: Session, *, recipe_text: str, tensorboard: bool) -> dic
             **({"cell": cell_of(config.buckets)} if config.buckets else {}),
         },
         "class_grids": {
-            name: grid.record(config.training.grid) for name, grid in session.class_grids.items()
+            name: grid.record(
+                config.training.grid,
+                in_order(config.resolution, config.buckets) if config.buckets else (),
+            )
+            for name, grid in session.class_grids.items()
         },
         "score": session.objective.score_meaning,
         "adversarial": session.objective.adversarial,

@@ -8,10 +8,11 @@ import torch
 
 from impasto.resolution import Resolution
 from impasto.sampling import Sampler
+from impasto.sampling.bucket_grids import in_rows
+from impasto.sampling.class_choice import ClassGrid
 from impasto.sampling.grid import columns_of
 from impasto.sampling.output import save_grid
 from impasto.sampling.pixels import to_uint8
-from impasto.training.bucket_grids import in_rows
 from impasto.training.heldout_probe import probe_heldout
 from impasto.training.records import TensorBoard, diversity
 from impasto.training.run_folder import read_run
@@ -44,10 +45,9 @@ def draw_samples(run: Path, session: Session, board: TensorBoard | None) -> torc
     images_seen = session.state.images_seen
     save_grid(run / "samples" / f"fakes-{images_seen:012d}.png", pixels, columns)
     for name, grid in session.class_grids.items():
-        inputs = grid.inputs(session.fixed_latents[: grid.rows])
-        painted = [to_uint8(images).cpu().numpy() for images in _painted(sampler, *inputs)]
+        cells = _of_classes(run, name, grid, sampler, session)
         path = run / "samples" / f"classes-{name}-{images_seen:012d}.png"
-        save_grid(path, np.concatenate(painted), columns=len(grid.classes))
+        save_grid(path, cells, columns=len(grid.classes))
     if board is not None:
         board.grid(pixels, images_seen, columns)
     return fakes
@@ -65,6 +65,36 @@ def _of_all_sizes(run: Path) -> bool:
     """Whether a run's grids have rows of each size. Those of earlier versions have one size only, and
     stay so when the run goes on."""
     return "cell" in read_run(run)[1].get("grid", {})
+
+
+def _of_classes(
+    run: Path, name: str, grid: ClassGrid, sampler: Sampler, session: Session
+) -> np.ndarray:
+    """The cells of a label field's grid; of several sizes the rows take turns, except in runs of earlier
+    versions."""
+    known = read_run(run)[1]["class_grids"][name]
+    classes = len(grid.classes)
+
+    def pictures(rows: int) -> np.ndarray:
+        inputs = grid.inputs(session.fixed_latents[:rows])
+        return np.concatenate(
+            [to_uint8(images).cpu().numpy() for images in _painted(sampler, *inputs)]
+        )
+
+    if "sizes" not in known:
+        return pictures(grid.rows)
+    config, generator = session.config, session.state.average
+
+    def of_size(size: Resolution, count: int) -> np.ndarray:
+        generator.paint_as(size)  # type: ignore[operator]
+        return pictures(count // classes)
+
+    try:
+        return in_rows(
+            config.resolution, config.buckets, known["rows"] * classes, of_size, columns=classes
+        )
+    finally:
+        generator.paint_as(config.resolution)  # type: ignore[operator]
 
 
 def _of_each_size(sampler: Sampler, session: Session) -> np.ndarray:

@@ -6,6 +6,7 @@ where they are not (benchmarks/starts.py).
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,42 @@ from impasto.errors import ImpastoError
 from impasto.evaluation.distance import distance
 from impasto.formatting import quoted
 from impasto.messages import say
+from impasto.registry import load_recipe
 from impasto.resolution import Resolution, square_of, times
 from impasto.sampling.model import HUB, Model
 from impasto.sampling.records import ModelRecord
 from impasto.sampling.shipped import SHIPPED, there
 from impasto.training.choosing import FLAGSHIP, READ, USUAL_SIDE, at_side
+from impasto.training.resolve import with_defaults
 from impasto.training.run_folder import read_run
 
 AUTO = Path("auto")
+_NETWORKS = ("generator", "discriminator", "latent")
+"""The sections of a config that weights depend on."""
+CHOSEN = "--from auto: "
+"""What the line about the choice begins with."""
 NEAR = 0.15
 """The largest distance at which a training starts from a model. Measured (benchmarks/starts.py): at
 0.065, paintings that the model has not seen, it helps much; at 0.37 and 0.40, drawings, it costs."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a training starts from.
+
+    Attributes:
+        model: a run or a model; None: nothing.
+        chosen: what `auto` has measured and chosen, for `run.json`; None: it was not asked to.
+    """
+
+    model: Path | None
+    chosen: str | None = None
+
+    @classmethod
+    def said(cls, chosen: str, model: str | None = None) -> "Start":
+        """A choice, which is printed."""
+        say(f"{CHOSEN}{chosen}")
+        return cls(None if model is None else Path(model), chosen)
 
 
 def chosen_start(
@@ -38,14 +64,15 @@ def chosen_start(
     *,
     only: str | None = None,
     run: Path | None = None,
-) -> Path | None:
+) -> Start:
     """The model to start from: what was said, or for `auto` the nearest of the package, or none.
 
     Args:
         start_from: as of `--from`.
         recipe: as of `train`; the models of the package are flagships.
         data: the collection.
-        settings: of the training; a model with other networks than these ask for is none to start from.
+        settings: of the training; a model with other networks than these, or a config in place of the
+            recipe, ask for is none to start from.
         only: the part of it that is learned.
         run: the run's folder; if it is there, what it started from is taken.
 
@@ -54,21 +81,19 @@ def chosen_start(
     """
     start = None if start_from is None else Path(start_from)
     if start != AUTO or AUTO.exists() or data is None:
-        return start
+        return Start(start)
     if run is not None and (run / "run.json").exists():
-        return _start_of(run)
+        return Start(_start_of(run))
     name = recipe.recipe if isinstance(recipe, RunConfig) else recipe
     if name is not None and not name.startswith(FLAGSHIP):
-        say(f"--from auto: from nothing; the models of the package do not fit recipe {name}")
-        return None
+        return Start.said(f"from nothing; the models of the package do not fit recipe {name}")
     models = {name: Model.load(name) for name in there()}
-    other = {name: _other_networks(model.record, settings or {}) for name, model in models.items()}
+    asked = {**_changes_of(recipe), **(settings or {})}
+    other = {name: _other_networks(model.record, asked) for name, model in models.items()}
     if other and all(other.values()):
-        say(
-            f"--from auto: from nothing; the models of the package have another {min(other.values())} "
-            "than is set"
+        return Start.said(
+            f"from nothing; the models of the package have another {min(other.values())} than is set"
         )
-        return None
     size: Resolution = USUAL_SIDE
     packed = packed_at(data)
     if packed is not None and not any(times(each, USUAL_SIDE) for each in packed):
@@ -79,11 +104,11 @@ def chosen_start(
     found = ", ".join(f"{value:.3f} of {name}" for name, value in far.items())
     if nearest is not None and far[nearest] > NEAR:
         nearest = None
-    say(
-        f"--from auto: from {nearest or 'nothing'}; distance of this collection to the "
-        f"pictures (kid-lite0): {found}; up to {NEAR} a start helps"
+    return Start.said(
+        f"from {nearest or 'nothing'}; distance of this collection to the pictures (kid-lite0): "
+        f"{found}; up to {NEAR} a start helps",
+        nearest,
     )
-    return None if nearest is None else Path(nearest)
 
 
 def _start_of(run: Path) -> Path | None:
@@ -104,12 +129,29 @@ def _start_of(run: Path) -> Path | None:
     return Path(name)
 
 
+def _changes_of(recipe: str | RunConfig | None) -> dict[str, Any]:
+    """The settings by which a config's networks are others than its recipe's."""
+    if not isinstance(recipe, RunConfig):
+        return {}
+    config, base = with_defaults(recipe), with_defaults(load_recipe(recipe.recipe)())
+    found: dict[str, Any] = {}
+    for section in _NETWORKS:
+        mine, theirs = getattr(config, section), getattr(base, section)
+        if mine is None or theirs is None:
+            found |= {section: None} if mine is not theirs else {}
+            continue
+        known = theirs.model_dump()
+        options = mine.model_dump().items()
+        found |= {f"{section}.{name}": v for name, v in options if known.get(name) != v}
+    return found
+
+
 def _other_networks(model: ModelRecord, settings: Mapping[str, Any]) -> str:
     """The setting by which a training has other networks than a model, whose weights then fit only in
     part; '' if there is none."""
     for name, value in settings.items():
         section, _, option = name.partition(".")
-        if section not in ("generator", "discriminator", "latent") or option in READ:
+        if section not in _NETWORKS or option in READ:
             continue
         own = getattr(model, section)
         if own is None or not option or own.model_dump().get(option) != value:

@@ -22,6 +22,7 @@ from impasto.training.choosing import FLAGSHIP, TrainingChoice, at_side, choose
 from impasto.training.estimate import estimate
 from impasto.training.resolve import MOST_TIME
 from impasto.training.run_folder import read_run
+from impasto.training.starting import Start
 
 SIZES = (64, 128, 256)
 """The sides in pixels of the stages."""
@@ -144,6 +145,12 @@ def choose_in(
     options["only"] = only
     seconds = parse_time(time)
     return plan(recipe, data, settings, seconds, device=device, processes=processes, **options)
+
+
+def planned(start: Start, time: str | None) -> dict[str, Any]:
+    """What `run.json` says of how a training was planned: the choice of `--from auto`, and `--time`."""
+    chosen = {} if start.chosen is None else {"chosen_start": start.chosen}
+    return chosen if time is None else {**chosen, "planned_seconds": parse_time(time)}
 
 
 def plan(

@@ -125,12 +125,13 @@ def details(studio: TheStudio, run: str) -> RunDetails:
         checkpoints=sorted(checkpoints),
         has_report=(folder / "report.html").is_file(),
         began_with=begun_with(record) or None,
-        chosen=_chosen(studio.jobs.beginning_of_run(run)),
+        chosen=record.get("chosen_start") or _chosen(studio.jobs.beginning_of_run(run)),
     )
 
 
 def _chosen(log: str) -> str | None:
-    """What the output of a training says of the choice that `--from auto` made."""
+    """What the output of a training says of the choice that `--from auto` made; runs of earlier
+    versions have it nowhere else."""
     found = (line.removeprefix(CHOSEN) for line in log.splitlines() if line.startswith(CHOSEN))
     return next(found, None)
 

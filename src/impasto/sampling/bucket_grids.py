@@ -18,11 +18,17 @@ def cell_of(sizes: Sequence[Resolution]) -> tuple[int, int]:
     return max(widths), max(heights)
 
 
+def in_order(main: Resolution, sizes: Sequence[Resolution]) -> list[Resolution]:
+    """The sizes in the order of the rows: `main`, then the others."""
+    return [main, *(size for size in sizes if size != main)]
+
+
 def in_rows(
     main: Resolution,
     sizes: Sequence[Resolution],
     count: int,
     pictures: Callable[[Resolution, int], np.ndarray],
+    columns: int | None = None,
 ) -> np.ndarray:
     """The pictures of a grid, as cells: uint8 [B, H, W, 3].
 
@@ -31,9 +37,10 @@ def in_rows(
         sizes: all sizes, that one among them; each has a row at least.
         count: pictures of a grid of one size, whose columns it has.
         pictures: the first so many of a size, uint8 [B, H, W, 3].
+        columns: other columns than the usual ones.
     """
-    order = [main, *(size for size in sizes if size != main)]
-    columns = columns_of(count)
+    order = in_order(main, sizes)
+    columns = columns or columns_of(count)
     rows = max(len(order), math.ceil(count / columns))
     width, height = cell_of(order)
     cells = np.full((rows, columns, height, width, 3), PAPER, np.uint8)
