@@ -34,13 +34,13 @@ from impasto.enlarging.network import FACTOR, Enlarger
 from impasto.enlarging.tiles import enlarged
 from impasto.enlarging.weights import PACKAGED
 from impasto.files import atomic_file, write_json
+from impasto.formatting import parse_count
 from impasto.networks._frozen_features import FrozenFeatures
 from impasto.networks.projected import Discriminator
 from impasto.sampling import Model
 from impasto.sampling.output import save_grid
 from impasto.sampling.pixels import as_images
 from impasto.sampling.tensors import write_tensors
-from impasto.training.choosing import parse_count
 
 SIDE = 128
 """Of the crops of paintings."""

@@ -16,10 +16,11 @@ from pathlib import Path
 from benchmarks._command import run as run_command
 from benchmarks._shipped_model import check_target, ship
 from impasto.collection import open_or_pack
+from impasto.formatting import parse_count
 from impasto.sampling.model import Model
 from impasto.sampling.shipped import SHIPPED
 from impasto.training import train
-from impasto.training.choosing import configure, parse_count
+from impasto.training.choosing import configure
 
 NAME = "masters"
 

@@ -42,6 +42,7 @@ from impasto.evaluation.memorisation import RealPictures, memorisation
 from impasto.evaluation.reference import Reference, collection_features
 from impasto.features import FeatureNetwork, load_network
 from impasto.files import check_writable, read_json_lines
+from impasto.formatting import parse_count
 from impasto.metrics import Moments
 from impasto.metrics.frechet import frechet_distance
 from impasto.registry import load_recipe
@@ -50,7 +51,6 @@ from impasto.sampling import Model
 from impasto.sampling.model import checkpoint_folders
 from impasto.settings import change, parse_settings
 from impasto.training import resume, train
-from impasto.training.choosing import parse_count
 
 RESULTS = "results.jsonl"
 COPIED = 0.1

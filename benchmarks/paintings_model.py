@@ -21,10 +21,11 @@ from benchmarks._command import run as run_command
 from benchmarks._shipped_model import COPIED_BY_CHANCE, check_target, ship
 from impasto.collection import Collection, open_or_pack
 from impasto.errors import ImpastoError
+from impasto.formatting import parse_count
 from impasto.sampling.shipped import SHIPPED
 from impasto.settings import parse_settings
 from impasto.training import train
-from impasto.training.choosing import configure, parse_count
+from impasto.training.choosing import configure
 
 NAME = "paintings"
 SIDE = 64

@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from impasto.config import AdamConfig, DecayConfig, RunConfig, parse_config, to_yaml
 from impasto.errors import ImpastoError
+from impasto.formatting import parse_count
 from impasto.registry import load_recipe
 from impasto.settings import change, parse_settings
-from impasto.training.choosing import configure, parse_count
+from impasto.training.choosing import configure
 
 
 @pytest.fixture

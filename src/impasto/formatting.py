@@ -5,6 +5,7 @@ import re
 import shlex
 import unicodedata
 from collections.abc import Mapping
+from decimal import Decimal
 from os import PathLike
 from typing import Any
 
@@ -140,3 +141,22 @@ def begun_with(run: Mapping[str, Any]) -> str:
         f"{started['model']} ({started.get('recipe')}, {seen:,} images seen): "
         f"{kept} of {kept + partly + new} layers of its generator kept"
     )
+
+
+def parse_count(text: str | int) -> int:
+    """Parse `200000`, `200k` or `1.5M`; a number is returned unchanged.
+
+    Raises:
+        ImpastoError: it is no such number, or below one.
+    """
+    if isinstance(text, int):
+        return text
+    scale = {"k": 1_000, "m": 1_000_000}.get(text[-1:].lower(), 1)
+    digits = text if scale == 1 else text[:-1]
+    try:
+        value = Decimal(digits) * scale
+    except ArithmeticError:
+        value = Decimal(-1)
+    if not value.is_finite() or not 1 <= value < 10**15 or value != int(value):
+        raise ImpastoError(f"--images is a number of pictures such as 200k or 1.5M, not '{text}'")
+    return int(value)

@@ -140,3 +140,9 @@ def parse_resolution(value: object) -> Resolution:
         raise ValueError(f"'{value}' is no size: give 64 for squares, or 192x256, width x height")
     width, height = (int(side or found[1]) for side in found.groups())
     return resolution_of(width, height)
+
+
+def sides(resolutions: Sequence[Resolution]) -> str:
+    """Resolutions as text: `64 px`, or `64 and 256 px`."""
+    *others, last = resolutions
+    return f"{', '.join(map(str, others))} and {last} px" if others else f"{last} px"

@@ -18,8 +18,9 @@ from impasto.cli import app
 from impasto.config import RunConfig
 from impasto.reporting.by_class import class_effect_in_words, distances, measure
 from impasto.reporting.data import uneven
+from impasto.reporting.grid_files import ClassGrids
 from impasto.reporting.page import write_report
-from impasto.reporting.record import ClassGrids, RunLabels, newest_run, read_record
+from impasto.reporting.record import RunLabels, newest_run, read_record
 from impasto.reporting.stages import same_latents
 from impasto.training.records import diversity
 from tests.helpers.pages import Page

@@ -22,11 +22,14 @@ from impasto.evaluation.record import METRICS_FILE, EvaluationRow, ScoreRow, rea
 from impasto.evaluation.score_kinds import value_text
 from impasto.exporting.card import evaluations_of
 from impasto.features.lite0 import load_frozen
+from impasto.networks import build_generator
+from impasto.networks.flow import latent_dim
 from impasto.processes import ALONE
 from impasto.reporting.by_class import distances
 from impasto.reporting.elements import cell_tall
+from impasto.reporting.grid_files import ClassGrids
 from impasto.reporting.page import write_report
-from impasto.reporting.record import ClassGrids, read_record
+from impasto.reporting.record import read_record
 from impasto.reporting.scores import made_alike
 from impasto.resolution import Resolution, Size, resolution_of, width_and_height
 from impasto.sampling import latents_of_seeds
@@ -143,6 +146,69 @@ def test_the_flagship_learns_all_sizes(packed: Collection) -> None:
         train(narrow(buckets=["48x80", "96x48"]), packed, out=Path("no"), device="cpu")
 
 
+def flowing(**settings: Any) -> RunConfig:
+    """A flow of several sizes."""
+    sizes = {"resolution": "48x80", "buckets": ["48x80", "64", "80x48"]}
+    return small("flow_64", labels=["style"], **{**sizes, "evaluation__every": 0, **settings})
+
+
+def test_a_flow_makes_each_size_of_the_first_values_of_its_noise() -> None:
+    options = {"size": "small", "steps": 2}
+    values = latent_dim(TALL, buckets=BUCKETS)
+    assert values == 3 * 64 * 64
+    torch.manual_seed(0)
+    several: Any = build_generator(
+        "flow", options, latent_dim=values, resolution=TALL, buckets=BUCKETS
+    )
+    for parameter in several.parameters():
+        torch.nn.init.normal_(parameter, 0.0, 0.05)
+    noise, labels = torch.randn(2, values), torch.zeros(2, 0, dtype=torch.int64)
+    for size in BUCKETS:
+        one: Any = build_generator("flow", options, latent_dim=latent_dim(size), resolution=size)
+        one.load_state_dict(several.state_dict())  # the layers are those of one size
+        several.paint_as(size)
+        width, height = width_and_height(size)
+        with torch.no_grad():
+            made = several(noise, labels)
+            assert made.shape == (2, 3, height, width)
+            assert torch.equal(made, one(noise[:, : 3 * width * height], labels))
+    with pytest.raises(ImpastoError, match="96x48 is none of the sizes 48x80, 64, 80x48"):
+        several.paint_as(Size(96, 48))
+
+
+def test_which_flows_take_several_sizes(packed: Collection) -> None:
+    config = choose("flow_64", packed, {}).config
+    assert (config.resolution, config.buckets) == (TALL, BUCKETS)
+    body = {"generator.body": "transformer", "generator.patch": 8, "resolution": "48x80"}
+    alone = choose("flow_64", packed, body)
+    assert choose("flow_64", packed.at(SQUARE), {}).config.buckets == BUCKETS
+    transformer = {"generator.body": "transformer"}
+    assert choose("flow_64", packed.at(SQUARE), transformer).config.buckets == ()
+    assert alone.config.buckets == ()
+    assert alone.note is not None
+    with pytest.raises(ImpastoError, match="body transformer has positions of one size"):
+        train(flowing(generator__body="transformer"), packed, out=Path("no"), device="cpu")
+    with pytest.raises(ImpastoError, match="this U-Net makes pictures of 32, 64, 96"):
+        train(flowing(generator__patch=8), packed, out=Path("no"), device="cpu")
+
+
+def test_a_flow_learns_all_sizes_and_resumes_bit_for_bit(
+    packed: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(flowing(), packed, run=tmp_path / "whole", device="cpu")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5)
+        with pytest.raises(StoppedByTest):
+            train(flowing(), packed, run=tmp_path / "died", device="cpu")
+    resume(tmp_path / "died")
+    assert fingerprint(tmp_path / "died") == fingerprint(whole)
+    shapes = [
+        Model.load(whole, aspect=aspect).sample([1]).shape[1:3] for aspect in (None, "1:1", "5:3")
+    ]
+    assert shapes == [(80, 48), (64, 64), (48, 80)]
+    assert Image.open(read_record(whole).grids[-1][1]).size == (2 * 80, 3 * 80)
+
+
 def test_a_run_that_died_ends_as_one_that_did_not(
     packed: Collection, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,7 +279,8 @@ def test_class_grids_have_rows_of_each_size(trained: Path) -> None:
     assert grid.shape == (4 * 80, 2 * 80, 3)
     model = Model.load(trained)
     latents = latents_of_seeds(range(2), model.record.latent)
-    for row, (size, latent) in enumerate([(TALL, 0), (SQUARE, 0), (WIDE, 0), (TALL, 1)]):
+    turns: list[tuple[Resolution, int]] = [(TALL, 0), (SQUARE, 0), (WIDE, 0), (TALL, 1)]
+    for row, (size, latent) in enumerate(turns):
         width, height = width_and_height(size)
         left, top = (80 - width) // 2, (80 - height) // 2
         cells = grid[80 * row :][:80].reshape(80, 2, 80, 3).swapaxes(0, 1)
@@ -446,7 +513,7 @@ def test_runs_are_compared_in_all_sizes(
 def test_a_content_hash_is_found_at_every_size_without_opening_it(
     packed: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    part = packed.only("style=b or style=a")
+    part = packed.only("style = 'b' or style = 'a'")
     views = {each: [view.content_hash for view in each.views()] for each in (packed, part)}
     monkeypatch.setattr(Collection, "at", None)
     for collection, hashes in views.items():
@@ -503,8 +570,9 @@ def test_evaluations_that_differ_in_more_than_the_size_are_no_whole() -> None:
         (False, 2),
     ]
     memory = {"copied": 0.1, "expected": 0.01, "expected_at_most": 0.02}
-    copied = {"name": "copied-lite0", "value": 0.1, "low": 0.06, "high": 0.2}
-    score_of_copies = ScoreRow(**copied, pictures=8, reference=6)  # type: ignore[arg-type]
+    score_of_copies = ScoreRow(
+        name="copied-lite0", value=0.1, low=0.06, high=0.2, pictures=8, reference=6
+    )
     told = [
         each.model_copy(
             update={

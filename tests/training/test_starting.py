@@ -147,7 +147,6 @@ def test_a_config_that_changes_networks_is_treated_as_settings(
         "generator.width": f"generator.width: {2 * width}",
         "discriminator.head_width": "discriminator:\n  head_width: 7",
         "generator.network": "generator:\n  network: r3gan",
-        "discriminator": "discriminator: null",
     }.items():
         file.write_text(f"recipe: flagship_64\n{lines}\n")
         found = chosen_start(AUTO, load_config(file), labelled)

@@ -10,11 +10,11 @@ from impasto.api.judging import Evaluations, evaluate, report
 from impasto.collection import Collection
 from impasto.config import RunConfig
 from impasto.errors import ImpastoError
+from impasto.formatting import parse_count
 from impasto.messages import say
 from impasto.processes import joined
 from impasto.registry import recipe_modules
 from impasto.sampling.model import BEST, Model, checkpoint_folders
-from impasto.training.choosing import parse_count
 from impasto.training.run_folder import read_run
 from impasto.training.starting import chosen_start
 from impasto.training.time_plan import choose_in, planned
@@ -130,15 +130,13 @@ def train(
         StoppedError: Ctrl-C, after a checkpoint; `resume` continues from it.
     """
     chosen, data = _recipe_and_data(collection, recipe)
-    folder = None if run is None else Path(run).expanduser()
+    folder, settings = None if run is None else Path(run).expanduser(), settings or {}
     start_of = partial(chosen_start, start_from, chosen, data, settings, only=only, run=folder)
     options: dict[str, Any] = {"labels": labels, "images": images, "seed": seed, "only": only}
     options |= {"time": time, "device": device, "run": folder}
     with joined() as processes:
         start = processes.on_first(start_of)
-        choice = choose_in(
-            processes, chosen, data, settings or {}, start_from=start.model, **options
-        )
+        choice = choose_in(processes, chosen, data, settings, start_from=start.model, **options)
         if choice.note is not None:
             say(choice.note, to_stderr=True)
         made = training.train(

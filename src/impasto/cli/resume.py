@@ -31,10 +31,10 @@ def command(
 
     It goes on from the newest checkpoint.
     """
+    from impasto.formatting import parse_count
     from impasto.messages import say
     from impasto.processes import joined
     from impasto.training import resume
-    from impasto.training.choosing import parse_count
     from impasto.training.run_folder import how_to_go_on
 
     length = None if images is None else parse_count(images)

@@ -6,10 +6,10 @@ from pathlib import Path
 from impasto.collection.checking import check_is_collection
 from impasto.collection.options import PackOptions, options_key
 from impasto.collection.packing import MASTERS, pack
-from impasto.collection.store import Collection, sides
+from impasto.collection.store import Collection
 from impasto.errors import ImpastoError
 from impasto.files import cache_folder, locked, sha256_of_file
-from impasto.resolution import Resolution, times
+from impasto.resolution import Resolution, sides, times
 
 
 def open_or_pack(data: str | Path | Collection, resolution: Resolution) -> Collection:

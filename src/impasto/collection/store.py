@@ -1,7 +1,6 @@
 """An opened collection: pictures, labels, split and sources."""
 
 import csv
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from impasto.collection.shards import ShardReader, file_name, load_array
 from impasto.errors import ImpastoError, choices
 from impasto.files import read_json, refuse_pointer_file, sha256_of_file
 from impasto.formatting import counted, titled
-from impasto.resolution import Resolution, are_buckets, area, parse_resolution, times
+from impasto.resolution import Resolution, are_buckets, area, parse_resolution, sides, times
 
 FORMAT = "impasto collection"
 FORMAT_VERSION = 2
@@ -34,12 +33,6 @@ class LabelField:
     classes: tuple[str, ...]
     counts: tuple[int, ...]
     """The number of training pictures of each class."""
-
-
-def sides(resolutions: Sequence[Resolution]) -> str:
-    """Resolutions as text: `64 px`, or `64 and 256 px`."""
-    *others, last = resolutions
-    return f"{', '.join(map(str, others))} and {last} px" if others else f"{last} px"
 
 
 class Collection:
@@ -84,8 +77,7 @@ class Collection:
     ) -> None:
         self.path = path = Path(path)
         self.condition = None
-        self._true: np.ndarray | None = None
-        """bool [N]: of which pictures the condition is true."""
+        self._true: np.ndarray | None = None  # bool [N]: of which pictures the condition is
         description = read_json(path / "collection.json", "collection")
         self._check_format(description)
         try:
@@ -150,12 +142,10 @@ class Collection:
 
     def _hash_at(self, resolution: Resolution) -> str:
         """The content hash at a resolution, without opening its pictures."""
-        whole = self._largest_hash
-        if resolution != self._largest:
-            whole = self._computed_hash(resolution)
-        if self._true is None:
-            return whole
-        return restricted_hash(whole, str(self.condition), self._true)
+        largest = resolution == self._largest
+        whole = self._largest_hash if largest else self._computed_hash(resolution)
+        true, condition = self._true, str(self.condition)
+        return whole if true is None else restricted_hash(whole, condition, true)
 
     def view_for(self, size: Resolution) -> "Collection":
         """The collection at the bucket whose pictures can be averaged down to this size; itself where

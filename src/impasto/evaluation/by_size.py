@@ -181,8 +181,9 @@ def _weighted(
                 name=key[0],
                 field=key[1],
                 value=value,
-                low=None if low is None else value - low,
-                high=None if high is None else value + high,
+                # Never beyond the mean of the ends, as rounding would have it.
+                low=None if low is None else max(value - low, _of(each, "low", weights)),
+                high=None if high is None else min(value + high, _of(each, "high", weights)),
                 pictures=sum(one.pictures for one in each),
                 reference=sum(one.reference for one in each),
                 better=each[0].better,
@@ -190,6 +191,13 @@ def _weighted(
             )
         )
     return tuple(found)
+
+
+def _of(scores: Sequence[ScoreRow], end: str, weights: Sequence[float]) -> float:
+    """The weighted mean of an end of intervals, which all of them have."""
+    return sum(
+        weight * float(getattr(score, end)) for weight, score in zip(weights, scores, strict=True)
+    )
 
 
 def _end(

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from impasto.collection import Collection, PackOptions
-from impasto.collection.store import sides
 from impasto.decoding.fit import Fitting, opened, picture_of, said_of
 from impasto.decoding.looking import Picture, sizes_of, unusable
 from impasto.errors import ImpastoError
@@ -23,7 +22,15 @@ from impasto.evaluation.reference import Split, split_rows
 from impasto.evaluation.reference import pictures as batches_of
 from impasto.evaluation.subjects import Subject, classes_there
 from impasto.formatting import counted
-from impasto.resolution import Resolution, area, in_words, resolution_of, times, width_and_height
+from impasto.resolution import (
+    Resolution,
+    area,
+    in_words,
+    resolution_of,
+    sides,
+    times,
+    width_and_height,
+)
 from impasto.sampling.output import slugs
 from impasto.sources.listing import Listing, class_name, pictures
 from impasto.sources.remote.path import Place

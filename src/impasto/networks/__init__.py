@@ -19,9 +19,10 @@ the number of their channels; they have no bounds. Its `resolution` is that of t
 
 A file may have a function `latent_dim(resolution, **settings)`: the number of latent values of a
 network that does not take any number; it gets `latent_channels`, too, where the network makes
-latents. The file may have `AT_SAMPLING`, the names of settings that may be changed when sampling, of
-`steps`, `sampler`, `guidance` and `guide`; with `guide`, the generator has a method
-`guided_by(generator)`.
+latents, and `buckets`, where there are several sizes. It may have a function `one_size(**settings)`:
+whether a network that takes several sizes takes only one with these settings. The file may have
+`AT_SAMPLING`, the names of settings that may be changed when sampling, of `steps`, `sampler`,
+`guidance` and `guide`; with `guide`, the generator has a method `guided_by(generator)`.
 
 A file may have a class `Autoencoder(*, ...settings)`, whose settings include `scale`. It has the methods
 `encoder()` and `decoder()`, which give frozen modules (images to latents, and back), `identified()`,
@@ -148,9 +149,13 @@ def _check_rectangles(name: str, role: str, resolution: Resolution) -> None:
     )
 
 
-def takes_buckets(name: str, role: str) -> bool:
-    """Whether a family's generator or discriminator takes pictures of several sizes."""
-    return "buckets" in option_types(_family(name, role.capitalize()))
+def takes_buckets(name: str, role: str, options: Mapping[str, Any] | None = None) -> bool:
+    """Whether a family's generator or discriminator takes pictures of several sizes, with these
+    settings."""
+    if "buckets" not in option_types(_family(name, role.capitalize())):
+        return False
+    one_size = getattr(load_module("networks", name, "network"), "one_size", None)
+    return one_size is None or not one_size(**(options or {}))
 
 
 def _buckets_for(
@@ -312,7 +317,9 @@ def latent_dim_of(config: Architecture) -> int:
             "--set latent.dim=128"
         )
     channels, height, width = learned_shape(config)
-    shape = {} if config.autoencoder is None else {"latent_channels": channels}
+    shape: dict[str, Any] = {} if config.autoencoder is None else {"latent_channels": channels}
+    if config.buckets:
+        shape["buckets"] = config.buckets
     return int(needed(resolution_of(width, height), **shape, **network.options))
 
 

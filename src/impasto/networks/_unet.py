@@ -84,6 +84,21 @@ class Attention(nn.Module):
         return maps + changed.transpose(1, 2).reshape(maps.shape)
 
 
+def check_halves(resolution: Resolution, patch: int, levels: int) -> None:
+    """Check that a size can be divided into squares of `patch` pixels and halved at each further level.
+
+    Raises:
+        ImpastoError: it cannot.
+    """
+    unit = patch << (levels - 1)
+    if any(side % unit for side in width_and_height(resolution)):
+        raise ImpastoError(
+            f"this U-Net makes pictures of {unit}, {2 * unit}, {3 * unit}, ... pixels, not "
+            f"{resolution}; choose one of these with --set resolution, or another --set "
+            "generator.patch"
+        )
+
+
 class UNet(nn.Module):
     """Maps [B, C, H, W] and an embedding [B, E] to maps [B, C, H, W], zero at initialisation.
 
@@ -112,13 +127,7 @@ class UNet(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
-        unit = patch << (len(widths) - 1)
-        if any(side % unit for side in width_and_height(resolution)):
-            raise ImpastoError(
-                f"this U-Net makes pictures of {unit}, {2 * unit}, {3 * unit}, ... pixels, not "
-                f"{resolution}; choose one of these with --set resolution, or another --set "
-                "generator.patch"
-            )
+        check_halves(resolution, patch, len(widths))
         self.to_squares = nn.PixelUnshuffle(patch)
         self.from_squares = nn.PixelShuffle(patch)
         pixels = channels * patch**2

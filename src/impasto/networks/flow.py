@@ -25,7 +25,7 @@ Sizes are of impasto's own choice, for one or two CPU cores (`large` for a GPU).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -39,7 +39,7 @@ from impasto.networks._conditioning import LabelEmbedding
 from impasto.networks._ode import Method, even_times, integrate, integrate_in_a_loop, karras_times
 from impasto.networks._overlaps import Overlaps
 from impasto.networks._transformer import Transformer
-from impasto.networks._unet import UNet
+from impasto.networks._unet import UNet, check_halves
 from impasto.resolution import Resolution, area, square_of, width_and_height
 
 SIGMA_DATA = 0.5
@@ -66,10 +66,23 @@ _TOKENS: dict[Size, int] = {"small": 8, "medium": 8, "large": 16}  # along each 
 _FREQUENCIES = (0.125, 8.0, 16)  # lowest, highest, count
 
 
-def latent_dim(resolution: Resolution, *, latent_channels: int = 3, **settings: Any) -> int:
-    """Number of values of a latent: those of a picture of this resolution."""
+def latent_dim(
+    resolution: Resolution,
+    *,
+    latent_channels: int = 3,
+    buckets: Sequence[Resolution] = (),
+    **settings: Any,
+) -> int:
+    """Number of values of a latent: those of a picture of this resolution; of several sizes those of the
+    largest, and smaller ones take the first of them."""
     del settings
-    return latent_channels * area(resolution)
+    return latent_channels * max(map(area, (resolution, *buckets)))
+
+
+def one_size(*, body: str = "unet", **settings: Any) -> bool:
+    """Whether a network with these settings makes pictures of one size only."""
+    del settings
+    return body != "unet"
 
 
 class Condition(nn.Module):
@@ -110,8 +123,10 @@ class Generator(nn.Module):
     """Noise to a picture.
 
     Args:
-        latent_dim: Z, C * H * W; see the function of this name.
+        latent_dim: Z, C * H * W, of several sizes of the largest; see the function of this name.
         resolution: H x W.
+        buckets: all sizes that are made, `resolution` among them, if there are several; see `paint_as`.
+            Body `unet` only, whose layers are the same for all sizes.
         label_sizes: classes of each label field, any number of fields or none.
         latent_channels: C, of an autoencoder's latents; None: it makes pictures, 3 colours in [-1, 1].
         body: `unet` or `transformer`.
@@ -137,6 +152,7 @@ class Generator(nn.Module):
         resolution: Resolution,
         label_sizes: tuple[int, ...] = (),
         latent_channels: int | None = None,
+        buckets: tuple[Resolution, ...] = (),
         body: Literal["unet", "transformer"] = "unet",
         size: Size = "small",
         patch: Count | None = None,
@@ -149,12 +165,14 @@ class Generator(nn.Module):
         guidance_times: Interval = (0.1, 1.0),
     ) -> None:
         super().__init__()
-        width, height = width_and_height(resolution)
-        self.shape = (latent_channels or 3, height, width)
-        if latent_dim != math.prod(self.shape):
+        channels = latent_channels or 3
+        self.buckets = buckets
+        self._shape_as(resolution, channels)
+        values = channels * max(map(area, (resolution, *buckets)))
+        if latent_dim != values:
             made = "pictures" if latent_channels is None else "an autoencoder's latents"
             raise ImpastoError(
-                f"network 'flow' turns noise of {math.prod(self.shape)} values into {made} of "
+                f"network 'flow' turns noise of {values} values into {made} of "
                 f"{resolution} pixels, not {latent_dim}: leave latent.dim out "
                 "(or --set latent.dim=null)"
             )
@@ -174,11 +192,32 @@ class Generator(nn.Module):
             if body != "unet":
                 raise ImpastoError("generator.blocks is about body unet: leave it out for another")
             settings["blocks"] = blocks
+        if buckets and one_size(body=body):
+            raise ImpastoError(
+                f"body {body} has positions of one size, not of several; choose --set "
+                "generator.body=unet, or --set buckets=[]"
+            )
+        for size_made in buckets:
+            check_halves(size_made, settings["patch"], len(settings["widths"]))
         network: type[UNet | Transformer] = UNet if body == "unet" else Transformer
         self.condition = Condition(label_sizes, settings["embedding"])
         self.body = network(
             channels=self.shape[0], resolution=resolution, dropout=dropout, **settings
         )
+
+    def _shape_as(self, size: Resolution, channels: int) -> None:
+        width, height = width_and_height(size)
+        self.shape = (channels, height, width)
+
+    def paint_as(self, size: Resolution) -> None:
+        """Make pictures of this one of the buckets from now on.
+
+        Raises:
+            ImpastoError: it is none of them.
+        """
+        if size not in self.buckets:
+            raise ImpastoError(f"{size} is none of the sizes {', '.join(map(str, self.buckets))}")
+        self._shape_as(size, self.shape[0])
 
     def guided_by(self, guide: nn.Module | None) -> None:
         """Set the generator of this family that pictures are moved away from; None: this one, without
@@ -240,6 +279,8 @@ class Generator(nn.Module):
         return torch.lerp(others, images, factor)
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
+        if self.buckets:
+            latents = latents[:, : math.prod(self.shape)]
         noise = latents.reshape(-1, *self.shape)
         if not torch.compiler.is_exporting():
             return self._images(lambda noisy, time: self._guided_at(noisy, time, labels), noise)

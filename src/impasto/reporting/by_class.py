@@ -16,8 +16,9 @@ from impasto.diagnosis.classes import LEAST_CHANGE, LITTLE_SAY, MUCH_SAY, Classe
 from impasto.reporting.charts import Line
 from impasto.reporting.curves import Charts
 from impasto.reporting.elements import Card, Figure, Folded, PageImage, folded, moment, pixel_kind
+from impasto.reporting.grid_files import ClassGrids
 from impasto.reporting.pictures import Pixels, evenly, joined, open_picture, picture_uri
-from impasto.reporting.record import ClassGrids, RunRecord
+from impasto.reporting.record import RunRecord
 from impasto.reporting.rendering import render
 from impasto.reporting.scores_by_class import (
     CLASSES_IN_A_CHART,

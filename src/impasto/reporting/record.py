@@ -5,7 +5,6 @@ required.
 """
 
 import math
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +18,7 @@ from impasto.diagnosis.curves import Counts, Floats
 from impasto.errors import ImpastoError
 from impasto.evaluation.record import METRICS_FILE, EvaluationRow, read_rows
 from impasto.files import read_json, read_json_lines
-from impasto.resolution import parse_resolution, width_and_height
+from impasto.reporting.grid_files import ClassGrids, class_grids_of, grids_in, tall_of
 from impasto.sampling.model import COPYING, SMOOTHED_KID, stalled
 
 # In these rows null means a non-finite number; elsewhere, a value not recorded.
@@ -42,27 +41,6 @@ class RunLabels:
     def commonest(self) -> float:
         """The largest class's share of the training pictures of known class."""
         return max((count for _, count in self.classes), default=0) / max(1, self.known)
-
-
-@dataclass(frozen=True)
-class ClassGrids:
-    """The class grids of a label field: a row for each latent, a column for each class.
-
-    Attributes:
-        field: its name.
-        classes: of the columns.
-        rows: number of latents; with several sizes each is in some of the rows.
-        grids: (images seen, file) of each, the earliest first.
-        tall: the height of a place divided by its width.
-        sizes: of several sizes their widths and heights; rows take turns, in places that hold any.
-    """
-
-    field: str
-    classes: tuple[str, ...]
-    rows: int
-    grids: list[tuple[int, Path]]
-    tall: float = 1.0
-    sizes: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -290,7 +268,7 @@ class RunRecord:
     @property
     def tall(self) -> float:
         """The height of a picture divided by its width."""
-        return _tall(self.run)
+        return tall_of(self.run)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
@@ -350,56 +328,6 @@ def _events(rows: list[dict[str, Any]]) -> list[Event]:
     return found
 
 
-def _grids(folder: Path, name: str = "fakes") -> list[tuple[int, Path]]:
-    found = []
-    for path in folder.glob("*.png"):
-        match = re.fullmatch(rf"{re.escape(name)}-(\d+)\.png", path.name)
-        if match:
-            found.append((int(match[1]), path))
-    return sorted(found)
-
-
-def _tall(run: dict[str, Any]) -> float:
-    """The height of a run's pictures divided by their width; 1 where it is not recorded."""
-    config = run.get("config")
-    try:
-        size = parse_resolution(config["resolution"]) if isinstance(config, dict) else 1
-    except (KeyError, ValueError):
-        return 1.0
-    width, height = width_and_height(size)
-    return height / width if width and height else 1.0
-
-
-def _class_grids(run: dict[str, Any], folder: Path) -> list[ClassGrids]:
-    grids = run.get("class_grids")
-    tall = _tall(run)
-    found = []
-    for name, grid in grids.items() if isinstance(grids, dict) else ():
-        classes, rows = (
-            (grid.get("classes"), grid.get("rows")) if isinstance(grid, dict) else (0, 0)
-        )
-        if isinstance(classes, list) and classes and isinstance(rows, int) and rows > 0:
-            known = _grids(folder, f"classes-{name}")
-            sizes = _sizes_of(grid)
-            if sizes:
-                widths, heights = zip(*sizes, strict=True)
-                tall = max(heights) / max(widths)
-            found.append(ClassGrids(str(name), tuple(map(str, classes)), rows, known, tall, sizes))
-    return found
-
-
-def _sizes_of(grid: dict[str, Any]) -> tuple[tuple[int, int], ...]:
-    """The sizes of the rows of a class grid; () if it is of one size, as those of earlier versions."""
-    found = []
-    for size in grid.get("sizes") or ():
-        match size:
-            case [int(width), int(height)] if width > 0 and height > 0:
-                found.append((width, height))
-            case _:
-                return ()
-    return tuple(found)
-
-
 def read_record(folder: Path) -> RunRecord:
     """Read the run in `folder`.
 
@@ -433,9 +361,9 @@ def read_record(folder: Path) -> RunRecord:
             name: _series(rows, name, pretrain if isinstance(pretrain, int) else 0)
             for name in names
         },
-        grids=_grids(folder / "samples"),
+        grids=grids_in(folder / "samples"),
         reals=reals if reals.exists() else None,
-        class_grids=_class_grids(run, folder / "samples"),
+        class_grids=class_grids_of(run, folder / "samples"),
         evaluations=read_rows(folder / METRICS_FILE),
         doctor=_events(rows),
         rows=rows,

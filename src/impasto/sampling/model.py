@@ -111,12 +111,12 @@ class Model:
             folder / WEIGHTS_FILE,
             record.weights_sha256,
         )
+        if guide is not None:
+            generator.guided_by(guide_of(guide, record))  # type: ignore[operator]
         size = how.bucket(record.buckets)
         if size is not None:
             generator.paint_as(size)  # type: ignore[operator]
             record = record.model_copy(update={"resolution": size})
-        if guide is not None:
-            generator.guided_by(guide_of(guide, record))  # type: ignore[operator]
         return cls(generator, record, device, made_with(how))
 
     @classmethod

@@ -6,11 +6,10 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from impasto.collection import Collection
-from impasto.collection.store import sides
 from impasto.config import RunConfig
 from impasto.errors import ImpastoError, choices
 from impasto.registry import load_recipe
-from impasto.resolution import Resolution, Size, recorded, times
+from impasto.resolution import Resolution, Size, recorded, sides, times
 from impasto.studio.places import MASTERS
 
 

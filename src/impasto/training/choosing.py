@@ -3,15 +3,13 @@
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from impasto.collection import Collection, open_or_pack
-from impasto.collection.store import sides
 from impasto.config import NetworkConfig, RunConfig
 from impasto.errors import ImpastoError
-from impasto.formatting import comma_separated, counted, quoted
+from impasto.formatting import comma_separated, counted, parse_count, quoted
 from impasto.networks import at_sampling, takes_buckets
 from impasto.registry import load_recipe, recipe_modules, recipe_names
 from impasto.resolution import (
@@ -21,6 +19,7 @@ from impasto.resolution import (
     divided,
     in_words,
     parse_resolution,
+    sides,
     square_of,
     times,
 )
@@ -161,7 +160,8 @@ def _rectangles(
     *,
     by_name: bool,
 ) -> dict[str, str]:
-    """The setting of the resolution for a flagship that is trained on a collection of rectangles.
+    """The setting of the resolution for a flagship that is trained on a collection of rectangles, or a
+    recipe that learns all sizes of one in buckets.
 
     Raises:
         ImpastoError: the recipe was named, and makes squares.
@@ -175,6 +175,7 @@ def _rectangles(
         if isinstance(opened.resolution, int):
             return {}
         packed = [opened.resolution]
+        by_name = by_name and not _learns_buckets(base)
     size = nearest_size(packed, base.resolution)
     if by_name:
         raise ImpastoError(
@@ -184,17 +185,24 @@ def _rectangles(
     return {"resolution": str(size)}
 
 
+def _learns_buckets(config: RunConfig) -> bool:
+    """Whether a config's networks take pictures of several sizes, and nothing else makes one only."""
+    networks = {"generator": config.generator, "discriminator": config.discriminator}
+    able = all(
+        takes_buckets(network.network, role, network.options)
+        for role, network in networks.items()
+        if network
+    )
+    return able and config.first_stage is None and config.autoencoder is None
+
+
 def _with_buckets(
     config: RunConfig, collection: Collection, changes: Mapping[str, Any]
 ) -> RunConfig:
     """The config with all sizes of a collection in buckets that have training pictures, if its networks
     take them and no size was chosen."""
-    networks = {"generator": config.generator, "discriminator": config.discriminator}
-    able = all(
-        network and takes_buckets(network.network, role) for role, network in networks.items()
-    )
-    one = changes.keys() & {"buckets", "resolution"} or config.first_stage or config.autoencoder
-    if not (collection.bucketed and able) or one:
+    chosen = changes.keys() & {"buckets", "resolution"}
+    if chosen or not collection.bucketed or not _learns_buckets(config):
         return config
     factor = times(collection.resolution, config.resolution)
     found = []
@@ -425,22 +433,3 @@ def known_labels(config: RunConfig, model: ModelRecord, collection: Collection) 
         return config  # others were requested, and are checked later
     there = {field.name for field in collection.fields}
     return with_labels(config, tuple(name for name in config.labels if name in there))
-
-
-def parse_count(text: str | int) -> int:
-    """Parse `200000`, `200k` or `1.5M`; a number is returned unchanged.
-
-    Raises:
-        ImpastoError: it is no such number, or below one.
-    """
-    if isinstance(text, int):
-        return text
-    scale = {"k": 1_000, "m": 1_000_000}.get(text[-1:].lower(), 1)
-    digits = text if scale == 1 else text[:-1]
-    try:
-        value = Decimal(digits) * scale
-    except ArithmeticError:
-        value = Decimal(-1)
-    if not value.is_finite() or not 1 <= value < 10**15 or value != int(value):
-        raise ImpastoError(f"--images is a number of pictures such as 200k or 1.5M, not '{text}'")
-    return int(value)

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from impasto.augmentations import Augmentation
 from impasto.collection import Collection
-from impasto.collection.store import sides
 from impasto.config import EvaluationConfig, Ramp, RunConfig
 from impasto.errors import ImpastoError, choices
 from impasto.formatting import quoted
@@ -23,7 +22,7 @@ from impasto.networks import (
 )
 from impasto.objectives import Objective, StepInputs
 from impasto.registry import load_module, names
-from impasto.resolution import area, divided, times
+from impasto.resolution import area, divided, sides, times
 from impasto.settings import change
 
 LEAST_KEPT = 0.01

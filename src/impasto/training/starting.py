@@ -140,8 +140,8 @@ def _changes_of(recipe: str | RunConfig | None) -> dict[str, Any]:
         if mine is None or theirs is None:
             found |= {section: None} if mine is not theirs else {}
             continue
-        known = theirs.model_dump()
-        options = mine.model_dump().items()
+        known = theirs.model_dump(mode="json")
+        options = mine.model_dump(mode="json").items()
         found |= {f"{section}.{name}": v for name, v in options if known.get(name) != v}
     return found
 
@@ -154,7 +154,7 @@ def _other_networks(model: ModelRecord, settings: Mapping[str, Any]) -> str:
         if section not in _NETWORKS or option in READ:
             continue
         own = getattr(model, section)
-        if own is None or not option or own.model_dump().get(option) != value:
+        if own is None or not option or own.model_dump(mode="json").get(option) != value:
             return name
     return ""
 
