@@ -275,7 +275,7 @@ def test_runs_are_judged_compared_and_shared(
         table.get_by_role("rowheader", name="64").wait_for()
         assert table.evaluate("box => box.scrollWidth > box.clientWidth")
         assert table.evaluate("box => box.querySelector('tbody th').getClientRects().length") == 1
-        page.get_by_text("More of them are to the right.").wait_for()
+        page.get_by_text("More scores are to the right.").wait_for()
         table.evaluate("box => (box.scrollLeft = box.scrollWidth)")
         first, last = (
             table.locator(f"tbody tr:first-child > :{which}-child").bounding_box()

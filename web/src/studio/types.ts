@@ -30,9 +30,7 @@ export interface ModelSummary {
   recipe: string;
   /** A side, or width x height. */
   resolution: number | string;
-  network: string;
   fields: LabelField[];
-  collection: string;
   images_seen: number;
   weights: string;
   in_steps: boolean;
@@ -84,7 +82,6 @@ export interface Favourite {
 
 export interface CollectionSummary {
   name: string;
-  title: string;
   /** Changes with its content. */
   hash: string;
   /** A side, or width x height. */
@@ -119,7 +116,6 @@ export interface CollectionDetails {
   artists: Record<string, number>;
   duplicates: number;
   left_out: number;
-  forgotten: Record<string, number>;
   sentences: string[];
 }
 
@@ -154,7 +150,6 @@ export interface Recipe {
   text: string;
   /** A side, or width x height. */
   resolution: number | string;
-  images: number | null;
   from_model: boolean;
   /** Why it cannot be trained as it is on the collection that was asked about. */
   misfit: string | null;
@@ -191,7 +186,6 @@ export interface RunSummary {
   stage: string | null;
   stage_number: number;
   stages: number;
-  job: string | null;
   message: string | null;
   grid: string | null;
 }
@@ -202,9 +196,8 @@ export interface Runs {
 }
 
 export interface RunDetails {
-  summary: RunSummary;
   command: string | null;
-  stages: { stage: string; grids: string[]; config: Record<string, unknown> }[];
+  stages: { config: Record<string, unknown> }[];
   checkpoints: number[];
   has_report: boolean;
   /** The model that it started from, in words. */

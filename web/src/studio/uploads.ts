@@ -1,4 +1,5 @@
 /** Files to the server, one a request, and the files in what was dropped. */
+import type { Attachment } from "svelte/attachments";
 import { part, post, request } from "./api.ts";
 
 export interface Item {
@@ -35,6 +36,31 @@ export async function send(name: string, items: Item[], told: (sent: number) => 
 /** The files of an input, with their folders if a folder was chosen. */
 export function ofInput(files: FileList): Item[] {
   return visible(Array.from(files, (file) => ({ path: file.webkitRelativePath || file.name, file })));
+}
+
+/** Makes an element take what is dropped onto it; while something is above it, it has the class `over`. */
+export function onDropped(take: (transfer: DataTransfer) => void): Attachment<HTMLElement> {
+  return (element) => {
+    const mark = (over: boolean) => element.classList.toggle("over", over);
+    const over = (event: DragEvent) => {
+      event.preventDefault();
+      mark(true);
+    };
+    const leave = () => mark(false);
+    const drop = (event: DragEvent) => {
+      event.preventDefault();
+      mark(false);
+      if (event.dataTransfer) take(event.dataTransfer);
+    };
+    element.addEventListener("dragover", over);
+    element.addEventListener("dragleave", leave);
+    element.addEventListener("drop", drop);
+    return () => {
+      element.removeEventListener("dragover", over);
+      element.removeEventListener("dragleave", leave);
+      element.removeEventListener("drop", drop);
+    };
+  };
 }
 
 /** The files of a drop, folders included. */
