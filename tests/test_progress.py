@@ -35,6 +35,16 @@ def test_the_rate_is_that_since_the_first_number(
     ]
 
 
+def test_the_time_left_is_what_the_caller_knows(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ProgressLine(1000)
+    for seconds, done, left in ((0, 100, None), (10, 200, 400.0)):
+        clock.now = 100.0 + seconds
+        line.update(done, left)
+    assert "10.0/s, 7 min left" in capsys.readouterr().err
+
+
 def test_a_rate_is_measured_for_two_seconds_before_it_is_shown(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:

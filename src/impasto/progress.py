@@ -59,8 +59,13 @@ class ProgressLine:
             yield self
         self._progress = None
 
-    def update(self, done: int) -> None:
-        """Show the number done, and the rate once there is one; cheap enough to call at every step."""
+    def update(self, done: int, left: float | None = None) -> None:
+        """Show the number done, and the rate once there is one; cheap enough to call at every step.
+
+        Args:
+            done: how many.
+            left: the seconds left, where the caller knows better than the mean rate says.
+        """
         if self.quiet:
             return
         now = time.monotonic()
@@ -68,7 +73,8 @@ class ProgressLine:
         first, since = self._first = self._first or (done, now)
         if done > first and now - since >= _SETTLED_SECONDS:
             rate = (done - first) / (now - since)
-            text += f", {rate:.1f}/s, {readable_time((self.total - done) / rate)} left"
+            seconds = (self.total - done) / rate if left is None else left
+            text += f", {rate:.1f}/s, {readable_time(seconds)} left"
         if self._progress is not None:
             self._progress.update(self._task, completed=done, text=text)
         elif now - self._last_line >= 10 or done >= self.total:

@@ -24,6 +24,7 @@ from impasto.collection import Collection
 from impasto.device import memory_format
 from impasto.errors import ImpastoError, StoppedError
 from impasto.formatting import readable_time
+from impasto.progress import ProgressLine
 from impasto.registry import load_recipe, recipe_modules
 from impasto.sampling import Model, Sampler, find_model
 from impasto.sampling.model import checkpoint_folders
@@ -37,6 +38,7 @@ from impasto.training.resolve import resolve
 from impasto.training.run_folder import Stats, create
 from impasto.training.session import Session
 from impasto.training.step_statistics import StepStatistics
+from impasto.training.time_left import seconds_left
 from impasto.training.trainer import Trainer
 from tests.helpers.training import CPU, WGAN_GP, Brightness, Flat, session, small
 
@@ -291,6 +293,26 @@ def test_the_average_ramps_up_from_the_end_of_pretraining(
     for _ in range(5):
         ready.trainer.step()
     assert asked == [(8, 4.0), (8, 8.0)]
+
+
+def test_the_output_says_the_time_left_that_the_studio_says(
+    tiny: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the speed of the latest rows of the statistics."""
+    said: dict[int, float | None] = {}
+
+    def update(line: ProgressLine, done: int, left: float | None = None) -> None:
+        said[done] = left
+
+    monkeypatch.setattr(ProgressLine, "update", update)
+    run = train(
+        small(training__images=20, training__stats_every=4), tiny, out=tmp_path, device="cpu"
+    )
+    rows = Stats(run).rows()
+    assert said[rows[1]["images_seen"]]
+    for number, row in enumerate(rows, start=1):
+        left = seconds_left(rows[:number], 20)
+        assert said[row["images_seen"]] == (left if left is None else pytest.approx(left, abs=0.1))
 
 
 def test_the_average_has_the_running_statistics_too(tiny: Collection) -> None:

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { costElsewhere, inThePage } from "../src/studio/recipes.ts";
-import { beginning, progressOf, stateBefore, stateOf } from "../src/studio/runs.ts";
+import { beginning, progressOf, stateBefore, stateOf, tookOf } from "../src/studio/runs.ts";
 import type { Job, JobState, RunSummary } from "../src/studio/types.ts";
 
 const job = (run: string | null, state: JobState): Job => ({
@@ -52,4 +52,9 @@ test("a recipe's text names no options and no files of the repository", () => {
   ]);
   expect(costElsewhere(text)).toBe("5 hours (125 pictures a second).");
   expect(costElsewhere("Nothing.")).toBeUndefined();
+});
+
+test("a finished run took its time, another one has up to now", () => {
+  const run = { state: "training", seconds: 540 } as RunSummary;
+  expect([tookOf(run), tookOf({ ...run, state: "finished" })]).toEqual(["9 min so far", "took 9 min"]);
 });

@@ -1,9 +1,7 @@
 """Runs as the studio shows them: what their folders say, and what is new in them."""
 
 import json
-import math
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,12 +14,11 @@ from impasto.formatting import parse_time
 from impasto.resolution import parse_resolution, recorded
 from impasto.studio.feeds import Event
 from impasto.studio.jobs import Job, Jobs
+from impasto.training.time_left import seconds_left
 
 RunState = Literal["training", "waiting", "finished", "stopped", "failed"]
 _TAIL = 2**16
 """Bytes of a file of statistics that are read for its last rows."""
-_RECENT = 20
-"""Rows from which the speed of a training is taken."""
 _ROWS = 500
 """Most rows of one event."""
 
@@ -133,7 +130,8 @@ def summary(run: Path, job: Job | None) -> RunSummary:
         seconds = _seconds_of(rows) + sum(
             _seconds_of(last_rows(each / "stats.jsonl")) for each in begun[:-1]
         )
-        left = _seconds_left(rows, images, int((config.get("evaluation") or {}).get("every") or 0))
+        every = int((config.get("evaluation") or {}).get("every") or 0)
+        left = seconds_left(rows, images, every)
         count = max(_count_of_stages(record["config"]), len(stages))
         grids = grids_of(current)
         newest = [name for name in grids if name.startswith("fakes-")]
@@ -193,34 +191,6 @@ def _asked_time(command: str) -> float | None:
         return parse_time(words[words.index("--time") + 1])
     except ImpastoError:
         return None
-
-
-def _seconds_left(rows: list[dict[str, Any]], images: int, every: int = 0) -> float | None:
-    """What is left of a stage: its images at the speed of the last rows, and the evaluations that are
-    due, each of the time that those so far took.
-
-    Args:
-        rows: the last of its statistics.
-        images: its planned length.
-        every: images between two evaluations; 0: none.
-    """
-    names = ("images_seen", "seconds", "images_per_second")
-    some = [[float(row[name]) for name in names] for row in rows if all(map(row.get, names))]
-    if len(some) < 2 or some[-1][0] <= some[0][0]:
-        return None
-    steps = [(later[0] - earlier[0], later[2]) for earlier, later in pairwise(some)]
-    trained = [count / speed for count, speed in steps]
-    recent = sum(count for count, _ in steps[-_RECENT:])
-    if recent <= 0:
-        return None
-    seen = some[-1][0]
-    left = max(0.0, images - seen) * sum(trained[-_RECENT:]) / recent
-    if every > 0:
-        made = seen // every - some[0][0] // every
-        due = math.ceil(images / every) - seen // every  # the last one at the end
-        others = some[-1][1] - some[0][1] - sum(trained)
-        left += max(0.0, due) * max(0.0, others) / max(1.0, made)
-    return left
 
 
 def _state(run: Path, found: RunSummary, job: Job | None) -> RunState:

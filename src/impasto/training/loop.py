@@ -35,6 +35,7 @@ from impasto.training.memory import memory_told
 from impasto.training.records import Averages, TensorBoard
 from impasto.training.samples import describe_samples, draw_reals, draw_samples
 from impasto.training.session import Session
+from impasto.training.time_left import TIMES, seconds_left
 
 
 class Interval:
@@ -86,6 +87,8 @@ class TrainingLoop:
         rows = self.processes.on_first(self.stats.rows)
         self.asked = Asked(run, alone=self.processes.count == 1)
         self.averages = Averages()
+        self.times = [{name: row.get(name) for name in TIMES} for row in rows]
+        self.seconds_left: float | None = None
         self.doctor = Doctor(
             rows,
             session.config,
@@ -128,7 +131,7 @@ class TrainingLoop:
                     self.record({**scores, **samples})
                 if saving or (scores and self.is_among_the_best()):
                     self.save()
-                progress.update(self.state.images_seen)
+                progress.update(self.state.images_seen, self.seconds_left)
                 if stopping and (not self.finished or PENDING in scores):
                     raise self.stopped()
         self.processes.on_first(self.say_how_it_ended)
@@ -238,6 +241,8 @@ class TrainingLoop:
             **self._threads_now(),
             "images_per_second": (self.state.images_seen - images) / max(trained, 1e-9),
         }
+        self.times.append({name: row[name] for name in TIMES})
+        self.seconds_left = seconds_left(self.times, self.length, self.evaluations.images)
         self.processes.on_first(lambda: self._write(row))
 
     def _threads_now(self) -> dict[str, Any]:

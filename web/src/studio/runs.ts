@@ -12,6 +12,11 @@ export function progressOf(run: RunSummary, ends = false): string {
   return [...images, ...(ends ? [] : leftOf(run))].join(", ");
 }
 
+/** The time of training up to now. */
+export function tookOf(run: RunSummary): string {
+  return run.state === "finished" ? `took ${duration(run.seconds)}` : `${duration(run.seconds)} so far`;
+}
+
 function leftOf(run: RunSummary): string[] {
   if (run.state !== "training") return [];
   if (run.seconds_left !== null) return [`${duration(run.seconds_left)} left`];
