@@ -454,6 +454,8 @@ def test_the_report_joins_means_of_all_sizes(scored: Path) -> None:
     page = write_report(scored).page.read_text(encoding="utf-8")
     says = "8 generated pictures of each size (48x80, 64, 80x48) against the training pictures of"
     assert f"2 checkpoints: {says}" in page
+    assert "24 training pictures, 48 × 80, 64 × 64, 80 × 48 pixels" in page
+    assert page.index(">all sizes<") < page.index(">48x80<")
     assert "24 in all, as lite0 sees them" in page
     table = score_table(scored)
     assert [(row.images_seen, row.pictures) for row in table.rows] == [(64, 8), (32, 8)]

@@ -133,7 +133,8 @@ def train(
     folder, settings = None if run is None else Path(run).expanduser(), settings or {}
     start_of = partial(chosen_start, start_from, chosen, data, settings, only=only, run=folder)
     options: dict[str, Any] = {"labels": labels, "images": images, "seed": seed, "only": only}
-    options |= {"time": time, "device": device, "run": folder}
+    shared: dict[str, Any] = {"device": device, "run": folder}
+    options |= {"time": time, **shared}
     with joined() as processes:
         start = processes.on_first(start_of)
         choice = choose_in(processes, chosen, data, settings, start_from=start.model, **options)
@@ -143,12 +144,11 @@ def train(
             choice.config,
             choice.collection,
             out=Path(out).expanduser(),
-            run=folder,
-            device=device,
             recipe_text=choice.recipe_text,
             tensorboard=tensorboard,
             start_from=start.model,
             planned=planned(start, time),
+            **shared,
         )
     return Run._trained(made)
 

@@ -256,9 +256,10 @@ def _sizes_table(record: RunRecord, rows: Sequence[EvaluationRow]) -> Explained:
     notes = TableNotes()
     table, whole = [], of_all_sizes(rows)
     for name, of in made_alike([whole])[0].overall:
-        cells = [cell(judged(row, name, of), notes) for row in (*rows, whole)]
+        # The mean first: a narrow page shows the first columns.
+        cells = [cell(judged(row, name, of), notes) for row in (whole, *rows)]
         table.append((title_of(name, of), cells))
-    head = ["", *(str(row.collection.resolution) for row in rows), "all sizes"]
+    head = ["", "all sizes", *(str(row.collection.resolution) for row in rows)]
     first, unscored = rows[0], _unscored(record, rows)
     weights = ", ".join(f"{share:.0%}" for share in shares(rows))
     says = [
@@ -319,7 +320,9 @@ def _judge_table(record: RunRecord, field: str, row: EvaluationRow) -> Explained
     says = []
     if judge.pictures:
         sources = f" of {counted(judge.sources, 'source picture')}" if judge.sources else ""
-        says.append(f"{counted(judge.pictures, 'held-out picture')}{sources}.")
+        several = record.get("config", "buckets", default=[])
+        of_size = f", of {row.collection.resolution} pixels" if several else ""
+        says.append(f"{counted(judge.pictures, 'held-out picture')}{sources}{of_size}.")
     if judge.baseline is not None:
         says.append(f"Always naming the commonest class gets {100 * judge.baseline:.0f}%.")
     if absent:

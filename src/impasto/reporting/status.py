@@ -104,10 +104,13 @@ def about(record: RunRecord) -> tuple[str, list[str]]:
             else ""
         )
         facts.append(f"{record.pictures:,} training pictures{cut}")
-    size = record.get("config", "resolution") or record.get("collection", "resolution")
-    if size:
-        width, _, height = str(size).partition("x")
-        facts.append(f"{width} × {height or width} pixels")
+    sizes = record.get("config", "buckets", default=[])
+    if not sizes or not isinstance(sizes, list):
+        sizes = [record.get("config", "resolution") or record.get("collection", "resolution")]
+    sides = [str(size).partition("x") for size in sizes if size]
+    if sides:
+        named = ", ".join(f"{width} × {height or width}" for width, _, height in sides)
+        facts.append(f"{named} pixels")
     labels = record.get("config", "labels", default=[])
     if labels and isinstance(labels, list):
         facts.append(f"conditioned on {' and '.join(str(label) for label in labels)}")
