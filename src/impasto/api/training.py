@@ -132,9 +132,14 @@ def train(
     chosen, data = _recipe_and_data(collection, recipe)
     folder, settings = None if run is None else Path(run).expanduser(), settings or {}
     start_of = partial(chosen_start, start_from, chosen, data, settings, only=only, run=folder)
-    options: dict[str, Any] = {"labels": labels, "images": images, "seed": seed, "only": only}
     shared: dict[str, Any] = {"device": device, "run": folder}
-    options |= {"time": time, **shared}
+    options = shared | {
+        "labels": labels,
+        "images": images,
+        "seed": seed,
+        "only": only,
+        "time": time,
+    }
     with joined() as processes:
         start = processes.on_first(start_of)
         choice = choose_in(processes, chosen, data, settings, start_from=start.model, **options)
