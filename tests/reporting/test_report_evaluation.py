@@ -48,6 +48,8 @@ def rows(told: list[dict[str, Any]]) -> list[EvaluationRow]:
 def test_scores_are_written_with_the_digits_their_interval_allows() -> None:
     assert value_text(score("fd-lite0", 501.234, 11.3)) == "501"
     assert interval_text(score("fd-lite0", 501.234, 11.3)) == "490 to 513"
+    # A width that is a rounding error is none.
+    assert interval_text(score("fd-lite0", 283.7497301, 1e-8)) == "283.7 to 283.7"
     assert value_text(score("kid-lite0", 0.012345, 0.00042)) == "0.01235"
     assert interval_text(score("kid", -0.0004, 0.0011)) == "−0.0015 to 0.0007"
     assert value_text(score("top1-judge", 0.9123, 0.021)) == "91.2%"

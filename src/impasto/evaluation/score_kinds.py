@@ -149,8 +149,8 @@ def place_of(name: str) -> tuple[int, bool]:
 
 def _decimals(low: float | None, high: float | None, share: bool) -> int | None:
     """Decimals that show two significant digits of the interval's half-width; None without an
-    interval."""
-    if low is None or high is None or not high > low:
+    interval, or with one whose width is a rounding error."""
+    if low is None or high is None or not high - low > 1e-6 * abs(high):
         return None
     half = (high - low) / 2 * (100 if share else 1)
     return max(0, min(6, 1 - math.floor(math.log10(1.001 * half))))
