@@ -304,6 +304,8 @@ def test_class_grids_of_several_sizes_are_measured_size_by_size(tmp_path: Path) 
     assert distances(tmp_path / "grid.png", grids) == (0.25, 0.25)
     three = replace(grids, sizes=((4, 8), (8, 4), (8, 8), (6, 8)))
     assert distances(tmp_path / "grid.png", three) is None  # no size has two latents
+    other = replace(grids, sizes=((8, 16), (16, 8)))
+    assert distances(tmp_path / "grid.png", other) is None  # its places are smaller
 
 
 def test_a_run_of_an_earlier_version_keeps_grids_of_one_size(

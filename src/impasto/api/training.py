@@ -133,16 +133,10 @@ def train(
     folder, settings = None if run is None else Path(run).expanduser(), settings or {}
     start_of = partial(chosen_start, start_from, chosen, data, settings, only=only, run=folder)
     shared: dict[str, Any] = {"device": device, "run": folder}
-    options = shared | {
-        "labels": labels,
-        "images": images,
-        "seed": seed,
-        "only": only,
-        "time": time,
-    }
+    more = shared | {"labels": labels, "images": images, "seed": seed, "only": only, "time": time}
     with joined() as processes:
         start = processes.on_first(start_of)
-        choice = choose_in(processes, chosen, data, settings, start_from=start.model, **options)
+        choice = choose_in(processes, chosen, data, settings, start_from=start.model, **more)
         if choice.note is not None:
             say(choice.note, to_stderr=True)
         made = training.train(

@@ -125,6 +125,8 @@ def _open(path: Path, grids: ClassGrids) -> Image.Image | None:
     columns = len(grids.classes)
     if grid is None or grid.width % columns or grid.height % grids.rows:
         return None
+    if grids.sizes and grid.width // columns != max(width for width, _ in grids.sizes):
+        return None
     return grid if grid.height // grids.rows == round(grid.width // columns * grids.tall) else None
 
 
