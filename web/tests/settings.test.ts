@@ -58,13 +58,26 @@ test("a field that holds no value is named, and is no change", () => {
     changes: { batch: 32 },
     wrong: { images: "many is no value" },
   });
-  expect(entered(rows, { images: "", batch: "null" }).wrong).toEqual({
-    images: "nothing is no value",
-    batch: "null is no number",
-  });
+  expect(entered(rows, { batch: "null" }).wrong).toEqual({ batch: "null is no number" });
   // Corrected, it is a change; as it was, it is none.
   expect(entered(rows, { images: "7" })).toEqual({ changes: { images: 7 }, wrong: {} });
   expect(entered(rows, { images: "50000" })).toEqual({ changes: {}, wrong: {} });
+  // Emptied, it is as the recipe has it.
+  expect(entered(rows, { images: "", batch: " " })).toEqual({ changes: {}, wrong: {} });
+});
+
+test("a number outside its limits is refused where it is written", () => {
+  const images = { anyOf: [{ type: "integer", exclusiveMinimum: 0 }, { type: "null" }] };
+  const share = { type: "number", minimum: 0, exclusiveMaximum: 1, description: "Of `images`." };
+  const rows = rowsOf({ properties: { images, share } }, { images: 50000, share: 0.5 });
+  const wrong = (texts: Record<string, string>) => entered(rows, texts).wrong;
+  expect(wrong({ images: "-5", share: "1" })).toEqual({
+    images: "-5 is outside its limits: whole number, more than 0, or null for none",
+    share: "1 is outside its limits: at least 0 and less than 1",
+  });
+  expect(wrong({ images: "1.5" }).images).toContain("1.5 is outside its limits");
+  expect(entered(rows, { images: "null", share: "0" })).toEqual({ changes: { images: null, share: 0 }, wrong: {} });
+  expect(rows[1]!.about).toBe("Of images.");
 });
 
 test("a limit is said once, and null as what it is", () => {

@@ -42,15 +42,15 @@ test("a recipe's text names no options and no files of the repository", () => {
     "Command: impasto train x --data y",
     "    --set c=2",
     "Cost: 5 hours (125 pictures",
-    "a second, docs/notebook.md).",
+    "a second, docs/notebook.md), as `flow_64`.",
   ].join("\n");
   expect(inThePage(text).split("\n")).toEqual([
     "Measured; with",
     "training.mix=0 and a.b=1 it is another; the page systems of impasto's documentation has both.",
     "Cost: 5 hours (125 pictures",
-    "a second).",
+    "a second), as flow_64.",
   ]);
-  expect(costElsewhere(text)).toBe("5 hours (125 pictures a second).");
+  expect(costElsewhere(text)).toBe("5 hours (125 pictures a second), as flow_64.");
   expect(costElsewhere("Nothing.")).toBeUndefined();
 });
 

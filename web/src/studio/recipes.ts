@@ -4,6 +4,7 @@
 const END = String.raw`(?=\n\n|\n[A-Z]\w*: |(?![^]))`;
 const COST = new RegExp(`^Cost: ([^]*?)${END}`, "m");
 const COMMAND = new RegExp(`^Command: [^]*?${END}\\n?`, "m");
+const MARKS = /`([^`]+)`/g;
 const FILE = String.raw`(?:docs|benchmarks)/\w+\.(?:md|py)`;
 
 /** Without commands, options of commands and the names of files that only a copy of the repository has. */
@@ -15,7 +16,13 @@ export function inThePage(text: string): string {
     .replace(/\bdocs\/(\w+)\.md/g, "the page $1 of impasto's documentation")
     .replace(/--set +/g, "")
     .replace(/ ?--set\n/g, "\n")
+    .replace(MARKS, "$1")
     .trimEnd();
+}
+
+/** A text without the marks of code, which the page does not show as such. */
+export function withoutMarks(text: string): string {
+  return text.replace(MARKS, "$1");
 }
 
 /** What it cost where it was made, on one line. */

@@ -1,4 +1,5 @@
 /** The settings of a config as rows of a form, by its JSON schema. */
+import { withoutMarks } from "./recipes.ts";
 import type { Setting } from "./types.ts";
 
 type Schema = Record<string, unknown>;
@@ -13,6 +14,8 @@ export interface SettingRow {
   limits: string;
   /** What it does. */
   about: string;
+  /** The schemas of its value. */
+  kinds: Schema[];
 }
 
 /** A row for each value of a config that is no section. */
@@ -64,7 +67,7 @@ function rowOf(name: string, value: unknown, kinds: Schema[], about: string): Se
   const isNumber = typeof value === "number" && !types.includes("object") && !types.includes("null");
   const kind = choices.length > 1 ? "choice" : isNumber ? "number" : typeof value === "string" ? "text" : "value";
   const limits = kind === "choice" ? "" : limitsInWords(kinds);
-  return { name, kind, value, choices, about, limits };
+  return { name, kind, value, choices, about: withoutMarks(about), limits, kinds };
 }
 
 function choicesOf(kinds: Schema[]): string[] {
@@ -101,6 +104,23 @@ function limitsOf(kind: Schema): string {
   return [whole, limits].filter(Boolean).join(", ");
 }
 
+/** Whether a number is within the limits of a setting; of one that takes no numbers, the server says. */
+function isWithin(value: number, kinds: Schema[]): boolean {
+  const numbers = kinds.filter((kind) => kind.type === "number" || kind.type === "integer");
+  return !numbers.length || numbers.some((kind) => fits(value, kind));
+}
+
+function fits(value: number, kind: Schema): boolean {
+  const limit = (key: string, without: number) => Number(kind[key] ?? without);
+  return (
+    (kind.type !== "integer" || Number.isInteger(value)) &&
+    value >= limit("minimum", -Infinity) &&
+    value <= limit("maximum", Infinity) &&
+    (kind.exclusiveMinimum === undefined || value > Number(kind.exclusiveMinimum)) &&
+    (kind.exclusiveMaximum === undefined || value < Number(kind.exclusiveMaximum))
+  );
+}
+
 /** The value of a text in a row's field; undefined if it is none. */
 export function valueOf(row: SettingRow, text: string): unknown {
   if (row.kind === "text") return text;
@@ -126,14 +146,16 @@ export interface Entered {
   wrong: Record<string, string>;
 }
 
-/** What the texts in the fields of rows say. */
+/** What the texts in the fields of rows say. An empty one is the recipe's value. */
 export function entered(rows: SettingRow[], texts: Record<string, string>): Entered {
   const found: Entered = { changes: {}, wrong: {} };
   for (const row of rows) {
     const text = texts[row.name];
-    if (text === undefined) continue;
+    if (!text?.trim()) continue;
     const value = valueOf(row, text);
-    if (value === undefined) found.wrong[row.name] = `${text.trim() || "nothing"} is no ${row.kind}`;
+    if (value === undefined) found.wrong[row.name] = `${text.trim()} is no ${row.kind}`;
+    else if (typeof value === "number" && !isWithin(value, row.kinds))
+      found.wrong[row.name] = `${text.trim()} is outside its limits: ${row.limits}`;
     else if (JSON.stringify(value) !== JSON.stringify(row.value)) found.changes[row.name] = value;
   }
   return found;
