@@ -206,3 +206,29 @@ def test_classes_in_an_address_and_favourites_of_another_tab(
         # This one is in sight and does not get the focus.
         page.get_by_role("button", name="Favourites (1)").wait_for()
         other.close()
+
+
+def test_a_gallery_that_is_left_paints_no_more(browser: Browser, tmp_path: Path) -> None:
+    """Its requests would hold the connections that the next page needs."""
+    with visiting(browser, tmp_path / "studio") as visitor:
+        page = visitor.page
+        given_up: list[str] = []
+        page.on("requestfailed", lambda request: given_up.append(request.url))
+        page.route("**/api/gallery/sheet", lambda route: None)  # no answer
+        with page.expect_request("**/api/gallery/sheet"):
+            visitor.click("link", "Gallery")
+        tile = page.get_by_role("button", name="Seed 0", exact=True)
+        page.get_by_text("painting…").first.wait_for()
+        words = "tile => tile.ariaDescribedByElements[0].textContent"
+        assert tile.evaluate(words) == "painting…"
+        visitor.check_both()
+        assert not given_up
+        visitor.click("link", "Train")
+        page.get_by_role("link", name="New training").wait_for()
+        assert [url.rpartition("/")[2] for url in given_up] == ["sheet"]
+        # Come back to, it is painted.
+        page.unroute("**/api/gallery/sheet")
+        visitor.click("link", "Gallery")
+        visitor.painted()
+        page.get_by_text("painting…").first.wait_for(state="detached")
+        assert tile.get_attribute("aria-describedby") is None

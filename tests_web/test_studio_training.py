@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from impasto.api.collections import pack
 from tests.helpers.pictures import paint
@@ -57,11 +57,11 @@ def test_what_a_training_needs_is_known_before_it_starts(browser: Browser, tmp_p
         assert box.evaluate("box => box === document.activeElement")
         box.fill("500")  # It is right before it is left.
         alert.wait_for(state="detached")
-        assert start.is_enabled()
+        expect(start).to_be_enabled()
         visitor.click("button", "Take back training.images")
         assert box.input_value() == "300000"
         box.fill("")
         box.press("Tab")
         assert box.input_value() == "300000"
-        assert start.is_enabled()
+        expect(start).to_be_enabled()
         visitor.errors.clear()  # the browser reports the refused request

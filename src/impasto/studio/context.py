@@ -1,8 +1,10 @@
 """What routes work with: the folders, the jobs, the loaded models and the live events."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated
 
+from anyio import from_thread
 from fastapi import Depends, Request
 
 from impasto.studio.feeds import Feeds
@@ -27,3 +29,15 @@ def _studio(request: Request) -> Studio:
 
 
 TheStudio = Annotated[Studio, Depends(_studio)]
+
+
+def _gone(request: Request) -> Callable[[], bool]:
+    async def ask() -> bool:
+        # The first message of a request without a body is that it has none.
+        return await request.is_disconnected() or await request.is_disconnected()
+
+    return lambda: from_thread.run(ask)
+
+
+Gone = Annotated[Callable[[], bool], Depends(_gone)]
+"""Whether nobody waits for the answer any more. Called in the thread of a route."""

@@ -150,6 +150,8 @@ export interface Recipe {
   text: string;
   /** A side, or width x height. */
   resolution: number | string;
+  /** How many it trains; null: as its collection has it. */
+  images: number | null;
   from_model: boolean;
   /** Why it cannot be trained as it is on the collection that was asked about. */
   misfit: string | null;

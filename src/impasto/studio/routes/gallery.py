@@ -1,6 +1,6 @@
 """The gallery: sheets and single pictures, favourites, variations."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +10,14 @@ import numpy as np
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from starlette.requests import ClientDisconnect
 
 from impasto.errors import ImpastoError, in_words
 from impasto.sampling.point_text import PointsRecord
 from impasto.sampling.records import ModelRecord
 from impasto.sampling.shipped import SHIPPED
 from impasto.studio.answers import gives
-from impasto.studio.context import Studio, TheStudio
+from impasto.studio.context import Gone, Studio, TheStudio
 from impasto.studio.painting import (
     MOST_POINTS,
     Aspect,
@@ -88,12 +89,18 @@ class Variations(How):
 
 
 def _painted(
-    studio: Studio, how: How, wanted: list[PointIn], enlarge: int = 1
+    studio: Studio, gone: Callable[[], bool], how: How, wanted: list[PointIn], enlarge: int = 1
 ) -> tuple[np.ndarray, list[str]]:
-    """Pictures [B, H, W, 3], and the texts of their points."""
+    """Pictures [B, H, W, 3], and the texts of their points.
+
+    Raises:
+        ClientDisconnect: nobody waits for them when their turn comes.
+    """
     folder = studio.places.model_folder(how.model)
     check_size(len(wanted), studio.places.model_record(how.model).resolution, enlarge)
     with studio.models.painter(folder, how.settings(), None) as painter:
+        if gone():
+            raise ClientDisconnect
         if enlarge > 1:
             from impasto.enlarging import finisher
 
@@ -112,6 +119,7 @@ def _grid(images: np.ndarray, columns: int | None) -> Any:
 @router.get("/sheet", **gives("image/webp", "image/png"))
 def sheet_of_seeds(
     studio: TheStudio,
+    gone: Gone,
     model: ModelName,
     seeds: Annotated[str, Query(max_length=2000, description="Such as 0-15 or 1,5,9.")] = "0-15",
     classes: Annotated[
@@ -137,7 +145,7 @@ def sheet_of_seeds(
             for seed in parse_seeds(seeds)
         ]
     how = How(model=model, guidance=guidance, steps=steps, aspect=aspect)
-    images, _ = _painted(studio, how, wanted)
+    images, _ = _painted(studio, gone, how, wanted)
     return answer(encoded(_grid(images, columns), format), format, cached=_stays(model))
 
 
@@ -163,15 +171,16 @@ def _stays(model: str) -> bool:
 
 
 @router.post("/sheet", **gives("image/webp", "image/png"))
-def sheet(studio: TheStudio, what: Sheet) -> Response:
+def sheet(studio: TheStudio, gone: Gone, what: Sheet) -> Response:
     """Pictures of any points in rows, without gaps."""
-    images, _ = _painted(studio, what, what.points)
+    images, _ = _painted(studio, gone, what, what.points)
     return answer(encoded(_grid(images, what.columns), what.format), what.format)
 
 
 @router.get("/picture", **gives("image/webp", "image/png"))
 def picture(
     studio: TheStudio,
+    gone: Gone,
     model: ModelName,
     point: Annotated[str, Query(max_length=200_000, description="A point, as JSON.")],
     guidance: Annotated[float | None, Query(ge=-100, le=100, allow_inf_nan=False)] = None,
@@ -185,7 +194,7 @@ def picture(
     with _in_words("point"):
         wanted = PointIn.model_validate_json(point)
     how = How(model=model, guidance=guidance, steps=steps, aspect=aspect)
-    images, texts = _painted(studio, how, [wanted], enlarge)
+    images, texts = _painted(studio, gone, how, [wanted], enlarge)
     name = f"{wanted.favourite or 'picture'}"
     if wanted.seed is not None:
         name = f"seed-{wanted.seed:08d}"
@@ -206,7 +215,7 @@ class OnePicture(How):
 
 
 @router.post("/picture", **gives("image/webp", "image/png"))
-def picture_of_point(studio: TheStudio, what: OnePicture) -> Response:
+def picture_of_point(studio: TheStudio, gone: Gone, what: OnePicture) -> Response:
     """One picture, as `GET`; for points that are too long for an address."""
     images, texts = _painted(studio, what, [what.point], what.enlarge)
     return answer(encoded(images[0], what.format, texts[0]), what.format)
