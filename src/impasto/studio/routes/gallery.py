@@ -217,7 +217,7 @@ class OnePicture(How):
 @router.post("/picture", **gives("image/webp", "image/png"))
 def picture_of_point(studio: TheStudio, gone: Gone, what: OnePicture) -> Response:
     """One picture, as `GET`; for points that are too long for an address."""
-    images, texts = _painted(studio, what, [what.point], what.enlarge)
+    images, texts = _painted(studio, gone, what, [what.point], what.enlarge)
     return answer(encoded(images[0], what.format, texts[0]), what.format)
 
 
