@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from impasto.cli import app
 from impasto.collection import Collection, PackOptions, pack
 from impasto.collection.duplicates import Duplicates, disagreeing_labels, find_duplicates
+from impasto.collection.duplicates.naming import is_named_a_copy
 from impasto.collection.duplicates.registration import register, warped
 from impasto.collection.duplicates.sheets import _shortened, groups_of, pages
 from impasto.collection.packing import MASTERS
@@ -579,3 +580,28 @@ def test_where_there_are_none_it_says_so(tmp_path: Path) -> None:
     assert error is None
     assert "duplicates: none" in output
     assert not list(tmp_path.glob("*duplicates*.png"))
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        "copy of the first.jpg",
+        "a/Fox - Copy.jpg",
+        "fox - Copy (2).png",
+        "fox copy.jpg",
+        "fox copy 3.jpg",
+        "fox (1).jpg",
+        "fox (copy).jpg",
+        "fox (another copy).jpg",
+        "fox (3rd copy).jpg",
+    ],
+)
+def test_of_equal_files_the_one_that_is_not_named_as_a_copy_is_kept(copy: str) -> None:
+    looks = np.array([record(painting(0))] * 2, FINGERPRINT)
+    outcome = find_duplicates(looks, np.full((2, 2), 64), [0, 0], [copy, "zebra/the first.jpg"])
+    assert outcome.kept.tolist() == [False, True]
+
+
+@pytest.mark.parametrize("name", ["a copy/fox.jpg", "copyist.jpg", "fox 2.jpg", "(1).jpg", "00012"])
+def test_names_that_are_no_copies(name: str) -> None:
+    assert not is_named_a_copy(name)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from impasto.errors import ImpastoError
 from impasto.studio.app import create_app
 from impasto.studio.context import Studio
 from impasto.studio.places import MissingError, Places, confined, new_name
@@ -254,4 +255,12 @@ def test_confined_paths(tmp_path: Path) -> None:
 def test_names_that_cannot_be(name: str) -> None:
     with pytest.raises(Exception, match="cannot be the name of a collection"):
         new_name(name, "collection")
-    assert new_name("Gemälde von 1872", "collection") == "Gemälde von 1872"
+    for usable in ("Gemälde von 1872", "cats & dogs"):
+        assert new_name(usable, "collection") == usable
+
+
+def test_a_name_that_is_refused_says_what_it_may_not_have() -> None:
+    with pytest.raises(ImpastoError, match=r"without / .* that begins with no dot") as refused:
+        new_name("a?", "collection")
+    # Letters, digits and more are possible; only these are not.
+    assert all(letter in str(refused.value) for letter in '/\\:*?"<>|')

@@ -231,7 +231,7 @@ def new_name(name: str, what: str) -> str:
     usable = name and name == name.strip() and name[:1] not in ".-" and name.isprintable()
     if not usable or set(name) & set('/\\:*?"<>|') or len(name.encode()) > MOST_LETTERS:
         raise ImpastoError(
-            f"'{name[:MOST_LETTERS]}' cannot be the name of a {what}: give letters, digits, blanks, - "
-            "and _, not beginning with a dot or hyphen"
+            f"'{name[:MOST_LETTERS]}' cannot be the name of a {what}: give a short one without "
+            '/ \\ : * ? " < > |, that begins with no dot, hyphen or blank and ends with no blank'
         )
     return name

@@ -30,11 +30,12 @@ from impasto.collection.duplicates.comparing import registered_distances
 from impasto.collection.duplicates.grouping import DUPLICATES as DUPLICATES
 from impasto.collection.duplicates.grouping import Duplicates as Duplicates
 from impasto.collection.duplicates.grouping import Grouping
+from impasto.collection.duplicates.naming import is_named_a_copy
 from impasto.collection.duplicates.near import DETAIL, join_near
 from impasto.collection.duplicates.neighbours import by_first, coordinates, true_of
 from impasto.formatting import counted
 
-FINDING_VERSION = 2
+FINDING_VERSION = 3
 """Incremented when the same fingerprints would give other copies or another split."""
 
 Features = Callable[[np.ndarray], np.ndarray]
@@ -62,7 +63,8 @@ def find_duplicates(
     """Group duplicates, and choose which of each group is kept.
 
     The one with the most pixels is kept; of several, the one with the most labels, then the largest
-    file (mostly the least compressed), then the first by name. Enlarged copies are not detected: a
+    file (mostly the least compressed), then one that is not named as a copy, then the first by
+    name. Enlarged copies are not detected: a
     bad copy of twice the width is kept, and the original excluded. Pictures that their source holds
     out are all kept: a published test set stays complete, and its copies among the training
     pictures are excluded.
@@ -87,7 +89,14 @@ def find_duplicates(
     length = [0] * count if file_bytes is None else file_bytes
     order = sorted(
         range(count),
-        key=lambda n: (not given[n], -pixels[n], -known[n], -length[n], names[n]),
+        key=lambda n: (
+            not given[n],
+            -pixels[n],
+            -known[n],
+            -length[n],
+            is_named_a_copy(names[n]),
+            names[n],
+        ),
     )
     found = Grouping(np.array(order, dtype=np.int64), given, excluded)
     _exact(found, fingerprints)

@@ -1,0 +1,17 @@
+"""Names that file managers and browsers give to copies."""
+
+import re
+
+_COPY = re.compile(
+    r"copy of .+"  # earlier Windows
+    r"|.+ - copy( \(\d+\))?"  # Windows
+    r"|.+ copy( \d+)?"  # macOS
+    r"|.+ \((\d+|(\w+ )?copy( \d+)?)\)",  # browsers, and the desktops of Linux
+    re.IGNORECASE,
+)
+
+
+def is_named_a_copy(name: str) -> bool:
+    """Whether a path in a source, such as `folder/fox (1).jpg`, has the name of a copy."""
+    stem = re.sub(r"\.\w{1,5}$", "", name.rpartition("/")[2])
+    return _COPY.fullmatch(stem) is not None
