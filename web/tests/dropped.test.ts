@@ -19,3 +19,17 @@ test("what was dropped and is refused is said, also when one goes on with it", a
   await dropped.goOn({ name: "pictures", files: 1, changed: 0, packed: false, expected: 1 });
   expect(dropped.trouble).toBe("no picture in it");
 });
+
+test("notes are shown without options, and folders that could be classes are taken if wanted", async () => {
+  const notes = [
+    "no labels were asked for; --labels class would take the folders' names",
+    "1 picture in fewer folders than there are labels: the missing labels are unknown",
+  ];
+  const found = { kind: "a folder", pictures: 2, left_out: [], fields: {}, notes };
+  vi.stubGlobal("fetch", async () => new Response(JSON.stringify(found)));
+  await dropped.goOn({ name: "pictures", files: 2, changed: 0, packed: false, expected: 2 });
+  expect(dropped.notes).toEqual([notes[1]]);
+  expect([dropped.foldersCould, dropped.chosenLabels]).toEqual([true, undefined]);
+  dropped.byFolder = true;
+  expect(dropped.chosenLabels).toEqual(["class"]);
+});

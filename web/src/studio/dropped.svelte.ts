@@ -22,6 +22,8 @@ class Dropped {
   fit = $state("crop");
   side = $state(64);
   labels = $state<string[]>([]);
+  /** Whether the names of folders become classes that packing does not take by itself. */
+  byFolder = $state(false);
   duplicates = $state("near");
   /** Why something was refused; it stays until something is changed. */
   trouble = $state("");
@@ -29,6 +31,22 @@ class Dropped {
   /** Files and why they stay out, as far as that is known. */
   get leftOut(): [string, string][] {
     return [...(this.found?.left_out ?? []), ...this.unusable];
+  }
+
+  /** What the source's notes say that needs no option of a command. */
+  get notes(): string[] {
+    return (this.found?.notes ?? []).filter((note) => !note.includes("--"));
+  }
+
+  /** Whether there are folders that could be classes and are not taken as such. */
+  get foldersCould(): boolean {
+    return (this.found?.notes ?? []).some((note) => note.includes("--labels class would take"));
+  }
+
+  /** The label fields to pack; undefined: there is no choice. */
+  get chosenLabels(): string[] | undefined {
+    if (this.foldersCould && this.byFolder) return ["class"];
+    return Object.keys(this.found?.fields ?? {}).length ? this.labels : undefined;
   }
 
   /** Pictures that are looked at in all. */
@@ -114,7 +132,7 @@ class Dropped {
       this.clear(refused);
       return;
     }
-    [this.found, this.labels] = [found, Object.keys(found.fields)];
+    [this.found, this.labels, this.byFolder] = [found, Object.keys(found.fields), false];
     const query = { count: 6, side: 128 };
     const previews = await attempt(get<Previews>(`uploads/${part(upload)}/preview`, query), (words) => (refused = words));
     if (this.upload !== upload) return;

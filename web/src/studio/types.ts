@@ -255,6 +255,7 @@ export interface Found {
   pictures: number;
   left_out: [string, string][];
   fields: Record<string, Record<string, number>>;
+  notes: string[];
 }
 
 export interface Previews {
