@@ -67,7 +67,7 @@ def test_what_is_remembered(collection: Path) -> None:
     assert found["duplicates"] == 2
     assert found["forgotten"] == {"2026-11-22": 2, "2026-12-01": 1}
     assert in_words({**found, "artists": {}}) == [
-        "Licences, by source pictures: public domain (11), unknown (8), CC0 (8).",
+        "Licences, by source pictures trained on: public domain (11), unknown (8), CC0 (8).",
         "2 source pictures were excluded as copies of others.",
         "3 pictures were taken out of this collection from 2026-11-22 to 2026-12-01 (impasto forget).",
     ]
@@ -112,14 +112,16 @@ def test_a_run_and_its_collection_after_pictures_were_taken_out(
     code, out, _ = say("export", str(run), str(model))
     assert code == 0
     assert "learned from small, a folder with a table: 27 pictures from 27 source pictures" in out
-    assert "Licences, by source pictures: public domain (11), unknown (8), CC0 (8)." in out
+    assert (
+        "Licences, by source pictures trained on: public domain (11), unknown (8), CC0 (8)." in out
+    )
     assert "7 others (7)." in out
 
     code, out, _ = say("report", str(run))
     assert code == 0
     assert "taken out" not in out
     page = (run / "report.html").read_text(encoding="utf-8")
-    assert "Licences, by source pictures: public domain (11)" in page
+    assert "Licences, by source pictures trained on: public domain (11)" in page
 
     forgotten = forget(collection, ["warm/001.png", "cold/002.png", "warm/003.png"])
     assert len(forgotten.asked_for) == 3
@@ -174,4 +176,4 @@ def test_models_from_before_still_open(tmp_path: Path) -> None:
         "licences": {"CC0": 1},
     }
     record = CollectionRecord.model_validate(old)
-    assert in_words(record.model_dump()) == ["Licences, by source pictures: CC0 (1)."]
+    assert in_words(record.model_dump()) == ["Licences, by source pictures trained on: CC0 (1)."]

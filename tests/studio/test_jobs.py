@@ -38,6 +38,30 @@ def _state(jobs: Jobs, job: Job) -> str:
 SLEEP = "import time; print('begun', flush=True); time.sleep(100)"
 
 
+def _printing(*lines: str) -> list[str]:
+    return [f"print({chr(10).join(lines)!r})"]
+
+
+def test_what_was_done_stands_in_place_of_commands_to_type(jobs: Jobs) -> None:
+    last = "1,472 of 1,472 images, 2.7/s, 0 s left"
+    trained = _printing("1 of 1,472 images", last, "score it:   impasto evaluate /x")
+    result = "mine: 1,021 pictures of 64 px from 9 source pictures (crop), in 0.3 s"
+    packed = _printing(result, "look at it: impasto inspect /x")
+    early = _printing("10 of 90 images, 2.7/s, 9 s left", "finished: /x")
+    words = {
+        jobs.add("train", "a", trained).id: "trained 1,472 images",
+        jobs.add("pack", "b", packed).id: "packed 1,021 pictures",
+        jobs.add("resume", "c", early).id: "trained",
+    }
+
+    def ended() -> bool:
+        jobs.advance()
+        return all(job.state == "done" for job in jobs.all())
+
+    until(ended)
+    assert {job.id: job.message for job in jobs.all()} == words
+
+
 def test_a_job_ends_with_its_exit_code_and_last_line(jobs: Jobs) -> None:
     good = jobs.add("walk", "good", ["print('made it')"])
     bad = jobs.add("walk", "bad", ["import sys; sys.exit('impasto: that cannot be')"])

@@ -381,6 +381,14 @@ def test_runs(visitor: TestClient, world: Studio) -> None:
     assert "no job" in _error(visitor, "runs/00000-small/stop", {})
 
 
+def test_a_run_without_a_checkpoint_is_judged_later(client: TestClient, studio: Studio) -> None:
+    (studio.places.runs / "00000-new").mkdir()
+    (studio.places.runs / "00000-new" / "run.json").write_text("{}")
+    words = _error(client, "evaluate", {"model": "runs/00000-new"})
+    assert words.startswith("00000-new has no checkpoint yet; Save now on its page saves one")
+    assert "impasto resume" not in words
+
+
 def test_the_time_left_is_of_all_stages(tmp_path: Path) -> None:
     """As far as it can be known: of a run that was planned for a time, or in its last stage."""
     run = tmp_path / "00000-chain"

@@ -21,12 +21,14 @@ class Stream {
 }
 
 let status: number | null;
+let asked = 0;
 beforeEach(() => {
   vi.useFakeTimers();
   [status, Stream.all] = [200, []];
   vi.stubGlobal("EventSource", Stream);
   vi.stubGlobal("document", Object.assign(new EventTarget(), { hidden: false }));
   vi.stubGlobal("fetch", async () => {
+    asked++;
     if (status === null) throw new TypeError("connection refused");
     return Response.json(status === 200 ? {} : { error: "no" }, { status });
   });
@@ -46,6 +48,10 @@ test("a request that nothing answers is said, until the studio is back", async (
   status = 401;
   await vi.advanceTimersByTimeAsync(2_000);
   expect(contact.lost).toBe("strange");
+  const before = asked;
+  await expect(get("runs")).rejects.toThrow(LostError);
+  await vi.advanceTimersByTimeAsync(58_000);
+  expect(asked).toBe(before);
   status = 200;
   await vi.advanceTimersByTimeAsync(2_000);
   expect(contact.lost).toBe("");
@@ -66,8 +72,10 @@ test("a stream of events that ends is said, and a refused one asked for again", 
   Stream.all[0]!.heard.error!({});
   await vi.advanceTimersByTimeAsync(1);
   expect(contact.lost).toBe("strange");
+  await vi.advanceTimersByTimeAsync(30_000);
+  expect(Stream.all.length).toBe(1);
   status = 200;
-  await vi.advanceTimersByTimeAsync(5_000);
+  await vi.advanceTimersByTimeAsync(35_000);
   expect(contact.lost).toBe("");
   expect(Stream.all.map((each) => each.closed)).toEqual([true, false]);
   Stream.all[1]!.heard.jobs!({ data: "[1]" });

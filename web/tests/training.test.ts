@@ -19,7 +19,7 @@ const job = (run: string | null, state: JobState): Job => ({
 test("trainings without a folder are those that start or wait", () => {
   const jobs = [job("c", "waiting"), job("b", "running"), job("a", "running"), job(null, "running"), job("d", "failed")];
   const found = beginning(jobs, [{ name: "a" } as RunSummary]);
-  expect(found.map((each) => [each.run, stateBefore(each).split(":")[0]])).toEqual([
+  expect(found.map((each) => [each.run, stateBefore(each, []).split(":")[0]])).toEqual([
     ["c", "waiting"],
     ["b", "starting"],
   ]);
@@ -27,7 +27,7 @@ test("trainings without a folder are those that start or wait", () => {
 
 test("what was told to stop is stopping until it has ended", () => {
   const told = { ...job("b", "running"), stopped: true };
-  expect([stateBefore(told), stateOf(told)]).toEqual(["stopping", "stopping"]);
+  expect([stateBefore(told, []), stateOf(told)]).toEqual(["stopping", "stopping"]);
   expect(stateOf({ ...told, state: "stopped" })).toBe("stopped");
   expect(stateOf(job("b", "running"))).toBe("running");
   const run = { state: "training", images: 9, images_seen: 4, stages: 1, seconds_left: 60 } as RunSummary;
@@ -57,4 +57,12 @@ test("a recipe's text names no options and no files of the repository", () => {
 test("a finished run took its time, another one has up to now", () => {
   const run = { state: "training", seconds: 540 } as RunSummary;
   expect([tookOf(run), tookOf({ ...run, state: "finished" })]).toEqual(["9 min so far", "took 9 min"]);
+});
+
+test("what a training waits for is said as it is", () => {
+  const mine = { ...job("b", "waiting"), id: "2" };
+  const other = { ...job("a", "running"), id: "1" };
+  expect(stateBefore(mine, [mine])).toBe("waiting: it begins in a moment");
+  expect(stateBefore(mine, [mine, other])).toContain("the training before it");
+  expect(stateBefore(mine, [mine, { ...other, kind: "estimate" }])).toContain("the measurement");
 });

@@ -72,7 +72,7 @@ def in_words(record: Mapping[str, Any]) -> list[str]:
             listed = ", ".join(f"{each} ({count:,})" for each, count in counts.items())
             # Earlier runs counted pictures that were held out, too.
             more = sum(counts.values()) > record.get("sources", math.inf)
-            held = ", those held out from training among them" * more
+            held = ", those held out from training among them" if more else " trained on"
             said.append(f"{name.capitalize()}, by source pictures{held}: {listed}.")
     if copies := record.get("duplicates"):
         pictures = counted(copies, "source picture")

@@ -68,6 +68,14 @@ TRAINING = ("train", "resume", MEASURING)
 """Kinds of jobs that use the whole machine."""
 LONG = ("evaluate", "compare")
 """Kinds of other jobs that take long: they leave room for one that is short."""
+_ALL_IMAGES = r"^([\d,]+) of \1 (images)\b"
+"""In the last line of progress, unless the training ended early."""
+_DONE: dict[Kind, tuple[str, str]] = {
+    "pack": ("packed", r"^.+: ([\d,]+) (pictures?) of .+, in [\d.]+ s"),
+    "train": ("trained", _ALL_IMAGES),
+    "resume": ("trained", _ALL_IMAGES),
+}
+"""By kind: a word for what was done, and where the output says of how many."""
 _STOPPED = ("130", "143")
 _KILLED = 137
 """The exit code of a shell whose command was ended by SIGKILL."""
@@ -349,7 +357,9 @@ class Jobs:
         state, code = _state(folder, record)
         ended = state not in BEGUN
         message = _last_line(folder / LOG_FILE)
-        if message is not None:
+        if state == "done" and record.kind in _DONE:
+            message = _what_was_done(record.kind, _end_of(folder / LOG_FILE))
+        elif message is not None:
             message = self._in_words(message)
         if state == "failed" and code in (None, _KILLED):
             message = "its process ended without a word, as after kill -9 or for lack of memory"
@@ -400,6 +410,13 @@ def _end_of(path: Path, most: int = LONGEST_LOG) -> str:
 def _last_line(path: Path) -> str | None:
     lines = [line for line in _end_of(path).replace("\r", "\n").split("\n") if line.strip()]
     return lines[-1].strip()[:500] if lines else None
+
+
+def _what_was_done(kind: Kind, log: str) -> str:
+    """In place of the last lines of these commands, which name the next ones to type."""
+    word, pattern = _DONE[kind]
+    found = re.findall(pattern, log.replace("\r", "\n"), re.MULTILINE)
+    return " ".join([word, *found[-1]]) if found else word
 
 
 def _now() -> str:

@@ -125,10 +125,22 @@ class Places:
         from impasto.sampling import find_model
 
         path = self.model(name)
+        self._check_checkpoint(name)
         found = find_model(path).resolve()
         if name not in SHIPPED:
             inside(found, self.models if name.startswith("models/") else self.runs)
         return found
+
+    def _check_checkpoint(self, name: str) -> None:
+        from impasto.sampling.model import checkpoint_folders
+
+        root, _, run = name.partition("/")
+        if root != "runs" or "/" in run or checkpoint_folders(self.run(run)):
+            return
+        raise ImpastoError(
+            f"{run} has no checkpoint yet; Save now on its page saves one while it trains, and Resume "
+            "goes on with it where it does not"
+        )
 
     def fixed_model(self, name: str) -> str:
         """The name that stays with a model's weights: of a run, that of the checkpoint that it stands

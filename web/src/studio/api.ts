@@ -1,6 +1,6 @@
 /** Requests to the studio's server. Errors are one line, which is shown as it is. */
 
-import { answered, LOST_WORDS, probe } from "./contact.svelte.ts";
+import { answered, contact, LOST_WORDS, probe } from "./contact.svelte.ts";
 
 /** What the server, or the way to it, has against a request. */
 export class Refused extends Error {}
@@ -21,6 +21,8 @@ export function address(path: string, query: Query = {}): string {
 export const part = encodeURIComponent;
 
 export async function request(path: string, options: RequestInit = {}, query: Query = {}): Promise<Response> {
+  // It would be refused, too; `contact` asks now and then.
+  if (contact.lost === "strange") throw new LostError(LOST_WORDS.strange);
   let answer: Response;
   try {
     answer = await fetch(address(path, query), options);
@@ -81,6 +83,10 @@ export function listen(path: string, names: string[], heard: (name: string, valu
   function change(): void {
     close();
     if (document.hidden) return;
+    if (contact.lost === "strange") {
+      retry = setTimeout(change, RETRY);
+      return;
+    }
     const opened = new EventSource(address(path));
     source = opened;
     for (const name of names)

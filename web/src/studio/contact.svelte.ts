@@ -8,15 +8,17 @@ export const contact = $state<{ lost: Lost; since: number }>({ lost: "", since: 
 
 export const LOST_WORDS: Record<Exclude<Lost, "">, string> = {
   silent:
-    "The studio does not answer. It was ended, or the connection is lost; this page goes on when it is back. " +
-    "Trainings go on meanwhile.",
+    "The studio does not answer. If only the connection is lost, this page goes on when it is back. If the studio " +
+    "was ended, start it again and open the address that it prints then. Trainings go on meanwhile.",
   strange:
     "The studio was started again, and this page is of the one before. Open it by the address that it printed " +
-    "when it started; trainings went on meanwhile.",
+    "when it was started again; trainings went on meanwhile.",
 };
 
 /** Milliseconds between two questions while it does not answer. */
 const PAUSE = 2000;
+/** ... and while another one answers: this page goes on only if that one's address is opened in this browser. */
+const LONG_PAUSE = 60_000;
 let asking: ReturnType<typeof setTimeout> | undefined;
 
 /** Take note of an answer; undefined: there was none. Asks again until the studio is back. */
@@ -24,12 +26,16 @@ export function answered(answer: Response | undefined): void {
   const before = contact.lost;
   contact.lost = answer === undefined ? "silent" : answer.status === 401 ? "strange" : "";
   if (contact.lost && !before) contact.since = Date.now() / 1000;
-  if (contact.lost && asking === undefined) asking = setTimeout(again, PAUSE);
+  if (contact.lost && asking === undefined) asking = setTimeout(again, pause());
 }
 
 async function again(): Promise<void> {
   await probe();
-  asking = contact.lost ? setTimeout(again, PAUSE) : undefined;
+  asking = contact.lost ? setTimeout(again, pause()) : undefined;
+}
+
+function pause(): number {
+  return contact.lost === "strange" ? LONG_PAUSE : PAUSE;
 }
 
 /** Ask whether the studio answers. */

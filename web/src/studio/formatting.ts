@@ -25,3 +25,8 @@ export function moment(seconds: number, now = new Date()): string {
   if (then.toDateString() === now.toDateString()) return `at ${time}`;
   return `on ${then.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" })} at ${time}`;
 }
+
+/** In the order of a dictionary, whatever letters are large. */
+export function byName<T extends { name: string }>(all: readonly T[]): T[] {
+  return [...all].sort((a, b) => a.name.localeCompare(b.name, "en", { sensitivity: "base" }));
+}

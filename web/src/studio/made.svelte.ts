@@ -1,6 +1,7 @@
 /** Files that were made in the gallery: listed with links until they are closed, whatever else is done. */
 import { asJson, part, request } from "./api.ts";
 import { changeKept, readKept, type Kept } from "./keeping.ts";
+import { goesOn, stateOf } from "./runs.ts";
 import { attempt, jobs } from "./shared.svelte.ts";
 import type { ModelSummary } from "./types.ts";
 
@@ -10,6 +11,10 @@ export interface Made {
   title: string;
   /** Where it is shown from; null: it is painted again first. */
   href: string | null;
+  /** Of a job that goes on: how far it is. */
+  waits?: string;
+  /** Of pictures that were looked for: the job, whose points the gallery opens. */
+  inverted?: string;
   /** The name to download it under. */
   file: string;
 }
@@ -17,7 +22,7 @@ export interface Made {
 const CLOSED = "impasto closed";
 /** Closed ones that the browser remembers. */
 const MOST_CLOSED = 200;
-const KINDS = ["walk", "canvas"];
+const KINDS = ["walk", "canvas", "invert"];
 
 class AllMade {
   /** The key of the one that is shown. */
@@ -30,12 +35,15 @@ class AllMade {
   /** What was made with a model, the newest first: what the gallery made with these weights, and what jobs did. */
   of({ name: model, weights }: ModelSummary): Made[] {
     const ofJobs = jobs.all
-      .filter((job) => job.about === model && KINDS.includes(job.kind) && job.state === "done" && job.files[0])
+      .filter((job) => job.about === model && KINDS.includes(job.kind) && job.files[0])
+      .filter((job) => job.state === "done" || goesOn(job))
       .map((job) => ({
         key: job.id,
         title: job.title,
         href: `api/jobs/${part(job.id)}/files/${part(job.files[0]!)}`,
         file: job.files[0]!,
+        ...(goesOn(job) ? { waits: job.message ?? stateOf(job) } : {}),
+        ...(job.kind === "invert" ? { inverted: job.id } : {}),
       }));
     const mine = this.here
       .filter((each) => each.model === model && each.weights === weights)

@@ -1,7 +1,7 @@
 /** Paints on the server: several pictures a request, and of each place only what was asked last. */
 import type { Paints } from "../painting/paints.ts";
 import type { Pixels } from "../painting/png.ts";
-import { asJson, Refused, request } from "./api.ts";
+import { asJson, LostError, Refused, request } from "./api.ts";
 import { inTurn } from "./turns.ts";
 import type { Point } from "./types.ts";
 
@@ -93,7 +93,8 @@ export class ServerPainter implements Paints<Point> {
       batch.forEach((each, i) => wanted.has(each.place) && each.done(pictures[i]!));
     } catch (error) {
       if (!ends.signal.aborted && !(error instanceof Refused)) throw error;
-      if (error instanceof Refused) this.failed(error.message);
+      // That the server does not answer is said above the page.
+      if (error instanceof Refused && !(error instanceof LostError)) this.failed(error.message);
     } finally {
       this.busy.delete(lane);
     }

@@ -47,8 +47,13 @@ export function stateOf(job: Job): string {
 }
 
 /** The state of a job whose run has no folder yet. */
-export function stateBefore(job: Job): string {
+export function stateBefore(job: Job, all: Job[]): string {
   if (isStopping(job)) return "stopping";
   if (job.state === "running") return "starting";
-  return job.state === "waiting" ? "waiting: it begins when the training before it has ended" : job.state;
+  if (job.state !== "waiting") return job.state;
+  const before = all.filter((each) => goesOn(each) && each.id < job.id);
+  if (before.some((each) => ["train", "resume"].includes(each.kind)))
+    return "waiting: it begins when the training before it has ended";
+  const measured = all.some((each) => each.kind === "estimate" && each.state === "running");
+  return measured ? "waiting: it begins when the measurement that runs has ended" : "waiting: it begins in a moment";
 }

@@ -1,5 +1,6 @@
 /** What the whole page knows: the error line, the route, the jobs. */
 import { listen, LostError, Refused } from "./api.ts";
+import { contact, probe } from "./contact.svelte.ts";
 import { goesOn } from "./runs.ts";
 import type { Job } from "./types.ts";
 
@@ -109,10 +110,16 @@ export function follow(): () => void {
   // Of two places with the same address only the first tells of coming back.
   addEventListener("popstate", changed);
   addEventListener("hashchange", changed);
+  // Its address may have been opened in another tab, whose cookie is this page's, too.
+  const seen = () => {
+    if (contact.lost && !document.hidden) void probe();
+  };
+  document.addEventListener("visibilitychange", seen);
   const end = listen("events", ["jobs"], (_, value) => (jobs.all = value as Job[]));
   return () => {
     removeEventListener("popstate", changed);
     removeEventListener("hashchange", changed);
+    document.removeEventListener("visibilitychange", seen);
     end();
   };
 }
