@@ -88,3 +88,14 @@ def test_forgetting_a_picture(browser: Browser, tmp_path: Path) -> None:
 def _addresses(page: Page) -> list[str]:
     tiles = page.get_by_role("button", name="Picture", exact=False).locator("img")
     return [str(tile.get_attribute("src")) for tile in tiles.all()]
+
+
+def test_that_masters_is_packed_when_it_is_opened_is_said(browser: Browser, tmp_path: Path) -> None:
+    with visiting(browser, tmp_path / "studio", 390) as visitor:
+        page = visitor.page
+        page.route("**/api/collections/masters**", lambda route: None)  # unanswered
+        page.route("**/api/collections/masters/**", lambda route: None)
+        visitor.click("link", "masters")
+        page.get_by_text("The first time it is packed for that").wait_for()
+        visitor.check()
+        page.unroute_all(behavior="ignoreErrors")

@@ -232,3 +232,28 @@ def test_a_gallery_that_is_left_paints_no_more(browser: Browser, tmp_path: Path)
         visitor.painted()
         page.get_by_text("painting…").first.wait_for(state="detached")
         assert tile.get_attribute("aria-describedby") is None
+
+
+def test_what_is_being_made_is_listed_after_a_reload(browser: Browser, tmp_path: Path) -> None:
+    job = {"about": "masters", "run": None, "stopped": False, "command": ""}
+    canvas = {"id": "2", "kind": "canvas", "title": "Canvas of 9 × 9", "files": ["canvas.png"]}
+    search = {"id": "1", "kind": "invert", "title": "Find 1 picture", "files": ["points.png"]}
+    jobs = [
+        {**job, **canvas, "state": "running", "message": "3 of 9 rows"},
+        {**job, **search, "state": "done", "message": None},
+    ]
+    with visiting(browser, tmp_path / "studio", 390) as visitor:
+        page = visitor.page
+        page.route(
+            "**/api/events",
+            lambda route: route.fulfill(
+                content_type="text/event-stream", body=f"event: jobs\ndata: {json.dumps(jobs)}\n\n"
+            ),
+        )
+        visitor.click("link", "Gallery")
+        page.reload()
+        page.get_by_text("Made: 2 files").click()
+        page.get_by_text("It is being made. 3 of 9 rows").wait_for()
+        found = page.get_by_role("link", name="Open what was found: Find 1 picture", exact=True)
+        assert found.get_attribute("href") == "#/gallery/masters?inverted=1"
+        visitor.check()
