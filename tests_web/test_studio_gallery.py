@@ -238,7 +238,9 @@ def test_what_is_being_made_is_listed_after_a_reload(browser: Browser, tmp_path:
     job = {"about": "masters", "run": None, "stopped": False, "command": ""}
     canvas = {"id": "2", "kind": "canvas", "title": "Canvas of 9 × 9", "files": ["canvas.png"]}
     search = {"id": "1", "kind": "invert", "title": "Find 1 picture", "files": ["points.png"]}
+    directions = {"id": "3", "kind": "directions", "title": "Directions", "files": []}
     jobs = [
+        {**job, **directions, "state": "running", "message": "64 of 2,048 pictures"},
         {**job, **canvas, "state": "running", "message": "3 of 9 rows"},
         {**job, **search, "state": "done", "message": None},
     ]
@@ -257,3 +259,6 @@ def test_what_is_being_made_is_listed_after_a_reload(browser: Browser, tmp_path:
         found = page.get_by_role("link", name="Open what was found: Find 1 picture", exact=True)
         assert found.get_attribute("href") == "#/gallery/masters?inverted=1"
         visitor.check()
+        page.get_by_role("button", name="Seed 0", exact=False).first.click()
+        page.get_by_text("Directions are looked for. 64 of 2,048 pictures").wait_for()
+        assert page.get_by_role("button", name="Find directions").is_disabled()
