@@ -375,6 +375,8 @@ def test_nothing_is_wider_than_the_window(
 ) -> None:
     with opened(browser, tmp_path, width, 844, scheme) as page:
         page.open(masters)
+        # The words in place of pictures go one after another.
+        page.page.wait_for_function("() => !document.querySelector('.waits')")
         boxes = [each.bounding_box() for each in page.page.locator("body *:visible").all()]
         found = [box for box in boxes if box is not None]
         assert len(found) > 50
