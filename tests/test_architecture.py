@@ -12,6 +12,7 @@ import impasto
 ROOT = Path(impasto.__file__).parent
 GROUND = {
     "asking",
+    "time_left",
     "errors",
     "files",
     "registry",

@@ -29,6 +29,7 @@ from impasto.registry import load_recipe, recipe_modules
 from impasto.sampling import Model, Sampler, find_model
 from impasto.sampling.model import checkpoint_folders
 from impasto.settings import change
+from impasto.time_left import seconds_left
 from impasto.training import resume, run_folder, train
 from impasto.training.checkpoint import StateRecord, go_back, prune
 from impasto.training.order import EpochOrder
@@ -38,7 +39,6 @@ from impasto.training.resolve import resolve
 from impasto.training.run_folder import Stats, create
 from impasto.training.session import Session
 from impasto.training.step_statistics import StepStatistics
-from impasto.training.time_left import seconds_left
 from impasto.training.trainer import Trainer
 from tests.helpers.training import CPU, WGAN_GP, Brightness, Flat, session, small
 

@@ -5,6 +5,7 @@ Files import what they need inside `command`, so that `impasto --help` stays qui
 """
 
 import importlib
+import contextlib
 import os
 import re
 import sys
@@ -140,6 +141,12 @@ for _name in module_names("cli"):
     )
 
 
+def _give_up_output() -> None:
+    """Python writes what is left in the output's buffer at its end, and would print a second error."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main() -> None:
     """Run the command line; expected errors are one line and an exit code, mostly 2.
 
@@ -160,6 +167,8 @@ def main() -> None:
             f"impasto: cannot use {error.filename or 'the output'}: {error.strerror}",
             file=sys.stderr,
         )
+        if error.filename is None:
+            _give_up_output()
         sys.exit(2)
     except Exception as error:
         if os.environ.get("IMPASTO_DEBUG"):

@@ -14,7 +14,7 @@ from impasto.formatting import parse_time
 from impasto.resolution import parse_resolution, recorded
 from impasto.studio.feeds import Event
 from impasto.studio.jobs import Job, Jobs
-from impasto.training.time_left import seconds_left
+from impasto.time_left import seconds_left
 
 RunState = Literal["training", "waiting", "finished", "stopped", "failed"]
 _TAIL = 2**16

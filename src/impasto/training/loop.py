@@ -20,6 +20,7 @@ from impasto.messages import say
 from impasto.progress import ProgressLine
 from impasto.sampling.model import ranked
 from impasto.threads import ThreadChoice
+from impasto.time_left import TIMES, seconds_left
 from impasto.training import checkpoint, run_folder
 from impasto.training.doctor import Doctor
 from impasto.training.doctor import in_passing as doctor_says
@@ -35,7 +36,6 @@ from impasto.training.memory import memory_told
 from impasto.training.records import Averages, TensorBoard
 from impasto.training.samples import describe_samples, draw_reals, draw_samples
 from impasto.training.session import Session
-from impasto.training.time_left import TIMES, seconds_left
 
 
 class Interval:
