@@ -4,8 +4,8 @@ and prints. A new file here is a new command of that name; nothing else needs to
 Files import what they need inside `command`, so that `impasto --help` stays quick.
 """
 
-import importlib
 import contextlib
+import importlib
 import os
 import re
 import sys
