@@ -59,7 +59,7 @@ test: venv
 
 # All recipes on 1, 2 and 4 processes: minutes, so not among the others.
 test-processes: venv
-	$(BIN)/python -m pytest tests_processes
+	$(BIN)/python -m pytest --timeout 1500 tests_processes
 
 test-peers: venv-peers
 	$(PEERS_BIN)/python -m pytest tests_peers
@@ -67,7 +67,7 @@ test-peers: venv-peers
 # The exported page and the studio in a browser: needs Chromium, by its usual name or as
 # CHROMIUM=/path/to/it, and Node, for axe-core, which judges accessibility.
 test-web: venv web/node_modules
-	$(BIN)/python -m pytest -n 2 --dist worksteal tests_web
+	$(BIN)/python -m pytest -n 2 --dist worksteal --timeout 900 tests_web
 
 # Warnings, links that lead nowhere and anything fetched from the network are errors.
 docs: venv-docs
