@@ -177,7 +177,8 @@ class Stepper:
             patch(trainer, "_augmented", "augmentations and noise")
             patch(state, "update_average", "EMA")
             patch(state.generator_optimiser, "step", "optimiser, generator")
-            patch(state.discriminator_optimiser, "step", "optimiser, discriminator")
+            if state.discriminator_optimiser is not None:
+                patch(state.discriminator_optimiser, "step", "optimiser, discriminator")
             patch(torch.autograd, "grad", "gradient penalties' gradients")
             stack.enter_context(mock.patch.object(objective, "loss", loss))
             backward = watch.timed(torch.Tensor.backward, whose)

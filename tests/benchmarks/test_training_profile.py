@@ -30,3 +30,12 @@ def test_a_steps_time_is_told_by_part(tiny: Collection) -> None:
         REST,
     } <= parts.keys()
     assert all(seconds > 0 for seconds in parts.values())
+
+
+def test_a_recipe_without_a_discriminator_is_profiled_too(tiny: Collection) -> None:
+    recipe = "flow_32:training.batch=4,generator.size=small"
+    stepper = Stepper(recipe, str(tiny.path), torch.device("cpu"))
+    clock = itertools.count()
+    parts = stepper.parts(2, lambda: float(next(clock)))
+    assert {"backward, the generator's update", "losses", REST} <= parts.keys()
+    assert not any("discriminator" in name for name in parts)
