@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import importlib.util
 import json
 import logging
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -58,15 +56,10 @@ class PlainJson(JSONResponse):
 
 
 class About(BaseModel):
-    """What this studio is and can."""
+    """This studio's version, and the paths of its folders by name."""
 
     version: str
     folders: dict[str, str]
-    cores: int
-    extras: dict[str, bool]
-    """Whether what forms need is installed: `video`, `onnx`, `report`."""
-    waiting: int
-    running: int
 
 
 def create_app(studio: Studio, gate: Gate) -> FastAPI:
@@ -135,20 +128,9 @@ def _add_own_routes(app: FastAPI) -> None:
 
     @app.get("/api/studio", tags=["studio"])
     def about(studio: TheStudio) -> About:
-        """What this studio is and can."""
-        states = [job.state for job in studio.jobs.all()]
-        modules = {"video": "av", "onnx": "onnx", "report": "matplotlib"}
-        return About(
-            version=__version__,
-            folders={name: str(path) for name, path in vars(studio.places).items()},
-            cores=os.cpu_count() or 1,
-            extras={
-                name: importlib.util.find_spec(module) is not None
-                for name, module in modules.items()
-            },
-            waiting=states.count("waiting"),
-            running=states.count("running"),
-        )
+        """This studio's version and folders."""
+        folders = {name: str(path) for name, path in vars(studio.places).items()}
+        return About(version=__version__, folders=folders)
 
     @app.get("/{path:path}", include_in_schema=False)
     def page(path: str) -> Response:

@@ -24,8 +24,6 @@ class Recipe(BaseModel):
     images: int | None
     from_model: bool
     """Whether it goes on from a model."""
-    adversarial: bool
-    """Whether it has a discriminator."""
     misfit: str | None = None
     """Why it cannot be trained as it is on the collection that was asked about."""
     remedy: str | None = None
@@ -51,7 +49,6 @@ def _described(name: str, config: RunConfig, text: str) -> Recipe:
         resolution=recorded(config.resolution),
         images=config.training.images,
         from_model=config.from_model,
-        adversarial=config.discriminator is not None,
     )
 
 

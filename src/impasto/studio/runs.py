@@ -47,7 +47,6 @@ class RunSummary(BaseModel):
     stage_number: int = 1
     stages: int = 1
     """How many it has."""
-    created: str | None = None
     job: str | None = None
     """The job that trains it or trained it last."""
     message: str | None = None
@@ -150,7 +149,6 @@ def summary(run: Path, job: Job | None) -> RunSummary:
             stage_number=len(begun),
             stages=count,
             stage=None if current == run else current.relative_to(run).as_posix(),
-            created=record.get("created"),
             job=None if job is None else job.id,
             message=None if job is None else job.message,
             grid=newest[-1] if newest else None,

@@ -61,7 +61,6 @@ class Upload(BaseModel):
 
     name: str
     files: int
-    bytes: int
     changed: float
     """When its newest file came, in seconds since 1970."""
     packed: bool
@@ -98,7 +97,6 @@ def described(folder: Path, packed: Sequence[Path]) -> Upload:
     return Upload(
         name=folder.name,
         files=len(found),
-        bytes=sum(each.st_size for each in found),
         changed=max((each.st_mtime for each in found), default=folder.stat().st_mtime),
         packed=any(source.is_relative_to(folder) for source in packed),
         expected=_announced(folder.parent, folder.name),

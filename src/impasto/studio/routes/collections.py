@@ -58,7 +58,6 @@ class CollectionSummary(BaseModel):
     """A collection in a list."""
 
     name: str
-    title: str
     hash: str
     """Its content hash, which changes when pictures are packed, removed or labelled otherwise."""
     resolution: int | str
@@ -91,14 +90,12 @@ class CollectionDetails(BaseModel):
     """Source pictures."""
     source: str | None
     """Where it was packed from."""
-    kind: str
     licences: dict[str, int]
     artists: dict[str, int]
     duplicates: int
     """Source pictures that were excluded as copies."""
     left_out: int
     """Unusable files."""
-    forgotten: dict[str, int]
     sentences: list[str]
     """The same in words."""
 
@@ -184,7 +181,6 @@ def _shown(studio: Studio, name: str, content: str | None) -> Collection:
 def _summary(collection: Collection, name: str) -> CollectionSummary:
     return CollectionSummary(
         name=name,
-        title=collection.title,
         hash=collection.content_hash,
         resolution=recorded(collection.resolution),
         resolutions=[*map(recorded, collection.resolutions)],
@@ -239,12 +235,10 @@ def details(studio: TheStudio, name: str) -> CollectionDetails:
         fields=fields,
         sources=len(np.unique(collection.sources[collection.indices])),
         source=made.get("source"),
-        kind=record["kind"],
         licences=record["licences"],
         artists=record["artists"],
         duplicates=record["duplicates"],
         left_out=len(collection.left_out_table()),
-        forgotten=record["forgotten"],
         sentences=in_words(record),
     )
 

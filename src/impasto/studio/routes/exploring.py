@@ -105,11 +105,8 @@ class Alike(BaseModel):
     """The pictures most like one, the nearest first."""
 
     points: list[PointsRecord]
-    seeds: list[int]
     distances: list[float]
     """Of their features (lite0) from those of the picture."""
-    usual: float
-    """The median distance of all that were compared."""
 
 
 class Directions(BaseModel):
@@ -189,9 +186,7 @@ def more_like(studio: TheStudio, what: MoreLike) -> Alike:
         )
     return Alike(
         points=[found.points.single(1 + number) for number in range(len(found.seeds))],
-        seeds=found.seeds,
         distances=list(found.distances),
-        usual=found.usual,
     )
 
 

@@ -1,6 +1,6 @@
 """Models: those of runs, exported ones, and those of the package."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
@@ -32,9 +32,7 @@ class ModelSummary(BaseModel):
     """As the API takes it."""
     recipe: str
     resolution: int | str
-    network: str
     fields: list[LabelRecord]
-    collection: str
     images_seen: int
     weights: str
     """The beginning of the SHA-256 of its weights; points belong to these."""
@@ -42,8 +40,6 @@ class ModelSummary(BaseModel):
     """Width x height of each size that it makes, if it makes several; one of them is an `aspect`."""
     in_steps: bool
     """Whether it makes a picture in steps, and so takes `steps`, `sampler` and `guidance`."""
-    changed: float
-    """When it was written, in seconds since 1970."""
 
 
 class Models(BaseModel):
@@ -55,34 +51,23 @@ class Models(BaseModel):
 
 
 class ModelDetails(BaseModel):
-    """A model with all that is known of it."""
+    """One model, which may be a checkpoint that is not in the list."""
 
     summary: ModelSummary
-    record: dict[str, Any]
-    """Its `model.json`, without the combinations of classes."""
-    combinations: list[dict[str, str]]
-    """The most frequent combinations of classes among its training pictures."""
-    directions: list[str]
-    """Names of its directions."""
 
 
-def _summary(studio: Studio, name: str) -> tuple[ModelSummary, ModelRecord]:
-    folder = studio.places.model_folder(name)
-    record = ModelRecord.of(folder)
-    found = ModelSummary(
+def _summary(studio: Studio, name: str) -> ModelSummary:
+    record = ModelRecord.of(studio.places.model_folder(name))
+    return ModelSummary(
         name=name,
         recipe=record.recipe,
         resolution=recorded(record.resolution),
-        network=record.generator.network,
         fields=list(record.labels),
-        collection=record.collection.name,
         images_seen=record.images_seen,
         weights=record.weights_sha256[:12],
         aspects=["x".join(map(str, width_and_height(size))) for size in record.buckets],
         in_steps=record.generator.network == "flow",
-        changed=(folder / "model.json").stat().st_mtime,
     )
-    return found, record
 
 
 @router.get("")
@@ -97,7 +82,7 @@ def models(studio: TheStudio) -> Models:
     found, unreadable = [], {}
     for name in [*names, *there()]:
         try:
-            found.append(_summary(studio, name)[0])
+            found.append(_summary(studio, name))
         except ImpastoError as error:
             unreadable[name] = str(error)
     return Models(models=found, unreadable=unreadable)
@@ -105,30 +90,5 @@ def models(studio: TheStudio) -> Models:
 
 @router.get("/details")
 def details(studio: TheStudio, name: ModelName) -> ModelDetails:
-    """A model with all that is known of it."""
-    found, record = _summary(studio, name)
-    known = sorted(
-        zip(record.label_counts, record.label_rows, strict=True), key=lambda pair: -pair[0]
-    )
-    combinations = [
-        {
-            field.name: field.classes[number]
-            for field, number in zip(record.labels, row, strict=True)
-            if number >= 0
-        }
-        for _, row in known[:100]
-    ]
-    shown = record.model_dump(mode="json", exclude={"label_rows", "label_counts"})
-    return ModelDetails(
-        summary=found,
-        record=shown,
-        combinations=combinations,
-        directions=_directions(studio, name, record),
-    )
-
-
-def _directions(studio: Studio, name: str, record: ModelRecord) -> list[str]:
-    from impasto.exploring.directions import directions_of
-
-    found = directions_of(studio.places.model_folder(name), record)
-    return [] if found is None else found.names
+    """One model, which may be a checkpoint that is not in the list."""
+    return ModelDetails(summary=_summary(studio, name))

@@ -55,8 +55,6 @@ class Found(BaseModel):
     """File and reason, at most 200: what is no picture by its name. See `unusable` for the others."""
     fields: dict[str, dict[str, int]]
     """Label fields, with the number of pictures of each class, at most 200."""
-    columns: list[str]
-    """Further columns, which a condition may use."""
     notes: list[str]
 
 
@@ -172,13 +170,11 @@ def found(
             if each := entry.labels[column]:
                 counts[each] = counts.get(each, 0) + 1
         classes[name] = dict(sorted(counts.items(), key=lambda pair: -pair[1])[:200])
-    columns = sorted({name for entry in listing.entries[:5000] for name in entry.about})
     return Found(
         kind=listing.kind,
         pictures=len(listing.entries),
         left_out=left_out[:200],
         fields=classes,
-        columns=columns,
         notes=listing.notes,
     )
 

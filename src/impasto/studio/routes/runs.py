@@ -56,10 +56,6 @@ class RunDetails(BaseModel):
 
     summary: RunSummary
     command: str | None
-    recipe_text: str | None
-    collection: dict[str, Any]
-    """Its collection with classes, licences and artists, as `run.json` has it."""
-    machine: Any
     stages: list[StageDetails]
     checkpoints: list[int]
     """Images seen at each."""
@@ -118,9 +114,6 @@ def details(studio: TheStudio, run: str) -> RunDetails:
     return RunDetails(
         summary=summary(folder, studio.jobs.of_run(run)),
         command=record.get("command"),
-        recipe_text=record.get("recipe_text"),
-        collection=record["collection"],
-        machine=record.get("machine"),
         stages=stages,
         checkpoints=sorted(checkpoints),
         has_report=(folder / "report.html").is_file(),

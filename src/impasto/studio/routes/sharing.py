@@ -39,19 +39,8 @@ class Card(BaseModel):
     parameters: int
     images_seen: int
     weights_bytes: int
-    collection: str
-    pictures: int
-    sources: int
-    kind: str
-    licences: dict[str, int]
-    """Source pictures of each."""
-    artists: dict[str, int]
-    duplicates: int
-    only: str | None
     sentences: list[str]
-    """The same in words."""
-    plugins: list[str]
-    """What its networks need beside impasto."""
+    """The training collection: its pictures, licences and artists, and what was excluded from it."""
     text: str
     """The card of `hub`, as Markdown with YAML before it."""
 
@@ -90,7 +79,6 @@ def card(studio: TheStudio, model: ModelName, licence: Licence = None) -> Card:
     training = None if run is None else Training.read(run, record.images_seen)
     scores = [] if run is None else evaluations_of(run, record.weights_sha256)
     text = CardText(record, "", training, scores, licence).text()
-    learned = record.collection
     return Card(
         model=model,
         recipe=record.recipe,
@@ -98,16 +86,7 @@ def card(studio: TheStudio, model: ModelName, licence: Licence = None) -> Card:
         parameters=record.parameters,
         images_seen=record.images_seen,
         weights_bytes=(folder / "generator.safetensors").stat().st_size,
-        collection=learned.name,
-        pictures=learned.count,
-        sources=learned.sources,
-        kind=learned.kind,
-        licences=learned.licences,
-        artists=learned.artists,
-        duplicates=learned.duplicates,
-        only=learned.only,
-        sentences=in_words(learned.model_dump()),
-        plugins=[each.name for each in record.plugins],
+        sentences=in_words(record.collection.model_dump()),
         text=text,
     )
 

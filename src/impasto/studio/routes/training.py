@@ -11,7 +11,7 @@ from impasto.collection import Collection, open_or_pack
 from impasto.config import RunConfig
 from impasto.errors import ImpastoError
 from impasto.formatting import parse_time
-from impasto.registry import module_names, recipe_names
+from impasto.registry import recipe_names
 from impasto.settings import change
 from impasto.studio.context import Studio, TheStudio
 from impasto.studio.jobs import MEASURING, Job
@@ -40,9 +40,6 @@ class Schema(BaseModel):
 
     config: dict[str, Any]
     """The JSON schema of a whole config; descriptions are the settings'."""
-    networks: list[str]
-    terms: list[str]
-    augmentations: list[str]
 
 
 class Training(BaseModel):
@@ -74,12 +71,10 @@ class Measuring(BaseModel):
 
 
 class Checked(BaseModel):
-    """Settings that are valid."""
+    """The answer to settings that can be trained."""
 
-    config: dict[str, Any]
-    """With all settings of the networks."""
     pictures: int
-    collection: str
+    """Training pictures."""
 
 
 @router.get("/recipes")
@@ -127,12 +122,7 @@ def labels(
 @router.get("/config/schema")
 def schema(studio: TheStudio) -> Schema:
     """What a form of settings is made from."""
-    return Schema(
-        config=config_schema(),
-        networks=module_names("networks"),
-        terms=module_names("objectives"),
-        augmentations=module_names("augmentations"),
-    )
+    return Schema(config=config_schema())
 
 
 @router.get("/config/networks/{name}")
@@ -149,7 +139,7 @@ def term(studio: TheStudio, name: str) -> list[Setting]:
 
 @router.post("/config/check")
 def check(studio: TheStudio, what: Training) -> Checked:
-    """The whole config of what would be trained, or the first thing that is wrong with it."""
+    """Check what would be trained, without training; the first thing that is wrong is an error."""
     from impasto.training.time_plan import LENGTHS, without_unset_lengths
 
     if what.time is not None:
@@ -160,17 +150,13 @@ def check(studio: TheStudio, what: Training) -> Checked:
             other = lengths[0] if lengths else "images"
             raise ImpastoError(f"How long is chosen, and {other} says it too: give one of them")
     try:
-        config, collection = _chosen(studio, what)
+        _, collection = _chosen(studio, what)
     except ImpastoError as error:
         words = _in_words_of_the_page(studio, what, error)
         if words is None:
             raise
         raise ImpastoError(words) from error
-    return Checked(
-        config=config.model_dump(mode="json"),
-        pictures=len(collection.train_indices),
-        collection=collection.title,
-    )
+    return Checked(pictures=len(collection.train_indices))
 
 
 def _chosen(studio: Studio, what: Training) -> tuple[RunConfig, Collection]:
