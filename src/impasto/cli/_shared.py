@@ -88,7 +88,7 @@ Steps = Annotated[
     typer.Option(
         metavar="N",
         min=1,
-        help="Steps in which a flow model makes a picture. Default: the model's, as for those below.",
+        help="Number of sampling steps of a flow model. Default: as saved in the model.",
     ),
 ]
 StepSampler = Annotated[
@@ -96,22 +96,23 @@ StepSampler = Annotated[
     typer.Option(
         "--sampler",
         metavar="heun|euler",
-        help="Method of a flow model's steps; euler takes half the time and needs more steps.",
+        help="ODE solver of a flow model; euler takes half the time of heun and needs more steps. "
+        "Default: as saved in the model.",
     ),
 ]
 Guidance = Annotated[
     float | None,
     typer.Option(
         metavar="VALUE",
-        help="Guidance of a flow model: above 1, pictures are more like their class and less varied.",
+        help="Guidance scale of a flow model: above 1, pictures match their class better and vary less. "
+        "Default: as saved in the model.",
     ),
 ]
 Aspect = Annotated[
     str | None,
     typer.Option(
         metavar="W:H",
-        help="Width to height, such as 3:4, of a model that makes pictures of several proportions: "
-        "the nearest is painted.",
+        help="Width to height, such as 3:4, for a model of several sizes: it paints the nearest one.",
         show_default="the one with the most training pictures",
     ),
 ]
@@ -119,8 +120,8 @@ Guide = Annotated[
     Path | None,
     typer.Option(
         metavar="MODEL",
-        help="With --guidance: a worse model that pictures are moved away from, such as an earlier "
-        "checkpoint of the run. Default: the model itself, without classes.",
+        help="With --guidance: a worse model to guide away from (autoguidance), such as an earlier "
+        "checkpoint of the run. Default: the model itself without classes (classifier-free guidance).",
     ),
 ]
 

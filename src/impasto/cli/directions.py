@@ -16,20 +16,21 @@ def command(
     model: ModelArgument,
     samples: Annotated[
         int,
-        typer.Option(metavar="N", help="Pictures to generate and measure."),
+        typer.Option(metavar="N", help="Number of pictures to generate and measure."),
     ] = 2048,
     components: Annotated[
         int,
         typer.Option(
             metavar="N",
-            help="Principal components, and as many directions of the first layer (SeFa).",
+            help="Number of principal components, and number of SeFa directions.",
         ),
     ] = 5,
     difference: Annotated[
         list[str] | None,
         typer.Option(
             metavar="FIELD=CLASS,CLASS",
-            help="From one class to another, such as style=Impressionism,Ukiyo-e. May be repeated. "
+            help="Direction from one class to another, such as style=Impressionism,Ukiyo-e. May be "
+            "repeated. "
             "Default: the two most frequent classes of each field.",
         ),
     ] = None,
@@ -37,8 +38,8 @@ def command(
         list[str] | None,
         typer.Option(
             metavar="NAME|NAME=VALUE",
-            help="Column of the collection: one of numbers, such as year, or one with a value, such as "
-            "'artist=Claude Monet'. It is learned from features of the real pictures. May be "
+            help="Direction of a column of the collection: of numbers, such as year, or of one value, "
+            "such as 'artist=Claude Monet'. It is learned from features of the real pictures. May be "
             "repeated.",
         ),
     ] = None,
@@ -46,8 +47,8 @@ def command(
         list[str] | None,
         typer.Option(
             metavar="[NAME=]FROM|TO",
-            help="From one English text to another, such as 'storm=a calm sea|a stormy sea', as CLIP "
-            "reads pictures (extra vision). May be repeated.",
+            help="Direction from one English text to another by CLIP (extra vision), such as "
+            "'storm=a calm sea|a stormy sea'. May be repeated.",
         ),
     ] = None,
     weights: Weights = None,
@@ -78,8 +79,8 @@ def command(
     Brightness, warmth, saturation, contrast and edges are measured on generated pictures, and
     fitted to their latents. Each is printed with the correlation on pictures that the fit has not
     seen. pc1, pc2, ... are principal components of activations (GANSpace); sefa1, sefa2, ... change
-    the first layer most (SeFa). Where another direction changes pictures alike, the line names it. A
-    PNG shows seven pictures along each.
+    the first layer most (SeFa). If another direction changes pictures in nearly the same way, the
+    line names it. A PNG shows seven pictures along each.
 
     Files of the same names are replaced.
     """

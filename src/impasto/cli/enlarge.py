@@ -22,24 +22,24 @@ def command(
         list[Path],
         typer.Argument(
             metavar="PICTURES|RUN...",
-            help="Pictures; folders and archives of pictures; runs, checkpoints and models, of which "
-            "the pictures of --seeds are painted.",
+            help="Pictures; folders and archives of pictures; runs, checkpoints and models, which paint "
+            "the pictures of --seeds.",
         ),
     ],
-    by: Annotated[int, typer.Option(metavar="2|4", help="How many times as wide and high.")] = 4,
+    by: Annotated[int, typer.Option(metavar="2|4", help="Factor of width and height.")] = 4,
     out: Annotated[
         Path,
         typer.Option(
             metavar="FOLDER",
-            help="Folder for the PNGs; a run's are in a folder of its name. Enlarged pictures that are "
-            "there already are kept, those of a run are replaced.",
+            help="Folder for the PNGs; those of a run go into a subfolder with its name. PNGs that are "
+            "there already are kept, except those of a run, which are replaced.",
         ),
     ] = Path("enlarged"),
     seeds: Annotated[
         str | None,
         typer.Option(
             metavar="SEEDS",
-            help="Of runs and models: the seeds to paint, such as 7, 0-63 or 1,5,10-20.",
+            help="For runs and models: the seeds to paint, such as 7, 0-63 or 1,5,10-20.",
             show_default=_SEEDS,
         ),
     ] = None,
@@ -56,8 +56,8 @@ def command(
 ) -> None:
     """Enlarge pictures by a small network that was trained on paintings, or by one of --weights.
 
-    Of a run, the newest checkpoint paints, RUN/best is the best one. More ways to choose its pictures:
-    sample --enlarge.
+    For a run, the newest checkpoint paints; give RUN/best for its best one. sample --enlarge has more
+    ways to choose its pictures.
     """
     from impasto.device import choose_device
 

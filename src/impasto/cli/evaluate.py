@@ -10,7 +10,6 @@ import typer
 
 from impasto.cli._plugins import Plugins
 from impasto.cli._shared import (
-    Aspect,
     Device,
     EvaluationBatch,
     Features,
@@ -126,8 +125,8 @@ def command(
         str | None,
         typer.Option(
             metavar="N",
-            help="With --fit: their side in pixels, or width x height such as 192x256. By default that "
-            "of most of them, or else the collection's.",
+            help="With --fit: the side of the pictures in pixels, or width x height such as 192x256. "
+            "Default: the size of most of them, or else the collection's.",
         ),
     ] = None,
     truncation: Annotated[
@@ -139,7 +138,15 @@ def command(
     steps: Steps = None,
     sampler: StepSampler = None,
     guidance: Guidance = None,
-    aspect: Aspect = None,
+    aspect: Annotated[
+        str | None,
+        typer.Option(
+            metavar="W:H",
+            help="Width to height, such as 3:4, for a model of several sizes: "
+            "score only the nearest one.",
+            show_default="each size is scored",
+        ),
+    ] = None,
     guide: Guide = None,
     out: Annotated[
         Path | None,
@@ -160,7 +167,7 @@ def command(
     """Score pictures against a collection's, with 95% intervals.
 
     Distance, quality, variety, classes and copies, overall and by class.
-    Of a model of several sizes each is scored, against the real pictures of its size (--aspect: one).
+    A model of several sizes is scored at each of them, against the real pictures of that size.
     Adds a row to metrics.jsonl, and beside it the table and the closest pairs of a generated and a
     training picture. Features of the collection are kept in the cache for the next time.
     """

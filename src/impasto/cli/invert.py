@@ -34,16 +34,16 @@ def command(
         bool,
         typer.Option(
             "--levels",
-            help="Give each level of the generator a latent of its own: nearer to the picture, and "
-            "less like the model's own. For generators that mix takes.",
+            help="Find a latent for each level of the generator: closer to the picture, but less like "
+            "what the model makes from seeds. Only for generators that impasto mix accepts.",
         ),
     ] = False,
     tune: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Also bend the generator a little towards the pictures, and write it as a new model "
-            "into this folder. The points then belong to this model.",
+            help="Also fine-tune the generator on the pictures (pivotal tuning), and write it as a new "
+            "model into this folder. The points then belong to the new model.",
         ),
     ] = None,
     out: Annotated[

@@ -16,7 +16,7 @@ def command(
         typer.Option(help="Where the collection is now, if it has moved.", metavar="COLLECTION"),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="Go on on another device.", metavar="cpu|cuda|cuda:N|mps")
+        str | None, typer.Option(help="Continue on another device.", metavar="cpu|cuda|cuda:N|mps")
     ] = None,
     images: Annotated[
         str | None,

@@ -108,15 +108,15 @@ def command(
         str | None,
         typer.Option(
             metavar="SEED|FILE|NAME",
-            help="Generate variations of one seed, of the point of a file (see --points) or of a "
-            "favourite: on the way from it to each of --seeds.",
+            help="Generate variations of a seed, of a file's point (see --points) or of a favourite: "
+            "one for each of --seeds, moved from the original towards that seed.",
         ),
     ] = None,
     spread: Annotated[
         float | None,
         typer.Option(
             metavar="VALUE",
-            help="With --variations: how far on this way; 1 is all of it.",
+            help="With --variations: how far each is moved; 1 is the other seed itself.",
             show_default=str(SPREAD),
         ),
     ] = None,
@@ -124,8 +124,8 @@ def command(
         str | None,
         typer.Option(
             metavar="SEED|FILE|NAME",
-            help="Show the pictures of --of that are most like one: of a seed, of the point of a file "
-            "(see --points) or a favourite. They are compared by features of lite0.",
+            help="Find the pictures most similar to that of a seed, of a file's point (see --points) or "
+            "of a favourite, by features of lite0. --of has the seeds that are searched.",
         ),
     ] = None,
     among: Annotated[
@@ -133,7 +133,7 @@ def command(
         typer.Option(
             "--of",
             metavar="SEEDS",
-            help="With --more-like: the seeds to look among.",
+            help="With --more-like: the seeds that are searched.",
             show_default=AMONG,
         ),
     ] = None,
@@ -142,7 +142,7 @@ def command(
         typer.Option(
             metavar="N",
             min=1,
-            help="With --more-like: how many to show beside the one that they are like.",
+            help="With --more-like: number of pictures to show beside the given one.",
             show_default=str(COUNT),
         ),
     ] = None,
@@ -157,7 +157,7 @@ def command(
     like: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="FILE", help="The same as --points, and after them if both are given."
+            metavar="FILE", help="Another name for --points. If both are given, these come last."
         ),
     ] = None,
     favourites: Annotated[
@@ -201,7 +201,9 @@ def command(
     ] = None,
     enlarge: Annotated[
         int | None,
-        typer.Option(metavar="2|4", help="Make the pictures so many times as large; see enlarge."),
+        typer.Option(
+            metavar="2|4", help="Enlarge the pictures 2 or 4 times, as impasto enlarge does."
+        ),
     ] = None,
     grid: Annotated[
         Path | None,

@@ -54,7 +54,7 @@ def command(
         str | None,
         typer.Option(
             metavar="SEED|FILE|NAME",
-            help="Walk in a loop around one seed, the point of such a file, or a favourite.",
+            help="Walk in a loop around a seed, a file's point (see --points), or a favourite.",
         ),
     ] = None,
     radius: Annotated[
@@ -115,7 +115,7 @@ def command(
         typer.Option(
             metavar="FILE|S,S,S",
             help="Seconds at which the seeds after the first are reached, such as 0.5,1.0,1.5, or a "
-            "file with one in each line. With more beats than seeds, seeds return in turn.",
+            "file with one in each line. With more beats than seeds, the seeds repeat in order.",
         ),
     ] = None,
     truncation: Truncation = None,
